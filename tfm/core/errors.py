@@ -1,0 +1,66 @@
+"""What can go wrong, said so that a person can act on it. Only `ui` and the worker catch these.
+
+TFMError              every message a person may see: what, where, and a hint: what to do
+├── SettingsError     a setting is unknown, out of range, or contradicts another
+├── DataError         a download, dataset, cache or image is not as needed
+├── WeightsError      weights cannot be reached, or do not fit
+├── TrainingError     a run cannot go on: NaN, memory, one class only
+├── RunError          a run or plan folder is missing, broken, busy or of another kind
+└── DiskError         a place cannot be written, or is full
+"""
+
+from __future__ import annotations
+
+import errno
+
+
+class TFMError(Exception):
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class SettingsError(TFMError):
+    """`fields` are the settings the message is about: a form asks again only for these."""
+
+    def __init__(self, message: str, *, hint: str, fields: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.fields = fields
+
+
+class DataError(TFMError):
+    pass
+
+
+class WeightsError(TFMError):
+    pass
+
+
+class TrainingError(TFMError):
+    pass
+
+
+class RunError(TFMError):
+    pass
+
+
+class DiskError(TFMError):
+    pass
+
+
+_DISK_HINTS = {
+    errno.ENOSPC: "free some space on that disk and start the same thing again: it goes on where it stopped",
+    errno.EDQUOT: "your quota there is used up: free some space and start the same thing again",
+    errno.EACCES: "choose a folder you may write to, or change its permissions",
+    errno.EPERM: "choose a folder you may write to, or change its permissions",
+    errno.EROFS: "that disk is read-only: choose another folder",
+}
+
+
+def disk_error(error: OSError) -> DiskError | None:
+    """The plain words for an operating-system error that a person can mend, or None for any other."""
+    if error.errno not in _DISK_HINTS:
+        return None
+    place = f" ({error.filename})" if error.filename else ""
+    return DiskError(f"{error.strerror}{place}", hint=_DISK_HINTS[error.errno])
