@@ -5,7 +5,8 @@ TFMError              every message a person may see: what, where, and a hint: w
 ├── DataError         a download, dataset, cache or image is not as needed
 ├── WeightsError      weights cannot be reached, or do not fit
 ├── TrainingError     a run cannot go on: NaN, memory, one class only
-├── RunError          a run or plan folder is missing, broken, busy or of another kind
+├── RunError          a run or plan folder is missing, broken or of another kind
+│   └── BusyError     somebody else is at work on it right now
 └── DiskError         a place cannot be written, or is full
 """
 
@@ -42,6 +43,10 @@ class TrainingError(TFMError):
 
 
 class RunError(TFMError):
+    pass
+
+
+class BusyError(RunError):
     pass
 
 

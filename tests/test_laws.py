@@ -1,0 +1,141 @@
+"""The laws of the house, read from the code itself; each is also shown to catch a planted violation."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+FLOORS = ["core", "metrics", "imaging", "data", "models", "train", "analysis", "stages", "worker", "ui"]
+ONLY_UI = {"questionary", "rich", "typer"}
+LIGHT = {"pydantic", "pydantic_core", "yaml", "filelock", "tfm"} | set(sys.stdlib_module_names)
+
+
+def imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.level == 0:
+        return [node.module or ""] + [f"{node.module}.{alias.name}" for alias in node.names]
+    return []
+
+
+def all_imports(source: str) -> list[str]:
+    """Those inside functions too."""
+    return [name for node in ast.walk(ast.parse(source)) for name in imported(node)]
+
+
+def module_level_imports(source: str) -> list[str]:
+    """What runs when the module is imported: not inside functions, not under TYPE_CHECKING."""
+
+    def visit(body: list[ast.stmt]):
+        for node in body:
+            yield from imported(node)
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                yield from visit(node.orelse)
+            elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                for part in ("body", "orelse", "finalbody"):
+                    yield from visit(getattr(node, part, []))
+
+    return list(visit(ast.parse(source).body))
+
+
+def floor_of(path: Path) -> str:
+    return path.relative_to(PROJECT / "tfm").parts[0].removesuffix(".py")
+
+
+def climbing(floor: str, source: str) -> list[str]:
+    below = set(FLOORS[: FLOORS.index(floor) + 1])
+    wrong = []
+    for name in all_imports(source):
+        parts = name.split(".")
+        if parts[0] == "tfm" and len(parts) > 1 and parts[1] in FLOORS and parts[1] not in below:
+            wrong.append(name)
+        if parts[0] in ONLY_UI and floor != "ui":
+            wrong.append(name)
+    return wrong
+
+
+def must_be_light(path: Path) -> bool:
+    return floor_of(path) in ("core", "stages", "ui") or path.name == "settings.py"
+
+
+def heavy(floor: str, source: str) -> list[str]:
+    allowed = LIGHT | (ONLY_UI | {"prompt_toolkit", "click"} if floor == "ui" else set())
+    wrong = [name for name in module_level_imports(source) if name.split(".")[0] not in allowed]
+    floors_that_are_light = {"core", "stages", "ui", "worker"}
+    for name in module_level_imports(source):
+        parts = name.split(".")
+        working_floor = parts[0] == "tfm" and len(parts) > 1 and parts[1] in set(FLOORS) - floors_that_are_light
+        if working_floor and "settings" not in parts:
+            wrong.append(name)
+    return wrong
+
+
+SOURCES = [
+    path for path in sorted((PROJECT / "tfm").rglob("*.py")) if path.parent != PROJECT / "tfm" or path.stem in FLOORS
+]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_imports_go_down_the_staircase(path):
+    assert climbing(floor_of(path), path.read_text()) == []
+
+
+@pytest.mark.parametrize("path", filter(must_be_light, SOURCES), ids=lambda path: str(path.relative_to(PROJECT)))
+def test_what_the_menu_imports_is_light(path):
+    assert heavy(floor_of(path), path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("floor", "planted"),
+    [
+        ("core", "from tfm.data import catalog"),
+        ("metrics", "def f():\n    from tfm.train.fit import fit"),
+        ("stages", "import tfm.ui.menu"),
+        ("stages", "from tfm import worker"),
+        ("data", "def f():\n    import rich.table"),
+        ("train", "import questionary"),
+    ],
+)
+def test_a_planted_climb_is_caught(floor, planted):
+    assert climbing(floor, planted) != []
+
+
+@pytest.mark.parametrize(
+    ("floor", "planted"),
+    [
+        ("core", "import numpy"),
+        ("stages", "from tfm.data import catalog"),
+        ("ui", "if True:\n    import torch"),
+        ("imaging", "import cv2"),
+        ("ui", "try:\n    import pandas\nexcept ImportError:\n    pass"),
+    ],
+)
+def test_a_planted_heavy_import_is_caught(floor, planted):
+    assert heavy(floor, planted) != []
+
+
+def test_an_import_inside_a_function_is_light_enough():
+    assert heavy("stages", "def f():\n    import torch\n    from tfm.data import catalog") == []
+
+
+def test_importing_every_stage_and_the_menu_loads_nothing_heavy():
+    script = """
+import sys
+from tfm.core import registry
+for name in registry.names():
+    registry.find(name)
+import tfm.ui.cli, tfm.ui.menu, tfm.ui.form
+print([name for name in ("numpy", "torch", "pandas", "cv2", "pydicom", "matplotlib", "sklearn") if name in sys.modules])
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=PROJECT, check=True)
+    assert told.stdout.strip() == "[]"
+
+
+def test_the_top_level_holds_what_the_plan_names_and_nothing_else():
+    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=PROJECT, check=True).stdout.split()
+    top = {name.split("/")[0] for name in listed}
+    allowed = {"wizard.py", "tfm", "configs", "tests", "requirements.txt", "README.md"}
+    assert {name for name in top if not name.startswith(".")} <= allowed

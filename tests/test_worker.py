@@ -1,0 +1,241 @@
+"""A job survives whatever happens to its worker: proven on a toy stage that counts."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tfm import worker
+from tfm.core.events import Metrics, StateChange
+from tfm.core.plan import Plan, Step
+from tfm.core.registry import find_stage
+from tfm.core.run import Run
+from tfm.core.settings import resolve
+from tfm.core.workspace import Workspace
+
+TOY = "tests.toys.count"
+
+
+def toy_run(workspace: Workspace, **given) -> Run:
+    toy = find_stage(TOY)
+    return worker.find_or_create_run(workspace, toy, resolve(toy.settings, {}, given))
+
+
+def finish(job) -> None:
+    started = worker.start(job)
+    assert started.process is not None
+    started.process.wait(timeout=60)
+
+
+def wait_for_event(run: Run, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while sum(isinstance(event, Metrics) for event in run.events()) < count:
+        assert time.monotonic() < deadline, "the run did not get that far"
+        time.sleep(0.005)
+
+
+def test_an_undisturbed_run_ends_done_with_its_result_and_outputs(workspace):
+    run = toy_run(workspace)
+    finish(run)
+    assert run.status.state == "done"
+    assert run.status.result["sum"] > 0
+    assert run.outputs_stand()
+
+
+def test_a_killed_run_ends_as_the_undisturbed_one(workspace, tmp_path):
+    calm = toy_run(Workspace(tmp_path / "calm"), target=120)
+    finish(calm)
+    run = toy_run(workspace, target=120, seconds_a_step=0.004)
+    moments = random.Random(7)
+    for kill in range(6):
+        started = worker.start(run)
+        if kill == 0:
+            os.kill(started.process.pid, signal.SIGKILL)  # before it has done anything
+        else:
+            wait_for_event(run, moments.randint(1, 30) + 20 * (kill - 1))
+            os.killpg(started.process.pid, signal.SIGKILL)
+        started.process.wait()
+        assert run.status.state in ("halted", "waiting")
+    finish(run)
+    assert run.status.state == "done"
+    assert run.status.result["sum"] == calm.status.result["sum"]
+    assert (run.folder / "counted.txt").read_bytes() == (calm.folder / "counted.txt").read_bytes()
+
+
+def test_the_proof_notices_a_lost_checkpoint(workspace, tmp_path):
+    """The equality above would not hold if a resumed run went on from a wrong sum."""
+    calm = toy_run(Workspace(tmp_path / "calm"), target=120)
+    finish(calm)
+    run = toy_run(workspace, target=120, seconds_a_step=0.002)
+    started = worker.start(run)
+    wait_for_event(run, 30)
+    os.kill(started.process.pid, signal.SIGKILL)
+    started.process.wait()
+    (run.checkpoints_folder / "last.json").write_text("[20, 0]")
+    finish(run)
+    assert run.status.result["sum"] != calm.status.result["sum"]
+
+
+def test_two_starts_attach_to_one_worker(workspace):
+    run = toy_run(workspace, target=60, seconds_a_step=0.02)
+    racers = [worker.start(run) for _ in range(3)]
+    wait_for_event(run, 5)
+    late = worker.start(run)
+    assert late.process is None
+    assert late.going
+    for racer in racers:
+        if racer.process:
+            racer.process.wait(timeout=60)
+    assert run.status.state == "done"
+    assert [event.state for event in run.events() if isinstance(event, StateChange)] == ["running", "done"]
+
+
+@pytest.mark.parametrize("how", ["file", "SIGTERM", "SIGINT"])
+def test_a_run_is_paused_and_resumed(workspace, how):
+    run = toy_run(workspace, target=100, seconds_a_step=0.01)
+    started = worker.start(run)
+    wait_for_event(run, 5)
+    if how == "file":
+        run.request_pause()
+    else:
+        started.process.send_signal(getattr(signal, how))
+    assert started.process.wait(timeout=30) == worker.PAUSED
+    assert run.status.state == "paused"
+    finish(run)
+    assert run.status.state == "done"
+
+
+def test_a_failure_is_told_in_words_and_its_traceback_goes_to_the_log(workspace):
+    run = toy_run(workspace, fail_at=3)
+    finish(run)
+    assert run.status.state == "failed"
+    assert "the toy was told to fail" in run.status.message
+    assert "Traceback" in run.log_file.read_text()
+
+
+def test_the_same_settings_find_the_same_run_and_other_settings_do_not(workspace):
+    first = toy_run(workspace, target=5)
+    finish(first)
+    assert toy_run(workspace, target=5).id == first.id
+    assert toy_run(workspace, target=5, seconds_a_step=0.001).id == first.id, "speed is not part of the key"
+    assert toy_run(workspace, target=6).id != first.id
+
+
+def test_a_done_run_whose_output_is_gone_or_changed_counts_no_more(workspace):
+    first = toy_run(workspace, target=5)
+    finish(first)
+    (first.folder / "counted.txt").write_text("forged\n")
+    assert toy_run(workspace, target=5).id != first.id
+
+
+def test_a_run_whose_input_changed_is_not_resumed_in_silence(workspace):
+    before = toy_run(workspace, target=5)
+    finish(before)
+    run = toy_run(workspace, target=7, start_from=before.id)
+    before.update(key="something else")
+    finish(run)
+    assert run.status.state == "failed"
+    assert "changed since it began" in run.status.message
+
+
+def three_steps(slow: float = 0.0) -> list[Step]:
+    return [
+        Step("one", TOY, {"target": 20}),
+        Step("two", TOY, {"target": 60, "start_from": "@one.run", "seconds_a_step": slow}),
+        Step("three", TOY, {"target": 10, "start_from": "@two.run"}),
+    ]
+
+
+def test_a_plan_of_three_steps_resumes_in_the_second(workspace, tmp_path):
+    calm = Plan.find_or_create(Workspace(tmp_path / "calm"), "toy", three_steps())
+    finish(calm)
+    plan = Plan.find_or_create(workspace, "toy", three_steps(slow=0.02))
+    started = worker.start(plan)
+    deadline = time.monotonic() + 30
+    while "two" not in plan.status.runs:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    second = workspace.run(plan.status.runs["two"])
+    wait_for_event(second, 15)
+    os.killpg(started.process.pid, signal.SIGKILL)
+    started.process.wait()
+    assert plan.status.state == "halted"
+    again = Plan.find_or_create(workspace, "toy", three_steps(slow=0.02))
+    assert again.id == plan.id
+    first_log = len(workspace.run(plan.status.runs["one"]).events())
+    finish(again)
+    assert plan.status.state == "done"
+    assert plan.status.runs["two"] == second.id
+    assert len(workspace.run(plan.status.runs["one"]).events()) == first_log, "the first step is not done again"
+    assert plan.status.result["sum"] == calm.status.result["sum"]
+
+
+def test_a_failed_step_stops_only_the_steps_that_read_from_it(workspace):
+    steps = [
+        Step("bad", TOY, {"target": 9, "fail_at": 2}),
+        Step("reads_bad", TOY, {"target": 5, "start_from": "@bad.run"}),
+        Step("free", TOY, {"target": 6}),
+    ]
+    plan = Plan.find_or_create(workspace, "toy", steps)
+    finish(plan)
+    assert plan.status.state == "failed"
+    assert plan.status.message.startswith("bad:")
+    assert set(plan.status.runs) == {"bad", "free"}
+    assert workspace.run(plan.status.runs["free"]).status.state == "done"
+
+
+def test_pausing_a_plan_pauses_its_step(workspace):
+    plan = Plan.find_or_create(workspace, "toy", three_steps(slow=0.02))
+    started = worker.start(plan)
+    deadline = time.monotonic() + 30
+    while "two" not in plan.status.runs:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    plan.request_pause()
+    assert started.process.wait(timeout=30) == worker.PAUSED
+    assert plan.status.state == "paused"
+    finish(plan)
+    assert plan.status.state == "done"
+
+
+def test_an_unfinished_last_line_is_ignored_and_cut_off_on_resume(workspace):
+    run = toy_run(workspace, target=5)
+    finish(run)
+    whole = len(run.events())
+    with open(run.folder / "events.jsonl", "a") as log:
+        log.write('{"time": 1, "kind": "no')
+    assert len(run.events()) == whole
+    with run.recording():
+        run.record(StateChange("running"))
+    assert len(run.events()) == whole + 1
+
+
+def test_a_lock_is_freed_by_any_death(workspace):
+    run = toy_run(workspace, target=5)
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"""
+from pathlib import Path
+from tfm.worker import open_job
+with open_job(Path({str(run.folder)!r})).held():
+    print("held", flush=True)
+    input()
+""",
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert holder.stdout.readline() == "held\n"
+    assert run.alive
+    holder.kill()
+    holder.wait()
+    assert not run.alive

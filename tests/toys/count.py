@@ -1,0 +1,44 @@
+"""A toy stage that counts: enough state to lose, nothing heavy. What holds for it holds for the house."""
+
+import time
+from collections.abc import Iterator
+
+from tfm.core import files
+from tfm.core.events import Event, Metrics, Note, Progress, Result
+from tfm.core.registry import stage
+from tfm.core.run import Run
+from tfm.core.settings import OUT_OF_KEY, RunId, Settings
+from typing import Annotated
+
+
+class Count(Settings):
+    target: int = 200
+    """How far to count"""
+    start_from: RunId | None = None
+    """A counted run to go on from"""
+    fail_at: int | None = None
+    """A number at which to fail"""
+    seconds_a_step: Annotated[float, OUT_OF_KEY] = 0.0
+    """How long a number takes"""
+
+
+@stage(version=1)
+def count(settings: Count, run: Run) -> Iterator[Event]:
+    checkpoint = run.checkpoints_folder / "last.json"
+    kept = files.read_json(checkpoint) if checkpoint.exists() else None
+    before = run.workspace.run(settings.start_from).status.result["sum"] if settings.start_from else 0
+    number, total = kept or (0, before)
+    yield Note(f"counting on from {number}")
+    while number < settings.target:
+        number += 1
+        if number == settings.fail_at:
+            raise ZeroDivisionError("the toy was told to fail")
+        total = (total * 31 + number) % 1_000_003
+        if number % 10 == 0:
+            files.write_json(checkpoint, [number, total])
+        time.sleep(settings.seconds_a_step)
+        yield Metrics({"number": number, "sum": total})
+        yield Progress("count", number, settings.target)
+    counted = run.folder / "counted.txt"
+    files.write_text(counted, f"{total}\n")
+    yield Result({"sum": total, "run": run.id}, outputs=[str(counted)])

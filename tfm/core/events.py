@@ -1,0 +1,78 @@
+"""What a stage says while it works. Events are all that a watcher ever sees of a run; none of them draws anything."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one named count has come. Several names (epoch, step) are several bars."""
+
+    name: str
+    done: int
+    total: int
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """One row of figures, e.g. an epoch's; also a row of metrics.csv where the stage writes one."""
+
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Note:
+    text: str
+    level: Literal["info", "warning"] = "info"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows as a person reads them. `caption` carries what must be said in the same breath as the figures."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    path: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """The last event of a stage: named values that later steps and `--json` read, and the files that must stand."""
+
+    values: dict[str, Any]
+    outputs: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class StateChange:
+    """Said by the worker alone: the run waits, runs, paused, failed or is done."""
+
+    state: str
+    message: str = ""
+    hint: str = ""
+
+
+Event = Progress | Metrics | Note | Table | Picture | Result | StateChange
+
+_KINDS: dict[str, type[Event]] = {
+    kind.__name__.lower(): kind for kind in (Progress, Metrics, Note, Table, Picture, Result, StateChange)
+}
+
+
+def as_record(event: Event, time: float) -> dict[str, Any]:
+    return {"time": round(time, 3), "kind": type(event).__name__.lower(), **asdict(event)}
+
+
+def from_record(record: dict[str, Any]) -> Event:
+    values = {name: value for name, value in record.items() if name not in ("time", "kind")}
+    return _KINDS[record["kind"]](**values)

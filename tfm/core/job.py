@@ -1,0 +1,162 @@
+"""What a run and a plan share: a folder, one worker at a time, a status, a pause request. No stage is known here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from tfm.core import files
+from tfm.core.errors import BusyError, RunError
+
+State = Literal["waiting", "running", "paused", "halted", "failed", "done"]
+
+HEARTBEAT_SECONDS = 2.0
+SILENT_AFTER_SECONDS = 15.0
+_LOCK_WAIT_SECONDS = 2.0  # a look at the lock holds it for an instant: a worker outwaits those
+
+
+@dataclass(frozen=True)
+class Status:
+    state: State = "waiting"
+    created: str = ""
+    pid: int | None = None
+    host: str = ""
+    started: str = ""
+    ended: str = ""
+    seconds: float = 0.0
+    message: str = ""
+    hint: str = ""
+    key: str = ""
+    result: dict[str, Any] = field(default_factory=dict)
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    runs: dict[str, str] = field(default_factory=dict)
+
+
+class Job:
+    """The folder is the truth: everything about a job is read from it, each time it is asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not self._status_file.is_file():
+            raise RunError(f"{folder} is not a run or plan", hint="see `python wizard.py runs list`")
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def _status_file(self) -> Path:
+        return self.folder / "status.json"
+
+    @property
+    def _pause_file(self) -> Path:
+        return self.folder / "pause"
+
+    @property
+    def _heartbeat_file(self) -> Path:
+        return self.folder / "heartbeat"
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "log.txt"
+
+    @property
+    def status(self) -> Status:
+        """As recorded; a recorded "running" without a living worker is a halt, and is said so."""
+        try:
+            recorded = Status(**files.read_json(self._status_file))
+        except (ValueError, TypeError) as error:
+            raise RunError(
+                f"{self._status_file} cannot be read ({error})", hint="restore that file, or remove this folder"
+            ) from None
+        if recorded.state == "running" and not self.alive:
+            return replace(recorded, state="halted")
+        return recorded
+
+    def update(self, **changes: Any) -> None:
+        recorded = Status(**files.read_json(self._status_file))
+        files.write_json(self._status_file, asdict(replace(recorded, **changes)))
+
+    @property
+    def alive(self) -> bool:
+        """True exactly while a worker holds the lock; the kernel frees it on any death."""
+        try:
+            with FileLock(self.folder / "lock", timeout=0.05, poll_interval=0.01):
+                return False
+        except Timeout:
+            return True
+
+    @property
+    def responding(self) -> bool:
+        try:
+            return time.time() - self._heartbeat_file.stat().st_mtime < SILENT_AFTER_SECONDS
+        except FileNotFoundError:
+            return True
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Be this job's one worker: its lock taken, its heart beating. Raises BusyError where another one is."""
+        try:
+            lock = FileLock(self.folder / "lock", timeout=_LOCK_WAIT_SECONDS, poll_interval=0.02)
+            lock.acquire()
+        except Timeout:
+            raise BusyError(
+                f"{self.id} is already being worked on", hint="watch it: `python wizard.py runs watch`"
+            ) from None
+        files.sweep(self.folder)
+        stop = threading.Event()
+        beat = threading.Thread(target=self._beat, args=(stop,), daemon=True)
+        beat.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            beat.join()
+            lock.release()
+
+    def _beat(self, stop: threading.Event) -> None:
+        while True:
+            with contextlib.suppress(OSError):  # a full disk must not end a run by its heartbeat
+                self._heartbeat_file.touch()
+            if stop.wait(HEARTBEAT_SECONDS):
+                return
+
+    def request_pause(self) -> None:
+        self._pause_file.touch()
+
+    def withdraw_pause(self) -> None:
+        self._pause_file.unlink(missing_ok=True)
+
+    @property
+    def pause_requested(self) -> bool:
+        return self._pause_file.exists()
+
+
+def now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def new_folder_name(name: str) -> str:
+    return f"{datetime.now():%Y-%m-%d}_{name}_{os.urandom(3).hex()}"
+
+
+def make_job_folder(parent: Path, name: str, documents: dict[str, str]) -> Path:
+    """A job's folder appears whole, with its first documents and a status, or not at all."""
+    parent.mkdir(parents=True, exist_ok=True)
+    final = parent / new_folder_name(name)
+    temporary = parent / f".{final.name}.tmp"
+    temporary.mkdir()
+    for file, text in documents.items():
+        files.write_text(temporary / file, text)
+    files.write_json(temporary / "status.json", asdict(Status(created=datetime.now(UTC).isoformat())))
+    temporary.rename(final)
+    return final

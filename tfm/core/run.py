@@ -1,0 +1,151 @@
+"""A run: one stage at work, as a folder. The only code that knows a run's file names."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from tfm.core import files
+from tfm.core.errors import RunError
+from tfm.core.events import Event, as_record, from_record
+from tfm.core.job import Job, make_job_folder
+from tfm.core.settings import Settings, as_commented_yaml
+
+if TYPE_CHECKING:
+    from tfm.core.workspace import Workspace
+
+
+class Run(Job):
+    def __init__(self, folder: Path, workspace: Workspace) -> None:
+        super().__init__(folder)
+        self.workspace = workspace
+        self._log: TextIO | None = None
+
+    @classmethod
+    def create(
+        cls, workspace: Workspace, stage: str, version: int, settings: Settings, preset: str | None, key: str
+    ) -> Run:
+        head = {"stage": stage, "version": version} | ({"preset": preset} if preset else {})
+        body = "".join("  " + line for line in as_commented_yaml(settings).splitlines(keepends=True))
+        text = "".join(f"{name}: {value}\n" for name, value in head.items()) + "settings:\n" + body
+        folder = make_job_folder(workspace.runs_folder, preset or stage.rpartition(".")[2], {"settings.yaml": text})
+        run = cls(folder, workspace)
+        run.update(key=key)
+        return run
+
+    @property
+    def _head(self) -> dict[str, Any]:
+        head = files.read_yaml(self.folder / "settings.yaml")
+        if not isinstance(head, dict) or "stage" not in head:
+            raise RunError(f"{self.folder / 'settings.yaml'} does not name a stage", hint="remove this run's folder")
+        return head
+
+    @property
+    def stage(self) -> str:
+        return str(self._head["stage"])
+
+    @property
+    def preset(self) -> str | None:
+        return self._head.get("preset")
+
+    @property
+    def given_settings(self) -> dict[str, Any]:
+        return self._head.get("settings") or {}
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        with contextlib.suppress(FileNotFoundError):
+            return dict(files.read_json(self.folder / "environment.json"))
+        return {}
+
+    def remember(self, **facts: Any) -> None:
+        """Facts resolved at the start (versions, device, threads, patients seen), kept for resuming and for readers."""
+        files.write_json(self.folder / "environment.json", self.environment | facts)
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.folder / "metrics.csv"
+
+    @property
+    def checkpoints_folder(self) -> Path:
+        return self._folder("checkpoints")
+
+    @property
+    def figures_folder(self) -> Path:
+        return self._folder("figures")
+
+    def predictions_file(self, split: str) -> Path:
+        return self._folder("predictions") / f"{split}.csv"
+
+    def _folder(self, name: str) -> Path:
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @property
+    def _events_file(self) -> Path:
+        return self.folder / "events.jsonl"
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[None]:
+        """The event log, open to append; a line a killed worker left unfinished is cut off first."""
+        with open(self._events_file, "a+b") as raw:
+            _cut_unfinished_line(raw)
+        with open(self._events_file, "a", encoding="utf-8") as self._log:
+            yield
+        self._log = None
+
+    def record(self, event: Event) -> None:
+        assert self._log is not None, "record() needs recording()"
+        self._log.write(json.dumps(as_record(event, time.time()), ensure_ascii=False) + "\n")
+        self._log.flush()
+
+    def events_from(self, offset: int) -> tuple[list[tuple[float, Event]], int]:
+        """The whole lines that stand behind a byte offset, with their times, and the offset after them."""
+        try:
+            with open(self._events_file, "rb") as file:
+                file.seek(offset)
+                block = file.read()
+        except FileNotFoundError:
+            return [], offset
+        whole = block[: block.rfind(b"\n") + 1]
+        records = [json.loads(line) for line in whole.splitlines()]
+        return [(record["time"], from_record(record)) for record in records], offset + len(whole)
+
+    def events(self) -> list[Event]:
+        return [event for _, event in self.events_from(0)[0]]
+
+    def describe_outputs(self, paths: list[str]) -> list[dict[str, Any]]:
+        return [
+            {
+                "path": str(self._in_workspace(Path(path))),
+                "size": Path(path).stat().st_size,
+                "sha256": files.sha256(Path(path)),
+            }
+            for path in paths
+        ]
+
+    def _in_workspace(self, path: Path) -> Path:
+        root = self.workspace.root
+        return path.relative_to(root) if path.is_relative_to(root) else path
+
+    def outputs_stand(self) -> bool:
+        """Whether every file the run left behind is still there, byte for byte."""
+        for output in self.status.outputs:
+            path = self.workspace.root / output["path"]
+            if not path.is_file() or path.stat().st_size != output["size"] or files.sha256(path) != output["sha256"]:
+                return False
+        return True
+
+
+def _cut_unfinished_line(file: Any) -> None:
+    end = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    whole = file.read().rfind(b"\n") + 1
+    if whole < end:
+        file.truncate(whole)

@@ -1,0 +1,253 @@
+"""Takes a run or a plan in a process of its own: `python -m tfm.worker FOLDER`. It draws nothing and asks nothing.
+
+Every event of a stage is a point at which it may be stopped for good: pausing is not asking for the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfm.core import registry
+from tfm.core.errors import BusyError, RunError, TFMError, disk_error
+from tfm.core.events import Result, StateChange
+from tfm.core.job import Job, State, now
+from tfm.core.plan import Plan, Step, filled
+from tfm.core.run import Run
+from tfm.core.settings import Settings, resolve
+from tfm.core.workspace import Workspace
+
+PAUSED = 130
+_EXIT_STATUS: dict[State, int] = {"done": 0, "failed": 1, "paused": PAUSED}
+
+_stop_asked = False  # set by SIGTERM: the same wish as a pause file, from the operating system
+
+
+def find_or_create_run(
+    workspace: Workspace, stage: registry.Stage, settings: Settings, preset: str | None = None, *, fresh: bool = False
+) -> Run:
+    """The run of these very settings on these very inputs, if its work still stands or can go on; else a new one."""
+    workspace.check_reads(settings)
+    key = workspace.key(stage.name, stage.version, settings)
+    with workspace.locked():
+        same = [] if fresh else [run for run in reversed(workspace.runs()) if run.status.key == key]
+        for run in same:
+            if run.status.state != "done" or run.outputs_stand():
+                return run
+        return Run.create(workspace, stage.name, stage.version, settings, preset, key)
+
+
+def settings_of(run: Run) -> Settings:
+    return resolve(registry.find_stage(run.stage).settings, {}, run.given_settings)
+
+
+# --- starting ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Started:
+    """A job and, where this process started it, its worker; without one we watch somebody else's."""
+
+    job: Job
+    process: subprocess.Popen[bytes] | None
+
+    @property
+    def going(self) -> bool:
+        return (self.process is not None and self.process.poll() is None) or self.job.alive
+
+
+def start(job: Job) -> Started:
+    """Start a worker for a job, or attach to the one it has. The worker outlives this process."""
+    if job.alive:
+        return Started(job, None)
+    job.withdraw_pause()
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(registry.PROJECT), os.environ.get("PYTHONPATH", "")])
+    }
+    with open(job.log_file, "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tfm.worker", str(job.folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+    return Started(job, process)
+
+
+# --- working ----------------------------------------------------------------------------------------------------------
+
+
+def take_run(run: Run, stopping: Job) -> State:
+    """Ask the run's stage for event after event until it is done, fails, or `stopping` (the run or its plan) is to
+    pause."""
+    begun = time.monotonic()
+    spent = run.status.seconds
+    with run.held(), run.recording():
+        if run.status.state == "done":  # by another worker, while this one waited for the lock
+            return "done"
+        run.update(state="running", pid=os.getpid(), host=socket.gethostname(), started=now(), message="", hint="")
+        run.record(StateChange("running"))
+        state, message, hint, result = _work(run, stopping)
+        run.record(StateChange(state, message, hint))
+        run.update(
+            state=state,
+            ended=now(),
+            seconds=round(spent + time.monotonic() - begun, 1),
+            message=message,
+            hint=hint,
+            result=result.values,
+            outputs=run.describe_outputs(result.outputs),
+        )
+        run.withdraw_pause()
+    return state
+
+
+def _work(run: Run, stopping: Job) -> tuple[State, str, str, Result]:
+    result = Result({})
+    try:
+        stage = registry.find_stage(run.stage)
+        settings = settings_of(run)
+        if run.workspace.key(stage.name, stage.version, settings) != run.status.key:
+            raise RunError(
+                "what this run reads, or the stage itself, has changed since it began",
+                hint=f"start it anew: `python wizard.py runs restart {run.id}`",
+            )
+        run.remember(**_environment())
+        with contextlib.closing(stage.generate(settings, run)) as events:  # type: ignore[type-var]
+            for event in events:
+                run.record(event)
+                if isinstance(event, Result):
+                    result = event
+                if _stop_asked or stopping.pause_requested or run.pause_requested:
+                    if isinstance(event, Result):
+                        break
+                    return "paused", "", "", Result({})
+        return "done", "", "", result
+    except Exception as error:
+        return "failed", *_told(error, run), Result({})
+
+
+def _told(error: Exception, job: Job) -> tuple[str, str]:
+    """Message and hint for a person; the traceback goes to the log."""
+    with contextlib.suppress(OSError), open(job.log_file, "a", encoding="utf-8") as log:
+        log.write(f"{now()}\n{''.join(traceback.format_exception(error))}\n")
+    known = error if isinstance(error, TFMError) else disk_error(error) if isinstance(error, OSError) else None
+    if known is not None:
+        return known.message, known.hint
+    return f"{type(error).__name__}: {error}", f"this is a defect of the program; what happened is in {job.log_file}"
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "host": socket.gethostname(),
+        "git_commit": _git_commit(),
+    }
+
+
+def _git_commit() -> str:
+    asked = subprocess.run(
+        ["git", "-C", str(registry.PROJECT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() if asked.returncode == 0 else "not a git checkout"
+
+
+def take_plan(plan: Plan) -> State:
+    """Each step becomes a run: found done and kept, found halted and resumed, or made anew. A step that fails stops
+    only the steps that read from it."""
+    begun = time.monotonic()
+    spent = plan.status.seconds
+    with plan.held():
+        plan.update(state="running", pid=os.getpid(), host=socket.gethostname(), started=now(), message="", hint="")
+        results: dict[str, dict[str, Any]] = {}
+        failures: list[tuple[Step, str, str]] = []
+        state: State = "done"
+        for step in plan.steps:
+            if step.needs() - results.keys():
+                continue  # it reads from a step that failed
+            state, message, hint = _take_step(plan, step, results)
+            if state == "failed":
+                failures.append((step, message, hint))
+            if state == "paused":
+                break
+        if failures and state != "paused":
+            state = "failed"
+        message = "; ".join(f"{step.name}: {message}" for step, message, _ in failures)
+        plan.update(
+            state=state,
+            ended=now(),
+            seconds=round(spent + time.monotonic() - begun, 1),
+            message=message,
+            hint=failures[0][2] if failures else "",
+            result=results.get(plan.steps[-1].name, {}),
+        )
+        plan.withdraw_pause()
+    return state
+
+
+def _take_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) -> tuple[State, str, str]:
+    try:
+        run = run_of_step(plan, step, results)
+        plan.update(runs=plan.status.runs | {step.name: run.id})
+        while run.alive:  # somebody started it by itself: its result serves this plan as well
+            if _stop_asked or plan.pause_requested:
+                return "paused", "", ""
+            time.sleep(0.2)
+        state = run.status.state
+        if state != "done":
+            state = take_run(run, stopping=plan)
+        if state == "done":
+            results[step.name] = run.status.result
+        return state, run.status.message, run.status.hint
+    except TFMError as error:
+        return "failed", error.message, error.hint
+
+
+def run_of_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) -> Run:
+    stage = registry.find_stage(step.stage)
+    preset = (
+        registry.preset(stage.presets, step.preset, plan.workspace).settings if stage.presets and step.preset else {}
+    )
+    given = plan.workspace.fill_only_choice(stage.settings, filled(step.settings, results))
+    return find_or_create_run(plan.workspace, stage, resolve(stage.settings, preset, given), step.preset)
+
+
+# --- the process ------------------------------------------------------------------------------------------------------
+
+
+def open_job(folder: Path) -> Run | Plan:
+    workspace = Workspace(folder.parent.parent)
+    return Plan(folder, workspace) if folder.parent == workspace.plans_folder else Run(folder, workspace)
+
+
+def _ask_to_stop(_signal: int, _frame: Any) -> None:
+    global _stop_asked
+    _stop_asked = True
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, _ask_to_stop)
+    signal.signal(signal.SIGINT, _ask_to_stop)
+    job = open_job(Path(sys.argv[1]).resolve())
+    try:
+        state = take_plan(job) if isinstance(job, Plan) else take_run(job, stopping=job)
+    except BusyError:
+        return 0  # another worker has it: who started this one attaches to that
+    return _EXIT_STATUS[state]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
