@@ -13,17 +13,15 @@ import pytest
 from tfm import worker
 from tfm.core.events import Metrics, StateChange
 from tfm.core.plan import Plan, Step
-from tfm.core.registry import find_stage
+from tfm.core.prepare import job_for
 from tfm.core.run import Run
-from tfm.core.settings import resolve
 from tfm.core.workspace import Workspace
 
 TOY = "tests.toys.count"
 
 
 def toy_run(workspace: Workspace, **given) -> Run:
-    toy = find_stage(TOY)
-    return worker.find_or_create_run(workspace, toy, resolve(toy.settings, {}, given))
+    return job_for(workspace, TOY, given)
 
 
 def finish(job) -> None:

@@ -13,42 +13,22 @@ import socket
 import subprocess
 import sys
 import time
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfm.core import registry
-from tfm.core.errors import BusyError, RunError, TFMError, disk_error
+from tfm.core import offers, prepare, registry
+from tfm.core.errors import BusyError, RunError, TFMError, told
 from tfm.core.events import Result, StateChange
 from tfm.core.job import Job, State, now
-from tfm.core.plan import Plan, Step, filled
+from tfm.core.plan import Plan, Step
 from tfm.core.run import Run
-from tfm.core.settings import Settings, resolve
 from tfm.core.workspace import Workspace
 
 PAUSED = 130
 _EXIT_STATUS: dict[State, int] = {"done": 0, "failed": 1, "paused": PAUSED}
 
 _stop_asked = False  # set by SIGTERM: the same wish as a pause file, from the operating system
-
-
-def find_or_create_run(
-    workspace: Workspace, stage: registry.Stage, settings: Settings, preset: str | None = None, *, fresh: bool = False
-) -> Run:
-    """The run of these very settings on these very inputs, if its work still stands or can go on; else a new one."""
-    workspace.check_reads(settings)
-    key = workspace.key(stage.name, stage.version, settings)
-    with workspace.locked():
-        same = [] if fresh else [run for run in reversed(workspace.runs()) if run.status.key == key]
-        for run in same:
-            if run.status.state != "done" or run.outputs_stand():
-                return run
-        return Run.create(workspace, stage.name, stage.version, settings, preset, key)
-
-
-def settings_of(run: Run) -> Settings:
-    return resolve(registry.find_stage(run.stage).settings, {}, run.given_settings)
 
 
 # --- starting ---------------------------------------------------------------------------------------------------------
@@ -71,9 +51,7 @@ def start(job: Job) -> Started:
     if job.alive:
         return Started(job, None)
     job.withdraw_pause()
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(registry.PROJECT), os.environ.get("PYTHONPATH", "")])
-    }
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(offers.PROJECT), os.environ.get("PYTHONPATH", "")])}
     with open(job.log_file, "ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "tfm.worker", str(job.folder)],
@@ -84,6 +62,16 @@ def start(job: Job) -> Started:
             start_new_session=True,
         )
     return Started(job, process)
+
+
+def stop_at_once(job: Job) -> None:
+    """Kill the worker, and whatever it started, without asking it. What it had written whole stays."""
+    pid = job.status.pid
+    if pid is not None and job.alive and job.status.host == socket.gethostname():
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL) if hasattr(os, "killpg") else os.kill(pid, signal.SIGTERM)
+        while job.alive:
+            time.sleep(0.02)
 
 
 # --- working ----------------------------------------------------------------------------------------------------------
@@ -118,7 +106,7 @@ def _work(run: Run, stopping: Job) -> tuple[State, str, str, Result]:
     result = Result({})
     try:
         stage = registry.find_stage(run.stage)
-        settings = settings_of(run)
+        settings = prepare.settings_of(run)
         if run.workspace.key(stage.name, stage.version, settings) != run.status.key:
             raise RunError(
                 "what this run reads, or the stage itself, has changed since it began",
@@ -136,17 +124,8 @@ def _work(run: Run, stopping: Job) -> tuple[State, str, str, Result]:
                     return "paused", "", "", Result({})
         return "done", "", "", result
     except Exception as error:
-        return "failed", *_told(error, run), Result({})
-
-
-def _told(error: Exception, job: Job) -> tuple[str, str]:
-    """Message and hint for a person; the traceback goes to the log."""
-    with contextlib.suppress(OSError), open(job.log_file, "a", encoding="utf-8") as log:
-        log.write(f"{now()}\n{''.join(traceback.format_exception(error))}\n")
-    known = error if isinstance(error, TFMError) else disk_error(error) if isinstance(error, OSError) else None
-    if known is not None:
-        return known.message, known.hint
-    return f"{type(error).__name__}: {error}", f"this is a defect of the program; what happened is in {job.log_file}"
+        trouble = told(error, run.log_file)
+        return "failed", trouble.message, trouble.hint, Result({})
 
 
 def _environment() -> dict[str, Any]:
@@ -160,7 +139,7 @@ def _environment() -> dict[str, Any]:
 
 def _git_commit() -> str:
     asked = subprocess.run(
-        ["git", "-C", str(registry.PROJECT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "-C", str(offers.PROJECT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
     )
     return asked.stdout.strip() if asked.returncode == 0 else "not a git checkout"
 
@@ -200,7 +179,7 @@ def take_plan(plan: Plan) -> State:
 
 def _take_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) -> tuple[State, str, str]:
     try:
-        run = run_of_step(plan, step, results)
+        run = prepare.run_of_step(plan, step, results)
         plan.update(runs=plan.status.runs | {step.name: run.id})
         while run.alive:  # somebody started it by itself: its result serves this plan as well
             if _stop_asked or plan.pause_requested:
@@ -214,15 +193,6 @@ def _take_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) -> tu
         return state, run.status.message, run.status.hint
     except TFMError as error:
         return "failed", error.message, error.hint
-
-
-def run_of_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) -> Run:
-    stage = registry.find_stage(step.stage)
-    preset = (
-        registry.preset(stage.presets, step.preset, plan.workspace).settings if stage.presets and step.preset else {}
-    )
-    given = plan.workspace.fill_only_choice(stage.settings, filled(step.settings, results))
-    return find_or_create_run(plan.workspace, stage, resolve(stage.settings, preset, given), step.preset)
 
 
 # --- the process ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,12 @@ TFMError              every message a person may see: what, where, and a hint: w
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import tempfile
+import traceback
+from pathlib import Path
 
 
 class TFMError(Exception):
@@ -63,9 +68,16 @@ _DISK_HINTS = {
 }
 
 
-def disk_error(error: OSError) -> DiskError | None:
-    """The plain words for an operating-system error that a person can mend, or None for any other."""
-    if error.errno not in _DISK_HINTS:
-        return None
-    place = f" ({error.filename})" if error.filename else ""
-    return DiskError(f"{error.strerror}{place}", hint=_DISK_HINTS[error.errno])
+def told(error: Exception, log: Path | None = None) -> TFMError:
+    """Any error in words for a person. The traceback of a defect goes to `log`, or to a file of its own."""
+    if isinstance(error, TFMError):
+        return error
+    if isinstance(error, OSError) and error.errno in _DISK_HINTS:
+        place = f" ({error.filename})" if error.filename else ""
+        return DiskError(f"{error.strerror}{place}", hint=_DISK_HINTS[error.errno])
+    log = log or Path(tempfile.gettempdir()) / f"tfm-{os.getpid()}.log"
+    with contextlib.suppress(OSError), open(log, "a", encoding="utf-8") as file:
+        file.write("".join(traceback.format_exception(error)) + "\n")
+    return TFMError(
+        f"{type(error).__name__}: {error}", hint=f"this is a defect of the program; what happened is in {log}"
+    )

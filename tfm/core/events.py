@@ -40,6 +40,17 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Intervals:
+    """Values with their intervals, to be drawn as bars between `low` and `high`; `mark` is a line to compare with."""
+
+    title: str
+    rows: list[tuple[str, float, float, float]]  # label, value, low end, high end
+    low: float
+    high: float
+    mark: float
+
+
+@dataclass(frozen=True)
 class Picture:
     path: str
     title: str
@@ -62,10 +73,10 @@ class StateChange:
     hint: str = ""
 
 
-Event = Progress | Metrics | Note | Table | Picture | Result | StateChange
+Event = Progress | Metrics | Note | Table | Intervals | Picture | Result | StateChange
 
 _KINDS: dict[str, type[Event]] = {
-    kind.__name__.lower(): kind for kind in (Progress, Metrics, Note, Table, Picture, Result, StateChange)
+    kind.__name__.lower(): kind for kind in (Progress, Metrics, Note, Table, Intervals, Picture, Result, StateChange)
 }
 
 

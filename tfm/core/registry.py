@@ -1,29 +1,18 @@
-"""What can be done: stages and planners, found by their file names; presets, found by their YAML names.
-
-Listing reads names and first lines only. Code is imported when a name is used.
-"""
+"""Stages and planners as code: registered by decorator, imported when their name is used."""
 
 from __future__ import annotations
 
-import ast
-import difflib
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, get_type_hints
 
-from tfm.core import files
+from tfm.core import offers
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event
 from tfm.core.plan import Step
 from tfm.core.run import Run
 from tfm.core.settings import Settings
-from tfm.core.workspace import Workspace
-
-PROJECT = Path(__file__).resolve().parents[2]
-STAGES = PROJECT / "tfm" / "stages"
-CONFIGS = PROJECT / "configs"
 
 
 class Generate(Protocol):
@@ -32,27 +21,42 @@ class Generate(Protocol):
 
 @dataclass(frozen=True)
 class Stage:
-    """One thing a user can do. `presets` names the folder below configs/ that holds its presets."""
+    """One thing a user can do. `presets` names the folder below configs/ that holds its presets; without a default
+    preset one must be chosen, and several may be."""
 
     name: str
     version: int
     settings: type[Settings]
     generate: Generate
-    presets: str | None = None
+    presets: str | None
+    default_preset: str | None
 
 
 @dataclass(frozen=True)
 class Planner:
-    """A function from settings to a plan: what several stages do one after the other."""
+    """A function from settings to a plan: several stages, one after the other."""
 
     name: str
     settings: type[Settings]
     steps: Callable[[Any], list[Step]]
 
 
-def stage(*, version: int, presets: str | None = None) -> Callable[[Generate], Stage]:
+@dataclass(frozen=True)
+class Answer:
+    """Something that answers at once and keeps nothing: it needs no run, no workspace and no process of its own."""
+
+    name: str
+    settings: type[Settings]
+    generate: Callable[[Any], Iterator[Event]]
+
+
+def stage(
+    *, version: int, presets: str | None = None, default_preset: str | None = None
+) -> Callable[[Generate], Stage]:
+    """`version` is raised whenever the stage's output or a default changes: older runs then no longer count."""
+
     def register(generate: Generate) -> Stage:
-        return Stage(_name_of(generate), version, _settings_of(generate), generate, presets)
+        return Stage(_name_of(generate), version, _settings_of(generate), generate, presets, default_preset)
 
     return register
 
@@ -61,9 +65,12 @@ def planner(steps: Callable[[Any], list[Step]]) -> Planner:
     return Planner(_name_of(steps), _settings_of(steps), steps)
 
 
+def answer(generate: Callable[[Any], Iterator[Event]]) -> Answer:
+    return Answer(_name_of(generate), _settings_of(generate), generate)
+
+
 def _settings_of(function: Any) -> type[Settings]:
     settings: type[Settings] = get_type_hints(function)["settings"]
-    assert issubclass(settings, Settings)
     return settings
 
 
@@ -72,75 +79,17 @@ def _name_of(function: Any) -> str:
     return module.removeprefix("tfm.stages.").replace("_", "-") if module.startswith("tfm.stages.") else module
 
 
-def names() -> list[str]:
-    """Every stage and planner that ships, in the order of the work."""
-    from tfm.stages import ORDER
-
-    found = [path.stem.replace("_", "-") for path in STAGES.glob("[!_]*.py")]
-    return sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
-
-
-def summary(name: str) -> str:
-    """The first line of the file's docstring, read without importing it."""
-    source = (STAGES / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8")
-    return (ast.get_docstring(ast.parse(source)) or name).split("\n", 1)[0]
-
-
-def find(name: str) -> Stage | Planner:
-    """A stage or planner by name. A name with a dot is a module of your own that holds one."""
-    if "." not in name and name not in names():
-        close = difflib.get_close_matches(name, names(), n=1)
-        raise SettingsError(
-            f"there is no stage called {name!r}",
-            hint=f"did you mean {close[0]}?" if close else "there are: " + ", ".join(names()),
-        )
+def find(name: str) -> Stage | Planner | Answer:
+    """What a name means. A name with a dot is a module of your own that holds a stage."""
+    if "." not in name:
+        offers.stage_file(name)
     module = importlib.import_module(name if "." in name else f"tfm.stages.{name.replace('-', '_')}")
-    return next(thing for thing in vars(module).values() if isinstance(thing, Stage | Planner) and thing.name == name)
+    kinds = Stage | Planner | Answer
+    return next(thing for thing in vars(module).values() if isinstance(thing, kinds) and thing.name == name)
 
 
 def find_stage(name: str) -> Stage:
     found = find(name)
-    if isinstance(found, Planner):
-        raise SettingsError(f"{name} is a plan of several stages", hint="name one of its stages instead")
+    if not isinstance(found, Stage):
+        raise SettingsError(f"{name} is not a stage with runs of its own", hint="name one of the stages it consists of")
     return found
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A YAML of title, about, stage and settings: what a menu offers by name."""
-
-    name: str
-    title: str
-    about: str
-    stage: str
-    settings: dict[str, Any]
-
-
-def preset_names(folder: str, workspace: Workspace) -> list[str]:
-    return sorted(_preset_files(folder, workspace))
-
-
-def preset(folder: str, name: str, workspace: Workspace) -> Preset:
-    found = _preset_files(folder, workspace)
-    if name not in found:
-        known = {known_name.lower(): known_name for known_name in found}
-        close = difflib.get_close_matches(name.lower(), known, n=1)
-        raise SettingsError(
-            f"there is no {folder} preset called {name!r}",
-            hint=(f"did you mean {known[close[0]]}? " if close else "") + "There are: " + ", ".join(sorted(found)),
-        )
-    content = files.read_yaml(found[name])
-    unknown = set(content) - {"title", "about", "stage", "settings"}
-    if unknown or not {"title", "about", "stage"} <= set(content):
-        raise SettingsError(
-            f"{found[name]} must hold title, about, stage and settings"
-            + (f", not {', '.join(unknown)}" if unknown else ""),
-            hint="compare it with a preset that ships, below configs/",
-        )
-    return Preset(name, content["title"], content["about"].strip(), content["stage"], content.get("settings") or {})
-
-
-def _preset_files(folder: str, workspace: Workspace) -> dict[str, Path]:
-    own = workspace.own_models_folder if folder == "models" else None
-    shipped = {path.stem: path for path in (CONFIGS / folder).glob("*.yaml")}
-    return shipped | ({path.stem: path for path in own.glob("*.yaml")} if own else {})

@@ -31,6 +31,7 @@ class Reads:
     """Marks a field that names something a run reads; its content, not its name, is part of the run's key."""
 
     kind: Literal["dataset", "cache", "run", "path"]
+    made_by: tuple[str, ...] = ()  # for runs: the stages whose done runs will do; empty for any
 
 
 class _Mark:
@@ -42,6 +43,7 @@ class _Mark:
 
 
 IMPORTANT = _Mark("IMPORTANT")  # asked first in a form; everything else waits behind "advanced"
+POSITIONAL = _Mark("POSITIONAL")  # on the command line it is given without its name
 OUT_OF_KEY = _Mark("OUT_OF_KEY")  # changes how fast or where a run works, never what comes out
 
 
@@ -59,6 +61,7 @@ def _existing(path: Path) -> Path:
 DatasetName = Annotated[str, Reads("dataset")]
 CacheName = Annotated[str, Reads("cache")]
 RunId = Annotated[str, Reads("run")]
+TrainedRun = Annotated[str, Reads("run", made_by=("train",))]
 InputPath = Annotated[Path, Reads("path"), AfterValidator(_existing)]
 OutputPath = Annotated[Path, AfterValidator(_absolute)]
 
@@ -96,8 +99,12 @@ class Leaf:
         return self.required or IMPORTANT in self.field.metadata
 
     @property
-    def reads(self) -> str | None:
-        return next((mark.kind for mark in _walk(self._annotated) if isinstance(mark, Reads)), None)
+    def positional(self) -> bool:
+        return POSITIONAL in self.field.metadata
+
+    @property
+    def reads(self) -> Reads | None:
+        return next((mark for mark in _walk(self._annotated) if isinstance(mark, Reads)), None)
 
     @property
     def choices(self) -> tuple[Any, ...]:

@@ -12,17 +12,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from tfm.core import files
+from tfm.core import files, offers
 from tfm.core.errors import BusyError, DiskError, RunError, SettingsError
 from tfm.core.job import Job
 from tfm.core.run import Run
-from tfm.core.settings import Leaf, Settings, differing, leaves, value_at
+from tfm.core.settings import Leaf, Reads, Settings, differing, leaves, value_at
 
 if TYPE_CHECKING:
     from tfm.core.plan import Plan
 
 # What tells a finished product from a half-made one, and its content from another's.
 _PRODUCT_FILES = {"dataset": ("manifest.csv",), "cache": ("index.csv", "settings.yaml")}
+
+_HOW_TO_GET = {
+    "dataset": "organize a download first: `python wizard.py organize DOWNLOAD`",
+    "cache": "preprocess a dataset first: `python wizard.py preprocess`",
+}
+
+DEFAULT_WORKSPACE = Path("workspace")
 
 
 class Workspace:
@@ -41,9 +48,15 @@ class Workspace:
     def answers_file(self) -> Path:
         return self.root / "answers.yaml"
 
-    @property
-    def own_models_folder(self) -> Path:
-        return self.root / "models"
+    def preset_names(self, folder: str) -> list[str]:
+        return offers.preset_names(folder, self._own_presets(folder))
+
+    def preset(self, folder: str, name: str) -> offers.Preset:
+        """One that ships, or a user's own: workspace/models/*.yaml become entries of the model menu."""
+        return offers.preset(folder, name, self._own_presets(folder))
+
+    def _own_presets(self, folder: str) -> Path | None:
+        return self.root / "models" if folder == "models" else None
 
     def dataset_folder(self, name: str) -> Path:
         return self.root / "dataset" / name
@@ -110,8 +123,8 @@ class Workspace:
         """Where one dataset or cache is needed and just one stands, it is meant; with several it is never guessed."""
         filled = dict(given)
         for leaf in leaves(settings):
-            if leaf.reads in ("dataset", "cache") and leaf.required and leaf.name not in given:
-                filled[leaf.name] = self._only(leaf.reads)
+            if leaf.reads and leaf.reads.kind in _PRODUCT_FILES and leaf.required and leaf.name not in given:
+                filled[leaf.name] = self._only(leaf.reads.kind)
         return filled
 
     def _only(self, kind: str) -> str:
@@ -122,26 +135,44 @@ class Workspace:
             raise SettingsError(
                 f"there are several {kind}s: {', '.join(names)}", hint=f"say which one: --{kind} NAME", fields=(kind,)
             )
-        maker = "organize a download" if kind == "dataset" else "preprocess a dataset"
-        command = "organize DOWNLOAD" if kind == "dataset" else "preprocess"
-        raise SettingsError(
-            f"there is no {kind} in {self.root} yet",
-            hint=f"{maker} first: `python wizard.py {command}`",
-            fields=(kind,),
-        )
+        raise SettingsError(self.missing(kind), hint=_HOW_TO_GET[kind], fields=(kind,))
+
+    def missing(self, kind: str) -> str:
+        return f"there is no {kind} in {self.root} yet"
+
+    def readable_runs(self, leaf: Leaf) -> list[Run]:
+        """The runs that a setting may name."""
+        assert leaf.reads is not None
+        makers = leaf.reads.made_by
+        return [run for run in self.runs() if run.status.state == "done" and (not makers or run.stage in makers)]
 
     def check_reads(self, settings: Settings) -> None:
         """Every dataset, cache and run that is named stands: said before anything is made."""
-        for leaf, name in reads(settings):
-            if leaf.reads == "run":
-                self.run(name)
-            elif leaf.reads in _PRODUCT_FILES and name not in self.products(leaf.reads):
-                standing = ", ".join(self.products(leaf.reads)) or "none yet"
+        for leaf, reading, name in reads(settings):
+            if reading.kind == "run":
+                self._check_run(leaf, reading, name)
+            elif reading.kind in _PRODUCT_FILES and name not in self.products(reading.kind):
+                standing = ", ".join(self.products(reading.kind)) or "none yet"
                 raise SettingsError(
-                    f"no {leaf.reads} is called {name!r} in {self.root}",
+                    f"no {reading.kind} is called {name!r} in {self.root}",
                     hint=f"there are: {standing}",
                     fields=(leaf.name,),
                 )
+
+    def _check_run(self, leaf: Leaf, reading: Reads, name: str) -> None:
+        run = self.run(name)
+        if reading.made_by and run.stage not in reading.made_by:
+            raise SettingsError(
+                f"{run.id} is a run of {run.stage}, and {' or '.join(reading.made_by)} is needed here",
+                hint="see `python wizard.py runs list`",
+                fields=(leaf.name,),
+            )
+        if run.status.state != "done":
+            raise SettingsError(
+                f"{run.id} is {run.status.state}: it has nothing to read yet",
+                hint=f"finish it first: `python wizard.py runs resume {run.id}`",
+                fields=(leaf.name,),
+            )
 
     def identity(self, kind: str, name: str) -> str:
         """What a run's key says of something it reads: its content, so that equal content is never worked on twice."""
@@ -154,22 +185,21 @@ class Workspace:
 
     def key(self, stage: str, version: int, settings: Settings) -> str:
         """Equal keys mean equal work: the stage, its version, what differs from its defaults, what it reads."""
-        inputs: dict[str, list[str]] = {leaf.name: [] for leaf, _ in reads(settings)}
-        for leaf, name in reads(settings):
-            assert leaf.reads is not None
-            inputs[leaf.name].append(self.identity(leaf.reads, name))
+        inputs: dict[str, list[str]] = {}
+        for leaf, reading, name in reads(settings):
+            inputs.setdefault(leaf.name, []).append(self.identity(reading.kind, name))
         chosen = {name: value for name, value in differing(settings).items() if name not in inputs}
         return _digest([stage, version, chosen, inputs])
 
 
-def reads(settings: Settings) -> Iterator[tuple[Leaf, str]]:
+def reads(settings: Settings) -> Iterator[tuple[Leaf, Reads, str]]:
     """Each dataset, cache, run and path that settings name."""
     for leaf in leaves(type(settings)):
         if leaf.reads:
             value = value_at(settings, leaf)
             for name in value if isinstance(value, list | tuple) else [value]:
                 if name is not None:
-                    yield leaf, str(name)
+                    yield leaf, leaf.reads, str(name)
 
 
 J = TypeVar("J", bound=Job)

@@ -1,0 +1,169 @@
+"""The breast mask keeps lesions and skin line, and leaves film frame and labels out: on real films and drawn ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tfm.core.errors import DataError
+from tfm.data.phantom.film import Phantom, draw
+from tfm.data.phantom.spec import Exposure, Lesion
+from tfm.imaging.breast import breast_mask
+
+DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+real_data = pytest.mark.skipif(not (DATA / "mass256").is_dir(), reason="the real mammograms are not here")
+
+
+def phantoms(count: int, height: int = 384) -> list[Phantom]:
+    """Both sides, views and kinds, all densities."""
+    return [
+        draw(
+            Exposure(
+                seed=5,
+                patient=f"P_{number:05d}",
+                side=("LEFT", "RIGHT")[number % 2],
+                view=("CC", "MLO")[number // 2 % 2],
+                density=1 + number // 4 % 4,
+                height=height,
+                difficulty=0.1,
+                lesions=(Lesion(1, ("mass", "calc")[number // 8 % 2], malignant=number % 3 == 0),),
+            )
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list[tuple[Phantom, np.ndarray]]:
+    return [(phantom, breast_mask(phantom.image)) for phantom in phantoms(16)]
+
+
+def test_mask_agrees_with_the_drawn_breast(drawn: list[tuple[Phantom, np.ndarray]]) -> None:
+    overlaps = [(mask & truth.breast_mask).sum() / (mask | truth.breast_mask).sum() for truth, mask in drawn]
+    assert min(overlaps) >= 0.97
+
+
+def test_no_frame_or_label_pixel_is_breast(drawn: list[tuple[Phantom, np.ndarray]]) -> None:
+    assert sum((mask & truth.label_mask).sum() for truth, mask in drawn) == 0
+    assert all(truth.label_mask.any() for truth, _ in drawn)
+
+
+def test_every_drawn_lesion_pixel_is_breast(drawn: list[tuple[Phantom, np.ndarray]]) -> None:
+    assert all((lesion <= mask).all() for truth, mask in drawn for lesion in truth.lesion_masks)
+
+
+def test_a_large_film_and_its_thumbnail_have_one_mask() -> None:
+    (phantom,) = phantoms(1, height=1600)
+    small = cv2.resize(phantom.image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    large_mask, small_mask = breast_mask(phantom.image), breast_mask(small)
+    shrunk = cv2.resize(large_mask.astype(np.uint8), small.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    assert (shrunk & small_mask).sum() / (shrunk | small_mask).sum() > 0.99
+
+
+def straight(image: np.ndarray) -> None:
+    image[:8], image[-8:], image[:, -8:] = 65535, 65535, 65535
+
+
+def slanted(image: np.ndarray) -> None:
+    height, width = image.shape
+    cv2.line(image, (0, 0), (width, 10), 65535, 7)
+    cv2.line(image, (width - 10, 0), (width, height), 65535, 7)
+    cv2.line(image, (0, height - 8), (width, height), 65535, 7)
+
+
+def torn(image: np.ndarray) -> None:
+    straight(image)
+    image[:12, 80:], image[-12:, 80:], image[60:340, -12:] = 65535, 65535, 65535
+    image[:, 140:165] = 0
+
+
+@pytest.mark.parametrize("frame", [straight, slanted, torn])
+def test_a_frame_brighter_and_longer_than_the_breast_is_not_the_breast(frame: Callable[[np.ndarray], None]) -> None:
+    image = np.zeros((400, 300), np.uint16)
+    cv2.ellipse(image, (0, 200), (60, 80), 0, -90, 90, 20000, -1)
+    tissue = image > 0
+    frame(image)
+    mask = breast_mask(image)
+    assert not mask[image == 65535].any()
+    assert mask[tissue].all()
+
+
+def test_a_frame_that_touches_the_breast_does_not_lead_out_of_it() -> None:
+    image = np.zeros((400, 300), np.uint16)
+    image[:10, :200] = 65535
+    cv2.ellipse(image, (0, 60), (120, 200), 0, -90, 90, 20000, -1)
+    near = cv2.dilate((image == 20000).astype(np.uint8), np.ones((25, 25), np.uint8)) > 0
+    mask = breast_mask(image)
+    assert mask[image == 20000].all()
+    assert not (mask & ~near).any()
+
+
+def test_the_nipple_is_breast_and_a_speck_beside_the_breast_is_not() -> None:
+    image = np.zeros((400, 300), np.uint16)
+    cv2.ellipse(image, (0, 200), (140, 160), 0, -90, 90, 20000, -1)
+    image[196:204, 138:150] = 20000
+    image[120:124, 142:146] = 20000
+    mask = breast_mask(image)
+    assert mask[196:204, 138:150].all()
+    assert not mask[120:124, 142:146].any()
+
+
+@real_data
+def test_lesions_of_all_real_training_masses_are_kept() -> None:
+    kept, on_background = [], []
+    for path in sorted((DATA / "mass256" / "images").glob("*.png")):
+        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        lesion = cv2.imread(str(DATA / "mass256" / "masks" / path.name), cv2.IMREAD_UNCHANGED) > 0
+        mask = breast_mask(image)
+        kept.append((mask & lesion).sum() / lesion.sum())
+        on_background.append((mask & (image == 0)).sum() / mask.sum())
+    assert len(kept) == 1231
+    assert np.mean(kept) >= 0.9995
+    assert np.min(kept) >= 0.85
+    assert np.mean(on_background) <= 0.03
+    assert np.max(on_background) <= 0.09
+
+
+@real_data
+@pytest.mark.parametrize("path", sorted((DATA / "film").glob("*.png")), ids=lambda path: path.stem)
+def test_labels_of_real_films_are_left_out_and_the_breast_is_one_piece(path: Path) -> None:
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    mask = breast_mask(image)
+    assert 0.35 < mask.mean() < 0.7
+    assert cv2.connectedComponents(mask.astype(np.uint8))[0] == 2
+    away = mask[:, -image.shape[1] // 10 :] if "LEFT" in path.name else mask[:, : image.shape[1] // 10]
+    assert not away.any()  # there lie the letters and the far frame
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((300, 200), np.uint16),
+        np.full((300, 200), 40000, np.uint16),
+        np.zeros((1, 1), np.uint8),
+        np.zeros((0, 5), np.uint8),
+        np.zeros((300, 200, 3), np.uint8),
+        np.zeros((300, 200), np.float32),
+        np.pad(np.full((3, 3), 255, np.uint8), 150),
+    ],
+    ids=["black", "one grey", "one pixel", "no pixels", "colour", "float", "a speck"],
+)
+def test_an_image_without_a_breast_is_refused_with_a_hint(image: np.ndarray) -> None:
+    with pytest.raises(DataError) as refused:
+        breast_mask(image)
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (1, 2), (3, 300), (300, 3)])
+def test_odd_shapes_give_a_mask_of_their_shape_or_a_refusal(shape: tuple[int, int]) -> None:
+    image = np.zeros(shape, np.uint8)
+    image[0, 0] = 200
+    try:
+        mask = breast_mask(image)
+    except DataError:
+        return
+    assert mask.shape == shape

@@ -1,0 +1,77 @@
+"""A chain can be written in YAML, changed from a command line and checked, without a single array library."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tfm.core.errors import SettingsError
+from tfm.core.files import read_yaml
+from tfm.core.settings import leaves, resolve
+from tfm.imaging.settings import STEPS, ChainSettings
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PRESETS = sorted((REPOSITORY / "configs" / "preprocess").glob("*.yaml"))
+FAST = read_yaml(REPOSITORY / "configs" / "preprocess" / "fast.yaml")["settings"]
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_every_preset_says_what_it_is_and_resolves(path: Path) -> None:
+    preset = read_yaml(path)
+    assert list(preset) == ["title", "about", "settings"]
+    assert list(resolve(ChainSettings, preset["settings"], {}).chosen()) == list(preset["settings"]["steps"])
+
+
+def test_every_step_has_its_file_and_every_file_its_settings() -> None:
+    files = {path.stem for path in (REPOSITORY / "tfm" / "imaging" / "steps").glob("*.py")} - {"__init__"}
+    assert files == set(STEPS)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_every_step_says_what_it_is_and_every_setting_is_a_question(name: str) -> None:
+    assert STEPS[name].__doc__
+    assert STEPS[name]()  # every setting has a default
+    for leaf in leaves(STEPS[name]):
+        assert leaf.field.description, leaf.name
+
+
+def test_a_resolved_chain_holds_every_setting_in_the_order_of_the_preset() -> None:
+    chain = resolve(ChainSettings, {"steps": {"intensity": True, "resize": {"height": 64}}}, {})
+    assert chain.steps == {
+        "intensity": {"low": 0.5, "high": 99.5, "bits": 8},
+        "resize": {"height": 64, "width": 512},
+    }
+    assert resolve(ChainSettings, chain.model_dump(), {}) == chain
+
+
+def test_the_command_line_reaches_into_a_step() -> None:
+    chain = resolve(ChainSettings, FAST, {"resize.height": "128", "intensity.bits": "16", "steps.orient": "false"})
+    assert chain.steps["resize"] == {"height": 128, "width": 512}
+    assert chain.chosen()["intensity"].model_dump()["bits"] == 16
+    assert list(chain.steps) == ["annotations", "crop_breast", "resize", "intensity"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"steps": {"resise": {}}}, "did you mean resize"),
+        ({"steps": {"sharpen_all": {}}}, "annotations, orient"),
+        ({"resize.heigth": "64"}, "did you mean height"),
+        ({"resize.height": "0"}, "greater than or equal to 16"),
+        ({"intensity.bits": "12"}, "8 or 16"),
+        ({"intensity.bits": "many"}, "intensity"),
+        ({"steps": dict.fromkeys(FAST["steps"], False)}, "needs a step"),
+    ],
+)
+def test_what_no_step_knows_is_refused_and_the_way_out_is_named(given: dict[str, object], words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as refused:
+        resolve(ChainSettings, FAST, given)
+    assert refused.value.fields == ("steps",)
+
+
+def test_settings_import_no_array_library() -> None:
+    code = "import sys, tfm.imaging.settings; sys.exit(bool({'numpy', 'cv2', 'pydicom'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0

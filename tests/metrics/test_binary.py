@@ -1,0 +1,202 @@
+"""What must be true of the figures a thesis cites: AUC, thresholds, confusion and their intervals."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from tfm.core.errors import DataError
+from tfm.metrics.binary import (
+    Confusion,
+    auc,
+    clustered_interval,
+    confusion,
+    delong_covariance,
+    delong_interval,
+    youden_threshold,
+)
+
+
+def reading(seed: int, images: int = 60, decimals: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and scores with many ties."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(images) % 2)
+    return labels, np.round(rng.normal(labels, 1), decimals)
+
+
+def plain_auc(labels: np.ndarray, scores: np.ndarray) -> float:
+    wins = [(m > b) + 0.5 * (m == b) for m in scores[labels == 1] for b in scores[labels == 0]]
+    return float(np.mean(wins))
+
+
+def plain_delong_variance(labels: np.ndarray, scores: np.ndarray) -> float:
+    malignant, benign = scores[labels == 1], scores[labels == 0]
+    wins = (malignant[:, None] > benign[None]) + 0.5 * (malignant[:, None] == benign[None])
+    return float(wins.mean(axis=1).var(ddof=1) / len(malignant) + wins.mean(axis=0).var(ddof=1) / len(benign))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("decimals", [0, 1, 8])
+def test_auc_is_the_share_of_pairs_in_the_right_order(seed: int, decimals: int) -> None:
+    labels, scores = reading(seed, decimals=decimals)
+    assert auc(labels, scores) == pytest.approx(plain_auc(labels, scores), abs=1e-12)
+    assert auc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+
+
+def test_auc_of_perfect_of_inverted_and_of_constant_scores() -> None:
+    labels = np.array([0, 0, 1, 1])
+    assert auc(labels, np.array([0.1, 0.2, 0.8, 0.9])) == 1
+    assert auc(labels, np.array([0.9, 0.8, 0.2, 0.1])) == 0
+    assert auc(labels, np.full(4, 0.5)) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "words"),
+    [
+        ([1, 1], [0.1, 0.2], "malignant"),
+        ([0, 0], [0.1, 0.2], "benign"),
+        ([0, 2], [0.1, 0.2], "labels"),
+        ([0, 1], [0.1, math.nan], "finite"),
+        ([0, 1], [0.1], "pair up"),
+        ([], [], "pair up"),
+    ],
+)
+def test_auc_refuses_what_it_cannot_mean(labels: list[int], scores: list[float], words: str) -> None:
+    with pytest.raises(DataError, match=words) as refused:
+        auc(np.array(labels), np.array(scores))
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_youden_threshold_is_as_good_as_any(seed: int) -> None:
+    labels, probs = reading(seed)
+    called = confusion(labels, probs, youden_threshold(labels, probs))
+    false_alarms, hits, _ = roc_curve(labels, probs)
+    assert called.sensitivity + called.specificity - 1 == pytest.approx(np.max(hits - false_alarms), abs=1e-12)
+
+
+def test_of_equally_good_thresholds_the_more_sensitive_wins() -> None:
+    labels, probs = np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4])
+    assert youden_threshold(labels, probs) == 0.2
+
+
+def test_a_probability_at_the_threshold_is_positive() -> None:
+    assert confusion(np.array([0, 1, 1]), np.array([0.5, 0.5, 0.4]), 0.5) == Confusion(tp=1, fp=1, tn=0, fn=1)
+
+
+def test_rates_of_a_known_table() -> None:
+    table = Confusion(tp=6, fp=2, tn=8, fn=4)
+    assert (table.accuracy, table.sensitivity, table.specificity) == (0.7, 0.6, 0.8)
+    assert table.precision == 0.75
+    assert table.f1 == pytest.approx(2 * 0.75 * 0.6 / 1.35)
+
+
+def test_a_rate_without_denominator_is_nan_and_never_zero() -> None:
+    only_benign = Confusion(tp=0, fp=0, tn=5, fn=0)
+    assert only_benign.specificity == 1
+    assert math.isnan(only_benign.sensitivity)
+    assert math.isnan(only_benign.precision)
+    assert math.isnan(only_benign.f1)
+    assert math.isnan(Confusion(0, 0, 0, 0).accuracy)
+
+
+def test_the_fast_auc_bootstrap_equals_the_plain_one() -> None:
+    labels, scores = reading(3)
+    patients = np.arange(labels.size) // 3
+    fast = clustered_interval(auc, patients, labels, scores, seed=1, rounds=300)
+    plain = clustered_interval(lambda *columns: auc(*columns), patients, labels, scores, seed=1, rounds=300)
+    assert (fast.value, fast.low, fast.high) == pytest.approx((plain.value, plain.low, plain.high), abs=1e-12)
+    assert fast.low < fast.value < fast.high
+
+
+def test_copies_of_a_patients_images_bring_no_certainty() -> None:
+    labels, scores = reading(5)
+    women = np.arange(labels.size)
+    once = clustered_interval(auc, women, labels, scores, seed=1)
+    copies = [np.tile(column, 4) for column in (women, labels, scores)]
+    clustered = clustered_interval(auc, *copies, seed=1)
+    naive = clustered_interval(auc, np.arange(4 * labels.size), *copies[1:], seed=1)
+    assert (clustered.low, clustered.high) == pytest.approx((once.low, once.high), abs=1e-12)
+    assert clustered.high - clustered.low > 1.6 * (naive.high - naive.low)
+
+
+def test_the_interval_ignores_the_order_of_rows_and_follows_the_seed() -> None:
+    labels, scores = reading(6)
+    patients = np.array([f"P_{row // 2:05d}" for row in range(labels.size)])
+    shuffled = np.random.default_rng(0).permutation(labels.size)
+    here = clustered_interval(auc, patients, labels, scores, seed=1)
+    assert clustered_interval(auc, patients[shuffled], labels[shuffled], scores[shuffled], seed=1) == here
+    assert clustered_interval(auc, patients, labels, scores, seed=2) != here
+
+
+def test_rounds_of_one_class_are_dropped_and_too_many_of_them_leave_no_interval() -> None:
+    mixed_women = clustered_interval(
+        auc, np.array([0, 1, 2, 3]), np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.5, 0.9]), seed=1
+    )
+    assert 0 <= mixed_women.low <= mixed_women.high <= 1
+    undefined = clustered_interval(lambda column: math.nan, np.arange(4), np.arange(4), seed=1, rounds=10)
+    assert math.isnan(undefined.low)
+    assert math.isnan(undefined.high)
+
+
+def test_one_patient_carries_no_interval() -> None:
+    alone = clustered_interval(auc, np.zeros(4), np.array([0, 1, 0, 1]), np.array([0.1, 0.6, 0.5, 0.9]), seed=1)
+    assert alone.value == 1
+    assert math.isnan(alone.low)
+
+
+def test_columns_of_another_length_are_refused() -> None:
+    with pytest.raises(DataError, match="length"):
+        clustered_interval(auc, np.arange(3), np.array([0, 1]), np.array([0.1, 0.2]), seed=1)
+
+
+def test_clustered_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(11)
+    covered = 0
+    truth = norm.cdf(1 / 2)  # two normals 1 apart, each of variance 2
+    for trial in range(100):
+        women = np.repeat(np.arange(60), 2)
+        labels = np.repeat(np.arange(60) % 2, 2)
+        scores = rng.normal(labels, 1) + np.repeat(rng.normal(0, 1, 60), 2)
+        interval = clustered_interval(auc, women, labels, scores, seed=trial, rounds=400)
+        covered += interval.low <= truth <= interval.high
+    assert 0.88 <= covered / 100 <= 1
+
+
+def test_2000_rounds_over_the_official_test_split_take_under_2_seconds() -> None:
+    labels, scores = reading(7, images=640, decimals=8)
+    start = time.perf_counter()
+    clustered_interval(auc, np.arange(640) // 2, labels, scores, seed=1)
+    assert time.perf_counter() - start < 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_delong_agrees_with_the_plain_formula(seed: int) -> None:
+    labels, scores = reading(seed)
+    aucs, covariance = delong_covariance(labels, scores)
+    assert aucs[0] == pytest.approx(plain_auc(labels, scores), abs=1e-12)
+    assert covariance[0, 0] == pytest.approx(plain_delong_variance(labels, scores), abs=1e-12)
+
+
+def test_delong_of_a_difference_is_that_of_its_placements() -> None:
+    labels, first = reading(1)
+    _, second = reading(2)
+    aucs, covariance = delong_covariance(labels, np.stack([first, second]))
+    assert aucs == pytest.approx([auc(labels, first), auc(labels, second)])
+    assert covariance[0, 1] == covariance[1, 0]
+    _, same = delong_covariance(labels, np.stack([first, first]))
+    assert same[0, 0] + same[1, 1] - 2 * same[0, 1] == pytest.approx(0, abs=1e-15)
+
+
+def test_delong_interval_holds_the_auc_and_stays_within_0_and_1() -> None:
+    labels, scores = reading(1)
+    interval = delong_interval(labels, scores)
+    assert 0 <= interval.low < interval.value < interval.high <= 1
+    single = delong_interval(np.array([0, 0, 1]), np.array([0.1, 0.6, 0.5]))
+    assert single.value == 0.5
+    assert math.isnan(single.low)

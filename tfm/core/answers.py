@@ -1,0 +1,36 @@
+"""What a person changed last time, per stage and preset. It feeds forms only; commands never read it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tfm.core import files
+
+
+class Answers:
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def of(self, stage: str, presets: Sequence[str]) -> dict[str, Any]:
+        kept = self._all().get(_place(stage, presets), {})
+        return dict(kept) if isinstance(kept, dict) else {}
+
+    def keep(self, stage: str, presets: Sequence[str], given: dict[str, Any]) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        files.write_yaml(self.file, self._all() | {_place(stage, presets): given})
+
+    def _all(self) -> dict[str, Any]:
+        """A damaged file is no reason to keep a person from the form: it only loses last time's answers."""
+        with contextlib.suppress(FileNotFoundError, yaml.YAMLError):
+            kept = files.read_yaml(self.file)
+            return kept if isinstance(kept, dict) else {}
+        return {}
+
+
+def _place(stage: str, presets: Sequence[str]) -> str:
+    return " ".join([stage, *presets])

@@ -1,0 +1,62 @@
+"""What this machine is, told without importing anything heavy: enough for the menu and for a doctor's first look."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Gpu:
+    name: str
+    memory_gib: float
+
+
+@cache
+def nvidia_gpus() -> tuple[Gpu, ...]:
+    """As the driver tells them; empty where there is none, whatever PyTorch may think."""
+    if shutil.which("nvidia-smi") is None:
+        return ()
+    asked = subprocess.run(
+        ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    if asked.returncode != 0:
+        return ()
+    rows = (line.rsplit(",", 1) for line in asked.stdout.splitlines() if "," in line)
+    return tuple(Gpu(name.strip(), float(memory) / 1024) for name, memory in rows)
+
+
+def cores() -> int:
+    """Those this process may use, which in a container or a queue are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_gib() -> float | None:
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+
+
+def free_gib(place: Path) -> float:
+    """On the disk that holds `place`, or would hold it."""
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free / 2**30
+
+
+def device_in_words() -> str:
+    gpus = nvidia_gpus()
+    if gpus:
+        return ", ".join(f"{gpu.name} ({gpu.memory_gib:.0f} GiB)" for gpu in gpus)
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        return f"Apple GPU, {cores()} cores"
+    return f"CPU, {cores()} cores"

@@ -1,0 +1,87 @@
+"""What can be offered by name: stages, by their files, and presets, by their YAML. No code is imported to list them."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfm.core import files
+from tfm.core.errors import SettingsError
+
+PROJECT = Path(__file__).resolve().parents[2]
+STAGES = PROJECT / "tfm" / "stages"
+CONFIGS = PROJECT / "configs"
+
+
+def sections() -> dict[str, list[str]]:
+    """Every stage and planner that ships, in the order of the work."""
+    ordered: dict[str, list[str]] = files.read_yaml(CONFIGS / "menu.yaml")
+    standing = {path.stem.replace("_", "-") for path in STAGES.glob("[!_]*.py")}
+    named = {title: [name for name in group if name in standing] for title, group in ordered.items()}
+    others = sorted(standing.difference(*named.values()))
+    return {title: group for title, group in (named | {"More": others}).items() if group}
+
+
+def names() -> list[str]:
+    return [name for group in sections().values() for name in group]
+
+
+def summary(name: str) -> str:
+    """The first line of a stage file's docstring."""
+    source = stage_file(name).read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(source)) or name).split("\n", 1)[0]
+
+
+def explanation(name: str) -> str:
+    """The rest of it."""
+    source = stage_file(name).read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(source)) or name).partition("\n")[2].strip()
+
+
+def stage_file(name: str) -> Path:
+    if name not in names():
+        raise SettingsError(f"there is no stage called {name!r}", hint=_did_you_mean(name, names()))
+    return STAGES / f"{name.replace('-', '_')}.py"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A YAML of title, about, stage and settings: what a menu offers by name."""
+
+    name: str
+    title: str
+    about: str
+    stage: str
+    settings: dict[str, Any]
+
+
+def preset_names(folder: str, own: Path | None = None) -> list[str]:
+    return sorted(_preset_files(folder, own))
+
+
+def preset(folder: str, name: str, own: Path | None = None) -> Preset:
+    """One of the presets in configs/`folder`, or of a user's `own` folder."""
+    found = _preset_files(folder, own)
+    if name not in found:
+        raise SettingsError(f"there is no preset called {name!r} in {folder}", hint=_did_you_mean(name, list(found)))
+    content = files.read_yaml(found[name])
+    if not isinstance(content, dict) or not {"title", "about", "stage"} <= set(content) <= {*Preset.__annotations__}:
+        raise SettingsError(
+            f"{found[name]} must hold title, about, stage and settings, and nothing else",
+            hint="compare it with a preset that ships, below configs/",
+        )
+    return Preset(name, content["title"], content["about"].strip(), content["stage"], content.get("settings") or {})
+
+
+def _preset_files(folder: str, own: Path | None) -> dict[str, Path]:
+    shipped = {path.stem: path for path in (CONFIGS / folder).glob("*.yaml")}
+    return shipped | ({path.stem: path for path in own.glob("*.yaml")} if own else {})
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    lower = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(name.lower(), lower, n=1)
+    return (f"did you mean {lower[close[0]]}? " if close else "") + "There are: " + ", ".join(sorted(known))

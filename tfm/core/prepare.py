@@ -1,0 +1,83 @@
+"""From a name and what was given to a job that stands in the workspace: checked whole before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfm.core import registry
+from tfm.core.errors import SettingsError
+from tfm.core.offers import Preset
+from tfm.core.plan import Plan, Step, filled
+from tfm.core.run import Run
+from tfm.core.settings import Settings, resolve
+from tfm.core.workspace import Workspace
+
+
+def job_for(workspace: Workspace, name: str, given: Mapping[str, Any], presets: Sequence[str] = ()) -> Run | Plan:
+    """The run or plan that a name means. Several presets, or a preset that is a plan, make a plan."""
+    if len(presets) > 1:
+        return Plan.find_or_create(workspace, name, [_step(workspace, name, given, preset) for preset in presets])
+    preset = chosen_preset(workspace, name, *presets)
+    name = preset.stage if preset else name
+    found = registry.find(name)
+    settings = resolved_settings(workspace, name, given, preset)
+    if isinstance(found, registry.Planner):
+        return Plan.find_or_create(workspace, preset.name if preset else name, found.steps(settings))
+    return find_or_create_run(workspace, registry.find_stage(name), settings, preset)
+
+
+def _step(workspace: Workspace, name: str, given: Mapping[str, Any], preset_name: str) -> Step:
+    preset = chosen_preset(workspace, name, preset_name)
+    assert preset is not None
+    resolved_settings(workspace, preset.stage, given, preset)  # what is wrong is said before anything is made
+    return Step(preset_name, preset.stage, dict(given), preset_name)
+
+
+def chosen_preset(workspace: Workspace, name: str, preset: str | None = None) -> Preset | None:
+    """The preset that was named, or the stage's default one; None for what has no presets."""
+    found = registry.find(name)
+    if not isinstance(found, registry.Stage) or found.presets is None:
+        return None
+    preset = preset or found.default_preset
+    if preset is None:
+        names = workspace.preset_names(found.presets)
+        raise SettingsError(f"{name} needs one of its presets", hint="there are: " + ", ".join(names))
+    return workspace.preset(found.presets, preset)
+
+
+def resolved_settings(workspace: Workspace, name: str, given: Mapping[str, Any], preset: Preset | None) -> Settings:
+    found = registry.find(name)
+    given = workspace.fill_only_choice(found.settings, dict(given))
+    settings = resolve(found.settings, preset.settings if preset else {}, given)
+    workspace.check_reads(settings)
+    return settings
+
+
+def find_or_create_run(
+    workspace: Workspace, stage: registry.Stage, settings: Settings, preset: Preset | None, *, fresh: bool = False
+) -> Run:
+    """The run of these very settings on these very inputs, if its work still stands or can go on; else a new one."""
+    key = workspace.key(stage.name, stage.version, settings)
+    with workspace.locked():
+        same = [] if fresh else [run for run in reversed(workspace.runs()) if run.status.key == key]
+        for run in same:
+            if run.status.state != "done" or run.outputs_stand():
+                return run
+        return Run.create(workspace, stage.name, stage.version, settings, preset.name if preset else None, key)
+
+
+def restarted(run: Run) -> Run:
+    """A new run of the same settings; the old one stays as it is."""
+    preset = chosen_preset(run.workspace, run.stage, run.preset)
+    return find_or_create_run(run.workspace, registry.find_stage(run.stage), settings_of(run), preset, fresh=True)
+
+
+def run_of_step(plan: Plan, step: Step, results: Mapping[str, Mapping[str, Any]]) -> Run:
+    preset = chosen_preset(plan.workspace, step.stage, step.preset)
+    settings = resolved_settings(plan.workspace, step.stage, filled(step.settings, results), preset)
+    return find_or_create_run(plan.workspace, registry.find_stage(step.stage), settings, preset)
+
+
+def settings_of(run: Run) -> Settings:
+    return resolve(registry.find_stage(run.stage).settings, {}, run.given_settings)

@@ -1,0 +1,184 @@
+"""A cache of training images: arrays on disk in the rows of one index, made once by a chain of steps.
+
+Knows nothing of splits: folds, seeds and label shares all read the same arrays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.lib.format import open_memmap
+
+from tfm.core import files
+from tfm.core.errors import DataError, TFMError
+from tfm.data.dataset import Dataset
+from tfm.imaging.chain import preprocess_one
+from tfm.imaging.film import Film
+from tfm.imaging.settings import ChainSettings
+
+_ARRAYS = ("images", "breast", "lesions")
+_INDEX, _SETTINGS = "index.csv", "settings.yaml"
+_DONE_LOG = "done.jsonl"  # a line a finished row, written only after the row itself is on disk
+_FLUSH_EVERY = 32  # images between two flushes to disk: what a power cut costs at most
+
+
+@dataclass(frozen=True)
+class Cache:
+    folder: Path
+    index: pd.DataFrame  # image_id, record (what each step did), in the arrays' row order
+    images: np.ndarray[Any, Any]  # (N, H, W) uint8 or uint16, memory-mapped like the others
+    breast: np.ndarray[Any, Any]  # (N, H, W) uint8, 1 inside the breast
+    lesions: np.ndarray[Any, Any]  # (N, H, W) uint8, a lesion's class or 0
+
+    @classmethod
+    def open(cls, folder: Path) -> Cache:
+        if not (folder / _INDEX).is_file():
+            raise DataError(
+                f"{folder} is not a finished cache", hint="preprocess the dataset, or let the one that was stopped end"
+            )
+        index = pd.read_csv(folder / _INDEX, dtype=str, keep_default_na=False)
+        images, breast, lesions = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS)
+        if not len(index) == len(images) == len(breast) == len(lesions):
+            raise DataError(f"the arrays and the index in {folder} do not fit together", hint="preprocess it anew")
+        return cls(folder, index, images, breast, lesions)
+
+
+def build_cache(folder: Path, dataset: Dataset, chain: ChainSettings) -> Iterator[tuple[int, int]]:
+    """(images done, images in all). Stopped anywhere and started again it goes on, and ends byte for byte the same.
+    The index comes last: a folder with one is whole."""
+    rows = dataset.manifest.to_dict("records")
+    settings = {"steps": chain.model_dump(mode="json")["steps"], "contents": _contents_key(dataset, rows)}
+    if not _is_of(folder, settings):
+        _clear(folder)
+        files.write_yaml(folder / _SETTINGS, settings)
+    if (folder / _INDEX).is_file():
+        yield len(rows), len(rows)
+        return
+    log = _DoneLog(folder / _DONE_LOG)
+    arrays = _standing_arrays(folder) if log.records else {}
+    failures: list[str] = []
+    for number, row in enumerate(rows):
+        if number not in log.records:
+            try:
+                film = _film(dataset, row, chain)
+            except TFMError as error:
+                failures.append(error.message)
+                continue
+            arrays = arrays or _new_arrays(folder, len(rows), film)
+            _write_row(arrays, number, film)
+            log.note(number, film.record)
+        if number % _FLUSH_EVERY == 0 or number == len(rows) - 1:
+            _flush(arrays, log)
+        yield number + 1, len(rows)
+    _refuse(failures)
+    _write_index(folder, rows, log.records)
+
+
+def _contents_key(dataset: Dataset, rows: list[dict[Hashable, Any]]) -> str:
+    """Changes with any image's or mask's size, time or place in the order; their bytes are read only once, below."""
+    facts = []
+    for row in rows:
+        for name in (row["file"], row["mask"]):
+            if name:
+                stat = dataset.path(name).stat()
+                facts.append((row["image_id"], name.rpartition("/")[2], stat.st_size, stat.st_mtime_ns))
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _is_of(folder: Path, settings: dict[str, Any]) -> bool:
+    return (folder / _SETTINGS).is_file() and files.read_yaml(folder / _SETTINGS) == settings
+
+
+def _clear(folder: Path) -> None:
+    """The index goes first: from then on the folder is no cache that anyone could open half-made."""
+    for name in (_INDEX, _DONE_LOG, _SETTINGS, *(f"{array}.npy" for array in _ARRAYS)):
+        (folder / name).unlink(missing_ok=True)
+
+
+class _DoneLog:
+    """Row → what the chain recorded of it, for the rows that are safely on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.records: dict[int, dict[str, Any]] = {}
+        self._waiting: list[str] = []
+        if path.is_file():
+            whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
+            for line in whole.splitlines():
+                number, record = json.loads(line)
+                self.records[number] = record
+            files.write_text(path, whole + "\n" if whole else "")
+
+    def note(self, number: int, record: dict[str, Any]) -> None:
+        self.records[number] = record
+        self._waiting.append(json.dumps([number, record], sort_keys=True) + "\n")
+
+    def flush(self) -> None:
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write("".join(self._waiting))
+            file.flush()
+            os.fsync(file.fileno())
+        self._waiting = []
+
+
+Arrays = dict[str, np.memmap[Any, Any]]
+
+
+def _standing_arrays(folder: Path) -> Arrays:
+    return {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in _ARRAYS}
+
+
+def _new_arrays(folder: Path, count: int, film: Film) -> Arrays:
+    shape = (count, *film.image.shape)
+    types = {"images": film.image.dtype, "breast": np.uint8, "lesions": np.uint8}
+    return {name: open_memmap(folder / f"{name}.npy", "w+", types[name], shape) for name in _ARRAYS}
+
+
+def _film(dataset: Dataset, row: dict[Hashable, Any], chain: ChainSettings) -> Film:
+    mask = dataset.path(row["mask"]) if row["mask"] else None
+    return preprocess_one(dataset.path(row["file"]), mask, chain)
+
+
+def _write_row(arrays: Arrays, number: int, film: Film) -> None:
+    if film.image.shape != arrays["images"].shape[1:]:
+        raise DataError(
+            f"the images come out in different sizes ({film.image.shape} and {arrays['images'].shape[1:]})",
+            hint="the chain needs the step resize",
+        )
+    arrays["images"][number] = film.image
+    arrays["breast"][number] = film.breast
+    arrays["lesions"][number] = film.lesions
+
+
+def _flush(arrays: Arrays, log: _DoneLog) -> None:
+    for array in arrays.values():
+        array.flush()
+    log.flush()
+
+
+def _refuse(failures: list[str]) -> None:
+    if failures:
+        listed = "\n".join(failures[:10]) + (f"\n… and {len(failures) - 10} more" if len(failures) > 10 else "")
+        raise DataError(
+            f"{len(failures)} images could not be read; the others are done and kept:\n{listed}",
+            hint="fetch those files again and organize the download anew; then start this again",
+        )
+
+
+def _write_index(folder: Path, rows: list[dict[Hashable, Any]], records: dict[int, dict[str, Any]]) -> None:
+    index = pd.DataFrame(
+        {
+            "image_id": [row["image_id"] for row in rows],
+            "record": [json.dumps(records[number], sort_keys=True) for number in range(len(rows))],
+        }
+    )
+    files.write_text(folder / _INDEX, index.to_csv(index=False, lineterminator="\n"))
+    (folder / _DONE_LOG).unlink()

@@ -1,0 +1,105 @@
+"""What may be chosen about preprocessing: the settings of each step, and a chain of them. No arrays here.
+
+What the steps do stands in `steps/`, one file a step, each under its name in `STEPS`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from tfm.core.errors import SettingsError
+from tfm.core.settings import Settings, resolve
+
+
+class Annotations(Settings):
+    """Labels, tape and film frame to black."""
+
+
+class Orient(Settings):
+    """All breasts with the chest wall on the left."""
+
+
+class CropBreast(Settings):
+    """The breast without the empty film around it."""
+
+    margin: Annotated[float, Field(ge=0, le=0.5)] = 0.01
+    """How much film to leave around the breast, as a share of the film's height
+    0 cuts at the breast mask, which lies a little outside the skin line already."""
+
+
+class Resize(Settings):
+    """One size for all."""
+
+    height: Annotated[int, Field(ge=16, le=8192)] = 512
+    """Height of the images that a network sees, in pixels
+    Small lesions need height: calcifications are lost below about 1000."""
+
+    width: Annotated[int, Field(ge=16, le=8192)] = 512
+    """Width of the images that a network sees, in pixels
+    The breast keeps its proportions: what it does not fill is black, on the side away from the chest wall."""
+
+
+class Intensity(Settings):
+    """Grey values stretched to what the breast uses."""
+
+    low: Annotated[float, Field(ge=0, lt=50)] = 0.5
+    """Percentile of the breast's pixels that becomes black"""
+
+    high: Annotated[float, Field(gt=50, le=100)] = 99.5
+    """Percentile of the breast's pixels that becomes white
+    100 lets a single bright speck of dust decide the contrast of the whole image."""
+
+    bits: Annotated[Literal[8, 16], BeforeValidator(int)] = 8  # a command line gives text
+    """Bits of a grey value: 8 takes half the room, 16 keeps the film's fine steps"""
+
+
+STEPS: dict[str, type[Settings]] = {
+    "annotations": Annotations,
+    "orient": Orient,
+    "crop_breast": CropBreast,
+    "resize": Resize,
+    "intensity": Intensity,
+}
+
+
+def _checked_steps(steps: dict[str, dict[str, Any] | bool]) -> dict[str, dict[str, Any] | bool]:
+    """Every step with all its settings, those that are off left out."""
+    chosen = {name: _checked_step(name, {} if given is True else given) for name, given in steps.items()}
+    checked: dict[str, dict[str, Any] | bool] = {
+        name: settings.model_dump(mode="json") for name, settings in chosen.items() if settings is not None
+    }
+    if not checked:
+        raise ValueError(f"a chain needs a step; the steps are {', '.join(STEPS)}")
+    return checked
+
+
+def _checked_step(name: str, given: Mapping[str, Any] | Literal[False]) -> Settings | None:
+    if name not in STEPS:
+        close = difflib.get_close_matches(name, STEPS, n=1)
+        raise ValueError(
+            f"no step is called {name}: " + (f"did you mean {close[0]}?" if close else f"there are {', '.join(STEPS)}")
+        )
+    if given is False:
+        return None
+    try:
+        return resolve(STEPS[name], {}, given)
+    except SettingsError as error:
+        raise ValueError(f"{name}: {error.message} ({error.hint})") from None
+
+
+Steps = Annotated[dict[str, dict[str, Any] | bool], AfterValidator(_checked_steps)]
+
+
+class ChainSettings(Settings):
+    steps: Steps
+    """The steps that make training images of films, in their order
+    Each with its settings, as in `resize: {height: 512}`. `true` takes a step as it is, `false` leaves out one that
+    the preset has. From the command line: `resize.height=128`."""
+
+    def chosen(self) -> dict[str, Settings]:
+        """Step → its settings, in the order in which they run."""
+        return {name: STEPS[name].model_validate(values) for name, values in self.steps.items()}

@@ -1,0 +1,45 @@
+"""Turn the films into training images, once
+
+Breast found, labels and film border gone, all breasts facing one way, cropped and resized by the steps of a preset.
+The result is a cache: arrays on disk that every model trains from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field
+
+from tfm.core.events import Event, Note, Progress, Result
+from tfm.core.registry import stage
+from tfm.core.run import Run
+from tfm.core.settings import DatasetName, Settings
+from tfm.imaging.settings import ChainSettings
+
+
+class Preprocess(Settings):
+    dataset: DatasetName
+    """Which dataset?"""
+
+    cache: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None
+    """What should the cache be called?
+    Empty: after its dataset and preset."""
+
+    chain: ChainSettings
+
+
+@stage(version=1, presets="preprocess", default_preset="fast")
+def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
+    from tfm.data.cache import Cache, build_cache
+    from tfm.data.dataset import Dataset
+
+    dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
+    name = settings.cache or f"{settings.dataset}-{run.preset or 'custom'}"
+    with run.workspace.making("cache", name) as folder:
+        for done, total in build_cache(folder, dataset, settings.chain):
+            yield Progress("images", done, total, "images")
+    count, height, width = Cache.open(folder).images.shape
+    yield Note(f"{count} images of {height} × {width} in the cache {name}")
+    outputs = sorted(str(path) for path in folder.iterdir() if not path.name.startswith("."))
+    yield Result({"cache": name, "images": count, "height": height, "width": width}, outputs)

@@ -1,0 +1,218 @@
+"""Questions on a terminal: the only file that knows questionary. A question is described by whoever asks it;
+here it is drawn and answered. Esc is one question back, Ctrl-C goes to the menu, neither is ever an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rich.console import Console
+
+
+class Back(Exception):
+    """One question back."""
+
+
+class ToMenu(Exception):
+    """Leave the form; what was answered is kept."""
+
+
+class _Explain(Exception):
+    """The person pressed `?`."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    value: Any
+    title: str
+    disabled: str | None = None  # the reason
+    section: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    name: str
+    text: str
+    why: str = ""
+    choices: Sequence[Choice] = ()
+    several: bool = False
+    default: Any = None
+    check: Callable[[str], Any] | None = None  # returns the value, or raises ValueError with the reason
+    optional: bool = False
+    is_path: bool = False
+    can_go_back: bool = True
+
+    def checked(self, text: str) -> Any:
+        value = text if text.strip() or self.default is None else self.default
+        return self.check(value) if self.check else value
+
+    def trouble_with(self, text: str) -> str | None:
+        try:
+            self.checked(text)
+        except ValueError as error:
+            return str(error)
+        return None
+
+
+class Asker(Protocol):
+    def ask(self, question: Question) -> Any: ...
+
+
+def asker(accessible: bool, console: Console) -> Asker:
+    return PlainAsker(console) if accessible else KeyAsker(console)
+
+
+_BACK = object()
+_STYLE = [
+    ("qmark", "fg:ansicyan bold"),
+    ("pointer", "fg:ansicyan bold"),
+    ("highlighted", "fg:ansicyan bold"),
+    ("disabled", "fg:ansibrightblack"),
+    ("instruction", "fg:ansibrightblack"),
+    ("separator", "bold"),
+]
+_ESCAPE_SECONDS = 0.1  # a slow line delivers an arrow key in pieces; shorter takes it for Esc, the default feels broken
+
+
+class KeyAsker:
+    """Arrow keys, Tab and Esc, in a real terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def ask(self, question: Question) -> Any:
+        while True:
+            try:
+                answer = self._drawn(question).unsafe_ask()
+            except _Explain:
+                self.console.print(question.why or "There is nothing more to say about this one.", style="cyan")
+                continue
+            except KeyboardInterrupt:
+                raise ToMenu from None
+            if answer is _BACK or (isinstance(answer, list) and _BACK in answer):
+                raise Back
+            return answer if question.choices else question.checked(answer)
+
+    def _drawn(self, question: Question) -> Any:
+        import questionary
+
+        style = questionary.Style(_STYLE)
+        if question.choices:
+            rows = self._rows(question)
+            words: dict[str, Any] = {"choices": rows, "style": style, "instruction": _keys(question)}
+            if question.several:
+                drawn = questionary.checkbox(question.text, validate=_at_least_one(question), **words)
+            else:
+                drawn = questionary.select(question.text, default=_focus(rows, question.default), **words)
+        else:
+            shown = f" [{question.default}]" if question.default not in (None, "", []) else ""
+            widget = questionary.path if question.is_path else questionary.text
+            drawn = widget(
+                f"{question.text}{shown}",
+                validate=lambda text: question.trouble_with(text) or True,
+                style=style,
+            )
+        _bind(drawn.application, question)
+        return drawn
+
+    def _rows(self, question: Question) -> list[Any]:
+        import questionary
+
+        rows: list[Any] = []
+        section = ""
+        for choice in question.choices:
+            if choice.section != section:
+                section = choice.section
+                rows.append(questionary.Separator(f"── {section}" if section else " "))
+            chosen = question.several and choice.value in (question.default or [])
+            rows.append(questionary.Choice(choice.title, choice.value, disabled=choice.disabled, checked=chosen))
+        if question.can_go_back:
+            rows += [questionary.Separator(" "), questionary.Choice("← Back", _BACK)]
+        return rows
+
+
+def _focus(rows: list[Any], default: Any) -> Any:
+    """The default, where it can be chosen: questionary refuses one that is disabled or gone."""
+    return next((default for row in rows if getattr(row, "value", None) == default and not row.disabled), None)
+
+
+def _at_least_one(question: Question) -> Callable[[list[Any]], bool | str]:
+    return lambda marked: bool(marked) or question.optional or "mark at least one with the space bar"
+
+
+def _keys(question: Question) -> str:
+    keys = ["space marks", "enter goes on"] if question.several else []
+    keys += ["Esc: back"] if question.can_go_back else []
+    return f"({', '.join([*keys, '?: explain'])})" if keys or question.why else " "
+
+
+def _bind(application: Any, question: Question) -> None:
+    from prompt_toolkit.filters import Condition
+    from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
+
+    keys = KeyBindings()
+
+    @keys.add("escape", eager=True)
+    def _(event: Any) -> None:
+        if event.current_buffer.complete_state:
+            event.current_buffer.cancel_completion()
+        elif question.can_go_back:
+            event.app.exit(exception=Back())
+
+    @keys.add("?", filter=Condition(lambda: not application.current_buffer.text))
+    def _(event: Any) -> None:
+        event.app.exit(exception=_Explain())
+
+    application.key_bindings = merge_key_bindings([application.key_bindings, keys])
+    application.ttimeoutlen = _ESCAPE_SECONDS
+
+
+class PlainAsker:
+    """Numbered lines and nothing that moves: for screen readers and simple terminals. `<` is back, `?` explains."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def ask(self, question: Question) -> Any:
+        while True:
+            self.console.print(question.text, style="bold")
+            for number, choice in enumerate(question.choices, 1):
+                note = f"  (not yet: {choice.disabled})" if choice.disabled else ""
+                self.console.print(f"  {number}. {choice.title}{note}", markup=False)
+            line = self._line(question)
+            if line == "?":
+                self.console.print(question.why or "There is nothing more to say about this one.")
+                continue
+            if line == "<" and question.can_go_back:
+                raise Back
+            try:
+                return self._chosen(question, line) if question.choices else question.checked(line)
+            except ValueError as error:
+                self.console.print(f"That does not do: {error}", style="red")
+
+    def _line(self, question: Question) -> str:
+        back = "<: back, " if question.can_go_back else ""
+        shown = "" if question.default in (None, "", []) or question.choices else f" [{question.default}]"
+        try:
+            return input(f"({back}?: explain){shown} > ").strip()
+        except (KeyboardInterrupt, EOFError):
+            raise ToMenu from None
+
+    def _chosen(self, question: Question, line: str) -> Any:
+        if not line and question.default is not None:
+            return question.default
+        picked = [self._numbered(question, part) for part in line.replace(",", " ").split()]
+        if question.several and (picked or question.optional):
+            return picked
+        if len(picked) != 1:
+            raise ValueError("give one of the numbers" if not question.several else "give at least one number")
+        return picked[0]
+
+    def _numbered(self, question: Question, part: str) -> Any:
+        if not part.isdigit() or not 1 <= int(part) <= len(question.choices):
+            raise ValueError(f"{part} is not one of the numbers")
+        choice = question.choices[int(part) - 1]
+        if choice.disabled:
+            raise ValueError(choice.disabled)
+        return choice.value

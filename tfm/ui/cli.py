@@ -1,0 +1,249 @@
+"""Commands, made from the registry: Settings → options, nothing computed here. Only the command that was asked for is
+built; of the others the help shows the first line of their file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from inspect import Parameter, Signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tfm.core import offers
+from tfm.core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from tfm.core.registry import Answer, Planner, Stage
+    from tfm.core.settings import Leaf
+
+WRONG_USE = 2
+FAILED = 1
+
+_EPILOG = "Every command has --help. Without a command: the menu. For research and teaching, never for diagnosis."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        _app(words)(args=words, prog_name="wizard.py")
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def _app(words: Sequence[str]) -> typer.Typer:
+    app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+    app.callback(invoke_without_command=True, epilog=_EPILOG)(_menu)
+    asked_for = next((word for word in words if word in {*offers.names(), "runs"}), None)
+    for section, names in offers.sections().items():
+        for name in names:
+            function = _command(name) if name == asked_for else _listed
+            app.command(name, help=_help(name), rich_help_panel=section)(function)
+    if asked_for == "runs":
+        from tfm.ui.screens.runs import runs_app
+
+        app.add_typer(runs_app(), name="runs", rich_help_panel="Runs")
+    else:
+        app.command(
+            "runs", help="List, show, watch, pause, resume, restart or remove what was started.", rich_help_panel="Runs"
+        )(_listed)
+    return app
+
+
+def _help(name: str) -> str:
+    return offers.summary(name) + "\n\n" + offers.explanation(name)
+
+
+def _listed() -> None:
+    """A command in the list that wasn't asked for."""
+
+
+def _menu(
+    context: typer.Context,
+    workspace: Annotated[
+        Path | None, typer.Option(help="Where everything that is made lives.", show_default="workspace")
+    ] = None,
+    accessible: Annotated[bool, typer.Option("--accessible", help="Plain numbered lines, for screen readers.")] = False,
+) -> None:
+    """From a CBIS-DDSM download to a comparison of models that can be defended in a thesis."""
+    if context.invoked_subcommand is not None:
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        names = "\n  ".join(offers.names())
+        typer.echo(f"The menu needs a terminal. Without one, use the commands:\n  {names}\nEach has --help.", err=True)
+        raise typer.Exit(WRONG_USE)
+    from tfm.ui.menu import run_menu
+
+    guarded(lambda: run_menu(workspace, accessible))
+
+
+def guarded(act: Callable[[], None]) -> None:
+    """What a person did wrong, or what went wrong below, as one panel; a traceback never reaches the screen."""
+    from tfm.core.errors import told
+    from tfm.ui import render
+
+    try:
+        act()
+    except typer.Exit:
+        raise
+    except Exception as error:
+        _console(err=True).print(render.error_panel(told(error)))
+        raise typer.Exit(WRONG_USE if isinstance(error, SettingsError) else FAILED) from None
+
+
+def _console(*, err: bool = False) -> Any:
+    from rich.console import Console
+
+    return Console(stderr=err)
+
+
+# --- one command ------------------------------------------------------------------------------------------------------
+
+
+def _command(name: str) -> Callable[..., None]:
+    """A function with the signature that typer reads: one optional string an option, so that None is "not given"."""
+    from tfm.core import registry
+    from tfm.core.registry import Answer
+    from tfm.core.settings import leaves
+
+    found = registry.find(name)
+    parameters = [_preset_parameter(found), *(_parameter(leaf) for leaf in leaves(found.settings))]
+    if any(leaf.is_mapping for leaf in leaves(found.settings)):
+        parameters.append(_SET)
+    if not isinstance(found, Answer):
+        parameters += [_WORKSPACE, _DETACH]
+    parameters.append(_JSON)
+
+    def command(**words: Any) -> None:
+        guarded(lambda: _run_command(found, words))
+
+    kept = [parameter for parameter in parameters if parameter is not None]
+    command.__signature__ = Signature(kept)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in kept}
+    return command
+
+
+def _keyword(name: str, annotation: Any) -> Parameter:
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+_THIS_RUN = "This run"
+_WORKSPACE = _keyword(
+    "workspace",
+    Annotated[
+        Path | None,
+        typer.Option(help="Where everything that is made lives.", show_default="workspace", rich_help_panel=_THIS_RUN),
+    ],
+)
+_DETACH = _keyword(
+    "detach",
+    Annotated[bool | None, typer.Option("--detach", help="Start it and return at once.", rich_help_panel=_THIS_RUN)],
+)
+_JSON = _keyword(
+    "json",
+    Annotated[
+        bool | None, typer.Option("--json", help="A last line of results, for scripts.", rich_help_panel=_THIS_RUN)
+    ],
+)
+_SET = _keyword(
+    "set",
+    Annotated[
+        list[str] | None,
+        typer.Option(
+            help="One setting of one step, e.g. resize.height=128. May be repeated.", metavar="STEP.SETTING=VALUE"
+        ),
+    ],
+)
+
+
+def _preset_parameter(found: Stage | Planner | Answer) -> Parameter | None:
+    from tfm.core.registry import Stage
+
+    if not isinstance(found, Stage) or found.presets is None:
+        return None
+    names = ", ".join(offers.preset_names(found.presets))
+    if found.default_preset is None:
+        return _keyword(
+            "presets",
+            Annotated[
+                list[str] | None, typer.Argument(help=f"Which: {names}. Several make a queue.", metavar="MODEL…")
+            ],
+        )
+    return _keyword(
+        "presets",
+        Annotated[str | None, typer.Option("--preset", help=f"Which: {names}.", show_default=found.default_preset)],
+    )
+
+
+def _parameter(leaf: Leaf) -> Parameter:
+    help_text = leaf.question + (f"\n\n{leaf.explanation}" if leaf.explanation else "")
+    panel = (leaf.group.capitalize() or "Settings") if not leaf.positional else None
+    option = f"--{leaf.name.replace('_', '-')}"
+    if leaf.positional:
+        several = list[str] if leaf.is_list else str
+        return _keyword(
+            leaf.name,
+            Annotated[
+                several | None,
+                typer.Argument(help=help_text, metavar=leaf.name.upper() + ("…" if leaf.is_list else "")),
+            ],
+        )
+    default = _shown_default(leaf)
+    if leaf.is_bool:
+        return _keyword(
+            leaf.name,
+            Annotated[
+                bool | None,
+                typer.Option(
+                    f"{option}/--no-{option[2:]}", help=help_text, show_default=default, rich_help_panel=panel
+                ),
+            ],
+        )
+    metavar = "|".join(map(str, leaf.choices)) or leaf.name.rpartition("_")[2].upper()
+    return _keyword(
+        leaf.name,
+        Annotated[
+            str | None,
+            typer.Option(option, help=help_text, show_default=default, metavar=metavar, rich_help_panel=panel),
+        ],
+    )
+
+
+def _shown_default(leaf: Leaf) -> str | bool:
+    if leaf.required:
+        return "asked for" if not leaf.reads else "the only one"
+    if leaf.is_mapping or leaf.default is None:
+        return False
+    if leaf.is_bool:
+        return "yes" if leaf.default else "no"
+    return ", ".join(map(str, leaf.default)) if isinstance(leaf.default, list | tuple) else str(leaf.default)
+
+
+def _run_command(found: Stage | Planner | Answer, words: dict[str, Any]) -> None:
+    from tfm.core.prepare import job_for
+    from tfm.core.registry import Answer
+    from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
+    from tfm.ui.screens import foreground
+
+    workspace = Workspace(words.pop("workspace", None) or DEFAULT_WORKSPACE)
+    detach, as_json, presets = (words.pop(word, None) for word in ("detach", "json", "presets"))
+    given = {name: value for name, value in words.items() if value not in (None, [])}
+    given |= dict(_assignment(text) for text in given.pop("set", []))
+    if isinstance(found, Answer):
+        raise typer.Exit(foreground.answer(found, given, as_json=bool(as_json)))
+    chosen = [presets] if isinstance(presets, str) else presets or []
+    job = job_for(workspace, found.name, given, chosen)
+    raise typer.Exit(foreground.run(job, detach=bool(detach), as_json=bool(as_json)))
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    import yaml
+
+    name, equals, value = text.partition("=")
+    if not equals or "." not in name:
+        raise SettingsError(
+            f"--set {text} cannot be read", hint="write it as step.setting=value, e.g. resize.height=128"
+        )
+    return name, yaml.safe_load(value)

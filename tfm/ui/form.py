@@ -1,0 +1,305 @@
+"""Settings → questions: the important ones first, the rest behind "advanced". The settings' own types are the checks;
+nothing is decided here that a command would not decide the same way."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from tfm.core import offers, registry
+from tfm.core.answers import Answers
+from tfm.core.errors import SettingsError
+from tfm.core.prepare import chosen_preset, resolved_settings
+from tfm.core.settings import Leaf, Settings, leaves, nested, value_at
+from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
+from tfm.ui.ask import Asker, Back, Choice, Question
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a form ends with: the same words that a command line carries."""
+
+    stage: str
+    presets: tuple[str, ...]
+    given: dict[str, Any]
+
+
+@dataclass
+class Form:
+    stage: str
+    workspace: Workspace
+    asker: Asker
+    console: Console
+    presets: tuple[str, ...] = ()
+    given: dict[str, Any] = field(default_factory=dict)
+
+    def fill(self) -> Filled:
+        """Ask until the person starts it. Raises Back from the first question, ToMenu at any."""
+        while True:
+            self._choose_preset()
+            remembered = Answers(self.workspace.answers_file)
+            self.given = remembered.of(self.stage, self.presets)
+            try:
+                self._fill_settings()
+            except Back:
+                if not self._has_preset_question:
+                    raise
+                continue
+            finally:
+                remembered.keep(self.stage, self.presets, self.given)
+            return Filled(self.stage, self.presets, self.given)
+
+    # --- presets ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _stage(self) -> registry.Stage | registry.Planner | registry.Answer:
+        return registry.find(self.stage)
+
+    @property
+    def _has_preset_question(self) -> bool:
+        return isinstance(self._stage, registry.Stage) and self._stage.presets is not None
+
+    def _choose_preset(self) -> None:
+        stage = self._stage
+        if not isinstance(stage, registry.Stage) or stage.presets is None:
+            return
+        found = [self.workspace.preset(stage.presets, name) for name in self.workspace.preset_names(stage.presets)]
+        several = stage.default_preset is None
+        self._redraw()
+        answer = self.asker.ask(
+            Question(
+                name="preset",
+                text="Which ones? (several make a queue)" if several else "Which preset?",
+                why="\n\n".join(f"{preset.name}: {preset.title}\n{preset.about}" for preset in found),
+                choices=[Choice(preset.name, f"{preset.name:<18} {preset.title}") for preset in found],
+                several=several,
+                default=list(self.presets) if several else (self.presets or (stage.default_preset,))[0],
+            )
+        )
+        self.presets = tuple(answer) if several else (answer,)
+
+    # --- settings -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _settings_class(self) -> type[Settings]:
+        return self._stage.settings
+
+    @property
+    def _below(self) -> dict[str, Any]:
+        """What holds where nothing is given: of several presets, only what is the same for all is shown."""
+        preset = self._chosen_presets()[0]
+        return nested(self._settings_class, preset.settings) if preset else {}
+
+    def _chosen_presets(self) -> list[offers.Preset | None]:
+        return [chosen_preset(self.workspace, self.stage, name) for name in self.presets or (None,)]
+
+    def _fill_settings(self) -> None:
+        self._ask_in_turn([leaf for leaf in leaves(self._settings_class) if leaf.important and self._is_open(leaf)])
+        while True:
+            self._redraw()
+            trouble = self._trouble()
+            if trouble is None:
+                self._show_summary()
+            else:
+                self.console.print(
+                    Panel(f"{trouble.message}\n\n{trouble.hint}", title="not yet", border_style="yellow")
+                )
+            match self._what_now(ready=trouble is None):
+                case "start":
+                    return
+                case "change":
+                    self._change_one()
+                case "mend":
+                    assert trouble is not None
+                    self._ask_in_turn([leaf for leaf in leaves(self._settings_class) if leaf.name in trouble.fields])
+
+    def _is_open(self, leaf: Leaf) -> bool:
+        """One dataset or cache that is the only one is meant: no question."""
+        return not (leaf.required and leaf.name in self._meant)
+
+    @property
+    def _meant(self) -> set[str]:
+        kinds = {leaf.name: leaf.reads.kind for leaf in leaves(self._settings_class) if leaf.reads}
+        return {
+            name
+            for name, kind in kinds.items()
+            if kind in ("dataset", "cache") and len(self.workspace.products(kind)) == 1
+        }
+
+    def _ask_in_turn(self, questions: list[Leaf]) -> None:
+        position = 0
+        while position < len(questions):
+            try:
+                self._ask(questions[position])
+                position += 1
+            except Back:
+                if position == 0:
+                    raise
+                position -= 1
+
+    def _ask(self, leaf: Leaf) -> None:
+        self._redraw()
+        value = self.asker.ask(question_for(leaf, self._current(leaf), self.workspace))
+        if value == self._unchanged(leaf):
+            self.given.pop(leaf.name, None)
+        else:
+            self.given[leaf.name] = _plain(value)
+
+    def _change_one(self) -> None:
+        try:
+            self._redraw()
+            changeable = leaves(self._settings_class)
+            name = self.asker.ask(
+                Question(
+                    name="setting",
+                    text="Which setting?",
+                    choices=[
+                        Choice(
+                            leaf.name,
+                            f"{leaf.name:<20} {_shown(self._current(leaf)):<16} {leaf.question}",
+                            section=leaf.group,
+                        )
+                        for leaf in changeable
+                    ],
+                )
+            )
+            self._ask(next(leaf for leaf in changeable if leaf.name == name))
+        except Back:
+            return
+
+    def _what_now(self, ready: bool) -> str:
+        choices = [Choice("start", "Start")] if ready else [Choice("mend", "Answer again")]
+        choices.append(Choice("change", "Change a setting …"))
+        return str(self.asker.ask(Question(name="what_now", text="What now?", choices=choices)))
+
+    def _unchanged(self, leaf: Leaf) -> Any:
+        value: Any = self._below
+        for name in leaf.path:
+            if not isinstance(value, Mapping) or name not in value:
+                return leaf.default
+            value = value[name]
+        return value
+
+    def _current(self, leaf: Leaf) -> Any:
+        return self.given.get(leaf.name, self._unchanged(leaf))
+
+    def _trouble(self) -> SettingsError | None:
+        try:
+            for preset in self._chosen_presets():
+                resolved_settings(self.workspace, self.stage, self.given, preset)
+        except SettingsError as error:
+            return error
+        return None
+
+    # --- drawing ------------------------------------------------------------------------------------------------------
+
+    def _redraw(self) -> None:
+        """The form anew: old questions never stay on the screen beside new ones."""
+        self.console.clear()
+        self.console.print(Panel(offers.summary(self.stage), title=self.stage, border_style="cyan"))
+        answered = {"preset": ", ".join(self.presets)} if self.presets else {}
+        answered |= {name: _shown(value) for name, value in self.given.items()}
+        for name, value in answered.items():
+            self.console.print(f"  {name.replace('_', ' ')}: [cyan]{value}[/]", highlight=False)
+
+    def _show_summary(self) -> None:
+        settings = resolved_settings(self.workspace, self.stage, self.given, self._chosen_presets()[0])
+        table = Table(box=None, show_header=False, padding=(0, 2))
+        for leaf in leaves(type(settings)):
+            if leaf.important or leaf.name in self.given:
+                table.add_row(leaf.question, f"[cyan]{_shown(value_at(settings, leaf))}[/]")
+        self.console.print(Panel(table, title="this will run", border_style="green"))
+        self.console.print("The same from a command line:", style="dim")
+        self.console.print(
+            command_line(Filled(self.stage, self.presets, self.given), self.workspace), highlight=False, soft_wrap=True
+        )
+
+
+def question_for(leaf: Leaf, default: Any, workspace: Workspace) -> Question:
+    why = "\n".join(
+        part for part in (leaf.question, leaf.explanation, f"(by name: --{leaf.name.replace('_', '-')})") if part
+    )
+    choices = _choices(leaf, workspace)
+    if choices:
+        return Question(
+            leaf.name,
+            leaf.question,
+            why,
+            choices,
+            several=leaf.is_list,
+            optional=not leaf.required,
+            default=_plain(default),
+        )
+    return Question(leaf.name, leaf.question, why, default=_as_text(default), check=leaf.parse, is_path=leaf.is_path)
+
+
+def _choices(leaf: Leaf, workspace: Workspace) -> list[Choice]:
+    if leaf.reads and leaf.reads.kind in ("dataset", "cache"):
+        return [Choice(name, name) for name in workspace.products(leaf.reads.kind)]
+    if leaf.reads and leaf.reads.kind == "run":
+        return [Choice(run.id, run.id) for run in reversed(workspace.readable_runs(leaf))]
+    if leaf.is_bool:
+        return [Choice(True, "yes"), Choice(False, "no")]
+    return [Choice(value, str(value)) for value in leaf.choices]
+
+
+def command_line(filled: Filled, workspace: Workspace) -> str:
+    """What to type for the very same thing."""
+    words = ["python", "wizard.py", filled.stage]
+    stage = registry.find(filled.stage)
+    by_name = {leaf.name: leaf for leaf in leaves(stage.settings)}
+    if isinstance(stage, registry.Stage) and stage.default_preset:
+        words += ["--preset", *filled.presets] if filled.presets != (stage.default_preset,) else []
+    else:
+        words += filled.presets
+    for name, value in sorted(filled.given.items(), key=lambda item: not by_name[item[0]].positional):
+        words += _as_words(by_name[name], value)
+    if workspace.root != Workspace(DEFAULT_WORKSPACE).root:
+        words += ["--workspace", str(workspace.root)]
+    return shlex.join(words)
+
+
+def _as_words(leaf: Leaf, value: Any) -> list[str]:
+    option = f"--{leaf.name.replace('_', '-')}"
+    if leaf.positional:
+        return [str(part) for part in value] if isinstance(value, list) else [str(value)]
+    if leaf.is_bool:
+        return [option if value else f"--no-{option[2:]}"]
+    if leaf.is_mapping:
+        return [word for path, part in _flat(value) for word in ("--set", f"{path}={part}")]
+    return [option, _as_text(value) or "none"]
+
+
+def _flat(value: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name, part in value.items():
+        path = f"{above}{name}"
+        found += _flat(part, f"{path}.") if isinstance(part, Mapping) and part else [(path, part)]
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """As YAML and JSON can keep it."""
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value if isinstance(value, str | int | float | bool | dict | None) else str(value)
+
+
+def _as_text(value: Any) -> str | None:
+    if isinstance(value, list | tuple):
+        return ", ".join(str(part) for part in value)
+    return None if value is None else str(value)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(value)
+    return _as_text(value) or "—"

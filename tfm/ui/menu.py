@@ -1,0 +1,153 @@
+"""The menu: where things stand, what can be done now, and why the rest can't yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from tfm.core import machine, offers, registry
+from tfm.core.errors import TFMError, told
+from tfm.core.plan import Plan
+from tfm.core.prepare import job_for
+from tfm.core.run import Run
+from tfm.core.settings import leaves
+from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
+from tfm.ui import render
+from tfm.ui.ask import Asker, Back, Choice, Question, ToMenu, asker
+from tfm.ui.form import Form
+from tfm.ui.screens import foreground, interactive
+
+
+def run_menu(workspace: Path | None, accessible: bool) -> None:
+    console = Console()
+    Menu(Workspace(workspace or DEFAULT_WORKSPACE), asker(accessible, console), console).loop()
+
+
+class Menu:
+    def __init__(self, workspace: Workspace, asker: Asker, console: Console) -> None:
+        self.workspace = workspace
+        self.asker = asker
+        self.console = console
+
+    def loop(self) -> None:
+        while True:
+            self.console.clear()
+            self.console.print(self.status_panel())
+            try:
+                chosen = self.asker.ask(self.question())
+            except (ToMenu, Back):  # Ctrl-C in the menu itself leaves it
+                return
+            if chosen == "leave":
+                return
+            self._do(chosen)
+
+    # --- what is shown ------------------------------------------------------------------------------------------------
+
+    def status_panel(self) -> Panel:
+        table = Table.grid(padding=(0, 2))
+        runs = [job.status.state for job in self._jobs()]
+        counts = ", ".join(f"{runs.count(state)} {state}" for state in dict.fromkeys(runs)) or "none yet"
+        rows = {
+            "workspace": str(self.workspace.root),
+            "device": machine.device_in_words(),
+            "datasets": ", ".join(self.workspace.products("dataset")) or "none yet",
+            "caches": ", ".join(self.workspace.products("cache")) or "none yet",
+            "runs": counts,
+        }
+        for name, value in rows.items():
+            table.add_row(f"[dim]{name}[/]", value)
+        return Panel(
+            table,
+            title="[bold cyan]TFM[/] · from mammograms to a comparison of models",
+            subtitle="research and teaching, never diagnosis",
+            border_style="cyan",
+        )
+
+    def question(self) -> Question:
+        choices = [*self._unfinished(), *self._stages()]
+        choices += [
+            Choice("runs", "runs          Look at, pause, resume or remove what was started", section="Runs"),
+            Choice("leave", "leave", section="Runs"),
+        ]
+        return Question(
+            name="menu",
+            text="What next?",
+            why="Work from the top down: a dataset first, then a cache, then models, then the comparison.\n"
+            "What cannot run yet is grey and says why. Nothing is lost when you leave: runs go on by themselves.",
+            choices=choices,
+            default=next((choice.value for choice in choices if not choice.disabled), None),
+            can_go_back=False,
+        )
+
+    def _jobs(self) -> list[Run | Plan]:
+        """Plans, and the runs that no plan speaks for."""
+        plans = self.workspace.plans()
+        of_plans = {run for plan in plans for run in plan.status.runs.values()}
+        return [*plans, *(run for run in self.workspace.runs() if run.id not in of_plans)]
+
+    def _unfinished(self) -> list[Choice]:
+        """Halted and paused ones first: Enter resumes."""
+        found = []
+        for job in reversed(self._jobs()):
+            state = job.status.state
+            if state == "running":
+                found.append(Choice(f"watch {job.id}", f"watch {job.id}", section="At work"))
+            if state in ("halted", "paused"):
+                found.append(Choice(f"resume {job.id}", f"resume {job.id} ({state})", section="Unfinished"))
+        return sorted(found, key=lambda choice: choice.section)
+
+    def _stages(self) -> list[Choice]:
+        return [
+            Choice(name, f"{name:<13} {offers.summary(name)}", self._why_not(name), section)
+            for section, names in offers.sections().items()
+            for name in names
+        ]
+
+    def _why_not(self, name: str) -> str | None:
+        """The reason why a stage cannot run yet, from what its settings say it reads."""
+        for leaf in leaves(registry.find(name).settings):
+            if not leaf.reads or not leaf.required:
+                continue
+            if leaf.reads.kind in ("dataset", "cache") and not self.workspace.products(leaf.reads.kind):
+                return f"needs a {leaf.reads.kind}"
+            if leaf.reads.kind == "run" and not self.workspace.readable_runs(leaf):
+                return f"needs a run of {' or '.join(leaf.reads.made_by)}"
+        return None
+
+    # --- what is done -------------------------------------------------------------------------------------------------
+
+    def _do(self, chosen: str) -> None:
+        try:
+            self._act(chosen)
+        except (Back, ToMenu):
+            return
+        except TFMError as error:
+            self._tell(error)
+        except Exception as error:
+            self._tell(told(error))
+
+    def _act(self, chosen: str) -> None:
+        action, _, job_id = chosen.partition(" ")
+        if job_id:
+            interactive.see(self.workspace.job(job_id), self.asker, self.console)
+        elif action == "runs":
+            interactive.runs_screen(self.workspace, self.asker, self.console)
+        else:
+            self._run_form(action)
+
+    def _run_form(self, name: str) -> None:
+        found = registry.find(name)
+        if isinstance(found, registry.Answer):
+            foreground.answer(found, {}, as_json=False)
+            interactive.wait(self.asker)
+            return
+        filled = Form(name, self.workspace, self.asker, self.console).fill()
+        job = job_for(self.workspace, filled.stage, filled.given, filled.presets)
+        interactive.see(job, self.asker, self.console)
+
+    def _tell(self, error: TFMError) -> None:
+        self.console.print(render.error_panel(error))
+        interactive.wait(self.asker)

@@ -1,0 +1,73 @@
+"""A command that is waited for: shown while it works, paused by Ctrl-C, told as JSON where a script asks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+
+from tfm.core import registry
+from tfm.core.events import Intervals, Note, Picture, Result, Table
+from tfm.core.job import Status
+from tfm.core.plan import Plan
+from tfm.core.run import Run
+from tfm.core.settings import resolve
+from tfm.ui import render
+from tfm.ui.screens import live
+from tfm.worker import start
+
+
+def run(job: Run | Plan, *, detach: bool, as_json: bool) -> int:
+    """Start a job, or attach to it, and stay until it ends. Returns the exit status."""
+    console = Console(stderr=as_json)
+    if isinstance(job, Run) and job.status.state == "done":
+        console.print("This was done before, and it still stands: nothing to do again.", style="green")
+        status = job.status
+    else:
+        started = start(job)
+        if started.process is None:
+            console.print(f"{job.id} is at work already: watching it.", style="cyan")
+        if detach:
+            console.print(f"{job.id} works on. Watch it: python wizard.py runs watch {job.id}", soft_wrap=True)
+            status = job.status
+        else:
+            status = _watched(started, console)
+    if not detach:
+        live.show_end(job, console)
+    if as_json:
+        _print_json({"id": job.id, "state": status.state, "result": status.result, "message": status.message})
+    return live.exit_status(status)
+
+
+def _watched(started: Any, console: Console) -> Status:
+    try:
+        return live.watch(started, console)
+    except KeyboardInterrupt:
+        started.job.request_pause()
+        console.print("Pausing at the next safe point … (Ctrl-C again: leave it running)", style="yellow")
+    try:
+        return live.watch(started, console)
+    except KeyboardInterrupt:
+        started.job.withdraw_pause()
+        return started.job.status  # type: ignore[no-any-return]
+
+
+def answer(found: registry.Answer, given: dict[str, Any], *, as_json: bool) -> int:
+    """Something that keeps nothing: drawn as it comes."""
+    console = Console(stderr=as_json)
+    result = Result({})
+    for event in found.generate(resolve(found.settings, {}, given)):
+        if isinstance(event, Table | Intervals | Picture):
+            console.print(render.drawn(event, console.width))
+        elif isinstance(event, Note):
+            console.print(render.note(event))
+        elif isinstance(event, Result):
+            result = event
+    if as_json:
+        _print_json(result.values)
+    return 0
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    Console(soft_wrap=True, highlight=False).print(json.dumps(value, ensure_ascii=False), markup=False)

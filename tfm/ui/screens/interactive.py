@@ -1,0 +1,100 @@
+"""What the menu shows of jobs: one at work, how it ended, and the list of all."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from tfm.core.plan import Plan
+from tfm.core.prepare import restarted
+from tfm.core.run import Run
+from tfm.core.workspace import Workspace
+from tfm.ui.ask import Asker, Back, Choice, Question
+from tfm.ui.screens import live
+from tfm.ui.screens.runs import listing, remove_job, show_job
+from tfm.worker import Started, start, stop_at_once
+
+_LEAVING = (
+    Choice("leave", "Leave it running and go to the menu"),
+    Choice("pause", "Pause it at the next safe point"),
+    Choice("abort", "Stop it at once (it resumes from its last checkpoint)"),
+    Choice("stay", "Go on watching"),
+)
+
+
+def see(job: Run | Plan, asker: Asker, console: Console) -> None:
+    """Start a job or attach to it, watch it, and say how it ended."""
+    started = Started(job, None) if job.status.state == "done" and isinstance(job, Run) else start(job)
+    while started.going:
+        console.clear()
+        try:
+            live.watch(started, console)
+        except KeyboardInterrupt:
+            if not _go_on(started, asker):
+                return
+    console.clear()
+    live.show_end(job, console)
+    wait(asker)
+
+
+def _go_on(started: Started, asker: Asker) -> bool:
+    """What Ctrl-C meant; False where the job is left to itself."""
+    question = Question(
+        "leaving", f"{started.job.id} is at work.", choices=_LEAVING, default="leave", can_go_back=False
+    )
+    match asker.ask(question):
+        case "leave":
+            return False
+        case "pause":
+            started.job.request_pause()
+        case "abort":
+            stop_at_once(started.job)
+    return True
+
+
+def wait(asker: Asker) -> None:
+    asker.ask(Question("go_on", "Enter: back to the menu", default="", can_go_back=True))
+
+
+def runs_screen(workspace: Workspace, asker: Asker, console: Console) -> None:
+    while True:
+        console.clear()
+        console.print(listing(workspace))
+        jobs: list[Run | Plan] = [*workspace.plans(), *workspace.runs()]
+        if not jobs:
+            wait(asker)
+            return
+        choices = [
+            Choice(job.id, f"{job.id}  {job.status.state}") for job in sorted(jobs, key=lambda job: job.status.created)
+        ]
+        chosen = asker.ask(Question("run", "Which one?", choices=choices[::-1]))
+        try:
+            _act_on(workspace.job(chosen), asker, console)
+        except Back:
+            continue
+
+
+def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
+    state = job.status.state
+    choices = [Choice("show", "Show its settings and results")]
+    if state == "running":
+        choices += [Choice("see", "Watch it"), Choice("pause", "Pause it")]
+    else:
+        choices += [Choice("see", "Resume it")] if state != "done" else []
+        choices += [Choice("restart", "Do the same again, as a new run")] if isinstance(job, Run) else []
+        choices += [Choice("remove", "Remove it, with its results")]
+    match asker.ask(Question("action", f"{job.id} ({state})", choices=choices)):
+        case "show":
+            show_job(job, console)
+            wait(asker)
+        case "see":
+            see(job, asker, console)
+        case "pause":
+            job.request_pause()
+        case "restart" if isinstance(job, Run):
+            see(restarted(job), asker, console)
+        case "remove":
+            sure = Question(
+                "sure", "Remove it for good?", choices=[Choice(False, "no"), Choice(True, "yes")], default=False
+            )
+            if asker.ask(sure):
+                remove_job(job, console)

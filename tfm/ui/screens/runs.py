@@ -1,0 +1,137 @@
+"""Runs and plans: listed, shown, watched, paused, resumed, restarted, removed; as commands and as a screen."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tfm.core.errors import RunError
+from tfm.core.job import Status
+from tfm.core.plan import Plan
+from tfm.core.prepare import restarted
+from tfm.core.run import Run
+from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
+from tfm.ui import render
+from tfm.ui.screens import foreground, live
+from tfm.worker import Started
+
+_Workspace = Annotated[Path, typer.Option(help="Where everything that is made lives.")]
+_Id = Annotated[str, typer.Argument(metavar="RUN", help="A run's or plan's id, or a part of it that names only one.")]
+_Detach = Annotated[bool, typer.Option("--detach", help="Return at once.")]
+_Json = Annotated[bool, typer.Option("--json", help="A last line of results, for scripts.")]
+
+
+def runs_app() -> typer.Typer:
+    from tfm.ui.cli import guarded
+
+    app = typer.Typer(
+        help="List, show, watch, pause, resume, restart or remove what was started.", invoke_without_command=True
+    )
+
+    @app.callback()
+    def default(context: typer.Context, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
+        if context.invoked_subcommand is None:
+            guarded(lambda: Console().print(listing(Workspace(workspace))))
+
+    @app.command("list", help="Every run and plan, newest first.")
+    def list_(workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
+        guarded(lambda: Console().print(listing(Workspace(workspace))))
+
+    @app.command(help="One run: its state, settings and results.")
+    def show(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
+        guarded(lambda: show_job(Workspace(workspace).job(run), Console()))
+
+    @app.command(help="See a run work; Ctrl-C leaves it running.")
+    def watch(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
+        guarded(lambda: watch_job(Workspace(workspace).job(run), Console()))
+
+    @app.command(help="Ask a run to stop at its next safe point.")
+    def pause(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
+        guarded(lambda: pause_job(Workspace(workspace).job(run), Console()))
+
+    @app.command(help="Go on with a paused, halted or failed run.")
+    def resume(
+        run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE, detach: _Detach = False, json: _Json = False
+    ) -> None:
+        _exit_with(guarded, lambda: foreground.run(Workspace(workspace).job(run), detach=detach, as_json=json))
+
+    @app.command(help="The same settings in a new run; the old one stays.")
+    def restart(
+        run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE, detach: _Detach = False, json: _Json = False
+    ) -> None:
+        _exit_with(
+            guarded, lambda: foreground.run(restarted(Workspace(workspace).run(run)), detach=detach, as_json=json)
+        )
+
+    @app.command(help="Delete a run's folder, with its results.")
+    def remove(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
+        guarded(lambda: remove_job(Workspace(workspace).job(run), Console()))
+
+    return app
+
+
+def _exit_with(guarded: Callable[[Callable[[], None]], None], act: Callable[[], int]) -> None:
+    def acted() -> None:
+        raise typer.Exit(act())
+
+    guarded(acted)
+
+
+def listing(workspace: Workspace) -> Table:
+    table = Table(title=f"Runs in {workspace.root}", title_justify="left", header_style="bold cyan")
+    for column in ("run", "stage", "state", "time", "what came of it"):
+        table.add_column(column, overflow="fold")
+    jobs: list[Run | Plan] = [*workspace.runs(), *workspace.plans()]
+    for job in sorted(jobs, key=lambda job: job.status.created, reverse=True):
+        status = job.status
+        stage = job.stage if isinstance(job, Run) else f"plan of {len(job.steps)}"
+        table.add_row(job.id, stage, render.state(status.state), render.duration(status.seconds), _outcome(status))
+    return table
+
+
+def _outcome(status: Status) -> str:
+    if status.message:
+        return status.message.split("\n", 1)[0]
+    plain = {
+        name: value for name, value in status.result.items() if isinstance(value, str | int | float) and name != "run"
+    }
+    return ", ".join(
+        f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}" for name, value in plain.items()
+    )
+
+
+def show_job(job: Run | Plan, console: Console) -> None:
+    console.print(job.id, style="bold", highlight=False)
+    name = "settings.yaml" if isinstance(job, Run) else "plan.yaml"
+    console.print((job.folder / name).read_text(encoding="utf-8"), style="dim", highlight=False, markup=False)
+    live.show_end(job, console)
+
+
+def watch_job(job: Run | Plan, console: Console) -> None:
+    try:
+        live.watch(Started(job, None), console)
+    except KeyboardInterrupt:
+        console.print("It goes on running.", style="cyan")
+        return
+    live.show_end(job, console)
+
+
+def pause_job(job: Run | Plan, console: Console) -> None:
+    if not job.alive:
+        raise RunError(f"{job.id} is {job.status.state}, not running", hint="only a running one can be paused")
+    job.request_pause()
+    live.watch(Started(job, None), Console(quiet=True))
+    console.print(render.state(job.status.state))
+
+
+def remove_job(job: Run | Plan, console: Console) -> None:
+    if job.alive:
+        raise RunError(f"{job.id} is running", hint=f"pause it first: `python wizard.py runs pause {job.id}`")
+    shutil.rmtree(job.folder)
+    console.print(f"{job.id} is removed.", highlight=False)

@@ -1,0 +1,95 @@
+"""What a watcher knows of a run: its events, folded. Nothing here reads more than the log, nothing here draws."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from tfm.core.events import (
+    Event,
+    Intervals,
+    Metrics,
+    Note,
+    Picture,
+    Progress,
+    Result,
+    StateChange,
+    Table,
+)
+from tfm.core.run import Run
+
+_KEPT_NOTES = 50
+
+
+@dataclass
+class Bar:
+    """One named count, with what is needed to tell the time left: where and when this worker took it up."""
+
+    unit: str
+    done: int
+    total: int
+    first_done: int
+    first_time: float
+    last_time: float
+
+    @property
+    def rate(self) -> float:
+        passed = self.last_time - self.first_time
+        return (self.done - self.first_done) / passed if passed > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        return (self.total - self.done) / self.rate if self.rate > 0 else None
+
+
+@dataclass
+class RunView:
+    run: Run
+    state: str = "waiting"
+    message: str = ""
+    hint: str = ""
+    bars: dict[str, Bar] = field(default_factory=dict)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
+    notes: deque[Note] = field(default_factory=lambda: deque(maxlen=_KEPT_NOTES))
+    shown: list[Table | Intervals | Picture] = field(default_factory=list)
+    result: Result | None = None
+    _offset: int = 0
+
+    def catch_up(self) -> list[Event]:
+        """Read what the log has gained; returns those events."""
+        fresh, self._offset = self.run.events_from(self._offset)
+        for time, event in fresh:
+            self._fold(time, event)
+        return [event for _, event in fresh]
+
+    def _fold(self, time: float, event: Event) -> None:
+        match event:
+            case Progress():
+                self._fold_progress(time, event)
+            case Metrics():
+                self._fold_metrics(event.values)
+            case Note():
+                self.notes.append(event)
+            case Table() | Intervals() | Picture():
+                self.shown.append(event)
+            case Result():
+                self.result = event
+            case StateChange():
+                self.state, self.message, self.hint = event.state, event.message, event.hint
+                if event.state == "running":  # taken up anew: what was drawn before will be said again
+                    self.bars, self.shown = {}, []
+
+    def _fold_progress(self, time: float, event: Progress) -> None:
+        bar = self.bars.get(event.name)
+        if bar is None or event.done < bar.done or event.total != bar.total:
+            self.bars[event.name] = Bar(event.unit, event.done, event.total, event.done, time, time)
+        else:
+            bar.done, bar.last_time = event.done, time
+
+    def _fold_metrics(self, values: dict[str, float]) -> None:
+        """Rows are told by their first column (the epoch): one that is said again replaces all from there on."""
+        first = next(iter(values))
+        known = self.metrics.setdefault(first, [])
+        keep = next((index for index, value in enumerate(known) if value >= values[first]), len(known))
+        for name, value in values.items():
+            self.metrics[name] = [*self.metrics.get(name, [])[:keep], value]
