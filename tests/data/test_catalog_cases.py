@@ -1,0 +1,212 @@
+"""The case CSVs: the official ones give the official counts, and variants seen in the wild are read alike."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tfm.core.errors import DataError
+from tfm.data.images import unite
+from tfm.data.tables import find_case_files, of_kinds, read_cases
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+with_official_csvs = pytest.mark.skipif(not SHARED.exists(), reason="the official CSVs are not here")
+HEAD = (
+    "patient_id,{density},left or right breast,image view,abnormality id,abnormality type,assessment,pathology,subtlety"
+)
+
+
+def write_csv(path: Path, *rows: str, density: str = "breast_density") -> Path:
+    path.write_text("\n".join([HEAD.format(density=density), *rows]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def official_cases() -> pd.DataFrame:
+    if not SHARED.exists():
+        pytest.skip("the official CSVs are not here")
+    return read_cases(find_case_files([SHARED / "csv"]))
+
+
+def test_the_official_csvs_hold_3568_lesions_of_1566_women(official_cases: pd.DataFrame) -> None:
+    assert official_cases.groupby(["kind", "split"]).size().to_dict() == {
+        ("mass", "train"): 1318,
+        ("mass", "test"): 378,
+        ("calc", "train"): 1546,
+        ("calc", "test"): 326,
+    }
+    assert official_cases["patient_id"].nunique() == 1566
+    assert official_cases.groupby("kind")["patient_id"].nunique().to_dict() == {"mass": 892, "calc": 753}
+    assert official_cases["image_series"].nunique() == 3103
+    assert official_cases["density"].eq(0).sum() == 2
+    assert official_cases["assessment"].eq(0).sum() == 238
+
+
+def test_a_line_feed_in_a_path_never_reaches_a_series_uid(official_cases: pd.DataFrame) -> None:
+    for column in ("image_series", "crop_series", "mask_series"):
+        assert official_cases[column].str.fullmatch(r"[0-9.]{20,64}").all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "images", "women", "malignant"),
+    [("mass", (1231, 361), (691, 201), (602, 145)), ("calc", (1227, 284), (602, 151), None)],
+)
+def test_each_kind_alone_has_tcias_counts(
+    official_cases: pd.DataFrame,
+    kind: str,
+    images: tuple[int, int],
+    women: tuple[int, int],
+    malignant: tuple[int, int] | None,
+) -> None:
+    table, findings = unite(of_kinds(official_cases, [kind]))
+    of_split = [table[table["official"] == split] for split in ("train", "test")]
+    assert tuple(map(len, of_split)) == images
+    assert tuple(rows["patient_id"].nunique() for rows in of_split) == women
+    if malignant:
+        assert tuple(int((rows["label"] == "malignant").sum()) for rows in of_split) == malignant
+    assert not [found for found in findings if found.kind == "twin"]
+
+
+def test_both_kinds_together_have_71_twins_and_relabel_7_test_images(official_cases: pd.DataFrame) -> None:
+    table, findings = unite(official_cases)
+    twins = [found for found in findings if found.kind == "twin"]
+    across = [found for found in twins if "train" in found.words and "test" in found.words]
+    assert (len(table), len(twins), len(across)) == (3032, 71, 29)
+    assert (table["relabelled"] & (table["official"] == "test")).sum() == 7
+    in_both = table.groupby("patient_id")["official"].nunique()
+    assert len(in_both) == 1566
+    sides = official_cases.groupby("patient_id")["split"].nunique()
+    assert (sides > 1).sum() == 31
+
+
+def test_17_official_images_are_both_benign_and_malignant(official_cases: pd.DataFrame) -> None:
+    mixed = [
+        found
+        for kind in ("mass", "calc")
+        for found in unite(of_kinds(official_cases, [kind]))[1]
+        if found.kind == "mixed-labels"
+    ]
+    assert len(mixed) == 17
+
+
+@with_official_csvs
+def test_renamed_headers_and_backslashes_change_nothing(official_cases: pd.DataFrame) -> None:
+    variant = read_cases(find_case_files([SHARED / "csv-variants" / "renamed-headers"]))
+    both = variant.merge(official_cases, how="left", indicator=True)
+    assert len(variant) == 1317
+    assert (both["_merge"] == "both").all()
+
+
+@with_official_csvs
+def test_csvs_without_paths_give_the_same_lesions(official_cases: pd.DataFrame) -> None:
+    variant = read_cases(find_case_files([SHARED / "csv-variants" / "no-path-columns"]))
+    told = [column for column in official_cases if not column.endswith("_series")]
+    pd.testing.assert_frame_equal(variant[told], official_cases[told])
+
+
+def test_any_malignant_lesion_makes_the_image_malignant_in_whatever_row(tmp_path: Path) -> None:
+    path = write_csv(
+        tmp_path / "mass_case_description_train_set.csv",
+        "P_00001,2,LEFT,CC,1,mass,4,BENIGN,3",
+        "P_00001,2,LEFT,CC,4,mass,5,MALIGNANT,5",
+        "P_00002,2,LEFT,CC,1,mass,2,BENIGN_WITHOUT_CALLBACK,3",
+    )
+    table, findings = unite(read_cases([path]))
+    assert table.set_index("image_id")["label"].to_dict() == {
+        "P_00001_LEFT_CC": "malignant",
+        "P_00002_LEFT_CC": "benign",
+    }
+    assert table["assessment"].tolist() == [5, 2]
+    assert table["callback"].tolist() == [True, False]
+    assert [(found.kind, found.subject) for found in findings] == [("mixed-labels", "P_00001_LEFT_CC")]
+
+
+def test_a_scan_issued_in_train_and_test_is_one_test_image_with_all_its_lesions(tmp_path: Path) -> None:
+    write_csv(tmp_path / "mass_case_description_train_set.csv", "P_00001,2,LEFT,CC,1,mass,5,MALIGNANT,5")
+    write_csv(tmp_path / "calc_case_description_test_set.csv", "P_00001,2,LEFT,CC,1,calcification,2,BENIGN,3")
+    table, findings = unite(read_cases(find_case_files([tmp_path])))
+    image = table.iloc[0]
+    assert len(table) == 1
+    assert (image["official"], image["kind"], image["label"], image["relabelled"]) == (
+        *("test", "mass+calc", "malignant"),
+        True,
+    )
+    twin = next(found for found in findings if found.kind == "twin")
+    assert twin.words == "issued in calc test and mass train: benign becomes malignant"
+
+
+def test_values_no_scale_knows_become_missing_and_are_told(tmp_path: Path) -> None:
+    path = write_csv(
+        tmp_path / "calc_case_description_test_set.csv",
+        "P_00001,0,LEFT,CC,1,calcification,0,BENIGN,N/A",
+        density="breast density",
+    )
+    table, findings = unite(read_cases([path]))
+    assert table["density"].isna().all()
+    assert table["subtlety"].isna().all()
+    assert table["assessment"].tolist() == [0], "BI-RADS 0 is a category"
+    assert [found.words for found in findings] == ["density 0 (lesion 1)", "subtlety missing (lesion 1)"]
+
+
+def test_tcias_patient_id_is_reduced_to_the_woman(tmp_path: Path) -> None:
+    path = write_csv(
+        tmp_path / "mass_case_description_train_set.csv", "Mass-Training_P_00001_LEFT_CC,2,LEFT,CC,1,mass,4,BENIGN,3"
+    )
+    assert read_cases([path])["patient_id"].tolist() == ["P_00001"]
+
+
+def test_a_missing_column_is_named_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "mass_case_description_train_set.csv"
+    path.write_text("patient_id,left or right breast,image view\nP_00001,LEFT,CC\n")
+    with pytest.raises(DataError, match=r"train_set\.csv has no column \"abnormality id\""):
+        read_cases(find_case_files([tmp_path]))
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ("P_00001,2,LEFT,CC,1,mass,4,PERHAPS,3", "pathology"),
+        ("P_00001,2,UPPER,CC,1,mass,4,BENIGN,3", "left or right breast"),
+        ("P_00001,2,LEFT,CC,one,mass,4,BENIGN,3", "abnormality id"),
+        ("someone,2,LEFT,CC,1,mass,4,BENIGN,3", "patient id"),
+    ],
+)
+def test_a_value_nobody_can_use_is_refused_by_name(tmp_path: Path, row: str, column: str) -> None:
+    path = write_csv(tmp_path / "mass_case_description_train_set.csv", "P_00009,2,LEFT,CC,1,mass,4,BENIGN,3", row)
+    with pytest.raises(DataError, match=f'case 2: no usable value for "{column}"'):
+        read_cases([path])
+
+
+def test_a_csv_met_twice_counts_once_and_two_that_differ_are_refused(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    for folder in (first, second):
+        folder.mkdir()
+        write_csv(folder / "mass_case_description_train_set.csv", "P_00001,2,LEFT,CC,1,mass,4,BENIGN,3")
+    assert len(read_cases(find_case_files([tmp_path]))) == 1
+    write_csv(second / "mass_case_description_train_set.csv", "P_00001,2,LEFT,CC,1,mass,4,MALIGNANT,3")
+    with pytest.raises(DataError, match="in two ways"):
+        read_cases(find_case_files([tmp_path]))
+
+
+def test_a_file_named_after_the_other_split_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mass_test.csv"
+    path.write_text(
+        HEAD.format(density="breast_density")
+        + ",image file path\nP_00001,2,LEFT,CC,1,mass,4,BENIGN,3,Mass-Training_P_00001_LEFT_CC/1.2/1.3/000000.dcm\n"
+    )
+    with pytest.raises(DataError, match="named after the test split"):
+        read_cases([path])
+
+
+def test_other_csvs_are_no_case_files(tmp_path: Path) -> None:
+    (tmp_path / "metadata.csv").write_text("Series UID,Collection\n1.2,CBIS-DDSM\n")
+    with pytest.raises(DataError, match="no case CSV"):
+        find_case_files([tmp_path])
+    write_csv(tmp_path / "my own name train.csv", "P_00001,2,LEFT,CC,1,mass,4,BENIGN,3")
+    assert [path.name for path in find_case_files([tmp_path])] == ["my own name train.csv"]
+
+
+def test_a_kind_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "mass_case_description_train_set.csv", "P_00001,2,LEFT,CC,1,mass,4,BENIGN,3")
+    with pytest.raises(DataError, match="no calc case"):
+        of_kinds(read_cases([path]), ["mass", "calc"])

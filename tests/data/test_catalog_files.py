@@ -1,0 +1,141 @@
+"""Files joined to lesions by what their headers say: never by file names, their order or the CSV's column."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ImplicitVRLittleEndian
+
+from tfm.core.errors import DataError
+from tfm.data.catalog import Catalog, join
+from tfm.data.headers import dicom_files, read_headers
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+VIEW = "Mass-Training_P_00001_LEFT_CC"
+FULL, MASK, CROP = (60, 40, 16), (60, 40, 8), (12, 10, 16)  # rows, columns, bits
+
+
+def write_dicom(path: Path, subject: str, series: str, form: tuple[int, int, int]) -> Path:
+    rows, columns, bits = form
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    meta.MediaStorageSOPInstanceUID = f"{series}.{path.stem.replace('-', '.')}"
+    meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    found = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    found.SOPClassUID, found.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    found.StudyInstanceUID, found.SeriesInstanceUID, found.PatientID = "1.2.8", series, subject
+    found.Rows, found.Columns, found.BitsAllocated, found.BitsStored, found.HighBit = (
+        rows,
+        columns,
+        bits,
+        bits,
+        bits - 1,
+    )
+    found.SamplesPerPixel, found.PixelRepresentation, found.PhotometricInterpretation = 1, 0, "MONOCHROME2"
+    found.PixelData = bytes(rows * columns * bits // 8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found.save_as(path, enforce_file_format=True)
+    return path
+
+
+def one_lesion(image: str = "1.2.1", crop: str = "1.2.2", mask: str = "1.2.2") -> pd.DataFrame:
+    row = {"kind": "mass", "split": "train", "patient_id": "P_00001", "side": "LEFT", "view": "CC", "lesion_id": 1}
+    row |= {"pathology": "BENIGN", "density": 2, "assessment": 4, "subtlety": 3}
+    return pd.DataFrame([row | {"image_series": image, "crop_series": crop, "mask_series": mask}])
+
+
+def catalog_of(folder: Path, cases: pd.DataFrame) -> Catalog:
+    return join(cases, read_headers(dicom_files([folder])))
+
+
+def kinds_of(catalog: Catalog) -> list[str]:
+    return [found.kind for found in catalog.findings]
+
+
+@pytest.mark.parametrize(("mask_name", "crop_name"), [("1-1.dcm", "1-2.dcm"), ("1-2.dcm", "1-1.dcm")])
+def test_the_mask_is_told_by_its_pixels_in_either_order(tmp_path: Path, mask_name: str, crop_name: str) -> None:
+    write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
+    mask = write_dicom(tmp_path / "roi" / mask_name, f"{VIEW}_1", "1.2.2", MASK)
+    write_dicom(tmp_path / "roi" / crop_name, f"{VIEW}_1", "1.2.2", CROP)
+    catalog = catalog_of(tmp_path, one_lesion())
+    assert catalog.lesions["mask_file"].tolist() == [str(mask)]
+    assert catalog.findings == []
+
+
+def test_swapped_crop_and_mask_columns_are_seen_through(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
+    mask = write_dicom(tmp_path / "a" / "1-1.dcm", f"{VIEW}_1", "1.2.2", MASK)
+    write_dicom(tmp_path / "b" / "1-1.dcm", f"{VIEW}_1", "1.2.3", CROP)
+    catalog = catalog_of(tmp_path, one_lesion(crop="1.2.2", mask="1.2.3"))
+    assert catalog.lesions["mask_file"].tolist() == [str(mask)]
+
+
+@pytest.mark.parametrize("form", [(60, 40, 16), (12, 10, 8)])
+def test_what_has_16_bits_or_a_crops_size_is_no_mask(tmp_path: Path, form: tuple[int, int, int]) -> None:
+    write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
+    write_dicom(tmp_path / "roi" / "1-1.dcm", f"{VIEW}_1", "1.2.2", form)
+    catalog = catalog_of(tmp_path, one_lesion())
+    assert catalog.lesions["mask_file"].tolist() == [""]
+    assert kinds_of(catalog) == ["missing"]
+
+
+def test_a_mask_of_another_size_is_taken_and_told(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
+    write_dicom(tmp_path / "roi" / "1-1.dcm", f"{VIEW}_1", "1.2.2", (52, 35, 8))
+    catalog = catalog_of(tmp_path, one_lesion())
+    assert catalog.lesions["mask_file"].ne("").all()
+    assert [(found.kind, found.words) for found in catalog.findings] == [
+        ("mask-size", "52 × 35, its mammogram 60 × 40")
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_a_file_cut_anywhere_is_never_taken_for_an_image(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
+    whole = path.read_bytes()
+    for kept in [*range(0, 620, 3), len(whole) // 2, len(whole) - 1]:
+        path.write_bytes(whole[:kept])
+        catalog = catalog_of(tmp_path, one_lesion())
+        assert catalog.lesions["image_file"].tolist() == [""], kept
+        assert {"truncated", "unreadable"} & set(kinds_of(catalog)), kept
+    path.write_bytes(whole)
+    assert catalog_of(tmp_path, one_lesion()).lesions["image_file"].tolist() == [str(path)]
+
+
+def test_a_whole_copy_in_a_second_download_stands_in_for_a_cut_one(tmp_path: Path) -> None:
+    cut = write_dicom(tmp_path / "a" / "1-1.dcm", VIEW, "1.2.1", FULL)
+    whole = write_dicom(tmp_path / "b" / "1-1.dcm", VIEW, "1.2.1", FULL)
+    cut.write_bytes(cut.read_bytes()[:-10])
+    assert catalog_of(tmp_path, one_lesion()).lesions["image_file"].tolist() == [str(whole)]
+
+
+def test_files_are_found_by_patient_id_where_the_csv_has_no_paths(tmp_path: Path) -> None:
+    full = write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
+    mask = write_dicom(tmp_path / "roi" / "1-2.dcm", f"{VIEW}_1", "1.2.2", MASK)
+    catalog = catalog_of(tmp_path, one_lesion("", "", ""))
+    assert catalog.lesions[["image_file", "mask_file"]].to_numpy().tolist() == [[str(full), str(mask)]]
+    assert catalog.findings == []
+
+
+def test_other_series_uids_than_the_csvs_are_told(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.77", FULL)
+    catalog = catalog_of(tmp_path, one_lesion())
+    assert catalog.lesions["image_file"].ne("").all()
+    assert kinds_of(catalog) == ["repaired", "missing"]
+
+
+def test_an_empty_folder_is_refused_and_macos_leftovers_are_no_images(tmp_path: Path) -> None:
+    (tmp_path / "._1-1.dcm").write_bytes(b"left by a Mac")
+    with pytest.raises(DataError, match="no DICOM files"):
+        dicom_files([tmp_path])
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the real files are not here")
+def test_real_files_are_whole_and_say_what_they_are() -> None:
+    headers = list(read_headers(dicom_files([SHARED / "tree"])))
+    assert len(headers) == 13
+    assert {header.fault for header in headers} == {""}
+    full = [header for header in headers if header.description == "full mammogram images"]
+    assert [(header.rows, header.columns, header.bits) for header in full] == [(4006, 1846, 16)]
+    assert full[0].subject == "Mass-Test_P_00016_LEFT_CC"

@@ -1,0 +1,329 @@
+"""A phantom download with every trap, organized: right, restartable, and with the download left as it was."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+
+from tfm.core.errors import DataError
+from tfm.core.files import read_json
+from tfm.data.arrange import Arrangement, arrange
+from tfm.data.catalog import Catalog, join
+from tfm.data.dataset import MANIFEST_COLUMNS, Dataset
+from tfm.data.headers import dicom_files, read_headers
+from tfm.data.organize import organize_dataset
+from tfm.data.phantom import cohort, download, film, traps
+from tfm.data.phantom.spec import DownloadPlan
+from tfm.data.tables import find_case_files, of_kinds, read_cases
+
+CHOICES = {"split": "official", "without_callback": "benign", "val_share": 0.15, "seed": 7}
+
+
+@dataclass(frozen=True)
+class Intake:
+    folder: Path  # the download
+    plan: DownloadPlan  # the truth about it
+    cases: pd.DataFrame
+    catalog: Catalog
+
+    def arrangement(self, **choices: object) -> Arrangement:
+        return arrange(self.catalog, **(CHOICES | choices))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def intake(tmp_path_factory: pytest.TempPathFactory) -> Intake:
+    folder = tmp_path_factory.mktemp("download")
+    plan = cohort.plan_download(
+        train_women=16, test_women=6, kinds=("mass", "calc"), height=256, difficulty=0.3
+    , traps=traps.parse_traps("all"), shuffle_labels=False, seed=3)  # fmt: skip
+    list(download.write(plan, folder))
+    cases = read_cases(find_case_files([folder]))
+    return Intake(folder, plan, cases, join(cases, read_headers(dicom_files([folder]))))
+
+
+@pytest.fixture(scope="module")
+def organized(intake: Intake, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("workspace") / "dataset"
+    list(writing(intake, folder))
+    return Dataset.open(folder)
+
+
+def writing(intake: Intake, folder: Path, link: str = "hard", **choices: object) -> Iterator[tuple[int, int]]:
+    return organize_dataset(
+        folder, intake.catalog, intake.arrangement(**choices), downloads=[intake.folder], link=link  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def tree(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def findings(organized: Dataset, kind: str) -> set[str]:
+    return {
+        found["subject"] for found in read_json(organized.folder / "audit.json")["findings"] if found["kind"] == kind
+    }
+
+
+def test_the_manifest_keeps_its_contract(organized: Dataset) -> None:
+    header = (organized.folder / "manifest.csv").read_text().splitlines()[0]
+    assert header == "image_id,patient_id,side,view,kind,split,label,density,assessment,subtlety,file,mask,sop_uid"
+    assert tuple(organized.manifest.columns) == MANIFEST_COLUMNS
+    assert organized.manifest["image_id"].is_monotonic_increasing
+    assert organized.manifest["image_id"].is_unique
+    on_disk = {str(path.relative_to(organized.folder)) for path in organized.folder.rglob("*.dcm")}
+    assert on_disk == set(organized.manifest["file"])
+    for row in organized.manifest.itertuples():
+        assert row.file == f"{row.split}/{row.label}/{row.image_id}.dcm"
+        assert str(pydicom.dcmread(organized.path(row.file), stop_before_pixels=True).SOPInstanceUID) == row.sop_uid
+
+
+def test_every_image_of_the_csvs_is_in_the_manifest_or_left_out_by_name(intake: Intake, organized: Dataset) -> None:
+    promised = {"_".join(view) for view in zip(*(intake.cases[c] for c in ("patient_id", "side", "view")), strict=True)}
+    assert promised == set(organized.manifest["image_id"]) | findings(organized, "left-out")
+    assert not set(organized.manifest["image_id"]) & findings(organized, "left-out")
+
+
+def test_labels_are_those_of_all_lesions_of_the_scan(intake: Intake, organized: Dataset) -> None:
+    malignant: dict[str, bool] = {}
+    for drawn in intake.plan.mammograms:
+        name = f"{drawn.exposure.patient}_{drawn.exposure.side}_{drawn.exposure.view}"
+        any_here = any(finding.pathology == "MALIGNANT" for finding in drawn.findings)
+        malignant[name] = malignant.get(name, False) or any_here
+    for row in organized.manifest.itertuples():
+        assert (row.label == "malignant") == malignant[row.image_id], row.image_id
+
+
+def test_labels_by_the_first_row_would_be_seen_to_differ(intake: Intake, organized: Dataset) -> None:
+    key = ["patient_id", "side", "view"]
+    first = intake.cases.sort_values("lesion_id").drop_duplicates(key)
+    merged = organized.manifest.merge(first[[*key, "pathology"]], on=key)
+    assert ((merged["label"] == "malignant") != (merged["pathology"] == "MALIGNANT")).any()
+
+
+def test_a_woman_of_both_official_splits_is_only_tested(intake: Intake, organized: Dataset) -> None:
+    splits = intake.cases.groupby("patient_id")["split"].nunique()
+    both = set(splits.index[splits > 1])
+    assert both
+    assert set(organized.manifest[organized.manifest["patient_id"].isin(both)]["split"]) == {"test"}
+
+
+def test_a_scan_issued_twice_is_one_image_of_both_kinds(intake: Intake, organized: Dataset) -> None:
+    issues = intake.cases.groupby(["patient_id", "side", "view"])["kind"].nunique()
+    twins = {"_".join(view) for view in issues.index[issues > 1]}
+    assert twins
+    assert twins == findings(organized, "twin")
+    assert set(organized.manifest[organized.manifest["kind"] == "mass+calc"]["image_id"]) == twins
+
+
+def test_faulty_files_are_told_and_never_become_an_image(intake: Intake, organized: Dataset) -> None:
+    truncated = {drawn.subject for drawn in intake.plan.mammograms if drawn.truncated}
+    missing = {drawn.subject for drawn in intake.plan.mammograms if drawn.absent}
+    lost_masks = {
+        drawn.lesion_subject(lesion) for drawn in intake.plan.mammograms for lesion in drawn.findings if lesion.absent
+    }
+    assert truncated
+    assert missing
+    assert lost_masks
+    assert findings(organized, "truncated") == truncated
+    assert findings(organized, "missing") == missing | lost_masks
+    for subject in truncated | missing:
+        assert subject.split("_", 1)[1] not in set(organized.manifest["image_id"])
+    for subject in lost_masks:
+        row = organized.manifest.set_index("image_id").loc[subject.split("_", 1)[1].rsplit("_", 1)[0]]
+        assert row["mask"] == "", "a mask without one of its lesions would call it background"
+
+
+def test_masks_of_another_size_are_told(intake: Intake, organized: Dataset) -> None:
+    scaled = {
+        drawn.lesion_subject(lesion)
+        for drawn in intake.plan.mammograms
+        for lesion in drawn.findings
+        if lesion.mask_scale != 1 and not (lesion.absent or drawn.absent or drawn.truncated)
+    }
+    assert findings(organized, "mask-size") == scaled
+
+
+def test_masks_show_each_lesion_in_its_class_at_the_mammograms_size(intake: Intake, organized: Dataset) -> None:
+    rows = organized.manifest.set_index("image_id")
+    expected: dict[str, np.ndarray] = {}
+    resized = set()
+    for drawn in intake.plan.mammograms:
+        name = f"{drawn.exposure.patient}_{drawn.exposure.side}_{drawn.exposure.view}"
+        if name in rows.index and rows.loc[name, "mask"]:
+            truth = film.draw(drawn.exposure)
+            classes = expected.setdefault(name, np.zeros(truth.image.shape, np.uint8))
+            for finding in drawn.findings:
+                value = {"mass": 2, "calc": 3}[drawn.kind] if finding.pathology == "MALIGNANT" else 1
+                np.maximum(
+                    classes, np.where(truth.lesion_masks[finding.lesion], value, 0).astype(np.uint8), out=classes
+                )
+                resized |= {name} if finding.mask_scale != 1 else set()
+    assert {value for classes in expected.values() for value in np.unique(classes)} == {0, 1, 2, 3}
+    assert set(expected) == set(rows.index[rows["mask"] != ""])
+    assert resized
+    assert set(expected) - resized
+    for name, classes in expected.items():
+        mask = cv2.imread(str(organized.path(rows.loc[name, "mask"])), cv2.IMREAD_UNCHANGED)
+        pixels = pydicom.dcmread(organized.path(rows.loc[name, "file"])).pixel_array
+        assert (mask.dtype, mask.shape) == (np.uint8, pixels.shape)
+        if name in resized:  # smaller on disk: each class within two pixels of where it was drawn
+            for value in (1, 2, 3):
+                near = cv2.dilate((classes == value).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+                assert not (mask == value)[~near].any(), name
+            assert (mask > 0).sum() == pytest.approx((classes > 0).sum(), rel=0.2)
+        else:
+            assert np.array_equal(mask, classes), name
+
+
+def test_the_audit_counts_what_stands(intake: Intake, organized: Dataset) -> None:
+    account = read_json(organized.folder / "audit.json")
+    manifest = organized.manifest
+    assert account["leaks"] == 0
+    assert account["split_hash"] == organized.split_hash
+    assert account["protocol"].startswith("official, mass+calc, union labels (")
+    for split, counts in account["splits"].items():
+        rows = manifest[manifest["split"] == split]
+        assert counts["women"] == rows["patient_id"].nunique()
+        assert counts["images"] == counts["benign"] + counts["malignant"] == len(rows)
+    promised = sum(counts["lesions_promised"] for counts in account["download"].values())
+    assert promised == len(intake.cases)
+    text = (organized.folder / "audit.md").read_text()
+    assert all(found["words"] in text for found in account["findings"])
+
+
+def test_stopped_anywhere_and_started_again_the_tree_is_byte_identical(
+    intake: Intake, organized: Dataset, tmp_path: Path
+) -> None:
+    for stop in (1, 17, 10_000):
+        for done, _ in writing(intake, tmp_path):
+            if done == stop:
+                break
+        if stop < 10_000:
+            assert not (tmp_path / "manifest.csv").exists()
+            (tmp_path / "masks" / ".P_00001_LEFT_CC.png.0a1b.tmp").write_bytes(b"half a mask")
+    assert tree(tmp_path) == tree(organized.folder)
+
+
+def test_what_stands_is_not_made_again(intake: Intake, tmp_path: Path) -> None:
+    list(writing(intake, tmp_path))
+    made = {path: path.stat().st_ino for path in tmp_path.glob("masks/*.png")}
+    list(writing(intake, tmp_path))
+    assert {path: path.stat().st_ino for path in tmp_path.glob("masks/*.png")} == made
+
+
+@pytest.mark.parametrize("choices", [{"split": "random"}, {"seed": 8}, {"without_callback": "left out"}])
+def test_an_earlier_arrangement_leaves_nothing_behind(intake: Intake, tmp_path: Path, choices: dict[str, str]) -> None:
+    list(writing(intake, tmp_path / "fresh", **choices))
+    next(writing(intake, tmp_path / "used"))
+    list(writing(intake, tmp_path / "used"))
+    (tmp_path / "used" / "train" / "benign" / "my notes.txt").write_text("not ours")
+    list(writing(intake, tmp_path / "used", **choices))
+    assert (tmp_path / "used" / "train" / "benign" / "my notes.txt").read_text() == "not ours"
+    (tmp_path / "used" / "train" / "benign" / "my notes.txt").unlink()
+    assert tree(tmp_path / "used") == tree(tmp_path / "fresh")
+
+
+def test_one_kind_after_both_makes_its_masks_anew(intake: Intake, tmp_path: Path) -> None:
+    cases = of_kinds(intake.cases, ["mass"])
+    mass = Intake(intake.folder, intake.plan, cases, join(cases, read_headers(dicom_files([intake.folder]))))
+    list(writing(mass, tmp_path / "fresh"))
+    list(writing(intake, tmp_path / "used"))
+    list(writing(mass, tmp_path / "used"))
+    assert tree(tmp_path / "used") == tree(tmp_path / "fresh")
+    assert set(Dataset.open(tmp_path / "used").manifest["kind"]) == {"mass"}
+
+
+@pytest.mark.parametrize("link", ["hard", "symlink", "copy"])
+def test_every_way_of_placing_gives_the_same_dataset(
+    intake: Intake, organized: Dataset, tmp_path: Path, link: str
+) -> None:
+    list(writing(intake, tmp_path, link="copy" if link == "hard" else "hard"))
+    list(writing(intake, tmp_path, link=link))
+    dataset = Dataset.open(tmp_path)
+    assert dataset.content_hash == organized.content_hash
+    file = dataset.path(dataset.manifest["file"][0])
+    assert (file.is_symlink(), file.stat().st_nlink > 1) == {
+        "hard": (False, True), "symlink": (True, file.stat().st_nlink > 1), "copy": (False, False)
+    }[link]  # fmt: skip
+    assert read_json(tmp_path / "audit.json")["files"] == {link: len(dataset.manifest)}
+    assert file.read_bytes() == organized.path(dataset.manifest["file"][0]).read_bytes()
+
+
+def test_another_disk_gets_copies_and_the_audit_says_so(intake: Intake) -> None:
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == intake.folder.stat().st_dev:
+        pytest.skip("no second disk here")
+    folder = other / f"tfm-test-{os.getpid()}"
+    try:
+        for _ in range(2):
+            list(writing(intake, folder))
+            assert read_json(folder / "audit.json")["files"] == {"copy": len(Dataset.open(folder).manifest)}
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_the_download_is_never_written_to(intake: Intake, tmp_path: Path) -> None:
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in intake.folder.rglob("*")}
+    list(writing(intake, tmp_path))
+    assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in intake.folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize("place", ["inside", "same", "around"])
+def test_a_dataset_and_its_download_never_lie_in_each_other(intake: Intake, place: str) -> None:
+    folder = {"inside": intake.folder / "dataset", "same": intake.folder, "around": intake.folder.parent}[place]
+    with pytest.raises(DataError, match="one in the other"):
+        next(writing(intake, folder))
+    assert not (intake.folder / "dataset").exists()
+
+
+def test_without_callback_left_out_keeps_no_such_image(intake: Intake, organized: Dataset) -> None:
+    cases = intake.cases.assign(name=intake.cases[["patient_id", "side", "view"]].agg("_".join, axis=1))
+    called_back = set(cases.loc[cases["pathology"] != "BENIGN_WITHOUT_CALLBACK", "name"])
+    without = intake.arrangement(without_callback="left out")
+    gone = set(organized.manifest["image_id"]) - set(without.manifest["image_id"])
+    assert gone == set(organized.manifest["image_id"]) - called_back
+    assert gone
+    assert "without-callback left out" in without.protocol
+
+
+def test_a_test_twin_whose_file_is_lost_is_read_from_its_other_issue(intake: Intake) -> None:
+    lesions = intake.catalog.lesions.copy()
+    twin = next(found.subject for found in intake.arrangement().findings if found.kind == "twin")
+    name = lesions["patient_id"] + "_" + lesions["side"] + "_" + lesions["view"]
+    lost = (name == twin) & (lesions["kind"] == "mass")
+    other = lesions.loc[(name == twin) & (lesions["kind"] == "calc"), "image_sop"].iloc[0]
+    lesions.loc[lost, ["image_file", "image_sop"]] = ""
+    arranged = arrange(Catalog(lesions, []), **CHOICES)  # type: ignore[arg-type]
+    assert arranged.manifest.set_index("image_id").loc[twin, "sop_uid"] == other
+    assert [found.subject for found in arranged.findings if found.kind == "repaired"] == [twin]
+
+
+def test_csvs_without_any_of_their_mammograms_are_refused(intake: Intake) -> None:
+    lesions = intake.catalog.lesions.assign(image_file="")
+    with pytest.raises(DataError, match="none of the mammograms"):
+        arrange(Catalog(lesions, []), **CHOICES)  # type: ignore[arg-type]
+
+
+def test_a_folder_that_is_no_dataset_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        Dataset.open(tmp_path)
+    assert "organize" in caught.value.hint
+
+
+def test_a_manifest_edited_into_a_leak_is_refused(organized: Dataset, tmp_path: Path) -> None:
+    table = pd.read_csv(organized.folder / "manifest.csv", dtype=str)
+    both_views = table["patient_id"] == table["patient_id"].mode()[0]
+    table.loc[table[both_views].index[0], "split"] = "test"
+    table.loc[table[both_views].index[1:], "split"] = "train"
+    table.to_csv(tmp_path / "manifest.csv", index=False)
+    with pytest.raises(DataError, match="more than one split"):
+        Dataset.open(tmp_path)

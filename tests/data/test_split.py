@@ -1,0 +1,158 @@
+"""Who is in which split: by woman, sealed, the same whatever the order of rows. Each rule is also broken on purpose."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tfm.core.errors import DataError
+from tfm.data.images import unite
+from tfm.data.split import official, prove_no_leak, random, split_hash
+from tfm.data.tables import find_case_files, of_kinds, read_cases
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+
+
+@pytest.fixture(scope="module")
+def official_images() -> pd.DataFrame:
+    if not SHARED.exists():
+        pytest.skip("the official CSVs are not here")
+    return unite(read_cases(find_case_files([SHARED / "csv"])))[0]
+
+
+def invented_images(train: int = 40, test: int = 20) -> pd.DataFrame:
+    """Both views of each woman; every other woman has a malignant lesion."""
+    rows = [
+        {"patient_id": f"P_{woman:05d}", "image_id": f"P_{woman:05d}_LEFT_{view}", "sop_uid": f"1.2.{woman}.{view}"}
+        | {"label": "malignant" if woman % 2 else "benign", "official": "train" if woman < train else "test"}
+        for woman in range(train + test)
+        for view in ("CC", "MLO")
+    ]
+    return pd.DataFrame(rows)
+
+
+def everything(images: pd.DataFrame) -> pd.Series:
+    return pd.Series(True, index=images.index)
+
+
+def test_official_counts_of_both_kinds_together(official_images: pd.DataFrame) -> None:
+    split = official(official_images, present=everything(official_images), val_share=0.15, seed=7)
+    images = official_images.assign(split=split)
+    learned, test = images[split.isin(["train", "val"])], images[split == "test"]
+    counts = [(len(x), x["patient_id"].nunique(), int((x["label"] == "malignant").sum())) for x in (learned, test)]
+    assert counts == [(2356, 1217, 1065), (641, 349, 267)]
+    out = images[split == ""]
+    assert len(out) == 35
+    assert set(out["patient_id"]) <= set(test["patient_id"])
+
+
+@pytest.mark.parametrize("kind", ["mass", "calc"])
+def test_nothing_is_left_out_of_one_kind_alone(kind: str) -> None:
+    if not SHARED.exists():
+        pytest.skip("the official CSVs are not here")
+    images = unite(of_kinds(read_cases(find_case_files([SHARED / "csv"])), [kind]))[0]
+    split = official(images, present=everything(images), val_share=0.15, seed=7)
+    assert (split != "").all()
+    assert (split == "test").equals(images["official"] == "test")
+
+
+@pytest.mark.parametrize("divide", [official, random])
+def test_no_patient_in_two_splits(official_images: pd.DataFrame, divide) -> None:  # type: ignore[no-untyped-def]
+    split = divide(official_images, present=everything(official_images), val_share=0.15, seed=7)
+    images = official_images.assign(split=split, sop_uid=official_images["image_id"])
+    assert (images[split != ""].groupby("patient_id")["split"].nunique() == 1).all()
+    prove_no_leak(images[split != ""])
+
+
+def test_a_split_by_tcias_own_patient_id_leaks_and_is_noticed() -> None:
+    images = invented_images()
+    view = images["image_id"].str.rsplit("_", n=1).str[-1]
+    as_tcia = images.assign(patient_id="Mass-Training_" + images["image_id"], split=view.map({"CC": "train"}))
+    with pytest.raises(DataError, match=r"60 patient\(s\) in more than one split"):
+        prove_no_leak(as_tcia.fillna({"split": "test"}))
+
+
+def test_a_split_by_image_and_a_file_in_two_splits_are_noticed() -> None:
+    images = invented_images().assign(split="train")
+    prove_no_leak(images)
+    images.loc[0, "split"] = "test"
+    with pytest.raises(DataError, match="P_00000"):
+        prove_no_leak(images)
+    images.loc[1, "split"] = "test"
+    prove_no_leak(images)
+    images.loc[2, "sop_uid"] = images.loc[0, "sop_uid"]
+    with pytest.raises(DataError, match=r"1 file\(s\)"):
+        prove_no_leak(images)
+
+
+def test_the_official_test_is_sealed_whatever_the_seed() -> None:
+    images = invented_images()
+    for seed in range(5):
+        split = official(images, present=everything(images), val_share=0.15, seed=seed)
+        assert (split == "test").equals(images["official"] == "test")
+
+
+def test_a_woman_in_both_official_splits_is_tested_and_her_train_images_left_out() -> None:
+    images = invented_images()
+    images.loc[1, "official"] = "test"
+    split = official(images, present=everything(images), val_share=0.15, seed=7)
+    assert split[:2].tolist() == ["", "test"]
+    absent = everything(images)
+    absent[1] = False  # her test mammogram is missing from the download: she is a test woman all the same
+    assert official(images, present=absent, val_share=0.15, seed=7)[0] == ""
+
+
+@pytest.mark.parametrize("divide", [official, random])
+def test_the_order_of_rows_changes_nothing_and_the_seed_does(divide) -> None:  # type: ignore[no-untyped-def]
+    images = invented_images()
+    turned = images.sample(frac=1, random_state=3)
+    by_seed = [divide(images, present=everything(images), val_share=0.15, seed=seed) for seed in (7, 8)]
+    again = divide(turned, present=everything(turned), val_share=0.15, seed=7)
+    assert again.sort_index().equals(by_seed[0])
+    assert not by_seed[0].equals(by_seed[1])
+
+
+def test_validation_takes_its_share_of_women_of_either_label() -> None:
+    images = invented_images(train=80)
+    split = official(images, present=everything(images), val_share=0.15, seed=7)
+    women = images[split == "val"].drop_duplicates("patient_id")
+    assert women["label"].value_counts().to_dict() == {"benign": 6, "malignant": 6}
+
+
+def test_a_random_split_is_70_15_15_by_woman() -> None:
+    images = invented_images(train=150, test=50)
+    split = random(images, present=everything(images), val_share=0.15, seed=7)
+    women = images.assign(split=split).groupby("split")["patient_id"].nunique()
+    assert women.to_dict() == {"train": 140, "val": 30, "test": 30}
+    mixed = images[split == "test"]["official"]
+    assert set(mixed) == {"train", "test"}
+
+
+def test_a_missing_mammogram_moves_few_women() -> None:
+    images = invented_images(train=200)
+    whole = official(images, present=everything(images), val_share=0.15, seed=7)
+    some = everything(images)
+    some[:20] = False  # ten women
+    part = official(images, present=some, val_share=0.15, seed=7)
+    assert (whole[20:] != part[20:]).sum() <= 2 * 4
+
+
+def test_official_without_test_cases_names_the_other_split() -> None:
+    images = invented_images(test=0)
+    with pytest.raises(DataError) as caught:
+        official(images, present=everything(images), val_share=0.15, seed=7)
+    assert "--split random" in caught.value.hint
+
+
+def test_too_few_women_of_a_label_are_refused() -> None:
+    images = invented_images(train=3, test=4)
+    with pytest.raises(DataError, match="only 1 women with a malignant lesion"):
+        official(images, present=everything(images), val_share=0.15, seed=7)
+
+
+def test_the_split_hash_sees_splits_and_nothing_else() -> None:
+    images = invented_images().assign(split="train")
+    assert split_hash(images) == split_hash(images.iloc[::-1].assign(sop_uid="1.2.3"))
+    moved = images.copy()
+    moved.loc[0, "split"] = "val"
+    assert split_hash(moved) != split_hash(images)

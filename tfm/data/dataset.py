@@ -1,0 +1,83 @@
+"""An organized dataset on disk: where its files stand and how to open it. How it comes to be is in organize."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tfm.core.errors import DataError
+from tfm.core.files import sha256, write_text
+from tfm.data.split import SPLITS, prove_no_leak, split_hash
+
+MANIFEST_COLUMNS = (
+    *("image_id", "patient_id", "side", "view", "kind", "split", "label"),
+    *("density", "assessment", "subtlety", "file", "mask", "sop_uid"),
+)
+LABELS = ("benign", "malignant")
+MASK_CLASSES = ("background", "benign", "malignant mass", "malignant calcification")  # by pixel value
+MANIFEST, AUDIT, AUDIT_TEXT, MASKS = "manifest.csv", "audit.json", "audit.md", "masks"
+_NUMBERS = ("density", "assessment", "subtlety")
+
+
+def image_file(split: str, label: str, image_id: str) -> str:
+    return f"{split}/{label}/{image_id}.dcm"
+
+
+def mask_file(image_id: str) -> str:
+    return f"{MASKS}/{image_id}.png"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    folder: Path
+    manifest: pd.DataFrame  # MANIFEST_COLUMNS; files relative to the folder; "" where an image has no mask
+    content_hash: str  # of manifest.csv
+    split_hash: str
+
+    @classmethod
+    def open(cls, folder: Path) -> Dataset:
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise DataError(
+                f"{folder} is not an organized dataset: it has no {MANIFEST}",
+                hint="organize a download first, or let the organize that was stopped run to its end",
+            )
+        manifest = _read_manifest(path)
+        prove_no_leak(manifest)
+        return cls(folder, manifest, sha256(path), split_hash(manifest))
+
+    def images(self, split: str) -> pd.DataFrame:
+        if split not in SPLITS:
+            raise ValueError(f"no such split: {split}")
+        return self.manifest[self.manifest["split"] == split].reset_index(drop=True)
+
+    def path(self, relative: str) -> Path:
+        """Of a manifest's `file` or `mask`."""
+        return self.folder / relative
+
+
+def write_manifest(folder: Path, manifest: pd.DataFrame) -> None:
+    write_text(folder / MANIFEST, manifest_text(manifest))
+
+
+def manifest_text(manifest: pd.DataFrame) -> str:
+    text: str = manifest.to_csv(columns=list(MANIFEST_COLUMNS), index=False, lineterminator="\n")
+    return text
+
+
+def _read_manifest(path: Path) -> pd.DataFrame:
+    hint = "run organize again: it writes the manifest anew"
+    try:
+        manifest = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}", hint=hint) from error
+    missing = [column for column in MANIFEST_COLUMNS if column not in manifest]
+    if missing:
+        raise DataError(f"{path} has no column {', '.join(missing)}", hint=hint)
+    if not (manifest["split"].isin(SPLITS).all() and manifest["label"].isin(LABELS).all()):
+        raise DataError(f"{path} holds a split or label that does not exist", hint=hint)
+    for column in _NUMBERS:
+        manifest[column] = pd.to_numeric(manifest[column], errors="coerce").astype("Int64")
+    return manifest

@@ -1,0 +1,35 @@
+"""What the intake noticed about a download, in words a person can check. Nothing is decided here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Each kind of finding, in the order and under the heading in which an audit shows it.
+FINDING_KINDS = {
+    "unreadable": "Files that are no readable DICOM",
+    "truncated": "Files cut short",
+    "missing": "Promised by the CSVs, absent from the download",
+    "repaired": "Found in another way than the CSV names it",
+    "mask-size": "Masks of another size than their mammogram (resized to it, nearest neighbour)",
+    "odd-value": "Values no scale knows (written as missing)",
+    "mixed-labels": "Images with benign and malignant lesions (labelled malignant)",
+    "twin": "Scans issued twice (one image with the lesions of both)",
+    "left-out": "Images left out",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    kind: str  # a key of FINDING_KINDS
+    subject: str  # TCIA's name of a view or lesion, an image_id, or a file
+    words: str
+
+    def __post_init__(self) -> None:
+        if self.kind not in FINDING_KINDS:
+            raise ValueError(f"no such kind of finding: {self.kind}")
+
+
+def in_order(findings: list[Finding]) -> list[Finding]:
+    """By kind, then subject: the same audit whatever was looked at first."""
+    kinds = list(FINDING_KINDS)
+    return sorted(findings, key=lambda found: (kinds.index(found.kind), found.subject, found.words))

@@ -1,0 +1,128 @@
+"""Who is in a phantom download and what she has: women, breasts, lesions, labels. No pixels and no files here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from tfm.core.errors import SettingsError
+from tfm.core.randomness import generator_at
+from tfm.data.phantom import traps as trap_door
+from tfm.data.phantom.spec import KINDS, VIEWS, DownloadPlan, Exposure, Finding, Kind, Lesion, Mammogram, Side, Split
+
+HEIGHTS = (256, 4000)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A woman's finding, before it is imaged."""
+
+    kind: Kind
+    malignant: bool
+
+
+def plan_download(
+    *,
+    train_women: int,
+    test_women: int,
+    kinds: tuple[str, ...],
+    height: int,
+    difficulty: float,
+    traps: frozenset[str],
+    shuffle_labels: bool,
+    seed: int,
+) -> DownloadPlan:
+    _check(train_women, test_women, kinds, height, difficulty)
+    trap_door.check(traps)
+    recipe: dict[str, object] = {
+        "train_women": train_women,
+        "test_women": test_women,
+        "kinds": [kind for kind in KINDS if kind in kinds],
+        "height": height,
+        "difficulty": float(difficulty),
+        "traps": sorted(traps),
+        "shuffle_labels": shuffle_labels,
+        "seed": seed,
+    }
+    mammograms: list[Mammogram] = []
+    splits: tuple[tuple[Split, int, int], ...] = (("train", train_women, 0), ("test", test_women, train_women))
+    for split, count, before in splits:
+        cases = _cases(count, cast(list[Kind], recipe["kinds"]), seed, split)
+        labels = _pathologies(cases, seed, split, shuffle_labels)
+        for number, (case, pathology) in enumerate(zip(cases, labels, strict=True), start=before + 1):
+            mammograms += _imaged(f"P_{number:05d}", case, pathology, split, height, difficulty, seed)
+    return trap_door.plant(DownloadPlan(recipe, tuple(mammograms)), traps)
+
+
+def _check(train_women: int, test_women: int, kinds: Sequence[str], height: int, difficulty: float) -> None:
+    if train_women < 1 or test_women < 0:
+        raise SettingsError(
+            f"{train_women} women for training and {test_women} for the test make no download",
+            hint="give at least one woman for training, and none or more for the test",
+            fields=("train_women", "test_women"),
+        )
+    if not kinds or not set(kinds) <= set(KINDS):
+        raise SettingsError(
+            f"unknown kinds of findings: {', '.join(kinds) or 'none'}",
+            hint=f"choose from {', '.join(KINDS)}",
+            fields=("kinds",),
+        )
+    if not HEIGHTS[0] <= height <= HEIGHTS[1]:
+        raise SettingsError(
+            f"mammograms of {height} rows cannot be drawn",
+            hint=f"choose a height from {HEIGHTS[0]} to {HEIGHTS[1]}",
+            fields=("height",),
+        )
+    if not 0 <= difficulty <= 1:
+        raise SettingsError(
+            f"difficulty {difficulty} is out of range", hint="choose from 0 (easy) to 1 (hard)", fields=("difficulty",)
+        )
+
+
+def _cases(count: int, kinds: Sequence[Kind], seed: int, split: Split) -> list[_Case]:
+    """Kinds and classes as even as the count allows, in random order."""
+    even = [_Case(kinds[i % len(kinds)], i // len(kinds) % 2 == 1) for i in range(count)]
+    return [even[i] for i in generator_at(seed, "phantom cases", split).permutation(count)]
+
+
+def _pathologies(cases: Sequence[_Case], seed: int, split: Split, shuffle: bool) -> list[str]:
+    """What the CSV calls each woman's finding: the truth, or, shuffled, the same labels dealt over the women.
+
+    They are dealt so that within a kind the drawn-malignant women get as many of each label as the drawn-benign do:
+    a plain permutation of a few women can by chance be nearly the truth, and is then no control.
+    """
+    rng = generator_at(seed, "phantom pathologies", split)
+    true = [
+        "MALIGNANT" if case.malignant else "BENIGN_WITHOUT_CALLBACK" if rng.uniform() < 0.25 else "BENIGN"
+        for case in cases
+    ]
+    if not shuffle:
+        return true
+    dealt = list(true)
+    for kind in KINDS:
+        women = [int(i) for i in rng.permutation(len(cases)) if cases[i].kind == kind]
+        women.sort(key=lambda i: cases[i].malignant)
+        labels = sorted((true[i] for i in women), key=lambda pathology: pathology == "MALIGNANT")
+        first = int(rng.integers(2))  # who gets the odd one: always the same class would be a small clue
+        for place, label in zip(women[first::2] + women[1 - first :: 2], labels, strict=True):
+            dealt[place] = label
+    return dealt
+
+
+def _imaged(
+    patient: str, case: _Case, pathology: str, split: Split, height: int, difficulty: float, seed: int
+) -> list[Mammogram]:
+    rng = generator_at(seed, "phantom woman", patient)
+    side: Side = "LEFT" if rng.uniform() < 0.5 else "RIGHT"
+    density = int(rng.integers(1, 5))
+    lesions = (Lesion(1, case.kind, case.malignant),)
+    return [
+        Mammogram(
+            case.kind,
+            split,
+            Exposure(seed, patient, side, view, density, height, float(difficulty), lesions),
+            (Finding(abnormality=1, lesion=0, pathology=pathology),),
+        )
+        for view in VIEWS
+    ]

@@ -1,0 +1,137 @@
+"""The official case CSVs, read tolerantly into one table: a row a lesion. No file but the CSVs is looked at."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from tfm.core.errors import DataError
+
+# Our name for a column: the names it has had in CSVs found in the wild (lower case, blanks for - and _).
+_NEEDED = {
+    "patient_id": ("patient id",),
+    "side": ("left or right breast", "side"),
+    "view": ("image view", "view"),
+    "lesion_id": ("abnormality id", "abn num"),
+    "kind": ("abnormality type",),
+    "pathology": ("pathology",),
+    "density": ("breast density",),
+    "assessment": ("assessment",),
+    "subtlety": ("subtlety",),
+}
+_PATHS = {
+    "image_series": ("image file path", "od img path"),
+    "crop_series": ("cropped image file path", "od crop path"),
+    "mask_series": ("roi mask file path", "mask path"),
+}
+_KINDS = {"mass": "mass", "calcification": "calc"}
+_SPLITS = {"Training": "train", "Test": "test"}
+PATHOLOGIES = ("BENIGN", "BENIGN_WITHOUT_CALLBACK", "MALIGNANT")
+LESION_KEY = ["kind", "split", "patient_id", "side", "view", "lesion_id"]
+_OFFICIAL = "compare it with the four case CSVs of the CBIS-DDSM page at TCIA, or download it again from there"
+
+
+def find_case_files(folders: Sequence[Path]) -> list[Path]:
+    """Every CSV below the folders that describes cases, told by its name or its columns."""
+    found = {path.resolve() for folder in folders for path in folder.rglob("*.csv") if _is_case_file(path)}
+    if not found:
+        raise DataError(
+            f"no case CSV under {', '.join(map(str, folders))}",
+            hint="put mass_case_description_train_set.csv and its three sisters beside the download: "
+            "they are offered on the same TCIA page",
+        )
+    return sorted(found)
+
+
+def read_cases(paths: Sequence[Path]) -> pd.DataFrame:
+    """LESION_KEY, pathology, density, assessment, subtlety and the three series UIDs ("" where a CSV has no paths).
+
+    A CSV met twice counts once; two that contradict each other are refused.
+    """
+    cases = pd.concat([_read_one(path) for path in paths], ignore_index=True).drop_duplicates()
+    twice = cases[cases.duplicated(LESION_KEY)]
+    if len(twice):
+        lesion = twice.iloc[0]
+        raise DataError(
+            f"the CSVs describe lesion {lesion.lesion_id} of {lesion.patient_id} {lesion.side} {lesion.view} "
+            f"({lesion.kind}, {lesion.split}) in two ways",
+            hint="leave one copy of each case CSV in the folders given",
+        )
+    return cases.sort_values(LESION_KEY, ignore_index=True)
+
+
+def of_kinds(cases: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
+    for kind in kinds:
+        if kind not in set(cases["kind"]):
+            raise DataError(
+                f"no {kind} case in the CSVs found", hint=f"add the {kind} CSVs, or choose only the kinds you have"
+            )
+    return cases[cases["kind"].isin(list(kinds))].reset_index(drop=True)
+
+
+def _plain(header: str) -> str:
+    return header.strip().lower().replace("_", " ").replace("-", " ")
+
+
+def _is_case_file(path: Path) -> bool:
+    if "case_description" in path.name.lower():
+        return True
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+        headers = next((row for row in csv.reader(file) if any(row)), [])
+    return {"patient id", "pathology"} <= set(map(_plain, headers))
+
+
+def _read_one(path: Path) -> pd.DataFrame:
+    try:
+        raw = pd.read_csv(path, dtype=str, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as a CSV: {error}", hint=_OFFICIAL) from error
+    columns = {_plain(name): name for name in raw.columns}
+    table = pd.DataFrame(index=raw.index)
+    for ours, known in (_NEEDED | _PATHS).items():
+        theirs = next((columns[name] for name in known if name in columns), None)
+        if theirs is not None:
+            table[ours] = raw[theirs].str.strip()
+        elif ours in _NEEDED:
+            raise DataError(f'{path} has no column "{known[0]}"', hint=_OFFICIAL)
+        else:
+            table[ours] = ""
+    return _typed(table, path)
+
+
+def _typed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    paths = {column: table[column].fillna("").str.replace("\\", "/") for column in _PATHS}
+    table["split"] = _splits(paths["image_series"].str.extract(r"-(Training|Test)_")[0].map(_SPLITS), path)
+    # TCIA's PatientID names one view; the woman inside it is what may never stand in two splits.
+    table["patient_id"] = table["patient_id"].str.extract(r"(P_\d+)")[0]
+    for column in ("side", "view", "pathology"):
+        table[column] = table[column].str.upper()
+    table["kind"] = table["kind"].str.lower().map(_KINDS)
+    table.loc[~table["pathology"].isin(PATHOLOGIES), "pathology"] = None
+    table.loc[~table["side"].isin(["LEFT", "RIGHT"]), "side"] = None
+    for column in ("lesion_id", "density", "assessment", "subtlety"):
+        table[column] = pd.to_numeric(table[column], errors="coerce").astype("Int64")
+    for column in _PATHS:  # …/<series UID>/<file>
+        table[column] = paths[column].str.extract(r"([^/]+)/[^/]*$")[0].fillna("")
+    for column in (*LESION_KEY, "pathology"):
+        if table[column].isna().any():
+            row = int(table[column].isna().to_numpy().argmax()) + 1
+            known = (_NEEDED | {"split": ("split",)})[column][0]
+            raise DataError(f'{path}, case {row}: no usable value for "{known}"', hint=_OFFICIAL)
+    return table[[*LESION_KEY, "pathology", "density", "assessment", "subtlety", *_PATHS]]
+
+
+def _splits(named: pd.Series, path: Path) -> pd.Series:
+    """TCIA's own split: what the paths in the rows say, else what the file name says; never against each other."""
+    words = [split for split in ("train", "test") if split in path.name.lower()]
+    if len(words) != 1:
+        return named
+    if (named.dropna() != words[0]).any():
+        raise DataError(
+            f"{path} is named after the {words[0]} split, but holds cases of the other",
+            hint="give the file its official name back",
+        )
+    return named.astype(object).fillna(words[0])
