@@ -189,7 +189,7 @@ def test_the_audit_counts_what_stands(intake: Intake, organized: Dataset) -> Non
     manifest = organized.manifest
     assert account["leaks"] == 0
     assert account["split_hash"] == organized.split_hash
-    assert account["protocol"].startswith("official, mass+calc, union labels (")
+    assert account["protocol"].startswith("phantoms, official, mass+calc, union labels (")
     for split, counts in account["splits"].items():
         rows = manifest[manifest["split"] == split]
         assert counts["women"] == rows["patient_id"].nunique()
@@ -302,7 +302,7 @@ def test_a_test_twin_whose_file_is_lost_is_read_from_its_other_issue(intake: Int
     lost = (name == twin) & (lesions["kind"] == "mass")
     other = lesions.loc[(name == twin) & (lesions["kind"] == "calc"), "image_sop"].iloc[0]
     lesions.loc[lost, ["image_file", "image_sop"]] = ""
-    arranged = arrange(Catalog(lesions, []), **CHOICES)  # type: ignore[arg-type]
+    arranged = arrange(Catalog(lesions, [], synthetic=False), **CHOICES)  # type: ignore[arg-type]
     assert arranged.manifest.set_index("image_id").loc[twin, "sop_uid"] == other
     assert [found.subject for found in arranged.findings if found.kind == "repaired"] == [twin]
 
@@ -310,7 +310,7 @@ def test_a_test_twin_whose_file_is_lost_is_read_from_its_other_issue(intake: Int
 def test_csvs_without_any_of_their_mammograms_are_refused(intake: Intake) -> None:
     lesions = intake.catalog.lesions.assign(image_file="")
     with pytest.raises(DataError, match="none of the mammograms"):
-        arrange(Catalog(lesions, []), **CHOICES)  # type: ignore[arg-type]
+        arrange(Catalog(lesions, [], synthetic=False), **CHOICES)  # type: ignore[arg-type]
 
 
 def test_a_folder_that_is_no_dataset_says_what_to_do(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ class Answers:
         return dict(kept) if isinstance(kept, dict) else {}
 
     def keep(self, stage: str, presets: Sequence[str], given: dict[str, Any]) -> None:
+        if given == self.of(stage, presets):
+            return  # nothing is made by looking
         self.file.parent.mkdir(parents=True, exist_ok=True)
         files.write_yaml(self.file, self._all() | {_place(stage, presets): given})
 

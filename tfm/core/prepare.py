@@ -23,7 +23,7 @@ def job_for(workspace: Workspace, name: str, given: Mapping[str, Any], presets: 
     found = registry.find(name)
     settings = resolved_settings(workspace, name, given, preset)
     if isinstance(found, registry.Planner):
-        return Plan.find_or_create(workspace, preset.name if preset else name, found.steps(settings))
+        return Plan.find_or_create(workspace, preset.name if preset else name, found.steps(settings, workspace))
     return find_or_create_run(workspace, registry.find_stage(name), settings, preset)
 
 

@@ -13,6 +13,7 @@ from tfm.core.events import Event
 from tfm.core.plan import Step
 from tfm.core.run import Run
 from tfm.core.settings import Settings
+from tfm.core.workspace import Workspace
 
 
 class Generate(Protocol):
@@ -38,16 +39,16 @@ class Planner:
 
     name: str
     settings: type[Settings]
-    steps: Callable[[Any], list[Step]]
+    steps: Callable[[Any, Workspace], list[Step]]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Something that answers at once and keeps nothing: it needs no run, no workspace and no process of its own."""
+    """Something that answers at once and keeps nothing: it needs no run and no process of its own."""
 
     name: str
     settings: type[Settings]
-    generate: Callable[[Any], Iterator[Event]]
+    generate: Callable[[Any, Workspace], Iterator[Event]]
 
 
 def stage(
@@ -61,11 +62,11 @@ def stage(
     return register
 
 
-def planner(steps: Callable[[Any], list[Step]]) -> Planner:
+def planner(steps: Callable[[Any, Workspace], list[Step]]) -> Planner:
     return Planner(_name_of(steps), _settings_of(steps), steps)
 
 
-def answer(generate: Callable[[Any], Iterator[Event]]) -> Answer:
+def answer(generate: Callable[[Any, Workspace], Iterator[Event]]) -> Answer:
     return Answer(_name_of(generate), _settings_of(generate), generate)
 
 

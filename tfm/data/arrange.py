@@ -90,7 +90,7 @@ def arrange(
     findings += [Finding("left-out", name, why) for name, why in zip(images["image_id"], reasons, strict=True) if why]
     settings = {"split": split, "without_callback": without_callback, "val_share": val_share, "seed": seed}
     return Arrangement(
-        manifest[list(MANIFEST_COLUMNS)], placements, in_order(findings), _protocol(settings, kept), settings
+        manifest[list(MANIFEST_COLUMNS)], placements, in_order(findings), _protocol(catalog, settings, kept), settings
     )
 
 
@@ -137,11 +137,13 @@ def _lesion_mask(lesion: Lesion) -> LesionMask:
     )
 
 
-def _protocol(settings: dict[str, Any], kept: pd.DataFrame) -> str:
+def _protocol(catalog: Catalog, settings: dict[str, Any], kept: pd.DataFrame) -> str:
     """What a figure measured on the test split must say about it."""
     kinds = [kind for kind in _MALIGNANT_CLASS if kept["kind"].str.contains(kind).any()]
     parts = [settings["split"] if settings["split"] == "official" else f"random (seed {settings['seed']})"]
     parts.append("+".join(kinds))
+    if catalog.synthetic:
+        parts.insert(0, "phantoms")
     if len(kinds) > 1:
         changed = int((kept["relabelled"] & (kept["split"] == "test")).sum())
         parts.append(f"union labels ({changed} changed)")

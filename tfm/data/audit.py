@@ -21,6 +21,7 @@ def audit(catalog: Catalog, arrangement: Arrangement, placed_as: Counter[str]) -
     prove_no_leak(manifest)
     return {
         "protocol": arrangement.protocol,
+        "synthetic": catalog.synthetic,
         "split_hash": split_hash(manifest),
         "settings": arrangement.settings,
         "leaks": 0,

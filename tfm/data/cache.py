@@ -138,7 +138,7 @@ def _standing_arrays(folder: Path) -> Arrays:
 
 def _new_arrays(folder: Path, count: int, film: Film) -> Arrays:
     shape = (count, *film.image.shape)
-    types = {"images": film.image.dtype, "breast": np.uint8, "lesions": np.uint8}
+    types: dict[str, Any] = {"images": film.image.dtype, "breast": np.uint8, "lesions": np.uint8}
     return {name: open_memmap(folder / f"{name}.npy", "w+", types[name], shape) for name in _ARRAYS}
 
 

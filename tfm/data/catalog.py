@@ -28,6 +28,7 @@ _SPLIT_WORD = {"train": "Training", "test": "Test"}
 class Catalog:
     lesions: pd.DataFrame  # the columns of `read_cases`, then FILE_COLUMNS
     findings: list[Finding]
+    synthetic: bool  # drawn by a program, not taken of a patient
 
 
 def _view_subject(case: Lesion) -> str:
@@ -47,7 +48,9 @@ def join(cases: pd.DataFrame, headers: Iterable[Header]) -> Catalog:
         for case in lesions_of_view:
             rows.append(case | _image_columns(image) | _mask_columns(download.mask(case, image)))
     lesions = pd.DataFrame(rows, columns=[*cases.columns, *FILE_COLUMNS])
-    return Catalog(lesions.astype({name: cases[name].dtype for name in cases.columns}), download.findings)
+    return Catalog(
+        lesions.astype({name: cases[name].dtype for name in cases.columns}), download.findings, download.synthetic
+    )
 
 
 @dataclass
@@ -57,11 +60,13 @@ class _Download:
     by_series: dict[str, list[Header]] = field(default_factory=lambda: defaultdict(list))
     by_subject: dict[str, list[Header]] = field(default_factory=lambda: defaultdict(list))
     findings: list[Finding] = field(default_factory=list)
+    synthetic: bool = False
 
     def add(self, header: Header) -> None:
         if header.fault == "unreadable":
             self._note("unreadable", "/".join(header.path.parts[-4:]), f"{header.size} bytes without a DICOM header")
             return
+        self.synthetic |= header.synthetic
         self.by_series[header.series_uid].append(header)
         self.by_subject[header.subject].append(header)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tfm.core.errors import DataError
-from tfm.core.files import sha256, write_text
+from tfm.core.files import read_json, sha256, write_text
 from tfm.data.split import SPLITS, prove_no_leak, split_hash
 
 MANIFEST_COLUMNS = (
@@ -35,6 +35,8 @@ class Dataset:
     manifest: pd.DataFrame  # MANIFEST_COLUMNS; files relative to the folder; "" where an image has no mask
     content_hash: str  # of manifest.csv
     split_hash: str
+    protocol: str  # what a figure measured on it must say
+    synthetic: bool  # drawn by a program: figures on it say nothing about real performance
 
     @classmethod
     def open(cls, folder: Path) -> Dataset:
@@ -46,7 +48,8 @@ class Dataset:
             )
         manifest = _read_manifest(path)
         prove_no_leak(manifest)
-        return cls(folder, manifest, sha256(path), split_hash(manifest))
+        account = read_json(folder / AUDIT)
+        return cls(folder, manifest, sha256(path), split_hash(manifest), account["protocol"], account["synthetic"])
 
     def images(self, split: str) -> pd.DataFrame:
         if split not in SPLITS:

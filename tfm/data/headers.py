@@ -13,7 +13,10 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from tfm.core.errors import DataError
 
+PHANTOM_MAKER = "TFM phantom"  # in the header of every drawn image, so that none is ever taken for a patient's
+
 _TAGS = [
+    "Manufacturer",
     "SOPInstanceUID",
     "StudyInstanceUID",
     "SeriesInstanceUID",
@@ -47,6 +50,11 @@ class Header:
     rows: int = 0
     columns: int = 0
     bits: int = 0  # allocated for a pixel
+    maker: str = ""
+
+    @property
+    def synthetic(self) -> bool:
+        return self.maker == PHANTOM_MAKER
 
 
 def dicom_files(folders: Sequence[Path]) -> list[Path]:
@@ -87,6 +95,7 @@ def _read_header(path: Path) -> Header:
                 rows=int(found.Rows),
                 columns=int(found.Columns),
                 bits=int(found.BitsAllocated),
+                maker=str(found.get("Manufacturer", "")),
                 fault="truncated" if _is_cut(found, size - pixels_at) else "",
             )
         except _NO_HEADER:

@@ -11,13 +11,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pydicom
+from pydicom import uid
 from pydicom.errors import InvalidDicomError
+from pydicom.pixels.decoders.base import get_decoder
 
 from tfm.core.errors import DataError
 
 MOST_PIXELS = 2**28  # 10 × the largest film; a header that claims more is broken or hostile
 DOWNLOAD_AGAIN = "download this file again, or leave the image out"
 ONE_GREY_IMAGE = "give a mammogram: one grey image of 8 or 16 bit in the file"
+
+_SYNTAXES = {
+    "uncompressed": uid.ExplicitVRLittleEndian,
+    "RLE": uid.RLELossless,
+    "JPEG": uid.JPEGBaseline8Bit,
+    "JPEG Lossless": uid.JPEGLosslessSV1,
+    "JPEG-LS": uid.JPEGLSLossless,
+    "JPEG 2000": uid.JPEG2000Lossless,
+}
 
 
 def read_pixels(path: Path) -> np.ndarray:
@@ -79,3 +90,8 @@ def _read_png(path: Path) -> np.ndarray:
     if pixels.ndim != 2:
         raise DataError(f"{path}: a colour image", hint=ONE_GREY_IMAGE)
     return pixels
+
+
+def codecs() -> dict[str, bool]:
+    """Each transfer syntax a mammogram may come in, and whether this machine can decode it."""
+    return {name: get_decoder(syntax).is_available for name, syntax in _SYNTAXES.items()}

@@ -112,9 +112,7 @@ def _command(name: str) -> Callable[..., None]:
     parameters = [_preset_parameter(found), *(_parameter(leaf) for leaf in leaves(found.settings))]
     if any(leaf.is_mapping for leaf in leaves(found.settings)):
         parameters.append(_SET)
-    if not isinstance(found, Answer):
-        parameters += [_WORKSPACE, _DETACH]
-    parameters.append(_JSON)
+    parameters += [_WORKSPACE, _JSON] if isinstance(found, Answer) else [_WORKSPACE, _DETACH, _JSON]
 
     def command(**words: Any) -> None:
         guarded(lambda: _run_command(found, words))
@@ -232,7 +230,7 @@ def _run_command(found: Stage | Planner | Answer, words: dict[str, Any]) -> None
     given = {name: value for name, value in words.items() if value not in (None, [])}
     given |= dict(_assignment(text) for text in given.pop("set", []))
     if isinstance(found, Answer):
-        raise typer.Exit(foreground.answer(found, given, as_json=bool(as_json)))
+        raise typer.Exit(foreground.answer(found, given, workspace, as_json=bool(as_json)))
     chosen = [presets] if isinstance(presets, str) else presets or []
     job = job_for(workspace, found.name, given, chosen)
     raise typer.Exit(foreground.run(job, detach=bool(detach), as_json=bool(as_json)))

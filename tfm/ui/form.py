@@ -4,8 +4,9 @@ nothing is decided here that a command would not decide the same way."""
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -40,36 +41,38 @@ class Form:
     given: dict[str, Any] = field(default_factory=dict)
 
     def fill(self) -> Filled:
-        """Ask until the person starts it. Raises Back from the first question, ToMenu at any."""
-        while True:
-            self._choose_preset()
-            remembered = Answers(self.workspace.answers_file)
-            self.given = remembered.of(self.stage, self.presets)
-            try:
-                self._fill_settings()
-            except Back:
-                if not self._has_preset_question:
-                    raise
-                continue
-            finally:
-                remembered.keep(self.stage, self.presets, self.given)
-            return Filled(self.stage, self.presets, self.given)
+        """Ask until the person starts it. Raises Back from before the first question, ToMenu at any."""
+        self._recall()
+        questions: list[Callable[[], None]] = [self._choose_preset] if self._preset_folder else []
+        questions += [partial(self._ask, leaf) for leaf in self._important()]
+        try:
+            _walk([*questions, self._confirm])
+        finally:
+            self._answers.keep(self.stage, self.presets, self.given)
+        return Filled(self.stage, self.presets, self.given)
+
+    def _recall(self) -> None:
+        self.given = self._answers.of(self.stage, self.presets)
 
     # --- presets ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _answers(self) -> Answers:
+        return Answers(self.workspace.answers_file)
 
     @property
     def _stage(self) -> registry.Stage | registry.Planner | registry.Answer:
         return registry.find(self.stage)
 
     @property
-    def _has_preset_question(self) -> bool:
-        return isinstance(self._stage, registry.Stage) and self._stage.presets is not None
+    def _preset_folder(self) -> str | None:
+        return self._stage.presets if isinstance(self._stage, registry.Stage) else None
 
     def _choose_preset(self) -> None:
-        stage = self._stage
-        if not isinstance(stage, registry.Stage) or stage.presets is None:
-            return
-        found = [self.workspace.preset(stage.presets, name) for name in self.workspace.preset_names(stage.presets)]
+        stage, folder = self._stage, self._preset_folder
+        assert isinstance(stage, registry.Stage)
+        assert folder is not None
+        found = [self.workspace.preset(folder, name) for name in self.workspace.preset_names(folder)]
         several = stage.default_preset is None
         self._redraw()
         answer = self.asker.ask(
@@ -83,6 +86,7 @@ class Form:
             )
         )
         self.presets = tuple(answer) if several else (answer,)
+        self._recall()
 
     # --- settings -----------------------------------------------------------------------------------------------------
 
@@ -99,49 +103,39 @@ class Form:
     def _chosen_presets(self) -> list[offers.Preset | None]:
         return [chosen_preset(self.workspace, self.stage, name) for name in self.presets or (None,)]
 
-    def _fill_settings(self) -> None:
-        self._ask_in_turn([leaf for leaf in leaves(self._settings_class) if leaf.important and self._is_open(leaf)])
+    def _important(self) -> list[Leaf]:
+        """One dataset or cache that is the only one is meant: no question."""
+        found = [leaf for leaf in leaves(self._settings_class) if leaf.important]
+        return [leaf for leaf in found if not (leaf.required and self._is_only_choice(leaf))]
+
+    def _is_only_choice(self, leaf: Leaf) -> bool:
+        kind = leaf.reads.kind if leaf.reads else ""
+        return kind in ("dataset", "cache") and len(self.workspace.products(kind)) == 1
+
+    def _confirm(self) -> None:
+        """The last question: start it as it stands, or change something first."""
         while True:
             self._redraw()
             trouble = self._trouble()
             if trouble is None:
                 self._show_summary()
+                choices = [Choice("start", "Start")]
             else:
                 self.console.print(
                     Panel(f"{trouble.message}\n\n{trouble.hint}", title="not yet", border_style="yellow")
                 )
-            match self._what_now(ready=trouble is None):
+                choices = [Choice("mend", "Answer again")] if trouble.fields else []
+            choices.append(Choice("change", "Change a setting …"))
+            match self.asker.ask(Question(name="what_now", text="What now?", choices=choices)):
                 case "start":
                     return
                 case "change":
                     self._change_one()
                 case "mend":
                     assert trouble is not None
-                    self._ask_in_turn([leaf for leaf in leaves(self._settings_class) if leaf.name in trouble.fields])
-
-    def _is_open(self, leaf: Leaf) -> bool:
-        """One dataset or cache that is the only one is meant: no question."""
-        return not (leaf.required and leaf.name in self._meant)
-
-    @property
-    def _meant(self) -> set[str]:
-        kinds = {leaf.name: leaf.reads.kind for leaf in leaves(self._settings_class) if leaf.reads}
-        return {
-            name
-            for name, kind in kinds.items()
-            if kind in ("dataset", "cache") and len(self.workspace.products(kind)) == 1
-        }
-
-    def _ask_in_turn(self, questions: list[Leaf]) -> None:
-        position = 0
-        while position < len(questions):
-            try:
-                self._ask(questions[position])
-                position += 1
-            except Back:
-                if position == 0:
-                    raise
-                position -= 1
+                    for leaf in leaves(self._settings_class):
+                        if leaf.name in trouble.fields:
+                            self._ask(leaf)
 
     def _ask(self, leaf: Leaf) -> None:
         self._redraw()
@@ -172,11 +166,6 @@ class Form:
             self._ask(next(leaf for leaf in changeable if leaf.name == name))
         except Back:
             return
-
-    def _what_now(self, ready: bool) -> str:
-        choices = [Choice("start", "Start")] if ready else [Choice("mend", "Answer again")]
-        choices.append(Choice("change", "Change a setting …"))
-        return str(self.asker.ask(Question(name="what_now", text="What now?", choices=choices)))
 
     def _unchanged(self, leaf: Leaf) -> Any:
         value: Any = self._below
@@ -219,6 +208,19 @@ class Form:
         self.console.print(
             command_line(Filled(self.stage, self.presets, self.given), self.workspace), highlight=False, soft_wrap=True
         )
+
+
+def _walk(questions: Sequence[Callable[[], None]]) -> None:
+    """One after the other; Back is one question back, and out of the first."""
+    position = 0
+    while position < len(questions):
+        try:
+            questions[position]()
+            position += 1
+        except Back:
+            position -= 1
+            if position < 0:
+                raise
 
 
 def question_for(leaf: Leaf, default: Any, workspace: Workspace) -> Question:

@@ -31,6 +31,7 @@ class Menu:
         self.workspace = workspace
         self.asker = asker
         self.console = console
+        self.last: str | None = None
 
     def loop(self) -> None:
         while True:
@@ -42,6 +43,7 @@ class Menu:
                 return
             if chosen == "leave":
                 return
+            self.last = chosen
             self._do(chosen)
 
     # --- what is shown ------------------------------------------------------------------------------------------------
@@ -78,7 +80,7 @@ class Menu:
             why="Work from the top down: a dataset first, then a cache, then models, then the comparison.\n"
             "What cannot run yet is grey and says why. Nothing is lost when you leave: runs go on by themselves.",
             choices=choices,
-            default=next((choice.value for choice in choices if not choice.disabled), None),
+            default=next((choice.value for choice in choices if choice.section == "Unfinished"), self.last),
             can_go_back=False,
         )
 
@@ -141,7 +143,7 @@ class Menu:
     def _run_form(self, name: str) -> None:
         found = registry.find(name)
         if isinstance(found, registry.Answer):
-            foreground.answer(found, {}, as_json=False)
+            foreground.answer(found, {}, self.workspace, as_json=False)
             interactive.wait(self.asker)
             return
         filled = Form(name, self.workspace, self.asker, self.console).fill()

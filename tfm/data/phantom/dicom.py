@@ -12,8 +12,8 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ImplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from tfm.core.randomness import seed_at
+from tfm.data.headers import PHANTOM_MAKER
 
-MAKER = "TFM phantom"
 STUDY_DATE = "20200101"  # fixed: the bytes must not depend on the day
 _COMMENT = "Synthetic image drawn by a program. Not a patient, not for diagnosis."
 _WRITER_UID = UID("2.25.289711483520157826915274863395210477361")
@@ -59,13 +59,13 @@ def _identify(dataset: FileDataset, header: Header) -> None:
     dataset.AccessionNumber = dataset.ReferringPhysicianName = ""
     dataset.Modality, dataset.ConversionType = "MG", "WSD"
     dataset.SeriesDescription = header.description
-    dataset.Manufacturer = dataset.SecondaryCaptureDeviceManufacturer = MAKER
+    dataset.Manufacturer = dataset.SecondaryCaptureDeviceManufacturer = PHANTOM_MAKER
     dataset.SecondaryCaptureDeviceManufacturerModelName = _WRITER_NAME
     dataset.PatientName = dataset.PatientID = header.subject
     dataset.PatientBirthDate = dataset.PatientSex = ""
     # TCIA's own private block, with our name in it: readers must meet an unknown VR.
     block = dataset.private_block(0x0013, "CTP", create=True)
-    block.add_new(0x10, "UN", MAKER.encode() + b" ")
+    block.add_new(0x10, "UN", PHANTOM_MAKER.encode() + b" ")
     block.add_new(0x13, "UN", b"00000000")
     dataset.BodyPartExamined = "BREAST"
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = header.study, header.series

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from tfm.core.randomness import generator_at
-from tfm.data.phantom.dicom import MAKER, STUDY_DATE
+from tfm.data.headers import PHANTOM_MAKER
+from tfm.data.phantom.dicom import STUDY_DATE
 from tfm.data.phantom.series import NBIA_DATE, Series, crop_and_mask_names, full_series, lesion_series
 from tfm.data.phantom.spec import CsvForm, DownloadPlan, Finding, Kind, Mammogram
 
@@ -103,7 +104,7 @@ def _metadata_row(series: Series, size: int) -> dict[str, object]:
         "Study Description": "NA",
         "Study Date": NBIA_DATE,
         "Series Description": series.description,
-        "Manufacturer": MAKER,
+        "Manufacturer": PHANTOM_MAKER,
         "Modality": "MG",
         "SOP Class Name": SecondaryCaptureImageStorage.name,
         "SOP Class UID": str(SecondaryCaptureImageStorage),

@@ -13,6 +13,7 @@ from tfm.core.job import Status
 from tfm.core.plan import Plan
 from tfm.core.run import Run
 from tfm.core.settings import resolve
+from tfm.core.workspace import Workspace
 from tfm.ui import render
 from tfm.ui.screens import live
 from tfm.worker import start
@@ -53,11 +54,11 @@ def _watched(started: Any, console: Console) -> Status:
         return started.job.status  # type: ignore[no-any-return]
 
 
-def answer(found: registry.Answer, given: dict[str, Any], *, as_json: bool) -> int:
+def answer(found: registry.Answer, given: dict[str, Any], workspace: Workspace, *, as_json: bool) -> int:
     """Something that keeps nothing: drawn as it comes."""
     console = Console(stderr=as_json)
     result = Result({})
-    for event in found.generate(resolve(found.settings, {}, given)):
+    for event in found.generate(resolve(found.settings, {}, given), workspace):
         if isinstance(event, Table | Intervals | Picture):
             console.print(render.drawn(event, console.width))
         elif isinstance(event, Note):
@@ -66,7 +67,7 @@ def answer(found: registry.Answer, given: dict[str, Any], *, as_json: bool) -> i
             result = event
     if as_json:
         _print_json(result.values)
-    return 0
+    return 0 if result.values.get("ok", True) else 1
 
 
 def _print_json(value: dict[str, Any]) -> None:
