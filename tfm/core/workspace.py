@@ -120,11 +120,16 @@ class Workspace:
             )
 
     def fill_only_choice(self, settings: type[Settings], given: dict[str, Any]) -> dict[str, Any]:
-        """Where one dataset or cache is needed and just one stands, it is meant; with several it is never guessed."""
+        """Where one dataset or cache is needed and just one stands, it is meant; with several it is never guessed.
+        Where several runs may be named and none is, all that can be read are meant."""
         filled = dict(given)
         for leaf in leaves(settings):
-            if leaf.reads and leaf.reads.kind in _PRODUCT_FILES and leaf.required and leaf.name not in given:
+            if not leaf.reads or not leaf.required or given.get(leaf.name):
+                continue
+            if leaf.reads.kind in _PRODUCT_FILES:
                 filled[leaf.name] = self._only(leaf.reads.kind)
+            if leaf.reads.kind == "run" and leaf.is_list:
+                filled[leaf.name] = [run.id for run in self.readable_runs(leaf)]
         return filled
 
     def _only(self, kind: str) -> str:

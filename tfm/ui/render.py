@@ -60,10 +60,15 @@ def drawn(event: Table | Intervals | Picture, width: int) -> RenderableType:
 def table(event: Table) -> RenderableType:
     grid = RichTable(title=event.title, title_justify="left", title_style="bold", header_style="bold cyan")
     for number, column in enumerate(event.columns):
-        grid.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+        figures = all(_is_figure(row[number]) for row in event.rows)
+        grid.add_column(column, justify="right" if figures else "left", overflow="fold")
     for row in event.rows:
         grid.add_row(*row)
     return Group(grid, Text(event.caption, style="yellow")) if event.caption else grid
+
+
+def _is_figure(cell: str) -> bool:
+    return cell[:1].isdigit() or cell in ("", "–", "—", "nan")
 
 
 def intervals(event: Intervals, width: int) -> RenderableType:

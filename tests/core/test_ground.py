@@ -1,0 +1,184 @@
+"""The ground floor: whole files, addressed randomness, errors in words, what a workspace knows."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tfm.core import files, randomness
+from tfm.core.answers import Answers
+from tfm.core.errors import DiskError, RunError, SettingsError, TFMError, told
+from tfm.core.events import Metrics, Note, Progress, Result, Table, as_record, from_record
+from tfm.core.plan import Plan, Step, filled
+from tfm.core.prepare import job_for
+from tfm.core.run import Run
+from tfm.core.workspace import Workspace
+from tfm.ui.view import RunView
+
+
+def fail_midway(target):
+    with files.beside(target) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path):
+    target = tmp_path / "a.json"
+    files.write_json(target, {"n": 1})
+    with pytest.raises(ZeroDivisionError):
+        fail_midway(target)
+    assert files.read_json(target) == {"n": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_writer_killed_midway_leaves_the_old_file_and_a_leftover_that_is_swept(tmp_path):
+    target = tmp_path / "a.txt"
+    files.write_text(target, "old")
+    script = f"""
+import os, signal, pathlib
+from tfm.core import files
+with files.beside(pathlib.Path({str(target)!r})) as temporary:
+    temporary.write_text("new")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", script], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert target.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2
+    files.sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_an_address_gives_the_same_numbers_in_any_process_and_another_address_others():
+    here = randomness.seed_at(7, "order", 3)
+    code = "from tfm.core.randomness import seed_at; print(seed_at(7, 'order', 3))"
+    there = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONHASHSEED": "5"},
+    )
+    assert int(there.stdout) == here
+    assert (
+        len(
+            {
+                here,
+                randomness.seed_at(7, "order", 4),
+                randomness.seed_at("7", "order", 3),
+                randomness.seed_at(8, "order", 3),
+            }
+        )
+        == 4
+    )
+    assert randomness.generator_at(7, "a").random() == randomness.generator_at(7, "a").random()
+
+
+def test_a_full_disk_is_told_in_words_and_a_defect_with_its_log(tmp_path):
+    full = told(OSError(errno.ENOSPC, "No space left on device", "/data/x"))
+    assert isinstance(full, DiskError)
+    assert "free some space" in full.hint
+    log = tmp_path / "log.txt"
+    try:
+        1 / 0  # noqa: B018
+    except ZeroDivisionError as error:
+        defect = told(error, log)
+    assert str(log) in defect.hint
+    assert "Traceback" in log.read_text()
+    mine = TFMError("a", hint="b")
+    assert told(mine) is mine
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Progress("step", 1, 2, "images"),
+        Metrics({"epoch": 1, "loss": 0.5}),
+        Note("x", "warning"),
+        Table("t", ["a"], [["1"]]),
+        Result({"a": 1}, ["p"]),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_an_event_survives_its_log(event):
+    assert from_record(as_record(event, 1.0)) == event
+
+
+def test_a_view_of_a_resumed_run_shows_each_epoch_once(workspace):
+    from tfm.core.events import StateChange
+
+    run = job_for(workspace, "tests.toys.count", {"target": 3})
+    assert isinstance(run, Run)
+    with run.recording():
+        for event in (StateChange("running"), *(Metrics({"epoch": n, "loss": 1.0 / n}) for n in (1, 2, 3))):
+            run.record(event)
+        run.record(StateChange("running"))
+        run.record(Metrics({"epoch": 3, "loss": 0.25}))
+    view = RunView(run)
+    view.catch_up()
+    assert view.metrics == {"epoch": [1, 2, 3], "loss": [1.0, 0.5, 0.25]}
+
+
+def test_a_step_may_name_only_results_of_steps_before_it(workspace):
+    with pytest.raises(SettingsError, match="does not come before"):
+        Plan.find_or_create(workspace, "x", [Step("a", "t", {"runs": ["@b.run"]}), Step("b", "t")])
+    with pytest.raises(SettingsError, match="two steps"):
+        Plan.find_or_create(workspace, "x", [Step("a", "t"), Step("a", "t")])
+    assert not workspace.root.exists(), "nothing is made of a plan that is wrong"
+
+
+def test_references_are_filled_wherever_they_stand():
+    settings = {"runs": ["@a.run", "@b.run"], "deep": {"x": "@a.sum"}, "plain": 3}
+    results = {"a": {"run": "r1", "sum": 5}, "b": {"run": "r2"}}
+    assert filled(settings, results) == {"runs": ["r1", "r2"], "deep": {"x": 5}, "plain": 3}
+    with pytest.raises(SettingsError, match="has no"):
+        filled({"x": "@b.sum"}, results)
+
+
+def test_a_part_of_a_name_finds_the_one_run_and_never_guesses(workspace):
+    first = job_for(workspace, "tests.toys.count", {"target": 3})
+    second = job_for(workspace, "tests.toys.count", {"target": 4})
+    assert workspace.run(first.id[-6:]).id == first.id
+    with pytest.raises(RunError, match="part of 2 names"):
+        workspace.run("count")
+    with pytest.raises(RunError, match="nothing in"):
+        workspace.run("absent")
+    assert [run.id for run in workspace.runs()] == [first.id, second.id]
+
+
+def test_the_only_dataset_is_meant_and_with_two_none_is_guessed(workspace):
+    from tfm.core.registry import find
+
+    preprocess = find("preprocess").settings
+    with pytest.raises(SettingsError, match="there is no dataset"):
+        workspace.fill_only_choice(preprocess, {})
+    for name in ("one", "two"):
+        folder = workspace.dataset_folder(name)
+        folder.mkdir(parents=True)
+        (folder / "manifest.csv").write_text("x")
+        if name == "one":
+            assert workspace.fill_only_choice(preprocess, {})["dataset"] == "one"
+    with pytest.raises(SettingsError, match="several datasets: one, two"):
+        workspace.fill_only_choice(preprocess, {})
+
+
+def test_answers_are_kept_per_stage_and_preset_and_a_damaged_file_loses_only_them(tmp_path):
+    answers = Answers(tmp_path / "w" / "answers.yaml")
+    answers.keep("train", ("A",), {})
+    assert not answers.file.exists(), "looking makes nothing"
+    answers.keep("train", ("A",), {"learning_rate": 0.1})
+    answers.keep("train", ("B",), {"learning_rate": 0.2})
+    assert answers.of("train", ("A",)) == {"learning_rate": 0.1}
+    assert answers.of("organize", ()) == {}
+    answers.file.write_text("{ not yaml")
+    assert answers.of("train", ("A",)) == {}
+
+
+def test_a_workspace_that_cannot_be_made_is_told_and_nothing_is_made(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(DiskError):
+        job_for(Workspace(tmp_path / "file" / "workspace"), "tests.toys.count", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -1,0 +1,160 @@
+"""Settings come about in one place, from words a person gives, and say plainly what does not do."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+import yaml
+from pydantic import Field
+
+from tfm.core import offers, registry
+from tfm.core.errors import SettingsError
+from tfm.core.settings import (
+    IMPORTANT,
+    OUT_OF_KEY,
+    InputPath,
+    Settings,
+    as_commented_yaml,
+    differing,
+    leaves,
+    resolve,
+)
+
+
+class Optim(Settings):
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """How fast to learn
+    Larger is faster until it breaks."""
+    layers: list[int] = []  # noqa: RUF012
+    """Which layers"""
+
+
+class Toy(Settings):
+    epochs: Annotated[int, Field(ge=1), IMPORTANT]
+    """How many passes"""
+    batch_size: int | Literal["auto"] = "auto"
+    """Images in a batch"""
+    patience: int | None = 5
+    """Stop after how many"""
+    steps: dict[str, dict[str, int]] = {}  # noqa: RUF012
+    """Steps"""
+    threads: Annotated[int, OUT_OF_KEY] = 2
+    """Threads"""
+    optim: Optim = Optim()
+
+
+def test_defaults_give_way_to_the_preset_and_the_preset_to_what_was_given():
+    preset = {"epochs": 10, "optim": {"learning_rate": 0.1}}
+    assert resolve(Toy, preset, {}).optim.learning_rate == 0.1
+    settings = resolve(Toy, preset, {"learning_rate": "3e-4"})
+    assert (settings.epochs, settings.optim.learning_rate, settings.patience) == (10, 3e-4, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("batch_size", "16", 16),
+        ("batch_size", "auto", "auto"),
+        ("patience", "none", None),
+        ("patience", "7", 7),
+        ("layers", "1, 2,3", [1, 2, 3]),
+        ("layers", "[4]", [4]),
+        ("learning_rate", "1e-3", 0.001),
+    ],
+)
+def test_words_are_read_in_the_settings_own_type(name, text, value):
+    settings = resolve(Toy, {}, {"epochs": "1", name: text})
+    assert (getattr(settings, name, None) or getattr(settings.optim, name, None)) == value
+
+
+def test_a_dotted_name_reaches_into_a_mapping_and_keeps_the_presets_order():
+    preset = {"epochs": 1, "steps": {"b": {"x": 1, "y": 2}, "a": {"z": 3}}}
+    settings = resolve(Toy, preset, {"b.x": 9})
+    assert list(settings.steps.items()) == [("b", {"x": 9, "y": 2}), ("a", {"z": 3})]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"epochs": "0"}, "epochs"),
+        ({"epochs": "many"}, "many"),
+        ({}, "epochs: is needed"),
+        ({"epochs": 1, "learning_rate": -1}, "learning-rate"),
+    ],
+)
+def test_what_does_not_do_is_said_with_the_settings_name_and_question(given, says):
+    with pytest.raises(SettingsError) as caught:
+        resolve(Toy, {}, given)
+    assert says in caught.value.message
+    assert caught.value.fields
+    assert caught.value.hint
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_known_one():
+    with pytest.raises(SettingsError) as caught:
+        resolve(Toy, {}, {"epochs": 1, "lerning_rate": 3})
+    assert "lerning_rate" in caught.value.message
+    assert "learning_rate" in caught.value.hint
+    with pytest.raises(SettingsError):
+        resolve(Toy, {"optim": {"momentum": 1}}, {"epochs": 1})
+
+
+def test_a_path_that_is_not_there_is_refused(tmp_path: Path):
+    class Reads(Settings):
+        download: InputPath
+
+    with pytest.raises(SettingsError, match="there is nothing at"):
+        resolve(Reads, {}, {"download": str(tmp_path / "absent")})
+    assert resolve(Reads, {}, {"download": str(tmp_path)}).download == tmp_path
+
+
+def test_only_what_differs_and_matters_is_part_of_a_key():
+    assert differing(resolve(Toy, {}, {"epochs": 3, "threads": 8, "patience": 5})) == {"epochs": 3}
+
+
+def test_the_yaml_of_a_run_repeats_it_and_carries_the_questions():
+    settings = resolve(Toy, {}, {"epochs": 3, "layers": "1,2", "b.x": 4})
+    text = as_commented_yaml(settings)
+    assert "# How fast to learn" in text
+    assert resolve(Toy, {}, yaml.safe_load(text)) == settings
+
+
+# --- what ships -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", offers.names())
+def test_every_setting_has_a_question_and_a_name_of_its_own(name):
+    found = leaves(registry.find(name).settings)
+    names = [leaf.name for leaf in found]
+    assert len(set(names)) == len(names), "leaf names are flat on the command line"
+    assert [leaf.name for leaf in found if not leaf.field.description] == []
+    assert [leaf.question for leaf in found if len(leaf.question) > 100] == []
+
+
+@pytest.mark.parametrize("name", offers.names())
+def test_every_summary_fits_a_line_of_a_small_terminal(name):
+    assert 10 < len(offers.summary(name)) <= 62
+
+
+def preset_files():
+    return sorted(path for folder in ("preprocess", "models") for path in (offers.CONFIGS / folder).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", preset_files(), ids=lambda path: path.stem)
+def test_every_preset_that_ships_loads(path):
+    preset = offers.preset(path.parent.name, path.stem)
+    stage = registry.find(preset.stage)
+    needed = {leaf.name: "x" for leaf in leaves(stage.settings) if leaf.required and leaf.reads}
+    assert resolve(stage.settings, preset.settings, needed)
+
+
+def test_a_preset_with_an_unknown_key_is_refused(tmp_path: Path):
+    (tmp_path / "mine.yaml").write_text("title: x\nabout: y\nstage: train\nsetings: {}\n")
+    with pytest.raises(SettingsError, match="must hold title"):
+        offers.preset("models", "mine", own=tmp_path)
+
+
+def test_an_unknown_preset_names_the_nearest():
+    with pytest.raises(SettingsError) as caught:
+        offers.preset("models", "mammocn")
+    assert "MammoCNN" in caught.value.hint
