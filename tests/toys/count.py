@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from typing import Annotated
 
 from tfm.core import files
 from tfm.core.events import Event, Metrics, Note, Progress, Result
 from tfm.core.registry import stage
 from tfm.core.run import Run
 from tfm.core.settings import OUT_OF_KEY, RunId, Settings
-from typing import Annotated
 
 
 class Count(Settings):

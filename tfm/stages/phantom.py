@@ -7,14 +7,17 @@ program works and how a study is done, and say nothing about real performance.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tfm.core.events import Event, Note, Progress, Result
 from tfm.core.registry import stage
 from tfm.core.run import Run
 from tfm.core.settings import IMPORTANT, POSITIONAL, OutputPath, Settings
+
+if TYPE_CHECKING:
+    from tfm.data.phantom.spec import DownloadPlan
 
 
 class Phantom(Settings):
@@ -51,21 +54,33 @@ class Phantom(Settings):
     """Seed of everything drawn
     The same seed gives the same files, byte for byte."""
 
+    @model_validator(mode="after")
+    def _can_be_planned(self) -> Self:
+        """Some traps need ground to stand on: both kinds of lesion, or enough women."""
+        self.plan()
+        return self
+
+    def plan(self) -> DownloadPlan:
+        from tfm.data.phantom.cohort import plan_download
+        from tfm.data.phantom.traps import parse_traps
+
+        return plan_download(
+            train_women=self.train_women,
+            test_women=self.test_women,
+            kinds=self.kinds,
+            height=self.height,
+            difficulty=self.difficulty,
+            traps=parse_traps(self.traps),
+            shuffle_labels=self.shuffle_labels,
+            seed=self.seed,
+        )
+
 
 @stage(version=1)
 def phantom(settings: Phantom, run: Run) -> Iterator[Event]:
-    from tfm.data.phantom import cohort, download, traps
+    from tfm.data.phantom import download
 
-    plan = cohort.plan_download(
-        train_women=settings.train_women,
-        test_women=settings.test_women,
-        kinds=settings.kinds,
-        height=settings.height,
-        difficulty=settings.difficulty,
-        traps=traps.parse_traps(settings.traps),
-        shuffle_labels=settings.shuffle_labels,
-        seed=settings.seed,
-    )
+    plan = settings.plan()
     total = 0
     for done, total in download.write(plan, settings.out):
         yield Progress("phantoms", done, total, "images")

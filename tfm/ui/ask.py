@@ -26,6 +26,7 @@ class _Explain(Exception):
 class Choice:
     value: Any
     title: str
+    about: str = ""
     disabled: str | None = None  # the reason
     section: str = ""
 
@@ -121,12 +122,14 @@ class KeyAsker:
 
         rows: list[Any] = []
         section = ""
+        width = max(len(choice.title) for choice in question.choices) + 2
         for choice in question.choices:
             if choice.section != section:
                 section = choice.section
                 rows.append(questionary.Separator(f"── {section}" if section else " "))
             chosen = question.several and choice.value in (question.default or [])
-            rows.append(questionary.Choice(choice.title, choice.value, disabled=choice.disabled, checked=chosen))
+            title = choice.title.ljust(width - 2 if choice.disabled else width) + choice.about  # "- " marks those
+            rows.append(questionary.Choice(title.rstrip(), choice.value, disabled=choice.disabled, checked=chosen))
         if question.can_go_back:
             rows += [questionary.Separator(" "), questionary.Choice("← Back", _BACK)]
         return rows
@@ -179,7 +182,8 @@ class PlainAsker:
             self.console.print(question.text, style="bold")
             for number, choice in enumerate(question.choices, 1):
                 note = f"  (not yet: {choice.disabled})" if choice.disabled else ""
-                self.console.print(f"  {number}. {choice.title}{note}", markup=False)
+                about = f": {choice.about}" if choice.about else ""
+                self.console.print(f"  {number}. {choice.title}{about}{note}", markup=False)
             line = self._line(question)
             if line == "?":
                 self.console.print(question.why or "There is nothing more to say about this one.")

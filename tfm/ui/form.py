@@ -80,7 +80,7 @@ class Form:
                 name="preset",
                 text="Which ones? (several make a queue)" if several else "Which preset?",
                 why="\n\n".join(f"{preset.name}: {preset.title}\n{preset.about}" for preset in found),
-                choices=[Choice(preset.name, f"{preset.name:<18} {preset.title}") for preset in found],
+                choices=[Choice(preset.name, preset.name, preset.title) for preset in found],
                 several=several,
                 default=list(self.presets) if several else (self.presets or (stage.default_preset,))[0],
             )
@@ -156,7 +156,8 @@ class Form:
                     choices=[
                         Choice(
                             leaf.name,
-                            f"{leaf.name:<20} {_shown(self._current(leaf)):<16} {leaf.question}",
+                            f"{leaf.name.replace('_', ' ')}: {_shown(self._current(leaf))}",
+                            leaf.question,
                             section=leaf.group,
                         )
                         for leaf in changeable

@@ -53,7 +53,7 @@ class Menu:
         runs = [job.status.state for job in self._jobs()]
         counts = ", ".join(f"{runs.count(state)} {state}" for state in dict.fromkeys(runs)) or "none yet"
         rows = {
-            "workspace": str(self.workspace.root),
+            "workspace": _below_home(self.workspace.root),
             "device": machine.device_in_words(),
             "datasets": ", ".join(self.workspace.products("dataset")) or "none yet",
             "caches": ", ".join(self.workspace.products("cache")) or "none yet",
@@ -71,7 +71,7 @@ class Menu:
     def question(self) -> Question:
         choices = [*self._unfinished(), *self._stages()]
         choices += [
-            Choice("runs", "runs          Look at, pause, resume or remove what was started", section="Runs"),
+            Choice("runs", "runs", "Look at, pause, resume or remove what was started", section="Runs"),
             Choice("leave", "leave", section="Runs"),
         ]
         return Question(
@@ -96,14 +96,14 @@ class Menu:
         for job in reversed(self._jobs()):
             state = job.status.state
             if state == "running":
-                found.append(Choice(f"watch {job.id}", f"watch {job.id}", section="At work"))
+                found.append(Choice(f"watch {job.id}", "watch", job.id, section="At work"))
             if state in ("halted", "paused"):
-                found.append(Choice(f"resume {job.id}", f"resume {job.id} ({state})", section="Unfinished"))
+                found.append(Choice(f"resume {job.id}", "resume", f"{job.id} ({state})", section="Unfinished"))
         return sorted(found, key=lambda choice: choice.section)
 
     def _stages(self) -> list[Choice]:
         return [
-            Choice(name, f"{name:<13} {offers.summary(name)}", self._why_not(name), section)
+            Choice(name, name, offers.summary(name), self._why_not(name), section)
             for section, names in offers.sections().items()
             for name in names
         ]
@@ -153,3 +153,8 @@ class Menu:
     def _tell(self, error: TFMError) -> None:
         self.console.print(render.error_panel(error))
         interactive.wait(self.asker)
+
+
+def _below_home(path: Path) -> str:
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

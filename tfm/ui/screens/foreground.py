@@ -31,14 +31,18 @@ def run(job: Run | Plan, *, detach: bool, as_json: bool) -> int:
             console.print(f"{job.id} is at work already: watching it.", style="cyan")
         if detach:
             console.print(f"{job.id} works on. Watch it: python wizard.py runs watch {job.id}", soft_wrap=True)
-            status = job.status
-        else:
-            status = _watched(started, console)
-    if not detach:
-        live.show_end(job, console)
-    if as_json:
-        _print_json({"id": job.id, "state": status.state, "result": status.result, "message": status.message})
+            _print_status(job, as_json)
+            return 0
+        status = _watched(started, console)
+    live.show_end(job, console)
+    _print_status(job, as_json)
     return live.exit_status(status)
+
+
+def _print_status(job: Run | Plan, as_json: bool) -> None:
+    if as_json:
+        status = job.status
+        _print_json({"id": job.id, "state": status.state, "result": status.result, "message": status.message})
 
 
 def _watched(started: Any, console: Console) -> Status:

@@ -1,0 +1,131 @@
+"""A real terminal for tests: a program on a pseudo-terminal, its screen read with pyte, keys pressed by name."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from html import escape
+from pathlib import Path
+
+import pyte
+
+PROJECT = Path(__file__).resolve().parents[2]
+KEYS = {"enter": "\r", "escape": "\x1b", "up": "\x1b[A", "down": "\x1b[B", "tab": "\t", "ctrl-c": "\x03", "space": " "}
+PATIENCE = 20.0
+
+
+class Terminal:
+    def __init__(self, *words: str, columns: int = 80, rows: int = 24, cwd: Path = PROJECT, **environment: str) -> None:
+        self.screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self.screen)
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.process = subprocess.Popen(
+            [sys.executable, str(PROJECT / "wizard.py"), *words],
+            stdin=slave, stdout=slave, stderr=slave, cwd=cwd, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            env=os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(rows)} | environment,
+        )  # fmt: skip
+        os.close(slave)
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        os.close(self._master)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def press(self, *keys: str) -> None:
+        """Names of KEYS, or text typed as it is."""
+        for key in keys:
+            os.write(self._master, KEYS.get(key, key).encode())
+
+    def wait_for(self, words: str) -> str:
+        """Read until the screen shows the words; what it showed instead is told."""
+        return self._read_until(lambda: words in self.text, f"the screen never showed {words!r}")
+
+    def wait_until_changed(self, before: str) -> None:
+        self._read_until(lambda: self.text != before, "the screen did not change")
+
+    def wait_for_end(self) -> int:
+        self._read_until(lambda: self.process.poll() is not None, "the program did not end")
+        return self.process.wait()
+
+    def _read_until(self, reached, complaint: str) -> str:  # type: ignore[no-untyped-def]
+        deadline = time.monotonic() + PATIENCE
+        while not reached():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{complaint}; it shows:\n{self.text}")
+            ready, _, _ = select.select([self._master], [], [], 0.05)
+            if ready:
+                with contextlib.suppress(OSError):  # Linux says EIO once the program has ended
+                    self._feed(os.read(self._master, 65536))
+        return self.text
+
+    def _feed(self, block: bytes) -> None:
+        self._stream.feed(block)
+        if b"\x1b[6n" in block:  # the program asks where the cursor is, as prompts do
+            os.write(self._master, f"\x1b[{self.screen.cursor.y + 1};{self.screen.cursor.x + 1}R".encode())
+
+
+_COLOURS = {
+    "default": "#d8dee9", "black": "#4c566a", "red": "#e06c75", "green": "#98c379", "brown": "#e5c07b",
+    "blue": "#61afef", "magenta": "#c678dd", "cyan": "#56b6c2", "white": "#d8dee9", "brightblack": "#7b8494",
+    "brightcyan": "#7fd4df",
+}  # fmt: skip
+
+
+def as_svg(screen: pyte.Screen) -> str:
+    """The screen as it stands, colours and all."""
+    width, height = screen.columns * 8.4 + 24, screen.lines * 18 + 24
+    rows = []
+    for y in range(screen.lines):
+        spans = []
+        for x in range(screen.columns):
+            cell = screen.buffer[y][x]
+            if cell.data.strip():
+                weight = ' font-weight="bold"' if cell.bold else ""
+                colour = _COLOURS.get(cell.fg, f"#{cell.fg}")
+                spans.append((x, colour, weight, cell.data))
+        rows += [_run(y, run) for run in _runs(spans)]
+    body = "\n".join(rows)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'font-family="ui-monospace, Menlo, Consolas, DejaVu Sans Mono, monospace" font-size="14">\n'
+        f'<rect width="100%" height="100%" rx="8" fill="#1e222a"/>\n{body}\n</svg>\n'
+    )
+
+
+def _runs(spans):  # type: ignore[no-untyped-def]
+    """Neighbouring cells of one look as one piece of text."""
+    run: list[tuple[int, str, str, str]] = []
+    for span in spans:
+        if run and (span[0] != run[-1][0] + 1 or span[1:3] != run[-1][1:3]):
+            yield run
+            run = []
+        run.append(span)
+    if run:
+        yield run
+
+
+def _run(y: int, run: list[tuple[int, str, str, str]]) -> str:
+    x, colour, weight, _ = run[0]
+    text = escape("".join(span[3] for span in run))
+    length = len(run) * 8.4
+    return (
+        f'<text x="{12 + x * 8.4:.1f}" y="{28 + y * 18}" fill="{colour}"{weight} xml:space="preserve" '
+        f'textLength="{length:.1f}" lengthAdjust="spacingAndGlyphs">{text}</text>'
+    )

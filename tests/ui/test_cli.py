@@ -1,0 +1,112 @@
+"""Every command by its name, in a process of its own: what it says, where it says it, and how it ends."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tfm.core import offers
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def wizard(*words, cwd=PROJECT, **environment):
+    return subprocess.run(
+        [sys.executable, str(PROJECT / "wizard.py"), *map(str, words)],
+        capture_output=True, text=True, cwd=cwd, check=False, stdin=subprocess.DEVNULL,
+        env=os.environ | {"COLUMNS": "120"} | environment,
+    )  # fmt: skip
+
+
+def test_the_menu_without_a_terminal_names_the_commands_and_ends_with_2(tmp_path):
+    told = wizard(cwd=tmp_path)
+    assert told.returncode == 2
+    assert all(name in told.stderr for name in offers.names())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_lists_every_command_with_its_line():
+    told = wizard("--help")
+    assert told.returncode == 0
+    for name in offers.names():
+        assert name in told.stdout
+        assert offers.summary(name) in told.stdout
+
+
+@pytest.mark.parametrize("name", [*offers.names(), "runs"])
+def test_every_command_has_help(name):
+    told = wizard(name, "--help")
+    assert told.returncode == 0, told.stderr
+    assert "Usage" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["organize", "/no/such/place"], "there is nothing at /no/such/place"),
+        (["train", "MammoCN"], "did you mean MammoCNN"),
+        (["phantom", "out", "--difficulty", "7"], "difficulty"),
+        (["phantom", "out", "--traps", "quicksand"], "quicksand"),
+        (["phantom", "out", "--dificulty", "0.1"], "--dificulty"),
+        (["preprocess"], "there is no dataset"),
+        (["preprocess", "--preset", "fastt"], "did you mean fast"),
+        (["compare"], "runs"),
+        (["evaluate", "nothing"], "nothing"),
+        (["runs", "show", "nothing"], "nothing"),
+        (["fly"], "fly"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_wrong_words_get_one_panel_and_make_nothing(words, says, tmp_path):
+    told = wizard(*words, cwd=tmp_path)
+    assert told.returncode in (1, 2)
+    assert says in told.stderr
+    assert "Traceback" not in told.stderr + told.stdout
+    assert list(tmp_path.iterdir()) == [], "nothing is created"
+
+
+def test_a_workspace_that_cannot_be_written_is_said_in_one_panel(tmp_path):
+    (tmp_path / "file").write_text("")
+    told = wizard("phantom", tmp_path / "out", "--workspace", tmp_path / "file" / "w")
+    assert told.returncode == 1
+    assert "choose another --workspace" in told.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_command_ends_with_its_results_as_json_and_is_not_done_twice(tmp_path):
+    words = ["phantom", tmp_path / "out", "--train-women", "2", "--test-women", "1", "--height", "256"]
+    first = wizard(*words, "--json", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    told = json.loads(first.stdout.splitlines()[-1])
+    assert told["result"]["mammograms"] == 6
+    again = wizard(*words, "--json", cwd=tmp_path)
+    assert json.loads(again.stdout.splitlines()[-1])["id"] == told["id"]
+    assert "nothing to do again" in again.stderr
+    listed = wizard("runs", cwd=tmp_path)
+    assert told["id"] in listed.stdout
+    assert wizard("runs", "remove", told["id"], cwd=tmp_path).returncode == 0
+    assert told["id"] not in wizard("runs", "list", cwd=tmp_path).stdout
+
+
+def test_a_detached_run_goes_on_and_can_be_watched_and_paused(tmp_path):
+    words = ["phantom", tmp_path / "out", "--train-women", "40", "--test-women", "10", "--height", "512"]
+    told = wizard(*words, "--detach", "--json", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    run = json.loads(told.stdout.splitlines()[-1])["id"]
+    paused = wizard("runs", "pause", run, cwd=tmp_path)
+    assert paused.returncode == 0, paused.stderr
+    assert "paused" in paused.stdout
+    resumed = wizard("runs", "resume", run, "--json", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout.splitlines()[-1])["state"] == "done"
+
+
+def test_the_light_imports_of_help(tmp_path):
+    code = "import sys; sys.argv = ['wizard.py', '--help']\nfrom tfm.ui.cli import main; main()\n"
+    code += "heavy = ('numpy', 'torch', 'pandas', 'pydantic', 'questionary')\n"
+    code += "print([name for name in heavy if name in sys.modules], file=sys.stderr)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT, check=True)
+    assert told.stderr.strip() == "[]"

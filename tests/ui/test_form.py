@@ -1,0 +1,146 @@
+"""A form asks what matters, checks with the settings' own types, and ends in the words a command line carries."""
+
+import io
+import shlex
+
+import pytest
+from rich.console import Console
+
+from tests.ui.scripted import BACK, LEAVE, Scripted
+from tfm.core import offers, registry
+from tfm.core.prepare import chosen_preset, resolved_settings
+from tfm.core.settings import leaves
+from tfm.ui.ask import Back, ToMenu
+from tfm.ui.form import Filled, Form, command_line, question_for
+
+
+def form(stage, workspace, **answers):
+    asker = Scripted({"what_now": "start"} | answers)
+    return Form(stage, workspace, asker, Console(file=io.StringIO(), width=100)), asker
+
+
+def with_products(workspace, *, caches=("c",)):
+    folder = workspace.dataset_folder("d")
+    folder.mkdir(parents=True)
+    (folder / "manifest.csv").write_text("x")
+    for name in caches:
+        workspace.cache_folder(name).mkdir(parents=True)
+        (workspace.cache_folder(name) / "index.csv").write_text("x")
+    return workspace
+
+
+def test_the_important_comes_first_and_the_rest_keeps_its_defaults(workspace, tmp_path):
+    asked, asker = form("organize", workspace, download=str(tmp_path), lesions="mass")
+    filled = asked.fill()
+    assert asker.names[0] == "download"
+    assert "val_share" not in asker.names
+    assert filled == Filled("organize", (), {"download": [str(tmp_path)], "lesions": "mass"})
+
+
+def test_what_is_wrong_is_said_at_the_keystroke_with_the_settings_own_words(workspace):
+    asked, asker = form("organize", workspace, download=BACK)
+    with pytest.raises(Back):
+        asked.fill()
+    question = asker.asked[0]
+    assert "there is nothing at" in question.trouble_with("/no/such/place")
+    assert question.trouble_with("/") is None
+
+
+def test_back_walks_over_the_answers_and_out_of_the_first_question(workspace, tmp_path):
+    asked, asker = form("organize", workspace, download=(str(tmp_path), str(tmp_path)), name=(BACK, "x"))
+    assert asked.fill().given["name"] == "x"
+    assert asker.names[:4] == ["download", "name", "download", "name"]
+
+
+def test_back_from_the_summary_asks_the_last_question_again(workspace, tmp_path):
+    asked, _ = form(
+        "organize", workspace, download=str(tmp_path), split=("official", "random"), what_now=(BACK, "start")
+    )
+    assert asked.fill().given["split"] == "random"
+
+
+def test_leaving_a_form_keeps_what_was_answered_for_the_next_time(workspace, tmp_path):
+    asked, _ = form("organize", workspace, download=str(tmp_path), name=LEAVE)
+    with pytest.raises(ToMenu):
+        asked.fill()
+    again, asker = form("organize", workspace)
+    assert again.fill().given["download"] == [str(tmp_path)]
+    assert asker.asked[0].default == str(tmp_path)
+
+
+def test_leaving_without_an_answer_makes_nothing(workspace):
+    asked, _ = form("organize", workspace, download=LEAVE)
+    with pytest.raises(ToMenu):
+        asked.fill()
+    assert not workspace.root.exists()
+
+
+def test_a_setting_behind_advanced_can_be_changed_and_changed_back(workspace, tmp_path):
+    asked, _ = form(
+        "organize", workspace, download=str(tmp_path),
+        what_now=("change", "change", "start"), setting=("val_share", "val_share"), val_share=("0.2", "0.15"),
+    )  # fmt: skip
+    assert "val_share" not in asked.fill().given
+
+
+def test_one_models_learning_rate_never_becomes_anothers(workspace):
+    with_products(workspace)
+    first, _ = form("train", workspace, preset=["MammoCNN"], learning_rate="0.123")
+    assert first.fill().given == {"learning_rate": 0.123}
+    other, _ = form("train", workspace, preset=["ResNet18_CFT"])
+    assert other.fill().given == {}
+    again, _ = form("train", workspace, preset=["MammoCNN"])
+    assert again.fill().given == {"learning_rate": 0.123}
+
+
+def test_the_only_cache_is_meant_and_of_two_one_is_asked_for(workspace):
+    with_products(workspace)
+    asked, asker = form("train", workspace, preset=["MammoCNN"])
+    asked.fill()
+    assert "cache" not in asker.names
+    with_products_more = workspace.cache_folder("second")
+    with_products_more.mkdir(parents=True)
+    (with_products_more / "index.csv").write_text("x")
+    asked, asker = form("train", workspace, preset=["MammoCNN"], cache="second")
+    assert asked.fill().given["cache"] == "second"
+
+
+def test_several_models_make_a_queue_with_one_command(workspace):
+    with_products(workspace)
+    asked, _ = form("train", workspace, preset=["MammoCNN", "ResNet18_CFT"], epochs="3")
+    words = shlex.split(command_line(asked.fill(), workspace))
+    assert words[:5] == ["python", "wizard.py", "train", "MammoCNN", "ResNet18_CFT"]
+    assert words[5:7] == ["--epochs", "3"]
+
+
+def test_rules_across_fields_ask_again_only_for_the_fields_they_name(workspace, tmp_path):
+    asked, asker = form(
+        "phantom", workspace, out=str(tmp_path / "out"), traps=("both-splits", "none"),
+        what_now=("change", "mend", "start"), setting="kinds", kinds=["mass"],
+    )  # fmt: skip
+    assert asked.fill().given == {"out": str(tmp_path / "out"), "kinds": ["mass"]}
+    assert asker.names.count("traps") == 2
+    assert asker.names.count("difficulty") == 1
+
+
+@pytest.mark.parametrize("name", offers.names())
+def test_every_setting_of_every_stage_makes_a_question(name, workspace):
+    for leaf in leaves(registry.find(name).settings):
+        question = question_for(leaf, leaf.default, workspace)
+        assert question.text
+        assert leaf.question in question.why
+
+
+def test_the_command_shown_means_the_very_same_settings(workspace, tmp_path):
+    from tfm.ui.cli import _assignment
+
+    filled = Filled("organize", (), {"download": [str(tmp_path)], "lesions": "mass", "val_share": 0.2})
+    words = shlex.split(command_line(filled, workspace))
+    options = dict(zip(words[4::2], words[5::2], strict=True))
+    options.pop("--workspace")
+    given = {"download": [words[3]]} | {name[2:].replace("-", "_"): value for name, value in options.items()}
+    preset = chosen_preset(workspace, "organize")
+    assert resolved_settings(workspace, "organize", given, preset) == resolved_settings(
+        workspace, "organize", filled.given, preset
+    )
+    assert _assignment("resize.height=128") == ("resize.height", 128)

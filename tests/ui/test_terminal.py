@@ -1,0 +1,104 @@
+"""The wizard in a real terminal, with real keys."""
+
+import re
+
+import pytest
+
+from tests.ui.draw_picture import PICTURE
+from tests.ui.terminal import Terminal
+
+
+def open_form(terminal: Terminal, name: str) -> None:
+    """From the menu, with the arrow keys, to the entry of that name."""
+    terminal.wait_for("leave")
+    for _ in range(20):
+        if re.search(rf"» {name}\b", terminal.text):
+            break
+        before = terminal.text
+        terminal.press("down")
+        terminal.wait_until_changed(before)
+    terminal.press("enter")
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 50)])
+def test_the_menu_opens_whole_in_small_and_large_terminals(tmp_path, columns, rows):
+    with Terminal(columns=columns, rows=rows, cwd=tmp_path) as terminal:
+        screen = terminal.wait_for("leave")
+        assert "workspace" in screen.splitlines()[1]
+        assert "needs a dataset" in screen
+        terminal.press("ctrl-c")
+        assert terminal.wait_for_end() == 0
+    assert list(tmp_path.iterdir()) == [], "looking makes nothing"
+
+
+def test_esc_is_one_question_back_and_ctrl_c_goes_to_the_menu_with_answers_kept(tmp_path):
+    with Terminal(cwd=tmp_path) as terminal:
+        open_form(terminal, "phantom")
+        terminal.wait_for("Where should the synthetic download go?")
+        terminal.press("?")
+        terminal.wait_for("A new or empty folder")
+        terminal.press("out", "enter")
+        terminal.wait_for("How many women for training")
+        terminal.press("escape")
+        terminal.wait_for("Where should the synthetic download go?")
+        assert "How many women" not in terminal.text, "old questions do not stay on the screen"
+        terminal.press("enter")
+        terminal.wait_for("How many women for training")
+        terminal.press("none", "enter")
+        terminal.wait_for("valid integer")
+        terminal.press("ctrl-c")
+        terminal.wait_for("What next?")
+        assert "out" in (tmp_path / "workspace" / "answers.yaml").read_text()
+
+
+def test_a_run_is_watched_left_resumed_and_shown(tmp_path):
+    with Terminal(columns=100, rows=30, cwd=tmp_path) as terminal:
+        open_form(terminal, "phantom")
+        for question, answer in [
+            ("Where should", "out"),
+            ("women for training", "60"),
+            ("women for testing", "2"),
+            ("How hard", ""),
+            ("traps", ""),
+        ]:
+            terminal.wait_for(question)
+            terminal.press(*filter(None, [answer]), "enter")
+        shown = terminal.wait_for("The same from a command line")
+        assert "python wizard.py phantom" in shown
+        terminal.press("enter")
+        terminal.wait_for("images/s")
+        terminal.press("ctrl-c")
+        terminal.wait_for("is at work")
+        terminal.press("down", "enter")  # pause
+        terminal.wait_for("Paused.")
+        terminal.press("enter")
+        terminal.wait_for("Unfinished")
+        assert re.search(r"» resume +\S+phantom\S+ \(paused\)", terminal.text)
+        terminal.press("enter")
+        terminal.wait_for("done")
+        assert "124 synthetic mammograms" in terminal.text.replace("\n", " ")
+        terminal.press("enter")
+        terminal.wait_for("1 done")
+
+
+def test_the_accessible_menu_takes_numbers_and_moves_nothing(tmp_path):
+    with Terminal("--accessible", rows=40, cwd=tmp_path) as terminal:
+        terminal.wait_for("explain) >")
+        assert "needs a dataset" in terminal.text
+        terminal.press("3", "enter")
+        terminal.wait_for("Where should the synthetic download go?")
+        terminal.press("<", "enter")
+        terminal.wait_for("What next?")
+
+
+def test_the_picture_in_the_readme_is_the_menu_of_today(tmp_path):
+    drawn = "\n".join(re.findall(r">([^<]+)</text>", PICTURE.read_text()))
+    with Terminal(columns=92, rows=24, cwd=tmp_path, HOME=str(tmp_path)) as terminal:
+        screen = terminal.wait_for("leave")
+    entries = [line for line in screen.splitlines() if re.match(r" +[»-]? *[a-z]+  ", line)]
+    assert len(entries) >= 8
+    for entry in entries:
+        name = re.sub(r"^[ »-]+", "", entry).split("  ")[0]
+        about = re.sub(r" +\(needs.*", "", entry.strip().split("  ")[-1]).strip()
+        assert name in drawn
+        assert about in drawn.replace("&amp;", "&"), f"draw the picture anew: python -m tests.ui.draw_picture ({about})"
