@@ -75,9 +75,10 @@ def build_cache(folder: Path, dataset: Dataset, chain: ChainSettings) -> Iterato
             arrays = arrays or _new_arrays(folder, len(rows), film)
             _write_row(arrays, number, film)
             log.note(number, film.record)
-        if number % _FLUSH_EVERY == 0 or number == len(rows) - 1:
+        if number % _FLUSH_EVERY == 0:
             _flush(arrays, log)
         yield number + 1, len(rows)
+    _flush(arrays, log)
     _refuse(failures)
     _write_index(folder, rows, log.records)
 

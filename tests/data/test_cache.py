@@ -1,0 +1,107 @@
+"""A cache holds the chain's images in the manifest's order, whatever happened while it was made."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfm.core import offers
+from tfm.core.errors import DataError
+from tfm.core.settings import resolve
+from tfm.data import arrange, catalog, headers, organize, tables
+from tfm.data.cache import Cache, build_cache
+from tfm.data.dataset import Dataset
+from tfm.data.phantom import cohort, download
+from tfm.imaging.chain import preprocess_one
+from tfm.imaging.settings import ChainSettings
+
+FAST = offers.preset("preprocess", "fast").settings
+
+
+def chain(**given: object) -> ChainSettings:
+    return resolve(ChainSettings, FAST, {"resize.height": 64, "resize.width": 64} | given)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    home = tmp_path_factory.mktemp("cache")
+    plan = cohort.plan_download(
+        train_women=8, test_women=4, kinds=("mass", "calc"), height=256, difficulty=0.3,
+        traps=frozenset(), shuffle_labels=False, seed=1,
+    )  # fmt: skip
+    for _ in download.write(plan, home / "download"):
+        pass
+    cases = tables.read_cases(tables.find_case_files([home / "download"]))
+    joined = catalog.join(cases, headers.read_headers(headers.dicom_files([home / "download"])))
+    arranged = arrange.arrange(joined, split="official", without_callback="benign", val_share=0.25, seed=0)
+    for _ in organize.organize_dataset(home / "dataset", joined, arranged, downloads=[home / "download"], link="hard"):
+        pass
+    return Dataset.open(home / "dataset")
+
+
+def build(folder: Path, dataset: Dataset, settings: ChainSettings, *, stop_after: int | None = None) -> None:
+    folder.mkdir(exist_ok=True)
+    making = build_cache(folder, dataset, settings)
+    for done, _ in making:
+        if done == stop_after:
+            making.close()
+            return
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_a_row_of_the_cache_is_what_the_chain_makes_of_that_image(dataset, tmp_path):
+    build(tmp_path / "c", dataset, chain())
+    cache = Cache.open(tmp_path / "c")
+    assert list(cache.index["image_id"]) == list(dataset.manifest["image_id"])
+    row = dataset.manifest.iloc[3]
+    film = preprocess_one(dataset.path(row["file"]), dataset.path(row["mask"]), chain())
+    assert np.array_equal(cache.images[3], film.image)
+    assert np.array_equal(cache.lesions[3], film.lesions)
+    assert cache.images.shape == (24, 64, 64)
+    assert isinstance(cache.images, np.memmap), "private memory does not grow with the dataset"
+
+
+@pytest.mark.parametrize("stop_after", [1, 5, 23])
+def test_a_cache_that_was_stopped_ends_byte_for_byte_as_an_undisturbed_one(dataset, tmp_path, stop_after):
+    build(tmp_path / "calm", dataset, chain())
+    build(tmp_path / "stopped", dataset, chain(), stop_after=stop_after)
+    with pytest.raises(DataError, match="not a finished cache"):
+        Cache.open(tmp_path / "stopped")
+    build(tmp_path / "stopped", dataset, chain())
+    assert contents(tmp_path / "stopped") == contents(tmp_path / "calm")
+
+
+def test_rows_whose_log_was_cut_are_made_again(dataset, tmp_path):
+    build(tmp_path / "calm", dataset, chain())
+    build(tmp_path / "cut", dataset, chain(), stop_after=5)
+    log = tmp_path / "cut" / "done.jsonl"
+    log.write_text(log.read_text() + '[1, {"ori')
+    build(tmp_path / "cut", dataset, chain())
+    assert contents(tmp_path / "cut") == contents(tmp_path / "calm")
+
+
+def test_another_chain_makes_other_images_and_never_mixes_with_what_stood(dataset, tmp_path):
+    build(tmp_path / "c", dataset, chain(), stop_after=20)
+    build(tmp_path / "c", dataset, chain(**{"intensity.high": 90}))
+    build(tmp_path / "fresh", dataset, chain(**{"intensity.high": 90}))
+    assert contents(tmp_path / "c") == contents(tmp_path / "fresh")
+
+
+def test_an_image_that_cannot_be_read_is_named_and_never_becomes_a_black_one(dataset, tmp_path):
+    victim = dataset.path(dataset.manifest.iloc[2]["file"])
+    whole = victim.read_bytes()
+    victim.unlink()
+    try:
+        victim.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(DataError) as caught:
+            build(tmp_path / "c", dataset, chain())
+        assert victim.name in caught.value.message
+        with pytest.raises(DataError):
+            Cache.open(tmp_path / "c")
+    finally:
+        victim.write_bytes(whole)
+    build(tmp_path / "c", dataset, chain())
+    assert Cache.open(tmp_path / "c").images.max(axis=(1, 2)).min() > 0

@@ -1,0 +1,64 @@
+"""The demo, as a person runs it: the whole path on phantoms, and the control in which there is nothing to learn."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def demo(workspace: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], float]:
+    begun = time.monotonic()
+    told = subprocess.run(
+        [sys.executable, "wizard.py", "demo", "--json", "--workspace", str(workspace), *words],
+        cwd=PROJECT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    return told, time.monotonic() - begun
+
+
+def rows_of(told: subprocess.CompletedProcess[str]) -> list[dict]:  # type: ignore[type-arg]
+    assert told.returncode == 0, told.stderr
+    return json.loads(told.stdout.splitlines()[-1])["result"]["rows"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    workspace = tmp_path_factory.mktemp("demo") / "workspace"
+    told, seconds = demo(workspace)
+    return workspace, told, seconds
+
+
+def test_both_models_learn_the_task(finished):
+    rows = rows_of(finished[1])
+    assert {row["model"] for row in rows} == {"MammoCNN", "ResNet18_CFT"}
+    for row in rows:
+        assert row["auc"] >= 0.80, row
+        assert row["auc_low"] > 0.5, row
+        assert sum(row[count] for count in ("tp", "fp", "tn", "fn")) >= 60
+        assert row["weights"] == "none: from scratch"
+
+
+def test_the_table_says_in_the_same_breath_that_phantoms_prove_nothing(finished):
+    _, told, _ = finished
+    screen = " ".join(told.stderr.split())
+    assert "the figures say nothing about performance on real mammograms" in screen
+    assert "python wizard.py organize" in screen
+
+
+def test_the_same_command_again_reuses_what_stands(finished):
+    workspace, told, _ = finished
+    runs = sorted(path.name for path in (workspace / "runs").iterdir())
+    again, seconds = demo(workspace)
+    assert rows_of(again) == rows_of(told)
+    assert sorted(path.name for path in (workspace / "runs").iterdir()) == runs
+    assert seconds <= 20
+
+
+def test_with_shuffled_labels_the_interval_holds_one_half(tmp_path):
+    told, _ = demo(tmp_path / "workspace", "--shuffle-labels")
+    for row in rows_of(told):
+        assert row["auc_low"] <= 0.5 <= row["auc_high"], row
