@@ -30,7 +30,12 @@ def test_a_command_in_the_readme_exists_with_its_options(command):
     if name == "runs":
         return
     known = {f"--{leaf.name.replace('_', '-')}" for leaf in leaves(registry.find(name).settings)}
-    assert {word for word in words if word.startswith("--")} <= known | {"--workspace", "--json", "--detach", "--preset"}
+    assert {word for word in words if word.startswith("--")} <= known | {
+        "--workspace",
+        "--json",
+        "--detach",
+        "--preset",
+    }
 
 
 def test_every_model_preset_is_in_the_readme():

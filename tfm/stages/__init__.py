@@ -2,6 +2,3 @@
 
 The first line of a file's docstring is its line in the menu and in `--help`.
 """
-
-# The order of the work, as menus and help show it. A stage that isn't named here comes last.
-ORDER = ("demo", "phantom", "organize", "preprocess", "train", "evaluate", "compare")

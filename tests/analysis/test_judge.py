@@ -1,0 +1,101 @@
+"""Figures of one model and rankings of several: by women, at validation's threshold, within one protocol."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfm.analysis.compare import COLUMNS, rank
+from tfm.analysis.judge import judge, with_interval
+from tfm.analysis.trained import Protocol, Trained
+from tfm.metrics.binary import Interval, auc
+
+PROTOCOL = Protocol(
+    dataset="cbis",
+    arranged="official, mass",
+    dataset_hash="a" * 64,
+    split_hash="b" * 64,
+    synthetic=False,
+    images=60,
+    malignant=30,
+    women=30,
+)
+
+
+def trained(skill: float, run: str = "2026-01-01_Net_000001", model: str = "Net", protocol=PROTOCOL, threshold=0.5):
+    generator = np.random.default_rng(3)
+    labels = np.repeat(np.arange(30) % 2, 2)
+    probs = 1 / (1 + np.exp(-(skill * (labels - 0.5) + generator.normal(size=60))))
+    predictions = pd.DataFrame(
+        {"patient_id": np.repeat([f"P_{woman:05d}" for woman in range(30)], 2), "label": labels, "prob": probs}
+    )
+    return Trained(run, model, "none: from scratch", 10, 1.5, threshold, predictions, protocol)
+
+
+def test_the_figures_are_those_of_the_predictions_at_the_runs_own_threshold():
+    model = trained(2.0, threshold=0.3)
+    judged = judge(model)
+    truth, called = model.predictions["label"] == 1, model.predictions["prob"] >= 0.3
+    assert judged.auc.value == auc(model.predictions["label"].to_numpy(), model.predictions["prob"].to_numpy())
+    assert judged.rates["sensitivity"].value == (called & truth).sum() / truth.sum()
+    assert judged.rates["specificity"].value == (~called & ~truth).sum() / (~truth).sum()
+    assert judged.rates["accuracy"].value == (called == truth).mean()
+    assert judged.confusion.tp + judged.confusion.fn == 30
+
+
+def test_every_figure_lies_within_its_interval():
+    judged = judge(trained(1.0))
+    for interval in (judged.auc, *judged.rates.values()):
+        assert interval.low <= interval.value <= interval.high
+        assert interval.low < interval.high
+
+
+def test_the_interval_is_the_same_each_time():
+    assert judge(trained(1.0)).values() == judge(trained(1.0)).values()
+
+
+def test_a_figure_that_is_not_defined_is_none_for_programs_and_a_dash_for_people():
+    judged = dataclasses.replace(judge(trained(1.0)), auc=Interval(0.7, math.nan, math.nan))
+    assert judged.values()["auc_low"] is None
+    assert with_interval(judged.auc) == "0.700 (– to –)"
+
+
+def test_the_best_auc_comes_first_and_the_order_of_the_runs_changes_nothing():
+    models = [trained(skill, f"2026-01-01_Net_{number:06x}") for number, skill in enumerate((0.5, 3.0, 1.5))]
+    (ranking,) = rank(models)
+    aucs = [judged.auc.value for _, _, judged in ranking.entries]
+    assert aucs == sorted(aucs, reverse=True)
+    for order in ((2, 0, 1), (1, 2, 0)):
+        assert rank([models[number] for number in order])[0].table() == ranking.table()
+    assert [len(row) for row in ranking.table()] == [len(COLUMNS)] * 3
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"dataset_hash": "c" * 64}, {"split_hash": "c" * 64}, {"images": 61}, {"split": "val"}, {"synthetic": True}],
+)
+def test_unlike_protocols_are_never_ranked_in_one_table(other):
+    unlike = trained(1.0, "2026-01-01_Net_000002", protocol=dataclasses.replace(PROTOCOL, **other))
+    rankings = rank([trained(1.0), unlike])
+    assert [len(ranking.entries) for ranking in rankings] == [1, 1]
+
+
+def test_another_name_for_the_same_data_is_the_same_protocol():
+    renamed = trained(1.0, "2026-01-01_Net_000002", protocol=dataclasses.replace(PROTOCOL, dataset="copy"))
+    assert len(rank([trained(1.0), renamed])) == 1
+
+
+def test_two_runs_of_one_model_are_told_apart():
+    (ranking,) = rank([trained(1.0, "2026-01-01_Net_00000a"), trained(1.0, "2026-01-01_Net_00000b")])
+    assert [name for name, _, _ in ranking.entries] == ["Net [00000a]", "Net [00000b]"]
+
+
+def test_a_caption_carries_the_protocol_and_says_when_the_data_are_phantoms():
+    for said in ("cbis", "official, mass", "bbbbbbbb", "60 images", "30 women", "per image", "95 %"):
+        assert said in PROTOCOL.words
+    assert "phantoms" not in PROTOCOL.words
+    phantom = dataclasses.replace(PROTOCOL, synthetic=True).words
+    assert "say nothing about performance on real mammograms" in phantom
+    assert "python wizard.py organize DOWNLOAD" in phantom

@@ -1,0 +1,24 @@
+"""Predictions on disk are the predictions, to the last bit."""
+
+import numpy as np
+import pandas as pd
+
+from tfm.analysis.predict import COLUMNS, read_predictions, write_predictions
+
+
+def test_a_probability_comes_back_to_the_last_bit(tmp_path):
+    probs = np.random.default_rng(1).random(500)
+    table = pd.DataFrame(
+        {
+            "image_id": "P_00001_LEFT_CC",
+            "patient_id": "P_00001",
+            "side": "LEFT",
+            "view": "CC",
+            "label": 1,
+            "prob": probs,
+        }
+    )
+    write_predictions(tmp_path / "val.csv", table)
+    read = read_predictions(tmp_path / "val.csv")
+    assert list(read.columns) == COLUMNS
+    assert (read["prob"].to_numpy() == probs).all()

@@ -1,0 +1,102 @@
+"""Where a run computes is resolved once, never swapped in silence; a GPU serves one run at a time."""
+
+import contextlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.pocket import make_products, train_run
+from tfm.core.errors import SettingsError, TrainingError
+from tfm.core.events import Note
+from tfm.core.settings import resolve
+from tfm.train.device import prepare, take_turn
+from tfm.train.device import resolve as resolve_device
+from tfm.train.settings import MachineSettings
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_never_replaced_by_the_cpu():
+    with pytest.raises(TrainingError, match="cuda:0 cannot be used") as refusal:
+        resolve_device("cuda:0")
+    assert "--device auto" in refusal.value.hint
+
+
+def test_a_device_that_does_not_exist_is_refused_when_chosen():
+    with pytest.raises(SettingsError, match="auto, cpu or cuda:N"):
+        resolve(MachineSettings, {}, {"device": "gpu"})
+
+
+@pytest.fixture
+def run(workspace):
+    make_products(workspace)
+    return train_run(workspace)
+
+
+def exhaust(generator):
+    events = []
+    while True:
+        try:
+            events.append(next(generator))
+        except StopIteration as stop:
+            return events, stop.value
+
+
+def test_a_resumed_run_computes_with_the_threads_it_began_with(run):
+    before = torch.get_num_threads()
+    try:
+        run.remember(threads=1, device="cpu")
+        torch.set_num_threads(2)
+        _, device = exhaust(prepare(MachineSettings(device="cpu"), run))
+        assert torch.get_num_threads() == 1
+        assert device == torch.device("cpu")
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_run_that_goes_on_elsewhere_says_so(run):
+    run.remember(device="cuda:0")
+    events, _ = exhaust(prepare(MachineSettings(device="cpu", threads=1), run))
+    warnings = [event for event in events if isinstance(event, Note) and event.level == "warning"]
+    assert "began on cuda:0 and goes on on cpu" in warnings[0].text
+
+
+HOLDER = """
+import contextlib, sys
+from tfm.train.device import take_turn
+with contextlib.ExitStack() as held:
+    list(take_turn(sys.argv[1], "the-first-run", held))
+    print("held", flush=True)
+    input()
+"""
+
+
+def test_a_run_waits_for_the_gpu_and_says_for_whom_until_its_holder_dies(monkeypatch):
+    monkeypatch.setattr("tfm.train.device._POLL_SECONDS", 0.05)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, "gpu-of-this-test"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with contextlib.ExitStack() as held:
+            waiting = take_turn("gpu-of-this-test", "the-second-run", held)
+            assert "the-first-run has it" in next(waiting).text
+            next(waiting)
+            holder.kill()
+            holder.wait()
+            for _ in waiting:
+                pass
+            with contextlib.ExitStack() as third:
+                assert "the-second-run has it" in next(take_turn("gpu-of-this-test", "a-third-run", third)).text
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdin.close()
+        holder.stdout.close()

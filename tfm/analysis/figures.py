@@ -1,0 +1,52 @@
+"""Pictures of figures, as PNG files. Drawn on a canvas without a screen; every figure states its protocol."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+from tfm.analysis.judge import Judgement, number, with_interval
+from tfm.analysis.trained import Protocol, Trained
+from tfm.core import files
+
+_DOTS_PER_INCH = 150
+_CAPTION_WIDTH = 95  # letters
+
+
+def draw_roc(path: Path, trained: Trained, judged: Judgement) -> None:
+    figure = Figure(figsize=(6, 6.6), layout="constrained")
+    axes = figure.subplots()
+    alarms, hits, _ = roc_curve(trained.predictions["label"], trained.predictions["prob"], drop_intermediate=False)
+    axes.plot(alarms, hits, color="tab:blue", label=f"AUC {with_interval(judged.auc)}")
+    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="chance")
+    at = (1 - judged.rates["specificity"].value, judged.rates["sensitivity"].value)
+    axes.plot(*at, "o", color="tab:red", label=f"threshold {number(trained.threshold)}")
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=trained.model, aspect="equal")
+    axes.legend(loc="lower right")
+    _save(figure, path, trained.protocol)
+
+
+def draw_comparison(path: Path, intervals: list[tuple[str, float, float, float]], protocol: Protocol) -> None:
+    """AUCs as (name, value, low, high); best on top, as in the table."""
+    figure = Figure(figsize=(7, 1.8 + 0.5 * len(intervals)), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(len(intervals))[::-1]
+    names = [name for name, *_ in intervals]
+    values, low, high = np.array([numbers for _, *numbers in intervals]).T
+    reach = np.nan_to_num([values - low, high - values])  # no bar where the data cannot carry an interval
+    axes.barh(places, values, xerr=reach.clip(0), color="tab:blue", alpha=0.6, capsize=4)
+    axes.axvline(0.5, color="grey", linestyle=":")
+    axes.set(xlim=(0, 1), xlabel="AUC with 95 % interval (dotted: chance)", yticks=places, yticklabels=names)
+    _save(figure, path, protocol)
+
+
+def _save(figure: Figure, path: Path, protocol: Protocol) -> None:
+    figure.supxlabel(textwrap.fill(protocol.words, _CAPTION_WIDTH), fontsize=6, color="dimgrey")
+    FigureCanvasAgg(figure)
+    with files.beside(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=_DOTS_PER_INCH)

@@ -1,0 +1,31 @@
+"""Predictions as a table: one row an image, as predictions/{val,test}.csv hold them. How to judge them is in judge."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pandas as pd
+from torch import nn
+
+from tfm.core import files
+from tfm.core.events import Event
+from tfm.train.batches import Images
+from tfm.train.infer import logits, probabilities
+
+COLUMNS = ["image_id", "patient_id", "side", "view", "label", "prob"]
+
+
+def predict(network: nn.Module, images: Images, batch_size: int, name: str) -> Generator[Event, None, pd.DataFrame]:
+    answers = yield from logits(network, images, batch_size, name)
+    return images.rows.table.assign(prob=probabilities(answers))[COLUMNS]
+
+
+def write_predictions(path: Path, predictions: pd.DataFrame) -> None:
+    files.write_text(path, predictions.to_csv(index=False, lineterminator="\n"))
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    # To the last bit, which pandas' own parser of numbers does not promise: a threshold is one of the probabilities.
+    return table.assign(label=table["label"].map(int), prob=table["prob"].map(float))

@@ -1,0 +1,115 @@
+"""The one door through which weights come into a network: from the hub, or from a file. Never random in their place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import timm
+import torch
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from safetensors.torch import load_file
+from torch import nn
+
+from tfm.core.errors import WeightsError
+from tfm.models import build
+from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, ModelSettings
+
+_HUB_FILE = "model.safetensors"
+_PATIENCE = 5.0  # seconds to wait for the hub when only asking whether it is there
+_SHOWN = 3  # of the tensors that do not fit
+
+
+def fetch(settings: ModelSettings) -> Path | None:
+    """The weights' file on this machine, fetched where need be; None for a start from scratch.
+
+    Asked before a run does anything else, so that weights out of reach are told at once.
+    """
+    build.check(settings.architecture)
+    if settings.weights == FROM_SCRATCH:
+        return None
+    if settings.weights != IMAGENET:
+        return Path(settings.weights.removeprefix(FILE))
+    card = None if build.in_zoo(settings.architecture) else timm.get_pretrained_cfg(settings.architecture)
+    if card is None or not card.hf_hub_id:
+        raise WeightsError(
+            f"there are no ImageNet weights for {settings.architecture}",
+            hint=f"train it from scratch (--weights {FROM_SCRATCH}) or from a file (--weights {FILE}PATH)",
+        )
+    try:
+        return Path(huggingface_hub.hf_hub_download(card.hf_hub_id, _HUB_FILE))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        url = huggingface_hub.hf_hub_url(card.hf_hub_id, _HUB_FILE)
+        kept = f"{card.hf_hub_id.rpartition('/')[2]}.safetensors"
+        raise WeightsError(
+            f"the ImageNet weights of {settings.architecture} cannot be fetched from the Hugging Face hub",
+            hint=f"where there is a network, fetch {url}, save it on this machine as {kept} and give "
+            f"--weights {FILE}{kept}; or train from scratch: --weights {FROM_SCRATCH}",
+        ) from error
+
+
+def load(network: nn.Module, path: Path) -> None:
+    """Every tensor of the network but its classifier's takes its value from the file, or the file is refused."""
+    given = _read(path)
+    card: dict[str, Any] = network.pretrained_cfg  # type: ignore[assignment]
+    heads = (card["classifier"],) if isinstance(card["classifier"], str) else tuple(card["classifier"])
+
+    def wanted(name: str) -> bool:
+        # The counter of batches is missing in files of before 2018, and nothing is computed from it.
+        return not name.startswith(tuple(f"{head}." for head in heads)) and not name.endswith("num_batches_tracked")
+
+    expected = {name: tensor for name, tensor in network.state_dict().items() if wanted(name)}
+    stem = f"{card['first_conv']}.weight"
+    if stem in given and stem in expected:
+        given[stem] = _grey(given[stem], expected[stem])
+    wrong = [f"{name} is missing" for name in expected if name not in given]
+    wrong += [f"{name} is not of this network" for name in given if wanted(name) and name not in expected]
+    wrong += [
+        f"{name} is {_shape(given[name])} where {_shape(tensor)} is needed"
+        for name, tensor in expected.items()
+        if name in given and given[name].shape != tensor.shape
+    ]
+    if wrong:
+        more = f", and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        raise WeightsError(
+            f"the weights in {path} do not fit {type(network).__name__}: {'; '.join(wrong[:_SHOWN])}{more}",
+            hint="choose the architecture these weights were trained in, or another file",
+        )
+    network.load_state_dict({name: given[name] for name in expected}, strict=False)
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    hint = "give a .safetensors file, or a .pth file that holds a network's tensors and nothing else"
+    try:
+        tensors = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except Exception as error:  # a file of anything at all makes the unpickler fail in any way at all
+        raise WeightsError(f"{path} cannot be read as weights", hint=hint) from error
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+        raise WeightsError(f"{path} holds something else than a network's weights", hint=hint)
+    return dict(tensors)
+
+
+def _grey(stem: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """The first layer's answer to a grey image is that to a colour image whose channels are all alike: their sum."""
+    colour = stem.ndim == 4 and stem.shape[1] == 3 and wanted.shape[1] == 1
+    return stem.sum(dim=1, keepdim=True) if colour else stem
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "a number"
+
+
+def at_hand(settings: ModelSettings) -> str | None:
+    """Where a network's ImageNet weights are: on this machine, or at their hub; None where neither can be reached."""
+    card = timm.get_pretrained_cfg(settings.architecture)
+    if card is None or not card.hf_hub_id:
+        return None
+    kept = huggingface_hub.try_to_load_from_cache(card.hf_hub_id, _HUB_FILE)
+    if isinstance(kept, str):
+        return f"on this machine: {kept}"
+    try:
+        huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(card.hf_hub_id, _HUB_FILE), timeout=_PATIENCE)
+    except Exception:  # no network fails in as many ways as there are networks, and all mean the same here
+        return None
+    return "at their hub, to be fetched once"

@@ -1,0 +1,96 @@
+"""Checkpoints that can be trusted: whole, replaced at once, with a SHA-256 of their own that is checked at load.
+
+What stands in one is the loop's affair.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tfm.core import files
+from tfm.core.errors import TrainingError
+
+WRITE_SHARE = 50  # writing takes at most this part of the time: a fiftieth
+
+# The digest stands behind the archive that torch.save writes: one file, so one rename makes both new, and torch.load
+# reads past it.
+_MARK = b"\nsha256:"
+_TRAILER = len(_MARK) + 2 * hashlib.sha256().digest_size
+
+
+class Damaged(Exception):
+    """A checkpoint that stands but isn't what was written."""
+
+
+class Checkpoints:
+    """A run's `last`, `previous` and `best`."""
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self._last, self._previous = folder / "last.pt", folder / "previous.pt"
+        self.best = folder / "best.pt"
+        self._seconds = seconds
+        self._written = time.monotonic()
+        self._cost = 0.0
+
+    @property
+    def due(self) -> bool:
+        return time.monotonic() - self._written >= max(self._seconds, WRITE_SHARE * self._cost)
+
+    def save(self, content: dict[str, Any]) -> None:
+        """As `last`; what was `last` becomes `previous`. At every instant one of the two is whole."""
+        begun = time.monotonic()
+        with files.beside(self._last) as temporary:
+            _write(temporary, content)
+            if self._last.exists():
+                os.replace(self._last, self._previous)
+        self._written = time.monotonic()
+        self._cost = self._written - begun
+
+    def save_best(self, content: dict[str, Any]) -> None:
+        with files.beside(self.best) as temporary:
+            _write(temporary, content)
+
+    def resume(self) -> tuple[dict[str, Any] | None, list[str]]:
+        """The newest content that is whole, and what is wrong with the files before it."""
+        trouble: list[str] = []
+        for path in (self._last, self._previous):
+            if path.exists():
+                try:
+                    return read(path), trouble
+                except Damaged as error:
+                    trouble.append(f"{path.name} is damaged ({error})")
+        return None, trouble
+
+    def load_best(self) -> dict[str, Any]:
+        try:
+            return read(self.best)
+        except (Damaged, FileNotFoundError) as error:
+            raise TrainingError(
+                f"the best checkpoint cannot be read ({error})", hint="train again: `python wizard.py runs restart`"
+            ) from error
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    with open(path, "wb") as file:
+        torch.save(content, file)
+    digest = files.sha256(path)
+    with open(path, "ab") as file:
+        file.write(_MARK + digest.encode())
+
+
+def read(path: Path) -> dict[str, Any]:
+    size = path.stat().st_size - _TRAILER
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for start in range(0, max(size, 0), 1 << 20):
+            digest.update(file.read(min(1 << 20, size - start)))
+        if size <= 0 or file.read() != _MARK + digest.hexdigest().encode():
+            raise Damaged("its SHA-256 does not match")
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return content

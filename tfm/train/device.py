@@ -1,0 +1,97 @@
+"""Where a run computes: its device, its threads, bit-for-bit repeatable arithmetic, and its turn on a shared GPU."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+from tfm.core.errors import TrainingError
+from tfm.core.events import Event, Note, Progress
+from tfm.core.run import Run
+from tfm.train.settings import MachineSettings
+
+_POLL_SECONDS = 2.0
+
+
+def prepare(settings: MachineSettings, run: Run) -> Generator[Event, None, torch.device]:
+    """Resolve device and threads at the first start and set the same again on resume; `run` remembers them."""
+    device = resolve(settings.device)
+    if device.type == "cpu" and settings.device == "auto":
+        yield from _unused_gpu()
+    before = run.environment.get("device")
+    if before not in (None, str(device)):
+        yield Note(
+            f"this run began on {before} and goes on on {device}: it will not end bit for bit as an undisturbed one",
+            "warning",
+        )
+    threads = torch.get_num_threads() if settings.threads == "auto" else settings.threads
+    threads = run.environment.get("threads", threads) if settings.threads == "auto" else threads
+    torch.set_num_threads(threads)
+    _repeatable()
+    run.remember(device=str(device), device_name=_name(device), threads=threads, torch=torch.__version__)
+    return device
+
+
+def resolve(wanted: str) -> torch.device:
+    usable = torch.cuda.is_available()
+    if wanted == "auto":
+        return torch.device("cuda:0" if usable else "cpu")
+    device = torch.device(wanted)
+    if device.type == "cuda" and (not usable or device.index >= torch.cuda.device_count()):
+        raise TrainingError(
+            f"{wanted} cannot be used: "
+            + (f"there are {torch.cuda.device_count()} GPUs" if usable else "PyTorch finds no usable GPU"),
+            hint="choose --device auto or cpu, or mend the GPU's driver: `nvidia-smi` must list it",
+        )
+    return device
+
+
+def _unused_gpu() -> Iterator[Event]:
+    if shutil.which("nvidia-smi") and torch.version.cuda is None:
+        yield Note(
+            "there is a GPU driver on this machine, but this PyTorch is the CPU-only build: training on the CPU; "
+            "https://pytorch.org/get-started says how to install the other",
+            "warning",
+        )
+
+
+def _repeatable() -> None:
+    # cuBLAS reads this when it starts; without it, it chooses by free memory how to add up.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def gpu_name(device: torch.device) -> str:
+    """The card's own, so that two processes that number the cards differently mean the same one."""
+    return f"gpu-{torch.cuda.get_device_properties(device).uuid}"
+
+
+def take_turn(name: str, run: str, held: contextlib.ExitStack) -> Iterator[Event]:
+    """One run at a time on a GPU, over all workspaces; `held` ends the turn, the kernel a dead run's."""
+    place = Path(tempfile.gettempdir())
+    lock, holder = FileLock(place / f"tfm-{name}.lock", mode=0o666), place / f"tfm-{name}.holder"
+    told = None
+    while True:
+        try:
+            lock.acquire(timeout=_POLL_SECONDS if told else 0)
+            break
+        except Timeout:
+            now = holder.read_text(encoding="utf-8") if holder.exists() else "another run"
+            if now != told:
+                yield Note(f"waiting for the GPU: {now} has it")
+                told = now
+            yield Progress("waiting for the GPU", 0, 1)  # a point at which the wait may be paused
+    held.callback(lock.release)
+    holder.write_text(run, encoding="utf-8")

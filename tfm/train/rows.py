@@ -1,0 +1,55 @@
+"""Which images of a cache a run learns from, is validated and is tested on: the manifest's word, found in the cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tfm.core.errors import DataError
+from tfm.data.cache import Cache
+from tfm.data.dataset import Dataset
+
+IDENTITY = ["image_id", "patient_id", "side", "view", "label"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    table: pd.DataFrame  # IDENTITY; label 0 benign, 1 malignant; in the order of image_id
+    positions: np.ndarray  # (n,) where each image stands in the cache
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def labels(self) -> np.ndarray:  # (n,) 0 or 1
+        return self.table["label"].to_numpy()
+
+    @property
+    def patients(self) -> list[str]:
+        return sorted(set(self.table["patient_id"]))
+
+
+def rows_of(dataset: Dataset, cache: Cache, split: str) -> Rows:
+    table = dataset.images(split).sort_values("image_id", ignore_index=True)[IDENTITY]
+    table["label"] = (table["label"] == "malignant").astype(int)
+    place = pd.Series(np.arange(len(cache.index)), index=cache.index["image_id"])
+    absent = sorted(set(table["image_id"]) - set(place.index))
+    if absent:
+        raise DataError(
+            f"{len(absent)} of {len(table)} {split} images are not in the cache: {', '.join(absent[:3])}",
+            hint="choose the cache that was made of this dataset, or preprocess the dataset again",
+        )
+    return Rows(table, place[table["image_id"]].to_numpy())
+
+
+def check_learnable(train: Rows, val: Rows, test: Rows) -> None:
+    for name, rows, classes in (("training", train, 2), ("validation", val, 2), ("test", test, 1)):
+        if not len(rows):
+            raise DataError(f"there is no {name} image", hint="organize the download again with a split that has some")
+        if len(set(rows.labels)) < classes:
+            raise DataError(
+                f"all {len(rows)} {name} images are {'malignant' if rows.labels[0] else 'benign'}",
+                hint="both classes are needed to learn and to choose a threshold: organize a larger part of the data",
+            )
