@@ -12,8 +12,9 @@ import pytest
 
 from tfm import worker
 from tfm.core.events import Metrics, StateChange
-from tfm.core.plan import Plan, Step
-from tfm.core.prepare import job_for
+from tfm.core.jobs import find_run
+from tfm.core.plan import Step
+from tfm.core.prepare import find_or_create_plan, job_for
 from tfm.core.run import Run
 from tfm.core.workspace import Workspace
 
@@ -150,26 +151,26 @@ def three_steps(slow: float = 0.0) -> list[Step]:
 
 
 def test_a_plan_of_three_steps_resumes_in_the_second(workspace, tmp_path):
-    calm = Plan.find_or_create(Workspace(tmp_path / "calm"), "toy", three_steps())
+    calm = find_or_create_plan(Workspace(tmp_path / "calm"), "toy", three_steps())
     finish(calm)
-    plan = Plan.find_or_create(workspace, "toy", three_steps(slow=0.02))
+    plan = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
     started = worker.start(plan)
     deadline = time.monotonic() + 30
     while "two" not in plan.status.runs:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    second = workspace.run(plan.status.runs["two"])
+    second = find_run(workspace, plan.status.runs["two"])
     wait_for_event(second, 15)
     os.killpg(started.process.pid, signal.SIGKILL)
     started.process.wait()
     assert plan.status.state == "halted"
-    again = Plan.find_or_create(workspace, "toy", three_steps(slow=0.02))
+    again = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
     assert again.id == plan.id
-    first_log = len(workspace.run(plan.status.runs["one"]).events())
+    first_log = len(find_run(workspace, plan.status.runs["one"]).events())
     finish(again)
     assert plan.status.state == "done"
     assert plan.status.runs["two"] == second.id
-    assert len(workspace.run(plan.status.runs["one"]).events()) == first_log, "the first step is not done again"
+    assert len(find_run(workspace, plan.status.runs["one"]).events()) == first_log, "the first step is not done again"
     assert plan.status.result["sum"] == calm.status.result["sum"]
 
 
@@ -179,16 +180,16 @@ def test_a_failed_step_stops_only_the_steps_that_read_from_it(workspace):
         Step("reads_bad", TOY, {"target": 5, "start_from": "@bad.run"}),
         Step("free", TOY, {"target": 6}),
     ]
-    plan = Plan.find_or_create(workspace, "toy", steps)
+    plan = find_or_create_plan(workspace, "toy", steps)
     finish(plan)
     assert plan.status.state == "failed"
     assert plan.status.message.startswith("bad:")
     assert set(plan.status.runs) == {"bad", "free"}
-    assert workspace.run(plan.status.runs["free"]).status.state == "done"
+    assert find_run(workspace, plan.status.runs["free"]).status.state == "done"
 
 
 def test_pausing_a_plan_pauses_its_step(workspace):
-    plan = Plan.find_or_create(workspace, "toy", three_steps(slow=0.02))
+    plan = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
     started = worker.start(plan)
     deadline = time.monotonic() + 30
     while "two" not in plan.status.runs:

@@ -12,8 +12,10 @@ from tfm.core import files, randomness
 from tfm.core.answers import Answers
 from tfm.core.errors import DiskError, RunError, SettingsError, TFMError, told
 from tfm.core.events import Metrics, Note, Progress, Result, Table, as_record, from_record
-from tfm.core.plan import Plan, Step, filled
-from tfm.core.prepare import job_for
+from tfm.core.jobs import find_run, runs
+from tfm.core.plan import Step, filled
+from tfm.core.prepare import find_or_create_plan, job_for
+from tfm.core.reading import fill_only_choice
 from tfm.core.run import Run
 from tfm.core.workspace import Workspace
 from tfm.ui.view import RunView
@@ -124,9 +126,9 @@ def test_a_view_of_a_resumed_run_shows_each_epoch_once(workspace):
 
 def test_a_step_may_name_only_results_of_steps_before_it(workspace):
     with pytest.raises(SettingsError, match="does not come before"):
-        Plan.find_or_create(workspace, "x", [Step("a", "t", {"runs": ["@b.run"]}), Step("b", "t")])
+        find_or_create_plan(workspace, "x", [Step("a", "t", {"runs": ["@b.run"]}), Step("b", "t")])
     with pytest.raises(SettingsError, match="two steps"):
-        Plan.find_or_create(workspace, "x", [Step("a", "t"), Step("a", "t")])
+        find_or_create_plan(workspace, "x", [Step("a", "t"), Step("a", "t")])
     assert not workspace.root.exists(), "nothing is made of a plan that is wrong"
 
 
@@ -141,12 +143,12 @@ def test_references_are_filled_wherever_they_stand():
 def test_a_part_of_a_name_finds_the_one_run_and_never_guesses(workspace):
     first = job_for(workspace, "tests.toys.count", {"target": 3})
     second = job_for(workspace, "tests.toys.count", {"target": 4})
-    assert workspace.run(first.id[-6:]).id == first.id
+    assert find_run(workspace, first.id[-6:]).id == first.id
     with pytest.raises(RunError, match="part of 2 names"):
-        workspace.run("count")
+        find_run(workspace, "count")
     with pytest.raises(RunError, match="nothing in"):
-        workspace.run("absent")
-    assert [run.id for run in workspace.runs()] == [first.id, second.id]
+        find_run(workspace, "absent")
+    assert [run.id for run in runs(workspace)] == [first.id, second.id]
 
 
 def test_the_only_dataset_is_meant_and_with_two_none_is_guessed(workspace):
@@ -154,15 +156,15 @@ def test_the_only_dataset_is_meant_and_with_two_none_is_guessed(workspace):
 
     preprocess = find("preprocess").settings
     with pytest.raises(SettingsError, match="there is no dataset"):
-        workspace.fill_only_choice(preprocess, {})
+        fill_only_choice(workspace, preprocess, {})
     for name in ("one", "two"):
         folder = workspace.dataset_folder(name)
         folder.mkdir(parents=True)
         (folder / "manifest.csv").write_text("x")
         if name == "one":
-            assert workspace.fill_only_choice(preprocess, {})["dataset"] == "one"
+            assert fill_only_choice(workspace, preprocess, {})["dataset"] == "one"
     with pytest.raises(SettingsError, match="several datasets: one, two"):
-        workspace.fill_only_choice(preprocess, {})
+        fill_only_choice(workspace, preprocess, {})
 
 
 def test_answers_are_kept_per_stage_and_preset_and_a_damaged_file_loses_only_them(tmp_path):

@@ -15,7 +15,9 @@ import pytest
 
 from tfm import worker
 from tfm.core.job import Job
+from tfm.core.jobs import find_run, plans
 from tfm.core.plan import Plan, Step
+from tfm.core.prepare import find_or_create_plan
 from tfm.core.workspace import Workspace
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -55,7 +57,7 @@ def kill_when_at(plan: Plan, step: str, events: int) -> None:
     deadline = time.monotonic() + 120
     while started.process.poll() is None and time.monotonic() < deadline:
         run_id = plan.status.runs.get(step)
-        if run_id and len(plan.workspace.run(run_id).events()) >= events:
+        if run_id and len(find_run(plan.workspace, run_id).events()) >= events:
             break
         time.sleep(0.005)
     os.killpg(started.process.pid, signal.SIGKILL)
@@ -76,7 +78,7 @@ def fingerprints(plan: Plan) -> dict[str, str]:
         for path in sorted(root.glob(pattern)):
             if path.is_file() and path.suffix != ".lock":
                 found[str(path.relative_to(root))] = path
-    run = plan.workspace.run(plan.status.runs["MammoCNN"])
+    run = find_run(plan.workspace, plan.status.runs["MammoCNN"])
     for name in ("metrics.csv", "predictions/val.csv", "predictions/test.csv"):
         found[name] = run.folder / name
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items()}
@@ -102,17 +104,17 @@ def _bytes_of(value: object) -> bytes:
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("calm") / "workspace")
-    plan = Plan.find_or_create(workspace, "small", small_path(workspace))
+    plan = find_or_create_plan(workspace, "small", small_path(workspace))
     finish(plan)
     return plan
 
 
 def test_a_killed_path_ends_bit_identical(calm, tmp_path):
     workspace = Workspace(tmp_path / "workspace")
-    plan = Plan.find_or_create(workspace, "small", small_path(workspace))
+    plan = find_or_create_plan(workspace, "small", small_path(workspace))
     for step, events in [("phantom", 7), ("organize", 40), ("preprocess", 9), ("MammoCNN", 6), ("MammoCNN", 25)]:
         kill_when_at(plan, step, events)
-        plan = Plan.find_or_create(workspace, "small", small_path(workspace))
+        plan = find_or_create_plan(workspace, "small", small_path(workspace))
     finish(plan)
     assert fingerprints(plan) == fingerprints(calm)
     assert rows(plan) == rows(calm)
@@ -139,7 +141,7 @@ def test_the_demo_killed_at_any_moment_ends_in_the_same_table(tmp_path):
     for kill in range(6):
         shown = demo(workspace)
         time.sleep(moments.uniform(2, 45))  # any moment: there is no event to wait for
-        jobs = Workspace(workspace).plans()
+        jobs = plans(Workspace(workspace))
         pid = jobs[0].status.pid if jobs else None
         if pid is not None:
             os.kill(pid, signal.SIGKILL)  # the worker alone

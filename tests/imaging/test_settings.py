@@ -21,7 +21,7 @@ FAST = read_yaml(REPOSITORY / "configs" / "preprocess" / "fast.yaml")["settings"
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_every_preset_says_what_it_is_and_resolves(path: Path) -> None:
     preset = read_yaml(path)
-    assert list(preset) == ["title", "about", "settings"]
+    assert list(preset) == ["title", "about", "stage", "settings"]
     assert list(resolve(ChainSettings, preset["settings"], {}).chosen()) == list(preset["settings"]["steps"])
 
 

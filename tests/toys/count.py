@@ -6,6 +6,7 @@ from typing import Annotated
 
 from tfm.core import files
 from tfm.core.events import Event, Metrics, Note, Progress, Result
+from tfm.core.jobs import find_run
 from tfm.core.registry import stage
 from tfm.core.run import Run
 from tfm.core.settings import OUT_OF_KEY, RunId, Settings
@@ -26,7 +27,7 @@ class Count(Settings):
 def count(settings: Count, run: Run) -> Iterator[Event]:
     checkpoint = run.checkpoints_folder / "last.json"
     kept = files.read_json(checkpoint) if checkpoint.exists() else None
-    before = run.workspace.run(settings.start_from).status.result["sum"] if settings.start_from else 0
+    before = find_run(run.workspace, settings.start_from).status.result["sum"] if settings.start_from else 0
     number, total = kept or (0, before)
     yield Note(f"counting on from {number}")
     while number < settings.target:

@@ -67,9 +67,7 @@ def make_products(workspace: Workspace, name: str = "pocket", *, synthetic: bool
     files.write_json(dataset / "audit.json", {"protocol": "pocket split, all lesions", "synthetic": synthetic})
     for array, content in zip(("images", "breast", "lesions"), zip(*films, strict=True), strict=True):
         np.save(cache / f"{array}.npy", np.stack(content))
-    pd.DataFrame({"image_id": [row["image_id"] for row in rows], "record": "{}"}).to_csv(
-        cache / "index.csv", index=False
-    )
+    pd.DataFrame(rows)[["image_id", "sop_uid"]].assign(record="{}").to_csv(cache / "index.csv", index=False)
     files.write_yaml(cache / "settings.yaml", {})
 
 

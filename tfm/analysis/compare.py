@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from tfm.analysis.judge import Judgement, judge, with_interval
+from tfm.analysis.judge import Judgement, judge, number, with_interval
 from tfm.analysis.trained import Protocol, Trained
 
 COLUMNS = ["model", "AUC (95 % interval)", "sensitivity", "specificity", "weights", "parameters", "minutes"]
@@ -22,8 +22,8 @@ class Ranking:
             [
                 name,
                 with_interval(judged.auc),
-                with_interval(judged.rates["sensitivity"]),
-                with_interval(judged.rates["specificity"]),
+                number(judged.rates["sensitivity"].value),
+                number(judged.rates["specificity"].value),
                 trained.weights,
                 f"{trained.parameters:,}",
                 f"{trained.minutes:.1f}",

@@ -10,16 +10,14 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from tfm.core import files
 from tfm.core.errors import SettingsError
 from tfm.core.job import Job, make_job_folder
-
-if TYPE_CHECKING:
-    from tfm.core.workspace import Workspace
+from tfm.core.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -40,19 +38,12 @@ class Plan(Job):
         self.workspace = workspace
 
     @classmethod
-    def find_or_create(cls, workspace: Workspace, name: str, steps: list[Step]) -> Plan:
-        """The plan of these very steps if there is one: to start it again is to resume it."""
-        check(steps)
-        key = _key(name, steps)
-        with workspace.locked():
-            for plan in reversed(workspace.plans()):
-                if plan.status.key == key:
-                    return plan
-            content = {"name": name, "steps": [asdict(step) for step in steps]}
-            text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-            plan = cls(make_job_folder(workspace.plans_folder, name, {"plan.yaml": text}), workspace)
-            plan.update(key=key)
-            return plan
+    def create(cls, workspace: Workspace, name: str, steps: list[Step], key: str) -> Plan:
+        content = {"name": name, "steps": [asdict(step) for step in steps]}
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        plan = cls(make_job_folder(workspace.plans_folder, name, {"plan.yaml": text}), workspace)
+        plan.update(key=key)
+        return plan
 
     @property
     def name(self) -> str:
@@ -108,6 +99,6 @@ def _split(reference: str) -> tuple[str, str]:
     return step, value
 
 
-def _key(name: str, steps: list[Step]) -> str:
+def key_of(name: str, steps: list[Step]) -> str:
     content = json.dumps([name, [asdict(step) for step in steps]], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:24]

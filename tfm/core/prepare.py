@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfm.core import registry
+from tfm.core import jobs, reading, registry
 from tfm.core.errors import SettingsError
 from tfm.core.offers import Preset
-from tfm.core.plan import Plan, Step, filled
+from tfm.core.plan import Plan, Step, check, filled, key_of
 from tfm.core.run import Run
 from tfm.core.settings import Settings, resolve
 from tfm.core.workspace import Workspace
@@ -17,13 +17,13 @@ from tfm.core.workspace import Workspace
 def job_for(workspace: Workspace, name: str, given: Mapping[str, Any], presets: Sequence[str] = ()) -> Run | Plan:
     """The run or plan that a name means. Several presets, or a preset that is a plan, make a plan."""
     if len(presets) > 1:
-        return Plan.find_or_create(workspace, name, [_step(workspace, name, given, preset) for preset in presets])
+        return find_or_create_plan(workspace, name, [_step(workspace, name, given, preset) for preset in presets])
     preset = chosen_preset(workspace, name, *presets)
     name = preset.stage if preset else name
     found = registry.find(name)
     settings = resolved_settings(workspace, name, given, preset)
     if isinstance(found, registry.Planner):
-        return Plan.find_or_create(workspace, preset.name if preset else name, found.steps(settings, workspace))
+        return find_or_create_plan(workspace, preset.name if preset else name, found.steps(settings, workspace))
     return find_or_create_run(workspace, registry.find_stage(name), settings, preset)
 
 
@@ -48,9 +48,9 @@ def chosen_preset(workspace: Workspace, name: str, preset: str | None = None) ->
 
 def resolved_settings(workspace: Workspace, name: str, given: Mapping[str, Any], preset: Preset | None) -> Settings:
     found = registry.find(name)
-    given = workspace.fill_only_choice(found.settings, dict(given))
+    given = reading.fill_only_choice(workspace, found.settings, dict(given))
     settings = resolve(found.settings, preset.settings if preset else {}, given)
-    workspace.check_reads(settings)
+    reading.check_reads(workspace, settings)
     return settings
 
 
@@ -58,13 +58,24 @@ def find_or_create_run(
     workspace: Workspace, stage: registry.Stage, settings: Settings, preset: Preset | None, *, fresh: bool = False
 ) -> Run:
     """The run of these very settings on these very inputs, if its work still stands or can go on; else a new one."""
-    key = workspace.key(stage.name, stage.version, settings)
+    key = reading.key(workspace, stage.name, stage.version, settings)
     with workspace.locked():
-        same = [] if fresh else [run for run in reversed(workspace.runs()) if run.status.key == key]
+        same = [] if fresh else [run for run in reversed(jobs.runs(workspace)) if run.status.key == key]
         for run in same:
             if run.status.state != "done" or run.outputs_stand():
                 return run
         return Run.create(workspace, stage.name, stage.version, settings, preset.name if preset else None, key)
+
+
+def find_or_create_plan(workspace: Workspace, name: str, steps: list[Step]) -> Plan:
+    """The plan of these very steps if there is one: to start it again is to resume it."""
+    check(steps)
+    key = key_of(name, steps)
+    with workspace.locked():
+        for plan in reversed(jobs.plans(workspace)):
+            if plan.status.key == key:
+                return plan
+        return Plan.create(workspace, name, steps, key)
 
 
 def restarted(run: Run) -> Run:

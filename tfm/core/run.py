@@ -8,16 +8,14 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from tfm.core import files
 from tfm.core.errors import RunError
 from tfm.core.events import Event, as_record, from_record
 from tfm.core.job import Job, make_job_folder
 from tfm.core.settings import Settings, as_commented_yaml
-
-if TYPE_CHECKING:
-    from tfm.core.workspace import Workspace
+from tfm.core.workspace import Workspace
 
 
 class Run(Job):

@@ -30,7 +30,7 @@ class Settings(BaseModel):
 class Reads:
     """Marks a field that names something a run reads; its content, not its name, is part of the run's key."""
 
-    kind: Literal["dataset", "cache", "run", "path"]
+    kind: Literal["dataset", "cache", "run", "path", "weights"]
     made_by: tuple[str, ...] = ()  # for runs: the stages whose done runs will do; empty for any
 
 

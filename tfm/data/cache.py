@@ -33,7 +33,7 @@ _FLUSH_EVERY = 32  # images between two flushes to disk: what a power cut costs 
 @dataclass(frozen=True)
 class Cache:
     folder: Path
-    index: pd.DataFrame  # image_id, record (what each step did), in the arrays' row order
+    index: pd.DataFrame  # image_id, sop_uid, record (what each step did), in the arrays' row order
     images: np.ndarray[Any, Any]  # (N, H, W) uint8 or uint16, memory-mapped like the others
     breast: np.ndarray[Any, Any]  # (N, H, W) uint8, 1 inside the breast
     lesions: np.ndarray[Any, Any]  # (N, H, W) uint8, a lesion's class or 0
@@ -178,6 +178,7 @@ def _write_index(folder: Path, rows: list[dict[Hashable, Any]], records: dict[in
     index = pd.DataFrame(
         {
             "image_id": [row["image_id"] for row in rows],
+            "sop_uid": [row["sop_uid"] for row in rows],
             "record": [json.dumps(records[number], sort_keys=True) for number in range(len(rows))],
         }
     )

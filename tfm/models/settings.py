@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from tfm.core.settings import IMPORTANT, Settings
+from tfm.core.settings import IMPORTANT, Reads, Settings
 
 FROM_SCRATCH, IMAGENET, FILE = "none", "imagenet", "file:"
 
@@ -27,7 +27,7 @@ class ModelSettings(Settings):
     architecture: str = "MammoCNN"
     """Which network to train
     MammoCNN, or any name that timm knows (resnet18, densenet121, efficientnet_b3, …)."""
-    weights: Annotated[str, AfterValidator(_source), IMPORTANT] = FROM_SCRATCH
+    weights: Annotated[str, AfterValidator(_source), Reads("weights"), IMPORTANT] = FROM_SCRATCH
     """Weights to start from: none, imagenet or file:PATH
     none: from scratch. imagenet: timm's own, fetched once from the Hugging Face hub and kept on this machine.
     file:PATH: a .safetensors or .pth file with this network's weights; its classifier is never taken over."""

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tfm.core.events import Event, Intervals, Picture, Result, Table
+from tfm.core.jobs import find_run
 from tfm.core.registry import stage
 from tfm.core.run import Run
 from tfm.core.settings import POSITIONAL, Settings, TrainedRun
@@ -28,7 +29,7 @@ def compare(settings: Compare, run: Run) -> Iterator[Event]:
     from tfm.analysis.figures import draw_comparison
     from tfm.analysis.trained import open_trained
 
-    chosen = {one.id: one for one in map(run.workspace.run, settings.runs)}
+    chosen = {one.id: one for one in (find_run(run.workspace, name) for name in settings.runs)}
     rankings = rank([open_trained(one) for one in chosen.values()])
     pictures = []
     for number, ranking in enumerate(rankings, start=1):

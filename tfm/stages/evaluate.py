@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from tfm.core.events import Event, Picture, Result, Table
+from tfm.core.jobs import find_run
 from tfm.core.registry import stage
 from tfm.core.run import Run
 from tfm.core.settings import POSITIONAL, Settings, TrainedRun
@@ -26,7 +27,7 @@ def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
     from tfm.analysis.trained import open_trained
     from tfm.core import files
 
-    trained = open_trained(run.workspace.run(settings.runs))
+    trained = open_trained(find_run(run.workspace, settings.runs))
     judged = judge(trained)
     said = trained.protocol.words
     figures = {"AUC": judged.auc, **judged.rates}

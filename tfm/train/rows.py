@@ -32,16 +32,18 @@ class Rows:
 
 
 def rows_of(dataset: Dataset, cache: Cache, split: str) -> Rows:
-    table = dataset.images(split).sort_values("image_id", ignore_index=True)[IDENTITY]
-    table["label"] = (table["label"] == "malignant").astype(int)
-    place = pd.Series(np.arange(len(cache.index)), index=cache.index["image_id"])
-    absent = sorted(set(table["image_id"]) - set(place.index))
+    """By name and by the scan's own UID: another dataset's image of the same name is never taken for it."""
+    images = dataset.images(split).sort_values("image_id", ignore_index=True)
+    table = images[IDENTITY].assign(label=(images["label"] == "malignant").astype(int))
+    names = list(zip(images["image_id"], images["sop_uid"], strict=True))
+    place = {name: at for at, name in enumerate(zip(cache.index["image_id"], cache.index["sop_uid"], strict=True))}
+    absent = sorted(image_id for image_id, uid in names if (image_id, uid) not in place)
     if absent:
         raise DataError(
             f"{len(absent)} of {len(table)} {split} images are not in the cache: {', '.join(absent[:3])}",
             hint="choose the cache that was made of this dataset, or preprocess the dataset again",
         )
-    return Rows(table, place[table["image_id"]].to_numpy())
+    return Rows(table, np.array([place[name] for name in names], dtype=int))
 
 
 def check_learnable(train: Rows, val: Rows, test: Rows) -> None:

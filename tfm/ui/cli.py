@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tfm.core.settings import Leaf
 
 WRONG_USE = 2
-FAILED = 1
 
 _EPILOG = "Every command has --help. Without a command: the menu. For research and teaching, never for diagnosis."
 
@@ -42,9 +41,9 @@ def _app(words: Sequence[str]) -> typer.Typer:
             function = _command(name) if name == asked_for else _listed
             app.command(name, help=_help(name), rich_help_panel=section)(function)
     if asked_for == "runs":
-        from tfm.ui.screens.runs import runs_app
+        from tfm.ui.screens import runs
 
-        app.add_typer(runs_app(), name="runs", rich_help_panel="Runs")
+        app.add_typer(runs.app, name="runs", rich_help_panel="Runs")
     else:
         app.command(
             "runs", help="List, show, watch, pause, resume, restart or remove what was started.", rich_help_panel="Runs"
@@ -74,29 +73,10 @@ def _menu(
         names = "\n  ".join(offers.names())
         typer.echo(f"The menu needs a terminal. Without one, use the commands:\n  {names}\nEach has --help.", err=True)
         raise typer.Exit(WRONG_USE)
+    from tfm.ui.guard import guarded
     from tfm.ui.menu import run_menu
 
     guarded(lambda: run_menu(workspace, accessible))
-
-
-def guarded(act: Callable[[], None]) -> None:
-    """What a person did wrong, or what went wrong below, as one panel; a traceback never reaches the screen."""
-    from tfm.core.errors import told
-    from tfm.ui import render
-
-    try:
-        act()
-    except typer.Exit:
-        raise
-    except Exception as error:
-        _console(err=True).print(render.error_panel(told(error)))
-        raise typer.Exit(WRONG_USE if isinstance(error, SettingsError) else FAILED) from None
-
-
-def _console(*, err: bool = False) -> Any:
-    from rich.console import Console
-
-    return Console(stderr=err)
 
 
 # --- one command ------------------------------------------------------------------------------------------------------
@@ -107,6 +87,7 @@ def _command(name: str) -> Callable[..., None]:
     from tfm.core import registry
     from tfm.core.registry import Answer
     from tfm.core.settings import leaves
+    from tfm.ui.guard import guarded
 
     found = registry.find(name)
     parameters = [_preset_parameter(found), *(_parameter(leaf) for leaf in leaves(found.settings))]

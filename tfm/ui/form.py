@@ -17,6 +17,7 @@ from tfm.core import offers, registry
 from tfm.core.answers import Answers
 from tfm.core.errors import SettingsError
 from tfm.core.prepare import chosen_preset, resolved_settings
+from tfm.core.reading import readable_runs
 from tfm.core.settings import Leaf, Settings, leaves, nested, value_at
 from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
 from tfm.ui.ask import Asker, Back, Choice, Question
@@ -246,7 +247,7 @@ def _choices(leaf: Leaf, workspace: Workspace) -> list[Choice]:
     if leaf.reads and leaf.reads.kind in ("dataset", "cache"):
         return [Choice(name, name) for name in workspace.products(leaf.reads.kind)]
     if leaf.reads and leaf.reads.kind == "run":
-        return [Choice(run.id, run.id) for run in reversed(workspace.readable_runs(leaf))]
+        return [Choice(run.id, run.id) for run in reversed(readable_runs(workspace, leaf))]
     if leaf.is_bool:
         return [Choice(True, "yes"), Choice(False, "no")]
     return [Choice(value, str(value)) for value in leaf.choices]

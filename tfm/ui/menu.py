@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from tfm.core import machine, offers, registry
+from tfm.core import jobs, machine, offers, registry
 from tfm.core.errors import TFMError, told
 from tfm.core.plan import Plan
 from tfm.core.prepare import job_for
+from tfm.core.reading import readable_runs
 from tfm.core.run import Run
 from tfm.core.settings import leaves
 from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
@@ -86,9 +87,9 @@ class Menu:
 
     def _jobs(self) -> list[Run | Plan]:
         """Plans, and the runs that no plan speaks for."""
-        plans = self.workspace.plans()
+        plans = jobs.plans(self.workspace)
         of_plans = {run for plan in plans for run in plan.status.runs.values()}
-        return [*plans, *(run for run in self.workspace.runs() if run.id not in of_plans)]
+        return [*plans, *(run for run in jobs.runs(self.workspace) if run.id not in of_plans)]
 
     def _unfinished(self) -> list[Choice]:
         """Halted and paused ones first: Enter resumes."""
@@ -115,7 +116,7 @@ class Menu:
                 continue
             if leaf.reads.kind in ("dataset", "cache") and not self.workspace.products(leaf.reads.kind):
                 return f"needs a {leaf.reads.kind}"
-            if leaf.reads.kind == "run" and not self.workspace.readable_runs(leaf):
+            if leaf.reads.kind == "run" and not readable_runs(self.workspace, leaf):
                 return f"needs a run of {' or '.join(leaf.reads.made_by)}"
         return None
 
@@ -134,7 +135,7 @@ class Menu:
     def _act(self, chosen: str) -> None:
         action, _, job_id = chosen.partition(" ")
         if job_id:
-            interactive.see(self.workspace.job(job_id), self.asker, self.console)
+            interactive.see(jobs.find(self.workspace, job_id), self.asker, self.console)
         elif action == "runs":
             interactive.runs_screen(self.workspace, self.asker, self.console)
         else:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from itertools import pairwise
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -16,6 +17,7 @@ from tfm.core.errors import TFMError
 from tfm.core.events import Intervals, Note, Picture, Table
 from tfm.ui.view import Bar
 
+_LONGEST_WORD = 24  # a longer one may be broken over lines
 _SPARKS = "▁▂▃▄▅▆▇█"
 _STATE_STYLES = {
     "running": "cyan",
@@ -58,10 +60,17 @@ def drawn(event: Table | Intervals | Picture, width: int) -> RenderableType:
 
 
 def table(event: Table) -> RenderableType:
-    grid = RichTable(title=event.title, title_justify="left", title_style="bold", header_style="bold cyan")
+    grid = RichTable(
+        title=event.title, title_justify="left", title_style="bold", header_style="bold cyan", box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )  # fmt: skip
     for number, column in enumerate(event.columns):
         figures = all(_is_figure(row[number]) for row in event.rows)
-        grid.add_column(column, justify="right" if figures else "left", overflow="fold")
+        words = [word for cell in (column, *(row[number] for row in event.rows)) for word in cell.split()]
+        widest = max((len(word) for word in words), default=1)
+        grid.add_column(
+            column, justify="right" if figures else "left", overflow="fold", min_width=min(widest, _LONGEST_WORD)
+        )
     for row in event.rows:
         grid.add_row(*row)
     return Group(grid, Text(event.caption, style="yellow")) if event.caption else grid

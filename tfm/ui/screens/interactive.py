@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from tfm.core import jobs
 from tfm.core.plan import Plan
 from tfm.core.prepare import restarted
 from tfm.core.run import Run
@@ -59,16 +60,15 @@ def runs_screen(workspace: Workspace, asker: Asker, console: Console) -> None:
     while True:
         console.clear()
         console.print(listing(workspace))
-        jobs: list[Run | Plan] = [*workspace.plans(), *workspace.runs()]
-        if not jobs:
+        standing: list[Run | Plan] = [*jobs.plans(workspace), *jobs.runs(workspace)]
+        if not standing:
             wait(asker)
             return
-        choices = [
-            Choice(job.id, f"{job.id}  {job.status.state}") for job in sorted(jobs, key=lambda job: job.status.created)
-        ]
-        chosen = asker.ask(Question("run", "Which one?", choices=choices[::-1]))
+        newest_first = sorted(standing, key=lambda job: job.status.created, reverse=True)
+        choices = [Choice(job.id, job.id, job.status.state) for job in newest_first]
+        chosen = asker.ask(Question("run", "Which one?", choices=choices))
         try:
-            _act_on(workspace.job(chosen), asker, console)
+            _act_on(jobs.find(workspace, chosen), asker, console)
         except Back:
             continue
 

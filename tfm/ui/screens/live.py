@@ -12,6 +12,7 @@ from rich.text import Text
 from tfm.core.errors import TFMError
 from tfm.core.events import Metrics, Note
 from tfm.core.job import Status
+from tfm.core.jobs import find_run
 from tfm.core.plan import Plan
 from tfm.core.run import Run
 from tfm.ui import render
@@ -46,7 +47,7 @@ class JobView:
         return list(self.job.status.runs.values())
 
     def _run(self, run_id: str) -> Run:
-        return self.job if isinstance(self.job, Run) else self.job.workspace.run(run_id)
+        return self.job if isinstance(self.job, Run) else find_run(self.job.workspace, run_id)
 
     def draw(self, width: int) -> RenderableType:
         parts: list[RenderableType] = []

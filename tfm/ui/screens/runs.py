@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tfm.core import jobs
 from tfm.core.errors import RunError
 from tfm.core.job import Status
 from tfm.core.plan import Plan
@@ -18,6 +19,7 @@ from tfm.core.prepare import restarted
 from tfm.core.run import Run
 from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
 from tfm.ui import render
+from tfm.ui.guard import guarded
 from tfm.ui.screens import foreground, live
 from tfm.worker import Started
 
@@ -27,56 +29,57 @@ _Detach = Annotated[bool, typer.Option("--detach", help="Return at once.")]
 _Json = Annotated[bool, typer.Option("--json", help="A last line of results, for scripts.")]
 
 
-def runs_app() -> typer.Typer:
-    from tfm.ui.cli import guarded
+app = typer.Typer(
+    help="List, show, watch, pause, resume, restart or remove what was started.", invoke_without_command=True
+)
 
-    app = typer.Typer(
-        help="List, show, watch, pause, resume, restart or remove what was started.", invoke_without_command=True
-    )
 
-    @app.callback()
-    def default(context: typer.Context, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
-        if context.invoked_subcommand is None:
-            guarded(lambda: Console().print(listing(Workspace(workspace))))
-
-    @app.command("list", help="Every run and plan, newest first.")
-    def list_(workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
+@app.callback()
+def default(context: typer.Context, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
+    if context.invoked_subcommand is None:
         guarded(lambda: Console().print(listing(Workspace(workspace))))
 
-    @app.command(help="One run: its state, settings and results.")
-    def show(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
-        guarded(lambda: show_job(Workspace(workspace).job(run), Console()))
 
-    @app.command(help="See a run work; Ctrl-C leaves it running.")
-    def watch(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
-        guarded(lambda: watch_job(Workspace(workspace).job(run), Console()))
-
-    @app.command(help="Ask a run to stop at its next safe point.")
-    def pause(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
-        guarded(lambda: pause_job(Workspace(workspace).job(run), Console()))
-
-    @app.command(help="Go on with a paused, halted or failed run.")
-    def resume(
-        run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE, detach: _Detach = False, json: _Json = False
-    ) -> None:
-        _exit_with(guarded, lambda: foreground.run(Workspace(workspace).job(run), detach=detach, as_json=json))
-
-    @app.command(help="The same settings in a new run; the old one stays.")
-    def restart(
-        run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE, detach: _Detach = False, json: _Json = False
-    ) -> None:
-        _exit_with(
-            guarded, lambda: foreground.run(restarted(Workspace(workspace).run(run)), detach=detach, as_json=json)
-        )
-
-    @app.command(help="Delete a run's folder, with its results.")
-    def remove(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
-        guarded(lambda: remove_job(Workspace(workspace).job(run), Console()))
-
-    return app
+@app.command("list", help="Every run and plan, newest first.")
+def list_(workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
+    guarded(lambda: Console().print(listing(Workspace(workspace))))
 
 
-def _exit_with(guarded: Callable[[Callable[[], None]], None], act: Callable[[], int]) -> None:
+@app.command(help="One run: its state, settings and results.")
+def show(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
+    guarded(lambda: show_job(jobs.find(Workspace(workspace), run), Console()))
+
+
+@app.command(help="See a run work; Ctrl-C leaves it running.")
+def watch(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
+    guarded(lambda: watch_job(jobs.find(Workspace(workspace), run), Console()))
+
+
+@app.command(help="Ask a run to stop at its next safe point.")
+def pause(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
+    guarded(lambda: pause_job(jobs.find(Workspace(workspace), run), Console()))
+
+
+@app.command(help="Go on with a paused, halted or failed run.")
+def resume(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE, detach: _Detach = False, json: _Json = False) -> None:
+    _ends_with(lambda: foreground.run(jobs.find(Workspace(workspace), run), detach=detach, as_json=json))
+
+
+@app.command(help="The same settings in a new run; the old one stays.")
+def restart(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE, detach: _Detach = False, json: _Json = False) -> None:
+    def again() -> int:
+        new = restarted(jobs.find_run(Workspace(workspace), run))
+        return foreground.run(new, detach=detach, as_json=json)
+
+    _ends_with(again)
+
+
+@app.command(help="Delete a run's folder, with its results.")
+def remove(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
+    guarded(lambda: remove_job(jobs.find(Workspace(workspace), run), Console()))
+
+
+def _ends_with(act: Callable[[], int]) -> None:
     def acted() -> None:
         raise typer.Exit(act())
 
@@ -87,8 +90,8 @@ def listing(workspace: Workspace) -> Table:
     table = Table(title=f"Runs in {workspace.root}", title_justify="left", header_style="bold cyan")
     for column in ("run", "stage", "state", "time", "what came of it"):
         table.add_column(column, overflow="fold")
-    jobs: list[Run | Plan] = [*workspace.runs(), *workspace.plans()]
-    for job in sorted(jobs, key=lambda job: job.status.created, reverse=True):
+    standing: list[Run | Plan] = [*jobs.runs(workspace), *jobs.plans(workspace)]
+    for job in sorted(standing, key=lambda job: job.status.created, reverse=True):
         status = job.status
         stage = job.stage if isinstance(job, Run) else f"plan of {len(job.steps)}"
         table.add_row(job.id, stage, render.state(status.state), render.duration(status.seconds), _outcome(status))

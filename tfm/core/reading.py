@@ -1,0 +1,146 @@
+"""What a stage reads: whether it stands, which is meant where none was named, and what it is by content.
+
+A run's key is made here: equal keys mean equal work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tfm.core import files, jobs
+from tfm.core.errors import DiskError, SettingsError
+from tfm.core.run import Run
+from tfm.core.settings import Leaf, Reads, Settings, differing, leaves, value_at
+from tfm.core.workspace import PRODUCT_FILES, Workspace
+
+_HOW_TO_GET = {
+    "dataset": "organize a download first: `python wizard.py organize DOWNLOAD`",
+    "cache": "preprocess a dataset first: `python wizard.py preprocess`",
+}
+
+
+def reads(settings: Settings) -> Iterator[tuple[Leaf, Reads, str]]:
+    """Each dataset, cache, run and path that settings name."""
+    for leaf in leaves(type(settings)):
+        if leaf.reads:
+            value = value_at(settings, leaf)
+            for name in value if isinstance(value, list | tuple) else [value]:
+                if name is not None:
+                    yield leaf, leaf.reads, str(name)
+
+
+def fill_only_choice(workspace: Workspace, settings: type[Settings], given: dict[str, Any]) -> dict[str, Any]:
+    """Where one dataset or cache is needed and just one stands, it is meant; with several it is never guessed.
+    Where several runs may be named and none is, all that can be read are meant."""
+    filled = dict(given)
+    for leaf in leaves(settings):
+        if not leaf.reads or not leaf.required or given.get(leaf.name):
+            continue
+        if leaf.reads.kind in PRODUCT_FILES:
+            filled[leaf.name] = _only(workspace, leaf.reads.kind)
+        if leaf.reads.kind == "run" and leaf.is_list:
+            filled[leaf.name] = [run.id for run in readable_runs(workspace, leaf)]
+    return filled
+
+
+def _only(workspace: Workspace, kind: str) -> str:
+    names = workspace.products(kind)
+    if len(names) == 1:
+        return names[0]
+    if names:
+        raise SettingsError(
+            f"there are several {kind}s: {', '.join(names)}", hint=f"say which one: --{kind} NAME", fields=(kind,)
+        )
+    raise SettingsError(f"there is no {kind} in {workspace.root} yet", hint=_HOW_TO_GET[kind], fields=(kind,))
+
+
+def readable_runs(workspace: Workspace, leaf: Leaf) -> list[Run]:
+    """The runs that a setting may name."""
+    assert leaf.reads is not None
+    makers = leaf.reads.made_by
+    return [run for run in jobs.runs(workspace) if run.status.state == "done" and (not makers or run.stage in makers)]
+
+
+def check_reads(workspace: Workspace, settings: Settings) -> None:
+    """Every dataset, cache and run that is named stands: said before anything is made."""
+    for leaf, reading, name in reads(settings):
+        if reading.kind == "run":
+            _check_run(workspace, leaf, reading, name)
+        elif reading.kind in PRODUCT_FILES and name not in workspace.products(reading.kind):
+            standing = ", ".join(workspace.products(reading.kind)) or "none yet"
+            raise SettingsError(
+                f"no {reading.kind} is called {name!r} in {workspace.root}",
+                hint=f"there are: {standing}",
+                fields=(leaf.name,),
+            )
+
+
+def _check_run(workspace: Workspace, leaf: Leaf, reading: Reads, name: str) -> None:
+    run = jobs.find_run(workspace, name)
+    if reading.made_by and run.stage not in reading.made_by:
+        raise SettingsError(
+            f"{run.id} is a run of {run.stage}, and {' or '.join(reading.made_by)} is needed here",
+            hint="see `python wizard.py runs list`",
+            fields=(leaf.name,),
+        )
+    if run.status.state != "done":
+        raise SettingsError(
+            f"{run.id} is {run.status.state}: it has nothing to read yet",
+            hint=f"finish it first: `python wizard.py runs resume {run.id}`",
+            fields=(leaf.name,),
+        )
+
+
+def identity(workspace: Workspace, kind: str, name: str) -> str:
+    """What a run's key says of something it reads: its content, so that equal content is never worked on twice."""
+    if kind == "run":
+        return jobs.find_run(workspace, name).status.key
+    if kind == "weights":
+        return files.sha256(Path(name.removeprefix("file:"))) if name.startswith("file:") else name
+    if kind == "path":
+        return _tree_identity(Path(name))
+    folder = workspace.product_folder(kind, name)
+    return _digest([files.sha256(folder / file) for file in PRODUCT_FILES[kind]])
+
+
+def key(workspace: Workspace, stage: str, version: int, settings: Settings) -> str:
+    """Equal keys mean equal work: the stage, its version, what differs from its defaults, what it reads."""
+    inputs: dict[str, list[str]] = {}
+    for leaf, reading, name in reads(settings):
+        inputs.setdefault(leaf.name, []).append(identity(workspace, reading.kind, name))
+    chosen = {name: value for name, value in differing(settings).items() if name not in inputs}
+    return _digest([stage, version, chosen, inputs])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _tree_identity(path: Path) -> str:
+    """Names, sizes and times of every file below: what a walk can know without reading 163 GB."""
+    if path.is_file():
+        return _digest([path.stat().st_size, path.stat().st_mtime_ns])
+    rows = sorted(_stat_rows(path, on_error=_refuse))
+    return _digest(rows)
+
+
+def _stat_rows(root: Path, on_error: Callable[[OSError], None]) -> Iterator[tuple[str, int, int]]:
+    for folder, _, names in os.walk(root, onerror=on_error):
+        for name in names:
+            file = Path(folder, name)
+            try:
+                facts = file.stat()
+            except FileNotFoundError:  # a dangling link
+                continue
+            yield str(file.relative_to(root)), facts.st_size, facts.st_mtime_ns
+
+
+def _refuse(error: OSError) -> None:
+    raise DiskError(
+        f"{error.filename} cannot be read ({error.strerror})", hint="change its permissions and start again"
+    )
