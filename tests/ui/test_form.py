@@ -11,7 +11,8 @@ from tfm.core import offers, registry
 from tfm.core.prepare import chosen_preset, resolved_settings
 from tfm.core.settings import leaves
 from tfm.ui.ask import Back, ToMenu
-from tfm.ui.form import Filled, Form, command_line, question_for
+from tfm.ui.command_line import Filled, command_line
+from tfm.ui.form import Form, question_for
 
 
 def form(stage, workspace, **answers):
@@ -144,3 +145,15 @@ def test_the_command_shown_means_the_very_same_settings(workspace, tmp_path):
         workspace, "organize", filled.given, preset
     )
     assert _assignment("resize.height=128") == ("resize.height", 128)
+
+
+def test_a_value_within_a_step_can_be_changed_and_is_part_of_the_command(workspace):
+    with_products(workspace)
+    asked, _ = form(
+        "preprocess", workspace, what_now=("change", "start"), setting="resize.height", **{"resize.height": "128"}
+    )
+    filled = asked.fill()
+    assert filled.given == {"resize.height": 128}
+    assert command_line(filled, workspace).split()[3:5] == ["--set", "resize.height=128"]
+    settings = resolved_settings(workspace, "preprocess", filled.given, chosen_preset(workspace, "preprocess"))
+    assert settings.chain.chosen()["resize"].height == 128

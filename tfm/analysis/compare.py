@@ -9,7 +9,7 @@ from typing import Any
 from tfm.analysis.judge import Judgement, judge, number, with_interval
 from tfm.analysis.trained import Protocol, Trained
 
-COLUMNS = ["model", "AUC (95 % interval)", "sensitivity", "specificity", "weights", "parameters", "minutes"]
+COLUMNS = ["model", "AUC (95 % interval)", "sensitivity", "specificity", "weights", "parameters", "min"]
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@ nothing is decided here that a command would not decide the same way."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -19,17 +19,9 @@ from tfm.core.errors import SettingsError
 from tfm.core.prepare import chosen_preset, resolved_settings
 from tfm.core.reading import readable_runs
 from tfm.core.settings import Leaf, Settings, leaves, nested, value_at
-from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
+from tfm.core.workspace import Workspace
 from tfm.ui.ask import Asker, Back, Choice, Question
-
-
-@dataclass(frozen=True)
-class Filled:
-    """What a form ends with: the same words that a command line carries."""
-
-    stage: str
-    presets: tuple[str, ...]
-    given: dict[str, Any]
+from tfm.ui.command_line import Filled, command_line, flat
 
 
 @dataclass
@@ -149,25 +141,41 @@ class Form:
     def _change_one(self) -> None:
         try:
             self._redraw()
-            changeable = leaves(self._settings_class)
-            name = self.asker.ask(
-                Question(
-                    name="setting",
-                    text="Which setting?",
-                    choices=[
-                        Choice(
-                            leaf.name,
-                            f"{leaf.name.replace('_', ' ')}: {_shown(self._current(leaf))}",
-                            leaf.question,
-                            section=leaf.group,
-                        )
-                        for leaf in changeable
-                    ],
-                )
-            )
-            self._ask(next(leaf for leaf in changeable if leaf.name == name))
+            name = self.asker.ask(Question(name="setting", text="Which setting?", choices=self._changeable()))
+            leaf = next((leaf for leaf in leaves(self._settings_class) if leaf.name == name), None)
+            if leaf is not None:
+                self._ask(leaf)
+            else:
+                self._ask_within(name)
         except Back:
             return
+
+    def _changeable(self) -> list[Choice]:
+        """Every setting by its name; of a mapping, each value it holds, as in resize.height."""
+        found = []
+        for leaf in leaves(self._settings_class):
+            if leaf.is_mapping:
+                for path, value in self._within(leaf).items():
+                    found.append(Choice(path, f"{path}: {_shown(value)}", section=leaf.name))
+            else:
+                words = f"{leaf.name.replace('_', ' ')}: {_shown(self._current(leaf))}"
+                found.append(Choice(leaf.name, words, leaf.question, section=leaf.group))
+        return found
+
+    def _within(self, leaf: Leaf) -> dict[str, Any]:
+        unchanged = dict(flat(self._unchanged(leaf) or {}))
+        return {path: self.given.get(path, value) for path, value in unchanged.items()}
+
+    def _ask_within(self, path: str) -> None:
+        held = {
+            path: value
+            for leaf in leaves(self._settings_class)
+            if leaf.is_mapping
+            for path, value in self._within(leaf).items()
+        }
+        self._redraw()
+        answer = self.asker.ask(Question(name=path, text=path.replace(".", ": "), default=_as_text(held[path])))
+        self.given[path] = yaml.safe_load(answer)
 
     def _unchanged(self, leaf: Leaf) -> Any:
         value: Any = self._below
@@ -251,41 +259,6 @@ def _choices(leaf: Leaf, workspace: Workspace) -> list[Choice]:
     if leaf.is_bool:
         return [Choice(True, "yes"), Choice(False, "no")]
     return [Choice(value, str(value)) for value in leaf.choices]
-
-
-def command_line(filled: Filled, workspace: Workspace) -> str:
-    """What to type for the very same thing."""
-    words = ["python", "wizard.py", filled.stage]
-    stage = registry.find(filled.stage)
-    by_name = {leaf.name: leaf for leaf in leaves(stage.settings)}
-    if isinstance(stage, registry.Stage) and stage.default_preset:
-        words += ["--preset", *filled.presets] if filled.presets != (stage.default_preset,) else []
-    else:
-        words += filled.presets
-    for name, value in sorted(filled.given.items(), key=lambda item: not by_name[item[0]].positional):
-        words += _as_words(by_name[name], value)
-    if workspace.root != Workspace(DEFAULT_WORKSPACE).root:
-        words += ["--workspace", str(workspace.root)]
-    return shlex.join(words)
-
-
-def _as_words(leaf: Leaf, value: Any) -> list[str]:
-    option = f"--{leaf.name.replace('_', '-')}"
-    if leaf.positional:
-        return [str(part) for part in value] if isinstance(value, list) else [str(value)]
-    if leaf.is_bool:
-        return [option if value else f"--no-{option[2:]}"]
-    if leaf.is_mapping:
-        return [word for path, part in _flat(value) for word in ("--set", f"{path}={part}")]
-    return [option, _as_text(value) or "none"]
-
-
-def _flat(value: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, part in value.items():
-        path = f"{above}{name}"
-        found += _flat(part, f"{path}.") if isinstance(part, Mapping) and part else [(path, part)]
-    return found
 
 
 def _plain(value: Any) -> Any:

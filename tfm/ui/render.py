@@ -140,14 +140,17 @@ def curves(metrics: dict[str, list[float]], width: int) -> RenderableType:
             name.replace("_", " "),
             Text(curve(values, max(8, width - 60)), style="cyan"),
             f"{values[-1]:.4g}",
-            f"best {_best(name, values):.4g}",
+            _best(name, values),
         )
     return grid
 
 
-def _best(name: str, values: list[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)] or [math.nan]
-    return min(finite) if "loss" in name else max(finite)
+def _best(name: str, values: list[float]) -> str:
+    """Of what is measured on validation: there one wants the lowest loss, or the highest of anything else."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite or not name.startswith("val_"):
+        return ""
+    return f"best {min(finite) if 'loss' in name else max(finite):.4g}"
 
 
 def duration(seconds: float) -> str:

@@ -59,7 +59,7 @@ def wait(asker: Asker) -> None:
 def runs_screen(workspace: Workspace, asker: Asker, console: Console) -> None:
     while True:
         console.clear()
-        console.print(listing(workspace))
+        console.print(listing(workspace, console.width))
         standing: list[Run | Plan] = [*jobs.plans(workspace), *jobs.runs(workspace)]
         if not standing:
             wait(asker)

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tfm.core import jobs
 from tfm.core.errors import RunError
@@ -37,12 +39,12 @@ app = typer.Typer(
 @app.callback()
 def default(context: typer.Context, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
     if context.invoked_subcommand is None:
-        guarded(lambda: Console().print(listing(Workspace(workspace))))
+        guarded(lambda: _print_listing(Workspace(workspace)))
 
 
 @app.command("list", help="Every run and plan, newest first.")
 def list_(workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
-    guarded(lambda: Console().print(listing(Workspace(workspace))))
+    guarded(lambda: _print_listing(Workspace(workspace)))
 
 
 @app.command(help="One run: its state, settings and results.")
@@ -79,6 +81,14 @@ def remove(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
     guarded(lambda: remove_job(jobs.find(Workspace(workspace), run), Console()))
 
 
+_BETWEEN = 15  # what the table draws between its columns and around them
+
+
+def _print_listing(workspace: Workspace) -> None:
+    console = Console()
+    console.print(listing(workspace, console.width))
+
+
 def _ends_with(act: Callable[[], int]) -> None:
     def acted() -> None:
         raise typer.Exit(act())
@@ -86,16 +96,30 @@ def _ends_with(act: Callable[[], int]) -> None:
     guarded(acted)
 
 
-def listing(workspace: Workspace) -> Table:
-    table = Table(title=f"Runs in {workspace.root}", title_justify="left", header_style="bold cyan")
-    for column in ("run", "stage", "state", "time", "what came of it"):
-        table.add_column(column, overflow="fold")
+def listing(workspace: Workspace, width: int) -> Table:
     standing: list[Run | Plan] = [*jobs.runs(workspace), *jobs.plans(workspace)]
-    for job in sorted(standing, key=lambda job: job.status.created, reverse=True):
-        status = job.status
-        stage = job.stage if isinstance(job, Run) else f"plan of {len(job.steps)}"
-        table.add_row(job.id, stage, render.state(status.state), render.duration(status.seconds), _outcome(status))
+    rows = [_row(job) for job in sorted(standing, key=lambda job: job.status.created, reverse=True)]
+    table = Table(
+        title=f"Runs in {workspace.root}", title_justify="left", header_style="bold cyan", box=box.SIMPLE_HEAD
+    )
+    for column in ("run", "state", "time", "what came of it"):
+        table.add_column(column, no_wrap=True)
+    taken = sum(max(map(len, column)) for column in list(zip(*rows, strict=True))[:3]) + _BETWEEN
+    for *cells, outcome in rows:
+        outcome.truncate(max(8, width - taken), overflow="ellipsis")
+        table.add_row(*cells, outcome)
     return table
+
+
+def _row(job: Run | Plan) -> tuple[Text, Text, Text, Text]:
+    """Columns that are never cut, and the outcome, of which the screen's edge may take a part."""
+    status = job.status
+    return (
+        Text(job.id),
+        render.state(status.state),
+        Text(render.duration(status.seconds)),
+        Text(_outcome(status) if isinstance(job, Run) else ", ".join(step.name for step in job.steps)),
+    )
 
 
 def _outcome(status: Status) -> str:

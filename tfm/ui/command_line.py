@@ -1,0 +1,64 @@
+"""A filled form as the command that does the very same."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tfm.core import registry
+from tfm.core.settings import Leaf, leaves
+from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a form ends with: the same words that a command line carries."""
+
+    stage: str
+    presets: tuple[str, ...]
+    given: dict[str, Any]
+
+
+def command_line(filled: Filled, workspace: Workspace) -> str:
+    """What to type for the very same thing."""
+    words = ["python", "wizard.py", filled.stage]
+    stage = registry.find(filled.stage)
+    by_name = {leaf.name: leaf for leaf in leaves(stage.settings)}
+    if isinstance(stage, registry.Stage) and stage.default_preset:
+        words += ["--preset", *filled.presets] if filled.presets != (stage.default_preset,) else []
+    else:
+        words += filled.presets
+    positional = [name for name in filled.given if name in by_name and by_name[name].positional]
+    for name in [*positional, *(name for name in filled.given if name not in positional)]:
+        value = filled.given[name]
+        words += _as_words(by_name[name], value) if name in by_name else ["--set", f"{name}={value}"]
+    if workspace.root != Workspace(DEFAULT_WORKSPACE).root:
+        words += ["--workspace", str(workspace.root)]
+    return shlex.join(words)
+
+
+def _as_words(leaf: Leaf, value: Any) -> list[str]:
+    option = f"--{leaf.name.replace('_', '-')}"
+    if leaf.positional:
+        return [str(part) for part in value] if isinstance(value, list) else [str(value)]
+    if leaf.is_bool:
+        return [option if value else f"--no-{option[2:]}"]
+    if leaf.is_mapping:
+        return [word for path, part in flat(value) for word in ("--set", f"{path}={part}")]
+    return [option, _as_text(value)]
+
+
+def flat(value: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name, part in value.items():
+        path = f"{above}{name}"
+        found += flat(part, f"{path}.") if isinstance(part, Mapping) and part else [(path, part)]
+    return found
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return "none" if value is None else str(value)
