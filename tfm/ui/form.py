@@ -167,14 +167,10 @@ class Form:
         return {path: self.given.get(path, value) for path, value in unchanged.items()}
 
     def _ask_within(self, path: str) -> None:
-        held = {
-            path: value
-            for leaf in leaves(self._settings_class)
-            if leaf.is_mapping
-            for path, value in self._within(leaf).items()
-        }
+        mapping = next(leaf for leaf in leaves(self._settings_class) if leaf.is_mapping)
         self._redraw()
-        answer = self.asker.ask(Question(name=path, text=path.replace(".", ": "), default=_as_text(held[path])))
+        held = self._within(mapping)[path]
+        answer = self.asker.ask(Question(name=path, text=path.replace(".", ": "), default=_as_text(held)))
         self.given[path] = yaml.safe_load(answer)
 
     def _unchanged(self, leaf: Leaf) -> Any:

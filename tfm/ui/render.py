@@ -62,7 +62,7 @@ def drawn(event: Table | Intervals | Picture, width: int) -> RenderableType:
 def table(event: Table) -> RenderableType:
     grid = RichTable(
         title=event.title, title_justify="left", title_style="bold", header_style="bold cyan", box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=(0, 1, 0, 0), show_edge=False,
     )  # fmt: skip
     for number, column in enumerate(event.columns):
         figures = all(_is_figure(row[number]) for row in event.rows)
