@@ -238,3 +238,22 @@ with open_job(Path({str(run.folder)!r})).held():
     holder.kill()
     holder.wait()
     assert not run.alive
+
+
+def test_the_time_of_a_killed_worker_counts(workspace):
+    run = toy_run(workspace, target=400, seconds_a_step=0.01)
+    started = worker.start(run)
+    wait_for_event(run, 230)  # past the first heartbeat
+    os.killpg(started.process.pid, signal.SIGKILL)
+    started.process.wait()
+    spent = run.seconds_spent
+    assert spent >= 1
+    finish(run)
+    assert run.status.seconds > spent
+
+
+def test_a_run_is_named_in_part_and_recorded_whole(workspace):
+    before = toy_run(workspace, target=5)
+    finish(before)
+    run = toy_run(workspace, target=6, start_from=before.id[-6:])
+    assert run.given_settings["start_from"] == before.id

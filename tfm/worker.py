@@ -81,7 +81,7 @@ def take_run(run: Run, stopping: Job) -> State:
     """Ask the run's stage for event after event until it is done, fails, or `stopping` (the run or its plan) is to
     pause."""
     begun = time.monotonic()
-    spent = run.status.seconds
+    spent = run.seconds_spent
     with run.held(), run.recording():
         if run.status.state == "done":  # by another worker, while this one waited for the lock
             return "done"
@@ -148,7 +148,7 @@ def take_plan(plan: Plan) -> State:
     """Each step becomes a run: found done and kept, found halted and resumed, or made anew. A step that fails stops
     only the steps that read from it."""
     begun = time.monotonic()
-    spent = plan.status.seconds
+    spent = plan.seconds_spent
     with plan.held():
         plan.update(state="running", pid=os.getpid(), host=socket.gethostname(), started=now(), message="", hint="")
         results: dict[str, dict[str, Any]] = {}

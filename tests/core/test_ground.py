@@ -15,7 +15,7 @@ from tfm.core.events import Metrics, Note, Progress, Result, Table, as_record, f
 from tfm.core.jobs import find_run, runs
 from tfm.core.plan import Step, filled
 from tfm.core.prepare import find_or_create_plan, job_for
-from tfm.core.reading import fill_only_choice
+from tfm.core.reading import meant
 from tfm.core.run import Run
 from tfm.core.workspace import Workspace
 from tfm.ui.view import RunView
@@ -156,15 +156,15 @@ def test_the_only_dataset_is_meant_and_with_two_none_is_guessed(workspace):
 
     preprocess = find("preprocess").settings
     with pytest.raises(SettingsError, match="there is no dataset"):
-        fill_only_choice(workspace, preprocess, {})
+        meant(workspace, preprocess, {})
     for name in ("one", "two"):
         folder = workspace.dataset_folder(name)
         folder.mkdir(parents=True)
         (folder / "manifest.csv").write_text("x")
         if name == "one":
-            assert fill_only_choice(workspace, preprocess, {})["dataset"] == "one"
+            assert meant(workspace, preprocess, {})["dataset"] == "one"
     with pytest.raises(SettingsError, match="several datasets: one, two"):
-        fill_only_choice(workspace, preprocess, {})
+        meant(workspace, preprocess, {})
 
 
 def test_answers_are_kept_per_stage_and_preset_and_a_damaged_file_loses_only_them(tmp_path):

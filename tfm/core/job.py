@@ -96,11 +96,25 @@ class Job:
             return True
 
     @property
-    def responding(self) -> bool:
+    def seconds_spent(self) -> float:
+        """By all workers so far; of one that was killed, up to its last heartbeat."""
+        recorded = Status(**files.read_json(self._status_file))
+        killed_at = self._last_heartbeat if recorded.state == "running" else None
+        if killed_at is None:
+            return recorded.seconds
+        return recorded.seconds + max(0.0, killed_at - datetime.fromisoformat(recorded.started).timestamp())
+
+    @property
+    def _last_heartbeat(self) -> float | None:
         try:
-            return time.time() - self._heartbeat_file.stat().st_mtime < SILENT_AFTER_SECONDS
+            return self._heartbeat_file.stat().st_mtime
         except FileNotFoundError:
-            return True
+            return None
+
+    @property
+    def responding(self) -> bool:
+        last = self._last_heartbeat
+        return last is None or time.time() - last < SILENT_AFTER_SECONDS
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

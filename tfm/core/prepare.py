@@ -48,7 +48,7 @@ def chosen_preset(workspace: Workspace, name: str, preset: str | None = None) ->
 
 def resolved_settings(workspace: Workspace, name: str, given: Mapping[str, Any], preset: Preset | None) -> Settings:
     found = registry.find(name)
-    given = reading.fill_only_choice(workspace, found.settings, dict(given))
+    given = reading.meant(workspace, found.settings, given)
     settings = resolve(found.settings, preset.settings if preset else {}, given)
     reading.check_reads(workspace, settings)
     return settings

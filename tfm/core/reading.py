@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +34,21 @@ def reads(settings: Settings) -> Iterator[tuple[Leaf, Reads, str]]:
                     yield leaf, leaf.reads, str(name)
 
 
-def fill_only_choice(workspace: Workspace, settings: type[Settings], given: dict[str, Any]) -> dict[str, Any]:
-    """Where one dataset or cache is needed and just one stands, it is meant; with several it is never guessed.
-    Where several runs may be named and none is, all that can be read are meant."""
+def meant(workspace: Workspace, settings: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given, with what goes without saying: the one dataset or cache that stands (with several none is ever
+    guessed), every run that can be read where a list of them is left empty, and the whole id of a run named in part."""
     filled = dict(given)
     for leaf in leaves(settings):
-        if not leaf.reads or not leaf.required or given.get(leaf.name):
+        if leaf.reads is None:
             continue
-        if leaf.reads.kind in PRODUCT_FILES:
-            filled[leaf.name] = _only(workspace, leaf.reads.kind)
-        if leaf.reads.kind == "run" and leaf.is_list:
+        named = leaf.from_text(given.get(leaf.name))
+        if leaf.reads.kind == "run" and named:
+            whole = [jobs.find_run(workspace, str(name)).id for name in (named if leaf.is_list else [named])]
+            filled[leaf.name] = whole if leaf.is_list else whole[0]
+        elif leaf.reads.kind == "run" and leaf.is_list and leaf.required:
             filled[leaf.name] = [run.id for run in readable_runs(workspace, leaf)]
+        elif leaf.reads.kind in PRODUCT_FILES and leaf.required and not named:
+            filled[leaf.name] = _only(workspace, leaf.reads.kind)
     return filled
 
 

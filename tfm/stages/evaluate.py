@@ -16,8 +16,8 @@ from tfm.core.settings import POSITIONAL, Settings, TrainedRun
 
 
 class Evaluate(Settings):
-    runs: Annotated[TrainedRun, POSITIONAL]
-    """Train run to measure"""
+    run: Annotated[TrainedRun, POSITIONAL]
+    """Which train run to measure"""
 
 
 @stage(version=1)
@@ -27,7 +27,7 @@ def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
     from tfm.analysis.trained import open_trained
     from tfm.core import files
 
-    trained = open_trained(find_run(run.workspace, settings.runs))
+    trained = open_trained(find_run(run.workspace, settings.run))
     judged = judge(trained)
     said = trained.protocol.words
     figures = {"AUC": judged.auc, **judged.rates}

@@ -13,6 +13,7 @@ from tfm.core.errors import TFMError
 from tfm.core.events import Metrics, Note
 from tfm.core.job import Status
 from tfm.core.jobs import find_run
+from tfm.core.machine import free_gib
 from tfm.core.plan import Plan
 from tfm.core.run import Run
 from tfm.ui import render
@@ -21,6 +22,7 @@ from tfm.worker import PAUSED, Started
 
 _LOOK_SECONDS = 0.15
 _NOTES_SHOWN = 4
+_FULL_DISK_GIB = 0.05
 
 
 class JobView:
@@ -137,6 +139,12 @@ def show_end(job: Run | Plan, console: Console) -> None:
     elif status.state == "waiting":
         console.print(
             render.error_panel(TFMError(f"{job.id} ended before it began", hint=f"what happened is in {job.log_file}"))
+        )
+    elif status.state == "halted" and free_gib(job.folder) < _FULL_DISK_GIB:
+        console.print(
+            render.error_panel(
+                TFMError(f"{job.id} was halted, and its disk is full", hint="free some space there, then resume it")
+            )
         )
     else:
         words = {"running": "It goes on running.", "paused": "Paused.", "halted": "It was stopped from outside."}
