@@ -240,14 +240,23 @@ with open_job(Path({str(run.folder)!r})).held():
     assert not run.alive
 
 
-def test_the_time_of_a_killed_worker_counts(workspace):
-    run = toy_run(workspace, target=400, seconds_a_step=0.01)
-    started = worker.start(run)
-    wait_for_event(run, 230)  # past the first heartbeat
-    os.killpg(started.process.pid, signal.SIGKILL)
-    started.process.wait()
+def test_what_a_killed_writer_left_beside_its_target_is_swept(workspace):
+    run = toy_run(workspace, target=5)
+    leftover = run.checkpoints_folder / ".last.json.0a1b.tmp"
+    leftover.write_text("half")
+    finish(run)
+    assert not leftover.exists()
+
+
+def test_the_time_of_killed_workers_counts(workspace):
+    run = toy_run(workspace, target=500, seconds_a_step=0.01)
+    for events in (230, 460):  # each past a heartbeat
+        started = worker.start(run)
+        wait_for_event(run, events)
+        os.killpg(started.process.pid, signal.SIGKILL)
+        started.process.wait()
     spent = run.seconds_spent
-    assert spent >= 1
+    assert spent >= 2.5
     finish(run)
     assert run.status.seconds > spent
 

@@ -85,7 +85,7 @@ def take_run(run: Run, stopping: Job) -> State:
     with run.held(), run.recording():
         if run.status.state == "done":  # by another worker, while this one waited for the lock
             return "done"
-        run.update(state="running", pid=os.getpid(), host=socket.gethostname(), started=now(), message="", hint="")
+        run.update(**_taken_up(spent))
         run.record(StateChange("running"))
         state, message, hint, result = _work(run, stopping)
         run.record(StateChange(state, message, hint))
@@ -100,6 +100,11 @@ def take_run(run: Run, stopping: Job) -> State:
         )
         run.withdraw_pause()
     return state
+
+
+def _taken_up(spent: float) -> dict[str, Any]:
+    here = {"pid": os.getpid(), "host": socket.gethostname(), "started": now()}
+    return {"state": "running", "seconds": spent, "message": "", "hint": "", **here}
 
 
 def _work(run: Run, stopping: Job) -> tuple[State, str, str, Result]:
@@ -150,7 +155,7 @@ def take_plan(plan: Plan) -> State:
     begun = time.monotonic()
     spent = plan.seconds_spent
     with plan.held():
-        plan.update(state="running", pid=os.getpid(), host=socket.gethostname(), started=now(), message="", hint="")
+        plan.update(**_taken_up(spent))
         results: dict[str, dict[str, Any]] = {}
         failures: list[tuple[Step, str, str]] = []
         state: State = "done"

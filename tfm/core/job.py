@@ -126,7 +126,8 @@ class Job:
             raise BusyError(
                 f"{self.id} is already being worked on", hint="watch it: `python wizard.py runs watch`"
             ) from None
-        files.sweep(self.folder)
+        for place in (self.folder, *filter(Path.is_dir, self.folder.iterdir())):
+            files.sweep(place)
         stop = threading.Event()
         beat = threading.Thread(target=self._beat, args=(stop,), daemon=True)
         beat.start()

@@ -54,6 +54,7 @@ class Cache:
 def build_cache(folder: Path, dataset: Dataset, chain: ChainSettings) -> Iterator[tuple[int, int]]:
     """(images done, images in all). Stopped anywhere and started again it goes on, and ends byte for byte the same.
     The index comes last: a folder with one is whole."""
+    files.sweep(folder)
     rows = dataset.manifest.to_dict("records")
     settings = {"steps": chain.model_dump(mode="json")["steps"], "contents": _contents_key(dataset, rows)}
     if not _is_of(folder, settings):
