@@ -3,7 +3,10 @@
 
 import sys
 
-from tfm.ui.cli import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from tfm.ui.cli import main
+
+        sys.exit(main())
+    except KeyboardInterrupt:  # before there was anything to pause
+        sys.exit(130)

@@ -214,6 +214,23 @@ def test_an_unfinished_last_line_is_ignored_and_cut_off_on_resume(workspace):
     assert len(run.events()) == whole + 1
 
 
+def test_a_damaged_line_of_the_log_is_passed_over(workspace):
+    run = toy_run(workspace, target=5)
+    finish(run)
+    whole = len(run.events())
+    log = run.folder / "events.jsonl"
+    log.write_bytes(b"\x00garbage\n[]\n" + log.read_bytes())
+    assert len(run.events()) == whole
+
+
+def test_a_run_whose_settings_are_gone_says_so(workspace):
+    run = toy_run(workspace, target=5)
+    (run.folder / "settings.yaml").unlink()
+    finish(run)
+    assert run.status.state == "failed"
+    assert "settings.yaml is damaged or gone" in run.status.message
+
+
 def test_a_lock_is_freed_by_any_death(workspace):
     run = toy_run(workspace, target=5)
     holder = subprocess.Popen(

@@ -9,7 +9,7 @@ from tfm.core import offers
 from tfm.core.errors import DataError
 from tfm.core.settings import resolve
 from tfm.data import arrange, catalog, headers, organize, tables
-from tfm.data.cache import Cache, build_cache
+from tfm.data.cache import Cache, build_cache, refuse_replacing
 from tfm.data.dataset import Dataset
 from tfm.data.phantom import cohort, download
 from tfm.imaging.chain import preprocess_one
@@ -105,3 +105,16 @@ def test_an_image_that_cannot_be_read_is_named_and_never_becomes_a_black_one(dat
         victim.write_bytes(whole)
     build(tmp_path / "c", dataset, chain())
     assert Cache.open(tmp_path / "c").images.max(axis=(1, 2)).min() > 0
+
+
+def test_a_cache_that_other_steps_made_is_never_replaced_and_a_damaged_one_is_made_again(dataset, tmp_path):
+    build(tmp_path / "c", dataset, chain())
+    before = contents(tmp_path / "c")
+    with pytest.raises(DataError, match="made with other settings"):
+        refuse_replacing(tmp_path / "c", chain(**{"intensity.high": 90}))
+    refuse_replacing(tmp_path / "c", chain())
+    (tmp_path / "c" / "images.npy").write_bytes(before["images.npy"][:1000])
+    with pytest.raises(DataError, match="damaged"):
+        Cache.open(tmp_path / "c")
+    build(tmp_path / "c", dataset, chain())
+    assert contents(tmp_path / "c") == before

@@ -7,7 +7,7 @@ import pytest
 
 from tfm.core.errors import DataError
 from tfm.data.images import unite
-from tfm.data.tables import find_case_files, of_kinds, read_cases
+from tfm.data.tables import absent_files, find_case_files, of_kinds, read_cases
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 with_official_csvs = pytest.mark.skipif(not SHARED.exists(), reason="the official CSVs are not here")
@@ -206,7 +206,11 @@ def test_other_csvs_are_no_case_files(tmp_path: Path) -> None:
     assert [path.name for path in find_case_files([tmp_path])] == ["my own name train.csv"]
 
 
-def test_a_kind_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_kind_that_is_not_there_is_refused_alone_and_named_beside_another(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "mass_case_description_train_set.csv", "P_00001,2,LEFT,CC,1,mass,4,BENIGN,3")
-    with pytest.raises(DataError, match="no calc case"):
-        of_kinds(read_cases([path]), ["mass", "calc"])
+    cases = read_cases([path])
+    with pytest.raises(DataError, match="no calc case") as caught:
+        of_kinds(cases, ("calc",))
+    assert "--lesions mass" in caught.value.hint
+    assert len(of_kinds(cases, ("mass", "calc"))) == 1
+    assert [one.subject for one in absent_files(cases, ("mass", "calc"))] == ["mass test", "calc train", "calc test"]

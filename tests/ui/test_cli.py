@@ -49,6 +49,9 @@ def test_every_command_has_help(name):
         (["organize", "/no/such/place"], "there is nothing at /no/such/place"),
         (["train", "MammoCN"], "did you mean MammoCNN"),
         (["phantom", "out", "--difficulty", "7"], "difficulty"),
+        (["phantom", ""], "give the path of a folder"),
+        (["phantom", str(PROJECT / "README.md")], "is a file, not a folder"),
+        (["phantom", "out", "--seed", "many"], "must be a whole number"),
         (["phantom", "out", "--traps", "quicksand"], "quicksand"),
         (["phantom", "out", "--dificulty", "0.1"], "--dificulty"),
         (["preprocess"], "there is no dataset"),
@@ -87,8 +90,56 @@ def test_a_command_ends_with_its_results_as_json_and_is_not_done_twice(tmp_path)
     assert "nothing to do again" in again.stderr
     listed = wizard("runs", cwd=tmp_path)
     assert told["id"] in listed.stdout
-    assert wizard("runs", "remove", told["id"], cwd=tmp_path).returncode == 0
+    refused = wizard("runs", "remove", told["id"], cwd=tmp_path)
+    assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
+    assert wizard("runs", "remove", told["id"], "--yes", cwd=tmp_path).returncode == 0
     assert told["id"] not in wizard("runs", "list", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize("order", ["before", "behind"])
+def test_the_workspace_may_be_said_before_the_command_or_behind_it(order, tmp_path):
+    command = ["phantom", tmp_path / "out", "--train-women", "2", "--test-women", "1", "--height", "256"]
+    place = ["--workspace", tmp_path / "elsewhere"]
+    told = wizard(*(place + command if order == "before" else command + place), cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "out"]
+    for words in (["runs", *place], ["runs", "list", *place], [*place, "runs"], ["runs", *place, "list"]):
+        assert "phantom" in wizard(*words, cwd=tmp_path).stdout
+
+
+def test_one_damaged_run_keeps_nobody_from_the_others(tmp_path):
+    command = ["phantom", tmp_path / "out", "--train-women", "2", "--test-women", "1", "--height", "256"]
+    assert wizard(*command, cwd=tmp_path).returncode == 0
+    broken = tmp_path / "workspace" / "runs" / "2026-01-01_old_abc123"
+    broken.mkdir()
+    for damage in ("garbage", "[]"):
+        (broken / "status.json").write_text(damage)
+        listed = wizard("runs", cwd=tmp_path)
+        assert listed.returncode == 0, listed.stderr
+        assert "damaged" in listed.stdout
+        assert "phantom" in listed.stdout
+    told = wizard("runs", "resume", "old", cwd=tmp_path)
+    assert (told.returncode, "runs remove" in told.stderr) == (1, True)
+    assert wizard("runs", "remove", "old", "--yes", cwd=tmp_path).returncode == 0
+    assert not broken.exists()
+
+
+@pytest.mark.parametrize("content", ["title: [x", "- a\n- list", "\xff\xfe", "title: x"])
+def test_a_broken_preset_of_ones_own_is_named_and_spares_the_others(content, tmp_path):
+    own = tmp_path / "workspace" / "models"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_bytes(content.encode("latin-1"))
+    told = wizard("train", "mine", cwd=tmp_path)
+    assert told.returncode == 2
+    assert "mine.yaml" in told.stderr.replace("\n", "")
+    assert "defect" not in told.stderr
+    assert "there is no dataset" in wizard("train", "MammoCNN", cwd=tmp_path).stderr
+
+
+def test_a_terminal_without_unicode_gets_marks_and_no_traceback():
+    told = wizard("--help", LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
+    assert told.returncode == 0
+    assert "Traceback" not in told.stderr
 
 
 def test_a_detached_run_goes_on_and_can_be_watched_and_paused(tmp_path):

@@ -157,3 +157,33 @@ def test_a_value_within_a_step_can_be_changed_and_is_part_of_the_command(workspa
     assert command_line(filled, workspace).split()[3:5] == ["--set", "resize.height=128"]
     settings = resolved_settings(workspace, "preprocess", filled.given, chosen_preset(workspace, "preprocess"))
     assert settings.chain.chosen()["resize"].height == 128
+
+
+def test_an_answer_that_no_setting_knows_any_more_locks_nobody_out(workspace):
+    with_products(workspace)
+    workspace.answers_file.write_text("preprocess: {orient: 3, resize.height: 64}\n")
+    asked, _ = form("preprocess", workspace)
+    assert asked.fill().given == {"resize.height": 64}
+    asked, _ = form("preprocess", workspace, what_now=("reset", "start"))
+    assert asked.fill().given == {}
+
+
+def test_a_step_without_settings_is_not_offered_for_change(workspace):
+    with_products(workspace)
+    asked, asker = form("preprocess", workspace, what_now=("change", "start"), setting=BACK)
+    asked.fill()
+    offered = next(question for question in asker.asked if question.name == "setting").choices
+    assert "resize.height" in [choice.value for choice in offered]
+    assert "orient" not in [choice.value for choice in offered]
+
+
+def test_a_preset_of_ones_own_that_is_broken_is_grey_and_the_others_stay(workspace):
+    with_products(workspace)
+    own = workspace.root / "models"
+    own.mkdir()
+    (own / "bad.yaml").write_text("title: [x")
+    (own / "MammoCNN.yaml").write_text("title: mine")
+    asked, asker = form("train", workspace, preset=["ResNet18_CFT"])
+    assert asked.fill().presets == ("ResNet18_CFT",)
+    grey = {choice.value for choice in asker.asked[0].choices if choice.disabled}
+    assert grey == {"bad", "MammoCNN"}

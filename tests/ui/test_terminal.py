@@ -45,7 +45,7 @@ def test_esc_is_one_question_back_and_ctrl_c_goes_to_the_menu_with_answers_kept(
         terminal.press("enter")
         terminal.wait_for("How many women for training")
         terminal.press("none", "enter")
-        terminal.wait_for("valid integer")
+        terminal.wait_for("must be a whole number")
         terminal.press("ctrl-c")
         terminal.wait_for("What next?")
         assert "out" in (tmp_path / "workspace" / "answers.yaml").read_text()

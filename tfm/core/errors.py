@@ -73,7 +73,8 @@ def told(error: Exception, log: Path | None = None) -> TFMError:
     if isinstance(error, TFMError):
         return error
     if isinstance(error, OSError) and error.errno in _DISK_HINTS:
-        place = f" ({error.filename})" if error.filename else ""
+        written = error.filename2 or error.filename or (log and log.parent)
+        place = f" ({written})" if written else ""
         return DiskError(f"{error.strerror}{place}", hint=_DISK_HINTS[error.errno])
     log = log or Path(tempfile.gettempdir()) / f"tfm-{os.getpid()}.log"
     with contextlib.suppress(OSError), open(log, "a", encoding="utf-8") as file:

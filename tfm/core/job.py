@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from tfm.core import files
 from tfm.core.errors import BusyError, RunError
 
-State = Literal["waiting", "running", "paused", "halted", "failed", "done"]
+State = Literal["waiting", "running", "paused", "halted", "failed", "done", "damaged"]
 
 HEARTBEAT_SECONDS = 2.0
 SILENT_AFTER_SECONDS = 15.0
@@ -71,20 +71,28 @@ class Job:
 
     @property
     def status(self) -> Status:
-        """As recorded; a recorded "running" without a living worker is a halt, and is said so."""
+        """As recorded; a recorded "running" without a living worker is a halt, and is said so. A damaged job must not
+        keep the others from being shown."""
         try:
-            recorded = Status(**files.read_json(self._status_file))
-        except (ValueError, TypeError) as error:
-            raise RunError(
-                f"{self._status_file} cannot be read ({error})", hint="restore that file, or remove this folder"
-            ) from None
+            recorded = self._recorded
+        except RunError as error:
+            return Status(state="damaged", message=error.message, hint=error.hint)
         if recorded.state == "running" and not self.alive:
             return replace(recorded, state="halted")
         return recorded
 
+    @property
+    def _recorded(self) -> Status:
+        try:
+            return Status(**files.read_json(self._status_file))
+        except (OSError, ValueError, TypeError):
+            raise RunError(
+                f"{self._status_file} is damaged or gone",
+                hint=f"restore that file, or remove the run: `python wizard.py runs remove {self.id}`",
+            ) from None
+
     def update(self, **changes: Any) -> None:
-        recorded = Status(**files.read_json(self._status_file))
-        files.write_json(self._status_file, asdict(replace(recorded, **changes)))
+        files.write_json(self._status_file, asdict(replace(self._recorded, **changes)))
 
     @property
     def alive(self) -> bool:
@@ -98,7 +106,10 @@ class Job:
     @property
     def seconds_spent(self) -> float:
         """By all workers so far; of one that was killed, up to its last heartbeat."""
-        recorded = Status(**files.read_json(self._status_file))
+        try:
+            recorded = self._recorded
+        except RunError:
+            return 0.0
         killed_at = self._last_heartbeat if recorded.state == "running" else None
         if killed_at is None:
             return recorded.seconds

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tfm.core import files
 from tfm.core.errors import SettingsError
 
@@ -66,8 +68,19 @@ def preset(folder: str, name: str, own: Path | None = None) -> Preset:
     """One of the presets in configs/`folder`, or of a user's `own` folder."""
     found = _preset_files(folder, own)
     if name not in found:
-        raise SettingsError(f"there is no preset called {name!r} in {folder}", hint=_did_you_mean(name, list(found)))
-    content = files.read_yaml(found[name])
+        kind = "model" if folder == "models" else "preset"
+        raise SettingsError(f"there is no {kind} called {name!r}", hint=_did_you_mean(name, list(found)))
+    if own and (own / f"{name}.yaml") == found[name] and (CONFIGS / folder / f"{name}.yaml").exists():
+        raise SettingsError(
+            f"{found[name]} has the name of a preset that ships", hint="rename the file: its name is the preset's"
+        )
+    try:
+        content = files.read_yaml(found[name])
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SettingsError(
+            f"{found[name]} cannot be read as YAML: {' '.join(str(error).split())}",
+            hint="compare it with a preset that ships, below configs/",
+        ) from None
     if not isinstance(content, dict) or not {"title", "about", "stage"} <= set(content) <= {*Preset.__annotations__}:
         raise SettingsError(
             f"{found[name]} must hold title, about, stage and settings, and nothing else",

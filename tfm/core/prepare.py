@@ -42,7 +42,7 @@ def chosen_preset(workspace: Workspace, name: str, preset: str | None = None) ->
     preset = preset or found.default_preset
     if preset is None:
         names = workspace.preset_names(found.presets)
-        raise SettingsError(f"{name} needs one of its presets", hint="there are: " + ", ".join(names))
+        raise SettingsError(f"say which one to {name}", hint="there are: " + ", ".join(names))
     return workspace.preset(found.presets, preset)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tfm.core import files, jobs
-from tfm.core.errors import DiskError, SettingsError
+from tfm.core.errors import DataError, DiskError, SettingsError
 from tfm.core.run import Run
 from tfm.core.settings import Leaf, Reads, Settings, differing, leaves, value_at
 from tfm.core.workspace import PRODUCT_FILES, Workspace
@@ -109,7 +109,10 @@ def identity(workspace: Workspace, kind: str, name: str) -> str:
     if kind == "path":
         return _tree_identity(Path(name))
     folder = workspace.product_folder(kind, name)
-    return _digest([files.sha256(folder / file) for file in PRODUCT_FILES[kind]])
+    try:
+        return _digest([files.sha256(folder / file) for file in PRODUCT_FILES[kind]])
+    except FileNotFoundError:
+        raise DataError(f"the {kind} {name} is no longer whole in {folder}", hint=_HOW_TO_GET[kind]) from None
 
 
 def key(workspace: Workspace, stage: str, version: int, settings: Settings) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+import yaml
+
 from tfm.core import files
 from tfm.core.errors import RunError
 from tfm.core.events import Event, as_record, from_record
@@ -31,16 +33,23 @@ class Run(Job):
         head = {"stage": stage, "version": version} | ({"preset": preset} if preset else {})
         body = "".join("  " + line for line in as_commented_yaml(settings).splitlines(keepends=True))
         text = "".join(f"{name}: {value}\n" for name, value in head.items()) + "settings:\n" + body
-        folder = make_job_folder(workspace.runs_folder, preset or stage.rpartition(".")[2], {"settings.yaml": text})
+        name = "-".join(filter(None, [stage.rpartition(".")[2], preset]))
+        folder = make_job_folder(workspace.runs_folder, name, {"settings.yaml": text})
         run = cls(folder, workspace)
         run.update(key=key)
         return run
 
     @property
     def _head(self) -> dict[str, Any]:
-        head = files.read_yaml(self.folder / "settings.yaml")
+        try:
+            head = files.read_yaml(self.folder / "settings.yaml")
+        except (OSError, ValueError, yaml.YAMLError):
+            head = None
         if not isinstance(head, dict) or "stage" not in head:
-            raise RunError(f"{self.folder / 'settings.yaml'} does not name a stage", hint="remove this run's folder")
+            raise RunError(
+                f"{self.folder / 'settings.yaml'} is damaged or gone",
+                hint=f"restore that file, or remove the run: `python wizard.py runs remove {self.id}`",
+            )
         return head
 
     @property
@@ -112,8 +121,7 @@ class Run(Job):
         except FileNotFoundError:
             return [], offset
         whole = block[: block.rfind(b"\n") + 1]
-        records = [json.loads(line) for line in whole.splitlines()]
-        return [(record["time"], from_record(record)) for record in records], offset + len(whole)
+        return [*filter(None, map(_read_line, whole.splitlines()))], offset + len(whole)
 
     def events(self) -> list[Event]:
         return [event for _, event in self.events_from(0)[0]]
@@ -139,6 +147,15 @@ class Run(Job):
             if not path.is_file() or path.stat().st_size != output["size"] or files.sha256(path) != output["sha256"]:
                 return False
         return True
+
+
+def _read_line(line: bytes) -> tuple[float, Event] | None:
+    """A damaged line tells nothing, and keeps nobody from the others."""
+    try:
+        record = json.loads(line)
+        return record["time"], from_record(record)
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _cut_unfinished_line(file: Any) -> None:

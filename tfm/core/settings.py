@@ -6,6 +6,7 @@ Nothing here asks, prints or reads a terminal; forms, commands and YAML files ar
 from __future__ import annotations
 
 import difflib
+import os
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from tfm.core.errors import SettingsError
@@ -47,14 +48,27 @@ POSITIONAL = _Mark("POSITIONAL")  # on the command line it is given without its 
 OUT_OF_KEY = _Mark("OUT_OF_KEY")  # changes how fast or where a run works, never what comes out
 
 
-def _absolute(path: Path) -> Path:
-    return path.expanduser().resolve()
+def _given(path: object) -> object:
+    if isinstance(path, str) and not path.strip():
+        raise ValueError("give the path of a folder")
+    return path
 
 
 def _existing(path: Path) -> Path:
-    path = _absolute(path)
+    path = path.expanduser().resolve()
     if not path.exists():
         raise ValueError(f"there is nothing at {path}")
+    return path
+
+
+def _makeable(path: Path) -> Path:
+    """A folder that stands, or could be made."""
+    path = path.expanduser().resolve()
+    nearest = next(place for place in (path, *path.parents) if place.exists())
+    if not nearest.is_dir():
+        raise ValueError(f"{nearest} is a file, not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ValueError(f"{nearest} cannot be written")
     return path
 
 
@@ -62,8 +76,8 @@ DatasetName = Annotated[str, Reads("dataset")]
 CacheName = Annotated[str, Reads("cache")]
 RunId = Annotated[str, Reads("run")]
 TrainedRun = Annotated[str, Reads("run", made_by=("train",))]
-InputPath = Annotated[Path, Reads("path"), AfterValidator(_existing)]
-OutputPath = Annotated[Path, AfterValidator(_absolute)]
+InputPath = Annotated[Path, Reads("path"), BeforeValidator(_given), AfterValidator(_existing)]
+OutputPath = Annotated[Path, BeforeValidator(_given), AfterValidator(_makeable)]
 
 
 @dataclass(frozen=True)
@@ -144,7 +158,7 @@ class Leaf:
         try:
             return TypeAdapter(self._annotated).validate_python(self.from_text(value))
         except ValidationError as error:
-            raise ValueError("; ".join(_plain(item["msg"]) for item in error.errors())) from None
+            raise ValueError("; ".join(dict.fromkeys(map(_plain, error.errors())))) from None
 
     def from_text(self, value: Any) -> Any:
         if not isinstance(value, str):
@@ -247,7 +261,7 @@ def _explained(settings: type[Settings], error: ValidationError) -> SettingsErro
         if item["type"] == "extra_forbidden":
             return _unknown(where[-1], known)
         name = next((part for part in reversed(where) if part in known), ".".join(where))
-        what = "is needed" if item["type"] == "missing" else _plain(item["msg"])
+        what = _plain(item)
         shown = item.get("input")
         given = f" (given: {shown})" if item["type"] != "missing" and isinstance(shown, str | int | float) else ""
         line = f"{name.replace('_', '-')}: {what}{given}" if name else f"{what}{given}"
@@ -262,9 +276,21 @@ def _explained(settings: type[Settings], error: ValidationError) -> SettingsErro
     )
 
 
-def _plain(message: str) -> str:
-    message = message.removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
+_PLAIN_WORDS = {
+    "missing": "is needed",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be yes or no",
+    "string_pattern_mismatch": "may hold letters, digits, dots, dashes and underscores only",
+    "too_short": "needs at least one",
+}
+
+
+def _plain(item: Mapping[str, Any]) -> str:
+    """pydantic's complaint in words for a person."""
+    message = str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+    return _PLAIN_WORDS.get(item["type"], message[:1].lower() + message[1:])
 
 
 def _unknown(name: str, known: Mapping[str, Any]) -> SettingsError:

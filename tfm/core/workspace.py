@@ -25,6 +25,8 @@ DEFAULT_WORKSPACE = Path("workspace")
 class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
+        if self.root.exists() and not self.root.is_dir():
+            raise DiskError(f"{self.root} is a file, not a folder", hint="choose another --workspace")
 
     @property
     def runs_folder(self) -> Path:

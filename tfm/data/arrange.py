@@ -88,7 +88,14 @@ def arrange(
     )
     findings = [*catalog.findings, *noticed, *_other_issue_used(sources, views)]
     findings += [Finding("left-out", name, why) for name, why in zip(images["image_id"], reasons, strict=True) if why]
-    settings = {"split": split, "without_callback": without_callback, "val_share": val_share, "seed": seed}
+    lesions = "+".join(sorted(set(catalog.lesions["kind"])))
+    settings = {
+        "lesions": lesions,
+        "split": split,
+        "without_callback": without_callback,
+        "val_share": val_share,
+        "seed": seed,
+    }
     return Arrangement(
         manifest[list(MANIFEST_COLUMNS)], placements, in_order(findings), _protocol(catalog, settings, kept), settings
     )

@@ -44,11 +44,28 @@ class Cache:
             raise DataError(
                 f"{folder} is not a finished cache", hint="preprocess the dataset, or let the one that was stopped end"
             )
-        index = pd.read_csv(folder / _INDEX, dtype=str, keep_default_na=False)
-        images, breast, lesions = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS)
+        try:
+            index = pd.read_csv(folder / _INDEX, dtype=str, keep_default_na=False)
+            images, breast, lesions = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS)
+        except (OSError, ValueError) as error:
+            raise DataError(f"the cache in {folder} is damaged: {error}", hint="preprocess it anew") from None
         if not len(index) == len(images) == len(breast) == len(lesions):
             raise DataError(f"the arrays and the index in {folder} do not fit together", hint="preprocess it anew")
         return cls(folder, index, images, breast, lesions)
+
+
+def refuse_replacing(folder: Path, chain: ChainSettings) -> None:
+    """A cache that other steps made stays: models may be training from it."""
+    made = _made_with(folder)
+    if (folder / _INDEX).is_file() and made.get("steps") != chain.model_dump(mode="json")["steps"]:
+        raise DataError(
+            f"there is a cache called {folder.name} already, made with other settings",
+            hint="give this one a name of its own: --cache NAME",
+        )
+
+
+def _made_with(folder: Path) -> dict[str, Any]:
+    return files.read_yaml(folder / _SETTINGS) or {} if (folder / _SETTINGS).is_file() else {}
 
 
 def build_cache(folder: Path, dataset: Dataset, chain: ChainSettings) -> Iterator[tuple[int, int]]:
@@ -57,12 +74,9 @@ def build_cache(folder: Path, dataset: Dataset, chain: ChainSettings) -> Iterato
     files.sweep(folder)
     rows = dataset.manifest.to_dict("records")
     settings = {"steps": chain.model_dump(mode="json")["steps"], "contents": _contents_key(dataset, rows)}
-    if not _is_of(folder, settings):
+    if not _is_of(folder, settings) or (folder / _INDEX).is_file():  # a finished one is asked for anew when damaged
         _clear(folder)
         files.write_yaml(folder / _SETTINGS, settings)
-    if (folder / _INDEX).is_file():
-        yield len(rows), len(rows)
-        return
     log = _DoneLog(folder / _DONE_LOG)
     arrays = _standing_arrays(folder) if log.records else {}
     failures: list[str] = []
@@ -96,7 +110,7 @@ def _contents_key(dataset: Dataset, rows: list[dict[Hashable, Any]]) -> str:
 
 
 def _is_of(folder: Path, settings: dict[str, Any]) -> bool:
-    return (folder / _SETTINGS).is_file() and files.read_yaml(folder / _SETTINGS) == settings
+    return _made_with(folder) == settings
 
 
 def _clear(folder: Path) -> None:

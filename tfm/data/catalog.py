@@ -37,8 +37,9 @@ def _view_subject(case: Lesion) -> str:
     return f"{prefix}_{case['patient_id']}_{case['side']}_{case['view']}"
 
 
-def join(cases: pd.DataFrame, headers: Iterable[Header]) -> Catalog:
-    download = _Download()
+def join(cases: pd.DataFrame, headers: Iterable[Header], noticed: Iterable[Finding] = ()) -> Catalog:
+    """`noticed` is what reading the cases told already."""
+    download = _Download(findings=list(noticed))
     for header in headers:
         download.add(header)
     rows = []

@@ -16,7 +16,7 @@ import numpy as np
 import pydicom
 
 from tfm.core.errors import DataError
-from tfm.core.files import beside, sweep, write_bytes, write_json, write_text
+from tfm.core.files import beside, read_json, sweep, write_bytes, write_json, write_text
 from tfm.data.arrange import Arrangement, LesionMask, Placement
 from tfm.data.audit import as_text, audit
 from tfm.data.catalog import Catalog
@@ -47,6 +47,19 @@ def organize_dataset(
     write_json(folder / AUDIT, account)
     write_text(folder / AUDIT_TEXT, as_text(account))
     write_manifest(folder, arrangement.manifest)
+
+
+def refuse_replacing(folder: Path, catalog: Catalog, arrangement: Arrangement) -> None:
+    """A dataset made otherwise stays: caches and models refer to it. One made likewise of a download that has
+    grown since is made anew."""
+    if not ((folder / MANIFEST).is_file() and (folder / AUDIT).is_file()):
+        return
+    account = read_json(folder / AUDIT)
+    if (account["settings"], account["synthetic"]) != (arrangement.settings, catalog.synthetic):
+        raise DataError(
+            f"there is a dataset called {folder.name} already, made with other settings or of other data",
+            hint="give this one a name of its own: --name NAME",
+        )
 
 
 def _refuse_nesting(folder: Path, downloads: Sequence[Path]) -> None:

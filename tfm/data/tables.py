@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from tfm.core.errors import DataError
+from tfm.data.findings import Finding
 
 # Our name for a column: the names it has had in CSVs found in the wild (lower case, blanks for - and _).
 _NEEDED = {
@@ -64,12 +65,28 @@ def read_cases(paths: Sequence[Path]) -> pd.DataFrame:
 
 
 def of_kinds(cases: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
-    for kind in kinds:
-        if kind not in set(cases["kind"]):
-            raise DataError(
-                f"no {kind} case in the CSVs found", hint=f"add the {kind} CSVs, or choose only the kinds you have"
-            )
-    return cases[cases["kind"].isin(list(kinds))].reset_index(drop=True)
+    chosen = cases[cases["kind"].isin(list(kinds))].reset_index(drop=True)
+    if not len(chosen):
+        raise DataError(
+            f"no {' or '.join(kinds)} case in the CSVs found",
+            hint=f"add the {kinds[0]} CSVs, or choose the kind that you have: --lesions {_other(kinds[0])}",
+        )
+    return chosen
+
+
+def _other(kind: str) -> str:
+    return "calc" if kind == "mass" else "mass"
+
+
+def absent_files(cases: pd.DataFrame, kinds: Sequence[str]) -> list[Finding]:
+    """The parts of the collection that no CSV speaks of: whoever has a part of it should know which."""
+    present = set(zip(cases["kind"], cases["split"], strict=True))
+    return [
+        Finding("missing", f"{kind} {split}", "no CSV with these cases was found below the folders given")
+        for kind in kinds
+        for split in ("train", "test")
+        if (kind, split) not in present
+    ]
 
 
 def _plain(header: str) -> str:

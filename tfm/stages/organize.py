@@ -56,13 +56,17 @@ def organize(settings: Organize, run: Run) -> Iterator[Event]:
     from tfm.data import arrange, catalog, dataset, headers, organize, tables
 
     kinds = ("mass", "calc") if settings.lesions == "both" else (settings.lesions,)
-    cases = tables.of_kinds(tables.read_cases(tables.find_case_files(settings.download)), kinds)
+    found_cases = tables.read_cases(tables.find_case_files(settings.download))
+    cases = tables.of_kinds(found_cases, kinds)
+    absent = tables.absent_files(found_cases, kinds)
+    if absent:
+        yield Note(f"no cases for {', '.join(one.subject for one in absent)}: going on with what is there", "warning")
     paths = headers.dicom_files(settings.download)
     found = []
     for header in headers.read_headers(paths):
         found.append(header)
         yield Progress("headers", len(found), len(paths), "files")
-    joined = catalog.join(cases, found)
+    joined = catalog.join(cases, found, absent)
     arrangement = arrange.arrange(
         joined,
         split=settings.split,
@@ -71,6 +75,7 @@ def organize(settings: Organize, run: Run) -> Iterator[Event]:
         seed=settings.split_seed,
     )
     with run.workspace.making("dataset", settings.name) as folder:
+        organize.refuse_replacing(folder, joined, arrangement)
         writing = organize.organize_dataset(
             folder, joined, arrangement, downloads=settings.download, link=settings.link
         )

@@ -12,9 +12,10 @@ from typing import Annotated
 from pydantic import Field
 
 from tfm.core.events import Event, Note, Progress, Result
+from tfm.core.randomness import seed_at
 from tfm.core.registry import stage
 from tfm.core.run import Run
-from tfm.core.settings import DatasetName, Settings
+from tfm.core.settings import DatasetName, Settings, resolve
 from tfm.imaging.settings import ChainSettings
 
 
@@ -24,19 +25,28 @@ class Preprocess(Settings):
 
     cache: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None
     """What should the cache be called?
-    Empty: after its dataset and preset."""
+    Empty: after its dataset and preset, with a few letters more where a step's settings aren't the preset's."""
 
     chain: ChainSettings
 
 
+def _name(settings: Preprocess, run: Run) -> str:
+    """Other steps never end in the same cache."""
+    preset = run.workspace.preset("preprocess", run.preset or "")
+    steps = settings.chain.model_dump_json()
+    own = "" if settings.chain == resolve(ChainSettings, preset.settings, {}) else f"-{seed_at(steps):016x}"[:5]
+    return f"{settings.dataset}-{preset.name}{own}"
+
+
 @stage(version=1, presets="preprocess", default_preset="fast")
 def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
-    from tfm.data.cache import Cache, build_cache
+    from tfm.data.cache import Cache, build_cache, refuse_replacing
     from tfm.data.dataset import Dataset
 
     dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
-    name = settings.cache or f"{settings.dataset}-{run.preset or 'custom'}"
+    name = settings.cache or _name(settings, run)
     with run.workspace.making("cache", name) as folder:
+        refuse_replacing(folder, settings.chain)
         for done, total in build_cache(folder, dataset, settings.chain):
             yield Progress("images", done, total, "images")
     count, height, width = Cache.open(folder).images.shape

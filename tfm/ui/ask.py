@@ -122,7 +122,7 @@ class KeyAsker:
 
         rows: list[Any] = []
         section = ""
-        width = max(len(choice.title) for choice in question.choices) + 2
+        width = max(len(choice.title) for choice in question.choices) + 3
         for choice in question.choices:
             if choice.section != section:
                 section = choice.section

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from inspect import Parameter, Signature
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,9 @@ _EPILOG = "Every command has --help. Without a command: the menu. For research a
 
 def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode gets a mark, not a crash
     try:
         _app(words)(args=words, prog_name="wizard.py")
     except SystemExit as end:
@@ -95,10 +99,10 @@ def _command(name: str) -> Callable[..., None]:
         parameters.append(_SET)
     parameters += [_WORKSPACE, _JSON] if isinstance(found, Answer) else [_WORKSPACE, _DETACH, _JSON]
 
-    def command(**words: Any) -> None:
-        guarded(lambda: _run_command(found, words))
+    def command(context: typer.Context, **words: Any) -> None:
+        guarded(lambda: _run_command(found, context, words))
 
-    kept = [parameter for parameter in parameters if parameter is not None]
+    kept = [_CONTEXT, *(parameter for parameter in parameters if parameter is not None)]
     command.__signature__ = Signature(kept)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in kept}
     return command
@@ -108,6 +112,7 @@ def _keyword(name: str, annotation: Any) -> Parameter:
     return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
+_CONTEXT = Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
 _THIS_RUN = "This run"
 _WORKSPACE = _keyword(
     "workspace",
@@ -200,13 +205,13 @@ def _shown_default(leaf: Leaf) -> str | bool:
     return ", ".join(map(str, leaf.default)) if isinstance(leaf.default, list | tuple) else str(leaf.default)
 
 
-def _run_command(found: Stage | Planner | Answer, words: dict[str, Any]) -> None:
+def _run_command(found: Stage | Planner | Answer, context: typer.Context, words: dict[str, Any]) -> None:
     from tfm.core.prepare import job_for
     from tfm.core.registry import Answer
-    from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
+    from tfm.ui.guard import chosen_workspace
     from tfm.ui.screens import foreground
 
-    workspace = Workspace(words.pop("workspace", None) or DEFAULT_WORKSPACE)
+    workspace = chosen_workspace(context, words.pop("workspace", None))
     detach, as_json, presets = (words.pop(word, None) for word in ("detach", "json", "presets"))
     given = {name: value for name, value in words.items() if value not in (None, [])}
     given |= dict(_assignment(text) for text in given.pop("set", []))

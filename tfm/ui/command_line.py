@@ -26,10 +26,11 @@ def command_line(filled: Filled, workspace: Workspace) -> str:
     words = ["python", "wizard.py", filled.stage]
     stage = registry.find(filled.stage)
     by_name = {leaf.name: leaf for leaf in leaves(stage.settings)}
-    if isinstance(stage, registry.Stage) and stage.default_preset:
-        words += ["--preset", *filled.presets] if filled.presets != (stage.default_preset,) else []
-    else:
+    default = stage.default_preset if isinstance(stage, registry.Stage) else None
+    if default is None:
         words += filled.presets
+    elif filled.presets not in ((), (default,)):
+        words += ["--preset", *filled.presets]
     positional = [name for name in filled.given if name in by_name and by_name[name].positional]
     for name in [*positional, *(name for name in filled.given if name not in positional)]:
         value = filled.given[name]

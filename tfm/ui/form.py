@@ -3,6 +3,7 @@ nothing is decided here that a command would not decide the same way."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +13,7 @@ import yaml
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from tfm.core import offers, registry
 from tfm.core.answers import Answers
@@ -36,7 +38,7 @@ class Form:
     def fill(self) -> Filled:
         """Ask until the person starts it. Raises Back from before the first question, ToMenu at any."""
         self._recall()
-        questions: list[Callable[[], None]] = [self._choose_preset] if self._preset_folder else []
+        questions: list[Callable[[], None]] = [self._choose_preset] if self._has_presets_to_choose else []
         questions += [partial(self._ask, leaf) for leaf in self._important()]
         try:
             _walk([*questions, self._confirm])
@@ -45,7 +47,12 @@ class Form:
         return Filled(self.stage, self.presets, self.given)
 
     def _recall(self) -> None:
-        self.given = self._answers.of(self.stage, self.presets)
+        """Last time's answers, without those that no setting knows any more."""
+        self.given = {}
+        for name, value in self._answers.of(self.stage, self.presets).items():
+            with contextlib.suppress(SettingsError):
+                nested(self._settings_class, {name: value})
+                self.given[name] = value
 
     # --- presets ------------------------------------------------------------------------------------------------------
 
@@ -61,25 +68,46 @@ class Form:
     def _preset_folder(self) -> str | None:
         return self._stage.presets if isinstance(self._stage, registry.Stage) else None
 
+    @property
+    def _has_presets_to_choose(self) -> bool:
+        """One default that is the only one needs no question."""
+        stage, folder = self._stage, self._preset_folder
+        if folder is None or not isinstance(stage, registry.Stage):
+            return False
+        return self.workspace.preset_names(folder) != [stage.default_preset]
+
     def _choose_preset(self) -> None:
         stage, folder = self._stage, self._preset_folder
         assert isinstance(stage, registry.Stage)
         assert folder is not None
-        found = [self.workspace.preset(folder, name) for name in self.workspace.preset_names(folder)]
+        choices, explained = self._preset_choices(folder)
         several = stage.default_preset is None
         self._redraw()
         answer = self.asker.ask(
             Question(
                 name="preset",
                 text="Which ones? (several make a queue)" if several else "Which preset?",
-                why="\n\n".join(f"{preset.name}: {preset.title}\n{preset.about}" for preset in found),
-                choices=[Choice(preset.name, preset.name, preset.title) for preset in found],
+                why=explained,
+                choices=choices,
                 several=several,
                 default=list(self.presets) if several else (self.presets or (stage.default_preset,))[0],
             )
         )
         self.presets = tuple(answer) if several else (answer,)
         self._recall()
+
+    def _preset_choices(self, folder: str) -> tuple[list[Choice], str]:
+        """A preset of one's own that is broken is grey and says why; the others stay at hand."""
+        choices, explained = [], []
+        for name in self.workspace.preset_names(folder):
+            try:
+                found = self.workspace.preset(folder, name)
+            except SettingsError as error:
+                choices.append(Choice(name, name, disabled=error.message))
+                continue
+            choices.append(Choice(name, name, found.title))
+            explained.append(f"{name}: {found.title}\n{found.about}")
+        return choices, "\n\n".join(explained)
 
     # --- settings -----------------------------------------------------------------------------------------------------
 
@@ -97,8 +125,9 @@ class Form:
         return [chosen_preset(self.workspace, self.stage, name) for name in self.presets or (None,)]
 
     def _important(self) -> list[Leaf]:
-        """One dataset or cache that is the only one is meant: no question."""
-        found = [leaf for leaf in leaves(self._settings_class) if leaf.important]
+        """One dataset or cache that is the only one is meant: no question; the values of a mapping are changed one by
+        one, behind "Change a setting"."""
+        found = [leaf for leaf in leaves(self._settings_class) if leaf.important and not leaf.is_mapping]
         return [leaf for leaf in found if not (leaf.required and self._is_only_choice(leaf))]
 
     def _is_only_choice(self, leaf: Leaf) -> bool:
@@ -115,20 +144,27 @@ class Form:
                 choices = [Choice("start", "Start")]
             else:
                 self.console.print(
-                    Panel(f"{trouble.message}\n\n{trouble.hint}", title="not yet", border_style="yellow")
+                    Panel(Text(f"{trouble.message}\n\n{trouble.hint}"), title="not yet", border_style="yellow")
                 )
                 choices = [Choice("mend", "Answer again")] if trouble.fields else []
             choices.append(Choice("change", "Change a setting …"))
+            if self.given:
+                choices.append(Choice("reset", "Take the defaults again"))
             match self.asker.ask(Question(name="what_now", text="What now?", choices=choices)):
                 case "start":
                     return
                 case "change":
                     self._change_one()
+                case "reset":
+                    self.given = {name: value for name, value in self.given.items() if self._is_required(name)}
                 case "mend":
                     assert trouble is not None
                     for leaf in leaves(self._settings_class):
                         if leaf.name in trouble.fields:
                             self._ask(leaf)
+
+    def _is_required(self, name: str) -> bool:
+        return any(leaf.required and leaf.name == name for leaf in leaves(self._settings_class))
 
     def _ask(self, leaf: Leaf) -> None:
         self._redraw()
@@ -156,7 +192,8 @@ class Form:
         for leaf in leaves(self._settings_class):
             if leaf.is_mapping:
                 for path, value in self._within(leaf).items():
-                    found.append(Choice(path, f"{path}: {_shown(value)}", section=leaf.name))
+                    if not isinstance(value, Mapping):  # a step without settings has none to change
+                        found.append(Choice(path, f"{path}: {_shown(value)}", section=leaf.name))
             else:
                 words = f"{leaf.name.replace('_', ' ')}: {_shown(self._current(leaf))}"
                 found.append(Choice(leaf.name, words, leaf.question, section=leaf.group))
@@ -201,19 +238,21 @@ class Form:
         answered = {"preset": ", ".join(self.presets)} if self.presets else {}
         answered |= {name: _shown(value) for name, value in self.given.items()}
         for name, value in answered.items():
-            self.console.print(f"  {name.replace('_', ' ')}: [cyan]{value}[/]", highlight=False)
+            self.console.print(Text(f"  {name.replace('_', ' ')}: ").append(value, style="cyan"))
 
     def _show_summary(self) -> None:
         settings = resolved_settings(self.workspace, self.stage, self.given, self._chosen_presets()[0])
         table = Table(box=None, show_header=False, padding=(0, 2))
         for leaf in leaves(type(settings)):
             if leaf.important or leaf.name in self.given:
-                table.add_row(leaf.question, f"[cyan]{_shown(value_at(settings, leaf))}[/]")
+                table.add_row(leaf.question, Text(_shown(value_at(settings, leaf)), style="cyan"))
+        for name in self.given:
+            if "." in name:
+                table.add_row(name, Text(_shown(self.given[name]), style="cyan"))
         self.console.print(Panel(table, title="this will run", border_style="green"))
         self.console.print("The same from a command line:", style="dim")
-        self.console.print(
-            command_line(Filled(self.stage, self.presets, self.given), self.workspace), highlight=False, soft_wrap=True
-        )
+        words = command_line(Filled(self.stage, self.presets, self.given), self.workspace)
+        self.console.print(Text(words), soft_wrap=True)
 
 
 def _walk(questions: Sequence[Callable[[], None]]) -> None:
@@ -230,9 +269,8 @@ def _walk(questions: Sequence[Callable[[], None]]) -> None:
 
 
 def question_for(leaf: Leaf, default: Any, workspace: Workspace) -> Question:
-    why = "\n".join(
-        part for part in (leaf.question, leaf.explanation, f"(by name: --{leaf.name.replace('_', '-')})") if part
-    )
+    by_name = "" if leaf.positional else f"(on a command line: --{leaf.name.replace('_', '-')})"
+    why = "\n".join(filter(None, [leaf.question, leaf.explanation, by_name]))
     choices = _choices(leaf, workspace)
     if choices:
         return Question(

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
 
 from tfm.core.errors import SettingsError, told
+from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
 from tfm.ui import render
 
 WRONG_USE, FAILED = 2, 1
+
+
+def chosen_workspace(context: typer.Context, given: Path | None) -> Workspace:
+    """Said behind the command, or before it, or not at all."""
+    here: Any = context
+    while given is None and here.parent is not None:
+        here = here.parent
+        given = here.params.get("workspace")
+    return Workspace(DEFAULT_WORKSPACE if given is None else given)
 
 
 def guarded(act: Callable[[], None]) -> None:

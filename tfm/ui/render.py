@@ -61,9 +61,14 @@ def drawn(event: Table | Intervals | Picture, width: int) -> RenderableType:
 
 def table(event: Table) -> RenderableType:
     grid = RichTable(
-        title=event.title, title_justify="left", title_style="bold", header_style="bold cyan", box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0), show_edge=False,
-    )  # fmt: skip
+        title=Text(event.title),
+        title_justify="left",
+        title_style="bold",
+        header_style="bold cyan",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+    )
     for number, column in enumerate(event.columns):
         figures = all(_is_figure(row[number]) for row in event.rows)
         words = [word for cell in (column, *(row[number] for row in event.rows)) for word in cell.split()]
@@ -72,7 +77,7 @@ def table(event: Table) -> RenderableType:
             column, justify="right" if figures else "left", overflow="fold", min_width=min(widest, _LONGEST_WORD)
         )
     for row in event.rows:
-        grid.add_row(*row)
+        grid.add_row(*map(Text, row))  # a bracket in a name is no markup
     return Group(grid, Text(event.caption, style="yellow")) if event.caption else grid
 
 

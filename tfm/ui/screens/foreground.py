@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from tfm.core import registry
+from tfm.core.errors import RunError
 from tfm.core.events import Intervals, Note, Picture, Result, Table
 from tfm.core.job import Status
 from tfm.core.plan import Plan
@@ -22,6 +23,8 @@ from tfm.worker import start
 def run(job: Run | Plan, *, detach: bool, as_json: bool) -> int:
     """Start a job, or attach to it, and stay until it ends. Returns the exit status."""
     console = Console(stderr=as_json)
+    if job.status.state == "damaged":
+        raise RunError(job.status.message, hint=job.status.hint)
     if isinstance(job, Run) and job.status.state == "done":
         console.print("This was done before, and it still stands: nothing to do again.", style="green")
         status = job.status

@@ -11,7 +11,7 @@ from tfm.core.run import Run
 from tfm.core.workspace import Workspace
 from tfm.ui.ask import Asker, Back, Choice, Question
 from tfm.ui.screens import live
-from tfm.ui.screens.runs import listing, remove_job, show_job
+from tfm.ui.screens.runs import listing, outcome, remove_job, show_job
 from tfm.worker import Started, start, stop_at_once
 
 _LEAVING = (
@@ -65,12 +65,16 @@ def runs_screen(workspace: Workspace, asker: Asker, console: Console) -> None:
             wait(asker)
             return
         newest_first = sorted(standing, key=lambda job: job.status.created, reverse=True)
-        choices = [Choice(job.id, job.id, job.status.state) for job in newest_first]
+        choices = [Choice(job.id, job.id, f"{job.status.state}  {outcome(job)}") for job in newest_first]
         chosen = asker.ask(Question("run", "Which one?", choices=choices))
         try:
             _act_on(jobs.find(workspace, chosen), asker, console)
         except Back:
             continue
+
+
+def _can_restart(job: Run | Plan) -> bool:
+    return isinstance(job, Run) and job.status.state != "damaged"
 
 
 def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
@@ -79,8 +83,8 @@ def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
     if state == "running":
         choices += [Choice("see", "Watch it"), Choice("pause", "Pause it")]
     else:
-        choices += [Choice("see", "Resume it")] if state != "done" else []
-        choices += [Choice("restart", "Do the same again, as a new run")] if isinstance(job, Run) else []
+        choices += [Choice("see", "Resume it")] if state not in ("done", "damaged") else []
+        choices += [Choice("restart", "Do the same again, as a new run")] if _can_restart(job) else []
         choices += [Choice("remove", "Remove it, with its results")]
     match asker.ask(Question("action", f"{job.id} ({state})", choices=choices)):
         case "show":

@@ -23,6 +23,7 @@ from tfm.worker import PAUSED, Started
 _LOOK_SECONDS = 0.15
 _NOTES_SHOWN = 4
 _FULL_DISK_GIB = 0.05
+_FREE_SPACE = "free some space there, then resume it"
 
 
 class JobView:
@@ -134,23 +135,30 @@ def show_end(job: Run | Plan, console: Console) -> None:
             Text("done", style="green").append(f"  {job.id}  ({render.duration(status.seconds)})", style="dim")
         )
         return
-    if status.state == "failed":
-        console.print(render.error_panel(TFMError(status.message, hint=status.hint)))
-    elif status.state == "waiting":
-        console.print(
-            render.error_panel(TFMError(f"{job.id} ended before it began", hint=f"what happened is in {job.log_file}"))
-        )
-    elif status.state == "halted" and free_gib(job.folder) < _FULL_DISK_GIB:
-        console.print(
-            render.error_panel(
-                TFMError(f"{job.id} was halted, and its disk is full", hint="free some space there, then resume it")
-            )
-        )
-    else:
-        words = {"running": "It goes on running.", "paused": "Paused.", "halted": "It was stopped from outside."}
-        console.print(Text(words[status.state], style="yellow"))
-    action = "watch" if status.state == "running" else "resume"
-    console.print(f"python wizard.py runs {action} {job.id}", style="dim", highlight=False, soft_wrap=True)
+    for line in _how_it_ended(job, status):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _how_it_ended(job: Run | Plan, status: Status) -> list[RenderableType]:
+    resume = Text(f"python wizard.py runs resume {job.id}", style="dim")
+    match status.state:
+        case "failed":
+            trouble = render.error_panel(TFMError(status.message, hint=status.hint))
+            return [trouble, Text("When that is mended: ", style="dim").append(resume)]
+        case "damaged":
+            return [render.error_panel(TFMError(status.message, hint=status.hint))]
+        case "waiting":
+            hint = f"what happened is in {job.log_file}"
+            return [render.error_panel(TFMError(f"{job.id} ended before it began", hint=hint))]
+        case "running":
+            watch = Text(f"python wizard.py runs watch {job.id}", style="dim")
+            return [Text("It goes on running.", style="yellow"), watch]
+        case "paused":
+            return [Text("Paused.", style="yellow"), resume]
+    if free_gib(job.folder) < _FULL_DISK_GIB:
+        full = TFMError(f"{job.id} was halted: the disk of {job.folder.parent.parent} is full", hint=_FREE_SPACE)
+        return [render.error_panel(full), resume]
+    return [Text("It was stopped from outside.", style="yellow"), resume]
 
 
 def exit_status(status: Status) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -14,18 +15,17 @@ from rich.table import Table
 from rich.text import Text
 
 from tfm.core import jobs
-from tfm.core.errors import RunError
-from tfm.core.job import Status
+from tfm.core.errors import RunError, SettingsError
 from tfm.core.plan import Plan
 from tfm.core.prepare import restarted
 from tfm.core.run import Run
-from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
+from tfm.core.workspace import Workspace
 from tfm.ui import render
-from tfm.ui.guard import guarded
+from tfm.ui.guard import chosen_workspace, guarded
 from tfm.ui.screens import foreground, live
 from tfm.worker import Started
 
-_Workspace = Annotated[Path, typer.Option(help="Where everything that is made lives.")]
+_Workspace = Annotated[Path | None, typer.Option(help="Where everything that is made lives.", show_default="workspace")]
 _Id = Annotated[str, typer.Argument(metavar="RUN", help="A run's or plan's id, or a part of it that names only one.")]
 _Detach = Annotated[bool, typer.Option("--detach", help="Return at once.")]
 _Json = Annotated[bool, typer.Option("--json", help="A last line of results, for scripts.")]
@@ -37,48 +37,68 @@ app = typer.Typer(
 
 
 @app.callback()
-def default(context: typer.Context, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
+def default(context: typer.Context, workspace: _Workspace = None) -> None:
     if context.invoked_subcommand is None:
-        guarded(lambda: _print_listing(Workspace(workspace)))
+        guarded(lambda: _print_listing(chosen_workspace(context, workspace)))
 
 
 @app.command("list", help="Every run and plan, newest first.")
-def list_(workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
-    guarded(lambda: _print_listing(Workspace(workspace)))
+def list_(context: typer.Context, workspace: _Workspace = None) -> None:
+    guarded(lambda: _print_listing(chosen_workspace(context, workspace)))
 
 
 @app.command(help="One run: its state, settings and results.")
-def show(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
-    guarded(lambda: show_job(jobs.find(Workspace(workspace), run), Console()))
+def show(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
+    guarded(lambda: show_job(jobs.find(chosen_workspace(context, workspace), run), Console()))
 
 
 @app.command(help="See a run work; Ctrl-C leaves it running.")
-def watch(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
-    guarded(lambda: watch_job(jobs.find(Workspace(workspace), run), Console()))
+def watch(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
+    guarded(lambda: watch_job(jobs.find(chosen_workspace(context, workspace), run), Console()))
 
 
 @app.command(help="Ask a run to stop at its next safe point.")
-def pause(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
-    guarded(lambda: pause_job(jobs.find(Workspace(workspace), run), Console()))
+def pause(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
+    guarded(lambda: pause_job(jobs.find(chosen_workspace(context, workspace), run), Console()))
 
 
 @app.command(help="Go on with a paused, halted or failed run.")
-def resume(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE, detach: _Detach = False, json: _Json = False) -> None:
-    _ends_with(lambda: foreground.run(jobs.find(Workspace(workspace), run), detach=detach, as_json=json))
+def resume(
+    context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
+) -> None:
+    def go_on() -> int:
+        job = jobs.find(chosen_workspace(context, workspace), run)
+        return foreground.run(job, detach=detach, as_json=json)
+
+    _ends_with(go_on)
 
 
 @app.command(help="The same settings in a new run; the old one stays.")
-def restart(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE, detach: _Detach = False, json: _Json = False) -> None:
+def restart(
+    context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
+) -> None:
     def again() -> int:
-        new = restarted(jobs.find_run(Workspace(workspace), run))
+        new = restarted(jobs.find_run(chosen_workspace(context, workspace), run))
         return foreground.run(new, detach=detach, as_json=json)
 
     _ends_with(again)
 
 
 @app.command(help="Delete a run's folder, with its results.")
-def remove(run: _Id, workspace: _Workspace = DEFAULT_WORKSPACE) -> None:
-    guarded(lambda: remove_job(jobs.find(Workspace(workspace), run), Console()))
+def remove(
+    context: typer.Context,
+    run: _Id,
+    workspace: _Workspace = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+) -> None:
+    def act() -> None:
+        job = jobs.find(chosen_workspace(context, workspace), run)
+        if not yes and not sys.stdin.isatty():
+            raise SettingsError(f"{job.id} would be deleted for good", hint="say --yes if that is meant")
+        if yes or typer.confirm(f"Delete {job.id} for good, with all its results?"):
+            remove_job(job, Console())
+
+    guarded(act)
 
 
 _BETWEEN = 15  # what the table draws between its columns and around them
@@ -117,12 +137,15 @@ def _row(job: Run | Plan) -> tuple[Text, Text, Text, Text]:
     return (
         Text(job.id),
         render.state(status.state),
-        Text(render.duration(status.seconds)),
-        Text(_outcome(status) if isinstance(job, Run) else ", ".join(step.name for step in job.steps)),
+        Text(render.duration(job.seconds_spent)),
+        Text(outcome(job)),
     )
 
 
-def _outcome(status: Status) -> str:
+def outcome(job: Run | Plan) -> str:
+    status = job.status
+    if status.state == "done" and isinstance(job, Plan):
+        return ", ".join(step.name for step in job.steps)
     if status.message:
         return status.message.split("\n", 1)[0]
     plain = {
