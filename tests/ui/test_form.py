@@ -12,7 +12,8 @@ from tfm.core.prepare import chosen_preset, resolved_settings
 from tfm.core.settings import leaves
 from tfm.ui.ask import Back, ToMenu
 from tfm.ui.command_line import Filled, command_line
-from tfm.ui.form import Form, question_for
+from tfm.ui.form import Form
+from tfm.ui.questions import question_for
 
 
 def form(stage, workspace, **answers):
@@ -187,3 +188,13 @@ def test_a_preset_of_ones_own_that_is_broken_is_grey_and_the_others_stay(workspa
     assert asked.fill().presets == ("ResNet18_CFT",)
     grey = {choice.value for choice in asker.asked[0].choices if choice.disabled}
     assert grey == {"bad", "MammoCNN"}
+
+
+def test_where_several_models_differ_each_keeps_its_own_unless_told_otherwise(workspace):
+    with_products(workspace)
+    asked, asker = form("train", workspace, preset=["MammoCNN", "ResNet18_CFT"])
+    assert asked.fill().given == {}
+    weights = next(question for question in asker.asked if question.name == "weights")
+    assert weights.default == "each its own"
+    asked, _ = form("train", workspace, preset=["MammoCNN", "ResNet18_CFT"], weights="none")
+    assert asked.fill().given == {"weights": "none"}

@@ -19,11 +19,11 @@ from tfm.core import offers, registry
 from tfm.core.answers import Answers
 from tfm.core.errors import SettingsError
 from tfm.core.prepare import chosen_preset, resolved_settings
-from tfm.core.reading import readable_runs
 from tfm.core.settings import Leaf, Settings, leaves, nested, value_at
 from tfm.core.workspace import Workspace
 from tfm.ui.ask import Asker, Back, Choice, Question
 from tfm.ui.command_line import Filled, command_line, flat
+from tfm.ui.questions import EACH_ITS_OWN, as_text, plain, question_for, shown
 
 
 @dataclass
@@ -115,12 +115,6 @@ class Form:
     def _settings_class(self) -> type[Settings]:
         return self._stage.settings
 
-    @property
-    def _below(self) -> dict[str, Any]:
-        """What holds where nothing is given: of several presets, only what is the same for all is shown."""
-        preset = self._chosen_presets()[0]
-        return nested(self._settings_class, preset.settings) if preset else {}
-
     def _chosen_presets(self) -> list[offers.Preset | None]:
         return [chosen_preset(self.workspace, self.stage, name) for name in self.presets or (None,)]
 
@@ -172,7 +166,7 @@ class Form:
         if value == self._unchanged(leaf):
             self.given.pop(leaf.name, None)
         else:
-            self.given[leaf.name] = _plain(value)
+            self.given[leaf.name] = plain(value)
 
     def _change_one(self) -> None:
         try:
@@ -193,9 +187,9 @@ class Form:
             if leaf.is_mapping:
                 for path, value in self._within(leaf).items():
                     if not isinstance(value, Mapping):  # a step without settings has none to change
-                        found.append(Choice(path, f"{path}: {_shown(value)}", section=leaf.name))
+                        found.append(Choice(path, f"{path}: {shown(value)}", section=leaf.name))
             else:
-                words = f"{leaf.name.replace('_', ' ')}: {_shown(self._current(leaf))}"
+                words = f"{leaf.name.replace('_', ' ')}: {shown(self._current(leaf))}"
                 found.append(Choice(leaf.name, words, leaf.question, section=leaf.group))
         return found
 
@@ -207,19 +201,24 @@ class Form:
         mapping = next(leaf for leaf in leaves(self._settings_class) if leaf.is_mapping)
         self._redraw()
         held = self._within(mapping)[path]
-        answer = self.asker.ask(Question(name=path, text=path.replace(".", ": "), default=_as_text(held)))
+        answer = self.asker.ask(Question(name=path, text=path.replace(".", ": "), default=as_text(held)))
         self.given[path] = yaml.safe_load(answer)
 
     def _unchanged(self, leaf: Leaf) -> Any:
-        value: Any = self._below
-        for name in leaf.path:
-            if not isinstance(value, Mapping) or name not in value:
-                return leaf.default
-            value = value[name]
-        return value
+        """What holds where nothing is given; of several presets, only what is the same for all."""
+        values = [_value_in(preset, self._settings_class, leaf) for preset in self._chosen_presets()]
+        return values[0] if all(value == values[0] for value in values) else EACH_ITS_OWN
 
     def _current(self, leaf: Leaf) -> Any:
         return self.given.get(leaf.name, self._unchanged(leaf))
+
+    def _resolved(self, leaf: Leaf) -> Any:
+        """As it will run, with what goes without saying; one value for all presets, or the word for several."""
+        resolved = [
+            value_at(resolved_settings(self.workspace, self.stage, self.given, preset), leaf)
+            for preset in self._chosen_presets()
+        ]
+        return resolved[0] if all(value == resolved[0] for value in resolved) else EACH_ITS_OWN
 
     def _trouble(self) -> SettingsError | None:
         try:
@@ -236,23 +235,31 @@ class Form:
         self.console.clear()
         self.console.print(Panel(offers.summary(self.stage), title=self.stage, border_style="cyan"))
         answered = {"preset": ", ".join(self.presets)} if self.presets else {}
-        answered |= {name: _shown(value) for name, value in self.given.items()}
+        answered |= {name: shown(value) for name, value in self.given.items()}
         for name, value in answered.items():
             self.console.print(Text(f"  {name.replace('_', ' ')}: ").append(value, style="cyan"))
 
     def _show_summary(self) -> None:
-        settings = resolved_settings(self.workspace, self.stage, self.given, self._chosen_presets()[0])
         table = Table(box=None, show_header=False, padding=(0, 2))
-        for leaf in leaves(type(settings)):
+        for leaf in leaves(self._settings_class):
             if leaf.important or leaf.name in self.given:
-                table.add_row(leaf.question, Text(_shown(value_at(settings, leaf)), style="cyan"))
+                table.add_row(leaf.question, Text(shown(self._resolved(leaf)), style="cyan"))
         for name in self.given:
             if "." in name:
-                table.add_row(name, Text(_shown(self.given[name]), style="cyan"))
+                table.add_row(name, Text(shown(self.given[name]), style="cyan"))
         self.console.print(Panel(table, title="this will run", border_style="green"))
         self.console.print("The same from a command line:", style="dim")
         words = command_line(Filled(self.stage, self.presets, self.given), self.workspace)
         self.console.print(Text(words), soft_wrap=True)
+
+
+def _value_in(preset: offers.Preset | None, settings: type[Settings], leaf: Leaf) -> Any:
+    value: Any = nested(settings, preset.settings) if preset else {}
+    for name in leaf.path:
+        if not isinstance(value, Mapping) or name not in value:
+            return leaf.default
+        value = value[name]
+    return value
 
 
 def _walk(questions: Sequence[Callable[[], None]]) -> None:
@@ -266,51 +273,3 @@ def _walk(questions: Sequence[Callable[[], None]]) -> None:
             position -= 1
             if position < 0:
                 raise
-
-
-def question_for(leaf: Leaf, default: Any, workspace: Workspace) -> Question:
-    by_name = "" if leaf.positional else f"(on a command line: --{leaf.name.replace('_', '-')})"
-    why = "\n".join(filter(None, [leaf.question, leaf.explanation, by_name]))
-    choices = _choices(leaf, workspace)
-    if choices:
-        return Question(
-            leaf.name,
-            leaf.question,
-            why,
-            choices,
-            several=leaf.is_list,
-            optional=not leaf.required,
-            default=_plain(default),
-        )
-    return Question(leaf.name, leaf.question, why, default=_as_text(default), check=leaf.parse, is_path=leaf.is_path)
-
-
-def _choices(leaf: Leaf, workspace: Workspace) -> list[Choice]:
-    if leaf.reads and leaf.reads.kind in ("dataset", "cache"):
-        return [Choice(name, name) for name in workspace.products(leaf.reads.kind)]
-    if leaf.reads and leaf.reads.kind == "run":
-        return [Choice(run.id, run.id) for run in reversed(readable_runs(workspace, leaf))]
-    if leaf.is_bool:
-        return [Choice(True, "yes"), Choice(False, "no")]
-    return [Choice(value, str(value)) for value in leaf.choices]
-
-
-def _plain(value: Any) -> Any:
-    """As YAML and JSON can keep it."""
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return value if isinstance(value, str | int | float | bool | dict | None) else str(value)
-
-
-def _as_text(value: Any) -> str | None:
-    if isinstance(value, list | tuple):
-        return ", ".join(str(part) for part in value)
-    return None if value is None else str(value)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return ", ".join(value)
-    return _as_text(value) or "—"

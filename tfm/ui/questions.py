@@ -1,0 +1,67 @@
+"""One setting as one question: its choices, its default, its check; and values as a person reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfm.core.reading import readable_runs
+from tfm.core.settings import Leaf
+from tfm.core.workspace import Workspace
+from tfm.ui.ask import Choice, Question
+
+EACH_ITS_OWN = "each its own"  # what several presets say where they differ
+
+
+def question_for(leaf: Leaf, default: Any, workspace: Workspace) -> Question:
+    by_name = "" if leaf.positional else f"(on a command line: --{leaf.name.replace('_', '-')})"
+    why = "\n".join(filter(None, [leaf.question, leaf.explanation, by_name]))
+    choices = _choices(leaf, workspace)
+    if choices and default == EACH_ITS_OWN:
+        choices.insert(0, Choice(EACH_ITS_OWN, EACH_ITS_OWN))
+    if choices:
+        return Question(
+            leaf.name,
+            leaf.question,
+            why,
+            choices,
+            several=leaf.is_list,
+            optional=not leaf.required,
+            default=plain(default),
+        )
+
+    def check(text: str) -> Any:
+        return text if text == default == EACH_ITS_OWN else leaf.parse(text)
+
+    return Question(leaf.name, leaf.question, why, default=as_text(default), check=check, is_path=leaf.is_path)
+
+
+def _choices(leaf: Leaf, workspace: Workspace) -> list[Choice]:
+    if leaf.reads and leaf.reads.kind in ("dataset", "cache"):
+        return [Choice(name, name) for name in workspace.products(leaf.reads.kind)]
+    if leaf.reads and leaf.reads.kind == "run":
+        return [Choice(run.id, run.id) for run in reversed(readable_runs(workspace, leaf))]
+    if leaf.is_bool:
+        return [Choice(True, "yes"), Choice(False, "no")]
+    return [Choice(value, str(value)) for value in leaf.choices]
+
+
+def plain(value: Any) -> Any:
+    """As YAML and JSON can keep it."""
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return value if isinstance(value, str | int | float | bool | dict | None) else str(value)
+
+
+def as_text(value: Any) -> str | None:
+    if isinstance(value, list | tuple):
+        return ", ".join(str(part) for part in value)
+    return None if value is None else str(value)
+
+
+def shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(value)
+    return as_text(value) or "—"
