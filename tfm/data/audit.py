@@ -14,6 +14,8 @@ from tfm.data.findings import FINDING_KINDS
 from tfm.data.images import VIEW_KEY
 from tfm.data.split import SPLITS, prove_no_leak, split_hash
 
+_STANDING = {"hard": "hard links", "symlink": "symbolic links", "copy": "copies"}
+
 
 def audit(catalog: Catalog, arrangement: Arrangement, placed_as: Counter[str]) -> dict[str, Any]:
     """`placed_as` counts how the image files stand: "hard", "symlink" or "copy"."""
@@ -68,8 +70,8 @@ def as_text(account: dict[str, Any]) -> str:
         _table("split", account["splits"]),
         "## Download",
         _table("CSV", account["download"]),
-        f"Image files: {', '.join(f'{count} as {how}' for how, count in account['files'].items())}. "
-        f"Masks: {classes}. An image has a mask only if every one of its lesions has.",
+        f"Image files: {', '.join(f'{count} {_STANDING[how]}' for how, count in account['files'].items())}. "
+        f"Values in a mask: {classes}. An image has a mask only if every one of its lesions has.",
         "## Settings",
         "\n".join(f"- {name}: {value}" for name, value in account["settings"].items()),
         "## Findings",

@@ -56,8 +56,7 @@ class Menu:
         rows = {
             "workspace": _below_home(self.workspace.root),
             "device": machine.device_in_words(),
-            "datasets": ", ".join(self.workspace.products("dataset")) or "none yet",
-            "caches": ", ".join(self.workspace.products("cache")) or "none yet",
+            "data": f"datasets: {self._standing('dataset')} · caches: {self._standing('cache')}",
             "runs": counts,
         }
         for name, value in rows.items():
@@ -68,6 +67,9 @@ class Menu:
             subtitle="research and teaching, never diagnosis",
             border_style="cyan",
         )
+
+    def _standing(self, kind: str) -> str:
+        return ", ".join(self.workspace.products(kind)) or "none yet"
 
     def question(self) -> Question:
         choices = [*self._unfinished(), *self._stages()]

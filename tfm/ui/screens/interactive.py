@@ -30,6 +30,7 @@ def see(job: Run | Plan, asker: Asker, console: Console) -> None:
         try:
             live.watch(started, console)
         except KeyboardInterrupt:
+            console.clear()
             if not _go_on(started, asker):
                 return
     console.clear()
