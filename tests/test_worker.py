@@ -14,7 +14,7 @@ from tfm import worker
 from tfm.core.events import Metrics, StateChange
 from tfm.core.jobs import find_run
 from tfm.core.plan import Step
-from tfm.core.prepare import find_or_create_plan, job_for
+from tfm.core.prepare import find_or_create_plan, job_for, restarted
 from tfm.core.run import Run
 from tfm.core.workspace import Workspace
 
@@ -229,6 +229,57 @@ def test_a_run_whose_settings_are_gone_says_so(workspace):
     finish(run)
     assert run.status.state == "failed"
     assert "settings.yaml is damaged or gone" in run.status.message
+
+
+def test_a_machine_without_git_runs_all_the_same(workspace, monkeypatch, tmp_path):
+    run = toy_run(workspace, target=5)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    finish(run)
+    assert run.status.state == "done", run.status
+    assert run.environment["git_commit"] == "unknown"
+
+
+def test_the_worker_is_this_programs_whatever_folder_one_stands_in(workspace, monkeypatch, tmp_path):
+    (tmp_path / "tfm").mkdir()
+    (tmp_path / "tfm" / "worker.py").write_text("raise SystemExit('another program')")
+    (tmp_path / "platform.py").write_text("raise SystemExit('not the library')")
+    run = toy_run(workspace, target=5)
+    monkeypatch.chdir(tmp_path)
+    finish(run)
+    assert run.status.state == "done", run.log_file.read_text()
+
+
+def test_what_was_read_from_a_restarted_run_is_not_what_was_read_from_the_old_one(workspace):
+    old = toy_run(workspace, target=5)
+    finish(old)
+    reader = toy_run(workspace, target=6, start_from=old.id)
+    finish(reader)
+    new = restarted(old)
+    finish(new)
+    assert toy_run(workspace, target=6, start_from=old.id).id == reader.id
+    assert toy_run(workspace, target=6, start_from=new.id).id != reader.id
+
+
+def test_a_plan_edited_into_nonsense_fails_in_words(workspace):
+    plan = find_or_create_plan(workspace, "toy", three_steps())
+    text = (plan.folder / "plan.yaml").read_text()
+    (plan.folder / "plan.yaml").write_text(text.replace("@one.run", "@onne.run"))
+    finish(plan)
+    assert plan.status.state == "failed"
+    assert "onne" in plan.status.message
+    (plan.folder / "plan.yaml").write_text("[")
+    finish(plan)
+    assert "plan.yaml is damaged" in plan.status.message
+
+
+def test_a_pause_that_no_worker_saw_does_not_stop_the_resumed_plan(workspace):
+    plan = find_or_create_plan(workspace, "toy", three_steps())
+    finish(plan)
+    step = find_run(workspace, plan.status.runs["two"])
+    step.update(state="paused")
+    step.request_pause()
+    finish(plan)
+    assert plan.status.state == "done"
 
 
 def test_a_lock_is_freed_by_any_death(workspace):

@@ -21,7 +21,7 @@ from tfm.core import offers, prepare, reading, registry
 from tfm.core.errors import BusyError, RunError, TFMError, told
 from tfm.core.events import Result, StateChange
 from tfm.core.job import Job, State, now
-from tfm.core.plan import Plan, Step
+from tfm.core.plan import Plan, Step, check
 from tfm.core.run import Run
 from tfm.core.workspace import Workspace
 
@@ -51,14 +51,14 @@ def start(job: Job) -> Started:
     if job.alive:
         return Started(job, None)
     job.withdraw_pause()
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(offers.PROJECT), os.environ.get("PYTHONPATH", "")])}
+    paths = [str(offers.PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
     with open(job.log_file, "ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tfm.worker", str(job.folder)],
+            [sys.executable, "-P", "-m", "tfm.worker", str(job.folder)],  # -P: never a tfm of the folder one stands in
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=environment,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
             start_new_session=True,
         )
     return Started(job, process)
@@ -117,7 +117,7 @@ def _work(run: Run, stopping: Job) -> tuple[State, str, str, Result]:
                 "what this run reads, or the stage itself, has changed since it began",
                 hint=f"start it anew: `python wizard.py runs restart {run.id}`",
             )
-        run.remember(**_environment())
+        _remember_environment(run)
         with contextlib.closing(stage.generate(settings, run)) as events:  # type: ignore[type-var]
             for event in events:
                 run.record(event)
@@ -133,6 +133,15 @@ def _work(run: Run, stopping: Job) -> tuple[State, str, str, Result]:
         return "failed", trouble.message, trouble.hint, Result({})
 
 
+def _remember_environment(run: Run) -> None:
+    """That of the first start stays; where a resume finds another, it is kept beside it."""
+    known, today = run.environment, _environment()
+    if "python" not in known:
+        run.remember(**today)
+    elif any(known.get(name) != value for name, value in today.items()):
+        run.remember(resumed_with=[*known.get("resumed_with", []), today])
+
+
 def _environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
@@ -143,10 +152,13 @@ def _environment() -> dict[str, Any]:
 
 
 def _git_commit() -> str:
-    asked = subprocess.run(
-        ["git", "-C", str(offers.PROJECT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return asked.stdout.strip() if asked.returncode == 0 else "not a git checkout"
+    try:
+        asked = subprocess.run(
+            ["git", "-C", str(offers.PROJECT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except OSError:  # a machine without git
+        return "unknown"
+    return asked.stdout.strip() if asked.returncode == 0 else "unknown"
 
 
 def take_plan(plan: Plan) -> State:
@@ -156,30 +168,38 @@ def take_plan(plan: Plan) -> State:
     spent = plan.seconds_spent
     with plan.held():
         plan.update(**_taken_up(spent))
-        results: dict[str, dict[str, Any]] = {}
-        failures: list[tuple[Step, str, str]] = []
-        state: State = "done"
-        for step in plan.steps:
-            if step.needs() - results.keys():
-                continue  # it reads from a step that failed
-            state, message, hint = _take_step(plan, step, results)
-            if state == "failed":
-                failures.append((step, message, hint))
-            if state == "paused":
-                break
-        if failures and state != "paused":
-            state = "failed"
-        message = "; ".join(f"{step.name}: {message}" for step, message, _ in failures)
+        state, message, hint, result = _take_steps(plan)
         plan.update(
             state=state,
             ended=now(),
             seconds=round(spent + time.monotonic() - begun, 1),
             message=message,
-            hint=failures[0][2] if failures else "",
-            result=results.get(plan.steps[-1].name, {}),
+            hint=hint,
+            result=result,
         )
         plan.withdraw_pause()
     return state
+
+
+def _take_steps(plan: Plan) -> tuple[State, str, str, dict[str, Any]]:
+    results: dict[str, dict[str, Any]] = {}
+    failures: list[tuple[str, str]] = []
+    try:
+        steps = plan.steps
+        check(steps)  # waiting steps may have been edited
+    except TFMError as error:
+        return "failed", error.message, error.hint, {}
+    for step in steps:
+        if step.needs() - results.keys():
+            continue  # it reads from a step that failed
+        state, message, hint = _take_step(plan, step, results)
+        if state == "paused":
+            return "paused", "", "", {}
+        if state == "failed":
+            failures.append((f"{step.name}: {message}", hint))
+    if failures:
+        return "failed", "; ".join(message for message, _ in failures), failures[0][1], {}
+    return "done", "", "", results[steps[-1].name]
 
 
 def _take_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) -> tuple[State, str, str]:
@@ -192,12 +212,14 @@ def _take_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) -> tu
             time.sleep(0.2)
         state = run.status.state
         if state != "done":
+            run.withdraw_pause()  # one that an earlier worker never saw
             state = take_run(run, stopping=plan)
         if state == "done":
             results[step.name] = run.status.result
         return state, run.status.message, run.status.hint
-    except TFMError as error:
-        return "failed", error.message, error.hint
+    except Exception as error:
+        trouble = told(error, plan.log_file)
+        return "failed", trouble.message, trouble.hint
 
 
 # --- the process ------------------------------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from tfm.core.events import Metrics, Note, Progress, Result, Table, as_record, f
 from tfm.core.jobs import find_run, runs
 from tfm.core.plan import Step, filled
 from tfm.core.prepare import find_or_create_plan, job_for
-from tfm.core.reading import meant
+from tfm.core.reading import key, meant
 from tfm.core.run import Run
+from tfm.core.settings import Settings, resolve
 from tfm.core.workspace import Workspace
 from tfm.ui.view import RunView
 
@@ -184,3 +185,36 @@ def test_a_workspace_that_cannot_be_made_is_told_and_nothing_is_made(tmp_path):
     with pytest.raises(DiskError):
         job_for(Workspace(tmp_path / "file" / "workspace"), "tests.toys.count", {})
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_order_of_a_mappings_steps_is_part_of_the_key(workspace):
+    class Chain(Settings):
+        steps: dict[str, int]
+
+    forth, back = (resolve(Chain, {}, {"steps": steps}) for steps in ({"a": 1, "b": 2}, {"b": 2, "a": 1}))
+    assert key(workspace, "x", 1, forth) != key(workspace, "x", 1, back)
+    assert key(workspace, "x", 1, forth) != key(workspace, "x", 2, forth)
+
+
+def test_a_driver_that_breaks_or_hangs_is_none_to_use(tmp_path, monkeypatch):
+    from tfm.core import machine
+
+    driver = tmp_path / "nvidia-smi"
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(machine, "_DRIVER_SECONDS", 0.2)
+    for script in ("exit 9", "sleep 5", "echo 'GB10, [N/A]'"):
+        driver.write_text(f"#!/bin/sh\n{script}\n")
+        driver.chmod(0o755)
+        machine.nvidia_gpus.cache_clear()
+        assert machine.nvidia_gpus() == ()
+    machine.nvidia_gpus.cache_clear()
+
+
+def test_a_queue_keeps_what_was_meant_when_it_was_made(workspace):
+    for kind, name in (("dataset", "d"), ("cache", "c")):
+        folder = workspace.product_folder(kind, name)
+        folder.mkdir(parents=True)
+        for file in (".arrangement", "manifest.csv", "index.csv", "settings.yaml"):
+            (folder / file).write_text("x")
+    plan = job_for(workspace, "train", {"epochs": 2}, ["MammoCNN", "ResNet18_CFT"])
+    assert [step.settings for step in plan.steps] == [{"epochs": 2, "dataset": "d", "cache": "c"}] * 2

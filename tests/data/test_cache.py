@@ -1,5 +1,6 @@
 """A cache holds the chain's images in the manifest's order, whatever happened while it was made."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def build(folder: Path, dataset: Dataset, settings: ChainSettings, *, stop_after: int | None = None) -> None:
     folder.mkdir(exist_ok=True)
-    making = build_cache(folder, dataset, settings)
+    making = build_cache(folder, dataset, settings, version=1)
     for done, _ in making:
         if done == stop_after:
             making.close()
@@ -111,10 +112,32 @@ def test_a_cache_that_other_steps_made_is_never_replaced_and_a_damaged_one_is_ma
     build(tmp_path / "c", dataset, chain())
     before = contents(tmp_path / "c")
     with pytest.raises(DataError, match="made with other settings"):
-        refuse_replacing(tmp_path / "c", chain(**{"intensity.high": 90}))
-    refuse_replacing(tmp_path / "c", chain())
+        refuse_replacing(tmp_path / "c", dataset, chain(**{"intensity.high": 90}))
+    refuse_replacing(tmp_path / "c", dataset, chain())
     (tmp_path / "c" / "images.npy").write_bytes(before["images.npy"][:1000])
     with pytest.raises(DataError, match="damaged"):
         Cache.open(tmp_path / "c")
     build(tmp_path / "c", dataset, chain())
     assert contents(tmp_path / "c") == before
+
+
+def test_an_intact_cache_is_not_made_again(dataset, tmp_path):
+    build(tmp_path / "c", dataset, chain())
+    before = (tmp_path / "c" / "images.npy").stat().st_ino
+    build(tmp_path / "c", dataset, chain())
+    assert (tmp_path / "c" / "images.npy").stat().st_ino == before
+
+
+def test_another_datasets_cache_is_never_replaced(dataset, tmp_path):
+    build(tmp_path / "c", dataset, chain())
+    other = replace(dataset, folder=dataset.folder.with_name("another"))
+    with pytest.raises(DataError, match="of another dataset"):
+        refuse_replacing(tmp_path / "c", other, chain())
+
+
+def test_the_same_steps_in_another_order_are_another_chain(dataset, tmp_path):
+    forth = chain()
+    back = ChainSettings(steps=dict(reversed(forth.steps.items())))
+    build(tmp_path / "c", dataset, forth)
+    with pytest.raises(DataError, match="other settings"):
+        refuse_replacing(tmp_path / "c", dataset, back)

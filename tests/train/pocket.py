@@ -64,6 +64,7 @@ def make_products(workspace: Workspace, name: str = "pocket", *, synthetic: bool
     for folder in (dataset, cache):
         folder.mkdir(parents=True)
     write_manifest(dataset, pd.DataFrame(rows).assign(**dict.fromkeys(columns, "")).sort_values("image_id"))
+    files.write_text(dataset / ".arrangement", "pocket")
     files.write_json(dataset / "audit.json", {"protocol": "pocket split, all lesions", "synthetic": synthetic})
     for array, content in zip(("images", "breast", "lesions"), zip(*films, strict=True), strict=True):
         np.save(cache / f"{array}.npy", np.stack(content))

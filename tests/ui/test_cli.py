@@ -49,6 +49,9 @@ def test_every_command_has_help(name):
         (["organize", "/no/such/place"], "there is nothing at /no/such/place"),
         (["train", "MammoCN"], "did you mean MammoCNN"),
         (["phantom", "out", "--difficulty", "7"], "difficulty"),
+        (["organize", "["], "["),
+        (["--workspace", "demo", "compare"], "runs"),
+        (["--workspace", "demo", "runs", "show", "x"], "called 'x'"),
         (["phantom", ""], "give the path of a folder"),
         (["phantom", str(PROJECT / "README.md")], "is a file, not a folder"),
         (["phantom", "out", "--seed", "many"], "must be a whole number"),
@@ -161,3 +164,22 @@ def test_the_light_imports_of_help(tmp_path):
     code += "print([name for name in heavy if name in sys.modules], file=sys.stderr)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT, check=True)
     assert told.stderr.strip() == "[]"
+
+
+def test_a_plan_one_of_whose_runs_was_removed_is_shown_all_the_same(tmp_path):
+    from tests.test_worker import finish, three_steps
+    from tfm.core.prepare import find_or_create_plan
+    from tfm.core.workspace import Workspace
+
+    plan = find_or_create_plan(Workspace(tmp_path / "workspace"), "toy", three_steps())
+    finish(plan)
+    assert wizard("runs", "remove", plan.status.runs["one"], "--yes", cwd=tmp_path).returncode == 0
+    assert wizard("runs", "show", plan.id, cwd=tmp_path).returncode == 0
+
+
+def test_a_done_run_whose_files_are_gone_is_not_said_to_stand(tmp_path):
+    command = ["phantom", tmp_path / "out", "--train-women", "2", "--test-women", "1", "--height", "256"]
+    assert wizard(*command, cwd=tmp_path).returncode == 0
+    next((tmp_path / "out").rglob("*.dcm")).unlink()
+    told = wizard("runs", "resume", "phantom", cwd=tmp_path)
+    assert (told.returncode, "runs restart" in told.stderr) == (1, True)

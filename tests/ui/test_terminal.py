@@ -80,6 +80,22 @@ def test_a_run_is_watched_left_resumed_and_shown(tmp_path):
         terminal.wait_for("1 done")
 
 
+def test_an_open_bracket_is_said_at_the_keystroke_and_an_error_leads_back_to_the_menu(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with Terminal(cwd=tmp_path) as terminal:
+        open_form(terminal, "organize")
+        terminal.wait_for("Which folder holds the download?")
+        terminal.press("[", "enter")
+        terminal.wait_for("cannot be read")
+        terminal.press("\x15", "empty", "enter")  # Ctrl-U clears the line
+        for question in ("dataset be called", "Which lesions", "Which split", "What now"):
+            terminal.wait_for(question)
+            terminal.press("enter")
+        terminal.wait_for("no case CSV")
+        terminal.press("escape")
+        terminal.wait_for("What next?")
+
+
 def test_the_accessible_menu_takes_numbers_and_moves_nothing(tmp_path):
     with Terminal("--accessible", rows=40, cwd=tmp_path) as terminal:
         terminal.wait_for("explain) >")

@@ -78,7 +78,8 @@ class Job:
         except RunError as error:
             return Status(state="damaged", message=error.message, hint=error.hint)
         if recorded.state == "running" and not self.alive:
-            return replace(recorded, state="halted")
+            recorded = self._recorded  # it may have ended between the two looks
+            return replace(recorded, state="halted") if recorded.state == "running" else recorded
         return recorded
 
     @property
@@ -175,7 +176,7 @@ def new_folder_name(name: str) -> str:
     return f"{datetime.now():%Y-%m-%d}_{name}_{os.urandom(3).hex()}"
 
 
-def make_job_folder(parent: Path, name: str, documents: dict[str, str]) -> Path:
+def make_job_folder(parent: Path, name: str, documents: dict[str, str], key: str) -> Path:
     """A job's folder appears whole, with its first documents and a status, or not at all."""
     parent.mkdir(parents=True, exist_ok=True)
     final = parent / new_folder_name(name)
@@ -183,6 +184,6 @@ def make_job_folder(parent: Path, name: str, documents: dict[str, str]) -> Path:
     temporary.mkdir()
     for file, text in documents.items():
         files.write_text(temporary / file, text)
-    files.write_json(temporary / "status.json", asdict(Status(created=datetime.now(UTC).isoformat())))
+    files.write_json(temporary / "status.json", asdict(Status(created=datetime.now(UTC).isoformat(), key=key)))
     temporary.rename(final)
     return final

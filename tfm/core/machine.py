@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+_DRIVER_SECONDS = 5.0
+
 
 @dataclass(frozen=True)
 class Gpu:
@@ -22,17 +24,13 @@ def nvidia_gpus() -> tuple[Gpu, ...]:
     """As the driver tells them; empty where there is none, whatever PyTorch may think."""
     if shutil.which("nvidia-smi") is None:
         return ()
-    asked = subprocess.run(
-        ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=20,
-    )
-    if asked.returncode != 0:
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        asked = subprocess.run(query, capture_output=True, text=True, check=True, timeout=_DRIVER_SECONDS)
+        rows = (line.rsplit(",", 1) for line in asked.stdout.splitlines() if "," in line)
+        return tuple(Gpu(name.strip(), float(memory) / 1024) for name, memory in rows)
+    except (OSError, ValueError, subprocess.SubprocessError):  # a driver that is broken or hangs is none to use
         return ()
-    rows = (line.rsplit(",", 1) for line in asked.stdout.splitlines() if "," in line)
-    return tuple(Gpu(name.strip(), float(memory) / 1024) for name, memory in rows)
 
 
 def cores() -> int:

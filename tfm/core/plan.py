@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from tfm.core import files
-from tfm.core.errors import SettingsError
+from tfm.core.errors import RunError, SettingsError
 from tfm.core.job import Job, make_job_folder
 from tfm.core.workspace import Workspace
 
@@ -41,17 +41,18 @@ class Plan(Job):
     def create(cls, workspace: Workspace, name: str, steps: list[Step], key: str) -> Plan:
         content = {"name": name, "steps": [asdict(step) for step in steps]}
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        plan = cls(make_job_folder(workspace.plans_folder, name, {"plan.yaml": text}), workspace)
-        plan.update(key=key)
-        return plan
-
-    @property
-    def name(self) -> str:
-        return str(files.read_yaml(self.folder / "plan.yaml")["name"])
+        return cls(make_job_folder(workspace.plans_folder, name, {"plan.yaml": text}, key), workspace)
 
     @property
     def steps(self) -> list[Step]:
-        return [Step(**step) for step in files.read_yaml(self.folder / "plan.yaml")["steps"]]
+        file = self.folder / "plan.yaml"
+        try:
+            return [Step(**step) for step in files.read_yaml(file)["steps"]]
+        except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+            raise RunError(
+                f"{file} is damaged or gone",
+                hint=f"restore that file, or remove the plan: `python wizard.py runs remove {self.id}`",
+            ) from None
 
 
 def check(steps: list[Step]) -> None:

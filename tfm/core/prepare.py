@@ -10,7 +10,7 @@ from tfm.core.errors import SettingsError
 from tfm.core.offers import Preset
 from tfm.core.plan import Plan, Step, check, filled, key_of
 from tfm.core.run import Run
-from tfm.core.settings import Settings, resolve
+from tfm.core.settings import Settings, differing, leaves, resolve
 from tfm.core.workspace import Workspace
 
 
@@ -30,8 +30,12 @@ def job_for(workspace: Workspace, name: str, given: Mapping[str, Any], presets: 
 def _step(workspace: Workspace, name: str, given: Mapping[str, Any], preset_name: str) -> Step:
     preset = chosen_preset(workspace, name, preset_name)
     assert preset is not None
-    resolved_settings(workspace, preset.stage, given, preset)  # what is wrong is said before anything is made
-    return Step(preset_name, preset.stage, dict(given), preset_name)
+    settings = resolved_settings(workspace, preset.stage, given, preset)  # says what is wrong before anything is made
+    meant = differing(settings)  # what goes without saying today may not do so when the step's turn comes
+    said = [leaf.name for leaf in leaves(type(settings)) if leaf.required or leaf.name in given]
+    return Step(
+        preset_name, preset.stage, dict(given) | {name: meant[name] for name in said if name in meant}, preset_name
+    )
 
 
 def chosen_preset(workspace: Workspace, name: str, preset: str | None = None) -> Preset | None:

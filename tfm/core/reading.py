@@ -46,7 +46,7 @@ def meant(workspace: Workspace, settings: type[Settings], given: Mapping[str, An
             whole = [jobs.find_run(workspace, str(name)).id for name in (named if leaf.is_list else [named])]
             filled[leaf.name] = whole if leaf.is_list else whole[0]
         elif leaf.reads.kind == "run" and leaf.is_list and leaf.required:
-            filled[leaf.name] = [run.id for run in readable_runs(workspace, leaf)]
+            filled[leaf.name] = [run.id for run in readable_runs(workspace, leaf) if run.outputs_stand()]
         elif leaf.reads.kind in PRODUCT_FILES and leaf.required and not named:
             filled[leaf.name] = _only(workspace, leaf.reads.kind)
     return filled
@@ -67,7 +67,7 @@ def readable_runs(workspace: Workspace, leaf: Leaf) -> list[Run]:
     """The runs that a setting may name."""
     assert leaf.reads is not None
     makers = leaf.reads.made_by
-    return [run for run in jobs.runs(workspace) if run.status.state == "done" and (not makers or run.stage in makers)]
+    return [run for run in jobs.runs(workspace) if run.is_done_by(makers)]
 
 
 def check_reads(workspace: Workspace, settings: Settings) -> None:
@@ -103,14 +103,14 @@ def _check_run(workspace: Workspace, leaf: Leaf, reading: Reads, name: str) -> N
 def identity(workspace: Workspace, kind: str, name: str) -> str:
     """What a run's key says of something it reads: its content, so that equal content is never worked on twice."""
     if kind == "run":
-        return jobs.find_run(workspace, name).status.key
+        return _digest([name, jobs.find_run(workspace, name).status.key])
     if kind == "weights":
         return files.sha256(Path(name.removeprefix("file:"))) if name.startswith("file:") else name
     if kind == "path":
         return _tree_identity(Path(name))
     folder = workspace.product_folder(kind, name)
     try:
-        return _digest([files.sha256(folder / file) for file in PRODUCT_FILES[kind]])
+        return _digest([name, *(files.sha256(folder / file) for file in PRODUCT_FILES[kind])])
     except FileNotFoundError:
         raise DataError(f"the {kind} {name} is no longer whole in {folder}", hint=_HOW_TO_GET[kind]) from None
 
@@ -121,19 +121,19 @@ def key(workspace: Workspace, stage: str, version: int, settings: Settings) -> s
     for leaf, reading, name in reads(settings):
         inputs.setdefault(leaf.name, []).append(identity(workspace, reading.kind, name))
     chosen = {name: value for name, value in differing(settings).items() if name not in inputs}
-    return _digest([stage, version, chosen, inputs])
+    return _digest([stage, version, sorted(chosen.items()), inputs])
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:24]
+    """In the order given: the order of a chain's steps is a setting too."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:24]
 
 
 def _tree_identity(path: Path) -> str:
     """Names, sizes and times of every file below: what a walk can know without reading 163 GB."""
     if path.is_file():
-        return _digest([path.stat().st_size, path.stat().st_mtime_ns])
-    rows = sorted(_stat_rows(path, on_error=_refuse))
-    return _digest(rows)
+        return _digest([str(path), path.stat().st_size, path.stat().st_mtime_ns])
+    return _digest([str(path), *sorted(_stat_rows(path, on_error=_refuse))])
 
 
 def _stat_rows(root: Path, on_error: Callable[[OSError], None]) -> Iterator[tuple[str, int, int]]:

@@ -30,14 +30,11 @@ class Run(Job):
     def create(
         cls, workspace: Workspace, stage: str, version: int, settings: Settings, preset: str | None, key: str
     ) -> Run:
-        head = {"stage": stage, "version": version} | ({"preset": preset} if preset else {})
+        head = yaml.safe_dump({"stage": stage, "version": version, "preset": preset}, sort_keys=False)
         body = "".join("  " + line for line in as_commented_yaml(settings).splitlines(keepends=True))
-        text = "".join(f"{name}: {value}\n" for name, value in head.items()) + "settings:\n" + body
+        text = head + "settings:\n" + body
         name = "-".join(filter(None, [stage.rpartition(".")[2], preset]))
-        folder = make_job_folder(workspace.runs_folder, name, {"settings.yaml": text})
-        run = cls(folder, workspace)
-        run.update(key=key)
-        return run
+        return cls(make_job_folder(workspace.runs_folder, name, {"settings.yaml": text}, key), workspace)
 
     @property
     def _head(self) -> dict[str, Any]:
@@ -55,6 +52,13 @@ class Run(Job):
     @property
     def stage(self) -> str:
         return str(self._head["stage"])
+
+    def is_done_by(self, makers: tuple[str, ...]) -> bool:
+        """Whether it is a done run of one of these stages; of any, where none is named."""
+        try:
+            return self.status.state == "done" and (not makers or self.stage in makers)
+        except RunError:  # its settings are damaged: nobody should read from it
+            return False
 
     @property
     def preset(self) -> str | None:

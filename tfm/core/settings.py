@@ -29,7 +29,7 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True)
 class Reads:
-    """Marks a field that names something a run reads; its content, not its name, is part of the run's key."""
+    """Marks a field that names something a run reads; its content is part of the run's key, with its name."""
 
     kind: Literal["dataset", "cache", "run", "path", "weights"]
     made_by: tuple[str, ...] = ()  # for runs: the stages whose done runs will do; empty for any
@@ -157,6 +157,8 @@ class Leaf:
         """A value in the setting's own type, or a ValueError that says why not: the check behind every keystroke."""
         try:
             return TypeAdapter(self._annotated).validate_python(self.from_text(value))
+        except SettingsError as error:
+            raise ValueError(error.message) from None
         except ValidationError as error:
             raise ValueError("; ".join(dict.fromkeys(map(_plain, error.errors())))) from None
 
@@ -167,7 +169,22 @@ class Leaf:
             return None
         if self.is_list and not value.lstrip().startswith("["):
             return [part.strip() for part in value.split(",") if part.strip()]
-        return yaml.safe_load(value) if self.is_list or self.is_mapping else value
+        if not self.is_list and not self.is_mapping:
+            return value
+        try:
+            return yaml_value(value)
+        except ValueError as error:
+            raise SettingsError(
+                f"{self.name.replace('_', '-')}: {error}", hint=self.question, fields=(self.name,)
+            ) from None
+
+
+def yaml_value(text: str) -> Any:
+    """One value as YAML writes it."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError(f"{text} cannot be read: a bracket or quote is open, or too many") from None
 
 
 def _walk(annotation: Any) -> Iterator[Any]:

@@ -6,18 +6,14 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from tfm.core import offers
 from tfm.core.errors import BusyError, DiskError
 
-if TYPE_CHECKING:
-    pass
-
 # What tells a finished product from a half-made one, and its content from another's.
-PRODUCT_FILES = {"dataset": ("manifest.csv",), "cache": ("index.csv", "settings.yaml")}
+PRODUCT_FILES = {"dataset": ("manifest.csv", ".arrangement"), "cache": ("index.csv", "settings.yaml")}
 
 DEFAULT_WORKSPACE = Path("workspace")
 

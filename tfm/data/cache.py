@@ -25,7 +25,7 @@ from tfm.imaging.film import Film
 from tfm.imaging.settings import ChainSettings
 
 _ARRAYS = ("images", "breast", "lesions")
-_INDEX, _SETTINGS = "index.csv", "settings.yaml"
+_INDEX, _SETTINGS, _SUMS = "index.csv", "settings.yaml", "sums.json"
 _DONE_LOG = "done.jsonl"  # a line a finished row, written only after the row itself is on disk
 _FLUSH_EVERY = 32  # images between two flushes to disk: what a power cut costs at most
 
@@ -54,27 +54,41 @@ class Cache:
         return cls(folder, index, images, breast, lesions)
 
 
-def refuse_replacing(folder: Path, chain: ChainSettings) -> None:
-    """A cache that other steps made stays: models may be training from it."""
+def refuse_replacing(folder: Path, dataset: Dataset, chain: ChainSettings) -> None:
+    """A cache of another dataset, or made by other steps, stays: models may be training from it."""
     made = _made_with(folder)
-    if (folder / _INDEX).is_file() and made.get("steps") != chain.model_dump(mode="json")["steps"]:
+    ours = [dataset.folder.name, _in_order(chain)]
+    if (folder / _INDEX).is_file() and [made.get("dataset"), made.get("steps")] != ours:
         raise DataError(
-            f"there is a cache called {folder.name} already, made with other settings",
+            f"there is a cache called {folder.name} already, of another dataset or made with other settings",
             hint="give this one a name of its own: --cache NAME",
         )
+
+
+def _in_order(chain: ChainSettings) -> list[list[Any]]:
+    """A chain as pairs: in another order the same steps make other images."""
+    return [[name, settings] for name, settings in chain.model_dump(mode="json")["steps"].items()]
 
 
 def _made_with(folder: Path) -> dict[str, Any]:
     return files.read_yaml(folder / _SETTINGS) or {} if (folder / _SETTINGS).is_file() else {}
 
 
-def build_cache(folder: Path, dataset: Dataset, chain: ChainSettings) -> Iterator[tuple[int, int]]:
+def build_cache(folder: Path, dataset: Dataset, chain: ChainSettings, *, version: int) -> Iterator[tuple[int, int]]:
     """(images done, images in all). Stopped anywhere and started again it goes on, and ends byte for byte the same.
-    The index comes last: a folder with one is whole."""
+    The index comes last: a folder with one is whole. `version` is that of the code that makes the images."""
     files.sweep(folder)
     rows = dataset.manifest.to_dict("records")
-    settings = {"steps": chain.model_dump(mode="json")["steps"], "contents": _contents_key(dataset, rows)}
-    if not _is_of(folder, settings) or (folder / _INDEX).is_file():  # a finished one is asked for anew when damaged
+    settings = {
+        "dataset": dataset.folder.name,
+        "version": version,
+        "steps": _in_order(chain),
+        "contents": _contents_key(dataset, rows),
+    }
+    if _made_with(folder) == settings and _is_whole(folder):
+        yield len(rows), len(rows)
+        return
+    if _made_with(folder) != settings or (folder / _INDEX).is_file():
         _clear(folder)
         files.write_yaml(folder / _SETTINGS, settings)
     log = _DoneLog(folder / _DONE_LOG)
@@ -104,18 +118,36 @@ def _contents_key(dataset: Dataset, rows: list[dict[Hashable, Any]]) -> str:
     for row in rows:
         for name in (row["file"], row["mask"]):
             if name:
-                stat = dataset.path(name).stat()
+                stat = _stat(dataset.path(name))
                 facts.append((row["image_id"], name.rpartition("/")[2], stat.st_size, stat.st_mtime_ns))
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _is_of(folder: Path, settings: dict[str, Any]) -> bool:
-    return _made_with(folder) == settings
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        raise DataError(
+            f"{path} belongs to the dataset and is gone",
+            hint="organize the download anew: `python wizard.py runs restart` with the run that organized it",
+        ) from None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a finished cache still holds, byte for byte, what was made."""
+    if not (folder / _INDEX).is_file() or not (folder / _SUMS).is_file():
+        return False
+    return bool(files.read_json(folder / _SUMS) == _sums(folder))
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    arrays = (folder / f"{name}.npy" for name in _ARRAYS)
+    return {path.name: files.sha256(path) for path in arrays if path.is_file()}
 
 
 def _clear(folder: Path) -> None:
     """The index goes first: from then on the folder is no cache that anyone could open half-made."""
-    for name in (_INDEX, _DONE_LOG, _SETTINGS, *(f"{array}.npy" for array in _ARRAYS)):
+    for name in (_INDEX, _SUMS, _DONE_LOG, _SETTINGS, *(f"{array}.npy" for array in _ARRAYS)):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -197,5 +229,6 @@ def _write_index(folder: Path, rows: list[dict[Hashable, Any]], records: dict[in
             "record": [json.dumps(records[number], sort_keys=True) for number in range(len(rows))],
         }
     )
+    files.write_json(folder / _SUMS, _sums(folder))
     files.write_text(folder / _INDEX, index.to_csv(index=False, lineterminator="\n"))
     (folder / _DONE_LOG).unlink()

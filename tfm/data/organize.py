@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
+import pandas as pd
 import pydicom
 
 from tfm.core.errors import DataError
@@ -55,7 +56,9 @@ def refuse_replacing(folder: Path, catalog: Catalog, arrangement: Arrangement) -
     if not ((folder / MANIFEST).is_file() and (folder / AUDIT).is_file()):
         return
     account = read_json(folder / AUDIT)
-    if (account["settings"], account["synthetic"]) != (arrangement.settings, catalog.synthetic):
+    standing = set(pd.read_csv(folder / MANIFEST, dtype=str)["image_id"])
+    of_this = standing <= set(arrangement.manifest["image_id"])
+    if not of_this or (account["settings"], account["synthetic"]) != (arrangement.settings, catalog.synthetic):
         raise DataError(
             f"there is a dataset called {folder.name} already, made with other settings or of other data",
             hint="give this one a name of its own: --name NAME",

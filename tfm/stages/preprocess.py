@@ -34,7 +34,8 @@ def _name(settings: Preprocess, run: Run) -> str:
     """Other steps never end in the same cache."""
     preset = run.workspace.preset("preprocess", run.preset or "")
     steps = settings.chain.model_dump_json()
-    own = "" if settings.chain == resolve(ChainSettings, preset.settings, {}) else f"-{seed_at(steps):016x}"[:5]
+    same = steps == resolve(ChainSettings, preset.settings, {}).model_dump_json()
+    own = "" if same else f"-{seed_at(steps):016x}"[:5]
     return f"{settings.dataset}-{preset.name}{own}"
 
 
@@ -46,8 +47,8 @@ def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
     dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
     name = settings.cache or _name(settings, run)
     with run.workspace.making("cache", name) as folder:
-        refuse_replacing(folder, settings.chain)
-        for done, total in build_cache(folder, dataset, settings.chain):
+        refuse_replacing(folder, dataset, settings.chain)
+        for done, total in build_cache(folder, dataset, settings.chain, version=preprocess.version):
             yield Progress("images", done, total, "images")
     count, height, width = Cache.open(folder).images.shape
     yield Note(f"{count} images of {height} × {width} in the cache {name}")

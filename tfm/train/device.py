@@ -88,10 +88,18 @@ def take_turn(name: str, run: str, held: contextlib.ExitStack) -> Iterator[Event
             lock.acquire(timeout=_POLL_SECONDS if told else 0)
             break
         except Timeout:
-            now = holder.read_text(encoding="utf-8") if holder.exists() else "another run"
+            now = _read_holder(holder)
             if now != told:
                 yield Note(f"waiting for the GPU: {now} has it")
                 told = now
             yield Progress("waiting for the GPU", 0, 1)  # a point at which the wait may be paused
     held.callback(lock.release)
-    holder.write_text(run, encoding="utf-8")
+    with contextlib.suppress(OSError):  # information only, and the file may be another user's
+        holder.write_text(run, encoding="utf-8")
+
+
+def _read_holder(holder: Path) -> str:
+    try:
+        return holder.read_text(encoding="utf-8")
+    except OSError:
+        return "another run"

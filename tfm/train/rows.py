@@ -47,7 +47,7 @@ def rows_of(dataset: Dataset, cache: Cache, split: str) -> Rows:
 
 
 def check_learnable(train: Rows, val: Rows, test: Rows) -> None:
-    for name, rows, classes in (("training", train, 2), ("validation", val, 2), ("test", test, 1)):
+    for name, rows, classes in (("training", train, 2), ("validation", val, 2), ("test", test, 2)):
         if not len(rows):
             raise DataError(f"there is no {name} image", hint="organize the download again with a split that has some")
         if len(set(rows.labels)) < classes:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tfm.core.registry import Answer, Planner, Stage
     from tfm.core.settings import Leaf
 
-WRONG_USE = 2
-
 _EPILOG = "Every command has --help. Without a command: the menu. For research and teaching, never for diagnosis."
 
 
@@ -39,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _app(words: Sequence[str]) -> typer.Typer:
     app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
     app.callback(invoke_without_command=True, epilog=_EPILOG)(_menu)
-    asked_for = next((word for word in words if word in {*offers.names(), "runs"}), None)
+    asked_for = _command_in(words)
     for section, names in offers.sections().items():
         for name in names:
             function = _command(name) if name == asked_for else _listed
@@ -55,12 +53,21 @@ def _app(words: Sequence[str]) -> typer.Typer:
     return app
 
 
+def _command_in(words: Sequence[str]) -> str | None:
+    """The first word that is neither an option nor an option's value."""
+    position = 0
+    while position < len(words) and words[position].startswith("-"):
+        position += 2 if words[position] == "--workspace" else 1
+    return words[position] if position < len(words) else None
+
+
 def _help(name: str) -> str:
     return offers.summary(name) + "\n\n" + offers.explanation(name)
 
 
 def _listed() -> None:
-    """A command in the list that wasn't asked for."""
+    """Stands in the list for a command that wasn't asked for."""
+    raise AssertionError("a command that was asked for is built whole")
 
 
 def _menu(
@@ -75,6 +82,8 @@ def _menu(
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         names = "\n  ".join(offers.names())
+        from tfm.ui.guard import WRONG_USE
+
         typer.echo(f"The menu needs a terminal. Without one, use the commands:\n  {names}\nEach has --help.", err=True)
         raise typer.Exit(WRONG_USE)
     from tfm.ui.guard import guarded
@@ -223,11 +232,12 @@ def _run_command(found: Stage | Planner | Answer, context: typer.Context, words:
 
 
 def _assignment(text: str) -> tuple[str, Any]:
-    import yaml
+    from tfm.core.settings import yaml_value
 
     name, equals, value = text.partition("=")
-    if not equals or "." not in name:
-        raise SettingsError(
-            f"--set {text} cannot be read", hint="write it as step.setting=value, e.g. resize.height=128"
-        )
-    return name, yaml.safe_load(value)
+    try:
+        if equals and "." in name:
+            return name, yaml_value(value)
+    except ValueError:
+        pass
+    raise SettingsError(f"--set {text} cannot be read", hint="write it as step.setting=value, e.g. resize.height=128")

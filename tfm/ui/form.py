@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -19,7 +18,7 @@ from tfm.core import offers, registry
 from tfm.core.answers import Answers
 from tfm.core.errors import SettingsError
 from tfm.core.prepare import chosen_preset, resolved_settings
-from tfm.core.settings import Leaf, Settings, leaves, nested, value_at
+from tfm.core.settings import Leaf, Settings, leaves, nested, value_at, yaml_value
 from tfm.core.workspace import Workspace
 from tfm.ui.ask import Asker, Back, Choice, Question
 from tfm.ui.command_line import Filled, command_line, flat
@@ -201,8 +200,8 @@ class Form:
         mapping = next(leaf for leaf in leaves(self._settings_class) if leaf.is_mapping)
         self._redraw()
         held = self._within(mapping)[path]
-        answer = self.asker.ask(Question(name=path, text=path.replace(".", ": "), default=as_text(held)))
-        self.given[path] = yaml.safe_load(answer)
+        words = path.replace(".", ": ")
+        self.given[path] = self.asker.ask(Question(name=path, text=words, default=as_text(held), check=yaml_value))
 
     def _unchanged(self, leaf: Leaf) -> Any:
         """What holds where nothing is given; of several presets, only what is the same for all."""

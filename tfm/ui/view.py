@@ -12,7 +12,6 @@ from tfm.core.events import (
     Note,
     Picture,
     Progress,
-    Result,
     StateChange,
     Table,
 )
@@ -45,14 +44,10 @@ class Bar:
 @dataclass
 class RunView:
     run: Run
-    state: str = "waiting"
-    message: str = ""
-    hint: str = ""
     bars: dict[str, Bar] = field(default_factory=dict)
     metrics: dict[str, list[float]] = field(default_factory=dict)
     notes: deque[Note] = field(default_factory=lambda: deque(maxlen=_KEPT_NOTES))
     shown: list[Table | Intervals | Picture] = field(default_factory=list)
-    result: Result | None = None
     _offset: int = 0
 
     def catch_up(self) -> list[Event]:
@@ -72,12 +67,8 @@ class RunView:
                 self.notes.append(event)
             case Table() | Intervals() | Picture():
                 self.shown.append(event)
-            case Result():
-                self.result = event
-            case StateChange():
-                self.state, self.message, self.hint = event.state, event.message, event.hint
-                if event.state == "running":  # taken up anew: what was drawn before will be said again
-                    self.bars, self.shown = {}, []
+            case StateChange(state="running"):  # taken up anew: what was drawn before will be said again
+                self.bars, self.shown = {}, []
 
     def _fold_progress(self, time: float, event: Progress) -> None:
         bar = self.bars.get(event.name)

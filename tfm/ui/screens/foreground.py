@@ -26,6 +26,11 @@ def run(job: Run | Plan, *, detach: bool, as_json: bool) -> int:
     if job.status.state == "damaged":
         raise RunError(job.status.message, hint=job.status.hint)
     if isinstance(job, Run) and job.status.state == "done":
+        if not job.outputs_stand():
+            raise RunError(
+                f"{job.id} was done, but what it left behind is gone or changed",
+                hint=f"do it anew: `python wizard.py runs restart {job.id}`",
+            )
         console.print("This was done before, and it still stands: nothing to do again.", style="green")
         status = job.status
     else:

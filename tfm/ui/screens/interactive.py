@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from rich.console import Console
 
 from tfm.core import jobs
@@ -9,7 +11,7 @@ from tfm.core.plan import Plan
 from tfm.core.prepare import restarted
 from tfm.core.run import Run
 from tfm.core.workspace import Workspace
-from tfm.ui.ask import Asker, Back, Choice, Question
+from tfm.ui.ask import Asker, Back, Choice, Question, ToMenu
 from tfm.ui.screens import live
 from tfm.ui.screens.runs import listing, outcome, remove_job, show_job
 from tfm.worker import Started, start, stop_at_once
@@ -54,7 +56,9 @@ def _go_on(started: Started, asker: Asker) -> bool:
 
 
 def wait(asker: Asker) -> None:
-    asker.ask(Question("go_on", "Enter: back to the menu", default="", can_go_back=True))
+    """Whatever is pressed, Esc and Ctrl-C too, means the same here."""
+    with contextlib.suppress(Back, ToMenu):
+        asker.ask(Question("go_on", "Enter: back to the menu", default=""))
 
 
 def runs_screen(workspace: Workspace, asker: Asker, console: Console) -> None:
@@ -93,7 +97,7 @@ def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
             wait(asker)
         case "see":
             see(job, asker, console)
-        case "pause":
+        case "pause" if job.alive:
             job.request_pause()
         case "restart" if isinstance(job, Run):
             see(restarted(job), asker, console)

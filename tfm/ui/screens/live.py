@@ -47,7 +47,11 @@ class JobView:
     def _run_ids(self) -> list[str]:
         if isinstance(self.job, Run):
             return [self.job.id]
-        return list(self.job.status.runs.values())
+        return [run_id for run_id in self.job.status.runs.values() if self._stands(run_id)]
+
+    def _stands(self, run_id: str) -> bool:
+        """A run of the plan may have been removed since."""
+        return (self.job.workspace.runs_folder / run_id).is_dir()
 
     def _run(self, run_id: str) -> Run:
         return self.job if isinstance(self.job, Run) else find_run(self.job.workspace, run_id)
@@ -74,7 +78,7 @@ class JobView:
         text = Text()
         for number, step in enumerate(self.job.steps):
             run_id = status.runs.get(step.name)
-            state = self._run(run_id).status.state if run_id else "waiting"
+            state = self._run(run_id).status.state if run_id and self._stands(run_id) else "waiting"
             text.append("  " if number else "").append({"done": "✓ ", "running": "▸ ", "failed": "✗ "}.get(state, "· "))
             text.append(render.state(step.name) if state == "waiting" else Text(step.name, render.state(state).style))
         return text

@@ -145,7 +145,7 @@ def _row(job: Run | Plan) -> tuple[Text, Text, Text, Text]:
 def outcome(job: Run | Plan) -> str:
     status = job.status
     if status.state == "done" and isinstance(job, Plan):
-        return ", ".join(step.name for step in job.steps)
+        return ", ".join(status.runs)
     if status.message:
         return status.message.split("\n", 1)[0]
     plain = {
