@@ -1,0 +1,73 @@
+"""A dataset that stands is never replaced by another one in silence; one whose download has grown is made anew."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tfm.core.errors import DataError
+from tfm.data.arrange import Arrangement, arrange
+from tfm.data.catalog import Catalog, join
+from tfm.data.headers import dicom_files, read_headers
+from tfm.data.organize import organize_dataset, refuse_replacing
+from tfm.data.phantom import cohort, download
+from tfm.data.tables import find_case_files, read_cases
+
+
+@dataclass(frozen=True)
+class Standing:
+    folder: Path
+    catalog: Catalog
+
+    def arranged(self, catalog: Catalog | None = None, seed: int = 0) -> Arrangement:
+        return arrange(catalog or self.catalog, split="official", without_callback="benign", val_share=0.25, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Standing:
+    home = tmp_path_factory.mktemp("again")
+    plan = cohort.plan_download(
+        train_women=10, test_women=6, kinds=("mass", "calc"), height=256, difficulty=0.3,
+        traps=frozenset(), shuffle_labels=False, seed=1,
+    )  # fmt: skip
+    list(download.write(plan, home / "download"))
+    cases = read_cases(find_case_files([home / "download"]))
+    made = Standing(home / "dataset", join(cases, read_headers(dicom_files([home / "download"]))))
+    list(organize_dataset(made.folder, made.catalog, made.arranged(), downloads=[home / "download"], link="hard"))
+    return made
+
+
+def without_women(catalog: Catalog, count: int) -> Catalog:
+    women = sorted(catalog.lesions["patient_id"].unique())[:count]
+    kept: pd.DataFrame = catalog.lesions[~catalog.lesions["patient_id"].isin(women)]
+    return replace(catalog, lesions=kept.reset_index(drop=True))
+
+
+def test_the_same_again_is_welcome(standing: Standing) -> None:
+    refuse_replacing(standing.folder, standing.catalog, standing.arranged())
+
+
+def test_other_settings_need_a_name_of_their_own(standing: Standing) -> None:
+    with pytest.raises(DataError, match="already") as caught:
+        refuse_replacing(standing.folder, standing.catalog, standing.arranged(seed=1))
+    assert "--name" in caught.value.hint
+
+
+def test_patients_never_replace_phantoms(standing: Standing) -> None:
+    real = replace(standing.catalog, synthetic=False)
+    with pytest.raises(DataError, match="other data"):
+        refuse_replacing(standing.folder, real, standing.arranged(real))
+
+
+def test_a_download_that_lacks_images_of_the_standing_dataset_does_not_replace_it(standing: Standing) -> None:
+    fewer = without_women(standing.catalog, 1)
+    with pytest.raises(DataError, match="other data"):
+        refuse_replacing(standing.folder, fewer, standing.arranged(fewer))
+
+
+def test_a_download_that_has_grown_since_does(standing: Standing, tmp_path: Path) -> None:
+    fewer = without_women(standing.catalog, 2)
+    early = standing.arranged(fewer)
+    list(organize_dataset(tmp_path / "early", fewer, early, downloads=[tmp_path / "download"], link="hard"))
+    refuse_replacing(tmp_path / "early", standing.catalog, standing.arranged())
