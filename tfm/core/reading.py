@@ -101,7 +101,7 @@ def _check_run(workspace: Workspace, leaf: Leaf, reading: Reads, name: str) -> N
 
 
 def identity(workspace: Workspace, kind: str, name: str) -> str:
-    """What a run's key says of something it reads: its content, so that equal content is never worked on twice."""
+    """What a run's key says of something it reads: its name, and its content as far as a quick look can tell."""
     if kind == "run":
         return _digest([name, jobs.find_run(workspace, name).status.key])
     if kind == "weights":
