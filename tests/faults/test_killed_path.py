@@ -140,12 +140,11 @@ def test_the_demo_killed_at_any_moment_ends_in_the_same_table(tmp_path):
     workspace = tmp_path / "killed"
     for kill in range(6):
         shown = demo(workspace)
-        time.sleep(moments.uniform(2, 45))  # any moment: there is no event to wait for
-        jobs = plans(Workspace(workspace))
-        pid = jobs[0].status.pid if jobs else None
-        if pid is not None:
-            os.kill(pid, signal.SIGKILL)  # the worker alone
-        if kill % 2 or pid is None:
+        time.sleep(moments.uniform(2, 28))  # any moment: there is no event to wait for
+        working = [plan for plan in plans(Workspace(workspace)) if plan.alive]
+        for plan in working:
+            worker.stop_at_once(plan)
+        if kill % 2 or not working:
             os.killpg(shown.pid, signal.SIGKILL)  # and who watches it
         shown.communicate()
     assert demo_rows(workspace) == calm
