@@ -9,16 +9,8 @@ from pydantic import Field
 
 from tfm.core import offers, registry
 from tfm.core.errors import SettingsError
-from tfm.core.settings import (
-    IMPORTANT,
-    OUT_OF_KEY,
-    InputPath,
-    Settings,
-    as_commented_yaml,
-    differing,
-    leaves,
-    resolve,
-)
+from tfm.core.settings import IMPORTANT, OUT_OF_KEY, InputPath, Settings, leaves, resolve
+from tfm.core.written import as_commented_yaml, differing
 
 
 class Optim(Settings):

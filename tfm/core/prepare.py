@@ -10,8 +10,9 @@ from tfm.core.errors import SettingsError
 from tfm.core.offers import Preset
 from tfm.core.plan import Plan, Step, check, filled, key_of
 from tfm.core.run import Run
-from tfm.core.settings import Settings, differing, leaves, resolve
+from tfm.core.settings import Settings, leaves, resolve
 from tfm.core.workspace import Workspace
+from tfm.core.written import differing
 
 
 def job_for(workspace: Workspace, name: str, given: Mapping[str, Any], presets: Sequence[str] = ()) -> Run | Plan:

@@ -15,8 +15,9 @@ from typing import Any
 from tfm.core import files, jobs
 from tfm.core.errors import DataError, DiskError, SettingsError
 from tfm.core.run import Run
-from tfm.core.settings import Leaf, Reads, Settings, differing, leaves, value_at
+from tfm.core.settings import Leaf, Reads, Settings, leaves, value_at
 from tfm.core.workspace import PRODUCT_FILES, Workspace
+from tfm.core.written import differing
 
 _HOW_TO_GET = {
     "dataset": "organize a download first: `python wizard.py organize DOWNLOAD`",

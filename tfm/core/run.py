@@ -16,8 +16,9 @@ from tfm.core import files
 from tfm.core.errors import RunError
 from tfm.core.events import Event, as_record, from_record
 from tfm.core.job import Job, make_job_folder
-from tfm.core.settings import Settings, as_commented_yaml
+from tfm.core.settings import Settings
 from tfm.core.workspace import Workspace
+from tfm.core.written import as_commented_yaml
 
 
 class Run(Job):
