@@ -38,6 +38,13 @@ def wait_for_event(run: Run, count: int) -> None:
         time.sleep(0.005)
 
 
+def wait_for_step(plan, name: str) -> None:
+    deadline = time.monotonic() + 30
+    while name not in plan.status.runs:
+        assert time.monotonic() < deadline, "the plan did not get that far"
+        time.sleep(0.01)
+
+
 def test_an_undisturbed_run_ends_done_with_its_result_and_outputs(workspace):
     run = toy_run(workspace)
     finish(run)
@@ -125,6 +132,13 @@ def test_the_same_settings_find_the_same_run_and_other_settings_do_not(workspace
     assert toy_run(workspace, target=6).id != first.id
 
 
+def test_work_that_stands_is_found_before_a_newer_try_that_failed(workspace):
+    done = toy_run(workspace, target=5)
+    finish(done)
+    restarted(done).update(state="failed")
+    assert toy_run(workspace, target=5).id == done.id
+
+
 def test_a_done_run_whose_output_is_gone_or_changed_counts_no_more(workspace):
     first = toy_run(workspace, target=5)
     finish(first)
@@ -155,10 +169,7 @@ def test_a_plan_of_three_steps_resumes_in_the_second(workspace, tmp_path):
     finish(calm)
     plan = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
     started = worker.start(plan)
-    deadline = time.monotonic() + 30
-    while "two" not in plan.status.runs:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_step(plan, "two")
     second = find_run(workspace, plan.status.runs["two"])
     wait_for_event(second, 15)
     os.killpg(started.process.pid, signal.SIGKILL)
@@ -191,10 +202,7 @@ def test_a_failed_step_stops_only_the_steps_that_read_from_it(workspace):
 def test_pausing_a_plan_pauses_its_step(workspace):
     plan = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
     started = worker.start(plan)
-    deadline = time.monotonic() + 30
-    while "two" not in plan.status.runs:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_step(plan, "two")
     plan.request_pause()
     assert started.process.wait(timeout=30) == worker.PAUSED
     assert plan.status.state == "paused"

@@ -89,14 +89,9 @@ def take_run(run: Run, stopping: Job) -> State:
         run.record(StateChange("running"))
         state, message, hint, result = _work(run, stopping)
         run.record(StateChange(state, message, hint))
+        outputs = run.describe_outputs(result.outputs)
         run.update(
-            state=state,
-            ended=now(),
-            seconds=round(spent + time.monotonic() - begun, 1),
-            message=message,
-            hint=hint,
-            result=result.values,
-            outputs=run.describe_outputs(result.outputs),
+            **_ended(state, message, hint, spent + time.monotonic() - begun), result=result.values, outputs=outputs
         )
         run.withdraw_pause()
     return state
@@ -105,6 +100,10 @@ def take_run(run: Run, stopping: Job) -> State:
 def _taken_up(spent: float) -> dict[str, Any]:
     here = {"pid": os.getpid(), "host": socket.gethostname(), "started": now()}
     return {"state": "running", "seconds": spent, "message": "", "hint": "", **here}
+
+
+def _ended(state: State, message: str, hint: str, seconds: float) -> dict[str, Any]:
+    return {"state": state, "ended": now(), "seconds": round(seconds, 1), "message": message, "hint": hint}
 
 
 def _work(run: Run, stopping: Job) -> tuple[State, str, str, Result]:
@@ -169,14 +168,7 @@ def take_plan(plan: Plan) -> State:
     with plan.held():
         plan.update(**_taken_up(spent))
         state, message, hint, result = _take_steps(plan)
-        plan.update(
-            state=state,
-            ended=now(),
-            seconds=round(spent + time.monotonic() - begun, 1),
-            message=message,
-            hint=hint,
-            result=result,
-        )
+        plan.update(**_ended(state, message, hint, spent + time.monotonic() - begun), result=result)
         plan.withdraw_pause()
     return state
 

@@ -92,7 +92,6 @@ def test_a_probability_at_the_threshold_is_positive() -> None:
 def test_rates_of_a_known_table() -> None:
     table = Confusion(tp=6, fp=2, tn=8, fn=4)
     assert (table.accuracy, table.sensitivity, table.specificity) == (0.7, 0.6, 0.8)
-    assert table.precision == 0.75
     assert table.f1 == pytest.approx(2 * 0.75 * 0.6 / 1.35)
 
 
@@ -100,7 +99,6 @@ def test_a_rate_without_denominator_is_nan_and_never_zero() -> None:
     only_benign = Confusion(tp=0, fp=0, tn=5, fn=0)
     assert only_benign.specificity == 1
     assert math.isnan(only_benign.sensitivity)
-    assert math.isnan(only_benign.precision)
     assert math.isnan(only_benign.f1)
     assert math.isnan(Confusion(0, 0, 0, 0).accuracy)
 

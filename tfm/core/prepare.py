@@ -62,13 +62,16 @@ def resolved_settings(workspace: Workspace, name: str, given: Mapping[str, Any],
 def find_or_create_run(
     workspace: Workspace, stage: registry.Stage, settings: Settings, preset: Preset | None, *, fresh: bool = False
 ) -> Run:
-    """The run of these very settings on these very inputs, if its work still stands or can go on; else a new one."""
+    """The run of these very settings on these very inputs: one whose work stands, else one that can go on, else a new
+    one."""
     key = reading.key(workspace, stage.name, stage.version, settings)
     with workspace.locked():
         same = [] if fresh else [run for run in reversed(jobs.runs(workspace)) if run.status.key == key]
-        for run in same:
-            if run.status.state != "done" or run.outputs_stand():
-                return run
+        standing = (run for run in same if run.status.state == "done" and run.outputs_stand())
+        unfinished = (run for run in same if run.status.state != "done")
+        found = next(standing, None) or next(unfinished, None)
+        if found is not None:
+            return found
         return Run.create(workspace, stage.name, stage.version, settings, preset.name if preset else None, key)
 
 

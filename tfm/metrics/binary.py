@@ -49,10 +49,6 @@ class Confusion:
         return _ratio(self.tn, self.tn + self.fp)
 
     @property
-    def precision(self) -> float:
-        return _ratio(self.tp, self.tp + self.fp)
-
-    @property
     def f1(self) -> float:
         return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
