@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data.intake import catalog_of, choices
 from tfm.core import offers
 from tfm.core.errors import DataError
 from tfm.core.settings import resolve
-from tfm.data import arrange, catalog, headers, organize, tables
+from tfm.data import arrange, organize
 from tfm.data.cache import Cache, build_cache, refuse_replacing
 from tfm.data.dataset import Dataset
 from tfm.data.phantom import cohort, download
@@ -32,9 +33,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     )  # fmt: skip
     for _ in download.write(plan, home / "download"):
         pass
-    cases = tables.read_cases(tables.find_case_files([home / "download"]))
-    joined = catalog.join(cases, headers.read_headers(headers.dicom_files([home / "download"])))
-    arranged = arrange.arrange(joined, split="official", without_callback="benign", val_share=0.25, seed=0)
+    joined = catalog_of(home / "download", index=home / "headers.sqlite")
+    arranged = arrange.arrange(joined, choices(val_share=0.25, seed=0))
     for _ in organize.organize_dataset(home / "dataset", joined, arranged, downloads=[home / "download"], link="hard"):
         pass
     return Dataset.open(home / "dataset")

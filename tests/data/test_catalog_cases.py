@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.data.intake import cases_below, tables_below
 from tfm.core.errors import DataError
 from tfm.data.images import unite
 from tfm.data.tables import absent_files, find_case_files, of_kinds, read_cases
@@ -25,7 +26,7 @@ def write_csv(path: Path, *rows: str, density: str = "breast_density") -> Path:
 def official_cases() -> pd.DataFrame:
     if not SHARED.exists():
         pytest.skip("the official CSVs are not here")
-    return read_cases(find_case_files([SHARED / "csv"]))
+    return cases_below(SHARED / "csv")
 
 
 def test_the_official_csvs_hold_3568_lesions_of_1566_women(official_cases: pd.DataFrame) -> None:
@@ -91,7 +92,7 @@ def test_17_official_images_are_both_benign_and_malignant(official_cases: pd.Dat
 
 @with_official_csvs
 def test_renamed_headers_and_backslashes_change_nothing(official_cases: pd.DataFrame) -> None:
-    variant = read_cases(find_case_files([SHARED / "csv-variants" / "renamed-headers"]))
+    variant = cases_below(SHARED / "csv-variants" / "renamed-headers")
     both = variant.merge(official_cases, how="left", indicator=True)
     assert len(variant) == 1317
     assert (both["_merge"] == "both").all()
@@ -99,7 +100,7 @@ def test_renamed_headers_and_backslashes_change_nothing(official_cases: pd.DataF
 
 @with_official_csvs
 def test_csvs_without_paths_give_the_same_lesions(official_cases: pd.DataFrame) -> None:
-    variant = read_cases(find_case_files([SHARED / "csv-variants" / "no-path-columns"]))
+    variant = cases_below(SHARED / "csv-variants" / "no-path-columns")
     told = [column for column in official_cases if not column.endswith("_series")]
     pd.testing.assert_frame_equal(variant[told], official_cases[told])
 
@@ -124,7 +125,7 @@ def test_any_malignant_lesion_makes_the_image_malignant_in_whatever_row(tmp_path
 def test_a_scan_issued_in_train_and_test_is_one_test_image_with_all_its_lesions(tmp_path: Path) -> None:
     write_csv(tmp_path / "mass_case_description_train_set.csv", "P_00001,2,LEFT,CC,1,mass,5,MALIGNANT,5")
     write_csv(tmp_path / "calc_case_description_test_set.csv", "P_00001,2,LEFT,CC,1,calcification,2,BENIGN,3")
-    table, findings = unite(read_cases(find_case_files([tmp_path])))
+    table, findings = unite(cases_below(tmp_path))
     image = table.iloc[0]
     assert len(table) == 1
     assert (image["official"], image["kind"], image["label"], image["relabelled"]) == (
@@ -159,7 +160,7 @@ def test_a_missing_column_is_named_with_its_file(tmp_path: Path) -> None:
     path = tmp_path / "mass_case_description_train_set.csv"
     path.write_text("patient_id,left or right breast,image view\nP_00001,LEFT,CC\n")
     with pytest.raises(DataError, match=r"train_set\.csv has no column \"abnormality id\""):
-        read_cases(find_case_files([tmp_path]))
+        cases_below(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -182,10 +183,10 @@ def test_a_csv_met_twice_counts_once_and_two_that_differ_are_refused(tmp_path: P
     for folder in (first, second):
         folder.mkdir()
         write_csv(folder / "mass_case_description_train_set.csv", "P_00001,2,LEFT,CC,1,mass,4,BENIGN,3")
-    assert len(read_cases(find_case_files([tmp_path]))) == 1
+    assert len(cases_below(tmp_path)) == 1
     write_csv(second / "mass_case_description_train_set.csv", "P_00001,2,LEFT,CC,1,mass,4,MALIGNANT,3")
     with pytest.raises(DataError, match="in two ways"):
-        read_cases(find_case_files([tmp_path]))
+        cases_below(tmp_path)
 
 
 def test_a_file_named_after_the_other_split_is_refused(tmp_path: Path) -> None:
@@ -201,9 +202,9 @@ def test_a_file_named_after_the_other_split_is_refused(tmp_path: Path) -> None:
 def test_other_csvs_are_no_case_files(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("Series UID,Collection\n1.2,CBIS-DDSM\n")
     with pytest.raises(DataError, match="no case CSV"):
-        find_case_files([tmp_path])
+        find_case_files(tables_below(tmp_path))
     write_csv(tmp_path / "my own name train.csv", "P_00001,2,LEFT,CC,1,mass,4,BENIGN,3")
-    assert [path.name for path in find_case_files([tmp_path])] == ["my own name train.csv"]
+    assert [path.name for path in find_case_files(tables_below(tmp_path))] == ["my own name train.csv"]
 
 
 def test_a_kind_that_is_not_there_is_refused_alone_and_named_beside_another(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -13,18 +13,15 @@ import pandas as pd
 import pydicom
 import pytest
 
+from tests.data.intake import cases_below, catalog_of, choices
 from tfm.core.errors import DataError
 from tfm.core.files import read_json
 from tfm.data.arrange import Arrangement, arrange
-from tfm.data.catalog import Catalog, join
+from tfm.data.catalog import Catalog
 from tfm.data.dataset import MANIFEST_COLUMNS, Dataset
-from tfm.data.headers import dicom_files, read_headers
 from tfm.data.organize import organize_dataset
 from tfm.data.phantom import cohort, download, film, traps
 from tfm.data.phantom.spec import DownloadPlan
-from tfm.data.tables import find_case_files, of_kinds, read_cases
-
-CHOICES = {"split": "official", "without_callback": "benign", "val_share": 0.15, "seed": 7}
 
 
 @dataclass(frozen=True)
@@ -34,8 +31,8 @@ class Intake:
     cases: pd.DataFrame
     catalog: Catalog
 
-    def arrangement(self, **choices: object) -> Arrangement:
-        return arrange(self.catalog, **(CHOICES | choices))  # type: ignore[arg-type]
+    def arrangement(self, **other: object) -> Arrangement:
+        return arrange(self.catalog, choices(**other))
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +42,8 @@ def intake(tmp_path_factory: pytest.TempPathFactory) -> Intake:
         train_women=16, test_women=6, kinds=("mass", "calc"), height=256, difficulty=0.3
     , traps=traps.parse_traps("all"), shuffle_labels=False, seed=3)  # fmt: skip
     list(download.write(plan, folder))
-    cases = read_cases(find_case_files([folder]))
-    return Intake(folder, plan, cases, join(cases, read_headers(dicom_files([folder]))))
+    index = tmp_path_factory.mktemp("index") / "headers.sqlite"
+    return Intake(folder, plan, cases_below(folder), catalog_of(folder, index=index))
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +53,9 @@ def organized(intake: Intake, tmp_path_factory: pytest.TempPathFactory) -> Datas
     return Dataset.open(folder)
 
 
-def writing(intake: Intake, folder: Path, link: str = "hard", **choices: object) -> Iterator[tuple[int, int]]:
+def writing(intake: Intake, folder: Path, link: str = "hard", **other: object) -> Iterator[tuple[int, int]]:
     return organize_dataset(
-        folder, intake.catalog, intake.arrangement(**choices), downloads=[intake.folder], link=link  # type: ignore[arg-type]
+        folder, intake.catalog, intake.arrangement(**other, as_png=link == "png"), downloads=[intake.folder], link=link  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -75,7 +72,10 @@ def findings(organized: Dataset, kind: str) -> set[str]:
 
 def test_the_manifest_keeps_its_contract(organized: Dataset) -> None:
     header = (organized.folder / "manifest.csv").read_text().splitlines()[0]
-    assert header == "image_id,patient_id,side,view,kind,split,label,density,assessment,subtlety,file,mask,sop_uid"
+    assert (
+        header
+        == "image_id,patient_id,side,view,kind,split,label,density,assessment,subtlety,file,mask,sop_uid,lesions,fold"
+    )
     assert tuple(organized.manifest.columns) == MANIFEST_COLUMNS
     assert organized.manifest["image_id"].is_monotonic_increasing
     assert organized.manifest["image_id"].is_unique
@@ -122,34 +122,6 @@ def test_a_scan_issued_twice_is_one_image_of_both_kinds(intake: Intake, organize
     assert twins
     assert twins == findings(organized, "twin")
     assert set(organized.manifest[organized.manifest["kind"] == "mass+calc"]["image_id"]) == twins
-
-
-def test_faulty_files_are_told_and_never_become_an_image(intake: Intake, organized: Dataset) -> None:
-    truncated = {drawn.subject for drawn in intake.plan.mammograms if drawn.truncated}
-    missing = {drawn.subject for drawn in intake.plan.mammograms if drawn.absent}
-    lost_masks = {
-        drawn.lesion_subject(lesion) for drawn in intake.plan.mammograms for lesion in drawn.findings if lesion.absent
-    }
-    assert truncated
-    assert missing
-    assert lost_masks
-    assert findings(organized, "truncated") == truncated
-    assert findings(organized, "missing") == missing | lost_masks
-    for subject in truncated | missing:
-        assert subject.split("_", 1)[1] not in set(organized.manifest["image_id"])
-    for subject in lost_masks:
-        row = organized.manifest.set_index("image_id").loc[subject.split("_", 1)[1].rsplit("_", 1)[0]]
-        assert row["mask"] == "", "a mask without one of its lesions would call it background"
-
-
-def test_masks_of_another_size_are_told(intake: Intake, organized: Dataset) -> None:
-    scaled = {
-        drawn.lesion_subject(lesion)
-        for drawn in intake.plan.mammograms
-        for lesion in drawn.findings
-        if lesion.mask_scale != 1 and not (lesion.absent or drawn.absent or drawn.truncated)
-    }
-    assert findings(organized, "mask-size") == scaled
 
 
 def test_masks_show_each_lesion_in_its_class_at_the_mammograms_size(intake: Intake, organized: Dataset) -> None:
@@ -220,21 +192,21 @@ def test_what_stands_is_not_made_again(intake: Intake, tmp_path: Path) -> None:
     assert {path: path.stat().st_ino for path in tmp_path.glob("masks/*.png")} == made
 
 
-@pytest.mark.parametrize("choices", [{"split": "random"}, {"seed": 8}, {"without_callback": "left out"}])
-def test_an_earlier_arrangement_leaves_nothing_behind(intake: Intake, tmp_path: Path, choices: dict[str, str]) -> None:
-    list(writing(intake, tmp_path / "fresh", **choices))
+@pytest.mark.parametrize("other", [{"split": "random"}, {"seed": 8}, {"without_callback": "left out"}])
+def test_an_earlier_arrangement_leaves_nothing_behind(intake: Intake, tmp_path: Path, other: dict[str, str]) -> None:
+    list(writing(intake, tmp_path / "fresh", **other))
     next(writing(intake, tmp_path / "used"))
     list(writing(intake, tmp_path / "used"))
     (tmp_path / "used" / "train" / "benign" / "my notes.txt").write_text("not ours")
-    list(writing(intake, tmp_path / "used", **choices))
+    list(writing(intake, tmp_path / "used", **other))
     assert (tmp_path / "used" / "train" / "benign" / "my notes.txt").read_text() == "not ours"
     (tmp_path / "used" / "train" / "benign" / "my notes.txt").unlink()
     assert tree(tmp_path / "used") == tree(tmp_path / "fresh")
 
 
 def test_one_kind_after_both_makes_its_masks_anew(intake: Intake, tmp_path: Path) -> None:
-    cases = of_kinds(intake.cases, ["mass"])
-    mass = Intake(intake.folder, intake.plan, cases, join(cases, read_headers(dicom_files([intake.folder]))))
+    found = catalog_of(intake.folder, index=tmp_path / "index" / "headers.sqlite", kinds=("mass",))
+    mass = Intake(intake.folder, intake.plan, intake.cases, found)
     list(writing(mass, tmp_path / "fresh"))
     list(writing(intake, tmp_path / "used"))
     list(writing(mass, tmp_path / "used"))
@@ -302,7 +274,7 @@ def test_a_test_twin_whose_file_is_lost_is_read_from_its_other_issue(intake: Int
     lost = (name == twin) & (lesions["kind"] == "mass")
     other = lesions.loc[(name == twin) & (lesions["kind"] == "calc"), "image_sop"].iloc[0]
     lesions.loc[lost, ["image_file", "image_sop"]] = ""
-    arranged = arrange(Catalog(lesions, [], synthetic=False), **CHOICES)  # type: ignore[arg-type]
+    arranged = arrange(replace(intake.catalog, lesions=lesions, findings=[]), choices())
     assert arranged.manifest.set_index("image_id").loc[twin, "sop_uid"] == other
     assert [found.subject for found in arranged.findings if found.kind == "repaired"] == [twin]
 
@@ -310,7 +282,7 @@ def test_a_test_twin_whose_file_is_lost_is_read_from_its_other_issue(intake: Int
 def test_csvs_without_any_of_their_mammograms_are_refused(intake: Intake) -> None:
     lesions = intake.catalog.lesions.assign(image_file="")
     with pytest.raises(DataError, match="none of the mammograms"):
-        arrange(Catalog(lesions, [], synthetic=False), **CHOICES)  # type: ignore[arg-type]
+        arrange(replace(intake.catalog, lesions=lesions, findings=[]), choices())
 
 
 def test_a_folder_that_is_no_dataset_says_what_to_do(tmp_path: Path) -> None:

@@ -6,13 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.data.intake import catalog_of, choices
 from tfm.core.errors import DataError
 from tfm.data.arrange import Arrangement, arrange
-from tfm.data.catalog import Catalog, join
-from tfm.data.headers import dicom_files, read_headers
+from tfm.data.catalog import Catalog
 from tfm.data.organize import organize_dataset, refuse_replacing
 from tfm.data.phantom import cohort, download
-from tfm.data.tables import find_case_files, read_cases
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Standing:
     catalog: Catalog
 
     def arranged(self, catalog: Catalog | None = None, seed: int = 0) -> Arrangement:
-        return arrange(catalog or self.catalog, split="official", without_callback="benign", val_share=0.25, seed=seed)
+        return arrange(catalog or self.catalog, choices(val_share=0.25, seed=seed))
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +31,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Standing:
         traps=frozenset(), shuffle_labels=False, seed=1,
     )  # fmt: skip
     list(download.write(plan, home / "download"))
-    cases = read_cases(find_case_files([home / "download"]))
-    made = Standing(home / "dataset", join(cases, read_headers(dicom_files([home / "download"]))))
+    made = Standing(home / "dataset", catalog_of(home / "download", index=home / "headers.sqlite"))
     list(organize_dataset(made.folder, made.catalog, made.arranged(), downloads=[home / "download"], link="hard"))
     return made
 

@@ -1,5 +1,5 @@
-"""A phantom download on the disk: TCIA's form, the same bytes each time, whole after a kill.
-Traps: test_phantom_traps. Pixels: test_phantom_film."""
+"""A phantom download on the disk: TCIA's form, the same bytes each time, never on top of something else.
+Layouts and kills: test_phantom_layouts. Traps: test_phantom_traps. Pixels: test_phantom_film."""
 
 import csv
 from pathlib import Path
@@ -61,26 +61,6 @@ def test_another_seed_gives_other_pixels_and_other_uids(clean, tmp_path):
     assert not uids[0] & uids[1]
 
 
-@pytest.mark.parametrize("traps", [frozenset(), frozenset({"truncated-file", "missing-series"})])
-def test_a_killed_write_goes_on_and_ends_byte_identical(traps, tmp_path):
-    wanted = plan(traps=traps)
-    list(download.write(wanted, tmp_path / "whole"))
-    writing = download.write(wanted, tmp_path / "killed")
-    for _ in range(3):
-        next(writing)
-    del writing
-    killed = tmp_path / "killed"
-    assert not list(killed.rglob("*.csv"))
-    last = sorted(killed.rglob("1-2.dcm"))[-1]
-    (last.parent / ".1-2.dcm.0badbeef.tmp").write_bytes(b"half a file")
-    last.unlink()  # the kill came between crop and mask
-    (killed / ".mass_case_description_train_set.csv.0badbeef.tmp").write_bytes(b"half a table")
-    stands = {p: p.stat().st_mtime_ns for p in killed.rglob("*.dcm")}
-    list(download.write(wanted, killed))
-    assert tree(killed) == tree(tmp_path / "whole")
-    assert all(p.stat().st_mtime_ns == then for p, then in stands.items()), "a file that stood was written again"
-
-
 def test_a_kill_before_anything_stands_can_be_resumed(clean, tmp_path):
     (tmp_path / ".phantom.yaml.0badbeef.tmp").write_bytes(b"synth")
     list(download.write(plan(), tmp_path))
@@ -100,7 +80,7 @@ def test_a_folder_that_holds_something_else_is_never_written_to(clean, tmp_path)
 
 
 def test_every_row_leads_to_the_pixels_it_names(clean):
-    root = clean / download.MANIFEST
+    root = clean / "manifest-phantom"
     folder = {row["Series UID"]: root / row["File Location"] for row in rows(root / "metadata.csv")}
 
     def read(path: str) -> pydicom.Dataset:
@@ -185,7 +165,7 @@ def test_tables_have_the_official_columns_and_line_ends(tmp_path):
     names = {p.name for p in tmp_path.glob("*.csv")}
     assert names == {p.name for p in (SHARED / "csv").glob("*_case_*.csv")}
     assert len(names) == 4
-    for path in [*tmp_path.glob("*.csv"), tmp_path / download.MANIFEST / "metadata.csv"]:
+    for path in [*tmp_path.glob("*.csv"), tmp_path / "manifest-phantom" / "metadata.csv"]:
         theirs = (SHARED / "csv" / path.name).read_bytes().splitlines(keepends=True)[0]
         assert path.read_bytes().startswith(theirs.rstrip() + b"\r\n")
         assert theirs.endswith(b"\r\n")

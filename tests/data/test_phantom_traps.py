@@ -1,153 +1,181 @@
 """Each of CBIS-DDSM's traps, planted alone in a small phantom download, and nothing else planted with it."""
 
-import csv
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import pydicom
 import pytest
 
+from tests.data.test_phantom_layouts import Image, case_rows, images, plan, table, tree, written
 from tfm.core.errors import SettingsError
-from tfm.data.phantom import download
-from tfm.data.phantom.cohort import plan_download
+from tfm.data.phantom.layouts import LAYOUTS
 from tfm.data.phantom.spec import CsvForm, DownloadPlan, Mammogram
 from tfm.data.phantom.traps import TRAPS, parse_traps
 
-
-def plan(*traps: str, **changes: object) -> DownloadPlan:
-    plain = {
-        "train_women": 3, "test_women": 1, "kinds": ("mass", "calc"), "height": 256, "difficulty": 0.3,
-        "traps": frozenset(traps), "shuffle_labels": False, "seed": 5,
-    }  # fmt: skip
-    return plan_download(**{**plain, **changes})
+FULL, MASK, CROP = "full mammogram images", "ROI mask images", "cropped images"
 
 
-def written(out: Path, *traps: str, **changes: object) -> Path:
-    list(download.write(plan(*traps, **changes), out))
-    return out
+class Disk:
+    """A download, read once."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.rows = case_rows(out)
+        self.images = images(out)
+
+    def described(self, description: str) -> list[Image]:
+        return [image for image in self.images if image.SeriesDescription == description]
+
+    def descriptions(self, series: str) -> set[str]:
+        return {image.SeriesDescription for image in self.images if image.SeriesInstanceUID == series}
+
+    def scans(self) -> list[list[dict[str, str]]]:
+        """The rows of each mammogram."""
+        found: dict[str, list[dict[str, str]]] = {}
+        for row in self.rows:
+            found.setdefault(row["image file path"], []).append(row)
+        return list(found.values())
+
+    def headers(self, kind: str) -> set[str]:
+        return {path.read_text().splitlines()[0] for path in self.out.rglob(f"{kind}_case_*.csv")}
 
 
-def rows(out: Path, kind: str = "*") -> list[dict[str, str]]:
-    found = []
-    for path in sorted(out.glob(f"{kind}_case_description_*_set.csv")):
-        with open(path, newline="", encoding="utf-8") as file:
-            found += csv.DictReader(file)
-    return found
+def series(row: dict[str, str], column: str) -> str:
+    return row[f"{column} file path"].split("/")[2]
 
 
-def headers(out: Path, kind: str) -> set[str]:
-    return {path.read_text().splitlines()[0] for path in out.glob(f"{kind}_case_*.csv")}
-
-
-def by_scan(out: Path) -> dict[str, list[dict[str, str]]]:
-    scans: dict[str, list[dict[str, str]]] = {}
-    for row in rows(out):
-        scans.setdefault(row["image file path"], []).append(row)
-    return scans
-
-
-def series_folders(out: Path) -> list[Path]:
-    root = out / download.MANIFEST
-    with open(root / "metadata.csv", newline="", encoding="utf-8") as file:
-        return [root / row["File Location"] for row in csv.DictReader(file)]
-
-
-def masks_first(out: Path) -> list[bool]:
-    firsts = [pydicom.dcmread(p.parent / "1-1.dcm", stop_before_pixels=True) for p in sorted(out.rglob("1-2.dcm"))]
-    return [first.SeriesDescription == "ROI mask images" for first in firsts]
-
-
-def mask_ratios(out: Path) -> list[float]:
-    ratios = []
-    for row in rows(out):
-        (full,) = out.glob(f"*/*/{row['image file path'].split('/')[0]}/*/*/1-1.dcm")
-        for path in out.glob(f"*/*/{row['ROI mask file path'].split('/')[0]}/*/*/*.dcm"):
-            dataset = pydicom.dcmread(path)
-            if dataset.BitsStored == 8:
-                assert set(np.unique(dataset.pixel_array)) == {0, 255}
-                ratios.append(round(dataset.Rows / pydicom.dcmread(full).Rows, 2))
-    return ratios
-
-
-def file_names(out: Path) -> set[str]:
-    return {path.strip().split("/")[-1] for row in rows(out) for name, path in row.items() if "file path" in name}
+def name(row: dict[str, str], column: str) -> str:
+    return row[f"{column} file path"].split("/")[3].strip()
 
 
 def labels(scan: list[dict[str, str]]) -> set[bool]:
     return {row["pathology"] == "MALIGNANT" for row in scan}
 
 
-def linefeed_in_paths(out: Path) -> bool:
-    mass = all(row["ROI mask file path"].endswith("\n") for row in rows(out, "mass"))
-    calc = all(row["cropped image file path"].endswith("\n") for row in rows(out, "calc"))
+def linefeed_in_paths(disk: Disk) -> bool:
+    mass = all(row["ROI mask file path"].endswith("\n") for row in disk.rows if "mass shape" in row)
+    calc = all(row["cropped image file path"].endswith("\n") for row in disk.rows if "calc type" in row)
     return mass and calc
 
 
-def density_header(out: Path) -> bool:
-    assert all("breast_density" in header for header in headers(out, "mass"))
-    return all("breast density" in header for header in headers(out, "calc"))
+def density_header(disk: Disk) -> bool:
+    assert all("breast_density" in header for header in disk.headers("mass"))
+    return all("breast density" in header for header in disk.headers("calc"))
 
 
-def wrong_file_names(out: Path) -> bool:
-    return file_names(out) == {"000000.dcm", "000001.dcm"} and not list(out.rglob("00000*.dcm"))
+def wrong_file_names(disk: Disk) -> bool:
+    """A calcification's mask is said to come first, a mass's second, whatever lies on the disk."""
+    said = Counter()
+    for row in disk.rows:
+        if series(row, "cropped image") == series(row, "ROI mask"):
+            said["mass" if "mass shape" in row else "calc", name(row, "cropped image"), name(row, "ROI mask")] += 1
+    return set(said) == {("mass", "000000.dcm", "000001.dcm"), ("calc", "000001.dcm", "000000.dcm")}
 
 
-def arbitrary_order(out: Path) -> bool:
-    return len(set(masks_first(out))) == 2
+def arbitrary_order(disk: Disk) -> bool:
+    firsts = {image.path.parent: image for image in sorted(disk.images, key=lambda image: image.path, reverse=True)}
+    pairs = [first for folder, first in firsts.items() if len(list(folder.iterdir())) == 2]
+    return len({first.SeriesDescription == CROP for first in pairs}) == 2
 
 
-def mask_size(out: Path) -> bool:
-    return set(mask_ratios(out)) == {1.0, 0.87}
+def mask_size(disk: Disk) -> bool:
+    full = {image.PatientID: image for image in disk.described(FULL)}
+    whole = [mask for mask in disk.described(MASK) if mask.PatientID.rsplit("_", 1)[0] in full]
+    ratios = {round(int(mask.Rows) / int(full[mask.PatientID.rsplit("_", 1)[0]].Rows), 2) for mask in whole}
+    return ratios == {1.0, 0.87}
 
 
-def several_lesions(out: Path) -> bool:
-    ids = [
-        tuple(int(row["abnormality id"]) for row in scan) for scan in by_scan(out).values() if len(labels(scan)) == 1
-    ]
-    return {(1, 2), (1, 3)} <= set(ids)
+def several_lesions(disk: Disk) -> bool:
+    ids = {tuple(int(row["abnormality id"]) for row in scan) for scan in disk.scans() if len(labels(scan)) == 1}
+    return {(1, 2), (1, 3)} <= ids
 
 
-def mixed_labels(out: Path) -> bool:
-    return any(len(labels(scan)) == 2 for scan in by_scan(out).values())
+def mixed_labels(disk: Disk) -> bool:
+    return any(len(labels(scan)) == 2 for scan in disk.scans())
 
 
-def both_splits(out: Path) -> bool:
-    train = {row["patient_id"] for row in rows(out, "mass") if "-Training_" in row["image file path"]}
-    test = {row["patient_id"] for row in rows(out, "calc") if "-Test_" in row["image file path"]}
+def both_splits(disk: Disk) -> bool:
+    train = {row["patient_id"] for row in disk.rows if row["image file path"].startswith("Mass-Training_")}
+    test = {row["patient_id"] for row in disk.rows if row["image file path"].startswith("Calc-Test_")}
     return bool(train & test)
 
 
-def issued_twice(out: Path) -> bool:
-    scans: dict[bytes, list[pydicom.Dataset]] = {}
-    for path in out.rglob("*full mammogram*/1-1.dcm"):
-        dataset = pydicom.dcmread(path, force=True)
-        if "PixelData" in dataset:
-            scans.setdefault(bytes(dataset.PixelData), []).append(dataset)
-    twins = [twin for twin in scans.values() if len(twin) > 1]
+def issued_twice(disk: Disk) -> bool:
+    scans: dict[bytes, dict[str, Image]] = {}
+    for image in disk.described(FULL):
+        if image.pixels is not None:
+            scans.setdefault(image.pixels.tobytes(), {})[image.SOPInstanceUID] = image
+    twins = [list(twin.values()) for twin in scans.values() if len(twin) > 1]
     for one, other in twins:
-        assert one.SOPInstanceUID != other.SOPInstanceUID
         assert one.SeriesInstanceUID != other.SeriesInstanceUID
         assert {one.PatientID[:4], other.PatientID[:4]} == {"Mass", "Calc"}
         assert one.PatientID.split("_")[1:] == other.PatientID.split("_")[1:]
     return bool(twins)
 
 
-def missing_series(out: Path) -> bool:
-    lost = [folder for folder in series_folders(out) if not folder.exists()]
-    assert sum("full mammogram" in folder.name for folder in lost) in (0, 1)
+def missing_series(disk: Disk) -> bool:
+    promised = {series(row, column) for row in disk.rows for column in ("image", "cropped image", "ROI mask")}
+    for listing in disk.out.glob("manifest-phantom/metadata.csv"):
+        assert promised == {row["Series UID"] for row in table(listing)}
+    lost = promised - {image.SeriesInstanceUID for image in disk.images}
+    assert sum(series(row, "image") in lost for row in disk.rows) in (0, 1, 2)
     return len(lost) == 2
 
 
-def truncated_file(out: Path) -> bool:
-    sizes = {len(path.read_bytes()): path for path in out.rglob("*full mammogram*/1-1.dcm")}
-    shortest = sizes[min(sizes)]
-    dataset = pydicom.dcmread(shortest, stop_before_pixels=True)
-    return shortest.stat().st_size < 1.1 * dataset.Rows * dataset.Columns
+def truncated_file(disk: Disk) -> bool:
+    return [image.pixels is None for image in disk.described(FULL)].count(True) == 1
 
 
-SIGNS: dict[str, Callable[[Path], bool]] = {
+def duplicate_file(disk: Disk) -> bool:
+    issued = Counter(image.SOPInstanceUID for image in disk.images if image.facts)
+    twice = [image for image in disk.images if issued[image.SOPInstanceUID] > 1]
+    if not twice:
+        return False
+    one, other = twice
+    assert one.path.read_bytes() == other.path.read_bytes()
+    assert one.SeriesDescription == FULL
+    second = {i.path.relative_to(disk.out).parts[0] for i in twice} - {"manifest-phantom", "dicom", "jpeg"}
+    return second in ({"again"}, {"manifest-phantom-2"})
+
+
+def unreadable_file(disk: Disk) -> bool:
+    return [image.path.read_bytes() for image in disk.images].count(bytes(4096)) == 1
+
+
+def empty_mask(disk: Disk) -> bool:
+    return [mask.pixels.max() for mask in disk.described(MASK) if mask.pixels is not None].count(0) == 1
+
+
+def swapped_columns(disk: Disk) -> bool:
+    apart = [row for row in disk.rows if series(row, "cropped image") != series(row, "ROI mask")]
+    swapped = [row for row in apart if disk.descriptions(series(row, "cropped image")) == {MASK}]
+    assert all(disk.descriptions(series(row, "ROI mask")) == {CROP} for row in swapped)
+    return len(swapped) == 1
+
+
+def separate_series(disk: Disk) -> bool:
+    apart = [row for row in disk.rows if series(row, "cropped image") != series(row, "ROI mask")]
+    right = [row for row in apart if disk.descriptions(series(row, "ROI mask")) == {MASK}]
+    assert all(disk.descriptions(series(row, "cropped image")) == {CROP} for row in right)
+    return 0 < len(right) < len(disk.rows)
+
+
+def no_laterality(disk: Disk) -> bool:
+    told = {(bool(image.Laterality), bool(image.PatientOrientation)) for image in disk.images if image.facts}
+    return told == {(True, True), (False, False)}
+
+
+def odd_values(disk: Disk) -> bool:
+    density = [row.get("breast_density") or row["breast density"] for row in disk.rows]
+    zeros = [
+        column.count("0") for column in (density, *([r[c] for r in disk.rows] for c in ("assessment", "subtlety")))
+    ]
+    words = [[row.get(c, "") for row in disk.rows].count("N/A") for c in ("mass shape", "mass margins")]
+    return zeros == [1, 1, 1] and words == [1, 1]
+
+
+SIGNS: dict[str, Callable[[Disk], bool]] = {
     "linefeed-in-paths": linefeed_in_paths,
     "density-header": density_header,
     "wrong-file-names": wrong_file_names,
@@ -159,6 +187,13 @@ SIGNS: dict[str, Callable[[Path], bool]] = {
     "issued-twice": issued_twice,
     "missing-series": missing_series,
     "truncated-file": truncated_file,
+    "duplicate-file": duplicate_file,
+    "unreadable-file": unreadable_file,
+    "empty-mask": empty_mask,
+    "swapped-columns": swapped_columns,
+    "separate-series": separate_series,
+    "no-laterality": no_laterality,
+    "odd-values": odd_values,
 }
 
 
@@ -169,34 +204,65 @@ def test_every_trap_has_a_sign_and_a_sentence():
 
 @pytest.mark.parametrize("trap", [*sorted(TRAPS), None])
 def test_a_trap_plants_what_it_says_and_no_other(trap, tmp_path):
-    out = written(tmp_path / "out", *([trap] if trap else []))
-    # mask_ratios opens every mammogram, which a lost or cut one forbids.
-    asked = [name for name in SIGNS if name != "mask-size" or trap not in ("missing-series", "truncated-file")]
-    assert {name for name in asked if SIGNS[name](out)} == ({trap} if trap else set())
+    disk = Disk(written(tmp_path, plan(*([trap] if trap else []))))
+    assert {name for name, sign in SIGNS.items() if sign(disk)} == ({trap} if trap else set())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_all_traps_stand_together_in_every_layout(layout, tmp_path):
+    disk = Disk(written(tmp_path, plan(*TRAPS, layout=layout)))
+    assert [name for name, sign in SIGNS.items() if not sign(disk)] == []
+
+
+def test_no_trap_hides_another_with_the_fewest_women():
+    for seed in range(6):
+        mammograms = plan(*TRAPS, seed=seed).mammograms
+        whole = [m for m in mammograms if not (m.absent or m.truncated)]
+        findings = [finding for m in whole for finding in m.findings]
+        hit = [f for f in findings if f.absent or f.mask_empty or f.mask_unreadable or f.swapped or f.odd_values]
+        assert len(mammograms) - len(whole) == 2
+        assert len(hit) == 4 + 4, "a lesion of its own for each trap that spoils a lesion, and for each odd value"
+        assert sum(m.twice_on_disk for m in whole) == 1
+        assert any(f.separate and f not in hit for f in findings)
 
 
 def test_without_traps_the_tables_are_plain(tmp_path):
-    out = written(tmp_path)
-    assert file_names(out) == {"1-1.dcm", "1-2.dcm"}
-    assert all("breast_density" in header for kind in ("mass", "calc") for header in headers(out, kind))
-    assert all(folder.exists() for folder in series_folders(out))
+    out = written(tmp_path, plan())
+    names = {name(row, column) for row in case_rows(out) for column in ("image", "cropped image", "ROI mask")}
+    assert names == {"1-1.dcm", "1-2.dcm"}
     for path in out.rglob("*.csv"):
         assert path.read_bytes().count(b"\n") == path.read_bytes().count(b"\r\n")
 
 
-def test_all_traps_stand_together(tmp_path):
-    out = written(tmp_path, *TRAPS, train_women=6, test_women=2)
-    readable = [name for name in SIGNS if name != "mask-size"]
-    assert [name for name in readable if not SIGNS[name](out)] == []
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_was_downloaded_twice_has_the_structure_of_the_first(layout, tmp_path):
+    held = tree(written(tmp_path, plan("duplicate-file", layout=layout)))
+    second = {"mirror": "again/", "kaggle": "again/"}.get(layout, "manifest-phantom-2/")
+    first = {"mirror": "", "kaggle": ""}.get(layout, "manifest-phantom/")
+    again = {path.removeprefix(second): content for path, content in held.items() if path.startswith(second)}
+    listings = [path for path in again if path.endswith(".csv")]
+    assert listings == {"mirror": [], "kaggle": ["csv/dicom_info.csv"]}.get(layout, ["metadata.csv"])
+    for path, content in again.items():
+        if path in listings:
+            header, row, rest = content.decode().split("\n")
+            assert rest == ""
+            assert [header, row] == [line for line in held[first + path].decode().split("\n") if line in (header, row)]
+        else:
+            assert held[first + path] == content
+    assert len(again) == len(listings) + 1
 
 
 def test_traps_of_form_leave_the_pixels_alone():
     def scans(of: DownloadPlan) -> list[Mammogram]:
-        return [replace(m, findings=(), absent=False, truncated=False) for m in of.mammograms]
+        return [
+            replace(m, findings=(), absent=False, truncated=False, twice_on_disk=False, no_laterality=False)
+            for m in of.mammograms
+        ]
 
     form = ("linefeed-in-paths", "density-header", "wrong-file-names", "arbitrary-order", "mask-size",
-            "missing-series", "truncated-file")  # fmt: skip
-    assert scans(plan(*form)) == scans(plan())
+            "missing-series", "truncated-file", "duplicate-file", "unreadable-file", "empty-mask", "separate-series",
+            "swapped-columns", "no-laterality", "odd-values")  # fmt: skip
+    assert scans(plan(*form, train_women=4)) == scans(plan(train_women=4))
     assert plan().csv == CsvForm()
 
 
@@ -219,7 +285,8 @@ def test_traps_are_parsed():
 @pytest.mark.parametrize(
     ("trap", "changes"),
     [("both-splits", {"kinds": ("mass",)}), ("issued-twice", {"kinds": ("calc",)}),
-     ("mixed-labels", {"train_women": 2, "test_women": 0}), ("missing-series", {"train_women": 1, "test_women": 0})],
+     ("mixed-labels", {"train_women": 2, "test_women": 0}), ("missing-series", {"train_women": 1, "test_women": 0}),
+     ("odd-values", {"train_women": 1, "test_women": 0})],
 )  # fmt: skip
 def test_a_trap_without_ground_is_refused(trap, changes):
     with pytest.raises(SettingsError, match=trap):

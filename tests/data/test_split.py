@@ -5,10 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.data.intake import cases_below
 from tfm.core.errors import DataError
 from tfm.data.images import unite
 from tfm.data.split import official, prove_no_leak, random, split_hash
-from tfm.data.tables import find_case_files, of_kinds, read_cases
+from tfm.data.tables import of_kinds
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
@@ -17,7 +18,7 @@ SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 def official_images() -> pd.DataFrame:
     if not SHARED.exists():
         pytest.skip("the official CSVs are not here")
-    return unite(read_cases(find_case_files([SHARED / "csv"])))[0]
+    return unite(cases_below(SHARED / "csv"))[0]
 
 
 def invented_images(train: int = 40, test: int = 20) -> pd.DataFrame:
@@ -50,7 +51,7 @@ def test_official_counts_of_both_kinds_together(official_images: pd.DataFrame) -
 def test_nothing_is_left_out_of_one_kind_alone(kind: str) -> None:
     if not SHARED.exists():
         pytest.skip("the official CSVs are not here")
-    images = unite(of_kinds(read_cases(find_case_files([SHARED / "csv"])), [kind]))[0]
+    images = unite(of_kinds(cases_below(SHARED / "csv"), [kind]))[0]
     split = official(images, present=everything(images), val_share=0.15, seed=7)
     assert (split != "").all()
     assert (split == "test").equals(images["official"] == "test")
@@ -135,13 +136,6 @@ def test_a_missing_mammogram_moves_few_women() -> None:
     some[:20] = False  # ten women
     part = official(images, present=some, val_share=0.15, seed=7)
     assert (whole[20:] != part[20:]).sum() <= 2 * 4
-
-
-def test_official_without_test_cases_names_the_other_split() -> None:
-    images = invented_images(test=0)
-    with pytest.raises(DataError) as caught:
-        official(images, present=everything(images), val_share=0.15, seed=7)
-    assert "--split random" in caught.value.hint
 
 
 def test_too_few_women_of_a_label_are_refused() -> None:

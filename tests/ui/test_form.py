@@ -32,11 +32,11 @@ def with_products(workspace, *, caches=("c",)):
 
 
 def test_the_important_comes_first_and_the_rest_keeps_its_defaults(workspace, tmp_path):
-    asked, asker = form("organize", workspace, download=str(tmp_path), lesions="mass")
+    asked, asker = form("phantom", workspace, out=str(tmp_path), difficulty="0.5")
     filled = asked.fill()
-    assert asker.names[0] == "download"
-    assert "val_share" not in asker.names
-    assert filled == Filled("organize", (), {"download": [str(tmp_path)], "lesions": "mass"})
+    assert asker.names[0] == "out"
+    assert "seed" not in asker.names
+    assert filled == Filled("phantom", (), {"out": str(tmp_path), "difficulty": 0.5})
 
 
 def test_what_is_wrong_is_said_at_the_keystroke_with_the_settings_own_words(workspace):
@@ -49,29 +49,27 @@ def test_what_is_wrong_is_said_at_the_keystroke_with_the_settings_own_words(work
 
 
 def test_back_walks_over_the_answers_and_out_of_the_first_question(workspace, tmp_path):
-    asked, asker = form("organize", workspace, download=(str(tmp_path), str(tmp_path)), name=(BACK, "x"))
-    assert asked.fill().given["name"] == "x"
-    assert asker.names[:4] == ["download", "name", "download", "name"]
+    asked, asker = form("phantom", workspace, out=(str(tmp_path), str(tmp_path)), train_women=(BACK, "5"))
+    assert asked.fill().given["train_women"] == 5
+    assert asker.names[:4] == ["out", "train_women", "out", "train_women"]
 
 
 def test_back_from_the_summary_asks_the_last_question_again(workspace, tmp_path):
-    asked, _ = form(
-        "organize", workspace, download=str(tmp_path), split=("official", "random"), what_now=(BACK, "start")
-    )
-    assert asked.fill().given["split"] == "random"
+    asked, _ = form("phantom", workspace, out=str(tmp_path), traps=("none", "all"), what_now=(BACK, "start"))
+    assert asked.fill().given["traps"] == "all"
 
 
 def test_leaving_a_form_keeps_what_was_answered_for_the_next_time(workspace, tmp_path):
-    asked, _ = form("organize", workspace, download=str(tmp_path), name=LEAVE)
+    asked, _ = form("phantom", workspace, out=str(tmp_path), train_women=LEAVE)
     with pytest.raises(ToMenu):
         asked.fill()
-    again, asker = form("organize", workspace)
-    assert again.fill().given["download"] == [str(tmp_path)]
+    again, asker = form("phantom", workspace)
+    assert again.fill().given["out"] == str(tmp_path)
     assert asker.asked[0].default == str(tmp_path)
 
 
 def test_leaving_without_an_answer_makes_nothing(workspace):
-    asked, _ = form("organize", workspace, download=LEAVE)
+    asked, _ = form("phantom", workspace, out=LEAVE)
     with pytest.raises(ToMenu):
         asked.fill()
     assert not workspace.root.exists()
@@ -79,10 +77,10 @@ def test_leaving_without_an_answer_makes_nothing(workspace):
 
 def test_a_setting_behind_advanced_can_be_changed_and_changed_back(workspace, tmp_path):
     asked, _ = form(
-        "organize", workspace, download=str(tmp_path),
-        what_now=("change", "change", "start"), setting=("val_share", "val_share"), val_share=("0.2", "0.15"),
+        "phantom", workspace, out=str(tmp_path), what_now=("change", "change", "start"),
+        setting=("seed", "seed"), seed=("7", "0"),
     )  # fmt: skip
-    assert "val_share" not in asked.fill().given
+    assert "seed" not in asked.fill().given
 
 
 def test_one_models_learning_rate_never_becomes_anothers(workspace):

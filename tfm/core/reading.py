@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tfm.core import files, jobs
-from tfm.core.errors import DataError, DiskError, SettingsError
+from tfm.core.errors import DataError, SettingsError
 from tfm.core.run import Run
 from tfm.core.settings import Leaf, Reads, Settings, leaves, value_at
+from tfm.core.walk import walk
 from tfm.core.workspace import PRODUCT_FILES, Workspace
 from tfm.core.written import differing
 
@@ -134,21 +134,4 @@ def _tree_identity(path: Path) -> str:
     """Names, sizes and times of every file below: what a walk can know without reading 163 GB."""
     if path.is_file():
         return _digest([str(path), path.stat().st_size, path.stat().st_mtime_ns])
-    return _digest([str(path), *sorted(_stat_rows(path, on_error=_refuse))])
-
-
-def _stat_rows(root: Path, on_error: Callable[[OSError], None]) -> Iterator[tuple[str, int, int]]:
-    for folder, _, names in os.walk(root, onerror=on_error):
-        for name in names:
-            file = Path(folder, name)
-            try:
-                facts = file.stat()
-            except FileNotFoundError:  # a dangling link
-                continue
-            yield str(file.relative_to(root)), facts.st_size, facts.st_mtime_ns
-
-
-def _refuse(error: OSError) -> None:
-    raise DiskError(
-        f"{error.filename} cannot be read ({error.strerror})", hint="change its permissions and start again"
-    )
+    return _digest([str(path), *sorted((met.path, met.size, met.mtime_ns, met.trouble) for met in walk([path]))])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, Protocol, get_type_hints
 
 from tfm.core import offers
@@ -21,9 +22,26 @@ class Generate(Protocol):
 
 
 @dataclass(frozen=True)
+class Outlook:
+    """What a look decides, each by the setting's name: `settled` values go without saying and are not asked for;
+    where choices are `offered`, the others cannot be chosen, and `reasons` says why."""
+
+    settled: dict[str, Any] = field(default_factory=dict)
+    offered: dict[str, list[Any]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+Look = Callable[[Mapping[str, Any], Workspace], Iterator[Event | Outlook]]
+Preview = Callable[[Any, Workspace], Iterator[Event]]
+
+
+@dataclass(frozen=True)
 class Stage:
     """One thing a user can do. `presets` names the folder below configs/ that holds its presets; without a default
-    preset one must be chosen, and several may be."""
+    preset one must be chosen, and several may be. A form calls `look` once the required settings are
+    answered, with these and whatever else a person said that names something to read; it shows what the look yields and
+    takes its last word, an Outlook. It calls `preview` with the whole settings before they run. Neither makes anything
+    that a run would make."""
 
     name: str
     version: int
@@ -31,6 +49,8 @@ class Stage:
     generate: Generate
     presets: str | None
     default_preset: str | None
+    look: Look | None
+    preview: Preview | None
 
 
 @dataclass(frozen=True)
@@ -52,12 +72,19 @@ class Answer:
 
 
 def stage(
-    *, version: int, presets: str | None = None, default_preset: str | None = None
+    *,
+    version: int,
+    presets: str | None = None,
+    default_preset: str | None = None,
+    look: Look | None = None,
+    preview: Preview | None = None,
 ) -> Callable[[Generate], Stage]:
     """`version` is raised whenever the stage's output or a default changes: older runs then no longer count."""
 
     def register(generate: Generate) -> Stage:
-        return Stage(_name_of(generate), version, _settings_of(generate), generate, presets, default_preset)
+        return Stage(
+            _name_of(generate), version, _settings_of(generate), generate, presets, default_preset, look, preview
+        )
 
     return register
 
@@ -82,11 +109,19 @@ def _name_of(function: Any) -> str:
 
 def find(name: str) -> Stage | Planner | Answer:
     """What a name means. A name with a dot is a module of your own that holds a stage."""
+    kinds = Stage | Planner | Answer
+    return next(thing for thing in vars(_module(name)).values() if isinstance(thing, kinds) and thing.name == name)
+
+
+def summary(name: str) -> str:
+    """The first line of what its module says of itself."""
+    return (_module(name).__doc__ or name).split("\n", 1)[0]
+
+
+def _module(name: str) -> ModuleType:
     if "." not in name:
         offers.stage_file(name)
-    module = importlib.import_module(name if "." in name else f"tfm.stages.{name.replace('-', '_')}")
-    kinds = Stage | Planner | Answer
-    return next(thing for thing in vars(module).values() if isinstance(thing, kinds) and thing.name == name)
+    return importlib.import_module(name if "." in name else f"tfm.stages.{name.replace('-', '_')}")
 
 
 def find_stage(name: str) -> Stage:

@@ -36,6 +36,11 @@ class Workspace:
     def answers_file(self) -> Path:
         return self.root / "answers.yaml"
 
+    @property
+    def index_file(self) -> Path:
+        """What was read of downloads' headers."""
+        return self.root / "index" / "headers.sqlite"
+
     def preset_names(self, folder: str) -> list[str]:
         return offers.preset_names(folder, self._own_presets(folder))
 

@@ -1,39 +1,54 @@
-"""The account of a dataset: promised and found, who is in which split, what was noticed. It decides nothing."""
+"""The account of a dataset: promised and found, who is in which split, what was noticed and proven. Decides nothing."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from tfm.data import census
 from tfm.data.arrange import Arrangement
 from tfm.data.catalog import Catalog
-from tfm.data.dataset import LABELS, MASK_CLASSES
+from tfm.data.dataset import LABELS, MASK_CLASSES, MISSING
 from tfm.data.findings import FINDING_KINDS
 from tfm.data.images import VIEW_KEY
-from tfm.data.split import SPLITS, prove_no_leak, split_hash
+from tfm.data.proofs import Proof
+from tfm.data.split import SPLITS, split_hash
 
-_STANDING = {"hard": "hard links", "symlink": "symbolic links", "copy": "copies"}
+_STANDING = {"hard": "hard links", "symlink": "symbolic links", "copy": "copies", "png": "16-bit PNG"}
+_MOST_LISTED = 200  # findings of one kind in the text; audit.json has them all
+_CLASSES = ", ".join(f"{value} {name}" for value, name in enumerate(MASK_CLASSES))
+
+Table = dict[str, dict[str, int]]  # row → column → count
 
 
-def audit(catalog: Catalog, arrangement: Arrangement, placed_as: Counter[str]) -> dict[str, Any]:
-    """`placed_as` counts how the image files stand: "hard", "symlink" or "copy"."""
-    manifest = arrangement.manifest
-    prove_no_leak(manifest)
+def audit(
+    catalog: Catalog, arrangement: Arrangement, proofs: Sequence[Proof], placed_as: Counter[str]
+) -> dict[str, Any]:
+    """`placed_as` counts how the image files stand: "hard", "symlink", "copy" or "png"."""
     return {
         "protocol": arrangement.protocol,
         "synthetic": catalog.synthetic,
-        "split_hash": split_hash(manifest),
+        "split_hash": split_hash(arrangement.manifest),
         "settings": arrangement.settings,
         "leaks": 0,
-        "splits": {split: _split_counts(manifest[manifest["split"] == split]) for split in SPLITS},
-        "download": _promised_and_found(catalog.lesions),
+        "proofs": [{"claim": proof.claim, "checked": proof.checked, "holds": not proof.against} for proof in proofs],
+        "splits": splits(arrangement.manifest),
+        "download": promised_and_found(catalog.lesions),
+        "series": series(catalog),
+        "headers": catalog.headers,
+        "census": census.census(catalog.lesions),
         "files": dict(sorted(placed_as.items())),
         "findings": [
             {"kind": found.kind, "subject": found.subject, "words": found.words} for found in arrangement.findings
         ],
     }
+
+
+def splits(manifest: pd.DataFrame) -> Table:
+    return {split: _split_counts(manifest[manifest["split"] == split]) for split in SPLITS}
 
 
 def _split_counts(rows: pd.DataFrame) -> dict[str, int]:
@@ -45,7 +60,7 @@ def _split_counts(rows: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def _promised_and_found(lesions: pd.DataFrame) -> dict[str, dict[str, int]]:
+def promised_and_found(lesions: pd.DataFrame) -> Table:
     counts = {}
     for kind, split in sorted(set(zip(lesions["kind"], lesions["split"], strict=True)), reverse=True):
         rows = lesions[(lesions["kind"] == kind) & (lesions["split"] == split)]
@@ -55,32 +70,75 @@ def _promised_and_found(lesions: pd.DataFrame) -> dict[str, dict[str, int]]:
             "images_found": int((images["image_file"] != "").sum()),
             "lesions_promised": len(rows),
             "masks_found": int((rows["mask_file"] != "").sum()),
+            "crops_found": int((rows["crop_file"] != "").sum()),
         }
     return counts
 
 
+def series(catalog: Catalog) -> dict[str, int]:
+    named = census.census(catalog.lesions)["series the CSVs name"]["all"]
+    counts = {"named by the CSVs": named, "to fetch again": len(catalog.series_to_fetch())}
+    counts["in the download"] = catalog.series
+    if catalog.listing is not None:
+        counts["listed in metadata.csv"] = len(catalog.listing)
+    return counts
+
+
+def kinds_of_finding(account: dict[str, Any]) -> list[tuple[str, int]]:
+    """Heading and how many, in the order of an audit."""
+    counts = Counter(found["kind"] for found in account["findings"])
+    return [(heading, counts[kind]) for kind, heading in FINDING_KINDS.items() if counts[kind]]
+
+
 def as_text(account: dict[str, Any]) -> str:
     """The same account as Markdown."""
-    classes = ", ".join(f"{value} {name}" for value, name in enumerate(MASK_CLASSES))
+    proofs = "\n".join(f"- {proof['claim']}: holds ({proof['checked']} checked)" for proof in account["proofs"])
+    to_fetch = account["series"]["to fetch again"]
+    fetch = (
+        f"\n\n`{MISSING}` asks NBIA Data Retriever for these {to_fetch} series, and for no other." if to_fetch else ""
+    )
     parts = [
         "# Audit of the dataset",
         f"Protocol: **{account['protocol']}**. Split hash: `{account['split_hash'][:16]}`.",
-        f"Women in more than one split: **{account['leaks']}** (checked before anything was written).",
+        f"Women in more than one split: **{account['leaks']}**.",
+        "## Proven before anything was written",
+        proofs,
         "## Splits",
         _table("split", account["splits"]),
         "## Download",
         _table("CSV", account["download"]),
+        "**Series**",
+        _list(account["series"]) + fetch,
+        "**Files**",
+        _list(account["headers"]),
         f"Image files: {', '.join(f'{count} {_STANDING[how]}' for how, count in account['files'].items())}. "
-        f"Values in a mask: {classes}. An image has a mask only if every one of its lesions has.",
+        f"Values in a mask: {_CLASSES}. An image has a mask only if every one of its lesions has.",
         "## Settings",
-        "\n".join(f"- {name}: {value}" for name, value in account["settings"].items()),
+        _list(account["settings"]),
+        "## What the CSVs hold",
+        *_groups(account["census"]),
         "## Findings",
         *_findings(account["findings"]),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(corner: str, rows: dict[str, dict[str, int]]) -> str:
+def _groups(counts: dict[str, Any]) -> list[str]:
+    """A table where each row of a group has the same counts, a list where not."""
+    parts = []
+    for heading, group in counts.items():
+        columns = {tuple(row) if isinstance(row, dict) else () for row in group.values()}
+        is_table = len(columns) == 1 and columns != {()}
+        lines = _table(heading, group) if is_table else _list(dict(census.as_rows(group)))
+        parts += [lines] if is_table else [f"**{heading}**", lines]
+    return parts
+
+
+def _list(values: dict[str, Any]) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in values.items())
+
+
+def _table(corner: str, rows: Table) -> str:
     columns = list(next(iter(rows.values())))
     lines = [
         " | ".join(["", corner, *(column.replace("_", " ") for column in columns), ""]),
@@ -97,5 +155,6 @@ def _findings(findings: list[dict[str, str]]) -> list[str]:
     for kind, heading in FINDING_KINDS.items():
         found = [f"- {finding['subject']}: {finding['words']}" for finding in findings if finding["kind"] == kind]
         if found:
-            parts += [f"### {heading}: {len(found)}", "\n".join(found)]
+            more = [f"- … and {len(found) - _MOST_LISTED} more, in audit.json"] if len(found) > _MOST_LISTED else []
+            parts += [f"### {heading}: {len(found)}", "\n".join(found[:_MOST_LISTED] + more)]
     return parts

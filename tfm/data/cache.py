@@ -53,6 +53,12 @@ class Cache:
             raise DataError(f"the arrays and the index in {folder} do not fit together", hint="preprocess it anew")
         return cls(folder, index, images, breast, lesions)
 
+    def same_pixels(self) -> list[list[str]]:
+        """The image_ids of each picture that is here under several names."""
+        pixels = self.index["record"].map(lambda record: json.loads(record)["pixels"])
+        groups = self.index["image_id"].groupby(pixels).apply(list)
+        return sorted(names for names in groups if len(names) > 1)
+
 
 def refuse_replacing(folder: Path, dataset: Dataset, chain: ChainSettings) -> None:
     """A cache of another dataset, or made by other steps, stays: models may be training from it."""

@@ -1,8 +1,11 @@
-"""The CSVs and the files on disk, joined: each lesion with its mammogram and its mask. No pixel is read."""
+"""The CSVs and the files on disk, joined: each lesion with its mammogram, its mask and its crop.
+
+Pixels are read only where headers leave a doubt; labels and splits play no part.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -10,18 +13,21 @@ from pathlib import Path
 
 import pandas as pd
 
+from tfm.core.errors import DataError
+from tfm.data.download import is_jpeg, shown
 from tfm.data.findings import Finding
 from tfm.data.headers import Header
 from tfm.data.images import Lesion
 from tfm.data.tables import LESION_KEY
+from tfm.imaging.dicom import is_two_valued, read_pixels
 
-# What a lesion row gains here. Paths are "" where the download has no whole file.
-FILE_COLUMNS = [
-    *("image_file", "image_sop", "image_bytes", "image_rows", "image_columns"),
-    *("mask_file", "mask_sop", "mask_bytes"),
-]
+ROLES = ("image", "mask", "crop")
+FACTS = ("file", "sop", "bytes", "rows", "columns", "bits")
+FILE_COLUMNS = [f"{role}_{fact}" for role in ROLES for fact in FACTS]  # "" and 0 where no whole file was found
 _PREFIX = {"mass": "Mass", "calc": "Calc"}
 _SPLIT_WORD = {"train": "Training", "test": "Test"}
+_SIDES, _VIEWS = {"LEFT": "L", "RIGHT": "R"}, ("CC", "MLO")
+_WHAT = {"image": "mammogram", "mask": "mask", "crop": "crop"}
 
 
 @dataclass(frozen=True)
@@ -29,108 +35,188 @@ class Catalog:
     lesions: pd.DataFrame  # the columns of `read_cases`, then FILE_COLUMNS
     findings: list[Finding]
     synthetic: bool  # drawn by a program, not taken of a patient
+    lacking: list[tuple[str, str]]  # subject and UID of each series that the CSVs promise and that is not whole here
+    headers: dict[str, int]  # what was read, counted
+    series: int  # how many of them are on the disk
+    listing: pd.DataFrame | None  # what NBIA's metadata.csv lists, where there is one
+
+    def has_test(self, role: str) -> bool:
+        """Whether any file of TCIA's test is here; scans issued in train too make no test set."""
+        return bool(((self.lesions["split"] == "test") & (self.lesions[f"{role}_file"] != "")).any())
+
+    def series_to_fetch(self) -> list[str]:
+        """UIDs of `lacking`; where the CSVs have none, those that the listing has under the same subject."""
+        listed = {} if self.listing is None else self.listing.groupby("subject")["series_uid"].apply(list).to_dict()
+        return sorted(
+            {uid for subject, known in self.lacking for uid in ([known] if known else listed.get(subject, []))}
+        )
 
 
-def _view_subject(case: Lesion) -> str:
+def lesions_text(catalog: Catalog) -> str:
+    """The table as CSV."""
+    table = catalog.lesions.assign(**{f"{role}_file": catalog.lesions[f"{role}_file"].map(shown) for role in ROLES})
+    text: str = table.to_csv(index=False, lineterminator="\n")
+    return text
+
+
+def view_subject(case: Lesion) -> str:
     """TCIA's PatientID of a mammogram. That of a lesion's series ends with its id besides."""
     prefix = f"{_PREFIX[case['kind']]}-{_SPLIT_WORD[case['split']]}"
     return f"{prefix}_{case['patient_id']}_{case['side']}_{case['view']}"
 
 
-def join(cases: pd.DataFrame, headers: Iterable[Header], noticed: Iterable[Finding] = ()) -> Catalog:
-    """`noticed` is what reading the cases told already."""
-    download = _Download(findings=list(noticed))
+def lesion_subject(case: Lesion) -> str:
+    return f"{view_subject(case)}_{case['lesion_id']}"
+
+
+def join(
+    cases: pd.DataFrame,
+    headers: Iterable[Header],
+    noticed: Iterable[Finding] = (),
+    listing: pd.DataFrame | None = None,
+) -> Catalog:
+    """`noticed` is what finding the files and reading the cases told already."""
+    files = _Files(findings=list(noticed))
     for header in headers:
-        download.add(header)
+        files.add(header)
+    files.note_duplicates()
     rows = []
-    for _, group in groupby(cases.sort_values(LESION_KEY).to_dict("records"), _view_subject):
+    for _, group in groupby(cases.sort_values(LESION_KEY).to_dict("records"), view_subject):
         lesions_of_view = list(group)
-        image = download.mammogram(lesions_of_view[0])
+        image = files.mammogram(lesions_of_view[0])
         for case in lesions_of_view:
-            rows.append(case | _image_columns(image) | _mask_columns(download.mask(case, image)))
+            mask, crop = files.mask_and_crop(case, image)
+            rows.append(case | _columns("image", image) | _columns("mask", mask) | _columns("crop", crop))
     lesions = pd.DataFrame(rows, columns=[*cases.columns, *FILE_COLUMNS])
+    types = {name: cases[name].dtype for name in cases.columns}
     return Catalog(
-        lesions.astype({name: cases[name].dtype for name in cases.columns}), download.findings, download.synthetic
+        lesions.astype(types),
+        files.findings,
+        synthetic=files.synthetic,
+        lacking=sorted(files.lacking),
+        headers=dict(files.counts),
+        series=len(files.by_series),
+        listing=listing,
     )
 
 
 @dataclass
-class _Download:
+class _Files:
     """The readable files of a download by what their headers say, and what was noticed while asking for them."""
 
     by_series: dict[str, list[Header]] = field(default_factory=lambda: defaultdict(list))
+    by_tail: dict[tuple[str, str], list[Header]] = field(default_factory=lambda: defaultdict(list))
     by_subject: dict[str, list[Header]] = field(default_factory=lambda: defaultdict(list))
+    by_sop: dict[str, list[Header]] = field(default_factory=lambda: defaultdict(list))
     findings: list[Finding] = field(default_factory=list)
+    lacking: set[tuple[str, str]] = field(default_factory=set)
+    counts: Counter[str] = field(default_factory=Counter)
     synthetic: bool = False
 
     def add(self, header: Header) -> None:
+        self.counts["files"] += 1
         if header.fault == "unreadable":
-            self._note("unreadable", "/".join(header.path.parts[-4:]), f"{header.size} bytes without a DICOM header")
+            self._note("unreadable", _place(header), f"{header.size} bytes, and no image that can be read")
             return
         self.synthetic |= header.synthetic
         self.by_series[header.series_uid].append(header)
-        self.by_subject[header.subject].append(header)
+        self.by_tail[header.named, header.tail].append(header)
+        self.by_subject[header.named].append(header)
+        self.by_sop[header.sop_uid].append(header)
+        self.counts["JPEG files"] += is_jpeg(header.path)
+        self.counts["without Laterality"] += not header.side
+        self.counts["without PatientOrientation"] += not header.view
+
+    def note_duplicates(self) -> None:
+        for same in self.by_sop.values():
+            if len(same) > 1:
+                places = " and ".join(_place(header) for header in same)
+                self._note("duplicate", same[0].named or same[0].series_uid, f"one file, {len(same)} times: {places}")
 
     def mammogram(self, case: Lesion) -> Header | None:
-        subject = _view_subject(case)
-        files = self._files({case["image_series"]}, subject)
-        return self._whole([file for file in files if file.bits > 8], subject, "mammogram")
+        subject, series = view_subject(case), {case["image_series"]} - {""}
+        found = self._of_series(series, subject)
+        likely = [file for file in found if file.bits != 8] or [file for file in found if not _has_two_values(file)]
+        image = self._whole(likely, subject, "image", series)
+        if image is not None:
+            self._compare_names(case, image, subject)
+        return image
 
-    def mask(self, case: Lesion, image: Header | None) -> Header | None:
-        """Told from the crop by content: CSV columns, file names and order are wrong too often."""
-        subject = f"{_view_subject(case)}_{case['lesion_id']}"
-        files = self._files({case["mask_series"], case["crop_series"]}, subject)
-        mask = self._whole([file for file in files if _is_mask(file, image)], subject, "mask")
+    def mask_and_crop(self, case: Lesion, image: Header | None) -> tuple[Header | None, Header | None]:
+        """Told from each other by content: CSV columns, file names and order are wrong too often."""
+        subject, series = lesion_subject(case), {case["mask_series"], case["crop_series"]} - {""}
+        roles: dict[str, list[Header]] = {"mask": [], "crop": []}
+        for file in self._of_series(series, subject):
+            roles[_role(file, image)].append(file)
+        mask = self._whole(roles["mask"], subject, "mask", series)
+        crop = self._whole(roles["crop"], subject, "crop", series)
         if mask and image and (mask.rows, mask.columns) != (image.rows, image.columns):
             sizes = f"{mask.rows} × {mask.columns}, its mammogram {image.rows} × {image.columns}"
             self._note("mask-size", subject, sizes)
-        return mask
+        return mask, crop
 
-    def _files(self, series: set[str], subject: str) -> list[Header]:
-        """By series UID; by PatientID where the CSV has no UIDs, or the download others."""
-        found = [file for uid in sorted(series - {""}) for file in self.by_series.get(uid, [])]
+    def _of_series(self, series: set[str], subject: str) -> list[Header]:
+        """By the header's series UID; else by PatientID and the UID's tail; else by PatientID alone."""
+        found = [file for uid in sorted(series) for file in self.by_series.get(uid, [])]
         if found:
             return found
-        found = self.by_subject.get(subject, [])
-        if found and series - {""}:
-            self._note("repaired", subject, "found by its PatientID: the CSV's series UID is not in the download")
+        found = [file for uid in sorted(series) for file in self.by_tail.get((subject, uid[-5:]), [])]
+        how = "PatientID and the tail of its series UID"
+        if not found:
+            found, how = self.by_subject.get(subject, []), "PatientID"
+        if found and series:
+            self._note("repaired", subject, f"found by {how}: the CSV's series UID is not in the download")
         return found
 
-    def _whole(self, files: list[Header], subject: str, what: str) -> Header | None:
+    def _whole(self, files: list[Header], subject: str, role: str, series: set[str]) -> Header | None:
         """The largest whole file; the first by path where a series was downloaded twice."""
         whole = [file for file in files if not file.fault]
         if whole:
             return min(whole, key=lambda file: (-file.rows * file.columns, file.path))
         if files:
-            self._note("truncated", subject, f"the {what} {files[0].path.name} ends after {files[0].size} bytes")
+            self._note("truncated", subject, f"the {_WHAT[role]} {_place(files[0])} ends after {files[0].size} bytes")
         else:
-            self._note("missing", subject, f"the {what} is not in the download")
+            self._note("missing", subject, f"the {_WHAT[role]} is not in the download")
+        absent = {uid for uid in series if not any(not file.fault for file in self.by_series.get(uid, []))}
+        self.lacking |= {(subject, uid) for uid in absent or series or {""}}
         return None
+
+    def _compare_names(self, case: Lesion, image: Header, subject: str) -> None:
+        """The CSV's word stands: it was checked by people. What the header says otherwise is told."""
+        said = {"PatientID": (image.named, subject), "side": (image.side, _SIDES[case["side"]])}
+        said["view"] = (image.view if image.view in _VIEWS else "", case["view"])
+        for what, (header, csv) in said.items():
+            if header and header != csv:
+                self._note("other-name", subject, f"the header's {what} is {header}")
 
     def _note(self, kind: str, subject: str, words: str) -> None:
         self.findings.append(Finding(kind, subject, words))
 
 
-def _is_mask(file: Header, image: Header | None) -> bool:
-    """8 bits and about its mammogram's size: some of TCIA's are 0.87 of it a side, and a crop is far less."""
-    if file.bits != 8:
+def _place(header: Header) -> str:
+    return shown("/".join(Path(header.path).parts[-4:]))
+
+
+def _role(file: Header, image: Header | None) -> str:
+    """A mask has 8 bits and about its mammogram's size (some of TCIA's are 0.87 of it a side); a crop has 16 and is
+    far smaller. What is neither is decided by its pixels: a mask has two values."""
+    is_large = image is None or (file.rows >= 0.5 * image.rows and file.columns >= 0.5 * image.columns)
+    if is_large and (file.bits == 8 or (image and file.bits == 0)):
+        return "mask"
+    if file.bits != 8 and not (is_large and image):
+        return "crop"
+    return "mask" if _has_two_values(file) else "crop"
+
+
+def _has_two_values(file: Header) -> bool:
+    try:
+        return not file.fault and is_two_valued(read_pixels(Path(file.path)))
+    except DataError:
         return False
-    return image is None or (file.rows >= 0.5 * image.rows and file.columns >= 0.5 * image.columns)
 
 
-def _image_columns(image: Header | None) -> Lesion:
-    if image is None:
-        image = Header(path=Path(), size=0)
-    return {
-        "image_file": str(image.path) if image.size else "",
-        "image_sop": image.sop_uid,
-        "image_bytes": image.size,
-        "image_rows": image.rows,
-        "image_columns": image.columns,
-    }
-
-
-def _mask_columns(mask: Header | None) -> Lesion:
-    if mask is None:
-        return {"mask_file": "", "mask_sop": "", "mask_bytes": 0}
-    return {"mask_file": str(mask.path), "mask_sop": mask.sop_uid, "mask_bytes": mask.size}
+def _columns(role: str, file: Header | None) -> Lesion:
+    if file is None:
+        file = Header(path="", size=0)
+    facts = (file.path, file.sop_uid, file.size, file.rows, file.columns, file.bits)
+    return {f"{role}_{fact}": value for fact, value in zip(FACTS, facts, strict=True)}

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from tfm.core.errors import DataError
 from tfm.core.files import read_json, sha256, write_text
-from tfm.data.split import SPLITS, prove_no_leak, split_hash
+from tfm.data.split import FOLDS, SPLITS, fold_in_words, prove_no_leak, split_hash, split_of_fold
 
 MANIFEST_COLUMNS = (
     *("image_id", "patient_id", "side", "view", "kind", "split", "label"),
     *("density", "assessment", "subtlety", "file", "mask", "sop_uid"),
+    *("lesions", "fold"),  # how many; 1 to FOLDS in a dataset of folds, 0 for its sealed test
 )
 LABELS = ("benign", "malignant")
 MASK_CLASSES = ("background", "benign", "malignant mass", "malignant calcification")  # by pixel value
 MANIFEST, AUDIT, AUDIT_TEXT, MASKS = "manifest.csv", "audit.json", "audit.md", "masks"
-_NUMBERS = ("density", "assessment", "subtlety")
+LESIONS, MISSING = "lesions.csv", "missing.tcia"
+PAPERS = (MANIFEST, AUDIT, AUDIT_TEXT, LESIONS, MISSING)  # the last only where something is missing
+_NUMBERS = ("density", "assessment", "subtlety", "lesions", "fold")
 
 
-def image_file(split: str, label: str, image_id: str) -> str:
-    return f"{split}/{label}/{image_id}.dcm"
+def image_file(split: str, label: str, image_id: str, ending: str) -> str:
+    return f"{split}/{label}/{image_id}{ending}"
 
 
 def mask_file(image_id: str) -> str:
@@ -50,6 +53,17 @@ class Dataset:
         prove_no_leak(manifest)
         account = read_json(folder / AUDIT)
         return cls(folder, manifest, sha256(path), split_hash(manifest), account["protocol"], account["synthetic"])
+
+    def in_fold(self, number: int) -> Dataset:
+        """The same images with fold `number` for validation and the other folds for training."""
+        if number not in range(1, FOLDS + 1) or self.manifest["fold"].isna().any():
+            raise DataError(
+                f"{self.folder.name} has no fold {number}",
+                hint=f"organize it with --split kfold; its folds are then 1 to {FOLDS}",
+            )
+        manifest = self.manifest.assign(split=split_of_fold(self.manifest["fold"], number))
+        protocol = self.protocol.replace(fold_in_words(1), fold_in_words(number))
+        return replace(self, manifest=manifest, split_hash=split_hash(manifest), protocol=protocol)
 
     def images(self, split: str) -> pd.DataFrame:
         if split not in SPLITS:

@@ -6,11 +6,17 @@ from dataclasses import dataclass
 
 # Each kind of finding, in the order and under the heading in which an audit shows it.
 FINDING_KINDS = {
-    "unreadable": "Files that are no readable DICOM",
+    "note": "How the folders given were understood",
+    "unreadable": "Files and folders that cannot be read",
     "truncated": "Files cut short",
     "missing": "Promised by the CSVs, absent from the download",
+    "no-csv": "Parts of the collection that no CSV found speaks of",
+    "unclaimed": "In the download, but in no CSV",
+    "duplicate": "Files that are there more than once (one is used)",
     "repaired": "Found in another way than the CSV names it",
+    "other-name": "Headers that contradict the CSV (the CSV stands)",
     "mask-size": "Masks of another size than their mammogram (resized to it, nearest neighbour)",
+    "bad-mask": "Masks that show no lesion (the image has none then)",
     "odd-value": "Values no scale knows (written as missing)",
     "mixed-labels": "Images with benign and malignant lesions (labelled malignant)",
     "twin": "Scans issued twice (one image with the lesions of both)",

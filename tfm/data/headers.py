@@ -1,45 +1,50 @@
-"""DICOM headers of a download, without pixels: what each file says it is, and whether it is all there."""
+"""What one file of a download says it is, and whether it is all there: from its header, without pixels.
+
+Which files there are is the download's matter; which lesion they belong to, the catalog's.
+"""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Sequence
+import io
+import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pydicom
-from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
-from tfm.core.errors import DataError
+from tfm.core.walk import Met
 
 PHANTOM_MAKER = "TFM phantom"  # in the header of every drawn image, so that none is ever taken for a patient's
 
-_TAGS = [
-    "Manufacturer",
-    "SOPInstanceUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "PatientID",
-    "SeriesDescription",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "SamplesPerPixel",
-]
-
-# What pydicom and the lines below raise on a file that is cut, or no DICOM at all.
-_NO_HEADER = (
-    *(InvalidDicomError, BytesLengthException, struct.error),
-    *(EOFError, AttributeError, KeyError, TypeError, ValueError),
-)
+_HEAD = 4096  # bytes: CBIS-DDSM's headers take less than 2000
+_TAG = {
+    "sop_uid": Tag(0x0008_0018),
+    "maker": Tag(0x0008_0070),
+    "description": Tag(0x0008_103E),
+    "subject": Tag(0x0010_0020),
+    "study_uid": Tag(0x0020_000D),
+    "series_uid": Tag(0x0020_000E),
+    "view": Tag(0x0020_0020),  # PatientOrientation: TCIA wrote the view there
+    "side": Tag(0x0020_0060),  # Laterality
+    "samples": Tag(0x0028_0002),
+    "rows": Tag(0x0028_0010),
+    "columns": Tag(0x0028_0011),
+    "bits": Tag(0x0028_0100),
+}
+_NUMBERS = ("samples", "rows", "columns", "bits")
+_SUBJECT = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_P_\d+_(?:LEFT|RIGHT)_(?:CC|MLO)(?:_\d+)?")
+_TAIL = re.compile(r"-(\d{5})$")  # of NBIA's folder names: the last digits of the series UID
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
     """Of an unreadable file only `path` and `size` are known."""
 
-    path: Path
+    path: str
     size: int  # bytes on disk
     fault: str = ""  # "unreadable" | "truncated" | ""
     sop_uid: str = ""
@@ -47,65 +52,80 @@ class Header:
     study_uid: str = ""
     subject: str = ""  # the header's PatientID: at TCIA the name of one view or one lesion
     description: str = ""
+    view: str = ""
+    side: str = ""  # "L", "R"
     rows: int = 0
     columns: int = 0
-    bits: int = 0  # allocated for a pixel
+    bits: int = 0  # allocated for a pixel; 0 where nobody says
     maker: str = ""
 
     @property
     def synthetic(self) -> bool:
         return self.maker == PHANTOM_MAKER
 
+    @property
+    def named(self) -> str:
+        """TCIA's name of the view or lesion: the header's, else that of a folder above."""
+        if self.subject:
+            return self.subject
+        found = _SUBJECT.findall(self.path)
+        return found[-1] if found else ""
 
-def dicom_files(folders: Sequence[Path]) -> list[Path]:
-    """Sorted. Names that start with a dot are what macOS leaves on foreign disks, not images."""
-    found = {
-        path.resolve()
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.suffix.lower() == ".dcm" and not path.name.startswith(".") and path.is_file()
-    }
-    if not found:
-        raise DataError(
-            f"no DICOM files under {', '.join(map(str, folders))}",
-            hint="choose the folder NBIA Data Retriever wrote: it holds manifest-…/CBIS-DDSM/Mass-Training_P_00001_…",
-        )
-    return sorted(found)
+    @property
+    def tail(self) -> str:
+        """The last five digits of the series UID, as the folder says: they survive where the UIDs were made anew."""
+        found = _TAIL.search(Path(self.path).parent.name)
+        return found[1] if found else ""
 
 
-def read_headers(paths: Sequence[Path]) -> Iterator[Header]:
-    """One a file and in their order, so that whoever asks can show how far it is."""
-    return map(_read_header, paths)
+def read_header(met: Met) -> Header:
+    """Of a DICOM file."""
+    try:
+        with open(met.path, "rb", buffering=0) as file:
+            head = file.read(_HEAD)
+            return _in_head(met, head) or _parsed(met, file)
+    except Exception:  # pydicom raises whatever it likes about broken files
+        return Header(path=met.path, size=met.size, fault="unreadable")
 
 
-def _read_header(path: Path) -> Header:
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        try:
-            found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
-            pixels_at = file.tell()
-            return Header(
-                path=path,
-                size=size,
-                sop_uid=str(found.SOPInstanceUID),
-                series_uid=str(found.SeriesInstanceUID),
-                study_uid=str(found.get("StudyInstanceUID", "")),
-                subject=str(found.get("PatientID", "")),
-                description=str(found.get("SeriesDescription", "")),
-                rows=int(found.Rows),
-                columns=int(found.Columns),
-                bits=int(found.BitsAllocated),
-                maker=str(found.get("Manufacturer", "")),
-                fault="truncated" if _is_cut(found, size - pixels_at) else "",
-            )
-        except _NO_HEADER:
-            return Header(path=path, size=size, fault="unreadable")
+def _in_head(met: Met, head: bytes) -> Header | None:
+    """None where the header does not end in the first block, or that block alone cannot be read."""
+    try:
+        buffer = io.BytesIO(head)
+        found = _parsed(met, buffer)
+    except Exception:
+        if met.size <= len(head):
+            raise
+        return None
+    return found if met.size <= len(head) or buffer.tell() < len(head) else None
 
 
-def _is_cut(found: Any, left: int) -> bool:
+def _parsed(met: Met, file: Any) -> Header:
+    file.seek(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd values are for the catalog to tell, file by file
+        found = pydicom.dcmread(file, stop_before_pixels=True)
+        facts = {name: _value(found, name) for name in _TAG}
+        samples, left = facts.pop("samples") or 1, met.size - file.tell()
+        if not (facts["sop_uid"] and facts["series_uid"] and facts["rows"] and facts["columns"] and facts["bits"]):
+            return Header(path=met.path, size=met.size, fault="unreadable")
+        pixels = facts["rows"] * facts["columns"] * samples * facts["bits"] // 8
+        cut = _is_cut(found.file_meta.TransferSyntaxUID, pixels, left)
+        return Header(path=met.path, size=met.size, fault="truncated" if cut else "", **facts)
+
+
+def _value(found: pydicom.Dataset, name: str) -> Any:
+    """The element as it stands in the file: pydicom's own conversion takes longer than reading the whole header."""
+    raw = found.get_item(_TAG[name])
+    value, is_little = (raw.value or b"", raw.is_little_endian) if isinstance(raw, RawDataElement) else (b"", True)
+    if name in _NUMBERS:
+        return int.from_bytes(value[:2], "little" if is_little else "big")
+    return value.decode("utf-8", "replace").rstrip("\0 ")
+
+
+def _is_cut(syntax: Any, pixels: int, left: int) -> bool:
     """Whether fewer bytes are left in the file than its pixels take; compressed pixels tell only when decoded."""
-    if found.file_meta.TransferSyntaxUID.is_compressed:
+    if syntax.is_compressed:
         return left <= 0
-    tag_and_length = 8 if found.file_meta.TransferSyntaxUID.is_implicit_VR else 12
-    pixels: int = found.Rows * found.Columns * found.get("SamplesPerPixel", 1) * found.BitsAllocated // 8
+    tag_and_length = 8 if syntax.is_implicit_VR else 12
     return left < tag_and_length + pixels

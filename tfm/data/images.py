@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from itertools import groupby
 from typing import Any
 
@@ -28,24 +28,43 @@ def by_view(lesions: pd.DataFrame) -> dict[str, list[Lesion]]:
     return {name: list(group) for name, group in groupby(rows, _image_id)}
 
 
+def by_lesion(lesions: pd.DataFrame) -> dict[str, list[Lesion]]:
+    """Each lesion alone, under the image_id that its crop has."""
+    views = by_view(lesions)
+    return {f"{view}_{one['kind']}_{one['lesion_id']}": [one] for view, found in views.items() for one in found}
+
+
 def unite(lesions: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
     """A row a breast-view, sorted by image_id: image_id, VIEW_KEY, kind, label, density, assessment, subtlety, and
 
+    lesions    how many it has
     official   "train" or "test" as TCIA has it; a scan issued in both counts as test
     callback   whether any of its lesions was called back
     relabelled whether lesions of the other issue changed the label of the one that stands for the scan
     """
     views = by_view(lesions)
-    images = pd.DataFrame([_image(name, found) for name, found in views.items()])
+    findings = [finding for name, found in views.items() for finding in (*_noticed(name, found), *_mixed(name, found))]
+    return _table(_image(name, found, found) for name, found in views.items()), findings
+
+
+def crops(lesions: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+    """A row a lesion, in the columns of `unite`; what is official of a lesion is what is of its scan."""
+    views = by_view(lesions)
     findings = [finding for name, found in views.items() for finding in _noticed(name, found)]
-    return images.astype(dict.fromkeys(_SCALES, "Int64")), findings
+    alone = by_lesion(lesions)
+    return _table(_image(name, found, views[_image_id(found[0])]) for name, found in alone.items()), findings
+
+
+def _table(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows).sort_values("image_id", ignore_index=True)
+    return table.astype(dict.fromkeys(_SCALES, "Int64"))
 
 
 def _image_id(lesion: Lesion) -> str:
     return "_".join(lesion[column] for column in VIEW_KEY)
 
 
-def _image(name: str, lesions: list[Lesion]) -> dict[str, object]:
+def _image(name: str, lesions: list[Lesion], scan: list[Lesion]) -> dict[str, object]:
     first = lesions[0]
     return {
         "image_id": name,
@@ -53,7 +72,8 @@ def _image(name: str, lesions: list[Lesion]) -> dict[str, object]:
         "kind": "+".join(sorted({lesion["kind"] for lesion in lesions}, key=_PRECEDENCE[1].index)),
         "label": _label(lesions),
         **{column: _highest(lesions, column) for column in _SCALES},
-        "official": first["split"],
+        "lesions": len(lesions),
+        "official": scan[0]["split"],
         "callback": any(lesion["pathology"] != "BENIGN_WITHOUT_CALLBACK" for lesion in lesions),
         "relabelled": _label(lesions) != _label(_standing(lesions)),
     }
@@ -66,14 +86,18 @@ def _noticed(name: str, lesions: list[Lesion]) -> list[Finding]:
         before, after = _label(_standing(lesions)), _label(lesions)
         change = f": {before} becomes {after}" if before != after else ""
         noticed.append(Finding("twin", name, f"issued in {' and '.join(issues)}{change}"))
-    if len({lesion["pathology"] == "MALIGNANT" for lesion in lesions}) > 1:
-        noticed.append(Finding("mixed-labels", name, ", ".join(lesion["pathology"].lower() for lesion in lesions)))
     for lesion in lesions:
         for column in _SCALES:
             if not _is_on_scale(lesion, column):
                 value: str = "missing" if pd.isna(lesion[column]) else str(lesion[column])
                 noticed.append(Finding("odd-value", name, f"{column} {value} (lesion {lesion['lesion_id']})"))
     return noticed
+
+
+def _mixed(name: str, lesions: list[Lesion]) -> list[Finding]:
+    if len({lesion["pathology"] == "MALIGNANT" for lesion in lesions}) == 1:
+        return []
+    return [Finding("mixed-labels", name, ", ".join(lesion["pathology"].lower() for lesion in lesions))]
 
 
 def _issue(lesion: Lesion) -> str:

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
 
-import cv2
-import numpy as np
 import pandas as pd
-import pydicom
 
-from tfm.core.errors import DataError
-from tfm.core.files import beside, read_json, sweep, write_bytes, write_json, write_text
-from tfm.data.arrange import Arrangement, LesionMask, Placement
+from tfm.core import machine
+from tfm.core.errors import DataError, DiskError
+from tfm.core.files import read_json, sweep, write_json, write_text
+from tfm.data.arrange import Arrangement
 from tfm.data.audit import as_text, audit
-from tfm.data.catalog import Catalog
-from tfm.data.dataset import AUDIT, AUDIT_TEXT, LABELS, MANIFEST, MASKS, write_manifest
-from tfm.data.split import SPLITS, prove_no_leak
+from tfm.data.catalog import Catalog, lesions_text
+from tfm.data.collection import tcia_manifest
+from tfm.data.dataset import AUDIT, AUDIT_TEXT, LABELS, LESIONS, MANIFEST, MASKS, MISSING, write_manifest
+from tfm.data.findings import Finding
+from tfm.data.placing import LinkMode, Unusable, can_link, place, write_mask
+from tfm.data.proofs import prove
+from tfm.data.split import SPLITS
 
-LinkMode = Literal["hard", "symlink", "copy"]
-
-_KEY = ".arrangement"  # of what the masks standing in the folder were made: others are never taken for them
-_OURS = re.compile(r"P_\d+_(LEFT|RIGHT)_[A-Z]+\.(dcm|png)")
-_CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+_KEY = ".arrangement"  # of what the files standing in the folder were made: others are never taken for them
+_OURS = re.compile(r"P_\d+_(LEFT|RIGHT)_[A-Z]+(_(mass|calc)_\d+)?\.(dcm|dicom|ima|jpe?g|png)")
+_PIXELS_OF_A_MASK_BYTE = 200  # how well PNG packs masks: 500 to 2000 were seen
 
 
 def organize_dataset(
@@ -36,18 +32,34 @@ def organize_dataset(
 ) -> Iterator[tuple[int, int]]:
     """(images done, images in all) after each image. The manifest comes last: a folder with one is whole."""
     _refuse_nesting(folder, downloads)
-    prove_no_leak(arrangement.manifest)
+    proofs = prove(catalog, arrangement)
+    _refuse_full_disk(folder, arrangement, link)
     _clear_the_way(folder, arrangement)
     placed_as: Counter[str] = Counter()
+    bad: dict[str, Finding] = {}  # files of the dataset that could not be made, and why
     for done, placement in enumerate(arrangement.placements, start=1):
-        placed_as[_place(placement.source, folder / placement.file, link)] += 1
-        if placement.mask and not (folder / placement.mask).exists():
-            _write_mask(folder / placement.mask, placement)
+        try:
+            placed_as[place(placement, folder / placement.file, link)] += 1
+            if placement.mask and not (folder / placement.mask).exists():
+                write_mask(folder / placement.mask, placement)
+        except Unusable as reason:
+            bad[reason.file] = reason.finding
         yield done, len(arrangement.placements)
-    account = audit(catalog, arrangement, placed_as)
+    standing = arrangement.without(bad)
+    write_text(folder / LESIONS, lesions_text(catalog))
+    _write_missing(folder, catalog)
+    account = audit(catalog, standing, proofs, placed_as)
     write_json(folder / AUDIT, account)
     write_text(folder / AUDIT_TEXT, as_text(account))
-    write_manifest(folder, arrangement.manifest)
+    write_manifest(folder, standing.manifest)
+
+
+def _write_missing(folder: Path, catalog: Catalog) -> None:
+    series = catalog.series_to_fetch()
+    if series:
+        write_text(folder / MISSING, tcia_manifest(series))
+    else:
+        (folder / MISSING).unlink(missing_ok=True)
 
 
 def refuse_replacing(folder: Path, catalog: Catalog, arrangement: Arrangement) -> None:
@@ -75,84 +87,36 @@ def _refuse_nesting(folder: Path, downloads: Sequence[Path]) -> None:
             )
 
 
+def _refuse_full_disk(folder: Path, arrangement: Arrangement, link: LinkMode) -> None:
+    needed = sum(one.rows * one.columns // _PIXELS_OF_A_MASK_BYTE for one in arrangement.placements if one.mask)
+    if link in ("copy", "png") or not can_link(arrangement.placements[0].source, folder, link):
+        needed += sum(one.size for one in arrangement.placements if not (folder / one.file).exists())
+    free = machine.free_gib(folder)
+    if needed / 2**30 > free:
+        raise DiskError(
+            f"the dataset takes about {needed / 2**30:.1f} GiB, and {folder} has {free:.1f} GiB free",
+            hint="make room, choose a --workspace on another disk, or links in place of copies: --link symlink",
+        )
+
+
 def _clear_the_way(folder: Path, arrangement: Arrangement) -> None:
     """Remove what an earlier, different arrangement left; what still belongs stays and is not made again."""
-    places = [folder / split / label for split in SPLITS for label in LABELS]
-    for place in (*places, folder / MASKS):
-        place.mkdir(parents=True, exist_ok=True)
-        sweep(place)
+    classes = [folder / split / label for split in SPLITS for label in LABELS]
+    for inside in (*classes, folder / MASKS):
+        inside.mkdir(parents=True, exist_ok=True)
+        sweep(inside)
     sweep(folder)
     same = (folder / _KEY).is_file() and (folder / _KEY).read_text() == arrangement.key
     if not same:
         (folder / MANIFEST).unlink(missing_ok=True)
         _remove_ours(folder / MASKS, keep=set())
-    for place in places:
-        _remove_ours(place, keep={folder / placement.file for placement in arrangement.placements})
+    belonging = {folder / placement.file for placement in arrangement.placements}
+    for inside in classes:  # what a link or copy is of can be told; what a PNG was made of cannot
+        _remove_ours(inside, keep={path for path in belonging if same or path.suffix != ".png"})
     write_text(folder / _KEY, arrangement.key)
 
 
-def _remove_ours(place: Path, keep: set[Path]) -> None:
-    for path in place.iterdir():
+def _remove_ours(inside: Path, keep: set[Path]) -> None:
+    for path in inside.iterdir():
         if _OURS.fullmatch(path.name) and path not in keep:
             path.unlink()
-
-
-def _place(source: Path, target: Path, link: LinkMode) -> str:
-    """Have `source` stand at `target`; says how it stands, since some disks cannot link."""
-    if link == "copy":
-        return _copy(source, target)
-    try:
-        return _hard_link(source, target) if link == "hard" else _symlink(source, target)
-    except OSError as error:
-        if error.errno not in _CANNOT_LINK:
-            raise
-        return _copy(source, target)
-
-
-def _hard_link(source: Path, target: Path) -> str:
-    if not (_is_plain(target) and target.samefile(source)):
-        with beside(target) as temporary:
-            os.link(source, temporary)
-    return "hard"
-
-
-def _symlink(source: Path, target: Path) -> str:
-    if not (target.is_symlink() and target.readlink() == source):
-        with beside(target) as temporary:
-            temporary.symlink_to(source)
-    return "symlink"
-
-
-def _copy(source: Path, target: Path) -> str:
-    if not _is_copy(source, target):
-        with beside(target) as temporary:
-            shutil.copy2(source, temporary)
-    return "copy"
-
-
-def _is_plain(target: Path) -> bool:
-    return target.is_file() and not target.is_symlink()
-
-
-def _is_copy(source: Path, target: Path) -> bool:
-    if not _is_plain(target) or target.samefile(source):
-        return False
-    ours, theirs = target.stat(), source.stat()
-    return (ours.st_size, ours.st_mtime_ns) == (theirs.st_size, theirs.st_mtime_ns)
-
-
-def _write_mask(target: Path, placement: Placement) -> None:
-    classes = np.zeros((placement.rows, placement.columns), np.uint8)
-    for lesion in placement.lesions:
-        # Classes rise with malignancy, so the larger one wins where lesions overlap.
-        np.maximum(classes, _lesion_classes(lesion, classes.shape), out=classes)
-    write_bytes(target, cv2.imencode(".png", classes)[1].tobytes())
-
-
-def _lesion_classes(lesion: LesionMask, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """(rows, columns) uint8 of the mammogram's size: the lesion's class inside it, else 0."""
-    pixels = pydicom.dcmread(lesion.file).pixel_array
-    inside: np.ndarray[Any, Any] = (pixels > 0).astype(np.uint8)
-    if inside.shape != shape:
-        inside = cv2.resize(inside, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)
-    return inside * np.uint8(lesion.pixel_class)

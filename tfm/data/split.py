@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -11,6 +12,7 @@ from tfm.core.randomness import seed_at
 
 SPLITS = ("train", "val", "test")
 RANDOM_TEST_SHARE = 0.15
+FOLDS = 5
 _TELL_US = "do not train on this dataset: run organize again from the download and the official CSVs"
 
 
@@ -20,14 +22,7 @@ def official(images: pd.DataFrame, *, present: pd.Series, val_share: float, seed
     Who is a test woman is read from all images, so that a file missing from the download moves nobody;
     the validation is drawn from the women with a file `present`.
     """
-    sealed = images["official"] == "test"
-    if not (sealed & present).any():
-        raise DataError(
-            "nothing of the official test is here: the split cannot be TCIA's",
-            hint="add the test CSVs and their mammograms, or choose --split random",
-        )
-    test_women = set(images.loc[sealed, "patient_id"])
-    free = ~images["patient_id"].isin(test_women)
+    sealed, free = _sealed_and_free(images)
     split = images["patient_id"].map(_deal(images[free & present], {"val": val_share}, seed)).fillna("")
     return split.mask(sealed, "test")
 
@@ -38,19 +33,51 @@ def random(images: pd.DataFrame, *, present: pd.Series, val_share: float, seed: 
     return images["patient_id"].map(_deal(images[present], shares, seed)).fillna("")
 
 
-def _deal(images: pd.DataFrame, shares: dict[str, float], seed: int) -> dict[str, str]:
-    """Each woman's split, her label kept in proportion. Her place in the draw hangs on her name and the seed only:
-    neither the order of rows nor who else is in the table changes it."""
+def folds(images: pd.DataFrame, *, present: pd.Series, seed: int) -> pd.Series:
+    """1 to FOLDS for the train women; TCIA's test, sealed, is 0; <NA> for train images of test women."""
+    sealed, free = _sealed_and_free(images)
+    drawn = _drawn(images[free & present], seed, [f"fold {number}" for number in range(1, FOLDS + 1)])
+    dealt = {woman: place % FOLDS + 1 for place, woman in enumerate([*drawn[False], *drawn[True]])}
+    return images["patient_id"].map(dealt).astype("Int64").mask(sealed, 0)
+
+
+def split_of_fold(fold: pd.Series, number: int) -> pd.Series:
+    """Fold `number` validates, the others train."""
+    split = pd.Series("train", index=fold.index).mask(fold == number, "val").mask(fold == 0, "test")
+    return split.mask(fold.isna(), "")
+
+
+def fold_in_words(number: int) -> str:
+    """In a protocol."""
+    return f"fold {number} of {FOLDS}"
+
+
+def _sealed_and_free(images: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """The images of TCIA's test, and those of women who are in no part of it."""
+    sealed = images["official"] == "test"
+    return sealed, ~images["patient_id"].isin(set(images.loc[sealed, "patient_id"]))
+
+
+def _drawn(images: pd.DataFrame, seed: int, parts: Sequence[str]) -> dict[bool, list[str]]:
+    """The women without and with a malignant lesion, each in the order of the draw. A woman's place hangs on her name
+    and the seed only: neither the order of rows nor who else is in the table changes it."""
     malignant = images["label"].eq("malignant").groupby(images["patient_id"]).any()
-    dealt: dict[str, str] = {}
+    drawn = {}
     for label in (False, True):
-        women = sorted(malignant.index[malignant == label], key=lambda woman: seed_at(seed, "split", woman))
-        if len(women) <= len(shares):
+        drawn[label] = sorted(malignant.index[malignant == label], key=lambda woman: seed_at(seed, "split", woman))
+        if len(drawn[label]) < len(parts):
             raise DataError(
-                f"only {len(women)} women {'with' if label else 'without'} a malignant lesion to divide into "
-                f"{' and '.join(['train', *shares])}",
-                hint="give a larger part of the download: each split needs women of both labels",
+                f"only {len(drawn[label])} women {'with' if label else 'without'} a malignant lesion to divide into "
+                f"{', '.join(parts)}",
+                hint="give a larger part of the download: each part of a split needs women of both labels",
             )
+    return drawn
+
+
+def _deal(images: pd.DataFrame, shares: dict[str, float], seed: int) -> dict[str, str]:
+    """Each woman's split, her label kept in proportion."""
+    dealt: dict[str, str] = {}
+    for women in _drawn(images, seed, ["train", *shares]).values():
         dealt |= dict.fromkeys(women, "train")
         start = 0
         for split, share in shares.items():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from tfm.core.errors import DataError
+from tfm.data.download import Tables
 from tfm.data.findings import Finding
 
 # Our name for a column: the names it has had in CSVs found in the wild (lower case, blanks for - and _).
@@ -28,6 +29,14 @@ _PATHS = {
     "crop_series": ("cropped image file path", "od crop path"),
     "mask_series": ("roi mask file path", "mask path"),
 }
+_WORDS = {
+    "shape": ("mass shape",),
+    "margins": ("mass margins",),
+    "calc_type": ("calc type",),
+    "distribution": ("calc distribution",),
+}
+_SCALES = ("density", "assessment", "subtlety")
+_LONGEST_HEADER = 10_000  # characters: what is longer is no table
 _KINDS = {"mass": "mass", "calcification": "calc"}
 _SPLITS = {"Training": "train", "Test": "test"}
 PATHOLOGIES = ("BENIGN", "BENIGN_WITHOUT_CALLBACK", "MALIGNANT")
@@ -35,20 +44,21 @@ LESION_KEY = ["kind", "split", "patient_id", "side", "view", "lesion_id"]
 _OFFICIAL = "compare it with the four case CSVs of the CBIS-DDSM page at TCIA, or download it again from there"
 
 
-def find_case_files(folders: Sequence[Path]) -> list[Path]:
-    """Every CSV below the folders that describes cases, told by its name or its columns."""
-    found = {path.resolve() for folder in folders for path in folder.rglob("*.csv") if _is_case_file(path)}
+def find_case_files(tables: Tables) -> list[Path]:
+    """Every CSV that describes cases, told by its name or its columns."""
+    found = tables.which(_is_case_file)
     if not found:
         raise DataError(
-            f"no case CSV under {', '.join(map(str, folders))}",
-            hint="put mass_case_description_train_set.csv and its three sisters beside the download: "
-            "they are offered on the same TCIA page",
+            "no case CSV was found in the folders given, nor around them",
+            hint="put mass_case_description_train_set.csv and its three sisters beside the download (they are offered "
+            "on the same TCIA page), or say where they are: --csv FOLDER",
         )
-    return sorted(found)
+    return found
 
 
 def read_cases(paths: Sequence[Path]) -> pd.DataFrame:
-    """LESION_KEY, pathology, density, assessment, subtlety and the three series UIDs ("" where a CSV has no paths).
+    """LESION_KEY, pathology, density, assessment, subtlety, the words for the lesion ("" where none are given) and the
+    three series UIDs ("" where a CSV has no paths).
 
     A CSV met twice counts once; two that contradict each other are refused.
     """
@@ -82,7 +92,7 @@ def absent_files(cases: pd.DataFrame, kinds: Sequence[str]) -> list[Finding]:
     """The parts of the collection that no CSV speaks of: whoever has a part of it should know which."""
     present = set(zip(cases["kind"], cases["split"], strict=True))
     return [
-        Finding("missing", f"{kind} {split}", "no CSV with these cases was found below the folders given")
+        Finding("no-csv", f"{kind} {split}", "no CSV with these cases was found")
         for kind in kinds
         for split in ("train", "test")
         if (kind, split) not in present
@@ -94,21 +104,41 @@ def _plain(header: str) -> str:
 
 
 def _is_case_file(path: Path) -> bool:
-    if "case_description" in path.name.lower():
-        return True
+    return "case_description" in path.name.lower() or {"patient id", "pathology"} <= set(map(_plain, headers(path)))
+
+
+def headers(path: Path) -> list[str]:
+    """The column names of a CSV; none of a file that cannot be read as one."""
+    try:
+        first = _first_line(path)
+        return next(csv.reader([first], delimiter=_separator(first)), [])
+    except (OSError, csv.Error):
+        return []
+
+
+def _first_line(path: Path) -> str:
     with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
-        headers = next((row for row in csv.reader(file) if any(row)), [])
-    return {"patient id", "pathology"} <= set(map(_plain, headers))
+        return next((line for line in iter(lambda: file.readline(_LONGEST_HEADER), "") if line.strip()), "")
+
+
+def _separator(header: str) -> str:
+    """Excel writes semicolons where commas are decimal points."""
+    return max(",;\t", key=header.count)
+
+
+def read_text_table(path: Path) -> pd.DataFrame:
+    """A CSV as it stands, all values text."""
+    try:
+        return pd.read_csv(path, dtype=str, encoding="utf-8-sig", sep=_separator(_first_line(path)))
+    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as a CSV: {error}", hint=_OFFICIAL) from error
 
 
 def _read_one(path: Path) -> pd.DataFrame:
-    try:
-        raw = pd.read_csv(path, dtype=str, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as a CSV: {error}", hint=_OFFICIAL) from error
+    raw = read_text_table(path)
     columns = {_plain(name): name for name in raw.columns}
     table = pd.DataFrame(index=raw.index)
-    for ours, known in (_NEEDED | _PATHS).items():
+    for ours, known in (_NEEDED | _WORDS | _PATHS).items():
         theirs = next((columns[name] for name in known if name in columns), None)
         if theirs is not None:
             table[ours] = raw[theirs].str.strip()
@@ -121,6 +151,7 @@ def _read_one(path: Path) -> pd.DataFrame:
 
 def _typed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     paths = {column: table[column].fillna("").str.replace("\\", "/") for column in _PATHS}
+    _refuse_climbing(paths, path)
     table["split"] = _splits(paths["image_series"].str.extract(r"-(Training|Test)_")[0].map(_SPLITS), path)
     # TCIA's PatientID names one view; the woman inside it is what may never stand in two splits.
     table["patient_id"] = table["patient_id"].str.extract(r"(P_\d+)")[0]
@@ -129,16 +160,28 @@ def _typed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     table["kind"] = table["kind"].str.lower().map(_KINDS)
     table.loc[~table["pathology"].isin(PATHOLOGIES), "pathology"] = None
     table.loc[~table["side"].isin(["LEFT", "RIGHT"]), "side"] = None
-    for column in ("lesion_id", "density", "assessment", "subtlety"):
+    for column in ("lesion_id", *_SCALES):
         table[column] = pd.to_numeric(table[column], errors="coerce").astype("Int64")
-    for column in _PATHS:  # …/<series UID>/<file>
-        table[column] = paths[column].str.extract(r"([^/]+)/[^/]*$")[0].fillna("")
-    for column in (*LESION_KEY, "pathology"):
+    for column in _WORDS:
+        table[column] = table[column].fillna("")
+    for column in _PATHS:  # …/<series UID>/<file>; a path cut short has lost its file
+        table[column] = paths[column].str.extract(r"([^/]+)/[^/]*\.\w+$")[0].mask(paths[column] == "", "")
+    for column in (*LESION_KEY, "pathology", *_PATHS):
         if table[column].isna().any():
             row = int(table[column].isna().to_numpy().argmax()) + 1
-            known = (_NEEDED | {"split": ("split",)})[column][0]
+            known = (_NEEDED | _PATHS | {"split": ("split",)})[column][0]
             raise DataError(f'{path}, case {row}: no usable value for "{known}"', hint=_OFFICIAL)
-    return table[[*LESION_KEY, "pathology", "density", "assessment", "subtlety", *_PATHS]]
+    return table[[*LESION_KEY, "pathology", *_SCALES, *_WORDS, *_PATHS]]
+
+
+def _refuse_climbing(paths: dict[str, pd.Series], path: Path) -> None:
+    for column, values in paths.items():
+        climbing = values.str.split("/").map(lambda parts: ".." in parts)
+        if climbing.any():
+            row = int(climbing.to_numpy().argmax()) + 1
+            raise DataError(
+                f'{path}, case {row}: the path under "{_PATHS[column][0]}" climbs out of the download', hint=_OFFICIAL
+            )
 
 
 def _splits(named: pd.Series, path: Path) -> pd.Series:

@@ -5,6 +5,7 @@ A step's file is found by its name; what a chain may hold is said in `settings`,
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -33,4 +34,5 @@ def preprocess_one(path: Path, lesion_mask_path: Path | None, chain: ChainSettin
         lesions = read_pixels(lesion_mask_path)
         if lesions.shape != image.shape:  # CBIS-DDSM draws some masks at another size than their mammogram
             lesions = cv2.resize(lesions, image.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-    return run_chain(Film(image, breast_mask(image), lesions), chain.chosen())
+    read = {"pixels": hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest()}
+    return run_chain(Film(image, breast_mask(image), lesions, read), chain.chosen())

@@ -1,4 +1,4 @@
-"""Pixels of a mammogram from a DICOM or PNG file, or a DataError that says why not. Never half an image.
+"""Pixels of a mammogram from a DICOM, PNG or JPEG file, or a DataError that says why not. Never half an image.
 
 What headers say about patient and view is the data floor's matter.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pydicom
+from PIL import Image
 from pydicom import uid
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
@@ -34,17 +35,24 @@ _SYNTAXES = {
 def read_pixels(path: Path) -> np.ndarray:
     """(H, W) uint8 or uint16 as stored, brighter is denser."""
     try:
-        return _read_png(path) if path.suffix.lower() == ".png" else _read_dicom(path)
+        return _READERS.get(path.suffix.lower(), _read_dicom)(path)
     except FileNotFoundError:
         raise DataError(
             f"{path}: there is no such file", hint="check the path, or organize the download again"
         ) from None
     except InvalidDicomError:
-        raise DataError(f"{path}: not a DICOM file", hint="give a .dcm or .png file") from None
+        raise DataError(f"{path}: not a DICOM file", hint="give a .dcm, .png or .jpg file") from None
     except (DataError, PermissionError):
         raise
     except Exception as error:  # parsers and decoders raise whatever they like about broken files
         raise DataError(f"{path}: the image cannot be read: {error}", hint=DOWNLOAD_AGAIN) from error
+
+
+def is_two_valued(pixels: np.ndarray) -> bool:
+    """As a lesion mask is; what JPEG blurs at its edges is forgiven."""
+    low, high = int(pixels.min()), int(pixels.max())
+    near = (high - low) / 8
+    return high > low and bool(((pixels <= low + near) | (pixels >= high - near)).mean() >= 0.99)
 
 
 def _read_dicom(path: Path) -> np.ndarray:
@@ -90,6 +98,18 @@ def _read_png(path: Path) -> np.ndarray:
     if pixels.ndim != 2:
         raise DataError(f"{path}: a colour image", hint=ONE_GREY_IMAGE)
     return pixels
+
+
+def _read_jpeg(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        if image.width * image.height > MOST_PIXELS:
+            raise DataError(f"{path}: the header claims {image.height} × {image.width} pixels", hint=DOWNLOAD_AGAIN)
+        if image.mode != "L":
+            raise DataError(f"{path}: a colour image ({image.mode})", hint=ONE_GREY_IMAGE)
+        return np.asarray(image)  # raises where bytes are missing, which OpenCV does not
+
+
+_READERS = {".png": _read_png, ".jpg": _read_jpeg, ".jpeg": _read_jpeg}
 
 
 def codecs() -> dict[str, bool]:

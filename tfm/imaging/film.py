@@ -18,4 +18,4 @@ class Film:
     image: np.ndarray  # (H, W) uint8 or uint16
     breast: np.ndarray  # (H, W) bool
     lesions: np.ndarray  # (H, W) uint8, 0 where there is none, else the lesion's class
-    record: dict[str, Any] = field(default_factory=dict)  # step → what it did, plain enough for JSON
+    record: dict[str, Any] = field(default_factory=dict)  # "pixels" → hash of what was read; step → what it did

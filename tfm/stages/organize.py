@@ -1,28 +1,37 @@
 """Organize a download into train/val/test × benign/malignant
 
-Reads the CSVs and every DICOM header below the download, joins them, keeps each woman in one split, and writes an
-audit of everything that was missing, broken or repaired. The download itself is never touched.
+Reads the CSVs and every header below the download, joins them, keeps each woman in one split, and writes an audit of
+everything that was missing, broken or repaired. The download itself is never touched.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from tfm.core.events import Event, Note, Progress, Result, Table
-from tfm.core.registry import stage
+from tfm.core.registry import Outlook, stage
 from tfm.core.run import Run
 from tfm.core.settings import IMPORTANT, POSITIONAL, InputPath, Settings
+from tfm.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tfm.data.arrange import Arrangement, Choices
+    from tfm.data.catalog import Catalog
 
 
 class Organize(Settings):
     download: Annotated[list[InputPath], POSITIONAL, Field(min_length=1)]
     """Which folder holds the download?
-    What NBIA Data Retriever wrote, with the CSVs below it or beside it. Several folders: commas between."""
+    What NBIA Data Retriever wrote, a mirror of it, or Kaggle's copy, with the CSVs below it or beside it. Several
+    folders: commas between. A text file is taken as a list: the path of one DICOM file a line."""
+
+    csv: tuple[InputPath, ...] = ()
+    """Where are the case CSVs, if not below the download?
+    Files or folders, commas between."""
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$"), IMPORTANT] = "cbis-ddsm"
     """What should the dataset be called?"""
@@ -31,69 +40,142 @@ class Organize(Settings):
     """Which lesions: masses, calcifications or both
     With both, women who are in the training files of one kind and the test files of the other stay in test alone."""
 
-    split: Annotated[Literal["official", "random"], IMPORTANT] = "official"
+    images: Annotated[Literal["full", "crops"], IMPORTANT] = "full"
+    """What one image is
+    full: a whole mammogram, malignant if any of its lesions is. crops: one cut-out a lesion, without a mask, since
+    where it lies in its mammogram is not recorded."""
+
+    split: Annotated[Literal["official", "random", "kfold"], IMPORTANT] = "official"
     """Which split
-    official: TCIA's own test set stays sealed. random: 70/15/15 by woman, for a download without official test rows."""
+    official: TCIA's own test set stays sealed. random: 70/15/15 by woman, for a download without official test rows.
+    kfold: five folds over the training women, TCIA's test sealed."""
 
     val_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
-    """Share of the training women who become the validation set"""
+    """Share of the training women who become the validation set
+    With kfold each fold has a fifth of them."""
 
     without_callback: Literal["benign", "left out"] = "benign"
     """What to do with BENIGN_WITHOUT_CALLBACK
     Findings so plainly benign that nobody was called back for them."""
 
-    link: Literal["hard", "symlink", "copy"] = "hard"
+    link: Literal["hard", "symlink", "copy", "png"] = "hard"
     """How the images get into the dataset
-    Hard links take no space. Where a disk cannot link, files are copied, and the audit says so."""
+    Hard links take no space. Where a disk cannot link, files are copied, and the audit says so. png: 16 bit, without
+    loss, for programs that open no DICOM."""
 
     split_seed: int = 0
     """Seed of the split"""
 
+    def kinds(self) -> tuple[str, ...]:
+        return ("mass", "calc") if self.lesions == "both" else (self.lesions,)
 
-@stage(version=1)
+    def choices(self) -> Choices:
+        from tfm.data.arrange import Choices
+
+        return Choices(
+            images=self.images,
+            split=self.split,
+            without_callback=self.without_callback,
+            val_share=self.val_share,
+            seed=self.split_seed,
+            as_png=self.link == "png",
+        )
+
+
+def look(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | Outlook]:
+    """What the folders hold, and which questions that leaves open."""
+    from tfm.data import audit, download, intake
+
+    found = yield from intake.look(given["download"], given.get("csv", ()), workspace.index_file)
+    kinds = sorted(set(found.cases["kind"]), reverse=True)
+    catalog = intake.catalog_of(found, kinds)
+    layouts = ", ".join(download.layouts(header.path for header in found.headers))
+    yield _counted("Found", "CSV", audit.promised_and_found(catalog.lesions), f"{len(found.headers)} files: {layouts}")
+    yield from _cost(catalog)
+    settled, reasons = {}, {}
+    if len(kinds) == 1:
+        settled["lesions"] = kinds[0]
+        reasons["lesions"] = "no CSV of the other kind was found"
+    if not catalog.has_test("image"):
+        settled["split"] = "random"
+        reasons["split"] = "nothing of the official test is here"
+        yield Note("nothing of TCIA's test is here: the split will be random, and every figure will say so", "warning")
+    if not (catalog.lesions["crop_file"] != "").any():
+        settled["images"] = "full"
+        reasons["images"] = "no crops are here"
+    yield Outlook(settled=settled, offered={name: [value] for name, value in settled.items()}, reasons=reasons)
+
+
+def preview(settings: Organize, workspace: Workspace) -> Iterator[Event]:
+    from tfm.data import audit, proofs
+
+    catalog, arrangement = yield from _arranged(settings, workspace)
+    proofs.prove(catalog, arrangement)
+    yield _counted("Will be made", "split", audit.splits(arrangement.manifest), f"Protocol: {arrangement.protocol}.")
+    yield from _cost(catalog)
+
+
+def _arranged(settings: Organize, workspace: Workspace) -> Generator[Event, None, tuple[Catalog, Arrangement]]:
+    from tfm.data import arrange, intake
+
+    found = yield from intake.look(settings.download, settings.csv, workspace.index_file)
+    catalog = intake.catalog_of(found, settings.kinds())
+    return catalog, arrange.arrange(catalog, settings.choices())
+
+
+@stage(version=2, look=look, preview=preview)
 def organize(settings: Organize, run: Run) -> Iterator[Event]:
     from tfm.core import files
-    from tfm.data import arrange, catalog, dataset, headers, organize, tables
+    from tfm.data import dataset, organize
 
-    kinds = ("mass", "calc") if settings.lesions == "both" else (settings.lesions,)
-    found_cases = tables.read_cases(tables.find_case_files(settings.download))
-    cases = tables.of_kinds(found_cases, kinds)
-    absent = tables.absent_files(found_cases, kinds)
-    if absent:
-        yield Note(f"no cases for {', '.join(one.subject for one in absent)}: going on with what is there", "warning")
-    paths = headers.dicom_files(settings.download)
-    found = []
-    for header in headers.read_headers(paths):
-        found.append(header)
-        yield Progress("headers", len(found), len(paths), "files")
-    joined = catalog.join(cases, found, absent)
-    arrangement = arrange.arrange(
-        joined,
-        split=settings.split,
-        without_callback=settings.without_callback,
-        val_share=settings.val_share,
-        seed=settings.split_seed,
-    )
+    catalog, arrangement = yield from _arranged(settings, run.workspace)
+    yield from _cost(catalog)
     with run.workspace.making("dataset", settings.name) as folder:
-        organize.refuse_replacing(folder, joined, arrangement)
+        organize.refuse_replacing(folder, catalog, arrangement)
         writing = organize.organize_dataset(
-            folder, joined, arrangement, downloads=settings.download, link=settings.link
+            folder, catalog, arrangement, downloads=settings.download, link=settings.link
         )
         for done, total in writing:
             yield Progress("images", done, total, "images")
     account = files.read_json(folder / dataset.AUDIT)
-    yield from _told(account, folder / dataset.AUDIT_TEXT)
-    outputs = [str(folder / name) for name in (dataset.MANIFEST, dataset.AUDIT, dataset.AUDIT_TEXT)]
+    yield from _told(account, folder)
+    outputs = [str(folder / name) for name in dataset.PAPERS if (folder / name).exists()]
     yield Result({"dataset": settings.name, "protocol": account["protocol"], "splits": account["splits"]}, outputs)
 
 
-def _told(account: dict[str, Any], text: Path) -> Iterator[Event]:
-    first = next(iter(account["splits"].values()))
-    rows = [[split, *map(str, counts.values())] for split, counts in account["splits"].items()]
-    columns = ["split", *(name.replace("_", " ") for name in first)]
+def _counted(title: str, corner: str, counts: Mapping[str, Mapping[str, int]], caption: str) -> Table:
+    first = next(iter(counts.values()))
+    rows = [[name, *map(str, row.values())] for name, row in counts.items()]
+    return Table(title, [corner, *(column.replace("_", " ") for column in first)], rows, caption)
+
+
+def _cost(catalog: Catalog) -> Iterator[Note]:
+    """What a partial download costs."""
+    absent = [found.subject for found in catalog.findings if found.kind == "no-csv"]
+    if absent:
+        yield Note(f"no cases for {', '.join(absent)}: going on with what is there", "warning")
+    images = catalog.lesions.drop_duplicates(["kind", "split", "patient_id", "side", "view"])
+    lost = int((images["image_file"] == "").sum())
+    if lost:
+        yield Note(
+            f"{lost} of {len(images)} mammograms are not here whole: a comparison on the rest says less, "
+            "and its protocol names what is missing of the test",
+            "warning",
+        )
+
+
+def _told(account: dict[str, Any], folder: Path) -> Iterator[Event]:
+    from tfm.data import audit, dataset
+
     proven = f"Protocol: {account['protocol']}. Women in two splits: {account['leaks']} (proven)."
-    yield Table("The dataset", columns, rows, proven)
-    kinds = Counter(finding["kind"] for finding in account["findings"])
-    if kinds:
-        yield Table("What was noticed", ["finding", "how often"], [[kind, str(n)] for kind, n in kinds.items()])
-    yield Note(f"each finding by name, and every repair: {text}")
+    yield _counted("The dataset", "split", account["splits"], proven)
+    yield _counted("The download", "CSV", account["download"], "")
+    noticed = audit.kinds_of_finding(account)
+    if noticed:
+        yield Table("What was noticed", ["finding", "how often"], [[kind, str(count)] for kind, count in noticed])
+    yield Note(f"each finding by name, and every repair: {folder / dataset.AUDIT_TEXT}")
+    if (folder / dataset.MISSING).exists():
+        count = account["series"]["to fetch again"]
+        yield Note(
+            f"NBIA Data Retriever fetches just the {count} series that are missing with {folder / dataset.MISSING}"
+        )

@@ -1,6 +1,6 @@
 """Draw a small synthetic download to practise on
 
-Phantoms look like mammograms and stand in folders like TCIA's, but no patient was ever there: they show that the
+Phantoms look like mammograms and stand in folders as CBIS-DDSM's do, but no patient was ever there: they show that the
 program works and how a study is done, and say nothing about real performance.
 """
 
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 class Phantom(Settings):
     out: Annotated[OutputPath, POSITIONAL]
     """Where should the synthetic download go?
-    A new or empty folder. It will look like what NBIA Data Retriever writes."""
+    A new or empty folder."""
+
+    layout: Literal["nbia", "nbia-2020", "nbia-2019", "classic", "mirror", "kaggle"] = "nbia"
+    """How should the download lie on the disk?
+    nbia is what NBIA Data Retriever writes today, nbia-2020 and nbia-2019 what it wrote then, classic its folders named
+    by UID, mirror a copy by study, series and file UID, kaggle the JPEG copy with its tables."""
 
     train_women: Annotated[int, Field(ge=1, le=5000), IMPORTANT] = 60
     """How many women for training
@@ -73,6 +78,7 @@ class Phantom(Settings):
             traps=parse_traps(self.traps),
             shuffle_labels=self.shuffle_labels,
             seed=self.seed,
+            layout=self.layout,
         )
 
 

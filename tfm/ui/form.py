@@ -3,85 +3,117 @@ nothing is decided here that a command would not decide the same way."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 from rich.console import Console
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
 
-from tfm.core import offers, registry
+from tfm.core import registry
 from tfm.core.answers import Answers
-from tfm.core.errors import SettingsError
-from tfm.core.prepare import chosen_preset, resolved_settings
-from tfm.core.settings import Leaf, Settings, leaves, nested, value_at, yaml_value
+from tfm.core.errors import SettingsError, TFMError
+from tfm.core.events import Event
+from tfm.core.settings import Leaf, Settings, yaml_value
 from tfm.core.workspace import Workspace
-from tfm.ui.ask import Asker, Back, Choice, Question
-from tfm.ui.command_line import Filled, command_line, flat
-from tfm.ui.questions import EACH_ITS_OWN, as_text, plain, question_for, shown
+from tfm.ui import looking, summary
+from tfm.ui.ask import Asker, Back, Choice, PlainAsker, Question
+from tfm.ui.command_line import Filled
+from tfm.ui.draft import Draft
+from tfm.ui.questions import as_text, question_for, shown
+
+_LAST = "what_now"
 
 
-@dataclass
 class Form:
-    stage: str
-    workspace: Workspace
-    asker: Asker
-    console: Console
-    presets: tuple[str, ...] = ()
-    given: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, stage: str, workspace: Workspace, asker: Asker, console: Console) -> None:
+        self.workspace = workspace
+        self.asker = asker
+        self.console = console
+        self.draft = Draft(stage, workspace)
+        self.answers = Answers(workspace.answers_file)
+        self.found: list[looking.Shown] = []
+        self.looked_at: dict[str, Any] | None = None
+        self.refused: TFMError | None = None
+        self.asked_for_look: tuple[str, ...] = ()
+        self.previewed: list[looking.Shown] = []
+        self.preview_of: list[Settings] = []
 
     def fill(self) -> Filled:
         """Ask until the person starts it. Raises Back from before the first question, ToMenu at any."""
         self._recall()
-        questions: list[Callable[[], None]] = [self._choose_preset] if self._has_presets_to_choose else []
-        questions += [partial(self._ask, leaf) for leaf in self._important()]
         try:
-            _walk([*questions, self._confirm])
+            self._walk()
         finally:
-            self._answers.keep(self.stage, self.presets, self.given)
-        return Filled(self.stage, self.presets, self.given)
+            self.answers.keep(self.draft.stage, self.draft.presets, self.draft.answers)
+        return self.draft.filled
 
     def _recall(self) -> None:
-        """Last time's answers, without those that no setting knows any more."""
-        self.given = {}
-        for name, value in self._answers.of(self.stage, self.presets).items():
-            with contextlib.suppress(SettingsError):
-                nested(self._settings_class, {name: value})
-                self.given[name] = value
+        self.draft.recall(self.answers.of(self.draft.stage, self.draft.presets))
+
+    def _walk(self) -> None:
+        """One after the other; Back is one question back, and out of the first."""
+        answered: list[str] = []
+        while _LAST not in answered:
+            try:
+                name, ask = next(question for question in self._questions() if question[0] not in answered)
+            except TFMError as error:  # between questions only a look is at work
+                answered = self._without_refused(answered, error)
+                continue
+            try:
+                ask()
+                answered.append(name)
+            except Back:
+                if not answered:
+                    raise
+                answered.pop()
+
+    def _questions(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        """In their order. Who takes the next one looks, where all that a look needs lies behind."""
+        if self._has_presets_to_choose:
+            yield "preset", self._choose_preset
+        important = self.draft.important
+        if self.draft.look is not None:
+            for leaf in self._before_look():
+                yield leaf.name, partial(self._ask, leaf)
+            self._look()
+        for leaf in important:
+            if leaf.name not in self.draft.outlook.settled:
+                yield leaf.name, partial(self._ask, leaf)
+        yield _LAST, self._confirm
+
+    def _before_look(self) -> list[Leaf]:
+        required = [leaf for leaf in self.draft.important if leaf.required]
+        return required + [leaf for leaf in self.draft.leaves if leaf.name in self.asked_for_look and not leaf.required]
+
+    def _without_refused(self, answered: list[str], refused: TFMError) -> list[str]:
+        """What a look refused is asked for again, or what it says it lacks; what no question mends is told."""
+        self.refused, self.asked_for_look = refused, _fields(refused)
+        before = [leaf.name for leaf in self._before_look()]
+        again = [name for name in before if name in (_fields(refused) or before)]
+        if not again:
+            raise refused
+        return list(takewhile(lambda name: name not in again, answered))
 
     # --- presets ------------------------------------------------------------------------------------------------------
 
     @property
-    def _answers(self) -> Answers:
-        return Answers(self.workspace.answers_file)
-
-    @property
-    def _stage(self) -> registry.Stage | registry.Planner | registry.Answer:
-        return registry.find(self.stage)
-
-    @property
-    def _preset_folder(self) -> str | None:
-        return self._stage.presets if isinstance(self._stage, registry.Stage) else None
-
-    @property
     def _has_presets_to_choose(self) -> bool:
         """One default that is the only one needs no question."""
-        stage, folder = self._stage, self._preset_folder
-        if folder is None or not isinstance(stage, registry.Stage):
+        stage = self.draft.definition
+        if not isinstance(stage, registry.Stage) or stage.presets is None:
             return False
-        return self.workspace.preset_names(folder) != [stage.default_preset]
+        return self.workspace.preset_names(stage.presets) != [stage.default_preset]
 
     def _choose_preset(self) -> None:
-        stage, folder = self._stage, self._preset_folder
+        stage = self.draft.definition
         assert isinstance(stage, registry.Stage)
-        assert folder is not None
-        choices, explained = self._preset_choices(folder)
+        assert stage.presets is not None
+        choices, explained = self._preset_choices(stage.presets)
         several = stage.default_preset is None
         self._redraw()
+        presets = self.draft.presets
         answer = self.asker.ask(
             Question(
                 name="preset",
@@ -89,10 +121,10 @@ class Form:
                 why=explained,
                 choices=choices,
                 several=several,
-                default=list(self.presets) if several else (self.presets or (stage.default_preset,))[0],
+                default=list(presets) if several else (presets or (stage.default_preset,))[0],
             )
         )
-        self.presets = tuple(answer) if several else (answer,)
+        self.draft.presets = tuple(answer) if several else (answer,)
         self._recall()
 
     def _preset_choices(self, folder: str) -> tuple[list[Choice], str]:
@@ -108,70 +140,101 @@ class Form:
             explained.append(f"{name}: {found.title}\n{found.about}")
         return choices, "\n\n".join(explained)
 
+    # --- looking ------------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Anew only where an answer that it looks at changed, or was refused."""
+        look = self.draft.look
+        if look is None:
+            return
+        given = self.draft.for_look()
+        if given == self.looked_at:
+            return
+        self.looked_at, self.refused, self.found = None, None, []
+        self.draft.take(registry.Outlook())
+        self._redraw()
+        seen = self._watched(look(given, self.workspace))
+        self.looked_at, self.found = given, seen.shown
+        self.draft.take(seen.outlook)
+
+    def _preview(self, resolved: list[Settings]) -> None:
+        preview = self.draft.preview
+        if preview is None or resolved == self.preview_of:
+            return
+        self.preview_of = []
+        self._redraw()
+        self.previewed = self._watched(_one_after_the_other(preview, resolved, self.workspace)).shown
+        self.preview_of = resolved
+
+    def _watched(self, events: Iterator[Event | registry.Outlook]) -> looking.Seen:
+        return looking.watched(events, self.console, moving=not isinstance(self.asker, PlainAsker))
+
     # --- settings -----------------------------------------------------------------------------------------------------
-
-    @property
-    def _settings_class(self) -> type[Settings]:
-        return self._stage.settings
-
-    def _chosen_presets(self) -> list[offers.Preset | None]:
-        return [chosen_preset(self.workspace, self.stage, name) for name in self.presets or (None,)]
-
-    def _important(self) -> list[Leaf]:
-        """One dataset or cache that is the only one is meant: no question; the values of a mapping are changed one by
-        one, behind "Change a setting"."""
-        found = [leaf for leaf in leaves(self._settings_class) if leaf.important and not leaf.is_mapping]
-        return [leaf for leaf in found if not (leaf.required and self._is_only_choice(leaf))]
-
-    def _is_only_choice(self, leaf: Leaf) -> bool:
-        kind = leaf.reads.kind if leaf.reads else ""
-        return kind in ("dataset", "cache") and len(self.workspace.products(kind)) == 1
 
     def _confirm(self) -> None:
         """The last question: start it as it stands, or change something first."""
         while True:
+            trouble, fields = self._trouble()
             self._redraw()
-            trouble = self._trouble()
             if trouble is None:
-                self._show_summary()
+                summary.will_run(self.draft, self.console)
+                looking.show(self.previewed, self.console)
                 choices = [Choice("start", "Start")]
             else:
-                self.console.print(
-                    Panel(Text(f"{trouble.message}\n\n{trouble.hint}"), title="not yet", border_style="yellow")
-                )
-                choices = [Choice("mend", "Answer again")] if trouble.fields else []
+                summary.not_yet(trouble, self.console)
+                choices = [Choice("mend", "Answer again")] if fields else []
             choices.append(Choice("change", "Change a setting …"))
-            if self.given:
+            if self.draft.answers:
                 choices.append(Choice("reset", "Take the defaults again"))
-            match self.asker.ask(Question(name="what_now", text="What now?", choices=choices)):
+            match self.asker.ask(Question(name=_LAST, text="What now?", choices=choices)):
                 case "start":
                     return
                 case "change":
                     self._change_one()
                 case "reset":
-                    self.given = {name: value for name, value in self.given.items() if self._is_required(name)}
+                    self.draft.reset()
                 case "mend":
-                    assert trouble is not None
-                    for leaf in leaves(self._settings_class):
-                        if leaf.name in trouble.fields:
+                    for leaf in self.draft.leaves:
+                        if leaf.name in fields:
                             self._ask(leaf)
 
-    def _is_required(self, name: str) -> bool:
-        return any(leaf.required and leaf.name == name for leaf in leaves(self._settings_class))
+    def _trouble(self) -> tuple[TFMError | None, tuple[str, ...]]:
+        """Why it cannot start as it stands, and the settings that this is about."""
+        looked_at = tuple(leaf.name for leaf in self._before_look())
+        try:
+            self._look()
+        except TFMError as error:
+            return error, _fields(error) or looked_at
+        try:
+            resolved = self.draft.resolved()
+            self.draft.check_offered(resolved)
+            self._preview(resolved)
+        except TFMError as error:
+            return error, _fields(error)
+        return None, ()
 
     def _ask(self, leaf: Leaf) -> None:
         self._redraw()
-        value = self.asker.ask(question_for(leaf, self._current(leaf), self.workspace))
-        if value == self._unchanged(leaf):
-            self.given.pop(leaf.name, None)
-        else:
-            self.given[leaf.name] = plain(value)
+        question = question_for(leaf, self.draft.current(leaf), self.workspace)
+        self.draft.answer(leaf.name, self.asker.ask(self._narrowed(question)))
+
+    def _narrowed(self, question: Question) -> Question:
+        """What the look does not offer is grey, says why, and is no default."""
+        if question.name not in self.draft.outlook.offered:
+            return question
+        why = self.draft.why_not_offered(question.name)
+        choices = [
+            one if self.draft.is_offered(question.name, one.value) else replace(one, disabled=why)
+            for one in question.choices
+        ]
+        default = self.draft.offered_instead(question.name, question.default, question.several)
+        return replace(question, choices=choices, default=default)
 
     def _change_one(self) -> None:
         try:
             self._redraw()
             name = self.asker.ask(Question(name="setting", text="Which setting?", choices=self._changeable()))
-            leaf = next((leaf for leaf in leaves(self._settings_class) if leaf.name == name), None)
+            leaf = next((leaf for leaf in self.draft.leaves if leaf.name == name), None)
             if leaf is not None:
                 self._ask(leaf)
             else:
@@ -182,93 +245,40 @@ class Form:
     def _changeable(self) -> list[Choice]:
         """Every setting by its name; of a mapping, each value it holds, as in resize.height."""
         found = []
-        for leaf in leaves(self._settings_class):
+        for leaf in self.draft.leaves:
             if leaf.is_mapping:
-                for path, value in self._within(leaf).items():
+                for path, value in self.draft.within(leaf).items():
                     if not isinstance(value, Mapping):  # a step without settings has none to change
                         found.append(Choice(path, f"{path}: {shown(value)}", section=leaf.name))
             else:
-                words = f"{leaf.name.replace('_', ' ')}: {shown(self._current(leaf))}"
+                words = f"{leaf.name.replace('_', ' ')}: {shown(self.draft.current(leaf))}"
                 found.append(Choice(leaf.name, words, leaf.question, section=leaf.group))
         return found
 
-    def _within(self, leaf: Leaf) -> dict[str, Any]:
-        unchanged = dict(flat(self._unchanged(leaf) or {}))
-        return {path: self.given.get(path, value) for path, value in unchanged.items()}
-
     def _ask_within(self, path: str) -> None:
-        mapping = next(leaf for leaf in leaves(self._settings_class) if leaf.is_mapping)
+        mapping = next(leaf for leaf in self.draft.leaves if leaf.is_mapping)
         self._redraw()
-        held = self._within(mapping)[path]
+        held = self.draft.within(mapping)[path]
         words = path.replace(".", ": ")
-        self.given[path] = self.asker.ask(Question(name=path, text=words, default=as_text(held), check=yaml_value))
-
-    def _unchanged(self, leaf: Leaf) -> Any:
-        """What holds where nothing is given; of several presets, only what is the same for all."""
-        values = [_value_in(preset, self._settings_class, leaf) for preset in self._chosen_presets()]
-        return values[0] if all(value == values[0] for value in values) else EACH_ITS_OWN
-
-    def _current(self, leaf: Leaf) -> Any:
-        return self.given.get(leaf.name, self._unchanged(leaf))
-
-    def _resolved(self, leaf: Leaf) -> Any:
-        """As it will run, with what goes without saying; one value for all presets, or the word for several."""
-        resolved = [
-            value_at(resolved_settings(self.workspace, self.stage, self.given, preset), leaf)
-            for preset in self._chosen_presets()
-        ]
-        return resolved[0] if all(value == resolved[0] for value in resolved) else EACH_ITS_OWN
-
-    def _trouble(self) -> SettingsError | None:
-        try:
-            for preset in self._chosen_presets():
-                resolved_settings(self.workspace, self.stage, self.given, preset)
-        except SettingsError as error:
-            return error
-        return None
-
-    # --- drawing ------------------------------------------------------------------------------------------------------
+        self.draft.answer(
+            path, self.asker.ask(Question(name=path, text=words, default=as_text(held), check=yaml_value))
+        )
 
     def _redraw(self) -> None:
         """The form anew: old questions never stay on the screen beside new ones."""
         self.console.clear()
-        self.console.print(Panel(offers.summary(self.stage), title=self.stage, border_style="cyan"))
-        answered = {"preset": ", ".join(self.presets)} if self.presets else {}
-        answered |= {name: shown(value) for name, value in self.given.items()}
-        for name, value in answered.items():
-            self.console.print(Text(f"  {name.replace('_', ' ')}: ").append(value, style="cyan"))
-
-    def _show_summary(self) -> None:
-        table = Table(box=None, show_header=False, padding=(0, 2))
-        for leaf in leaves(self._settings_class):
-            if leaf.important or leaf.name in self.given:
-                table.add_row(leaf.question, Text(shown(self._resolved(leaf)), style="cyan"))
-        for name in self.given:
-            if "." in name:
-                table.add_row(name, Text(shown(self.given[name]), style="cyan"))
-        self.console.print(Panel(table, title="this will run", border_style="green"))
-        self.console.print("The same from a command line:", style="dim")
-        words = command_line(Filled(self.stage, self.presets, self.given), self.workspace)
-        self.console.print(Text(words), soft_wrap=True)
+        summary.head(self.draft, self.console)
+        looking.show(self.found, self.console)
+        if self.refused is not None:
+            summary.not_yet(self.refused, self.console)
 
 
-def _value_in(preset: offers.Preset | None, settings: type[Settings], leaf: Leaf) -> Any:
-    value: Any = nested(settings, preset.settings) if preset else {}
-    for name in leaf.path:
-        if not isinstance(value, Mapping) or name not in value:
-            return leaf.default
-        value = value[name]
-    return value
+def _one_after_the_other(
+    preview: registry.Preview, resolved: list[Settings], workspace: Workspace
+) -> Iterator[Event | registry.Outlook]:
+    for settings in resolved:
+        yield from preview(settings, workspace)
 
 
-def _walk(questions: Sequence[Callable[[], None]]) -> None:
-    """One after the other; Back is one question back, and out of the first."""
-    position = 0
-    while position < len(questions):
-        try:
-            questions[position]()
-            position += 1
-        except Back:
-            position -= 1
-            if position < 0:
-                raise
+def _fields(error: TFMError) -> tuple[str, ...]:
+    return error.fields if isinstance(error, SettingsError) else ()

@@ -9,7 +9,19 @@ from typing import cast
 from tfm.core.errors import SettingsError
 from tfm.core.randomness import generator_at
 from tfm.data.phantom import traps as trap_door
-from tfm.data.phantom.spec import KINDS, VIEWS, DownloadPlan, Exposure, Finding, Kind, Lesion, Mammogram, Side, Split
+from tfm.data.phantom.spec import (
+    KINDS,
+    VIEWS,
+    DownloadPlan,
+    Exposure,
+    Finding,
+    Kind,
+    LayoutName,
+    Lesion,
+    Mammogram,
+    Side,
+    Split,
+)
 
 HEIGHTS = (256, 4000)
 
@@ -32,6 +44,7 @@ def plan_download(
     traps: frozenset[str],
     shuffle_labels: bool,
     seed: int,
+    layout: LayoutName = "nbia",
 ) -> DownloadPlan:
     _check(train_women, test_women, kinds, height, difficulty)
     trap_door.check(traps)
@@ -44,6 +57,7 @@ def plan_download(
         "traps": sorted(traps),
         "shuffle_labels": shuffle_labels,
         "seed": seed,
+        "layout": layout,
     }
     mammograms: list[Mammogram] = []
     splits: tuple[tuple[Split, int, int], ...] = (("train", train_women, 0), ("test", test_women, train_women))
@@ -52,7 +66,7 @@ def plan_download(
         labels = _pathologies(cases, seed, split, shuffle_labels)
         for number, (case, pathology) in enumerate(zip(cases, labels, strict=True), start=before + 1):
             mammograms += _imaged(f"P_{number:05d}", case, pathology, split, height, difficulty, seed)
-    return trap_door.plant(DownloadPlan(recipe, tuple(mammograms)), traps)
+    return trap_door.plant(DownloadPlan(recipe, tuple(mammograms), layout), traps)
 
 
 def _check(train_women: int, test_women: int, kinds: Sequence[str], height: int, difficulty: float) -> None:

@@ -27,7 +27,7 @@ class Header:
     series: str  # UID
     instance: str  # UID
     description: str
-    side: str
+    side: str  # "" where the header is not to tell it, as the view
     view: str
 
 
@@ -37,16 +37,20 @@ def uid_at(*address: str | int) -> str:
     return f"2.25.{uuid.UUID(int=number, version=4).int}"
 
 
-def encode(header: Header, pixels: np.ndarray) -> bytes:  # pixels: (H, W) uint8 or uint16
+def dataset_of(header: Header, pixels: np.ndarray) -> FileDataset:  # pixels: (H, W) uint8 or uint16
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
     meta.MediaStorageSOPInstanceUID = UID(header.instance)
     meta.TransferSyntaxUID = ImplicitVRLittleEndian
     meta.ImplementationClassUID, meta.ImplementationVersionName = _WRITER_UID, _WRITER_NAME
-    buffer = io.BytesIO()
-    dataset = FileDataset(buffer, {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset = FileDataset(io.BytesIO(), {}, file_meta=meta, preamble=b"\0" * 128)
     _identify(dataset, header)
     _describe_pixels(dataset, pixels)
+    return dataset
+
+
+def encode(dataset: FileDataset) -> bytes:
+    buffer = io.BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
 
@@ -70,7 +74,8 @@ def _identify(dataset: FileDataset, header: Header) -> None:
     dataset.BodyPartExamined = "BREAST"
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = header.study, header.series
     dataset.StudyID, dataset.SeriesNumber, dataset.InstanceNumber = "DDSM", 1, 1
-    dataset.PatientOrientation, dataset.Laterality = header.view, header.side[0]
+    if header.side:
+        dataset.PatientOrientation, dataset.Laterality = header.view, header.side[0]
     dataset.ImageComments = _COMMENT
 
 

@@ -1,4 +1,4 @@
-"""A phantom download on the disk: NBIA's folders, then metadata.csv and the case CSVs, which come last.
+"""A phantom download on the disk: images in one of the known layouts, then the tables, which come last.
 Killed and started again with the same plan, it goes on and ends byte for byte the same."""
 
 from __future__ import annotations
@@ -8,28 +8,30 @@ from pathlib import Path
 
 from tfm.core import files
 from tfm.core.errors import DataError
-from tfm.data.phantom.series import all_series, contents, full_series
+from tfm.data.phantom.layouts import LAYOUTS, Layout
+from tfm.data.phantom.listings import Row, as_csv
+from tfm.data.phantom.series import Drawing, Instance, Series, all_series
 from tfm.data.phantom.spec import DownloadPlan, Mammogram
-from tfm.data.phantom.tables import case_csvs, metadata_csv
+from tfm.data.phantom.tables import case_csvs
 
-MANIFEST = "manifest-phantom"
 RECIPE = "phantom.yaml"
+_ZEROS = bytes(4096)
 
 
 def write(plan: DownloadPlan, out: Path) -> Iterator[tuple[int, int]]:
     """Yields (done, total) after each mammogram. `out` must be new, empty, or hold a part of the same plan."""
     _claim(plan, out)
-    root = out / MANIFEST
-    sizes: list[tuple[int, ...]] = []
+    layout = LAYOUTS[plan.layout]
+    listed: dict[str, list[Row]] = {}
     for done, mammogram in enumerate(plan.mammograms, start=1):
-        sizes.append(_write_mammogram(mammogram, root))
+        for root, rows in _write_mammogram(mammogram, layout, out):
+            listed.setdefault(root, []).extend(rows)
         yield done, len(plan.mammograms)
-    series = [one for m in plan.mammograms for one in all_series(m)]
-    flat = [size for of_one in sizes for size in of_one]
-    files.sweep(root)
-    files.write_text(root / "metadata.csv", metadata_csv(zip(series, flat, strict=True)))
+    if layout.listing:
+        for root, rows in listed.items():
+            _write_table(out / root / layout.listing.path, as_csv(rows, layout.listing.line_end))
     for name, text in case_csvs(plan).items():
-        files.write_text(out / name, text)
+        _write_table(out / layout.case_csvs / name, text)
     files.sweep(out)
 
 
@@ -50,19 +52,35 @@ def _claim(plan: DownloadPlan, out: Path) -> None:
     files.write_yaml(recipe, wanted)
 
 
-def _write_mammogram(m: Mammogram, root: Path) -> tuple[int, ...]:
-    """Writes what does not stand yet; returns the size in bytes of each series, whole."""
-    series = all_series(m)
-    present = [one for one in series if not one.absent]
-    for one in present:
-        (root / one.folder).mkdir(parents=True, exist_ok=True)
-        files.sweep(root / one.folder)
-    missing = [path for one in present for path in one.files if not (root / path).exists()]
-    # The sizes of a file that is absent or cut are known only by drawing it.
-    if not missing and len(present) == len(series) and not m.truncated:
-        return tuple(sum((root / path).stat().st_size for path in one.files) for one in series)
-    whole = contents(m)
-    for path in missing:
-        cut = m.truncated and path in full_series(m).files
-        files.write_bytes(root / path, whole[path][: len(whole[path]) // 2] if cut else whole[path])
-    return tuple(sum(len(whole[path]) for path in one.files) for one in series)
+def _write_table(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.sweep(path.parent)
+    files.write_text(path, text)
+
+
+def _write_mammogram(m: Mammogram, layout: Layout, out: Path) -> Iterator[tuple[str, list[Row]]]:
+    """Writes what does not stand yet; yields what the layout lists of each series, by the copy it lies in."""
+    drawing = Drawing(m)
+    for series in all_series(m):
+        for root in (layout.root, layout.second_root) if series.twice else (layout.root,):
+            if not series.absent:
+                _write_series(series, drawing, layout, out / root)
+            if layout.listing:
+                yield root, layout.listing.rows(layout, series, drawing, out / root)
+
+
+def _write_series(series: Series, drawing: Drawing, layout: Layout, root: Path) -> None:
+    folder = root / layout.folder(series)
+    folder.mkdir(parents=True, exist_ok=True)
+    files.sweep(folder)
+    for instance in series.instances:
+        path = root / layout.path(series, instance)
+        if not path.exists():
+            files.write_bytes(path, _content(instance, drawing, layout))
+
+
+def _content(instance: Instance, drawing: Drawing, layout: Layout) -> bytes:
+    if instance.damage == "zeros":
+        return _ZEROS
+    whole = layout.encode(drawing.dataset(instance))
+    return whole[: len(whole) // 2] if instance.damage == "cut" else whole

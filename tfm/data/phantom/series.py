@@ -1,21 +1,32 @@
-"""One mammogram's series: their UIDs, folders, files and, when asked, the bytes.
-A pure function of the mammogram; nothing is written here."""
+"""One mammogram's series: their UIDs, their files and, when asked, what is in them.
+A pure function of the mammogram; where files lie is `layouts`', and nothing is written here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import cached_property
+from typing import Literal
 
 import cv2
 import numpy as np
+from pydicom.dataset import FileDataset
 
-from tfm.data.phantom.dicom import STUDY_DATE, Header, encode, uid_at
+from tfm.data.phantom.dicom import Header, dataset_of, uid_at
 from tfm.data.phantom.film import Phantom, draw
 from tfm.data.phantom.spec import Finding, Mammogram
 
 FULL, MASK, CROP = "full mammogram images", "ROI mask images", "cropped images"
-NBIA_DATE = f"{STUDY_DATE[4:6]}-{STUDY_DATE[6:]}-{STUDY_DATE[:4]}"
 _MARGIN = 35 / 4000  # a crop's margin around its lesion, in shares of the height
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A file of a series."""
+
+    number: int  # in its series, from 1
+    uid: str
+    description: str
+    damage: Literal["", "cut", "zeros"] = ""
 
 
 @dataclass(frozen=True)
@@ -24,18 +35,9 @@ class Series:
     study: str
     uid: str
     description: str
-    names: tuple[str, ...]  # of the files
-    absent: bool
-
-    @property
-    def folder(self) -> PurePosixPath:
-        """Below the folder that holds metadata.csv, as NBIA Data Retriever names it."""
-        study = f"{NBIA_DATE}-DDSM-NA-{self.study[-5:]}"
-        return PurePosixPath("CBIS-DDSM", self.subject, study, f"1.000000-{self.description}-{self.uid[-5:]}")
-
-    @property
-    def files(self) -> list[PurePosixPath]:
-        return [self.folder / name for name in self.names]
+    instances: tuple[Instance, ...]
+    absent: bool = False
+    twice: bool = False
 
 
 def _address(m: Mammogram, subject: str) -> tuple[str, ...]:
@@ -43,48 +45,72 @@ def _address(m: Mammogram, subject: str) -> tuple[str, ...]:
     return ("phantom uid", repr(m.exposure), subject)
 
 
-def _series(m: Mammogram, subject: str, description: str, names: tuple[str, ...], absent: bool) -> Series:
-    address = _address(m, subject)
-    return Series(subject, uid_at(*address, "study"), uid_at(*address, "series"), description, names, absent)
-
-
 def full_series(m: Mammogram) -> Series:
-    return _series(m, m.subject, FULL, ("1-1.dcm",), m.absent)
+    address = _address(m, m.subject)
+    film = Instance(1, uid_at(*address, FULL), FULL, "cut" if m.truncated else "")
+    return Series(
+        *(m.subject, uid_at(*address, "study"), uid_at(*address, "series"), FULL, (film,)),
+        absent=m.absent,
+        twice=m.twice_on_disk,
+    )
 
 
-def lesion_series(m: Mammogram, finding: Finding) -> Series:
-    return _series(m, m.lesion_subject(finding), MASK, ("1-1.dcm", "1-2.dcm"), finding.absent)
+def lesion_series(m: Mammogram, finding: Finding) -> list[Series]:
+    """Crop and mask: together in one series, named after the mask, or each in its own, which has a study of its own."""
+    subject = m.lesion_subject(finding)
+    address = _address(m, subject)
+
+    def series(description: str, held: tuple[str, ...], *own: str) -> Series:
+        instances = tuple(
+            Instance(number, uid_at(*address, what), what, "zeros" if what == MASK and finding.mask_unreadable else "")
+            for number, what in enumerate(held, start=1)
+        )
+        study, uid = uid_at(*address, "study", *own), uid_at(*address, "series", *own)
+        return Series(subject, study, uid, description, instances, finding.absent)
+
+    if finding.separate:
+        return [series(CROP, (CROP,), CROP), series(MASK, (MASK,), MASK)]
+    return [series(MASK, (MASK, CROP) if finding.mask_first else (CROP, MASK))]
 
 
 def all_series(m: Mammogram) -> list[Series]:
-    return [full_series(m), *(lesion_series(m, finding) for finding in m.findings)]
+    return [full_series(m), *(series for finding in m.findings for series in lesion_series(m, finding))]
 
 
-def crop_and_mask_names(finding: Finding) -> tuple[str, str]:
-    return ("1-2.dcm", "1-1.dcm") if finding.mask_first else ("1-1.dcm", "1-2.dcm")
+class Drawing:
+    """What is in a mammogram's files, whole, drawn when it is first asked for: a download that stands asks nothing."""
+
+    def __init__(self, m: Mammogram) -> None:
+        self._mammogram = m
+
+    def dataset(self, instance: Instance) -> FileDataset:
+        return self._datasets[instance.uid]
+
+    @cached_property
+    def _datasets(self) -> dict[str, FileDataset]:
+        m = self._mammogram
+        phantom = draw(m.exposure)
+        found = _datasets(m, full_series(m), {FULL: phantom.image})
+        for finding in m.findings:
+            pixels = {CROP: _crop(phantom, finding), MASK: _mask(phantom, finding)}
+            for series in lesion_series(m, finding):
+                found |= _datasets(m, series, pixels)
+        return found
 
 
-def contents(m: Mammogram) -> dict[PurePosixPath, bytes]:
-    """Every file of a mammogram, whole, those too that are to be missing or cut."""
-    phantom = draw(m.exposure)
-    full = full_series(m)
-    files = {full.files[0]: _encoded(m, full, FULL, phantom.image)}
-    for finding in m.findings:
-        series = lesion_series(m, finding)
-        crop, mask = crop_and_mask_names(finding)
-        files[series.folder / crop] = _encoded(m, series, CROP, _crop(phantom, finding))
-        files[series.folder / mask] = _encoded(m, series, MASK, _mask(phantom, finding))
-    return files
-
-
-def _encoded(m: Mammogram, series: Series, description: str, pixels: np.ndarray) -> bytes:
-    instance = uid_at(*_address(m, series.subject), description)
-    header = Header(series.subject, series.study, series.uid, instance, description, m.exposure.side, m.exposure.view)
-    return encode(header, pixels)
+def _datasets(m: Mammogram, series: Series, pixels: dict[str, np.ndarray]) -> dict[str, FileDataset]:
+    side, view = ("", "") if m.no_laterality else (m.exposure.side, m.exposure.view)
+    return {
+        one.uid: dataset_of(
+            Header(series.subject, series.study, series.uid, one.uid, one.description, side, view),
+            pixels[one.description],
+        )
+        for one in series.instances
+    }
 
 
 def _mask(phantom: Phantom, finding: Finding) -> np.ndarray:  # (H, W) uint8, 0 and 255
-    mask = phantom.lesion_masks[finding.lesion].astype(np.uint8) * 255
+    mask = phantom.lesion_masks[finding.lesion].astype(np.uint8) * (0 if finding.mask_empty else 255)
     if finding.mask_scale == 1:
         return mask
     height, width = (round(side * finding.mask_scale) for side in mask.shape)

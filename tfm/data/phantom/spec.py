@@ -11,6 +11,8 @@ Kind = Literal["mass", "calc"]
 Split = Literal["train", "test"]
 Side = Literal["LEFT", "RIGHT"]
 View = Literal["CC", "MLO"]
+LayoutName = Literal["nbia", "nbia-2020", "nbia-2019", "classic", "mirror", "kaggle"]
+Fact = Literal["density", "assessment", "subtlety", "shape", "surround"]  # surround: margins or distribution
 
 KINDS: tuple[Kind, ...] = ("mass", "calc")
 VIEWS: tuple[View, ...] = ("CC", "MLO")
@@ -44,9 +46,14 @@ class Finding:
     abnormality: int
     lesion: int  # index into the exposure's lesions
     pathology: str
-    mask_first: bool = False  # the mask is 1-1.dcm, the crop 1-2.dcm
+    mask_first: bool = False  # the mask is the first file of the series, the crop the second
     mask_scale: float = 1.0  # the mask's size in shares of its mammogram's
+    mask_empty: bool = False  # no pixel of it is set
+    mask_unreadable: bool = False  # its file is no DICOM and no JPEG
     absent: bool = False  # listed, but not on the disk
+    separate: bool = False  # crop and mask lie in series of their own
+    swapped: bool = False  # the CSV's columns of crop and mask are exchanged
+    odd_values: tuple[Fact, ...] = ()  # written 0, or N/A where a word is wanted
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,10 @@ class Mammogram:
     split: Split
     exposure: Exposure
     findings: tuple[Finding, ...]
-    absent: bool = False
-    truncated: bool = False
+    absent: bool = False  # its own series is listed, but not on the disk
+    truncated: bool = False  # its own file is cut in half
+    twice_on_disk: bool = False  # its own series, in two folders
+    no_laterality: bool = False  # the headers of all its files tell neither side nor view
 
     @property
     def subject(self) -> str:
@@ -82,4 +91,5 @@ class CsvForm:
 class DownloadPlan:
     recipe: Mapping[str, object]  # the arguments the plan was made from: they make two downloads one or two
     mammograms: tuple[Mammogram, ...]
+    layout: LayoutName = "nbia"
     csv: CsvForm = CsvForm()

@@ -1,0 +1,41 @@
+"""A download on disk taken in as the organize stage does it, in one call."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tfm.core.events import Event
+from tfm.data import intake, tables
+from tfm.data.arrange import Choices
+from tfm.data.catalog import Catalog
+from tfm.data.download import Tables
+
+KINDS = ("mass", "calc")
+
+
+def looked_at(*given: Path, index: Path, csvs: tuple[Path, ...] = ()) -> intake.Found:
+    looking = intake.look(given, csvs, index)
+    while True:
+        try:
+            assert isinstance(next(looking), Event)
+        except StopIteration as end:
+            found: intake.Found = end.value
+            return found
+
+
+def catalog_of(*given: Path, index: Path, kinds: tuple[str, ...] = KINDS) -> Catalog:
+    return intake.catalog_of(looked_at(*given, index=index), kinds)
+
+
+def cases_below(folder: Path) -> pd.DataFrame:
+    return tables.read_cases(tables.find_case_files(tables_below(folder)))
+
+
+def tables_below(folder: Path) -> Tables:
+    return Tables((), tuple(folder.rglob("*.csv")), ())
+
+
+def choices(**other: Any) -> Choices:
+    usual = {"images": "full", "split": "official", "without_callback": "benign", "val_share": 0.15, "seed": 7}
+    return Choices(**(usual | {"as_png": False} | other))

@@ -1,0 +1,93 @@
+"""What public programs get wrong, put back in on purpose: the audit must fail each time, before anything is written."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.data.intake import catalog_of, choices
+from tfm.core.errors import DataError
+from tfm.core.randomness import seed_at
+from tfm.data import arrange, catalog, images, split
+from tfm.data.headers import Header
+from tfm.data.organize import organize_dataset
+from tfm.data.phantom import cohort, download, traps
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("download")
+    plan = cohort.plan_download(
+        train_women=16, test_women=6, kinds=("mass", "calc"), height=256, difficulty=0.3,
+        traps=traps.parse_traps("all"), shuffle_labels=False, seed=3,
+    )  # fmt: skip
+    list(download.write(plan, folder))
+    return folder
+
+
+def organize(phantoms: Path, tmp_path: Path, **other: Any) -> None:
+    found = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
+    arranged = arrange.arrange(found, choices(**other))
+    list(organize_dataset(tmp_path / "dataset", found, arranged, downloads=[phantoms], link="hard"))
+
+
+def split_by_patient_id(table: pd.DataFrame, *, present: pd.Series, val_share: float, seed: int) -> pd.Series:
+    """TCIA's PatientID names a view: dealing by it puts the two views of a breast into two splits."""
+    places = table["image_id"].map(lambda name: seed_at(seed, name) % 20)
+    return places.map(lambda place: "test" if place < 3 else "val" if place < 6 else "train")
+
+
+def keep_train_images_of_test_women(table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Mass and calc merged without a look at who is in both."""
+    sealed = table["official"] == "test"
+    return sealed, ~sealed
+
+
+def label_of_the_first_row(lesions: list[images.Lesion]) -> str:
+    return "malignant" if lesions[0]["pathology"] == "MALIGNANT" else "benign"
+
+
+def masks_by_file_name(file: Header, image: Header | None) -> str:
+    """1-2.dcm is the mask, as the CSVs and most programs have it."""
+    return "mask" if file.path.endswith(("1-2.dcm", "000001.dcm")) else "crop"
+
+
+def masks_by_the_order_of_the_csv(file: Header, image: Header | None) -> str:
+    return "crop" if file.bits == 8 else "mask"
+
+
+def drop_what_is_odd(lesions: pd.DataFrame) -> Any:
+    """Rows that do not fit are dropped, and nobody is told."""
+    table, found = UNITE(lesions)
+    return table[table["kind"] != "mass+calc"].reset_index(drop=True), found
+
+
+UNITE = images.unite
+MISTAKES = {
+    "split by PatientID": (split, "random", split_by_patient_id, "more than one split"),
+    "train images of test women": (split, "_sealed_and_free", keep_train_images_of_test_women, "more than one split"),
+    "first-row label": (images, "_label", label_of_the_first_row, "not so: an image is malignant exactly if"),
+    "name-based masks": (catalog, "_role", masks_by_file_name, "not so: no mask has a crop's depth and size"),
+    "column-based masks": (catalog, "_role", masks_by_the_order_of_the_csv, "not so: no mask has a crop's depth"),
+    "rows dropped in silence": (arrange, "unite", drop_what_is_odd, "not so: every image of the CSVs is in"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_audit_fails_and_nothing_is_written(
+    mistake: str, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, name, wrong, words = MISTAKES[mistake]
+    wrongly: Callable[..., Any] = wrong
+    monkeypatch.setattr(module, name, wrongly)
+    with pytest.raises(DataError, match=words):
+        organize(phantoms, tmp_path, split="random" if name == "random" else "official")
+    assert not (tmp_path / "dataset").exists()
+
+
+@pytest.mark.parametrize("split", ["official", "random"])
+def test_without_them_it_holds(split: str, phantoms: Path, tmp_path: Path) -> None:
+    organize(phantoms, tmp_path, split=split)
+    assert (tmp_path / "dataset" / "manifest.csv").is_file()

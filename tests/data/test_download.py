@@ -1,0 +1,164 @@
+"""Whatever folder a person names, and whatever else lies there, the download in it is found and left as it was."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.data.intake import KINDS, catalog_of, choices, looked_at
+from tfm.core.errors import DataError
+from tfm.core.walk import walk
+from tfm.data import intake
+from tfm.data.arrange import arrange
+from tfm.data.dataset import Dataset
+from tfm.data.download import layouts, survey
+from tfm.data.organize import organize_dataset
+from tfm.data.phantom import cohort, download
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return drawn(tmp_path_factory.mktemp("home") / "download")
+
+
+def drawn(folder: Path, layout: str = "nbia") -> Path:
+    plan = cohort.plan_download(
+        train_women=8, test_women=4, kinds=("mass", "calc"), height=256, difficulty=0.3,
+        traps=frozenset(), shuffle_labels=False, seed=2, layout=layout,  # type: ignore[arg-type]
+    )  # fmt: skip
+    list(download.write(plan, folder))
+    return folder
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Path:
+    return tmp_path / "index" / "headers.sqlite"
+
+
+def images(*given: Path, index: Path, csvs: tuple[Path, ...] = ()) -> list[str]:
+    found = intake.catalog_of(looked_at(*given, index=index, csvs=csvs), KINDS)
+    return sorted(arrange(found, choices()).manifest["sop_uid"])
+
+
+def test_one_folder_too_high_or_too_deep_is_the_same_download(phantoms: Path, index: Path) -> None:
+    meant = images(phantoms, index=index)
+    manifest = phantoms / "manifest-phantom"
+    subject = next((manifest / "CBIS-DDSM").iterdir())
+    deepest = next(path for path in subject.rglob("*.dcm")).parent
+    for given in (phantoms.parent, manifest, manifest / "CBIS-DDSM", subject, deepest):
+        assert images(given, index=index) == meant, given
+
+
+def test_a_folder_deep_inside_is_said_to_be_taken_whole(phantoms: Path, index: Path) -> None:
+    subject = next((phantoms / "manifest-phantom" / "CBIS-DDSM").iterdir())
+    notes = [found.words for found in looked_at(subject, index=index).findings if found.kind == "note"]
+    assert notes == [f"lies deep inside a download: {subject.parent} was taken whole"]
+
+
+def test_kaggles_jpeg_folder_alone_finds_the_tables_beside_it(tmp_path: Path, index: Path) -> None:
+    kaggle = drawn(tmp_path / "kaggle", "kaggle")
+    assert images(kaggle / "jpeg", index=index) == images(kaggle, index=index)
+
+
+def test_several_folders_are_one_download(phantoms: Path, tmp_path: Path, index: Path) -> None:
+    subjects = sorted((phantoms / "manifest-phantom" / "CBIS-DDSM").iterdir())
+    for number, subject in enumerate(subjects):
+        shutil.copytree(subject, tmp_path / f"part {number % 2}" / "CBIS-DDSM" / subject.name)
+    parts = tmp_path / "part 0", tmp_path / "part 1"
+    assert images(*parts, index=index, csvs=(phantoms,)) == images(phantoms, index=index)
+    with pytest.raises(DataError, match="no case CSV"):
+        images(*parts, index=index)
+
+
+def test_a_text_file_lists_the_files_that_are_meant(phantoms: Path, tmp_path: Path, index: Path) -> None:
+    files = sorted(phantoms.rglob("*.dcm"))
+    home = tmp_path / "lists"
+    home.mkdir()
+    relative = [os.path.relpath(path, home) for path in files[1::2]]
+    (home / "files.txt").write_text("\n".join([*map(str, files[::2]), "", *relative, "gone/1-1.dcm"]) + "\n")
+    given = home / "files.txt"
+    assert images(given, index=index, csvs=(phantoms,)) == images(phantoms, index=index)
+    found = looked_at(given, index=index, csvs=(phantoms,)).findings
+    assert [(one.kind, one.subject) for one in found] == [("missing", "gone/1-1.dcm")]
+
+
+def test_a_file_that_is_no_list_is_refused(phantoms: Path, index: Path) -> None:
+    with pytest.raises(DataError, match="neither a folder nor a list"):
+        images(next(phantoms.rglob("*.dcm")), index=index)
+
+
+def test_given_csvs_go_before_those_in_the_download(phantoms: Path, tmp_path: Path, index: Path) -> None:
+    only = tmp_path / "mine"
+    only.mkdir()
+    for path in phantoms.glob("mass_*.csv"):
+        shutil.copy2(path, only)
+    cases = looked_at(phantoms, index=index, csvs=(only,)).cases
+    assert set(cases["kind"]) == {"mass"}
+
+
+def test_a_directory_loop_and_links_are_walked_once(phantoms: Path, tmp_path: Path, index: Path) -> None:
+    home = tmp_path / "linked"
+    home.mkdir()
+    (home / "download").symlink_to(phantoms)
+    (home / "again").symlink_to(phantoms)
+    (home / "self").symlink_to(home)
+    (home / "broken").symlink_to(home / "nowhere")
+    (home / "circle").symlink_to(home / "circle")
+    met = [one.path for one in walk([home]) if not one.trouble]
+    assert len(met) == len(set(met)) == sum(path.is_file() for path in phantoms.rglob("*"))
+    assert images(home, index=index) == images(phantoms, index=index)
+
+
+def test_spaces_accents_and_names_no_encoding_knows(phantoms: Path, tmp_path: Path, index: Path) -> None:
+    odd = tmp_path / "Máster ñandú 乳" / os.fsdecode(b"sin codificar \xff\xfe")
+    shutil.copytree(phantoms, odd)
+    found = catalog_of(odd, index=index)
+    arranged = arrange(found, choices())
+    list(organize_dataset(tmp_path / "dataset", found, arranged, downloads=[odd], link="hard"))
+    assert sorted(Dataset.open(tmp_path / "dataset").manifest["sop_uid"]) == images(phantoms, index=index)
+    assert images(odd, index=index) == images(phantoms, index=index)
+
+
+def test_ten_thousand_unrelated_files_change_nothing(phantoms: Path, tmp_path: Path, index: Path) -> None:
+    home = tmp_path / "Downloads"
+    for number in range(10_000):
+        folder = home / f"{number // 500}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.{('txt', 'jpg', 'csv', 'pdf')[number % 4]}").touch()
+    (home / "cbis").symlink_to(phantoms)
+    assert images(home, index=index) == images(phantoms, index=index)
+
+
+def test_a_read_only_download_is_organized_and_left_as_it_was(phantoms: Path, tmp_path: Path, index: Path) -> None:
+    copy = shutil.copytree(phantoms, tmp_path / "disc")
+    for path in [*copy.rglob("*"), copy]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in copy.rglob("*")}
+    found = catalog_of(copy, index=index)
+    list(organize_dataset(tmp_path / "dataset", found, arrange(found, choices()), downloads=[copy], link="hard"))
+    assert {path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in copy.rglob("*")} == before
+    for path in [*copy.rglob("*"), copy]:
+        path.chmod(0o755)
+
+
+def test_no_mammograms_say_what_to_choose(tmp_path: Path) -> None:
+    (tmp_path / "._1-1.dcm").write_bytes(b"left by a Mac")
+    (tmp_path / "holiday.jpg").write_bytes(b"\xff\xd8")
+    with pytest.raises(DataError, match="no mammograms") as caught:
+        survey([tmp_path])
+    assert "NBIA Data Retriever" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("layout", "words"),
+    [
+        *[(name, "NBIA's folders") for name in ("nbia", "nbia-2020", "nbia-2019")],
+        ("classic", "NBIA's classic folders"),
+        ("mirror", "folders by UID"),
+        ("kaggle", "Kaggle's JPEG"),
+    ],
+)
+def test_the_layout_is_named(layout: str, words: str, tmp_path: Path) -> None:
+    found = survey([drawn(tmp_path / "download", layout)])
+    assert layouts(one.path for one in found.images) == [words]

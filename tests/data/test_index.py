@@ -1,0 +1,84 @@
+"""The index of headers: an unchanged file is not opened again, and a damaged index costs time only."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tfm.data import index
+from tfm.data.download import survey
+from tfm.data.headers import Header
+from tfm.data.phantom import cohort, download
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("download")
+    plan = cohort.plan_download(
+        train_women=3, test_women=1, kinds=("mass", "calc"), height=256, difficulty=0.3,
+        traps=frozenset(), shuffle_labels=False, seed=2,
+    )  # fmt: skip
+    list(download.write(plan, folder))
+    return folder
+
+
+def read(folder: Path, file: Path) -> list[Header]:
+    return list(index.read_headers(survey([folder]).images, file))
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that were opened."""
+    paths: list[str] = []
+    reader = index.read_header
+    monkeypatch.setattr(index, "read_header", lambda met: (paths.append(met.path), reader(met))[1])
+    return paths
+
+
+def test_an_unchanged_file_is_never_opened_again(phantoms: Path, tmp_path: Path, opened: list[str]) -> None:
+    first = read(phantoms, tmp_path / "headers.sqlite")
+    assert len(opened) == len(first) > 10
+    opened.clear()
+    assert read(phantoms, tmp_path / "headers.sqlite") == first
+    assert opened == []
+
+
+def test_a_changed_file_is_read_anew(phantoms: Path, tmp_path: Path, opened: list[str]) -> None:
+    copy = shutil.copytree(phantoms, tmp_path / "copy")
+    read(copy, tmp_path / "headers.sqlite")
+    opened.clear()
+    shorter, touched = sorted(copy.rglob("*.dcm"))[:2]
+    os.truncate(shorter, shorter.stat().st_size // 2)
+    os.utime(touched, ns=(0, 0))
+    headers = {header.path: header for header in read(copy, tmp_path / "headers.sqlite")}
+    assert sorted(opened) == sorted(map(str, (shorter, touched)))
+    assert headers[str(shorter)].fault == "truncated"
+    assert headers[str(touched)].fault == ""
+
+
+def test_a_read_that_is_stopped_is_not_begun_anew(
+    phantoms: Path, tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "_SAVE_EVERY", 5)
+    reading = index.read_headers(survey([phantoms]).images, tmp_path / "headers.sqlite")
+    for _ in range(12):
+        next(reading)
+    reading.close()
+    opened.clear()
+    whole = read(phantoms, tmp_path / "headers.sqlite")
+    assert len(opened) == len(whole) - 10
+
+
+@pytest.mark.parametrize("damage", [b"", b"no database at all" * 100])
+def test_a_damaged_index_is_made_anew(phantoms: Path, tmp_path: Path, damage: bytes) -> None:
+    whole = read(phantoms, tmp_path / "headers.sqlite")
+    (tmp_path / "headers.sqlite").write_bytes(damage)
+    assert read(phantoms, tmp_path / "headers.sqlite") == whole
+
+
+def test_an_index_cut_in_half_is_made_anew(phantoms: Path, tmp_path: Path) -> None:
+    file = tmp_path / "headers.sqlite"
+    whole = read(phantoms, file)
+    os.truncate(file, file.stat().st_size // 2)
+    assert read(phantoms, file) == whole

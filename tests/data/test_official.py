@@ -1,0 +1,159 @@
+"""The whole collection, organized: TCIA's own numbers come out, whatever is chosen."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.data.intake import KINDS, choices, looked_at
+from tfm.core.errors import DataError, SettingsError
+from tfm.core.files import read_json
+from tfm.data.arrange import Arrangement, arrange
+from tfm.data.catalog import Catalog
+from tfm.data.dataset import Dataset
+from tfm.data.intake import Found, catalog_of
+from tfm.data.organize import organize_dataset
+from tfm.data.proofs import prove
+
+
+@pytest.fixture(scope="module")
+def found(official_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Found:
+    return looked_at(official_tree, index=tmp_path_factory.mktemp("index") / "headers.sqlite")
+
+
+@pytest.fixture(scope="module")
+def both(found: Found) -> Catalog:
+    return catalog_of(found, KINDS)
+
+
+def counts(arrangement: Arrangement) -> dict[str, int]:
+    return arrangement.manifest["split"].value_counts().to_dict()
+
+
+def women(manifest: pd.DataFrame, *splits: str) -> int:
+    return int(manifest.loc[manifest["split"].isin(splits), "patient_id"].nunique())
+
+
+@pytest.mark.parametrize(("kind", "train", "test"), [("mass", 1231, 361), ("calc", 1227, 284)])
+def test_each_kind_alone_has_tcias_images(found: Found, kind: str, train: int, test: int) -> None:
+    catalog = catalog_of(found, (kind,))
+    arranged = arrange(catalog, choices())
+    assert (counts(arranged)["train"] + counts(arranged)["val"], counts(arranged)["test"]) == (train, test)
+    assert arranged.protocol == f"official, {kind}"
+    assert catalog.lacking == []
+
+
+def test_both_kinds_make_2356_and_641_images_and_leave_35_out(both: Catalog) -> None:
+    arranged = arrange(both, choices())
+    manifest = arranged.manifest
+    assert (counts(arranged)["train"] + counts(arranged)["val"], counts(arranged)["test"]) == (2356, 641)
+    assert sum(one.kind == "left-out" for one in arranged.findings) == 35
+    assert (women(manifest, "train", "val"), women(manifest, "test")) == (1217, 349)
+    malignant = manifest[manifest["label"] == "malignant"]["split"].value_counts()
+    assert (malignant["train"] + malignant["val"], malignant["test"]) == (1065, 267)
+    assert arranged.protocol == "official, mass+calc, union labels (7 changed)"
+    assert (manifest["mask"] != "").all()
+    val_share = women(manifest, "val") / women(manifest, "train", "val")
+    assert val_share == pytest.approx(0.15, abs=0.002)
+
+
+def test_the_audit_finds_all_that_the_collection_has_and_nothing_to_fetch(
+    both: Catalog, official_tree: Path, tmp_path: Path
+) -> None:
+    list(organize_dataset(tmp_path / "all", both, arrange(both, choices()), downloads=[official_tree], link="hard"))
+    account = read_json(tmp_path / "all" / "audit.json")
+    assert account["download"] == {
+        "mass train": {
+            "images_promised": 1231, "images_found": 1231, "lesions_promised": 1318, "masks_found": 1318,
+            "crops_found": 1318,
+        },
+        "mass test": {
+            "images_promised": 361, "images_found": 361, "lesions_promised": 378, "masks_found": 378,
+            "crops_found": 378,
+        },
+        "calc train": {
+            "images_promised": 1227, "images_found": 1227, "lesions_promised": 1546, "masks_found": 1546,
+            "crops_found": 1546,
+        },
+        "calc test": {
+            "images_promised": 284, "images_found": 284, "lesions_promised": 326, "masks_found": 326,
+            "crops_found": 326,
+        },
+    }  # fmt: skip
+    assert account["headers"]["files"] == account["census"]["files the CSVs name"]["all"] == 10239
+    assert set(account["series"].values()) == {6775, 0}
+    assert account["series"]["to fetch again"] == 0
+    assert not (tmp_path / "all" / "missing.tcia").exists()
+    assert account["census"]["women in train and test"]["among all"] == 31
+    assert {found["kind"] for found in account["findings"]} == {"odd-value", "mixed-labels", "twin", "left-out"}
+
+
+def test_five_folds_share_the_training_women_and_seal_the_test(
+    both: Catalog, official_tree: Path, tmp_path: Path
+) -> None:
+    arranged = arrange(both, choices(split="kfold"))
+    list(organize_dataset(tmp_path / "folds", both, arranged, downloads=[official_tree], link="hard"))
+    dataset = Dataset.open(tmp_path / "folds")
+    official = arrange(both, choices()).manifest
+    sealed = set(official.loc[official["split"] == "test", "image_id"])
+    validated: list[str] = []
+    shares: list[float] = []
+    for number in range(1, 6):
+        fold = dataset.in_fold(number)
+        assert set(fold.images("test")["image_id"]) == sealed
+        women_of = {split: set(fold.images(split)["patient_id"]) for split in ("train", "val", "test")}
+        assert not women_of["train"] & women_of["val"]
+        assert len(women_of["val"]) in (243, 244)
+        rows = fold.images("val")
+        malignant = set(rows.loc[rows["label"] == "malignant", "patient_id"])
+        shares.append(len(malignant) / len(women_of["val"]))
+        assert f"fold {number} of 5" in fold.protocol
+        validated += list(fold.images("val")["image_id"])
+    assert max(shares) - min(shares) < 0.01
+    assert sorted(validated) == sorted(official.loc[official["split"] != "test", "image_id"])
+    assert len({dataset.in_fold(number).split_hash for number in range(1, 6)}) == 5
+    assert dataset.in_fold(1).split_hash == dataset.split_hash
+    with pytest.raises(DataError, match="no fold 6"):
+        dataset.in_fold(6)
+
+
+def test_crops_are_one_image_a_lesion_each_with_its_own_label(both: Catalog) -> None:
+    arranged = arrange(both, choices(images="crops"))
+    manifest = arranged.manifest
+    left_out = [one for one in arranged.findings if one.kind == "left-out"]
+    assert len(manifest) + len(left_out) == 3568
+    assert set(manifest["mask"]) == {""}
+    assert set(manifest["lesions"]) == {1}
+    tested = set(both.lesions.loc[both.lesions["split"] == "test", "patient_id"])
+    assert not tested & set(manifest.loc[manifest["split"] != "test", "patient_id"])
+    prove(both, arranged)
+    assert arranged.protocol == "official, mass+calc, crops"
+
+
+def test_a_download_without_official_test_must_be_split_at_random(found: Found) -> None:
+    catalog = catalog_of(found, KINDS)
+    lesions = catalog.lesions
+    without = Catalog(**{**vars(catalog), "lesions": lesions.assign(
+        image_file=lesions["image_file"].where(lesions["split"] == "train", "")
+    )})  # fmt: skip
+    for split in ("official", "kfold"):
+        with pytest.raises(SettingsError, match="nothing of the official test") as caught:
+            arrange(without, choices(split=split))
+        assert caught.value.fields == ("split",)
+    arranged = arrange(without, choices(split="random"))
+    assert arranged.protocol.startswith("random (seed 7)")
+    assert min(counts(arranged).values()) > 300
+
+
+def test_missing_test_images_are_part_of_the_protocol(both: Catalog) -> None:
+    lesions = both.lesions.copy()
+    lost = lesions.index[lesions["split"] == "test"][:40]
+    lesions.loc[lost, "image_file"] = ""
+    partial = Catalog(**{**vars(both), "lesions": lesions})
+    arranged = arrange(partial, choices())
+    here = counts(arranged)["test"]
+    assert here < 641
+    assert arranged.protocol.endswith(f"{here} of 641 test images")
+    kept = arranged.manifest.set_index("image_id")["split"]
+    whole = arrange(both, choices()).manifest.set_index("image_id")["split"]
+    assert (kept == whole[kept.index]).all(), "a missing file moves nobody"

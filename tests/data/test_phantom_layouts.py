@@ -1,0 +1,265 @@
+"""A phantom download in every layout in which CBIS-DDSM is found: where each file lies and what the tables say of it.
+Traps: test_phantom_traps. What holds in any layout: test_phantom_download."""
+
+import csv
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+
+from tfm.core.errors import DataError, SettingsError
+from tfm.data.headers import PHANTOM_MAKER
+from tfm.data.phantom import download
+from tfm.data.phantom.cohort import plan_download
+from tfm.data.phantom.layouts import LAYOUTS
+from tfm.data.phantom.spec import DownloadPlan, LayoutName
+from tfm.data.phantom.traps import TRAPS
+from tfm.stages.phantom import Phantom
+
+_RETRIEVED = r"manifest-phantom/CBIS-DDSM/(?P<subject>[^/]+)/"
+_NAME = r"(?P<description>ROI mask images|full mammogram images)"
+PLACES = {
+    "nbia": _RETRIEVED + rf"01-01-2020-DDSM-NA-(?P<study>\d{{5}})/1\.000000-{_NAME}-(?P<series>\d{{5}})/1-[12]\.dcm",
+    "nbia-2020": _RETRIEVED + rf"01-01-2020-DDSM-(?P<study>\d{{5}})/1\.000000-{_NAME}-(?P<series>\d{{5}})/1-[12]\.dcm",
+    "nbia-2019": _RETRIEVED + rf"01-01-2020-DDSM-(?P<study>\d{{5}})/1-{_NAME}-(?P<series>\d{{5}})/00000[01]\.dcm",
+    "classic": _RETRIEVED + r"(?P<study>2\.25\.\d+)/(?P<series>2\.25\.\d+)/1-[12]\.dcm",
+    "mirror": r"dicom/(?P<study>2\.25\.\d+)/(?P<series>2\.25\.\d+)/(?P<sop>2\.25\.\d+)\.dcm",
+    "kaggle": r"jpeg/(?P<series>2\.25\.\d+)/[12]-\d{3}\.jpg",
+}
+KAGGLE_COLUMNS = (
+    "file_path,image_path,AccessionNumber,BitsAllocated,BitsStored,BodyPartExamined,Columns,ContentDate,ContentTime,"
+    "ConversionType,HighBit,InstanceNumber,LargestImagePixelValue,Laterality,Modality,PatientBirthDate,PatientID,"
+    "PatientName,PatientOrientation,PatientSex,PhotometricInterpretation,PixelRepresentation,ReferringPhysicianName,"
+    "Rows,SOPClassUID,SOPInstanceUID,SamplesPerPixel,SecondaryCaptureDeviceManufacturer,"
+    "SecondaryCaptureDeviceManufacturerModelName,SeriesDescription,SeriesInstanceUID,SeriesNumber,"
+    "SmallestImagePixelValue,SpecificCharacterSet,StudyDate,StudyID,StudyInstanceUID,StudyTime"
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """A file of a download, read by nothing of the program's own. Of a file of zeros in DICOM there are no facts."""
+
+    path: Path
+    facts: dict[str, str]  # as in the DICOM header, or in Kaggle's table
+    pixels: np.ndarray | None  # None where they cannot be read or are cut
+
+    def __getattr__(self, fact: str) -> str:
+        return self.facts.get(fact, "")
+
+
+def plan(*traps: str, layout: LayoutName = "nbia", **changes: Any) -> DownloadPlan:
+    plain: dict[str, Any] = {
+        "train_women": 3, "test_women": 1, "kinds": ("mass", "calc"), "height": 256, "difficulty": 0.3,
+        "shuffle_labels": False, "seed": 5,
+    }  # fmt: skip
+    return plan_download(**{**plain, **changes}, traps=frozenset(traps), layout=layout)
+
+
+def written(out: Path, wanted: DownloadPlan) -> Path:
+    list(download.write(wanted, out))
+    return out
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def case_rows(out: Path, kind: str = "*") -> list[dict[str, str]]:
+    return [row for path in sorted(out.rglob(f"{kind}_case_description_*_set.csv")) for row in table(path)]
+
+
+def images(out: Path) -> list[Image]:
+    return [*map(_dicom, sorted(out.rglob("*.dcm"))), *_jpegs(out)]
+
+
+def _dicom(path: Path) -> Image:
+    if not path.read_bytes().strip(b"\0"):
+        return Image(path, {}, None)
+    dataset = pydicom.dcmread(path)
+    facts = {element.keyword: str(element.value) for element in dataset if element.keyword != "PixelData"}
+    whole = len(dataset.get("PixelData", b"")) >= dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
+    return Image(path, facts, dataset.pixel_array if whole else None)
+
+
+def _jpegs(out: Path) -> Iterator[Image]:
+    for listing in sorted(out.rglob("dicom_info.csv")):
+        for row in table(listing):
+            path = listing.parents[1] / Path(row["image_path"]).relative_to("CBIS-DDSM")
+            if path.exists():
+                content = path.read_bytes()
+                whole = content.endswith(b"\xff\xd9")
+                pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
+                yield Image(path, row, pixels)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same plan in every layout."""
+    out = tmp_path_factory.mktemp("layouts")
+    return {layout: written(out / layout, plan(layout=layout)) for layout in LAYOUTS}
+
+
+def test_the_form_offers_the_layouts_there_are():
+    assert set(get_args(Phantom.model_fields["layout"].annotation)) == set(get_args(LayoutName)) == set(LAYOUTS)
+    assert set(PLACES) == set(LAYOUTS)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_each_image_lies_where_its_header_says(layout, clean):
+    found = images(clean[layout])
+    assert len(found) == len({image.path for image in found}) == 8 * 3
+    for image in found:
+        place = re.fullmatch(PLACES[layout], image.path.relative_to(clean[layout]).as_posix())
+        assert place, image.path
+        named = place.groupdict()
+        assert named.get("subject", image.PatientID) == image.PatientID
+        assert image.StudyInstanceUID.endswith(named.get("study", ""))
+        assert image.SeriesInstanceUID.endswith(named["series"])
+        assert named.get("sop", image.SOPInstanceUID) == image.SOPInstanceUID
+        full = named.get("description") == "full mammogram images"
+        assert full == (image.SeriesDescription == "full mammogram images") or "description" not in named
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_tables_lie_where_the_layout_has_them_and_nothing_else_does(layout, clean):
+    others = {
+        path.relative_to(clean[layout]).as_posix()
+        for path in clean[layout].rglob("*")
+        if path.is_file() and path.suffix not in (".dcm", ".jpg")
+    }
+    cases = {f"{kind}_case_description_{split}_set.csv" for kind in ("mass", "calc") for split in ("train", "test")}
+    kinds = {f"{m.kind}_case_description_{m.split}_set.csv" for m in plan().mammograms}
+    if layout == "kaggle":
+        assert others == {"phantom.yaml", "csv/dicom_info.csv", *(f"csv/{name}" for name in cases & kinds)}
+    else:
+        listing = set() if layout == "mirror" else {"manifest-phantom/metadata.csv"}
+        assert others == {"phantom.yaml", *listing, *(cases & kinds)}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_row_of_a_case_csv_leads_to_its_three_images(layout, clean):
+    by_series: dict[str, list[Image]] = {}
+    for image in images(clean[layout]):
+        by_series.setdefault(image.SeriesInstanceUID, []).append(image)
+    rows = case_rows(clean[layout])
+    assert len(rows) == 8
+    for row in rows:
+        for column, description in (
+            ("image", "full mammogram"),
+            ("cropped image", "cropped"),
+            ("ROI mask", "ROI mask"),
+        ):
+            subject, study, series, name = row[f"{column} file path"].split("/")
+            (image,) = (i for i in by_series[series] if i.SeriesDescription == f"{description} images")
+            assert (image.PatientID, image.StudyInstanceUID) == (subject, study)
+            assert image.Laterality == row["left or right breast"][0]
+            assert image.PatientOrientation == row["image view"]
+            if layout == "kaggle":
+                assert name == f"{int(image.path.name[0]) - 1:06d}.dcm"
+            else:
+                assert name == image.path.name
+
+
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name not in ("mirror", "kaggle")])
+def test_metadata_lists_the_folders(layout, clean):
+    root = clean[layout] / "manifest-phantom"
+    listed = table(root / "metadata.csv")
+    assert {root / row["File Location"] for row in listed} == {path.parent for path in root.rglob("*.dcm")}
+    for row in listed:
+        files = list((root / row["File Location"]).iterdir())
+        assert row["File Location"].startswith("./CBIS-DDSM/")
+        assert len(files) == int(row["Number of Images"])
+        assert row["File Size"] == f"{sum(f.stat().st_size for f in files) / 1e6:.2f} MB"
+
+
+def test_dicom_layouts_hold_the_same_files(clean):
+    contents = [
+        sorted(path.read_bytes() for path in clean[name].rglob("*.dcm")) for name in LAYOUTS if name != "kaggle"
+    ]
+    assert all(content == contents[0] for content in contents)
+
+
+def test_kaggles_table_tells_what_the_headers_said_and_that_it_is_a_phantom(clean):
+    listing = clean["kaggle"] / "csv" / "dicom_info.csv"
+    assert listing.read_bytes().startswith(KAGGLE_COLUMNS.encode() + b"\n")
+    headers = {image.SOPInstanceUID: image.facts for image in images(clean["nbia"])}
+    rows = table(listing)
+    assert len(rows) == len(headers)
+    for row in rows:
+        folder = f"CBIS-DDSM/dicom/{row['SeriesInstanceUID']}"
+        assert row["file_path"] == f"{folder}/1-{Path(row['image_path']).name[0]}.dcm"
+        assert row["SecondaryCaptureDeviceManufacturer"] == PHANTOM_MAKER
+        assert row["BitsAllocated"] == ("8" if row["SeriesDescription"] == "ROI mask images" else "16")
+        for fact in KAGGLE_COLUMNS.split(",")[2:]:
+            assert row[fact] == headers[row["SOPInstanceUID"]][fact], fact
+    numbers = [Path(row["image_path"]).stem.split("-")[1] for row in rows]
+    assert len(set(numbers)) > 0.8 * len(numbers)
+
+
+def test_jpegs_are_the_pixels_of_the_dicom_files_in_eight_bits_at_full_size(clean):
+    dicom = {image.SOPInstanceUID: image.pixels for image in images(clean["nbia"])}
+    for image in images(clean["kaggle"]):
+        theirs = dicom[image.SOPInstanceUID]
+        assert image.pixels.dtype == np.uint8
+        assert image.pixels.shape == theirs.shape
+        scaled = theirs / 257 if theirs.dtype == np.uint16 else theirs
+        assert np.abs(image.pixels - scaled).mean() < 3
+        if image.SeriesDescription == "ROI mask images":
+            assert np.array_equal(image.pixels > 127, theirs > 127)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_killed_write_goes_on_and_ends_byte_identical(layout, tmp_path):
+    wanted = plan(*TRAPS, layout=layout)
+    whole = tree(written(tmp_path / "whole", wanted))
+    killed = tmp_path / "killed"
+    list(itertools.islice(download.write(wanted, killed), 5))
+    assert not list(killed.rglob("*.csv")), "tables must come last"
+    standing = sorted(path for path in killed.rglob("*") if path.suffix in (".dcm", ".jpg"))
+    lost = next(path for path in reversed(standing) if len(list(path.parent.iterdir())) == 2)
+    lost.with_name(f".{lost.name}.0badbeef.tmp").write_bytes(b"half a file")
+    lost.unlink()  # the kill came between crop and mask
+    for table_name in (name for name in whole if name.endswith(".csv")):
+        half = killed / table_name
+        half.parent.mkdir(parents=True, exist_ok=True)
+        half.with_name(f".{half.name}.0badbeef.tmp").write_bytes(b"half a table")
+    stands = {path: path.stat().st_mtime_ns for path in standing if path != lost}
+    written(killed, wanted)
+    assert tree(killed) == whole
+    assert all(p.stat().st_mtime_ns == then for p, then in stands.items()), "a file that stood was written again"
+    written(killed, wanted)
+    assert tree(killed) == whole
+
+
+def test_another_layout_is_another_download(clean):
+    with pytest.raises(DataError, match="other settings"):
+        written(clean["nbia"], plan(layout="classic"))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_all_traps_need_four_women_whatever_the_layout(layout):
+    for seed in range(4):
+        for train in range(1, 5):
+            assert plan(*TRAPS, layout=layout, train_women=train, test_women=4 - train, seed=seed).layout == layout
+            with pytest.raises(SettingsError, match="needs"):
+                plan(*TRAPS, layout=layout, train_women=train, test_women=max(0, 3 - train), seed=seed, kinds=("mass",))
+    with pytest.raises(SettingsError, match="mixed-labels"):
+        plan(*TRAPS, layout=layout, train_women=3, test_women=0)
+
+
+def test_who_is_in_the_download_does_not_depend_on_the_layout():
+    for traps in ((), tuple(TRAPS)):
+        assert all(plan(*traps, layout=name).mammograms == plan(*traps).mammograms for name in LAYOUTS)

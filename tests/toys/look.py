@@ -1,0 +1,78 @@
+"""A toy stage that looks before it is asked further, and shows what would come of it: a box of films, told by name."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tfm.core.errors import DataError, SettingsError
+from tfm.core.events import Event, Note, Progress, Result, Table
+from tfm.core.registry import Outlook, stage
+from tfm.core.run import Run
+from tfm.core.settings import IMPORTANT, POSITIONAL, InputPath, Settings
+from tfm.core.workspace import Workspace
+
+looked: list[Path] = []
+previewed: list["Films"] = []
+left_unfinished: list[Path] = []
+
+
+class Films(Settings):
+    label: Annotated[str, IMPORTANT] = "films"
+    """What should the box be called?"""
+    box: Annotated[InputPath, POSITIONAL]
+    """Which folder holds the films?"""
+    more: tuple[InputPath, ...] = ()
+    """Where are more films, if not in the box?"""
+    lesions: Annotated[Literal["mass", "calc", "both"], IMPORTANT] = "both"
+    """Which lesions"""
+    split: Annotated[Literal["official", "random"], IMPORTANT] = "official"
+    """Which split"""
+    at_most: Annotated[int, Field(gt=0)] = 2
+    """How many films to take"""
+
+
+def look(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | Outlook]:
+    """Films are called mass-train-1.dcm; without one for testing, the split can only be random."""
+    looked.append(given["box"])
+    folders = [given["box"], *given.get("more", ())]
+    names = sorted(path.name for folder in folders for path in folder.glob("*.dcm"))
+    if not names and (given["box"] / "elsewhere.txt").exists():
+        raise SettingsError("the films of this box lie elsewhere", hint="say where", fields=("more",))
+    if not names:
+        raise DataError(f"no films in {given['box']}", hint="choose the folder that holds the .dcm files")
+    try:
+        for number, _ in enumerate(names, 1):
+            yield Progress("films", number, len(names), "films")
+    except GeneratorExit:
+        left_unfinished.append(given["box"])
+        raise
+    kinds = Counter(name.split("-")[0] for name in names)
+    yield Table("In the box", ["lesions", "films"], [[kind, str(count)] for kind, count in kinds.items()])
+    yield Note(f"{len(names)} films")
+    missing = {"mass", "calc"} - set(kinds)
+    yield Outlook(
+        settled={} if any("test" in name for name in names) else {"split": "random"},
+        offered={"lesions": list(kinds)} if missing else {},
+        reasons={"lesions": f"no {' and no '.join(missing)} in the box"},
+    )
+
+
+def preview(settings: Films, workspace: Workspace) -> Iterator[Event]:
+    previewed.append(settings)
+    yield Progress("preview", 1, 1)
+    held = sum(len(list(folder.glob("*.dcm"))) for folder in (settings.box, *settings.more))
+    if settings.at_most > held:
+        raise SettingsError(f"there are {held} films only", hint="take fewer", fields=("at_most",))
+    if workspace.dataset_folder(settings.label).exists():
+        raise DataError(f"a box called {settings.label} stands", hint="give this one another name")
+    yield Table(
+        "What it will hold", ["lesions", "split", "films"], [[settings.lesions, settings.split, str(settings.at_most)]]
+    )
+
+
+@stage(version=1, look=look, preview=preview)
+def films(settings: Films, run: Run) -> Iterator[Event]:
+    yield Result({"films": settings.at_most})

@@ -1,0 +1,26 @@
+"""A toy stage whose one required setting goes without saying, where there is one dataset only; its look refuses it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tfm.core.errors import DataError
+from tfm.core.events import Event, Result
+from tfm.core.registry import Outlook, stage
+from tfm.core.run import Run
+from tfm.core.settings import DatasetName, Settings
+from tfm.core.workspace import Workspace
+
+
+class Reader(Settings):
+    dataset: DatasetName
+    """Which dataset?"""
+
+
+def look(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | Outlook]:
+    raise DataError(f"dataset {given['dataset']} is not whole", hint="organize it again")
+    yield Outlook()
+
+
+@stage(version=1, look=look)
+def reader(settings: Reader, run: Run) -> Iterator[Event]:
+    yield Result({})

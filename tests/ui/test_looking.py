@@ -1,0 +1,314 @@
+"""A form that looks first: what is found is shown and decides, and what will come of it is shown before it starts."""
+
+import io
+import shlex
+import signal
+
+import pytest
+import yaml
+from rich.console import Console
+
+from tests.toys import look as toy
+from tests.ui.scripted import BACK, LEAVE, Scripted
+from tfm.core.errors import DataError
+from tfm.core.events import Note, Progress
+from tfm.core.prepare import resolved_settings
+from tfm.core.registry import Outlook
+from tfm.ui.ask import ToMenu
+from tfm.ui.command_line import command_line
+from tfm.ui.form import Form
+from tfm.ui.looking import watched
+
+TOY = "tests.toys.look"
+MASSES = ("mass-train-1", "mass-train-2", "mass-train-3")
+WHOLE = ("mass-train-1", "mass-test-1", "calc-train-1")
+
+
+class Screens(Scripted):
+    """Remembers what was on the screen at each question, as the person sees it."""
+
+    def __init__(self, answers):
+        super().__init__(answers)
+        self.file = io.StringIO()
+        self.seen = []
+
+    def ask(self, question):
+        self.seen.append((question.name, self.file.getvalue()))
+        self.file.seek(0)
+        self.file.truncate()
+        return super().ask(question)
+
+    def at(self, name):
+        return [screen for asked, screen in self.seen if asked == name]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_looked_at():
+    for kept in (toy.looked, toy.previewed, toy.left_unfinished):
+        kept.clear()
+
+
+@pytest.fixture
+def box(tmp_path):
+    def filled(*names, called="box"):
+        folder = tmp_path / called
+        folder.mkdir()
+        for name in names:
+            (folder / f"{name}.dcm").touch()
+        return folder
+
+    return filled
+
+
+def form(workspace, **answers):
+    asker = Screens({"what_now": "start"} | {name: _words(answer) for name, answer in answers.items()})
+    return Form(TOY, workspace, asker, Console(file=asker.file, width=100)), asker
+
+
+def _words(answer):
+    """A folder as it is typed."""
+    if isinstance(answer, tuple):
+        return tuple(map(_words, answer))
+    return answer if answer in (BACK, LEAVE) else str(answer)
+
+
+def test_what_is_required_is_asked_first_looked_at_and_shown_above_all_that_follows(workspace, box):
+    folder = box(*WHOLE)
+    asked, asker = form(workspace, box=folder)
+    asked.fill()
+    assert asker.names == ["box", "label", "lesions", "split", "what_now"]
+    assert toy.looked == [folder]
+    assert "In the box" not in asker.at("box")[0]
+    for name in ("label", "lesions", "split", "what_now"):
+        assert "In the box" in asker.at(name)[0], f"what was found stays above {name}"
+        assert "3 films" in asker.at(name)[0]
+
+
+def test_the_settled_is_set_not_asked_and_part_of_the_command(workspace, box):
+    folder = box(*MASSES)
+    asked, asker = form(workspace, box=folder)
+    filled = asked.fill()
+    assert "split" not in asker.names
+    assert filled.given["split"] == "random"
+    assert "split: random" in asker.at("label")[0]
+    assert "--split random" in command_line(filled, workspace)
+    assert resolved_settings(workspace, TOY, filled.given, None).split == "random"
+
+
+def test_the_settled_beats_last_times_answer_and_is_not_kept_as_one(workspace, box):
+    whole, masses = box(*WHOLE, called="whole"), box(*MASSES, called="masses")
+    workspace.root.mkdir()
+    workspace.answers_file.write_text(f"{TOY}: {{box: {whole}, split: official, label: mine}}\n")
+    assert form(workspace, box=masses)[0].fill().given["split"] == "random"
+    kept = yaml.safe_load(workspace.answers_file.read_text())[TOY]
+    assert kept == {"box": str(masses), "split": "official", "label": "mine"}
+    asked, asker = form(workspace, box=whole, lesions="both")
+    asked.fill()
+    question = next(question for question in asker.asked if question.name == "split")
+    assert question.default == "official", "what was answered before the look settled it is remembered"
+
+
+def test_what_a_person_changes_wins_over_the_settled(workspace, box):
+    asked, asker = form(
+        workspace, box=box(*MASSES), what_now=("change", "change", BACK, "start"), setting=("split", "at_most"),
+        split="official", at_most="1",
+    )  # fmt: skip
+    filled = asked.fill()
+    question = next(question for question in asker.asked if question.name == "split")
+    assert question.default == "random", "it starts from what holds"
+    assert resolved_settings(workspace, TOY, filled.given, None).split == "official"
+    assert toy.previewed[-1].split == "official"
+    assert asker.names.count("split") == 1, "changed once, it is not asked again on the way"
+
+
+def test_to_leave_the_settled_as_it_is_keeps_it_settled(workspace, box):
+    asked, _ = form(workspace, box=box(*MASSES), what_now=("change", "start"), setting="split")
+    assert asked.fill().given["split"] == "random"
+    assert "split" not in yaml.safe_load(workspace.answers_file.read_text())[TOY]
+
+
+def test_the_defaults_again_are_what_was_found_again(workspace, box):
+    folder = box(*MASSES)
+    asked, asker = form(
+        workspace, box=folder, label="x", what_now=("change", "reset", "start"), setting="split", split="official"
+    )
+    assert asked.fill().given == {"box": str(folder), "split": "random", "lesions": "mass"}
+    assert "not yet" not in asker.at("what_now")[2]
+
+
+def test_it_looks_once_for_an_answer_and_anew_for_another(workspace, box):
+    masses, whole = box(*MASSES, called="masses"), box(*WHOLE, called="whole")
+    asked, asker = form(workspace, box=(masses, masses, whole), label=(BACK, BACK, "mine"))
+    filled = asked.fill()
+    assert asker.names[:6] == ["box", "label", "box", "label", "box", "label"]
+    assert toy.looked == [masses, whole]
+    assert "split" in asker.names, "what the first box settled is open in the second"
+    assert "split" not in filled.given
+
+
+def test_back_walks_over_the_look(workspace, box):
+    asked, asker = form(workspace, box=box(*MASSES), lesions=(BACK, "mass"), label=("a", "b"))
+    assert asked.fill().given["label"] == "b"
+    assert asker.names[:5] == ["box", "label", "lesions", "label", "lesions"]
+
+
+def test_only_what_was_found_is_offered_and_the_rest_says_why(workspace, box):
+    asked, asker = form(workspace, box=box(*MASSES))
+    assert asked.fill().given["lesions"] == "mass", "the default cannot be, so the first that can"
+    assert "lesions" not in yaml.safe_load(workspace.answers_file.read_text())[TOY], "of this box, no wish"
+    question = next(question for question in asker.asked if question.name == "lesions")
+    assert {choice.value: choice.disabled for choice in question.choices} == {
+        "mass": None, "calc": "no calc in the box", "both": "no calc in the box",
+    }  # fmt: skip
+
+
+def test_an_answer_that_another_box_does_not_offer_is_asked_again(workspace, box):
+    whole, masses = box(*WHOLE, called="whole"), box(*MASSES, called="masses")
+    asked, asker = form(
+        workspace, box=(whole, masses), lesions=("calc", "mass"), what_now=("change", "mend", "start"), setting="box"
+    )
+    assert asked.fill().given["lesions"] == "mass"
+    assert "no calc in the box" in asker.at("what_now")[1]
+
+
+def test_a_box_that_is_refused_is_asked_for_again_with_the_reason(workspace, box):
+    empty, masses = box(called="empty"), box(*MASSES)
+    asked, asker = form(workspace, box=(empty, empty, masses))
+    assert asked.fill().given["box"] == str(masses)
+    assert asker.names[:4] == ["box", "box", "box", "label"]
+    first, second, third = asker.at("box")
+    assert "no films in" not in first
+    assert "choose the folder that holds the .dcm files" in second
+    assert "choose the folder that holds the .dcm files" in third
+    assert "no films in" not in asker.at("label")[0]
+    assert toy.looked == [empty, empty, masses], "what was refused may have been mended: it is looked at again"
+
+
+def test_a_look_may_ask_for_what_it_lacks(workspace, box):
+    hint, films = box(called="hint"), box(*MASSES)
+    (hint / "elsewhere.txt").touch()
+    asked, asker = form(workspace, box=hint, more=(hint, films, films), label=(BACK, "x"))
+    assert asked.fill().given["more"] == [str(films)]
+    assert asker.names[:6] == ["box", "more", "more", "label", "more", "label"]
+    assert "say where" in asker.at("more")[0]
+    assert toy.looked == [hint, hint, hint]
+    again, asker = form(workspace)
+    again.fill()
+    assert asker.names[:2] == ["box", "label"], "what was said last time is looked at without asking"
+
+
+def test_another_setting_that_is_read_is_looked_at_too(workspace, box):
+    masses, whole = box(*MASSES, called="masses"), box(*WHOLE, called="whole")
+    asked, asker = form(workspace, box=masses, what_now=("change", "start"), setting="more", more=whole)
+    assert "split" not in asked.fill().given, "with these films nothing is settled"
+    assert "6 films" in asker.at("what_now")[1]
+
+
+def test_a_box_that_is_changed_to_a_wrong_one_can_be_answered_again(workspace, box):
+    empty, masses = box(called="empty"), box(*MASSES)
+    asked, asker = form(workspace, box=(masses, empty, masses), what_now=("change", "mend", "start"), setting="box")
+    assert asked.fill().given["box"] == str(masses)
+    offered = [choice.value for choice in [one for one in asker.asked if one.name == "what_now"][1].choices]
+    assert "start" not in offered
+    asked, asker = form(workspace, box=(masses, empty, masses), what_now=("change", BACK, "start"), setting="box")
+    assert asked.fill().given["box"] == str(masses)
+    assert asker.names[-4:] == ["box", "label", "lesions", "what_now"], "back leads to what was refused"
+
+
+def test_what_will_come_is_shown_before_it_starts_and_anew_once_a_setting_changed(workspace, box):
+    asked, asker = form(
+        workspace, box=box(*MASSES), what_now=("change", "change", "start"), setting=("at_most", BACK), at_most="3"
+    )
+    asked.fill()
+    assert [settings.at_most for settings in toy.previewed] == [2, 3], "the same settings are previewed once"
+    first, second, third = asker.at("what_now")
+    assert all("What it will hold" in screen for screen in (first, second, third))
+    assert second.split("What it will hold")[1].split()[-1] == "3"
+    assert "What it will hold" not in asker.at("setting")[0]
+
+
+def test_what_a_preview_refuses_is_asked_again(workspace, box):
+    asked, asker = form(
+        workspace, box=box(*MASSES), what_now=("change", "mend", "start"), setting="at_most", at_most=("9", "1")
+    )
+    assert asked.fill().given["at_most"] == 1
+    assert "there are 3 films only" in asker.at("what_now")[1]
+    assert "What it will hold" not in asker.at("what_now")[1]
+    assert "What it will hold" in asker.at("what_now")[2]
+
+
+def test_a_refusal_that_names_no_setting_leaves_change_and_back(workspace, box):
+    workspace.dataset_folder("films").mkdir(parents=True)
+    asked, asker = form(
+        workspace, box=box(*MASSES), what_now=("change", "start"), setting="label", label=("films", "x")
+    )
+    assert asked.fill().given["label"] == "x"
+    refused = next(question for question in asker.asked if question.name == "what_now")
+    assert {choice.value for choice in refused.choices} == {"change", "reset"}
+    assert "give this one another name" in asker.at("what_now")[0]
+
+
+def test_settings_that_do_not_hold_are_not_previewed(workspace, box):
+    workspace.root.mkdir()
+    folder = box(*MASSES)
+    workspace.answers_file.write_text(f"{TOY}: {{box: {folder}, at_most: -1}}\n")
+    asked, asker = form(workspace, what_now=("mend", "start"), at_most="1")
+    asked.fill()
+    assert [settings.at_most for settings in toy.previewed] == [1]
+    assert "greater than 0" in asker.at("what_now")[0]
+
+
+class Impatient(io.StringIO):
+    """A terminal at which somebody presses Ctrl-C as soon as a bar shows."""
+
+    pressed = False
+
+    def write(self, text):
+        if "1/3" in text and not self.pressed:
+            self.pressed = True
+            signal.raise_signal(signal.SIGINT)
+        return super().write(text)
+
+
+def test_ctrl_c_while_it_looks_goes_to_the_menu_with_answers_kept_and_the_look_ended(workspace, box):
+    folder = box(*MASSES)
+    console = Console(file=Impatient(), width=100, force_terminal=True)
+    with pytest.raises(ToMenu) as left:
+        Form(TOY, workspace, Scripted({"box": str(folder)}), console).fill()
+    assert toy.left_unfinished == [folder], f"the look is closed, not left lying in the memory of {left}"
+    assert yaml.safe_load(workspace.answers_file.read_text())[TOY] == {"box": str(folder)}
+
+
+def test_a_bar_shows_how_far_it_is_and_does_not_stay(workspace, box):
+    file = io.StringIO()
+    console = Console(file=file, width=100, force_terminal=True)
+    Form(TOY, workspace, Scripted({"box": str(box(*MASSES)), "what_now": "start"}), console).fill()
+    assert "1/3" in file.getvalue()
+    assert "1/3" not in file.getvalue().rpartition("\x1b[2J")[2], "the last screen has no bar left"
+
+
+def test_where_nothing_moves_one_line_says_that_it_looks():
+    file = io.StringIO()
+    events = [Progress("films", 1, 3), Note("one film"), Outlook(settled={"split": "random"})]
+    seen = watched(iter(events), Console(file=file, width=100, force_terminal=True, color_system=None), moving=False)
+    assert file.getvalue() == "Looking … (Ctrl-C: to the menu)\n"
+    assert (seen.shown, seen.outlook) == ([events[1]], events[2])
+
+
+def test_a_refusal_that_no_question_can_mend_is_told(workspace):
+    folder = workspace.dataset_folder("d")
+    folder.mkdir(parents=True)
+    (folder / "manifest.csv").touch()
+    asker = Screens({})
+    with pytest.raises(DataError, match="dataset d is not whole"):
+        Form("tests.toys.look_at_dataset", workspace, asker, Console(file=asker.file)).fill()
+    assert asker.names == []
+
+
+def test_the_command_that_is_shown_gives_the_same_settings(workspace, box):
+    folder = box(*MASSES)
+    filled = form(workspace, box=folder)[0].fill()
+    words = shlex.split(command_line(filled, workspace))
+    assert words[2:4] == [TOY, str(folder)]
+    options = dict(zip(words[4::2], words[5::2], strict=True))
+    assert options == {"--lesions": "mass", "--split": "random", "--workspace": str(workspace.root)}

@@ -1,0 +1,76 @@
+"""From the folders a person names to a catalog, in the order of the work. Each step lives in a module of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tfm.core.errors import DataError
+from tfm.core.events import Event, Progress
+from tfm.data import catalog, collection, download, kaggle, tables
+from tfm.data.findings import Finding
+from tfm.data.headers import Header
+from tfm.data.index import read_headers
+
+_STEPS = 100  # of the progress told: ten thousand events would only fill a log
+
+
+@dataclass(frozen=True)
+class Found:
+    sources: tuple[Path, ...]
+    case_files: list[Path]
+    cases: pd.DataFrame  # of both kinds, as far as there are CSVs
+    headers: list[Header]
+    listing: pd.DataFrame | None
+    findings: list[Finding]
+
+
+def look(given: Sequence[Path], csvs: Sequence[Path], index: Path) -> Generator[Event, None, Found]:
+    """Finds and reads all there is, opening no file that `index` knows unchanged."""
+    found = download.survey(given, csvs)
+    case_files = tables.find_case_files(found.tables)
+    cases = tables.read_cases(case_files)
+    headers: list[Header] = []
+    for header in read_headers(found.images, index):
+        headers.append(header)
+        if len(headers) % max(1, len(found.images) // _STEPS) == 0 or len(headers) == len(found.images):
+            yield Progress("headers", len(headers), len(found.images), "files")
+    headers = kaggle.with_info(headers, found.tables.which(kaggle.is_info))
+    listing, ignored = _listing(found.tables)
+    noticed = [*found.findings, *ignored, *_unclaimed(cases, headers)]
+    return Found(found.sources, case_files, cases, headers, listing, noticed)
+
+
+def catalog_of(found: Found, kinds: Sequence[str]) -> catalog.Catalog:
+    absent = tables.absent_files(found.cases, kinds)
+    return catalog.join(tables.of_kinds(found.cases, kinds), found.headers, [*found.findings, *absent], found.listing)
+
+
+def _listing(found: download.Tables) -> tuple[pd.DataFrame | None, list[Finding]]:
+    """Of several downloads together. It helps to name what is missing; one that is damaged stops nobody."""
+    listed, ignored = [], []
+    for path in found.which(collection.is_listing):
+        try:
+            listed.append(collection.read_listing(path))
+        except DataError as error:
+            ignored.append(Finding("note", path.name, f"was not used: {error.message}"))
+    return (pd.concat(listed).drop_duplicates("series_uid", ignore_index=True) if listed else None), ignored
+
+
+def _unclaimed(cases: pd.DataFrame, headers: Sequence[Header]) -> list[Finding]:
+    """Half a CSV is seen by the files that nobody speaks of."""
+    known = {catalog.view_subject(case) for case in cases.drop_duplicates(tables.LESION_KEY[:-1]).to_dict("records")}
+    named = (header.named for header in headers)
+    unknown = Counter(name.partition("_")[0] for name in named if name and not _is_claimed(name, known))
+    return [
+        Finding("unclaimed", group or "unnamed", f"{count} files that no CSV found speaks of")
+        for group, count in sorted(unknown.items())
+    ]
+
+
+def _is_claimed(subject: str, known: set[str]) -> bool:
+    return subject in known or subject.rpartition("_")[0] in known

@@ -1,0 +1,62 @@
+"""Where a trap may be planted so that it is seen: not where another one hides it.
+The traps themselves are in `traps_found`, `traps_filed` and `traps_told`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from tfm.core.errors import SettingsError
+from tfm.data.phantom.spec import DownloadPlan, Finding, Mammogram
+
+
+def no_ground(name: str, needed: str) -> SettingsError:
+    return SettingsError(
+        f"the trap {name} needs {needed}",
+        hint=f"ask for more women or both kinds of findings, or leave {name} out",
+        fields=("traps", "train_women", "kinds"),
+    )
+
+
+def free_place(
+    plan: DownloadPlan, name: str, preferred: Callable[[Mammogram], bool] = lambda _: True
+) -> tuple[int, int]:
+    """The best finding for one more trap: the places of its mammogram in the plan and of itself in the mammogram."""
+    free = free_places(plan)
+    if not free:
+        raise no_ground(name, "a lesion without another trap")
+    return min(free, key=lambda place: not preferred(plan.mammograms[place[0]]))
+
+
+def free_places(plan: DownloadPlan) -> list[tuple[int, int]]:
+    """Where no other trap lies; first those on whose mammogram least was planted."""
+    free = [
+        (number, place)
+        for number, m in enumerate(plan.mammograms)
+        if not (m.absent or m.truncated)
+        for place, finding in enumerate(m.findings)
+        if not _is_taken(finding)
+    ]
+    return sorted(free, key=lambda found: _planted(plan.mammograms[found[0]]))
+
+
+def whole_mammograms(plan: DownloadPlan) -> list[Mammogram]:
+    """Those that can be read, first those on which least was planted."""
+    return sorted((m for m in plan.mammograms if not (m.absent or m.truncated)), key=_planted)
+
+
+def changed_at(plan: DownloadPlan, place: tuple[int, int], change: Callable[[Finding], Finding]) -> DownloadPlan:
+    mammograms = list(plan.mammograms)
+    findings = list(mammograms[place[0]].findings)
+    findings[place[1]] = change(findings[place[1]])
+    mammograms[place[0]] = replace(mammograms[place[0]], findings=tuple(findings))
+    return replace(plan, mammograms=tuple(mammograms))
+
+
+def _is_taken(finding: Finding) -> bool:
+    files = finding.absent or finding.mask_empty or finding.mask_unreadable
+    return files or finding.swapped or bool(finding.odd_values)
+
+
+def _planted(m: Mammogram) -> int:
+    return m.twice_on_disk + sum(map(_is_taken, m.findings))

@@ -1,0 +1,139 @@
+"""The forms in which CBIS-DDSM is found on disks: where a file lies, how it is encoded, which tables stand beside it.
+A form is an entry of LAYOUTS; files are written in `download`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+from pydicom.dataset import FileDataset
+
+from tfm.core.randomness import seed_at
+from tfm.data.phantom.dicom import encode
+from tfm.data.phantom.listings import NBIA_DATE, Row, dicom_info_row, metadata_row
+from tfm.data.phantom.series import Drawing, Instance, Series
+from tfm.data.phantom.spec import LayoutName
+
+_JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table of what a copy of the download holds."""
+
+    path: str  # below the copy's folder
+    line_end: str
+    # The rows of a series, from what was drawn and from the copy's folder.
+    rows: Callable[[Layout, Series, Drawing, Path], list[Row]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    folder: Callable[[Series], PurePosixPath]  # below the copy's folder
+    name: Callable[[Instance], str]
+    name_in_case_csv: Callable[[Instance], str]
+    encode: Callable[[FileDataset], bytes]
+    listing: Listing | None
+    root: str  # the folder of the download below OUT
+    second_root: str  # that of the series downloaded a second time
+    case_csvs: str = ""  # their folder below OUT
+
+    def path(self, series: Series, instance: Instance) -> PurePosixPath:
+        return self.folder(series) / self.name(instance)
+
+
+def _number(instance: Instance) -> str:
+    return f"1-{instance.number}.dcm"
+
+
+def _number_of_old(instance: Instance) -> str:
+    return f"{instance.number - 1:06d}.dcm"
+
+
+def _uid(instance: Instance) -> str:
+    return f"{instance.uid}.dcm"
+
+
+def _kaggle_name(instance: Instance) -> str:
+    """The second number is nothing that could be known beforehand."""
+    return f"{instance.number}-{1 + seed_at('phantom jpeg', instance.uid) % 999:03d}.jpg"
+
+
+def _of_subject(series: Series, study: str, folder: str) -> PurePosixPath:
+    return PurePosixPath("CBIS-DDSM", series.subject, study, folder)
+
+
+def _folder_2021(series: Series) -> PurePosixPath:
+    study, name = f"{NBIA_DATE}-DDSM-NA-{series.study[-5:]}", f"1.000000-{series.description}-{series.uid[-5:]}"
+    return _of_subject(series, study, name)
+
+
+def _folder_2020(series: Series) -> PurePosixPath:
+    study, name = f"{NBIA_DATE}-DDSM-{series.study[-5:]}", f"1.000000-{series.description}-{series.uid[-5:]}"
+    return _of_subject(series, study, name)
+
+
+def _folder_2019(series: Series) -> PurePosixPath:
+    study, name = f"{NBIA_DATE}-DDSM-{series.study[-5:]}", f"1-{series.description}-{series.uid[-5:]}"
+    return _of_subject(series, study, name)
+
+
+def _folder_classic(series: Series) -> PurePosixPath:
+    return _of_subject(series, series.study, series.uid)
+
+
+def _metadata_rows(layout: Layout, series: Series, drawing: Drawing, root: Path) -> list[Row]:
+    def size(instance: Instance) -> int:
+        """Of the file when whole: what is absent or damaged must be drawn to know it."""
+        if series.absent or instance.damage:
+            return len(layout.encode(drawing.dataset(instance)))
+        return (root / layout.path(series, instance)).stat().st_size
+
+    return [metadata_row(series, layout.folder(series), sum(map(size, series.instances)))]
+
+
+def _dicom_info_rows(layout: Layout, series: Series, drawing: Drawing, _: Path) -> list[Row]:
+    return [dicom_info_row(series, one, layout.path(series, one), drawing.dataset(one)) for one in series.instances]
+
+
+def _jpeg(dataset: FileDataset) -> bytes:
+    pixels = dataset.pixel_array
+    grey = pixels if pixels.dtype == np.uint8 else np.round(pixels / 257).astype(np.uint8)
+    _, content = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return content.tobytes()
+
+
+def _retriever(folder: Callable[[Series], PurePosixPath], name: Callable[[Instance], str] = _number) -> Layout:
+    """As NBIA Data Retriever writes."""
+    metadata = Listing("metadata.csv", "\r\n", _metadata_rows)
+    return Layout(folder, name, name, encode, metadata, "manifest-phantom", "manifest-phantom-2")
+
+
+LAYOUTS: dict[LayoutName, Layout] = {
+    "nbia": _retriever(_folder_2021),
+    "nbia-2020": _retriever(_folder_2020),
+    "nbia-2019": _retriever(_folder_2019, _number_of_old),
+    "classic": _retriever(_folder_classic),
+    "mirror": Layout(
+        folder=lambda series: PurePosixPath("dicom", series.study, series.uid),
+        name=_uid,
+        name_in_case_csv=_uid,
+        encode=encode,
+        listing=None,
+        root="",
+        second_root="again",
+    ),
+    "kaggle": Layout(
+        folder=lambda series: PurePosixPath("jpeg", series.uid),
+        name=_kaggle_name,
+        name_in_case_csv=_number_of_old,
+        encode=_jpeg,
+        listing=Listing("csv/dicom_info.csv", "\n", _dicom_info_rows),
+        root="",
+        second_root="again",
+        case_csvs="csv",
+    ),
+}

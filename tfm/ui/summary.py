@@ -1,0 +1,41 @@
+"""What a form shows around its questions: the stage, what was answered, what will run, why it cannot yet."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from tfm.core import registry
+from tfm.core.errors import TFMError
+from tfm.ui.command_line import command_line
+from tfm.ui.draft import Draft
+from tfm.ui.questions import shown
+
+
+def head(draft: Draft, console: Console) -> None:
+    console.print(Panel(registry.summary(draft.stage), title=draft.stage, border_style="cyan"))
+    answered = {"preset": ", ".join(draft.presets)} if draft.presets else {}
+    answered |= {name: shown(value) for name, value in draft.given.items()}
+    for name, value in answered.items():
+        line = Text(f"  {name.replace('_', ' ')}: ").append(value, style="cyan")
+        console.print(line.append("  as found", style="dim") if name in draft.settled else line)
+
+
+def not_yet(trouble: TFMError, console: Console) -> None:
+    console.print(Panel(Text(f"{trouble.message}\n\n{trouble.hint}"), title="not yet", border_style="yellow"))
+
+
+def will_run(draft: Draft, console: Console) -> None:
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    given = draft.given
+    for leaf in draft.leaves:
+        if leaf.important or leaf.name in given:
+            table.add_row(leaf.question, Text(shown(draft.resolved_value(leaf)), style="cyan"))
+    for name in given:
+        if "." in name:
+            table.add_row(name, Text(shown(given[name]), style="cyan"))
+    console.print(Panel(table, title="this will run", border_style="green"))
+    console.print("The same from a command line:", style="dim")
+    console.print(Text(command_line(draft.filled, draft.workspace)), soft_wrap=True)
