@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tests.data.intake import cases_below, tables_below
-from tfm.core.errors import DataError
+from tfm.core.errors import DataError, SettingsError
 from tfm.data.images import unite
 from tfm.data.tables import absent_files, find_case_files, of_kinds, read_cases
 
@@ -201,7 +201,7 @@ def test_a_file_named_after_the_other_split_is_refused(tmp_path: Path) -> None:
 
 def test_other_csvs_are_no_case_files(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("Series UID,Collection\n1.2,CBIS-DDSM\n")
-    with pytest.raises(DataError, match="no case CSV"):
+    with pytest.raises(SettingsError, match="no case CSV"):
         find_case_files(tables_below(tmp_path))
     write_csv(tmp_path / "my own name train.csv", "P_00001,2,LEFT,CC,1,mass,4,BENIGN,3")
     assert [path.name for path in find_case_files(tables_below(tmp_path))] == ["my own name train.csv"]
@@ -215,3 +215,46 @@ def test_a_kind_that_is_not_there_is_refused_alone_and_named_beside_another(tmp_
     assert "--lesions mass" in caught.value.hint
     assert len(of_kinds(cases, ("mass", "calc"))) == 1
     assert [one.subject for one in absent_files(cases, ("mass", "calc"))] == ["mass test", "calc train", "calc test"]
+
+
+def with_paths(*rows: str) -> str:
+    """The text of a CSV whose rows end with the path of their mammogram."""
+    return "\n".join([HEAD.format(density="breast_density") + ",image file path", *rows]) + "\n"
+
+
+FIRST_CASE = "P_00001,2,LEFT,CC,1,mass,4,BENIGN,3,Mass-Training_P_00001_LEFT_CC/1.2/1.3/000000.dcm"
+
+
+@pytest.mark.parametrize("climbing", ["../../etc/1.2.3/000000.dcm", r"..\..\etc\1.2.3\000000.dcm"])
+def test_a_path_that_climbs_out_of_the_download_is_refused(tmp_path: Path, climbing: str) -> None:
+    path = tmp_path / "mass_case_description_train_set.csv"
+    path.write_text(with_paths(FIRST_CASE, f"P_00002,2,LEFT,CC,1,mass,4,BENIGN,3,{climbing}"))
+    with pytest.raises(DataError, match='case 2: the path under "image file path" climbs out'):
+        read_cases([path])
+
+
+def test_a_csv_cut_anywhere_in_its_last_case_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mass_case_description_train_set.csv"
+    whole = with_paths(FIRST_CASE, FIRST_CASE.replace("P_00001", "P_00002"))
+    path.write_text(whole)
+    assert len(read_cases([path])) == 2
+    start = whole.index("\nP_00002") + len("\nP_00002")
+    for kept in range(start, len(whole) - len("dcm\n") - 1):
+        path.write_text(whole[:kept])
+        with pytest.raises(DataError):
+            read_cases([path])
+
+
+def test_excels_semicolons_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "mass_case_description_train_set.csv"
+    path.write_text(with_paths(FIRST_CASE))
+    with_commas = read_cases([path])
+    path.write_text("\ufeff" + with_paths(FIRST_CASE).replace(",", ";"))
+    pd.testing.assert_frame_equal(read_cases([path]), with_commas)
+
+
+def test_the_words_for_a_lesion_are_kept(official_cases: pd.DataFrame) -> None:
+    first = official_cases[official_cases["kind"] == "mass"].set_index(["split", "patient_id", "view"])
+    assert first.loc[("train", "P_00001", "CC"), "shape"] == "IRREGULAR-ARCHITECTURAL_DISTORTION"
+    assert first.loc[("train", "P_00001", "CC"), "margins"] == "SPICULATED"
+    assert set(official_cases.loc[official_cases["kind"] == "mass", "calc_type"]) == {""}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.intake import KINDS, catalog_of, choices, looked_at
-from tfm.core.errors import DataError
+from tfm.core.errors import DataError, SettingsError
 from tfm.core.walk import walk
 from tfm.data import intake
 from tfm.data.arrange import arrange
@@ -67,7 +67,7 @@ def test_several_folders_are_one_download(phantoms: Path, tmp_path: Path, index:
         shutil.copytree(subject, tmp_path / f"part {number % 2}" / "CBIS-DDSM" / subject.name)
     parts = tmp_path / "part 0", tmp_path / "part 1"
     assert images(*parts, index=index, csvs=(phantoms,)) == images(phantoms, index=index)
-    with pytest.raises(DataError, match="no case CSV"):
+    with pytest.raises(SettingsError, match="no case CSV"):
         images(*parts, index=index)
 
 

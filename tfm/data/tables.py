@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tfm.core.errors import DataError
+from tfm.core.errors import DataError, SettingsError
 from tfm.data.download import Tables
 from tfm.data.findings import Finding
 
@@ -48,10 +48,11 @@ def find_case_files(tables: Tables) -> list[Path]:
     """Every CSV that describes cases, told by its name or its columns."""
     found = tables.which(_is_case_file)
     if not found:
-        raise DataError(
+        raise SettingsError(
             "no case CSV was found in the folders given, nor around them",
             hint="put mass_case_description_train_set.csv and its three sisters beside the download (they are offered "
             "on the same TCIA page), or say where they are: --csv FOLDER",
+            fields=("download", "csv"),
         )
     return found
 
@@ -164,8 +165,9 @@ def _typed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
         table[column] = pd.to_numeric(table[column], errors="coerce").astype("Int64")
     for column in _WORDS:
         table[column] = table[column].fillna("")
-    for column in _PATHS:  # …/<series UID>/<file>; a path cut short has lost its file
-        table[column] = paths[column].str.extract(r"([^/]+)/[^/]*\.\w+$")[0].mask(paths[column] == "", "")
+    for column in _PATHS:  # …/<series UID>/<file>; in half a CSV the last path has lost its file
+        series = paths[column].str.extract(r"([^/]+)/[^/]*\.[A-Za-z]\w*$")[0]
+        table[column] = "" if (paths[column] == "").all() else series
     for column in (*LESION_KEY, "pathology", *_PATHS):
         if table[column].isna().any():
             row = int(table[column].isna().to_numpy().argmax()) + 1

@@ -45,6 +45,18 @@ def whole_mammograms(plan: DownloadPlan) -> list[Mammogram]:
     return sorted((m for m in plan.mammograms if not (m.absent or m.truncated)), key=_planted)
 
 
+def needed_whole(plan: DownloadPlan) -> set[str]:
+    """Women in both splits, or with a scan issued twice: without her files nobody sees it."""
+    splits: dict[str, set[str]] = {}
+    issues: dict[tuple[str, str, str], int] = {}
+    for m in plan.mammograms:
+        patient, scan = m.exposure.patient, (m.exposure.patient, m.exposure.side, m.exposure.view)
+        splits.setdefault(patient, set()).add(m.split)
+        issues[scan] = issues.get(scan, 0) + 1
+    in_both = {patient for patient, found in splits.items() if len(found) > 1}
+    return in_both | {patient for (patient, _, _), count in issues.items() if count > 1}
+
+
 def changed_at(plan: DownloadPlan, place: tuple[int, int], change: Callable[[Finding], Finding]) -> DownloadPlan:
     mammograms = list(plan.mammograms)
     findings = list(mammograms[place[0]].findings)

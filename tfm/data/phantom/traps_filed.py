@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tfm.data.phantom.ground import changed_at, free_place, free_places, no_ground, whole_mammograms
+from tfm.data.phantom.ground import changed_at, free_place, free_places, needed_whole, no_ground, whole_mammograms
 from tfm.data.phantom.spec import VIEWS, DownloadPlan, Finding, Mammogram
 
 
@@ -32,11 +32,15 @@ def mask_size(plan: DownloadPlan) -> DownloadPlan:
 
 
 def _of_view(plan: DownloadPlan, view: str, name: str) -> tuple[Mammogram, ...]:
-    """File-level traps hit different views, so that two of them never meet on one file."""
-    mammograms = tuple(m for m in plan.mammograms if m.exposure.view == view)
+    """File-level traps hit different views, so that two of them never meet on one file; and, while there are others,
+    no woman whose whole images another trap needs."""
+    needed = needed_whole(plan)
+    mammograms = sorted(
+        (m for m in plan.mammograms if m.exposure.view == view), key=lambda m: m.exposure.patient in needed
+    )
     if len(mammograms) < 2:
         raise no_ground(name, "two women")
-    return mammograms
+    return tuple(mammograms)
 
 
 def missing_series(plan: DownloadPlan) -> DownloadPlan:

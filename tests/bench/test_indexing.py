@@ -1,0 +1,64 @@
+"""How long a download of 6775 series takes to be known, beside the least that could be done to its files."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+INDEXING = """
+import resource, sys, time
+from pathlib import Path
+from tfm.data.download import survey
+from tfm.data.index import read_headers
+begun = time.perf_counter()
+count = sum(1 for _ in read_headers(survey([Path(sys.argv[1])]).images, Path(sys.argv[2])))
+print(count, time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def indexed(official_tree: Path, index: Path) -> tuple[int, float, float]:
+    """Files, seconds, and the most memory in MiB."""
+    command = [sys.executable, "-c", INDEXING, str(official_tree), str(index)]
+    said = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True, text=True).stdout.split()
+    return int(said[0]), float(said[1]), float(said[2])
+
+
+def reading_4_kib_of_each(official_tree: Path) -> float:
+    begun = time.perf_counter()
+    for folder, _, names in os.walk(official_tree):
+        for name in names:
+            with open(f"{folder}/{name}", "rb", buffering=0) as file:
+                file.read(4096)
+    return time.perf_counter() - begun
+
+
+def asking_the_size_of_each(official_tree: Path) -> float:
+    begun = time.perf_counter()
+    for folder, _, names in os.walk(official_tree):
+        for name in names:
+            os.stat(f"{folder}/{name}")  # noqa: PTH116 (the floor: no object made)
+    return time.perf_counter() - begun
+
+
+def test_first_at_most_ten_times_a_read_then_at_most_twice_a_walk(
+    official_tree: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    firsts, agains, mebibytes = [], [], 0.0
+    for number in range(3):
+        index = tmp_path / f"{number}.sqlite"
+        floor = reading_4_kib_of_each(official_tree)
+        count, seconds, memory = indexed(official_tree, index)
+        assert count == 10239
+        firsts.append(seconds / floor)
+        floor = asking_the_size_of_each(official_tree)
+        agains.append(indexed(official_tree, index)[1] / floor)
+        mebibytes = max(mebibytes, memory)
+    record_property("first", round(min(firsts), 2))
+    record_property("again", round(min(agains), 2))
+    record_property("MiB", round(mebibytes))
+    assert min(firsts) <= 10
+    assert min(agains) <= 2
+    assert mebibytes <= 500

@@ -1,0 +1,107 @@
+"""Kaggle's JPEG copy: dicom_info.csv says what a JPEG cannot, and without it sizes and pixels decide."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.data.intake import catalog_of, choices
+from tfm.core.errors import DataError
+from tfm.core.walk import walk
+from tfm.data.arrange import arrange
+from tfm.data.dataset import Dataset
+from tfm.data.kaggle import read_jpeg_header
+from tfm.data.organize import organize_dataset
+from tfm.data.phantom import cohort, download
+from tfm.imaging.dicom import is_two_valued
+
+
+@pytest.fixture(scope="module")
+def kaggle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kaggle")
+    plan = cohort.plan_download(
+        train_women=8, test_women=4, kinds=("mass", "calc"), height=256, difficulty=0.3,
+        traps=frozenset({"arbitrary-order", "mask-size"}), shuffle_labels=False, seed=2, layout="kaggle",
+    )  # fmt: skip
+    list(download.write(plan, folder))
+    return folder
+
+
+def masks(folder: Path, index: Path) -> dict[str, str]:
+    lesions = catalog_of(folder, index=index).lesions
+    names = lesions["patient_id"] + lesions["side"] + lesions["view"]
+    return dict(zip(names, lesions["mask_file"].map(lambda path: Path(path).name), strict=True))
+
+
+def test_without_dicom_info_masks_and_crops_are_told_by_their_size(kaggle: Path, tmp_path: Path) -> None:
+    known = masks(kaggle, tmp_path / "a.sqlite")
+    bare = shutil.copytree(kaggle, tmp_path / "bare")
+    (bare / "csv" / "dicom_info.csv").unlink()
+    assert masks(bare, tmp_path / "b.sqlite") == known
+    assert all(known.values())
+
+
+def test_an_image_is_its_jpeg_and_a_mask_has_no_grey_rim(kaggle: Path, tmp_path: Path) -> None:
+    found = catalog_of(kaggle, index=tmp_path / "headers.sqlite")
+    list(organize_dataset(tmp_path / "d", found, arrange(found, choices()), downloads=[kaggle], link="hard"))
+    dataset = Dataset.open(tmp_path / "d")
+    assert dataset.manifest["file"].str.endswith(".jpg").all()
+    for row in dataset.manifest.itertuples():
+        mask = cv2.imread(str(dataset.path(row.mask)), cv2.IMREAD_UNCHANGED)
+        assert mask.shape == cv2.imread(str(dataset.path(row.file)), cv2.IMREAD_UNCHANGED).shape
+        values = set(np.unique(mask))
+        assert values in ({0, 1}, {0, 2}, {0, 3})
+        assert (mask > 0).mean() < 0.2
+
+
+def test_a_jpeg_cut_anywhere_is_seen(kaggle: Path, tmp_path: Path) -> None:
+    whole = next(path for path in sorted(kaggle.rglob("*.jpg"))).read_bytes()
+    folder = tmp_path / "1.2.3.4"
+    folder.mkdir()
+    for kept in (0, 10, 300, len(whole) // 2, len(whole) - 2):
+        (folder / "1-001.jpg").write_bytes(whole[:kept])
+        assert read_jpeg_header(next(walk([folder]))).fault in ("unreadable", "truncated"), kept
+    (folder / "1-001.jpg").write_bytes(whole)
+    assert read_jpeg_header(next(walk([folder]))).fault == ""
+
+
+def test_a_table_without_a_needed_column_is_named(kaggle: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(kaggle, tmp_path / "copy")
+    table = copy / "csv" / "dicom_info.csv"
+    with open(table, newline="") as file:
+        rows = [{name: value for name, value in row.items() if name != "PatientID"} for row in csv.DictReader(file)]
+    with open(table, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    with pytest.raises(DataError, match=r"dicom_info\.csv has no column PatientID"):
+        catalog_of(copy, index=tmp_path / "headers.sqlite")
+
+
+def test_paths_of_another_machine_lead_to_the_same_files(kaggle: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(kaggle, tmp_path / "copy")
+    table = copy / "csv" / "dicom_info.csv"
+    text = table.read_text().replace("CBIS-DDSM/jpeg/", "D:\\\\data\\\\CBIS\\\\jpeg\\\\")
+    assert "D:" in text
+    table.write_text(text)
+    assert masks(copy, tmp_path / "a.sqlite") == masks(kaggle, tmp_path / "b.sqlite")
+
+
+def test_two_values_are_told_from_many_whatever_the_jpeg_blurs() -> None:
+    lesion = np.zeros((200, 160), np.uint8)
+    cv2.circle(lesion, (80, 90), 30, 255, -1)
+    blurred = cv2.imdecode(cv2.imencode(".jpg", lesion, [cv2.IMWRITE_JPEG_QUALITY, 80])[1], cv2.IMREAD_GRAYSCALE)
+    assert is_two_valued(lesion)
+    assert is_two_valued(blurred)
+    assert not is_two_valued(np.zeros_like(lesion))
+    assert not is_two_valued(np.linspace(0, 65535, lesion.size).reshape(lesion.shape).astype(np.uint16))
+
+
+def test_pictures_outside_series_folders_are_none_of_ours(kaggle: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(kaggle, tmp_path / "copy")
+    (copy / "holiday").mkdir()
+    shutil.copy2(next(kaggle.rglob("*.jpg")), copy / "holiday" / "1-001.jpg")
+    assert masks(copy, tmp_path / "a.sqlite") == masks(kaggle, tmp_path / "b.sqlite")

@@ -1,0 +1,113 @@
+"""How files come to stand: as 16-bit PNG, on a disk that is too small, and what cannot be made of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+
+from tests.data.intake import catalog_of, choices
+from tfm.core import machine
+from tfm.core.errors import DiskError
+from tfm.core.files import read_json
+from tfm.data.arrange import arrange
+from tfm.data.catalog import Catalog
+from tfm.data.dataset import Dataset
+from tfm.data.organize import organize_dataset
+from tfm.data.phantom import cohort, download
+from tfm.data.placing import LinkMode
+
+
+@pytest.fixture
+def phantoms(tmp_path: Path) -> Path:
+    plan = cohort.plan_download(
+        train_women=8, test_women=4, kinds=("mass", "calc"), height=256, difficulty=0.3,
+        traps=frozenset(), shuffle_labels=False, seed=2,
+    )  # fmt: skip
+    list(download.write(plan, tmp_path / "download"))
+    return tmp_path / "download"
+
+
+@pytest.fixture
+def organized(phantoms: Path, tmp_path: Path) -> Callable[..., Dataset]:
+    def organize(link: LinkMode = "png", images: str = "full", folder: str = "dataset", stop: int = 0) -> Dataset:
+        found: Catalog = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
+        arranged = arrange(found, choices(as_png=link == "png", images=images))
+        for done, _ in organize_dataset(tmp_path / folder, found, arranged, downloads=[phantoms], link=link):
+            if done == stop:
+                break
+        else:
+            return Dataset.open(tmp_path / folder)
+        return Dataset(tmp_path / folder, arranged.manifest, "", "", "", synthetic=True)
+
+    return organize
+
+
+def test_png_holds_the_same_16_bit_pixels(organized: Callable[..., Dataset]) -> None:
+    linked, decoded = organized("hard", folder="linked"), organized("png")
+    assert decoded.manifest["file"].str.endswith(".png").all()
+    for one, other in zip(linked.manifest["file"], decoded.manifest["file"], strict=True):
+        pixels = cv2.imread(str(decoded.path(other)), cv2.IMREAD_UNCHANGED)
+        assert pixels.dtype == np.uint16
+        assert np.array_equal(pixels, pydicom.dcmread(linked.path(one)).pixel_array)
+    assert linked.split_hash == decoded.split_hash
+    assert read_json(decoded.folder / "audit.json")["files"] == {"png": len(decoded.manifest)}
+
+
+def test_decoding_that_was_stopped_goes_on_and_ends_the_same(organized: Callable[..., Dataset]) -> None:
+    whole = organized(folder="whole")
+    stopped = organized(stop=7)
+    made = {path: path.stat().st_ino for path in stopped.folder.rglob("*.png")}
+    assert 0 < len(made) < len(list(whole.folder.rglob("*.png")))
+    organized()
+    assert all(path.stat().st_ino == inode for path, inode in made.items())
+    for path in whole.folder.rglob("*.*"):
+        assert (stopped.folder / path.relative_to(whole.folder)).read_bytes() == path.read_bytes(), path
+
+
+def test_pixels_that_cannot_be_decoded_leave_the_image_out_and_move_nobody(
+    organized: Callable[..., Dataset], phantoms: Path
+) -> None:
+    before = organized("hard", folder="before").manifest.set_index("image_id")
+    victim = next(path for path in sorted(phantoms.rglob("*.dcm")) if "full mammogram" in str(path))
+    broken = pydicom.dcmread(victim)
+    broken.PhotometricInterpretation = "PALETTE COLOR"
+    broken.save_as(victim)
+    after = organized("png", folder="after")
+    rows = after.manifest.set_index("image_id")
+    lost = set(before.index) - set(rows.index)
+    assert len(lost) == 1
+    told = [found for found in read_json(after.folder / "audit.json")["findings"] if found["kind"] == "left-out"]
+    assert [found["subject"] for found in told] == list(lost)
+    assert "colour image" in told[0]["words"]
+    assert (rows["split"] == before.loc[rows.index, "split"]).all()
+
+
+@pytest.mark.parametrize("link", ["copy", "png"])
+def test_a_disk_that_is_too_small_is_told_before_the_first_byte(
+    link: str, organized: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "free_gib", lambda place: 1 / 2**10)
+    with pytest.raises(DiskError, match="takes about") as caught:
+        organized(link)
+    assert "--workspace" in caught.value.hint
+    assert not list((tmp_path / "dataset").rglob("*"))
+
+
+def test_links_need_no_room_but_for_the_masks(
+    organized: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "free_gib", lambda place: 1 / 2**10)
+    assert len(organized("hard").manifest)
+
+
+def test_crops_stand_without_masks(organized: Callable[..., Dataset]) -> None:
+    crops = organized("hard", images="crops")
+    full = organized("hard", folder="full")
+    assert set(crops.manifest["mask"]) == {""}
+    assert not list((crops.folder / "masks").iterdir())
+    sizes = [pydicom.dcmread(crops.path(file)).pixel_array.size for file in crops.manifest["file"]]
+    assert max(sizes) < min(pydicom.dcmread(full.path(file)).pixel_array.size for file in full.manifest["file"])
+    assert "crops" in crops.protocol

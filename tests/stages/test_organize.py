@@ -1,0 +1,104 @@
+"""Organize as its form meets it: looked at before it asks, shown before it writes, and nothing promised silently."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tfm.core.errors import SettingsError
+from tfm.core.events import Event, Note, Table
+from tfm.core.registry import Outlook
+from tfm.core.workspace import Workspace
+from tfm.data.phantom import cohort, download
+from tfm.stages import organize
+from tfm.stages.organize import Organize
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("download")
+    plan = cohort.plan_download(
+        train_women=14, test_women=6, kinds=("mass", "calc"), height=256, difficulty=0.3,
+        traps=frozenset(), shuffle_labels=False, seed=2,
+    )  # fmt: skip
+    list(download.write(plan, folder))
+    return folder
+
+
+def without(phantoms: Path, folder: Path, words: str) -> Path:
+    """The same download without the files that have these words in their path."""
+    shutil.copytree(phantoms, folder, ignore=lambda _, names: [name for name in names if words in name])
+    return folder
+
+
+def shown(events: Iterator[Event | Outlook]) -> tuple[list[Event], Outlook]:
+    seen = list(events)
+    outlooks = [event for event in seen if isinstance(event, Outlook)]
+    return [event for event in seen if not isinstance(event, Outlook)], outlooks[-1] if outlooks else Outlook()
+
+
+def look(workspace: Workspace, *given: Path, **other: Any) -> tuple[list[Event], Outlook]:
+    return shown(organize.look({"download": list(given)} | other, workspace))
+
+
+def table(events: list[Event]) -> Table:
+    return next(event for event in events if isinstance(event, Table))
+
+
+def warnings(events: list[Event]) -> str:
+    return " ".join(event.text for event in events if isinstance(event, Note) and event.level == "warning")
+
+
+def test_a_whole_download_leaves_every_question_open(phantoms: Path, workspace: Workspace) -> None:
+    events, outlook = look(workspace, phantoms)
+    assert outlook.settled == {}
+    assert warnings(events) == ""
+    assert [row[0] for row in table(events).rows] == ["mass train", "mass test", "calc train", "calc test"]
+    assert "NBIA's folders" in table(events).caption
+
+
+def test_without_tcias_test_the_split_is_random_and_says_so(
+    phantoms: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    partial = without(phantoms, tmp_path / "partial", "-Test_")
+    events, outlook = look(workspace, partial)
+    assert outlook.settled == {"split": "random"}
+    assert outlook.offered == {"split": ["random"]}
+    assert "nothing of TCIA's test is here" in warnings(events)
+    settings = Organize(download=[partial], split="random", val_share=0.25)
+    made, _ = shown(organize.preview(settings, workspace))
+    assert "random (seed 0)" in table(made).caption
+    assert all(int(row[1]) for row in table(made).rows), "no split is empty"
+    with pytest.raises(SettingsError, match="nothing of the official test"):
+        list(organize.preview(Organize(download=[partial]), workspace))
+
+
+def test_one_kind_of_csv_settles_the_kind_of_lesions(phantoms: Path, workspace: Workspace, tmp_path: Path) -> None:
+    _, outlook = look(workspace, without(phantoms, tmp_path / "mass", "calc_case"))
+    assert outlook.settled == {"lesions": "mass"}
+
+
+def test_without_csvs_the_form_asks_for_them(phantoms: Path, workspace: Workspace, tmp_path: Path) -> None:
+    bare = without(phantoms, tmp_path / "deep" / "er" / "still" / "bare", "_case_description_")
+    with pytest.raises(SettingsError, match="no case CSV") as caught:
+        look(workspace, bare)
+    assert caught.value.fields == ("download", "csv")
+    events, _ = look(workspace, bare, csv=(phantoms,))
+    assert len(table(events).rows) == 4
+
+
+def test_what_is_missing_is_counted_before_anything_is_decided(
+    phantoms: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    subject = next(path.name for path in sorted((phantoms / "manifest-phantom" / "CBIS-DDSM").glob("*-Test_*_CC")))
+    events, _ = look(workspace, without(phantoms, tmp_path / "partial", subject))
+    assert "1 of 40 mammograms are not here whole" in warnings(events)
+
+
+def test_a_preview_writes_no_dataset(phantoms: Path, workspace: Workspace) -> None:
+    made, _ = shown(organize.preview(Organize(download=[phantoms], val_share=0.25), workspace))
+    assert [row[0] for row in table(made).rows] == ["train", "val", "test"]
+    assert "phantoms, official, mass+calc" in table(made).caption
+    assert not (workspace.root / "dataset").exists()
