@@ -59,7 +59,7 @@ def make_products(workspace: Workspace, name: str = "pocket", *, synthetic: bool
                         "sop_uid": f"1.2.{len(rows)}",
                     }
                 )
-    columns = ("density", "assessment", "subtlety", "file", "mask")
+    columns = ("density", "assessment", "subtlety", "file", "mask", "lesions", "fold")
     dataset, cache = workspace.dataset_folder(name), workspace.cache_folder(name)
     for folder in (dataset, cache):
         folder.mkdir(parents=True)
