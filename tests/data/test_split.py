@@ -138,10 +138,15 @@ def test_a_missing_mammogram_moves_few_women() -> None:
     assert (whole[20:] != part[20:]).sum() <= 2 * 4
 
 
-def test_too_few_women_of_a_label_are_refused() -> None:
-    images = invented_images(train=3, test=4)
-    with pytest.raises(DataError, match="only 1 women with a malignant lesion"):
-        official(images, present=everything(images), val_share=0.15, seed=7)
+@pytest.mark.parametrize("women", range(1, 9))
+def test_of_few_women_the_first_of_each_label_is_for_train(women: int) -> None:
+    images = invented_images(train=women, test=4)
+    split = random(images, present=everything(images), val_share=0.15, seed=7)
+    assert set(split) <= {"train", "val", "test"}
+    for _, of_label in images.assign(split=split).groupby("label"):
+        counts = of_label.groupby("split")["patient_id"].nunique()
+        assert counts["train"] >= 1
+        assert len(counts) == min(of_label["patient_id"].nunique(), 3)
 
 
 def test_the_split_hash_sees_splits_and_nothing_else() -> None:

@@ -32,7 +32,7 @@ def small_path(workspace: Workspace) -> list[Step]:
         "epochs": 3,
         "batch_size": 4,
     }
-    drawn = {"out": str(workspace.root / "out"), "train_women": 10, "test_women": 6, "height": 256}
+    drawn = {"out": str(workspace.root / "out"), "train_women": 10, "test_women": 6, "height": 256, "traps": "all"}
     size = {"resize.height": 64, "resize.width": 64}
     return [
         Step("phantom", "phantom", drawn),

@@ -1,21 +1,52 @@
-"""README's picture of the wizard, drawn from the real screen: `python -m tests.ui.draw_picture`."""
+"""README's pictures of the wizard, drawn from the real screens: `python -m tests.ui.draw_picture`."""
 
+import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import pyte
+
 from tests.ui.terminal import PROJECT, Terminal, as_svg
+from tfm.data.phantom import cohort, download, traps
 
-PICTURE = PROJECT / ".github" / "wizard.svg"
 
-
-def draw() -> None:
-    with (
-        tempfile.TemporaryDirectory() as place,
-        Terminal(columns=92, rows=24, cwd=Path(place), HOME=place) as terminal,
-    ):
+def menu(place: Path) -> pyte.Screen:
+    with Terminal(columns=92, rows=24, cwd=place, HOME=str(place)) as terminal:
         terminal.wait_for("leave")
-        PICTURE.write_text(as_svg(terminal.screen))
+        return terminal.screen
+
+
+def organize(place: Path) -> pyte.Screen:
+    """A download that lacks some files, looked at, and what will come of it."""
+    plan = cohort.plan_download(
+        train_women=120, test_women=40, kinds=("mass", "calc"), height=256, difficulty=0.3,
+        traps=traps.parse_traps("all"), shuffle_labels=False, seed=1,
+    )  # fmt: skip
+    list(download.write(plan, place / "CBIS-DDSM download"))
+    with Terminal(columns=92, rows=42, cwd=place, HOME=str(place)) as terminal:
+        terminal.wait_for("leave")
+        terminal.press("down", "down", "down", "enter")
+        terminal.wait_for("Which folder holds the download?")
+        terminal.press("CBIS-DDSM download", "enter")
+        for question in ("dataset be called", "Which lesions", "What one image is", "Which split"):
+            terminal.wait_for(question)
+            terminal.press("enter")
+        terminal.wait_for("Take the defaults again")
+        return terminal.screen
+
+
+PICTURES: dict[Path, Callable[[Path], pyte.Screen]] = {
+    PROJECT / ".github" / "wizard.svg": menu,
+    PROJECT / ".github" / "organize.svg": organize,
+}
 
 
 if __name__ == "__main__":
-    draw()
+    for picture, screen in PICTURES.items():
+        place = Path(tempfile.gettempdir()) / "study"
+        place.mkdir()
+        try:
+            picture.write_text(as_svg(screen(place)))
+        finally:
+            shutil.rmtree(place)

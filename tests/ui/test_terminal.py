@@ -1,10 +1,11 @@
 """The wizard in a real terminal, with real keys."""
 
 import re
+from html import unescape
 
 import pytest
 
-from tests.ui.draw_picture import PICTURE
+from tests.ui.draw_picture import PICTURES, menu, organize
 from tests.ui.terminal import Terminal
 
 
@@ -103,14 +104,27 @@ def test_the_accessible_menu_takes_numbers_and_moves_nothing(tmp_path):
         terminal.wait_for("What next?")
 
 
+def drawn(screen) -> str:
+    picture = next(path for path, drawer in PICTURES.items() if drawer is screen)
+    return unescape(" ".join(re.findall(r">([^<]+)</text>", picture.read_text())))
+
+
 def test_the_picture_in_the_readme_is_the_menu_of_today(tmp_path):
-    drawn = " ".join(re.findall(r">([^<]+)</text>", PICTURE.read_text()))
-    with Terminal(columns=92, rows=24, cwd=tmp_path, HOME=str(tmp_path)) as terminal:
-        screen = terminal.wait_for("leave")
-    entries = [line for line in screen.splitlines() if re.match(r" +[»-]? *[a-z]+  ", line)]
+    entries = [line for line in menu(tmp_path).display if re.match(r" +[»-]? *[a-z]+  ", line)]
     assert len(entries) >= 8
     for entry in entries:
         name = re.sub(r"^[ »-]+", "", entry).split("  ")[0]
         about = re.sub(r" +\(needs.*", "", entry.strip().split("  ")[-1]).strip()
-        assert name in drawn
-        assert about in drawn, f"draw the picture anew: python -m tests.ui.draw_picture ({about})"
+        assert name in drawn(menu)
+        assert about in drawn(menu), f"draw the picture anew: python -m tests.ui.draw_picture ({about})"
+
+
+def test_the_picture_of_organize_is_its_form_of_today(tmp_path):
+    place = str(tmp_path / "CBIS-DDSM download")
+    lines = [line for line in organize(tmp_path).display if place not in line]
+    words = {word for line in lines for word in line.split() if not line.strip().startswith(("/", "python"))}
+    assert {"Found", "Protocol:", "official,", "Start"} <= words
+    missing = words - set(drawn(organize).split())
+    assert not {word for word in missing if word not in place}, (
+        "draw the pictures anew: python -m tests.ui.draw_picture"
+    )

@@ -14,7 +14,7 @@ import pandas as pd
 from tfm.core.errors import DataError, SettingsError
 from tfm.data import split as splitting
 from tfm.data.catalog import Catalog, lesion_subject
-from tfm.data.dataset import MANIFEST_COLUMNS, image_file, manifest_text, mask_file
+from tfm.data.dataset import LABELS, MANIFEST_COLUMNS, image_file, manifest_text, mask_file
 from tfm.data.download import is_jpeg
 from tfm.data.findings import Finding, in_order
 from tfm.data.images import Lesion, by_lesion, by_view, crops, unite
@@ -114,6 +114,7 @@ def arrange(catalog: Catalog, choices: Choices) -> Arrangement:
     )
     findings = [*catalog.findings, *noticed, *_other_issue_used(sources, groups)]
     findings += [Finding("left-out", name, why) for name, why in zip(images["image_id"], reasons, strict=True) if why]
+    findings += _thin(kept)
     settings = {"lesions": "+".join(sorted(set(catalog.lesions["kind"])))} | asdict(choices)
     lost = int(((images["split"] == "test") & wanted & ~present).sum())
     protocol = _protocol(catalog, choices, kept, lost)
@@ -127,6 +128,16 @@ def _divide(images: pd.DataFrame, usable: pd.Series, choices: Choices) -> tuple[
         return fold, splitting.split_of_fold(fold, 1)
     divide = splitting.official if choices.split == "official" else splitting.random
     return pd.NA, divide(images, present=usable, val_share=choices.val_share, seed=choices.seed)
+
+
+def _thin(kept: pd.DataFrame) -> list[Finding]:
+    standing = set(zip(kept["split"], kept["label"], strict=True))
+    return [
+        Finding("thin", split, f"no {label} image")
+        for split in splitting.SPLITS
+        for label in LABELS
+        if (split, label) not in standing
+    ]
 
 
 def _source(lesions: list[Lesion], role: str) -> Lesion:

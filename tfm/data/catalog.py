@@ -5,8 +5,9 @@ Pixels are read only where headers leave a doubt; labels and splits play no part
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -52,9 +53,15 @@ class Catalog:
         )
 
 
-def lesions_text(catalog: Catalog) -> str:
-    """The table as CSV."""
-    table = catalog.lesions.assign(**{f"{role}_file": catalog.lesions[f"{role}_file"].map(shown) for role in ROLES})
+def lesions_text(catalog: Catalog, downloads: Sequence[Path]) -> str:
+    """The table as CSV, with files as they lie below the downloads: the same wherever those are."""
+    roots = [f"{path.resolve()}{os.sep}" for path in downloads]
+
+    def below(file: str) -> str:
+        return shown(next((file.removeprefix(root) for root in roots if file.startswith(root)), file))
+
+    files = {f"{role}_file": catalog.lesions[f"{role}_file"].map(below) for role in ROLES}
+    table = catalog.lesions.assign(**files)
     text: str = table.to_csv(index=False, lineterminator="\n")
     return text
 

@@ -21,6 +21,7 @@ FINDING_KINDS = {
     "mixed-labels": "Images with benign and malignant lesions (labelled malignant)",
     "twin": "Scans issued twice (one image with the lesions of both)",
     "left-out": "Images left out",
+    "thin": "Splits that lack a label (nothing can be learned or measured there)",
 }
 
 

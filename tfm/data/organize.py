@@ -46,7 +46,7 @@ def organize_dataset(
             bad[reason.file] = reason.finding
         yield done, len(arrangement.placements)
     standing = arrangement.without(bad)
-    write_text(folder / LESIONS, lesions_text(catalog))
+    write_text(folder / LESIONS, lesions_text(catalog, downloads))
     _write_missing(folder, catalog)
     account = audit(catalog, standing, proofs, placed_as)
     write_json(folder / AUDIT, account)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 
 import pandas as pd
 
@@ -23,21 +22,21 @@ def official(images: pd.DataFrame, *, present: pd.Series, val_share: float, seed
     the validation is drawn from the women with a file `present`.
     """
     sealed, free = _sealed_and_free(images)
-    split = images["patient_id"].map(_deal(images[free & present], {"val": val_share}, seed)).fillna("")
-    return split.mask(sealed, "test")
+    dealt = _deal(images[free & present], {"val": val_share}, seed)
+    return images["patient_id"].map(lambda woman: dealt.get(woman, "")).mask(sealed, "test")
 
 
 def random(images: pd.DataFrame, *, present: pd.Series, val_share: float, seed: int) -> pd.Series:
     """Every woman drawn anew, 15 % of them for test and `val_share` for validation; TCIA's split is not looked at."""
-    shares = {"test": RANDOM_TEST_SHARE, "val": val_share}
-    return images["patient_id"].map(_deal(images[present], shares, seed)).fillna("")
+    dealt = _deal(images[present], {"test": RANDOM_TEST_SHARE, "val": val_share}, seed)
+    return images["patient_id"].map(lambda woman: dealt.get(woman, ""))
 
 
 def folds(images: pd.DataFrame, *, present: pd.Series, seed: int) -> pd.Series:
     """1 to FOLDS for the train women; TCIA's test, sealed, is 0; <NA> for train images of test women."""
     sealed, free = _sealed_and_free(images)
-    drawn = _drawn(images[free & present], seed, [f"fold {number}" for number in range(1, FOLDS + 1)])
-    dealt = {woman: place % FOLDS + 1 for place, woman in enumerate([*drawn[False], *drawn[True]])}
+    benign, malignant = _drawn(images[free & present], seed)
+    dealt = {woman: place % FOLDS + 1 for place, woman in enumerate([*benign, *malignant])}
     return images["patient_id"].map(dealt).astype("Int64").mask(sealed, 0)
 
 
@@ -58,32 +57,24 @@ def _sealed_and_free(images: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     return sealed, ~images["patient_id"].isin(set(images.loc[sealed, "patient_id"]))
 
 
-def _drawn(images: pd.DataFrame, seed: int, parts: Sequence[str]) -> dict[bool, list[str]]:
+def _drawn(images: pd.DataFrame, seed: int) -> tuple[list[str], list[str]]:
     """The women without and with a malignant lesion, each in the order of the draw. A woman's place hangs on her name
     and the seed only: neither the order of rows nor who else is in the table changes it."""
     malignant = images["label"].eq("malignant").groupby(images["patient_id"]).any()
-    drawn = {}
-    for label in (False, True):
-        drawn[label] = sorted(malignant.index[malignant == label], key=lambda woman: seed_at(seed, "split", woman))
-        if len(drawn[label]) < len(parts):
-            raise DataError(
-                f"only {len(drawn[label])} women {'with' if label else 'without'} a malignant lesion to divide into "
-                f"{', '.join(parts)}",
-                hint="give a larger part of the download: each part of a split needs women of both labels",
-            )
-    return drawn
+    in_order = sorted(malignant.index, key=lambda woman: seed_at(seed, "split", woman))
+    return [woman for woman in in_order if not malignant[woman]], [woman for woman in in_order if malignant[woman]]
 
 
 def _deal(images: pd.DataFrame, shares: dict[str, float], seed: int) -> dict[str, str]:
-    """Each woman's split, her label kept in proportion."""
+    """Each woman's split, her label kept in proportion. Of few women the first is for train."""
     dealt: dict[str, str] = {}
-    for women in _drawn(images, seed, ["train", *shares]).values():
+    for women in _drawn(images, seed):
         dealt |= dict.fromkeys(women, "train")
         start = 0
         for split, share in shares.items():
-            count = max(1, round(share * len(women)))
-            dealt |= dict.fromkeys(women[start : start + count], split)
-            start += count
+            count = min(max(1, round(share * len(women))), len(women) - start - 1)
+            dealt |= dict.fromkeys(women[start : start + max(0, count)], split)
+            start += max(0, count)
     return dealt
 
 

@@ -6,7 +6,7 @@ everything that was missing, broken or repaired. The download itself is never to
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,6 +21,8 @@ from tfm.core.workspace import Workspace
 if TYPE_CHECKING:
     from tfm.data.arrange import Arrangement, Choices
     from tfm.data.catalog import Catalog
+    from tfm.data.findings import Finding
+    from tfm.data.intake import Found
 
 
 class Organize(Settings):
@@ -91,7 +93,7 @@ def look(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | Out
     catalog = intake.catalog_of(found, kinds)
     layouts = ", ".join(download.layouts(header.path for header in found.headers))
     yield _counted("Found", "CSV", audit.promised_and_found(catalog.lesions), f"{len(found.headers)} files: {layouts}")
-    yield from _cost(catalog)
+    yield from _warned(catalog)
     settled, reasons = {}, {}
     if len(kinds) == 1:
         settled["lesions"] = kinds[0]
@@ -109,18 +111,18 @@ def look(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | Out
 def preview(settings: Organize, workspace: Workspace) -> Iterator[Event]:
     from tfm.data import audit, proofs
 
-    catalog, arrangement = yield from _arranged(settings, workspace)
+    _, catalog, arrangement = yield from _arranged(settings, workspace)
     proofs.prove(catalog, arrangement)
     yield _counted("Will be made", "split", audit.splits(arrangement.manifest), f"Protocol: {arrangement.protocol}.")
-    yield from _cost(catalog)
+    yield from _thin(arrangement.findings)
 
 
-def _arranged(settings: Organize, workspace: Workspace) -> Generator[Event, None, tuple[Catalog, Arrangement]]:
+def _arranged(settings: Organize, workspace: Workspace) -> Generator[Event, None, tuple[Found, Catalog, Arrangement]]:
     from tfm.data import arrange, intake
 
     found = yield from intake.look(settings.download, settings.csv, workspace.index_file)
     catalog = intake.catalog_of(found, settings.kinds())
-    return catalog, arrange.arrange(catalog, settings.choices())
+    return found, catalog, arrange.arrange(catalog, settings.choices())
 
 
 @stage(version=2, look=look, preview=preview)
@@ -128,13 +130,12 @@ def organize(settings: Organize, run: Run) -> Iterator[Event]:
     from tfm.core import files
     from tfm.data import dataset, organize
 
-    catalog, arrangement = yield from _arranged(settings, run.workspace)
-    yield from _cost(catalog)
+    found, catalog, arrangement = yield from _arranged(settings, run.workspace)
+    yield from _warned(catalog)
+    yield from _thin(arrangement.findings)
     with run.workspace.making("dataset", settings.name) as folder:
         organize.refuse_replacing(folder, catalog, arrangement)
-        writing = organize.organize_dataset(
-            folder, catalog, arrangement, downloads=settings.download, link=settings.link
-        )
+        writing = organize.organize_dataset(folder, catalog, arrangement, downloads=found.sources, link=settings.link)
         for done, total in writing:
             yield Progress("images", done, total, "images")
     account = files.read_json(folder / dataset.AUDIT)
@@ -149,7 +150,7 @@ def _counted(title: str, corner: str, counts: Mapping[str, Mapping[str, int]], c
     return Table(title, [corner, *(column.replace("_", " ") for column in first)], rows, caption)
 
 
-def _cost(catalog: Catalog) -> Iterator[Note]:
+def _warned(catalog: Catalog) -> Iterator[Note]:
     """What a partial download costs."""
     absent = [found.subject for found in catalog.findings if found.kind == "no-csv"]
     if absent:
@@ -162,6 +163,12 @@ def _cost(catalog: Catalog) -> Iterator[Note]:
             "and its protocol names what is missing of the test",
             "warning",
         )
+
+
+def _thin(findings: Sequence[Finding]) -> Iterator[Note]:
+    thin = [f"{found.words} in {found.subject}" for found in findings if found.kind == "thin"]
+    if thin:
+        yield Note(f"{', '.join(thin)}: too little of the download is here to learn or to measure", "warning")
 
 
 def _told(account: dict[str, Any], folder: Path) -> Iterator[Event]:

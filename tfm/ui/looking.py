@@ -86,6 +86,8 @@ class _Bars:
 
 
 def show(shown: list[Shown], console: Console) -> None:
+    if shown:
+        console.print()
     for _, group in groupby(shown, key=lambda event: isinstance(event, Note)):
         drawable = []
         for event in group:

@@ -140,7 +140,7 @@ def show_end(job: Run | Plan, console: Console) -> None:
         )
         return
     for line in _how_it_ended(job, status):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=isinstance(line, Text))  # a command stays one line to copy
 
 
 def _how_it_ended(job: Run | Plan, status: Status) -> list[RenderableType]:

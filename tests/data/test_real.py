@@ -1,0 +1,96 @@
+"""Real files of TCIA and real mammograms: what the program says of them is what an independent count says."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+
+from tests.data.intake import KINDS, choices, looked_at
+from tfm.core.files import read_json
+from tfm.data.arrange import arrange
+from tfm.data.collection import read_manifest
+from tfm.data.dataset import Dataset
+from tfm.data.intake import catalog_of
+from tfm.data.organize import organize_dataset
+
+
+def organized(home: Path, *given: Path, csvs: tuple[Path, ...] = (), **chosen: object) -> Dataset:
+    found = looked_at(*given, csvs=csvs, index=home / "headers.sqlite")
+    catalog = catalog_of(found, KINDS)
+    writing = organize_dataset(
+        home / "dataset", catalog, arrange(catalog, choices(**chosen)), downloads=given, link="hard"
+    )
+    list(writing)
+    return Dataset.open(home / "dataset")
+
+
+def real_files(tree: Path) -> list[pydicom.Dataset]:
+    return [pydicom.dcmread(path, stop_before_pixels=True) for path in sorted(tree.rglob("*.dcm"))]
+
+
+def test_a_partial_tree_of_tcias_own_files_gives_what_is_there(shared_data: Path, tmp_path: Path) -> None:
+    files = real_files(shared_data / "tree")
+    crops = [file for file in files if file.SeriesDescription == "cropped images"]
+    assert (len(files), len(crops)) == (13, 12)
+    dataset = organized(tmp_path, shared_data / "tree", csvs=(shared_data / "csv",), images="crops")
+    assert set(dataset.manifest["sop_uid"]) == {file.SOPInstanceUID for file in crops}
+    account = read_json(dataset.folder / "audit.json")
+    assert sum(counts["images_found"] for counts in account["download"].values()) == 1
+    assert sum(counts["crops_found"] for counts in account["download"].values()) == 12
+    assert sum(counts["masks_found"] for counts in account["download"].values()) == 0
+    assert {found["subject"] for found in account["findings"] if found["kind"] == "thin"} == {"train", "val"}
+
+
+def test_missing_tcia_and_the_tree_are_the_whole_collection(shared_data: Path, tmp_path: Path) -> None:
+    """Fetched besides, the 12 crops' series come again, since the masks in them are not here."""
+    files = real_files(shared_data / "tree")
+    dataset = organized(tmp_path, shared_data / "tree", csvs=(shared_data / "csv",))
+    asked = set(read_manifest((dataset.folder / "missing.tcia").read_text()))
+    everything = set(read_manifest(next((shared_data / "csv").glob("*.tcia")).read_text()))
+    assert asked < everything
+    here = {file.SeriesInstanceUID for file in files}
+    assert asked | here == everything
+    alone = {
+        file.SeriesInstanceUID
+        for file in files
+        if file.SeriesDescription != "cropped images" or _is_alone(shared_data, file.SeriesInstanceUID)
+    }
+    assert everything - asked == alone
+
+
+def _is_alone(shared_data: Path, series: str) -> bool:
+    with open(shared_data / "csv" / "metadata.csv", newline="") as file:
+        return next(row["Number of Images"] == "1" for row in csv.DictReader(file) if row["Series UID"] == series)
+
+
+@pytest.fixture(scope="module")
+def mini(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Dataset]:
+    home = tmp_path_factory.mktemp("mini")
+    tool = shared_data.parent / "tools" / "mini_cbis.py"
+    subprocess.run([sys.executable, tool, home / "download", "--limit", "150"], check=True, capture_output=True)
+    return home, organized(home, home / "download", split="random")
+
+
+def test_real_mammograms_get_the_labels_that_others_count(shared_data: Path, mini: tuple[Path, Dataset]) -> None:
+    with open(shared_data / "mass256" / "labels.csv", newline="") as file:
+        truth = {f"{row['patient_id']}_{row['side']}_{row['view']}": row["label"] for row in csv.DictReader(file)}
+    _, dataset = mini
+    labels = dict(zip(dataset.manifest["image_id"], dataset.manifest["label"], strict=True))
+    assert len(labels) == 150
+    assert {name: label.upper() for name, label in labels.items()} == {name: truth[name] for name in labels}
+    assert dataset.protocol == "random (seed 7), mass"
+
+
+def test_their_masks_are_where_the_source_has_them(shared_data: Path, mini: tuple[Path, Dataset]) -> None:
+    _, dataset = mini
+    assert (dataset.manifest["mask"] != "").all()
+    for row in dataset.manifest[::10].itertuples():
+        source = shared_data / "mass256" / "masks" / f"Mass-Training_{row.image_id}.png"
+        expected = cv2.imread(str(source), cv2.IMREAD_GRAYSCALE) > 0
+        found = cv2.imread(str(dataset.path(row.mask)), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(found > 0, expected[:, ::-1] if row.side == "RIGHT" else expected), row.image_id
