@@ -153,6 +153,8 @@ def _keys(question: Question) -> str:
 def _bind(application: Any, question: Question) -> None:
     from prompt_toolkit.filters import Condition
     from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
+    from prompt_toolkit.key_binding.key_processor import KeyPress
+    from prompt_toolkit.keys import Keys
 
     keys = KeyBindings()
 
@@ -162,6 +164,16 @@ def _bind(application: Any, question: Question) -> None:
             event.current_buffer.cancel_completion()
         elif question.can_go_back:
             event.app.exit(exception=Back())
+
+    def is_menu_open_and_nothing_marked() -> bool:
+        state = application.current_buffer.complete_state
+        return state is not None and state.current_completion is None
+
+    @keys.add("enter", eager=True, filter=Condition(is_menu_open_and_nothing_marked))
+    def _(event: Any) -> None:
+        """A path typed whole is an answer, also while completions are offered: not only at the second Enter."""
+        event.current_buffer.complete_state = None
+        event.key_processor.feed(KeyPress(Keys.Enter), first=True)
 
     @keys.add("?", filter=Condition(lambda: not application.current_buffer.text))
     def _(event: Any) -> None:
