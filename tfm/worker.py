@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfm.core import offers, prepare, reading, registry
+from tfm.core import offers, prepare, registry
 from tfm.core.errors import BusyError, RunError, TFMError, told
 from tfm.core.events import Result, StateChange
 from tfm.core.job import Job, State, now
@@ -111,7 +111,7 @@ def _work(run: Run, stopping: Job) -> tuple[State, str, str, Result]:
     try:
         stage = registry.find_stage(run.stage)
         settings = prepare.settings_of(run)
-        if reading.key(run.workspace, stage.name, stage.version, settings) != run.status.key:
+        if prepare.key_of_run(run.workspace, stage, settings) != run.status.key:
             raise RunError(
                 "what this run reads, or the stage itself, has changed since it began",
                 hint=f"start it anew: `python wizard.py runs restart {run.id}`",

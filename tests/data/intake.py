@@ -1,5 +1,6 @@
 """A download on disk taken in as the organize stage does it, in one call."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,12 @@ import pandas as pd
 
 from tfm.core.events import Event
 from tfm.data import intake, tables
-from tfm.data.arrange import Choices
+from tfm.data.arrange import Arrangement, Choices
 from tfm.data.catalog import Catalog
 from tfm.data.download import Tables
+from tfm.data.organize import organize_dataset
 
+Writing = Iterator[tuple[int, int]]
 KINDS = ("mass", "calc")
 
 
@@ -39,3 +42,9 @@ def tables_below(folder: Path) -> Tables:
 def choices(**other: Any) -> Choices:
     usual = {"images": "full", "split": "official", "without_callback": "benign", "val_share": 0.15, "seed": 7}
     return Choices(**(usual | {"as_png": False} | other))
+
+
+def written(folder: Path, catalog: Catalog, arrangement: Arrangement, *downloads: Path, **other: Any) -> Writing:
+    return organize_dataset(
+        folder, catalog, arrangement, downloads=downloads, **({"link": "hard", "version": 1} | other)
+    )

@@ -44,8 +44,12 @@ class _Form:
 
     def __init__(self, description: str) -> None:
         is_mask, is_crop = description == "ROI mask images", description == "cropped images"
-        pixels = np.zeros(CROP if is_crop else FULL, np.uint8 if is_mask else np.uint16)
-        pixels[2:5, 1:4] = 255 if is_mask else 40_000
+        rows, columns = CROP if is_crop else FULL
+        if is_mask:
+            pixels = np.zeros((rows, columns), np.uint8)
+            pixels[2:5, 1:4] = 255
+        else:
+            pixels = np.linspace(0, 65_535, rows * columns).astype(np.uint16).reshape(rows, columns)
         self.description = description
         self.pixels = pixels
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.intake import catalog_of, choices
+from tests.data.intake import catalog_of, choices, written
 from tfm.core import offers
 from tfm.core.errors import DataError
 from tfm.core.settings import resolve
-from tfm.data import arrange, organize
+from tfm.data import arrange
 from tfm.data.cache import Cache, build_cache, refuse_replacing
 from tfm.data.dataset import Dataset
 from tfm.data.phantom import cohort, download
@@ -35,7 +35,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         pass
     joined = catalog_of(home / "download", index=home / "headers.sqlite")
     arranged = arrange.arrange(joined, choices(val_share=0.25, seed=0))
-    for _ in organize.organize_dataset(home / "dataset", joined, arranged, downloads=[home / "download"], link="hard"):
+    for _ in written(home / "dataset", joined, arranged, home / "download"):
         pass
     return Dataset.open(home / "dataset")
 

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pandas as pd
+import pydicom
 import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from tfm.core.errors import DataError
 from tfm.data.catalog import Catalog, join
@@ -61,7 +62,7 @@ def kinds_of(catalog: Catalog) -> list[str]:
 
 
 @pytest.mark.parametrize(("mask_name", "crop_name"), [("1-1.dcm", "1-2.dcm"), ("1-2.dcm", "1-1.dcm")])
-def test_the_mask_is_told_by_its_pixels_in_either_order(tmp_path: Path, mask_name: str, crop_name: str) -> None:
+def test_the_mask_is_told_by_depth_and_size_in_either_order(tmp_path: Path, mask_name: str, crop_name: str) -> None:
     write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
     mask = write_dicom(tmp_path / "roi" / mask_name, f"{VIEW}_1", "1.2.2", MASK)
     write_dicom(tmp_path / "roi" / crop_name, f"{VIEW}_1", "1.2.2", CROP)
@@ -141,6 +142,69 @@ def test_real_files_are_whole_and_say_what_they_are(tmp_path: Path) -> None:
     headers = list(read_headers(survey([SHARED / "tree"]).images, tmp_path / "headers.sqlite"))
     assert len(headers) == 13
     assert {header.fault for header in headers} == {""}
-    full = [header for header in headers if header.description == "full mammogram images"]
+    full = [header for header in headers if header.subject == "Mass-Test_P_00016_LEFT_CC"]
     assert [(header.rows, header.columns, header.bits) for header in full] == [(4006, 1846, 16)]
-    assert full[0].subject == "Mass-Test_P_00016_LEFT_CC"
+    assert (full[0].side, full[0].view) == ("L", "CC")
+
+
+def test_of_two_files_that_would_do_both_are_named(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "full" / "0-9.dcm", VIEW, "1.2.1", FULL)
+    write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
+    ((kind, words),) = [found for found in told(catalog_of(tmp_path, one_lesion())) if found[0] == "several"]
+    assert kind == "several"
+    assert "full/0-9.dcm was taken, not " in words
+    assert words.endswith("full/1-1.dcm")
+
+
+@pytest.mark.parametrize(("tag", "value", "words"), [("SamplesPerPixel", 3, "colour"), ("NumberOfFrames", 2, "frames")])
+def test_what_is_no_single_grey_image_is_told_and_left_out(tmp_path: Path, tag: str, value: int, words: str) -> None:
+    path = write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
+    odd = pydicom.dcmread(path)
+    setattr(odd, tag, value)
+    odd.PixelData = odd.PixelData * value
+    odd.save_as(path)
+    catalog = catalog_of(tmp_path, one_lesion())
+    assert catalog.lesions["image_file"].tolist() == [""]
+    assert [kind for kind, said in told(catalog) if words in said] == ["unfit"]
+
+
+def test_a_file_without_series_uid_is_found_by_its_patient_id(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
+    bare = pydicom.dcmread(path)
+    del bare.SeriesInstanceUID
+    bare.save_as(path)
+    catalog = catalog_of(tmp_path, one_lesion())
+    assert catalog.lesions["image_file"].tolist() == [str(path)]
+    assert "repaired" in kinds_of(catalog)
+
+
+def test_a_deflated_file_is_whole(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
+    packed = pydicom.dcmread(path)
+    packed.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    packed.save_as(path, implicit_vr=False, little_endian=True)
+    assert catalog_of(tmp_path, one_lesion()).lesions["image_file"].tolist() == [str(path)]
+
+
+def test_headers_that_contradict_the_csv_are_told_and_the_csv_stands(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
+    other = pydicom.dcmread(path)
+    other.Laterality, other.PatientOrientation = "R", "MLO"
+    other.save_as(path)
+    catalog = catalog_of(tmp_path, one_lesion())
+    assert catalog.lesions["image_file"].tolist() == [str(path)]
+    assert [words for kind, words in told(catalog) if kind == "other-name"] == [
+        "the header's side is R",
+        "the header's view is MLO",
+    ]
+
+
+def test_folder_names_help_where_the_header_has_lost_its_names(tmp_path: Path) -> None:
+    """Anonymised once more: other UIDs, no PatientID; NBIA's folders still say whose file it is."""
+    folder = tmp_path / VIEW / "07-20-2016-DDSM-NA-74994" / "1.000000-full mammogram images-24515"
+    path = write_dicom(folder / "1-1.dcm", "", "9.9.9", FULL)
+    catalog = catalog_of(tmp_path, one_lesion(image="1.2.3.24515"))
+    assert catalog.lesions["image_file"].tolist() == [str(path)]
+    assert [words for kind, words in told(catalog) if kind == "repaired"] == [
+        "found by PatientID and the tail of its series UID: the CSV's series UID is not in the download"
+    ]

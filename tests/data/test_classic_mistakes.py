@@ -7,12 +7,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.data.intake import catalog_of, choices
+from tests.data.intake import catalog_of, choices, written
 from tfm.core.errors import DataError
 from tfm.core.randomness import seed_at
 from tfm.data import arrange, catalog, images, split
 from tfm.data.headers import Header
-from tfm.data.organize import organize_dataset
 from tfm.data.phantom import cohort, download, traps
 
 
@@ -30,7 +29,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def organize(phantoms: Path, tmp_path: Path, **other: Any) -> None:
     found = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
     arranged = arrange.arrange(found, choices(**other))
-    list(organize_dataset(tmp_path / "dataset", found, arranged, downloads=[phantoms], link="hard"))
+    list(written(tmp_path / "dataset", found, arranged, phantoms))
 
 
 def split_by_patient_id(table: pd.DataFrame, *, present: pd.Series, val_share: float, seed: int) -> pd.Series:
@@ -66,11 +65,16 @@ def drop_what_is_odd(lesions: pd.DataFrame) -> Any:
 
 UNITE = images.unite
 MISTAKES = {
-    "split by PatientID": (split, "random", split_by_patient_id, "more than one split"),
-    "train images of test women": (split, "_sealed_and_free", keep_train_images_of_test_women, "more than one split"),
+    "split by PatientID": (split, "random", split_by_patient_id, "not so: no woman is in two"),
+    "train images of test women": (
+        split,
+        "_sealed_and_free",
+        keep_train_images_of_test_women,
+        "not so: no woman is in two",
+    ),
     "first-row label": (images, "_label", label_of_the_first_row, "not so: an image is malignant exactly if"),
-    "name-based masks": (catalog, "_role", masks_by_file_name, "not so: no mask has a crop's depth and size"),
-    "column-based masks": (catalog, "_role", masks_by_the_order_of_the_csv, "not so: no mask has a crop's depth"),
+    "name-based masks": (catalog, "_role", masks_by_file_name, "not so: a mask has two grey values"),
+    "column-based masks": (catalog, "_role", masks_by_the_order_of_the_csv, "not so: a mask has two grey values"),
     "rows dropped in silence": (arrange, "unite", drop_what_is_odd, "not so: every image of the CSVs is in"),
 }
 

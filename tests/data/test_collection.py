@@ -24,26 +24,10 @@ def listing(tmp_path: Path) -> Path:
     return write(tmp_path / "metadata.csv", HEAD, FULL.format(place=PLACE), LESION)
 
 
-def test_a_listing_says_where_each_series_stands_and_how_large_it_is(listing: Path) -> None:
+def test_a_listing_says_which_series_a_subject_has(listing: Path) -> None:
     assert read_listing(listing).to_dict("records") == [
-        {
-            "series_uid": "1.2.3",
-            "study_uid": "1.2",
-            "subject": "Mass-Test_P_00001_LEFT_CC",
-            "description": "full mammogram images",
-            "files": 1,
-            "size": 28_970_000,
-            "location": "CBIS-DDSM/a/1.000000-full mammogram images-97934",
-        },
-        {
-            "series_uid": "1.2.4",
-            "study_uid": "1.2",
-            "subject": "Mass-Test_P_00001_LEFT_CC_1",
-            "description": "ROI mask images",
-            "files": 2,
-            "size": 606_570,
-            "location": "CBIS-DDSM/b",
-        },
+        {"series_uid": "1.2.3", "subject": "Mass-Test_P_00001_LEFT_CC"},
+        {"series_uid": "1.2.4", "subject": "Mass-Test_P_00001_LEFT_CC_1"},
     ]
 
 
@@ -56,129 +40,38 @@ def test_windows_paths_and_other_line_ends_are_read_alike(listing: Path, tmp_pat
         pd.testing.assert_frame_equal(read_listing(other), read_listing(listing))
 
 
-def test_what_is_not_needed_may_be_missing(tmp_path: Path) -> None:
-    head = "File Location,Series UID,Subject ID,Number of Images"
-    listed = read_listing(write(tmp_path / "metadata.csv", head, "./a,1.2.3,somebody,1"))
-    assert list(listed[["series_uid", "study_uid", "description", "location"]].iloc[0]) == ["1.2.3", "", "", "a"]
-    assert listed["size"].isna().all()
-
-
-def test_a_download_that_has_just_begun_lists_no_series(tmp_path: Path) -> None:
-    listed = read_listing(write(tmp_path / "metadata.csv", HEAD))
-    assert len(listed) == 0
-    assert "location" in listed
-
-
-@pytest.mark.parametrize("column", ["Series UID", "Subject ID", "Number of Images", "File Location"])
-def test_a_missing_column_is_named_with_its_file(tmp_path: Path, column: str) -> None:
-    path = write(tmp_path / "metadata.csv", HEAD.replace(column, "Something"))
-    assert not is_listing(path)
-    with pytest.raises(DataError, match=rf'metadata\.csv has no column "{column.lower()}"'):
-        read_listing(path)
-
-
-def test_a_listing_cut_anywhere_in_its_last_line_is_refused(listing: Path, tmp_path: Path) -> None:
+def test_a_listing_cut_anywhere_in_its_last_line_gives_the_lines_before_it(listing: Path) -> None:
     whole = listing.read_bytes()
-    start = whole.index(LESION.encode())
-    for end in range(start + 1, len(whole) - 1):
-        half = tmp_path / "half.csv"
-        half.write_bytes(whole[:end])
-        with pytest.raises(DataError, match=r"half\.csv"):
-            read_listing(half)
+    start = whole.index(b"1.2.4,") + 1
+    for kept in range(start, whole.index(b"_00001_LEFT_CC_1")):
+        listing.write_bytes(whole[:kept])
+        listed = read_listing(listing)
+        assert listed["series_uid"].iloc[0] == "1.2.3"
+        assert set(listed["series_uid"]) <= {"1.2.3", "1.2.4"}
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        *("../elsewhere", "./CBIS-DDSM/../../elsewhere", ".\\CBIS-DDSM\\..\\..\\elsewhere"),
-        *("/etc", "C:\\Users", "\\\\server\\share\\a", "C:a", ".", ""),
-    ],
-)
-def test_a_location_outside_the_download_is_refused(tmp_path: Path, place: str) -> None:
-    path = write(tmp_path / "metadata.csv", HEAD, LESION, FULL.format(place=place))
-    with pytest.raises(DataError, match='series 2: no usable value for "file location"'):
-        read_listing(path)
-
-
-@pytest.mark.parametrize(
-    ("right", "wrong", "column"),
-    [
-        ("1.2.4,", "series,", "series uid"),
-        ("1.2.4,", ",", "series uid"),
-        ("Mass-Test_P_00001_LEFT_CC_1", "", "subject id"),
-        (",2,", ",two,", "number of images"),
-        ("606.57 KB", "606.57", "file size"),
-        ("606.57 KB", "much", "file size"),
-    ],
-)
-def test_a_value_nobody_can_use_is_refused_by_name(tmp_path: Path, right: str, wrong: str, column: str) -> None:
-    path = write(tmp_path / "metadata.csv", HEAD, FULL.format(place=PLACE), LESION.replace(right, wrong, 1))
-    with pytest.raises(DataError, match=f'series 2: no usable value for "{column}"'):
-        read_listing(path)
-
-
-@pytest.mark.parametrize(("size", "in_bytes"), [("1.50 GB", 1_500_000_000), ("3 KB", 3000), ("12 B", 12)])
-def test_sizes_count_in_thousands(tmp_path: Path, size: str, in_bytes: int) -> None:
-    path = write(tmp_path / "metadata.csv", HEAD, LESION.replace("606.57 KB", size))
-    assert read_listing(path)["size"].tolist() == [in_bytes]
-
-
-def test_a_series_listed_twice_counts_once_and_in_two_ways_is_refused(tmp_path: Path) -> None:
-    again = LESION.replace("12:00", "13:00")
-    assert len(read_listing(write(tmp_path / "metadata.csv", HEAD, LESION, again))) == 1
-    with pytest.raises(DataError, match=r"series 1\.2\.4 in two ways"):
-        read_listing(write(tmp_path / "metadata.csv", HEAD, LESION, LESION.replace("DDSM/b", "DDSM/c")))
+def test_a_series_listed_twice_counts_once(tmp_path: Path) -> None:
+    assert len(read_listing(write(tmp_path / "metadata.csv", HEAD, LESION, LESION))) == 1
 
 
 def test_a_listing_is_known_by_its_header_alone(listing: Path, tmp_path: Path) -> None:
     assert is_listing(listing)
     assert is_listing(write(tmp_path / "of another name.txt", "\ufeff" + HEAD))
-    for number, junk in enumerate(
-        [
-            b"",
-            b"\n\n",
-            b"\x00\xff\xfe" * 50_000,
-            HEAD.encode("utf-16"),
-            b'"' * 200_000,
-            b"patient_id,pathology\n",
-            b"\x89",
-        ]
-    ):
+    junk = [b"", b"\n\n", b"\x00\xff\xfe" * 50_000, b'"' * 200_000, b"patient_id,pathology\n", b"\x89"]
+    for number, content in enumerate(junk):
         path = tmp_path / f"{number}.csv"
-        path.write_bytes(junk)
+        path.write_bytes(content)
         assert not is_listing(path)
-        with pytest.raises(DataError):
-            read_listing(path)
 
 
-def test_the_real_listing_holds_6775_series_in_10239_files_of_163_gb(shared_data: Path) -> None:
-    path = shared_data / "csv" / "metadata.csv"
-    listed = read_listing(path)
-    assert is_listing(path)
-    assert (len(listed), listed["series_uid"].nunique()) == (6775, 6775)
-    assert listed["files"].sum() == 10239
-    assert round(listed["size"].sum() / 1e9, 1) == 163.5
-    mammograms = listed[listed["description"] == "full mammogram images"]
-    assert (len(mammograms), round(mammograms["size"].sum() / 1e9, 1)) == (3103, 102.6)
-    assert listed["location"].str.match(r"CBIS-DDSM/(Mass|Calc)-(Training|Test)_P_\d+_").all()
-
-
-def test_the_size_of_a_real_file_is_the_one_listed(shared_data: Path) -> None:
-    listed = read_listing(shared_data / "csv" / "metadata.csv").set_index("subject")
-    found = listed.loc["Mass-Test_P_00016_LEFT_CC"]
-    (file,) = next((shared_data / "tree").iterdir()).joinpath(found["location"]).iterdir()
-    assert abs(file.stat().st_size - found["size"]) <= 5000
-
-
-def test_a_windows_download_lists_the_same_series_less_those_it_lacks(shared_data: Path) -> None:
-    columns = ["series_uid", "study_uid", "subject", "description", "files"]
-    linux, windows = (
-        read_listing(shared_data / "csv" / name).set_index("series_uid", drop=False)
-        for name in ("metadata.csv", "metadata-windows-2021-two-series-short.csv")
-    )
-    assert len(windows) == 6773
-    pd.testing.assert_frame_equal(windows[columns], linux.loc[windows.index, columns])
-    assert (windows["location"] == linux.loc[windows.index, "location"]).mean() > 0.9
+@pytest.mark.parametrize(
+    ("name", "count"), [("metadata.csv", 6775), ("metadata-windows-2021-two-series-short.csv", 6773)]
+)
+def test_the_real_listings_are_read_whole(shared_data: Path, name: str, count: int) -> None:
+    listed = read_listing(shared_data / "csv" / name)
+    assert is_listing(shared_data / "csv" / name)
+    assert (len(listed), listed["series_uid"].nunique()) == (count, count)
+    assert listed["subject"].str.match(r"(Mass|Calc)-(Training|Test)_P_\d+_").all()
 
 
 def test_the_real_manifest_asks_for_the_listed_series_and_comes_back_in_its_own_form(shared_data: Path) -> None:

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.intake import KINDS, catalog_of, choices, looked_at
+from tests.data.intake import KINDS, catalog_of, choices, looked_at, written
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.walk import walk
 from tfm.data import intake
 from tfm.data.arrange import arrange
 from tfm.data.dataset import Dataset
 from tfm.data.download import layouts, survey
-from tfm.data.organize import organize_dataset
 from tfm.data.phantom import cohort, download
 
 
@@ -110,12 +109,64 @@ def test_a_directory_loop_and_links_are_walked_once(phantoms: Path, tmp_path: Pa
     assert images(home, index=index) == images(phantoms, index=index)
 
 
+@pytest.mark.parametrize("names", [("1", "2"), ("2", "1")])
+def test_links_into_one_another_reach_everything_whichever_comes_first(names: tuple[str, str], tmp_path: Path) -> None:
+    for kind in ("mass", "calc"):
+        (tmp_path / "data" / kind).mkdir(parents=True)
+        (tmp_path / "data" / kind / "1-1.dcm").touch()
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / names[0]).symlink_to(tmp_path / "data" / "mass")
+    (tmp_path / "home" / names[1]).symlink_to(tmp_path / "data")
+    met = sorted(Path(one.path).parent.name for one in walk([tmp_path / "home"]))
+    assert met == ["calc", "mass"]
+    beside = sorted(Path(one.path).parent.name for one in walk([tmp_path / "data" / "mass", tmp_path / "home"]))
+    assert beside == ["calc", "mass"]
+
+
+def test_files_that_are_links_are_linked_to_what_they_mean(phantoms: Path, tmp_path: Path, index: Path) -> None:
+    """As git-annex and cluster mirrors have them: one relative link a file."""
+    annex = tmp_path / "annex"
+    for path in phantoms.rglob("*"):
+        place = annex / path.relative_to(phantoms)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_file():
+            place.symlink_to(os.path.relpath(path, place.parent))
+    found = catalog_of(annex, index=index)
+    list(written(tmp_path / "dataset", found, arrange(found, choices()), annex))
+    dataset = Dataset.open(tmp_path / "dataset")
+    files = [dataset.path(file) for file in dataset.manifest["file"]]
+    assert not any(file.is_symlink() for file in files)
+    assert all(file.stat().st_nlink > 1 for file in files)
+
+
+def test_a_list_may_name_folders_and_be_of_windows(phantoms: Path, tmp_path: Path, index: Path) -> None:
+    listed = tmp_path / "folders.txt"
+    subjects = sorted((phantoms / "manifest-phantom" / "CBIS-DDSM").iterdir())
+    listed.write_text("\r\n".join(f'"{path}"' for path in subjects), encoding="utf-16")
+    assert images(listed, index=index, csvs=(phantoms,)) == images(phantoms, index=index)
+
+
+def test_a_list_of_another_machine_says_which_line_names_nothing(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("C:\\data\\1-1.dcm\nC:\\data\\1-2.dcm\n")
+    with pytest.raises(DataError, match="of the 2 lines listed none names a file here, C:"):
+        survey([tmp_path / "list.txt"])
+
+
+def test_nothing_is_written_into_a_download(phantoms: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(phantoms, tmp_path / "copy")
+    subject = next((copy / "manifest-phantom" / "CBIS-DDSM").iterdir())
+    inside = subject.parent / "workspace" / "index" / "headers.sqlite"
+    with pytest.raises(DataError, match="would be written inside the download"):
+        looked_at(subject, index=inside)
+    assert not inside.parent.exists()
+
+
 def test_spaces_accents_and_names_no_encoding_knows(phantoms: Path, tmp_path: Path, index: Path) -> None:
     odd = tmp_path / "Máster ñandú 乳" / os.fsdecode(b"sin codificar \xff\xfe")
     shutil.copytree(phantoms, odd)
     found = catalog_of(odd, index=index)
     arranged = arrange(found, choices())
-    list(organize_dataset(tmp_path / "dataset", found, arranged, downloads=[odd], link="hard"))
+    list(written(tmp_path / "dataset", found, arranged, odd))
     assert sorted(Dataset.open(tmp_path / "dataset").manifest["sop_uid"]) == images(phantoms, index=index)
     assert images(odd, index=index) == images(phantoms, index=index)
 
@@ -136,7 +187,7 @@ def test_a_read_only_download_is_organized_and_left_as_it_was(phantoms: Path, tm
         path.chmod(0o555 if path.is_dir() else 0o444)
     before = {path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in copy.rglob("*")}
     found = catalog_of(copy, index=index)
-    list(organize_dataset(tmp_path / "dataset", found, arrange(found, choices()), downloads=[copy], link="hard"))
+    list(written(tmp_path / "dataset", found, arrange(found, choices()), copy))
     assert {path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in copy.rglob("*")} == before
     for path in [*copy.rglob("*"), copy]:
         path.chmod(0o755)

@@ -2,10 +2,13 @@
 
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tfm.core.errors import BusyError
 from tfm.data import index
 from tfm.data.download import survey
 from tfm.data.headers import Header
@@ -75,6 +78,42 @@ def test_a_damaged_index_is_made_anew(phantoms: Path, tmp_path: Path, damage: by
     whole = read(phantoms, tmp_path / "headers.sqlite")
     (tmp_path / "headers.sqlite").write_bytes(damage)
     assert read(phantoms, tmp_path / "headers.sqlite") == whole
+
+
+def test_an_index_damaged_anywhere_is_made_anew_or_is_right(phantoms: Path, tmp_path: Path) -> None:
+    file = tmp_path / "headers.sqlite"
+    whole = read(phantoms, file)
+    content = file.read_bytes()
+    for page in range(0, len(content), 4096):
+        file.write_bytes(content[:page] + b"\xff" * 4096 + content[page + 4096 :])
+        assert read(phantoms, file) == whole, page
+
+
+def test_what_could_not_be_read_once_is_tried_again(phantoms: Path, tmp_path: Path) -> None:
+    """A disk that was away for a moment leaves size and time as they were."""
+    copy = shutil.copytree(phantoms, tmp_path / "copy")
+    victim = sorted(copy.rglob("*.dcm"))[0]
+    whole, facts = victim.read_bytes(), victim.stat()
+    victim.write_bytes(b"\0" * len(whole))
+    os.utime(victim, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    faults = {header.path: header.fault for header in read(copy, tmp_path / "headers.sqlite")}
+    assert faults[str(victim)] == "unreadable"
+    victim.write_bytes(whole)
+    os.utime(victim, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert {header.fault for header in read(copy, tmp_path / "headers.sqlite")} == {""}
+
+
+def test_an_index_that_another_program_holds_is_left_to_it(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "headers.sqlite"
+    whole = read(phantoms, file)
+    monkeypatch.setattr(index, "_PATIENCE", 0.1)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(BusyError, match="another program holds"):
+            read(phantoms, file)
+    assert read(phantoms, file) == whole
 
 
 def test_an_index_cut_in_half_is_made_anew(phantoms: Path, tmp_path: Path) -> None:

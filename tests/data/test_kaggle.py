@@ -8,15 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.data.intake import catalog_of, choices
+from tests.data.intake import catalog_of, choices, written
 from tfm.core.errors import DataError
 from tfm.core.walk import walk
 from tfm.data.arrange import arrange
 from tfm.data.dataset import Dataset
 from tfm.data.kaggle import read_jpeg_header
-from tfm.data.organize import organize_dataset
 from tfm.data.phantom import cohort, download
-from tfm.imaging.dicom import is_two_valued
+from tfm.imaging.dicom import has_at_most_two_values
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +43,47 @@ def test_without_dicom_info_masks_and_crops_are_told_by_their_size(kaggle: Path,
     assert all(known.values())
 
 
+def test_without_mammograms_and_dicom_info_pixels_tell_masks_from_crops(kaggle: Path, tmp_path: Path) -> None:
+    known = catalog_of(kaggle, index=tmp_path / "a.sqlite").lesions
+    bare = shutil.copytree(kaggle, tmp_path / "bare")
+    (bare / "csv" / "dicom_info.csv").unlink()
+    for path in known["image_file"]:
+        (bare / Path(path).relative_to(kaggle)).unlink(missing_ok=True)
+    found = catalog_of(bare, index=tmp_path / "b.sqlite").lesions
+    for role in ("mask", "crop"):
+        assert found[f"{role}_file"].map(lambda path: Path(path).name).tolist() == [
+            Path(path).name for path in known[f"{role}_file"]
+        ]
+
+
+def test_phantoms_are_known_as_such_without_dicom_info(kaggle: Path, tmp_path: Path) -> None:
+    bare = shutil.copytree(kaggle, tmp_path / "bare")
+    (bare / "csv" / "dicom_info.csv").unlink()
+    found = catalog_of(bare, index=tmp_path / "headers.sqlite")
+    assert found.synthetic
+    assert arrange(found, choices()).protocol.startswith("phantoms")
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_where_both_are_here_dicom_is_taken_and_not_its_jpeg(
+    kaggle: Path, tmp_path: Path, names: tuple[str, str]
+) -> None:
+    plan = cohort.plan_download(
+        train_women=8, test_women=4, kinds=("mass", "calc"), height=256, difficulty=0.3,
+        traps=frozenset({"arbitrary-order", "mask-size"}), shuffle_labels=False, seed=2, layout="mirror",
+    )  # fmt: skip
+    list(download.write(plan, tmp_path / names[0]))
+    shutil.copytree(kaggle / "jpeg", tmp_path / names[1] / "jpeg")
+    shutil.copy2(kaggle / "csv" / "dicom_info.csv", tmp_path / names[1])
+    found = catalog_of(tmp_path / names[0], tmp_path / names[1], index=tmp_path / "headers.sqlite")
+    arranged = arrange(found, choices())
+    assert arranged.manifest["file"].str.endswith(".dcm").all()
+    assert "JPEG" not in arranged.protocol
+
+
 def test_an_image_is_its_jpeg_and_a_mask_has_no_grey_rim(kaggle: Path, tmp_path: Path) -> None:
     found = catalog_of(kaggle, index=tmp_path / "headers.sqlite")
-    list(organize_dataset(tmp_path / "d", found, arrange(found, choices()), downloads=[kaggle], link="hard"))
+    list(written(tmp_path / "d", found, arrange(found, choices()), kaggle))
     dataset = Dataset.open(tmp_path / "d")
     assert dataset.manifest["file"].str.endswith(".jpg").all()
     for row in dataset.manifest.itertuples():
@@ -94,10 +131,10 @@ def test_two_values_are_told_from_many_whatever_the_jpeg_blurs() -> None:
     lesion = np.zeros((200, 160), np.uint8)
     cv2.circle(lesion, (80, 90), 30, 255, -1)
     blurred = cv2.imdecode(cv2.imencode(".jpg", lesion, [cv2.IMWRITE_JPEG_QUALITY, 80])[1], cv2.IMREAD_GRAYSCALE)
-    assert is_two_valued(lesion)
-    assert is_two_valued(blurred)
-    assert not is_two_valued(np.zeros_like(lesion))
-    assert not is_two_valued(np.linspace(0, 65535, lesion.size).reshape(lesion.shape).astype(np.uint16))
+    assert has_at_most_two_values(lesion)
+    assert has_at_most_two_values(blurred)
+    assert has_at_most_two_values(np.zeros_like(lesion))
+    assert not has_at_most_two_values(np.linspace(0, 65535, lesion.size).reshape(lesion.shape).astype(np.uint16))
 
 
 def test_pictures_outside_series_folders_are_none_of_ours(kaggle: Path, tmp_path: Path) -> None:

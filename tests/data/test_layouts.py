@@ -7,12 +7,11 @@ from typing import get_args
 
 import pytest
 
-from tests.data.intake import catalog_of, choices
+from tests.data.intake import catalog_of, choices, written
 from tfm.core.files import read_json
 from tfm.data.arrange import arrange
 from tfm.data.collection import read_manifest
 from tfm.data.dataset import Dataset
-from tfm.data.organize import organize_dataset
 from tfm.data.phantom import cohort, download, series, traps
 from tfm.data.phantom.spec import DownloadPlan, Finding, LayoutName, Mammogram
 
@@ -44,9 +43,7 @@ def organized(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     )  # fmt: skip
     list(download.write(plan, home / "download"))
     catalog = catalog_of(home / "download", index=home / "headers.sqlite")
-    writing = organize_dataset(
-        home / "dataset", catalog, arrange(catalog, choices()), downloads=[home / "download"], link="hard"
-    )
+    writing = written(home / "dataset", catalog, arrange(catalog, choices()), home / "download")
     list(writing)
     return Organized(plan, Dataset.open(home / "dataset"), read_json(home / "dataset" / "audit.json"))
 

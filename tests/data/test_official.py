@@ -5,14 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.data.intake import KINDS, choices, looked_at
+from tests.data.intake import KINDS, choices, looked_at, written
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.files import read_json
 from tfm.data.arrange import Arrangement, arrange
 from tfm.data.catalog import Catalog
 from tfm.data.dataset import Dataset
 from tfm.data.intake import Found, catalog_of
-from tfm.data.organize import organize_dataset
 from tfm.data.proofs import prove
 
 
@@ -60,7 +59,7 @@ def test_both_kinds_make_2356_and_641_images_and_leave_35_out(both: Catalog) -> 
 def test_the_audit_finds_all_that_the_collection_has_and_nothing_to_fetch(
     both: Catalog, official_tree: Path, tmp_path: Path
 ) -> None:
-    list(organize_dataset(tmp_path / "all", both, arrange(both, choices()), downloads=[official_tree], link="hard"))
+    list(written(tmp_path / "all", both, arrange(both, choices()), official_tree))
     account = read_json(tmp_path / "all" / "audit.json")
     assert account["download"] == {
         "mass train": {
@@ -92,7 +91,7 @@ def test_five_folds_share_the_training_women_and_seal_the_test(
     both: Catalog, official_tree: Path, tmp_path: Path
 ) -> None:
     arranged = arrange(both, choices(split="kfold"))
-    list(organize_dataset(tmp_path / "folds", both, arranged, downloads=[official_tree], link="hard"))
+    list(written(tmp_path / "folds", both, arranged, official_tree))
     dataset = Dataset.open(tmp_path / "folds")
     official = arrange(both, choices()).manifest
     sealed = set(official.loc[official["split"] == "test", "image_id"])

@@ -13,13 +13,12 @@ import pandas as pd
 import pydicom
 import pytest
 
-from tests.data.intake import cases_below, catalog_of, choices
+from tests.data.intake import cases_below, catalog_of, choices, written
 from tfm.core.errors import DataError
 from tfm.core.files import read_json
 from tfm.data.arrange import Arrangement, arrange
 from tfm.data.catalog import Catalog
 from tfm.data.dataset import MANIFEST_COLUMNS, Dataset
-from tfm.data.organize import organize_dataset
 from tfm.data.phantom import cohort, download, film, traps
 from tfm.data.phantom.spec import DownloadPlan
 
@@ -54,9 +53,8 @@ def organized(intake: Intake, tmp_path_factory: pytest.TempPathFactory) -> Datas
 
 
 def writing(intake: Intake, folder: Path, link: str = "hard", **other: object) -> Iterator[tuple[int, int]]:
-    return organize_dataset(
-        folder, intake.catalog, intake.arrangement(**other, as_png=link == "png"), downloads=[intake.folder], link=link  # type: ignore[arg-type]
-    )  # fmt: skip
+    arranged = intake.arrangement(**other, as_png=link == "png")
+    return written(folder, intake.catalog, arranged, intake.folder, link=link)
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -271,8 +269,9 @@ def test_a_test_twin_whose_file_is_lost_is_read_from_its_other_issue(intake: Int
     lesions = intake.catalog.lesions.copy()
     twin = next(found.subject for found in intake.arrangement().findings if found.kind == "twin")
     name = lesions["patient_id"] + "_" + lesions["side"] + "_" + lesions["view"]
-    lost = (name == twin) & (lesions["kind"] == "mass")
-    other = lesions.loc[(name == twin) & (lesions["kind"] == "calc"), "image_sop"].iloc[0]
+    standing = intake.arrangement().manifest.set_index("image_id").loc[twin, "sop_uid"]
+    lost = lesions["image_sop"] == standing
+    other = lesions.loc[(name == twin) & ~lost, "image_sop"].iloc[0]
     lesions.loc[lost, ["image_file", "image_sop"]] = ""
     arranged = arrange(replace(intake.catalog, lesions=lesions, findings=[]), choices())
     assert arranged.manifest.set_index("image_id").loc[twin, "sop_uid"] == other

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.data.intake import catalog_of, choices
-from tfm.core.errors import DataError
+from tests.data.intake import catalog_of, choices, written
+from tfm.core.errors import SettingsError
 from tfm.data.arrange import Arrangement, arrange
 from tfm.data.catalog import Catalog
-from tfm.data.organize import organize_dataset, refuse_replacing
+from tfm.data.organize import refuse_replacing
 from tfm.data.phantom import cohort, download
 
 
@@ -32,7 +32,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Standing:
     )  # fmt: skip
     list(download.write(plan, home / "download"))
     made = Standing(home / "dataset", catalog_of(home / "download", index=home / "headers.sqlite"))
-    list(organize_dataset(made.folder, made.catalog, made.arranged(), downloads=[home / "download"], link="hard"))
+    list(written(made.folder, made.catalog, made.arranged(), home / "download"))
     return made
 
 
@@ -47,25 +47,25 @@ def test_the_same_again_is_welcome(standing: Standing) -> None:
 
 
 def test_other_settings_need_a_name_of_their_own(standing: Standing) -> None:
-    with pytest.raises(DataError, match="already") as caught:
+    with pytest.raises(SettingsError, match="already") as caught:
         refuse_replacing(standing.folder, standing.catalog, standing.arranged(seed=1))
     assert "--name" in caught.value.hint
 
 
 def test_patients_never_replace_phantoms(standing: Standing) -> None:
     real = replace(standing.catalog, synthetic=False)
-    with pytest.raises(DataError, match="other data"):
+    with pytest.raises(SettingsError, match="other data"):
         refuse_replacing(standing.folder, real, standing.arranged(real))
 
 
 def test_a_download_that_lacks_images_of_the_standing_dataset_does_not_replace_it(standing: Standing) -> None:
     fewer = without_women(standing.catalog, 1)
-    with pytest.raises(DataError, match="other data"):
+    with pytest.raises(SettingsError, match="other data"):
         refuse_replacing(standing.folder, fewer, standing.arranged(fewer))
 
 
 def test_a_download_that_has_grown_since_does(standing: Standing, tmp_path: Path) -> None:
     fewer = without_women(standing.catalog, 2)
     early = standing.arranged(fewer)
-    list(organize_dataset(tmp_path / "early", fewer, early, downloads=[tmp_path / "download"], link="hard"))
+    list(written(tmp_path / "early", fewer, early, tmp_path / "download"))
     refuse_replacing(tmp_path / "early", standing.catalog, standing.arranged())

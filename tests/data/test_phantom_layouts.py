@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import cv2
 import numpy as np
+import PIL.Image
 import pydicom
 import pytest
 
@@ -219,6 +220,15 @@ def test_jpegs_are_the_pixels_of_the_dicom_files_in_eight_bits_at_full_size(clea
         assert np.abs(image.pixels - scaled).mean() < 3
         if image.SeriesDescription == "ROI mask images":
             assert np.array_equal(image.pixels > 127, theirs > 127)
+
+
+def test_each_jpeg_says_that_it_is_synthetic(tmp_path):
+    jpegs = list(written(tmp_path, plan(*TRAPS, layout="kaggle")).rglob("*.jpg"))
+    still_images = [path for path in jpegs if path.read_bytes().strip(b"\0")]
+    assert len(still_images) == len(jpegs) - 1, "one file of a mask is unreadable"
+    for path in still_images:
+        with PIL.Image.open(path) as image:
+            assert image.info["comment"] == PHANTOM_MAKER.encode()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

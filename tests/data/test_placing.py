@@ -8,14 +8,13 @@ import numpy as np
 import pydicom
 import pytest
 
-from tests.data.intake import catalog_of, choices
+from tests.data.intake import catalog_of, choices, written
 from tfm.core import machine
 from tfm.core.errors import DiskError
 from tfm.core.files import read_json
 from tfm.data.arrange import arrange
 from tfm.data.catalog import Catalog
 from tfm.data.dataset import Dataset
-from tfm.data.organize import organize_dataset
 from tfm.data.phantom import cohort, download
 from tfm.data.placing import LinkMode
 
@@ -35,7 +34,7 @@ def organized(phantoms: Path, tmp_path: Path) -> Callable[..., Dataset]:
     def organize(link: LinkMode = "png", images: str = "full", folder: str = "dataset", stop: int = 0) -> Dataset:
         found: Catalog = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
         arranged = arrange(found, choices(as_png=link == "png", images=images))
-        for done, _ in organize_dataset(tmp_path / folder, found, arranged, downloads=[phantoms], link=link):
+        for done, _ in written(tmp_path / folder, found, arranged, phantoms, link=link):
             if done == stop:
                 break
         else:

@@ -10,22 +10,18 @@ import numpy as np
 import pydicom
 import pytest
 
-from tests.data.intake import KINDS, choices, looked_at
+from tests.data.intake import KINDS, choices, looked_at, written
 from tfm.core.files import read_json
 from tfm.data.arrange import arrange
 from tfm.data.collection import read_manifest
 from tfm.data.dataset import Dataset
 from tfm.data.intake import catalog_of
-from tfm.data.organize import organize_dataset
 
 
 def organized(home: Path, *given: Path, csvs: tuple[Path, ...] = (), **chosen: object) -> Dataset:
     found = looked_at(*given, csvs=csvs, index=home / "headers.sqlite")
     catalog = catalog_of(found, KINDS)
-    writing = organize_dataset(
-        home / "dataset", catalog, arrange(catalog, choices(**chosen)), downloads=given, link="hard"
-    )
-    list(writing)
+    list(written(home / "dataset", catalog, arrange(catalog, choices(**chosen)), *given))
     return Dataset.open(home / "dataset")
 
 

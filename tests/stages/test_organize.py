@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from tfm import worker
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Table
+from tfm.core.plan import Plan
+from tfm.core.prepare import job_for
 from tfm.core.registry import Outlook
+from tfm.core.run import Run
 from tfm.core.workspace import Workspace
 from tfm.data.phantom import cohort, download
 from tfm.stages import organize
@@ -102,3 +106,59 @@ def test_a_preview_writes_no_dataset(phantoms: Path, workspace: Workspace) -> No
     assert [row[0] for row in table(made).rows] == ["train", "val", "test"]
     assert "phantoms, official, mass+calc" in table(made).caption
     assert not (workspace.root / "dataset").exists()
+
+
+def test_a_download_of_crops_alone_keeps_tcias_split(phantoms: Path, workspace: Workspace, tmp_path: Path) -> None:
+    crops = without(phantoms, tmp_path / "crops", "full mammogram images")
+    _, outlook = look(workspace, crops)
+    assert outlook.settled == {"images": "crops"}
+    made, _ = shown(organize.preview(Organize(download=[crops], images="crops", val_share=0.25), workspace))
+    assert "official, mass+calc, crops" in table(made).caption
+
+
+def test_a_name_that_is_taken_is_told_before_it_starts(phantoms: Path, workspace: Workspace) -> None:
+    finish(job_for(workspace, "organize", {"download": [str(phantoms)], "val_share": 0.25}))
+    with pytest.raises(SettingsError, match="already") as caught:
+        list(organize.preview(Organize(download=[phantoms], val_share=0.3), workspace))
+    assert caught.value.fields == ("name",)
+
+
+def test_a_workspace_inside_the_download_is_refused_and_nothing_is_made(phantoms: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(phantoms, tmp_path / "copy")
+    inside = Workspace(copy / "workspace")
+    with pytest.raises(SettingsError, match="lies inside") as caught:
+        job_for(inside, "organize", {"download": [str(copy)]})
+    assert "--workspace" in caught.value.hint
+    assert not inside.root.exists()
+
+
+def test_work_done_before_the_tables_around_changed_is_not_taken_for_done(
+    phantoms: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    """Neither the CSVs around a folder, nor the rest of the download around one patient, is named by a setting."""
+    copy = shutil.copytree(phantoms, tmp_path / "copy")
+    subject = next((copy / "manifest-phantom" / "CBIS-DDSM").glob("Mass-Training_*"))
+    other = next(path for path in subject.parent.glob("Calc-Training_*"))
+    (tmp_path / "list.txt").write_text("\n".join(map(str, copy.rglob("*.dcm"))))
+
+    def key(given: Path) -> str:
+        return job_for(workspace, "organize", {"download": [str(given)]}).status.key
+
+    given = (subject.parent, subject, tmp_path / "list.txt")
+    before = [key(path) for path in given]
+    assert [key(path) for path in given] == before
+    (copy / "mass_case_description_train_set.csv").touch()
+    assert key(given[0]) != before[0]
+    before = [key(path) for path in given]
+    shutil.rmtree(other)
+    assert key(given[1]) != before[1]
+    before = [key(path) for path in given]
+    next(copy.rglob("*.dcm")).touch()
+    assert key(given[2]) != before[2]
+
+
+def finish(run: Run | Plan) -> None:
+    started = worker.start(run)
+    assert started.process is not None
+    started.process.wait(timeout=120)
+    assert run.status.state == "done", run.status

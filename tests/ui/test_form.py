@@ -134,7 +134,8 @@ def test_every_setting_of_every_stage_makes_a_question(name, workspace):
 def test_the_command_shown_means_the_very_same_settings(workspace, tmp_path):
     from tfm.ui.cli import _assignment
 
-    filled = Filled("organize", (), {"download": [str(tmp_path)], "lesions": "mass", "val_share": 0.2})
+    (tmp_path / "download").mkdir()
+    filled = Filled("organize", (), {"download": [str(tmp_path / "download")], "lesions": "mass", "val_share": 0.2})
     words = shlex.split(command_line(filled, workspace))
     options = dict(zip(words[4::2], words[5::2], strict=True))
     options.pop("--workspace")

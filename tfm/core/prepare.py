@@ -64,7 +64,7 @@ def find_or_create_run(
 ) -> Run:
     """The run of these very settings on these very inputs: one whose work stands, else one that can go on, else a new
     one."""
-    key = reading.key(workspace, stage.name, stage.version, settings)
+    key = key_of_run(workspace, stage, settings)
     with workspace.locked():
         same = [] if fresh else [run for run in reversed(jobs.runs(workspace)) if run.status.key == key]
         standing = (run for run in same if run.status.state == "done" and run.outputs_stand())
@@ -73,6 +73,11 @@ def find_or_create_run(
         if found is not None:
             return found
         return Run.create(workspace, stage.name, stage.version, settings, preset.name if preset else None, key)
+
+
+def key_of_run(workspace: Workspace, stage: registry.Stage, settings: Settings) -> str:
+    besides = stage.reads_besides(settings) if stage.reads_besides else ()
+    return reading.key(workspace, stage.name, stage.version, settings, besides)
 
 
 def find_or_create_plan(workspace: Workspace, name: str, steps: list[Step]) -> Plan:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,8 @@ def check_reads(workspace: Workspace, settings: Settings) -> None:
     for leaf, reading, name in reads(settings):
         if reading.kind == "run":
             _check_run(workspace, leaf, reading, name)
+        elif reading.kind == "path":
+            _check_path(workspace, leaf, Path(name))
         elif reading.kind in PRODUCT_FILES and name not in workspace.products(reading.kind):
             standing = ", ".join(workspace.products(reading.kind)) or "none yet"
             raise SettingsError(
@@ -83,6 +85,16 @@ def check_reads(workspace: Workspace, settings: Settings) -> None:
                 hint=f"there are: {standing}",
                 fields=(leaf.name,),
             )
+
+
+def _check_path(workspace: Workspace, leaf: Leaf, path: Path) -> None:
+    """Whoever reads a folder in which he writes changes what he reads."""
+    if path.is_dir() and workspace.root.is_relative_to(path.resolve()):
+        raise SettingsError(
+            f"the workspace {workspace.root} lies inside {path}, which is to be read",
+            hint="choose a workspace outside of it: --workspace FOLDER",
+            fields=(leaf.name,),
+        )
 
 
 def _check_run(workspace: Workspace, leaf: Leaf, reading: Reads, name: str) -> None:
@@ -116,9 +128,10 @@ def identity(workspace: Workspace, kind: str, name: str) -> str:
         raise DataError(f"the {kind} {name} is no longer whole in {folder}", hint=_HOW_TO_GET[kind]) from None
 
 
-def key(workspace: Workspace, stage: str, version: int, settings: Settings) -> str:
-    """Equal keys mean equal work: the stage, its version, what differs from its defaults, what it reads."""
-    inputs: dict[str, list[str]] = {}
+def key(workspace: Workspace, stage: str, version: int, settings: Settings, besides: Sequence[Path] = ()) -> str:
+    """Equal keys mean equal work: the stage, its version, what differs from its defaults, what it reads; `besides` are
+    paths that it reads and that no setting names."""
+    inputs: dict[str, list[str]] = {"": [_tree_identity(path) for path in besides]} if besides else {}
     for leaf, reading, name in reads(settings):
         inputs.setdefault(leaf.name, []).append(identity(workspace, reading.kind, name))
     chosen = {name: value for name, value in differing(settings).items() if name not in inputs}

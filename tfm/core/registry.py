@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, get_type_hints
 
@@ -33,6 +34,7 @@ class Outlook:
 
 Look = Callable[[Mapping[str, Any], Workspace], Iterator[Event | Outlook]]
 Preview = Callable[[Any, Workspace], Iterator[Event]]
+ReadsBesides = Callable[[Any], list[Path]]
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Stage:
     default_preset: str | None
     look: Look | None
     preview: Preview | None
+    reads_besides: ReadsBesides | None
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,22 @@ def stage(
     default_preset: str | None = None,
     look: Look | None = None,
     preview: Preview | None = None,
+    reads_besides: ReadsBesides | None = None,
 ) -> Callable[[Generate], Stage]:
-    """`version` is raised whenever the stage's output or a default changes: older runs then no longer count."""
+    """`version` is raised whenever the stage's output or a default changes: older runs then no longer count.
+    `reads_besides` says which files and folders a run of such settings reads that they do not name."""
 
     def register(generate: Generate) -> Stage:
         return Stage(
-            _name_of(generate), version, _settings_of(generate), generate, presets, default_preset, look, preview
+            _name_of(generate),
+            version,
+            _settings_of(generate),
+            generate,
+            presets,
+            default_preset,
+            look,
+            preview,
+            reads_besides,
         )
 
     return register

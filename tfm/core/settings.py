@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 
 from tfm.core.errors import SettingsError
@@ -72,6 +80,7 @@ def _makeable(path: Path) -> Path:
     return path
 
 
+ProductName = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$", max_length=100)]  # of what a stage makes
 DatasetName = Annotated[str, Reads("dataset")]
 CacheName = Annotated[str, Reads("cache")]
 RunId = Annotated[str, Reads("run")]
@@ -299,8 +308,9 @@ _PLAIN_WORDS = {
     "int_from_float": "must be a whole number",
     "float_parsing": "must be a number",
     "bool_parsing": "must be yes or no",
-    "string_pattern_mismatch": "may hold letters, digits, dots, dashes and underscores only",
+    "string_pattern_mismatch": "may hold letters, digits, dots, dashes and underscores only, a letter or digit first",
     "too_short": "needs at least one",
+    "string_too_long": "is too long",
 }
 
 

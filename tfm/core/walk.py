@@ -21,41 +21,37 @@ class Met:
 
 def walk(roots: Iterable[Path]) -> Iterator[Met]:
     """Every regular file below, in no order; links to folders are followed, and no folder is walked twice."""
-    waiting = sorted({root.resolve() for root in roots}, key=lambda root: len(root.parts))
-    walked: list[Path] = []
-    while waiting:
-        root = waiting.pop(0)
-        # A tree inside one that was walked is known already; one around it can only be reached by a loop of links.
-        if not any(root.is_relative_to(tree) or tree.is_relative_to(root) for tree in walked):
-            walked.append(root)
-            yield from _below(root, links=waiting)
-
-
-def _below(root: Path, links: list[Path]) -> Iterator[Met]:
-    folders = [str(root)]
+    folders = [os.path.realpath(root) for root in roots]
+    walked: set[str] = set()
     while folders:
         folder = folders.pop()
+        if folder not in walked:
+            walked.add(folder)
+            yield from _within(folder, folders)
+
+
+def _within(folder: str, folders: list[str]) -> Iterator[Met]:
+    """The files of one folder; the folders in it are added to those that wait."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        yield _unknown(folder, error)
+        return
+    for entry in entries:
         try:
-            entries = list(os.scandir(folder))
-        except OSError as error:
-            yield Met(folder, trouble=error.strerror or "cannot be read")
-            continue
-        for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)
-            elif entry.is_symlink() and Path(entry.path).is_dir():
-                links.append(Path(entry.path).resolve())
-            else:
-                yield from _file(entry)
+            elif entry.is_symlink() and entry.is_dir():
+                target = os.path.realpath(entry.path)
+                if not f"{folder}{os.sep}".startswith(f"{target}{os.sep}"):  # a loop, which would lead out of the root
+                    folders.append(target)
+            elif stat.S_ISREG((facts := entry.stat()).st_mode):
+                yield Met(entry.path, facts.st_size, facts.st_mtime_ns)
+        except FileNotFoundError:  # a dangling link, or removed since
+            continue
+        except OSError as error:
+            yield _unknown(entry.path, error)
 
 
-def _file(entry: os.DirEntry[str]) -> Iterator[Met]:
-    try:
-        facts = entry.stat()
-    except FileNotFoundError:  # a dangling link, or removed since
-        return
-    except OSError as error:
-        yield Met(entry.path, trouble=error.strerror or "cannot be read")
-        return
-    if stat.S_ISREG(facts.st_mode):
-        yield Met(entry.path, facts.st_size, facts.st_mtime_ns)
+def _unknown(path: str, error: OSError) -> Met:
+    return Met(path, trouble=error.strerror or "cannot be read")

@@ -72,9 +72,9 @@ class Workspace:
 
     @contextlib.contextmanager
     def making(self, kind: str, name: str) -> Iterator[Path]:
-        """A dataset's or cache's folder, for the one run that may write it now."""
+        """A dataset's or cache's folder, for the one run that may make and write it now."""
         folder = self.product_folder(kind, name)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(folder.with_name(f".{name}.lock"), timeout=1):
                 yield folder

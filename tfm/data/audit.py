@@ -17,7 +17,7 @@ from tfm.data.images import VIEW_KEY
 from tfm.data.proofs import Proof
 from tfm.data.split import SPLITS, split_hash
 
-_STANDING = {"hard": "hard links", "symlink": "symbolic links", "copy": "copies", "png": "16-bit PNG"}
+_STANDING = {"hard": "hard links", "symlink": "symbolic links", "copy": "copies", "png": "PNG without loss"}
 _MOST_LISTED = 200  # findings of one kind in the text; audit.json has them all
 _CLASSES = ", ".join(f"{value} {name}" for value, name in enumerate(MASK_CLASSES))
 
@@ -28,18 +28,19 @@ def audit(
     catalog: Catalog, arrangement: Arrangement, proofs: Sequence[Proof], placed_as: Counter[str]
 ) -> dict[str, Any]:
     """`placed_as` counts how the image files stand: "hard", "symlink", "copy" or "png"."""
+    counted = census.census(catalog.lesions)
     return {
         "protocol": arrangement.protocol,
         "synthetic": catalog.synthetic,
         "split_hash": split_hash(arrangement.manifest),
         "settings": arrangement.settings,
-        "leaks": 0,
+        "leaks": int((arrangement.manifest.groupby("patient_id")["split"].nunique() > 1).sum()),
         "proofs": [{"claim": proof.claim, "checked": proof.checked, "holds": not proof.against} for proof in proofs],
         "splits": splits(arrangement.manifest),
         "download": promised_and_found(catalog.lesions),
-        "series": series(catalog),
+        "series": series(catalog, counted["series the CSVs name"]["all"]),
         "headers": catalog.headers,
-        "census": census.census(catalog.lesions),
+        "census": counted,
         "files": dict(sorted(placed_as.items())),
         "findings": [
             {"kind": found.kind, "subject": found.subject, "words": found.words} for found in arrangement.findings
@@ -75,8 +76,7 @@ def promised_and_found(lesions: pd.DataFrame) -> Table:
     return counts
 
 
-def series(catalog: Catalog) -> dict[str, int]:
-    named = census.census(catalog.lesions)["series the CSVs name"]["all"]
+def series(catalog: Catalog, named: int) -> dict[str, int]:
     counts = {"named by the CSVs": named, "to fetch again": len(catalog.series_to_fetch())}
     counts["in the download"] = catalog.series
     if catalog.listing is not None:
@@ -94,9 +94,12 @@ def as_text(account: dict[str, Any]) -> str:
     """The same account as Markdown."""
     proofs = "\n".join(f"- {proof['claim']}: holds ({proof['checked']} checked)" for proof in account["proofs"])
     to_fetch = account["series"]["to fetch again"]
+    names_none = not account["series"]["named by the CSVs"] and "listed in metadata.csv" not in account["series"]
+    unknown = "\n\nNeither the CSVs nor a metadata.csv name series: which are missing cannot be said."
     fetch = (
         f"\n\n`{MISSING}` asks NBIA Data Retriever for these {to_fetch} series, and for no other." if to_fetch else ""
     )
+    fetch += unknown if names_none else ""
     parts = [
         "# Audit of the dataset",
         f"Protocol: **{account['protocol']}**. Split hash: `{account['split_hash'][:16]}`.",

@@ -83,6 +83,7 @@ def _made_with(folder: Path) -> dict[str, Any]:
 def build_cache(folder: Path, dataset: Dataset, chain: ChainSettings, *, version: int) -> Iterator[tuple[int, int]]:
     """(images done, images in all). Stopped anywhere and started again it goes on, and ends byte for byte the same.
     The index comes last: a folder with one is whole. `version` is that of the code that makes the images."""
+    folder.mkdir(exist_ok=True)
     files.sweep(folder)
     rows = dataset.manifest.to_dict("records")
     settings = {

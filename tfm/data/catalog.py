@@ -15,19 +15,21 @@ from pathlib import Path
 import pandas as pd
 
 from tfm.core.errors import DataError
-from tfm.data.download import is_jpeg, shown
+from tfm.data.download import shown
 from tfm.data.findings import Finding
-from tfm.data.headers import Header
+from tfm.data.headers import Header, is_jpeg
 from tfm.data.images import Lesion
 from tfm.data.tables import LESION_KEY
-from tfm.imaging.dicom import is_two_valued, read_pixels
+from tfm.imaging.dicom import has_at_most_two_values, read_pixels
 
 ROLES = ("image", "mask", "crop")
 FACTS = ("file", "sop", "bytes", "rows", "columns", "bits")
 FILE_COLUMNS = [f"{role}_{fact}" for role in ROLES for fact in FACTS]  # "" and 0 where no whole file was found
+_PARTS_SHOWN = 6  # of a path: manifest-…/CBIS-DDSM/subject/study/series/file
 _PREFIX = {"mass": "Mass", "calc": "Calc"}
 _SPLIT_WORD = {"train": "Training", "test": "Test"}
 _SIDES, _VIEWS = {"LEFT": "L", "RIGHT": "R"}, ("CC", "MLO")
+_UNFIT = {"colour": "is a colour image", "frames": "has several frames, as tomosynthesis has"}
 _WHAT = {"image": "mammogram", "mask": "mask", "crop": "crop"}
 
 
@@ -54,14 +56,14 @@ class Catalog:
 
 
 def lesions_text(catalog: Catalog, downloads: Sequence[Path]) -> str:
-    """The table as CSV, with files as they lie below the downloads: the same wherever those are."""
-    roots = [f"{path.resolve()}{os.sep}" for path in downloads]
-
-    def below(file: str) -> str:
-        return shown(next((file.removeprefix(root) for root in roots if file.startswith(root)), file))
-
-    files = {f"{role}_file": catalog.lesions[f"{role}_file"].map(below) for role in ROLES}
-    table = catalog.lesions.assign(**files)
+    """The table as CSV, with files as they lie below the downloads: the same wherever those are. The split is that of
+    the CSVs, not the dataset's, and is called so."""
+    root = os.path.commonpath(downloads) + os.sep
+    files = {
+        f"{role}_file": catalog.lesions[f"{role}_file"].map(lambda file: shown(file.removeprefix(root)))
+        for role in ROLES
+    }
+    table = catalog.lesions.assign(**files).rename(columns={"split": "official_split"})
     text: str = table.to_csv(index=False, lineterminator="\n")
     return text
 
@@ -138,7 +140,8 @@ class _Files:
         for same in self.by_sop.values():
             if len(same) > 1:
                 places = " and ".join(_place(header) for header in same)
-                self._note("duplicate", same[0].named or same[0].series_uid, f"one file, {len(same)} times: {places}")
+                sizes = " and ".join(f"{size} bytes" for size in sorted({header.size for header in same}))
+                self._note("duplicate", same[0].named or same[0].series_uid, f"one UID, {sizes}: {places}")
 
     def mammogram(self, case: Lesion) -> Header | None:
         subject, series = view_subject(case), {case["image_series"]} - {""}
@@ -176,14 +179,20 @@ class _Files:
         return found
 
     def _whole(self, files: list[Header], subject: str, role: str, series: set[str]) -> Header | None:
-        """The largest whole file; the first by path where a series was downloaded twice."""
-        whole = [file for file in files if not file.fault]
+        """The largest whole file, DICOM before JPEG; the first by path where a series was downloaded twice."""
+        what, whole = _WHAT[role], [file for file in files if not file.fault]
         if whole:
-            return min(whole, key=lambda file: (-file.rows * file.columns, file.path))
-        if files:
-            self._note("truncated", subject, f"the {_WHAT[role]} {_place(files[0])} ends after {files[0].size} bytes")
+            taken = min(whole, key=lambda file: (is_jpeg(file.path), -file.rows * file.columns, file.path))
+            others = sorted(_place(file) for file in whole if file.sop_uid != taken.sop_uid)
+            if others:
+                self._note("several", subject, f"as its {what} {_place(taken)} was taken, not {' nor '.join(others)}")
+            return taken
+        if not files:
+            self._note("missing", subject, f"the {what} is not in the download")
+        elif files[0].fault == "truncated":
+            self._note("truncated", subject, f"the {what} {_place(files[0])} ends after {files[0].size} bytes")
         else:
-            self._note("missing", subject, f"the {_WHAT[role]} is not in the download")
+            self._note("unfit", subject, f"the {what} {_place(files[0])} {_UNFIT[files[0].fault]}")
         absent = {uid for uid in series if not any(not file.fault for file in self.by_series.get(uid, []))}
         self.lacking |= {(subject, uid) for uid in absent or series or {""}}
         return None
@@ -201,25 +210,31 @@ class _Files:
 
 
 def _place(header: Header) -> str:
-    return shown("/".join(Path(header.path).parts[-4:]))
+    return shown("/".join(Path(header.path).parts[-_PARTS_SHOWN:]))
 
 
 def _role(file: Header, image: Header | None) -> str:
     """A mask has 8 bits and about its mammogram's size (some of TCIA's are 0.87 of it a side); a crop has 16 and is
     far smaller. What is neither is decided by its pixels: a mask has two values."""
-    is_large = image is None or (file.rows >= 0.5 * image.rows and file.columns >= 0.5 * image.columns)
-    if is_large and (file.bits == 8 or (image and file.bits == 0)):
-        return "mask"
-    if file.bits != 8 and not (is_large and image):
-        return "crop"
+    if image is None:
+        if file.bits:
+            return "mask" if file.bits == 8 else "crop"
+    else:
+        is_large = file.rows >= 0.5 * image.rows and file.columns >= 0.5 * image.columns
+        if is_large and file.bits != 16:
+            return "mask"
+        if not is_large and file.bits != 8:
+            return "crop"
     return "mask" if _has_two_values(file) else "crop"
 
 
 def _has_two_values(file: Header) -> bool:
+    """Exactly two: a picture of one grey shows no lesion."""
     try:
-        return not file.fault and is_two_valued(read_pixels(Path(file.path)))
+        pixels = read_pixels(Path(file.path))
     except DataError:
         return False
+    return bool(pixels.min() < pixels.max()) and has_at_most_two_values(pixels)
 
 
 def _columns(role: str, file: Header | None) -> Lesion:

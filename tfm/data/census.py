@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 
 from tfm.data.images import VIEW_KEY
-from tfm.data.tables import LESION_KEY, PATHOLOGIES
+from tfm.data.tables import IMAGE_KEY, PATHOLOGIES
 
-_IMAGE = LESION_KEY[:-1]  # a mammogram as one CSV issues it; a breast-view (VIEW_KEY) may be issued twice
 _BREAST = ["patient_id", "side"]
 _KINDS = {"mass": "masses", "calc": "calcifications"}
 _SPLITS = ("train", "test")
@@ -52,7 +51,7 @@ def as_rows(counts: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _images(lesions: pd.DataFrame) -> pd.DataFrame:
     """A row an image. Its label is malignant if any of its lesions is."""
-    images = lesions.groupby(_IMAGE, as_index=False).agg(
+    images = lesions.groupby(IMAGE_KEY, as_index=False).agg(
         lesions=("lesion_id", "size"),
         first_id=("lesion_id", "min"),
         last_id=("lesion_id", "max"),

@@ -62,6 +62,7 @@ class Dataset:
                 hint=f"organize it with --split kfold; its folds are then 1 to {FOLDS}",
             )
         manifest = self.manifest.assign(split=split_of_fold(self.manifest["fold"], number))
+        prove_no_leak(manifest)
         protocol = self.protocol.replace(fold_in_words(1), fold_in_words(number))
         return replace(self, manifest=manifest, split_hash=split_hash(manifest), protocol=protocol)
 

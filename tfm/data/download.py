@@ -15,12 +15,13 @@ from pathlib import Path
 from tfm.core.errors import DataError
 from tfm.core.walk import Met, walk
 from tfm.data.findings import Finding
+from tfm.data.headers import is_jpeg
 
 _DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
-_JPEG_ENDINGS = (".jpg", ".jpeg")
 _SUBJECT_FOLDER = re.compile(r"(Mass|Calc)-(Training|Test)_P_\d+_")
 _STUDY_FOLDER = re.compile(r"^\d\d-\d\d-\d{4}-DDSM-(NA-)?\d+$")
 _UID = re.compile(r"\d+(\.\d+){2,}")  # Kaggle names a JPEG's folder by its series: other pictures are none of ours
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how a text begins that Windows calls Unicode
 _LEVELS_ABOVE = 3  # how far above a folder its tables may lie: CBIS-DDSM, manifest-…, the download
 
 
@@ -43,7 +44,10 @@ class Tables:
 
 @dataclass(frozen=True)
 class Download:
-    sources: tuple[Path, ...]  # what is walked: as given, or the download around a folder deep inside it
+    """`folders` are those walked, and those of the files that a list names: nothing may ever be written there."""
+
+    sources: tuple[Path, ...]  # as given, or the download around a folder deep inside it
+    folders: tuple[Path, ...]
     images: tuple[Met, ...]  # DICOM and JPEG files, by path
     tables: Tables
     findings: tuple[Finding, ...]
@@ -53,24 +57,36 @@ def survey(given: Sequence[Path], csvs: Sequence[Path] = ()) -> Download:
     """Folders are walked; a text file is a list of DICOM paths. `csvs` are files or folders of tables."""
     sources = tuple(dict.fromkeys(_around(path) for path in given))
     findings = [
-        Finding("note", str(path), f"lies deep inside a download: {source} was taken whole")
+        Finding("note", shown(str(path)), f"lies deep inside a download: {shown(str(source))} was taken whole")
         for path, source in zip(given, map(_around, given), strict=True)
         if source != path.resolve()
     ]
-    folders, lists = [path for path in sources if path.is_dir()], [path for path in sources if path.is_file()]
+    listed, lost = _listed([path for path in sources if path.is_file()])
+    folders = [path for path in (*sources, *listed) if path.is_dir()]
     met = list(walk(folders))
-    findings += [Finding("unreadable", shown(one.path), one.trouble) for one in met if one.trouble]
-    listed, lost = _listed(lists)
-    findings += lost
+    findings += [*lost, *(Finding("unreadable", shown(one.path), one.trouble) for one in met if one.trouble)]
     below = [one for one in met if not one.trouble]
-    images = {one.path: one for one in [*filter(_is_image, below), *listed]}
+    named = [_met(path) for path in listed if path.is_file()]
+    images = {one.path: one for one in [*filter(_is_image, below), *named]}
     if not images:
         raise DataError(
-            f"no mammograms (DICOM, or Kaggle's JPEG) under {', '.join(map(str, given))}",
+            f"no mammograms (DICOM, or Kaggle's JPEG) under {', '.join(map(str, given))}"
+            + (f"; of the {len(lost)} lines listed none names a file here, {lost[0].subject} first" if lost else ""),
             hint="choose the folder NBIA Data Retriever wrote: it holds manifest-…/CBIS-DDSM/Mass-Training_P_00001_…",
         )
     tables = Tables(_given(csvs), tuple(Path(one.path) for one in below if _is_csv(one.path)), _around_tables(sources))
-    return Download(sources, tuple(images[path] for path in sorted(images)), tables, tuple(findings))
+    written_by_others = (*folders, *dict.fromkeys(Path(one.path).parent for one in named))
+    in_order = tuple(images[path] for path in sorted(images))
+    return Download(sources, written_by_others, in_order, tables, tuple(findings))
+
+
+def read_besides(given: Sequence[Path], csvs: Sequence[Path]) -> list[Path]:
+    """What a survey reads of places that nobody named: the download around a folder, listed files, tables around."""
+    sources = [_around(path) for path in given]
+    widened = [source for source, path in zip(sources, given, strict=True) if source != path.resolve()]
+    listed, _ = _listed([path for path in sources if path.is_file()])
+    around = () if csvs else _around_tables(sources)
+    return [*widened, *listed, *around]
 
 
 def shown(path: str) -> str:
@@ -95,10 +111,6 @@ def _layout(path: str) -> str:
     return "folders of another kind"
 
 
-def is_jpeg(path: str) -> bool:
-    return path.lower().endswith(_JPEG_ENDINGS)
-
-
 def _is_image(met: Met) -> bool:
     folder, name = os.path.split(met.path)
     if name.startswith("."):  # what macOS leaves on foreign disks
@@ -113,24 +125,34 @@ def _around(path: Path) -> Path:
     return inside[-1].parent if inside and path.is_dir() else path
 
 
-def _listed(lists: Sequence[Path]) -> tuple[list[Met], list[Finding]]:
-    met, lost = [], []
+def _listed(lists: Sequence[Path]) -> tuple[list[Path], list[Finding]]:
+    """The files and folders that the lists name, and the lines that name nothing here."""
+    found, lost = [], []
     for path in lists:
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except UnicodeDecodeError:
-            raise DataError(
-                f"{path} is neither a folder nor a list of files",
-                hint="give the download's folder, or a text file with the path of one DICOM file a line",
-            ) from None
-        for line in filter(None, map(str.strip, lines)):
+        for line in filter(None, (line.strip().strip("\"'") for line in _lines(path))):
             file = path.parent / Path(line.replace("\\", "/")).expanduser()
             try:
-                facts = file.stat()
-                met.append(Met(str(file.resolve()), facts.st_size, facts.st_mtime_ns))
-            except OSError as error:
-                lost.append(Finding("missing", line, f"listed in {path.name}, and cannot be found: {error.strerror}"))
-    return met, lost
+                found.append(file.resolve(strict=True))
+            except (OSError, ValueError, RuntimeError) as error:  # characters that no path has, a loop of links
+                why = getattr(error, "strerror", None) or "no path"
+                lost.append(Finding("missing", line, f"listed in {path.name}, and cannot be found: {why}"))
+    return found, lost
+
+
+def _lines(path: Path) -> list[str]:
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-16" if content.startswith(UTF_16) else "utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{path} is neither a folder nor a list of files",
+            hint="give the download's folder, or a text file with the path of one DICOM file a line",
+        ) from None
+
+
+def _met(path: Path) -> Met:
+    facts = path.stat()
+    return Met(str(path), facts.st_size, facts.st_mtime_ns)
 
 
 def _given(csvs: Sequence[Path]) -> tuple[Path, ...]:

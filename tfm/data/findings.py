@@ -9,10 +9,12 @@ FINDING_KINDS = {
     "note": "How the folders given were understood",
     "unreadable": "Files and folders that cannot be read",
     "truncated": "Files cut short",
+    "unfit": "Files that are no single grey image",
     "missing": "Promised by the CSVs, absent from the download",
     "no-csv": "Parts of the collection that no CSV found speaks of",
     "unclaimed": "In the download, but in no CSV",
-    "duplicate": "Files that are there more than once (one is used)",
+    "duplicate": "UIDs of files that are there more than once (one is used)",
+    "several": "More than one file that would do",
     "repaired": "Found in another way than the CSV names it",
     "other-name": "Headers that contradict the CSV (the CSV stands)",
     "mask-size": "Masks of another size than their mammogram (resized to it, nearest neighbour)",
@@ -20,8 +22,9 @@ FINDING_KINDS = {
     "odd-value": "Values no scale knows (written as missing)",
     "mixed-labels": "Images with benign and malignant lesions (labelled malignant)",
     "twin": "Scans issued twice (one image with the lesions of both)",
+    "odd-twin": "Scans issued twice whose files differ in size (is it one scan?)",
     "left-out": "Images left out",
-    "thin": "Splits that lack a label (nothing can be learned or measured there)",
+    "thin": "Parts of the split that lack a label (nothing can be learned or measured there)",
 }
 
 

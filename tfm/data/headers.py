@@ -24,13 +24,12 @@ _HEAD = 4096  # bytes: CBIS-DDSM's headers take less than 2000
 _TAG = {
     "sop_uid": Tag(0x0008_0018),
     "maker": Tag(0x0008_0070),
-    "description": Tag(0x0008_103E),
     "subject": Tag(0x0010_0020),
-    "study_uid": Tag(0x0020_000D),
     "series_uid": Tag(0x0020_000E),
     "view": Tag(0x0020_0020),  # PatientOrientation: TCIA wrote the view there
     "side": Tag(0x0020_0060),  # Laterality
     "samples": Tag(0x0028_0002),
+    "frames": Tag(0x0028_0008),
     "rows": Tag(0x0028_0010),
     "columns": Tag(0x0028_0011),
     "bits": Tag(0x0028_0100),
@@ -46,12 +45,10 @@ class Header:
 
     path: str
     size: int  # bytes on disk
-    fault: str = ""  # "unreadable" | "truncated" | ""
+    fault: str = ""  # "unreadable" | "truncated" | "colour" | "frames" | ""
     sop_uid: str = ""
     series_uid: str = ""
-    study_uid: str = ""
     subject: str = ""  # the header's PatientID: at TCIA the name of one view or one lesion
-    description: str = ""
     view: str = ""
     side: str = ""  # "L", "R"
     rows: int = 0
@@ -76,6 +73,10 @@ class Header:
         """The last five digits of the series UID, as the folder says: they survive where the UIDs were made anew."""
         found = _TAIL.search(Path(self.path).parent.name)
         return found[1] if found else ""
+
+
+def is_jpeg(path: str) -> bool:
+    return path.lower().endswith((".jpg", ".jpeg"))
 
 
 def read_header(met: Met) -> Header:
@@ -106,12 +107,13 @@ def _parsed(met: Met, file: Any) -> Header:
         warnings.simplefilter("ignore")  # odd values are for the catalog to tell, file by file
         found = pydicom.dcmread(file, stop_before_pixels=True)
         facts = {name: _value(found, name) for name in _TAG}
-        samples, left = facts.pop("samples") or 1, met.size - file.tell()
-        if not (facts["sop_uid"] and facts["series_uid"] and facts["rows"] and facts["columns"] and facts["bits"]):
+        samples, frames = facts.pop("samples") or 1, int(facts.pop("frames") or 1)
+        if not (facts["sop_uid"] and facts["rows"] and facts["columns"] and facts["bits"]):
             return Header(path=met.path, size=met.size, fault="unreadable")
-        pixels = facts["rows"] * facts["columns"] * samples * facts["bits"] // 8
-        cut = _is_cut(found.file_meta.TransferSyntaxUID, pixels, left)
-        return Header(path=met.path, size=met.size, fault="truncated" if cut else "", **facts)
+        pixels = facts["rows"] * facts["columns"] * samples * frames * facts["bits"] // 8
+        cut = _is_cut(found.file_meta.TransferSyntaxUID, pixels, met.size - file.tell())
+        fault = "truncated" if cut else "colour" if samples > 1 else "frames" if frames > 1 else ""
+        return Header(path=met.path, size=met.size, fault=fault, **facts)
 
 
 def _value(found: pydicom.Dataset, name: str) -> Any:
@@ -124,7 +126,9 @@ def _value(found: pydicom.Dataset, name: str) -> Any:
 
 
 def _is_cut(syntax: Any, pixels: int, left: int) -> bool:
-    """Whether fewer bytes are left in the file than its pixels take; compressed pixels tell only when decoded."""
+    """Whether fewer bytes are left in the file than its pixels take; what is compressed tells only when decoded."""
+    if syntax.is_deflated:  # unpacked whole by now, which fails where it is cut
+        return False
     if syntax.is_compressed:
         return left <= 0
     tag_and_length = 8 if syntax.is_implicit_VR else 12

@@ -22,6 +22,7 @@ _STEPS = 100  # of the progress told: ten thousand events would only fill a log
 @dataclass(frozen=True)
 class Found:
     sources: tuple[Path, ...]
+    folders: tuple[Path, ...]  # where nothing may be written
     case_files: list[Path]
     cases: pd.DataFrame  # of both kinds, as far as there are CSVs
     headers: list[Header]
@@ -32,6 +33,7 @@ class Found:
 def look(given: Sequence[Path], csvs: Sequence[Path], index: Path) -> Generator[Event, None, Found]:
     """Finds and reads all there is, opening no file that `index` knows unchanged."""
     found = download.survey(given, csvs)
+    refuse_writing_into(found.folders, index)
     case_files = tables.find_case_files(found.tables)
     cases = tables.read_cases(case_files)
     headers: list[Header] = []
@@ -42,7 +44,7 @@ def look(given: Sequence[Path], csvs: Sequence[Path], index: Path) -> Generator[
     headers = kaggle.with_info(headers, found.tables.which(kaggle.is_info))
     listing, ignored = _listing(found.tables)
     noticed = [*found.findings, *ignored, *_unclaimed(cases, headers)]
-    return Found(found.sources, case_files, cases, headers, listing, noticed)
+    return Found(found.sources, found.folders, case_files, cases, headers, listing, noticed)
 
 
 def catalog_of(found: Found, kinds: Sequence[str]) -> catalog.Catalog:
@@ -50,8 +52,18 @@ def catalog_of(found: Found, kinds: Sequence[str]) -> catalog.Catalog:
     return catalog.join(tables.of_kinds(found.cases, kinds), found.headers, [*found.findings, *absent], found.listing)
 
 
+def refuse_writing_into(downloads: Sequence[Path], place: Path) -> None:
+    """Nothing is ever written below a download, nor is one taken from where things are written."""
+    for source in downloads:
+        if place.resolve().is_relative_to(source):
+            raise DataError(
+                f"{place} would be written inside the download {source}",
+                hint="choose a workspace outside of it, with --workspace: nothing is ever written there",
+            )
+
+
 def _listing(found: download.Tables) -> tuple[pd.DataFrame | None, list[Finding]]:
-    """Of several downloads together. It helps to name what is missing; one that is damaged stops nobody."""
+    """Of several downloads together. It helps to name what is missing; one that cannot be read stops nobody."""
     listed, ignored = [], []
     for path in found.which(collection.is_listing):
         try:
@@ -63,14 +75,15 @@ def _listing(found: download.Tables) -> tuple[pd.DataFrame | None, list[Finding]
 
 def _unclaimed(cases: pd.DataFrame, headers: Sequence[Header]) -> list[Finding]:
     """Half a CSV is seen by the files that nobody speaks of."""
-    known = {catalog.view_subject(case) for case in cases.drop_duplicates(tables.LESION_KEY[:-1]).to_dict("records")}
-    named = (header.named for header in headers)
-    unknown = Counter(name.partition("_")[0] for name in named if name and not _is_claimed(name, known))
+    rows = cases.to_dict("records")
+    subjects = {*map(catalog.view_subject, rows), *map(catalog.lesion_subject, rows)}
+    series = {uid for column in tables.SERIES for uid in cases[column]}
+    unknown = Counter(
+        header.named.partition("_")[0]
+        for header in headers
+        if header.fault != "unreadable" and header.named not in subjects and header.series_uid not in series
+    )
     return [
         Finding("unclaimed", group or "unnamed", f"{count} files that no CSV found speaks of")
         for group, count in sorted(unknown.items())
     ]
-
-
-def _is_claimed(subject: str, known: set[str]) -> bool:
-    return subject in known or subject.rpartition("_")[0] in known

@@ -11,14 +11,12 @@ from PIL import Image
 
 from tfm.core.errors import DataError
 from tfm.core.walk import Met
-from tfm.data.headers import Header
-from tfm.data.tables import headers, read_text_table
+from tfm.data.headers import PHANTOM_MAKER, Header
+from tfm.data.tables import column_names, read_text_table
 
 _FACTS = {
     "sop_uid": "SOPInstanceUID",
-    "study_uid": "StudyInstanceUID",
     "subject": "PatientID",
-    "description": "SeriesDescription",
     "view": "PatientOrientation",
     "side": "Laterality",
     "maker": "SecondaryCaptureDeviceManufacturer",
@@ -29,7 +27,7 @@ _END, _END_WITHIN = b"\xff\xd9", 64  # a whole JPEG's last mark, and the bytes i
 
 
 def is_info(path: Path) -> bool:
-    return {_IMAGE, "SeriesInstanceUID"} <= set(headers(path))
+    return {_IMAGE, "SeriesInstanceUID"} <= set(column_names(path))
 
 
 def read_jpeg_header(met: Met) -> Header:
@@ -39,13 +37,15 @@ def read_jpeg_header(met: Met) -> Header:
         with open(met.path, "rb") as file:
             with Image.open(file) as image:
                 columns, rows = image.size
+                comment, is_grey = image.info.get("comment", b""), image.mode == "L"
             file.seek(max(0, met.size - _END_WITHIN))
             cut = _END not in file.read()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return Header(path=met.path, size=met.size, fault="unreadable")
-    fault = "truncated" if cut else ""
+    fault = "truncated" if cut else "" if is_grey else "colour"
     sop = f"{series}/{name}"
-    return Header(met.path, met.size, fault, sop_uid=sop, series_uid=series, rows=rows, columns=columns)
+    maker = PHANTOM_MAKER if comment == PHANTOM_MAKER.encode() else ""
+    return Header(met.path, met.size, fault, sop_uid=sop, series_uid=series, rows=rows, columns=columns, maker=maker)
 
 
 def with_info(found: Sequence[Header], tables: Iterable[Path]) -> list[Header]:
@@ -58,7 +58,8 @@ def _told(header: Header, row: dict[str, str] | None) -> Header:
     if row is None or header.fault == "unreadable":
         return header
     facts = {name: row[column] for name, column in _FACTS.items() if row[column]}
-    return replace(header, bits=int(float(row[_BITS] or 0)), **facts)  # type: ignore[arg-type]
+    bits = {"8": 8, "16": 16}.get(row[_BITS].removesuffix(".0"), 0)
+    return replace(header, bits=bits, **facts)  # type: ignore[arg-type]
 
 
 def _place(path: str) -> tuple[str, ...]:

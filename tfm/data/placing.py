@@ -15,9 +15,9 @@ import numpy as np
 from tfm.core.errors import DataError
 from tfm.core.files import beside, write_bytes
 from tfm.data.arrange import Placement
-from tfm.data.download import is_jpeg
 from tfm.data.findings import Finding
-from tfm.imaging.dicom import read_pixels
+from tfm.data.headers import is_jpeg
+from tfm.imaging.dicom import DOWNLOAD_AGAIN, has_at_most_two_values, read_pixels
 
 LinkMode = Literal["hard", "symlink", "copy", "png"]
 
@@ -35,10 +35,10 @@ class Unusable(Exception):
 def can_link(source: Path, folder: Path, link: LinkMode) -> bool:
     if link == "symlink":
         return True
-    folder.mkdir(parents=True, exist_ok=True)
-    trial = folder / f".{os.getpid()}.tmp"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    trial = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
-        os.link(source, trial)
+        os.link(source.resolve(), trial)
     except OSError:
         return False
     trial.unlink()
@@ -67,7 +67,7 @@ def place(placement: Placement, target: Path, link: LinkMode) -> str:
 def _hard_link(source: Path, target: Path) -> str:
     if not (_is_plain(target) and target.samefile(source)):
         with beside(target) as temporary:
-            os.link(source, temporary)
+            os.link(source.resolve(), temporary)  # Linux would link the link
     return "hard"
 
 
@@ -114,8 +114,6 @@ def write_mask(target: Path, placement: Placement) -> None:
             inside = _lesion_inside(lesion.file, classes.shape)
         except DataError as error:
             raise Unusable(placement.mask, Finding("bad-mask", lesion.subject, error.message)) from None
-        if not inside.any():
-            raise Unusable(placement.mask, Finding("bad-mask", lesion.subject, "no pixel of it is set"))
         # Classes rise with malignancy, so the larger one wins where lesions overlap.
         np.maximum(classes, inside * np.uint8(lesion.pixel_class), out=classes)
     write_bytes(target, cv2.imencode(".png", classes)[1].tobytes())
@@ -123,8 +121,12 @@ def write_mask(target: Path, placement: Placement) -> None:
 
 def _lesion_inside(file: Path, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """(rows, columns) uint8 of the mammogram's size: 1 inside the lesion."""
-    above = _MIDDLE_OF_JPEG if is_jpeg(str(file)) else 0
-    inside: np.ndarray[Any, Any] = (read_pixels(file) > above).astype(np.uint8)
+    pixels = read_pixels(file)
+    if not has_at_most_two_values(pixels):
+        raise DataError(f"{file.name} has many grey values, as no mask has", hint=DOWNLOAD_AGAIN)
+    inside: np.ndarray[Any, Any] = (pixels > (_MIDDLE_OF_JPEG if is_jpeg(str(file)) else 0)).astype(np.uint8)
+    if not inside.any():
+        raise DataError(f"no pixel of {file.name} is set", hint=DOWNLOAD_AGAIN)
     if inside.shape != shape:
         inside = cv2.resize(inside, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)
     return inside

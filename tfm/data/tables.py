@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from tfm.core.errors import DataError, SettingsError
-from tfm.data.download import Tables
+from tfm.data.download import UTF_16, Tables
 from tfm.data.findings import Finding
 
 # Our name for a column: the names it has had in CSVs found in the wild (lower case, blanks for - and _).
@@ -37,10 +38,14 @@ _WORDS = {
 }
 _SCALES = ("density", "assessment", "subtlety")
 _LONGEST_HEADER = 10_000  # characters: what is longer is no table
+SERIES = tuple(_PATHS)
 _KINDS = {"mass": "mass", "calcification": "calc"}
 _SPLITS = {"Training": "train", "Test": "test"}
 PATHOLOGIES = ("BENIGN", "BENIGN_WITHOUT_CALLBACK", "MALIGNANT")
-LESION_KEY = ["kind", "split", "patient_id", "side", "view", "lesion_id"]
+_WORDS_KNOWN = {"side": ("LEFT", "RIGHT"), "view": ("CC", "MLO"), "pathology": PATHOLOGIES}
+IMAGE_KEY = ["kind", "split", "patient_id", "side", "view"]  # a mammogram as one CSV issues it
+LESION_KEY = [*IMAGE_KEY, "lesion_id"]
+_SPLIT_IN_NAME = re.compile(r"(?:^|[^a-z])(train|test)(?:ing)?(?![a-z])")
 _OFFICIAL = "compare it with the four case CSVs of the CBIS-DDSM page at TCIA, or download it again from there"
 
 
@@ -63,16 +68,24 @@ def read_cases(paths: Sequence[Path]) -> pd.DataFrame:
 
     A CSV met twice counts once; two that contradict each other are refused.
     """
-    cases = pd.concat([_read_one(path) for path in paths], ignore_index=True).drop_duplicates()
+    read = {path: _read_one(path) for path in paths}
+    cases = pd.concat(read.values(), ignore_index=True).drop_duplicates()
     twice = cases[cases.duplicated(LESION_KEY)]
     if len(twice):
-        lesion = twice.iloc[0]
-        raise DataError(
-            f"the CSVs describe lesion {lesion.lesion_id} of {lesion.patient_id} {lesion.side} {lesion.view} "
-            f"({lesion.kind}, {lesion.split}) in two ways",
-            hint="leave one copy of each case CSV in the folders given",
-        )
+        _refuse_contradiction(twice.iloc[0], read)
     return cases.sort_values(LESION_KEY, ignore_index=True)
+
+
+def _refuse_contradiction(lesion: pd.Series, read: dict[Path, pd.DataFrame]) -> None:
+    rows = {path: table[(table[LESION_KEY] == lesion[LESION_KEY]).all(axis=1)] for path, table in read.items()}
+    told = pd.concat(rows.values())
+    columns = [column for column in told if told[column].nunique(dropna=False) > 1]
+    raise DataError(
+        f"the CSVs tell two things of lesion {lesion.lesion_id} of {lesion.patient_id} {lesion.side} {lesion.view} "
+        f"({lesion.kind}, {lesion.split}), as its {' and '.join(map(str, columns))}: "
+        f"{' and '.join(str(path) for path, found in rows.items() if len(found))}",
+        hint="leave one copy of each case CSV in the folders given",
+    )
 
 
 def of_kinds(cases: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
@@ -105,10 +118,12 @@ def _plain(header: str) -> str:
 
 
 def _is_case_file(path: Path) -> bool:
-    return "case_description" in path.name.lower() or {"patient id", "pathology"} <= set(map(_plain, headers(path)))
+    """By its name, which TCIA gave it; under another name by all the columns that are needed."""
+    named = set(map(_plain, column_names(path)))
+    return "case_description" in path.name.lower() or all(named & set(known) for known in _NEEDED.values())
 
 
-def headers(path: Path) -> list[str]:
+def column_names(path: Path) -> list[str]:
     """The column names of a CSV; none of a file that cannot be read as one."""
     try:
         first = _first_line(path)
@@ -118,8 +133,13 @@ def headers(path: Path) -> list[str]:
 
 
 def _first_line(path: Path) -> str:
-    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+    with open(path, encoding=_encoding(path), errors="replace", newline="") as file:
         return next((line for line in iter(lambda: file.readline(_LONGEST_HEADER), "") if line.strip()), "")
+
+
+def _encoding(path: Path) -> str:
+    with open(path, "rb") as file:
+        return "utf-16" if file.read(2) in UTF_16 else "utf-8-sig"
 
 
 def _separator(header: str) -> str:
@@ -130,8 +150,10 @@ def _separator(header: str) -> str:
 def read_text_table(path: Path) -> pd.DataFrame:
     """A CSV as it stands, all values text."""
     try:
-        return pd.read_csv(path, dtype=str, encoding="utf-8-sig", sep=_separator(_first_line(path)))
-    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        return pd.read_csv(path, dtype=str, encoding=_encoding(path), sep=_separator(_first_line(path)))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} holds characters that are not UTF-8", hint="save it as CSV UTF-8") from error
+    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DataError(f"{path} cannot be read as a CSV: {error}", hint=_OFFICIAL) from error
 
 
@@ -156,13 +178,12 @@ def _typed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     table["split"] = _splits(paths["image_series"].str.extract(r"-(Training|Test)_")[0].map(_SPLITS), path)
     # TCIA's PatientID names one view; the woman inside it is what may never stand in two splits.
     table["patient_id"] = table["patient_id"].str.extract(r"(P_\d+)")[0]
-    for column in ("side", "view", "pathology"):
-        table[column] = table[column].str.upper()
+    for column in _WORDS_KNOWN:
+        table[column] = table[column].str.upper().where(table[column].str.upper().isin(_WORDS_KNOWN[column]), None)
     table["kind"] = table["kind"].str.lower().map(_KINDS)
-    table.loc[~table["pathology"].isin(PATHOLOGIES), "pathology"] = None
-    table.loc[~table["side"].isin(["LEFT", "RIGHT"]), "side"] = None
     for column in ("lesion_id", *_SCALES):
-        table[column] = pd.to_numeric(table[column], errors="coerce").astype("Int64")
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        table[column] = numbers.where(numbers % 1 == 0).astype("Int64")
     for column in _WORDS:
         table[column] = table[column].fillna("")
     for column in _PATHS:  # …/<series UID>/<file>; in half a CSV the last path has lost its file
@@ -188,7 +209,7 @@ def _refuse_climbing(paths: dict[str, pd.Series], path: Path) -> None:
 
 def _splits(named: pd.Series, path: Path) -> pd.Series:
     """TCIA's own split: what the paths in the rows say, else what the file name says; never against each other."""
-    words = [split for split in ("train", "test") if split in path.name.lower()]
+    words = _SPLIT_IN_NAME.findall(path.name.lower())
     if len(words) != 1:
         return named
     if (named.dropna() != words[0]).any():

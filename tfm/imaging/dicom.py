@@ -48,11 +48,11 @@ def read_pixels(path: Path) -> np.ndarray:
         raise DataError(f"{path}: the image cannot be read: {error}", hint=DOWNLOAD_AGAIN) from error
 
 
-def is_two_valued(pixels: np.ndarray) -> bool:
-    """As a lesion mask is; what JPEG blurs at its edges is forgiven."""
+def has_at_most_two_values(pixels: np.ndarray) -> bool:
+    """As a lesion mask has, or an empty one; what JPEG blurs at its edges is forgiven."""
     low, high = int(pixels.min()), int(pixels.max())
     near = (high - low) / 8
-    return high > low and bool(((pixels <= low + near) | (pixels >= high - near)).mean() >= 0.99)
+    return bool(((pixels <= low + near) | (pixels >= high - near)).mean() >= 0.99)
 
 
 def _read_dicom(path: Path) -> np.ndarray:

@@ -15,7 +15,7 @@ from pydantic import Field
 from tfm.core.events import Event, Note, Progress, Result, Table
 from tfm.core.registry import Outlook, stage
 from tfm.core.run import Run
-from tfm.core.settings import IMPORTANT, POSITIONAL, InputPath, Settings
+from tfm.core.settings import IMPORTANT, POSITIONAL, InputPath, ProductName, Settings
 from tfm.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ class Organize(Settings):
     download: Annotated[list[InputPath], POSITIONAL, Field(min_length=1)]
     """Which folder holds the download?
     What NBIA Data Retriever wrote, a mirror of it, or Kaggle's copy, with the CSVs below it or beside it. Several
-    folders: commas between. A text file is taken as a list: the path of one DICOM file a line."""
+    folders are one download (in a form: commas between). A text file is taken as a list: a path a line."""
 
     csv: tuple[InputPath, ...] = ()
     """Where are the case CSVs, if not below the download?
     Files or folders, commas between."""
 
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$"), IMPORTANT] = "cbis-ddsm"
+    name: Annotated[ProductName, IMPORTANT] = "cbis-ddsm"
     """What should the dataset be called?"""
 
     lesions: Annotated[Literal["mass", "calc", "both"], IMPORTANT] = "both"
@@ -53,8 +53,8 @@ class Organize(Settings):
     kfold: five folds over the training women, TCIA's test sealed."""
 
     val_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
-    """Share of the training women who become the validation set
-    With kfold each fold has a fifth of them."""
+    """Share of the women who become the validation set
+    official: of those who are not in TCIA's test; random: of all. With kfold each fold has a fifth."""
 
     without_callback: Literal["benign", "left out"] = "benign"
     """What to do with BENIGN_WITHOUT_CALLBACK
@@ -62,8 +62,8 @@ class Organize(Settings):
 
     link: Literal["hard", "symlink", "copy", "png"] = "hard"
     """How the images get into the dataset
-    Hard links take no space. Where a disk cannot link, files are copied, and the audit says so. png: 16 bit, without
-    loss, for programs that open no DICOM."""
+    Hard links take no space. Where a disk cannot link, files are copied, and the audit says so. png: the same pixels,
+    16 bit and without loss, for programs that open no DICOM."""
 
     split_seed: int = 0
     """Seed of the split"""
@@ -87,31 +87,34 @@ class Organize(Settings):
 def look(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | Outlook]:
     """What the folders hold, and which questions that leaves open."""
     from tfm.data import audit, download, intake
+    from tfm.data.arrange import ROLES
 
     found = yield from intake.look(given["download"], given.get("csv", ()), workspace.index_file)
     kinds = sorted(set(found.cases["kind"]), reverse=True)
     catalog = intake.catalog_of(found, kinds)
     layouts = ", ".join(download.layouts(header.path for header in found.headers))
     yield _counted("Found", "CSV", audit.promised_and_found(catalog.lesions), f"{len(found.headers)} files: {layouts}")
-    yield from _warned(catalog)
+    yield from _warned(catalog, "image")
     settled, reasons = {}, {}
     if len(kinds) == 1:
         settled["lesions"] = kinds[0]
         reasons["lesions"] = "no CSV of the other kind was found"
-    if not catalog.has_test("image"):
+    here = {images: role for images, role in ROLES.items() if (catalog.lesions[f"{role}_file"] != "").any()}
+    if len(here) == 1:
+        settled["images"] = next(iter(here))
+        reasons["images"] = "there are no others here"
+    if not any(catalog.has_test(role) for role in here.values()):
         settled["split"] = "random"
         reasons["split"] = "nothing of the official test is here"
         yield Note("nothing of TCIA's test is here: the split will be random, and every figure will say so", "warning")
-    if not (catalog.lesions["crop_file"] != "").any():
-        settled["images"] = "full"
-        reasons["images"] = "no crops are here"
     yield Outlook(settled=settled, offered={name: [value] for name, value in settled.items()}, reasons=reasons)
 
 
 def preview(settings: Organize, workspace: Workspace) -> Iterator[Event]:
-    from tfm.data import audit, proofs
+    from tfm.data import audit, organize, proofs
 
     _, catalog, arrangement = yield from _arranged(settings, workspace)
+    organize.refuse_replacing(workspace.dataset_folder(settings.name), catalog, arrangement)
     proofs.prove(catalog, arrangement)
     yield _counted("Will be made", "split", audit.splits(arrangement.manifest), f"Protocol: {arrangement.protocol}.")
     yield from _thin(arrangement.findings)
@@ -125,17 +128,26 @@ def _arranged(settings: Organize, workspace: Workspace) -> Generator[Event, None
     return found, catalog, arrange.arrange(catalog, settings.choices())
 
 
-@stage(version=2, look=look, preview=preview)
+def reads_besides(settings: Organize) -> list[Path]:
+    from tfm.data import download
+
+    return download.read_besides(settings.download, settings.csv)
+
+
+@stage(version=2, look=look, preview=preview, reads_besides=reads_besides)
 def organize(settings: Organize, run: Run) -> Iterator[Event]:
     from tfm.core import files
-    from tfm.data import dataset, organize
+    from tfm.data import dataset
+    from tfm.data import organize as organizing
 
     found, catalog, arrangement = yield from _arranged(settings, run.workspace)
-    yield from _warned(catalog)
+    yield from _warned(catalog, arrangement.choices.role)
     yield from _thin(arrangement.findings)
     with run.workspace.making("dataset", settings.name) as folder:
-        organize.refuse_replacing(folder, catalog, arrangement)
-        writing = organize.organize_dataset(folder, catalog, arrangement, downloads=found.sources, link=settings.link)
+        organizing.refuse_replacing(folder, catalog, arrangement)
+        writing = organizing.organize_dataset(
+            folder, catalog, arrangement, downloads=found.sources, link=settings.link, version=organize.version
+        )
         for done, total in writing:
             yield Progress("images", done, total, "images")
     account = files.read_json(folder / dataset.AUDIT)
@@ -150,19 +162,19 @@ def _counted(title: str, corner: str, counts: Mapping[str, Mapping[str, int]], c
     return Table(title, [corner, *(column.replace("_", " ") for column in first)], rows, caption)
 
 
-def _warned(catalog: Catalog) -> Iterator[Note]:
+def _warned(catalog: Catalog, role: str) -> Iterator[Note]:
     """What a partial download costs."""
+    from tfm.data.tables import IMAGE_KEY
+
     absent = [found.subject for found in catalog.findings if found.kind == "no-csv"]
     if absent:
         yield Note(f"no cases for {', '.join(absent)}: going on with what is there", "warning")
-    images = catalog.lesions.drop_duplicates(["kind", "split", "patient_id", "side", "view"])
-    lost = int((images["image_file"] == "").sum())
+    rows, what = (
+        (catalog.lesions, "crops") if role == "crop" else (catalog.lesions.drop_duplicates(IMAGE_KEY), "mammograms")
+    )
+    lost = int((rows[f"{role}_file"] == "").sum())
     if lost:
-        yield Note(
-            f"{lost} of {len(images)} mammograms are not here whole: a comparison on the rest says less, "
-            "and its protocol names what is missing of the test",
-            "warning",
-        )
+        yield Note(f"{lost} of {len(rows)} {what} are not here whole: a comparison on the rest says less", "warning")
 
 
 def _thin(findings: Sequence[Finding]) -> Iterator[Note]:

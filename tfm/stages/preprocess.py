@@ -7,15 +7,13 @@ The result is a cache: arrays on disk that every model trains from.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from tfm.core.events import Event, Note, Progress, Result, Table
 from tfm.core.randomness import seed_at
 from tfm.core.registry import stage
 from tfm.core.run import Run
-from tfm.core.settings import DatasetName, Settings, resolve
+from tfm.core.settings import DatasetName, ProductName, Settings, resolve
 from tfm.imaging.settings import ChainSettings
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ class Preprocess(Settings):
     dataset: DatasetName
     """Which dataset?"""
 
-    cache: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None
+    cache: ProductName | None = None
     """What should the cache be called?
     Empty: after its dataset and preset, with a few letters more where a step's settings aren't the preset's."""
 
@@ -52,7 +50,7 @@ def _told_twice(cache: Cache, dataset: Dataset) -> Iterator[Event]:
         yield Table("Images with the very same pixels", ["images", "splits"], rows, caption)
     across = sum(len({splits[name] for name in names}) > 1 for names in cache.same_pixels())
     if across:
-        yield Note(f"{across} pictures are in two splits: leave one name of each out before you train", "warning")
+        yield Note(f"{across} pictures are in two splits: a model is tested on what it was trained on", "warning")
 
 
 @stage(version=2, presets="preprocess", default_preset="fast")

@@ -4,7 +4,7 @@ them. Nothing here asks, draws or keeps anything."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,8 +127,9 @@ class Draft:
         """As it will run, with what goes without saying; one for each preset."""
         return [resolved_settings(self.workspace, self.stage, self.given, preset) for preset in self.chosen_presets]
 
-    def resolved_value(self, leaf: Leaf) -> Any:
-        return _one_for_all([value_at(settings, leaf) for settings in self.resolved()])
+    def resolved_values(self, chosen: Sequence[Leaf]) -> list[Any]:
+        resolved = self.resolved()
+        return [_one_for_all([value_at(settings, leaf) for settings in resolved]) for leaf in chosen]
 
     def for_look(self) -> dict[str, Any]:
         """What a look looks at, each in its own type: the required settings, and any other that names what is read."""

@@ -5,8 +5,8 @@ What a form makes of it is the form's; nothing here asks."""
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-import termios
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
@@ -55,7 +55,9 @@ def watched(events: Iterator[Event | Outlook], console: Console, *, moving: bool
 
 def _forget_keys() -> None:
     """An Enter that was pressed while nothing was asked answers no question, and starts nothing."""
-    if sys.stdin.isatty():
+    if sys.stdin.isatty() and os.name == "posix":
+        import termios
+
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 

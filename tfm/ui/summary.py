@@ -30,9 +30,9 @@ def not_yet(trouble: TFMError, console: Console) -> None:
 def will_run(draft: Draft, console: Console) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2))
     given = draft.given
-    for leaf in draft.leaves:
-        if leaf.important or leaf.name in given:
-            table.add_row(leaf.question, Text(shown(draft.resolved_value(leaf)), style="cyan"))
+    told = [leaf for leaf in draft.leaves if leaf.important or leaf.name in given]
+    for leaf, value in zip(told, draft.resolved_values(told), strict=True):
+        table.add_row(leaf.question, Text(shown(value), style="cyan"))
     for name in given:
         if "." in name:
             table.add_row(name, Text(shown(given[name]), style="cyan"))

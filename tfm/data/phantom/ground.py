@@ -3,11 +3,14 @@ The traps themselves are in `traps_found`, `traps_filed` and `traps_told`."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
 from tfm.core.errors import SettingsError
-from tfm.data.phantom.spec import DownloadPlan, Finding, Mammogram
+from tfm.data.phantom.spec import DownloadPlan, Finding, Mammogram, Side, View
+
+Scan = tuple[str, Side, View]  # the woman's, of a breast
 
 
 def no_ground(name: str, needed: str) -> SettingsError:
@@ -45,16 +48,23 @@ def whole_mammograms(plan: DownloadPlan) -> list[Mammogram]:
     return sorted((m for m in plan.mammograms if not (m.absent or m.truncated)), key=_planted)
 
 
+def scan_of(m: Mammogram) -> Scan:
+    return m.exposure.patient, m.exposure.side, m.exposure.view
+
+
+def issued_again(plan: DownloadPlan) -> set[Scan]:
+    """Scans that stand in two case CSVs."""
+    issues = Counter(map(scan_of, plan.mammograms))
+    return {scan for scan, count in issues.items() if count > 1}
+
+
 def needed_whole(plan: DownloadPlan) -> set[str]:
     """Women in both splits, or with a scan issued twice: without her files nobody sees it."""
     splits: dict[str, set[str]] = {}
-    issues: dict[tuple[str, str, str], int] = {}
     for m in plan.mammograms:
-        patient, scan = m.exposure.patient, (m.exposure.patient, m.exposure.side, m.exposure.view)
-        splits.setdefault(patient, set()).add(m.split)
-        issues[scan] = issues.get(scan, 0) + 1
+        splits.setdefault(m.exposure.patient, set()).add(m.split)
     in_both = {patient for patient, found in splits.items() if len(found) > 1}
-    return in_both | {patient for (patient, _, _), count in issues.items() if count > 1}
+    return in_both | {patient for patient, _, _ in issued_again(plan)}
 
 
 def changed_at(plan: DownloadPlan, place: tuple[int, int], change: Callable[[Finding], Finding]) -> DownloadPlan:

@@ -3,15 +3,17 @@ A form is an entry of LAYOUTS; files are written in `download`."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
+from PIL import Image
 from pydicom.dataset import FileDataset
 
 from tfm.core.randomness import seed_at
+from tfm.data.headers import PHANTOM_MAKER
 from tfm.data.phantom.dicom import encode
 from tfm.data.phantom.listings import NBIA_DATE, Row, dicom_info_row, metadata_row
 from tfm.data.phantom.series import Drawing, Instance, Series
@@ -100,10 +102,12 @@ def _dicom_info_rows(layout: Layout, series: Series, drawing: Drawing, _: Path) 
 
 
 def _jpeg(dataset: FileDataset) -> bytes:
+    """With the header's confession as its comment: the file must be known for a phantom without the table too."""
     pixels = dataset.pixel_array
     grey = pixels if pixels.dtype == np.uint8 else np.round(pixels / 257).astype(np.uint8)
-    _, content = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    return content.tobytes()
+    buffer = io.BytesIO()
+    Image.fromarray(grey).save(buffer, "JPEG", quality=_JPEG_QUALITY, comment=PHANTOM_MAKER)
+    return buffer.getvalue()
 
 
 def _retriever(folder: Callable[[Series], PurePosixPath], name: Callable[[Instance], str] = _number) -> Layout:

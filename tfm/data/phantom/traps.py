@@ -11,6 +11,7 @@ from tfm.data.phantom.spec import DownloadPlan
 
 _IN_ORDER_OF_PLANTING: tuple[Callable[[DownloadPlan], DownloadPlan], ...] = (
     traps_found.both_splits,
+    traps_found.issued_across_splits,
     traps_found.issued_twice,
     traps_found.several_lesions,
     traps_found.mixed_labels,

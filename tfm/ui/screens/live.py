@@ -148,7 +148,7 @@ def _how_it_ended(job: Run | Plan, status: Status) -> list[RenderableType]:
     match status.state:
         case "failed":
             trouble = render.error_panel(TFMError(status.message, hint=status.hint))
-            return [trouble, Text("When that is mended: ", style="dim").append(resume)]
+            return [trouble, Text("When that is mended (other settings make a new run): ", style="dim").append(resume)]
         case "damaged":
             return [render.error_panel(TFMError(status.message, hint=status.hint))]
         case "waiting":

@@ -1,0 +1,128 @@
+"""What a protocol and an audit may not leave unsaid: parts that are missing, files that stand for two, half a CSV."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.data.intake import KINDS, catalog_of, choices, looked_at, written
+from tfm.core.errors import DataError
+from tfm.data.arrange import arrange
+from tfm.data.dataset import Dataset
+from tfm.data.phantom import cohort, download, traps
+from tfm.data.proofs import prove
+
+CSV = "{}_case_description_{}_set.csv"
+
+
+@pytest.fixture
+def phantoms(tmp_path: Path) -> Path:
+    plan = cohort.plan_download(
+        train_women=12, test_women=4, kinds=("mass", "calc"), height=256, difficulty=0.3,
+        traps=traps.parse_traps("several-lesions, mixed-labels"), shuffle_labels=False, seed=2,
+    )  # fmt: skip
+    list(download.write(plan, tmp_path / "download"))
+    return tmp_path / "download"
+
+
+@pytest.fixture
+def edited(phantoms: Path) -> Callable[[str, Callable[[list[str]], list[str]]], None]:
+    """Changes the lines of a case CSV."""
+
+    def edit(name: str, change: Callable[[list[str]], list[str]]) -> None:
+        path = phantoms / name
+        path.write_bytes("\r\n".join(change(path.read_bytes().decode().split("\r\n"))).encode())
+
+    return edit
+
+
+def protocol(phantoms: Path, tmp_path: Path, **other: object) -> str:
+    return arrange(catalog_of(phantoms, index=tmp_path / "headers.sqlite"), choices(**other)).protocol
+
+
+def test_a_test_without_its_csv_is_part_of_the_protocol(phantoms: Path, tmp_path: Path) -> None:
+    assert "no CSV" not in protocol(phantoms, tmp_path)
+    (phantoms / CSV.format("calc", "test")).unlink()
+    assert protocol(phantoms, tmp_path).endswith("no CSV of calc test")
+    assert "no CSV" not in protocol(phantoms, tmp_path, split="random")
+
+
+def test_a_random_split_of_a_part_says_of_how_many(phantoms: Path, tmp_path: Path) -> None:
+    lost = next(path for path in sorted(phantoms.rglob("*.dcm")) if "full mammogram" in str(path))
+    lost.unlink()
+    assert protocol(phantoms, tmp_path, split="random").endswith("31 of 32 images")
+
+
+def test_an_image_that_cannot_be_decoded_is_missing_in_the_protocol(phantoms: Path, tmp_path: Path) -> None:
+    found = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
+    arranged = arrange(found, choices(as_png=True))
+    victim = next(place.source for place in arranged.placements if place.file.startswith("test/"))
+    content = victim.read_bytes()
+    victim.write_bytes(content.replace(b"MONOCHROME2 ", b"MONOCHROMEX "))
+    list(written(tmp_path / "dataset", found, arranged, phantoms, link="png"))
+    assert Dataset.open(tmp_path / "dataset").protocol.endswith("7 of 8 test images")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_file_for_two_women_is_refused_whatever_the_draw(
+    phantoms: Path, tmp_path: Path, edited: Callable[..., None], seed: int
+) -> None:
+    def with_a_second_woman(lines: list[str]) -> list[str]:
+        woman = lines[1].split(",")[0]
+        return [*lines[:2], lines[1].replace(f"{woman},", "P_99999,", 1), *lines[2:]]
+
+    edited(CSV.format("mass", "train"), with_a_second_woman)
+    with pytest.raises(DataError, match=r"P_\d+_\w+ and P_99999_\w+ are one and the same file"):
+        protocol(phantoms, tmp_path, seed=seed)
+
+
+def test_half_a_csv_is_seen_by_the_files_nobody_speaks_of(
+    phantoms: Path, tmp_path: Path, edited: Callable[..., None]
+) -> None:
+    assert not [one for one in looked_at(phantoms, index=tmp_path / "i.sqlite").findings if one.kind == "unclaimed"]
+    edited(CSV.format("mass", "train"), lambda lines: [line for line in lines if ",2,mass," not in line])
+    found = looked_at(phantoms, index=tmp_path / "i.sqlite")
+    unclaimed = [one for one in found.findings if one.kind == "unclaimed"]
+    assert [one.subject for one in unclaimed] == ["Mass-Training"]
+    assert int(unclaimed[0].words.split()[0]) >= 2
+
+
+def test_a_woman_in_two_folds_fails_the_audit(phantoms: Path, tmp_path: Path) -> None:
+    found = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
+    arranged = arrange(found, choices(split="kfold"))
+    prove(found, arranged)
+    images = arranged.images.copy()
+    of_train = images.index[images["fold"].isin([2, 3])]
+    woman = images.loc[of_train[0], "patient_id"]
+    first = images.index[images["patient_id"] == woman][0]
+    images.loc[first, "fold"] = 5 - images.loc[first, "fold"]
+    with pytest.raises(DataError, match="not so: no woman is in two folds"):
+        prove(found, replace(arranged, images=images))
+
+
+def test_folds_that_lack_a_label_are_told(phantoms: Path, tmp_path: Path) -> None:
+    found = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
+    benign = found.lesions.assign(pathology="BENIGN")
+    thin = [
+        one for one in arrange(replace(found, lesions=benign), choices(split="kfold")).findings if one.kind == "thin"
+    ]
+    assert {one.subject for one in thin} == {*(f"fold {number}" for number in range(1, 6)), "test"}
+    assert {one.words for one in thin} == {"no malignant image"}
+
+
+@pytest.mark.parametrize("name", ["latest.csv", "contest of 2019.csv", "attested.csv"])
+def test_a_name_that_only_sounds_like_a_split_is_none(phantoms: Path, tmp_path: Path, name: str) -> None:
+    (phantoms / CSV.format("mass", "train")).rename(phantoms / name)
+    cases = looked_at(phantoms, index=tmp_path / "headers.sqlite").cases
+    assert set(cases.loc[cases["kind"] == "mass", "split"]) == {"train", "test"}
+
+
+def test_a_csv_of_ones_own_is_no_case_csv(phantoms: Path, tmp_path: Path) -> None:
+    (phantoms / "my results.csv").write_text("patient_id,pathology,prob\nP_00001,MALIGNANT,0.7\n")
+    found = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
+    list(written(tmp_path / "dataset", found, arrange(found, choices()), phantoms))
+    again = looked_at(phantoms, tmp_path / "dataset" / "masks", index=tmp_path / "headers.sqlite")
+    assert {path.name for path in again.case_files} == {
+        CSV.format(kind, split) for kind in KINDS for split in ("train", "test")
+    }
