@@ -9,13 +9,16 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 INDEXING = """
-import resource, sys, time
+import re, sys, time
 from pathlib import Path
 from tfm.data.download import survey
 from tfm.data.index import read_headers
 begun = time.perf_counter()
 count = sum(1 for _ in read_headers(survey([Path(sys.argv[1])]).images, Path(sys.argv[2])))
-print(count, time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+seconds = time.perf_counter() - begun
+status = Path("/proc/self/status")  # getrusage would count the parent's memory, from before this program began
+peak = re.search(r"VmHWM:\\s+(\\d+) kB", status.read_text())[1] if status.exists() else 0
+print(count, seconds, int(peak) / 1024)
 """
 
 
