@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from tests.data.intake import catalog_of, choices, written
+from tests.data.phantoms import phantom_download
 from tfm.core import offers
 from tfm.core.errors import DataError
 from tfm.core.settings import resolve
 from tfm.data import arrange
 from tfm.data.cache import Cache, build_cache, refuse_replacing
 from tfm.data.dataset import Dataset
-from tfm.data.phantom import cohort, download
 from tfm.imaging.chain import preprocess_one
 from tfm.imaging.settings import ChainSettings
 
@@ -27,12 +27,7 @@ def chain(**given: object) -> ChainSettings:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     home = tmp_path_factory.mktemp("cache")
-    plan = cohort.plan_download(
-        train_women=8, test_women=4, kinds=("mass", "calc"), height=256, difficulty=0.3,
-        traps=frozenset(), shuffle_labels=False, seed=1,
-    )  # fmt: skip
-    for _ in download.write(plan, home / "download"):
-        pass
+    phantom_download(home / "download", 8, 4, seed=1)
     joined = catalog_of(home / "download", index=home / "headers.sqlite")
     arranged = arrange.arrange(joined, choices(val_share=0.25, seed=0))
     for _ in written(home / "dataset", joined, arranged, home / "download"):

@@ -8,21 +8,17 @@ import pandas as pd
 import pytest
 
 from tests.data.intake import catalog_of, choices, written
+from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.core.randomness import seed_at
 from tfm.data import arrange, catalog, images, split
 from tfm.data.headers import Header
-from tfm.data.phantom import cohort, download, traps
 
 
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("download")
-    plan = cohort.plan_download(
-        train_women=16, test_women=6, kinds=("mass", "calc"), height=256, difficulty=0.3,
-        traps=traps.parse_traps("all"), shuffle_labels=False, seed=3,
-    )  # fmt: skip
-    list(download.write(plan, folder))
+    phantom_download(folder, 16, 6, planted="all", seed=3)
     return folder
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.data.intake import KINDS, catalog_of, choices, looked_at, written
+from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.data.arrange import arrange
 from tfm.data.dataset import Dataset
-from tfm.data.phantom import cohort, download, traps
 from tfm.data.proofs import prove
 
 CSV = "{}_case_description_{}_set.csv"
@@ -18,11 +18,7 @@ CSV = "{}_case_description_{}_set.csv"
 
 @pytest.fixture
 def phantoms(tmp_path: Path) -> Path:
-    plan = cohort.plan_download(
-        train_women=12, test_women=4, kinds=("mass", "calc"), height=256, difficulty=0.3,
-        traps=traps.parse_traps("several-lesions, mixed-labels"), shuffle_labels=False, seed=2,
-    )  # fmt: skip
-    list(download.write(plan, tmp_path / "download"))
+    phantom_download(tmp_path / "download", 12, 4, planted="several-lesions, mixed-labels")
     return tmp_path / "download"
 
 

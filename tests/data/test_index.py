@@ -8,21 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.data.phantoms import phantom_download
 from tfm.core.errors import BusyError
 from tfm.data import index
 from tfm.data.download import survey
 from tfm.data.headers import Header
-from tfm.data.phantom import cohort, download
 
 
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("download")
-    plan = cohort.plan_download(
-        train_women=3, test_women=1, kinds=("mass", "calc"), height=256, difficulty=0.3,
-        traps=frozenset(), shuffle_labels=False, seed=2,
-    )  # fmt: skip
-    list(download.write(plan, folder))
+    phantom_download(folder, 3, 1)
     return folder
 
 

@@ -9,23 +9,19 @@ import numpy as np
 import pytest
 
 from tests.data.intake import catalog_of, choices, written
+from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.core.walk import walk
 from tfm.data.arrange import arrange
 from tfm.data.dataset import Dataset
 from tfm.data.kaggle import read_jpeg_header
-from tfm.data.phantom import cohort, download
 from tfm.imaging.dicom import has_at_most_two_values
 
 
 @pytest.fixture(scope="module")
 def kaggle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kaggle")
-    plan = cohort.plan_download(
-        train_women=8, test_women=4, kinds=("mass", "calc"), height=256, difficulty=0.3,
-        traps=frozenset({"arbitrary-order", "mask-size"}), shuffle_labels=False, seed=2, layout="kaggle",
-    )  # fmt: skip
-    list(download.write(plan, folder))
+    phantom_download(folder, 8, 4, planted="arbitrary-order, mask-size", layout="kaggle")
     return folder
 
 
@@ -68,11 +64,7 @@ def test_phantoms_are_known_as_such_without_dicom_info(kaggle: Path, tmp_path: P
 def test_where_both_are_here_dicom_is_taken_and_not_its_jpeg(
     kaggle: Path, tmp_path: Path, names: tuple[str, str]
 ) -> None:
-    plan = cohort.plan_download(
-        train_women=8, test_women=4, kinds=("mass", "calc"), height=256, difficulty=0.3,
-        traps=frozenset({"arbitrary-order", "mask-size"}), shuffle_labels=False, seed=2, layout="mirror",
-    )  # fmt: skip
-    list(download.write(plan, tmp_path / names[0]))
+    phantom_download(tmp_path / names[0], 8, 4, planted="arbitrary-order, mask-size", layout="mirror")
     shutil.copytree(kaggle / "jpeg", tmp_path / names[1] / "jpeg")
     shutil.copy2(kaggle / "csv" / "dicom_info.csv", tmp_path / names[1])
     found = catalog_of(tmp_path / names[0], tmp_path / names[1], index=tmp_path / "headers.sqlite")

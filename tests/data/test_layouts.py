@@ -8,11 +8,12 @@ from typing import get_args
 import pytest
 
 from tests.data.intake import catalog_of, choices, written
+from tests.data.phantoms import phantom_download
 from tfm.core.files import read_json
 from tfm.data.arrange import arrange
 from tfm.data.collection import read_manifest
 from tfm.data.dataset import Dataset
-from tfm.data.phantom import cohort, download, series, traps
+from tfm.data.phantom import series
 from tfm.data.phantom.spec import DownloadPlan, Finding, LayoutName, Mammogram
 
 
@@ -37,11 +38,7 @@ class Organized:
 @pytest.fixture(scope="module", params=get_args(LayoutName))
 def organized(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Organized:
     home = tmp_path_factory.mktemp(request.param)
-    plan = cohort.plan_download(
-        train_women=16, test_women=6, kinds=("mass", "calc"), height=256, difficulty=0.3,
-        traps=traps.parse_traps("all"), shuffle_labels=False, seed=3, layout=request.param,
-    )  # fmt: skip
-    list(download.write(plan, home / "download"))
+    plan = phantom_download(home / "download", 16, 6, planted="all", seed=3, layout=request.param)
     catalog = catalog_of(home / "download", index=home / "headers.sqlite")
     writing = written(home / "dataset", catalog, arrange(catalog, choices()), home / "download")
     list(writing)

@@ -14,12 +14,13 @@ import pydicom
 import pytest
 
 from tests.data.intake import cases_below, catalog_of, choices, written
+from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.core.files import read_json
 from tfm.data.arrange import Arrangement, arrange
 from tfm.data.catalog import Catalog
 from tfm.data.dataset import MANIFEST_COLUMNS, Dataset
-from tfm.data.phantom import cohort, download, film, traps
+from tfm.data.phantom import film
 from tfm.data.phantom.spec import DownloadPlan
 
 
@@ -37,10 +38,7 @@ class Intake:
 @pytest.fixture(scope="module")
 def intake(tmp_path_factory: pytest.TempPathFactory) -> Intake:
     folder = tmp_path_factory.mktemp("download")
-    plan = cohort.plan_download(
-        train_women=16, test_women=6, kinds=("mass", "calc"), height=256, difficulty=0.3
-    , traps=traps.parse_traps("all"), shuffle_labels=False, seed=3)  # fmt: skip
-    list(download.write(plan, folder))
+    plan = phantom_download(folder, 16, 6, planted="all", seed=3)
     index = tmp_path_factory.mktemp("index") / "headers.sqlite"
     return Intake(folder, plan, cases_below(folder), catalog_of(folder, index=index))
 

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from tests.data.intake import catalog_of, choices, written
+from tests.data.phantoms import phantom_download
 from tfm.core.errors import SettingsError
 from tfm.data.arrange import Arrangement, arrange
 from tfm.data.catalog import Catalog
 from tfm.data.organize import refuse_replacing
-from tfm.data.phantom import cohort, download
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,7 @@ class Standing:
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Standing:
     home = tmp_path_factory.mktemp("again")
-    plan = cohort.plan_download(
-        train_women=10, test_women=6, kinds=("mass", "calc"), height=256, difficulty=0.3,
-        traps=frozenset(), shuffle_labels=False, seed=1,
-    )  # fmt: skip
-    list(download.write(plan, home / "download"))
+    phantom_download(home / "download", 10, 6, seed=1)
     made = Standing(home / "dataset", catalog_of(home / "download", index=home / "headers.sqlite"))
     list(written(made.folder, made.catalog, made.arranged(), home / "download"))
     return made

@@ -9,23 +9,19 @@ import pydicom
 import pytest
 
 from tests.data.intake import catalog_of, choices, written
+from tests.data.phantoms import phantom_download
 from tfm.core import machine
 from tfm.core.errors import DiskError
 from tfm.core.files import read_json
 from tfm.data.arrange import arrange
 from tfm.data.catalog import Catalog
 from tfm.data.dataset import Dataset
-from tfm.data.phantom import cohort, download
 from tfm.data.placing import LinkMode
 
 
 @pytest.fixture
 def phantoms(tmp_path: Path) -> Path:
-    plan = cohort.plan_download(
-        train_women=8, test_women=4, kinds=("mass", "calc"), height=256, difficulty=0.3,
-        traps=frozenset(), shuffle_labels=False, seed=2,
-    )  # fmt: skip
-    list(download.write(plan, tmp_path / "download"))
+    phantom_download(tmp_path / "download", 8, 4)
     return tmp_path / "download"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.data.phantoms import phantom_download
 from tfm import worker
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Table
@@ -15,7 +16,6 @@ from tfm.core.prepare import job_for
 from tfm.core.registry import Outlook
 from tfm.core.run import Run
 from tfm.core.workspace import Workspace
-from tfm.data.phantom import cohort, download
 from tfm.stages import organize
 from tfm.stages.organize import Organize
 
@@ -23,11 +23,7 @@ from tfm.stages.organize import Organize
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("download")
-    plan = cohort.plan_download(
-        train_women=14, test_women=6, kinds=("mass", "calc"), height=256, difficulty=0.3,
-        traps=frozenset(), shuffle_labels=False, seed=2,
-    )  # fmt: skip
-    list(download.write(plan, folder))
+    phantom_download(folder, 14, 6)
     return folder
 
 

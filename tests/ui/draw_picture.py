@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyte
 
+from tests.data.phantoms import phantom_download
 from tests.ui.terminal import PROJECT, Terminal, as_svg
-from tfm.data.phantom import cohort, download, traps
 
 
 def menu(place: Path) -> pyte.Screen:
@@ -19,11 +19,7 @@ def menu(place: Path) -> pyte.Screen:
 
 def organize(place: Path) -> pyte.Screen:
     """A download that lacks some files, looked at, and what will come of it."""
-    plan = cohort.plan_download(
-        train_women=120, test_women=40, kinds=("mass", "calc"), height=256, difficulty=0.3,
-        traps=traps.parse_traps("all"), shuffle_labels=False, seed=1,
-    )  # fmt: skip
-    list(download.write(plan, place / "CBIS-DDSM download"))
+    phantom_download(place / "CBIS-DDSM download", 120, 40, planted="all", seed=1)
     with Terminal(columns=92, rows=42, cwd=place, HOME=str(place)) as terminal:
         terminal.wait_for("leave")
         terminal.press("down", "down", "down", "enter")

@@ -89,6 +89,17 @@ def read_besides(given: Sequence[Path], csvs: Sequence[Path]) -> list[Path]:
     return [*widened, *listed, *around]
 
 
+def refuse_nesting(place: Path, downloads: Iterable[Path]) -> None:
+    """Nothing is ever written below a download, nor one taken from where things are written."""
+    inner = place.resolve()
+    for download in (path.resolve() for path in downloads):
+        if inner.is_relative_to(download) or download.is_relative_to(inner):
+            raise DataError(
+                f"{place}, which is to be written, and the download {download} lie one in the other",
+                hint="choose a workspace outside the download: --workspace FOLDER",
+            )
+
+
 def shown(path: str) -> str:
     """A path as text that any file and screen can hold."""
     return os.fsencode(path).decode("utf-8", "replace")

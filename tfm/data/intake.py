@@ -22,7 +22,6 @@ _STEPS = 100  # of the progress told: ten thousand events would only fill a log
 @dataclass(frozen=True)
 class Found:
     sources: tuple[Path, ...]
-    folders: tuple[Path, ...]  # where nothing may be written
     case_files: list[Path]
     cases: pd.DataFrame  # of both kinds, as far as there are CSVs
     headers: list[Header]
@@ -33,7 +32,7 @@ class Found:
 def look(given: Sequence[Path], csvs: Sequence[Path], index: Path) -> Generator[Event, None, Found]:
     """Finds and reads all there is, opening no file that `index` knows unchanged."""
     found = download.survey(given, csvs)
-    refuse_writing_into(found.folders, index)
+    download.refuse_nesting(index.parent, found.folders)
     case_files = tables.find_case_files(found.tables)
     cases = tables.read_cases(case_files)
     headers: list[Header] = []
@@ -44,22 +43,12 @@ def look(given: Sequence[Path], csvs: Sequence[Path], index: Path) -> Generator[
     headers = kaggle.with_info(headers, found.tables.which(kaggle.is_info))
     listing, ignored = _listing(found.tables)
     noticed = [*found.findings, *ignored, *_unclaimed(cases, headers)]
-    return Found(found.sources, found.folders, case_files, cases, headers, listing, noticed)
+    return Found(found.sources, case_files, cases, headers, listing, noticed)
 
 
 def catalog_of(found: Found, kinds: Sequence[str]) -> catalog.Catalog:
     absent = tables.absent_files(found.cases, kinds)
     return catalog.join(tables.of_kinds(found.cases, kinds), found.headers, [*found.findings, *absent], found.listing)
-
-
-def refuse_writing_into(downloads: Sequence[Path], place: Path) -> None:
-    """Nothing is ever written below a download, nor is one taken from where things are written."""
-    for source in downloads:
-        if place.resolve().is_relative_to(source):
-            raise DataError(
-                f"{place} would be written inside the download {source}",
-                hint="choose a workspace outside of it, with --workspace: nothing is ever written there",
-            )
 
 
 def _listing(found: download.Tables) -> tuple[pd.DataFrame | None, list[Finding]]:

@@ -10,13 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from tfm.core import machine
-from tfm.core.errors import DataError, DiskError, SettingsError
+from tfm.core.errors import DiskError, SettingsError
 from tfm.core.files import read_json, sweep, write_json, write_text
 from tfm.data.arrange import Arrangement
 from tfm.data.audit import as_text, audit
 from tfm.data.catalog import Catalog, lesions_text
 from tfm.data.collection import tcia_manifest
 from tfm.data.dataset import AUDIT, AUDIT_TEXT, LABELS, LESIONS, MANIFEST, MASKS, MISSING, write_manifest
+from tfm.data.download import refuse_nesting
 from tfm.data.findings import Finding
 from tfm.data.placing import LinkMode, Unusable, can_link, place, write_mask
 from tfm.data.proofs import prove
@@ -38,7 +39,7 @@ def organize_dataset(
 ) -> Iterator[tuple[int, int]]:
     """(images done, images in all) after each image. The manifest comes last: a folder with one is whole. `version` is
     that of the code that makes masks and images."""
-    _refuse_nesting(folder, downloads)
+    refuse_nesting(folder, downloads)
     proofs = prove(catalog, arrangement)
     _refuse_full_disk(folder, arrangement, link)
     _clear_the_way(folder, arrangement, arrangement.key(version))
@@ -88,16 +89,6 @@ def refuse_replacing(folder: Path, catalog: Catalog, arrangement: Arrangement) -
 def _images(manifest: pd.DataFrame) -> set[tuple[str, str]]:
     """What they are called, and of which sort their files are: a JPEG copy is other data."""
     return set(zip(manifest["image_id"], manifest["file"].map(lambda file: Path(file).suffix), strict=True))
-
-
-def _refuse_nesting(folder: Path, downloads: Sequence[Path]) -> None:
-    inner = folder.resolve()
-    for download in (path.resolve() for path in downloads):
-        if inner.is_relative_to(download) or download.is_relative_to(inner):
-            raise DataError(
-                f"the dataset folder {folder} and the download {download} lie one in the other",
-                hint="choose a workspace outside the download: nothing is ever written there",
-            )
 
 
 def _refuse_full_disk(folder: Path, arrangement: Arrangement, link: LinkMode) -> None:

@@ -50,7 +50,7 @@ class Organize(Settings):
     split: Annotated[Literal["official", "random", "kfold"], IMPORTANT] = "official"
     """Which split
     official: TCIA's own test set stays sealed. random: 70/15/15 by woman, for a download without official test rows.
-    kfold: five folds over the training women, TCIA's test sealed."""
+    kfold: five folds over the training women, of which the first validates, TCIA's test sealed."""
 
     val_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
     """Share of the women who become the validation set

@@ -211,7 +211,8 @@ def _shown_default(leaf: Leaf) -> str | bool:
         return False
     if leaf.is_bool:
         return "yes" if leaf.default else "no"
-    return ", ".join(map(str, leaf.default)) if isinstance(leaf.default, list | tuple) else str(leaf.default)
+    shown = ", ".join(map(str, leaf.default)) if isinstance(leaf.default, list | tuple) else str(leaf.default)
+    return shown or False
 
 
 def _run_command(found: Stage | Planner | Answer, context: typer.Context, words: dict[str, Any]) -> None:
