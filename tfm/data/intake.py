@@ -32,7 +32,7 @@ class Found:
 def look(given: Sequence[Path], csvs: Sequence[Path], index: Path) -> Generator[Event, None, Found]:
     """Finds and reads all there is, opening no file that `index` knows unchanged."""
     found = download.survey(given, csvs)
-    download.refuse_nesting(index.parent, found.folders)
+    download.refuse_nesting(index, found.folders)
     case_files = tables.find_case_files(found.tables)
     cases = tables.read_cases(case_files)
     headers: list[Header] = []
