@@ -75,6 +75,15 @@ def test_without_tcias_test_the_split_is_random_and_says_so(
         list(organize.preview(Organize(download=[partial]), workspace))
 
 
+def test_a_folder_deep_inside_a_download_is_said_to_be_taken_whole(phantoms: Path, workspace: Workspace) -> None:
+    subject = next((phantoms / "manifest-phantom" / "CBIS-DDSM").iterdir())
+    events, _ = look(workspace, subject)
+    assert f"{subject} lies deep inside a download: {subject.parent} was taken whole" in [
+        event.text for event in events if isinstance(event, Note)
+    ]
+    assert table(events).rows == table(look(workspace, phantoms)[0]).rows
+
+
 def test_one_kind_of_csv_settles_the_kind_of_lesions(phantoms: Path, workspace: Workspace, tmp_path: Path) -> None:
     _, outlook = look(workspace, without(phantoms, tmp_path / "mass", "calc_case"))
     assert outlook.settled == {"lesions": "mass"}

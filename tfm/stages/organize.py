@@ -166,6 +166,9 @@ def _warned(catalog: Catalog, role: str) -> Iterator[Note]:
     """What a partial download costs."""
     from tfm.data.tables import IMAGE_KEY
 
+    for found in catalog.findings:
+        if found.kind == "note":
+            yield Note(f"{found.subject} {found.words}")
     absent = [found.subject for found in catalog.findings if found.kind == "no-csv"]
     if absent:
         yield Note(f"no cases for {', '.join(absent)}: going on with what is there", "warning")
