@@ -11,7 +11,7 @@ import pytest
 from tfm.core import files, randomness
 from tfm.core.answers import Answers
 from tfm.core.errors import DiskError, RunError, SettingsError, TFMError, told
-from tfm.core.events import Metrics, Note, Progress, Result, Table, as_record, from_record
+from tfm.core.events import Metrics, Note, Picture, Progress, Result, Table, as_record, from_record
 from tfm.core.jobs import find_run, runs
 from tfm.core.plan import Step, filled
 from tfm.core.prepare import find_or_create_plan, job_for
@@ -102,12 +102,18 @@ def test_a_full_disk_is_told_in_words_and_a_defect_with_its_log(tmp_path):
         Metrics({"epoch": 1, "loss": 0.5}),
         Note("x", "warning"),
         Table("t", ["a"], [["1"]]),
+        Picture("/sheet.png", "Sheet", ["00ff", "ff00"]),
         Result({"a": 1}, ["p"]),
     ],
     ids=lambda event: type(event).__name__,
 )
 def test_an_event_survives_its_log(event):
     assert from_record(as_record(event, 1.0)) == event
+
+
+def test_a_picture_in_a_log_from_before_thumbnails_is_read():
+    record = {"time": 1.0, "kind": "picture", "path": "/roc.png", "title": "ROC"}
+    assert from_record(record) == Picture("/roc.png", "ROC")
 
 
 def test_a_view_of_a_resumed_run_shows_each_epoch_once(workspace):

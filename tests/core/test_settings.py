@@ -1,7 +1,7 @@
 """Settings come about in one place, from words a person gives, and say plainly what does not do."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tfm.core import offers, registry
 from tfm.core.errors import SettingsError
-from tfm.core.settings import IMPORTANT, OUT_OF_KEY, InputPath, Settings, leaves, resolve
+from tfm.core.settings import IMPORTANT, OUT_OF_KEY, InputPath, Settings, Switches, leaves, resolve
 from tfm.core.written import as_commented_yaml, differing
 
 
@@ -21,6 +21,17 @@ class Optim(Settings):
     """Which layers"""
 
 
+class Crop(Settings):
+    """Less film."""
+
+    x: int = 1
+    y: list[int] = [2, 3]  # noqa: RUF012
+
+
+class Turn(Settings):
+    """Another way up."""
+
+
 class Toy(Settings):
     epochs: Annotated[int, Field(ge=1), IMPORTANT]
     """How many passes"""
@@ -28,7 +39,7 @@ class Toy(Settings):
     """Images in a batch"""
     patience: int | None = 5
     """Stop after how many"""
-    steps: dict[str, dict[str, int]] = {}  # noqa: RUF012
+    steps: Annotated[dict[str, dict[str, Any] | bool], Switches({"crop": Crop, "turn": Turn})] = {}  # noqa: RUF012
     """Steps"""
     threads: Annotated[int, OUT_OF_KEY] = 2
     """Threads"""
@@ -59,10 +70,58 @@ def test_words_are_read_in_the_settings_own_type(name, text, value):
     assert (getattr(settings, name, None) or getattr(settings.optim, name, None)) == value
 
 
-def test_a_dotted_name_reaches_into_a_mapping_and_keeps_the_presets_order():
-    preset = {"epochs": 1, "steps": {"b": {"x": 1, "y": 2}, "a": {"z": 3}}}
-    settings = resolve(Toy, preset, {"b.x": 9})
-    assert list(settings.steps.items()) == [("b", {"x": 9, "y": 2}), ("a", {"z": 3})]
+PRESET = {"epochs": 1, "steps": {"turn": False, "crop": {"x": 1, "y": [2]}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "steps"),
+    [
+        ({"crop.x": "9"}, {"turn": False, "crop": {"x": 9, "y": [2]}}),
+        ({"crop.y": "7, 8"}, {"turn": False, "crop": {"x": 1, "y": ["7", "8"]}}),
+        ({"turn": "true"}, {"turn": True, "crop": {"x": 1, "y": [2]}}),
+        ({"crop": "false"}, {"turn": False, "crop": False}),
+        ({"crop": True}, {"turn": False, "crop": {"x": 1, "y": [2]}}),
+        ({"crop": True, "crop.x": 5}, {"turn": False, "crop": {"x": 5, "y": [2]}}),
+        ({"crop.x": 5, "crop": True}, {"turn": False, "crop": {"x": 5, "y": [2]}}),
+        ({"crop.x": 5, "crop": False}, {"turn": False, "crop": False}),
+        ({"steps.turn": "true", "steps.crop.x": "3"}, {"turn": True, "crop": {"x": 3, "y": [2]}}),
+        ({"steps": "{crop: false}"}, {"turn": False, "crop": False}),
+    ],
+    ids=str,
+)
+def test_a_part_is_switched_by_its_name_and_a_dot_reaches_into_it_in_the_presets_order(given, steps):
+    resolved = resolve(Toy, PRESET, given).steps
+    assert list(resolved) == list(steps)
+    assert resolved["turn"] == steps["turn"]
+    assert _checked(resolved["crop"]) == _checked(steps["crop"])
+
+
+def _checked(held):
+    """What a part holds is for its own class to read."""
+    return held if isinstance(held, bool) else Crop.model_validate(held)
+
+
+def test_a_value_given_for_a_part_that_the_preset_has_off_switches_it_on():
+    assert resolve(Toy, {"epochs": 1, "steps": {"crop": False}}, {"crop.x": 4}).steps == {"crop": {"x": 4}}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"corp": True}, "did you mean crop"),
+        ({"corp.x": 1}, "did you mean crop"),
+        ({"steps.corp": True}, "did you mean crop"),
+        ({"crop.xx": 1}, "nothing in crop is called xx: did you mean x?"),
+        ({"turn.x": 1}, "turn has nothing to be set"),
+        ({"crop": "perhaps"}, "crop: must be true or false"),
+        ({"crop": "["}, "cannot be read"),
+    ],
+    ids=str,
+)
+def test_a_part_or_value_that_is_not_there_is_said_in_words(given, says):
+    with pytest.raises(SettingsError) as caught:
+        resolve(Toy, PRESET, given)
+    assert says in f"{caught.value.message} {caught.value.hint}"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +164,7 @@ def test_only_what_differs_and_matters_is_part_of_a_key():
 
 
 def test_the_yaml_of_a_run_repeats_it_and_carries_the_questions():
-    settings = resolve(Toy, {}, {"epochs": 3, "layers": "1,2", "b.x": 4})
+    settings = resolve(Toy, {}, {"epochs": 3, "layers": "1,2", "crop.x": 4})
     text = as_commented_yaml(settings)
     assert "# How fast to learn" in text
     assert resolve(Toy, {}, yaml.safe_load(text)) == settings
@@ -118,7 +177,8 @@ def test_the_yaml_of_a_run_repeats_it_and_carries_the_questions():
 def test_every_setting_has_a_question_and_a_name_of_its_own(name):
     found = leaves(registry.find(name).settings)
     names = [leaf.name for leaf in found]
-    assert len(set(names)) == len(names), "leaf names are flat on the command line"
+    names += [part for leaf in found for part in leaf.parts]
+    assert len(set(names)) == len(names), "names of settings and of parts are flat on the command line"
     assert [leaf.name for leaf in found if not leaf.field.description] == []
     assert [leaf.question for leaf in found if len(leaf.question) > 100] == []
 

@@ -15,7 +15,7 @@ from tfm.core.walk import walk
 from tfm.data.arrange import arrange
 from tfm.data.dataset import Dataset
 from tfm.data.kaggle import read_jpeg_header
-from tfm.imaging.dicom import has_at_most_two_values
+from tfm.imaging.pixels import has_at_most_two_values
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,10 @@ FAST = read_yaml(REPOSITORY / "configs" / "preprocess" / "fast.yaml")["settings"
 def test_every_preset_says_what_it_is_and_resolves(path: Path) -> None:
     preset = read_yaml(path)
     assert list(preset) == ["title", "about", "stage", "settings"]
-    assert list(resolve(ChainSettings, preset["settings"], {}).chosen()) == list(preset["settings"]["steps"])
+    steps = preset["settings"]["steps"]
+    assert set(steps) == set(STEPS), "it says of every step whether it is on, and where it would stand"
+    chosen = resolve(ChainSettings, preset["settings"], {}).chosen()
+    assert list(chosen) == [name for name in steps if steps[name] is not False]
 
 
 def test_every_step_has_its_file_and_every_file_its_settings() -> None:
@@ -41,7 +44,7 @@ def test_every_step_says_what_it_is_and_every_setting_is_a_question(name: str) -
 def test_a_resolved_chain_holds_every_setting_in_the_order_of_the_preset() -> None:
     chain = resolve(ChainSettings, {"steps": {"intensity": True, "resize": {"height": 64}}}, {})
     assert chain.steps == {
-        "intensity": {"low": 0.5, "high": 99.5, "bits": 8},
+        "intensity": {"stretch": "breast", "low": 0.5, "high": 99.5, "bits": 8},
         "resize": {"height": 64, "width": 512},
     }
     assert resolve(ChainSettings, chain.model_dump(), {}) == chain
@@ -51,18 +54,37 @@ def test_the_command_line_reaches_into_a_step() -> None:
     chain = resolve(ChainSettings, FAST, {"resize.height": "128", "intensity.bits": "16", "steps.orient": "false"})
     assert chain.steps["resize"] == {"height": 128, "width": 512}
     assert chain.chosen()["intensity"].model_dump()["bits"] == 16
-    assert list(chain.steps) == ["annotations", "crop_breast", "resize", "intensity"]
+    assert list(chain.steps) == ["crop_breast", "resize", "annotations", "intensity"]
+
+
+def test_a_step_that_is_switched_on_stands_where_the_preset_has_it() -> None:
+    chain = resolve(ChainSettings, FAST, {"blur": "true", "clahe.clip_limit": "3"})
+    assert list(chain.steps) == ["crop_breast", "blur", "resize", "annotations", "orient", "intensity", "clahe"]
+    assert chain.steps["clahe"] == {"clip_limit": 3.0, "tiles": 8}
+
+
+@pytest.mark.parametrize("frame", ["first", "last", 12])
+def test_a_frame_is_chosen_by_name_or_number(frame: str | int) -> None:
+    assert resolve(ChainSettings, FAST, {"frame": str(frame)}).frame == frame
+    assert resolve(ChainSettings, FAST, {}).frame == "middle"
+
+
+@pytest.mark.parametrize("frame", ["second", "0", "-1", "1.5"])
+def test_a_frame_that_cannot_be_is_refused(frame: str) -> None:
+    with pytest.raises(SettingsError, match="first, middle, last or a number"):
+        resolve(ChainSettings, FAST, {"frame": frame})
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
         ({"steps": {"resise": {}}}, "did you mean resize"),
-        ({"steps": {"sharpen_all": {}}}, "annotations, orient"),
+        ({"steps": {"sharpen_all": {}}}, "polarity, border"),
         ({"resize.heigth": "64"}, "did you mean height"),
         ({"resize.height": "0"}, "greater than or equal to 16"),
         ({"intensity.bits": "12"}, "8 or 16"),
         ({"intensity.bits": "many"}, "intensity"),
+        ({"blur.size": "4"}, "must be odd"),
         ({"steps": dict.fromkeys(FAST["steps"], False)}, "needs a step"),
     ],
 )

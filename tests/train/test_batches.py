@@ -1,4 +1,6 @@
-"""Order, normalisation and augmentation: pure functions of an address, of the image and of nothing else."""
+"""Order, rows and normalisation of batches: what an epoch takes, and that it is the cache's own grey values."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +10,6 @@ from tests.train.pocket import make_products, rewrite_manifest
 from tfm.core.errors import DataError
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
-from tfm.train import augment
 from tfm.train.batches import Images, measure, order
 from tfm.train.rows import check_learnable, rows_of
 
@@ -79,49 +80,19 @@ def test_normalisation_is_that_of_the_breast_in_the_training_images_alone(opened
     assert measured.deviation == pytest.approx(inside.std(), rel=1e-9)
 
 
-def test_an_images_augmentation_does_not_hang_on_its_batch(opened):
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_batch_is_the_caches_grey_values_in_the_rows_order_normalised(opened, dtype):
     dataset, cache = opened
+    white = int(np.iinfo(dtype).max)
+    cache = replace(cache, images=cache.images.astype(dtype) * (white // 255))
     train = rows_of(dataset, cache, "train")
-    images = Images(cache, train, measure(cache, train), torch.device("cpu"))
-    drawn = augment.draw(seed=4, epoch=1, count=len(train))
-    alone = images.batch(np.array([7]), drawn[[7]])
-    among = images.batch(np.array([3, 7, 5]), drawn[[3, 7, 5]])
-    torch.testing.assert_close(among[1:2], alone)
-    assert not torch.equal(alone, images.batch(np.array([7])))
-
-
-def still(mirror: float = 1, upside_down: float = 1) -> np.ndarray:
-    return np.array([[0, 0, 0, 0, mirror, upside_down, 0]], dtype=np.float32)
-
-
-def test_an_augmentation_of_nothing_changes_nothing():
-    image = torch.rand(1, 1, 48, 32)
-    torch.testing.assert_close(augment.apply(image, still()), image)
-    torch.testing.assert_close(augment.apply(image, still(mirror=-1)), image.flip(-1))
-    torch.testing.assert_close(augment.apply(image, still(upside_down=-1)), image.flip(-2))
-
-
-def extent(places: torch.Tensor) -> int:
-    return int(places.max() - places.min())
-
-
-def test_turning_an_oblong_image_keeps_a_square_square():
-    image = torch.zeros(1, 1, 96, 48)
-    image[..., 40:56, 16:32] = 1
-    turned = still()
-    turned[0, 0] = 1
-    moved = augment.apply(image, turned)[0, 0] > 0.5
-    rows, columns = torch.nonzero(moved, as_tuple=True)
-    assert abs(int(moved.sum()) - 256) < 12, "its area stays"
-    assert abs(extent(rows) - extent(columns)) <= 1, "it is as wide as it is high"
-
-
-def test_augmentation_is_mild():
-    image = torch.zeros(64, 1, 64, 64)
-    image[..., 24:40, 24:40] = 0.5
-    moved = augment.apply(image, augment.draw(seed=1, epoch=0, count=64))
-    assert moved.min() >= 0
-    assert moved.max() <= 1
-    areas = (moved > 0.25).sum(dim=(1, 2, 3))
-    assert (areas > 180).all(), "the square of 256 pixels never leaves the image"
-    assert (areas < 350).all()
+    normalisation = measure(cache, train)
+    images = Images(cache, train, normalisation, torch.device("cpu"))
+    chosen = np.array([3, 30, 5])
+    films = images.films(chosen)
+    assert films.dtype == torch.float32
+    assert (films.numpy()[:, 0] == (cache.images[train.positions[chosen]].astype(np.float32) / white)).all()
+    inside = torch.from_numpy(cache.breast[train.positions] > 0)[:, None]
+    whole = images.batch(np.arange(len(train)))[inside]
+    assert float(whole.mean()) == pytest.approx(0, abs=1e-4)
+    assert float(whole.std()) == pytest.approx(1, rel=1e-3)

@@ -14,8 +14,7 @@ from tests.train.pocket import film, finish, left_behind, make_products, rewrite
 from tfm import worker
 from tfm.core.events import Metrics, Note, Progress
 from tfm.core.workspace import Workspace
-from tfm.train import augment, checkpoint
-from tfm.train.batches import Images
+from tfm.train import checkpoint
 from tfm.train.checkpoint import Checkpoints, read
 
 PRESETS = ["MammoCNN", "ResNet18_CFT"]
@@ -162,45 +161,6 @@ def test_the_training_labels_do_change_it(pocket_workspace, calm):
     rewrite_manifest(pocket_workspace, one_turned)
     run = finish(tiny_run(pocket_workspace))
     assert any(place.startswith("best.pt/network") for place in differences(run, calm["tiny"]))
-
-
-def test_augmentation_never_touches_validation_or_test(pocket_workspace, monkeypatch):
-    touched = spied_augmentation(monkeypatch)
-    run = finish(tiny_run(pocket_workspace, epochs=1))
-    assert touched == films_of(pocket_workspace, run, "train")
-
-
-def test_the_watch_over_augmentation_notices_a_validation_image(pocket_workspace, monkeypatch):
-    touched = spied_augmentation(monkeypatch)
-    drawing = Images.batch
-    drawn = augment.draw(seed=0, epoch=0, count=pocket.QUICK["batch_size"])
-    monkeypatch.setattr(
-        Images, "batch", lambda self, chosen, table=None: drawing(self, chosen, table if table is not None else drawn)
-    )
-    run = tiny_run(pocket_workspace, epochs=1, batch_size=pocket.QUICK["batch_size"])
-    worker.take_run(run, stopping=run)
-    assert touched != films_of(pocket_workspace, run, "train")
-
-
-def spied_augmentation(monkeypatch) -> set[bytes]:
-    """The bytes of every image that is augmented from now on."""
-    touched: set[bytes] = set()
-    really = augment.apply
-
-    def noted(images, drawn):
-        touched.update((images * 255).round().to(torch.uint8)[i].numpy().tobytes() for i in range(len(images)))
-        return really(images, drawn[: len(images)])
-
-    monkeypatch.setattr(augment, "apply", noted)
-    return touched
-
-
-def films_of(workspace, run, split) -> set[bytes]:
-    manifest = pd.read_csv(workspace.dataset_folder("pocket") / "manifest.csv").set_index("image_id")["split"]
-    cache = workspace.cache_folder("pocket")
-    ids = pd.read_csv(cache / "index.csv")["image_id"]
-    films = np.load(cache / "images.npy")
-    return {films[row].tobytes() for row, image in enumerate(ids) if manifest[image] == split}
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_says_at_which_step(pocket_workspace):

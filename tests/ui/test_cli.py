@@ -59,6 +59,7 @@ def test_every_command_has_help(name):
         (["phantom", "out", "--dificulty", "0.1"], "--dificulty"),
         (["preprocess"], "there is no dataset"),
         (["preprocess", "--preset", "fastt"], "did you mean fast"),
+        (["preprocess", "--set", "resize"], "write it as NAME=VALUE"),
         (["compare"], "runs"),
         (["evaluate", "nothing"], "nothing"),
         (["runs", "show", "nothing"], "nothing"),
@@ -72,6 +73,25 @@ def test_wrong_words_get_one_panel_and_make_nothing(words, says, tmp_path):
     assert says in told.stderr
     assert "Traceback" not in told.stderr + told.stdout
     assert list(tmp_path.iterdir()) == [], "nothing is created"
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("oriemt=false", "did you mean orient"),
+        ("oriemt.x=1", "did you mean orient"),
+        ("resize.heigth=64", "did you mean height"),
+        ("orient=perhaps", "orient: must be true or false"),
+    ],
+)
+def test_a_wrong_word_after_set_is_said_with_the_nearest_right_one(word, says, tmp_path):
+    dataset = tmp_path / "workspace" / "dataset" / "d"
+    dataset.mkdir(parents=True)
+    (dataset / "manifest.csv").touch()
+    told = wizard("preprocess", "--set", word, cwd=tmp_path)
+    assert told.returncode == 2
+    assert says in told.stderr
+    assert not (tmp_path / "workspace" / "runs").exists()
 
 
 def test_a_workspace_that_cannot_be_written_is_said_in_one_panel(tmp_path):

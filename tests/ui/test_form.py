@@ -18,7 +18,11 @@ from tfm.ui.questions import question_for
 
 def form(stage, workspace, **answers):
     asker = Scripted({"what_now": "start"} | answers)
-    return Form(stage, workspace, asker, Console(file=io.StringIO(), width=100)), asker
+    return Form(stage, workspace, asker, Console(file=io.StringIO(), width=100), no_trial), asker
+
+
+def no_trial(filled):
+    raise AssertionError(f"nobody asked to try {filled} out")
 
 
 def with_products(workspace, *, caches=("c",)):
@@ -144,7 +148,8 @@ def test_the_command_shown_means_the_very_same_settings(workspace, tmp_path):
     assert resolved_settings(workspace, "organize", given, preset) == resolved_settings(
         workspace, "organize", filled.given, preset
     )
-    assert _assignment("resize.height=128") == ("resize.height", 128)
+    assert _assignment("resize.height=128") == ("resize.height", "128")
+    assert _assignment("orient=false") == ("orient", "false")
 
 
 def test_a_value_within_a_step_can_be_changed_and_is_part_of_the_command(workspace):
@@ -161,7 +166,7 @@ def test_a_value_within_a_step_can_be_changed_and_is_part_of_the_command(workspa
 
 def test_an_answer_that_no_setting_knows_any_more_locks_nobody_out(workspace):
     with_products(workspace)
-    workspace.answers_file.write_text("preprocess: {orient: 3, resize.height: 64}\n")
+    workspace.answers_file.write_text("preprocess fast: {orient: 3, resize.height: 64}\n")
     asked, _ = form("preprocess", workspace)
     assert asked.fill().given == {"resize.height": 64}
     asked, _ = form("preprocess", workspace, what_now=("reset", "start"))

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from tests.toys import look as toy
 from tests.ui.scripted import BACK, LEAVE, Scripted
+from tests.ui.test_form import no_trial
 from tfm.core.errors import DataError
 from tfm.core.events import Note, Progress
 from tfm.core.prepare import resolved_settings
@@ -62,7 +63,7 @@ def box(tmp_path):
 
 def form(workspace, **answers):
     asker = Screens({"what_now": "start"} | {name: _words(answer) for name, answer in answers.items()})
-    return Form(TOY, workspace, asker, Console(file=asker.file, width=100)), asker
+    return Form(TOY, workspace, asker, Console(file=asker.file, width=100), no_trial), asker
 
 
 def _words(answer):
@@ -274,7 +275,7 @@ def test_ctrl_c_while_it_looks_goes_to_the_menu_with_answers_kept_and_the_look_e
     folder = box(*MASSES)
     console = Console(file=Impatient(), width=100, force_terminal=True)
     with pytest.raises(ToMenu) as left:
-        Form(TOY, workspace, Scripted({"box": str(folder)}), console).fill()
+        Form(TOY, workspace, Scripted({"box": str(folder)}), console, no_trial).fill()
     assert toy.left_unfinished == [folder], f"the look is closed, not left lying in the memory of {left}"
     assert yaml.safe_load(workspace.answers_file.read_text())[TOY] == {"box": str(folder)}
 
@@ -282,7 +283,7 @@ def test_ctrl_c_while_it_looks_goes_to_the_menu_with_answers_kept_and_the_look_e
 def test_a_bar_shows_how_far_it_is_and_does_not_stay(workspace, box):
     file = io.StringIO()
     console = Console(file=file, width=100, force_terminal=True)
-    Form(TOY, workspace, Scripted({"box": str(box(*MASSES)), "what_now": "start"}), console).fill()
+    Form(TOY, workspace, Scripted({"box": str(box(*MASSES)), "what_now": "start"}), console, no_trial).fill()
     assert "1/3" in file.getvalue()
     assert "1/3" not in file.getvalue().rpartition("\x1b[2J")[2], "the last screen has no bar left"
 
@@ -301,7 +302,7 @@ def test_a_refusal_that_no_question_can_mend_is_told(workspace):
     (folder / "manifest.csv").touch()
     asker = Screens({})
     with pytest.raises(DataError, match="dataset d is not whole"):
-        Form("tests.toys.look_at_dataset", workspace, asker, Console(file=asker.file)).fill()
+        Form("tests.toys.look_at_dataset", workspace, asker, Console(file=asker.file), no_trial).fill()
     assert asker.names == []
 
 

@@ -96,6 +96,23 @@ def test_an_open_bracket_is_said_at_the_keystroke_and_a_wrong_folder_is_asked_fo
         terminal.wait_for("What next?")
 
 
+def test_the_parts_of_a_mapping_are_ticked_with_the_space_bar(tmp_path):
+    dataset = tmp_path / "workspace" / "dataset" / "d"
+    dataset.mkdir(parents=True)
+    (dataset / "manifest.csv").touch()
+    with Terminal(columns=120, rows=40, cwd=tmp_path) as terminal:
+        open_form(terminal, "preprocess")
+        terminal.wait_for("Which preset?")
+        terminal.press("enter")
+        screen = terminal.wait_for("space marks")
+        (first,) = re.findall(r"» [○●] (\w+)", screen)
+        was_on = f"» ● {first}" in screen
+        terminal.press("space")
+        terminal.wait_for(f"» {'○' if was_on else '●'} {first}")
+        terminal.press("enter")
+        terminal.wait_for(f"--set {first}={'false' if was_on else 'true'}")
+
+
 def test_the_accessible_menu_takes_numbers_and_moves_nothing(tmp_path):
     with Terminal("--accessible", rows=40, cwd=tmp_path) as terminal:
         terminal.wait_for("explain) >")

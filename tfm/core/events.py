@@ -52,8 +52,11 @@ class Intervals:
 
 @dataclass(frozen=True)
 class Picture:
+    """A file that holds a picture; `thumbnail` is a small grey one for terminals: rows, two hex digits a pixel."""
+
     path: str
     title: str
+    thumbnail: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ def job_for(workspace: Workspace, name: str, given: Mapping[str, Any], presets: 
     if len(presets) > 1:
         return find_or_create_plan(workspace, name, [_step(workspace, name, given, preset) for preset in presets])
     preset = chosen_preset(workspace, name, *presets)
-    name = preset.stage if preset else name
+    name = _started(name, preset)
     found = registry.find(name)
     settings = resolved_settings(workspace, name, given, preset)
     if isinstance(found, registry.Planner):
@@ -28,15 +28,20 @@ def job_for(workspace: Workspace, name: str, given: Mapping[str, Any], presets: 
     return find_or_create_run(workspace, registry.find_stage(name), settings, preset)
 
 
+def _started(name: str, preset: Preset | None) -> str:
+    """Where a preset must be chosen it says itself what it starts; where one is the default it only sets."""
+    found = registry.find(name)
+    says_itself = isinstance(found, registry.Stage) and found.default_preset is None
+    return preset.stage if preset and says_itself else name
+
+
 def _step(workspace: Workspace, name: str, given: Mapping[str, Any], preset_name: str) -> Step:
     preset = chosen_preset(workspace, name, preset_name)
-    assert preset is not None
-    settings = resolved_settings(workspace, preset.stage, given, preset)  # says what is wrong before anything is made
+    stage = _started(name, preset)
+    settings = resolved_settings(workspace, stage, given, preset)  # says what is wrong before anything is made
     meant = differing(settings)  # what goes without saying today may not do so when the step's turn comes
     said = [leaf.name for leaf in leaves(type(settings)) if leaf.required or leaf.name in given]
-    return Step(
-        preset_name, preset.stage, dict(given) | {name: meant[name] for name in said if name in meant}, preset_name
-    )
+    return Step(preset_name, stage, dict(given) | {name: meant[name] for name in said if name in meant}, preset_name)
 
 
 def chosen_preset(workspace: Workspace, name: str, preset: str | None = None) -> Preset | None:

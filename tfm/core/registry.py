@@ -43,7 +43,8 @@ class Stage:
     preset one must be chosen, and several may be. A form calls `look` once the required settings are
     answered, with these and whatever else a person said that names something to read; it shows what the look yields and
     takes its last word, an Outlook. It calls `preview` with the whole settings before they run. Neither makes anything
-    that a run would make."""
+    that a run would make. `trial` names a stage that shows on a few images what this one would do to all: it gets, of
+    what was given, what it knows by name, and the preset where it has the same `presets`."""
 
     name: str
     version: int
@@ -53,6 +54,7 @@ class Stage:
     default_preset: str | None
     look: Look | None
     preview: Preview | None
+    trial: str | None
     reads_besides: ReadsBesides | None
 
 
@@ -81,6 +83,7 @@ def stage(
     default_preset: str | None = None,
     look: Look | None = None,
     preview: Preview | None = None,
+    trial: str | None = None,
     reads_besides: ReadsBesides | None = None,
 ) -> Callable[[Generate], Stage]:
     """`version` is raised whenever the stage's output or a default changes: older runs then no longer count.
@@ -96,6 +99,7 @@ def stage(
             default_preset,
             look,
             preview,
+            trial,
             reads_besides,
         )
 

@@ -5,7 +5,6 @@ Nothing here asks, prints or reads a terminal; forms, commands and YAML files ar
 
 from __future__ import annotations
 
-import difflib
 import os
 import types
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from tfm.core import refusals
 from tfm.core.errors import SettingsError
 
 
@@ -41,6 +41,14 @@ class Reads:
 
     kind: Literal["dataset", "cache", "run", "path", "weights"]
     made_by: tuple[str, ...] = ()  # for runs: the stages whose done runs will do; empty for any
+
+
+@dataclass(frozen=True, eq=False)
+class Switches:
+    """Marks a mapping of named parts, each off (`false`), on (`true`) or on with values of its own. A part's class says
+    what it does, in the first line of its docstring, and what may be set of it."""
+
+    parts: Mapping[str, type[Settings]]
 
 
 class _Mark:
@@ -107,7 +115,7 @@ class Leaf:
 
     @property
     def group(self) -> str:
-        return self.path[0].replace("_", " ") if len(self.path) > 1 else ""
+        return self.path[-2].replace("_", " ") if len(self.path) > 1 else ""
 
     @property
     def required(self) -> bool:
@@ -155,6 +163,18 @@ class Leaf:
         return any(get_origin(part) is dict for part in _walk(self.field.annotation))
 
     @property
+    def parts(self) -> Mapping[str, type[Settings]]:
+        """What can be switched on and off in it, where it is such a mapping."""
+        return next((mark.parts for mark in self.field.metadata if isinstance(mark, Switches)), {})
+
+    def values_of(self, part: str) -> list[Leaf]:
+        """What may be set of one part, each by the name that reaches it: `resize.height`."""
+        return [
+            Leaf(f"{part}.{inner.name}", (*self.path, part, *inner.path), inner.field)
+            for inner in leaves(self.parts[part])
+        ]
+
+    @property
     def optional(self) -> bool:
         return any(part is type(None) for part in _walk(self.field.annotation))
 
@@ -169,7 +189,7 @@ class Leaf:
         except SettingsError as error:
             raise ValueError(error.message) from None
         except ValidationError as error:
-            raise ValueError("; ".join(dict.fromkeys(map(_plain, error.errors())))) from None
+            raise ValueError("; ".join(dict.fromkeys(map(refusals.plain, error.errors())))) from None
 
     def from_text(self, value: Any) -> Any:
         if not isinstance(value, str):
@@ -225,24 +245,27 @@ def value_at(settings: Settings, leaf: Leaf) -> Any:
 
 
 def nested(settings: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given, put where it belongs: leaf names may be flat, groups may be nested, and `a.b` reaches into a
-    mapping (`clahe.clip_limit`) or a group."""
+    """What was given, put where it belongs: leaf names may be flat, groups may be nested; a part of a mapping is
+    switched by its name (`clahe`), and `a.b` reaches into a part (`clahe.clip_limit`), a mapping or a group. What
+    stands further back wins."""
     by_name = {leaf.name: leaf for leaf in leaves(settings)}
-    mappings = [leaf for leaf in by_name.values() if leaf.is_mapping]
+    switches = {part: leaf for leaf in by_name.values() for part in leaf.parts}
     placed: dict[str, Any] = {}
     for name, value in given.items():
         first, _, rest = name.partition(".")
-        leaf = by_name.get(name)
-        if leaf is not None:
-            _put(placed, leaf.path, leaf.from_text(value))
+        if name in by_name:
+            here = _at(by_name[name].path, by_name[name].from_text(value))
         elif name in settings.model_fields:
-            placed = merged(placed, {name: nested(_group(settings, name), value)})
-        elif rest and first in settings.model_fields:
-            _put(placed, tuple(name.split(".")), value)
-        elif rest and mappings:
-            _put(placed, (*mappings[0].path, *name.split(".")), value)
+            here = {name: nested(_group(settings, name), value)}
+        elif rest and first in by_name and by_name[first].parts:
+            here = _switched(by_name[first], rest, value)
+        elif rest and first in settings.model_fields and first not in by_name:
+            here = {first: nested(_group(settings, first), {rest: value})}
+        elif first in switches:
+            here = _switched(switches[first], name, value)
         else:
-            raise _unknown(name, by_name)
+            raise refusals.unknown(first, by_name | switches)
+        placed = merged(placed, here)
     return placed
 
 
@@ -253,18 +276,45 @@ def _group(settings: type[Settings], name: str) -> type[Settings]:
     return annotation
 
 
-def _put(target: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    for name in path[:-1]:
-        target = target.setdefault(name, {})
-    target[path[-1]] = merged(target[path[-1]], value) if isinstance(target.get(path[-1]), dict) else value
+def _at(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    for name in reversed(path):
+        value = {name: value}
+    return dict(value)
+
+
+def _switched(leaf: Leaf, name: str, value: Any) -> dict[str, Any]:
+    """A part of a mapping on or off, or one of the part's values, at its place."""
+    part, _, setting = name.partition(".")
+    if part not in leaf.parts:
+        raise refusals.not_in(leaf.name, part, leaf.parts, leaf.name)
+    if not setting:
+        return _at((*leaf.path, part), _on_or_off(leaf, part, value))
+    known = {one.path[-1]: one for one in leaf.values_of(part)}
+    if setting not in known:
+        raise refusals.not_in(part, setting, known, leaf.name)
+    return _at(known[setting].path, known[setting].from_text(value))
+
+
+def _on_or_off(leaf: Leaf, part: str, value: Any) -> bool | Mapping[str, Any]:
+    value = leaf.from_text(value)
+    if not isinstance(value, bool | Mapping):
+        raise SettingsError(
+            f"{part}: must be true or false (given: {value})",
+            hint=f"what {part} holds is set by name, as in {part}.NAME=VALUE",
+            fields=(leaf.name,),
+        )
+    return value
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Two nested mappings as one; where both name a value, `above` wins."""
+    """Two nested mappings as one; where both name a value, `above` wins. `true` above a mapping switches nothing: it
+    is on, with what it holds."""
     result = dict(below)
     for name, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
-        result[name] = merged(result[name], value) if both else value
+        if not isinstance(result.get(name), Mapping):
+            result[name] = value
+        elif value is not True:
+            result[name] = merged(result[name], value) if isinstance(value, Mapping) else value
     return result
 
 
@@ -276,51 +326,4 @@ def resolve(settings: type[S], preset: Mapping[str, Any], given: Mapping[str, An
     try:
         return settings.model_validate(merged(nested(settings, preset), nested(settings, given)))
     except ValidationError as error:
-        raise _explained(settings, error) from None
-
-
-def _explained(settings: type[Settings], error: ValidationError) -> SettingsError:
-    known = {leaf.name: leaf for leaf in leaves(settings)}
-    lines, fields = [], []
-    for item in error.errors():
-        where = [str(part) for part in item["loc"] if not str(part).startswith(("function-", "constrained-"))]
-        if item["type"] == "extra_forbidden":
-            return _unknown(where[-1], known)
-        name = next((part for part in reversed(where) if part in known), ".".join(where))
-        what = _plain(item)
-        shown = item.get("input")
-        given = f" (given: {shown})" if item["type"] != "missing" and isinstance(shown, str | int | float) else ""
-        line = f"{name.replace('_', '-')}: {what}{given}" if name else f"{what}{given}"
-        if line not in lines:
-            lines.append(line)
-        fields.append(name)
-    questions = [f"{name.replace('_', '-')}: {known[name].question}" for name in dict.fromkeys(fields) if name in known]
-    return SettingsError(
-        "\n".join(lines),
-        hint="\n".join(questions) or "change one of the settings named above",
-        fields=tuple(dict.fromkeys(name for name in fields if name in known)),
-    )
-
-
-_PLAIN_WORDS = {
-    "missing": "is needed",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_parsing": "must be a number",
-    "bool_parsing": "must be yes or no",
-    "string_pattern_mismatch": "may hold letters, digits, dots, dashes and underscores only, a letter or digit first",
-    "too_short": "needs at least one",
-    "string_too_long": "is too long",
-}
-
-
-def _plain(item: Mapping[str, Any]) -> str:
-    """pydantic's complaint in words for a person."""
-    message = str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
-    return _PLAIN_WORDS.get(item["type"], message[:1].lower() + message[1:])
-
-
-def _unknown(name: str, known: Mapping[str, Any]) -> SettingsError:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else "the settings are: " + ", ".join(sorted(known))
-    return SettingsError(f"no setting is called {name}", hint=hint)
+        raise refusals.explained(error, {leaf.name: leaf.question for leaf in leaves(settings)}) from None

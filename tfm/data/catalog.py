@@ -20,7 +20,7 @@ from tfm.data.findings import Finding
 from tfm.data.headers import Header, is_jpeg
 from tfm.data.images import Lesion
 from tfm.data.tables import LESION_KEY
-from tfm.imaging.dicom import has_at_most_two_values, read_pixels
+from tfm.imaging.pixels import has_at_most_two_values, read_pixels
 
 ROLES = ("image", "mask", "crop")
 FACTS = ("file", "sop", "bytes", "rows", "columns", "bits")

@@ -17,7 +17,8 @@ from tfm.core.files import beside, write_bytes
 from tfm.data.arrange import Placement
 from tfm.data.findings import Finding
 from tfm.data.headers import is_jpeg
-from tfm.imaging.dicom import DOWNLOAD_AGAIN, has_at_most_two_values, read_pixels
+from tfm.imaging.pixels import has_at_most_two_values, read_pixels
+from tfm.imaging.scan import DOWNLOAD_AGAIN
 
 LinkMode = Literal["hard", "symlink", "copy", "png"]
 

@@ -15,7 +15,7 @@ from tfm.core.errors import DataError
 from tfm.data.arrange import Arrangement
 from tfm.data.catalog import Catalog
 from tfm.data.images import VIEW_KEY
-from tfm.imaging.dicom import has_at_most_two_values, read_pixels
+from tfm.imaging.pixels import has_at_most_two_values, read_pixels
 
 _SAMPLE = 12  # files of a kind whose pixels are looked at: a mistake in telling them apart is no single case
 

@@ -5,28 +5,78 @@ What is done with the mask stands in `steps/`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import cv2
 import numpy as np
 
 from tfm.core.errors import DataError
+from tfm.imaging.border import inside_the_border
+from tfm.imaging.geometry import Geometry, Shape, outline_seen
 
 THUMBNAIL_HEIGHT = 256  # finer ones move the outline by less than the dilation does
+SAMPLES_HEIGHT = 1024  # of a large film, so many rows are enough to make the thumbnail of
 OTSU_SHARE = 0.6  # the skin line is dimmer than what parts tissue from film
 # Shares of the height:
 THIN_SHARE = 0.04  # film frames, letters and tape are thinner than this, breasts are not
 DILATION_SHARE = 0.02
 
 
-def breast_mask(image: np.ndarray) -> np.ndarray:
-    """image (H, W) uint8 or uint16, brighter is denser → (H, W) bool.
+@dataclass(frozen=True)
+class Breast:
+    """The breast's outline on a film, at the thumbnail's resolution; any image of that film can look it up."""
 
-    On a thumbnail: square root of intensity → 0.6 × Otsu → largest part → holes filled → dilation.
-    """
+    outline: np.ndarray  # (h, w) uint8: 255 inside, 0 outside
+    at: Geometry
+    _seen: dict[tuple[Geometry, Shape], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+
+    def mask(self, at: Geometry, shape: Shape) -> np.ndarray:
+        """(H, W) bool, not to be written to, for an image of that shape which lies there on the film."""
+        if (at, shape) not in self._seen:
+            self._seen.clear()  # one step after the other looks at one image; an earlier one is past
+            self._seen[at, shape] = outline_seen(self.outline, self.at, at, shape)
+        return self._seen[at, shape]
+
+    def box(self, at: Geometry, shape: Shape) -> tuple[slice, slice]:
+        """The rows and columns of the image that hold the breast."""
+        left, top, width, height = cv2.boundingRect(self.outline)
+        rows = at.rows(self.at.top + self.at.down * np.array([top, top + height]))
+        columns = at.columns(self.at.left + self.at.right * np.array([left, left + width]))
+        return _whole(rows, shape[0]), _whole(columns, shape[1])
+
+    def chest_wall_is_right(self, at: Geometry) -> bool:
+        """The breast is broad at the chest wall and narrow at the nipple: its mass lies on the chest wall's side."""
+        heights = np.count_nonzero(self.outline, axis=0)
+        columns = np.flatnonzero(heights)
+        middle_of_mass = np.average(np.arange(heights.size), weights=heights)
+        on_the_right = bool(middle_of_mass > (columns[0] + columns[-1]) / 2)
+        return on_the_right != (at.is_mirrored != self.at.is_mirrored)
+
+
+def _whole(places: np.ndarray, count: int) -> slice:
+    first, last = int(np.floor(places.min() + 1e-6)), int(np.ceil(places.max() - 1e-6))
+    return slice(max(0, first), min(count, last))
+
+
+def breast_mask(image: np.ndarray) -> np.ndarray:
+    """image (H, W) uint8 or uint16, brighter is denser → (H, W) bool."""
+    return find_breast(image, Geometry()).mask(Geometry(), image.shape)
+
+
+def find_breast(image: np.ndarray, at: Geometry) -> Breast:
+    """On a thumbnail: square root of intensity → 0.6 × Otsu → largest part → holes filled → dilation."""
     check_grey(image)
-    inner = _inside_the_frame(image)
-    mask = np.zeros(image.shape, bool)
-    mask[inner] = _mask(image[inner])
-    return mask
+    rows, columns = inside_the_border(image)
+    inner = image[rows, columns]
+    thumbnail = _thumbnail(inner)
+    if thumbnail.min() == thumbnail.max():
+        raise _no_breast("it has one value everywhere")
+    bright = _bright(thumbnail)
+    breast = _largest_part(_without_thin_parts(bright))
+    breast = _filled(_regrown(breast, bright))
+    outline = cv2.dilate(breast, _kernel(DILATION_SHARE, len(breast))) * np.uint8(255)
+    down, right = inner.shape[0] / thumbnail.shape[0], inner.shape[1] / thumbnail.shape[1]
+    return Breast(outline, at.cut(rows.start, columns.start).scaled(down, right))
 
 
 def check_grey(image: np.ndarray) -> None:
@@ -39,22 +89,6 @@ def check_grey(image: np.ndarray) -> None:
         raise _no_breast("it has no pixels")
 
 
-def _mask(image: np.ndarray) -> np.ndarray:
-    if image.min() == image.max():
-        raise _no_breast("it has one value everywhere")
-    height, width = image.shape
-    thumbnail = image
-    if height > THUMBNAIL_HEIGHT:
-        size = (max(1, round(width * THUMBNAIL_HEIGHT / height)), THUMBNAIL_HEIGHT)
-        thumbnail = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    bright = _bright(thumbnail)
-    breast = _largest_part(_without_thin_parts(bright))
-    breast = _filled(_regrown(breast, bright))
-    breast = cv2.dilate(breast, _kernel(DILATION_SHARE, len(breast)))
-    # Linear, so that the outline on a large film is a curve and not the thumbnail's staircase.
-    return cv2.resize(breast * np.uint8(255), (width, height), interpolation=cv2.INTER_LINEAR) > 127
-
-
 def _no_breast(reason: str) -> DataError:
     return DataError(
         f"no breast found in the image: {reason}",
@@ -62,21 +96,14 @@ def _no_breast(reason: str) -> DataError:
     )
 
 
-def _inside_the_frame(image: np.ndarray) -> tuple[slice, slice]:
-    """Cuts off the lines at the edges that are white from end to end: the scan past the film. No tissue is that."""
+def _thumbnail(image: np.ndarray) -> np.ndarray:
     height, width = image.shape
-    white = 0.9 * float(image.max())
-    band = round(THIN_SHARE * height)
-    step = max(1, height // 512)  # a white line is seen in a part of its pixels
-
-    def thickness(lines: np.ndarray) -> int:
-        # Not the median: white strips half as long lie over tissue, and cutting those costs lesions at the chest wall.
-        dimmest = np.quantile(lines[:band, ::step], 0.05, axis=1)
-        return int(np.argmin(np.append(dimmest, 0) >= white))
-
-    top, bottom = thickness(image), thickness(image[::-1])
-    left, right = thickness(image.T), thickness(image.T[::-1])
-    return slice(top, height - bottom), slice(left, width - right)
+    if height <= THUMBNAIL_HEIGHT:
+        return image
+    every = max(1, height // SAMPLES_HEIGHT)
+    samples = np.ascontiguousarray(image[every // 2 :: every, every // 2 :: every])
+    size = (max(1, round(width * THUMBNAIL_HEIGHT / height)), THUMBNAIL_HEIGHT)
+    return cv2.resize(samples, size, interpolation=cv2.INTER_AREA)
 
 
 def _kernel(share: float, height: int) -> np.ndarray:

@@ -5,34 +5,69 @@ A step's file is found by its name; what a chain may hold is said in `settings`,
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
+import xxhash
 
+from tfm.core.errors import DataError
 from tfm.core.settings import Settings
-from tfm.imaging.breast import breast_mask
-from tfm.imaging.dicom import read_pixels
 from tfm.imaging.film import Film
+from tfm.imaging.lesions import lesions_seen
+from tfm.imaging.pixels import read_pixels, read_scan
 from tfm.imaging.settings import ChainSettings
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One training image. `record` has what was read, what each step did, and where the image lies on its film."""
+
+    image: np.ndarray  # (H, W) uint8 or uint16
+    breast: np.ndarray  # (H, W) uint8, 1 inside
+    lesions: np.ndarray  # (H, W) uint8, 0 where there is none, else the lesion's class
+    record: dict[str, Any]
+
+
+def preprocess_one(path: Path, lesion_mask_path: Path | None, chain: ChainSettings) -> Prepared:
+    scan = read_scan(path, chain.frame)
+    read: dict[str, Any] = {"pixels": _hash(scan.pixels), "lesions": ""}
+    if scan.frames > 1:
+        read["frame"] = f"{scan.frame} of {scan.frames}"
+    try:
+        film, breast = run_chain(Film(scan.pixels), chain.chosen()).with_breast()
+    except DataError as error:
+        raise DataError(f"{path}: {error.message}", hint=error.hint) from None
+    shape = film.image.shape
+    lesions: np.ndarray = np.zeros(shape, np.uint8)
+    if lesion_mask_path is not None:
+        drawn = read_pixels(lesion_mask_path)
+        read["lesions"] = _hash(drawn)
+        lesions = lesions_seen(drawn, scan.pixels.shape, film.geometry, shape)
+    record = read | film.record | {"geometry": film.geometry.record()}
+    return Prepared(film.image, breast.mask(film.geometry, shape).view(np.uint8), lesions, record)
 
 
 def run_chain(film: Film, steps: Mapping[str, Settings]) -> Film:
     """Step → its settings, run in the mapping's order."""
-    for name, settings in steps.items():
-        film = import_module(f"tfm.imaging.steps.{name}").apply(film, settings)
+    for step in each_step(film, steps):
+        film = step[1]
     return film
 
 
-def preprocess_one(path: Path, lesion_mask_path: Path | None, chain: ChainSettings) -> Film:
-    image = read_pixels(path)
-    lesions: np.ndarray = np.zeros(image.shape, np.uint8)
-    if lesion_mask_path is not None:
-        lesions = read_pixels(lesion_mask_path)
-        if lesions.shape != image.shape:  # CBIS-DDSM draws some masks at another size than their mammogram
-            lesions = cv2.resize(lesions, image.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-    read = {"pixels": hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest()}
-    return run_chain(Film(image, breast_mask(image), lesions, read), chain.chosen())
+def each_step(film: Film, steps: Mapping[str, Settings]) -> Iterator[tuple[str, Film]]:
+    """Each step's name with what it made."""
+    for name, settings in steps.items():
+        film = import_module(f"tfm.imaging.steps.{name}").apply(film, settings)
+        yield name, film
+
+
+def _hash(pixels: np.ndarray) -> str:
+    """Equal for equal pixels, however the file that held them was written. 128 bits; a cryptographic one would take
+    as long as all the rest of a chain."""
+    digest = xxhash.xxh3_128(f"{pixels.shape} {pixels.dtype}".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()

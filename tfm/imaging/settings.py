@@ -12,7 +12,32 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from tfm.core.errors import SettingsError
-from tfm.core.settings import Settings, resolve
+from tfm.core.settings import Settings, Switches, resolve
+
+
+def _odd(size: int) -> int:
+    if size % 2 == 0:
+        raise ValueError("must be odd: a filter has a middle")
+    return size
+
+
+class Polarity(Settings):
+    """Black on white turned to white on black, as some exported pictures need."""
+
+    turn: Literal["found", "always"] = "found"
+    """Which images to turn: those whose film is brighter than what is on it, or all
+    A DICOM file says itself which way it is meant, and is read so; pictures don't."""
+
+
+class Border(Settings):
+    """The scanner's bright border cut off."""
+
+    cut: Literal["found", "share"] = "found"
+    """How much to cut off: the bright strips that are found, or a fixed share of each side"""
+
+    share: Annotated[float, Field(gt=0, lt=0.25)] = 0.05
+    """The fixed share of height and width to cut off each side
+    The chest wall lies at a side too: with a fixed share some tissue goes with the border."""
 
 
 class Annotations(Settings):
@@ -27,7 +52,7 @@ class CropBreast(Settings):
     """The breast without the empty film around it."""
 
     margin: Annotated[float, Field(ge=0, le=0.5)] = 0.01
-    """How much film to leave around the breast, as a share of the film's height
+    """How much film to leave around the breast, as a share of the image's height
     0 cuts at the breast mask, which lies a little outside the skin line already."""
 
 
@@ -43,8 +68,29 @@ class Resize(Settings):
     The breast keeps its proportions: what it does not fill is black, on the side away from the chest wall."""
 
 
+class Blur(Settings):
+    """Grain of the film smoothed."""
+
+    filter: Literal["gaussian", "bilateral"] = "gaussian"
+    """Which filter: gaussian smooths all, bilateral spares edges and takes longer"""
+
+    size: Annotated[int, Field(ge=3, le=31), AfterValidator(_odd)] = 5
+    """Width of the filter in pixels of the image it is used on
+    The same number smooths more after the step resize than before it."""
+
+    sigma_color: Annotated[float, Field(gt=0)] = 90.0
+    """Bilateral: how many greys of 256 two pixels may differ and still be smoothed together"""
+
+    sigma_space: Annotated[float, Field(gt=0)] = 90.0
+    """Bilateral: how far apart, in pixels, two pixels may lie and still be smoothed together"""
+
+
 class Intensity(Settings):
     """Grey values stretched to what the breast uses."""
+
+    stretch: Literal["breast", "maximum", "none"] = "breast"
+    """To what: two percentiles of the breast's own pixels, the brightest pixel, or not at all
+    Films of any exposure compare after the first; the others keep differences between films."""
 
     low: Annotated[float, Field(ge=0, lt=50)] = 0.5
     """Percentile of the breast's pixels that becomes black"""
@@ -57,12 +103,27 @@ class Intensity(Settings):
     """Bits of a grey value: 8 takes half the room, 16 keeps the film's fine steps"""
 
 
+class Clahe(Settings):
+    """Contrast raised part by part (CLAHE), so that dense and fatty tissue both show their structure."""
+
+    clip_limit: Annotated[float, Field(gt=0)] = 2.0
+    """How much contrast may be raised
+    Higher shows more, the film's grain too."""
+
+    tiles: Annotated[int, Field(ge=1, le=64)] = 8
+    """Into how many parts the image is divided, each way"""
+
+
 STEPS: dict[str, type[Settings]] = {
+    "polarity": Polarity,
+    "border": Border,
     "annotations": Annotations,
     "orient": Orient,
     "crop_breast": CropBreast,
     "resize": Resize,
+    "blur": Blur,
     "intensity": Intensity,
+    "clahe": Clahe,
 }
 
 
@@ -91,10 +152,23 @@ def _checked_step(name: str, given: Mapping[str, Any] | Literal[False]) -> Setti
         raise ValueError(f"{name}: {error.message} ({error.hint})") from None
 
 
-Steps = Annotated[dict[str, dict[str, Any] | bool], AfterValidator(_checked_steps)]
+Steps = Annotated[dict[str, dict[str, Any] | bool], Switches(STEPS), AfterValidator(_checked_steps)]
+
+
+def _frame(value: object) -> object:
+    text = str(value)
+    if text in ("first", "middle", "last"):
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError("choose first, middle, last or a number from 1")
+    return int(text)
 
 
 class ChainSettings(Settings):
+    frame: Annotated[Literal["first", "middle", "last"] | int, BeforeValidator(_frame)] = "middle"
+    """Which frame to take of a file that has several: first, middle, last or its number
+    Tomosynthesis has dozens of frames; CBIS-DDSM's films have one each."""
+
     steps: Steps
     """The steps that make training images of films, in their order
     Each with its settings, as in `resize: {height: 512}`. `true` takes a step as it is, `false` leaves out one that

@@ -37,7 +37,7 @@ class Train(Settings):
     machine: MachineSettings = MachineSettings()
 
 
-@stage(version=1, presets="models")
+@stage(version=2, presets="models")
 def train(settings: Train, run: Run) -> Iterator[Event]:
     from tfm.core import files
     from tfm.data.cache import Cache

@@ -105,12 +105,12 @@ def _train(training: Training, checkpoints: Checkpoints) -> Iterator[Event]:
     """The rest of the epoch: of a fresh one, all of it."""
     standing, count = training.standing, len(training.train.rows)
     batches = order(training.seed, standing.epoch, count, training.batches.batch_size)
-    drawn = augment.draw(training.seed, standing.epoch, count) if training.batches.augment else None
+    drawn = augment.draw(training.seed, standing.epoch, count)
     training.network.train()
     for chosen in batches[standing.batch :]:
         rate = learning_rate(training.optim, standing.step, len(batches))
         set_learning_rate(training.optimizer, rate)
-        loss = _step(training, chosen, drawn[chosen] if drawn is not None else None)
+        loss = _step(training, chosen, drawn[chosen])
         standing.loss_sum += loss * len(chosen)
         standing.step += 1
         standing.batch += 1
@@ -119,10 +119,11 @@ def _train(training: Training, checkpoints: Checkpoints) -> Iterator[Event]:
         yield Progress("step", standing.batch, len(batches), "batches")
 
 
-def _step(training: Training, chosen: np.ndarray, drawn: np.ndarray | None) -> float:
+def _step(training: Training, chosen: np.ndarray, drawn: augment.Table) -> float:
     torch.manual_seed(seed_at(training.seed, "step", training.standing.step) % 2**63)  # for dropout
     try:
-        answers = training.network(training.train.batch(chosen, drawn))
+        films = augment.apply(training.train.films(chosen), drawn, training.batches.augmentation)
+        answers = training.network(training.train.normalised(films))
         loss = training.task.loss(answers, training.train.labels(chosen))
         training.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

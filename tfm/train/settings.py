@@ -16,13 +16,44 @@ def _device(text: str) -> str:
     return text
 
 
+class AugmentSettings(Settings):
+    augment: bool = True
+    """Change the training images at random: place, tone and noise, each as strong as its own setting
+    Anew each epoch; validation and test images are never touched. What is black around the breast stays black."""
+    mirror: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the images that are mirrored
+    0: none."""
+    upside_down: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the images that are turned upside down
+    0: none."""
+    rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
+    """Degrees by which an image is turned at most, to either side
+    0: not at all."""
+    zoom: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    """Share by which an image is enlarged or reduced at most
+    0: not at all."""
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.06
+    """Share of its side by which an image is shifted at most, each way
+    0: not at all."""
+    brightness: Annotated[float, Field(ge=0, le=0.9)] = 0.15
+    """Share by which tissue is brightened or darkened at most
+    0: not at all."""
+    contrast: Annotated[float, Field(ge=0, le=0.9)] = 0.15
+    """Share by which tissue moves away from its own mean, or towards it, at most
+    0: not at all."""
+    gamma: Annotated[float, Field(ge=0, le=2)] = 0.15
+    """Share by which gamma departs from one at most, up or down
+    It bends the grey values between black and white, which stay. 0: not at all."""
+    noise: Annotated[float, Field(ge=0, le=0.5)] = 0.02
+    """Deviation of the noise on tissue at most, as a share of white
+    0: none."""
+
+
 class BatchSettings(Settings):
     batch_size: Annotated[int, Field(ge=2), IMPORTANT] = 16
     """Images in a batch
     More need more memory; the learning rate may then grow too."""
-    augment: bool = True
-    """Turn, shift, mirror and brighten the training images at random
-    Mild, anew each epoch; validation and test images are never touched."""
+    augmentation: AugmentSettings = AugmentSettings()
 
 
 class OptimSettings(Settings):

@@ -194,6 +194,7 @@ class PlainAsker:
             self.console.print(question.text, style="bold")
             for number, choice in enumerate(question.choices, 1):
                 note = f"  (not yet: {choice.disabled})" if choice.disabled else ""
+                note += "  (chosen)" if question.several and choice.value in (question.default or []) else ""
                 about = f": {choice.about}" if choice.about else ""
                 self.console.print(f"  {number}. {choice.title}{about}{note}", markup=False)
             line = self._line(question)

@@ -104,8 +104,7 @@ def _command(name: str) -> Callable[..., None]:
 
     found = registry.find(name)
     parameters = [_preset_parameter(found), *(_parameter(leaf) for leaf in leaves(found.settings))]
-    if any(leaf.is_mapping for leaf in leaves(found.settings)):
-        parameters.append(_SET)
+    parameters += [_set_parameter(leaf) for leaf in leaves(found.settings) if leaf.parts]
     parameters += [_WORKSPACE, _JSON] if isinstance(found, Answer) else [_WORKSPACE, _DETACH, _JSON]
 
     def command(context: typer.Context, **words: Any) -> None:
@@ -138,15 +137,6 @@ _JSON = _keyword(
     "json",
     Annotated[
         bool | None, typer.Option("--json", help="A last line of results, for scripts.", rich_help_panel=_THIS_RUN)
-    ],
-)
-_SET = _keyword(
-    "set",
-    Annotated[
-        list[str] | None,
-        typer.Option(
-            help="One setting of one step, e.g. resize.height=128. May be repeated.", metavar="STEP.SETTING=VALUE"
-        ),
     ],
 )
 
@@ -204,6 +194,15 @@ def _parameter(leaf: Leaf) -> Parameter:
     )
 
 
+def _set_parameter(leaf: Leaf) -> Parameter:
+    part = next(iter(leaf.parts))
+    values = [value for each in leaf.parts for value in leaf.values_of(each)]
+    examples = " or ".join([f"{part}=false", *(f"{value.name}={value.default}" for value in values[-1:])])
+    help_text = f"One of the {leaf.name} on or off, or one of its values: {examples}. May be repeated."
+    told = f"\n\nThere are: {', '.join(leaf.parts)}."
+    return _keyword("set", Annotated[list[str] | None, typer.Option(help=help_text + told, metavar="NAME=VALUE")])
+
+
 def _shown_default(leaf: Leaf) -> str | bool:
     if leaf.required:
         return "asked for" if not leaf.reads else "the only one"
@@ -232,13 +231,8 @@ def _run_command(found: Stage | Planner | Answer, context: typer.Context, words:
     raise typer.Exit(foreground.run(job, detach=bool(detach), as_json=bool(as_json)))
 
 
-def _assignment(text: str) -> tuple[str, Any]:
-    from tfm.core.settings import yaml_value
-
+def _assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
-    try:
-        if equals and "." in name:
-            return name, yaml_value(value)
-    except ValueError:
-        pass
-    raise SettingsError(f"--set {text} cannot be read", hint="write it as step.setting=value, e.g. resize.height=128")
+    if not equals:
+        raise SettingsError(f"--set {text} cannot be read", hint=f"write it as NAME=VALUE, as in {text}=true")
+    return name, value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +33,7 @@ def command_line(filled: Filled, workspace: Workspace) -> str:
     positional = [name for name in filled.given if name in by_name and by_name[name].positional]
     for name in [*positional, *(name for name in filled.given if name not in positional)]:
         value = filled.given[name]
-        words += _as_words(by_name[name], value) if name in by_name else ["--set", f"{name}={value}"]
+        words += _as_words(by_name[name], value) if name in by_name else ["--set", f"{name}={_as_text(value)}"]
     if workspace.root != Workspace(DEFAULT_WORKSPACE).root:
         words += ["--workspace", str(workspace.root)]
     return shlex.join(words)
@@ -46,20 +45,10 @@ def _as_words(leaf: Leaf, value: Any) -> list[str]:
         return [str(part) for part in value] if isinstance(value, list) else [str(value)]
     if leaf.is_bool:
         return [option if value else f"--no-{option[2:]}"]
-    if leaf.is_mapping:
-        return [word for path, part in flat(value) for word in ("--set", f"{path}={part}")]
     return [option, _as_text(value)]
-
-
-def flat(value: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, part in value.items():
-        path = f"{above}{name}"
-        found += flat(part, f"{path}.") if isinstance(part, Mapping) and part else [(path, part)]
-    return found
 
 
 def _as_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
-    return "none" if value is None else str(value)
+    return {"None": "none", "True": "true", "False": "false"}.get(str(value), str(value))

@@ -12,9 +12,9 @@ from tfm.core import offers, reading, registry
 from tfm.core.errors import SettingsError
 from tfm.core.prepare import chosen_preset, resolved_settings
 from tfm.core.registry import Outlook
-from tfm.core.settings import Leaf, Settings, leaves, nested, value_at
+from tfm.core.settings import Leaf, Settings, leaves, merged, nested, value_at
 from tfm.core.workspace import Workspace
-from tfm.ui.command_line import Filled, flat
+from tfm.ui.command_line import Filled
 from tfm.ui.questions import EACH_ITS_OWN, plain, shown
 
 
@@ -51,9 +51,8 @@ class Draft:
 
     @property
     def important(self) -> list[Leaf]:
-        """One dataset or cache that is the only one is meant: no question; the values of a mapping are changed one by
-        one, behind "Change a setting"."""
-        found = [leaf for leaf in self.leaves if leaf.important and not leaf.is_mapping]
+        """One dataset or cache that is the only one is meant: no question."""
+        found = [leaf for leaf in self.leaves if leaf.important and (leaf.parts or not leaf.is_mapping)]
         return [leaf for leaf in found if not (leaf.required and self._is_only_choice(leaf))]
 
     def _is_only_choice(self, leaf: Leaf) -> bool:
@@ -64,11 +63,7 @@ class Draft:
 
     def recall(self, answers: Mapping[str, Any]) -> None:
         """Last time's answers, without those that no setting knows any more."""
-        self.answers = {}
-        for name, value in answers.items():
-            with contextlib.suppress(SettingsError):
-                nested(self.definition.settings, {name: value})
-                self.answers[name] = value
+        self.answers = _known_to(self.definition.settings, answers)
 
     def take(self, outlook: Outlook) -> None:
         """What it settled holds, and for a default that it does not offer, what it offers instead."""
@@ -88,22 +83,50 @@ class Draft:
 
     @property
     def given(self) -> dict[str, Any]:
+        """What was said of a part that is not on waits until it is."""
+        reached = {name.partition(".")[0] for name in self._said if "." in name}
+        switches = [self._switched(leaf, self._said) for leaf in self.leaves if reached & leaf.parts.keys()]
+        off = {part for switched in switches for part, on in switched.items() if on is not True}
+        return {
+            name: value for name, value in self._said.items() if "." not in name or name.partition(".")[0] not in off
+        }
+
+    @property
+    def _said(self) -> dict[str, Any]:
         return self.answers | self.settled
 
     @property
     def filled(self) -> Filled:
         return Filled(self.stage, self.presets, self.given)
 
-    def answer(self, name: str, value: Any) -> None:
-        """What a person said: what is settled stays so only where they said the same."""
-        if name in self.settled and plain(value) == self.settled[name]:
+    @property
+    def trial(self) -> Filled | None:
+        """The stage that shows on a few images what this one would do, with what it knows of what was given."""
+        stage = self.definition
+        if not isinstance(stage, registry.Stage) or stage.trial is None:
+            return None
+        shows = registry.find_stage(stage.trial)
+        presets = self.presets if shows.presets == stage.presets else ()
+        return Filled(shows.name, presets, _known_to(shows.settings, self.given))
+
+    def answer(self, leaf: Leaf, value: Any) -> None:
+        """What a person said; of a mapping's parts, which are on."""
+        if not leaf.parts:
+            self._say(leaf.name, plain(value), plain(self.unchanged(leaf)))
+            return
+        for part, on in self.unchanged(leaf).items():
+            if on != EACH_ITS_OWN:
+                self._say(part, part in value, on)
+
+    def _say(self, name: str, value: Any, unchanged: Any) -> None:
+        """What is settled stays so only where a person said the same."""
+        if name in self.settled and value == self.settled[name]:
             return
         self.settled.pop(name, None)
-        leaf = next((leaf for leaf in self.leaves if leaf.name == name), None)
-        if leaf is not None and value == self.unchanged(leaf):
+        if value == unchanged:
             self.answers.pop(name, None)
         else:
-            self.answers[name] = plain(value)
+            self.answers[name] = value
 
     # --- what follows -------------------------------------------------------------------------------------------------
 
@@ -113,15 +136,28 @@ class Draft:
 
     def unchanged(self, leaf: Leaf) -> Any:
         """What holds where nothing is given; of several presets, only what is the same for all."""
-        return _one_for_all([_value_in(preset, self.definition.settings, leaf) for preset in self.chosen_presets])
+        return self._switched(leaf, {}) if leaf.parts else _one_for_all(self._held(leaf, {}))
 
     def current(self, leaf: Leaf) -> Any:
-        return self.given.get(leaf.name, self.unchanged(leaf))
+        return self._switched(leaf, self._said) if leaf.parts else self.given.get(leaf.name, self.unchanged(leaf))
 
-    def within(self, leaf: Leaf) -> dict[str, Any]:
-        """Each value that a mapping holds, by its path."""
-        unchanged = dict(flat(self.unchanged(leaf) or {}))
-        return {path: self.given.get(path, value) for path, value in unchanged.items()}
+    def values_on(self, leaf: Leaf) -> list[Leaf]:
+        """What may be set of the parts that are on."""
+        on = [part for part, state in self._switched(leaf, self._said).items() if state is True]
+        return [value for part in on for value in leaf.values_of(part)]
+
+    def _switched(self, leaf: Leaf, said: Mapping[str, Any]) -> dict[str, Any]:
+        """Each part of a mapping, on or off, in the preset's order. A value said of a part switches nothing."""
+        if not leaf.parts:
+            return {}
+        switches = {name: value for name, value in said.items() if name in leaf.parts}
+        held = [mapping or {} for mapping in self._held(leaf, switches)]
+        order = [part for part in dict.fromkeys([*held[0], *leaf.parts]) if part in leaf.parts]
+        return {part: _one_for_all([one.get(part, False) is not False for one in held]) for part in order}
+
+    def _held(self, leaf: Leaf, given: Mapping[str, Any]) -> list[Any]:
+        """The setting's value in each preset, below what is given."""
+        return [_value_in(preset, self.definition.settings, leaf, given) for preset in self.chosen_presets]
 
     def resolved(self) -> list[Settings]:
         """As it will run, with what goes without saying; one for each preset."""
@@ -138,7 +174,7 @@ class Draft:
         for leaf in self.leaves:
             if leaf.required or (leaf.reads and leaf.name in answers):
                 try:
-                    values[leaf.name] = leaf.parse(answers.get(leaf.name, self.unchanged(leaf)))
+                    values[leaf.name] = leaf.parse(_one_for_all(self._held(leaf, answers)))
                 except ValueError as error:
                     raise SettingsError(str(error), hint=leaf.question, fields=(leaf.name,)) from None
         return values
@@ -175,8 +211,18 @@ def _one_for_all(values: list[Any]) -> Any:
     return values[0] if all(value == values[0] for value in values) else EACH_ITS_OWN
 
 
-def _value_in(preset: offers.Preset | None, settings: type[Settings], leaf: Leaf) -> Any:
-    value: Any = nested(settings, preset.settings) if preset else {}
+def _known_to(settings: type[Settings], words: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that a setting knows."""
+    known = {}
+    for name, value in words.items():
+        with contextlib.suppress(SettingsError):
+            nested(settings, {name: value})
+            known[name] = value
+    return known
+
+
+def _value_in(preset: offers.Preset | None, settings: type[Settings], leaf: Leaf, given: Mapping[str, Any]) -> Any:
+    value: Any = merged(nested(settings, preset.settings if preset else {}), nested(settings, given))
     for name in leaf.path:
         if not isinstance(value, Mapping) or name not in value:
             return leaf.default

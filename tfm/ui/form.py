@@ -3,7 +3,7 @@ nothing is decided here that a command would not decide the same way."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
@@ -15,20 +15,25 @@ from tfm.core import registry
 from tfm.core.answers import Answers
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.events import Event
-from tfm.core.settings import Leaf, Settings, yaml_value
+from tfm.core.settings import Leaf, Settings
 from tfm.core.workspace import Workspace
 from tfm.ui import looking, summary
 from tfm.ui.ask import Asker, Back, Choice, PlainAsker, Question
 from tfm.ui.command_line import Filled
 from tfm.ui.draft import Draft
-from tfm.ui.questions import as_text, question_for, shown
+from tfm.ui.questions import called, question_for, shown
 
 _LAST = "what_now"
 
 
 class Form:
-    def __init__(self, stage: str, workspace: Workspace, asker: Asker, console: Console) -> None:
+    """`start` runs what a filled form says and shows it: here only a stage's trial, the form's own is the caller's."""
+
+    def __init__(
+        self, stage: str, workspace: Workspace, asker: Asker, console: Console, start: Callable[[Filled], None]
+    ) -> None:
         self.workspace = workspace
+        self.start = start
         self.asker = asker
         self.console = console
         self.draft = Draft(stage, workspace)
@@ -179,24 +184,36 @@ class Form:
             if trouble is None:
                 summary.will_run(self.draft, self.console)
                 looking.show(self.previewed, self.console)
-                choices = [Choice("start", "Start")]
             else:
                 summary.not_yet(trouble, self.console)
-                choices = [Choice("mend", "Answer again")] if fields else []
-            choices.append(Choice("change", "Change a setting …"))
-            if self.draft.answers:
-                choices.append(Choice("reset", "Take the defaults again"))
+            trial = self.draft.trial if trouble is None else None
+            choices = self._what_can_be_done(trouble is None, fields, trial)
             match self.asker.ask(Question(name=_LAST, text="What now?", choices=choices)):
                 case "start":
                     return
+                case "mend":
+                    self._ask_again(fields)
+                case "trial" if trial is not None:
+                    self.start(trial)
                 case "change":
                     self._change_one()
                 case "reset":
                     self.draft.reset()
-                case "mend":
-                    for leaf in self.draft.leaves:
-                        if leaf.name in fields:
-                            self._ask(leaf)
+
+    def _what_can_be_done(self, can_start: bool, fields: tuple[str, ...], trial: Filled | None) -> list[Choice]:
+        found = [
+            Choice("start", "Start") if can_start else None,
+            Choice("mend", "Answer again") if fields else None,
+            Choice("trial", "See it on a few images first") if trial else None,
+            Choice("change", "Change a setting …"),
+            Choice("reset", "Take the defaults again") if self.draft.answers else None,
+        ]
+        return [choice for choice in found if choice is not None]
+
+    def _ask_again(self, fields: tuple[str, ...]) -> None:
+        for leaf in self.draft.leaves:
+            if leaf.name in fields:
+                self._ask(leaf)
 
     def _trouble(self) -> tuple[TFMError | None, tuple[str, ...]]:
         """Why it cannot start as it stands, and the settings that this is about."""
@@ -216,7 +233,7 @@ class Form:
     def _ask(self, leaf: Leaf) -> None:
         self._redraw()
         question = question_for(leaf, self.draft.current(leaf), self.workspace)
-        self.draft.answer(leaf.name, self.asker.ask(self._narrowed(question)))
+        self.draft.answer(leaf, self.asker.ask(self._narrowed(question)))
 
     def _narrowed(self, question: Question) -> Question:
         """What the look does not offer is grey, says why, and is no default."""
@@ -231,38 +248,30 @@ class Form:
         return replace(question, choices=choices, default=default)
 
     def _change_one(self) -> None:
+        changeable = self._changeable()
+        choices = [choice for _, choice in changeable]
         try:
             self._redraw()
-            name = self.asker.ask(Question(name="setting", text="Which setting?", choices=self._changeable()))
-            leaf = next((leaf for leaf in self.draft.leaves if leaf.name == name), None)
-            if leaf is not None:
-                self._ask(leaf)
-            else:
-                self._ask_within(name)
+            name = self.asker.ask(Question(name="setting", text="Which setting?", choices=choices))
+            self._ask(next(leaf for leaf, choice in changeable if choice.value == name))
         except Back:
             return
 
-    def _changeable(self) -> list[Choice]:
-        """Every setting by its name; of a mapping, each value it holds, as in resize.height."""
+    def _changeable(self) -> list[tuple[Leaf, Choice]]:
+        """Every setting by its name; of a mapping, what may be set of the parts that are on, as in resize.height."""
         found = []
         for leaf in self.draft.leaves:
-            if leaf.is_mapping:
-                for path, value in self.draft.within(leaf).items():
-                    if not isinstance(value, Mapping):  # a step without settings has none to change
-                        found.append(Choice(path, f"{path}: {shown(value)}", section=leaf.name))
-            else:
-                words = f"{leaf.name.replace('_', ' ')}: {shown(self.draft.current(leaf))}"
-                found.append(Choice(leaf.name, words, leaf.question, section=leaf.group))
+            section = leaf.name if leaf.parts else leaf.group
+            for one in (leaf, *self.draft.values_on(leaf)):
+                words = f"{called(one.name)}: {self._current_in_words(one)}"
+                found.append((one, Choice(one.name, words, one.question, section=section)))
         return found
 
-    def _ask_within(self, path: str) -> None:
-        mapping = next(leaf for leaf in self.draft.leaves if leaf.is_mapping)
-        self._redraw()
-        held = self.draft.within(mapping)[path]
-        words = path.replace(".", ": ")
-        self.draft.answer(
-            path, self.asker.ask(Question(name=path, text=words, default=as_text(held), check=yaml_value))
-        )
+    def _current_in_words(self, leaf: Leaf) -> str:
+        current = self.draft.current(leaf)
+        if not leaf.parts:
+            return shown(current)
+        return f"{sum(on is True for on in current.values())} of {len(current)} on"
 
     def _redraw(self) -> None:
         """The form anew: old questions never stay on the screen beside new ones."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -18,12 +20,13 @@ from tfm.core.settings import leaves
 from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
 from tfm.ui import render
 from tfm.ui.ask import Asker, Back, Choice, Question, ToMenu, asker
+from tfm.ui.command_line import Filled
 from tfm.ui.form import Form
 from tfm.ui.screens import foreground, interactive
 
 
 def run_menu(workspace: Path | None, accessible: bool) -> None:
-    console = Console()
+    console = Console(color_system=None if accessible else "auto")  # without colours, no picture is made of blocks
     Menu(Workspace(workspace or DEFAULT_WORKSPACE), asker(accessible, console), console).loop()
 
 
@@ -45,7 +48,7 @@ class Menu:
             if chosen == "leave":
                 return
             self.last = chosen
-            self._do(chosen)
+            self.do(chosen)
 
     # --- what is shown ------------------------------------------------------------------------------------------------
 
@@ -124,9 +127,14 @@ class Menu:
 
     # --- what is done -------------------------------------------------------------------------------------------------
 
-    def _do(self, chosen: str) -> None:
+    def do(self, chosen: str) -> None:
+        """What an entry says."""
+        self._told(partial(self._act, chosen))
+
+    def _told(self, act: Callable[[], None]) -> None:
+        """What goes wrong is told, and no more than that."""
         try:
-            self._act(chosen)
+            act()
         except (Back, ToMenu):
             return
         except TFMError as error:
@@ -149,7 +157,12 @@ class Menu:
             foreground.answer(found, {}, self.workspace, as_json=False)
             interactive.wait(self.asker)
             return
-        filled = Form(name, self.workspace, self.asker, self.console).fill()
+        self._start(Form(name, self.workspace, self.asker, self.console, self._try_out).fill())
+
+    def _try_out(self, filled: Filled) -> None:
+        self._told(partial(self._start, filled))
+
+    def _start(self, filled: Filled) -> None:
         job = job_for(self.workspace, filled.stage, filled.given, filled.presets)
         interactive.see(job, self.asker, self.console)
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from tfm.core.errors import TFMError
 from tfm.core.events import Intervals, Note, Picture, Table
+from tfm.ui import thumbnail
 from tfm.ui.view import Bar
 
 _LONGEST_WORD = 24  # a longer one may be broken over lines
@@ -49,14 +50,15 @@ def note(event: Note) -> Text:
     )
 
 
-def drawn(event: Table | Intervals | Picture, width: int) -> RenderableType:
+def drawn(event: Table | Intervals | Picture, console: Console) -> RenderableType:
     match event:
         case Table():
             return table(event)
         case Intervals():
-            return intervals(event, width)
+            return intervals(event, console.width)
         case Picture():
-            return Text(f"{event.title}: {event.path}", style="cyan", overflow="fold")
+            line = Text(f"{event.title}: {event.path}", style="cyan", overflow="fold")
+            return Group(*thumbnail.blocks(event.thumbnail, console), line)
 
 
 def table(event: Table) -> RenderableType:
@@ -167,9 +169,13 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def _is_one_line(event: Table | Intervals | Picture) -> bool:
+    return isinstance(event, Picture) and not event.thumbnail
+
+
 def print_shown(console: Console, shown: list[Table | Intervals | Picture]) -> None:
     for before, event in pairwise([None, *shown]):
-        if before is not None and not (isinstance(before, Picture) and isinstance(event, Picture)):
-            console.print()
         assert event is not None
-        console.print(drawn(event, console.width))
+        if before is not None and not (_is_one_line(before) and _is_one_line(event)):
+            console.print()
+        console.print(drawn(event, console))

@@ -11,7 +11,7 @@ from tfm.core import registry
 from tfm.core.errors import TFMError
 from tfm.ui.command_line import command_line
 from tfm.ui.draft import Draft
-from tfm.ui.questions import shown
+from tfm.ui.questions import called, shown
 
 
 def head(draft: Draft, console: Console) -> None:
@@ -19,7 +19,7 @@ def head(draft: Draft, console: Console) -> None:
     answered = {"preset": ", ".join(draft.presets)} if draft.presets else {}
     answered |= {name: shown(value) for name, value in draft.given.items()}
     for name, value in answered.items():
-        line = Text(f"  {name.replace('_', ' ')}: ").append(value, style="cyan")
+        line = Text(f"  {called(name)}: ").append(value, style="cyan")
         console.print(line.append("  as found", style="dim") if name in draft.settled else line)
 
 

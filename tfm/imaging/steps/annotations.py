@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from tfm.imaging.film import Film
@@ -11,4 +12,10 @@ from tfm.imaging.settings import Annotations
 
 
 def apply(film: Film, settings: Annotations) -> Film:
-    return replace(film, image=np.where(film.breast, film.image, film.image.dtype.type(0)))
+    film, breast = film.with_breast()
+    rows, columns = breast.box(film.geometry, film.image.shape)
+    within = film.image[rows, columns]
+    mask = breast.mask(film.geometry.cut(rows.start, columns.start), within.shape)
+    image = np.zeros_like(film.image)
+    image[rows, columns] = cv2.copyTo(within, mask.view(np.uint8))
+    return replace(film, image=image)

@@ -72,7 +72,7 @@ def answer(found: registry.Answer, given: dict[str, Any], workspace: Workspace, 
     result = Result({})
     for event in found.generate(resolve(found.settings, {}, given), workspace):
         if isinstance(event, Table | Intervals | Picture):
-            console.print(render.drawn(event, console.width))
+            console.print(render.drawn(event, console))
         elif isinstance(event, Note):
             console.print(render.note(event))
         elif isinstance(event, Result):

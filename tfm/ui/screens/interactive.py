@@ -17,7 +17,7 @@ from tfm.ui.screens.runs import listing, outcome, remove_job, show_job
 from tfm.worker import Started, start, stop_at_once
 
 _LEAVING = (
-    Choice("leave", "Leave it running and go to the menu"),
+    Choice("leave", "Leave it running and go back"),
     Choice("pause", "Pause it at the next safe point"),
     Choice("abort", "Stop it at once (it resumes from its last checkpoint)"),
     Choice("stay", "Go on watching"),
@@ -58,7 +58,7 @@ def _go_on(started: Started, asker: Asker) -> bool:
 def wait(asker: Asker) -> None:
     """Whatever is pressed, Esc and Ctrl-C too, means the same here."""
     with contextlib.suppress(Back, ToMenu):
-        asker.ask(Question("go_on", "Enter: back to the menu", default=""))
+        asker.ask(Question("go_on", "Enter: back", default=""))
 
 
 def runs_screen(workspace: Workspace, asker: Asker, console: Console) -> None:

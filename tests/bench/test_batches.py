@@ -1,0 +1,61 @@
+"""How long a batch of 32 images of 512 × 512 takes: read from a cache, as numbers, and augmented."""
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tfm.data.cache import Cache
+from tfm.train import augment, batches
+from tfm.train.settings import AugmentSettings
+
+COUNT, SIDE, BATCH = 256, 512, 32
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    images = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (COUNT, SIDE, SIDE))
+    images[:] = np.random.default_rng(1).integers(0, 256, images.shape, dtype=np.uint8)
+    images.flush()
+    reopened = np.load(tmp_path / "images.npy", mmap_mode="r")
+    none = np.empty((COUNT, 0, 0), np.uint8)  # masks: not read here
+    return Cache(tmp_path, pd.DataFrame(), reopened, none, none)
+
+
+def milliseconds(work: Callable[[np.ndarray], object]) -> float:
+    """Of a random batch: the median of ten, after as many to warm up; the best of three, for others are at work too."""
+    generator = np.random.default_rng(2)
+
+    def median() -> float:
+        took = []
+        for _ in range(10):
+            chosen = generator.permutation(COUNT)[:BATCH]
+            begun = time.perf_counter()
+            work(chosen)
+            took.append(time.perf_counter() - begun)
+        return 1000 * statistics.median(took)
+
+    median()
+    return min(median() for _ in range(3))
+
+
+def test_a_random_batch_is_read_in_five_milliseconds(
+    cache: Cache, record_property: Callable[[str, object], None]
+) -> None:
+    together = np.array(cache.images[:BATCH])
+    floor = milliseconds(lambda _: together.copy())
+    reading = milliseconds(lambda chosen: batches.read(cache, chosen))
+    as_numbers = milliseconds(lambda chosen: batches.films(cache, chosen, CPU))
+    films, table = batches.films(cache, np.arange(BATCH), CPU), augment.draw(seed=1, epoch=0, count=BATCH)
+    changing = milliseconds(lambda _: augment.apply(films, table, AugmentSettings()))
+    record_property("milliseconds", round(reading, 2))
+    record_property("times a memcpy", round(reading / floor, 1))
+    record_property("as numbers, times a memcpy", round(as_numbers / floor, 1))
+    record_property("augmented, times a memcpy", round(changing / floor, 1))
+    assert reading <= 5

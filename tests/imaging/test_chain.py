@@ -1,0 +1,114 @@
+"""A chain makes a training image of a file, its lesions in their place; what cannot be one is refused in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.imaging.films import PRESETS, chain, phantom
+from tfm.core.errors import DataError
+from tfm.imaging.chain import preprocess_one
+
+SIZES = {"fast": (512, 512), "thesis": (512, 512), "resnet": (224, 224), "highres": (1152, 896)}
+
+
+def written(folder: Path, side: str = "RIGHT", kind: str = "mass") -> tuple[Path, Path, np.ndarray]:
+    truth = phantom(side, kind)
+    mask = truth.lesion_masks[0].astype(np.uint8)
+    cv2.imwrite(str(folder / "film.png"), truth.image)
+    cv2.imwrite(str(folder / "mask.png"), 3 * mask)
+    return folder / "film.png", folder / "mask.png", mask
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    return float(((one > 0) & (other > 0)).sum() / ((one > 0) | (other > 0)).sum())
+
+
+@pytest.mark.parametrize("preset", sorted(path.stem for path in PRESETS.glob("*.yaml")))
+@pytest.mark.parametrize("side", ["LEFT", "RIGHT"])
+def test_every_preset_makes_a_training_image_with_its_lesion_inside_the_breast(preset, side, tmp_path) -> None:
+    film, mask, _ = written(tmp_path, side)
+    done = preprocess_one(film, mask, chain(preset))
+    assert done.image.shape == done.breast.shape == done.lesions.shape == SIZES[preset]
+    assert done.image.dtype == (np.uint16 if preset == "highres" else np.uint8)
+    assert set(np.unique(done.lesions)) == {0, 3}
+    assert done.breast[done.lesions > 0].all()
+    assert done.image[done.lesions > 0].mean() > done.image[done.breast > 0].mean()
+    beside = done.image[cv2.dilate(done.breast, np.ones((7, 7), np.uint8)) == 0]
+    assert beside.max() <= 0.02 * done.image.max(), "label and border are gone"
+
+
+@pytest.mark.parametrize("kind", ["mass", "calc"])
+def test_a_lesions_area_and_place_are_kept(kind: str, tmp_path: Path) -> None:
+    film, mask_file, mask = written(tmp_path, kind=kind)
+    height, width = mask.shape
+    smaller = cv2.resize(mask, (round(0.87 * width), round(0.87 * height)), interpolation=cv2.INTER_NEAREST)
+    cv2.imwrite(str(tmp_path / "smaller.png"), 3 * smaller)
+    done = preprocess_one(film, mask_file, chain("fast"))
+    box, scale = done.record["crop_breast"], done.record["resize"]["scale"]
+    assert box["bottom"] - box["top"] < height
+    assert (done.lesions > 0).sum() == pytest.approx(mask.sum() * scale**2, rel=0.05)
+    of_smaller = preprocess_one(film, tmp_path / "smaller.png", chain("fast"))
+    assert overlap(of_smaller.lesions, done.lesions) > 0.9
+    assert of_smaller.record["pixels"] == done.record["pixels"]
+    assert of_smaller.record["lesions"] != done.record["lesions"]
+
+
+def test_an_empty_mask_and_none_are_no_lesion(tmp_path: Path) -> None:
+    film, mask, drawn = written(tmp_path)
+    cv2.imwrite(str(mask), np.zeros_like(drawn))
+    assert not preprocess_one(film, mask, chain("fast")).lesions.any()
+    none = preprocess_one(film, None, chain("fast"))
+    assert not none.lesions.any()
+    assert none.record["lesions"] == ""
+
+
+def test_equal_pixels_have_one_name_whatever_file_holds_them(tmp_path: Path) -> None:
+    film, _, _ = written(tmp_path)
+    pixels = cv2.imread(str(film), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(tmp_path / "again.tiff"), pixels)
+    changed = pixels.copy()
+    changed[100, 100] ^= 1
+    cv2.imwrite(str(tmp_path / "changed.png"), changed)
+    names = [
+        preprocess_one(tmp_path / name, None, chain("resnet")).record["pixels"]
+        for name in ("film.png", "again.tiff", "changed.png")
+    ]
+    assert names[0] == names[1] != names[2]
+
+
+def noise(shape: tuple[int, int], kind: type) -> np.ndarray:
+    return np.random.default_rng(3).integers(0, np.iinfo(kind).max, shape).astype(kind)
+
+
+@pytest.mark.parametrize("preset", sorted(path.stem for path in PRESETS.glob("*.yaml")))
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((300, 200), np.uint16),
+        np.full((300, 200), 40000, np.uint16),
+        np.full((1, 1), 7, np.uint8),
+        np.eye(3, 2, dtype=np.uint8),
+        noise((2, 900), np.uint16),
+        noise((900, 2), np.uint8),
+        np.pad(np.full((3, 3), 255, np.uint8), 150),
+    ],
+    ids=["black", "one grey", "one pixel", "tiny", "flat", "narrow", "a speck"],
+)
+def test_what_is_no_mammogram_is_refused_in_words_or_made_in_whole(preset, pixels, tmp_path) -> None:
+    cv2.imwrite(str(tmp_path / "odd.png"), pixels)
+    try:
+        done = preprocess_one(tmp_path / "odd.png", None, chain(preset))
+    except DataError:
+        return
+    assert done.image.shape == done.breast.shape == SIZES[preset]
+    assert done.breast.any()
+
+
+def test_a_black_film_is_refused_by_name(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "black.png"), np.zeros((300, 200), np.uint16))
+    with pytest.raises(DataError, match=r"black\.png.*no breast"):
+        preprocess_one(tmp_path / "black.png", None, chain("fast"))

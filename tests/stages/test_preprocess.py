@@ -1,0 +1,71 @@
+"""The stage makes what is not there yet, says what is, and names the cache that the next step reads."""
+
+import shutil
+
+import pytest
+
+from tests.data.caches import dataset_of, small_download
+from tfm import worker
+from tfm.core.errors import SettingsError
+from tfm.core.events import Note, Table
+from tfm.core.prepare import job_for
+from tfm.core.run import Run
+from tfm.core.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """One dataset, and its cache."""
+    workspace = Workspace(tmp_path_factory.mktemp("standing") / "workspace")
+    download = small_download(workspace.root.parent)
+    for name, split in (("official", "official"), ("folds", "kfold")):
+        dataset_of(download, workspace.dataset_folder(name), split=split, seed=4)
+    assert preprocessed(workspace, "official").status.result["images"] == 24
+    return workspace
+
+
+def preprocessed(workspace: Workspace, dataset: str, **given: object) -> Run:
+    given = {"dataset": dataset, "workers": 1, "resize.height": 64, "resize.width": 64} | given
+    run = job_for(workspace, "preprocess", given)
+    assert isinstance(run, Run)
+    worker.take_run(run, stopping=run)
+    return run
+
+
+def told(run: Run) -> str:
+    return "\n".join(event.text for event in run.events() if isinstance(event, Note))
+
+
+def test_another_split_of_the_same_images_reads_the_cache_that_stands(standing):
+    run = preprocessed(standing, "folds")
+    assert run.status.state == "done", run.status.message
+    assert run.status.result["cache"].startswith("official-fast")
+    assert "nothing is made twice" in told(run)
+    assert len(standing.products("cache")) == 1
+    assert run.outputs_stand()
+
+
+def test_a_cache_that_was_named_is_made(standing):
+    run = preprocessed(standing, "folds", cache="mine")
+    assert run.status.result["cache"] == "mine"
+    shutil.rmtree(standing.cache_folder("mine"))
+
+
+def test_how_many_work_at_it_is_not_part_of_what_is_made(standing):
+    made = preprocessed(standing, "official")
+    assert preprocessed(standing, "official", workers="auto").id == made.id
+    for wrong in (0, "two"):
+        with pytest.raises(SettingsError, match="workers"):
+            preprocessed(standing, "official", workers=wrong)
+
+
+def test_pictures_in_two_splits_are_told(standing):
+    dataset = standing.dataset_folder("official")
+    test, train = (sorted((dataset / split).rglob("*.dcm"))[0] for split in ("test", "train"))
+    train.unlink()
+    shutil.copy(test, train)
+    run = preprocessed(standing, "official", cache="twins")
+    assert run.status.result["same_pixels"] == 1
+    table = next(event for event in run.events() if isinstance(event, Table))
+    assert table.rows == [[", ".join(sorted([test.stem, train.stem])), table.rows[0][1]]]
+    assert "in two splits" in told(run)

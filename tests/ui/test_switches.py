@@ -1,0 +1,164 @@
+"""A mapping whose parts are on or off is asked for as boxes to tick, and ends in the words of a command line."""
+
+import io
+import shlex
+
+import pytest
+from rich.console import Console
+
+from tests.ui.darkroom import write_presets
+from tests.ui.scripted import Scripted
+from tests.ui.test_form import no_trial
+from tfm.core import offers
+from tfm.core.prepare import chosen_preset, resolved_settings
+from tfm.ui.ask import PlainAsker
+from tfm.ui.cli import _assignment
+from tfm.ui.command_line import command_line
+from tfm.ui.draft import Draft
+from tfm.ui.form import Form
+from tfm.ui.questions import question_for
+
+TOY = "tests.toys.develop"
+
+
+@pytest.fixture(autouse=True)
+def _darkroom(tmp_path, monkeypatch):
+    monkeypatch.setattr(offers, "CONFIGS", write_presets(tmp_path / "configs"))
+
+
+def form(workspace, **answers):
+    asker = Scripted({"what_now": "start"} | answers)
+    file = io.StringIO()
+    return Form(TOY, workspace, asker, Console(file=file, width=100), no_trial), asker, file
+
+
+def asked_for(asker, name):
+    return [question for question in asker.asked if question.name == name]
+
+
+def settings_from_words(filled, workspace):
+    """What the shown command means."""
+    words = shlex.split(command_line(filled, workspace))
+    given = dict(_assignment(words[index + 1]) for index, word in enumerate(words) if word == "--set")
+    preset = words[words.index("--preset") + 1] if "--preset" in words else None
+    return given, resolved_settings(workspace, TOY, given, chosen_preset(workspace, TOY, preset))
+
+
+def test_the_parts_are_boxes_in_the_presets_order_ticked_as_it_has_them(workspace):
+    asked, asker, _ = form(workspace, preset="warm")
+    assert asked.fill().given == {}
+    assert asker.names == ["preset", "paper", "copies", "baths", "what_now"]
+    (question,) = asked_for(asker, "baths")
+    assert question.several
+    assert [(choice.value, choice.about) for choice in question.choices] == [
+        ("developer", "The picture brought out."),
+        ("toner", "Black turned to brown."),
+        ("stop", "Development ended at once."),
+        ("fixer", "The picture made to last."),
+    ]
+    assert question.default == ["developer", "toner", "fixer"]
+    assert "--set toner=true" in question.why
+
+
+def test_only_what_differs_from_the_preset_is_given_and_the_command_means_the_same(workspace):
+    asked, _, _ = form(workspace, baths=["developer", "toner", "fixer"])
+    filled = asked.fill()
+    assert filled.given == {"stop": False, "toner": True}
+    words, settings = settings_from_words(filled, workspace)
+    assert words == {"stop": "false", "toner": "true"}
+    assert settings == resolved_settings(workspace, TOY, filled.given, chosen_preset(workspace, TOY))
+    assert settings.baths == {"developer": {"seconds": 90}, "toner": {"shade": 0.5}, "fixer": {"strength": "weak"}}
+
+
+def test_to_change_are_the_values_of_what_is_on_as_they_will_run(workspace):
+    asked, asker, _ = form(
+        workspace, baths=["developer", "toner"], what_now=("change", "start"), setting="developer.seconds",
+        **{"developer.seconds": "5"},
+    )  # fmt: skip
+    assert asked.fill().given == {"fixer": False, "stop": False, "toner": True, "developer.seconds": 5}
+    (question,) = asked_for(asker, "setting")
+    assert [choice.title for choice in question.choices] == [
+        "paper: glossy",
+        "copies: 1",
+        "baths: 2 of 4 on",
+        "developer.seconds: 90",
+        "toner.shade: 0.5",
+    ]
+
+
+def test_a_value_of_a_part_is_asked_with_its_own_question_choices_and_check(workspace):
+    asked, asker, _ = form(
+        workspace, baths=["developer", "fixer"], what_now=("change", "change", "start"),
+        setting=("developer.seconds", "fixer.strength"), **{"developer.seconds": "90", "fixer.strength": "strong"},
+    )  # fmt: skip
+    assert asked.fill().given == {"stop": False, "fixer.strength": "strong"}
+    (seconds,), (strength,) = asked_for(asker, "developer.seconds"), asked_for(asker, "fixer.strength")
+    assert seconds.text == "How long the film lies in it"
+    assert "greater than 0" in seconds.trouble_with("0")
+    assert "--set developer.seconds=" in seconds.why
+    assert [choice.value for choice in strength.choices] == ["weak", "strong"]
+
+
+def test_a_value_of_a_part_that_is_switched_off_waits_and_is_not_sent(workspace):
+    asked, asker, _ = form(
+        workspace, what_now=("change", "change", "change", "start"), setting=("developer.seconds", "baths", "baths"),
+        baths=(["developer", "stop"], ["stop"], ["developer", "stop"]), **{"developer.seconds": "5"},
+    )  # fmt: skip
+    assert asked.fill().given == {"fixer": False, "developer.seconds": 5}
+    changeable = [[choice.value for choice in question.choices] for question in asked_for(asker, "setting")]
+    assert [("developer.seconds" in names) for names in changeable] == [True, True, False]
+    without, _, _ = form(workspace, baths=["stop"])
+    assert without.fill().given == {"developer": False, "fixer": False}
+    again, _, _ = form(workspace, baths=["developer", "stop"])
+    assert again.fill().given == {"fixer": False, "developer.seconds": 5}, "on again, it has what was said of it"
+
+
+def test_a_value_never_switches_on_what_the_preset_has_off(workspace):
+    workspace.root.mkdir()
+    workspace.answers_file.write_text(f"{TOY} plain: {{toner.shade: 0.9, copies: 2}}\n")
+    asked, asker, _ = form(workspace)
+    assert asked.fill().given == {"copies": 2}
+    assert "toner" not in asked_for(asker, "baths")[0].default
+
+
+def test_none_at_all_is_not_yet_and_the_boxes_are_asked_again(workspace):
+    asked, asker, file = form(workspace, baths=([], ["stop"]), what_now=("mend", "start"))
+    assert asked.fill().given == {"developer": False, "fixer": False}
+    assert len(asked_for(asker, "baths")) == 2
+    assert "a film needs a bath" in file.getvalue()
+    first = asked_for(asker, "what_now")[0]
+    assert "start" not in [choice.value for choice in first.choices]
+
+
+def test_last_times_answer_is_ticked_and_another_preset_keeps_its_own(workspace):
+    form(workspace, preset="plain", baths=["developer"])[0].fill()
+    again, asker, _ = form(workspace, preset="plain")
+    assert again.fill().given == {"stop": False, "fixer": False}
+    assert asked_for(asker, "baths")[0].default == ["developer"]
+    other, asker, _ = form(workspace, preset="warm")
+    assert other.fill().given == {}
+    assert asked_for(asker, "baths")[0].default == ["developer", "toner", "fixer"]
+
+
+def test_of_several_presets_what_differs_stays_each_its_own(workspace):
+    draft = Draft(TOY, workspace, presets=("plain", "warm"))
+    baths = next(leaf for leaf in draft.leaves if leaf.name == "baths")
+    question = question_for(baths, draft.current(baths), workspace)
+    grey = {choice.value for choice in question.choices if choice.disabled}
+    assert (grey, question.default) == ({"stop", "toner"}, ["developer", "fixer"])
+    values = {leaf.name: draft.current(leaf) for leaf in draft.values_on(baths)}
+    assert values == {"developer.seconds": "each its own", "fixer.strength": "each its own"}
+    draft.answer(baths, ["fixer"])
+    assert draft.given == {"developer": False}
+    assert [list(settings.baths) for settings in draft.resolved()] == [["stop", "fixer"], ["toner", "fixer"]]
+
+
+def test_in_plain_lines_the_chosen_ones_say_so(workspace, monkeypatch):
+    draft = Draft(TOY, workspace, presets=("plain",))
+    baths = next(leaf for leaf in draft.leaves if leaf.name == "baths")
+    file = io.StringIO()
+    monkeypatch.setattr("builtins.input", lambda _: "1 4")
+    chosen = PlainAsker(Console(file=file, width=100)).ask(question_for(baths, draft.current(baths), workspace))
+    assert chosen == ["developer", "fixer"]
+    told = [line for line in file.getvalue().splitlines() if line.lstrip()[:1].isdigit()]
+    assert [line.endswith("(chosen)") for line in told] == [True, True, False, True]

@@ -1,0 +1,64 @@
+"""From the last screen of a form, a few images first: as a run of its own, and back to the same screen."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tests.ui.darkroom import write_presets
+from tests.ui.scripted import BACK, Scripted
+from tfm.core import jobs, offers
+from tfm.ui.menu import Menu
+
+TOY = "tests.toys.develop"
+
+
+@pytest.fixture(autouse=True)
+def _darkroom(tmp_path, monkeypatch):
+    monkeypatch.setattr(offers, "CONFIGS", write_presets(tmp_path / "configs"))
+
+
+def done(workspace, **answers):
+    """The form of the toy, filled, and what it started run to its end."""
+    asker, file = Scripted(answers), io.StringIO()
+    console = Console(file=file, width=100, force_terminal=True, color_system="truecolor")
+    Menu(workspace, asker, console).do(TOY)
+    return asker, file.getvalue()
+
+
+def test_the_trial_runs_with_what_it_knows_of_the_answers_shows_its_picture_and_leads_back(workspace):
+    asker, shown = done(
+        workspace, preset="warm", copies="4", paper="matt", baths=["developer", "toner"],
+        what_now=("trial", "start"),
+    )  # fmt: skip
+    trial, own = jobs.runs(workspace)
+    assert (trial.stage, own.stage) == ("tests.toys.proof", TOY)
+    assert trial.preset == own.preset == "warm"
+    assert trial.given_settings["baths"] == {"developer": {"seconds": 30}, "toner": {"shade": 0.5}}
+    assert trial.given_settings["paper"] == "matt"
+    assert own.status.result == {"baths": ["developer", "toner"], "copies": 4}
+    assert "2 films on matt paper" in shown
+    assert "▀" in shown
+    assert asker.names[-4:] == ["what_now", "go_on", "what_now", "go_on"], "back to the same screen, then on"
+
+
+def test_the_same_trial_again_is_shown_and_not_done_again(workspace):
+    done(workspace, what_now=("trial", "trial", BACK), baths=(["stop"], BACK), copies=("1", BACK), paper=("a", BACK),
+         preset=("plain", BACK))  # fmt: skip
+    assert [run.stage for run in jobs.runs(workspace)] == ["tests.toys.proof"]
+
+
+@pytest.mark.parametrize(("paper", "says"), [("gold", "there is no gold paper"), ("wet", "dry it first")])
+def test_a_trial_that_cannot_be_made_or_fails_is_told_and_leads_back(workspace, paper, says):
+    asker, shown = done(workspace, paper=paper, what_now=("trial", "start"))
+    assert says in shown
+    assert "Traceback" not in shown
+    assert jobs.runs(workspace)[-1].stage == TOY
+    assert jobs.runs(workspace)[-1].status.state == "done"
+    assert asker.names.count("what_now") == 2
+
+
+def test_what_cannot_run_cannot_be_tried(workspace):
+    asker, _ = done(workspace, baths=([], ["stop"]), what_now=("mend", "start"))
+    offered = [[choice.value for choice in question.choices] for question in asker.asked if question.name == "what_now"]
+    assert ["trial" in choices for choices in offered] == [False, True]

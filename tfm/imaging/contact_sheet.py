@@ -1,0 +1,84 @@
+"""Contact sheets: images side by side with words above them, as one PNG, and small enough to be shown in a terminal.
+
+What is on them is the caller's; nothing here runs a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from tfm.core import files
+
+TILE = 256  # pixels, the longer side of an image on the sheet
+_GAP, _LINE = 8, 22
+_TITLE_SIZE, _WORDS_SIZE = 15, 13
+_BACKGROUND, _INK, _DIM = (24, 26, 30), (235, 235, 235), (150, 160, 170)
+_BREAST, _LESION = (80, 200, 220), (255, 80, 60)
+_THUMBNAIL = 48  # pixels a side of an image in a terminal
+
+
+@dataclass(frozen=True)
+class Tile:
+    words: str
+    image: np.ndarray  # (H, W) uint8 or uint16
+    breast: np.ndarray | None = None  # (H, W), outlined where given
+    lesions: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    title: str
+    tiles: list[Tile]
+
+
+def draw(path: Path, title: str, rows: Sequence[Row]) -> None:
+    columns = max(len(row.tiles) for row in rows)
+    row_height = 2 * _LINE + TILE + _GAP
+    size = (_GAP + columns * (TILE + _GAP), 2 * _LINE + len(rows) * row_height)
+    sheet = Image.new("RGB", size, _BACKGROUND)
+    pen = ImageDraw.Draw(sheet)
+    pen.text((_GAP, _GAP), title, _INK, ImageFont.load_default(_TITLE_SIZE + 3))
+    for number, row in enumerate(rows):
+        top = 2 * _LINE + number * row_height
+        pen.text((_GAP, top), row.title, _INK, ImageFont.load_default(_TITLE_SIZE))
+        for column, tile in enumerate(row.tiles):
+            left = _GAP + column * (TILE + _GAP)
+            pen.text((left, top + _LINE), tile.words, _DIM, ImageFont.load_default(_WORDS_SIZE))
+            sheet.paste(Image.fromarray(_drawn(tile)), (left, top + 2 * _LINE))
+    with files.beside(path) as temporary:
+        sheet.save(temporary, format="png")
+
+
+def thumbnail(images: Sequence[np.ndarray]) -> list[str]:
+    """Side by side, a row of pixels a string, two hex digits a pixel."""
+    tiles = []
+    for image in images:
+        small = _small(image, _THUMBNAIL)
+        tile = np.zeros((_THUMBNAIL, _THUMBNAIL), np.uint8)
+        tile[: small.shape[0], : small.shape[1]] = small
+        tiles.append(tile)
+    return [row.tobytes().hex() for row in np.hstack(tiles)]
+
+
+def _drawn(tile: Tile) -> np.ndarray:  # (h, w, 3) uint8
+    small = cv2.cvtColor(_small(tile.image, TILE), cv2.COLOR_GRAY2RGB)
+    for mask, colour in ((tile.breast, _BREAST), (tile.lesions, _LESION)):
+        if mask is not None:
+            inside = cv2.resize(np.asarray(mask > 0, np.uint8), small.shape[1::-1], interpolation=cv2.INTER_AREA)
+            outlines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(small, outlines, -1, colour, 1, cv2.LINE_AA)
+    return small
+
+
+def _small(image: np.ndarray, side: int) -> np.ndarray:
+    """uint8, the longer side as asked, as bright as it is in the whole range of its type."""
+    scale = side / max(image.shape)
+    size = tuple(max(1, round(length * scale)) for length in image.shape[::-1])
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
+    return np.asarray(small if small.dtype == np.uint8 else small // 256, np.uint8)

@@ -1,0 +1,36 @@
+"""Lesions as a prepared image shows them: looked up in the film's lesion mask once, at the end of a chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from tfm.imaging.geometry import Geometry, Shape, shares_seen
+
+
+def lesions_seen(lesions: np.ndarray, film: Shape, at: Geometry, shape: Shape) -> np.ndarray:
+    """lesions (h, w) uint8, 0 or a lesion's class, drawn over a film of shape `film`, at whatever size → (H, W) uint8.
+
+    A pixel belongs to a class that covers half of it. A lesion smaller than that would vanish from the truth, so each
+    one keeps at least the pixel it covers most."""
+    seen = np.zeros(shape, np.uint8)
+    whole = Geometry().scaled(film[0] / lesions.shape[0], film[1] / lesions.shape[1])
+    for lesion_class, top, left, inside in _each(lesions):
+        rows, columns, shares = shares_seen(inside, whole.cut(top, left), at, shape)
+        if shares.size and shares.max() > 0:
+            seen[rows, columns][shares >= min(0.5, shares.max())] = lesion_class
+    return seen
+
+
+def _each(lesions: np.ndarray) -> Iterator[tuple[int, int, int, np.ndarray]]:
+    """Class, first row, first column and pixels of each connected lesion."""
+    left, top, width, height = cv2.boundingRect(lesions)
+    within = lesions[top : top + height, left : left + width]
+    for lesion_class in np.unique(within[within > 0]):
+        count, part, boxes, _ = cv2.connectedComponentsWithStats(np.asarray(within == lesion_class, np.uint8))
+        for number in range(1, count):
+            x, y, across, down = boxes[number][:4]
+            inside = part[y : y + down, x : x + across] == number
+            yield int(lesion_class), top + int(y), left + int(x), inside
