@@ -5,7 +5,9 @@ What is done with the mask stands in `steps/`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -43,6 +45,13 @@ class Breast:
         rows = at.rows(self.at.top + self.at.down * np.array([top, top + height]))
         columns = at.columns(self.at.left + self.at.right * np.array([left, left + width]))
         return _whole(rows, shape[0]), _whole(columns, shape[1])
+
+    def bands(self, count: int) -> Iterator[Breast]:
+        """So many parts, one below the other: together their boxes hold little more than the breast."""
+        edges = np.linspace(0, len(self.outline), count + 1).astype(int)
+        for top, bottom in pairwise(edges):
+            if self.outline[top:bottom].any():
+                yield Breast(self.outline[top:bottom], self.at.cut(int(top), 0))
 
     def chest_wall_is_right(self, at: Geometry) -> bool:
         """The breast is broad at the chest wall and narrow at the nipple: its mass lies on the chest wall's side."""

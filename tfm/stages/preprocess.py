@@ -7,17 +7,18 @@ The result is a cache: arrays on disk that every model trains from.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
 
 from tfm.core.events import Event, Note, Progress, Result, Table
 from tfm.core.randomness import seed_at
 from tfm.core.registry import stage
 from tfm.core.run import Run
-from tfm.core.settings import DatasetName, ProductName, Settings, resolve
+from tfm.core.settings import OUT_OF_KEY, DatasetName, ProductName, Settings, resolve
 from tfm.imaging.settings import ChainSettings
 
 if TYPE_CHECKING:
-    from tfm.data.cache import Cache
     from tfm.data.dataset import Dataset
 
 
@@ -28,6 +29,10 @@ class Preprocess(Settings):
     cache: ProductName | None = None
     """What should the cache be called?
     Empty: after its dataset and preset, with a few letters more where a step's settings aren't the preset's."""
+
+    workers: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], OUT_OF_KEY] = "auto"
+    """How many processes make images at the same time
+    auto: one for each core, fewer for few images. Each needs up to 600 MB; 1 makes the images one after the other."""
 
     chain: ChainSettings
 
@@ -41,32 +46,50 @@ def _name(settings: Preprocess, run: Run) -> str:
     return f"{settings.dataset}-{preset.name}{own}"
 
 
-def _told_twice(cache: Cache, dataset: Dataset) -> Iterator[Event]:
+def _standing(settings: Preprocess, run: Run, dataset: Dataset, own: str) -> str | None:
+    """A cache in which these very images are already, if no other name was asked for; their own one first."""
+    from tfm.data.standing import find_standing
+
+    if settings.cache:
+        return None
+    names = sorted(run.workspace.products("cache"), key=lambda name: (name != own, name))
+    folders = map(run.workspace.cache_folder, names)
+    return find_standing(folders, dataset, settings.chain, preprocess.version)
+
+
+def _told_twice(twins: list[list[str]], dataset: Dataset) -> Iterator[Event]:
     """What only the pixels can tell: one picture under two names; in two splits it would be a leak."""
     splits = dict(zip(dataset.manifest["image_id"], dataset.manifest["split"], strict=True))
-    rows = [[", ".join(names), ", ".join(splits[name] for name in names)] for names in cache.same_pixels()]
+    rows = [[", ".join(names), ", ".join(splits[name] for name in names)] for names in twins]
     if rows:
         caption = "The audit joins scans issued twice by woman, side and view; these have other names."
         yield Table("Images with the very same pixels", ["images", "splits"], rows, caption)
-    across = sum(len({splits[name] for name in names}) > 1 for names in cache.same_pixels())
+    across = sum(len({splits[name] for name in names}) > 1 for names in twins)
     if across:
         yield Note(f"{across} pictures are in two splits: a model is tested on what it was trained on", "warning")
 
 
-@stage(version=2, presets="preprocess", default_preset="fast")
+@stage(version=3, presets="preprocess", default_preset="fast")
 def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
-    from tfm.data.cache import Cache, build_cache, refuse_replacing
+    from tfm.data.cache import Cache
+    from tfm.data.caching import build_cache
     from tfm.data.dataset import Dataset
 
     dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
     name = settings.cache or _name(settings, run)
-    with run.workspace.making("cache", name) as folder:
-        refuse_replacing(folder, dataset, settings.chain)
-        for done, total in build_cache(folder, dataset, settings.chain, version=preprocess.version):
-            yield Progress("images", done, total, "images")
-    cache = Cache.open(folder)
+    standing = _standing(settings, run, dataset, name)
+    if standing:
+        yield Note(f"the cache {standing} already holds these images, made by the same steps: nothing is made twice")
+        name = standing
+    else:
+        with run.workspace.making("cache", name) as folder:
+            version, workers = preprocess.version, settings.workers
+            for done, total in build_cache(folder, dataset, settings.chain, version=version, workers=workers):
+                yield Progress("images", done, total, "images")
+    cache = Cache.open(run.workspace.cache_folder(name))
     count, height, width = cache.images.shape
     yield Note(f"{count} images of {height} × {width} in the cache {name}")
-    outputs = sorted(str(path) for path in folder.iterdir() if not path.name.startswith("."))
-    yield from _told_twice(cache, dataset)
-    yield Result({"cache": name, "images": count, "height": height, "width": width}, outputs)
+    twins = cache.same_pixels(dataset.manifest["image_id"])
+    yield from _told_twice(twins, dataset)
+    values = {"cache": name, "images": count, "height": height, "width": width, "same_pixels": len(twins)}
+    yield Result(values, [str(path) for path in cache.files])

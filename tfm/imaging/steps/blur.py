@@ -11,24 +11,30 @@ from tfm.imaging.film import Film
 from tfm.imaging.settings import Blur
 
 
+_BANDS = 8
+
+
 def apply(film: Film, settings: Blur) -> Film:
     film, breast = film.with_breast()
-    reach = settings.size // 2
-    # The filter sees twice as far as it writes, so that it never meets an edge that the film does not have.
-    (read_rows, read_columns), (rows, columns) = (
-        tuple(
-            slice(max(0, span.start - times * reach), min(extent, span.stop + times * reach))
-            for span, extent in zip(breast.box(film.geometry, film.image.shape), film.image.shape, strict=True)
-        )
-        for times in (2, 1)
-    )
-    smooth = _filtered(film.image[read_rows, read_columns], settings)
     image = film.image.copy()
-    image[rows, columns] = smooth[
-        rows.start - read_rows.start : rows.stop - read_rows.start,
-        columns.start - read_columns.start : columns.stop - read_columns.start,
-    ]
+    for band in breast.bands(_BANDS):
+        box = band.box(film.geometry, film.image.shape)
+        # The filter sees twice as far as it writes, so that it never meets an edge that the film does not have.
+        rows, columns = (_wider(span, settings.size // 2, extent) for span, extent in zip(box, image.shape, strict=True))
+        seen = tuple(
+            _wider(span, settings.size // 2, extent)
+            for span, extent in zip((rows, columns), image.shape, strict=True)
+        )
+        smooth = _filtered(film.image[seen], settings)
+        image[rows, columns] = smooth[
+            rows.start - seen[0].start : rows.stop - seen[0].start,
+            columns.start - seen[1].start : columns.stop - seen[1].start,
+        ]
     return replace(film, image=image)
+
+
+def _wider(span: slice, margin: int, extent: int) -> slice:
+    return slice(max(0, span.start - margin), min(extent, span.stop + margin))
 
 
 def _filtered(image: np.ndarray, settings: Blur) -> np.ndarray:
@@ -37,7 +43,6 @@ def _filtered(image: np.ndarray, settings: Blur) -> np.ndarray:
     if image.dtype == np.uint8:
         return cv2.bilateralFilter(image, settings.size, settings.sigma_color, settings.sigma_space)
     # OpenCV's filter knows 8 bit and floats; the greys of 256 are taken in the image's own.
-    smooth = cv2.bilateralFilter(
-        image.astype(np.float32), settings.size, settings.sigma_color * 257, settings.sigma_space
-    )
-    return np.rint(smooth).astype(image.dtype)
+    floats = image.astype(np.float32)
+    smooth = cv2.bilateralFilter(floats, settings.size, settings.sigma_color * 257, settings.sigma_space)
+    return np.rint(smooth, out=floats)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import cv2
+import numpy as np
 
 from tfm.imaging.film import Film
 from tfm.imaging.settings import Clahe
 
 
 def apply(film: Film, settings: Clahe) -> Film:
-    equaliser = cv2.createCLAHE(settings.clip_limit, (settings.tiles, settings.tiles))
+    image = cv2.createCLAHE(settings.clip_limit, (settings.tiles, settings.tiles)).apply(film.image)
     # It lifts black a little where a part is mostly black; but black is no tissue.
-    return replace(film, image=cv2.copyTo(equaliser.apply(film.image), cv2.inRange(film.image, 1, 65535)))
+    np.multiply(image, film.image > 0, out=image)
+    return replace(film, image=image)

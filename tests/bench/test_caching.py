@@ -1,0 +1,131 @@
+"""How fast two workers fill a cache, beside two programs that only run the chain; and the memory that each takes."""
+
+import multiprocessing
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.data.caches import FAST
+from tfm.core.settings import resolve
+from tfm.data.caching import build_cache
+from tfm.data.dataset import Dataset
+from tfm.imaging.settings import ChainSettings
+
+PROJECT = Path(__file__).resolve().parents[2]
+HEIGHT, WIDTH = 4000, 3000
+FILMS, DRAWN, WARM_UP, ROUNDS = 48, 12, 6, 3
+CHAIN = resolve(ChainSettings, FAST, {})
+ALONE = """
+import sys, time
+from pathlib import Path
+import cv2
+from tests.data.caches import FAST
+from tfm.core.settings import resolve
+from tfm.imaging.chain import preprocess_one
+from tfm.imaging.settings import ChainSettings
+cv2.setNumThreads(1)
+chain = resolve(ChainSettings, FAST, {})
+warm_up, *films = [Path(name) for name in sys.argv[1:]]
+preprocess_one(warm_up, None, chain)
+print("ready", flush=True)
+sys.stdin.readline()
+for film in films:
+    preprocess_one(film, None, chain)
+print("done", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """As large as real ones, and as noisy."""
+    folder = tmp_path_factory.mktemp("films")
+    generator = np.random.default_rng(3)
+    breast = np.zeros((HEIGHT, WIDTH), np.float32)
+    cv2.ellipse(breast, (0, HEIGHT // 2), (2000, 1700), 0, 0, 360, 1, -1)
+    breast = cv2.GaussianBlur(breast, (0, 0), 20)
+    rows = []
+    for number in range(DRAWN):
+        noise = cv2.resize(generator.random((500, 375), dtype=np.float32), (WIDTH, HEIGHT))
+        grain = generator.integers(0, 400, (HEIGHT, WIDTH), dtype=np.uint16)
+        pixels = (breast * (20000 + 25000 * noise)).astype(np.uint16) + grain
+        cv2.imwrite(str(folder / f"{number}.png"), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 0])
+    for number in range(FILMS):
+        name = f"P_{number:05d}_LEFT_CC"
+        rows.append({"image_id": name, "sop_uid": f"1.{number}", "file": f"{number % DRAWN}.png", "mask": ""})
+    return Dataset(folder, pd.DataFrame(rows), "", "", "", True)
+
+
+def two_alone(films: Dataset) -> float:
+    """Films a second."""
+    paths = [str(films.path(name)) for name in films.manifest["file"]]
+    shares = [paths[0::2], paths[1::2]]
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-c", ALONE, share[-1], *share],
+            cwd=PROJECT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for share in shares
+    ]
+    for program in programs:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "ready\n"
+    begun = time.perf_counter()
+    for program in programs:
+        assert program.stdin is not None
+        program.stdin.write("\n")
+        program.stdin.flush()
+    for program in programs:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "done\n"
+    seconds = time.perf_counter() - begun
+    for program in programs:
+        program.communicate()
+    return FILMS / seconds
+
+
+def two_workers(films: Dataset, folder: Path) -> tuple[float, float]:
+    """Films a second once they are at work, and the most memory of a worker in MiB."""
+    folder.mkdir()
+    mebibytes, begun, end = 0.0, 0.0, 0.0
+    for done, total in build_cache(folder, films, CHAIN, version=1, workers=2):
+        begun = time.perf_counter() if done == WARM_UP else begun
+        if done == total - 1:
+            mebibytes = max(peak(child.pid) for child in multiprocessing.active_children())
+        if done == total and not end:
+            end = time.perf_counter()
+    return (FILMS - WARM_UP) / (end - begun), mebibytes
+
+
+def peak(pid: int | None) -> float:
+    """Of all that was ever resident, files and shared libraries too."""
+    status = Path(f"/proc/{pid}/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) / 1024 if found else 0
+
+
+@pytest.mark.long
+def test_two_workers_are_as_fast_as_two_programs_and_small(
+    films: Dataset, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    programs, workers, mebibytes = [], [], 0.0
+    for number in range(ROUNDS):
+        programs.append(two_alone(films))
+        rate, memory = two_workers(films, tmp_path / str(number))
+        workers.append(rate)
+        mebibytes = max(mebibytes, memory)
+    ratio = max(workers) / max(programs)
+    record_property("ratio", round(ratio, 2))
+    record_property("MiB", round(mebibytes))
+    assert ratio >= 0.9
+    assert mebibytes <= 600

@@ -1,0 +1,64 @@
+"""A small dataset and caches made of it, in one call each."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.data.intake import catalog_of, choices, written
+from tests.data.phantoms import phantom_download
+from tfm.core import offers
+from tfm.core.settings import resolve
+from tfm.data import arrange
+from tfm.data.caching import build_cache
+from tfm.data.dataset import Dataset
+from tfm.imaging.settings import ChainSettings
+
+FAST = offers.preset("preprocess", "fast").settings
+PUBLIC = ("images.npy", "breast.npy", "lesions.npy", "index.csv", "settings.yaml", "sums.json")
+
+
+def chain(**given: object) -> ChainSettings:
+    return resolve(ChainSettings, FAST, {"resize.height": 64, "resize.width": 64} | given)
+
+
+def small_download(home: Path) -> Path:
+    phantom_download(home / "download", 8, 4, seed=1)
+    return home / "download"
+
+
+def dataset_of(download: Path, folder: Path, **other: Any) -> Dataset:
+    """The women of a download, arranged anew: 24 images."""
+    joined = catalog_of(download, index=folder.with_name("headers.sqlite"))
+    arranged = arrange.arrange(joined, choices(**({"val_share": 0.25, "seed": 0} | other)))
+    for _ in written(folder, joined, arranged, download):
+        pass
+    return Dataset.open(folder)
+
+
+def building(folder: Path, dataset: Dataset, settings: ChainSettings, **other: Any) -> Iterator[tuple[int, int]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return build_cache(folder, dataset, settings, **({"version": 1, "workers": 1} | other))
+
+
+def build(
+    folder: Path, dataset: Dataset, settings: ChainSettings, *, stop_after: int | None = None, **other: Any
+) -> None:
+    making = building(folder, dataset, settings, **other)
+    for done, _ in making:
+        if done == stop_after:
+            making.close()  # type: ignore[attr-defined]
+            return
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """What a fresh build makes, and nothing else: the rest of a folder must be what only the next build reads."""
+    found = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    assert found.pop("sources.json")
+    assert sorted(found) == sorted(PUBLIC)
+    return found
+
+
+def touch(path: Path, *, later: int = 1) -> None:
+    before = path.stat()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + later * 10**9))

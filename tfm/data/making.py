@@ -1,0 +1,93 @@
+"""The making of one row of a cache: a film through the chain, and into the arrays. What a worker process imports.
+Which rows there are to make is known in caching."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfm.core.errors import TFMError
+from tfm.data.arrays import ArrayFiles, Form, Row
+from tfm.imaging.chain import Prepared, preprocess_one
+from tfm.imaging.settings import ChainSettings
+
+
+@dataclass(frozen=True)
+class Task:
+    number: int  # of the row
+    film: Path
+    mask: Path | None
+
+
+@dataclass(frozen=True)
+class Made:
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """One image that cannot be made; the others can."""
+
+    message: str
+    hint: str
+    defect: str = ""  # the traceback, where the program is to blame
+
+
+@dataclass(frozen=True)
+class NotWritten:
+    """The disk refused the row, and will refuse others."""
+
+    errno: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class OtherForm:
+    """An image that does not fit the arrays: the chain makes different sizes or types."""
+
+    form: Form
+
+
+Answer = Made | Failed | NotWritten | OtherForm
+
+
+def film_of(task: Task, chain: ChainSettings) -> Prepared | Failed:
+    try:
+        return preprocess_one(task.film, task.mask, chain)
+    except TFMError as error:
+        return Failed(error.message, error.hint)
+    except Exception as error:  # one film on which a step stumbles must not cost the others
+        said = f"{task.film}: {type(error).__name__}: {error}"
+        return Failed(said, "this is a defect of the program", traceback.format_exc())
+
+
+def row_of(film: Prepared) -> Row:
+    return {"images": film.image, "breast": film.breast, "lesions": film.lesions}
+
+
+class RowMaker:
+    """Makes a row and writes it at its place; sent to a worker, it opens the files there."""
+
+    def __init__(self, folder: Path, chain: ChainSettings) -> None:
+        self.folder = folder
+        self.chain = chain
+        self._arrays: ArrayFiles | None = None
+
+    def close(self) -> None:
+        if self._arrays is not None:
+            self._arrays.close()
+
+    def __call__(self, task: Task) -> Answer:
+        film = film_of(task, self.chain)
+        if isinstance(film, Failed):
+            return film
+        try:
+            self._arrays = self._arrays or ArrayFiles(self.folder)
+            if Form.of(film.image) != self._arrays.form:
+                return OtherForm(Form.of(film.image))
+            self._arrays.write(task.number, row_of(film))
+        except OSError as error:
+            return NotWritten(error.errno or 0, error.strerror or str(error))
+        return Made(film.record)
