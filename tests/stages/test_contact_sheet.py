@@ -55,7 +55,7 @@ def test_the_drawn_ones_are_of_both_labels_and_views_and_another_draw_takes_othe
     drawn = sheet(organized, count=4).status.result["images"]
     assert set(manifest.loc[drawn, "label"]) == {"benign", "malignant"}
     assert set(manifest.loc[drawn, "view"]) == {"CC", "MLO"}
-    assert sheet(organized, count=4, draw=1).status.result["images"] != drawn
+    assert sheet(organized, count=4, seed=1).status.result["images"] != drawn
 
 
 def test_a_person_picks_images_by_name(organized):

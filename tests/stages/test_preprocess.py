@@ -11,6 +11,7 @@ from tfm.core.events import Note, Table
 from tfm.core.prepare import job_for
 from tfm.core.run import Run
 from tfm.core.workspace import Workspace
+from tfm.data.dataset import Dataset
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +70,15 @@ def test_pictures_in_two_splits_are_told(standing):
     table = next(event for event in run.events() if isinstance(event, Table))
     assert table.rows == [[", ".join(sorted([test.stem, train.stem])), table.rows[0][1]]]
     assert "in two splits" in told(run)
+    report = (dataset / "audit-pixels.md").read_text(encoding="utf-8")
+    assert "Pictures under several names: **1**, of them in more than one split: **1**." in report
+    assert table.rows[0][0] in report
+
+
+def test_augmented_copies_are_written_where_they_are_asked_for(standing):
+    run = preprocessed(standing, "official", write_augmented=2)
+    assert run.status.state == "done", run.status.message
+    train = Dataset.open(standing.dataset_folder("official")).images("train")["image_id"]
+    written = sorted(path.name for path in (run.folder / "augmented").iterdir())
+    assert written == sorted(f"{name}_{copy}.png" for name in train for copy in (1, 2))
+    assert str(run.folder / "augmented") in told(run)

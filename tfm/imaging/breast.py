@@ -39,12 +39,12 @@ class Breast:
             self._seen[at, shape] = outline_seen(self.outline, self.at, at, shape)
         return self._seen[at, shape]
 
-    def box(self, at: Geometry, shape: Shape) -> tuple[slice, slice]:
-        """The rows and columns of the image that hold the breast."""
+    def box(self, at: Geometry, shape: Shape, margin: int = 0) -> tuple[slice, slice]:
+        """The rows and columns of the image that hold the breast, and so many pixels around it."""
         left, top, width, height = cv2.boundingRect(self.outline)
         rows = at.rows(self.at.top + self.at.down * np.array([top, top + height]))
         columns = at.columns(self.at.left + self.at.right * np.array([left, left + width]))
-        return _whole(rows, shape[0]), _whole(columns, shape[1])
+        return _span(rows, margin, shape[0]), _span(columns, margin, shape[1])
 
     def bands(self, count: int) -> Iterator[Breast]:
         """So many parts, one below the other: together their boxes hold little more than the breast."""
@@ -62,9 +62,9 @@ class Breast:
         return on_the_right != (at.is_mirrored != self.at.is_mirrored)
 
 
-def _whole(places: np.ndarray, count: int) -> slice:
+def _span(places: np.ndarray, margin: int, count: int) -> slice:
     first, last = int(np.floor(places.min() + 1e-6)), int(np.ceil(places.max() - 1e-6))
-    return slice(max(0, first), min(count, last))
+    return slice(max(0, first - margin), min(count, last + margin))
 
 
 def breast_mask(image: np.ndarray) -> np.ndarray:

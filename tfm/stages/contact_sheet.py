@@ -17,7 +17,7 @@ from tfm.core.registry import stage
 from tfm.core.run import Run
 from tfm.core.settings import DatasetName, Settings
 from tfm.imaging.settings import ChainSettings
-from tfm.train.settings import AugmentSettings
+from tfm.train.settings import DEFAULT_SEED, AugmentSettings
 
 
 class ContactSheet(Settings):
@@ -32,8 +32,8 @@ class ContactSheet(Settings):
     """How many to draw, where none is named
     Benign and malignant ones, of each view in turn."""
 
-    draw: Annotated[int, Field(ge=0)] = 0
-    """Which draw: another number shows other images and other changes"""
+    seed: int = DEFAULT_SEED
+    """Seed of what is drawn: another one shows other images and other changes"""
 
     chain: ChainSettings
     augmentation: AugmentSettings = AugmentSettings()
@@ -46,7 +46,7 @@ def contact_sheet(settings: ContactSheet, run: Run) -> Iterator[Event]:
     from tfm.imaging.contact_sheet import draw, thumbnail
 
     dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
-    films = contact_sheets.chosen_films(dataset, settings.images, settings.count, settings.draw)
+    films = contact_sheets.chosen_films(dataset, settings.images, settings.count, settings.seed)
     steps, changes, before_and_after, failed = [], [], [], []
     for number, row in enumerate(films.to_dict("records"), 1):
         try:
@@ -56,7 +56,7 @@ def contact_sheet(settings: ContactSheet, run: Run) -> Iterator[Event]:
             yield Note(f"{error.message}: {error.hint}", "warning")
             continue
         steps.append(shown)
-        changes.append(contact_sheets.changes_of(row["image_id"], done, settings.augmentation, settings.draw))
+        changes.append(contact_sheets.changes_of(row["image_id"], done, settings.augmentation, settings.seed))
         before_and_after.append((shown.tiles[0].image, done.image))
         yield Progress("images", number, len(films), "images")
     if not steps:

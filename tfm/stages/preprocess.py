@@ -17,9 +17,12 @@ from tfm.core.registry import stage
 from tfm.core.run import Run
 from tfm.core.settings import OUT_OF_KEY, DatasetName, ProductName, Settings, resolve
 from tfm.imaging.settings import ChainSettings
+from tfm.train.settings import DEFAULT_SEED, AugmentSettings
 
 if TYPE_CHECKING:
+    from tfm.data.cache import Cache
     from tfm.data.dataset import Dataset
+    from tfm.data.same_pixels import Twins
 
 
 class Preprocess(Settings):
@@ -35,6 +38,15 @@ class Preprocess(Settings):
     auto: one for each core, fewer for few images. Each needs up to 600 MB; 1 makes the images one after the other."""
 
     chain: ChainSettings
+
+    write_augmented: Annotated[int, Field(ge=0, le=100)] = 0
+    """How many augmented copies of each training image to write as files
+    To look at, or for use elsewhere: training makes its own, anew each epoch; copy 1 is what its first epoch sees."""
+
+    augmentation: AugmentSettings = AugmentSettings()
+
+    seed: int = DEFAULT_SEED
+    """Seed of the augmented copies, as in training"""
 
 
 def _name(settings: Preprocess, run: Run) -> str:
@@ -57,23 +69,35 @@ def _standing(settings: Preprocess, run: Run, dataset: Dataset, own: str) -> str
     return find_standing(folders, dataset, settings.chain, preprocess.version)
 
 
-def _told_twice(twins: list[list[str]], dataset: Dataset) -> Iterator[Event]:
-    """What only the pixels can tell: one picture under two names; in two splits it would be a leak."""
-    splits = dict(zip(dataset.manifest["image_id"], dataset.manifest["split"], strict=True))
-    rows = [[", ".join(names), ", ".join(splits[name] for name in names)] for names in twins]
-    if rows:
+def _told_twice(twins: list[Twins]) -> Iterator[Event]:
+    """One picture under two names; in two splits it would be a leak."""
+    if twins:
         caption = "The audit joins scans issued twice by woman, side and view; these have other names."
+        rows = [[", ".join(pair.images), ", ".join(pair.splits)] for pair in twins]
         yield Table("Images with the very same pixels", ["images", "splits"], rows, caption)
-    across = sum(len({splits[name] for name in names}) > 1 for names in twins)
+    across = sum(pair.is_leak for pair in twins)
     if across:
         yield Note(f"{across} pictures are in two splits: a model is tested on what it was trained on", "warning")
 
 
-@stage(version=3, presets="preprocess", default_preset="fast")
+def _augmented(settings: Preprocess, run: Run, dataset: Dataset, cache: Cache) -> Iterator[Event]:
+    from tfm.train.augmented import write_copies
+    from tfm.train.rows import rows_of
+
+    folder = run.folder / "augmented"
+    copies, seed = settings.write_augmented, settings.seed
+    writing = write_copies(folder, cache, rows_of(dataset, cache, "train"), settings.augmentation, copies, seed)
+    for done, total in writing:
+        yield Progress("augmented", done, total, "files")
+    yield Note(f"{total} augmented copies of the training images, to be looked at, are in {folder}")
+
+
+@stage(version=3, presets="preprocess", default_preset="fast", trial="contact-sheet")
 def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
     from tfm.data.cache import Cache
     from tfm.data.caching import build_cache
     from tfm.data.dataset import Dataset
+    from tfm.data.same_pixels import find_twins, report
 
     dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
     name = settings.cache or _name(settings, run)
@@ -89,7 +113,10 @@ def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
     cache = Cache.open(run.workspace.cache_folder(name))
     count, height, width = cache.images.shape
     yield Note(f"{count} images of {height} × {width} in the cache {name}")
-    twins = cache.same_pixels(dataset.manifest["image_id"])
-    yield from _told_twice(twins, dataset)
+    twins = find_twins(dataset, cache)
+    yield from _told_twice(twins)
+    yield Note(f"whether pictures are there twice was told by their pixels: {report(dataset, twins)}")
+    if settings.write_augmented:
+        yield from _augmented(settings, run, dataset, cache)
     values = {"cache": name, "images": count, "height": height, "width": width, "same_pixels": len(twins)}
     yield Result(values, [str(path) for path in cache.files])

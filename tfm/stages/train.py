@@ -15,7 +15,7 @@ from tfm.core.registry import stage
 from tfm.core.run import Run
 from tfm.core.settings import CacheName, DatasetName, Settings
 from tfm.models.settings import ModelSettings
-from tfm.train.settings import BatchSettings, MachineSettings, OptimSettings
+from tfm.train.settings import DEFAULT_SEED, BatchSettings, MachineSettings, OptimSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ class Train(Settings):
     model: ModelSettings = ModelSettings()
     batches: BatchSettings = BatchSettings()
     optim: OptimSettings = OptimSettings()
-    seed: int = 7
+    seed: int = DEFAULT_SEED
     """Seed of everything random: first weights, order, augmentation, dropout"""
     machine: MachineSettings = MachineSettings()
 

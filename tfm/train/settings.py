@@ -16,6 +16,9 @@ def _device(text: str) -> str:
     return text
 
 
+DEFAULT_SEED = 7
+
+
 class AugmentSettings(Settings):
     augment: bool = True
     """Change the training images at random: place, tone and noise, each as strong as its own setting

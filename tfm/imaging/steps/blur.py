@@ -10,31 +10,19 @@ import numpy as np
 from tfm.imaging.film import Film
 from tfm.imaging.settings import Blur
 
-
 _BANDS = 8
 
 
 def apply(film: Film, settings: Blur) -> Film:
     film, breast = film.with_breast()
     image = film.image.copy()
+    reach = settings.size // 2
     for band in breast.bands(_BANDS):
-        box = band.box(film.geometry, film.image.shape)
         # The filter sees twice as far as it writes, so that it never meets an edge that the film does not have.
-        rows, columns = (_wider(span, settings.size // 2, extent) for span, extent in zip(box, image.shape, strict=True))
-        seen = tuple(
-            _wider(span, settings.size // 2, extent)
-            for span, extent in zip((rows, columns), image.shape, strict=True)
-        )
-        smooth = _filtered(film.image[seen], settings)
-        image[rows, columns] = smooth[
-            rows.start - seen[0].start : rows.stop - seen[0].start,
-            columns.start - seen[1].start : columns.stop - seen[1].start,
-        ]
+        seen, written = (band.box(film.geometry, image.shape, margin) for margin in (2 * reach, reach))
+        within = tuple(slice(w.start - s.start, w.stop - s.start) for s, w in zip(seen, written, strict=True))
+        image[written] = _filtered(film.image[seen], settings)[within]
     return replace(film, image=image)
-
-
-def _wider(span: slice, margin: int, extent: int) -> slice:
-    return slice(max(0, span.start - margin), min(extent, span.stop + margin))
 
 
 def _filtered(image: np.ndarray, settings: Blur) -> np.ndarray:
