@@ -35,6 +35,7 @@ def test_a_command_in_the_readme_exists_with_its_options(command):
         "--json",
         "--detach",
         "--preset",
+        "--set",
     }
 
 

@@ -57,6 +57,17 @@ def test_a_lesions_area_and_place_are_kept(kind: str, tmp_path: Path) -> None:
     assert of_smaller.record["lesions"] != done.record["lesions"]
 
 
+def test_what_a_fixed_border_cuts_off_a_lesion_is_told(tmp_path: Path) -> None:
+    film, mask, drawn = written(tmp_path, "LEFT")
+    assert preprocess_one(film, mask, chain("fast")).record["lesions_kept"] == pytest.approx(1, abs=0.03)
+    at_the_wall = np.zeros_like(drawn)
+    at_the_wall[180:220, : drawn.shape[1] // 10] = 2
+    cv2.imwrite(str(mask), at_the_wall)
+    kept = preprocess_one(film, mask, chain("thesis")).record["lesions_kept"]
+    assert kept == pytest.approx(0.5, abs=0.05)
+    assert preprocess_one(film, mask, chain("thesis", **{"border.share": 0.2})).record["lesions_kept"] == 0
+
+
 def test_an_empty_mask_and_none_are_no_lesion(tmp_path: Path) -> None:
     film, mask, drawn = written(tmp_path)
     cv2.imwrite(str(mask), np.zeros_like(drawn))

@@ -2,6 +2,7 @@
 
 import shutil
 
+import cv2
 import pytest
 
 from tests.data.caches import dataset_of, small_download
@@ -73,6 +74,19 @@ def test_pictures_in_two_splits_are_told(standing):
     report = (dataset / "audit-pixels.md").read_text(encoding="utf-8")
     assert "Pictures under several names: **1**, of them in more than one split: **1**." in report
     assert table.rows[0][0] in report
+
+
+def test_lesions_that_the_steps_cut_off_are_told(standing):
+    dataset = Dataset.open(standing.dataset_folder("official"))
+    left = dataset.manifest[(dataset.manifest["side"] == "LEFT") & (dataset.manifest["mask"] != "")].iloc[0]
+    mask = cv2.imread(str(dataset.path(left["mask"])), cv2.IMREAD_UNCHANGED)
+    mask[:] = 0
+    mask[120:130, :8] = 2  # at the chest wall
+    cv2.imwrite(str(dataset.path(left["mask"])), mask)
+    border = {"border.cut": "share", "border.share": 0.05, "cache": "cut"}
+    said = told(preprocessed(standing, "official", **border))
+    assert f"cut off more than half of the lesions of {left['image_id']}:" in said
+    assert "cut off" not in told(preprocessed(standing, "official", cache="whole"))
 
 
 def test_augmented_copies_are_written_where_they_are_asked_for(standing):

@@ -9,6 +9,10 @@ import pyte
 
 from tests.data.phantoms import phantom_download
 from tests.ui.terminal import PROJECT, Terminal, as_svg
+from tfm.core.prepare import job_for
+from tfm.core.run import Run
+from tfm.core.workspace import Workspace
+from tfm.worker import take_run
 
 
 def menu(place: Path) -> pyte.Screen:
@@ -32,6 +36,21 @@ def organize(place: Path) -> pyte.Screen:
         return terminal.screen
 
 
+def contact_sheet(place: Path) -> Path:
+    """Two phantoms after each step of the default preset."""
+    phantom_download(place / "download", 8, 4, height=768, seed=1)
+    workspace = Workspace(place / "workspace")
+    for stage, given in (
+        ("organize", {"download": [str(place / "download")], "name": "phantoms"}),
+        ("contact-sheet", {"count": 2}),
+    ):
+        run = job_for(workspace, stage, given)
+        assert isinstance(run, Run)
+        assert take_run(run, stopping=run) == "done", run.status.message
+    return run.figures_folder / "steps.png"
+
+
+CONTACT_SHEET = PROJECT / ".github" / "contact-sheet.png"
 PICTURES: dict[Path, Callable[[Path], pyte.Screen]] = {
     PROJECT / ".github" / "wizard.svg": menu,
     PROJECT / ".github" / "organize.svg": organize,
@@ -46,3 +65,5 @@ if __name__ == "__main__":
             picture.write_text(as_svg(screen(place)))
         finally:
             shutil.rmtree(place)
+    with tempfile.TemporaryDirectory() as somewhere:
+        shutil.copy(contact_sheet(Path(somewhere)), CONTACT_SHEET)

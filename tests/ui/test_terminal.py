@@ -5,9 +5,11 @@ import tempfile
 from html import unescape
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from tests.ui.draw_picture import PICTURES, menu, organize
+from tests.ui.draw_picture import CONTACT_SHEET, PICTURES, contact_sheet, menu, organize
 from tests.ui.terminal import Terminal
 
 
@@ -129,7 +131,7 @@ def drawn(screen) -> str:
 
 
 def test_the_picture_in_the_readme_is_the_menu_of_today(tmp_path):
-    entries = [line for line in menu(tmp_path).display if re.match(r" +[»-]? *[a-z]+  ", line)]
+    entries = [line for line in menu(tmp_path).display if re.match(r" +[»-]? *[a-z-]+  ", line)]
     assert len(entries) >= 8
     for entry in entries:
         name = re.sub(r"^[ »-]+", "", entry).split("  ")[0]
@@ -145,3 +147,9 @@ def test_the_picture_of_organize_is_its_form_of_today():
     assert {"Found", "Protocol:", "official,", "Start"} <= words
     missing = {word for word in words - set(drawn(organize).split()) if not word.startswith(("/", "download"))}
     assert not missing, "draw the pictures anew: python -m tests.ui.draw_picture"
+
+
+def test_the_contact_sheet_in_the_readme_is_that_of_today(tmp_path):
+    now, then = (np.asarray(Image.open(path)).astype(int) for path in (contact_sheet(tmp_path), CONTACT_SHEET))
+    assert now.shape == then.shape, "draw the pictures anew: python -m tests.ui.draw_picture"
+    assert np.abs(now - then).mean() < 2, "draw the pictures anew: python -m tests.ui.draw_picture"

@@ -51,12 +51,17 @@ class Cache:
     def files(self) -> list[Path]:
         return [*(array_file(self.folder, name) for name in ARRAYS), self.folder / INDEX, self.folder / SETTINGS]
 
+    def records(self, among: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """image_id → what was read and what each step did, of these images."""
+        rows = self.index[self.index["image_id"].isin(set(among))]
+        return {name: json.loads(record) for name, record in zip(rows["image_id"], rows["record"], strict=True)}
+
     def same_pixels(self, among: Iterable[str]) -> list[list[str]]:
         """The image_ids of each picture that is here under several of these names."""
-        rows = self.index[self.index["image_id"].isin(set(among))]
-        pixels = rows["record"].map(lambda record: json.loads(record)["pixels"])
-        groups = rows["image_id"].groupby(pixels).apply(list)
-        return sorted(names for names in groups if len(names) > 1)
+        named: dict[str, list[str]] = {}
+        for name, record in self.records(among).items():
+            named.setdefault(record["pixels"], []).append(name)
+        return sorted(names for names in named.values() if len(names) > 1)
 
 
 def _index_as_found(folder: Path) -> tuple[int, int]:

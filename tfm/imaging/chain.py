@@ -17,6 +17,7 @@ import xxhash
 from tfm.core.errors import DataError
 from tfm.core.settings import Settings
 from tfm.imaging.film import Film
+from tfm.imaging.geometry import Geometry
 from tfm.imaging.lesions import lesions_seen
 from tfm.imaging.pixels import read_pixels, read_scan
 from tfm.imaging.settings import ChainSettings
@@ -47,8 +48,16 @@ def preprocess_one(path: Path, lesion_mask_path: Path | None, chain: ChainSettin
         drawn = read_pixels(lesion_mask_path)
         read["lesions"] = _hash(drawn)
         lesions = lesions_seen(drawn, scan.pixels.shape, film.geometry, shape)
+        read["lesions_kept"] = _kept(lesions, film.geometry, drawn, scan.pixels)
     record = read | film.record | {"geometry": film.geometry.record()}
     return Prepared(film.image, breast.mask(film.geometry, shape).view(np.uint8), lesions, record)
+
+
+def _kept(seen: np.ndarray, at: Geometry, drawn: np.ndarray, film: np.ndarray) -> float:
+    """Share of the lesions' area that is still in the image: a fixed border may cut some off."""
+    there = np.count_nonzero(drawn) * film.size / drawn.size
+    here = np.count_nonzero(seen) * at.down * abs(at.right)
+    return round(min(1.0, here / there), 3) if there else 1.0
 
 
 def run_chain(film: Film, steps: Mapping[str, Settings]) -> Film:

@@ -104,7 +104,7 @@ class Intensity(Settings):
 
 
 class Clahe(Settings):
-    """Contrast raised part by part (CLAHE), so that dense and fatty tissue both show their structure."""
+    """Contrast raised part by part, in dense and fatty tissue alike (CLAHE)."""
 
     clip_limit: Annotated[float, Field(gt=0)] = 2.0
     """How much contrast may be raised

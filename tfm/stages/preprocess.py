@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from tfm.data.same_pixels import Twins
 
 
+_HALF = 0.5
+
+
 class Preprocess(Settings):
     dataset: DatasetName
     """Which dataset?"""
@@ -80,6 +83,15 @@ def _told_twice(twins: list[Twins]) -> Iterator[Event]:
         yield Note(f"{across} pictures are in two splits: a model is tested on what it was trained on", "warning")
 
 
+def _cut_off(cache: Cache, dataset: Dataset) -> Iterator[Event]:
+    """A label without its lesion teaches nothing, and nobody sees it in the figures."""
+    records = cache.records(dataset.manifest["image_id"])
+    lost = [name for name, record in records.items() if record.get("lesions_kept", 1) < _HALF]
+    if lost:
+        shown = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+        yield Note(f"the steps cut off more than half of the lesions of {shown}: their labels stay", "warning")
+
+
 def _augmented(settings: Preprocess, run: Run, dataset: Dataset, cache: Cache) -> Iterator[Event]:
     from tfm.train.augmented import write_copies
     from tfm.train.rows import rows_of
@@ -116,6 +128,7 @@ def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
     twins = find_twins(dataset, cache)
     yield from _told_twice(twins)
     yield Note(f"whether pictures are there twice was told by their pixels: {report(dataset, twins)}")
+    yield from _cut_off(cache, dataset)
     if settings.write_augmented:
         yield from _augmented(settings, run, dataset, cache)
     values = {"cache": name, "images": count, "height": height, "width": width, "same_pixels": len(twins)}
