@@ -58,6 +58,7 @@ def test_the_same_command_again_reuses_what_stands(finished):
     assert seconds <= 20
 
 
+@pytest.mark.long
 def test_with_shuffled_labels_the_interval_holds_one_half(tmp_path):
     told, _ = demo(tmp_path / "workspace", "--shuffle-labels")
     for row in rows_of(told):

@@ -24,6 +24,7 @@ LinkMode = Literal["hard", "symlink", "copy", "png"]
 
 _CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 _MIDDLE_OF_JPEG = 127  # its black and white are not quite 0 and 255
+_SOON_READ = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # a mask is written once and read for each cache: 4 to 8 × sooner so
 
 
 class Unusable(Exception):
@@ -117,7 +118,7 @@ def write_mask(target: Path, placement: Placement) -> None:
             raise Unusable(placement.mask, Finding("bad-mask", lesion.subject, error.message)) from None
         # Classes rise with malignancy, so the larger one wins where lesions overlap.
         np.maximum(classes, inside * np.uint8(lesion.pixel_class), out=classes)
-    write_bytes(target, cv2.imencode(".png", classes)[1].tobytes())
+    write_bytes(target, cv2.imencode(".png", classes, _SOON_READ)[1].tobytes())
 
 
 def _lesion_inside(file: Path, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.uint8]]:
