@@ -68,6 +68,25 @@ def test_what_a_fixed_border_cuts_off_a_lesion_is_told(tmp_path: Path) -> None:
     assert preprocess_one(film, mask, chain("thesis", **{"border.share": 0.2})).record["lesions_kept"] == 0
 
 
+def test_a_lesion_beside_the_nipple_that_is_cut_off_is_not_in_the_padding(tmp_path: Path) -> None:
+    film, mask, drawn = written(tmp_path, "LEFT")
+    beside = np.zeros_like(drawn)
+    beside[180:220, -drawn.shape[1] // 30 :] = 2
+    cv2.imwrite(str(mask), beside)
+    done = preprocess_one(film, mask, chain("thesis"))
+    assert not done.lesions.any()
+    assert done.record["lesions_kept"] == 0
+
+
+def test_a_mask_of_16_bits_is_refused_and_one_of_another_size_is_noted(tmp_path: Path) -> None:
+    film, mask, drawn = written(tmp_path)
+    cv2.imwrite(str(mask), drawn.astype(np.uint16))
+    with pytest.raises(DataError, match=r"mask\.png: a lesion mask of 16 bits"):
+        preprocess_one(film, mask, chain("fast"))
+    cv2.imwrite(str(mask), drawn[::2])
+    assert preprocess_one(film, mask, chain("fast")).record["mask_size"] == [drawn.shape[0] // 2, drawn.shape[1]]
+
+
 def test_an_empty_mask_and_none_are_no_lesion(tmp_path: Path) -> None:
     film, mask, drawn = written(tmp_path)
     cv2.imwrite(str(mask), np.zeros_like(drawn))

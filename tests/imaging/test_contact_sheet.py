@@ -27,6 +27,14 @@ def test_every_tile_is_on_the_sheet_with_its_outlines(tmp_path: Path) -> None:
     assert 200 < red.sum() < 2500, "the lesion's outline, 77 pixels a side"
 
 
+def test_a_lesion_of_less_than_half_a_pixel_is_outlined(tmp_path: Path) -> None:
+    lesion = np.zeros((4600, 3000), np.uint8)
+    lesion[2000:2006, 1000:1006] = 2
+    draw(tmp_path / "sheet.png", "A speck", [Row("P_1", [Tile("film", np.zeros_like(lesion), lesions=lesion)])])
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png")).astype(int)
+    assert ((sheet[..., 0] > 150) & (sheet[..., 2] < 110)).any()
+
+
 def test_a_thumbnail_is_rows_of_hex_that_show_the_images_side_by_side() -> None:
     rows = thumbnail([np.full((90, 90), 255, np.uint8), np.full((90, 45), 0x8000, np.uint16)])
     assert len(rows) == 48

@@ -18,7 +18,7 @@ def test_a_geometry_of_nothing_shows_the_grid_itself() -> None:
 
 def test_cut_and_mirror_are_those_of_the_pixels() -> None:
     grid = (np.random.default_rng(1).random((40, 30)) > 0.5).astype(np.uint8)
-    there = Geometry().cut(3, 7).mirrored(20)
+    there = Geometry().moved(3, 7).mirrored(20)
     wanted = grid[3:33, 7:27][:, ::-1]
     assert np.array_equal(outline_seen(grid * np.uint8(255), Geometry(), there, (30, 20)), wanted > 0)
     assert np.array_equal(lesions_seen(grid, grid.shape, there, (30, 20)), wanted)
@@ -27,7 +27,7 @@ def test_cut_and_mirror_are_those_of_the_pixels() -> None:
 
 def test_what_no_film_covers_is_empty() -> None:
     grid = np.full((10, 10), 255, np.uint8)
-    there = Geometry().cut(-4, -2)
+    there = Geometry().moved(-4, -2)
     for seen in (outline_seen(grid, Geometry(), there, (20, 20)), lesions_seen(grid, (10, 10), there, (20, 20)) > 0):
         assert seen[4:14, 2:12].all()
         assert seen.sum() == 100
@@ -37,7 +37,7 @@ def test_what_no_film_covers_is_empty() -> None:
 def test_shares_are_those_of_the_area(mirrored: bool) -> None:
     """Against the plain count: every cell divided into small ones."""
     grid = np.random.default_rng(2).random((30, 24)) > 0.6
-    at = Geometry().cut(-3, 2).scaled(7 / 3, 5 / 2)
+    at = Geometry().moved(-3, 2).scaled(7 / 3, 5 / 2)
     at = at.mirrored(12) if mirrored else at
     rows, columns, shares = shares_seen(grid, Geometry(), at, (14, 12))
     seen = np.zeros((14, 12))
@@ -68,13 +68,28 @@ def test_a_mask_drawn_at_another_size_lies_where_its_film_has_it() -> None:
     lesions[100:200, 50:150] = 2
     smaller = np.zeros((350, 262), np.uint8)
     smaller[88:175, 44:131] = 2
-    at = Geometry().cut(20, 30).scaled(2, 2)
+    at = Geometry().moved(20, 30).scaled(2, 2)
     here, there = (lesions_seen(drawn, (400, 300), at, (150, 100)) > 0 for drawn in (lesions, smaller))
     assert (here & there).sum() / (here | there).sum() > 0.95
+
+
+def test_a_pixel_is_a_lesions_where_half_of_it_is() -> None:
+    lesions = np.zeros((40, 40), np.uint8)
+    lesions[10:20, 10:20], lesions[20:24, 10:20], lesions[10:20, 20:25] = 1, 1, 1
+    seen = lesions_seen(lesions, (40, 40), Geometry().scaled(10, 10), (4, 4))
+    assert np.argwhere(seen).tolist() == [[1, 1], [1, 2]], "0.4 of the one below, 0.5 of the one beside"
+
+
+def test_what_was_cut_off_does_not_come_back_in_the_padding() -> None:
+    grid = np.full((40, 30), 255, np.uint8)
+    at = Geometry().cropped(slice(10, 30), slice(5, 25)).mirrored(20).moved(-8, -6)
+    for seen in (outline_seen(grid, Geometry(), at, (36, 32)), lesions_seen(grid, (40, 30), at, (36, 32)) > 0):
+        assert seen[8:28, 6:26].all()
+        assert seen.sum() == 20 * 20
 
 
 def test_a_lesion_outside_the_image_is_not_in_it() -> None:
     lesions = np.zeros((100, 100), np.uint8)
     lesions[:10, :10] = 1
-    assert not lesions_seen(lesions, (100, 100), Geometry().cut(50, 50), (50, 50)).any()
+    assert not lesions_seen(lesions, (100, 100), Geometry().moved(50, 50), (50, 50)).any()
     assert not lesions_seen(np.zeros((100, 100), np.uint8), (100, 100), Geometry(), (50, 50)).any()

@@ -72,13 +72,18 @@ def test_the_greys_are_those_of_pydicoms_own_way(said: dict[str, object], syntax
     assert np.abs(read - (plain.astype(float) - low) / (high - low) * WHITE).max() <= off
 
 
-def test_signed_values_count_from_the_least_that_can_be_not_from_the_least_that_is(tmp_path: Path) -> None:
-    np.testing.assert_array_equal(read_pixels(saved(dataset(SIGNED), tmp_path)), PIXELS << 4)
-    np.testing.assert_array_equal(read_pixels(saved(dataset(SIGNED // 2), tmp_path)) >> 4, SIGNED // 2 + 2048)
+def test_the_least_of_signed_values_is_black(tmp_path: Path) -> None:
+    def counted(values: np.ndarray) -> np.ndarray:
+        return values.astype(int) - values.min()
+
+    np.testing.assert_array_equal(read_pixels(saved(dataset(SIGNED), tmp_path)), counted(SIGNED) << 4)
+    np.testing.assert_array_equal(read_pixels(saved(dataset(SIGNED // 2), tmp_path)), counted(SIGNED // 2) << 4)
+    above = np.abs(SIGNED)
+    np.testing.assert_array_equal(read_pixels(saved(dataset(above), tmp_path)), counted(above) << 4)
     whole = read_pixels(saved(dataset(SIGNED, bits=16), tmp_path))
-    np.testing.assert_array_equal(whole, SIGNED.astype(int) + 32768)
+    np.testing.assert_array_equal(whole, counted(SIGNED))
     bytes_ = (SIGNED // 16).astype(np.int8)
-    np.testing.assert_array_equal(read_pixels(saved(dataset(bytes_), tmp_path)), bytes_.astype(int) + 128)
+    np.testing.assert_array_equal(read_pixels(saved(dataset(bytes_), tmp_path)), counted(bytes_))
 
 
 def test_signed_values_are_windowed_by_their_values(tmp_path: Path) -> None:
@@ -94,7 +99,7 @@ def test_signed_values_without_their_sign_extended_are_the_same(tmp_path: Path) 
     """As JPEG Lossless gives them: -1 of 12 bits is 4095."""
     twelve = SIGNED.astype(np.uint16) & 0x0FFF
     made = compressed("1.2.840.10008.1.2.4.70", jpeg_lossless(twelve), pixels=SIGNED)
-    np.testing.assert_array_equal(read_pixels(saved(made, tmp_path)), PIXELS << 4)
+    np.testing.assert_array_equal(read_pixels(saved(made, tmp_path)), (SIGNED.astype(int) - SIGNED.min()) << 4)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +112,8 @@ def test_signed_values_without_their_sign_extended_are_the_same(tmp_path: Path) 
 )
 def test_where_0_is_white_the_image_is_turned_once(said: dict[str, str], tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_pixels(saved(dataset(**said), tmp_path)), (4095 - PIXELS) << 4)
-    np.testing.assert_array_equal(read_pixels(saved(dataset(SIGNED, **said), tmp_path)), (4095 - PIXELS) << 4)
+    turned = (SIGNED.max() - SIGNED.astype(int)) << 4
+    np.testing.assert_array_equal(read_pixels(saved(dataset(SIGNED, **said), tmp_path)), turned)
     window = {"WindowCenter": 2000, "WindowWidth": 1000}
     straight = read_pixels(saved(dataset(**window), tmp_path))
     np.testing.assert_array_equal(read_pixels(saved(dataset(**window, **said), tmp_path)), WHITE - straight)

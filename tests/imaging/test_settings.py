@@ -63,6 +63,19 @@ def test_a_step_that_is_switched_on_stands_where_the_preset_has_it() -> None:
     assert chain.steps["clahe"] == {"clip_limit": 3.0, "tiles": 8}
 
 
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ({"resize": True, "crop_breast": True}, "crop_breast must stand before resize"),
+        ({"resize": True, "border": True}, "border must stand before resize"),
+        ({"annotations": True, "polarity": True, "resize": True}, "polarity must stand before annotations"),
+    ],
+)
+def test_an_order_that_cannot_come_right_is_refused(steps: dict[str, bool], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        resolve(ChainSettings, {"steps": steps}, {})
+
+
 @pytest.mark.parametrize("frame", ["first", "last", 12])
 def test_a_frame_is_chosen_by_name_or_number(frame: str | int) -> None:
     assert resolve(ChainSettings, FAST, {"frame": str(frame)}).frame == frame
@@ -85,7 +98,9 @@ def test_a_frame_that_cannot_be_is_refused(frame: str) -> None:
         ({"intensity.bits": "12"}, "8 or 16"),
         ({"intensity.bits": "many"}, "intensity"),
         ({"blur.size": "4"}, "must be odd"),
-        ({"steps": dict.fromkeys(FAST["steps"], False)}, "needs a step"),
+        ({"clahe.clip_limit": "inf"}, "finite"),
+        ({"resize": "false"}, "resize is needed"),
+        ({"steps": dict.fromkeys(FAST["steps"], False)}, "resize is needed"),
     ],
 )
 def test_what_no_step_knows_is_refused_and_the_way_out_is_named(given: dict[str, object], words: str) -> None:

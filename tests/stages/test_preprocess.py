@@ -78,15 +78,34 @@ def test_pictures_in_two_splits_are_told(standing):
 
 def test_lesions_that_the_steps_cut_off_are_told(standing):
     dataset = Dataset.open(standing.dataset_folder("official"))
-    left = dataset.manifest[(dataset.manifest["side"] == "LEFT") & (dataset.manifest["mask"] != "")].iloc[0]
+    left = dataset.manifest[(dataset.manifest["side"] == "LEFT") & (dataset.manifest["mask"] != "")].iloc[-1]
     mask = cv2.imread(str(dataset.path(left["mask"])), cv2.IMREAD_UNCHANGED)
     mask[:] = 0
-    mask[120:130, :8] = 2  # at the chest wall
+    mask[120:130, :20] = 2  # at the chest wall
     cv2.imwrite(str(dataset.path(left["mask"])), mask)
     border = {"border.cut": "share", "border.share": 0.05, "cache": "cut"}
     said = told(preprocessed(standing, "official", **border))
-    assert f"cut off more than half of the lesions of {left['image_id']}:" in said
+    assert f"({left['image_id']}): the steps cut off more than 10% of their lesions" in said
     assert "cut off" not in told(preprocessed(standing, "official", cache="whole"))
+
+
+def test_a_film_that_changed_is_made_anew_by_the_same_command(standing):
+    dataset = Dataset.open(standing.dataset_folder("official"))
+    before = preprocessed(standing, "official", cache="mine")
+    assert preprocessed(standing, "official", cache="mine").id == before.id
+    film, other = (dataset.path(name) for name in dataset.manifest["file"].iloc[[5, 6]])
+    kept = film.read_bytes()
+    film.unlink()
+    shutil.copyfile(other, film)
+    after = preprocessed(standing, "official", cache="mine")
+    assert after.id != before.id
+    assert after.status.result["same_pixels"] == before.status.result["same_pixels"] + 1
+    film.write_bytes(kept)
+
+
+def test_copies_without_a_change_are_refused(standing):
+    with pytest.raises(SettingsError, match="switched off"):
+        preprocessed(standing, "official", write_augmented=2, augment=False)
 
 
 def test_augmented_copies_are_written_where_they_are_asked_for(standing):
@@ -96,3 +115,6 @@ def test_augmented_copies_are_written_where_they_are_asked_for(standing):
     written = sorted(path.name for path in (run.folder / "augmented").iterdir())
     assert written == sorted(f"{name}_{copy}.png" for name in train for copy in (1, 2))
     assert str(run.folder / "augmented") in told(run)
+    assert run.outputs_stand()
+    (run.folder / "augmented" / written[0]).unlink()
+    assert not run.outputs_stand()

@@ -61,7 +61,7 @@ def test_a_run_is_watched_left_resumed_and_shown(tmp_path):
         open_form(terminal, "phantom")
         for question, answer in [
             ("Where should", "out"),
-            ("women for training", "60"),
+            ("women for training", "24"),
             ("women for testing", "2"),
             ("How hard", ""),
             ("traps", ""),
@@ -80,7 +80,7 @@ def test_a_run_is_watched_left_resumed_and_shown(tmp_path):
         assert re.search(r"» resume +\S+phantom\S+ \(paused\)", terminal.text)
         terminal.press("enter")
         terminal.wait_for("done")
-        assert "124 synthetic mammograms" in terminal.text.replace("\n", " ")
+        assert "52 synthetic mammograms" in terminal.text.replace("\n", " ")
         terminal.press("enter")
         terminal.wait_for("1 done")
 
@@ -152,4 +152,5 @@ def test_the_picture_of_organize_is_its_form_of_today():
 def test_the_contact_sheet_in_the_readme_is_that_of_today(tmp_path):
     now, then = (np.asarray(Image.open(path)).astype(int) for path in (contact_sheet(tmp_path), CONTACT_SHEET))
     assert now.shape == then.shape, "draw the pictures anew: python -m tests.ui.draw_picture"
-    assert np.abs(now - then).mean() < 2, "draw the pictures anew: python -m tests.ui.draw_picture"
+    apart = (np.abs(now - then) > 30).any(axis=2).mean()
+    assert apart < 0.0005, "draw the pictures anew: python -m tests.ui.draw_picture"

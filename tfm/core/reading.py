@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tfm.core.errors import DataError, SettingsError
 from tfm.core.run import Run
 from tfm.core.settings import Leaf, Reads, Settings, leaves, value_at
 from tfm.core.walk import walk
-from tfm.core.workspace import PRODUCT_FILES, Workspace
+from tfm.core.workspace import PRODUCT_FILES, PRODUCT_TREES, Workspace
 from tfm.core.written import differing
 
 _HOW_TO_GET = {
@@ -113,8 +114,9 @@ def _check_run(workspace: Workspace, leaf: Leaf, reading: Reads, name: str) -> N
         )
 
 
-def identity(workspace: Workspace, kind: str, name: str) -> str:
+def identity(workspace: Workspace, reading: Reads, name: str) -> str:
     """What a run's key says of something it reads: its name, and its content as far as a quick look can tell."""
+    kind = reading.kind
     if kind == "run":
         return _digest([name, jobs.find_run(workspace, name).status.key])
     if kind == "weights":
@@ -123,7 +125,8 @@ def identity(workspace: Workspace, kind: str, name: str) -> str:
         return _tree_identity(Path(name))
     folder = workspace.product_folder(kind, name)
     try:
-        return _digest([name, *(files.sha256(folder / file) for file in PRODUCT_FILES[kind])])
+        content = [files.sha256(folder / file) for file in PRODUCT_FILES[kind]]
+        return _digest([name, *content, *(_files_below(folder, PRODUCT_TREES[kind]) if reading.with_files else ())])
     except FileNotFoundError:
         raise DataError(f"the {kind} {name} is no longer whole in {folder}", hint=_HOW_TO_GET[kind]) from None
 
@@ -133,7 +136,7 @@ def key(workspace: Workspace, stage: str, version: int, settings: Settings, besi
     paths that it reads and that no setting names."""
     inputs: dict[str, list[str]] = {"": [_tree_identity(path) for path in besides]} if besides else {}
     for leaf, reading, name in reads(settings):
-        inputs.setdefault(leaf.name, []).append(identity(workspace, reading.kind, name))
+        inputs.setdefault(leaf.name, []).append(identity(workspace, reading, name))
     chosen = {name: value for name, value in differing(settings).items() if name not in inputs}
     return _digest([stage, version, sorted(chosen.items()), inputs])
 
@@ -141,6 +144,12 @@ def key(workspace: Workspace, stage: str, version: int, settings: Settings, besi
 def _digest(value: Any) -> str:
     """In the order given: the order of a chain's steps is a setting too."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:24]
+
+
+def _files_below(folder: Path, trees: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Names, sizes and times, wherever the workspace lies."""
+    met = walk([folder / tree for tree in trees])
+    return sorted((os.path.relpath(file.path, folder), file.size, file.mtime_ns) for file in met)
 
 
 def _tree_identity(path: Path) -> str:

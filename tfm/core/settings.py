@@ -32,7 +32,9 @@ class Settings(BaseModel):
     """A field's docstring is its documentation everywhere: the first line is the question, `--help` and the YAML
     comment; the rest is what `?` shows."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Reads:
 
     kind: Literal["dataset", "cache", "run", "path", "weights"]
     made_by: tuple[str, ...] = ()  # for runs: the stages whose done runs will do; empty for any
+    with_files: bool = False  # for datasets: the films and masks as well, not only what is written of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +93,7 @@ def _makeable(path: Path) -> Path:
 
 ProductName = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$", max_length=100)]  # of what a stage makes
 DatasetName = Annotated[str, Reads("dataset")]
+DatasetFilms = Annotated[str, Reads("dataset", with_files=True)]
 CacheName = Annotated[str, Reads("cache")]
 RunId = Annotated[str, Reads("run")]
 TrainedRun = Annotated[str, Reads("run", made_by=("train",))]

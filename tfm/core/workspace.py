@@ -14,6 +14,7 @@ from tfm.core.errors import BusyError, DiskError
 
 # What tells a finished product from a half-made one, and its content from another's.
 PRODUCT_FILES = {"dataset": ("manifest.csv", ".arrangement"), "cache": ("index.csv", "settings.yaml")}
+PRODUCT_TREES = {"dataset": ("train", "val", "test", "masks")}  # below it, what its files speak of
 
 DEFAULT_WORKSPACE = Path("workspace")
 
@@ -45,11 +46,12 @@ class Workspace:
         return offers.preset_names(folder, self._own_presets(folder))
 
     def preset(self, folder: str, name: str) -> offers.Preset:
-        """One that ships, or a user's own: workspace/models/*.yaml become entries of the model menu."""
+        """One that ships, or a user's own: workspace/models/*.yaml become entries of the model menu, and
+        workspace/preprocess/*.yaml chains in an order of one's own."""
         return offers.preset(folder, name, self._own_presets(folder))
 
     def _own_presets(self, folder: str) -> Path | None:
-        return self.root / "models" if folder == "models" else None
+        return self.root / folder if folder in ("models", "preprocess") else None
 
     def dataset_folder(self, name: str) -> Path:
         return self.root / "dataset" / name

@@ -18,6 +18,7 @@ from tfm.imaging.geometry import Geometry, Shape, outline_seen
 
 THUMBNAIL_HEIGHT = 256  # finer ones move the outline by less than the dilation does
 SAMPLES_HEIGHT = 1024  # of a large film, so many rows are enough to make the thumbnail of
+LEAST_SIDE = 16  # pixels: less is no image of anything
 OTSU_SHARE = 0.6  # the skin line is dimmer than what parts tissue from film
 # Shares of the height:
 THIN_SHARE = 0.04  # film frames, letters and tape are thinner than this, breasts are not
@@ -51,7 +52,7 @@ class Breast:
         edges = np.linspace(0, len(self.outline), count + 1).astype(int)
         for top, bottom in pairwise(edges):
             if self.outline[top:bottom].any():
-                yield Breast(self.outline[top:bottom], self.at.cut(int(top), 0))
+                yield Breast(self.outline[top:bottom], self.at.moved(int(top), 0))
 
     def chest_wall_is_right(self, at: Geometry) -> bool:
         """The breast is broad at the chest wall and narrow at the nipple: its mass lies on the chest wall's side."""
@@ -64,7 +65,8 @@ class Breast:
 
 def _span(places: np.ndarray, margin: int, count: int) -> slice:
     first, last = int(np.floor(places.min() + 1e-6)), int(np.ceil(places.max() - 1e-6))
-    return slice(max(0, first - margin), min(count, last + margin))
+    start = min(max(0, first - margin), count)  # a crop may have left nothing of it
+    return slice(start, max(start, min(count, last + margin)))
 
 
 def breast_mask(image: np.ndarray) -> np.ndarray:
@@ -85,7 +87,7 @@ def find_breast(image: np.ndarray, at: Geometry) -> Breast:
     breast = _filled(_regrown(breast, bright))
     outline = cv2.dilate(breast, _kernel(DILATION_SHARE, len(breast))) * np.uint8(255)
     down, right = inner.shape[0] / thumbnail.shape[0], inner.shape[1] / thumbnail.shape[1]
-    return Breast(outline, at.cut(rows.start, columns.start).scaled(down, right))
+    return Breast(outline, at.moved(rows.start, columns.start).scaled(down, right))
 
 
 def check_grey(image: np.ndarray) -> None:
@@ -94,8 +96,8 @@ def check_grey(image: np.ndarray) -> None:
             f"an image of shape {image.shape} and type {image.dtype} is no grey mammogram",
             hint="a mammogram is one grey channel of 8 or 16 bit: look at how it was exported",
         )
-    if image.size == 0:
-        raise _no_breast("it has no pixels")
+    if min(image.shape) < LEAST_SIDE:
+        raise _no_breast(f"it has {image.shape[0]} × {image.shape[1]} pixels")
 
 
 def _no_breast(reason: str) -> DataError:
@@ -121,7 +123,8 @@ def _kernel(share: float, height: int) -> np.ndarray:
 
 
 def _bright(thumbnail: np.ndarray) -> np.ndarray:
-    levels = np.round(np.sqrt(thumbnail / thumbnail.max()) * 255).astype(np.uint8)
+    black, white = int(thumbnail.min()), int(thumbnail.max())  # black is not 0 in every file
+    levels = np.round(np.sqrt((thumbnail - black) / (white - black)) * 255).astype(np.uint8)
     threshold, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     return np.asarray(levels > OTSU_SHARE * threshold, np.uint8)
 

@@ -5,7 +5,7 @@ A step's file is found by its name; what a chain may hold is said in `settings`,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -34,30 +34,58 @@ class Prepared:
 
 
 def preprocess_one(path: Path, lesion_mask_path: Path | None, chain: ChainSettings) -> Prepared:
+    making = prepare(path, lesion_mask_path, chain)
+    while True:
+        try:
+            next(making)
+        except StopIteration as end:
+            prepared: Prepared = end.value
+            return prepared
+
+
+def prepare(
+    path: Path, lesion_mask_path: Path | None, chain: ChainSettings
+) -> Generator[tuple[str, Film], None, Prepared]:
+    """The film as it was read, then each step's name with what it made; at the end the training image."""
     scan = read_scan(path, chain.frame)
-    read: dict[str, Any] = {"pixels": _hash(scan.pixels), "lesions": ""}
+    record: dict[str, Any] = {"pixels": _hash(scan.pixels), "lesions": ""}
     if scan.frames > 1:
-        read["frame"] = f"{scan.frame} of {scan.frames}"
+        record["frame"] = f"{scan.frame} of {scan.frames}"
+    film = Film(scan.pixels)
+    yield "film", film
     try:
-        film, breast = run_chain(Film(scan.pixels), chain.chosen()).with_breast()
+        for name, film in each_step(film, chain.chosen()):  # noqa: B020 (the last one is what we want)
+            yield name, film
+        film, breast = film.with_breast()
     except DataError as error:
         raise DataError(f"{path}: {error.message}", hint=error.hint) from None
     shape = film.image.shape
     lesions: np.ndarray = np.zeros(shape, np.uint8)
     if lesion_mask_path is not None:
-        drawn = read_pixels(lesion_mask_path)
-        read["lesions"] = _hash(drawn)
+        drawn = _lesion_mask(lesion_mask_path)
         lesions = lesions_seen(drawn, scan.pixels.shape, film.geometry, shape)
-        read["lesions_kept"] = _kept(lesions, film.geometry, drawn, scan.pixels)
-    record = read | film.record | {"geometry": film.geometry.record()}
+        record["lesions"] = _hash(drawn)
+        record |= _account(lesions, film.geometry, drawn, scan.pixels)
+    record |= film.record | {"geometry": film.geometry.record()}
     return Prepared(film.image, breast.mask(film.geometry, shape).view(np.uint8), lesions, record)
 
 
-def _kept(seen: np.ndarray, at: Geometry, drawn: np.ndarray, film: np.ndarray) -> float:
-    """Share of the lesions' area that is still in the image: a fixed border may cut some off."""
+def _lesion_mask(path: Path) -> np.ndarray:
+    mask = read_pixels(path)
+    if mask.dtype != np.uint8:
+        raise DataError(
+            f"{path}: a lesion mask of 16 bits", hint="organize the download again: it draws the masks anew"
+        )
+    return mask
+
+
+def _account(seen: np.ndarray, at: Geometry, drawn: np.ndarray, film: np.ndarray) -> dict[str, Any]:
+    """What became of the lesions: the share of their area that is still in the image, of which a fixed border may have
+    cut off some; and that a mask has another size than its film."""
     there = np.count_nonzero(drawn) * film.size / drawn.size
     here = np.count_nonzero(seen) * at.down * abs(at.right)
-    return round(min(1.0, here / there), 3) if there else 1.0
+    found: dict[str, Any] = {"lesions_kept": round(min(1.0, here / there), 3) if there else 0.0}
+    return found | ({"mask_size": list(drawn.shape)} if drawn.shape != film.shape else {})
 
 
 def run_chain(film: Film, steps: Mapping[str, Settings]) -> Film:

@@ -70,7 +70,9 @@ def _drawn(tile: Tile) -> np.ndarray:  # (h, w, 3) uint8
     small = cv2.cvtColor(_small(tile.image, TILE), cv2.COLOR_GRAY2RGB)
     for mask, colour in ((tile.breast, _BREAST), (tile.lesions, _LESION)):
         if mask is not None:
-            inside = cv2.resize(np.asarray(mask > 0, np.uint8), small.shape[1::-1], interpolation=cv2.INTER_AREA)
+            # As shares: a lesion of less than half a pixel is still there to be outlined.
+            shares = cv2.resize(np.asarray(mask > 0, np.float32), small.shape[1::-1], interpolation=cv2.INTER_AREA)
+            inside = np.asarray(shares > 0, np.uint8)
             outlines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(small, outlines, -1, colour, 1, cv2.LINE_AA)
     return small

@@ -214,6 +214,8 @@ def _shown(stored: np.ndarray, header: pydicom.Dataset, form: _Form, index: int)
     if table is None:
         if inverse and int(pixels.max()) <= most:
             pixels = form.pixel.type(most) - pixels
+        if form.signed:  # such values have no black of their own; counted from the least possible, film would be grey
+            pixels = pixels - pixels.min()
         return over_whole_range(pixels, most)
     if int(pixels.max()) > most:
         raise Unreadable(f"there are values above {most}, the most its header allows")

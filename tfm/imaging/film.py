@@ -30,8 +30,9 @@ class Film:
     def cropped(self, step: str, rows: slice, columns: slice) -> Film:
         """Between the first and before the last row and column, noted as that step's doing."""
         box = {"top": rows.start, "bottom": rows.stop, "left": columns.start, "right": columns.stop}
-        geometry = self.geometry.cut(rows.start, columns.start)
-        return replace(self.noting(step, **box), image=self.image[rows, columns], geometry=geometry)
+        return replace(
+            self.noting(step, **box), image=self.image[rows, columns], geometry=self.geometry.cropped(rows, columns)
+        )
 
     def with_breast(self) -> tuple[Film, Breast]:
         if self.breast is not None:

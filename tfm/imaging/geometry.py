@@ -3,7 +3,8 @@ looked up through this, once, so that nothing can move apart from the image."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+import math
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -14,16 +15,26 @@ Shape = tuple[int, int]
 @dataclass(frozen=True)
 class Geometry:
     """In pixels of the film as it was read: where the first pixel begins, and the step from one pixel to the next.
-    `right` is negative in a mirrored image."""
+    `right` is negative in a mirrored image. `seen` is what crops have left of the film: top, bottom, left, right; what
+    an image shows beside that is padding."""
 
     top: float = 0.0
     left: float = 0.0
     down: float = 1.0
     right: float = 1.0
+    seen: tuple[float, float, float, float] = (-math.inf, math.inf, -math.inf, math.inf)
 
-    def cut(self, top: int, left: int) -> Geometry:
-        """From another first pixel on; a negative one adds what no film covers."""
+    def moved(self, top: int, left: int) -> Geometry:
+        """From another first pixel on; a negative one adds padding."""
         return replace(self, top=self.top + top * self.down, left=self.left + left * self.right)
+
+    def cropped(self, rows: slice, columns: slice) -> Geometry:
+        """What is cut off does not come back, however the image is padded later."""
+        top, bottom = (self.top + row * self.down for row in (rows.start, rows.stop))
+        left, right = sorted(self.left + column * self.right for column in (columns.start, columns.stop))
+        before = self.seen
+        seen = (max(before[0], top), min(before[1], bottom), max(before[2], left), min(before[3], right))
+        return replace(self.moved(rows.start, columns.start), seen=seen)
 
     def scaled(self, down: float, right: float) -> Geometry:
         """Each new pixel as large as so many old ones."""
@@ -44,7 +55,8 @@ class Geometry:
         return (film - self.left) / self.right
 
     def record(self) -> dict[str, float]:
-        return asdict(self)
+        """What leads from a pixel of the image to the film."""
+        return {name: getattr(self, name) for name in ("top", "left", "down", "right")}
 
 
 def outline_seen(grid: np.ndarray, grid_at: Geometry, at: Geometry, shape: Shape) -> np.ndarray:
@@ -63,26 +75,28 @@ def outline_seen(grid: np.ndarray, grid_at: Geometry, at: Geometry, shape: Shape
     if every > 1:
         seen = cv2.resize(seen, (width * every, height * every), interpolation=cv2.INTER_LINEAR)
     inside = seen[: shape[0], : shape[1]] > 127
-    rows = _within(at.top + at.down * (np.arange(shape[0]) + 0.5), grid_at.top, grid_at.down, grid.shape[0])
-    columns = _within(at.left + at.right * (np.arange(shape[1]) + 0.5), grid_at.left, grid_at.right, grid.shape[1])
+    rows = _within(at.top + at.down * (np.arange(shape[0]) + 0.5), at.seen[:2], grid_at.top, grid_at.down, len(grid))
+    columns = _within(
+        at.left + at.right * (np.arange(shape[1]) + 0.5), at.seen[2:], grid_at.left, grid_at.right, grid.shape[1]
+    )
     inside[: rows.start], inside[rows.stop :], inside[:, : columns.start], inside[:, columns.stop :] = (False,) * 4
     return inside
 
 
-def _within(middles: np.ndarray, first: float, step: float, count: int) -> slice:
-    """Those that lie on the grid at all."""
+def _within(middles: np.ndarray, seen: tuple[float, ...], first: float, step: float, count: int) -> slice:
+    """Those that lie on the grid, and on what is left of the film."""
     places = (middles - first) / step
-    on = np.flatnonzero((places >= 0) & (places < count))
+    on = np.flatnonzero((places >= 0) & (places < count) & (middles >= seen[0]) & (middles < seen[1]))
     return slice(int(on[0]), int(on[-1]) + 1) if on.size else slice(0, 0)
 
 
 def shares_seen(grid: np.ndarray, grid_at: Geometry, at: Geometry, shape: Shape) -> tuple[slice, slice, np.ndarray]:
     """How much of each pixel of an image of `shape` is inside, by area and exactly: the rows and columns that see any
     of the grid, and the shares there. grid (h, w) bool."""
-    tops = at.rows(grid_at.top + grid_at.down * np.arange(grid.shape[0] + 1))
-    lefts = at.columns(grid_at.left + grid_at.right * np.arange(grid.shape[1] + 1))
-    rows, downward = _overlaps(tops, shape[0])
-    columns, across = _overlaps(lefts, shape[1])
+    tops = (grid_at.top + grid_at.down * np.arange(grid.shape[0] + 1)).clip(*at.seen[:2])
+    lefts = (grid_at.left + grid_at.right * np.arange(grid.shape[1] + 1)).clip(*at.seen[2:])
+    rows, downward = _overlaps(at.rows(tops), shape[0])
+    columns, across = _overlaps(at.columns(lefts), shape[1])
     return rows, columns, downward @ grid.astype(np.float32) @ across.T
 
 

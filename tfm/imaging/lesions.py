@@ -18,7 +18,7 @@ def lesions_seen(lesions: np.ndarray, film: Shape, at: Geometry, shape: Shape) -
     seen = np.zeros(shape, np.uint8)
     whole = Geometry().scaled(film[0] / lesions.shape[0], film[1] / lesions.shape[1])
     for lesion_class, top, left, inside in _each(lesions):
-        rows, columns, shares = shares_seen(inside, whole.cut(top, left), at, shape)
+        rows, columns, shares = shares_seen(inside, whole.moved(top, left), at, shape)
         if shares.size and shares.max() > 0:
             seen[rows, columns][shares >= min(0.5, shares.max())] = lesion_class
     return seen

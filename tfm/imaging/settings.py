@@ -127,14 +127,24 @@ STEPS: dict[str, type[Settings]] = {
 }
 
 
+_ORDER = [  # earlier, later, why
+    *(("polarity", name, "where the breast is cannot be told on white film") for name in STEPS if name != "polarity"),
+    *((name, "resize", "what it leaves is of many sizes") for name in ("border", "crop_breast")),
+]
+
+
 def _checked_steps(steps: dict[str, dict[str, Any] | bool]) -> dict[str, dict[str, Any] | bool]:
     """Every step with all its settings, those that are off left out."""
     chosen = {name: _checked_step(name, {} if given is True else given) for name, given in steps.items()}
     checked: dict[str, dict[str, Any] | bool] = {
         name: settings.model_dump(mode="json") for name, settings in chosen.items() if settings is not None
     }
-    if not checked:
-        raise ValueError(f"a chain needs a step; the steps are {', '.join(STEPS)}")
+    if "resize" not in checked:
+        raise ValueError("the step resize is needed: films are of many sizes, and training images of one")
+    places = {name: place for place, name in enumerate(checked)}
+    for early, late, reason in _ORDER:
+        if early in places and late in places and places[early] > places[late]:
+            raise ValueError(f"{early} must stand before {late}: {reason}")
     return checked
 
 

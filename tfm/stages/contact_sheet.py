@@ -1,6 +1,6 @@
 """See on a few films what preprocessing and augmentation do
 
-Two contact sheets: the film after each step of a preset, and a prepared image as several epochs of a training see it.
+Two contact sheets: the film after each step of a preset, and what a training may see of the prepared image.
 Nothing of it is kept for training.
 """
 
@@ -15,13 +15,13 @@ from tfm.core.errors import DataError
 from tfm.core.events import Event, Note, Picture, Progress, Result
 from tfm.core.registry import stage
 from tfm.core.run import Run
-from tfm.core.settings import DatasetName, Settings
+from tfm.core.settings import DatasetFilms, Settings
 from tfm.imaging.settings import ChainSettings
 from tfm.train.settings import DEFAULT_SEED, AugmentSettings
 
 
 class ContactSheet(Settings):
-    dataset: DatasetName
+    dataset: DatasetFilms
     """Which dataset?"""
 
     images: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ class ContactSheet(Settings):
 
     count: Annotated[int, Field(ge=1, le=24)] = 4
     """How many to draw, where none is named
-    Benign and malignant ones, of each view in turn."""
+    Of the training images, benign and malignant ones, of each view in turn."""
 
     seed: int = DEFAULT_SEED
     """Seed of what is drawn: another one shows other images and other changes"""
@@ -47,7 +47,7 @@ def contact_sheet(settings: ContactSheet, run: Run) -> Iterator[Event]:
 
     dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
     films = contact_sheets.chosen_films(dataset, settings.images, settings.count, settings.seed)
-    steps, changes, before_and_after, failed = [], [], [], []
+    names, steps, changes, before_and_after, failed = [], [], [], [], []
     for number, row in enumerate(films.to_dict("records"), 1):
         try:
             shown, done = contact_sheets.steps_of(dataset, row, settings.chain)
@@ -55,6 +55,11 @@ def contact_sheet(settings: ContactSheet, run: Run) -> Iterator[Event]:
             failed.append(error)
             yield Note(f"{error.message}: {error.hint}", "warning")
             continue
+        if row["split"] != "train":
+            yield Note(
+                f"{row['image_id']} is of {row['split']}: choose no steps by it, they are judged on it", "warning"
+            )
+        names.append(row["image_id"])
         steps.append(shown)
         changes.append(contact_sheets.changes_of(row["image_id"], done, settings.augmentation, settings.seed))
         before_and_after.append((shown.tiles[0].image, done.image))
@@ -67,7 +72,7 @@ def contact_sheet(settings: ContactSheet, run: Run) -> Iterator[Event]:
     yield Picture(str(sheet), "Each image after each step", thumbnail(before_and_after[0]))
     outputs = [str(sheet)]
     if settings.augmentation.augment:
-        draw(augmented, f"{settings.dataset}, {preset}: as epochs of a training see them (red: lesions)", changes)
-        yield Picture(str(augmented), "As several epochs of a training see them")
+        draw(augmented, f"{settings.dataset}, {preset}: as a training may see them (red: lesions)", changes)
+        yield Picture(str(augmented), "As a training may see them, six draws each")
         outputs.append(str(augmented))
-    yield Result({"images": list(films["image_id"]), "pictures": outputs}, outputs)
+    yield Result({"images": names, "pictures": outputs}, outputs)

@@ -6,16 +6,17 @@ The result is a cache: arrays on disk that every model trains from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tfm.core.events import Event, Note, Progress, Result, Table
 from tfm.core.randomness import seed_at
 from tfm.core.registry import stage
 from tfm.core.run import Run
-from tfm.core.settings import OUT_OF_KEY, DatasetName, ProductName, Settings, resolve
+from tfm.core.settings import OUT_OF_KEY, DatasetFilms, ProductName, Settings, resolve
 from tfm.imaging.settings import ChainSettings
 from tfm.train.settings import DEFAULT_SEED, AugmentSettings
 
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
     from tfm.data.same_pixels import Twins
 
 
-_HALF = 0.5
+_MOST_OF_IT = 0.9
 
 
 class Preprocess(Settings):
-    dataset: DatasetName
+    dataset: DatasetFilms
     """Which dataset?"""
 
     cache: ProductName | None = None
@@ -51,12 +52,18 @@ class Preprocess(Settings):
     seed: int = DEFAULT_SEED
     """Seed of the augmented copies, as in training"""
 
+    @model_validator(mode="after")
+    def _copies_are_changed(self) -> Self:
+        if self.write_augmented and not self.augmentation.augment:
+            raise ValueError("augmented copies are asked for, and augmentation is switched off")
+        return self
+
 
 def _name(settings: Preprocess, run: Run) -> str:
     """Other steps never end in the same cache."""
     preset = run.workspace.preset("preprocess", run.preset or "")
     steps = settings.chain.model_dump_json()
-    same = steps == resolve(ChainSettings, preset.settings, {}).model_dump_json()
+    same = steps == resolve(Preprocess, preset.settings, {"dataset": settings.dataset}).chain.model_dump_json()
     own = "" if same else f"-{seed_at(steps):016x}"[:5]
     return f"{settings.dataset}-{preset.name}{own}"
 
@@ -83,16 +90,24 @@ def _told_twice(twins: list[Twins]) -> Iterator[Event]:
         yield Note(f"{across} pictures are in two splits: a model is tested on what it was trained on", "warning")
 
 
-def _cut_off(cache: Cache, dataset: Dataset) -> Iterator[Event]:
+def _lesions_told(cache: Cache, dataset: Dataset) -> Iterator[Event]:
     """A label without its lesion teaches nothing, and nobody sees it in the figures."""
     records = cache.records(dataset.manifest["image_id"])
-    lost = [name for name, record in records.items() if record.get("lesions_kept", 1) < _HALF]
-    if lost:
-        shown = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
-        yield Note(f"the steps cut off more than half of the lesions of {shown}: their labels stay", "warning")
+    kept = {name: record["lesions_kept"] for name, record in records.items() if "lesions_kept" in record}
+    lost = [name for name, share in kept.items() if share == 0]
+    cut = [name for name, share in kept.items() if 0 < share < _MOST_OF_IT]
+    others = [name for name, record in records.items() if "mask_size" in record]
+    for names, what in (
+        (lost, "nothing of their lesions is in the images any more, or ever was in their masks; the labels stay"),
+        (cut, f"the steps cut off more than {1 - _MOST_OF_IT:.0%} of their lesions; the labels stay"),
+        (others, "their masks have another size than their films, and were stretched over them"),
+    ):
+        if names:
+            shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            yield Note(f"{len(names)} images ({shown}): {what}", "warning")
 
 
-def _augmented(settings: Preprocess, run: Run, dataset: Dataset, cache: Cache) -> Iterator[Event]:
+def _augmented(settings: Preprocess, run: Run, dataset: Dataset, cache: Cache) -> Generator[Event, None, list[Path]]:
     from tfm.train.augmented import write_copies
     from tfm.train.rows import rows_of
 
@@ -102,6 +117,7 @@ def _augmented(settings: Preprocess, run: Run, dataset: Dataset, cache: Cache) -
     for done, total in writing:
         yield Progress("augmented", done, total, "files")
     yield Note(f"{total} augmented copies of the training images, to be looked at, are in {folder}")
+    return sorted(folder.iterdir())
 
 
 @stage(version=3, presets="preprocess", default_preset="fast", trial="contact-sheet")
@@ -128,8 +144,9 @@ def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
     twins = find_twins(dataset, cache)
     yield from _told_twice(twins)
     yield Note(f"whether pictures are there twice was told by their pixels: {report(dataset, twins)}")
-    yield from _cut_off(cache, dataset)
+    yield from _lesions_told(cache, dataset)
+    outputs = list(cache.files)
     if settings.write_augmented:
-        yield from _augmented(settings, run, dataset, cache)
+        outputs += yield from _augmented(settings, run, dataset, cache)
     values = {"cache": name, "images": count, "height": height, "width": width, "same_pixels": len(twins)}
-    yield Result(values, [str(path) for path in cache.files])
+    yield Result(values, [str(path) for path in outputs])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 
 from tfm.imaging.film import Film
@@ -15,7 +14,7 @@ def apply(film: Film, settings: Annotations) -> Film:
     film, breast = film.with_breast()
     rows, columns = breast.box(film.geometry, film.image.shape)
     within = film.image[rows, columns]
-    mask = breast.mask(film.geometry.cut(rows.start, columns.start), within.shape)
+    mask = breast.mask(film.geometry.moved(rows.start, columns.start), within.shape)
     image = np.zeros_like(film.image)
-    image[rows, columns] = cv2.copyTo(within, mask.view(np.uint8))
+    np.multiply(within, mask, out=image[rows, columns])
     return replace(film, image=image)

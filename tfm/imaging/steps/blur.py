@@ -20,6 +20,8 @@ def apply(film: Film, settings: Blur) -> Film:
     for band in breast.bands(_BANDS):
         # The filter sees twice as far as it writes, so that it never meets an edge that the film does not have.
         seen, written = (band.box(film.geometry, image.shape, margin) for margin in (2 * reach, reach))
+        if not film.image[written].size:
+            continue
         within = tuple(slice(w.start - s.start, w.stop - s.start) for s, w in zip(seen, written, strict=True))
         image[written] = _filtered(film.image[seen], settings)[within]
     return replace(film, image=image)

@@ -23,6 +23,6 @@ def apply(film: Film, settings: Resize) -> Film:
     image[top : top + inner[0], left : left + inner[1]] = cv2.resize(
         film.image, inner[::-1], interpolation=interpolation
     )
-    geometry = film.geometry.scaled(height / inner[0], width / inner[1]).cut(-top, -left)
+    geometry = film.geometry.scaled(height / inner[0], width / inner[1]).moved(-top, -left)
     noted = film.noting("resize", scale=scale, top=top, left=left, height=inner[0], width=inner[1])
     return replace(noted, image=image, geometry=geometry)
