@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from tests.data.caches import FAST
+from tfm.core.events import Progress
 from tfm.core.settings import resolve
 from tfm.data.caching import build_cache
 from tfm.data.dataset import Dataset
@@ -98,7 +99,10 @@ def two_workers(films: Dataset, folder: Path) -> tuple[float, float]:
     """Films a second once they are at work, and the most memory of a worker in MiB."""
     folder.mkdir()
     mebibytes, begun, end = 0.0, 0.0, 0.0
-    for done, total in build_cache(folder, films, CHAIN, version=1, workers=2):
+    for event in build_cache(folder, films, CHAIN, version=1, workers=2):
+        if not isinstance(event, Progress) or event.name != "images":
+            continue
+        done, total = event.done, event.total
         begun = time.perf_counter() if done == WARM_UP else begun
         if done == total - 1:
             mebibytes = max(peak(child.pid) for child in multiprocessing.active_children())

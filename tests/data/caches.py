@@ -1,17 +1,20 @@
 """A small dataset and caches made of it, in one call each."""
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.data.intake import catalog_of, choices, written
 from tests.data.phantoms import phantom_download
 from tfm.core import offers
+from tfm.core.events import Event, Progress
 from tfm.core.settings import resolve
 from tfm.data import arrange
 from tfm.data.caching import build_cache
 from tfm.data.dataset import Dataset
+from tfm.data.standing import find_standing
 from tfm.imaging.settings import ChainSettings
 
 FAST = offers.preset("preprocess", "fast").settings
@@ -36,9 +39,16 @@ def dataset_of(download: Path, folder: Path, **other: Any) -> Dataset:
     return Dataset.open(folder)
 
 
-def building(folder: Path, dataset: Dataset, settings: ChainSettings, **other: Any) -> Iterator[tuple[int, int]]:
+def building(
+    folder: Path, dataset: Dataset, settings: ChainSettings, **other: Any
+) -> Generator[tuple[int, int], None, None]:
+    """Images done and images in all, as often as that is said."""
     folder.mkdir(parents=True, exist_ok=True)
-    return build_cache(folder, dataset, settings, **({"version": 1, "workers": 1} | other))
+    events = build_cache(folder, dataset, settings, **({"version": 1, "workers": 1} | other))
+    with contextlib.closing(events):  # type: ignore[type-var]
+        for event in events:
+            if isinstance(event, Progress) and event.name == "images":
+                yield event.done, event.total
 
 
 def build(
@@ -47,8 +57,21 @@ def build(
     making = building(folder, dataset, settings, **other)
     for done, _ in making:
         if done == stop_after:
-            making.close()  # type: ignore[attr-defined]
+            making.close()
             return
+
+
+def found(
+    folders: Sequence[Path], dataset: Dataset, settings: ChainSettings, version: int = 1
+) -> tuple[str | None, list[Event]]:
+    """The standing cache, and what was said while it was looked for."""
+    said: list[Event] = []
+    looking = find_standing(folders, dataset, settings, version)
+    while True:
+        try:
+            said.append(next(looking))
+        except StopIteration as end:
+            return end.value, said
 
 
 def contents(folder: Path) -> dict[str, bytes]:

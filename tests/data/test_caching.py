@@ -8,18 +8,22 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from tests.data.caches import build, building, chain, contents, dataset_of, small_download, touch
+from tests.data.caches import build, building, chain, contents, dataset_of, found, small_download, touch
+from tfm.core import machine
 from tfm.core.errors import DataError, DiskError
+from tfm.core.events import Progress
+from tfm.data import caching
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
-from tfm.data.standing import find_standing, refuse_replacing
+from tfm.data.standing import refuse_replacing
 from tfm.imaging.settings import ChainSettings
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -36,11 +40,16 @@ def whole(download: Path) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def fresh(whole: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What an undisturbed build makes."""
-    folder = tmp_path_factory.mktemp("fresh") / "c"
+def made(whole: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """By an undisturbed build; to be copied."""
+    folder = tmp_path_factory.mktemp("made") / "c"
     build(folder, whole, chain())
-    return contents(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fresh(made: Path) -> dict[str, bytes]:
+    return contents(made)
 
 
 @pytest.fixture
@@ -148,37 +157,55 @@ def test_a_killed_build_with_two_workers_ends_bit_identical(whole, fresh, tmp_pa
     assert contents(tmp_path / "c") == fresh
 
 
-def test_a_kill_between_two_replaces_is_repaired_at_the_next_start(dataset, fresh, tmp_path, monkeypatch):
-    path, before = film(dataset, 3), film(dataset, 3).read_bytes()
+CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
+KILLED_HERE = 9
+
+
+def came_to_its_end(work: Callable[[], None], *, changes: int) -> bool:
+    """In a process of its own, which ends as a kill ends it before it changes a folder once more than that."""
+    child = os.fork()
+    if child == 0:
+        left = iter(range(changes))
+
+        def count(event: str, given: tuple[object, ...]) -> None:
+            writes = event == "open" and isinstance(given[1], str) and set(given[1]) & set("wax+")
+            if (event in CHANGES or writes) and next(left, None) is None:
+                os._exit(KILLED_HERE)
+
+        sys.addaudithook(count)
+        with contextlib.suppress(BaseException):
+            work()
+            os._exit(0)
+        os._exit(1)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, KILLED_HERE)
+    return status == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to be killed at an instant")
+def test_a_kill_at_any_change_of_the_folder_is_repaired_at_the_next_start(dataset, fresh, tmp_path):
+    """All rows are there, in what stands or in what was begun with other images: what is killed is the rest, each
+    copying, replacing and removing of it."""
+    old, path, scan = tmp_path / "old", film(dataset, 3), film(dataset, 3).read_bytes()
     shutil.copy(film(dataset, 9), path)
-    build(tmp_path / "old", dataset, chain())
-    path.write_bytes(before)
-    old = contents(tmp_path / "old")
-    replace_file, moves = os.replace, 0
-    for allowed in range(60):
-        shutil.rmtree(tmp_path / "c", ignore_errors=True)
-        shutil.copytree(tmp_path / "old", tmp_path / "c")
-        moves = 0
-
-        def killed(source, target, allowed=allowed):
-            nonlocal moves
-            moves += 1
-            if moves > allowed:
-                raise KeyboardInterrupt
-            replace_file(source, target)
-
-        monkeypatch.setattr(os, "replace", killed)
-        with contextlib.suppress(KeyboardInterrupt):
-            build(tmp_path / "c", dataset, chain())
-        monkeypatch.setattr(os, "replace", replace_file)
+    build(old, dataset, chain())
+    before = contents(old)
+    path.write_bytes(scan)
+    build(old, without(dataset, 23), chain(), stop_after=23)
+    changes = 0
+    while True:
+        home = Path(shutil.copytree(old, tmp_path / str(changes) / "c"))
+        ended = came_to_its_end(lambda home=home: build(home, dataset, chain()), changes=changes)
         with contextlib.suppress(DataError):
-            opened = {path.name: path.read_bytes() for path in Cache.open(tmp_path / "c").files}
-            assert opened.items() <= old.items() or opened.items() <= fresh.items(), "never half and half"
-        build(tmp_path / "c", dataset, chain())
-        assert contents(tmp_path / "c") == fresh
-        if moves <= allowed:
+            opened = {path.name: path.read_bytes() for path in Cache.open(home).files}
+            assert opened.items() <= before.items() or opened.items() <= fresh.items(), "never half and half"
+        build(home, dataset, chain())
+        assert contents(home) == fresh, f"killed before change {changes}"
+        shutil.rmtree(home)
+        if ended:
             break
-    assert 8 <= moves < 60, "each file came at its own moment"
+        changes += 1
+    assert changes > 40, "each change was one to be killed at"
 
 
 # --- what changed, came and went --------------------------------------------------------------------------------------
@@ -211,7 +238,7 @@ def test_another_scan_of_the_same_name_is_another_image(dataset, fresh, tmp_path
     build(tmp_path / "c", dataset, chain())
     manifest = dataset.manifest.assign(sop_uid=dataset.manifest["sop_uid"] + ".1")
     spoil(film(dataset, 0))
-    with pytest.raises(DataError, match="1 images could not be made"):
+    with pytest.raises(DataError, match="1 image could not be made"):
         build(tmp_path / "c", replace(dataset, manifest=manifest), chain())
 
 
@@ -255,6 +282,15 @@ def test_a_raised_version_makes_everything_again(whole, fresh, tmp_path):
     assert (tmp_path / "c" / "images.npy").stat().st_ino != inode
 
 
+def test_what_an_older_version_made_is_made_again_though_its_settings_had_another_shape(whole, fresh, tmp_path):
+    build(tmp_path / "c", whole, chain(), version=0)
+    settings = tmp_path / "c" / "settings.yaml"
+    assert "frame: middle\n" in settings.read_text()
+    settings.write_text(settings.read_text().replace("frame: middle\n", ""))
+    build(tmp_path / "c", whole, chain())
+    assert contents(tmp_path / "c") == fresh
+
+
 # --- whose cache it is ------------------------------------------------------------------------------------------------
 
 
@@ -267,11 +303,13 @@ def test_another_chain_makes_other_images_and_never_mixes_with_what_was_begun(wh
 
 def test_a_cache_that_other_steps_made_is_never_replaced(whole, fresh, tmp_path):
     build(tmp_path / "c", whole, chain())
-    back = ChainSettings(steps=dict(reversed(chain().steps.items())))
+    steps = dict(chain().steps)
+    back = ChainSettings(steps={**{name: steps.pop(name) for name in ("annotations", "crop_breast")}, **steps})
+    assert dict(back.steps) == dict(chain().steps)
     for other in (chain(**{"intensity.high": 90}), back):
         with pytest.raises(DataError, match="made with other settings"):
             build(tmp_path / "c", whole, other)
-    refuse_replacing(tmp_path / "c", whole, chain())
+    refuse_replacing(tmp_path / "c", whole, chain(), 1)
     assert contents(tmp_path / "c") == fresh
 
 
@@ -279,7 +317,7 @@ def test_another_datasets_cache_is_never_replaced_but_serves_where_it_holds_all(
     build(tmp_path / "c", dataset, chain())
     other = Dataset.open(Path(shutil.copytree(dataset.folder, tmp_path / "dataset" / "another")))
     with pytest.raises(DataError, match="of another dataset"):
-        refuse_replacing(tmp_path / "c", other, chain())
+        refuse_replacing(tmp_path / "c", other, chain(), 1)
     build(tmp_path / "c", without(other, 3), chain())
     assert contents(tmp_path / "c") == fresh
     touch(film(other, 3))
@@ -294,7 +332,7 @@ def test_the_same_images_split_otherwise_are_the_same_cache(download, whole, fre
     other = replace(other, manifest=other.manifest.sort_values("split"))
     build(tmp_path / "c", other, chain())
     assert contents(tmp_path / "c") == fresh
-    assert find_standing([tmp_path / "c"], whole, chain(), 1) == "c"
+    assert found([tmp_path / "c"], whole, chain())[0] == "c"
 
 
 def test_a_standing_cache_is_found_only_where_nothing_would_be_made(dataset, tmp_path):
@@ -302,16 +340,56 @@ def test_a_standing_cache_is_found_only_where_nothing_would_be_made(dataset, tmp
     build(tmp_path / "begun", dataset, chain(), stop_after=9)
     build(tmp_path / "c", dataset, chain())
     folders = [tmp_path / name for name in ("none", "part", "begun", "c")]
-    assert find_standing(folders, dataset, chain(), 1) == "c"
-    assert find_standing(folders, without(dataset, 3), chain(), 1) == "part"
-    assert find_standing(folders, without(dataset, 4), chain(), 1) == "c", "it may hold more"
-    assert find_standing(folders, dataset, chain(**{"intensity.high": 90}), 1) is None
-    assert find_standing(folders, dataset, chain(), 2) is None
+    assert found(folders, dataset, chain())[0] == "c"
+    assert found(folders, without(dataset, 3), chain())[0] == "part"
+    assert found(folders, without(dataset, 4), chain())[0] == "c", "it may hold more"
+    assert found(folders, dataset, chain(**{"intensity.high": 90}))[0] is None
+    assert found(folders, dataset, chain(), 2)[0] is None
     touch(film(dataset, 4))
-    assert find_standing(folders, dataset, chain(), 1) is None
+    assert found(folders, dataset, chain())[0] is None
     touch(film(dataset, 4), later=-1)
     (tmp_path / "c" / "images.npy").write_bytes((tmp_path / "c" / "images.npy").read_bytes()[:-1])
-    assert find_standing(folders, dataset, chain(), 1) is None
+    assert found(folders, dataset, chain())[0] is None
+
+
+def test_only_a_cache_that_would_serve_is_read_through_and_there_may_be_a_pause_after_each_image(dataset, tmp_path):
+    build(tmp_path / "part", without(dataset, 3), chain())
+    build(tmp_path / "c", dataset, chain())
+    _, said = found([tmp_path / "part", tmp_path / "c"], dataset, chain())
+    for name in ("compared", "checked"):
+        counts = [event for event in said if isinstance(event, Progress) and event.name == name]
+        assert [event.done for event in counts] == list(range(1, 25)), name
+
+
+DAMAGE: list[tuple[str, bytes]] = [
+    ("sources.json", b'{"dataset": '),
+    ("sources.json", b"[]"),
+    ("sources.json", b'{"dataset": "d", "images": {"a": null}}'),
+    ("settings.yaml", b""),
+    ("settings.yaml", b"\0\0\0"),
+    ("settings.yaml", b"a: ["),
+]
+
+
+@pytest.mark.parametrize(("name", "content"), DAMAGE)
+def test_one_damaged_cache_keeps_nobody_from_the_others(whole, fresh, made, tmp_path, name, content):
+    for copy in ("bad", "good"):
+        shutil.copytree(made, tmp_path / copy)
+    (tmp_path / "bad" / name).write_bytes(content)
+    assert found([tmp_path / "bad", tmp_path / "good"], whole, chain())[0] == "good"
+    with pytest.raises(DataError, match="damaged") as told:
+        build(tmp_path / "bad", whole, chain())
+    assert "--cache" in told.value.hint
+    assert contents(tmp_path / "good") == fresh
+
+
+@pytest.mark.parametrize("name", ["index.csv", "sums.json"])
+def test_a_cache_whose_index_or_sums_are_damaged_is_made_again(whole, fresh, made, tmp_path, name):
+    shutil.copytree(made, tmp_path / "c")
+    (tmp_path / "c" / name).write_bytes((tmp_path / "c" / name).read_bytes()[:-30])
+    assert found([tmp_path / "c"], whole, chain())[0] is None
+    build(tmp_path / "c", whole, chain())
+    assert contents(tmp_path / "c") == fresh
 
 
 # --- what cannot be made ----------------------------------------------------------------------------------------------
@@ -344,7 +422,7 @@ def test_a_file_that_vanishes_half_way_is_one_failure(dataset, tmp_path):
     making = building(tmp_path / "c", dataset, chain())
     assert [next(making)[0] for _ in range(5)] == [0, 1, 2, 3, 4]
     film(dataset, 10).unlink()
-    with pytest.raises(DataError, match="1 images could not be made"):
+    with pytest.raises(DataError, match="1 image could not be made"):
         list(making)
 
 
@@ -361,13 +439,77 @@ def test_ten_failures_are_told_and_all_are_listed(dataset, tmp_path):
 def test_what_was_made_is_kept_when_the_dataset_then_leaves_the_failures_out(dataset, fresh, tmp_path):
     build(tmp_path / "fresh", without(dataset, 5), chain())
     film(dataset, 5).unlink()
-    with pytest.raises(DataError, match="1 images could not be made"):
+    with pytest.raises(DataError, match="1 image could not be made"):
         build(tmp_path / "c", dataset, chain())
     for row in set(range(24)) - {5}:
         spoil(film(dataset, row))
     build(tmp_path / "c", without(dataset, 5), chain(), stop_after=12)
     build(tmp_path / "c", without(dataset, 5), chain())
     assert contents(tmp_path / "c") == contents(tmp_path / "fresh")
+
+
+def test_what_to_do_is_said_as_whoever_failed_said_it(dataset, tmp_path):
+    film(dataset, 3).write_bytes(b"")
+    film(dataset, 4).write_bytes(b"a letter")
+    with pytest.raises(DataError, match="2 images could not be made") as caught:
+        build(tmp_path / "c", dataset, chain())
+    assert "organize the download again (its audit leaves out" in caught.value.hint
+    assert "give a DICOM, PNG, JPEG" in caught.value.hint
+    with pytest.raises(DataError, match="22 images could not be made") as caught:
+        build(tmp_path / "frames", without(dataset, 3, 4), chain(frame=5))
+    assert caught.value.hint.startswith("choose a frame from 1 to 1; then start this again")
+    assert "organize" not in caught.value.hint
+    assert "(choose a frame from 1 to 1)" in (tmp_path / "frames" / "failures.txt").read_text()
+
+
+def test_as_many_are_at_work_as_cores_images_and_memory_allow(monkeypatch):
+    monkeypatch.setattr(machine, "cores", lambda: 16)
+    for gib, images, workers in [(64, 3000, 16), (8, 3000, 10), (1, 3000, 1), (None, 3000, 16), (64, 24, 3)]:
+        monkeypatch.setattr(machine, "memory_gib", lambda gib=gib: gib)
+        assert caching._how_many("auto", images) == workers, (gib, images)
+    assert caching._how_many(5, 3) == 5
+
+
+FATAL = """
+import os, sys
+from pathlib import Path
+import tfm.data.making as making
+
+read = making.preprocess_one
+
+def decoder(film, mask, settings):
+    if film.stat().st_size == 0:
+        os._exit(5)
+    return read(film, mask, settings)
+
+making.preprocess_one = decoder  # here, and in each worker, which runs this file first
+if __name__ == "__main__":
+    from tests.data.caches import building, chain
+    from tfm.core.errors import DataError
+    from tfm.data.dataset import Dataset
+    for _ in range(2):
+        try:
+            list(building(Path(sys.argv[1]), Dataset.open(Path(sys.argv[2])), chain(), workers=2))
+        except DataError as told:
+            print(told)
+"""
+
+
+def test_a_film_that_kills_its_decoder_is_named_though_it_is_the_first_or_the_only_one_left(dataset, fresh, tmp_path):
+    before = film(dataset, 0).read_bytes(), film(dataset, 0).stat()
+    film(dataset, 0).write_bytes(b"")
+    (tmp_path / "fatal.py").write_text(FATAL)
+    command = [sys.executable, str(tmp_path / "fatal.py"), str(tmp_path / "c"), str(dataset.folder)]
+    here = os.environ | {"PYTHONPATH": str(PROJECT)}
+    run = subprocess.run(command, env=here, capture_output=True, text=True, check=True)
+    assert run.stdout.count("1 image could not be made") == 2
+    assert run.stdout.count(film(dataset, 0).name) == 2
+    film(dataset, 0).write_bytes(before[0])
+    os.utime(film(dataset, 0), ns=(before[1].st_atime_ns, before[1].st_mtime_ns))
+    for row in range(1, 24):
+        spoil(film(dataset, row))
+    build(tmp_path / "c", dataset, chain())
+    assert contents(tmp_path / "c") == fresh
 
 
 def writes_rows(pid: int) -> bool:
@@ -385,7 +527,7 @@ def test_the_film_that_a_killed_worker_had_in_hand_is_named_and_the_others_go_on
     while next(making)[0] < 22:
         pass
     victim.kill()
-    with pytest.raises(DataError, match="1 images could not be made") as caught:
+    with pytest.raises(DataError, match="1 image could not be made") as caught:
         list(making)
     assert "Killed" in caught.value.message
     assert sum(film(whole, row).name in caught.value.message for row in range(24)) == 1
@@ -393,12 +535,14 @@ def test_the_film_that_a_killed_worker_had_in_hand_is_named_and_the_others_go_on
     assert contents(tmp_path / "c") == fresh
 
 
-def test_a_chain_that_makes_different_sizes_ends_at_once(dataset, tmp_path):
-    no_size = ChainSettings(steps={name: values for name, values in chain().steps.items() if name != "resize"})
-    making = building(tmp_path / "c", dataset, no_size)
-    with pytest.raises(DataError, match="different forms") as told:
-        list(making)
-    assert "resize" in told.value.hint
+@pytest.mark.parametrize("odd", [0, 7])
+def test_a_chain_that_makes_images_of_8_and_of_16_bits_ends_at_once(dataset, tmp_path, odd):
+    image = np.random.default_rng(1).integers(0, 255, (200, 150), dtype=np.uint8)
+    film(dataset, odd).write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    as_they_are = ChainSettings(steps={name: step for name, step in chain().steps.items() if name == "resize"})
+    with pytest.raises(DataError, match=r"64 × 64, uint(16|8), but .* 64 × 64, uint") as told:
+        build(tmp_path / "c", dataset, as_they_are)
+    assert "the step intensity" in told.value.hint
 
 
 # --- disks that fill up -----------------------------------------------------------------------------------------------

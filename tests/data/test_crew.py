@@ -76,6 +76,14 @@ def test_one_worker_is_this_very_process():
     assert multiprocessing.active_children() == []
 
 
+def test_of_several_workers_no_more_are_hired_than_there_are_tasks_and_none_is_this_process():
+    made = share_out(Labour(), [4], 2)
+    assert next(made)[1][0] == multiprocessing.active_children()[0].pid != os.getpid()
+    assert len(multiprocessing.active_children()) == 1
+    made.close()
+    assert list(share_out(Labour(), [], 2)) == []
+
+
 def test_all_is_done_though_one_dies_and_pauses_are_none_of_their_business():
     """From their first instant on they are sent what means "pause" to their hirer."""
     over = threading.Event()

@@ -25,6 +25,8 @@ _HOW_TO_GET = {
     "cache": "preprocess a dataset first: `python wizard.py preprocess`",
 }
 
+_OF_A_RUN = "run:"  # before the id of a run whose weights are read
+
 
 def reads(settings: Settings) -> Iterator[tuple[Leaf, Reads, str]]:
     """Each dataset, cache, run and path that settings name."""
@@ -32,7 +34,9 @@ def reads(settings: Settings) -> Iterator[tuple[Leaf, Reads, str]]:
         if leaf.reads:
             value = value_at(settings, leaf)
             for name in value if isinstance(value, list | tuple) else [value]:
-                if name is not None:
+                if leaf.reads.kind == "weights" and str(name).startswith(_OF_A_RUN):
+                    yield leaf, Reads("run"), str(name).removeprefix(_OF_A_RUN)
+                elif name is not None:
                     yield leaf, leaf.reads, str(name)
 
 
@@ -47,6 +51,8 @@ def meant(workspace: Workspace, settings: type[Settings], given: Mapping[str, An
         if leaf.reads.kind == "run" and named:
             whole = [jobs.find_run(workspace, str(name)).id for name in (named if leaf.is_list else [named])]
             filled[leaf.name] = whole if leaf.is_list else whole[0]
+        elif leaf.reads.kind == "weights" and named and str(named).startswith(_OF_A_RUN):
+            filled[leaf.name] = _OF_A_RUN + jobs.find_run(workspace, str(named).removeprefix(_OF_A_RUN)).id
         elif leaf.reads.kind == "run" and leaf.is_list and leaf.required:
             filled[leaf.name] = [run.id for run in readable_runs(workspace, leaf) if run.outputs_stand()]
         elif leaf.reads.kind in PRODUCT_FILES and leaf.required and not named:

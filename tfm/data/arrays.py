@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.format import write_array_header_1_0
 
+from tfm.core import files
+
 ARRAYS = ("images", "breast", "lesions")
 
 Row = dict[str, np.ndarray[Any, Any]]  # array → (H, W) of one image
@@ -49,14 +51,14 @@ def map_arrays(folder: Path) -> dict[str, np.memmap[Any, Any]]:
 
 
 def create_arrays(folder: Path, count: int, form: Form) -> None:
-    """At their full length, with nothing in them: a row takes room on the disk once it is written."""
+    """At their full length, with nothing in them: a row takes room on the disk once it is written. Each is whole as
+    soon as it is there: workers look for them."""
     for name in ARRAYS:
         shape, kind = (count, form.height, form.width), form.type_of(name)
-        with open(array_file(folder, name), "wb") as file:
+        with files.beside(array_file(folder, name)) as temporary, open(temporary, "wb") as file:
             header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
             write_array_header_1_0(file, header)
             file.truncate(file.tell() + math.prod(shape) * kind.itemsize)
-            os.fsync(file.fileno())
 
 
 class ArrayFiles:

@@ -8,16 +8,18 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 import pandas as pd
+import yaml
 
 from tfm.core import files
 from tfm.core.errors import DiskError
+from tfm.core.events import Event
 from tfm.data.arrays import ARRAYS, ArrayFiles, Form, Row, array_file, create_arrays, map_arrays
 from tfm.data.cache import INDEX, SETTINGS
 from tfm.data.sources import Facts, Source, same
@@ -26,7 +28,7 @@ from tfm.data.standing import SOURCES, SUMS, Standing, sums
 FAILURES = "failures.txt"
 FLUSH_EVERY = 32  # rows between two flushes to disk: what a power cut costs at most
 
-_BUILDING, _EARLIER = ".building", ".earlier"
+_BUILDING, _EARLIER, _REMOVED = ".building", ".earlier", ".removed"
 _DONE_LOG = "done.jsonl"  # a line a finished row, written only after the row itself is on disk
 _RESERVE, _RESERVE_BYTES = "reserve", 4096 * FLUSH_EVERY  # given up on a full disk: room for the log's last lines
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -37,6 +39,7 @@ Record = dict[str, Any]
 
 class Done(NamedTuple):
     number: int  # of the row
+    image_id: str
     facts: Facts
     record: Record
 
@@ -51,7 +54,12 @@ class Donor:
     @classmethod
     def standing(cls, standing: Standing) -> Donor:
         numbered = enumerate(zip(standing.facts.items(), standing.records(), strict=True))
-        return cls(standing.folder, {name: Done(number, facts, made) for number, ((name, facts), made) in numbered})
+        rows = {name: Done(number, name, facts, made) for number, ((name, facts), made) in numbered}
+        return cls(standing.folder, rows)
+
+    @classmethod
+    def begun(cls, folder: Path) -> Donor:
+        return cls(folder, {done.image_id: done for done in _log(folder)})
 
 
 class Building:
@@ -85,33 +93,40 @@ class Building:
     def _take_up(self) -> None:
         (self.home / FAILURES).unlink(missing_ok=True)
         for folder in (self.folder, self.home / _EARLIER):
-            if folder.exists() and _settings(folder) != self.settings:
-                shutil.rmtree(folder)
-        if self.folder.exists() and list(_facts(self.folder)) != [source.image_id for source in self.sources]:
+            if _settings(folder) != self.settings:
+                _remove(folder)
+        if not self.folder.exists():
+            return
+        if not self._has_our_rows():
             self._set_aside()
-        if self.folder.exists():
-            files.sweep(self.folder)
-            self.arrays = ArrayFiles(self.folder)
-            self.records = self._logged()
+            return
+        files.sweep(self.folder)
+        self.arrays = ArrayFiles(self.folder)
+        self.records = self._logged()
+
+    def _has_our_rows(self) -> bool:
+        count = len(self.sources)
+        return len(map_arrays(self.folder)["images"]) == count and all(
+            self.sources[done.number].image_id == done.image_id for done in _log(self.folder)
+        )
 
     def _set_aside(self) -> None:
         """The dataset has other images than when this began: what was made of those that stayed is copied."""
         earlier = self.home / _EARLIER
-        if earlier.exists() and len(_log(earlier)) > len(_log(self.folder)):
-            shutil.rmtree(self.folder)
+        if len(_log(earlier)) > len(_log(self.folder)):
+            _remove(self.folder)
         else:
-            shutil.rmtree(earlier, ignore_errors=True)
+            _remove(earlier)
             self.folder.rename(earlier)
 
     def _logged(self) -> dict[int, Record]:
         """What is done and still true. The rest leaves the log before its row is written again."""
-        log = _log(self.folder)
-        true = {number: done for number, done in log.items() if same(self.sources[number].facts, done.facts)}
-        text = "".join(map(_line, true.values()))
+        true = [done for done in _log(self.folder) if same(self.sources[done.number].facts, done.facts)]
+        text = "".join(map(_line, true))
         path = self.folder / _DONE_LOG
         if path.is_file() and path.read_text(encoding="utf-8") != text:
             files.write_text(path, text)
-        return {number: done.record for number, done in true.items()}
+        return {done.number: done.record for done in true}
 
     def begin(self, form: Form) -> None:
         """Arrays for images of this form, or those that stand; what cannot fit is refused before a byte is written."""
@@ -120,7 +135,6 @@ class Building:
         if self.arrays is None:
             self.folder.mkdir()
             create_arrays(self.folder, len(self.sources), form)
-            files.write_json(self.folder / SOURCES, self._made_of())
             files.write_yaml(self.folder / SETTINGS, self.settings)  # last: the folder can be taken up from now on
             self.arrays = ArrayFiles(self.folder)
         if not (self.folder / _RESERVE).exists():
@@ -166,10 +180,13 @@ class Building:
         assert self.arrays is not None
         self.arrays.sync()
         self._waiting = waiting
-        done = (Done(number, self.sources[number].facts, record) for number, record in waiting.items())
-        _append(self.folder / _DONE_LOG, "".join(map(_line, done)))
+        _append(self.folder / _DONE_LOG, "".join(_line(self._done(*one)) for one in waiting.items()))
         self.records |= waiting
         self._waiting = {}
+
+    def _done(self, number: int, record: Record) -> Done:
+        source = self.sources[number]
+        return Done(number, source.image_id, source.facts, record)
 
     def _flush_if_possible(self) -> None:
         """At the end of an error, which is what counts."""
@@ -193,13 +210,12 @@ class Building:
         """From a build that had other images; then it is not needed any more."""
         earlier = self.home / _EARLIER
         if earlier.exists():
-            names = list(_facts(earlier))
-            yield from self.copy(Donor(earlier, {names[number]: done for number, done in _log(earlier).items()}))
-            shutil.rmtree(earlier)
+            yield from self.copy(Donor.begun(earlier))
+            _remove(earlier)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
-    def finish(self) -> None:
+    def finish(self) -> Generator[Event, None, None]:
         """The index comes last: a folder with one is whole."""
         self.flush()
         index = pd.DataFrame(
@@ -209,13 +225,12 @@ class Building:
                 "record": [json.dumps(self.records[number], sort_keys=True) for number in range(len(self.sources))],
             }
         )
-        files.write_json(self.folder / SUMS, sums(self.folder))
-        files.write_json(self.folder / SOURCES, self._made_of())
-        files.write_text(self.folder / INDEX, index.to_csv(index=False, lineterminator="\n"))
+        text = index.to_csv(index=False, lineterminator="\n").encode()
+        made_of = {"dataset": self.dataset, "images": {source.image_id: source.facts for source in self.sources}}
+        files.write_json(self.folder / SUMS, (yield from sums(self.folder, len(self.sources), text)))
+        files.write_json(self.folder / SOURCES, made_of)
+        files.write_bytes(self.folder / INDEX, text)
         put_in_place(self.home)
-
-    def _made_of(self) -> dict[str, Any]:
-        return {"dataset": self.dataset, "images": {source.image_id: source.facts for source in self.sources}}
 
 
 def put_in_place(home: Path) -> None:
@@ -238,12 +253,18 @@ def put_in_place(home: Path) -> None:
 def discard(home: Path) -> None:
     """What was in the making, and nobody needs."""
     for leftover in (home / _BUILDING, home / _EARLIER):
-        shutil.rmtree(leftover, ignore_errors=True)
+        _remove(leftover)
     (home / FAILURES).unlink(missing_ok=True)
 
 
-def facts_so_far(home: Path) -> Mapping[str, Facts]:
-    return _facts(home / _BUILDING)
+def _remove(folder: Path) -> None:
+    """In one step for whoever looks: half a folder would count for what it still holds. What a kill leaves of the rest
+    goes with the next."""
+    removed = folder.with_name(_REMOVED)
+    shutil.rmtree(removed, ignore_errors=True)
+    if folder.exists():
+        folder.rename(removed)
+        shutil.rmtree(removed)
 
 
 def _copy_small(building: Path, home: Path, name: str) -> None:
@@ -251,20 +272,18 @@ def _copy_small(building: Path, home: Path, name: str) -> None:
 
 
 def _settings(folder: Path) -> Any:
-    return files.read_yaml(folder / SETTINGS) if (folder / SETTINGS).is_file() else None
+    try:
+        return files.read_yaml(folder / SETTINGS)
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
 
 
-def _facts(folder: Path) -> dict[str, Facts]:
-    path = folder / SOURCES
-    facts: dict[str, Facts] = files.read_json(path)["images"] if path.is_file() else {}
-    return facts
-
-
-def _log(folder: Path) -> dict[int, Done]:
-    """Row → its last line. A line that a kill cut short never counted."""
+def _log(folder: Path) -> list[Done]:
+    """Each row's last line. A line that a kill cut short never counted."""
     path = folder / _DONE_LOG
     whole = path.read_text(encoding="utf-8").rpartition("\n")[0] if path.is_file() else ""
-    return {done.number: done for done in (Done(*json.loads(line)) for line in whole.splitlines())}
+    last = {done.number: done for done in (Done(*json.loads(line)) for line in whole.splitlines())}
+    return list(last.values())
 
 
 def _line(done: Done) -> str:

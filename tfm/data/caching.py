@@ -4,100 +4,102 @@ What a row is made of stands in sources, where it waits until all are there in b
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Literal
 
 from tfm.core import files, machine
 from tfm.core.errors import DataError
+from tfm.core.events import Event, Progress
 from tfm.data.arrays import Form
-from tfm.data.building import FAILURES, Building, Donor, discard, facts_so_far, put_in_place
+from tfm.data.building import FAILURES, Building, Donor, discard, put_in_place
 from tfm.data.crew import Died, share_out
 from tfm.data.dataset import Dataset
-from tfm.data.making import Answer, Failed, Made, NotWritten, RowMaker, Task, film_of, row_of
+from tfm.data.making import Answer, Failed, Made, RowMaker, Task, row_of
 from tfm.data.sources import Source, sources_of
 from tfm.data.standing import Standing, refuse_replacing, settings_of
+from tfm.imaging.scan import DOWNLOAD_AGAIN
 from tfm.imaging.settings import ChainSettings
 
 Workers = Literal["auto"] | int
 Failure = tuple[Source, Failed]
 
 _WORTH_A_WORKER = 8  # images: fewer are made sooner than another process has started
-_TOLD = 10
+_WORKER_GIB, _LEFT_GIB = 0.6, 2.0  # memory that one takes at most, and that is left to all else
+_TOLD, _HINTS = 10, 3
+_ORGANIZE = "organize the download again (its audit leaves out what cannot be read), or fetch those files again"
 
 
 def build_cache(
     folder: Path, dataset: Dataset, chain: ChainSettings, *, version: int, workers: Workers = "auto"
-) -> Iterator[tuple[int, int]]:
-    """(images done, images in all). Stopped anywhere and started again it goes on, and ends byte for byte the same,
-    whatever stood there and however many work at it. `version` is that of the code that makes the images."""
+) -> Iterator[Event]:
+    """Stopped anywhere and started again it goes on, and ends byte for byte the same, whatever stood there and however
+    many work at it. `version` is that of the code that makes the images."""
     folder.mkdir(exist_ok=True)
     files.sweep(folder)
     put_in_place(folder)
     settings = settings_of(chain, version)
     standing = Standing.read(folder)
-    sources = sources_of(dataset, {**(standing.facts if standing else {}), **facts_so_far(folder)})
-    if standing and (standing.settings != settings or not standing.is_whole()):
+    sources = yield from sources_of(dataset, standing.facts if standing else {})
+    if standing and not (standing.settings == settings and (yield from standing.is_whole())):
         standing = None
     if standing and standing.serves(dataset, sources):
         discard(folder)
-        yield len(sources), len(sources)
+        yield _progress(len(sources), len(sources))
         return
-    refuse_replacing(folder, dataset, chain)
+    refuse_replacing(folder, dataset, chain, version)
     with Building(folder, dataset.folder.name, settings, sources) as building:
-        yield len(building.records), len(sources)
+        yield _progress(len(building.records), len(sources))
         yield from _copied(building, standing)
         failures = yield from _made(building, chain, workers)
         if failures:
             raise _refusal(folder, failures)
-        building.finish()
+        yield from building.finish()
 
 
-def _copied(building: Building, standing: Standing | None) -> Iterator[tuple[int, int]]:
+def _progress(done: int, total: int) -> Progress:
+    return Progress("images", done, total, "images")
+
+
+def _copied(building: Building, standing: Standing | None) -> Iterator[Event]:
     total = len(building.sources)
     begun = total - len(building.missing())
     donated = [building.copy(Donor.standing(standing))] if standing else []
     for rows in (*donated, building.copy_earlier()):
         for _ in rows:
             begun += 1
-            yield begun, total
+            yield _progress(begun, total)
 
 
-def _made(
-    building: Building, chain: ChainSettings, workers: Workers
-) -> Generator[tuple[int, int], None, list[Failure]]:
+def _made(building: Building, chain: ChainSettings, workers: Workers) -> Generator[Event, None, list[Failure]]:
     failures: list[Failure] = []
     total = len(building.sources)
     tasks = [
         Task(number, building.sources[number].film, building.sources[number].mask) for number in building.missing()
     ]
-    while building.arrays is None and tasks:  # the first image tells what the arrays are like
-        first = tasks.pop(0)
-        film = film_of(first, chain)
-        if isinstance(film, Failed):
-            failures.append((building.sources[first.number], film))
-        else:
-            building.begin(Form.of(film.image))
-            building.write(first.number, row_of(film), film.record)
-        yield total - len(tasks), total
-    if building.arrays is None or not tasks:
-        return failures
-    building.begin(building.arrays.form)
+    if tasks and building.arrays is not None:
+        building.begin(building.arrays.form)  # there may be less room than when they were made
     maker = RowMaker(building.folder, chain)
-    made = share_out(maker, tasks, _how_many(workers, len(tasks)))
+    made = share_out(maker, tasks, _how_many(workers, total))
     with contextlib.closing(maker), contextlib.closing(made) as answers:
         for done, (task, answer) in enumerate(answers, total - len(tasks) + 1):
             if (failure := _taken(building, task, answer)) is not None:
                 failures.append((building.sources[task.number], failure))
-            yield done, total
+            yield _progress(done, total)
     building.flush()
     return failures
 
 
 def _how_many(workers: Workers, images: int) -> int:
-    if workers == "auto":
-        return max(1, min(machine.cores(), images // _WORTH_A_WORKER))
-    return min(workers, images)
+    """Of the whole cache, not of what is left of it: a film that ended a worker must not be tried in this process."""
+    if workers != "auto":
+        return workers
+    most = min(machine.cores(), images // _WORTH_A_WORKER)
+    memory = machine.memory_gib()
+    if memory is not None:
+        most = min(most, int((memory - _LEFT_GIB) / _WORKER_GIB))
+    return max(1, most)
 
 
 def _taken(building: Building, task: Task, answer: Answer | Died) -> Failed | None:
@@ -105,29 +107,37 @@ def _taken(building: Building, task: Task, answer: Answer | Died) -> Failed | No
     if isinstance(answer, Made):
         building.note(task.number, answer.record)
         return None
-    if isinstance(answer, NotWritten):
-        raise OSError(answer.errno, answer.reason, str(building.folder))
-    if isinstance(answer, Died):
-        return Failed(f"{task.film}: the process that had it in hand {answer.how}", hint="try with --workers 1")
     if isinstance(answer, Failed):
         return answer
+    if isinstance(answer, Died):
+        hint = f"if memory ran out, try with --workers 1, else {DOWNLOAD_AGAIN}"
+        return Failed(f"{task.film}: the process that had it in hand {answer.how}", hint)
+    if isinstance(answer, OSError):
+        raise answer
+    form = Form.of(answer.image)
+    if building.arrays is None:  # the first image tells what the arrays are like
+        building.begin(form)
     assert building.arrays is not None
-    form, others = answer.form, building.arrays.form
-    missing = "intensity" if form[:2] == others[:2] else "resize"
-    raise DataError(
-        f"the images come out in different forms: {others}, but {task.film.name} {form}",
-        hint=f"the chain needs the step {missing}",
-    )
+    if form != building.arrays.form:
+        raise DataError(
+            f"the images come out in different forms: {building.arrays.form}, but {task.film.name} {form}",
+            hint="the chain needs the step intensity, which makes one of films of 8 and of 16 bits",
+        )
+    building.write(task.number, row_of(answer), answer.record)
+    return None
 
 
 def _refusal(folder: Path, failures: list[Failure]) -> DataError:
     failures.sort(key=lambda failure: failure[0].image_id)
     told = [f"{source.image_id}: {failed.message}" for source, failed in failures]
+    hints = [_ORGANIZE if failed.hint in ("", DOWNLOAD_AGAIN) else failed.hint for _, failed in failures]
+    whole = [f"{line} ({hint})" for line, hint in zip(told, hints, strict=True)]
     defects = [failed.defect for _, failed in failures if failed.defect]
-    files.write_text(folder / FAILURES, "\n".join([*told, *defects]) + "\n")
+    files.write_text(folder / FAILURES, "\n".join([*whole, *defects]) + "\n")
     listed = "\n".join(told[:_TOLD]) + (f"\n… and {len(told) - _TOLD} more" if len(told) > _TOLD else "")
+    what_to_do = "; ".join(hint for hint, _ in Counter(hints).most_common(_HINTS))
+    images = "1 image" if len(failures) == 1 else f"{len(failures)} images"
     return DataError(
-        f"{len(failures)} images could not be made; the others are done and kept:\n{listed}",
-        hint="organize the download again (its audit leaves out what cannot be read), or fetch those files again; "
-        f"then start this again. The whole list: {folder / FAILURES}",
+        f"{images} could not be made; the others are done and kept:\n{listed}",
+        hint=f"{what_to_do}; then start this again. The whole list: {folder / FAILURES}",
     )

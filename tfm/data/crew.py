@@ -40,12 +40,12 @@ class Died:
 
 def share_out(job: Callable[[T], A], tasks: Sequence[T], workers: int) -> Generator[tuple[T, A | Died], None, None]:
     """Each task with its answer, in the order in which they are done. Job, tasks and answers travel between processes;
-    one worker is this very process. Closing the generator ends the others at once."""
+    one worker is this very process, several never are, even for one task. Closing the generator ends them at once."""
     if workers == 1:
         for task in tasks:
             yield task, job(task)
         return
-    with _Crew(job, workers) as crew:
+    with _Crew(job, min(workers, len(tasks))) as crew:
         yield from crew.answers(deque(tasks))
 
 

@@ -35,22 +35,9 @@ class Failed:
     defect: str = ""  # the traceback, where the program is to blame
 
 
-@dataclass(frozen=True)
-class NotWritten:
-    """The disk refused the row, and will refuse others."""
-
-    errno: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class OtherForm:
-    """An image that does not fit the arrays: the chain makes different sizes or types."""
-
-    form: Form
-
-
-Answer = Made | Failed | NotWritten | OtherForm
+# Prepared is an image without arrays to take it: none are there yet, or it is of another form than theirs.
+# OSError: the disk refused the row, and will refuse others.
+Answer = Made | Failed | Prepared | OSError
 
 
 def film_of(task: Task, chain: ChainSettings) -> Prepared | Failed:
@@ -60,7 +47,7 @@ def film_of(task: Task, chain: ChainSettings) -> Prepared | Failed:
         return Failed(error.message, error.hint)
     except Exception as error:  # one film on which a step stumbles must not cost the others
         said = f"{task.film}: {type(error).__name__}: {error}"
-        return Failed(said, "this is a defect of the program", traceback.format_exc())
+        return Failed(said, "this is a defect of the program: the list has its traceback", traceback.format_exc())
 
 
 def row_of(film: Prepared) -> Row:
@@ -86,8 +73,10 @@ class RowMaker:
         try:
             self._arrays = self._arrays or ArrayFiles(self.folder)
             if Form.of(film.image) != self._arrays.form:
-                return OtherForm(Form.of(film.image))
+                return film
             self._arrays.write(task.number, row_of(film))
+        except FileNotFoundError:
+            return film
         except OSError as error:
-            return NotWritten(error.errno or 0, error.strerror or str(error))
+            return error
         return Made(film.record)

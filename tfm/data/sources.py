@@ -4,11 +4,12 @@ Equal facts mean equal rows; they never name the dataset, its splits or its fold
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from tfm.core.events import Event, Progress
 from tfm.data.dataset import Dataset
 
 
@@ -35,10 +36,14 @@ def same(facts: Facts | None, others: Facts | None) -> bool:
     return (facts["sop_uid"], facts["film"], _hash_of(facts)) == (others["sop_uid"], others["film"], _hash_of(others))
 
 
-def sources_of(dataset: Dataset, known: Mapping[str, Facts]) -> list[Source]:
+def sources_of(dataset: Dataset, known: Mapping[str, Facts]) -> Generator[Event, None, list[Source]]:
     """In the order of image_id, which no split changes. Masks already known need not be read to be compared."""
     images = dataset.manifest.sort_values("image_id")[["image_id", "sop_uid", "file", "mask"]]
-    return [_source(dataset, known, *map(str, row)) for row in images.itertuples(index=False, name=None)]
+    found: list[Source] = []
+    for row in images.itertuples(index=False, name=None):
+        found.append(_source(dataset, known, *map(str, row)))
+        yield Progress("compared", len(found), len(images), "images")
+    return found
 
 
 def _source(dataset: Dataset, known: Mapping[str, Facts], image_id: str, sop_uid: str, file: str, mask: str) -> Source:

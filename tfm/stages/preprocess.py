@@ -39,7 +39,7 @@ class Preprocess(Settings):
 
     workers: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], OUT_OF_KEY] = "auto"
     """How many processes make images at the same time
-    auto: one for each core, fewer for few images. Each needs up to 600 MB; 1 makes the images one after the other."""
+    auto: one for each core, fewer for few images or little memory. Each needs up to 600 MB."""
 
     chain: ChainSettings
 
@@ -68,7 +68,7 @@ def _name(settings: Preprocess, run: Run) -> str:
     return f"{settings.dataset}-{preset.name}{own}"
 
 
-def _standing(settings: Preprocess, run: Run, dataset: Dataset, own: str) -> str | None:
+def _standing(settings: Preprocess, run: Run, dataset: Dataset, own: str) -> Generator[Event, None, str | None]:
     """A cache in which these very images are already, if no other name was asked for; their own one first."""
     from tfm.data.standing import find_standing
 
@@ -76,7 +76,7 @@ def _standing(settings: Preprocess, run: Run, dataset: Dataset, own: str) -> str
         return None
     names = sorted(run.workspace.products("cache"), key=lambda name: (name != own, name))
     folders = map(run.workspace.cache_folder, names)
-    return find_standing(folders, dataset, settings.chain, preprocess.version)
+    return (yield from find_standing(folders, dataset, settings.chain, preprocess.version))
 
 
 def _told_twice(twins: list[Twins]) -> Iterator[Event]:
@@ -120,7 +120,7 @@ def _augmented(settings: Preprocess, run: Run, dataset: Dataset, cache: Cache) -
     return sorted(folder.iterdir())
 
 
-@stage(version=3, presets="preprocess", default_preset="fast", trial="contact-sheet")
+@stage(version=4, presets="preprocess", default_preset="fast", trial="contact-sheet")
 def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
     from tfm.data.cache import Cache
     from tfm.data.caching import build_cache
@@ -129,15 +129,14 @@ def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
 
     dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
     name = settings.cache or _name(settings, run)
-    standing = _standing(settings, run, dataset, name)
+    standing = yield from _standing(settings, run, dataset, name)
     if standing:
         yield Note(f"the cache {standing} already holds these images, made by the same steps: nothing is made twice")
         name = standing
     else:
         with run.workspace.making("cache", name) as folder:
             version, workers = preprocess.version, settings.workers
-            for done, total in build_cache(folder, dataset, settings.chain, version=version, workers=workers):
-                yield Progress("images", done, total, "images")
+            yield from build_cache(folder, dataset, settings.chain, version=version, workers=workers)
     cache = Cache.open(run.workspace.cache_folder(name))
     count, height, width = cache.images.shape
     yield Note(f"{count} images of {height} × {width} in the cache {name}")
