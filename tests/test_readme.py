@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tfm.core import offers, registry
-from tfm.core.settings import leaves
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -29,7 +28,7 @@ def test_a_command_in_the_readme_exists_with_its_options(command):
     name, *words = shlex.split(command)
     if name == "runs":
         return
-    known = {f"--{leaf.name.replace('_', '-')}" for leaf in leaves(registry.find(name).settings)}
+    known = {f"--{leaf.name.replace('_', '-')}" for leaf in registry.asked(registry.find(name))}
     assert {word for word in words if word.startswith("--")} <= known | {
         "--workspace",
         "--json",

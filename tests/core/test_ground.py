@@ -11,7 +11,7 @@ import pytest
 from tfm.core import files, randomness
 from tfm.core.answers import Answers
 from tfm.core.errors import DiskError, RunError, SettingsError, TFMError, told
-from tfm.core.events import Metrics, Note, Picture, Progress, Result, Table, as_record, from_record
+from tfm.core.events import Gauges, Metrics, Note, Picture, Progress, Result, Table, as_record, from_record
 from tfm.core.jobs import find_run, runs
 from tfm.core.plan import Step, filled
 from tfm.core.prepare import find_or_create_plan, job_for
@@ -100,6 +100,7 @@ def test_a_full_disk_is_told_in_words_and_a_defect_with_its_log(tmp_path):
     [
         Progress("step", 1, 2, "images"),
         Metrics({"epoch": 1, "loss": 0.5}),
+        Gauges({"images/s": "40"}),
         Note("x", "warning"),
         Table("t", ["a"], [["1"]]),
         Picture("/sheet.png", "Sheet", ["00ff", "ff00"]),
@@ -129,6 +130,22 @@ def test_a_view_of_a_resumed_run_shows_each_epoch_once(workspace):
     view = RunView(run)
     view.catch_up()
     assert view.metrics == {"epoch": [1, 2, 3], "loss": [1.0, 0.5, 0.25]}
+
+
+def test_a_gauge_replaces_what_it_said_before_and_a_run_taken_up_anew_says_all_again(workspace):
+    from tfm.core.events import StateChange
+
+    run = job_for(workspace, "tests.toys.count", {"target": 3})
+    assert isinstance(run, Run)
+    view = RunView(run)
+    with run.recording():
+        run.record(Gauges({"images/s": "40", "GPU memory": "3.1 GiB"}))
+        run.record(Gauges({"images/s": "52"}))
+        view.catch_up()
+        assert view.gauges == {"images/s": "52", "GPU memory": "3.1 GiB"}
+        run.record(StateChange("running"))
+        view.catch_up()
+    assert view.gauges == {}, "another device may have it now"
 
 
 def test_a_step_may_name_only_results_of_steps_before_it(workspace):

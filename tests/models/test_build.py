@@ -1,17 +1,20 @@
 """Networks by name: one grey image in, one logit out, whatever the architecture."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+import timm
 import torch
 
 from tfm.core.errors import SettingsError
-from tfm.core.registry import find_stage
 from tfm.core.settings import resolve
-from tfm.core.workspace import Workspace
-from tfm.models.build import build, zoo_names
+from tfm.models.build import build
 from tfm.models.card import origin, parameters
-from tfm.models.settings import ModelSettings
+from tfm.models.settings import ModelSettings, architectures
 
-ARCHITECTURES = [*zoo_names(), "resnet18", "vit_tiny_patch16_224"]
+ARCHITECTURES = ["MammoCNN", "resnet18", "swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"]
 
 
 def test_mammocnn_has_the_published_number_of_parameters():
@@ -50,20 +53,35 @@ def test_the_same_seed_gives_the_same_first_weights():
     assert all(torch.equal(tensor, again[name]) for name, tensor in first_weights().items())
 
 
-def test_an_unknown_architecture_is_named_with_the_nearest_one():
-    with pytest.raises(SettingsError, match="resnet_18x") as refusal:
-        build(ModelSettings(architecture="resnet_18x"), (64, 64))
-    assert "resnet18" in refusal.value.hint
+def test_the_architectures_that_can_be_named_are_those_that_can_be_built():
+    assert architectures() == {*timm.list_models(), "mammocnn"}
 
 
-def test_every_preset_that_ships_resolves_and_can_be_built(workspace: Workspace):
-    for name in workspace.preset_names("models"):
-        preset = workspace.preset("models", name)
-        if preset.stage == "train":
-            settings = resolve(find_stage("train").settings, preset.settings, {"dataset": "d", "cache": "c"})
-            assert parameters(build(settings.model, (128, 128))) > 0
+def test_an_unknown_architecture_is_refused_when_it_is_named_with_the_nearest_one():
+    with pytest.raises(SettingsError, match=r"there is no architecture called 'resnet_18x'.*resnet18") as refusal:
+        resolve(ModelSettings, {}, {"architecture": "resnet_18x"})
+    assert refusal.value.fields == ("architecture",)
+
+
+def test_an_architecture_may_be_named_with_its_weights_and_ours_in_any_case():
+    assert ModelSettings(architecture="resnet18.a1_in1k").architecture == "resnet18.a1_in1k"
+    assert parameters(build(ModelSettings(architecture="mammocnn"), (64, 64))) == 3_337_057
+
+
+def test_an_architecture_is_looked_up_without_importing_timm():
+    script = """
+import sys
+from tfm.models.settings import ModelSettings
+ModelSettings(architecture="resnet18")
+print("timm" in sys.modules, "torch" in sys.modules)
+"""
+    project = Path(__file__).resolve().parents[2]
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=project, check=True)
+    assert told.stdout.split() == ["False", "False"]
 
 
 def test_a_table_says_where_weights_come_from():
     assert origin("none") == "none: from scratch"
+    assert origin("imagenet") == "ImageNet"
+    assert origin("run:2026-01-01_train-MammoCNN_ab12") == "run 2026-01-01_train-MammoCNN_ab12"
     assert origin("file:/somewhere/mine.pth") == "mine.pth: origin unknown"

@@ -1,12 +1,14 @@
 """Weights come through one door, fit whole or are refused; random ones never take their place in silence."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from safetensors.torch import save_file
 
 from tfm.core.errors import SettingsError, WeightsError
@@ -14,6 +16,7 @@ from tfm.core.settings import resolve
 from tfm.models.build import build
 from tfm.models.settings import ModelSettings
 from tfm.models.weights import fetch, load
+from tfm.train.checkpoint import Checkpoints
 
 SIZE = (64, 64)
 
@@ -94,6 +97,59 @@ def test_weights_that_do_not_fit_are_refused_by_name_and_change_nothing(tmp_path
     assert all(torch.equal(tensor, before[name]) for name, tensor in ours.state_dict().items())
 
 
+def torchvision_weights(architecture: str) -> dict[str, torch.Tensor]:
+    """As torchvision's own file, with batch statistics that differ from layer to layer."""
+    torch.manual_seed(4)
+    theirs = getattr(torchvision.models, architecture)(weights=None).train()
+    theirs(torch.randn(2, 3, *SIZE))
+    return theirs.state_dict()
+
+
+def in_old_words(tensors):
+    """As densenet121-a639ec97.pth has them: norm.1 for norm1, and no counter of batches."""
+    return {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", name): tensor
+        for name, tensor in tensors.items()
+        if not name.endswith("num_batches_tracked")
+    }
+
+
+@pytest.mark.parametrize(
+    ("architecture", "worded"),
+    [("resnet18", dict), ("densenet121", dict), ("densenet121", in_old_words), ("efficientnet_b3", dict)],
+)
+def test_torchvisions_weights_see_in_our_network_what_they_see_in_theirs(tmp_path, architecture, worded):
+    path, given = tmp_path / "w.pth", torchvision_weights(architecture)
+    torch.save(worded(given), path)
+    ours, theirs = network(architecture).eval(), getattr(torchvision.models, architecture)(weights=None).eval()
+    load(ours, path)
+    theirs.load_state_dict(given)
+    for last in (ours, theirs):  # the classifier is never taken over, and so both get none
+        for name in ("fc", "classifier"):
+            if hasattr(last, name):
+                setattr(last, name, torch.nn.Identity())
+    grey = torch.randn(2, 1, *SIZE)
+    torch.testing.assert_close(ours(grey), theirs(grey.expand(2, 3, *SIZE)), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("ema", [False, True])
+def test_a_checkpoint_of_our_own_gives_what_it_predicts_with(tmp_path, ema):
+    plain, mean = network(seed=5).state_dict(), network(seed=6).state_dict()
+    path = tmp_path / "last.pt"
+    content = {"standing": {"epoch": 1}, "network": plain, "ema": mean if ema else None}
+    Checkpoints(tmp_path, seconds=60).save(content)
+    ours = network()
+    load(ours, path)
+    given = mean if ema else plain
+    assert torch.equal(ours.state_dict()["layer4.1.conv2.weight"], given["layer4.1.conv2.weight"])
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    Checkpoints(tmp_path, seconds=60).save_best({"network": network("MammoCNN").state_dict()})
+    with pytest.raises(WeightsError, match="do not fit ResNet"):
+        load(network(), tmp_path / "best.pt")
+
+
 class Harmful:
     def __reduce__(self):
         return os.mkdir, ("harm-was-done",)
@@ -148,7 +204,12 @@ def test_from_scratch_fetches_nothing_and_a_file_is_taken_where_it_lies(tmp_path
     assert fetch(ModelSettings(weights=f"file:{path}")) == path
 
 
-@pytest.mark.parametrize("source", ["imagnet", "file:/nowhere/w.pth"])
+def test_of_a_run_its_best_checkpoint_is_taken(tmp_path):
+    settings = ModelSettings(weights="run:2026-11-21_train-ResNet18_CFT_ab12")
+    assert fetch(settings, tmp_path / "best.pt") == tmp_path / "best.pt"
+
+
+@pytest.mark.parametrize("source", ["imagnet", "file:/nowhere/w.pth", "run:", "run:../best"])
 def test_weights_from_nowhere_are_refused_when_they_are_chosen(source):
     with pytest.raises(SettingsError, match="weights") as refusal:
         resolve(ModelSettings, {}, {"weights": source})

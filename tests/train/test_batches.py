@@ -10,7 +10,8 @@ from tests.train.pocket import make_products, rewrite_manifest
 from tfm.core.errors import DataError
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
-from tfm.train.batches import Images, measure, order
+from tfm.train import augment
+from tfm.train.batches import Images, balanced, cut, measure, shuffled
 from tfm.train.rows import check_learnable, rows_of
 
 
@@ -21,17 +22,38 @@ def opened(workspace):
 
 
 def test_an_epoch_takes_every_image_once_in_batches_of_nearly_one_size():
-    batches = order(seed=1, epoch=2, count=50, batch_size=16)
+    batches = cut(shuffled(seed=1, epoch=2, count=50), 16)
     assert sorted(np.concatenate(batches)) == list(range(50))
     assert {len(batch) for batch in batches} == {12, 13}
 
 
 def test_the_order_hangs_on_seed_and_epoch_alone():
-    first = np.concatenate(order(1, 2, 50, 16))
+    first = shuffled(1, 2, 50)
     np.random.default_rng().random(100)
-    assert (np.concatenate(order(1, 2, 50, 7)) == first).all(), "the batch size cuts the order, and does not change it"
-    assert (np.concatenate(order(1, 3, 50, 16)) != first).any()
-    assert (np.concatenate(order(2, 2, 50, 16)) != first).any()
+    assert (np.concatenate(cut(first, 7)) == first).all(), "the batch size cuts the order, and does not change it"
+    assert (shuffled(1, 2, 50) == first).all()
+    assert (shuffled(1, 3, 50) != first).any()
+    assert (shuffled(2, 2, 50) != first).any()
+
+
+def test_a_balanced_epoch_takes_as_many_of_each_class_and_tells_the_second_time_from_the_first():
+    labels = np.array([1, 0, 0, 0, 0, 0, 0, 1, 0, 0])
+    places = balanced(seed=1, epoch=2, labels=labels)
+    assert len(set(places)) == len(labels), "an image that is taken again is changed in another way"
+    taken = labels[places % len(labels)]
+    assert (taken.sum(), len(taken)) == (5, 10)
+    times = np.bincount(places % len(labels), minlength=10)
+    assert sorted(times[labels == 1]) == [2, 3]
+    assert times[labels == 0].max() == 1
+    assert (balanced(1, 2, labels) == places).all()
+    assert (balanced(1, 3, labels) != places).any()
+    assert (places >= 0).all()
+    assert (places < len(labels) * 3).all()
+
+
+def test_an_epochs_own_rows_of_random_numbers_stay_where_images_are_taken_again():
+    """So that another balance leaves the first take of an image as it was."""
+    assert (augment.draw(1, 2, 30)[:10] == augment.draw(1, 2, 10)).all()
 
 
 def test_rows_find_each_image_where_the_cache_has_it(opened):

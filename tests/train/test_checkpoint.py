@@ -1,11 +1,14 @@
 """A checkpoint is whole or is not believed, and there is always one before it."""
 
+import errno
 import os
+from pathlib import Path
 
 import pytest
 import torch
 
 from tfm.core.errors import TrainingError
+from tfm.train import checkpoint
 from tfm.train.checkpoint import Checkpoints, Damaged, read
 
 
@@ -76,6 +79,14 @@ def test_a_full_disk_leaves_the_checkpoints_that_stood(tmp_path, two_saved, monk
         two_saved.save(content(3))
     assert two_saved.resume()[0]["step"] == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "previous.pt"]
+
+
+@pytest.mark.parametrize("numbers", [10, 1_000_000])
+def test_a_disk_that_fills_up_is_told_as_one(numbers):
+    """torch has words of its own for it, in which nobody would find the disk."""
+    with pytest.raises(OSError, match="No space") as refusal:
+        checkpoint._write(Path("/dev/full"), {"weights": torch.zeros(numbers)})
+    assert refusal.value.errno == errno.ENOSPC
 
 
 def test_a_checkpoint_holds_plain_tensors_and_numbers_that_torch_reads_by_itself(tmp_path, two_saved):

@@ -57,11 +57,29 @@ def test_a_resumed_run_computes_with_the_threads_it_began_with(run):
         torch.set_num_threads(before)
 
 
+def test_a_run_that_goes_on_with_other_threads_or_another_version_says_so(run):
+    run.remember(threads=3, device="cpu", torch="1.0")
+    events, _ = exhaust(prepare(MachineSettings(device="cpu", threads=1), run))
+    (warning,) = [event.text for event in events if isinstance(event, Note) and event.level == "warning"]
+    assert "threads 3 (now 1)" in warning
+    assert f"torch 1.0 (now {torch.__version__})" in warning
+    assert "not end bit for bit" in warning
+    assert run.environment["threads"] == 1
+
+
+def test_repeatable_arithmetic_is_a_choice_and_remembered(run):
+    exhaust(prepare(MachineSettings(device="cpu", threads=1, deterministic=False), run))
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert run.environment["deterministic"] is False
+    exhaust(prepare(MachineSettings(device="cpu", threads=1), run))
+    assert torch.are_deterministic_algorithms_enabled()
+
+
 def test_a_run_that_goes_on_elsewhere_says_so(run):
     run.remember(device="cuda:0")
     events, _ = exhaust(prepare(MachineSettings(device="cpu", threads=1), run))
     warnings = [event for event in events if isinstance(event, Note) and event.level == "warning"]
-    assert "began on cuda:0 and goes on on cpu" in warnings[0].text
+    assert "began with device cuda:0 (now cpu)" in warnings[0].text
 
 
 HOLDER = """

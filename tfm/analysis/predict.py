@@ -16,8 +16,10 @@ from tfm.train.infer import logits, probabilities
 COLUMNS = ["image_id", "patient_id", "side", "view", "label", "prob"]
 
 
-def predict(network: nn.Module, images: Images, batch_size: int, name: str) -> Generator[Event, None, pd.DataFrame]:
-    answers = yield from logits(network, images, batch_size, name)
+def predict(
+    network: nn.Module, images: Images, batch_size: int, name: str, *, precision: str = "fp32", tta: bool = False
+) -> Generator[Event, None, pd.DataFrame]:
+    answers = yield from logits(network, images, batch_size, name, precision=precision, tta=tta)
     return images.rows.table.assign(prob=probabilities(answers))[COLUMNS]
 
 

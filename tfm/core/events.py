@@ -8,12 +8,14 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one named count has come. Several names (epoch, step) are several bars."""
+    """How far one named count has come. Several names (epoch, step) are several bars; `within` names the count of which
+    all of this one is one more, so that its time left is known before the first is done."""
 
     name: str
     done: int
     total: int
     unit: str = ""
+    within: str = ""
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,14 @@ class Metrics:
     """One row of figures, e.g. an epoch's; also a row of metrics.csv where the stage writes one."""
 
     values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """What stands now, by name and as a person reads it (images/s, GPU memory); each name replaces what it said before.
+    Where a run is taken up anew they are all said again."""
+
+    values: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -76,10 +86,11 @@ class StateChange:
     hint: str = ""
 
 
-Event = Progress | Metrics | Note | Table | Intervals | Picture | Result | StateChange
+Event = Progress | Metrics | Gauges | Note | Table | Intervals | Picture | Result | StateChange
 
 _KINDS: dict[str, type[Event]] = {
-    kind.__name__.lower(): kind for kind in (Progress, Metrics, Note, Table, Intervals, Picture, Result, StateChange)
+    kind.__name__.lower(): kind
+    for kind in (Progress, Metrics, Gauges, Note, Table, Intervals, Picture, Result, StateChange)
 }
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tfm.core import jobs, reading, registry
-from tfm.core.errors import SettingsError
+from tfm.core.errors import RunError, SettingsError
 from tfm.core.offers import Preset
 from tfm.core.plan import Plan, Step, check, filled, key_of
 from tfm.core.run import Run
-from tfm.core.settings import Settings, leaves, resolve
+from tfm.core.settings import Leaf, Settings, leaves, resolve, value_at
 from tfm.core.workspace import Workspace
 from tfm.core.written import differing
 
 
 def job_for(workspace: Workspace, name: str, given: Mapping[str, Any], presets: Sequence[str] = ()) -> Run | Plan:
-    """The run or plan that a name means. Several presets, or a preset that is a plan, make a plan."""
-    if len(presets) > 1:
-        return find_or_create_plan(workspace, name, [_step(workspace, name, given, preset) for preset in presets])
+    """The run or plan that a name means. Several presets, a word that repeats, or a preset that is a plan make a
+    plan."""
+    given, counts = parted(registry.find(name), given)
+    if len(presets) > 1 or counts:
+        return find_or_create_plan(workspace, name, queue(workspace, name, given, presets, counts))
     preset = chosen_preset(workspace, name, *presets)
     name = _started(name, preset)
     found = registry.find(name)
@@ -28,6 +31,72 @@ def job_for(workspace: Workspace, name: str, given: Mapping[str, Any], presets: 
     return find_or_create_run(workspace, registry.find_stage(name), settings, preset)
 
 
+def parted(found: registry.Kind, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
+    """Settings, and how often each word that repeats says to; once is no repeating."""
+    words = {repeat.word: repeat.leaf for repeat in registry.repeats_of(found)}
+    counts = {}
+    for word in given.keys() & words.keys():
+        try:
+            counts[word] = words[word].parse(given[word])
+        except ValueError as error:
+            raise SettingsError(f"{word}: {error}", hint=words[word].question, fields=(word,)) from None
+    rest = {name: value for name, value in given.items() if name not in words}
+    return rest, {word: count for word, count in counts.items() if count > 1}
+
+
+def queue(
+    workspace: Workspace, name: str, given: Mapping[str, Any], presets: Sequence[str], counts: Mapping[str, int]
+) -> list[Step]:
+    """A step for each preset and each value of what is repeated: MODEL-fold2-seed8."""
+    steps = []
+    for chosen in presets or (None,):
+        preset = chosen_preset(workspace, name, chosen)
+        stage = _started(name, preset)
+        for values in _repeated(workspace, stage, given, preset, counts):
+            words = [
+                preset.name if preset else stage.rpartition(".")[2],
+                *(f"{setting}{value}" for setting, value in values.items()),
+            ]
+            steps.append(_step(workspace, "-".join(words), stage, {**given, **values}, preset))
+    return steps
+
+
+def _repeated(
+    workspace: Workspace, stage: str, given: Mapping[str, Any], preset: Preset | None, counts: Mapping[str, int]
+) -> Iterator[dict[str, int]]:
+    """The values of the repeated settings, the last word's fastest."""
+    found = registry.find(stage)
+    settings = resolved_settings(workspace, stage, given, preset)
+    repeated = [repeat for repeat in registry.repeats_of(found) if repeat.word in counts]
+    unknown = counts.keys() - {repeat.word for repeat in repeated}
+    if unknown:
+        raise SettingsError(
+            f"{preset.name if preset else stage} knows no {', '.join(sorted(unknown))}",
+            hint=f"start it without --{min(unknown)}",
+            fields=tuple(unknown),
+        )
+    ranges = [_values(workspace, settings, repeat, counts[repeat.word]) for repeat in repeated]
+    for values in itertools.product(*ranges):
+        yield dict(zip((repeat.setting for repeat in repeated), values, strict=True))
+
+
+def _values(workspace: Workspace, settings: Settings, repeat: registry.Repeat, count: int) -> range:
+    given = value_at(settings, leaf_of(type(settings), repeat.setting))
+    first = 1 if given is None else given
+    most = repeat.at_most(settings, workspace) if repeat.at_most else None
+    if most is not None and first + count - 1 > most:
+        raise SettingsError(
+            f"{count} {repeat.word} are wanted, counted up from {first}, and there are {most}",
+            hint="take fewer",
+            fields=(repeat.word,),
+        )
+    return range(first, first + count)
+
+
+def leaf_of(settings: type[Settings], name: str) -> Leaf:
+    return next(leaf for leaf in leaves(settings) if leaf.name == name)
+
+
 def _started(name: str, preset: Preset | None) -> str:
     """Where a preset must be chosen it says itself what it starts; where one is the default it only sets."""
     found = registry.find(name)
@@ -35,13 +104,12 @@ def _started(name: str, preset: Preset | None) -> str:
     return preset.stage if preset and says_itself else name
 
 
-def _step(workspace: Workspace, name: str, given: Mapping[str, Any], preset_name: str) -> Step:
-    preset = chosen_preset(workspace, name, preset_name)
-    stage = _started(name, preset)
+def _step(workspace: Workspace, name: str, stage: str, given: Mapping[str, Any], preset: Preset | None) -> Step:
     settings = resolved_settings(workspace, stage, given, preset)  # says what is wrong before anything is made
     meant = differing(settings)  # what goes without saying today may not do so when the step's turn comes
     said = [leaf.name for leaf in leaves(type(settings)) if leaf.required or leaf.name in given]
-    return Step(preset_name, stage, dict(given) | {name: meant[name] for name in said if name in meant}, preset_name)
+    values = dict(given) | {name: meant[name] for name in said if name in meant}
+    return Step(name, stage, values, preset.name if preset else None)
 
 
 def chosen_preset(workspace: Workspace, name: str, preset: str | None = None) -> Preset | None:
@@ -100,6 +168,38 @@ def restarted(run: Run) -> Run:
     """A new run of the same settings; the old one stays as it is."""
     preset = chosen_preset(run.workspace, run.stage, run.preset)
     return find_or_create_run(run.workspace, registry.find_stage(run.stage), settings_of(run), preset, fresh=True)
+
+
+def growing(run: Run) -> Leaf | None:
+    """The setting by which a run can be taken further, where its stage has one."""
+    stage = registry.find_stage(run.stage)
+    return leaf_of(stage.settings, stage.extends_by) if stage.extends_by else None
+
+
+def how_it_goes_on(run: Run) -> str:
+    """What its stage says of an extension."""
+    return leaf_of(registry.find_stage(run.stage).settings, "extends").explanation
+
+
+def extended(run: Run, total: Any) -> Run:
+    """A new run that goes on from where this one ended, up to a higher total of the setting that may grow."""
+    stage = registry.find_stage(run.stage)
+    leaf = growing(run)
+    if leaf is None:
+        raise RunError(
+            f"a run of {run.stage} cannot be extended",
+            hint=f"do the same anew: `python wizard.py runs restart {run.id}`",
+        )
+    before = value_at(settings_of(run), leaf)
+    settings = resolve(stage.settings, {}, run.given_settings | {leaf.name: total, "extends": run.id})
+    if value_at(settings, leaf) <= before:
+        raise SettingsError(
+            f"{run.id} was started for {before} {leaf.name.replace('_', ' ')} already",
+            hint="give the new total, which is higher",
+            fields=(leaf.name,),
+        )
+    reading.check_reads(run.workspace, settings)
+    return find_or_create_run(run.workspace, stage, settings, chosen_preset(run.workspace, run.stage, run.preset))
 
 
 def run_of_step(plan: Plan, step: Step, results: Mapping[str, Mapping[str, Any]]) -> Run:

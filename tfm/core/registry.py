@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, get_type_hints
+from typing import Annotated, Any, Protocol, get_type_hints
+
+from pydantic import Field
+from pydantic.fields import FieldInfo
 
 from tfm.core import offers
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event
 from tfm.core.plan import Step
 from tfm.core.run import Run
-from tfm.core.settings import Settings
+from tfm.core.settings import IMPORTANT, Leaf, Settings, leaves
 from tfm.core.workspace import Workspace
 
 
@@ -38,6 +41,23 @@ ReadsBesides = Callable[[Any], list[Path]]
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """A word that makes a queue of runs: `seeds=3` is one for each of three values of the setting `seed`, counted up
+    from what it is, or from 1 where it is none. `at_most` says how far one can count; where that is 1, no form asks."""
+
+    word: str
+    setting: str
+    at_most: Callable[[Any, Workspace], int] | None = None
+
+    @property
+    def leaf(self) -> Leaf:
+        """It is asked for as a setting is; no run ever sees it."""
+        said = f"How many {self.word}?\nA run for each, counted up from {self.setting}; several make a queue."
+        about = Annotated[int, Field(ge=1, description=said), IMPORTANT]
+        return Leaf(self.word, (self.word,), FieldInfo.from_annotated_attribute(about, 1))
+
+
+@dataclass(frozen=True)
 class Stage:
     """One thing a user can do. `presets` names the folder below configs/ that holds its presets; without a default
     preset one must be chosen, and several may be. A form calls `look` once the required settings are
@@ -56,6 +76,8 @@ class Stage:
     preview: Preview | None
     trial: str | None
     reads_besides: ReadsBesides | None
+    extends_by: str | None
+    repeats: tuple[Repeat, ...]
 
 
 @dataclass(frozen=True)
@@ -76,6 +98,9 @@ class Answer:
     generate: Callable[[Any, Workspace], Iterator[Event]]
 
 
+Kind = Stage | Planner | Answer
+
+
 def stage(
     *,
     version: int,
@@ -85,6 +110,8 @@ def stage(
     preview: Preview | None = None,
     trial: str | None = None,
     reads_besides: ReadsBesides | None = None,
+    extends_by: str | None = None,
+    repeats: tuple[Repeat, ...] = (),
 ) -> Callable[[Generate], Stage]:
     """`version` is raised whenever the stage's output or a default changes: older runs then no longer count.
     `reads_besides` says which files and folders a run of such settings reads that they do not name."""
@@ -101,6 +128,8 @@ def stage(
             preview,
             trial,
             reads_besides,
+            extends_by,
+            repeats,
         )
 
     return register
@@ -124,10 +153,18 @@ def _name_of(function: Any) -> str:
     return module.removeprefix("tfm.stages.").replace("_", "-") if module.startswith("tfm.stages.") else module
 
 
-def find(name: str) -> Stage | Planner | Answer:
+def find(name: str) -> Kind:
     """What a name means. A name with a dot is a module of your own that holds a stage."""
-    kinds = Stage | Planner | Answer
-    return next(thing for thing in vars(_module(name)).values() if isinstance(thing, kinds) and thing.name == name)
+    return next(thing for thing in vars(_module(name)).values() if isinstance(thing, Kind) and thing.name == name)
+
+
+def repeats_of(found: Kind) -> tuple[Repeat, ...]:
+    return found.repeats if isinstance(found, Stage) else ()
+
+
+def asked(found: Kind) -> list[Leaf]:
+    """All that a form asks and a command line takes: the settings, and behind them the words that make a queue."""
+    return leaves(found.settings) + [repeat.leaf for repeat in repeats_of(found)]
 
 
 def summary(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +14,27 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tfm.core.errors import WeightsError
-from tfm.models import build
-from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, ModelSettings
+from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings, in_zoo
+from tfm.models.torchvision_names import as_timm
 
 _HUB_FILE = "model.safetensors"
 _PATIENCE = 5.0  # seconds to wait for the hub when only asking whether it is there
 _SHOWN = 3  # of the tensors that do not fit
 
 
-def fetch(settings: ModelSettings) -> Path | None:
-    """The weights' file on this machine, fetched where need be; None for a start from scratch.
+def fetch(settings: ModelSettings, checkpoint: Path | None = None) -> Path | None:
+    """The weights' file on this machine, fetched where need be; None for a start from scratch. `checkpoint` is the best
+    one of the run that the settings name, where they name one: what is a run is not known here.
 
     Asked before a run does anything else, so that weights out of reach are told at once.
     """
-    build.check(settings.architecture)
+    if settings.weights.startswith(RUN):
+        return checkpoint
     if settings.weights == FROM_SCRATCH:
         return None
     if settings.weights != IMAGENET:
         return Path(settings.weights.removeprefix(FILE))
-    card = None if build.in_zoo(settings.architecture) else timm.get_pretrained_cfg(settings.architecture)
+    card = _card(settings)
     if card is None or not card.hf_hub_id:
         raise WeightsError(
             f"there are no ImageNet weights for {settings.architecture}",
@@ -51,7 +54,6 @@ def fetch(settings: ModelSettings) -> Path | None:
 
 def load(network: nn.Module, path: Path) -> None:
     """Every tensor of the network but its classifier's takes its value from the file, or the file is refused."""
-    given = _read(path)
     card: dict[str, Any] = network.pretrained_cfg  # type: ignore[assignment]
     heads = (card["classifier"],) if isinstance(card["classifier"], str) else tuple(card["classifier"])
 
@@ -60,6 +62,7 @@ def load(network: nn.Module, path: Path) -> None:
         return not name.startswith(tuple(f"{head}." for head in heads)) and not name.endswith("num_batches_tracked")
 
     expected = {name: tensor for name, tensor in network.state_dict().items() if wanted(name)}
+    given = as_timm(_read(path), list(network.state_dict()))
     stem = f"{card['first_conv']}.weight"
     if stem in given and stem in expected:
         given[stem] = _grey(given[stem], expected[stem])
@@ -82,12 +85,20 @@ def load(network: nn.Module, path: Path) -> None:
 def _read(path: Path) -> dict[str, torch.Tensor]:
     hint = "give a .safetensors file, or a .pth file that holds a network's tensors and nothing else"
     try:
-        tensors = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # a file of anything at all makes the unpickler fail in any way at all
         raise WeightsError(f"{path} cannot be read as weights", hint=hint) from error
+    tensors = _of_checkpoint(content)
     if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
         raise WeightsError(f"{path} holds something else than a network's weights", hint=hint)
     return dict(tensors)
+
+
+def _of_checkpoint(content: Any) -> Any:
+    """Of a checkpoint of our own training, what it predicts with: the moving average where one was kept."""
+    if isinstance(content, dict) and isinstance(content.get("network"), dict):
+        return content.get("ema") or content["network"]
+    return content
 
 
 def _grey(stem: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -102,14 +113,22 @@ def _shape(tensor: torch.Tensor) -> str:
 
 def at_hand(settings: ModelSettings) -> str | None:
     """Where a network's ImageNet weights are: on this machine, or at their hub; None where neither can be reached."""
-    card = timm.get_pretrained_cfg(settings.architecture)
-    if card is None or not card.hf_hub_id:
-        return None
-    kept = huggingface_hub.try_to_load_from_cache(card.hf_hub_id, _HUB_FILE)
+    card = _card(settings)
+    return _at_hand(card.hf_hub_id) if card and card.hf_hub_id else None
+
+
+@functools.cache  # asked for each preset, and several share a network
+def _at_hand(hub: str) -> str | None:
+    kept = huggingface_hub.try_to_load_from_cache(hub, _HUB_FILE)
     if isinstance(kept, str):
         return f"on this machine: {kept}"
     try:
-        huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(card.hf_hub_id, _HUB_FILE), timeout=_PATIENCE)
+        huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(hub, _HUB_FILE), timeout=_PATIENCE)
     except Exception:  # no network fails in as many ways as there are networks, and all mean the same here
         return None
     return "at their hub, to be fetched once"
+
+
+def _card(settings: ModelSettings) -> Any:
+    """What timm knows of its weights; None for a network of ours."""
+    return None if in_zoo(settings.architecture) else timm.get_pretrained_cfg(settings.architecture)

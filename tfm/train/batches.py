@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,18 +38,39 @@ def measure(cache: Cache, train: Rows) -> Normalisation:
     return Normalisation(mean, max(deviation, 1 / white))  # a flat image has none to divide by
 
 
+def fingerprint(cache: Cache, *splits: Rows) -> str:
+    """Of every pixel that a run reads: a cache made anew under its name may hold others."""
+    digest = hashlib.sha256()
+    for rows in splits:
+        for start in range(0, len(rows), _AT_ONCE):
+            digest.update(cache.images[rows.positions[start : start + _AT_ONCE]])
+    return digest.hexdigest()
+
+
 def full_scale(cache: Cache) -> int:
     return int(np.iinfo(cache.images.dtype).max)
 
 
-def order(seed: int, epoch: int, count: int, batch_size: int) -> list[np.ndarray]:
-    """An epoch's batches. Their sizes differ by one at most: none is too small for batch statistics."""
-    shuffled = generator_at(seed, "order", epoch).permutation(count)
-    return np.array_split(shuffled, -(-count // batch_size))
+def cut(places: np.ndarray, size: int) -> list[np.ndarray]:
+    """Into as few as will do. Their sizes differ by one at most: none is too small for batch statistics."""
+    return np.array_split(places, -(-len(places) // size))
 
 
-def in_turn(count: int, batch_size: int) -> list[np.ndarray]:
-    return np.array_split(np.arange(count), -(-count // batch_size))
+def shuffled(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The order in which an epoch takes its images."""
+    return generator_at(seed, "order", epoch).permutation(count)
+
+
+def balanced(seed: int, epoch: int, labels: np.ndarray) -> np.ndarray:
+    """As `shuffled`, but as many benign as malignant, and in all as many as there are. Image i that is taken for the
+    k-th time stands there as i + k × the number of images, so that it is not changed in the same way each time."""
+    generator, count = generator_at(seed, "order", epoch), len(labels)
+    taken = []
+    for label, share in ((0, count // 2), (1, count - count // 2)):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        again = np.arange(share) // len(members)
+        taken.append(np.resize(members, share) + again * count)
+    return generator.permutation(np.concatenate(taken))
 
 
 def read(cache: Cache, positions: np.ndarray) -> torch.Tensor:  # (B, H, W) uint8 or uint16, on the host
@@ -57,6 +80,12 @@ def read(cache: Cache, positions: np.ndarray) -> torch.Tensor:  # (B, H, W) uint
 def films(cache: Cache, positions: np.ndarray, device: torch.device) -> torch.Tensor:  # (B, 1, H, W) float32 in 0..1
     grey = read(cache, positions).to(device)  # given a dtype as well, `to` would widen it on the host
     return grey[:, None].to(torch.float32).div_(full_scale(cache))
+
+
+@dataclass(frozen=True)
+class Batch:
+    images: torch.Tensor  # (B, 1, H, W), normalised
+    truth: dict[str, torch.Tensor]  # what the task needs: labels (B,), breast and lesions (B, 1, H, W) uint8
 
 
 @dataclass(frozen=True)
@@ -79,3 +108,10 @@ class Images:
 
     def labels(self, chosen: np.ndarray) -> torch.Tensor:  # (B,) 0. or 1.
         return torch.from_numpy(self.rows.labels[chosen].astype(np.float32)).to(self.device)
+
+    def truth(self, chosen: np.ndarray, needs: Iterable[str]) -> dict[str, torch.Tensor]:
+        return {name: self.labels(chosen) if name == "labels" else self._masks(name, chosen) for name in needs}
+
+    def _masks(self, name: str, chosen: np.ndarray) -> torch.Tensor:  # (B, 1, H, W) uint8
+        masks: np.ndarray = getattr(self.cache, name)[self.rows.positions[chosen]]
+        return torch.from_numpy(masks).to(self.device)[:, None]

@@ -42,6 +42,11 @@ class Checkpoints:
     def due(self) -> bool:
         return time.monotonic() - self._written >= max(self._seconds, WRITE_SHARE * self._cost)
 
+    @property
+    def last_written(self) -> float | None:
+        """When, in seconds since 1970."""
+        return self._last.stat().st_mtime if self._last.exists() else None
+
     def save(self, content: dict[str, Any]) -> None:
         """As `last`; what was `last` becomes `previous`. At every instant one of the two is whole."""
         begun = time.monotonic()
@@ -78,7 +83,12 @@ class Checkpoints:
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     with open(path, "wb") as file:
-        torch.save(content, file)
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # a full disk, which torch reports as a defect of its own
+                raise error.__context__ from None
+            raise
     digest = files.sha256(path)
     with open(path, "ab") as file:
         file.write(_MARK + digest.encode())

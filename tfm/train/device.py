@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -25,18 +26,27 @@ def prepare(settings: MachineSettings, run: Run) -> Generator[Event, None, torch
     device = resolve(settings.device)
     if device.type == "cpu" and settings.device == "auto":
         yield from _unused_gpu()
-    before = run.environment.get("device")
-    if before not in (None, str(device)):
-        yield Note(
-            f"this run began on {before} and goes on on {device}: it will not end bit for bit as an undisturbed one",
-            "warning",
-        )
-    threads = torch.get_num_threads() if settings.threads == "auto" else settings.threads
-    threads = run.environment.get("threads", threads) if settings.threads == "auto" else threads
+    began = run.environment
+    threads = began.get("threads", torch.get_num_threads()) if settings.threads == "auto" else settings.threads
     torch.set_num_threads(threads)
-    _repeatable()
-    run.remember(device=str(device), device_name=_name(device), threads=threads, torch=torch.__version__)
+    _compute_repeatably(settings.deterministic)
+    goes_on = {"device": str(device), "device_name": _name(device), "threads": threads, "torch": torch.__version__}
+    yield from _other_than_it_began(began, goes_on)
+    run.remember(**goes_on, deterministic=settings.deterministic)
     return device
+
+
+def _other_than_it_began(began: dict[str, Any], goes_on: dict[str, Any]) -> Iterator[Event]:
+    """Another number of threads, another version: sums are taken in another order."""
+    changed = [
+        f"{name.replace('_', ' ')} {began[name]} (now {now})"
+        for name, now in goes_on.items()
+        if began.get(name, now) != now
+    ]
+    if changed:
+        yield Note(
+            f"this run began with {', '.join(changed)}: it will not end bit for bit as an undisturbed one", "warning"
+        )
 
 
 def resolve(wanted: str) -> torch.device:
@@ -62,11 +72,12 @@ def _unused_gpu() -> Iterator[Event]:
         )
 
 
-def _repeatable() -> None:
-    # cuBLAS reads this when it starts; without it, it chooses by free memory how to add up.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
+def _compute_repeatably(wanted: bool) -> None:
+    if wanted:
+        # cuBLAS reads this when it starts; without it, it chooses by free memory how to add up.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(wanted)
+    torch.backends.cudnn.benchmark = not wanted
 
 
 def _name(device: torch.device) -> str:

@@ -5,91 +5,51 @@ What is learned from stands in tasks, the batches in batches; the test split is 
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from tfm.core import files
 from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Metrics, Note, Progress
 from tfm.core.randomness import seed_at
-from tfm.metrics.binary import auc
+from tfm.models.freezing import train_mode
 from tfm.train import augment
-from tfm.train.batches import Images, order
+from tfm.train.batches import Batch, balanced, cut, shuffled
 from tfm.train.checkpoint import Checkpoints
-from tfm.train.infer import logits, probabilities
+from tfm.train.gauges import Dials
+from tfm.train.infer import answers
 from tfm.train.optim import learning_rate, set_learning_rate
-from tfm.train.settings import BatchSettings, OptimSettings
-from tfm.train.tasks.classify import Classify
+from tfm.train.precision import computing_in
+from tfm.train.training import Standing, Training
 
-METRICS = ["epoch", "learning_rate", "train_loss", "val_loss", "val_accuracy", "val_auc"]
-
-
-@dataclass
-class Standing:
-    """How far a training has come: with the tensors, all that the loop needs to go on."""
-
-    epoch: int = 0
-    batch: int = 0  # batches of this epoch that are done
-    step: int = 0
-    loss_sum: float = 0.0  # over this epoch's images so far
-    best_auc: float = -math.inf
-    stale: int = 0  # epochs since the best
-    rows: list[dict[str, float]] = field(default_factory=list)  # of metrics.csv
-
-
-@dataclass
-class Training:
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-    task: Classify
-    train: Images
-    val: Images
-    optim: OptimSettings
-    batches: BatchSettings
-    seed: int
-    standing: Standing = field(default_factory=Standing)
-
-    @property
-    def finished(self) -> bool:
-        impatient = self.optim.patience is not None and self.standing.stale >= self.optim.patience
-        return impatient or self.standing.epoch >= self.optim.epochs
-
-    def content(self) -> dict[str, Any]:
-        return {
-            "standing": asdict(self.standing),
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-
-    def take_up(self, content: dict[str, Any]) -> None:
-        self.standing = Standing(**content["standing"])
-        self.network.load_state_dict(content["network"])
-        self.optimizer.load_state_dict(content["optimizer"])
+METRICS = ["epoch", "learning_rate", "train_loss"]  # and the task's own
 
 
 def fit(training: Training, checkpoints: Checkpoints, metrics_file: Path) -> Iterator[Event]:
-    yield from _resume(training, checkpoints, metrics_file)
+    yield from _resume(training, checkpoints)
+    dials = Dials(training, checkpoints)
+    _write_metrics(metrics_file, training)
     while not training.finished:
         yield Progress("epoch", training.standing.epoch, training.optim.epochs, "epochs")
-        yield from _train(training, checkpoints)
+        yield dials.read()
+        yield from _train(training, checkpoints, dials)
         row = yield from _validate(training)
-        if _note_epoch(training.standing, row):
-            checkpoints.save_best(training.content())
+        if _note_epoch(training, row):
+            checkpoints.save_best(training.best_content())
         checkpoints.save(training.content())
-        _write_metrics(metrics_file, training.standing)
+        _write_metrics(metrics_file, training)
         yield Metrics(row)
     yield Progress("epoch", training.standing.epoch, training.standing.epoch, "epochs")
+    yield dials.read()
 
 
-def _resume(training: Training, checkpoints: Checkpoints, metrics_file: Path) -> Iterator[Event]:
+def _resume(training: Training, checkpoints: Checkpoints) -> Iterator[Event]:
     content, trouble = checkpoints.resume()
     onward = "training goes on from the one before" if content else "training starts over"
     for damage in trouble:
@@ -97,48 +57,100 @@ def _resume(training: Training, checkpoints: Checkpoints, metrics_file: Path) ->
     if content:
         training.take_up(content)
         standing = training.standing
-        yield Note(f"going on from a checkpoint: {standing.epoch} epochs and {standing.batch} batches are done")
-    _write_metrics(metrics_file, training.standing)
+        yield Note(f"going on from a checkpoint: {standing.epoch} epochs and {standing.epoch_step} steps are done")
 
 
-def _train(training: Training, checkpoints: Checkpoints) -> Iterator[Event]:
+def _train(training: Training, checkpoints: Checkpoints, dials: Dials) -> Iterator[Event]:
     """The rest of the epoch: of a fresh one, all of it."""
-    standing, count = training.standing, len(training.train.rows)
-    batches = order(training.seed, standing.epoch, count, training.batches.batch_size)
-    drawn = augment.draw(training.seed, standing.epoch, count)
-    training.network.train()
-    for chosen in batches[standing.batch :]:
-        rate = learning_rate(training.optim, standing.step, len(batches))
-        set_learning_rate(training.optimizer, rate)
-        loss = _step(training, chosen, drawn[chosen])
-        standing.loss_sum += loss * len(chosen)
+    standing = training.standing
+    places = _places(training)
+    steps = cut(places, training.batch_size * training.batches.accumulate)
+    drawn = augment.draw(training.seed, standing.epoch, int(places.max()) + 1)
+    train_mode(training.network)
+    dials.start()
+    for taken in steps[standing.epoch_step :]:
+        set_learning_rate(training.optimizer, learning_rate(training.optim, standing.step, len(steps)))
+        standing.loss_sum += _step(training, taken, drawn)
         standing.step += 1
-        standing.batch += 1
-        if checkpoints.due and standing.batch < len(batches):
+        standing.epoch_step += 1
+        if checkpoints.due and standing.epoch_step < len(steps):
             checkpoints.save(training.content())
-        yield Progress("step", standing.batch, len(batches), "batches")
+        yield Progress("step", standing.epoch_step, len(steps), "steps", within="epoch")
+        if reading := dials.count(len(taken)):
+            yield reading
 
 
-def _step(training: Training, chosen: np.ndarray, drawn: augment.Table) -> float:
-    torch.manual_seed(seed_at(training.seed, "step", training.standing.step) % 2**63)  # for dropout
-    try:
-        films = augment.apply(training.train.films(chosen), drawn, training.batches.augmentation)
-        answers = training.network(training.train.normalised(films))
-        loss = training.task.loss(answers, training.train.labels(chosen))
-        training.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(
-            f"the GPU's memory is too small for batches of {training.batches.batch_size}",
-            hint="choose a smaller --batch-size, or a cache of smaller images",
-        ) from error
-    gradients = [tensor.grad for tensor in training.network.parameters() if tensor.grad is not None]
-    size = float(torch.nn.utils.get_total_norm(gradients))
+def _places(training: Training) -> np.ndarray:
+    """The images of an epoch in their order; one that is taken again stands a whole set further on."""
+    epoch, rows = training.standing.epoch, training.train.rows
+    if training.batches.balance == "sampling":
+        return balanced(training.seed, epoch, rows.labels)
+    return shuffled(training.seed, epoch, len(rows))
+
+
+def _step(training: Training, taken: np.ndarray, drawn: augment.Table) -> float:
+    """One step of the optimizer, by the gradients of all its batches; the sum of their losses."""
+    training.optimizer.zero_grad()
+    total = torch.zeros((), device=training.train.device)
+    with _memory_told(training):
+        for number, places in enumerate(cut(taken, training.batch_size)):
+            total += _backward(training, number, places, drawn, len(taken))
+    norm, loss = torch.stack([_clipped(training), total]).tolist()
     # A gradient that isn't finite would spoil the weights, and with them the next checkpoint.
-    if not math.isfinite(size) or not math.isfinite(loss.item()):
+    if not math.isfinite(loss) or not (math.isfinite(norm) or _scaled(training)):
         raise _diverged(training.standing, "the loss or its gradient")
-    training.optimizer.step()
-    return loss.item()
+    training.scaler.step(training.optimizer)
+    training.scaler.update()
+    if training.ema:
+        training.ema.update(training.network, step=training.standing.step + 1)
+    return float(loss)
+
+
+def _backward(training: Training, number: int, places: np.ndarray, drawn: augment.Table, count: int) -> torch.Tensor:
+    """Of one batch among the `count` images of a step."""
+    torch.manual_seed(seed_at(training.seed, "step", training.standing.step, number) % 2**63)  # for dropout
+    batch = _batch(training, places, drawn[places])
+    with computing_in(training.precision, training.train.device):
+        loss = training.task.loss(training.stepped, batch)
+    training.scaler.scale(loss / count).backward()  # type: ignore[no-untyped-call]
+    return loss.detach()
+
+
+def _batch(training: Training, places: np.ndarray, drawn: augment.Table) -> Batch:
+    images, changes = training.train, training.batches.augmentation
+    chosen = places % len(images.rows)
+    truth = images.truth(chosen, training.task.needs)
+    for name in truth.keys() - {"labels"}:
+        truth[name] = augment.apply_geometry(truth[name], drawn, changes)
+    return Batch(images.normalised(augment.apply(images.films(chosen), drawn, changes)), truth)
+
+
+def _clipped(training: Training) -> torch.Tensor:
+    """The gradient's norm, as it was before it was shortened."""
+    training.scaler.unscale_(training.optimizer)
+    weights = [tensor for tensor in training.network.parameters() if tensor.grad is not None]
+    norm = torch.nn.utils.get_total_norm([tensor.grad for tensor in weights if tensor.grad is not None])
+    if training.optim.gradient_clip is not None:
+        torch.nn.utils.clip_grads_with_norm_(weights, training.optim.gradient_clip, norm)
+    return norm
+
+
+def _scaled(training: Training) -> bool:
+    """Whether the gradient was enlarged: if that took it too far, this step is left out and the next enlarged less."""
+    return training.scaler.is_enabled() and training.scaler.get_scale() > 1
+
+
+@contextlib.contextmanager
+def _memory_told(training: Training) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "not enough memory" not in str(error):
+            raise
+        raise TrainingError(
+            f"the memory of {training.train.device} is too small for batches of {training.batch_size} images",
+            hint="choose a smaller --batch-size (with --accumulate for as large a step), or a cache of smaller images",
+        ) from error
 
 
 def _diverged(standing: Standing, what: str) -> TrainingError:
@@ -149,34 +161,40 @@ def _diverged(standing: Standing, what: str) -> TrainingError:
 
 
 def _validate(training: Training) -> Generator[Event, None, dict[str, float]]:
-    standing, rows = training.standing, training.val.rows
-    answers = yield from logits(training.network, training.val, training.batches.batch_size, "validation")
-    loss = training.task.loss(answers, torch.from_numpy(rows.labels.astype(np.float32))).item()
-    if not math.isfinite(loss):
-        raise _diverged(standing, "the validation loss")
-    probs = probabilities(answers)
+    standing, task, images, network = training.standing, training.task, training.val, training.judged
+    network.eval()
+
+    def ask(chosen: np.ndarray) -> torch.Tensor:
+        batch = Batch(images.batch(chosen), images.truth(chosen, task.needs))
+        with computing_in(training.precision, images.device):
+            return task.answers(network, batch)
+
+    given = yield from answers(ask, images, training.batch_size, "validation")
+    figures = task.figures(given, images.rows.labels)
+    if not all(map(math.isfinite, figures.values())):
+        raise _diverged(standing, "a figure of the validation")
     return {
         "epoch": standing.epoch + 1,
         "learning_rate": training.optimizer.param_groups[0]["lr"],
         "train_loss": standing.loss_sum / len(training.train.rows),
-        "val_loss": loss,
-        "val_accuracy": float(np.mean((probs >= 0.5) == (rows.labels == 1))),
-        "val_auc": auc(rows.labels, probs),
+        **figures,
     }
 
 
-def _note_epoch(standing: Standing, row: dict[str, float]) -> bool:
+def _note_epoch(training: Training, row: dict[str, float]) -> bool:
     """Whether it is the best so far; of equals the first stays."""
-    better = row["val_auc"] > standing.best_auc
-    standing.best_auc = max(standing.best_auc, row["val_auc"])
+    standing, value = training.standing, row[training.task.best]
+    better = value > standing.best
+    standing.best = max(standing.best, value)
     standing.stale = 0 if better else standing.stale + 1
     standing.rows.append(row)
     standing.epoch += 1
-    standing.batch = 0
+    standing.epoch_step = 0
     standing.loss_sum = 0.0
     return better
 
 
-def _write_metrics(path: Path, standing: Standing) -> None:
+def _write_metrics(path: Path, training: Training) -> None:
     """Made from the checkpoint's rows alone, so that it never tells of more or less than was kept."""
-    files.write_text(path, pd.DataFrame(standing.rows, columns=METRICS).to_csv(index=False, lineterminator="\n"))
+    table = pd.DataFrame(training.standing.rows, columns=[*METRICS, *training.task.columns])
+    files.write_text(path, table.to_csv(index=False, lineterminator="\n"))

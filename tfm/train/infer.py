@@ -1,27 +1,44 @@
-"""What a network says of a split's images: logits in the order of the rows. Nothing here trains or augments."""
+"""What a network says of a split's images, in the order of the rows. Nothing here trains or augments."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import numpy as np
 import torch
 from torch import nn
 
 from tfm.core.events import Event, Progress
-from tfm.train.batches import Images, in_turn
+from tfm.train.batches import Images, cut
+from tfm.train.precision import computing_in
+
+Ask = Callable[[np.ndarray], torch.Tensor]
 
 
-def logits(network: nn.Module, images: Images, batch_size: int, name: str) -> Generator[Event, None, torch.Tensor]:
-    """(n, 1) on the CPU."""
-    network.eval()
-    batches = in_turn(len(images.rows), batch_size)
-    answers = []
+def answers(ask: Ask, images: Images, batch_size: int, name: str) -> Generator[Event, None, torch.Tensor]:
+    """(n, k) on the CPU: what was answered when asked for one batch of rows after another."""
+    batches = cut(np.arange(len(images.rows)), batch_size)
+    given = []
     for done, chosen in enumerate(batches, start=1):
         with torch.inference_mode():  # closed before each yield: what stands between two events is somebody else's
-            answers.append(network(images.batch(chosen)).float().cpu())
+            given.append(ask(chosen).float().cpu())
         yield Progress(name, done, len(batches), "batches")
-    return torch.cat(answers)
+    return torch.cat(given)
+
+
+def logits(
+    network: nn.Module, images: Images, batch_size: int, name: str, *, precision: str = "fp32", tta: bool = False
+) -> Generator[Event, None, torch.Tensor]:
+    """(n, 1). With `tta` the mean of what is said of an image and of its mirror image."""
+    network.eval()
+
+    def ask(chosen: np.ndarray) -> torch.Tensor:
+        batch = images.batch(chosen)
+        with computing_in(precision, images.device):
+            said: torch.Tensor = network(batch)
+            return (said.float() + network(batch.flip(-1)).float()) / 2 if tta else said
+
+    return (yield from answers(ask, images, batch_size, name))
 
 
 def probabilities(answers: torch.Tensor) -> np.ndarray:  # (n, 1) → (n,) float64

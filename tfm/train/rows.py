@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,4 +55,17 @@ def check_learnable(train: Rows, val: Rows, test: Rows) -> None:
             raise DataError(
                 f"all {len(rows)} {name} images are {'malignant' if rows.labels[0] else 'benign'}",
                 hint="both classes are needed to learn and to choose a threshold: organize a larger part of the data",
+            )
+
+
+def check_unseen(run: str, seen: Iterable[str], val: Rows, test: Rows) -> None:
+    """Of the run whose weights are taken over: whoever it has learned or chosen from tells nothing about them."""
+    known = set(seen)
+    for name, rows in (("validation", val), ("test", test)):
+        met = known.intersection(rows.patients)
+        if met:
+            raise DataError(
+                f"the weights of {run} have seen {len(met)} of the {len(rows.patients)} {name} patients: "
+                f"{', '.join(sorted(met)[:3])}",
+                hint="take weights of a run that was trained on other patients, ImageNet's or none",
             )

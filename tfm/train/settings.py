@@ -53,9 +53,16 @@ class AugmentSettings(Settings):
 
 
 class BatchSettings(Settings):
-    batch_size: Annotated[int, Field(ge=2), IMPORTANT] = 16
-    """Images in a batch
-    More need more memory; the learning rate may then grow too."""
+    batch_size: Annotated[Literal["auto"] | Annotated[int, Field(ge=2)], IMPORTANT] = 16
+    """Images that are on the device at once, or auto
+    More need more memory; the learning rate may then grow too. auto: tried out before the first step, at most 64, and
+    kept for the whole run."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Batches whose gradients are added up for one step of the optimizer
+    As a batch that many times as large, in the memory of one; but for layers that look at a whole batch."""
+    balance: Literal["weights", "sampling", "none"] = "weights"
+    """How benign and malignant come to weigh the same, however many there are of each
+    weights: in the loss. sampling: each epoch takes as many of each, the rarer ones many times. none: not at all."""
     augmentation: AugmentSettings = AugmentSettings()
 
 
@@ -74,14 +81,31 @@ class OptimSettings(Settings):
     """Epochs over which the learning rate rises"""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share by which the labels are drawn towards one half"""
-    class_weights: bool = True
-    """Let benign and malignant weigh the same in the loss, however many there are of each"""
+    gradient_clip: Annotated[float, Field(gt=0)] | None = None
+    """Norm to which a longer gradient is shortened
+    None: never."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of a moving average of the weights, 0.999 for example
+    Where there is one, validation, best checkpoint and predictions are the average's. Its decay grows from zero over
+    the first steps. None: no average."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """Stop after how many epochs without a better validation AUC
     None: never before the last epoch."""
 
 
 class MachineSettings(Settings):
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Numbers to compute in
+    bf16 and fp16 are faster on GPUs that have units for them, and less exact; the weights stay in fp32."""
+    channels_last: bool = False
+    """Keep images with their channels innermost
+    Faster for convolutional networks on many GPUs; the last bits of the results differ."""
+    compile: bool = False
+    """Compile the network first
+    Takes a minute or more at each start, and is worth it in long runs on a GPU."""
+    deterministic: bool = True
+    """Compute so that the same run always ends in the same bits
+    On a GPU this costs some time; a run without it, stopped and resumed, ends nearly as an undisturbed one."""
     device: Annotated[str, AfterValidator(_device), OUT_OF_KEY] = "auto"
     """Where to compute: auto, cpu or cuda:N
     auto takes the first GPU that works, else the CPU."""

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
+from timm.utils.model_ema import ModelEmaV3
+from torch import nn
 
 from tfm.core.randomness import seed_at
 from tfm.data.cache import Cache
 from tfm.models.build import build
+from tfm.models.freezing import freeze
 from tfm.models.settings import ModelSettings
 from tfm.models.weights import load
+from tfm.train.batch_size import SMALLEST
 from tfm.train.batches import Images, measure
-from tfm.train.fit import Training
 from tfm.train.optim import optimizer
+from tfm.train.precision import scaler
 from tfm.train.rows import Rows
-from tfm.train.settings import BatchSettings, OptimSettings
+from tfm.train.settings import BatchSettings, MachineSettings, OptimSettings
 from tfm.train.tasks.classify import Classify, balance
+from tfm.train.training import Training
 
 
 def set_up(
@@ -24,6 +30,7 @@ def set_up(
     weights: Path | None,
     batches: BatchSettings,
     optim: OptimSettings,
+    machine: MachineSettings,
     *,
     seed: int,
     cache: Cache,
@@ -35,15 +42,25 @@ def set_up(
     network = build(model, cache.images.shape[1:])
     if weights is not None:
         load(network, weights)
+    freeze(network, model.trained)
     network.to(device)
+    if machine.channels_last:
+        network.to(memory_format=torch.channels_last)
     normalisation = measure(cache, train)
     return Training(
         network=network,
+        # Each number of images a graph of its own: what is computed never hangs on which came first.
+        stepped=cast(nn.Module, torch.compile(network, dynamic=False)) if machine.compile else network,
         optimizer=optimizer(network, optim),
-        task=Classify(optim.label_smoothing, balance(train.labels) if optim.class_weights else 1.0),
+        scaler=scaler(machine.precision, device),
+        # A decay that grows: at first the average is that of all steps so far.
+        ema=ModelEmaV3(network, decay=optim.ema, use_warmup=True, warmup_power=1.0) if optim.ema else None,
+        task=Classify(optim.label_smoothing, balance(train.labels) if batches.balance == "weights" else 1.0),
         train=Images(cache, train, normalisation, device),
         val=Images(cache, val, normalisation, device),
         optim=optim,
         batches=batches,
+        batch_size=SMALLEST if batches.batch_size == "auto" else batches.batch_size,
+        precision=machine.precision,
         seed=seed,
     )

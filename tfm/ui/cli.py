@@ -48,7 +48,9 @@ def _app(words: Sequence[str]) -> typer.Typer:
         app.add_typer(runs.app, name="runs", rich_help_panel="Runs")
     else:
         app.command(
-            "runs", help="List, show, watch, pause, resume, restart or remove what was started.", rich_help_panel="Runs"
+            "runs",
+            help="List, show, watch, pause, resume, extend, restart or remove what was started.",
+            rich_help_panel="Runs",
         )(_listed)
     return app
 
@@ -99,12 +101,12 @@ def _command(name: str) -> Callable[..., None]:
     """A function with the signature that typer reads: one optional string an option, so that None is "not given"."""
     from tfm.core import registry
     from tfm.core.registry import Answer
-    from tfm.core.settings import leaves
     from tfm.ui.guard import guarded
 
     found = registry.find(name)
-    parameters = [_preset_parameter(found), *(_parameter(leaf) for leaf in leaves(found.settings))]
-    parameters += [_set_parameter(leaf) for leaf in leaves(found.settings) if leaf.parts]
+    asked = registry.asked(found)
+    parameters = [_preset_parameter(found), *(_parameter(leaf) for leaf in asked)]
+    parameters += [_set_parameter(leaf) for leaf in asked if leaf.parts]
     parameters += [_WORKSPACE, _JSON] if isinstance(found, Answer) else [_WORKSPACE, _DETACH, _JSON]
 
     def command(context: typer.Context, **words: Any) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfm.core import offers, reading, registry
-from tfm.core.errors import SettingsError
-from tfm.core.prepare import chosen_preset, resolved_settings
+from tfm.core.errors import SettingsError, TFMError
+from tfm.core.prepare import chosen_preset, parted, queue, resolved_settings
 from tfm.core.registry import Outlook
 from tfm.core.settings import Leaf, Settings, leaves, merged, nested, value_at
 from tfm.core.workspace import Workspace
@@ -43,7 +43,12 @@ class Draft:
 
     @property
     def leaves(self) -> list[Leaf]:
-        return leaves(self.definition.settings)
+        """All that is asked: the settings, and behind them the words that make a queue."""
+        return registry.asked(self.definition)
+
+    @property
+    def repeats(self) -> dict[str, registry.Repeat]:
+        return {repeat.word: repeat for repeat in registry.repeats_of(self.definition)}
 
     @property
     def required(self) -> list[Leaf]:
@@ -64,6 +69,9 @@ class Draft:
     def recall(self, answers: Mapping[str, Any]) -> None:
         """Last time's answers, without those that no setting knows any more."""
         self.answers = _known_to(self.definition.settings, answers)
+        for word in answers.keys() & self.repeats.keys():
+            with contextlib.suppress(ValueError):
+                self.answers[word] = self.repeats[word].leaf.parse(answers[word])
 
     def take(self, outlook: Outlook) -> None:
         """What it settled holds, and for a default that it does not offer, what it offers instead."""
@@ -157,15 +165,38 @@ class Draft:
 
     def _held(self, leaf: Leaf, given: Mapping[str, Any]) -> list[Any]:
         """The setting's value in each preset, below what is given."""
+        given, _ = parted(self.definition, given)
         return [_value_in(preset, self.definition.settings, leaf, given) for preset in self.chosen_presets]
 
     def resolved(self) -> list[Settings]:
         """As it will run, with what goes without saying; one for each preset."""
-        return [resolved_settings(self.workspace, self.stage, self.given, preset) for preset in self.chosen_presets]
+        given, _ = parted(self.definition, self.given)
+        return [resolved_settings(self.workspace, self.stage, given, preset) for preset in self.chosen_presets]
+
+    def queue(self) -> list[str]:
+        """The names of its runs, where it makes several."""
+        given, counts = parted(self.definition, self.given)
+        if len(self.presets) < 2 and not counts:
+            return []
+        return [step.name for step in queue(self.workspace, self.stage, given, self.presets, counts)]
+
+    def is_worth_asking(self, leaf: Leaf) -> bool:
+        """Not how many there should be of what there can be only one of."""
+        repeat = self.repeats.get(leaf.name)
+        if repeat is None or repeat.at_most is None:
+            return True
+        with contextlib.suppress(TFMError):  # what is wrong is told where all is answered
+            return min(repeat.at_most(settings, self.workspace) for settings in self.resolved()) > 1
+        return False
 
     def resolved_values(self, chosen: Sequence[Leaf]) -> list[Any]:
         resolved = self.resolved()
-        return [_one_for_all([value_at(settings, leaf) for settings in resolved]) for leaf in chosen]
+        return [
+            self.current(leaf)
+            if leaf.name in self.repeats
+            else _one_for_all([value_at(settings, leaf) for settings in resolved])
+            for leaf in chosen
+        ]
 
     def for_look(self) -> dict[str, Any]:
         """What a look looks at, each in its own type: the required settings, and any other that names what is read."""
@@ -181,7 +212,7 @@ class Draft:
 
     def check_offered(self, resolved: list[Settings]) -> None:
         """Nothing stands that the look said cannot be: an answer from before it, or a default."""
-        for leaf in self.leaves:
+        for leaf in leaves(self.definition.settings):
             values = [value_at(settings, leaf) for settings in resolved]
             chosen = [one for value in values for one in (value or [] if leaf.is_list else [value])]
             wrong = [one for one in chosen if not self.is_offered(leaf.name, one)]

@@ -84,7 +84,7 @@ class Form:
                 yield leaf.name, partial(self._ask, leaf)
             self._look()
         for leaf in important:
-            if leaf.name not in self.draft.outlook.settled:
+            if leaf.name not in self.draft.outlook.settled and self.draft.is_worth_asking(leaf):
                 yield leaf.name, partial(self._ask, leaf)
         yield _LAST, self._confirm
 
@@ -225,6 +225,7 @@ class Form:
         try:
             resolved = self.draft.resolved()
             self.draft.check_offered(resolved)
+            self.draft.queue()
             self._preview(resolved)
         except TFMError as error:
             return error, _fields(error)

@@ -80,8 +80,9 @@ class _Bars:
 
     def add(self, event: Progress) -> None:
         now = time.monotonic()
-        bar = self.bars.setdefault(event.name, Bar(event.unit, event.done, event.total, event.done, now, now))
-        bar.done, bar.total, bar.last_time = event.done, event.total, now
+        bar = self.bars.setdefault(event.name, Bar(event.unit, event.done, event.total, now, now))
+        bar.total = event.total
+        bar.advance(event.done, now)
         if self.live and now - self.drawn_at >= _DRAW_SECONDS:
             self.drawn_at = now
             self.live.update(render.bars(self.bars, self.live.console.width), refresh=True)

@@ -77,7 +77,7 @@ class Menu:
     def question(self) -> Question:
         choices = [*self._unfinished(), *self._stages()]
         choices += [
-            Choice("runs", "runs", "Look at, pause, resume or remove what was started", section="Runs"),
+            Choice("runs", "runs", "Look at, pause, resume, extend or remove what was started", section="Runs"),
             Choice("leave", "leave", section="Runs"),
         ]
         return Question(

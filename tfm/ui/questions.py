@@ -67,10 +67,14 @@ def _choices(leaf: Leaf, workspace: Workspace) -> list[Choice]:
     if leaf.reads and leaf.reads.kind in ("dataset", "cache"):
         return [Choice(name, name) for name in workspace.products(leaf.reads.kind)]
     if leaf.reads and leaf.reads.kind == "run":
-        return [Choice(run.id, run.id) for run in reversed(readable_runs(workspace, leaf))]
+        return [*_without(leaf), *(Choice(run.id, run.id) for run in reversed(readable_runs(workspace, leaf)))]
     if leaf.is_bool:
         return [Choice(True, "yes"), Choice(False, "no")]
-    return [Choice(value, str(value)) for value in leaf.choices]
+    return [*_without(leaf), *(Choice(value, str(value)) for value in leaf.choices)] if leaf.choices else []
+
+
+def _without(leaf: Leaf) -> list[Choice]:
+    return [Choice(None, "none")] if leaf.optional and not leaf.is_list else []
 
 
 def plain(value: Any) -> Any:

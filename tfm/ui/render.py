@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import pairwise
 
 from rich import box
@@ -19,7 +19,9 @@ from tfm.ui import thumbnail
 from tfm.ui.view import Bar
 
 _LONGEST_WORD = 24  # a longer one may be broken over lines
+_SLOW = 0.2  # a second: below it one tells how long each takes
 _SPARKS = "▁▂▃▄▅▆▇█"
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _STATE_STYLES = {
     "running": "cyan",
     "done": "green",
@@ -116,39 +118,64 @@ def bars(found: dict[str, Bar], width: int) -> RenderableType:
     grid = RichTable.grid(padding=(0, 1))
     for name, bar in found.items():
         left = "" if bar.seconds_left is None or bar.done == bar.total else f"{duration(bar.seconds_left)} left"
-        rate = f"{bar.rate:.1f} {bar.unit}/s" if bar.unit and bar.rate else ""
         grid.add_row(
             name,
-            ProgressBar(total=max(bar.total, 1), completed=bar.done, width=max(10, min(40, width - 48))),
+            ProgressBar(total=max(bar.total, 1), completed=bar.done + bar.share, width=max(10, min(100, width - 60))),
             f"{bar.done}/{bar.total}",
-            rate,
+            _pace(bar),
             left,
         )
     return grid
 
 
-def curve(values: Iterable[float], width: int) -> str:
-    """A small curve of the last values; a value that is not a number leaves a gap."""
-    tail = list(values)[-width:]
-    finite = [value for value in tail if math.isfinite(value)]
-    if not finite:
+def _pace(bar: Bar) -> str:
+    if not bar.unit or bar.rate <= 0:
         return ""
+    return f"{bar.rate:.1f} {bar.unit}/s" if bar.rate >= _SLOW else f"{duration(1 / bar.rate)} each"
+
+
+def gauges(values: dict[str, str]) -> Text:
+    """In a line, or as many as it takes; a name is never parted from its value."""
+    line = Text()
+    for name, value in values.items():
+        line.append("   " if line else "")
+        line.append(f"{name} ".replace(" ", _NO_BREAK), style="dim").append(value.replace(" ", _NO_BREAK))
+    return line
+
+
+def curve(values: Sequence[float], width: int, height: int = 1) -> list[str]:
+    """All values as a small curve, its lines from the top; neighbours share a column where there are more than that,
+    and a value that is not a number leaves a gap."""
+    columns = [_mean(values[first:last]) for first, last in pairwise(_borders(len(values), width))]
+    finite = [value for value in columns if math.isfinite(value)]
+    if not finite:
+        return [""] * height
     low, span = min(finite), max(finite) - min(finite)
-    top = len(_SPARKS) - 1
-    return "".join(
-        _SPARKS[round((value - low) / span * top) if span else 0] if math.isfinite(value) else " " for value in tail
-    )
+    top = len(_SPARKS) * height - 1
+    levels = [round((value - low) / (span or 1.0) * top) if math.isfinite(value) else -1 for value in columns]
+    return ["".join(_cell(level - row * len(_SPARKS)) for level in levels) for row in reversed(range(height))]
 
 
-def curves(metrics: dict[str, list[float]], width: int) -> RenderableType:
+def _borders(count: int, width: int) -> list[int]:
+    columns = min(count, width)
+    return [round(column * count / columns) for column in range(columns + 1)] if columns else []
+
+
+def _mean(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
+
+
+def _cell(level: int) -> str:
+    """A part of a column, by how far the curve rises above its lower edge."""
+    return " " if level < 0 else _SPARKS[min(level, len(_SPARKS) - 1)]
+
+
+def curves(metrics: dict[str, list[float]], width: int, height: int = 1) -> RenderableType:
     grid = RichTable.grid(padding=(0, 1))
-    for name, values in list(metrics.items())[1:]:
-        grid.add_row(
-            name.replace("_", " "),
-            Text(curve(values, max(8, width - 60)), style="cyan"),
-            f"{values[-1]:.4g}",
-            _best(name, values),
-        )
+    for name, values in metrics.items():
+        drawn_curve = Text("\n".join(curve(values, max(8, width - 48), height)), style="cyan", no_wrap=True)
+        grid.add_row(name.replace("_", " "), drawn_curve, f"{values[-1]:.4g}", _best(name, values))
     return grid
 
 

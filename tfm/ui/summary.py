@@ -13,6 +13,8 @@ from tfm.ui.command_line import command_line
 from tfm.ui.draft import Draft
 from tfm.ui.questions import called, shown
 
+_NAMED = 6
+
 
 def head(draft: Draft, console: Console) -> None:
     console.print(Panel(registry.summary(draft.stage), title=draft.stage, border_style="cyan"))
@@ -27,6 +29,10 @@ def not_yet(trouble: TFMError, console: Console) -> None:
     console.print(Panel(Text(f"{trouble.message}\n\n{trouble.hint}"), title="not yet", border_style="yellow"))
 
 
+def _in_few_words(names: list[str]) -> str:
+    return ", ".join(names if len(names) <= _NAMED else [*names[: _NAMED - 1], "…", names[-1]])
+
+
 def will_run(draft: Draft, console: Console) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2))
     given = draft.given
@@ -36,6 +42,9 @@ def will_run(draft: Draft, console: Console) -> None:
     for name in given:
         if "." in name:
             table.add_row(name, Text(shown(given[name]), style="cyan"))
+    queue = draft.queue()
+    if queue:
+        table.add_row(f"A queue of {len(queue)} runs", Text(_in_few_words(queue), style="cyan"))
     console.print(Panel(table, title="this will run", border_style="green"))
     console.print("The same from a command line:", style="dim")
     console.print(Text(command_line(draft.filled, draft.workspace)), soft_wrap=True)

@@ -21,8 +21,11 @@ def _convolution(channels: int, filters: int) -> list[nn.Module]:
 
 
 class MammoCNN(nn.Module):
-    # As timm's networks say which layers take the image and give the answer.
+    # As timm's networks say which layers take the image and give the answer, and where each stage ends.
     pretrained_cfg = {"first_conv": "features.0.0", "classifier": "classifier"}  # noqa: RUF012
+    feature_info = [  # noqa: RUF012
+        {"module": f"features.{number}", "num_chs": filters} for number, filters in enumerate(CHANNELS)
+    ]
 
     def __init__(self, dropout: float) -> None:
         super().__init__()

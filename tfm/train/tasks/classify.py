@@ -1,4 +1,4 @@
-"""Benign or malignant: from logits and labels to a loss. What a network learns from, and nothing about how."""
+"""Benign or malignant: from logits and labels to a loss and to figures."""
 
 from __future__ import annotations
 
@@ -6,18 +6,43 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
+
+from tfm.metrics.binary import auc
+from tfm.train.batches import Batch
+from tfm.train.infer import probabilities
 
 
 @dataclass(frozen=True)
 class Classify:
     label_smoothing: float
     malignant_weight: float
+    needs = frozenset({"labels"})
+    columns = ["val_loss", "val_accuracy", "val_auc"]  # noqa: RUF012
+    best = "val_auc"
 
-    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:  # (B, 1), (B,) → one number
+    def loss(self, network: nn.Module, batch: Batch) -> torch.Tensor:
+        return self._loss(network(batch.images), batch.truth["labels"])
+
+    def answers(self, network: nn.Module, batch: Batch) -> torch.Tensor:  # logits (B, 1)
+        logits: torch.Tensor = network(batch.images)
+        return logits
+
+    def figures(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
+        probs = probabilities(answers)
+        return {
+            "val_loss": self._loss(answers, torch.from_numpy(labels.astype(np.float32))).item() / len(labels),
+            "val_accuracy": float(np.mean((probs >= 0.5) == (labels == 1))),
+            "val_auc": auc(labels, probs),
+        }
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:  # (B, 1), (B,) → their sum
         targets = labels * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
         weight = torch.tensor(self.malignant_weight, device=logits.device)
-        return functional.binary_cross_entropy_with_logits(logits[:, 0], targets, pos_weight=weight)
+        return functional.binary_cross_entropy_with_logits(
+            logits[:, 0].float(), targets, pos_weight=weight, reduction="sum"
+        )
 
 
 def balance(labels: np.ndarray) -> float:

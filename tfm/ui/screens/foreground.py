@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import Any
 
 from rich.console import Console
@@ -17,7 +18,7 @@ from tfm.core.settings import resolve
 from tfm.core.workspace import Workspace
 from tfm.ui import render
 from tfm.ui.screens import live
-from tfm.worker import start
+from tfm.worker import Started, start
 
 
 def run(job: Run | Plan, *, detach: bool, as_json: bool) -> int:
@@ -53,7 +54,9 @@ def _print_status(job: Run | Plan, as_json: bool) -> None:
         _print_json({"id": job.id, "state": status.state, "result": status.result, "message": status.message})
 
 
-def _watched(started: Any, console: Console) -> Status:
+def _watched(started: Started, console: Console) -> Status:
+    """Ctrl-C pauses it, and so does SIGTERM, with which a queue or a container ends what it runs."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return live.watch(started, console)
     except KeyboardInterrupt:
@@ -63,7 +66,7 @@ def _watched(started: Any, console: Console) -> Status:
         return live.watch(started, console)
     except KeyboardInterrupt:
         started.job.withdraw_pause()
-        return started.job.status  # type: ignore[no-any-return]
+        return started.job.status
 
 
 def answer(found: registry.Answer, given: dict[str, Any], workspace: Workspace, *, as_json: bool) -> int:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 from rich.console import Console
 
 from tfm.core import jobs
+from tfm.core.errors import TFMError
 from tfm.core.plan import Plan
-from tfm.core.prepare import restarted
+from tfm.core.prepare import extended, growing, how_it_goes_on, restarted, settings_of
 from tfm.core.run import Run
+from tfm.core.settings import Leaf, value_at
 from tfm.core.workspace import Workspace
-from tfm.ui.ask import Asker, Back, Choice, Question, ToMenu
+from tfm.ui.ask import Asker, Back, Choice, PlainAsker, Question, ToMenu
 from tfm.ui.screens import live
 from tfm.ui.screens.runs import listing, outcome, remove_job, show_job
 from tfm.worker import Started, start, stop_at_once
@@ -30,7 +33,7 @@ def see(job: Run | Plan, asker: Asker, console: Console) -> None:
     while started.going:
         console.clear()
         try:
-            live.watch(started, console)
+            live.watch(started, console, moving=not isinstance(asker, PlainAsker))
         except KeyboardInterrupt:
             console.clear()
             if not _go_on(started, asker):
@@ -82,13 +85,35 @@ def _can_restart(job: Run | Plan) -> bool:
     return isinstance(job, Run) and job.status.state != "damaged"
 
 
+def _grows(run: Run) -> Leaf | None:
+    """A run whose settings are damaged can still be looked at and removed."""
+    with contextlib.suppress(TFMError):
+        return growing(run)
+    return None
+
+
+def _further(run: Run, grows: Leaf, asker: Asker) -> Run:
+    before = value_at(settings_of(run), grows)
+
+    def check(text: str) -> Any:
+        total = grows.parse(text)
+        if total <= before:
+            raise ValueError(f"it was started for {before}: give a higher total")
+        return total
+
+    text = f"{grows.question}, in all (until now {before})"
+    return extended(run, asker.ask(Question("total", text, how_it_goes_on(run), check=check)))
+
+
 def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
     state = job.status.state
     choices = [Choice("show", "Show its settings and results")]
+    grows = _grows(job) if isinstance(job, Run) and state == "done" else None
     if state == "running":
         choices += [Choice("see", "Watch it"), Choice("pause", "Pause it")]
     else:
         choices += [Choice("see", "Resume it")] if state not in ("done", "damaged") else []
+        choices += [Choice("extend", f"Go on from where it ended: {grows.question}")] if grows else []
         choices += [Choice("restart", "Do the same again, as a new run")] if _can_restart(job) else []
         choices += [Choice("remove", "Remove it, with its results")]
     match asker.ask(Question("action", f"{job.id} ({state})", choices=choices)):
@@ -99,6 +124,8 @@ def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
             see(job, asker, console)
         case "pause" if job.alive:
             job.request_pause()
+        case "extend" if isinstance(job, Run) and grows:
+            see(_further(job, grows, asker), asker, console)
         case "restart" if isinstance(job, Run):
             see(restarted(job), asker, console)
         case "remove":

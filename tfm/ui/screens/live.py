@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
+from rich.segment import Segment, Segments
 from rich.text import Text
 
 from tfm.core.errors import TFMError
-from tfm.core.events import Metrics, Note
+from tfm.core.events import Event, Metrics, Note
 from tfm.core.job import Status
-from tfm.core.jobs import find_run
 from tfm.core.machine import free_gib
-from tfm.core.plan import Plan
+from tfm.core.plan import Plan, Step
 from tfm.core.run import Run
 from tfm.ui import render
 from tfm.ui.view import RunView
 from tfm.worker import PAUSED, Started
 
 _LOOK_SECONDS = 0.15
-_NOTES_SHOWN = 4
+_FRAME, _BORDERS = 4, 2  # columns and lines that the panel takes
+_FEWEST_NOTES, _HIGHEST_CURVE = 4, 6
+_STEP_LINES, _STEPS_SHOWN = 2, 4
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _FULL_DISK_GIB = 0.05
 _FREE_SPACE = "free some space there, then resume it"
 
@@ -31,65 +36,120 @@ class JobView:
 
     def __init__(self, job: Run | Plan) -> None:
         self.job = job
-        self.views: dict[str, RunView] = {}
+        self.status = job.status
         self.current: RunView | None = None
+        self.states: dict[str, str] = {}  # of a plan's steps
+        self._views: dict[str, RunView] = {}
 
-    def catch_up(self) -> list[tuple[RunView, list]]:  # type: ignore[type-arg]
-        fresh = []
-        for run_id in self._run_ids():
-            view = self.views.setdefault(run_id, RunView(self._run(run_id)))
-            events = view.catch_up()
-            self.current = view
-            if events:
-                fresh.append((view, events))
-        return fresh
+    def look(self) -> None:
+        """How it stands now, and what the run at work has said; of a long plan, nobody reads all the logs."""
+        self.status = self.job.status
+        at_work = self.job.id
+        if isinstance(self.job, Plan):
+            self.states = {step.name: self._state(step.name) for step in self._steps}
+            running = [self.status.runs[name] for name, state in self.states.items() if state == "running"]
+            at_work = next(iter([*running, *reversed(self._run_ids())]), "")
+        if at_work:
+            self.current = self._view(at_work)
+            self.current.catch_up()
+
+    def catch_up(self) -> list[tuple[RunView, list[Event]]]:
+        """What all its runs have said since."""
+        self.status = self.job.status
+        said = [(view, view.catch_up()) for view in map(self._view, self._run_ids())]
+        return [(view, events) for view, events in said if events]
+
+    def _view(self, run_id: str) -> RunView:
+        if run_id not in self._views:
+            self._views[run_id] = RunView(self._run(run_id))
+        return self._views[run_id]
 
     def _run_ids(self) -> list[str]:
         if isinstance(self.job, Run):
             return [self.job.id]
-        return [run_id for run_id in self.job.status.runs.values() if self._stands(run_id)]
+        return [run_id for run_id in self.status.runs.values() if self._stands(run_id)]
 
     def _stands(self, run_id: str) -> bool:
         """A run of the plan may have been removed since."""
         return (self.job.workspace.runs_folder / run_id).is_dir()
 
     def _run(self, run_id: str) -> Run:
-        return self.job if isinstance(self.job, Run) else find_run(self.job.workspace, run_id)
+        workspace = self.job.workspace
+        return self.job if isinstance(self.job, Run) else Run(workspace.runs_folder / run_id, workspace)
 
-    def draw(self, width: int) -> RenderableType:
-        parts: list[RenderableType] = []
-        status = self.job.status
-        if isinstance(self.job, Plan):
-            parts.append(self._steps(status))
-        if self.current is not None:
-            view = self.current
-            if view.bars:
-                parts.append(render.bars(view.bars, width))
-            if view.metrics:
-                parts.append(render.curves(view.metrics, width))
-            parts += [render.note(note) for note in list(view.notes)[-_NOTES_SHOWN:]]
-        if status.state == "running" and not self.job.responding:
-            parts.append(Text("not responding: no sign of life for a while", style="yellow"))
-        title = f"{self.job.id}: {status.state}"
-        return Panel(Group(*parts), title=title, border_style="cyan", subtitle="Ctrl-C: pause, or leave it running")
-
-    def _steps(self, status: Status) -> Text:
+    @cached_property
+    def _steps(self) -> list[Step]:
         assert isinstance(self.job, Plan)
-        text = Text()
-        for number, step in enumerate(self.job.steps):
-            run_id = status.runs.get(step.name)
-            state = self._run(run_id).status.state if run_id and self._stands(run_id) else "waiting"
-            text.append("  " if number else "").append({"done": "✓ ", "running": "▸ ", "failed": "✗ "}.get(state, "· "))
-            text.append(render.state(step.name) if state == "waiting" else Text(step.name, render.state(state).style))
-        return text
+        return self.job.steps
+
+    def _state(self, step: str) -> str:
+        """What is done stays so."""
+        if self.states.get(step) == "done":
+            return "done"
+        run_id = self.status.runs.get(step)
+        return self._run(run_id).status.state if run_id and self._stands(run_id) else "waiting"
+
+    def draw(self, console: Console) -> RenderableType:
+        """Everything within the window: notes give way first, curves grow into what is left."""
+        inside = console.options.update(width=console.width - _FRAME)
+        parts: list[RenderableType] = [_steps(self.states, inside.max_width)] if self.states else []
+        if self.status.state == "running" and not self.job.responding:
+            parts.append(Text("not responding: no sign of life for a while", style="yellow"))
+        view = self.current
+        if view is not None:
+            parts += [render.bars(view.bars, inside.max_width)] if view.bars else []
+            parts += [render.gauges(view.gauges)] if view.gauges else []
+            room = console.height - _BORDERS - _lines(parts, console, inside)
+            curves = dict(list(view.metrics.items())[1:])
+            notes = _fitting(view.notes, room - len(curves), console, inside)
+            room -= _lines(notes, console, inside)
+            if curves and room > 0:
+                curves = dict(list(curves.items())[-room:])
+                parts.append(render.curves(curves, inside.max_width, min(_HIGHEST_CURVE, room // len(curves))))
+            parts += notes
+        title = f"{self.job.id}: {self.status.state}"
+        keys = "pausing at the next safe point …" if self.job.pause_requested else "Ctrl-C: pause, or leave it running"
+        return Panel(Group(*parts), title=title, border_style="cyan", subtitle=keys)
 
 
-def watch(started: Started, console: Console) -> Status:
+def _steps(states: dict[str, str], width: int) -> Text:
+    """All of a plan's steps; of a long one those that are at work, failed or next, and how many are done."""
+    whole = Text("  ").join(_step(name, state) for name, state in states.items())
+    if len(whole) <= _STEP_LINES * width:
+        return whole
+    names = {wanted: [name for name, state in states.items() if state == wanted] for wanted in ("done", "waiting")}
+    shown = [_step(name, state) for name, state in states.items() if state not in names]
+    shown += [_step(name, "waiting") for name in names["waiting"][:1]]
+    return Text("  ").join([_step(f"{len(names['done'])} of {len(states)}", "done"), *shown[-_STEPS_SHOWN:]])
+
+
+def _step(name: str, state: str) -> Text:
+    mark = {"done": "✓", "running": "▸", "failed": "✗"}.get(state, "·")
+    return Text(f"{mark}{_NO_BREAK}{name}", render.state(state).style)
+
+
+def _lines(parts: Sequence[RenderableType], console: Console, inside: ConsoleOptions) -> int:
+    return sum(len(console.render_lines(part, inside)) for part in parts)
+
+
+def _fitting(notes: Iterable[Note], room: int, console: Console, inside: ConsoleOptions) -> list[RenderableType]:
+    """The last ones that there is room for."""
+    fitting: list[RenderableType] = []
+    for note in reversed(list(notes)[-max(_FEWEST_NOTES, console.height // 6) :]):
+        drawn = render.note(note)
+        room -= _lines([drawn], console, inside)
+        if room < 0:
+            break
+        fitting.insert(0, drawn)
+    return fitting
+
+
+def watch(started: Started, console: Console, *, moving: bool = True) -> Status:
     """Show a job until it ends. KeyboardInterrupt passes through: what it means is for the caller to say."""
     job = started.job
     assert isinstance(job, Run | Plan)
     view = JobView(job)
-    if console.is_terminal:
+    if moving and console.is_terminal and not console.is_dumb_terminal:
         _watch_live(started, view, console)
     else:
         _watch_lines(started, view, console)
@@ -97,11 +157,16 @@ def watch(started: Started, console: Console) -> Status:
 
 
 def _watch_live(started: Started, view: JobView, console: Console) -> None:
-    with Live(console=console, auto_refresh=False, transient=True) as live:
+    """On a screen of its own, which is written over and never wiped, and only where something changed."""
+    before: list[Segment] = []
+    with Live(console=console, auto_refresh=False, screen=True) as live:
         while True:
             going = started.going
-            view.catch_up()
-            live.update(view.draw(console.width), refresh=True)
+            view.look()
+            now = list(console.render(view.draw(console)))
+            if now != before:
+                live.update(Segments(now), refresh=True)
+                before = now
             if not going:
                 return
             time.sleep(_LOOK_SECONDS)
@@ -120,7 +185,8 @@ def _watch_lines(started: Started, view: JobView, console: Console) -> None:
                 if isinstance(event, Note):
                     console.print(render.note(event))
                 if isinstance(event, Metrics):
-                    console.print("  ".join(f"{name} {value:.4g}" for name, value in event.values.items()))
+                    figures = "  ".join(f"{name} {value:.4g}" for name, value in event.values.items())
+                    console.print(figures, soft_wrap=True)  # one line each, also where nothing is as wide
         if not going:
             return
         time.sleep(_LOOK_SECONDS)
@@ -130,7 +196,7 @@ def show_end(job: Run | Plan, console: Console) -> None:
     """How it ended: its tables where it is done, what to do where it is not."""
     status = job.status
     view = JobView(job)
-    view.catch_up()
+    view.look()
     if status.state == "done" and view.current is not None:
         for note in view.current.notes if console.is_terminal else ():  # elsewhere they were printed as they came
             console.print(render.note(note))

@@ -1,4 +1,4 @@
-"""Runs and plans: listed, shown, watched, paused, resumed, restarted, removed; as commands and as a screen."""
+"""Runs and plans as commands: listed, shown, watched, paused, resumed, extended, restarted, removed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from rich.text import Text
 from tfm.core import jobs
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.plan import Plan
-from tfm.core.prepare import restarted
+from tfm.core.prepare import extended, growing, how_it_goes_on, restarted, settings_of
 from tfm.core.run import Run
+from tfm.core.settings import value_at
 from tfm.core.workspace import Workspace
 from tfm.ui import render
 from tfm.ui.guard import chosen_workspace, guarded
@@ -32,7 +33,7 @@ _Json = Annotated[bool, typer.Option("--json", help="A last line of results, for
 
 
 app = typer.Typer(
-    help="List, show, watch, pause, resume, restart or remove what was started.", invoke_without_command=True
+    help="List, show, watch, pause, resume, extend, restart or remove what was started.", invoke_without_command=True
 )
 
 
@@ -82,6 +83,44 @@ def restart(
         return foreground.run(new, detach=detach, as_json=json)
 
     _ends_with(again)
+
+
+@app.command(
+    help="Go on from where a done run ended, as a new run. How far is said by the setting that grows, by its own name; "
+    "`runs extend RUN` alone tells which.",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    options_metavar="--SETTING TOTAL [OPTIONS]",
+)
+def extend(
+    context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
+) -> None:
+    def further() -> int:
+        name, words = _run_and_how_far([run, *context.args])
+        old = jobs.find_run(chosen_workspace(context, workspace), name)
+        new = extended(old, _total(old, words))
+        return foreground.run(new, detach=detach, as_json=json)
+
+    _ends_with(further)
+
+
+def _run_and_how_far(words: list[str]) -> tuple[str, list[str]]:
+    """Whichever is said first."""
+    start = next((place for place, word in enumerate(words) if word.startswith("--")), len(words))
+    end = start + (1 if any("=" in word for word in words[start : start + 1]) else 2)
+    return " ".join(words[:start] + words[end:]), words[start:end]
+
+
+def _total(run: Run, words: list[str]) -> str:
+    """How far, as in --epochs 90; that a stage has no such setting is said where the run would be made."""
+    grows = growing(run)
+    option, _, total = " ".join(words).replace(" ", "=", 1).partition("=")
+    if grows and option != f"--{grows.name.replace('_', '-')}":
+        before = value_at(settings_of(run), grows)
+        raise SettingsError(
+            f"how far {run.id} should go on is not said",
+            hint=f"give the new total, as in --{grows.name.replace('_', '-')} {2 * before}. {how_it_goes_on(run)}",
+        )
+    return total
 
 
 @app.command(help="Delete a run's folder, with its results.")

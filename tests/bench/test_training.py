@@ -1,0 +1,99 @@
+"""How much of bare compute is left when training: ours reads, augments, tells and watches over; bare computes only."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tfm.core.events import Event, Progress
+from tfm.core.settings import resolve
+from tfm.data.cache import Cache
+from tfm.stages.train import Train
+from tfm.train.batches import Batch
+from tfm.train.checkpoint import Checkpoints
+from tfm.train.fit import fit
+from tfm.train.rows import Rows
+from tfm.train.setup import set_up
+from tfm.train.training import Training
+
+SIDE, BATCH, STEPS, WARM = 128, 8, 12, 3
+GIVEN = {
+    "dataset": "none",
+    "cache": "none",
+    "epochs": 1,
+    "batch_size": BATCH,
+    "ema": 0.999,
+    "gradient_clip": 1.0,
+    "dropout": 0.2,
+}
+
+
+@pytest.fixture(scope="module")
+def cache() -> Cache:
+    """Half of each image is breast; as large as the training needs."""
+    images = np.random.default_rng(1).integers(1, 256, ((STEPS + WARM) * BATCH, SIDE, SIDE), dtype=np.uint8)
+    images[:, :, SIDE // 2 :] = 0
+    return Cache(Path(), pd.DataFrame(), images, (images > 0).astype(np.uint8), np.zeros_like(images))
+
+
+def training(architecture: str, cache: Cache) -> Training:
+    settings = resolve(Train, {}, GIVEN | {"architecture": architecture})
+    positions = np.arange(len(cache.images))
+    rows = Rows(pd.DataFrame({"label": positions % 2}), positions)
+    parts = (settings.model, None, settings.batches, settings.optim, settings.machine)
+    return set_up(*parts, seed=7, cache=cache, train=rows, val=rows, device=torch.device("cpu"))
+
+
+def one_step(events: Iterator[Event]) -> None:
+    for event in events:
+        if isinstance(event, Progress) and event.name == "step":
+            return
+
+
+def bare_step(training: Training) -> Callable[[], None]:
+    """Forward, loss, backward, clip, optimizer and average on a batch that is always there."""
+    batch = Batch(torch.rand(BATCH, 1, SIDE, SIDE), {"labels": torch.arange(BATCH) % 2.0})
+    weights, average = list(training.network.parameters()), training.ema
+    assert average is not None
+    training.network.train()
+
+    def step() -> None:
+        training.optimizer.zero_grad()
+        loss = training.task.loss(training.network, batch) / BATCH
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(weights, 1.0).item()
+        training.optimizer.step()
+        average.update(training.network, step=100)
+
+    return step
+
+
+def seconds(work: Callable[[], None]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("architecture", ["MammoCNN", "resnet18", "densenet121", "efficientnet_b3"])
+def test_training_is_at_least_095_of_bare_compute(
+    architecture: str, cache: Cache, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        events = fit(training(architecture, cache), Checkpoints(tmp_path, seconds=1e9), tmp_path / "metrics.csv")
+        bare = bare_step(training(architecture, cache))
+        took = [(seconds(lambda: one_step(events)), seconds(bare)) for _ in range(STEPS + WARM)][WARM:]
+    finally:
+        torch.set_num_threads(before)
+    ours, theirs = (statistics.median(times) for times in zip(*took, strict=True))
+    record_property("of bare compute", round(theirs / ours, 3))
+    assert theirs / ours >= 0.95

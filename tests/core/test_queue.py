@@ -1,0 +1,141 @@
+"""Words that make a queue of runs, and runs that are taken further: each run is one that could have been asked for."""
+
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from tests.test_worker import finish
+from tests.toys import learn as toy
+from tfm.core import offers, registry
+from tfm.core.errors import RunError, SettingsError
+from tfm.core.plan import Plan
+from tfm.core.prepare import extended, growing, job_for, queue, restarted
+from tfm.core.run import Run
+
+TOY = "tests.toys.learn"
+
+
+def steps(workspace, presets=(), **words):
+    plan = job_for(workspace, TOY, words, presets)
+    assert isinstance(plan, Plan)
+    return plan.steps
+
+
+@pytest.fixture
+def classes(tmp_path, monkeypatch):
+    """The toy with presets of its own, one of which starts another stage."""
+    folder = tmp_path / "configs" / "classes"
+    folder.mkdir(parents=True)
+    for name, stage in (("Latin", TOY), ("Greek", TOY), ("Counting", "tests.toys.count")):
+        preset = {"title": name, "about": name, "stage": stage, "settings": {}}
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(preset))
+    monkeypatch.setattr(offers, "CONFIGS", tmp_path / "configs")
+    monkeypatch.setattr(toy, "learn", replace(toy.learn, presets="classes"))
+
+
+def test_each_model_runs_for_each_fold_and_each_seed(workspace, classes):
+    found = steps(workspace, ["Latin", "Greek"], folds="3", seeds="2")
+    assert [step.name for step in found] == [
+        f"{model}-fold{fold}-seed{seed}" for model in ("Latin", "Greek") for fold in (1, 2, 3) for seed in (7, 8)
+    ]
+    assert [(step.settings["fold"], step.settings["seed"]) for step in found[:2]] == [(1, 7), (1, 8)]
+    assert {step.preset for step in found} == {"Latin", "Greek"}
+
+
+def test_a_word_said_once_is_no_queue_and_stands_in_no_name(workspace, classes):
+    assert isinstance(job_for(workspace, TOY, {"seeds": 1}, ["Latin"]), Run)
+    assert [step.name for step in steps(workspace, ["Latin", "Greek"], seeds=1)] == ["Latin", "Greek"]
+    assert [step.name for step in steps(workspace, ["Latin"], folds=2)] == ["Latin-fold1", "Latin-fold2"]
+
+
+def test_the_seeds_are_counted_up_from_the_one_that_is_given(workspace):
+    found = steps(workspace, seeds=3, seed="40", epochs="2")
+    assert [step.settings["seed"] for step in found] == [40, 41, 42]
+    assert [step.name for step in found] == [f"learn-seed{seed}" for seed in (40, 41, 42)]
+    assert {step.settings["epochs"] for step in found} == {2}
+
+
+def test_a_queue_of_seeds_shares_its_runs_with_those_that_were_started_by_themselves(workspace):
+    alone = job_for(workspace, TOY, {"epochs": 1, "pages": 1, "seed": 8})
+    finish(alone)
+    plan = job_for(workspace, TOY, {"epochs": 1, "pages": 1, "seeds": 2})
+    finish(plan)
+    assert plan.status.state == "done", plan.status.message
+    assert list(plan.status.runs) == ["learn-seed7", "learn-seed8"]
+    assert plan.status.runs["learn-seed8"] == alone.id
+    assert job_for(workspace, TOY, {"epochs": 1, "pages": 1, "seeds": 2}).id == plan.id, (
+        "to start it again is to resume"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ({"folds": 4}, "4 folds are wanted, counted up from 1, and there are 3"),
+        ({"folds": 2, "fold": 3}, "2 folds are wanted, counted up from 3, and there are 3"),
+        ({"seeds": "0"}, "seeds: must be"),
+        ({"seeds": "many"}, "seeds: must be a whole number"),
+        ({"sedes": 2}, "sedes"),
+    ],
+)
+def test_a_queue_that_cannot_be_is_refused_before_anything_is_made(workspace, words, says):
+    with pytest.raises(SettingsError) as refused:
+        job_for(workspace, TOY, words)
+    assert says in refused.value.message
+    assert not workspace.root.exists()
+
+
+def test_what_starts_another_stage_knows_the_words_of_that_stage_only(workspace, classes):
+    with pytest.raises(SettingsError, match="Counting knows no seeds"):
+        job_for(workspace, TOY, {"seeds": 2}, ["Counting"])
+
+
+def test_what_repeats_and_what_grows_are_settings_of_their_stage():
+    for name in offers.names():
+        found = registry.find(name)
+        names = [leaf.name for leaf in registry.asked(found)]
+        assert len(names) == len(set(names))
+        assert {repeat.setting for repeat in registry.repeats_of(found)} <= set(names)
+        if isinstance(found, registry.Stage) and found.extends_by:
+            assert {found.extends_by, "extends"} <= set(names)
+
+
+def test_an_extended_run_goes_on_from_where_the_old_one_ended(workspace):
+    old = job_for(workspace, TOY, {"epochs": 3, "pages": 2})
+    finish(old)
+    before = (old.folder / "settings.yaml").read_bytes(), old.status
+    new = extended(old, "5")
+    finish(new)
+    assert new.id != old.id
+    assert new.given_settings["extends"] == old.id
+    assert new.status.result["epochs"] == 5
+    rows = [event.values["epoch"] for event in new.events() if hasattr(event, "values") and "epoch" in event.values]
+    assert rows == [4, 5], "what was learned is not learned again"
+    assert ((old.folder / "settings.yaml").read_bytes(), old.status) == before, "the old one stays as it is"
+    assert extended(old, 5).id == new.id, "the same extension is the same run"
+    assert restarted(new).id != new.id, "restart always makes a new one"
+    assert extended(new, 7).given_settings["extends"] == new.id
+
+
+@pytest.mark.parametrize(("total", "says"), [("3", "was started for 3 epochs already"), ("far", "whole number")])
+def test_an_extension_needs_a_higher_total(workspace, total, says):
+    old = job_for(workspace, TOY, {"epochs": 3, "pages": 1})
+    finish(old)
+    with pytest.raises(SettingsError, match=says):
+        extended(old, total)
+
+
+def test_only_what_is_done_can_be_extended_and_only_where_something_grows(workspace):
+    unfinished = job_for(workspace, TOY, {"epochs": 3})
+    with pytest.raises(SettingsError, match="nothing to read yet"):
+        extended(unfinished, 5)
+    count = job_for(workspace, "tests.toys.count", {"target": 3})
+    assert growing(count) is None
+    with pytest.raises(RunError, match="cannot be extended"):
+        extended(count, 5)
+
+
+def test_a_queue_is_told_before_it_is_made(workspace):
+    assert [step.name for step in queue(workspace, TOY, {}, (), {"seeds": 2})] == ["learn-seed7", "learn-seed8"]
+    assert not workspace.root.exists()

@@ -1,0 +1,72 @@
+"""Workers that die, by SIGKILL and of their own hand, at a moment that nobody could hit from outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+
+from tfm.core.run import Run
+from tfm.train import setup
+
+PROJECT = Path(__file__).resolve().parents[2]
+SWIN = "swin_tiny_patch4_window7_224"
+CHILD = """
+import sys
+from tests.faults import mishaps
+mishaps.make_swin_small()
+getattr(mishaps, sys.argv.pop(2))(int(sys.argv.pop(2)))
+from tfm import worker
+worker.main()
+"""
+
+
+def make_swin_small(patch: Any = None) -> None:
+    """Two stages of 24 and 48 channels in place of four of 96 to 768: all of Swin's kinds of layers, drop path too."""
+    large = setup.build
+
+    def small(model: Any, in_size: tuple[int, int]) -> torch.nn.Module:
+        if model.architecture != SWIN:
+            return large(model, in_size)
+        size = {"img_size": in_size, "window_size": 4, "embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4)}
+        return timm.create_model(SWIN, in_chans=1, num_classes=1, drop_path_rate=0.3, drop_rate=model.dropout, **size)
+
+    patch.setattr(setup, "build", small) if patch else setattr(setup, "build", small)
+
+
+def in_the_middle_of_writing(number: int) -> None:
+    """Of the so-manieth checkpoint: half of it is on the disk."""
+    save, written = torch.save, iter(range(1, 1000))
+
+    def fatal(content: Any, file: Any) -> None:
+        save(content, file)
+        if next(written) == number:
+            file.truncate(file.tell() // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    torch.save = fatal
+
+
+def between_the_two_renames(number: int) -> None:
+    """`last` has become `previous`, and there is no new `last` yet."""
+    replace, made = os.replace, iter(range(1, 1000))
+
+    def fatal(source: Path, target: Path) -> None:
+        replace(source, target)
+        if Path(target).name == "previous.pt" and next(made) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    os.replace = fatal
+
+
+def killed(run: Run, moment: str, number: int) -> None:
+    words = [sys.executable, "-c", CHILD, str(run.folder), moment, str(number)]
+    child = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, timeout=120)
+    assert child.returncode == -signal.SIGKILL, child.stderr or run.status.message
+    assert run.status.state == "halted"

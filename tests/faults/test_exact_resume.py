@@ -1,0 +1,182 @@
+"""A training that was stopped, or killed at the worst of moments, ends bit for bit as the undisturbed one: weights,
+optimizer, moving average, metrics and predictions, for every preset that trains and every option that keeps something.
+
+A death at no special moment stands in the tests of whole runs, that of a regression on frozen features in its own."""
+
+import itertools
+
+import pytest
+import torch
+
+from tests.faults.mishaps import SWIN, killed, make_swin_small
+from tests.train.bench_top import BenchTop, learn
+from tests.train.pocket import finish, make_products, train_run
+from tests.train.test_fit import differences, flat
+from tfm.core import offers
+from tfm.core.events import Note, Progress
+from tfm.train import checkpoint
+from tfm.train.checkpoint import Checkpoints, read
+from tfm.train.fit import fit
+from tfm.train.infer import logits
+
+PRESETS = {name: offers.preset("models", name) for name in offers.preset_names("models")}
+TRAINED = [name for name, preset in PRESETS.items() if preset.settings["model"].get("trained") != "none"]
+SMALL = {"weights": "none", "epochs": 2, "batch_size": 2, "accumulate": 2, "patience": None}
+KEEPING = {"ema": 0.9, "gradient_clip": 1.0, "balance": "sampling", "dropout": 0.3}  # options
+STOPPED_AFTER = 3  # steps, of two an epoch
+
+
+@pytest.fixture(scope="module")
+def bench_top(tmp_path_factory):
+    return BenchTop(tmp_path_factory.mktemp("bench_top"))
+
+
+def learned(bench_top, given, preset, stops=(), lose=None):
+    """All that a training leaves behind, stopped after some numbers of steps and each time rebuilt from the disk."""
+    folder = bench_top.new_folder()
+    for stop in stops:
+        training = bench_top.training(given, preset)
+        checkpoints = Checkpoints(folder, seconds=0)
+        for event in fit(training, checkpoints, folder / "metrics.csv"):
+            if isinstance(event, Progress) and event.name == "step" and training.standing.step == stop:
+                break
+        content = read(folder / "last.pt")
+        # With two steps in an epoch: behind the second, validation comes before the checkpoint.
+        assert content["standing"]["step"] == (stop if stop % 2 else stop - 1)
+        if lose:
+            lose(content)
+            checkpoints.save(content)
+    training = learn(bench_top.training(given, preset), folder)
+    said = exhausted(logits(training.judged, training.val, 4, "val", tta=True))
+    left = {"metrics": (folder / "metrics.csv").read_bytes(), "predictions": said.numpy().tobytes()}
+    left |= {f"best{place}": leaf for place, leaf in flat(read(folder / "best.pt")).items()}
+    return left | {f"last{place}": leaf for place, leaf in flat(read(folder / "last.pt")).items()}
+
+
+def exhausted(generator):
+    while True:
+        try:
+            next(generator)
+        except StopIteration as stop:
+            return stop.value
+
+
+def unequal(one, other):
+    return sorted(place for place in one.keys() | other.keys() if one.get(place) != other.get(place))
+
+
+@pytest.fixture(autouse=True)
+def checkpoints_at_each_step(monkeypatch):
+    monkeypatch.setattr(checkpoint, "WRITE_SHARE", 0)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_preset_ends_the_same_when_stopped_and_rebuilt_from_disk(bench_top, name):
+    given = SMALL | KEEPING | {"epochs": 1}
+    calm = learned(bench_top, given, PRESETS[name].settings)
+    assert unequal(calm, learned(bench_top, given, PRESETS[name].settings, [1])) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "seed"), list(itertools.product(TRAINED, range(5))))
+def test_every_preset_ends_the_same_with_many_seeds_stopped_at_every_step(bench_top, name, seed):
+    given = SMALL | KEEPING | {"seed": seed}
+    calm = learned(bench_top, given, PRESETS[name].settings)
+    assert unequal(calm, learned(bench_top, given, PRESETS[name].settings, [1, 2, 3])) == []
+
+
+TINY = {"architecture": "test_resnet", "weights": "none", "epochs": 2, "batch_size": 4}
+OPTIONS = {
+    "bf16": {"precision": "bf16"},
+    "fp16": {"precision": "fp16"},
+    "channels_last": {"channels_last": True, "ema": 0.9},
+    "adam": {"optimizer": "adam"},
+    "sgd": {"optimizer": "sgd"},
+    "plain": {"balance": "none", "augment": False},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_ends_the_same_when_stopped(bench_top, name):
+    given = TINY | OPTIONS[name]
+    assert unequal(learned(bench_top, given, {}), learned(bench_top, given, {}, [STOPPED_AFTER])) == []
+
+
+def test_a_swin_ends_the_same_when_stopped(bench_top, monkeypatch):
+    make_swin_small(monkeypatch)
+    given = TINY | KEEPING | {"architecture": SWIN}
+    assert unequal(learned(bench_top, given, {}), learned(bench_top, given, {}, [1, STOPPED_AFTER])) == []
+
+
+AVERAGED = TINY | {"ema": 0.9, "precision": "fp16"}
+
+
+@pytest.fixture(scope="module")
+def calm_average(bench_top):
+    return learned(bench_top, AVERAGED, {})
+
+
+def without_average(content):
+    content["ema"] = content["network"]
+
+
+def without_scale(content):
+    content["scaler"] = content["scaler"] | {"scale": 2.0**40}
+
+
+def without_rows(content):
+    content["standing"]["rows"] = []
+
+
+def without_best(content):
+    content["standing"]["best"] = 2.0
+
+
+def without_place_in_the_epoch(content):
+    content["standing"]["epoch_step"] = 0
+
+
+def without_weights(content):
+    content["network"] = {name: torch.zeros_like(tensor) for name, tensor in content["network"].items()}
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [without_average, without_scale, without_rows, without_best, without_place_in_the_epoch, without_weights],
+)
+def test_the_proof_notices_each_piece_of_state_that_is_lost(bench_top, calm_average, lose):
+    """Momentum, step, batch statistics and the loss so far: see the tests of whole runs."""
+    assert unequal(calm_average, learned(bench_top, AVERAGED, {}, [STOPPED_AFTER], lose)) != []
+
+
+def test_the_proof_finds_nothing_where_nothing_is_lost(bench_top, calm_average):
+    assert unequal(calm_average, learned(bench_top, AVERAGED, {}, [STOPPED_AFTER])) == []
+
+
+@pytest.fixture
+def pocket_workspace(workspace):
+    make_products(workspace)
+    return workspace
+
+
+@pytest.mark.parametrize(
+    ("moment", "number", "given"),
+    [
+        ("in_the_middle_of_writing", 3, {"architecture": "test_resnet", "tta": True}),
+        ("between_the_two_renames", 1, {"architecture": SWIN, "ema": 0.9}),
+    ],
+)
+def test_a_run_killed_while_it_writes_a_checkpoint_ends_bit_identical(
+    pocket_workspace, monkeypatch, tmp_path, moment, number, given
+):
+    make_swin_small(monkeypatch)
+    run = train_run(pocket_workspace, "ResNet18_CFT", **given)
+    killed(run, moment, number)
+    half_written = [path for path in run.checkpoints_folder.iterdir() if path.suffix == ".tmp"]
+    assert len(half_written) == 1
+    finish(run)
+    assert not any(isinstance(event, Note) and event.level == "warning" for event in run.events())
+    calm_workspace = type(pocket_workspace)(tmp_path / "calm")
+    make_products(calm_workspace)
+    calm = finish(train_run(calm_workspace, "ResNet18_CFT", **given))
+    assert differences(run, calm) == []

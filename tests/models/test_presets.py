@@ -1,0 +1,207 @@
+"""Every preset of the model menu: its network learns where it should and nowhere else, and its card says what is so."""
+
+import copy
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+
+from tfm.core import offers
+from tfm.core.errors import SettingsError
+from tfm.core.registry import find_stage
+from tfm.core.settings import resolve
+from tfm.models.build import build
+from tfm.models.card import card_of, explanation_layer, parameters
+from tfm.models.freezing import freeze, last_stage, train_mode
+from tfm.models.settings import ModelSettings
+
+SIZE = (64, 64)
+PRESETS = offers.preset_names("models")
+SWIN = "swin_tiny_patch4_window7_224"
+
+
+def model_of(name: str) -> ModelSettings:
+    preset = offers.preset("models", name)
+    return resolve(find_stage("train").settings, preset.settings, {"dataset": "d", "cache": "c"}).model
+
+
+@cache
+def built(architecture: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build(ModelSettings(architecture=architecture), SIZE)
+
+
+def network_of(settings: ModelSettings) -> torch.nn.Module:
+    network = copy.deepcopy(built(settings.architecture))
+    freeze(network, settings.trained)
+    return network
+
+
+CASES = [pytest.param(model_of(name), id=name) for name in PRESETS] + [
+    pytest.param(ModelSettings(architecture=SWIN, trained=trained), id=f"swin-{trained}")
+    for trained in ("all", "last_stage")
+]
+
+
+def test_the_menu_offers_the_classic_ones_each_from_the_weights_its_name_promises():
+    offered = {name: model_of(name) for name in PRESETS}
+    trained = {"OPW": "none", "PFT": "last_stage", "CFT": "all"}
+    families = {
+        "ResNet18": ("resnet18", ["OPW", "PFT", "CFT"]),
+        "DenseNet121": ("densenet121", ["OPW", "PFT", "CFT"]),
+        "EfficientNetB3": ("efficientnet_b3", ["OPW", "CFT"]),
+    }
+    wanted = {
+        f"{family}_{way}": (architecture, "imagenet", trained[way])
+        for family, (architecture, ways) in families.items()
+        for way in ways
+    } | {"MammoCNN": ("MammoCNN", "none", "all")}
+    told = {name: (one.architecture, one.weights, one.trained) for name, one in offered.items()}
+    assert told.items() >= wanted.items()
+
+
+@pytest.mark.parametrize("settings", CASES)
+def test_exactly_what_is_trained_gets_a_gradient_and_all_else_stands_still(settings):
+    network = network_of(settings)
+    train_mode(network)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    logits = network(torch.randn(2, 1, *SIZE))
+    assert logits.shape == (2, 1)
+    if settings.trained != "none":
+        logits.sum().backward()
+    got = {name for name, tensor in network.named_parameters() if tensor.grad is not None}
+    every = {name for name, _ in network.named_parameters()}
+    assert got == {"all": every, "last_stage": last_stage(network), "none": set()}[settings.trained]
+    statistics = {name for name, _ in network.named_buffers() if "running" in name}
+    moved = {name for name in statistics if not torch.equal(before[name], network.state_dict()[name])}
+    layers = {name.rpartition(".")[0] for name in got}
+    assert moved == {name for name in statistics if name.rpartition(".")[0] in layers}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "first", "below"),
+    [
+        ("MammoCNN", "features.3.0.weight", "features.2."),
+        ("resnet18", "layer4.0.conv1.weight", "layer3."),
+        ("densenet121", "features.transition3.norm.weight", "features.denseblock3."),
+        ("efficientnet_b3", "blocks.5.0.conv_pw.weight", "blocks.4."),
+        (SWIN, "layers.3.downsample.norm.weight", "layers.2."),
+        ("vit_tiny_patch16_224", "blocks.11.norm1.weight", "blocks.10."),
+    ],
+)
+def test_the_last_stage_is_all_that_is_computed_after_the_one_before(architecture, first, below):
+    network = built(architecture)
+    names = [name for name, _ in network.named_parameters()]
+    kept = [name for name in names if name in last_stage(network)]
+    assert kept[0] == first
+    assert names[names.index(first) - 1].startswith(below)
+    assert any(name.startswith(network.pretrained_cfg["classifier"]) for name in kept)
+
+
+def test_without_the_special_mode_frozen_statistics_would_move():
+    """The proof above would not notice otherwise."""
+    network = network_of(ModelSettings(architecture="resnet18", trained="last_stage"))
+    before = network.bn1.running_mean.clone()
+    network.train()
+    network(torch.randn(2, 1, *SIZE))
+    assert not torch.equal(network.bn1.running_mean, before)
+
+
+def test_what_is_frozen_drops_nothing_at_random():
+    network = build(ModelSettings(dropout=0.5, trained="last_stage"), SIZE)
+    freeze(network, "last_stage")
+    train_mode(network)
+    images = torch.randn(2, 1, *SIZE)
+    assert torch.equal(network.features[:3](images), network.features[:3](images))
+    assert not torch.equal(network.features(images), network.features(images))
+
+
+def test_a_network_that_names_no_stages_has_no_last_one():
+    with pytest.raises(SettingsError, match="does not say") as refusal:
+        freeze(torch.nn.Sequential(torch.nn.Linear(2, 2)), "last_stage")
+    assert refusal.value.fields == ("trained",)
+
+
+@pytest.mark.parametrize("settings", CASES)
+def test_a_card_says_what_the_network_is(settings):
+    card = card_of(offers.preset("models", "MammoCNN"), settings, SIZE, batch_size=2)
+    network = network_of(settings).eval()
+    assert card.parameters == parameters(network)
+    assert card.trained == sum(tensor.numel() for tensor in network.parameters() if tensor.requires_grad)
+    assert card.explanation_layer == explanation_layer(network)
+    seen = []
+    network.get_submodule(card.explanation_layer).register_forward_hook(lambda _m, _given, made: seen.append(made))
+    network(torch.randn(2, 1, *SIZE))
+    (last_map,) = seen
+    channels = network.feature_info[-1]["num_chs"]
+    assert last_map.shape[{"NCHW": 1, "NHWC": 3}[card.layout]] == channels
+    assert last_map.shape[0] == 2
+    assert channels not in {last_map.shape[place] for place in {"NCHW": (2, 3), "NHWC": (1, 2)}[card.layout]}
+
+
+def test_swin_keeps_its_channels_last_and_a_vit_has_patches_in_a_row():
+    preset = offers.preset("models", "MammoCNN")
+    assert card_of(preset, ModelSettings(architecture=SWIN), SIZE, 1).layout == "NHWC"
+    assert card_of(preset, ModelSettings(architecture="vit_tiny_patch16_224"), SIZE, 1).layout == "NLC"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_tells_a_person_in_two_sentences_what_it_is(name):
+    preset = offers.preset("models", name)
+    assert len(preset.title) <= 50
+    assert len(re.findall(r"\.(?:\s|$)", preset.about)) == 2
+
+
+MEASURED = """
+import re, sys
+from pathlib import Path
+import torch
+from tfm.core.offers import Preset
+from tfm.models.build import build
+from tfm.models.card import card_of
+from tfm.models.freezing import freeze, train_mode
+from tfm.models.settings import ModelSettings
+
+def memory(name):
+    return 1024 * int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+architecture, trained, side, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+torch.set_num_threads(1)
+settings = ModelSettings(architecture=architecture, trained=trained)
+card = card_of(Preset("", "", "", "train", {}), settings, (side, side), count)
+build(ModelSettings(architecture="test_resnet"), (32, 32))(torch.rand(2, 1, 32, 32)).sum().backward()  # libraries
+before = memory("VmRSS")
+network = build(settings, (side, side))
+freeze(network, trained)
+train_mode(network)
+optimizer = torch.optim.AdamW([tensor for tensor in network.parameters() if tensor.requires_grad])
+for _ in range(2):
+    network(torch.rand(count, 1, side, side)).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+print(card.memory / (memory("VmHWM") - before))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read as Linux tells it")
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("resnet18", "last_stage", "192", "8"),
+        pytest.param(("MammoCNN", "all", "128", "8"), marks=pytest.mark.long),
+        pytest.param(("resnet18", "all", "192", "8"), marks=pytest.mark.long),
+        pytest.param(("densenet121", "all", "96", "8"), marks=pytest.mark.long),
+        pytest.param(("efficientnet_b3", "all", "96", "8"), marks=pytest.mark.long),
+        pytest.param((SWIN, "all", "224", "4"), marks=pytest.mark.long),
+    ],
+    ids=lambda case: "-".join(case[:2]),
+)
+def test_the_memory_a_card_names_is_the_measured_one_to_a_factor_of_two(case):
+    project = Path(__file__).resolve().parents[2]
+    told = subprocess.run([sys.executable, "-c", MEASURED, *case], capture_output=True, text=True, cwd=project)
+    assert told.returncode == 0, told.stderr
+    assert 0.5 < float(told.stdout) < 2

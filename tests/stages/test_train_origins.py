@@ -1,0 +1,156 @@
+"""Where a run starts from: another run's weights, another run's end, a fold, a cache; and what of it is refused."""
+
+import csv
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.train.pocket import finish, make_products, rewrite_manifest, stop_after, train_run
+from tfm import worker
+from tfm.core import prepare, registry
+from tfm.core.errors import SettingsError
+from tfm.core.workspace import Workspace
+from tfm.train.checkpoint import read
+
+TINY = {"architecture": "test_resnet", "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workspace = Workspace(tmp_path_factory.mktemp("origins") / "workspace")
+    make_products(workspace)
+    return finish(train_run(workspace, "ResNet18_CFT", **TINY, ema=0.5))
+
+
+def other_women(workspace, name="others"):
+    """The same films under the names of women whom no run has seen."""
+    make_products(workspace, name)
+
+    def renamed(manifest):
+        return manifest.assign(patient_id=manifest["patient_id"].str.replace("P_", "Q_"))
+
+    rewrite_manifest(workspace, renamed, name)
+
+
+def refused(run) -> str:
+    assert worker.take_run(run, stopping=run) == "failed"
+    return run.status.message
+
+
+def test_weights_that_have_seen_this_runs_women_are_refused(trained):
+    run = train_run(trained.workspace, "ResNet18_CFT", **TINY, seed=1, weights=f"run:{trained.id}")
+    said = refused(run)
+    assert f"the weights of {trained.id} have seen 8 of the 8 validation patients: P_val00" in said
+    assert "other patients" in run.status.hint
+    assert not list(run.checkpoints_folder.iterdir())
+
+
+def test_weights_of_a_run_on_other_women_are_taken_and_its_women_are_ours_too(trained):
+    other_women(trained.workspace)
+    given = TINY | {"dataset": "others", "cache": "others", "weights": f"run:{trained.id}", "learning_rate": 1e-12}
+    run = finish(train_run(trained.workspace, "ResNet18_CFT", **given, weight_decay=0.0))
+    ours, theirs = (read(one.checkpoints_folder / "best.pt")["network"] for one in (run, trained))
+    name = next(name for name, tensor in ours.items() if tensor.ndim == 4)
+    assert torch.allclose(ours[name], theirs[name], atol=1e-6)
+    seen = run.environment["patients_seen"]
+    assert set(trained.environment["patients_seen"]) < set(seen)
+    assert any(woman.startswith("Q_val") for woman in seen)
+    assert run.status.result["weights"] == f"run {trained.id}"
+
+
+def test_an_extension_goes_on_from_the_last_checkpoint_on_the_new_curve(trained):
+    run = finish(prepare.extended(trained, 4))
+    assert run.id != trained.id
+    metrics, before = (pd.read_csv(one.metrics_file) for one in (run, trained))
+    assert list(metrics["epoch"]) == [1, 2, 3, 4]
+    assert metrics.iloc[0].equals(before.iloc[0])
+    assert metrics["learning_rate"][1] > before["learning_rate"][0], "of four epochs the second is not near the end"
+    assert read(run.checkpoints_folder / "last.pt")["standing"]["step"] == 16
+    assert run.status.result["val_auc"] >= trained.status.result["val_auc"]
+    assert trained.outputs_stand()
+
+
+def test_an_extension_that_was_stopped_ends_as_if_it_had_not_been(trained):
+    whole = finish(prepare.extended(trained, 3))
+    stopped = prepare.find_or_create_run(
+        whole.workspace,
+        registry.find_stage("train"),
+        prepare.settings_of(whole),
+        prepare.chosen_preset(whole.workspace, "train", whole.preset),
+        fresh=True,
+    )
+    stop_after(stopped, 6)
+    finish(stopped)
+    for name in ("val", "test"):
+        assert stopped.predictions_file(name).read_bytes() == whole.predictions_file(name).read_bytes()
+    assert stopped.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
+
+
+def test_an_extension_on_another_split_is_refused(trained):
+    run = prepare.extended(trained, 4)
+    moved = trained.workspace.dataset_folder("pocket") / "manifest.csv"
+    before = moved.read_bytes()
+    try:
+        rewrite_manifest(
+            trained.workspace,
+            lambda manifest: manifest.assign(
+                split=manifest["split"].mask(manifest["patient_id"] == "P_train00", "test")
+            ),
+        )
+        again = prepare.extended(trained, 4)
+        assert again.id != run.id
+        assert "dataset and split" in refused(again)
+        assert "have changed since it was trained" in again.status.message
+    finally:
+        moved.write_bytes(before)
+
+
+def test_pixels_that_changed_under_a_run_are_noticed_when_it_goes_on(workspace):
+    make_products(workspace)
+    run = train_run(workspace, "ResNet18_CFT", **TINY)
+    stop_after(run, 1)
+    path = workspace.cache_folder("pocket") / "images.npy"
+    images = np.load(path)
+    images[-1, 30, 30] ^= 1  # a test image's, which nothing before the end would read
+    np.save(path, images)
+    assert "the images of the cache pocket have changed since this run began" in refused(run)
+    assert f"runs restart {run.id}" in run.status.hint
+
+
+def test_a_fold_of_a_dataset_without_folds_is_refused_and_with_folds_the_others_are_learned_from(workspace):
+    make_products(workspace)
+    assert registry.find_stage("train").repeats[0].word == "folds"
+    run = train_run(workspace, "ResNet18_CFT", **TINY, fold=2)
+    assert "has no fold 2" in refused(run)
+
+    def folded(manifest):
+        women = sorted(set(manifest["patient_id"][manifest["split"] != "test"]))
+        dealt = {woman: number // 2 % 5 + 1 for number, woman in enumerate(women)}
+        folds = manifest["patient_id"].map(dealt).fillna(0).astype(int)
+        return manifest.assign(fold=folds, split=np.select([folds == 0, folds == 1], ["test", "val"], "train"))
+
+    rewrite_manifest(workspace, folded)
+    run = finish(train_run(workspace, "ResNet18_CFT", **TINY, fold=2))
+    manifest = pd.read_csv(workspace.dataset_folder("pocket") / "manifest.csv")
+    judged = set(pd.read_csv(run.predictions_file("val"))["image_id"])
+    assert judged == set(manifest["image_id"][manifest["fold"] == 2])
+    plan = prepare.job_for(workspace, "train", {"dataset": "pocket", **TINY, "folds": 3, "seeds": 2}, ["ResNet18_CFT"])
+    assert [step.name for step in plan.steps][:3] == [
+        "ResNet18_CFT-fold1-seed7",
+        "ResNet18_CFT-fold1-seed8",
+        "ResNet18_CFT-fold2-seed7",
+    ]
+    with pytest.raises(SettingsError, match="6 folds are wanted"):
+        prepare.job_for(workspace, "train", {"dataset": "pocket", **TINY, "folds": 6}, ["ResNet18_CFT"])
+
+
+def test_mirrored_images_are_asked_for_validation_and_test_alike(trained):
+    run = finish(train_run(trained.workspace, "ResNet18_CFT", **TINY, ema=0.5, tta=True))
+    for split in ("val", "test"):
+        with open(run.predictions_file(split)) as ours, open(trained.predictions_file(split)) as theirs:
+            pairs = list(zip(csv.DictReader(ours), csv.DictReader(theirs), strict=True))
+        assert all(one["image_id"] == other["image_id"] for one, other in pairs)
+        assert any(one["prob"] != other["prob"] for one, other in pairs)
+    assert run.metrics_file.read_bytes() == trained.metrics_file.read_bytes(), "training itself is the same"

@@ -1,0 +1,77 @@
+"""A toy stage that learns by epochs and steps: it can be extended, and repeated over folds and seeds."""
+
+import time
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field
+
+from tfm.core import files
+from tfm.core.errors import RunError
+from tfm.core.events import Event, Gauges, Metrics, Note, Progress, Result
+from tfm.core.jobs import find_run
+from tfm.core.registry import Repeat, stage
+from tfm.core.run import Run
+from tfm.core.settings import IMPORTANT, OUT_OF_KEY, RunId, Settings
+from tfm.core.workspace import Workspace
+
+
+class Loop(Settings):
+    epochs: Annotated[int, Field(ge=1), IMPORTANT] = 4
+    """How often to read the book"""
+    seconds_a_step: Annotated[float, OUT_OF_KEY] = 0.0
+    """How long a page takes"""
+
+
+class Learn(Settings):
+    pages: int = 5
+    """How many pages it has"""
+    sections: Annotated[int, IMPORTANT] = 3
+    """How many sections the class has"""
+    fold: Annotated[int, Field(ge=1)] | None = None
+    """Which section is asked"""
+    loop: Loop = Loop()
+    seed: int = 7
+    """Seed of everything random"""
+    extends: RunId | None = None
+    """The run that this one goes on from
+    The pace is worked out anew for the new number of epochs."""
+
+
+def _sections(settings: Learn, workspace: Workspace) -> int:
+    return settings.sections
+
+
+@stage(
+    version=1,
+    extends_by="epochs",
+    repeats=(Repeat("folds", "fold", _sections), Repeat("seeds", "seed")),
+)
+def learn(settings: Learn, run: Run) -> Iterator[Event]:
+    last = run.checkpoints_folder / "last.json"
+    epoch, known = files.read_json(last) if last.exists() else _begin(settings, run)
+    yield Note(f"going on from epoch {epoch}" + (f" of {settings.extends}" if settings.extends else ""))
+    while epoch < settings.loop.epochs:
+        yield Progress("epoch", epoch, settings.loop.epochs, "epochs")
+        for page in range(settings.pages):
+            time.sleep(settings.loop.seconds_a_step)
+            yield Progress("step", page + 1, settings.pages, "batches", within="epoch")
+            yield Gauges({"images/s": f"{page + 40}", "GPU memory": "3.1 of 80 GiB", "last checkpoint": f"{epoch}"})
+        epoch, known = epoch + 1, known + (settings.fold or 1) / (settings.seed * epoch + 1)
+        files.write_json(last, [epoch, known])
+        yield Gauges({"best": f"val_auc {1 - 1 / (known + 2):.3f} in epoch {epoch}"})
+        figures = {"learning_rate": 1e-3 * (1 - epoch / settings.loop.epochs), "train_loss": 1 / epoch}
+        figures |= {"val_loss": 1.2 / epoch, "val_accuracy": 1 - 0.5 / epoch, "val_auc": 1 - 1 / (known + 2)}
+        yield Metrics({"epoch": epoch} | figures)
+    yield Progress("epoch", epoch, settings.loop.epochs, "epochs")
+    yield Result({"run": run.id, "known": known, "epochs": epoch}, outputs=[str(last)])
+
+
+def _begin(settings: Learn, run: Run) -> tuple[int, float]:
+    if settings.extends is None:
+        return 0, 0.0
+    last = find_run(run.workspace, settings.extends).checkpoints_folder / "last.json"
+    if not last.exists():
+        raise RunError(f"{settings.extends} has no checkpoint", hint="restart it")
+    epoch, known = files.read_json(last)
+    return epoch, known

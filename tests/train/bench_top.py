@@ -1,0 +1,71 @@
+"""A training without a run around it: the pocket's first images, whatever network and options a test is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from tests.train.pocket import make_products
+from tfm.core.events import Event, Progress
+from tfm.core.settings import resolve
+from tfm.core.workspace import Workspace
+from tfm.data.cache import Cache
+from tfm.data.dataset import Dataset
+from tfm.stages.train import Train
+from tfm.train.checkpoint import Checkpoints
+from tfm.train.fit import fit
+from tfm.train.rows import Rows, rows_of
+from tfm.train.setup import set_up
+from tfm.train.training import Training
+
+TINY = {"architecture": "test_resnet", "epochs": 2, "warmup_epochs": 0.5, "batch_size": 4, "learning_rate": 2e-3}
+CPU = torch.device("cpu")
+
+
+class BenchTop:
+    def __init__(self, folder: Path, images: int = 8) -> None:
+        workspace = Workspace(folder / "workspace")
+        make_products(workspace)
+        self.folder, self._made = folder, 0
+        self.cache = Cache.open(workspace.cache_folder("pocket"))
+        dataset = Dataset.open(workspace.dataset_folder("pocket"))
+        self.train, self.val = (first(rows_of(dataset, self.cache, name), images) for name in ("train", "val"))
+
+    def training(self, given: dict | None = None, preset: dict | None = None) -> Training:
+        known = {"dataset": "pocket", "cache": "pocket"}
+        settings = resolve(Train, preset or {}, known | (TINY if preset is None else {}) | (given or {}))
+        parts = (settings.model, None, settings.batches, settings.optim, settings.machine)
+        rows = {"cache": self.cache, "train": self.train, "val": self.val}
+        return set_up(*parts, seed=settings.seed, device=CPU, **rows)
+
+    def new_folder(self) -> Path:
+        self._made += 1
+        folder = self.folder / f"run{self._made}"
+        folder.mkdir()
+        return folder
+
+
+def first(rows: Rows, count: int) -> Rows:
+    return replace(rows, table=rows.table.iloc[:count].reset_index(drop=True), positions=rows.positions[:count])
+
+
+def learn(training: Training, folder: Path, seconds: float = 60) -> Training:
+    for _ in events(training, folder, seconds):
+        pass
+    return training
+
+
+def events(training: Training, folder: Path, seconds: float = 60) -> Iterator[Event]:
+    return fit(training, Checkpoints(folder, seconds), folder / "metrics.csv")
+
+
+def step(training: Training, folder: Path, steps: int = 1) -> Training:
+    """So many steps, and then nothing more."""
+    for event in events(training, folder):
+        steps -= isinstance(event, Progress) and event.name == "step"
+        if not steps:
+            return training
+    raise AssertionError("it was over before")

@@ -1,0 +1,241 @@
+"""The loop's options do what they are called, each on a small network; and it serves another task as it is."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from tests.train.bench_top import BenchTop, events, learn, step
+from tfm.core.errors import TrainingError
+from tfm.core.events import Gauges
+from tfm.train import fit, gauges
+from tfm.train.checkpoint import read
+from tfm.train.infer import logits
+from tfm.train.optim import optimizer
+
+
+@pytest.fixture(scope="module")
+def bench_top(tmp_path_factory):
+    return BenchTop(tmp_path_factory.mktemp("bench_top"))
+
+
+def linear(training):
+    """The training of a network that looks at each image by itself: no batch statistics, no dropout."""
+    torch.manual_seed(3)
+    training.network = training.stepped = nn.Sequential(nn.Flatten(), nn.Linear(64 * 64, 1))
+    training.optimizer = optimizer(training.network, training.optim)
+    return training
+
+
+def weights(network):
+    return torch.cat([tensor.detach().flatten() for tensor in network.parameters()])
+
+
+def test_accumulated_batches_make_the_step_of_one_large_batch(bench_top):
+    whole = linear(bench_top.training({"batch_size": 8}))
+    parts = linear(bench_top.training({"batch_size": 3, "accumulate": 3}))
+    before = weights(whole.network)
+    for training in (whole, parts):
+        learn(training, bench_top.new_folder())
+        assert training.standing.step == 2
+    assert torch.allclose(weights(whole.network), weights(parts.network), rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(weights(whole.network), before, rtol=1e-4, atol=1e-6)
+    for column in ("train_loss", "val_loss"):
+        assert whole.standing.rows[1][column] == pytest.approx(parts.standing.rows[1][column], rel=1e-4)
+
+
+def test_a_step_of_uneven_batches_weighs_each_image_alike(bench_top, monkeypatch):
+    """The sum over all images by the number of all images, not a mean of means."""
+    monkeypatch.setattr(fit, "cut", lambda places, size: [places[:1], places[1:]] if len(places) > 1 else [places])
+    uneven = linear(bench_top.training({"batch_size": 8}))
+    fit._step(uneven, np.arange(8), fit.augment.draw(7, 0, 8))
+    monkeypatch.undo()
+    whole = linear(bench_top.training({"batch_size": 8}))
+    fit._step(whole, np.arange(8), fit.augment.draw(7, 0, 8))
+    assert torch.allclose(weights(uneven.network), weights(whole.network), rtol=1e-4, atol=1e-6)
+
+
+def test_a_long_gradient_is_shortened_to_the_norm_that_was_chosen(bench_top):
+    moved = {}
+    for clip in (None, 1e-3):
+        training = linear(bench_top.training({"gradient_clip": clip, "weight_decay": 0, "warmup_epochs": 0}))
+        training.optimizer = torch.optim.SGD(training.network.parameters())
+        before = weights(training.network)
+        step(training, bench_top.new_folder())
+        moved[clip] = float(torch.linalg.vector_norm(weights(training.network) - before))
+    assert moved[1e-3] == pytest.approx(2e-3 * 1e-3, rel=0.01)
+    assert moved[None] > 10 * moved[1e-3]
+
+
+def test_the_average_of_the_weights_is_validated_kept_as_best_and_predicted_with(bench_top):
+    training, folder = bench_top.training({"ema": 0.5}), bench_top.new_folder()
+    by_hand, seen = [], []
+    for event in events(training, folder):
+        if getattr(event, "name", "") == "step":
+            seen.append(weights(training.network))
+            decay = min(1 - 1 / len(seen), 0.5)
+            by_hand.append(seen[-1] if len(seen) == 1 else decay * by_hand[-1] + (1 - decay) * seen[-1])
+    assert torch.allclose(weights(training.judged), by_hand[-1], atol=1e-6)
+    assert not torch.allclose(weights(training.network), by_hand[-1], atol=1e-6)
+    best, last = read(folder / "best.pt"), read(folder / "last.pt")
+    again = bench_top.training()
+    again.judged.load_state_dict(best["network"])
+    if best["standing"]["epoch"] == training.standing.epoch - 1:  # noted before the epoch was counted
+        assert torch.equal(weights(again.judged), weights(training.judged))
+    assert best["network"].keys() == last["ema"].keys() == last["network"].keys()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_the_bits_learn_too_and_the_weights_stay_whole(bench_top, precision):
+    halved = learn(bench_top.training({"precision": precision}), bench_top.new_folder())
+    whole = learn(bench_top.training(), bench_top.new_folder())
+    assert weights(halved.network).dtype == torch.float32
+    losses = [[row["train_loss"] for row in training.standing.rows] for training in (halved, whole)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
+    assert losses[0] != losses[1]
+
+
+def test_a_step_whose_gradient_was_enlarged_too_far_is_left_out_and_the_next_is_enlarged_less(bench_top):
+    training = bench_top.training({"precision": "fp16"})
+    training.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
+    before = weights(training.network)
+    step(training, bench_top.new_folder())
+    assert torch.equal(weights(training.network), before)
+    assert training.scaler.get_scale() == 2.0**59
+
+
+def test_a_loss_that_is_no_number_is_one_in_fp16_too(bench_top):
+    training = bench_top.training({"precision": "fp16"})
+    with torch.no_grad():
+        next(training.network.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingError, match="not a finite number at step 1"):
+        step(training, bench_top.new_folder())
+
+
+def test_balanced_sampling_learns_from_as_many_of_each(bench_top, monkeypatch):
+    training = bench_top.training({"balance": "sampling"})
+    benign_first = training.train.rows.table.sort_values("label").iloc[:5].index
+    rows = training.train.rows
+    training.train = replace(
+        training.train,
+        rows=replace(rows, table=rows.table.loc[benign_first], positions=rows.positions[benign_first]),
+    )
+    labels = []
+    monkeypatch.setattr(
+        type(training.task),
+        "loss",
+        lambda self, network, batch: (labels.append(batch.truth["labels"]), network(batch.images).sum())[1],
+    )
+    step(training, bench_top.new_folder(), 2)
+    assert len(set(training.train.rows.labels)) == 2
+    assert training.train.rows.labels.sum() == 1
+    assert torch.cat(labels).sum() == 3, "of five"
+    assert training.task.malignant_weight == 1.0
+
+
+class Silhouette:
+    """Learns how much of an image is breast: what another task may need, and how it is told."""
+
+    needs = frozenset({"breast", "lesions"})
+    columns = ("val_error", "val_score")
+    best = "val_score"
+
+    def __init__(self):
+        self.seen = []
+
+    def loss(self, network, batch):
+        self.seen.append(batch)
+        share = batch.truth["breast"].float().mean((1, 2, 3))
+        return (network(batch.images)[:, 0] - share).abs().sum()
+
+    def answers(self, network, batch):
+        return (network(batch.images) - batch.truth["breast"].float().mean((1, 2, 3))[:, None]).abs()
+
+    def figures(self, answers, labels):
+        error = float(answers.mean())
+        return {"val_error": error, "val_score": -error}
+
+
+def test_another_task_is_served_with_the_masks_it_needs_moved_as_their_images_are(bench_top):
+    training, folder = linear(bench_top.training()), bench_top.new_folder()
+    training.task = Silhouette()
+    learn(training, folder)
+    assert list(pd.read_csv(folder / "metrics.csv").columns)[3:] == ["val_error", "val_score"]
+    assert training.standing.best == max(row["val_score"] for row in training.standing.rows)
+    dark = -training.train.normalisation.mean / training.train.normalisation.deviation
+    for batch in training.task.seen:
+        assert batch.truth.keys() == {"breast", "lesions"}
+        inside = batch.truth["breast"] > 0
+        assert set(batch.truth["breast"].unique().tolist()) <= {0, 1}
+        for place, black in ((~inside, True), (inside, False)):  # but for a rim of half pixels
+            assert float(((batch.images[place] == dark) == black).float().mean()) > 0.92
+
+
+def test_a_mirrored_image_is_asked_about_too(bench_top):
+    training = bench_top.training()
+    said = {}
+    for name, images, tta in [("plain", training.val, False), ("both", training.val, True)]:
+        said[name] = last_value(logits(training.network, images, 4, name, tta=tta))
+    mirrored = replace(training.val, cache=replace(bench_top.cache, images=bench_top.cache.images[:, :, ::-1].copy()))
+    other = last_value(logits(training.network, mirrored, 4, "mirrored"))
+    assert torch.allclose(said["both"], (said["plain"] + other) / 2, atol=1e-6)
+    assert not torch.allclose(said["both"], said["plain"], atol=1e-6)
+
+
+def last_value(generator):
+    while True:
+        try:
+            next(generator)
+        except StopIteration as stop:
+            return stop.value
+
+
+def test_a_checkpoint_of_another_network_is_refused_in_words(bench_top):
+    folder = bench_top.new_folder()
+    learn(bench_top.training({"epochs": 1}), folder)
+    other = bench_top.training({"architecture": "MammoCNN", "epochs": 2})
+    with pytest.raises(TrainingError, match="not one of this training of MammoCNN") as refusal:
+        learn(other, folder)
+    assert "restart" in refusal.value.hint
+
+
+def test_a_watcher_hears_of_pace_best_and_checkpoint(bench_top, monkeypatch):
+    monkeypatch.setattr(gauges, "_SECONDS", 0)
+    training = bench_top.training({"epochs": 2})
+    told = [event.values for event in events(training, bench_top.new_folder()) if isinstance(event, Gauges)]
+    assert any(float(values["images/s"]) > 0 for values in told if "images/s" in values)
+    assert "best so far" not in told[0]
+    assert told[-1]["best so far"].startswith(f"{training.standing.best:.3f} (epoch ")
+    assert len(told[-1]["last checkpoint"].split(":")) == 3
+
+
+def test_channels_last_reaches_the_layers(bench_top):
+    training = bench_top.training({"channels_last": True})
+    step(training, bench_top.new_folder())
+    filters = [tensor for tensor in training.network.parameters() if tensor.ndim == 4 and tensor.shape[1] > 1]
+    assert all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in filters)
+
+
+@pytest.mark.long
+def test_a_compiled_network_learns_the_same(bench_top):
+    plain = learn(bench_top.training(), bench_top.new_folder())
+    compiled = learn(bench_top.training({"compile": True}), bench_top.new_folder())
+    assert [row["train_loss"] for row in compiled.standing.rows] == pytest.approx(
+        [row["train_loss"] for row in plain.standing.rows], rel=1e-3
+    )
+    assert compiled.content()["network"].keys() == plain.content()["network"].keys()
+
+
+def test_memory_that_is_too_small_is_told_with_a_way_out(bench_top, monkeypatch):
+    training = bench_top.training()
+
+    def too_large(*_):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(type(training.task), "loss", too_large)
+    with pytest.raises(TrainingError, match="memory of cpu is too small for batches of 4") as refusal:
+        step(training, bench_top.new_folder())
+    assert "--accumulate" in refusal.value.hint

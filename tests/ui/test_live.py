@@ -1,0 +1,254 @@
+"""A run at work, as it is watched: all of it within the window, whatever it says; and every way to stop watching."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner
+
+from tests.test_worker import finish, wait_for_event
+from tests.ui.scripted import LEAVE, Scripted
+from tests.ui.terminal import PROJECT, Terminal
+from tests.ui.test_cli import wizard
+from tfm.core.events import Gauges, Metrics, Note, Progress, StateChange
+from tfm.core.jobs import plans, runs
+from tfm.core.plan import Step
+from tfm.core.prepare import find_or_create_plan, job_for
+from tfm.ui import cli, render
+from tfm.ui.ask import PlainAsker, ToMenu
+from tfm.ui.screens import interactive
+from tfm.ui.screens.live import JobView
+from tfm.ui.view import RunView
+
+TOY = "tests.toys.learn"
+COLUMNS = ("learning_rate", "train_loss", "val_loss", "val_accuracy", "val_auc")
+LONG = "a film whose name is long " * 9
+
+
+def on_screen(job, columns, rows):
+    file = io.StringIO()
+    console = Console(file=file, width=columns, height=rows, force_terminal=True, color_system=None)
+    view = JobView(job)
+    view.look()
+    console.print(view.draw(console))
+    return file.getvalue().splitlines()
+
+
+def at_work(workspace, epochs=3, notes=("it begins",)):
+    """A run in its last epoch, as its log tells it."""
+    run = job_for(workspace, TOY, {"epochs": epochs})
+    with run.recording():
+        run.record(StateChange("running"))
+        for note in notes:
+            run.record(Note(note))
+        for epoch in range(1, epochs):
+            run.record(Progress("epoch", epoch, epochs, "epochs"))
+            run.record(Progress("step", 1, 20, "batches", within="epoch"))
+            run.record(Metrics({"epoch": epoch} | dict.fromkeys(COLUMNS, 1 / epoch)))
+        run.record(Gauges({"images/s": "412", "GPU memory": "3.1 of 80 GiB", "best": "val_auc 0.861 in epoch 2"}))
+    return run
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (60, 18), (80, 12), (200, 50)])
+@pytest.mark.parametrize("notes", [("it begins",), (LONG,) * 6], ids=["few words", "many"])
+def test_all_of_a_run_fits_the_window(workspace, columns, rows, notes):
+    lines = on_screen(at_work(workspace, 50, notes), columns, rows)
+    assert len(lines) <= rows
+    assert max(map(len, lines)) <= columns
+    text = "\n".join(lines)
+    for word in ("epoch", "step", "49/50", "images/s", "0.861", "val auc"):
+        assert word in text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_curves_grow_with_the_window(workspace):
+    run = at_work(workspace, 300)
+    small, large = (" ".join(on_screen(run, *size)) for size in ((80, 24), (200, 50)))
+    assert large.count("█") > 3 * small.count("█") > 0
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_of_a_long_plan_what_is_at_work_is_shown(workspace, failed):
+    plan = find_or_create_plan(workspace, "long", [Step(f"model-seed{n}", TOY, {"seed": n}) for n in range(40)])
+    standing = {f"model-seed{n}": job_for(workspace, TOY, {"seed": n}) for n in range(30)}
+    for name, run in standing.items():
+        run.update(state="failed" if failed and name.endswith("seed3") else "done")
+    standing["model-seed29"].update(state="paused")
+    plan.update(runs={name: run.id for name, run in standing.items()})
+    lines = on_screen(plan, 80, 24)
+    assert len(lines) <= 24
+    text = "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
+    assert f"✓ {28 if failed else 29} of 40" in text
+    assert "model-seed29" in text
+    assert "model-seed30" in text
+    assert "model-seed31" not in text
+    assert ("✗ model-seed3 " in text) == failed
+
+
+def test_the_step_at_work_is_shown_also_where_later_ones_were_done_before_it(workspace):
+    plan = find_or_create_plan(workspace, "p", [Step(f"s{seed}", TOY, {"seed": seed}) for seed in (1, 2)])
+    first, second = (job_for(workspace, TOY, {"seed": seed}) for seed in (1, 2))
+    for run, said in ((first, "the first"), (second, "the second")):
+        with run.recording():
+            run.record(Note(said))
+    second.update(state="done")
+    plan.update(runs={"s1": first.id, "s2": second.id})
+    assert "the second" in "\n".join(on_screen(plan, 80, 24))
+    with first.held():
+        first.update(state="running")
+        assert "the first" in "\n".join(on_screen(plan, 80, 24))
+
+
+def test_a_run_of_many_epochs_does_not_slow_the_screen(workspace):
+    run = at_work(workspace, 2000)
+    view, console = JobView(run), Console(file=io.StringIO(), width=200, height=50, force_terminal=True)
+    view.look()
+    begun = time.perf_counter()
+    for _ in range(5):
+        list(console.render(view.draw(console)))
+    assert (time.perf_counter() - begun) / 5 < 0.15, "a look at it takes that long"
+
+
+def test_how_long_all_epochs_take_is_known_within_the_first(workspace):
+    view = RunView(job_for(workspace, TOY, {}))
+    times = iter(range(100))
+    view._fold(next(times), Progress("epoch", 0, 10, "epochs"))
+    for step in (1, 2, 3, 4, 5):
+        view._fold(next(times), Progress("step", step, 8, "batches", within="epoch"))
+    assert view.bars["step"].seconds_left == pytest.approx(3)
+    assert view.bars["epoch"].seconds_left == pytest.approx(10 * 8 - 5)
+
+
+def test_what_was_done_before_a_run_was_taken_up_again_makes_it_no_faster(workspace):
+    view = RunView(job_for(workspace, TOY, {}))
+    times = iter(range(100))
+    view._fold(next(times), Progress("epoch", 3, 10, "epochs"))
+    for step in (6, 7, 8):
+        view._fold(next(times), Progress("step", step, 8, "batches", within="epoch"))
+    view._fold(next(times), Progress("epoch", 4, 10, "epochs"))
+    assert view.bars["epoch"].seconds_left == pytest.approx(6 * 8, rel=0.6)
+
+
+def test_a_curve_shows_the_whole_run_and_leaves_gaps():
+    rising = [float(n) for n in range(1000)]
+    assert render.curve(rising, 8) == ["▁▂▃▄▅▆▇█"]
+    assert render.curve([0.0, float("nan"), 7.0], 8) == ["▁ █"]
+    assert render.curve([1.0, 2.0, 3.0, 4.0], 8, 2) == ["  ▃█", "▁▆██"]
+    assert render.curve([], 8) == render.curve([float("nan")], 8) == [""]
+
+
+def test_without_a_terminal_an_epoch_is_one_line(workspace):
+    run = job_for(workspace, TOY, {"epochs": 3})
+    told = wizard("runs", "resume", run.id, "--workspace", workspace.root, COLUMNS="60")
+    assert told.returncode == 0, told.stderr
+    epochs = [line for line in told.stdout.splitlines() if "val_auc" in line]
+    assert [line.split()[:2] for line in epochs] == [["epoch", "1"], ["epoch", "2"], ["epoch", "3"]]
+    assert all("learning_rate" in line for line in epochs)
+
+
+# --- stopping it ------------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_pauses_a_command_and_its_screen_goes(workspace):
+    run = job_for(workspace, TOY, {"epochs": 500, "seconds_a_step": 0.01})
+    with Terminal("runs", "resume", run.id, "--workspace", str(workspace.root)) as terminal:
+        terminal.wait_for("images/s")
+        terminal.press("ctrl-c")
+        terminal.wait_for("Paused.")
+        assert terminal.wait_for_end() == 130
+    assert run.status.state == "paused"
+
+
+def test_sigterm_pauses_a_command_as_ctrl_c_does(workspace):
+    run = job_for(workspace, TOY, {"epochs": 500, "seconds_a_step": 0.01})
+    words = [sys.executable, str(PROJECT / "wizard.py"), "runs", "resume", run.id, "--workspace", str(workspace.root)]
+    command = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=PROJECT)
+    wait_for_event(run, 2)
+    os.kill(command.pid, signal.SIGTERM)
+    said, _ = command.communicate(timeout=30)
+    assert (command.returncode, run.status.state) == (130, "paused"), said
+    assert "Pausing at the next safe point" in said
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_nothing_moves_in_the_accessible_menu(workspace, plain, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda _: "")
+    file = io.StringIO()
+    console = Console(file=file, width=100, height=40, force_terminal=True)
+    asker = PlainAsker(console) if plain else Scripted({})
+    interactive.see(job_for(workspace, TOY, {"epochs": 2}), asker, console)
+    own_screen = "\x1b[?1049h"
+    wiped = "\x1b[2K"
+    assert (own_screen in file.getvalue()) != plain
+    assert wiped not in file.getvalue(), "a line that is wiped before it is written flickers"
+    assert ("val_auc" in file.getvalue()) >= plain
+
+
+# --- several ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_words_that_make_a_queue_are_options_of_the_command(workspace):
+    app = typer.Typer()
+    app.command()(cli._command(TOY))
+    told = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "120"})
+    assert "--seeds" in told.stdout
+    assert "counted up from fold" in told.stdout
+    words = ["--seeds", "2", "--epochs", "1", "--json", "--workspace", str(workspace.root)]
+    told = CliRunner().invoke(app, words)
+    assert told.exit_code == 0, told.output
+    (plan,) = plans(workspace)
+    assert list(plan.status.runs) == ["learn-seed7", "learn-seed8"]
+
+
+# --- further ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_extended_by_a_command_that_says_how_far(workspace):
+    run = job_for(workspace, TOY, {"epochs": 2})
+    finish(run)
+    place = ["--workspace", workspace.root]
+    unsaid = wizard("runs", "extend", run.id, *place)
+    assert unsaid.returncode == 2
+    assert "--epochs 4" in unsaid.stderr
+    assert "worked out anew" in unsaid.stderr, "what becomes of the pace is said"
+    for wrong in (["--epochs", "2"], ["--epochs", "x"], ["--epoch", "9"], ["--epochs"]):
+        assert wizard("runs", "extend", run.id, *wrong, *place).returncode == 2
+    first = wizard("runs", "extend", run.id, "--epochs", "3", "--json", *place)
+    assert first.returncode == 0, first.stderr
+    told = wizard("runs", "extend", "--epochs=3", run.id, "--json", *place)
+    assert told.stdout.splitlines()[-1] == first.stdout.splitlines()[-1], "whichever is said first"
+    assert json.loads(told.stdout.splitlines()[-1])["result"]["epochs"] == 3
+    other = job_for(workspace, "tests.toys.count", {"target": 2})
+    finish(other)
+    assert "cannot be extended" in wizard("runs", "extend", other.id, "--epochs", "3", *place).stderr
+
+
+def test_a_done_run_whose_settings_are_gone_can_be_removed_from_the_menu(workspace):
+    run = job_for(workspace, TOY, {"epochs": 1})
+    finish(run)
+    (run.folder / "settings.yaml").unlink()
+    asker = Scripted({"run": (run.id, LEAVE), "action": "remove", "sure": True})
+    interactive.runs_screen(workspace, asker, Console(file=io.StringIO()))
+    assert runs(workspace) == []
+
+
+def test_a_run_is_extended_from_the_menu(workspace):
+    run = job_for(workspace, TOY, {"epochs": 2})
+    finish(run)
+    asker = Scripted({"run": (run.id, LEAVE), "action": "extend", "total": "3"})
+    console = Console(file=io.StringIO(), width=100)
+    with pytest.raises(ToMenu):
+        interactive.runs_screen(workspace, asker, console)
+    asked = next(question for question in asker.asked if question.name == "total")
+    assert "until now 2" in asked.text
+    assert "worked out anew" in asked.why
+    assert asked.trouble_with("2") == "it was started for 2: give a higher total"
+    assert "whole number" in asked.trouble_with("far")
+    (new,) = (one for one in runs(workspace) if one.id != run.id)
+    assert new.status.result["epochs"] == 3

@@ -1,0 +1,41 @@
+"""Which part of a network is trained: all of it, its last stage and classifier, or nothing. What is frozen stands still
+in training too: no gradient, no batch statistics, no dropout."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from torch import nn
+
+from tfm.core.errors import SettingsError
+
+
+def freeze(network: nn.Module, trained: Literal["all", "last_stage", "none"]) -> None:
+    kept = last_stage(network) if trained == "last_stage" else set()
+    for name, tensor in network.named_parameters():
+        tensor.requires_grad = trained == "all" or name in kept
+
+
+def train_mode(network: nn.Module) -> None:
+    """In place of `network.train()`, which would let frozen layers go on counting batch statistics."""
+    network.train()
+    for module in network.modules():
+        tensors = list(module.parameters())
+        if tensors and not any(tensor.requires_grad for tensor in tensors):
+            module.eval()
+
+
+def last_stage(network: nn.Module) -> set[str]:
+    """The names of all that is computed after the last feature map but one: networks name their layers in the order in
+    which an image passes them."""
+    features: Any = getattr(network, "feature_info", [])
+    before = f"{features[-2]['module']}." if len(features) > 1 else None
+    names = [name for name, _ in network.named_parameters()]
+    passed = [place for place, name in enumerate(names) if before and name.startswith(before)]
+    if not passed:
+        raise SettingsError(
+            f"{type(network).__name__} does not say which of its stages is the last",
+            hint="train all of it, or none: --trained all, --trained none",
+            fields=("trained",),
+        )
+    return set(names[passed[-1] + 1 :])

@@ -1,0 +1,68 @@
+"""Runs that a run starts from: whose weights it takes over, or which it goes on from; and the women these have seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tfm.core.errors import DataError
+from tfm.core.jobs import find_run
+from tfm.core.run import Run
+from tfm.models.settings import RUN
+from tfm.train.checkpoint import Checkpoints
+from tfm.train.rows import Rows, check_unseen
+from tfm.train.training import Training
+
+_SAME = {"dataset_hash": "dataset", "split_hash": "split", "images_sha256": "images"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    run: Run
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.run.checkpoints_folder, seconds=0)
+
+    @property
+    def patients_seen(self) -> list[str]:
+        return list(self.run.environment["patients_seen"])
+
+
+def of_weights(run: Run, weights: str, val: Rows, test: Rows) -> Origin | None:
+    """The run that `run:ID` names; refused where it has seen who is to be judged by."""
+    if not weights.startswith(RUN):
+        return None
+    origin = Origin(find_run(run.workspace, weights.removeprefix(RUN)))
+    if not origin.checkpoints.best.is_file():
+        raise DataError(
+            f"{origin.run.id} has no best checkpoint to take weights from",
+            hint="name a train run that is done: see `python wizard.py runs list`",
+        )
+    check_unseen(origin.run.id, origin.patients_seen, val, test)
+    return origin
+
+
+def of_extension(run: Run, extends: str | None) -> Origin | None:
+    return Origin(find_run(run.workspace, extends)) if extends else None
+
+
+def check_same(origin: Origin, here: dict[str, object]) -> None:
+    """Women who were learned from may have come into the test since."""
+    began = origin.run.environment
+    changed = [words for name, words in _SAME.items() if began[name] != here[name]]
+    if changed:
+        raise DataError(
+            f"the {' and '.join(changed)} of {origin.run.id} have changed since it was trained",
+            hint="train anew on what stands now",
+        )
+
+
+def go_on_from(origin: Origin, training: Training, checkpoints: Checkpoints) -> None:
+    """As the first checkpoint of a run of its own: patience begins anew, the best so far stays the one to beat."""
+    content, _ = origin.checkpoints.resume()
+    if content is None:
+        raise DataError(f"{origin.run.id} has no checkpoint that is whole", hint="train anew with more epochs")
+    training.take_up(content)
+    training.standing = replace(training.standing, stale=0)
+    checkpoints.save_best(origin.checkpoints.load_best())
+    checkpoints.save(training.content())

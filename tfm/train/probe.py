@@ -1,0 +1,119 @@
+"""Only pretrained weights: a logistic regression on a network's frozen features, that becomes its classifier.
+
+Fitted to convergence in float64; how strongly it is held back is chosen on validation. Where features come from stands
+in features.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from tfm.core import files
+from tfm.core.errors import TrainingError
+from tfm.core.events import Event, Metrics, Progress
+from tfm.metrics.binary import auc
+from tfm.train.batches import Images
+from tfm.train.checkpoint import Checkpoints
+from tfm.train.features import classifier, features
+from tfm.train.tasks.classify import balance
+from tfm.train.training import Training
+
+METRICS = ["C", "train_loss", "val_loss", "val_auc"]
+PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # scikit-learn's C, the strongest penalty first
+_TOLERANCE = 1e-6  # of the gradient, at which a fit has converged
+_MOST_STEPS = 10_000
+_FLAT = 1e-6  # of the largest deviation: a feature that varies less is the same for every image
+
+
+class Regression(NamedTuple):
+    """On features as the network gives them: the scaling is folded in."""
+
+    weights: np.ndarray  # (k,) float64
+    bias: float
+
+    def logits(self, found: np.ndarray) -> np.ndarray:  # (n, k) → (n,)
+        logits: np.ndarray = found.astype(np.float64) @ self.weights + self.bias
+        return logits
+
+
+def probe(training: Training, checkpoints: Checkpoints, metrics_file: Path, folder: Path) -> Iterator[Event]:
+    """`fit` for a network of which nothing is trained; the features are kept in `folder`."""
+    learned, judged = training.train, training.val
+    found = yield from _features(training, learned, folder / "train.npy", "features of training")
+    found_val = yield from _features(training, judged, folder / "val.npy", "features of validation")
+    weight = 1.0 if training.batches.balance == "none" else balance(learned.rows.labels)
+    standing, best = training.standing, None
+    for done, penalty in enumerate(PENALTIES):
+        yield Progress("regression", done, len(PENALTIES), "penalties")
+        regression = fitted(found, learned.rows.labels, penalty, weight)
+        row = {
+            "C": penalty,
+            "train_loss": _loss(regression.logits(found), learned.rows.labels, weight),
+            "val_loss": _loss(regression.logits(found_val), judged.rows.labels, weight),
+            "val_auc": auc(judged.rows.labels, regression.logits(found_val)),
+        }
+        if row["val_auc"] > standing.best:  # of equals the first stays, which is held back more
+            standing.best, best = row["val_auc"], regression
+        standing.rows.append(row)
+        yield Metrics(row)
+    assert best is not None
+    _write_back(training, best)
+    checkpoints.save_best(training.best_content())
+    table = pd.DataFrame(standing.rows, columns=METRICS)
+    files.write_text(metrics_file, table.to_csv(index=False, lineterminator="\n"))
+    yield Progress("regression", len(PENALTIES), len(PENALTIES), "penalties")
+
+
+def _features(training: Training, images: Images, file: Path, name: str) -> Generator[Event, None, np.ndarray]:
+    network, size = training.judged, training.batch_size
+    found = yield from features(network, images, size, file, name=name, precision=training.precision)
+    if not np.isfinite(found).all():
+        raise TrainingError(
+            f"{type(network).__name__} gives features that are not finite numbers",
+            hint="look whether its weights are as they should be; or choose --precision fp32",
+        )
+    return found
+
+
+def fitted(found: np.ndarray, labels: np.ndarray, penalty: float, malignant_weight: float) -> Regression:
+    """The same to the last bit wherever it is fitted anew: it sees one thread only, whatever else has more."""
+    exact = found.astype(np.float64)
+    mean, deviation = exact.mean(axis=0), exact.std(axis=0)
+    deviation[deviation <= _FLAT * deviation.max()] = np.inf  # and so it gets no weight
+    regression = LogisticRegression(C=penalty, tol=_TOLERANCE, max_iter=_MOST_STEPS)
+    weights = np.where(labels == 1, malignant_weight, 1.0)
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("error", ConvergenceWarning)
+        try:
+            regression.fit((exact - mean) / deviation, labels, sample_weight=weights)
+        except ConvergenceWarning as warning:
+            raise TrainingError(
+                f"the logistic regression with C = {penalty:g} did not converge: {str(warning).splitlines()[0]}",
+                hint="look for images or weights that are not as they should be; or train more than the classifier: "
+                "--trained last_stage",
+            ) from None
+    scaled = regression.coef_[0] / deviation
+    return Regression(scaled, float(regression.intercept_[0] - scaled @ mean))
+
+
+def _loss(logits: np.ndarray, labels: np.ndarray, malignant_weight: float) -> float:
+    """The mean over the images, as the loop has it."""
+    losses = np.logaddexp(0, np.where(labels == 1, -logits, logits))
+    return float(np.mean(losses * np.where(labels == 1, malignant_weight, 1.0)))
+
+
+def _write_back(training: Training, regression: Regression) -> None:
+    layer = classifier(training.judged)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(regression.weights)[None])
+        layer.bias.fill_(regression.bias)
