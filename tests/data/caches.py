@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,24 @@ def contents(folder: Path) -> dict[str, bytes]:
 def touch(path: Path, *, later: int = 1) -> None:
     before = path.stat()
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + later * 10**9))
+
+
+def film(dataset: Dataset, row: int) -> Path:
+    """Of a row of the cache."""
+    return dataset.path(dataset.manifest.sort_values("image_id")["file"].iloc[row])
+
+
+def mask(dataset: Dataset, row: int) -> Path:
+    return dataset.path(dataset.manifest.sort_values("image_id")["mask"].iloc[row])
+
+
+def without(dataset: Dataset, *rows: int) -> Dataset:
+    manifest = dataset.manifest.sort_values("image_id", ignore_index=True)
+    return replace(dataset, manifest=manifest.drop(index=list(rows)))
+
+
+def spoil(path: Path) -> None:
+    """As long and as old as before, and unreadable: whoever reads it fails."""
+    before = path.stat()
+    path.write_bytes(bytes(before.st_size))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from tfm.core.events import Event
+from tests.returned import returned
 from tfm.data import intake, tables
 from tfm.data.arrange import Arrangement, Choices
 from tfm.data.catalog import Catalog
@@ -18,13 +18,7 @@ KINDS = ("mass", "calc")
 
 
 def looked_at(*given: Path, index: Path, csvs: tuple[Path, ...] = ()) -> intake.Found:
-    looking = intake.look(given, csvs, index)
-    while True:
-        try:
-            assert isinstance(next(looking), Event)
-        except StopIteration as end:
-            found: intake.Found = end.value
-            return found
+    return returned(intake.look(given, csvs, index))
 
 
 def catalog_of(*given: Path, index: Path, kinds: tuple[str, ...] = KINDS) -> Catalog:

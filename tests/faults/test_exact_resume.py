@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.faults.mishaps import SWIN, killed, make_swin_small
+from tests.returned import returned
 from tests.train.bench_top import BenchTop, learn
 from tests.train.pocket import finish, make_products, train_run
 from tests.train.test_fit import differences, flat
@@ -47,18 +48,10 @@ def learned(bench_top, given, preset, stops=(), lose=None):
             lose(content)
             checkpoints.save(content)
     training = learn(bench_top.training(given, preset), folder)
-    said = exhausted(logits(training.judged, training.val, 4, "val", tta=True))
+    said = returned(logits(training.judged, training.val, 4, "val", tta=True))
     left = {"metrics": (folder / "metrics.csv").read_bytes(), "predictions": said.numpy().tobytes()}
     left |= {f"best{place}": leaf for place, leaf in flat(read(folder / "best.pt")).items()}
     return left | {f"last{place}": leaf for place, leaf in flat(read(folder / "last.pt")).items()}
-
-
-def exhausted(generator):
-    while True:
-        try:
-            next(generator)
-        except StopIteration as stop:
-            return stop.value
 
 
 def unequal(one, other):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from tfm.core.files import read_yaml
-from tfm.core.settings import resolve
+from tfm.core.settings import Settings, resolve
 from tfm.data.phantom.film import Phantom, draw
 from tfm.data.phantom.spec import Exposure, Lesion
+from tfm.imaging.chain import each_step
 from tfm.imaging.film import Film
 from tfm.imaging.lesions import lesions_seen
 from tfm.imaging.settings import ChainSettings
@@ -23,6 +25,11 @@ def phantom(side: str, kind: str = "mass", view: str = "CC", height: int = 400) 
 
 def chain(preset: str, **given: object) -> ChainSettings:
     return resolve(ChainSettings, read_yaml(PRESETS / f"{preset}.yaml")["settings"], given)
+
+
+def run_chain(film: Film, steps: Mapping[str, Settings]) -> Film:
+    """What the last step makes."""
+    return [film, *(made for _, made in each_step(film, steps))][-1]
 
 
 def breast_of(film: Film) -> np.ndarray:

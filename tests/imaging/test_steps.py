@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.imaging.films import breast_of, lesions_of, phantom
-from tfm.imaging.chain import run_chain
+from tests.imaging.films import breast_of, lesions_of, phantom, run_chain
 from tfm.imaging.film import Film
 from tfm.imaging.geometry import Geometry
 from tfm.imaging.settings import STEPS, Blur, Border, Clahe, CropBreast, Intensity, Polarity, Resize

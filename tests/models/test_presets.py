@@ -128,7 +128,7 @@ def test_a_network_that_names_no_stages_has_no_last_one():
 
 @pytest.mark.parametrize("settings", CASES)
 def test_a_card_says_what_the_network_is(settings):
-    card = card_of(offers.preset("models", "MammoCNN"), settings, SIZE, batch_size=2)
+    card = card_of(settings, SIZE, batch_size=2)
     network = network_of(settings).eval()
     assert card.parameters == parameters(network)
     assert card.trained == sum(tensor.numel() for tensor in network.parameters() if tensor.requires_grad)
@@ -144,9 +144,8 @@ def test_a_card_says_what_the_network_is(settings):
 
 
 def test_swin_keeps_its_channels_last_and_a_vit_has_patches_in_a_row():
-    preset = offers.preset("models", "MammoCNN")
-    assert card_of(preset, ModelSettings(architecture=SWIN), SIZE, 1).layout == "NHWC"
-    assert card_of(preset, ModelSettings(architecture="vit_tiny_patch16_224"), SIZE, 1).layout == "NLC"
+    assert card_of(ModelSettings(architecture=SWIN), SIZE, 1).layout == "NHWC"
+    assert card_of(ModelSettings(architecture="vit_tiny_patch16_224"), SIZE, 1).layout == "NLC"
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -160,7 +159,6 @@ MEASURED = """
 import re, sys
 from pathlib import Path
 import torch
-from tfm.core.offers import Preset
 from tfm.models.build import build
 from tfm.models.card import card_of
 from tfm.models.freezing import freeze, train_mode
@@ -172,7 +170,7 @@ def memory(name):
 architecture, trained, side, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 torch.set_num_threads(1)
 settings = ModelSettings(architecture=architecture, trained=trained)
-card = card_of(Preset("", "", "", "train", {}), settings, (side, side), count)
+card = card_of(settings, (side, side), count)
 build(ModelSettings(architecture="test_resnet"), (32, 32))(torch.rand(2, 1, 32, 32)).sum().backward()  # libraries
 before = memory("VmRSS")
 network = build(settings, (side, side))

@@ -6,6 +6,7 @@ import pytest
 from tests.train.pocket import WOMEN, finish, make_products, train_run
 from tfm.analysis.predict import read_predictions
 from tfm.core.errors import SettingsError
+from tfm.core.events import Note
 from tfm.core.registry import find_stage
 from tfm.core.settings import leaves, resolve
 from tfm.metrics.binary import auc, youden_threshold
@@ -89,3 +90,10 @@ def test_a_setting_out_of_range_is_refused_and_named(wrong):
     with pytest.raises(SettingsError) as refusal:
         resolve(find_stage("train").settings, {}, {"dataset": "d", "cache": "c"} | wrong)
     assert refusal.value.fields == tuple(wrong)
+
+
+def test_the_network_is_introduced_before_its_first_step(run):
+    told = " ".join(event.text for event in run.events() if isinstance(event, Note))
+    assert f"{run.status.result['parameters']:,} parameters" in told
+    assert "GiB for batches of" in told
+    assert "(NCHW)" in told

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.returned import returned
 from tests.train.bench_top import BenchTop, events, learn, step
 from tfm.core.errors import TrainingError
 from tfm.core.events import Gauges
@@ -178,19 +179,11 @@ def test_a_mirrored_image_is_asked_about_too(bench_top):
     training = bench_top.training()
     said = {}
     for name, images, tta in [("plain", training.val, False), ("both", training.val, True)]:
-        said[name] = last_value(logits(training.network, images, 4, name, tta=tta))
+        said[name] = returned(logits(training.network, images, 4, name, tta=tta))
     mirrored = replace(training.val, cache=replace(bench_top.cache, images=bench_top.cache.images[:, :, ::-1].copy()))
-    other = last_value(logits(training.network, mirrored, 4, "mirrored"))
+    other = returned(logits(training.network, mirrored, 4, "mirrored"))
     assert torch.allclose(said["both"], (said["plain"] + other) / 2, atol=1e-6)
     assert not torch.allclose(said["both"], said["plain"], atol=1e-6)
-
-
-def last_value(generator):
-    while True:
-        try:
-            next(generator)
-        except StopIteration as stop:
-            return stop.value
 
 
 def test_a_checkpoint_of_another_network_is_refused_in_words(bench_top):

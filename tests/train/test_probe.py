@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.returned import returned
 from tests.train.pocket import make_products
 from tfm.core.errors import SettingsError, TrainingError
 from tfm.core.events import Metrics, Progress
@@ -94,14 +95,6 @@ def test_the_network_says_what_the_regression_says(calm):
     regression = fitted(np.load(folder / "features" / "train.npy"), training.train.rows.labels, chosen, 1.0)
     expected = regression.logits(np.load(folder / "features" / "val.npy"))
     np.testing.assert_allclose(answers[:, 0].numpy(), expected, rtol=1e-4, atol=1e-4)
-
-
-def returned(generator):
-    while True:
-        try:
-            next(generator)
-        except StopIteration as end:
-            return end.value
 
 
 def test_discs_and_stars_are_told_apart_and_every_penalty_has_its_row(calm):

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -21,6 +20,7 @@ from tfm.imaging.contact_sheet import Row, Tile
 from tfm.imaging.pixels import read_pixels
 from tfm.imaging.settings import ChainSettings
 from tfm.train import augment
+from tfm.train.augmented import changed
 from tfm.train.settings import AugmentSettings
 
 _CHANGED = 6  # augmented copies beside an image
@@ -66,12 +66,9 @@ def steps_of(dataset: Dataset, row: dict[Any, Any], chain: ChainSettings) -> tup
 def changes_of(name: str, done: Prepared, settings: AugmentSettings, seed: int) -> Row:
     """The prepared image and some draws of what a training may see of it, its lesions moved along."""
     copies = [Tile("prepared", done.image, lesions=done.lesions)]
-    white = float(np.iinfo(done.image.dtype).max)
-    image = torch.from_numpy(done.image.astype(np.float32) / white)[None, None]
     lesions = torch.from_numpy(done.lesions)[None, None]
     for number in range(_CHANGED):
         drawn = augment.draw(seed_at(seed, name), number, 1)
-        changed = (augment.apply(image, drawn, settings)[0, 0].numpy() * white).round().astype(done.image.dtype)
         moved = augment.apply_geometry(lesions, drawn, settings)[0, 0].numpy()
-        copies.append(Tile(f"draw {number + 1}", changed, lesions=moved))
+        copies.append(Tile(f"draw {number + 1}", changed(done.image, drawn, settings), lesions=moved))
     return Row(name, copies)

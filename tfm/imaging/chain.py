@@ -88,15 +88,8 @@ def _account(seen: np.ndarray, at: Geometry, drawn: np.ndarray, film: np.ndarray
     return found | ({"mask_size": list(drawn.shape)} if drawn.shape != film.shape else {})
 
 
-def run_chain(film: Film, steps: Mapping[str, Settings]) -> Film:
-    """Step → its settings, run in the mapping's order."""
-    for step in each_step(film, steps):
-        film = step[1]
-    return film
-
-
 def each_step(film: Film, steps: Mapping[str, Settings]) -> Iterator[tuple[str, Film]]:
-    """Each step's name with what it made."""
+    """Step → its settings, run in the mapping's order: each step's name with what it made."""
     for name, settings in steps.items():
         film = import_module(f"tfm.imaging.steps.{name}").apply(film, settings)
         yield name, film

@@ -1,5 +1,6 @@
-"""What a person is told of a network before it is trained, and a table of it afterwards: what it is, how large, where
-its weights come from, which layer explains it. All of it is read from the network, built without a single number."""
+"""What a person is told of a network before it is trained, and a table of it afterwards: how large it is, where its
+weights come from, which layer explains it. All of it is read from the network, built without a single number. What kind
+of network it is, its preset says."""
 
 from __future__ import annotations
 
@@ -12,7 +13,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from tfm.core.offers import Preset
 from tfm.models.build import build
 from tfm.models.freezing import freeze, train_mode
 from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings
@@ -20,8 +20,6 @@ from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings
 
 @dataclass(frozen=True)
 class Card:
-    title: str
-    about: str
     parameters: int
     trained: int  # of these
     in_size: tuple[int, int]  # height, width
@@ -31,7 +29,7 @@ class Card:
     layout: str  # of that map: NCHW, NHWC, or NLC where there is no map but a list of patches
 
 
-def card_of(preset: Preset, settings: ModelSettings, in_size: tuple[int, int], batch_size: int) -> Card:
+def card_of(settings: ModelSettings, in_size: tuple[int, int], batch_size: int) -> Card:
     with torch.device("meta"):  # shapes and types, no numbers: it takes no memory and hardly any time
         network = build(settings, in_size)
         images = torch.empty(batch_size, 1, *in_size)
@@ -41,8 +39,6 @@ def card_of(preset: Preset, settings: ModelSettings, in_size: tuple[int, int], b
     with seen.watching():
         network(images)
     return Card(
-        title=preset.title,
-        about=preset.about,
         parameters=parameters(network),
         trained=parameters(network, trained=True),
         in_size=in_size,

@@ -88,6 +88,7 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
             yield from take_turn(gpu_name(device), run.id, held)
         training, origin = _set_up(settings, run, dataset, cache, [train, val, test], device)
         yield from _settle_batch_size(settings, run, training, origin)
+        yield from _introduced(settings, training, cache)
         yield Note(f"{len(train)} images to learn from, {len(val)} for validation, {len(test)} for the test; {device}")
         checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds)
         yield from _learn(settings, run, training, checkpoints, origin)
@@ -151,6 +152,19 @@ def _settle_batch_size(settings: Train, run: Run, training: Training, origin: Or
         training.batch_size = began.get("batch_size") or fitting(training)
         yield Note(f"batches of {training.batch_size} images")
     run.remember(batch_size=training.batch_size)
+
+
+def _introduced(settings: Train, training: Training, cache: Cache) -> Iterator[Event]:
+    """How large the network is, before it takes its first step."""
+    from tfm.models.card import card_of
+
+    height, width = cache.images.shape[1:]
+    card = card_of(settings.model, (height, width), training.batch_size)
+    yield Note(
+        f"{card.parameters:,} parameters, {card.trained:,} of them trained; images of {height} × {width}; "
+        f"≈ {card.memory / 2**30:.1f} GiB for batches of {card.batch_size}; "
+        f"explained at its layer {card.explanation_layer} ({card.layout})"
+    )
 
 
 def _learn(

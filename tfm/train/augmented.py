@@ -15,7 +15,6 @@ import torch
 from tfm.core import files
 from tfm.data.cache import Cache
 from tfm.train import augment
-from tfm.train.batches import films, full_scale
 from tfm.train.rows import Rows
 from tfm.train.settings import AugmentSettings
 
@@ -32,16 +31,16 @@ def write_copies(
         for row, image_id in enumerate(rows.table["image_id"]):
             path = folder / f"{image_id}_{copy + 1}.png"
             if not path.is_file():
-                files.write_bytes(path, _png(_changed(cache, rows, [row], drawn, settings)))
+                image = cache.images[rows.positions[row]]
+                files.write_bytes(path, _png(changed(image, drawn[[row]], settings)))
             yield copy * len(rows) + row + 1, copies * len(rows)
 
 
-def _changed(
-    cache: Cache, rows: Rows, chosen: list[int], drawn: augment.Table, settings: AugmentSettings
-) -> np.ndarray:  # (H, W) as deep as the cache
-    images = films(cache, rows.positions[chosen], torch.device("cpu"))
-    grey = augment.apply(images, drawn[chosen], settings)[0, 0].numpy()
-    return (grey * full_scale(cache)).round().astype(cache.images.dtype)
+def changed(image: np.ndarray, drawn: augment.Table, settings: AugmentSettings) -> np.ndarray:
+    """image (H, W) uint8 or uint16, drawn (1, COLUMNS) → the same kind of image."""
+    white = float(np.iinfo(image.dtype).max)
+    grey = augment.apply(torch.from_numpy(image.astype(np.float32) / white)[None, None], drawn, settings)[0, 0].numpy()
+    return np.asarray((grey * white).round(), image.dtype)
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -1,86 +1,39 @@
 """A cache ends byte for byte as a fresh one, whatever happened while it was made, and nothing is made twice."""
 
 import contextlib
-import multiprocessing
 import os
-import resource
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
-from tests.data.caches import build, building, chain, contents, dataset_of, found, small_download, touch
-from tfm.core import machine
-from tfm.core.errors import DataError, DiskError
+from tests.data.caches import (
+    build,
+    building,
+    chain,
+    contents,
+    dataset_of,
+    film,
+    found,
+    mask,
+    spoil,
+    touch,
+    without,
+)
+from tfm.core.errors import DataError
 from tfm.core.events import Progress
-from tfm.data import caching
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
 from tfm.data.standing import refuse_replacing
 from tfm.imaging.settings import ChainSettings
 
-PROJECT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def download(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_download(tmp_path_factory.mktemp("download"))
-
-
-@pytest.fixture(scope="module")
-def whole(download: Path) -> Dataset:
-    return dataset_of(download, download.with_name("whole"))
-
-
-@pytest.fixture(scope="module")
-def made(whole: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """By an undisturbed build; to be copied."""
-    folder = tmp_path_factory.mktemp("made") / "c"
-    build(folder, whole, chain())
-    return folder
-
-
-@pytest.fixture(scope="module")
-def fresh(made: Path) -> dict[str, bytes]:
-    return contents(made)
-
-
-@pytest.fixture
-def dataset(whole: Dataset, tmp_path: Path) -> Dataset:
-    """Its files may be damaged: they are nobody else's."""
-    shutil.copytree(whole.folder, tmp_path / "dataset" / whole.folder.name)
-    return Dataset.open(tmp_path / "dataset" / whole.folder.name)
-
-
-def film(dataset: Dataset, row: int) -> Path:
-    """Of a row of the cache."""
-    return dataset.path(dataset.manifest.sort_values("image_id")["file"].iloc[row])
-
-
-def mask(dataset: Dataset, row: int) -> Path:
-    return dataset.path(dataset.manifest.sort_values("image_id")["mask"].iloc[row])
-
-
-def without(dataset: Dataset, *rows: int) -> Dataset:
-    manifest = dataset.manifest.sort_values("image_id", ignore_index=True)
-    return replace(dataset, manifest=manifest.drop(index=list(rows)))
-
-
-def spoil(path: Path) -> None:
-    """As long and as old as before, and unreadable: whoever reads it fails."""
-    before = path.stat()
-    path.write_bytes(bytes(before.st_size))
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-# --- stopped, killed, and started again -------------------------------------------------------------------------------
+PROJECT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 5, 23])
@@ -208,9 +161,6 @@ def test_a_kill_at_any_change_of_the_folder_is_repaired_at_the_next_start(datase
     assert changes > 40, "each change was one to be killed at"
 
 
-# --- what changed, came and went --------------------------------------------------------------------------------------
-
-
 def test_only_what_changed_is_made_again(dataset, fresh, tmp_path):
     build(tmp_path / "c", dataset, chain())
     shutil.copy(film(dataset, 9), film(dataset, 4))
@@ -289,9 +239,6 @@ def test_what_an_older_version_made_is_made_again_though_its_settings_had_anothe
     settings.write_text(settings.read_text().replace("frame: middle\n", ""))
     build(tmp_path / "c", whole, chain())
     assert contents(tmp_path / "c") == fresh
-
-
-# --- whose cache it is ------------------------------------------------------------------------------------------------
 
 
 def test_another_chain_makes_other_images_and_never_mixes_with_what_was_begun(whole, tmp_path):
@@ -390,236 +337,3 @@ def test_a_cache_whose_index_or_sums_are_damaged_is_made_again(whole, fresh, mad
     assert found([tmp_path / "c"], whole, chain())[0] is None
     build(tmp_path / "c", whole, chain())
     assert contents(tmp_path / "c") == fresh
-
-
-# --- what cannot be made ----------------------------------------------------------------------------------------------
-
-
-def test_an_image_that_cannot_be_read_is_named_and_the_others_are_done_and_kept(dataset, fresh, tmp_path):
-    bad, gone = film(dataset, 2), film(dataset, 7)
-    before = bad.read_bytes()
-    bad.write_bytes(before[: len(before) // 2])
-    gone.rename(gone.with_suffix(".away"))
-    with pytest.raises(DataError, match="2 images could not be made") as caught:
-        build(tmp_path / "c", dataset, chain())
-    assert bad.name in caught.value.message
-    assert gone.name in caught.value.message
-    listed = (tmp_path / "c" / "failures.txt").read_text()
-    assert bad.stem in listed
-    assert gone.stem in listed
-    with pytest.raises(DataError, match="not a finished cache"):
-        Cache.open(tmp_path / "c")
-    bad.write_bytes(before)
-    gone.with_suffix(".away").rename(gone)
-    for row in set(range(24)) - {2, 7}:
-        spoil(film(dataset, row))
-    build(tmp_path / "c", dataset, chain())
-    assert Cache.open(tmp_path / "c").images.max(axis=(1, 2)).min() > 0
-    assert contents(tmp_path / "c") == fresh
-
-
-def test_a_file_that_vanishes_half_way_is_one_failure(dataset, tmp_path):
-    making = building(tmp_path / "c", dataset, chain())
-    assert [next(making)[0] for _ in range(5)] == [0, 1, 2, 3, 4]
-    film(dataset, 10).unlink()
-    with pytest.raises(DataError, match="1 image could not be made"):
-        list(making)
-
-
-def test_ten_failures_are_told_and_all_are_listed(dataset, tmp_path):
-    for row in range(3, 24):
-        film(dataset, row).unlink()
-    with pytest.raises(DataError, match="21 images could not be made") as caught:
-        build(tmp_path / "c", dataset, chain())
-    assert caught.value.message.endswith("… and 11 more")
-    assert len((tmp_path / "c" / "failures.txt").read_text().splitlines()) == 21
-    assert "failures.txt" in caught.value.hint
-
-
-def test_what_was_made_is_kept_when_the_dataset_then_leaves_the_failures_out(dataset, fresh, tmp_path):
-    build(tmp_path / "fresh", without(dataset, 5), chain())
-    film(dataset, 5).unlink()
-    with pytest.raises(DataError, match="1 image could not be made"):
-        build(tmp_path / "c", dataset, chain())
-    for row in set(range(24)) - {5}:
-        spoil(film(dataset, row))
-    build(tmp_path / "c", without(dataset, 5), chain(), stop_after=12)
-    build(tmp_path / "c", without(dataset, 5), chain())
-    assert contents(tmp_path / "c") == contents(tmp_path / "fresh")
-
-
-def test_what_to_do_is_said_as_whoever_failed_said_it(dataset, tmp_path):
-    film(dataset, 3).write_bytes(b"")
-    film(dataset, 4).write_bytes(b"a letter")
-    with pytest.raises(DataError, match="2 images could not be made") as caught:
-        build(tmp_path / "c", dataset, chain())
-    assert "organize the download again (its audit leaves out" in caught.value.hint
-    assert "give a DICOM, PNG, JPEG" in caught.value.hint
-    with pytest.raises(DataError, match="22 images could not be made") as caught:
-        build(tmp_path / "frames", without(dataset, 3, 4), chain(frame=5))
-    assert caught.value.hint.startswith("choose a frame from 1 to 1; then start this again")
-    assert "organize" not in caught.value.hint
-    assert "(choose a frame from 1 to 1)" in (tmp_path / "frames" / "failures.txt").read_text()
-
-
-def test_as_many_are_at_work_as_cores_images_and_memory_allow(monkeypatch):
-    monkeypatch.setattr(machine, "cores", lambda: 16)
-    for gib, images, workers in [(64, 3000, 16), (8, 3000, 10), (1, 3000, 1), (None, 3000, 16), (64, 24, 3)]:
-        monkeypatch.setattr(machine, "memory_gib", lambda gib=gib: gib)
-        assert caching._how_many("auto", images) == workers, (gib, images)
-    assert caching._how_many(5, 3) == 5
-
-
-FATAL = """
-import os, sys
-from pathlib import Path
-import tfm.data.making as making
-
-read = making.preprocess_one
-
-def decoder(film, mask, settings):
-    if film.stat().st_size == 0:
-        os._exit(5)
-    return read(film, mask, settings)
-
-making.preprocess_one = decoder  # here, and in each worker, which runs this file first
-if __name__ == "__main__":
-    from tests.data.caches import building, chain
-    from tfm.core.errors import DataError
-    from tfm.data.dataset import Dataset
-    for _ in range(2):
-        try:
-            list(building(Path(sys.argv[1]), Dataset.open(Path(sys.argv[2])), chain(), workers=2))
-        except DataError as told:
-            print(told)
-"""
-
-
-def test_a_film_that_kills_its_decoder_is_named_though_it_is_the_first_or_the_only_one_left(dataset, fresh, tmp_path):
-    before = film(dataset, 0).read_bytes(), film(dataset, 0).stat()
-    film(dataset, 0).write_bytes(b"")
-    (tmp_path / "fatal.py").write_text(FATAL)
-    command = [sys.executable, str(tmp_path / "fatal.py"), str(tmp_path / "c"), str(dataset.folder)]
-    here = os.environ | {"PYTHONPATH": str(PROJECT)}
-    run = subprocess.run(command, env=here, capture_output=True, text=True, check=True)
-    assert run.stdout.count("1 image could not be made") == 2
-    assert run.stdout.count(film(dataset, 0).name) == 2
-    film(dataset, 0).write_bytes(before[0])
-    os.utime(film(dataset, 0), ns=(before[1].st_atime_ns, before[1].st_mtime_ns))
-    for row in range(1, 24):
-        spoil(film(dataset, row))
-    build(tmp_path / "c", dataset, chain())
-    assert contents(tmp_path / "c") == fresh
-
-
-def writes_rows(pid: int) -> bool:
-    return any(path.readlink().name == "images.npy" for path in Path(f"/proc/{pid}/fd").iterdir())
-
-
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to see who is at work")
-def test_the_film_that_a_killed_worker_had_in_hand_is_named_and_the_others_go_on(whole, fresh, tmp_path):
-    """As a system does that is out of memory; the worker is held still before, with two films given to it."""
-    making = building(tmp_path / "c", whole, chain(), workers=2)
-    while not (at_work := [child for child in multiprocessing.active_children() if writes_rows(child.pid)]):
-        next(making)
-    victim = at_work[0]
-    os.kill(victim.pid, signal.SIGSTOP)
-    while next(making)[0] < 22:
-        pass
-    victim.kill()
-    with pytest.raises(DataError, match="1 image could not be made") as caught:
-        list(making)
-    assert "Killed" in caught.value.message
-    assert sum(film(whole, row).name in caught.value.message for row in range(24)) == 1
-    build(tmp_path / "c", whole, chain())
-    assert contents(tmp_path / "c") == fresh
-
-
-@pytest.mark.parametrize("odd", [0, 7])
-def test_a_chain_that_makes_images_of_8_and_of_16_bits_ends_at_once(dataset, tmp_path, odd):
-    image = np.random.default_rng(1).integers(0, 255, (200, 150), dtype=np.uint8)
-    film(dataset, odd).write_bytes(cv2.imencode(".png", image)[1].tobytes())
-    as_they_are = ChainSettings(steps={name: step for name, step in chain().steps.items() if name == "resize"})
-    with pytest.raises(DataError, match=r"64 × 64, uint(16|8), but .* 64 × 64, uint") as told:
-        build(tmp_path / "c", dataset, as_they_are)
-    assert "the step intensity" in told.value.hint
-
-
-# --- disks that fill up -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Of 1 MB; the 24 images need 0.3."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if os.name == "nt" or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("nobody may mount a small disk here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def fill(disk: Path, *, free: int) -> Path:
-    filler = disk / "filler"
-    with open(filler, "wb") as file:
-        file.write(bytes(shutil.disk_usage(disk).free - free))
-    return filler
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_disk_that_fills_up_is_said_in_words_and_what_was_done_is_kept(whole, fresh, small_disk, workers):
-    making = building(small_disk / "c", whole, chain(), workers=workers)
-    for _ in range(7):
-        next(making)
-    filler = fill(small_disk, free=40_000)
-    with pytest.raises(DiskError, match="of 24 images are done and kept") as told:
-        list(making)
-    assert str(small_disk / "c") in told.value.message
-    assert " GB are needed" in told.value.message
-    assert multiprocessing.active_children() == []
-    with pytest.raises(DiskError, match="do not fit"):
-        build(small_disk / "c", whole, chain())
-    filler.unlink()
-    kept = (small_disk / "c" / ".building" / "done.jsonl").read_text().count("\n")
-    assert kept >= 7
-    assert next(building(small_disk / "c", whole, chain())) == (kept, 24)
-    build(small_disk / "c", whole, chain())
-    assert contents(small_disk / "c") == fresh
-
-
-def test_what_cannot_fit_is_refused_before_anything_is_written(whole, small_disk):
-    making = building(small_disk / "c", whole, chain(**{"resize.height": 256, "resize.width": 256}))
-    with pytest.raises(DiskError, match="do not fit"):
-        list(making)
-    assert list((small_disk / "c").iterdir()) == []
-
-
-@contextlib.contextmanager
-def files_up_to(size: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_file_that_may_not_grow_is_a_full_disk_too(whole, fresh, tmp_path):
-    with files_up_to(40_000), pytest.raises(DiskError, match="0 of 24 images"):
-        build(tmp_path / "c", whole, chain())
-    build(tmp_path / "c", whole, chain())
-    assert contents(tmp_path / "c") == fresh
-
-
-def test_a_log_that_finds_no_room_holds_no_half_line(whole, tmp_path):
-    small = chain(**{"resize.height": 16, "resize.width": 16})
-    build(tmp_path / "fresh", whole, small)
-    making = building(tmp_path / "c", whole, small)
-    next(making)
-    next(making)
-    with files_up_to(7000), pytest.raises(DiskError, match="0 of 24 images"):
-        list(making)
-    assert (tmp_path / "c" / ".building" / "done.jsonl").read_bytes() == b""
-    build(tmp_path / "c", whole, small)
-    assert contents(tmp_path / "c") == contents(tmp_path / "fresh")
