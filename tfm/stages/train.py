@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tfm.data.cache import Cache
     from tfm.data.dataset import Dataset
     from tfm.train.checkpoint import Checkpoints
+    from tfm.train.leader import Brief
     from tfm.train.origin import Origin
     from tfm.train.rows import Rows
     from tfm.train.training import Training
@@ -74,7 +75,7 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
     from tfm.data.cache import Cache
     from tfm.data.dataset import Dataset
     from tfm.train.checkpoint import Checkpoints
-    from tfm.train.device import gpu_name, prepare, take_turn
+    from tfm.train.device import gpu_name, nth, prepare, take_turn
     from tfm.train.rows import check_learnable, rows_of
 
     dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
@@ -85,7 +86,8 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
     device = yield from prepare(settings.machine, run)
     with contextlib.ExitStack() as held:
         if device.type == "cuda":
-            yield from take_turn(gpu_name(device), run.id, held)
+            for name in sorted(gpu_name(nth(device, number)) for number in range(settings.machine.devices)):
+                yield from take_turn(name, run.id, held)
         training, origin = _set_up(settings, run, dataset, cache, [train, val, test], device)
         yield from _settle_batch_size(settings, run, training, origin)
         yield from _introduced(settings, training, cache)
@@ -171,13 +173,16 @@ def _learn(
     settings: Train, run: Run, training: Training, checkpoints: Checkpoints, origin: Origin | None
 ) -> Iterator[Event]:
     from tfm.train.fit import fit
+    from tfm.train.leader import gather
     from tfm.train.origin import go_on_from
     from tfm.train.probe import probe
 
     if settings.model.trained != "none":
         if origin and checkpoints.last_written is None:
             go_on_from(origin, training, checkpoints)
-        yield from fit(training, checkpoints, run.metrics_file)
+        with contextlib.ExitStack() as held:
+            training.ranks = yield from gather(_brief(settings, training), held)
+            yield from fit(training, checkpoints, run.metrics_file)
     elif origin:
         raise SettingsError(
             "a regression on frozen features has come to its end: there is nothing to extend",
@@ -186,6 +191,26 @@ def _learn(
         )
     else:
         yield from probe(training, checkpoints, run.metrics_file, run.checkpoints_folder)
+
+
+def _brief(settings: Train, training: Training) -> Brief:
+    import torch
+
+    from tfm.train.leader import Brief
+
+    return Brief(
+        settings.model,
+        settings.batches,
+        settings.optim,
+        settings.machine,
+        settings.seed,
+        cache=training.train.cache.folder,
+        train=training.train.rows,
+        val=training.val.rows,
+        device=training.train.device,
+        batch_size=training.batch_size,
+        threads=torch.get_num_threads(),
+    )
 
 
 def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Path) -> Iterator[Event]:

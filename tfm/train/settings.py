@@ -109,6 +109,15 @@ class MachineSettings(Settings):
     device: Annotated[str, AfterValidator(_device), OUT_OF_KEY] = "auto"
     """Where to compute: auto, cpu or cuda:N
     auto takes the first GPU that works, else the CPU."""
+    devices: Annotated[int, Field(ge=1)] = 1
+    """GPUs to train on at once
+    Counted up from the chosen one; each takes its own batches, so that a step has that many times as many images, and
+    the learning rate may then grow too. Layers that look at a whole batch see their own device's. On a CPU this is as
+    many processes, which is of use only to try it. Where no layer is trained, one is used."""
+    nodes: Annotated[int, Field(ge=1)] = 1
+    """Machines to train on at once, each with that many GPUs
+    The run says what to start on the others. All must reach this one by its name, and have the program and the
+    workspace in the same place."""
     threads: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], OUT_OF_KEY] = "auto"
     """CPU threads to compute with"""
     checkpoint_seconds: Annotated[float, Field(ge=0), OUT_OF_KEY] = 60.0

@@ -1,0 +1,217 @@
+"""The first of several processes, which is the run's own worker: it starts the others, tells them each step, and says
+what they died of. They are held by a connection each, which the kernel closes on any death, at either end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Connection, answer_challenge, deliver_challenge, wait
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+from tfm.core import offers
+from tfm.core.errors import HaltedError, TrainingError
+from tfm.core.events import Event, Note, Progress
+from tfm.models.settings import ModelSettings
+from tfm.train.ranks import Ranks, Together
+from tfm.train.rows import Rows
+from tfm.train.settings import BatchSettings, MachineSettings, OptimSettings
+
+ADDRESS = "TFM_LEADER"  # host:port:key, in the environment of those that are to join
+PATIENCE = timedelta(minutes=30)  # with a step: compiling may take one process many minutes more than another
+_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 0.001
+_LAST_WORDS_SECONDS = 10.0  # between a connection that broke and the word of why
+
+
+@dataclass(frozen=True)
+class Brief:
+    """What the others build the same training from; how far it has come they are told when it begins."""
+
+    model: ModelSettings
+    batches: BatchSettings
+    optim: OptimSettings
+    machine: MachineSettings
+    seed: int
+    cache: Path
+    train: Rows
+    val: Rows
+    device: torch.device  # the first process's
+    batch_size: int
+    threads: int
+
+
+def gather(brief: Brief, held: contextlib.ExitStack) -> Generator[Event, None, Ranks]:
+    """All processes, each ready for its first step; `held` ends them."""
+    machine = brief.machine
+    if machine.devices * machine.nodes == 1:
+        return Ranks()
+    leader = Leader(machine.devices, machine.nodes)
+    held.callback(leader.close)
+    yield from leader.let_in(brief)
+    leader.connect(brief.device)
+    yield Note(f"{leader.count} processes take a share of each step")
+    return leader
+
+
+class Leader(Together):
+    def __init__(self, devices: int, nodes: int) -> None:
+        super().__init__(0, devices * nodes)
+        self._devices, self._nodes = devices, nodes
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}  # of this node, by rank
+        self._others: dict[int, Connection] = {}
+
+    def let_in(self, brief: Brief) -> Iterator[Event]:
+        """Until each has built its training. Every event is a point at which the wait may be paused."""
+        key = secrets.token_hex(16)
+        with socket.create_server(("127.0.0.1" if self._nodes == 1 else "", 0)) as door:
+            door.settimeout(_LOOK_SECONDS)
+            yield from self._call(door.getsockname()[1], key)
+            while len(self._others) < self.count - 1:
+                yield self._progress(len(self._others))
+                self._check_started()
+                with contextlib.suppress(TimeoutError, AuthenticationError, EOFError, ConnectionError):
+                    self._welcome(door.accept()[0], key.encode(), brief)
+        ready: set[int] = set()
+        while len(ready) < self.count - 1:
+            yield self._progress(len(ready))
+            ready |= set(self._hear(_LOOK_SECONDS))
+
+    def _progress(self, done: int) -> Progress:
+        return Progress("starting the other processes", done, self.count - 1, "processes")
+
+    def _call(self, port: int, key: str) -> Iterator[Event]:
+        """Start those of this node, and say how those of the others are started."""
+        here = os.environ | {ADDRESS: f"127.0.0.1:{port}:{key}"}
+        for local in range(1, self._devices):
+            self._processes[local] = subprocess.Popen(
+                [sys.executable, "-m", "tfm.train.follower", "0"],
+                stdin=subprocess.DEVNULL,
+                env=here | {"LOCAL_RANK": str(local)},
+                cwd=offers.PROJECT,
+            )
+        for node in range(1, self._nodes):
+            yield Note(
+                f"now start, in the program's folder on node {node + 1} of {self._nodes}: "
+                f"{ADDRESS}={socket.gethostname()}:{port}:{key} python -m torch.distributed.run --standalone "
+                f"--nproc-per-node {self._devices} -m tfm.train.follower {node}"
+            )
+
+    def _check_started(self) -> None:
+        for rank, process in self._processes.items():
+            if rank not in self._others and process.poll() is not None:
+                raise self._lost(rank)
+
+    def _welcome(self, caller: socket.socket, key: bytes, brief: Brief) -> None:
+        """As multiprocessing's own listener does it, which cannot be told how long to wait."""
+        connection = Connection(caller.detach())
+        deliver_challenge(connection, key)
+        answer_challenge(connection, key)
+        node, local = connection.recv()
+        rank = node * self._devices + local
+        connection.send((rank, brief))
+        self._others[rank] = connection
+
+    def connect(self, device: torch.device) -> None:
+        store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+        self._send(store.port)
+        join(store, self.rank, self.count, device)
+
+    def begin(self, content: dict[str, Any]) -> None:
+        packed = io.BytesIO()
+        torch.save(content, packed)
+        self._send(packed.getvalue())
+
+    def tell(self, epoch: int, epoch_step: int, step: int) -> None:
+        self._send((epoch, epoch_step, step))
+
+    def _sum(self, values: torch.Tensor) -> None:
+        """Waits with an eye on the others: of a dead one, a GPU alone would never tell."""
+        try:
+            work = dist.all_reduce(values, async_op=True)
+            while not work.is_completed():
+                self._hear(_POLL_SECONDS)
+            work.wait()
+        except RuntimeError:  # a connection broke
+            self._hear(_LAST_WORDS_SECONDS)
+            raise
+
+    def _send(self, message: Any) -> None:
+        for connection in self._others.values():
+            try:
+                connection.send(message)
+            except OSError:
+                self._hear(_LAST_WORDS_SECONDS)
+                raise
+
+    def _hear(self, seconds: float) -> list[int]:
+        """Who has said that all is well; any other word, or none, ends the training."""
+        ranks = {connection: rank for rank, connection in self._others.items()}
+        well = []
+        for connection in wait(list(ranks), seconds):
+            assert isinstance(connection, Connection)
+            rank = ranks[connection]
+            try:
+                words = connection.recv()
+            except (EOFError, OSError):
+                raise self._lost(rank) from None
+            if words:
+                raise _told(*words)
+            well.append(rank)
+        return well
+
+    def _lost(self, rank: int) -> HaltedError:
+        process = self._processes.get(rank)
+        what = _end_of(process) if process else f"on node {rank // self._devices + 1} is gone"
+        return HaltedError(
+            f"process {rank + 1} of {self.count} {what}",
+            hint="the training can go on from its last checkpoint; if nobody ended that process, its machine may have "
+            "run out of memory",
+        )
+
+    def close(self) -> None:
+        for connection in self._others.values():
+            connection.close()  # at which they end
+        if dist.group.WORLD is not None:
+            dist.group.WORLD.abort()  # what still waits for another would wait for ever
+            dist.destroy_process_group()
+        for process in self._processes.values():
+            process.kill()
+            process.wait()
+
+
+def join(store: TCPStore, rank: int, count: int, device: torch.device) -> None:
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
+
+
+def _end_of(process: subprocess.Popen[bytes]) -> str:
+    try:
+        status = process.wait(_LAST_WORDS_SECONDS)
+    except subprocess.TimeoutExpired:
+        return "has broken its connection"
+    return f"was killed ({signal.Signals(-status).name})" if status < 0 else f"ended with exit status {status}"
+
+
+def _told(message: str, hint: str, traceback: str) -> Exception:
+    """What another process ended with, as if it had happened here."""
+    if hint:
+        return TrainingError(message, hint=hint)
+    error = RuntimeError(message)
+    error.add_note(traceback)
+    return error
