@@ -33,7 +33,7 @@ from tfm.train.rows import Rows
 from tfm.train.settings import BatchSettings, MachineSettings, OptimSettings
 
 ADDRESS = "TFM_LEADER"  # host:port:key, in the environment of those that are to join
-PATIENCE = timedelta(minutes=30)  # with a step: compiling may take one process many minutes more than another
+PATIENCE = timedelta(minutes=10)  # with one that lives and does nothing: compiling may take it that much longer
 _LOOK_SECONDS = 1.0
 _POLL_SECONDS = 0.001
 _LAST_WORDS_SECONDS = 10.0  # between a connection that broke and the word of why
@@ -80,20 +80,16 @@ class Leader(Together):
         """Until each has built its training. Every event is a point at which the wait may be paused."""
         key = secrets.token_hex(16)
         with socket.create_server(("127.0.0.1" if self._nodes == 1 else "", 0)) as door:
-            door.settimeout(_LOOK_SECONDS)
             yield from self._call(door.getsockname()[1], key)
-            while len(self._others) < self.count - 1:
-                yield self._progress(len(self._others))
+            ready: set[int] = set()
+            while len(ready) < self.count - 1:
+                yield Progress("starting the other processes", len(ready), self.count - 1, "processes")
                 self._check_started()
-                with contextlib.suppress(TimeoutError, AuthenticationError, EOFError, ConnectionError):
-                    self._welcome(door.accept()[0], key.encode(), brief)
-        ready: set[int] = set()
-        while len(ready) < self.count - 1:
-            yield self._progress(len(ready))
-            ready |= set(self._hear(_LOOK_SECONDS))
-
-    def _progress(self, done: int) -> Progress:
-        return Progress("starting the other processes", done, self.count - 1, "processes")
+                if door in wait([door, *self._others.values()], _LOOK_SECONDS):
+                    with contextlib.suppress(AuthenticationError, EOFError, OSError):  # a stranger
+                        self._welcome(door.accept()[0], key.encode(), brief)
+                ready |= set(self._hear(0))
+        yield Progress("starting the other processes", len(ready), self.count - 1, "processes")
 
     def _call(self, port: int, key: str) -> Iterator[Event]:
         """Start those of this node, and say how those of the others are started."""
@@ -118,7 +114,7 @@ class Leader(Together):
                 raise self._lost(rank)
 
     def _welcome(self, caller: socket.socket, key: bytes, brief: Brief) -> None:
-        """As multiprocessing's own listener does it, which cannot be told how long to wait."""
+        """As multiprocessing's own listener does it, which nothing else can be waited for beside."""
         connection = Connection(caller.detach())
         deliver_challenge(connection, key)
         answer_challenge(connection, key)
@@ -130,7 +126,8 @@ class Leader(Together):
     def connect(self, device: torch.device) -> None:
         store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
         self._send(store.port)
-        join(store, self.rank, self.count, device)
+        with self._told_why():
+            join(store, self.rank, self.count, device)
 
     def begin(self, content: dict[str, Any]) -> None:
         packed = io.BytesIO()
@@ -142,22 +139,25 @@ class Leader(Together):
 
     def _sum(self, values: torch.Tensor) -> None:
         """Waits with an eye on the others: of a dead one, a GPU alone would never tell."""
-        try:
+        with self._told_why():
             work = dist.all_reduce(values, async_op=True)
             while not work.is_completed():
                 self._hear(_POLL_SECONDS)
             work.wait()
-        except RuntimeError:  # a connection broke
-            self._hear(_LAST_WORDS_SECONDS)
-            raise
 
     def _send(self, message: Any) -> None:
-        for connection in self._others.values():
-            try:
+        with self._told_why():
+            for connection in self._others.values():
                 connection.send(message)
-            except OSError:
-                self._hear(_LAST_WORDS_SECONDS)
-                raise
+
+    @contextlib.contextmanager
+    def _told_why(self) -> Iterator[None]:
+        """Where a connection breaks, what its other end died of."""
+        try:
+            yield
+        except (RuntimeError, OSError):
+            self._hear(_LAST_WORDS_SECONDS)
+            raise
 
     def _hear(self, seconds: float) -> list[int]:
         """Who has said that all is well; any other word, or none, ends the training."""

@@ -5,7 +5,7 @@ How the first process starts the others stands in leader, what those do in follo
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ class Ranks:
         return loss
 
 
-class Together(Ranks):
+class Together(Ranks, ABC):
     """One of several. All get the same sums to the last bit, and so they take the same step."""
 
     def __init__(self, rank: int, count: int) -> None:

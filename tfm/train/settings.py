@@ -116,8 +116,8 @@ class MachineSettings(Settings):
     many processes, which is of use only to try it. Where no layer is trained, one is used."""
     nodes: Annotated[int, Field(ge=1)] = 1
     """Machines to train on at once, each with that many GPUs
-    The run says what to start on the others. All must reach this one by its name, and have the program and the
-    workspace in the same place."""
+    The run says what to start on the others. All must reach this one by its name, have the program and the workspace
+    in the same place, and their GPUs free."""
     threads: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], OUT_OF_KEY] = "auto"
     """CPU threads to compute with"""
     checkpoint_seconds: Annotated[float, Field(ge=0), OUT_OF_KEY] = 60.0
