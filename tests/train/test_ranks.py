@@ -5,7 +5,7 @@ import itertools
 import os
 import subprocess
 import sys
-from multiprocessing import Pipe
+from multiprocessing import Pipe, ProcessError
 from pathlib import Path
 
 import pytest
@@ -113,7 +113,7 @@ def test_what_another_process_cannot_do_is_told_in_its_own_words(bench_top, tmp_
         returned(gather(brief(training, given, cache=tmp_path), held))
     assert "preprocess" in refusal.value.hint
     assert not isinstance(refusal.value, HaltedError | DataError)
-    with contextlib.ExitStack() as held, pytest.raises(RuntimeError, match="set_num_threads") as defect:
+    with contextlib.ExitStack() as held, pytest.raises(ProcessError, match="set_num_threads") as defect:
         returned(gather(brief(training, given, threads="many"), held))
     assert "in compute_with" in "".join(defect.value.__notes__)
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from multiprocessing import AuthenticationError
+from multiprocessing import AuthenticationError, ProcessError
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge, wait
 from pathlib import Path
 from typing import Any
@@ -212,6 +212,6 @@ def _told(message: str, hint: str, traceback: str) -> Exception:
     """What another process ended with, as if it had happened here."""
     if hint:
         return TrainingError(message, hint=hint)
-    error = RuntimeError(message)
+    error = ProcessError(message)
     error.add_note(traceback)
     return error
