@@ -93,6 +93,8 @@ def _work(leader: Connection, host: str, local: int, told: SimpleQueue[Any]) -> 
 def _build(brief: Brief, local: int) -> Training:
     compute_with(brief.threads, brief.machine.deterministic)
     device = nth(brief.device, local)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # else each would take some of the first GPU's memory
     training = set_up(
         brief.model,
         None,
