@@ -15,7 +15,7 @@ from tfm.core.workspace import Workspace
 
 # No layer looks at a whole batch: so two processes, whose sums are those of one that takes both batches, end in its
 # bits. Long enough to be hit on the way.
-ALIKE = {"architecture": "test_convnext", "epochs": 40, "batch_size": 18}
+ALIKE = {"architecture": "test_convnext", "epochs": 20, "batch_size": 18}
 
 
 @pytest.fixture(scope="module")

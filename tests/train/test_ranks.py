@@ -1,6 +1,7 @@
 """Several processes take the steps that one would take, and what one of them fails by is said by the first."""
 
 import contextlib
+import functools
 import itertools
 import os
 import subprocess
@@ -16,9 +17,11 @@ from tests.train.bench_top import TINY, BenchTop, learn
 from tfm.core.errors import DataError, HaltedError, TrainingError
 from tfm.core.events import Note
 from tfm.core.settings import resolve
+from tfm.data.cache import Cache
 from tfm.stages.train import Train
-from tfm.train.leader import Brief, Leader, gather
+from tfm.train.leader import Leader, Trouble, gather
 from tfm.train.ranks import Ranks, Together
+from tfm.train.setup import network_of
 
 # Layers that look at each image by itself; dropout, for it must not hang on who takes a batch.
 ALIKE = {"architecture": "test_convnext", "dropout": 0.3, "batch_size": 2, "epochs": 3, "learning_rate": 1e-3}
@@ -30,18 +33,17 @@ def bench_top(tmp_path_factory):
     return BenchTop(tmp_path_factory.mktemp("bench_top"), images=5)
 
 
-def brief(training, given, **other) -> Brief:
+def gathered(training, given, held, network=None):
     settings = resolve(Train, {}, {"dataset": "pocket", "cache": "pocket"} | TINY | given)
-    parts = (settings.model, settings.batches, settings.optim, settings.machine, settings.seed)
-    known = {"cache": training.train.cache.folder, "device": training.train.device, "threads": 1}
-    rows = {"train": training.train.rows, "val": training.val.rows}
-    return Brief(*parts, batch_size=training.batch_size, **(known | rows | other))
+    in_size = training.train.cache.images.shape[1:]
+    same = functools.partial(network_of, settings.model, None, in_size, seed=1)
+    return gather(training, network or same, settings.machine, held)
 
 
 def learned(bench_top, given):
     training = bench_top.training(given)
     with contextlib.ExitStack() as held:
-        training.ranks = returned(gather(brief(training, given), held))
+        training.ranks = returned(gathered(training, given, held))
         return learn(training, bench_top.new_folder())
 
 
@@ -78,7 +80,7 @@ def test_each_batch_of_a_step_is_one_process_s_and_keeps_its_number():
 
 @pytest.mark.parametrize(
     ("last_words", "error"),
-    [(None, HaltedError), (("its memory is too small", "choose less", ""), TrainingError)],
+    [(None, HaltedError), (Trouble("its memory is too small", "choose less", ""), TrainingError)],
 )
 def test_a_sum_that_never_comes_is_waited_for_only_while_the_others_live(monkeypatch, last_words, error):
     """As a GPU waits, which is never told of a death."""
@@ -110,12 +112,12 @@ def test_what_another_process_cannot_do_is_told_in_its_own_words(bench_top, tmp_
     given = ALIKE | {"devices": 2}
     training = bench_top.training(given)
     with contextlib.ExitStack() as held, pytest.raises(TrainingError, match="is not a finished cache") as refusal:
-        returned(gather(brief(training, given, cache=tmp_path), held))
+        returned(gathered(training, given, held, functools.partial(Cache.open, tmp_path)))
     assert "preprocess" in refusal.value.hint
     assert not isinstance(refusal.value, HaltedError | DataError)
-    with contextlib.ExitStack() as held, pytest.raises(ProcessError, match="set_num_threads") as defect:
-        returned(gather(brief(training, given, threads="many"), held))
-    assert "in compute_with" in "".join(defect.value.__notes__)
+    with contextlib.ExitStack() as held, pytest.raises(ProcessError, match="ValueError: ") as defect:
+        returned(gathered(training, given, held, functools.partial(int, "many")))
+    assert "in _build" in "".join(defect.value.__notes__)
 
 
 @pytest.mark.long
@@ -123,7 +125,7 @@ def test_a_second_node_joins_by_the_line_that_the_first_prints(bench_top):
     given = ALIKE | {"devices": 2, "nodes": 2}
     training = bench_top.training(given)
     with contextlib.ExitStack() as held:
-        gathering = gather(brief(training, given), held)
+        gathering = gathered(training, given, held)
         line = next(event.text for event in gathering if isinstance(event, Note)).partition(": ")[2]
         assert "nproc-per-node 2" in line
         other = subprocess.Popen(

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Client, Connection
 from queue import SimpleQueue
@@ -20,24 +20,28 @@ import torch
 import torch.distributed as dist
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from tfm.core.errors import TFMError
 from tfm.data.cache import Cache
+from tfm.train import resident
 from tfm.train.device import compute_with, nth
 from tfm.train.fit import follow
-from tfm.train.leader import ADDRESS, Brief, join
+from tfm.train.leader import ADDRESS, Brief, Trouble, join
 from tfm.train.ranks import Together
 from tfm.train.setup import set_up
 from tfm.train.training import Training
 
 
 class Follower(Together):
-    def __init__(self, rank: int, count: int, told: SimpleQueue[Any]) -> None:
+    def __init__(self, rank: int, count: int, leader: Connection, told: SimpleQueue[Any]) -> None:
         super().__init__(rank, count)
-        self._told = told
+        self._leader, self._told = leader, told
 
     def orders(self) -> Iterator[tuple[int, int, int]]:
         while True:
             yield self._told.get()
+
+    def collect(self, given: dict[int, torch.Tensor]) -> list[torch.Tensor]:
+        self._leader.send({number: answers.float().cpu().numpy() for number, answers in given.items()})
+        return []
 
     def _sum(self, values: torch.Tensor) -> None:
         try:
@@ -58,10 +62,9 @@ def main() -> None:
     threading.Thread(target=_listen, args=(leader, told), daemon=True).start()
     try:
         _work(leader, host, local, told)
-    except TFMError as error:
-        leader.send((error.message, error.hint, ""))
     except Exception as error:
-        leader.send((f"{type(error).__name__}: {error}", "", traceback.format_exc()))
+        with contextlib.suppress(OSError):  # it has ended already
+            leader.send(Trouble.of(error))
     _wait_for_the_end()
 
 
@@ -84,7 +87,7 @@ def _work(leader: Connection, host: str, local: int, told: SimpleQueue[Any]) -> 
     training = _build(brief, local)
     leader.send(None)
     machine, device = brief.machine, training.train.device
-    ranks = training.ranks = Follower(rank, machine.devices * machine.nodes, told)
+    ranks = training.ranks = Follower(rank, machine.devices * machine.nodes, leader, told)
     join(TCPStore(host, told.get(), is_master=False), ranks.rank, ranks.count, device)
     training.take_up(torch.load(io.BytesIO(told.get()), map_location="cpu", weights_only=True))
     follow(training, ranks.orders())
@@ -96,8 +99,8 @@ def _build(brief: Brief, local: int) -> Training:
     if device.type == "cuda":
         torch.cuda.set_device(device)  # else each would take some of the first GPU's memory
     training = set_up(
-        brief.model,
-        None,
+        brief.network(),
+        brief.task,
         brief.batches,
         brief.optim.model_copy(update={"ema": None}),  # only the first is ever asked for the average
         brief.machine,
@@ -108,6 +111,8 @@ def _build(brief: Brief, local: int) -> Training:
         device=device,
     )
     training.batch_size = brief.batch_size
+    for _ in resident.settle(training):
+        pass
     return training
 
 

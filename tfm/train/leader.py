@@ -12,25 +12,28 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Generator, Iterator
+import traceback
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing import AuthenticationError, ProcessError
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
+from torch import nn
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from tfm.core import offers
-from tfm.core.errors import HaltedError, TrainingError
+from tfm.core.errors import HaltedError, TFMError, TrainingError
 from tfm.core.events import Event, Note, Progress
-from tfm.models.settings import ModelSettings
 from tfm.train.ranks import Ranks, Together
 from tfm.train.rows import Rows
 from tfm.train.settings import BatchSettings, MachineSettings, OptimSettings
+from tfm.train.tasks import Task
+from tfm.train.training import Training
 
 ADDRESS = "TFM_LEADER"  # host:port:key, in the environment of those that are to join
 PATIENCE = timedelta(minutes=10)  # with one that lives and does nothing: compiling may take it that much longer
@@ -43,7 +46,8 @@ _LAST_WORDS_SECONDS = 10.0  # between a connection that broke and the word of wh
 class Brief:
     """What the others build the same training from; how far it has come they are told when it begins."""
 
-    model: ModelSettings
+    network: Callable[[], nn.Module]
+    task: Task
     batches: BatchSettings
     optim: OptimSettings
     machine: MachineSettings
@@ -56,11 +60,49 @@ class Brief:
     threads: int
 
 
-def gather(brief: Brief, held: contextlib.ExitStack) -> Generator[Event, None, Ranks]:
-    """All processes, each ready for its first step; `held` ends them."""
-    machine = brief.machine
+class Trouble(NamedTuple):
+    """The last words of another process. Without a hint it is a defect."""
+
+    message: str
+    hint: str
+    trace: str
+
+    @classmethod
+    def of(cls, error: Exception) -> Trouble:
+        if isinstance(error, TFMError):
+            return cls(error.message, error.hint, "")
+        return cls(f"{type(error).__name__}: {error}", "", "".join(traceback.format_exception(error)))
+
+    def as_error(self) -> Exception:
+        """As if it had happened here."""
+        if self.hint:
+            return TrainingError(self.message, hint=self.hint)
+        error = ProcessError(self.message)
+        error.add_note(self.trace)
+        return error
+
+
+def gather(
+    training: Training, network: Callable[[], nn.Module], machine: MachineSettings, held: contextlib.ExitStack
+) -> Generator[Event, None, Ranks]:
+    """All processes that `machine` wants, each ready for its first step; `held` ends them. They build the network by
+    `network`, in whatever weights, and so it must be a function that can be pickled."""
     if machine.devices * machine.nodes == 1:
         return Ranks()
+    brief = Brief(
+        network,
+        training.task,
+        training.batches,
+        training.optim,
+        machine,
+        training.seed,
+        training.train.cache.folder,
+        training.train.rows,
+        training.val.rows,
+        training.train.device,
+        training.batch_size,
+        torch.get_num_threads(),
+    )
     leader = Leader(machine.devices, machine.nodes)
     held.callback(leader.close)
     yield from leader.let_in(brief)
@@ -75,21 +117,22 @@ class Leader(Together):
         self._devices, self._nodes = devices, nodes
         self._processes: dict[int, subprocess.Popen[bytes]] = {}  # of this node, by rank
         self._others: dict[int, Connection] = {}
+        self._heard: dict[int, Any] = {}  # of each other one, what it has said last
 
     def let_in(self, brief: Brief) -> Iterator[Event]:
         """Until each has built its training. Every event is a point at which the wait may be paused."""
         key = secrets.token_hex(16)
         with socket.create_server(("127.0.0.1" if self._nodes == 1 else "", 0)) as door:
             yield from self._call(door.getsockname()[1], key)
-            ready: set[int] = set()
-            while len(ready) < self.count - 1:
-                yield Progress("starting the other processes", len(ready), self.count - 1, "processes")
+            while len(self._heard) < self.count - 1:
+                yield Progress("starting the other processes", len(self._heard), self.count - 1, "processes")
                 self._check_started()
                 if door in wait([door, *self._others.values()], _LOOK_SECONDS):
                     with contextlib.suppress(AuthenticationError, EOFError, OSError):  # a stranger
                         self._welcome(door.accept()[0], key.encode(), brief)
-                ready |= set(self._hear(0))
-        yield Progress("starting the other processes", len(ready), self.count - 1, "processes")
+                self._hear(0)
+        yield Progress("starting the other processes", len(self._heard), self.count - 1, "processes")
+        self._heard.clear()
 
     def _call(self, port: int, key: str) -> Iterator[Event]:
         """Start those of this node, and say how those of the others are started."""
@@ -137,6 +180,14 @@ class Leader(Together):
     def tell(self, epoch: int, epoch_step: int, step: int) -> None:
         self._send((epoch, epoch_step, step))
 
+    def collect(self, given: dict[int, torch.Tensor]) -> list[torch.Tensor]:
+        while len(self._heard) < self.count - 1:
+            self._hear(_LOOK_SECONDS)
+        for theirs in self._heard.values():
+            given |= {number: torch.from_numpy(answers) for number, answers in theirs.items()}
+        self._heard.clear()
+        return super().collect(given)
+
     def _sum(self, values: torch.Tensor) -> None:
         """Waits with an eye on the others: of a dead one, a GPU alone would never tell."""
         with self._told_why():
@@ -159,21 +210,19 @@ class Leader(Together):
             self._hear(_LAST_WORDS_SECONDS)
             raise
 
-    def _hear(self, seconds: float) -> list[int]:
-        """Who has said that all is well; any other word, or none, ends the training."""
+    def _hear(self, seconds: float) -> None:
+        """Trouble of another, or its death, ends the training."""
         ranks = {connection: rank for rank, connection in self._others.items()}
-        well = []
         for connection in wait(list(ranks), seconds):
             assert isinstance(connection, Connection)
             rank = ranks[connection]
             try:
-                words = connection.recv()
+                said = connection.recv()
             except (EOFError, OSError):
                 raise self._lost(rank) from None
-            if words:
-                raise _told(*words)
-            well.append(rank)
-        return well
+            if isinstance(said, Trouble):
+                raise said.as_error()
+            self._heard[rank] = said
 
     def _lost(self, rank: int) -> HaltedError:
         process = self._processes.get(rank)
@@ -206,12 +255,3 @@ def _end_of(process: subprocess.Popen[bytes]) -> str:
     except subprocess.TimeoutExpired:
         return "has broken its connection"
     return f"was killed ({signal.Signals(-status).name})" if status < 0 else f"ended with exit status {status}"
-
-
-def _told(message: str, hint: str, traceback: str) -> Exception:
-    """What another process ended with, as if it had happened here."""
-    if hint:
-        return TrainingError(message, hint=hint)
-    error = ProcessError(message)
-    error.add_note(traceback)
-    return error

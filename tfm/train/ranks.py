@@ -33,6 +33,11 @@ class Ranks:
         """Over all processes: the losses, and in place the gradients."""
         return loss
 
+    def collect(self, given: dict[int, torch.Tensor]) -> list[torch.Tensor]:
+        """What was answered to each batch, by its number: on the CPU, in their order. The first process gets that of
+        all, the others nothing."""
+        return [answers.float().cpu() for _, answers in sorted(given.items())]
+
 
 class Together(Ranks, ABC):
     """One of several. All get the same sums to the last bit, and so they take the same step."""
