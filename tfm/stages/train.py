@@ -13,14 +13,21 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Event, Note, Result
 from tfm.core.registry import Repeat, stage
 from tfm.core.run import Run
 from tfm.core.settings import CacheName, DatasetName, Settings, TrainedRun
 from tfm.core.workspace import Workspace
 from tfm.models.settings import ModelSettings
-from tfm.train.settings import DEFAULT_SEED, BatchSettings, MachineSettings, OptimSettings
+from tfm.train.settings import (
+    DEFAULT_SEED,
+    NOT_IN_A_REGRESSION,
+    YOUDEN,
+    BatchSettings,
+    MachineSettings,
+    OptimSettings,
+    ThresholdRule,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +35,8 @@ if TYPE_CHECKING:
     import torch
 
     from tfm.data.cache import Cache
-    from tfm.data.dataset import Dataset
     from tfm.train.checkpoint import Checkpoints
+    from tfm.train.material import Material, Start
     from tfm.train.origin import Origin
     from tfm.train.rows import Rows
     from tfm.train.training import Training
@@ -40,19 +47,23 @@ class Train(Settings):
     """Dataset that says who is in which split"""
     cache: CacheName
     """Preprocessed images to train on"""
-    fold: Annotated[int, Field(ge=1)] | None = None
+    fold: Annotated[int, Field(ge=1)] = 1
     """Fold for validation, of a dataset with folds; the others are for training
-    None: as the dataset is arranged, which with folds is the first."""
+    A dataset without folds has this one only: as it is arranged."""
     model: ModelSettings = ModelSettings()
     batches: BatchSettings = BatchSettings()
-    optim: OptimSettings = OptimSettings()
+    optim: Annotated[OptimSettings, NOT_IN_A_REGRESSION] = OptimSettings()
     tta: bool = False
     """Predict each image twice, as it is and mirrored, and take the mean
     For validation, and with it the threshold, as for the test."""
+    threshold: ThresholdRule = YOUDEN
+    """How the threshold is chosen from which on an image is called malignant: youden or sensitivity:S
+    On the validation images. youden: where sensitivity and specificity add up to most. sensitivity:0.9: as high as it
+    can be while 90 of 100 malignant images are found; the share is yours to choose."""
     seed: int = DEFAULT_SEED
     """Seed of everything random: first weights, order, augmentation, dropout"""
     machine: MachineSettings = MachineSettings()
-    extends: TrainedRun | None = None
+    extends: Annotated[TrainedRun | None, NOT_IN_A_REGRESSION] = None
     """The run that this one goes on from
     From its last checkpoint, with more epochs. The learning rate follows the curve of the new number of epochs, so it
     leaps up where the old run had come to the end of its own; patience begins anew."""
@@ -65,93 +76,52 @@ def _folds(settings: Train, workspace: Workspace) -> int:
 
 
 @stage(
-    version=3,
+    version=4,
     presets="models",
     extends_by="epochs",
     repeats=(Repeat("folds", "fold", _folds), Repeat("seeds", "seed")),
 )
 def train(settings: Train, run: Run) -> Iterator[Event]:
-    from tfm.data.cache import Cache
-    from tfm.data.dataset import Dataset
+    from tfm.train import batch_size, resident
     from tfm.train.checkpoint import Checkpoints
-    from tfm.train.device import gpu_name, prepare, take_turn
-    from tfm.train.rows import check_learnable, rows_of
+    from tfm.train.device import prepare
+    from tfm.train.material import Material, start
+    from tfm.train.rows import check_learnable
 
-    dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
-    dataset = dataset if settings.fold is None else dataset.in_fold(settings.fold)
-    cache = Cache.open(run.workspace.cache_folder(settings.cache))
-    train, val, test = (rows_of(dataset, cache, split) for split in ("train", "val", "test"))
+    material = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
+    train, val, test = material.train, material.val, material.test
     check_learnable(train, val, test)
-    device = yield from prepare(settings.machine, run)
     with contextlib.ExitStack() as held:
-        if device.type == "cuda":
-            yield from take_turn(gpu_name(device), run.id, held)
-        training, origin = _set_up(settings, run, dataset, cache, [train, val, test], device)
-        yield from _settle_batch_size(settings, run, training, origin)
-        yield from _introduced(settings, training, cache)
+        device = yield from prepare(settings.machine, run, held)
+        begun = start(run, material, settings.model, settings.extends)
+        training = _set_up(settings, material, begun, device)
+        run.remember(normalisation=asdict(training.train.normalisation))
+        yield from resident.settle(training)
+        yield from batch_size.settle(run, training, begun.before)
+        yield from _introduced(settings, training, material.cache)
         yield Note(f"{len(train)} images to learn from, {len(val)} for validation, {len(test)} for the test; {device}")
         checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds)
-        yield from _learn(settings, run, training, checkpoints, origin)
+        yield from _learn(settings, run, training, checkpoints, begun.before)
         training.judged.load_state_dict(checkpoints.load_best()["network"])
         yield from _finish(settings, run, training, test, checkpoints.best)
 
 
-def _set_up(
-    settings: Train, run: Run, dataset: Dataset, cache: Cache, rows: list[Rows], device: torch.device
-) -> tuple[Training, Origin | None]:
-    """The training before its first step, and the run it goes on from; `run` remembers what it is made of."""
-    from tfm.core import files
-    from tfm.models.weights import fetch
-    from tfm.train import origin
-    from tfm.train.batches import fingerprint
-    from tfm.train.setup import set_up
+def _set_up(settings: Train, material: Material, begun: Start, device: torch.device) -> Training:
+    from tfm.train.setup import network_of, set_up
+    from tfm.train.tasks.classify import classify
 
-    train, val, test = rows
-    source = origin.of_weights(run, settings.model.weights, val, test)
-    before = origin.of_extension(run, settings.extends)
-    weights = fetch(settings.model, source.checkpoints.best if source else None)
-    facts = {
-        "dataset": settings.dataset,
-        "dataset_hash": dataset.content_hash,
-        "split_hash": dataset.split_hash,
-        "protocol": dataset.protocol,
-        "synthetic": dataset.synthetic,
-        "images_sha256": fingerprint(cache, train, val, test),
-        "weights_sha256": files.sha256(weights) if weights else None,
-    }
-    if run.environment.get("images_sha256", facts["images_sha256"]) != facts["images_sha256"]:
-        raise DataError(
-            f"the images of the cache {settings.cache} have changed since this run began",
-            hint=f"train on what stands now: `python wizard.py runs restart {run.id}`",
-        )
-    if before:
-        origin.check_same(before, facts)
-    training = set_up(
-        settings.model,
-        weights,
+    return set_up(
+        network_of(settings.model, begun.weights, material.cache.images.shape[1:], settings.seed),
+        classify(settings.optim, settings.batches, material.train.labels),
         settings.batches,
         settings.optim,
         settings.machine,
         seed=settings.seed,
-        cache=cache,
-        train=train,
-        val=val,
+        cache=material.cache,
+        train=material.train,
+        val=material.val,
         device=device,
     )
-    seen = {*train.patients, *val.patients}.union(*(one.patients_seen for one in (source, before) if one))
-    run.remember(**facts, patients_seen=sorted(seen), normalisation=asdict(training.train.normalisation))
-    return training, before
-
-
-def _settle_batch_size(settings: Train, run: Run, training: Training, origin: Origin | None) -> Iterator[Event]:
-    """What was tried out before the first step holds for the whole run, and for those that go on from it."""
-    from tfm.train.batch_size import fitting
-
-    if settings.batches.batch_size == "auto":
-        began = run.environment | (origin.run.environment if origin else {})
-        training.batch_size = began.get("batch_size") or fitting(training)
-        yield Note(f"batches of {training.batch_size} images")
-    run.remember(batch_size=training.batch_size)
 
 
 def _introduced(settings: Train, training: Training, cache: Cache) -> Iterator[Event]:
@@ -168,22 +138,16 @@ def _introduced(settings: Train, training: Training, cache: Cache) -> Iterator[E
 
 
 def _learn(
-    settings: Train, run: Run, training: Training, checkpoints: Checkpoints, origin: Origin | None
+    settings: Train, run: Run, training: Training, checkpoints: Checkpoints, before: Origin | None
 ) -> Iterator[Event]:
     from tfm.train.fit import fit
     from tfm.train.origin import go_on_from
     from tfm.train.probe import probe
 
     if settings.model.trained != "none":
-        if origin and checkpoints.last_written is None:
-            go_on_from(origin, training, checkpoints)
+        if before:
+            go_on_from(before, training, checkpoints)
         yield from fit(training, checkpoints, run.metrics_file)
-    elif origin:
-        raise SettingsError(
-            "a regression on frozen features has come to its end: there is nothing to extend",
-            hint="train the last stage or all of it: --trained last_stage, --trained all",
-            fields=("extends",),
-        )
     else:
         yield from probe(training, checkpoints, run.metrics_file, run.checkpoints_folder)
 
@@ -191,7 +155,8 @@ def _learn(
 def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Path) -> Iterator[Event]:
     """The last step: the best checkpoint's probabilities. The threshold is validation's; test steers nothing."""
     from tfm.analysis.predict import predict, write_predictions
-    from tfm.metrics.binary import auc, youden_threshold
+    from tfm.analysis.threshold import chosen
+    from tfm.metrics.binary import auc
     from tfm.models.card import origin, parameters
 
     tables = {}
@@ -215,7 +180,8 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,
             "val_auc": auc(labels, probs),
-            "threshold": youden_threshold(labels, probs),
+            "threshold": chosen(settings.threshold, labels, probs),
+            "threshold_rule": settings.threshold,
         },
         outputs=[str(path) for path in outputs],
     )
