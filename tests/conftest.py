@@ -1,13 +1,25 @@
-"""Fixtures that every floor's tests share."""
+"""Fixtures that every floor's tests share, and how tests run beside each other."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch reads it: a process a core, and a thread a process
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from tests.alone import taking_part
 from tests.data.official_tree import write_official_tree
 from tfm.core.workspace import Workspace
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    with taking_part(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from tfm.data.cache import Cache
 from tfm.train import augment, batches
 from tfm.train.settings import AugmentSettings
 
+pytestmark = pytest.mark.alone
+
 COUNT, SIDE, BATCH = 256, 512, 32
 
 

@@ -20,6 +20,8 @@ from tfm.data.caching import build_cache
 from tfm.data.dataset import Dataset
 from tfm.imaging.settings import ChainSettings
 
+pytestmark = pytest.mark.alone
+
 PROJECT = Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH = 4000, 3000
 FILMS, DRAWN, WARM_UP, ROUNDS = 48, 12, 6, 3

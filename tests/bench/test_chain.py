@@ -21,6 +21,8 @@ from tfm.imaging.chain import preprocess_one
 from tfm.imaging.pixels import read_pixels
 from tfm.imaging.settings import ChainSettings
 
+pytestmark = pytest.mark.alone
+
 SIZES = {"4006 × 1846": (4006, 1846), "5400 × 3000": (5400, 3000)}
 Told = Callable[[str, object], None]
 

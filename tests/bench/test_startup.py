@@ -5,6 +5,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.alone
+
 PROJECT = Path(__file__).resolve().parents[2]
 FLOOR = [sys.executable, "-c", "import typer, rich, questionary"]
 HELP = [sys.executable, "wizard.py", "--help"]

@@ -23,6 +23,8 @@ from tfm.train.fit import fit
 from tfm.train.rows import Rows
 from tfm.train.training import Training
 
+pytestmark = pytest.mark.alone
+
 SIDE, BATCH, STEPS, WARM = 128, 8, 12, 3
 GIVEN = {
     "dataset": "none",

@@ -185,6 +185,7 @@ def test_clustered_interval_covers_the_truth_about_as_often_as_it_says() -> None
     assert 0.88 <= covered / 100 <= 1
 
 
+@pytest.mark.alone
 def test_2000_rounds_over_the_official_test_split_take_under_2_seconds() -> None:
     labels, scores = reading(7, images=640, decimals=8)
     start = time.perf_counter()

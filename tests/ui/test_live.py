@@ -108,6 +108,7 @@ def test_the_step_at_work_is_shown_also_where_later_ones_were_done_before_it(wor
         assert "the first" in "\n".join(on_screen(plan, 80, 24))
 
 
+@pytest.mark.alone
 def test_a_run_of_many_epochs_does_not_slow_the_screen(workspace):
     run = at_work(workspace, 2000)
     view, console = JobView(run), Console(file=io.StringIO(), width=200, height=50, force_terminal=True)
