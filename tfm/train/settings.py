@@ -93,6 +93,22 @@ class OptimSettings(Settings):
     None: never before the last epoch."""
 
 
+class MaskSettings(Settings):
+    block: Annotated[int, Field(ge=4)] = 32
+    """Side of the square blocks that are hidden, in pixels
+    At best a multiple of the encoder's patches: 32 is one place of a Swin encoder's last map."""
+    threshold: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of a block that must be breast for it to be hidden
+    A block is taken only where more than this share of it lies in the breast: black background teaches nothing."""
+    share: Annotated[float, Field(gt=0, le=1), IMPORTANT] = 0.5
+    """Share of the breast's blocks that are hidden
+    Other ones in each epoch, at least one in each image."""
+    fill: Literal["token", "zeros"] = "token"
+    """What the network sees in place of a hidden block
+    token: a block of its own that is learned, the same everywhere. zeros: the mean grey of the breast, which is zero
+    once images are normalised."""
+
+
 class MachineSettings(Settings):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Numbers to compute in
