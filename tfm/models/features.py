@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import nn
@@ -12,24 +12,23 @@ from tfm.core.errors import SettingsError
 
 
 def feature_map(network: nn.Module, images: torch.Tensor) -> torch.Tensor:  # (B, 1, H, W) → (B, C, h, w)
-    """Whatever the encoder's own layout."""
+    """Whatever the encoder's own layout; a list of patches, or no map at all, is refused."""
     made = _forward(network, "forward_features", images)
-    return made if layout(network, made) == "NCHW" else made.permute(0, 3, 1, 2)
-
-
-def layout(network: nn.Module, made: torch.Tensor) -> str:
-    """NCHW or NHWC, of the last feature map; a list of patches, or no map at all, is refused."""
-    channels: Any = network.num_features
-    found = [name for name, axis in (("NCHW", 1), ("NHWC", 3)) if made.ndim == 4 and made.shape[axis] == channels]
-    if len(found) != 1:
+    channel = 3 if _channels_last(network) else 1
+    if made.ndim != 4 or made.shape[channel] != network.num_features:
         raise _no_map(network)
-    return found[0]
+    return made.movedim(channel, 1)
 
 
 def classified(network: nn.Module, pooled: torch.Tensor) -> torch.Tensor:  # (B, C) → (B, classes)
     """What the network makes of features that are averaged already: of a map of one place, the average is itself."""
-    width_last = getattr(network, "output_fmt", "NCHW") == "NHWC"
-    return _forward(network, "forward_head", pooled[:, None, None] if width_last else pooled[:, :, None, None])
+    place = pooled[:, None, None] if _channels_last(network) else pooled[:, :, None, None]
+    return _forward(network, "forward_head", place)
+
+
+def _channels_last(network: nn.Module) -> bool:
+    """Whether its channels stand behind height and width, as timm's networks say of themselves."""
+    return getattr(network, "output_fmt", "NCHW") == "NHWC"
 
 
 def _forward(network: nn.Module, name: str, given: torch.Tensor) -> torch.Tensor:
