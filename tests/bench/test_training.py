@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.train.bench_top import training_of
 from tfm.core.events import Event, Progress
 from tfm.core.settings import resolve
 from tfm.data.cache import Cache
@@ -20,7 +21,6 @@ from tfm.train.batches import Batch
 from tfm.train.checkpoint import Checkpoints
 from tfm.train.fit import fit
 from tfm.train.rows import Rows
-from tfm.train.setup import set_up
 from tfm.train.training import Training
 
 SIDE, BATCH, STEPS, WARM = 128, 8, 12, 3
@@ -47,8 +47,7 @@ def training(architecture: str, cache: Cache) -> Training:
     settings = resolve(Train, {}, GIVEN | {"architecture": architecture})
     positions = np.arange(len(cache.images))
     rows = Rows(pd.DataFrame({"label": positions % 2}), positions)
-    parts = (settings.model, None, settings.batches, settings.optim, settings.machine)
-    return set_up(*parts, seed=7, cache=cache, train=rows, val=rows, device=torch.device("cpu"))
+    return training_of(settings, cache, rows, rows)
 
 
 def one_step(events: Iterator[Event]) -> None:
@@ -66,8 +65,8 @@ def bare_step(training: Training) -> Callable[[], None]:
 
     def step() -> None:
         training.optimizer.zero_grad()
-        loss = training.task.loss(training.network, batch) / BATCH
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss, _ = training.task.loss(training.network, batch)
+        (loss / BATCH).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights, 1.0).item()
         training.optimizer.step()
         average.update(training.network, step=100)
