@@ -12,6 +12,8 @@ from torch import nn
 
 from tfm.models.features import feature_map
 
+ENCODER = "encoder."  # how the names of its encoder's tensors begin
+
 
 class Rebuilder(nn.Module):
     """As SimMIM: one 1×1 convolution gives each place of the last feature map all its pixels."""

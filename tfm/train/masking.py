@@ -9,7 +9,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from tfm.data.cache import Cache
+from tfm.train.batches import cut
+from tfm.train.rows import Rows
 from tfm.train.settings import MaskSettings
+
+_AT_ONCE = 64  # images whose breasts are looked at together: bounds the memory
 
 
 def eligible(breast: torch.Tensor, settings: MaskSettings) -> torch.Tensor:  # (B, 1, H, W) 0 or 1 → (B, h, w) bool
@@ -31,6 +36,15 @@ def masked(breast: torch.Tensor, drawn: np.ndarray, settings: MaskSettings) -> t
     chosen = (among & (rank < count[:, None])).view_as(blocks)[:, None]
     whole = chosen.repeat_interleave(settings.block, 2).repeat_interleave(settings.block, 3)
     return whole[:, :, : breast.shape[2], : breast.shape[3]]
+
+
+def without_blocks(cache: Cache, rows: Rows, settings: MaskSettings) -> int:
+    """How many of these images have no eligible block, as they are in the cache."""
+    bare = 0
+    for positions in cut(rows.positions, _AT_ONCE):
+        breast = torch.from_numpy(cache.breast[positions])[:, None]
+        bare += int((~eligible(breast, settings).flatten(1).any(1)).sum())
+    return bare
 
 
 def blocks_of(size: tuple[int, int], settings: MaskSettings) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tfm.core.errors import DataError
+from tfm.core.randomness import seed_at
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
 
@@ -26,6 +27,9 @@ class Rows:
     @property
     def labels(self) -> np.ndarray:  # (n,) 0 or 1
         return self.table["label"].to_numpy()
+
+    def only(self, chosen: np.ndarray | list[int]) -> Rows:  # (n,) bool, or which
+        return Rows(self.table.iloc[chosen].reset_index(drop=True), self.positions[chosen])
 
     @property
     def patients(self) -> list[str]:
@@ -45,6 +49,30 @@ def rows_of(dataset: Dataset, cache: Cache, split: str) -> Rows:
             hint="choose the cache that was made of this dataset, or preprocess the dataset again",
         )
     return Rows(table, np.array([place[name] for name in names], dtype=int))
+
+
+def held_out(rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
+    """The rest, and the share of the women who are kept back, at least one: who, their names and the seed alone say."""
+    women = sorted(rows.patients, key=lambda patient: seed_at(seed, "held out", patient))
+    count = max(round(share * len(women)), 1)
+    if len(women) <= count:
+        raise DataError(
+            f"there are images of {len(women)} women to learn from: one at least is kept back to choose the best epoch",
+            hint="organize a larger part of the data",
+        )
+    back = rows.table["patient_id"].isin(women[:count]).to_numpy()
+    return rows.only(~back), rows.only(back)
+
+
+def with_labels(rows: Rows, percent: float, seed: int) -> Rows:
+    """The images of as many of the women, as if no other had a label. By women, of those with a malignant image and of
+    the others alike; those of fewer percent are among those of more."""
+    kept: set[str] = set()
+    worst = rows.table.groupby("patient_id")["label"].max()
+    for label in (0, 1):
+        women = sorted(worst.index[worst == label], key=lambda patient: seed_at(seed, "labelled", patient))
+        kept |= set(women[: round(percent / 100 * len(women))])
+    return rows.only(rows.table["patient_id"].isin(kept).to_numpy())
 
 
 def check_learnable(train: Rows, val: Rows, test: Rows) -> None:

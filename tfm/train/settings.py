@@ -52,7 +52,7 @@ class AugmentSettings(Settings):
     0: none."""
 
 
-class BatchSettings(Settings):
+class UnlabelledBatches(Settings):
     batch_size: Annotated[Literal["auto"] | Annotated[int, Field(ge=2)], IMPORTANT] = 16
     """Images that are on the device at once, or auto
     More need more memory; the learning rate may then grow too. auto: tried out before the first step, at most 64, and
@@ -60,13 +60,16 @@ class BatchSettings(Settings):
     accumulate: Annotated[int, Field(ge=1)] = 1
     """Batches whose gradients are added up for one step of the optimizer
     As a batch that many times as large, in the memory of one; but for layers that look at a whole batch."""
-    balance: Literal["weights", "sampling", "none"] = "weights"
-    """How benign and malignant come to weigh the same, however many there are of each
-    weights: in the loss. sampling: each epoch takes as many of each, the rarer ones many times. none: not at all."""
     augmentation: AugmentSettings = AugmentSettings()
 
 
-class OptimSettings(Settings):
+class BatchSettings(UnlabelledBatches):
+    balance: Literal["weights", "sampling", "none"] = "weights"
+    """How benign and malignant come to weigh the same, however many there are of each
+    weights: in the loss. sampling: each epoch takes as many of each, the rarer ones many times. none: not at all."""
+
+
+class UnlabelledOptim(Settings):
     epochs: Annotated[int, Field(ge=1), IMPORTANT] = 60
     """Passes over the training images"""
     learning_rate: Annotated[float, Field(gt=0), IMPORTANT] = 3e-4
@@ -79,8 +82,6 @@ class OptimSettings(Settings):
     Biases and normalisation layers are spared."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
     """Epochs over which the learning rate rises"""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share by which the labels are drawn towards one half"""
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
     """Norm to which a longer gradient is shortened
     None: never."""
@@ -89,8 +90,13 @@ class OptimSettings(Settings):
     Where there is one, validation, best checkpoint and predictions are the average's. Its decay grows from zero over
     the first steps. None: no average."""
     patience: Annotated[int, Field(ge=1)] | None = None
-    """Stop after how many epochs without a better validation AUC
-    None: never before the last epoch."""
+    """Stop after how many epochs without a better figure of validation
+    The figure by which the best epoch is chosen: of a classifier, its AUC. None: never before the last epoch."""
+
+
+class OptimSettings(UnlabelledOptim):
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share by which the labels are drawn towards one half"""
 
 
 class MaskSettings(Settings):
