@@ -1,4 +1,4 @@
-"""Pretrain an encoder without labels, by rebuilding hidden blocks of the breast
+"""Pretrain an encoder without labels, on hidden breast blocks
 
 Learns from training images only, and its weights may then be used to train on the same dataset: `--weights run:ID`.
 """
