@@ -188,4 +188,4 @@ def test_an_encoder_without_window_attention_is_refused_by_name(network):
     for look in (attentions, blocks, SpectralNorms):
         with pytest.raises(SettingsError, match=type(network).__name__) as refusal:
             look(network)
-        assert refusal.value.fields == ("beta", "gamma")
+        assert refusal.value.fields == ("beta", "attention_gamma")

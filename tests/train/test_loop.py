@@ -232,9 +232,9 @@ def test_a_mirrored_image_is_asked_about_too(bench_top):
     training = bench_top.training()
     said = {}
     for name, images, tta in [("plain", training.val, False), ("both", training.val, True)]:
-        said[name] = returned(logits(training.network, images, 4, name, tta=tta))
+        said[name] = returned(logits(training.task, training.network, images, 4, name, tta=tta))
     mirrored = replace(training.val, cache=replace(bench_top.cache, images=bench_top.cache.images[:, :, ::-1].copy()))
-    other = returned(logits(training.network, mirrored, 4, "mirrored"))
+    other = returned(logits(training.task, training.network, mirrored, 4, "mirrored"))
     assert torch.allclose(said["both"], (said["plain"] + other) / 2, atol=1e-6)
     assert not torch.allclose(said["both"], said["plain"], atol=1e-6)
 
@@ -292,7 +292,7 @@ def test_memory_that_is_too_small_is_told_with_a_way_out_in_prediction_and_for_f
     training = bench_top.training()
     training.network.forward_features = too_large
     for asking in (
-        logits(training.network, training.val, 4, "predicting test"),
+        logits(training.task, training.network, training.val, 4, "predicting test"),
         features(training.network, training.val, 4, bench_top.new_folder() / "val.npy", name="features"),
     ):
         with pytest.raises(TrainingError, match="memory of cpu is too small for batches of 4"):

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from tfm.core.errors import DataError
-from tfm.train.rows import Rows, held_out, with_labels
+from tfm.train.rows import UNKNOWN, Rows, held_out, labelled
+from tfm.train.settings import LabelSettings
 
 
 def rows(benign=60, malignant=40):
@@ -37,16 +38,39 @@ def test_of_one_woman_nobody_can_be_kept_back():
         held_out(rows(benign=1, malignant=0), 0.05, 7)
 
 
+def keeping(percent):
+    return LabelSettings(label_percent=percent, unlabelled="pseudo")
+
+
 @pytest.mark.parametrize("percent", [5, 10, 25, 50, 100])
 def test_labels_are_kept_of_as_many_women_with_and_without_a_malignant_image(percent):
-    kept = with_labels(rows(), percent, 7)
-    worst = kept.table.groupby("patient_id")["label"].max()
+    left = labelled(rows(), keeping(percent), 7)
+    assert len(left) == 200, "nobody is lost"
+    known = left.table[left.labels != UNKNOWN]
+    assert known["label"].equals(rows().table.loc[known.index, "label"])
+    worst = known.groupby("patient_id")["label"].max()
     assert (worst == 0).sum() == round(0.6 * percent)
     assert (worst == 1).sum() == round(0.4 * percent)
-    assert len(kept) == 2 * len(kept.patients), "with all their images"
+    assert len(known) == 2 * len(worst), "of all images of a woman or of none"
 
 
 def test_fewer_labels_are_a_part_of_more_and_the_seed_says_whose():
-    few, many = (set(with_labels(rows(), percent, 7).patients) for percent in (10, 25))
-    assert few < many
-    assert set(with_labels(rows(), 10, 8).patients) != few
+    def women(percent, seed=7):
+        left = labelled(rows(), keeping(percent), seed)
+        return set(left.table["patient_id"][left.labels != UNKNOWN])
+
+    assert women(10) < women(25)
+    assert women(10, seed=8) != women(10)
+
+
+def test_a_percentage_that_leaves_no_image_of_a_class_is_refused():
+    with pytest.raises(DataError, match="10 % of the labels leave no malignant training image") as refusal:
+        labelled(rows(malignant=3), keeping(10), 7)
+    assert "--label-percent" in refusal.value.hint
+
+
+def test_where_nothing_is_learned_from_images_without_a_label_they_are_left_out():
+    left = labelled(rows(), LabelSettings(label_percent=10), 7)
+    marked = labelled(rows(), keeping(10), 7)
+    assert list(left.positions) == list(marked.positions[marked.labels != UNKNOWN])
+    assert set(left.labels) == {0, 1}

@@ -32,8 +32,8 @@ def _all_of(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[nn.M
         raise SettingsError(
             f"{type(network).__name__} has no window attention to look at",
             hint="choose a Swin encoder such as swin_tiny_patch4_window7_224, or leave its attention out: "
-            "--beta 0, --gamma 0",
-            fields=("beta", "gamma"),
+            "--beta 0, --attention-gamma 0",
+            fields=("beta", "attention_gamma"),
         )
     return found
 

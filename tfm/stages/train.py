@@ -13,14 +13,23 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Result
 from tfm.core.registry import Repeat, stage
 from tfm.core.run import Run
 from tfm.core.settings import CacheName, DatasetName, Settings, TrainedRun
 from tfm.core.workspace import Workspace
 from tfm.models.settings import ModelSettings
-from tfm.train.settings import DEFAULT_SEED, BatchSettings, MachineSettings, OptimSettings
+from tfm.train.settings import (
+    DEFAULT_SEED,
+    NOT_IN_A_REGRESSION,
+    YOUDEN,
+    BatchSettings,
+    BreastSettings,
+    LabelSettings,
+    MachineSettings,
+    OptimSettings,
+    ThresholdRule,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,14 +54,20 @@ class Train(Settings):
     None: as the dataset is arranged, which with folds is the first."""
     model: ModelSettings = ModelSettings()
     batches: BatchSettings = BatchSettings()
-    optim: OptimSettings = OptimSettings()
+    optim: Annotated[OptimSettings, NOT_IN_A_REGRESSION] = OptimSettings()
+    breast: Annotated[BreastSettings, NOT_IN_A_REGRESSION] = BreastSettings()
+    labels: LabelSettings = LabelSettings()
     tta: bool = False
     """Predict each image twice, as it is and mirrored, and take the mean
     For validation, and with it the threshold, as for the test."""
+    threshold: ThresholdRule = YOUDEN
+    """How the threshold is chosen from which on an image is called malignant: youden or sensitivity:S
+    On the validation images. youden: where sensitivity and specificity add up to most. sensitivity:0.9: as high as it
+    can be while 90 of 100 malignant images are found; the share is yours to choose."""
     seed: int = DEFAULT_SEED
     """Seed of everything random: first weights, order, augmentation, dropout"""
     machine: MachineSettings = MachineSettings()
-    extends: TrainedRun | None = None
+    extends: Annotated[TrainedRun | None, NOT_IN_A_REGRESSION] = None
     """The run that this one goes on from
     From its last checkpoint, with more epochs. The learning rate follows the curve of the new number of epochs, so it
     leaps up where the old run had come to the end of its own; patience begins anew."""
@@ -75,11 +90,12 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
     from tfm.train.material import Material, start
-    from tfm.train.rows import check_learnable
+    from tfm.train.rows import check_learnable, labelled
 
     material = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
+    check_learnable(material.train, material.val, material.test)
+    material = replace(material, train=labelled(material.train, settings.labels, settings.seed))
     train, val, test = material.train, material.val, material.test
-    check_learnable(train, val, test)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
         begun = start(run, material, settings.model, settings.extends)
@@ -97,14 +113,16 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
 
 def _set_up(settings: Train, material: Material, begun: Start, device: torch.device) -> Training:
     from tfm.train.setup import network_of, set_up
-    from tfm.train.tasks.classify import classify
+    from tfm.train.tasks.chosen import task_of
 
+    batches, optim, machine = settings.batches, settings.optim, settings.machine
+    network = network_of(settings.model, begun.weights, material.cache.images.shape[1:], settings.seed)
     return set_up(
-        network_of(settings.model, begun.weights, material.cache.images.shape[1:], settings.seed),
-        classify(settings.optim, settings.batches, material.train.labels),
-        settings.batches,
-        settings.optim,
-        settings.machine,
+        network,
+        task_of(network, material.train.labels, batches, optim, machine, settings.breast, settings.labels),
+        batches,
+        optim,
+        machine,
         seed=settings.seed,
         cache=material.cache,
         train=material.train,
@@ -137,12 +155,6 @@ def _learn(
         if before:
             go_on_from(before, training, checkpoints)
         yield from fit(training, checkpoints, run.metrics_file)
-    elif before:
-        raise SettingsError(
-            "a regression on frozen features has come to its end: there is nothing to extend",
-            hint="train the last stage or all of it: --trained last_stage, --trained all",
-            fields=("extends",),
-        )
     else:
         yield from probe(training, checkpoints, run.metrics_file, run.checkpoints_folder)
 
@@ -150,12 +162,14 @@ def _learn(
 def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Path) -> Iterator[Event]:
     """The last step: the best checkpoint's probabilities. The threshold is validation's; test steers nothing."""
     from tfm.analysis.predict import predict, write_predictions
-    from tfm.metrics.binary import auc, youden_threshold
+    from tfm.analysis.threshold import chosen
+    from tfm.metrics.binary import auc
     from tfm.models.card import origin, parameters
 
     tables = {}
     for split, words, rows in (("val", "validation", training.val.rows), ("test", "test", test)):
         tables[split] = yield from predict(
+            training.task,
             training.judged,
             replace(training.val, rows=rows),
             training.batch_size,
@@ -174,7 +188,8 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,
             "val_auc": auc(labels, probs),
-            "threshold": youden_threshold(labels, probs),
+            "threshold": chosen(settings.threshold, labels, probs),
+            "threshold_rule": settings.threshold,
         },
         outputs=[str(path) for path in outputs],
     )

@@ -94,6 +94,12 @@ class Batch:
     chances: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))  # (B, k), as `chances` draws them
 
 
+def mirrored(batch: Batch) -> Batch:
+    """Of a task that draws nothing: masks are mirrored as their images are."""
+    truth = {name: one.flip(-1) if one.ndim == 4 else one for name, one in batch.truth.items()}
+    return Batch(batch.images.flip(-1), truth)
+
+
 @dataclass(frozen=True)
 class Images:
     """One split's images on their way into the network, as they are: only the training loop changes any."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from tfm.core.settings import IMPORTANT, OUT_OF_KEY, Settings
+from tfm.core.settings import IMPORTANT, OUT_OF_KEY, NoEffect, Settings
 
 
 def _device(text: str) -> str:
@@ -17,37 +17,52 @@ def _device(text: str) -> str:
 
 
 DEFAULT_SEED = 7
+NOT_IN_A_REGRESSION = NoEffect("trained", "none")  # on frozen features, which takes no steps
+_WHERE_CHANGED = NoEffect("augment", False)
+YOUDEN, SENSITIVITY = "youden", "sensitivity:"
+
+
+def _rule(text: str) -> str:
+    try:
+        if text == YOUDEN or (text.startswith(SENSITIVITY) and 0 < float(text.removeprefix(SENSITIVITY)) <= 1):
+            return text
+    except ValueError:
+        pass
+    raise ValueError(f"choose {YOUDEN}, or {SENSITIVITY}S with S above 0 and at most 1, as in {SENSITIVITY}0.9")
+
+
+ThresholdRule = Annotated[str, AfterValidator(_rule)]
 
 
 class AugmentSettings(Settings):
     augment: bool = True
     """Change the training images at random: place, tone and noise, each as strong as its own setting
     Anew each epoch; validation and test images are never touched. What is black around the breast stays black."""
-    mirror: Annotated[float, Field(ge=0, le=1)] = 0.5
+    mirror: Annotated[float, Field(ge=0, le=1), _WHERE_CHANGED] = 0.5
     """Share of the images that are mirrored
     0: none."""
-    upside_down: Annotated[float, Field(ge=0, le=1)] = 0.5
+    upside_down: Annotated[float, Field(ge=0, le=1), _WHERE_CHANGED] = 0.5
     """Share of the images that are turned upside down
     0: none."""
-    rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
+    rotation: Annotated[float, Field(ge=0, le=180), _WHERE_CHANGED] = 15.0
     """Degrees by which an image is turned at most, to either side
     0: not at all."""
-    zoom: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    zoom: Annotated[float, Field(ge=0, le=0.5), _WHERE_CHANGED] = 0.1
     """Share by which an image is enlarged or reduced at most
     0: not at all."""
-    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.06
+    shift: Annotated[float, Field(ge=0, le=0.5), _WHERE_CHANGED] = 0.06
     """Share of its side by which an image is shifted at most, each way
     0: not at all."""
-    brightness: Annotated[float, Field(ge=0, le=0.9)] = 0.15
+    brightness: Annotated[float, Field(ge=0, le=0.9), _WHERE_CHANGED] = 0.15
     """Share by which tissue is brightened or darkened at most
     0: not at all."""
-    contrast: Annotated[float, Field(ge=0, le=0.9)] = 0.15
+    contrast: Annotated[float, Field(ge=0, le=0.9), _WHERE_CHANGED] = 0.15
     """Share by which tissue moves away from its own mean, or towards it, at most
     0: not at all."""
-    gamma: Annotated[float, Field(ge=0, le=2)] = 0.15
+    gamma: Annotated[float, Field(ge=0, le=2), _WHERE_CHANGED] = 0.15
     """Share by which gamma departs from one at most, up or down
     It bends the grey values between black and white, which stay. 0: not at all."""
-    noise: Annotated[float, Field(ge=0, le=0.5)] = 0.02
+    noise: Annotated[float, Field(ge=0, le=0.5), _WHERE_CHANGED] = 0.02
     """Deviation of the noise on tissue at most, as a share of white
     0: none."""
 
@@ -57,10 +72,10 @@ class UnlabelledBatches(Settings):
     """Images that are on the device at once, or auto
     More need more memory; the learning rate may then grow too. auto: tried out before the first step, at most 64, and
     kept for the whole run."""
-    accumulate: Annotated[int, Field(ge=1)] = 1
+    accumulate: Annotated[int, Field(ge=1), NOT_IN_A_REGRESSION] = 1
     """Batches whose gradients are added up for one step of the optimizer
     As a batch that many times as large, in the memory of one; but for layers that look at a whole batch."""
-    augmentation: AugmentSettings = AugmentSettings()
+    augmentation: Annotated[AugmentSettings, NOT_IN_A_REGRESSION] = AugmentSettings()
 
 
 class BatchSettings(UnlabelledBatches):
@@ -99,6 +114,42 @@ class OptimSettings(UnlabelledOptim):
     """Share by which the labels are drawn towards one half"""
 
 
+class BreastSettings(Settings):
+    pooling: Literal["average", "breast"] = "average"
+    """Over what the last features are averaged before they are classified
+    average: the whole image, as the network's authors have it. breast: the breast alone, each place as far as it is
+    breast. For networks with a feature map: Swin and timm's convolutional ones."""
+    background_contrast: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of how alike the features of breast and of background are
+    It is added to the loss, so that the network tells them apart. 0: not at all; 0.1 is a beginning."""
+    beta: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the spectral norms of the layers that attention comes from
+    It holds back how sharply a Swin encoder's attention can tell places apart. 0: not at all; 0.001 is a beginning."""
+    attention_gamma: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of how far a Swin encoder's attention is from being even
+    It works against attention in which every place looks at the same few. 0: not at all; 0.001 is a beginning."""
+
+
+class LabelSettings(Settings):
+    label_percent: Annotated[float, Field(gt=0, le=100)] = 100.0
+    """Percentage of the training women whose labels are kept
+    To see how a model does with few labels: as many of the women with a malignant image as of the others. Validation
+    and test keep all of theirs. 100: everybody's."""
+    unlabelled: Annotated[
+        Literal["ignore", "pseudo", "consistency"],
+        NoEffect("label_percent", 100),
+        NoEffect("balance", "sampling"),  # which takes labelled images only
+        NOT_IN_A_REGRESSION,
+    ] = "ignore"
+    """What the images of the other women are for
+    ignore: nothing, they are left out. pseudo: where the network is sure of one of them, its answer is taken as a
+    label. consistency: its answer should be that of its own moving average about the mirror image (mean teacher)."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1), NoEffect("unlabelled", "ignore", "consistency")] = 0.95
+    """Probability from which on the network counts as sure of an image without a label"""
+    unlabelled_weight: Annotated[float, Field(gt=0), NoEffect("unlabelled", "ignore")] = 1.0
+    """Weight of an image without a label, where one with a label has 1"""
+
+
 class MaskSettings(Settings):
     block: Annotated[int, Field(ge=4)] = 32
     """Side of the square blocks that are hidden, in pixels
@@ -122,7 +173,7 @@ class MachineSettings(Settings):
     channels_last: bool = False
     """Keep images with their channels innermost
     Faster for convolutional networks on many GPUs; the last bits of the results differ."""
-    compile: bool = False
+    compile: Annotated[bool, NOT_IN_A_REGRESSION] = False
     """Compile the network first
     Takes a minute or more at each start, and is worth it in long runs on a GPU."""
     deterministic: bool = True
@@ -133,6 +184,6 @@ class MachineSettings(Settings):
     auto takes the first GPU that works, else the CPU."""
     threads: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], OUT_OF_KEY] = "auto"
     """CPU threads to compute with"""
-    checkpoint_seconds: Annotated[float, Field(ge=0), OUT_OF_KEY] = 60.0
+    checkpoint_seconds: Annotated[float, Field(ge=0), OUT_OF_KEY, NOT_IN_A_REGRESSION] = 60.0
     """Seconds between two checkpoints within an epoch
     Rarer where writing one takes long: a fiftieth of the time at most is spent on it."""
