@@ -6,8 +6,8 @@ import pytest
 
 from tests.ui.test_form import form, with_products
 from tfm.core import offers, registry
-from tfm.core.errors import SettingsError
-from tfm.core.prepare import for_each, job_for, resolved_settings, restarted
+from tfm.core.errors import RunError, SettingsError
+from tfm.core.prepare import extended, for_each, job_for, resolved_settings, restarted
 from tfm.core.settings import NoEffect, Settings, leaves, resolve
 from tfm.core.written import differing
 from tfm.imaging.settings import ChainSettings
@@ -77,6 +77,8 @@ def test_a_run_of_a_regression_takes_no_epochs_and_can_be_repeated_from_its_own_
         job_for(workspace, "train", {"epochs": "5", "weights": "none"}, ["ResNet18_OPW"])
     run = job_for(workspace, "train", {"weights": "none"}, ["ResNet18_OPW"])
     assert restarted(run).status.key == run.status.key
+    with pytest.raises(RunError, match="cannot be extended"):
+        extended(run, 5)
     same = job_for(workspace, "train", {"weights": "none", "trained": "none", "batch_size": 32}, ["ResNet18_PFT"])
     assert same.status.key == run.status.key
 
