@@ -2,6 +2,7 @@
 formula, beside the plain loss."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from tfm.train.checkpoint import read
 from tfm.train.infer import logits
 from tfm.train.rows import UNKNOWN
 from tfm.train.settings import BreastSettings, LabelSettings
-from tfm.train.tasks.breast_aware import BreastAware
+from tfm.train.tasks.breast_aware import BreastAware, lacking
 from tfm.train.tasks.classify import Classify
 from tfm.train.tasks.semi import _DECAY, Semi, Teacher
 
@@ -210,6 +211,19 @@ def test_a_run_of_it_all_leaves_what_every_run_leaves(workspace, monkeypatch):
     assert not any(place.startswith("/task") for place in flat(read(run.checkpoints_folder / "best.pt")))
     few = finish(train_run(workspace, "ResNet18_CFT", architecture="test_resnet", label_percent=50, epochs=1))
     assert len(few.environment["patients_seen"]) == 8 + 2 * round(9 * 0.5)
+
+
+def test_images_that_lack_breast_or_background_are_counted_and_told(bench_top):
+    breast = np.array(bench_top.cache.breast)
+    breast[bench_top.train.positions[0]] = 0
+    breast[bench_top.train.positions[1:3]] = 1
+    images = replace(bench_top.training().train, cache=replace(bench_top.cache, breast=breast))
+    told = lacking(BreastSettings(pooling="breast", background_contrast=0.1), images)
+    assert [words.partition(":")[0] for words in told] == [
+        "1 of the 8 images have no breast",
+        "3 of the 8 images have no breast or no background",
+    ]
+    assert lacking(BreastSettings(), images) == []
 
 
 @pytest.mark.parametrize(

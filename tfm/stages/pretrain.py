@@ -46,10 +46,9 @@ class Pretrain(Settings):
     One training woman in twenty is kept back to choose the best epoch. Validation and test are never looked at."""
     cache: CacheName
     """Preprocessed images to learn from"""
-    fold: Annotated[int, Field(ge=1)] | None = None
+    fold: Annotated[int, Field(ge=1)] = 1
     """Fold that is left out, of a dataset with folds
-    That of the training which is to use the weights. None: as the dataset is arranged, which with folds is the first.
-    """
+    That of the training which is to use the weights. A dataset without folds has this one only."""
     architecture: Architecture = "swin_tiny_patch4_window7_224"
     """Which encoder to pretrain
     swin_tiny_patch4_window7_224, swin_small_patch4_window7_224, swin_base_patch4_window7_224, or any other network of

@@ -80,7 +80,7 @@ def _folds(settings: Train, workspace: Workspace) -> int:
 
 
 @stage(
-    version=4,
+    version=5,
     presets="models",
     extends_by="epochs",
     repeats=(Repeat("folds", "fold", _folds), Repeat("seeds", "seed")),
@@ -132,8 +132,9 @@ def _set_up(settings: Train, material: Material, begun: Start, device: torch.dev
 
 
 def _introduced(settings: Train, training: Training, cache: Cache) -> Iterator[Event]:
-    """How large the network is, before it takes its first step."""
+    """How large the network is, before it takes its first step, and what it cannot be told."""
     from tfm.models.card import card_of
+    from tfm.train.tasks.breast_aware import lacking
 
     height, width = cache.images.shape[1:]
     card = card_of(settings.model, (height, width), training.batch_size)
@@ -142,6 +143,8 @@ def _introduced(settings: Train, training: Training, cache: Cache) -> Iterator[E
         f"≈ {card.memory / 2**30:.1f} GiB for batches of {card.batch_size}; "
         f"explained at its layer {card.explanation_layer} ({card.layout})"
     )
+    for words in lacking(settings.breast, training.train):
+        yield Note(words, "warning")
 
 
 def _learn(

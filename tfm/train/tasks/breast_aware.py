@@ -13,7 +13,7 @@ from torch import nn
 from tfm.models.attention import attentions, watching
 from tfm.models.features import at_feature_size, breast_mean, classified, feature_map, likeness
 from tfm.models.spectral import SpectralNorms, excess
-from tfm.train.batches import Batch
+from tfm.train.batches import Batch, Images
 from tfm.train.settings import BreastSettings
 from tfm.train.tasks.classify import Classify
 
@@ -68,3 +68,21 @@ class BreastAware:
     def take_up(self, state: dict[str, torch.Tensor]) -> None:
         if self.norms:
             self.norms.take_up(state)
+
+
+def lacking(terms: BreastSettings, images: Images) -> list[str]:
+    """Of how many images a term cannot be had, as they are in the cache."""
+    if terms.pooling == "average" and not terms.background_contrast:
+        return []
+    breasts, positions = images.cache.breast, images.rows.positions
+    bare = sum(not breasts[position].any() for position in positions)
+    full = sum(bool(breasts[position].all()) for position in positions)
+    words = []
+    if bare and terms.pooling == "breast":
+        words.append(f"{bare} of the {len(positions)} images have no breast: their features are averaged as a whole")
+    if bare + full and terms.background_contrast:
+        words.append(
+            f"{bare + full} of the {len(positions)} images have no breast or no background: the contrast between them "
+            "adds nothing there"
+        )
+    return words
