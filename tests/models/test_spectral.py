@@ -161,6 +161,15 @@ def test_the_excess_is_the_mean_over_windows_and_heads_of_each_images_own_full_s
     assert excess(maps, 2).tolist() == pytest.approx(by_image, rel=1e-4)
 
 
+def test_the_excess_of_attention_in_half_the_bits_is_that_of_the_attention():
+    torch.manual_seed(5)
+    maps = _converging(torch.randn(6, 3, 5, 5)).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        halved = excess([maps], 2)
+    assert halved.dtype == torch.float32
+    assert torch.allclose(halved, excess([maps.float()], 2), rtol=1e-6)
+
+
 def test_even_attention_and_looking_at_oneself_exceed_nothing_and_a_sink_exceeds_most():
     places = 49
     even = torch.full((1, 1, places, places), 1 / places)

@@ -72,7 +72,8 @@ def excess(maps: list[torch.Tensor], images: int) -> torch.Tensor:  # (images,)
     total = torch.zeros(images, device=maps[0].device)
     for attention in maps:  # (images × windows, heads, n, n)
         with torch.autocast(attention.device.type, enabled=False):
-            total = total + (_largest_square(attention) - 1).reshape(images, -1).mean(1)
+            exact = attention.to(torch.promote_types(attention.dtype, torch.float32))  # halves would hide the excess
+            total = total + (_largest_square(exact) - 1).reshape(images, -1).mean(1)
     return total
 
 
