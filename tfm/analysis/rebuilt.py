@@ -13,13 +13,14 @@ from tfm.train.precision import computing_in
 from tfm.train.tasks.reconstruct import Reconstruct, breast_error
 from tfm.train.training import Training
 
-_SHOWN = 4  # images, always the same
+_SHOWN = 4  # women, always the same
 
 
 def draw_rebuilt(path: Path, training: Training, task: Reconstruct) -> list[str]:
-    """Of some images of validation, with the blocks hidden that are hidden there; the first as a thumbnail."""
+    """An image of each of some women of validation, with the blocks hidden that are hidden there; the first as a
+    thumbnail."""
     images, network = training.val, training.judged
-    chosen = np.arange(min(_SHOWN, len(images.rows)))
+    chosen = images.rows.table.drop_duplicates("patient_id").index[:_SHOWN].to_numpy()
     drawn = chances(len(images.rows), task.chances, training.seed, "validation")[chosen]
     batch = Batch(images.batch(chosen), images.truth(chosen, task.needs), drawn)
     network.eval()
@@ -39,7 +40,7 @@ def draw_rebuilt(path: Path, training: Training, task: Reconstruct) -> list[str]
             f"{name}: {error:.2f} deviations off",
             [Tile(words, grey[number]) for words, grey in greys.items()],
         )
-        for number, (name, error) in enumerate(zip(images.rows.table["image_id"], off.tolist(), strict=False))
+        for number, (name, error) in enumerate(zip(images.rows.table["image_id"][chosen], off.tolist(), strict=True))
     ]
     draw(path, f"{path.stem.replace('_', ' ')}: hidden blocks, rebuilt", rows)
     return thumbnail([grey[0] for grey in greys.values()])

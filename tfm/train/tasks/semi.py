@@ -17,7 +17,7 @@ from tfm.train.rows import UNKNOWN
 from tfm.train.settings import LabelSettings
 from tfm.train.tasks import Task
 
-_DECAY = 0.99  # of the teacher, a step
+_DECAY = 0.99  # of the teacher, a batch
 _TEACHER = "teacher."  # how the names of its tensors begin in a checkpoint
 
 
