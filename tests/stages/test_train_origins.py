@@ -44,7 +44,15 @@ def test_weights_that_have_seen_this_runs_women_are_refused(trained):
     said = refused(run)
     assert f"the weights of {trained.id} have seen 8 of the 8 validation patients: P_val00" in said
     assert "other patients" in run.status.hint
-    assert not list(run.checkpoints_folder.iterdir())
+    assert not run.checkpoints_folder.exists()
+
+
+def test_a_run_without_checkpoints_gives_no_weights_and_stays_as_it_is(trained):
+    other = finish(prepare.job_for(trained.workspace, "evaluate", {"run": trained.id}))
+    before = sorted(other.folder.iterdir())
+    said = refused(train_run(trained.workspace, "ResNet18_CFT", **TINY, weights=f"run:{other.id}"))
+    assert f"{other.id} has no best checkpoint" in said
+    assert sorted(other.folder.iterdir()) == before
 
 
 def test_weights_of_a_run_on_other_women_are_taken_and_its_women_are_ours_too(trained):

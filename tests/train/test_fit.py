@@ -76,7 +76,7 @@ def test_a_stopped_run_goes_on_within_an_epoch_and_ends_bit_identical(pocket_wor
 def test_a_run_stopped_before_its_first_checkpoint_starts_over_and_ends_bit_identical(pocket_workspace, calm):
     run = train_run(pocket_workspace)
     stop_after(run, 2)
-    assert list(run.checkpoints_folder.iterdir()) == []
+    assert not run.checkpoints_folder.exists()
     assert differences(finish(run), calm["MammoCNN"]) == []
 
 

@@ -48,5 +48,6 @@ def draw_comparison(path: Path, intervals: list[tuple[str, float, float, float]]
 def _save(figure: Figure, path: Path, protocol: Protocol) -> None:
     figure.supxlabel(textwrap.fill(protocol.words, _CAPTION_WIDTH), fontsize=6, color="dimgrey")
     FigureCanvasAgg(figure)
+    path.parent.mkdir(exist_ok=True)
     with files.beside(path) as temporary:
         figure.savefig(temporary, format="png", dpi=_DOTS_PER_INCH)

@@ -32,6 +32,7 @@ def predict(
 
 
 def write_predictions(path: Path, predictions: pd.DataFrame) -> None:
+    path.parent.mkdir(exist_ok=True)
     files.write_text(path, predictions.to_csv(index=False, lineterminator="\n"))
 
 

@@ -85,19 +85,14 @@ class Run(Job):
 
     @property
     def checkpoints_folder(self) -> Path:
-        return self._folder("checkpoints")
+        return self.folder / "checkpoints"
 
     @property
     def figures_folder(self) -> Path:
-        return self._folder("figures")
+        return self.folder / "figures"
 
     def predictions_file(self, split: str) -> Path:
-        return self._folder("predictions") / f"{split}.csv"
-
-    def _folder(self, name: str) -> Path:
-        folder = self.folder / name
-        folder.mkdir(exist_ok=True)
-        return folder
+        return self.folder / "predictions" / f"{split}.csv"
 
     @property
     def _events_file(self) -> Path:

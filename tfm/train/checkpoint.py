@@ -5,6 +5,7 @@ What stands in one is the loop's affair.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -50,7 +51,7 @@ class Checkpoints:
     def save(self, content: dict[str, Any]) -> None:
         """As `last`; what was `last` becomes `previous`. At every instant one of the two is whole."""
         begun = time.monotonic()
-        with files.beside(self._last) as temporary:
+        with _beside(self._last) as temporary:
             _write(temporary, content)
             if self._last.exists():
                 os.replace(self._last, self._previous)
@@ -58,7 +59,7 @@ class Checkpoints:
         self._cost = self._written - begun
 
     def save_best(self, content: dict[str, Any]) -> None:
-        with files.beside(self.best) as temporary:
+        with _beside(self.best) as temporary:
             _write(temporary, content)
 
     def resume(self) -> tuple[dict[str, Any] | None, list[str]]:
@@ -79,6 +80,11 @@ class Checkpoints:
             raise TrainingError(
                 f"the best checkpoint cannot be read ({error})", hint="train again: `python wizard.py runs restart`"
             ) from error
+
+
+def _beside(path: Path) -> contextlib.AbstractContextManager[Path]:
+    path.parent.mkdir(exist_ok=True)
+    return files.beside(path)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
