@@ -144,6 +144,17 @@ def test_a_checkpoint_of_our_own_gives_what_it_predicts_with(tmp_path, ema):
     assert torch.equal(ours.state_dict()["layer4.1.conv2.weight"], given["layer4.1.conv2.weight"])
 
 
+def test_a_damaged_checkpoint_is_refused_wherever_it_was_copied_to(tmp_path):
+    Checkpoints(tmp_path, seconds=60).save_best({"network": network(seed=5).state_dict()})
+    copy = (tmp_path / "best.pt").rename(tmp_path / "mine.pth")
+    load(network(), copy)
+    raw = bytearray(copy.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    copy.write_bytes(raw)
+    with pytest.raises(WeightsError, match="is damaged: its SHA-256 does not match"):
+        load(network(), copy)
+
+
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     Checkpoints(tmp_path, seconds=60).save_best({"network": network("MammoCNN").state_dict()})
     with pytest.raises(WeightsError, match="do not fit ResNet"):

@@ -68,6 +68,21 @@ def test_weights_of_a_run_on_other_women_are_taken_and_its_women_are_ours_too(tr
     assert run.status.result["weights"] == f"run {trained.id}"
 
 
+def test_weights_of_a_run_that_are_no_longer_as_it_wrote_them_are_refused(trained):
+    other_women(trained.workspace, "strangers")
+    given = TINY | {"dataset": "strangers", "cache": "strangers", "weights": f"run:{trained.id}"}
+    best = trained.checkpoints_folder / "best.pt"
+    before = best.read_bytes()
+    try:
+        raw = bytearray(before)
+        raw[len(raw) // 2] ^= 1
+        best.write_bytes(raw)
+        said = refused(train_run(trained.workspace, "ResNet18_CFT", **given))
+    finally:
+        best.write_bytes(before)
+    assert f"what {trained.id} left behind is no longer there as it was written" in said
+
+
 def test_an_extension_goes_on_from_the_last_checkpoint_on_the_new_curve(trained):
     run = finish(prepare.extended(trained, 4))
     assert run.id != trained.id

@@ -9,7 +9,6 @@ import pandas as pd
 
 from tfm.analysis.predict import read_predictions
 from tfm.analysis.threshold import in_words
-from tfm.core.errors import DataError
 from tfm.core.run import Run
 
 _PHANTOMS = (
@@ -59,11 +58,7 @@ class Trained:
 
 def open_trained(run: Run) -> Trained:
     """A done train run: that it is one is seen to where runs are named."""
-    if not run.outputs_stand():
-        raise DataError(
-            f"what {run.id} left behind is no longer there as it was written",
-            hint=f"train it again: `python wizard.py runs restart {run.id}`",
-        )
+    run.check_outputs()
     predictions = read_predictions(run.predictions_file("test"))
     status = run.status
     result = status.result

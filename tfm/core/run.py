@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import yaml
 
 from tfm.core import files
-from tfm.core.errors import RunError
+from tfm.core.errors import DataError, RunError
 from tfm.core.events import Event, as_record, from_record
 from tfm.core.job import Job, make_job_folder
 from tfm.core.settings import Settings
@@ -147,6 +147,14 @@ class Run(Job):
             if not path.is_file() or path.stat().st_size != output["size"] or files.sha256(path) != output["sha256"]:
                 return False
         return True
+
+    def check_outputs(self) -> None:
+        """Before another run takes them up."""
+        if not self.outputs_stand():
+            raise DataError(
+                f"what {self.id} left behind is no longer there as it was written",
+                hint=f"do the same anew: `python wizard.py runs restart {self.id}`",
+            )
 
 
 def _read_line(line: bytes) -> tuple[float, Event] | None:

@@ -13,6 +13,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Offl
 from safetensors.torch import load_file
 from torch import nn
 
+from tfm.core import seal
 from tfm.core.errors import WeightsError
 from tfm.models.rebuild import ENCODER
 from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings, in_zoo
@@ -84,6 +85,8 @@ def load(network: nn.Module, path: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
+    if seal.is_sealed(path) and not seal.is_whole(path):
+        raise WeightsError(f"{path} is damaged: its SHA-256 does not match", hint="copy it anew from where it came")
     hint = "give a .safetensors file, or a .pth file that holds a network's tensors and nothing else"
     try:
         content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)

@@ -6,7 +6,6 @@ What stands in one is the loop's affair.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import time
 from pathlib import Path
@@ -14,15 +13,10 @@ from typing import Any
 
 import torch
 
-from tfm.core import files
+from tfm.core import files, seal
 from tfm.core.errors import TrainingError
 
 WRITE_SHARE = 50  # writing takes at most this part of the time: a fiftieth
-
-# The digest stands behind the archive that torch.save writes: one file, so one rename makes both new, and torch.load
-# reads past it.
-_MARK = b"\nsha256:"
-_TRAILER = len(_MARK) + 2 * hashlib.sha256().digest_size
 
 
 class Damaged(Exception):
@@ -95,18 +89,11 @@ def _write(path: Path, content: dict[str, Any]) -> None:
             if isinstance(error.__context__, OSError):  # a full disk, which torch reports as a defect of its own
                 raise error.__context__ from None
             raise
-    digest = files.sha256(path)
-    with open(path, "ab") as file:
-        file.write(_MARK + digest.encode())
+    seal.seal(path)
 
 
 def read(path: Path) -> dict[str, Any]:
-    size = path.stat().st_size - _TRAILER
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for start in range(0, max(size, 0), 1 << 20):
-            digest.update(file.read(min(1 << 20, size - start)))
-        if size <= 0 or file.read() != _MARK + digest.hexdigest().encode():
-            raise Damaged("its SHA-256 does not match")
-    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if not seal.is_whole(path):
+        raise Damaged("its SHA-256 does not match")
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)  # it reads past the seal
     return content

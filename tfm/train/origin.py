@@ -38,6 +38,7 @@ def of_weights(run: Run, weights: str, val: Rows, test: Rows) -> Origin | None:
             f"{origin.run.id} has no best checkpoint to take weights from",
             hint="name a run of train or pretrain that is done: see `python wizard.py runs list`",
         )
+    origin.run.check_outputs()
     check_unseen(origin.run.id, origin.patients_seen, val, test)
     return origin
 
