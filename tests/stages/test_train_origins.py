@@ -11,6 +11,7 @@ from tests.train.pocket import finish, make_products, rewrite_manifest, stop_aft
 from tfm import worker
 from tfm.core import prepare, registry
 from tfm.core.errors import SettingsError
+from tfm.core.events import Note
 from tfm.core.workspace import Workspace
 from tfm.train.checkpoint import read
 
@@ -37,6 +38,24 @@ def other_women(workspace, name="others"):
 def refused(run) -> str:
     assert worker.take_run(run, stopping=run) == "failed"
     return run.status.message
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def anew(extension):
+    return prepare.find_or_create_run(
+        extension.workspace,
+        registry.find_stage("train"),
+        prepare.settings_of(extension),
+        prepare.chosen_preset(extension.workspace, "train", extension.preset),
+        fresh=True,
+    )
+
+
+def warnings(run):
+    return [event.text for event in run.events() if isinstance(event, Note) and event.level == "warning"]
 
 
 def test_weights_that_have_seen_this_runs_women_are_refused(trained):
@@ -97,18 +116,47 @@ def test_an_extension_goes_on_from_the_last_checkpoint_on_the_new_curve(trained)
 
 def test_an_extension_that_was_stopped_ends_as_if_it_had_not_been(trained):
     whole = finish(prepare.extended(trained, 3))
-    stopped = prepare.find_or_create_run(
-        whole.workspace,
-        registry.find_stage("train"),
-        prepare.settings_of(whole),
-        prepare.chosen_preset(whole.workspace, "train", whole.preset),
-        fresh=True,
-    )
+    stopped = anew(whole)
     stop_after(stopped, 6)
     finish(stopped)
     for name in ("val", "test"):
         assert stopped.predictions_file(name).read_bytes() == whole.predictions_file(name).read_bytes()
     assert stopped.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
+
+
+def test_an_extension_killed_between_two_renames_loses_nothing(trained):
+    whole = finish(prepare.extended(trained, 3))
+    stopped = anew(whole)
+    stop_after(stopped, 6)
+    last, previous = (stopped.checkpoints_folder / name for name in ("last.pt", "previous.pt"))
+    assert read(last)["standing"]["epoch"] == 2
+    last.replace(previous)
+    finish(stopped)
+    told = " ".join(event.text for event in stopped.events() if isinstance(event, Note))
+    assert "going on from a checkpoint: 2 epochs" in told
+    assert stopped.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
+
+
+def test_an_extension_with_two_damaged_checkpoints_starts_over_from_its_origins_end(trained):
+    whole = finish(prepare.extended(trained, 3))
+    stopped = anew(whole)
+    stop_after(stopped, 6)
+    for name in ("last.pt", "previous.pt"):
+        cut_off(stopped.checkpoints_folder / name)
+    finish(stopped)
+    assert [text.split()[1] for text in warnings(stopped)] == ["last.pt", "previous.pt"]
+    assert all(f"starts over from the end of {trained.id}" in text for text in warnings(stopped))
+    assert stopped.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
+
+
+def test_an_extension_says_that_the_last_checkpoint_of_its_origin_is_damaged(trained):
+    two = finish(prepare.extended(trained, 2))
+    cut_off(two.checkpoints_folder / "last.pt")
+    run = finish(prepare.extended(two, 3))
+    (warning,) = warnings(run)
+    assert f"{two.id}'s checkpoint last.pt is damaged" in warning
+    assert "goes on from the one before" in warning
+    assert list(pd.read_csv(run.metrics_file)["epoch"]) == [1, 2, 3]
 
 
 def test_an_extension_on_another_split_is_refused(trained):

@@ -153,18 +153,15 @@ def _learn(
 ) -> Iterator[Event]:
     from tfm.train.fit import fit
     from tfm.train.leader import gather
-    from tfm.train.origin import go_on_from
     from tfm.train.probe import probe
     from tfm.train.setup import network_of
 
     if settings.model.trained != "none":
-        if before:
-            go_on_from(before, training, checkpoints)
         in_size = training.train.cache.images.shape[1:]
         network = functools.partial(network_of, settings.model, None, in_size, settings.seed)
         with contextlib.ExitStack() as held:
             training.ranks = yield from gather(training, network, settings.machine, held)
-            yield from fit(training, checkpoints, run.metrics_file)
+            yield from fit(training, checkpoints, run.metrics_file, before)
     else:
         yield from probe(training, checkpoints, run.metrics_file, run.checkpoints_folder)
 

@@ -15,7 +15,7 @@ import torch
 
 from tfm.core import files
 from tfm.core.errors import TrainingError
-from tfm.core.events import Event, Metrics, Note, Progress
+from tfm.core.events import Event, Metrics, Progress
 from tfm.core.randomness import seed_at
 from tfm.models.freezing import train_mode
 from tfm.train import augment
@@ -25,14 +25,18 @@ from tfm.train.gauges import Dials
 from tfm.train.infer import answers
 from tfm.train.memory import memory_told
 from tfm.train.optim import learning_rate, set_learning_rate
+from tfm.train.origin import Origin, resume
 from tfm.train.precision import computing_in
 from tfm.train.training import Standing, Training
 
 METRICS = ["epoch", "learning_rate", "train_loss"]  # and the task's own
 
 
-def fit(training: Training, checkpoints: Checkpoints, metrics_file: Path) -> Iterator[Event]:
-    yield from _resume(training, checkpoints)
+def fit(
+    training: Training, checkpoints: Checkpoints, metrics_file: Path, before: Origin | None = None
+) -> Iterator[Event]:
+    """`before` is the run that this one goes on from."""
+    yield from resume(training, checkpoints, before)
     training.ranks.begin(training.content())
     dials = Dials(training, checkpoints)
     _write_metrics(metrics_file, training)
@@ -48,17 +52,6 @@ def fit(training: Training, checkpoints: Checkpoints, metrics_file: Path) -> Ite
         yield Metrics(row)
     yield Progress("epoch", training.standing.epoch, training.standing.epoch, "epochs")
     yield dials.read()
-
-
-def _resume(training: Training, checkpoints: Checkpoints) -> Iterator[Event]:
-    content, trouble = checkpoints.resume()
-    onward = "training goes on from the one before" if content else "training starts over"
-    for damage in trouble:
-        yield Note(f"checkpoint {damage}: {onward}", "warning")
-    if content:
-        training.take_up(content)
-        standing = training.standing
-        yield Note(f"going on from a checkpoint: {standing.epoch} epochs and {standing.epoch_step} steps are done")
 
 
 def _train(training: Training, checkpoints: Checkpoints, dials: Dials) -> Iterator[Event]:
