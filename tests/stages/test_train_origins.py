@@ -30,7 +30,7 @@ def other_women(workspace, name="others"):
     make_products(workspace, name)
 
     def renamed(manifest):
-        return manifest.assign(patient_id=manifest["patient_id"].str.replace("P_", "Q_"))
+        return manifest.assign(patient_id=name + manifest["patient_id"])
 
     rewrite_manifest(workspace, renamed, name)
 
@@ -66,6 +66,20 @@ def test_weights_that_have_seen_this_runs_women_are_refused(trained):
     assert not run.checkpoints_folder.exists()
 
 
+def test_a_file_of_which_nobody_knows_whom_it_has_seen_is_named_in_every_run_that_comes_from_it(trained, tmp_path):
+    mine = tmp_path / "mine.pth"
+    mine.write_bytes((trained.checkpoints_folder / "best.pt").read_bytes())
+    first = finish(train_run(trained.workspace, "ResNet18_CFT", **TINY, weights=f"file:{mine}"))
+    assert first.status.result["weights"] == "mine.pth: origin unknown"
+    weights = f"run:{first.id}"
+    for name in ("second", "third"):
+        other_women(trained.workspace, name)
+        given = TINY | {"dataset": name, "cache": name, "weights": weights}
+        run = finish(train_run(trained.workspace, "ResNet18_CFT", **given))
+        assert run.status.result["weights"] == f"run {weights[4:]}; mine.pth: origin unknown"
+        weights = f"run:{run.id}"
+
+
 def test_a_run_without_checkpoints_gives_no_weights_and_stays_as_it_is(trained):
     other = finish(prepare.job_for(trained.workspace, "evaluate", {"run": trained.id}))
     before = sorted(other.folder.iterdir())
@@ -83,7 +97,7 @@ def test_weights_of_a_run_on_other_women_are_taken_and_its_women_are_ours_too(tr
     assert torch.allclose(ours[name], theirs[name], atol=1e-6)
     seen = run.environment["patients_seen"]
     assert set(trained.environment["patients_seen"]) < set(seen)
-    assert any(woman.startswith("Q_val") for woman in seen)
+    assert any(woman.startswith("othersP_val") for woman in seen)
     assert run.status.result["weights"] == f"run {trained.id}"
 
 

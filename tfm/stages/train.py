@@ -81,7 +81,7 @@ def _folds(settings: Train, workspace: Workspace) -> int:
 
 
 @stage(
-    version=5,
+    version=6,
     presets="models",
     extends_by="epochs",
     repeats=(Repeat("folds", "fold", _folds), Repeat("seeds", "seed")),
@@ -191,7 +191,7 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
         {
             "run": run.id,
             "model": run.preset or settings.model.architecture,
-            "weights": origin(settings.model.weights),
+            "weights": origin(settings.model.weights, run.environment["origin_unknown"]),
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,
             "val_auc": auc(labels, probs),

@@ -17,7 +17,7 @@ from tfm.core.run import Run
 from tfm.core.workspace import Workspace
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
-from tfm.models.settings import ModelSettings
+from tfm.models.settings import FILE, ModelSettings
 from tfm.models.weights import fetch
 from tfm.train import origin
 from tfm.train.batches import fingerprint
@@ -68,7 +68,10 @@ def start(run: Run, material: Material, model: ModelSettings, extends: str | Non
     weights = fetch(model, source.checkpoints.best if source else None)
     if before:
         origin.check_same(before, material.facts)
-    remember(run, material, weights, [one for one in (source, before) if one])
+    origins = [one for one in (source, before) if one]
+    named = {model.weights.rpartition("/")[2]} if model.weights.startswith(FILE) else set()
+    run.remember(origin_unknown=sorted(named.union(*(one.unknown for one in origins))))
+    remember(run, material, weights, origins)
     return Start(weights, before)
 
 

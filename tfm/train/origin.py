@@ -30,6 +30,11 @@ class Origin:
     def patients_seen(self) -> list[str]:
         return list(self.run.environment["patients_seen"])
 
+    @property
+    def unknown(self) -> list[str]:
+        """The files from which its weights come, of which nobody knows whom they have seen."""
+        return list(self.run.environment["origin_unknown"])
+
 
 def of_weights(run: Run, weights: str, val: Rows, test: Rows) -> Origin | None:
     """The run that `run:ID` names; refused where it has seen who is to be judged by."""
