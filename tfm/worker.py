@@ -116,7 +116,7 @@ def _work(run: Run, stopping: Job) -> tuple[State, str, str, Result]:
                 "what this run reads, or the stage itself, has changed since it began",
                 hint=f"start it anew: `python wizard.py runs restart {run.id}`",
             )
-        _remember_environment(run)
+        run.remember_first(**_environment())
         with contextlib.closing(stage.generate(settings, run)) as events:  # type: ignore[type-var]
             for event in events:
                 run.record(event)
@@ -132,15 +132,6 @@ def _work(run: Run, stopping: Job) -> tuple[State, str, str, Result]:
     except Exception as error:
         trouble = told(error, run.log_file)
         return "failed", trouble.message, trouble.hint, Result({})
-
-
-def _remember_environment(run: Run) -> None:
-    """That of the first start stays; where a resume finds another, it is kept beside it."""
-    known, today = run.environment, _environment()
-    if "python" not in known:
-        run.remember(**today)
-    elif any(known.get(name) != value for name, value in today.items()):
-        run.remember(resumed_with=[*known.get("resumed_with", []), today])
 
 
 def _environment() -> dict[str, Any]:

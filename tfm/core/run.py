@@ -79,6 +79,13 @@ class Run(Job):
         """Facts resolved at the start (versions, device, threads, patients seen), kept for resuming and for readers."""
         files.write_json(self.folder / "environment.json", self.environment | facts)
 
+    def remember_first(self, **facts: Any) -> None:
+        """Those of the first start stay; where a resume finds others, these are kept beside them."""
+        known = self.environment
+        others = {name: value for name, value in facts.items() if known.get(name, value) != value}
+        resumed = {"resumed_with": [*known.get("resumed_with", []), others]} if others else {}
+        self.remember(**facts | known | resumed)
+
     @property
     def metrics_file(self) -> Path:
         return self.folder / "metrics.csv"

@@ -59,7 +59,7 @@ def explanation_layer(network: nn.Module) -> str:
 
 
 def origin(weights: str, unknown: Sequence[str] = ()) -> str:
-    """Which patients a file's weights have seen is not known, and is said; also of the files from which a run's come."""
+    """Which patients a file's weights have seen is not known, and is said; of a run's too, where they come from one."""
     if weights == FROM_SCRATCH:
         return "none: from scratch"
     if weights == IMAGENET:
