@@ -27,6 +27,17 @@ def test_a_stage_that_learns_from_some_of_the_training_women_has_seen_no_other(r
     assert run.environment["weights_sha256"] is None
 
 
+def test_other_first_weights_are_noticed_when_a_run_goes_on(run, tmp_path):
+    """Those of a hub have a name in the run's settings, and no content."""
+    material, weights = Material.open(run.workspace, "pocket", "pocket"), tmp_path / "model.safetensors"
+    weights.write_bytes(b"as they were")
+    remember(run, material, weights, [])
+    remember(run, material, weights, [])
+    weights.write_bytes(b"as they were made anew")
+    with pytest.raises(DataError, match="the weights in .*model.safetensors have changed since this run began"):
+        remember(run, material, weights, [])
+
+
 def test_other_rows_are_other_images(run):
     whole = Material.open(run.workspace, "pocket", "pocket")
     remember(run, whole, None, [])

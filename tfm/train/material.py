@@ -76,12 +76,16 @@ def start(run: Run, material: Material, model: ModelSettings, extends: str | Non
 
 
 def remember(run: Run, material: Material, weights: Path | None, origins: Iterable[Origin]) -> None:
-    """Of a run that began before: that its images are still the same."""
-    facts = material.facts
-    if run.environment.get("images_sha256", facts["images_sha256"]) != facts["images_sha256"]:
-        raise DataError(
-            f"the images of the cache {material.cache.folder.name} have changed since this run began",
-            hint=f"train on what stands now: `python wizard.py runs restart {run.id}`",
-        )
+    """Of a run that began before: that its images and its first weights are still the same."""
+    facts = material.facts | {"weights_sha256": files.sha256(weights) if weights else None}
+    for name, words in (
+        ("images_sha256", f"the images of the cache {material.cache.folder.name}"),
+        ("weights_sha256", f"the weights in {weights}"),
+    ):
+        if run.environment.get(name, facts[name]) != facts[name]:
+            raise DataError(
+                f"{words} have changed since this run began",
+                hint=f"train on what stands now: `python wizard.py runs restart {run.id}`",
+            )
     seen = {*material.train.patients, *material.val.patients}.union(*(one.patients_seen for one in origins))
-    run.remember(**facts, weights_sha256=files.sha256(weights) if weights else None, patients_seen=sorted(seen))
+    run.remember(**facts, patients_seen=sorted(seen))
