@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.train.pocket import finish, make_products, rewrite_manifest, stop_after, train_run
+from tests.train.pocket import QUICK, finish, make_products, rewrite_manifest, stop_after, train_run
 from tfm import worker
 from tfm.core import prepare, registry
 from tfm.core.errors import SettingsError
@@ -64,6 +64,14 @@ def test_weights_that_have_seen_this_runs_women_are_refused(trained):
     assert f"the weights of {trained.id} have seen 8 of the 8 validation patients: P_val00" in said
     assert "other patients" in run.status.hint
     assert not run.checkpoints_folder.exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize(("stage", "presets"), [("train", ["ResNet18_CFT"]), ("pretrain", [])])
+def test_what_is_wrong_with_weights_is_told_before_a_gpu_is_looked_for_and_waited_for(trained, stage, presets):
+    given = QUICK | {"architecture": "test_resnet", "weights": f"run:{trained.id}", "device": "cuda:0", "seed": 2}
+    run = prepare.job_for(trained.workspace, stage, given, presets)
+    assert f"the weights of {trained.id} have seen" in refused(run)
 
 
 def test_a_file_of_which_nobody_knows_whom_it_has_seen_is_named_in_every_run_that_comes_from_it(trained, tmp_path):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -28,12 +28,10 @@ from tfm.train.settings import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
     from tfm.train.checkpoint import Checkpoints
-    from tfm.train.material import Material
+    from tfm.train.material import Material, Start
     from tfm.train.tasks.reconstruct import Reconstruct
     from tfm.train.training import Training
 
@@ -86,11 +84,10 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
     train, val = held_out(whole.train, _HELD_OUT, settings.seed)
     material = replace(whole, train=train, val=val, test=whole.test.only([]))
     model = ModelSettings(architecture=settings.architecture, weights=settings.weights)
+    begun = yield from start(run, material, model)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        begun = start(run, material, model)
-        training, task = _set_up(settings, material, model, begun.weights, device)
-        run.remember(normalisation=asdict(training.train.normalisation))
+        training, task = _set_up(settings, material, model, begun, device)
         yield from resident.settle(training)
         yield from batch_size.settle(run, training)
         yield from _introduced(settings, material, training)
@@ -111,7 +108,7 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
 
 
 def _set_up(
-    settings: Pretrain, material: Material, model: ModelSettings, weights: Path | None, device: torch.device
+    settings: Pretrain, material: Material, model: ModelSettings, begun: Start, device: torch.device
 ) -> tuple[Training, Reconstruct]:
     from tfm.models.rebuild import Rebuilder
     from tfm.models.spectral import SpectralNorms
@@ -119,7 +116,7 @@ def _set_up(
     from tfm.train.tasks.reconstruct import Reconstruct
 
     height, width = material.cache.images.shape[1:]
-    encoder = network_of(model, weights, (height, width), settings.seed)
+    encoder = network_of(model, begun.weights, (height, width), settings.seed)
     network = Rebuilder(encoder, settings.masks.block, settings.masks.fill)
     norms = SpectralNorms(encoder) if settings.beta else None
     task = Reconstruct(settings.masks, settings.loss_on, settings.beta, norms, (height, width))
@@ -133,6 +130,7 @@ def _set_up(
         cache=material.cache,
         train=material.train,
         val=material.val,
+        normalisation=begun.normalisation,
         device=device,
     )
     return training, task

@@ -9,7 +9,7 @@ import contextlib
 import csv
 import functools
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -97,11 +97,10 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
     check_learnable(material.train, material.val, material.test)
     material = replace(material, train=labelled(material.train, settings.labels, settings.seed))
     train, val, test = material.train, material.val, material.test
+    begun = yield from start(run, material, settings.model, settings.extends)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        begun = start(run, material, settings.model, settings.extends)
         training = _set_up(settings, material, begun, device)
-        run.remember(normalisation=asdict(training.train.normalisation))
         yield from resident.settle(training)
         yield from batch_size.settle(run, training, begun.before)
         yield from _introduced(settings, training, material.cache)
@@ -128,6 +127,7 @@ def _set_up(settings: Train, material: Material, begun: Start, device: torch.dev
         cache=material.cache,
         train=material.train,
         val=material.val,
+        normalisation=begun.normalisation,
         device=device,
     )
 

@@ -29,6 +29,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from tfm.core import offers
 from tfm.core.errors import HaltedError, TFMError, TrainingError
 from tfm.core.events import Event, Note, Progress
+from tfm.train.batches import Normalisation
 from tfm.train.ranks import Ranks, Together
 from tfm.train.rows import Rows
 from tfm.train.settings import BatchSettings, MachineSettings, OptimSettings
@@ -55,6 +56,7 @@ class Brief:
     cache: Path
     train: Rows
     val: Rows
+    normalisation: Normalisation
     device: torch.device  # the first process's
     batch_size: int
     threads: int
@@ -99,6 +101,7 @@ def gather(
         training.train.cache.folder,
         training.train.rows,
         training.val.rows,
+        training.train.normalisation,
         training.train.device,
         training.batch_size,
         torch.get_num_threads(),

@@ -5,14 +5,14 @@ Every stage that trains opens it here. What is trained stands in setup, how in t
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tfm.core import files
 from tfm.core.errors import DataError
+from tfm.core.events import Event
 from tfm.core.run import Run
 from tfm.core.workspace import Workspace
 from tfm.data.cache import Cache
@@ -20,7 +20,7 @@ from tfm.data.dataset import Dataset
 from tfm.models.settings import FILE, ModelSettings
 from tfm.models.weights import fetch
 from tfm.train import origin
-from tfm.train.batches import fingerprint
+from tfm.train.batches import Normalisation, fingerprint, measure
 from tfm.train.origin import Origin
 from tfm.train.rows import Rows, rows_of
 
@@ -42,15 +42,14 @@ class Material:
         train, val, test = (rows_of(arranged, images, split) for split in ("train", "val", "test"))
         return cls(arranged, images, train, val, test)
 
-    @functools.cached_property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Generator[Event, None, dict[str, Any]]:
         return {
             "dataset": self.dataset.folder.name,
             "dataset_hash": self.dataset.content_hash,
             "split_hash": self.dataset.split_hash,
             "protocol": self.dataset.protocol,
             "synthetic": self.dataset.synthetic,
-            "images_sha256": fingerprint(self.cache, self.train, self.val, self.test),
+            "images_sha256": (yield from fingerprint(self.cache, self.train, self.val, self.test)),
         }
 
 
@@ -58,26 +57,34 @@ class Material:
 class Start:
     weights: Path | None  # the file; None from scratch
     before: Origin | None  # the run that this one goes on from
+    normalisation: Normalisation
 
 
-def start(run: Run, material: Material, model: ModelSettings, extends: str | None = None) -> Start:
+def start(
+    run: Run, material: Material, model: ModelSettings, extends: str | None = None
+) -> Generator[Event, None, Start]:
     """Whose weights a run takes over and whose end it goes on from. `run` remembers these, what it is made of and whom
     it has seen; refused where the weights have seen whom it is judged by, or where anything has changed since."""
     source = origin.of_weights(run, model.weights, material.val, material.test)
     before = origin.of_extension(run, extends)
     weights = fetch(model, source.checkpoints.best if source else None)
+    facts = yield from material.facts()
     if before:
-        origin.check_same(before, material.facts)
+        origin.check_same(before, facts)
     origins = [one for one in (source, before) if one]
-    named = {model.weights.rpartition("/")[2]} if model.weights.startswith(FILE) else set()
+    named = {Path(model.weights.removeprefix(FILE)).name} if model.weights.startswith(FILE) else set()
     run.remember(origin_unknown=sorted(named.union(*(one.unknown for one in origins))))
-    remember(run, material, weights, origins)
-    return Start(weights, before)
+    remember(run, material, facts, weights, origins)
+    normalisation = yield from measure(material.cache, material.train)
+    run.remember(normalisation=asdict(normalisation))
+    return Start(weights, before, normalisation)
 
 
-def remember(run: Run, material: Material, weights: Path | None, origins: Iterable[Origin]) -> None:
+def remember(
+    run: Run, material: Material, facts: dict[str, Any], weights: Path | None, origins: Iterable[Origin]
+) -> None:
     """Of a run that began before: that its images and its first weights are still the same."""
-    facts = material.facts | {"weights_sha256": files.sha256(weights) if weights else None}
+    facts |= {"weights_sha256": files.sha256(weights) if weights else None}
     for name, words in (
         ("images_sha256", f"the images of the cache {material.cache.folder.name}"),
         ("weights_sha256", f"the weights in {weights}"),

@@ -16,7 +16,7 @@ from tfm.models.freezing import freeze
 from tfm.models.settings import ModelSettings
 from tfm.models.weights import load
 from tfm.train.batch_size import SMALLEST
-from tfm.train.batches import Images, measure
+from tfm.train.batches import Images, Normalisation
 from tfm.train.optim import optimizer
 from tfm.train.precision import scaler
 from tfm.train.rows import Rows
@@ -52,12 +52,12 @@ def set_up(
     cache: Cache,
     train: Rows,
     val: Rows,
+    normalisation: Normalisation,
     device: torch.device,
 ) -> Training:
     network.to(device)
     if machine.channels_last:
         network.to(memory_format=torch.channels_last)
-    normalisation = measure(cache, train)
     return Training(
         network=network,
         stepped=_compiled(network) if machine.compile else network,
