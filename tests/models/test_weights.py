@@ -1,5 +1,6 @@
 """Weights come through one door, fit whole or are refused; random ones never take their place in silence."""
 
+import errno
 import os
 import re
 import subprocess
@@ -200,6 +201,16 @@ except WeightsError as error:
     assert "https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/model.safetensors" in told
     assert "--weights file:resnet18.a1_in1k.safetensors" in told
     assert "--weights none" in told
+
+
+def test_a_disk_that_is_full_is_told_as_one_and_not_as_a_hub_out_of_reach(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", full)
+    with pytest.raises(OSError, match="No space") as refusal:
+        fetch(ModelSettings(architecture="resnet18", weights="imagenet"))
+    assert refusal.value.errno == errno.ENOSPC
 
 
 def test_there_are_no_imagenet_weights_for_mammocnn():

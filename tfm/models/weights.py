@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tfm.core import seal
-from tfm.core.errors import WeightsError
+from tfm.core.errors import WeightsError, of_a_disk
 from tfm.models.rebuild import ENCODER
 from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings, in_zoo
 from tfm.models.torchvision_names import as_timm
@@ -45,6 +45,8 @@ def fetch(settings: ModelSettings, checkpoint: Path | None = None) -> Path | Non
     try:
         return Path(huggingface_hub.hf_hub_download(card.hf_hub_id, _HUB_FILE))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        if isinstance(error, OSError) and of_a_disk(error):
+            raise
         url = huggingface_hub.hf_hub_url(card.hf_hub_id, _HUB_FILE)
         kept = f"{card.hf_hub_id.rpartition('/')[2]}.safetensors"
         raise WeightsError(
