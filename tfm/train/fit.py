@@ -116,7 +116,7 @@ def _step(training: Training, taken: np.ndarray, drawn: augment.Table) -> float:
     norm, loss_sum = torch.stack([_clipped(training), total]).tolist()
     # A gradient that isn't finite would spoil the weights, and with them the next checkpoint.
     if not math.isfinite(loss_sum) or not (math.isfinite(norm) or _scaled(training)):
-        raise _diverged(training.standing, "the loss or its gradient")
+        raise _diverged(training.standing, "the loss or its gradient", f"at step {training.standing.step + 1}")
     training.scaler.step(training.optimizer)
     training.scaler.update()
     if training.ema:
@@ -162,10 +162,10 @@ def _scaled(training: Training) -> bool:
     return training.scaler.is_enabled() and training.scaler.get_scale() > 1
 
 
-def _diverged(standing: Standing, what: str) -> TrainingError:
+def _diverged(standing: Standing, what: str, where: str) -> TrainingError:
     return TrainingError(
-        f"{what} is not a finite number at step {standing.step + 1}, in epoch {standing.epoch + 1}",
-        hint="choose a lower --learning-rate; what was saved before that step is kept",
+        f"{what} is not a finite number {where}, in epoch {standing.epoch + 1}",
+        hint="choose a lower --learning-rate; what was saved before is kept",
     )
 
 
@@ -180,10 +180,12 @@ def _validate(training: Training) -> Generator[Event, None, dict[str, float]]:
             return task.answers(network, batch)
 
     given = yield from answers(ask, images, training.batch_size, "validation")
+    if not torch.isfinite(given).all():
+        raise _diverged(standing, "what the network says", "in validation")
     learned = training.train.rows.labels[_places(training) % len(training.train.rows)]
     figures = task.learned(training.answered, learned) | task.figures(given, images.rows.labels)
     if not all(map(math.isfinite, figures.values())):
-        raise _diverged(standing, "a figure of the epoch")
+        raise _diverged(standing, "a figure", "in validation")
     return {
         "epoch": standing.epoch + 1,
         "learning_rate": training.optimizer.param_groups[0]["lr"],
