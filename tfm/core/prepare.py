@@ -133,10 +133,16 @@ def resolved_settings(workspace: Workspace, name: str, given: Mapping[str, Any],
 
 
 def find_or_create_run(
-    workspace: Workspace, stage: registry.Stage, settings: Settings, preset: Preset | None, *, fresh: bool = False
+    workspace: Workspace,
+    stage: registry.Stage,
+    settings: Settings,
+    preset: Preset | None,
+    *,
+    fresh: bool = False,
+    part_of: str = "",
 ) -> Run:
     """The run of these very settings on these very inputs: one whose work stands, else one that can go on, else a new
-    one."""
+    one, which is `part_of` another run or stands for itself."""
     key = key_of_run(workspace, stage, settings)
     with workspace.locked():
         same = [] if fresh else [run for run in reversed(jobs.runs(workspace)) if run.status.key == key]
@@ -145,7 +151,8 @@ def find_or_create_run(
         found = next(standing, None) or next(unfinished, None)
         if found is not None:
             return found
-        return Run.create(workspace, stage.name, stage.version, settings, preset.name if preset else None, key)
+        name = preset.name if preset else None
+        return Run.create(workspace, stage.name, stage.version, settings, name, key, part_of)
 
 
 def key_of_run(workspace: Workspace, stage: registry.Stage, settings: Settings) -> str:
@@ -177,8 +184,11 @@ def growing(run: Run) -> Leaf | None:
 
 
 def how_it_goes_on(run: Run) -> str:
-    """What its stage says of an extension."""
-    return leaf_of(registry.find_stage(run.stage).settings, "extends").explanation
+    """What its stage says of an extension: where a new run goes on from the old one's end, or of what grows."""
+    stage = registry.find_stage(run.stage)
+    assert stage.extends_by is not None
+    known = {leaf.name: leaf for leaf in leaves(stage.settings)}
+    return known.get("extends", known[stage.extends_by]).explanation
 
 
 def extended(run: Run, total: Any) -> Run:
@@ -191,7 +201,8 @@ def extended(run: Run, total: Any) -> Run:
             hint=f"do the same anew: `python wizard.py runs restart {run.id}`",
         )
     before = value_at(settings_of(run), leaf)
-    settings = resolve(stage.settings, {}, run.given_settings | {leaf.name: total, "extends": run.id})
+    origin = {"extends": run.id} if "extends" in stage.settings.model_fields else {}
+    settings = resolve(stage.settings, {}, run.given_settings | {leaf.name: total} | origin)
     if value_at(settings, leaf) <= before:
         raise SettingsError(
             f"{run.id} was started for {before} {leaf.name.replace('_', ' ')} already",
