@@ -22,10 +22,6 @@ from tfm.core.job import State, now
 from tfm.core.run import Run
 
 
-class Pruned(Exception):
-    """Thrown into a run's events by whoever takes them, to end it for good where it stands; it says why."""
-
-
 @dataclass(frozen=True)
 class _Ending:
     state: State
@@ -54,8 +50,6 @@ def worked(run: Run) -> Iterator[Event]:
                     yield event
         except GeneratorExit:
             ending = _Ending("done" if result else "paused")
-        except Pruned as reason:
-            ending = _Ending("pruned", str(reason))
         except Exception as error:
             trouble = told(error, run.log_file)
             ending, result = _Ending("failed", trouble.message, trouble.hint), None
@@ -65,6 +59,13 @@ def worked(run: Run) -> Iterator[Event]:
         last_words = ended(ending.state, ending.message, ending.hint, seconds)
         run.update(**last_words, result=result.values if result else {}, outputs=outputs)
         run.withdraw_pause()
+
+
+def prune(run: Run, why: str) -> None:
+    """End for good a run that stands still, where it stands."""
+    with run.held(), run.recording():
+        run.record(StateChange("pruned", why))
+        run.update(state="pruned", message=why, hint="")
 
 
 def _events(run: Run) -> Iterator[Event]:

@@ -17,7 +17,7 @@ from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Event, Note, Result
 from tfm.core.registry import Repeat, stage
 from tfm.core.run import Run
-from tfm.core.settings import CacheName, DatasetName, Settings, TrainedRun
+from tfm.core.settings import CacheName, DatasetName, Settings, StudyRun, TrainedRun
 from tfm.core.workspace import Workspace
 from tfm.models.settings import ModelSettings
 from tfm.train.settings import DEFAULT_SEED, BatchSettings, MachineSettings, OptimSettings
@@ -56,6 +56,12 @@ class Train(Settings):
     """The run that this one goes on from
     From its last checkpoint, with more epochs. The learning rate follows the curve of the new number of epochs, so it
     leaps up where the old run had come to the end of its own; patience begins anew."""
+    study: StudyRun | None = None
+    """The study whose winner this is
+    What its best trial was set to holds where nothing else is said; the women the study has seen count as seen."""
+    trial: str | None = None
+    """The trial of a study that this run is, said by the study itself
+    It ends with its validation: of the test nothing is predicted while there is still something to choose."""
 
 
 def _folds(settings: Train, workspace: Workspace) -> int:
@@ -109,6 +115,7 @@ def _set_up(
     train, val, test = rows
     source = origin.of_weights(run, settings.model.weights, val, test)
     before = origin.of_extension(run, settings.extends)
+    study = origin.of_study(run, settings.study, test)
     weights = fetch(settings.model, source.checkpoints.best if source else None)
     facts = {
         "dataset": settings.dataset,
@@ -138,7 +145,7 @@ def _set_up(
         val=val,
         device=device,
     )
-    seen = {*train.patients, *val.patients}.union(*(one.patients_seen for one in (source, before) if one))
+    seen = {*train.patients, *val.patients}.union(*(one.patients_seen for one in (source, before, study) if one))
     run.remember(**facts, patients_seen=sorted(seen), normalisation=asdict(training.train.normalisation))
     return training, before
 
@@ -196,6 +203,8 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
 
     tables = {}
     for split, words, rows in (("val", "validation", training.val.rows), ("test", "test", test)):
+        if settings.trial and split == "test":
+            continue
         tables[split] = yield from predict(
             training.judged,
             replace(training.val, rows=rows),
@@ -206,7 +215,7 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
         )
         write_predictions(run.predictions_file(split), tables[split])
     labels, probs = tables["val"]["label"].to_numpy(), tables["val"]["prob"].to_numpy()
-    outputs = [run.predictions_file("val"), run.predictions_file("test"), best, run.metrics_file]
+    outputs = [*(run.predictions_file(split) for split in tables), best, run.metrics_file]
     yield Result(
         {
             "run": run.id,
