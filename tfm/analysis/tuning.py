@@ -1,4 +1,4 @@
-"""What a study found, as a table and as figures: how it went, which settings mattered, and which values went together."""
+"""What a study found, as a table and as figures: how it went, which settings mattered, which values went together."""
 
 from __future__ import annotations
 
@@ -106,21 +106,19 @@ def _parallel(axes: Axes, trials: list[FrozenTrial], searched: list[str]) -> Non
     """A line a trial through its values, each axis from its lowest to its highest; the better, the darker."""
     ended = [trial for trial in trials if trial.state in _ENDS and trial.value is not None]
     ended.sort(key=_value)
-    names = [*searched, "val AUC"]
-    places = np.array(
-        [_places([trial.params[name] for trial in ended]) for name in searched] + [_scaled(list(map(_value, ended)))]
-    )
+    axis_values = {name: [trial.params[name] for trial in ended] for name in searched}
+    axis_values["val AUC"] = list(map(_value, ended))
+    places = np.array([_places(values) for values in axis_values.values()])
     for column, share in enumerate(places[-1]):
         axes.plot(places[:, column], color=(0.1, 0.3, 0.6, 0.15 + 0.7 * share), linewidth=1.2)
     best = best_of(trials)
     if best is not None:
         axes.plot(places[:, ended.index(best)], color="tab:red", linewidth=2, label=f"best: trial {best.number}")
         axes.legend(loc="upper left")
-    for at, name in enumerate(names):
-        values = [trial.params[name] for trial in ended] if at < len(searched) else list(map(_value, ended))
+    for at, values in enumerate(axis_values.values()):
         _ticks(axes, at, values)
-    axes.set(xticks=range(len(names)), xticklabels=[name.replace("_", "\n") for name in names], yticks=[])
-    axes.set_xlim(-0.3, len(names) - 0.5)
+    names = [name.replace("_", "\n") for name in axis_values]
+    axes.set(xticks=range(len(names)), xticklabels=names, yticks=[], xlim=(-0.3, len(names) - 0.5))
 
 
 def _places(values: list[Any]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from tfm.core.written import differing
 def job_for(workspace: Workspace, name: str, given: Mapping[str, Any], presets: Sequence[str] = ()) -> Run | Plan:
     """The run or plan that a name means. Several presets, a word that repeats, or a preset that is a plan make a
     plan."""
-    given, counts = parted(registry.find(name), given)
+    given, counts = parted(registry.find(started(workspace, name, presets)), given)
     if len(presets) > 1 or counts:
         return find_or_create_plan(workspace, name, queue(workspace, name, given, presets, counts))
     preset = chosen_preset(workspace, name, *presets)
@@ -104,6 +105,22 @@ def _started(name: str, preset: Preset | None) -> str:
     return preset.stage if preset and says_itself else name
 
 
+def started(workspace: Workspace, name: str, presets: Sequence[str]) -> str:
+    """What starts: where one preset is chosen that says so itself, that."""
+    chosen = {one: _started(name, workspace.preset(_presets_of(name), one)) for one in presets}
+    plans = [one for one, stage in chosen.items() if isinstance(registry.find(stage), registry.Planner)]
+    if plans and len(presets) > 1:
+        raise SettingsError(f"{plans[0]} is a plan of several runs, and no part of a queue", hint="start it by itself")
+    return next(iter(chosen.values())) if len(presets) == 1 else name
+
+
+def _presets_of(name: str) -> str:
+    found = registry.find(name)
+    assert isinstance(found, registry.Stage)
+    assert found.presets is not None
+    return found.presets
+
+
 def _step(workspace: Workspace, name: str, stage: str, given: Mapping[str, Any], preset: Preset | None) -> Step:
     settings = resolved_settings(workspace, stage, given, preset)  # says what is wrong before anything is made
     meant = differing(settings)  # what goes without saying today may not do so when the step's turn comes
@@ -169,6 +186,17 @@ def find_or_create_plan(workspace: Workspace, name: str, steps: list[Step]) -> P
             if plan.status.key == key:
                 return plan
         return Plan.create(workspace, name, steps, key)
+
+
+def untrained_winners(workspace: Workspace) -> list[Run]:
+    """The studies of which nobody has trained the winner yet."""
+    standing = [run for run in jobs.runs(workspace) if not run.status.part_of]
+    studies = [run for run in standing if "winner" in run.status.result]
+    trained = set()
+    for run in standing if studies else ():
+        with contextlib.suppress(RunError):  # its settings are damaged: it trains nothing
+            trained.add(run.given_settings.get("study"))
+    return [run for run in studies if run.id not in trained]
 
 
 def restarted(run: Run) -> Run:

@@ -56,7 +56,7 @@ class Tune(Settings):
     """Dataset that says who is in which split"""
     cache: CacheName
     """Preprocessed images to train on"""
-    caches: list[CacheName] = []
+    caches: tuple[CacheName, ...] = ()
     """Other caches of the same images to try, of another size for example
     None: all trials take the one above."""
     fold: Annotated[int, Field(ge=1)] | None = None
@@ -65,9 +65,10 @@ class Tune(Settings):
     trials: Annotated[int, Field(ge=1), IMPORTANT] = 20
     """How many trials, in all
     However often the study is started: those that were made before count. Ask for more, and it goes on."""
-    space: Annotated[dict[str, Any], AfterValidator(_searchable)] = {}
+    space: Annotated[dict[str, Any], Field(default_factory=dict), AfterValidator(_searchable)]
     """The settings to search, each with its range or its values
-    By the names of `train`, as in {learning_rate: {low: 0.00001, high: 0.001, log: true}, optimizer: [adamw, sgd]}."""
+    By the names of `train`, as in {learning_rate: {low: 0.00001, high: 0.001, log: true}}. What the preset searches is
+    searched too, if nothing else is said of it. A list of one value is no search: it holds for all trials."""
     hyperband: HyperbandSettings = HyperbandSettings()
     seed: int = DEFAULT_SEED
     """Seed of the search, and of every trial"""

@@ -28,6 +28,7 @@ _STATE_STYLES = {
     "failed": "red",
     "halted": "yellow",
     "paused": "yellow",
+    "pruned": "bright_black",
     "waiting": "bright_black",
 }
 
@@ -63,7 +64,7 @@ def drawn(event: Table | Intervals | Picture, console: Console) -> RenderableTyp
             return Group(*thumbnail.blocks(event.thumbnail, console), line)
 
 
-def table(event: Table) -> RenderableType:
+def table(event: Table, *, one_line_each: bool = False) -> RenderableType:
     grid = RichTable(
         title=Text(event.title),
         title_justify="left",
@@ -78,7 +79,11 @@ def table(event: Table) -> RenderableType:
         words = [word for cell in (column, *(row[number] for row in event.rows)) for word in cell.split()]
         widest = max((len(word) for word in words), default=1)
         grid.add_column(
-            column, justify="right" if figures else "left", overflow="fold", min_width=min(widest, _LONGEST_WORD)
+            column,
+            justify="right" if figures else "left",
+            overflow="ellipsis" if one_line_each else "fold",
+            no_wrap=one_line_each,
+            min_width=None if one_line_each else min(widest, _LONGEST_WORD),
         )
     for row in event.rows:
         grid.add_row(*map(Text, row))  # a bracket in a name is no markup

@@ -68,7 +68,7 @@ class Search:
             return self.study.claim(self.total, f"{self.run.id} on {self._here}", heirless)
 
     def _is_left(self, owner: str) -> bool:
-        """Whether nobody is at work on its trial: it is this run's own, or of one that stands still here, or is gone."""
+        """Whether nobody is at work on its trial: it is this run, or one that stands still here, or is gone."""
         run_id, _, place = owner.partition(" on ")
         folder = self.run.workspace.runs_folder / run_id
         if run_id == self.run.id:
