@@ -20,7 +20,8 @@ from tfm.train.checkpoint import Checkpoints, read
 from tfm.train.fit import fit
 from tfm.train.infer import logits
 
-PRESETS = {name: offers.preset("models", name) for name in offers.preset_names("models")}
+OFFERED = [offers.preset("models", name) for name in offers.preset_names("models")]
+PRESETS = {preset.name: preset for preset in OFFERED if preset.stage == "train"}
 TRAINED = [name for name, preset in PRESETS.items() if preset.settings["model"].get("trained") != "none"]
 SMALL = {"weights": "none", "epochs": 2, "batch_size": 2, "accumulate": 2, "patience": None}
 KEEPING = {"ema": 0.9, "gradient_clip": 1.0, "balance": "sampling", "dropout": 0.3}  # options

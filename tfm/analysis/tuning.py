@@ -118,7 +118,8 @@ def _parallel(axes: Axes, trials: list[FrozenTrial], searched: list[str]) -> Non
     for at, values in enumerate(axis_values.values()):
         _ticks(axes, at, values)
     names = [name.replace("_", "\n") for name in axis_values]
-    axes.set(xticks=range(len(names)), xticklabels=names, yticks=[], xlim=(-0.3, len(names) - 0.5))
+    axes.set(xticks=range(len(names)), xticklabels=names, yticks=[])
+    axes.set(xlim=(-0.3, len(names) - 0.5), ylim=(-0.08, 1.2))  # room for the legend above the highest value
 
 
 def _places(values: list[Any]) -> np.ndarray:

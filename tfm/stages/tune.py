@@ -192,4 +192,5 @@ def _caption(settings: Tune, run: Run) -> str:
     return (
         f"{settings.model}; dataset {settings.dataset} ({facts['protocol']}; {facts['dataset_hash'][:8]}), split "
         f"{facts['split_hash'][:8]}; AUC of validation, per image: chosen by it, so too good to be reported"
+        f"{'; these images are phantoms' if facts['synthetic'] else ''}"
     )
