@@ -10,11 +10,11 @@ from typing import Any
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from tfm.core.errors import TrainingError
 
-_TRIES = 3  # where two workers make the tables in the same instant, one of them finds them half made
+_TRIES = 3  # where two workers make the tables in the same instant, one finds that some exist already
 _SECONDS_TO_CONNECT = 10
 _SECONDS_FOR_ANOTHER = 60  # that an SQLite file waits for whoever is writing it
 
@@ -27,10 +27,8 @@ def open_storage(address: str) -> RDBStorage:
                 return RDBStorage(
                     url.render_as_string(hide_password=False), engine_kwargs={"connect_args": _connecting(url)}
                 )
-            except ArgumentError:  # nothing that another try could mend
-                raise
-            except SQLAlchemyError:
-                if not tries_left:
+            except SQLAlchemyError as error:
+                if not tries_left or "exist" not in str(error):
                     raise
                 time.sleep(1)
     raise AssertionError("the last try returns or raises")

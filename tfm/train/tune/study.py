@@ -74,7 +74,7 @@ class Study:
         study_id = self._storage.get_study_id_from_name(self.name)
         made = self._storage.get_trial(self._storage.create_new_trial(study_id, template))
         if made.number < total:
-            return made
+            return self.trial(made.number)
         # Others made theirs in the same instant: this one waits for a study that is to have more.
         self._storage.set_trial_state_values(made._trial_id, TrialState.WAITING)
         return None
@@ -120,15 +120,16 @@ class Study:
         """Hyperband notes the rung that a trial has reached while it still weighs it, and would weigh it otherwise if
         it were killed there and asked again. So it judges a copy, and the judgement is written down whole."""
         copy = optuna.create_study(study_name=self.name, direction="maximize", pruner=self._pruner)
-        for trial in self._study.get_trials(deepcopy=False):
+        trials = self._study.get_trials(deepcopy=False)
+        for trial in trials:
             own = {epoch: best} if trial.number == number else {}
             copy.add_trial(
                 create_trial(state=TrialState.RUNNING, system_attrs=trial.system_attrs, intermediate_values=own)
             )
-        before = self.trial(number).system_attrs
         behind = self._pruner.prune(copy, copy.get_trials(deepcopy=False)[number])
         after = copy.get_trials(deepcopy=False)[number].system_attrs
-        return {"behind": behind, "rungs": {rung: value for rung, value in after.items() if rung not in before}}
+        known = trials[number].system_attrs
+        return {"behind": behind, "rungs": {rung: value for rung, value in after.items() if rung not in known}}
 
     def finish(self, number: int, best: float) -> None:
         self._study.tell(number, best)
