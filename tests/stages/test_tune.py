@@ -10,13 +10,15 @@ from tests.train.studies import DIVERGES, QUICK, SPACE, study_run, told_of, tria
 from tfm import worker
 from tfm.core import jobs, offers, registry
 from tfm.core.errors import SettingsError
-from tfm.core.events import Line
+from tfm.core.events import Line, StateChange
 from tfm.core.prepare import job_for, untrained_winners
+from tfm.core.reading import readable_runs
 from tfm.core.settings import resolve
 from tfm.core.workspace import Workspace
 from tfm.stages.tune import Tune
+from tfm.train.tune.study import Study
 
-TRIALS = 3
+TRIALS, SEED = 3, 8
 KILLED_AT = 6  # the checkpoint whose writing is cut short: one of the second trial that is trained
 
 
@@ -24,7 +26,7 @@ KILLED_AT = 6  # the checkpoint whose writing is cut short: one of the second tr
 def study(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("tune") / "workspace")
     make_products(workspace)
-    return finish(study_run(workspace, TRIALS))
+    return finish(study_run(workspace, TRIALS, seed=SEED))
 
 
 def test_each_trial_is_a_run_of_its_own_and_says_truly_how_it_ended(study):
@@ -40,6 +42,17 @@ def test_each_trial_is_a_run_of_its_own_and_says_truly_how_it_ended(study):
     assert result["failed"] == states.count("failed") > 0
     assert result["pruned"] == states.count("pruned")
     assert result["trials"] == TRIALS
+
+
+def test_a_trial_that_falls_behind_is_pruned_and_its_run_says_so(workspace, monkeypatch):
+    make_products(workspace)
+    monkeypatch.setattr(Study, "is_behind", lambda _study, number, _epoch, _best: number == 1)
+    run = finish(study_run(workspace, 2, space=SPACE | {"learning_rate": [0.02]}))
+    first, second = trial_runs(run)
+    assert (first.status.state, second.status.state) == ("done", "pruned")
+    assert len(second.metrics_file.read_text().splitlines()) == 2, "the head, and one epoch"
+    assert run.status.result["pruned"] == 1
+    assert [event.state for event in second.events() if isinstance(event, StateChange)][-1] == "pruned"
 
 
 def test_the_winner_is_best_on_validation_and_the_test_was_never_looked_at(study):
@@ -68,16 +81,17 @@ def test_its_figures_stand(study):
 
 def test_a_study_killed_in_the_middle_of_a_trial_ends_as_an_undisturbed_one(study, workspace):
     make_products(workspace)
-    disturbed = study_run(workspace, TRIALS)
+    disturbed = study_run(workspace, TRIALS, seed=SEED)
     killed(disturbed, "in_the_middle_of_writing", KILLED_AT)
     assert "halted" in {run.status.state for run in trial_runs(disturbed)}
     finish(disturbed)
     assert told_of(disturbed) == told_of(study)
 
 
+@pytest.mark.long
 def test_more_trials_are_so_many_in_all(study):
     before = trial_runs(study)
-    more = finish(study_run(study.workspace, TRIALS + 1))
+    more = finish(study_run(study.workspace, TRIALS + 1, seed=SEED))
     assert [run.id for run in trial_runs(more)][:TRIALS] == [run.id for run in before]
     assert len(more.status.runs) == more.status.result["trials"] == TRIALS + 1
     assert len([run for run in jobs.runs(study.workspace) if run.status.part_of]) == TRIALS + 1
@@ -85,8 +99,6 @@ def test_more_trials_are_so_many_in_all(study):
 
 def test_trials_are_not_offered_for_a_comparison(study):
     leaf = next(leaf for leaf in registry.asked(registry.find("compare")) if leaf.name == "runs")
-    from tfm.core.reading import readable_runs
-
     assert not any(run.status.part_of for run in readable_runs(study.workspace, leaf))
 
 

@@ -97,7 +97,7 @@ def _menu(
 # --- one command ------------------------------------------------------------------------------------------------------
 
 
-def _command(name: str, words: Sequence[str]) -> Callable[..., None]:
+def _command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
     """A function with the signature that typer reads: one optional string an option, so that None is "not given". A
     preset that starts something else has the options of that."""
     from tfm.core import registry

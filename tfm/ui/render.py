@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from tfm.core.errors import TFMError
-from tfm.core.events import Intervals, Note, Picture, Table
+from tfm.core.events import Intervals, Line, Note, Picture, Table
 from tfm.ui import thumbnail
 from tfm.ui.view import Bar
 
@@ -64,7 +64,7 @@ def drawn(event: Table | Intervals | Picture, console: Console) -> RenderableTyp
             return Group(*thumbnail.blocks(event.thumbnail, console), line)
 
 
-def table(event: Table, *, one_line_each: bool = False) -> RenderableType:
+def table(event: Table) -> RenderableType:
     grid = RichTable(
         title=Text(event.title),
         title_justify="left",
@@ -79,11 +79,7 @@ def table(event: Table, *, one_line_each: bool = False) -> RenderableType:
         words = [word for cell in (column, *(row[number] for row in event.rows)) for word in cell.split()]
         widest = max((len(word) for word in words), default=1)
         grid.add_column(
-            column,
-            justify="right" if figures else "left",
-            overflow="ellipsis" if one_line_each else "fold",
-            no_wrap=one_line_each,
-            min_width=None if one_line_each else min(widest, _LONGEST_WORD),
+            column, justify="right" if figures else "left", overflow="fold", min_width=min(widest, _LONGEST_WORD)
         )
     for row in event.rows:
         grid.add_row(*map(Text, row))  # a bracket in a name is no markup
@@ -92,6 +88,22 @@ def table(event: Table, *, one_line_each: bool = False) -> RenderableType:
 
 def _is_figure(cell: str) -> bool:
     return cell[:1].isdigit() or cell in ("", "–", "—", "nan")
+
+
+def lines(said: Sequence[Line], width: int, most: int) -> Text:
+    """The last ones of a table that grows, a line each and as many columns as fit: plain text, for it is drawn anew
+    several times a second."""
+    kept = said[-most:]
+    title = kept[0].title + (f", the last {len(kept)} of {len(said)}" if len(kept) < len(said) else "")
+    rows = [kept[0].columns, *(line.cells for line in kept)]
+    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    shown = sum(used <= width - 2 for used in accumulate(widths))
+    ends = " …" if shown < len(widths) else ""
+    head, *body = ("".join(cell.ljust(room) for cell, room in zip(row[:shown], widths, strict=False)) for row in rows)
+    drawn_lines = Text(title, "bold", no_wrap=True).append(f"\n{head}{ends}", "bold cyan")
+    for line, text in zip(kept, body, strict=True):
+        drawn_lines.append(f"\n{text}", "not bold " + _STATE_STYLES.get(line.cells[1], "default"))
+    return drawn_lines
 
 
 def intervals(event: Intervals, width: int) -> RenderableType:

@@ -140,6 +140,7 @@ def test_the_proof_notices_a_judgement_that_is_not_written_down_first(calm, tmp_
     assert told_of(new_study(storage), TOTAL) != calm
 
 
+@pytest.mark.long
 def test_judged_on_a_copy_a_trial_fares_as_optuna_judges(calm, tmp_path, monkeypatch):
     monkeypatch.setattr(Study, "is_behind", as_optuna_judges)
     study = new_study(in_file(tmp_path))

@@ -16,14 +16,14 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tfm.core.events import Event, Line, Metrics, Note, Progress
+from tfm.core.events import Event, Gauges, Line, Metrics, Note, Progress
 from tfm.core.offers import Preset
 from tfm.core.prepare import find_or_create_run
 from tfm.core.registry import find_stage
 from tfm.core.run import Run
 from tfm.core.settings import resolve
 from tfm.core.working import prune, worked
-from tfm.train.tune.study import Study, owner_of
+from tfm.train.tune.study import Study, best_of, owner_of
 
 _STATES = {"COMPLETE": "done", "FAIL": "failed"}
 _SECONDS_BETWEEN = 2.0  # steps that are passed on, and looks at what others do
@@ -42,7 +42,7 @@ class Search:
         standing = self.study.trials(self.total)
         yield from (self._line(trial) for trial in standing)
         while True:
-            yield Progress("trials", self._finished, self.total, "trials")
+            yield from self._stands()
             trial = self._claimed()
             if trial is not None:
                 yield from self._tried(trial)
@@ -51,9 +51,11 @@ class Search:
             else:
                 return
 
-    @property
-    def _finished(self) -> int:
-        return sum(trial.state.is_finished() for trial in self.study.trials(self.total))
+    def _stands(self) -> Iterator[Event]:
+        trials = self.study.trials(self.total)
+        yield Progress("trials", sum(trial.state.is_finished() for trial in trials), self.total, "trials")
+        if best := best_of(trials):
+            yield Gauges({"best": f"val AUC {best.value:.4f} in trial {best.number}"})
 
     # --- whose it is --------------------------------------------------------------------------------------------------
 
@@ -87,7 +89,7 @@ class Search:
             if any(self._is_left(owner_of(trial)) for trial in others):
                 return
             time.sleep(_SECONDS_BETWEEN)
-            yield Progress("trials", self._finished, self.total, "trials")
+            yield from self._stands()
 
     # --- one trial ----------------------------------------------------------------------------------------------------
 

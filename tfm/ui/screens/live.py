@@ -13,7 +13,7 @@ from rich.segment import Segment, Segments
 from rich.text import Text
 
 from tfm.core.errors import TFMError
-from tfm.core.events import Event, Line, Metrics, Note, Table
+from tfm.core.events import Event, Line, Metrics, Note
 from tfm.core.job import Status
 from tfm.core.machine import free_gib
 from tfm.core.plan import Plan, Step
@@ -26,7 +26,7 @@ _LOOK_SECONDS = 0.15
 _FRAME, _BORDERS = 4, 2  # columns and lines that the panel takes
 _FEWEST_NOTES, _HIGHEST_CURVE = 4, 6
 _STEP_LINES, _STEPS_SHOWN = 2, 4
-_TABLE_HEAD = 3
+_TABLE_HEAD = 2
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _FULL_DISK_GIB = 0.05
 _FREE_SPACE = "free some space there, then resume it"
@@ -102,9 +102,9 @@ class JobView:
             parts += [render.gauges(view.gauges)] if view.gauges else []
             room = console.height - _BORDERS - _lines(parts, console, inside)
             for lines in view.lines.values():
-                table = _last_lines(list(lines.values()), room - _FEWEST_NOTES)
-                parts.append(table)
-                room -= _lines([table], console, inside)
+                most = max(1, room - _FEWEST_NOTES - _TABLE_HEAD)
+                parts.append(render.lines(list(lines.values()), inside.max_width, most))
+                room -= min(len(lines), most) + _TABLE_HEAD
             curves = dict(list(view.metrics.items())[1:])
             notes = _fitting(view.notes, room - len(curves), console, inside)
             room -= _lines(notes, console, inside)
@@ -135,13 +135,6 @@ def _step(name: str, state: str) -> Text:
 
 def _lines(parts: Sequence[RenderableType], console: Console, inside: ConsoleOptions) -> int:
     return sum(len(console.render_lines(part, inside)) for part in parts)
-
-
-def _last_lines(lines: Sequence[Line], room: int) -> RenderableType:
-    """Of a table that grows, what there is room for: drawing it takes no longer, however long it is."""
-    kept = lines[-max(1, room - _TABLE_HEAD) :]
-    title = f"{kept[0].title} ({len(kept)} of {len(lines)})" if len(kept) < len(lines) else kept[0].title
-    return render.table(Table(title, kept[0].columns, [line.cells for line in kept]), one_line_each=True)
 
 
 def _fitting(notes: Iterable[Note], room: int, console: Console, inside: ConsoleOptions) -> list[RenderableType]:
