@@ -10,7 +10,7 @@ import csv
 import gc
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,11 +97,9 @@ class Search:
         number = trial.number
         child = self._run_of(number, self.study.values(trial))
         yield self._line(self.study.trial(number))
-        behind = self._is_behind(number, child)
+        behind = self._is_behind(number, child, trial.last_step or 1)
         if not behind and child.status.state != "done":
-            with contextlib.closing(self._steps(number, child)) as steps:  # type: ignore[type-var]
-                yield from steps
-            behind = self._is_behind(number, child)
+            behind = yield from self._steps(number, child)
         status = child.status
         if behind:
             if status.state != "done":
@@ -124,9 +122,9 @@ class Search:
         self.run.update(runs=self.run.status.runs | {str(number): child.id})
         return child
 
-    def _steps(self, number: int, child: Run) -> Iterator[Event]:
-        """Until it ends, or falls behind. Each step is a point at which the study may be stopped, and with it the
-        trial; of steps only some are passed on, for a study has very many."""
+    def _steps(self, number: int, child: Run) -> Generator[Event, None, bool]:
+        """Until it ends, or falls behind, which it returns. Each step is a point at which the study may be stopped, and
+        with it the trial; of steps only some are passed on, for a study has very many."""
         passed_on = 0.0
         while child.alive:  # somebody resumed it by itself
             time.sleep(_SECONDS_BETWEEN)
@@ -136,19 +134,20 @@ class Search:
                 if child.pause_requested:
                     self.run.request_pause()
                 if isinstance(event, Metrics):
-                    behind = self._is_behind(number, child)
+                    behind = self._is_behind(number, child, int(event.values["epoch"]))
                     yield self._line(self.study.trial(number))
                     if behind:
-                        return
+                        return True
                 elif isinstance(event, Progress) and time.monotonic() - passed_on > _SECONDS_BETWEEN:
                     passed_on = time.monotonic()
                     yield event
+        return False
 
-    def _is_behind(self, number: int, child: Run) -> bool:
-        """The study is told each epoch that it hasn't been told of: one may have been kept just before a kill."""
-        told = self.study.trial(number).last_step or 0
-        epochs = [(epoch, best) for epoch, best in _bests(child) if epoch >= told]
-        return any(self.study.is_behind(number, epoch, best) for epoch, best in epochs)
+    def _is_behind(self, number: int, child: Run, since: int) -> bool:
+        """The study is told of each epoch from there on, in their order: before a kill, one may have been kept that it
+        was not told of."""
+        told = [(epoch, best) for epoch, best in _bests(child) if epoch >= since]
+        return any(self.study.is_behind(number, epoch, best) for epoch, best in told)
 
     # --- shown --------------------------------------------------------------------------------------------------------
 

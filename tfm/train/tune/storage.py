@@ -10,7 +10,7 @@ from typing import Any
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from tfm.core.errors import TrainingError
 
@@ -28,7 +28,8 @@ def open_storage(address: str) -> RDBStorage:
                     url.render_as_string(hide_password=False), engine_kwargs={"connect_args": _connecting(url)}
                 )
             except SQLAlchemyError as error:
-                if not tries_left or "exist" not in str(error):
+                made_meanwhile = isinstance(error, IntegrityError) or "already exists" in str(error)
+                if not tries_left or not made_meanwhile:
                     raise
                 time.sleep(1)
     raise AssertionError("the last try returns or raises")

@@ -105,22 +105,22 @@ class Study:
     def is_behind(self, number: int, epoch: int, best: float) -> bool:
         """Told how good a trial is after an epoch, whether it should be pruned there; once said, always so. With its
         last epoch a trial has come to its end."""
-        trial = self.trial(number)
+        trials = self._study.get_trials(deepcopy=False)
+        trial = trials[number]
         self._storage.set_trial_intermediate_value(trial._trial_id, epoch, best)
         said = trial.user_attrs.get(f"epoch {epoch}")
         if said is None:
-            said = self._judged(number, epoch, best)
+            said = self._judged(trials, number, epoch, best)
             if said["rungs"]:
                 self._storage.set_trial_user_attr(trial._trial_id, f"epoch {epoch}", said)
         for rung, value in said["rungs"].items():
             self._storage.set_trial_system_attr(trial._trial_id, rung, value)
         return bool(said["behind"]) and epoch < self._hyperband.max_epochs
 
-    def _judged(self, number: int, epoch: int, best: float) -> dict[str, Any]:
+    def _judged(self, trials: list[FrozenTrial], number: int, epoch: int, best: float) -> dict[str, Any]:
         """Hyperband notes the rung that a trial has reached while it still weighs it, and would weigh it otherwise if
         it were killed there and asked again. So it judges a copy, and the judgement is written down whole."""
         copy = optuna.create_study(study_name=self.name, direction="maximize", pruner=self._pruner)
-        trials = self._study.get_trials(deepcopy=False)
         for trial in trials:
             own = {epoch: best} if trial.number == number else {}
             copy.add_trial(
