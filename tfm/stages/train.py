@@ -17,7 +17,7 @@ from pydantic import Field
 from tfm.core.events import Event, Note, Result
 from tfm.core.registry import Repeat, stage
 from tfm.core.run import Run
-from tfm.core.settings import CacheName, DatasetName, Settings, TrainedRun
+from tfm.core.settings import CacheName, DatasetName, Settings, StudyRun, TrainedRun
 from tfm.core.workspace import Workspace
 from tfm.models.settings import ModelSettings
 from tfm.train.settings import (
@@ -72,6 +72,12 @@ class Train(Settings):
     """The run that this one goes on from
     From its last checkpoint, with more epochs. The learning rate follows the curve of the new number of epochs, so it
     leaps up where the old run had come to the end of its own; patience begins anew."""
+    study: StudyRun | None = None
+    """The study whose winner this is
+    What its best trial was set to holds where nothing else is said; the women the study has seen count as seen."""
+    trial: str | None = None
+    """The trial of a study that this run is, said by the study itself
+    It ends with its validation: of the test nothing is predicted while there is still something to choose."""
 
 
 def _folds(settings: Train, workspace: Workspace) -> int:
@@ -99,7 +105,7 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
     train, val, test = material.train, material.val, material.test
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        begun = start(run, material, settings.model, settings.extends)
+        begun = start(run, material, settings.model, settings.extends, settings.study)
         training = _set_up(settings, material, begun, device)
         run.remember(normalisation=asdict(training.train.normalisation))
         yield from resident.settle(training)
@@ -178,6 +184,8 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
 
     tables = {}
     for split, words, rows in (("val", "validation", training.val.rows), ("test", "test", test)):
+        if settings.trial and split == "test":
+            continue
         tables[split] = yield from predict(
             training.task,
             training.judged,
@@ -189,7 +197,7 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
         )
         write_predictions(run.predictions_file(split), tables[split])
     labels, probs = tables["val"]["label"].to_numpy(), tables["val"]["prob"].to_numpy()
-    outputs = [run.predictions_file("val"), run.predictions_file("test"), best, run.metrics_file]
+    outputs = [*(run.predictions_file(split) for split in tables), best, run.metrics_file]
     yield Result(
         {
             "run": run.id,

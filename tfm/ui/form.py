@@ -106,13 +106,13 @@ class Form:
     @property
     def _has_presets_to_choose(self) -> bool:
         """One default that is the only one needs no question."""
-        stage = self.draft.definition
+        stage = registry.find(self.draft.stage)
         if not isinstance(stage, registry.Stage) or stage.presets is None:
             return False
         return self.workspace.preset_names(stage.presets) != [stage.default_preset]
 
     def _choose_preset(self) -> None:
-        stage = self.draft.definition
+        stage = registry.find(self.draft.stage)
         assert isinstance(stage, registry.Stage)
         assert stage.presets is not None
         choices, explained = self._preset_choices(stage.presets)
