@@ -15,34 +15,30 @@ import torch
 from torch import nn
 
 from tfm.core import files
-from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Progress
+from tfm.models.head import width_into
 from tfm.train.batches import Images, cut
 from tfm.train.precision import computing_in
 
 
-def classifier(network: nn.Module) -> nn.Linear:
-    name = network.pretrained_cfg["classifier"]  # type: ignore[index]
-    layer = network.get_submodule(name) if isinstance(name, str) and name else None
-    if not isinstance(layer, nn.Linear):
-        raise SettingsError(
-            f"{type(network).__name__} has no single linear classifier whose place a regression could take",
-            hint="train its last stage, or all of it: --trained last_stage, --trained all",
-            fields=("trained",),
-        )
-    return layer
-
-
 def features(
-    network: nn.Module, images: Images, batch_size: int, file: Path, *, name: str, precision: str = "fp32"
+    network: nn.Module,
+    part: nn.Module,
+    images: Images,
+    batch_size: int,
+    file: Path,
+    *,
+    name: str,
+    precision: str = "fp32",
 ) -> Generator[Event, None, np.ndarray]:  # (n, k) float32
-    """Of a split's images, in the order of its rows and as they are: nothing is augmented."""
-    layer, met = classifier(network), []
+    """What comes into `part`, the network's head or its last layer. Of a split's images, in the order of its rows and
+    as they are: nothing is augmented."""
+    met: list[torch.Tensor] = []
     batches = cut(np.arange(len(images.rows)), batch_size)
-    kept = _Kept(file, len(images.rows), layer.in_features)
+    kept = _Kept(file, len(images.rows), width_into(part))
     network.eval()
     for chosen in batches[kept.done :]:
-        hook = layer.register_forward_pre_hook(lambda _layer, given: met.append(given[0]))
+        hook = part.register_forward_pre_hook(lambda _part, given: met.append(given[0]))
         with torch.inference_mode(), computing_in(precision, images.device):
             network(images.batch(chosen))
         hook.remove()  # what stands between two events is somebody else's
