@@ -97,6 +97,7 @@ DatasetFilms = Annotated[str, Reads("dataset", with_files=True)]
 CacheName = Annotated[str, Reads("cache")]
 RunId = Annotated[str, Reads("run")]
 TrainedRun = Annotated[str, Reads("run", made_by=("train",))]
+JudgedRun = Annotated[str, Reads("run", made_by=("train", "forest", "average"))]  # one that left predictions
 InputPath = Annotated[Path, Reads("path"), BeforeValidator(_given), AfterValidator(_existing)]
 OutputPath = Annotated[Path, BeforeValidator(_given), AfterValidator(_makeable)]
 

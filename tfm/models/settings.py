@@ -56,11 +56,14 @@ def _source(text: str) -> str:
     return f"{FILE}{path}"
 
 
+Weights = Annotated[str, AfterValidator(_source), Reads("weights"), IMPORTANT]
+
+
 class ModelSettings(Settings):
     architecture: Annotated[str, AfterValidator(_architecture)] = "MammoCNN"
     """Which network to train
     MammoCNN, or any name that timm knows (resnet18, densenet121, efficientnet_b3, …)."""
-    weights: Annotated[str, AfterValidator(_source), Reads("weights"), IMPORTANT] = FROM_SCRATCH
+    weights: Weights = FROM_SCRATCH
     """Weights to start from: none, imagenet, run:ID or file:PATH
     none: from scratch. imagenet: timm's own, fetched once from the Hugging Face hub and kept on this machine.
     run:ID: the best checkpoint of a run of yours; the women it has seen count as seen.

@@ -16,12 +16,12 @@ from filelock import FileLock, Timeout
 from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Note, Progress
 from tfm.core.run import Run
-from tfm.train.settings import MachineSettings
+from tfm.train.settings import DeviceSettings
 
 _POLL_SECONDS = 2.0
 
 
-def prepare(settings: MachineSettings, run: Run, held: contextlib.ExitStack) -> Generator[Event, None, torch.device]:
+def prepare(settings: DeviceSettings, run: Run, held: contextlib.ExitStack) -> Generator[Event, None, torch.device]:
     """Resolve device and threads at the first start and set the same again on resume; `run` remembers them. A GPU is
     waited for, and is `run`'s until `held` is closed."""
     device = resolve(settings.device)

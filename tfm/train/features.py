@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from tfm.core import files
+from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Progress
 from tfm.models.head import width_into
 from tfm.train.batches import Images, cut
@@ -46,6 +47,11 @@ def features(
         kept.append(int(chosen[0]), met.pop().float().cpu().numpy())
         yield Progress(name, kept.done, len(batches), "batches")
     found: np.ndarray = np.load(file)
+    if not np.isfinite(found).all():
+        raise TrainingError(
+            f"{type(network).__name__} gives features that are not finite numbers",
+            hint="look whether its weights are as they should be; or choose --precision fp32",
+        )
     return found
 
 

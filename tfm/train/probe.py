@@ -76,13 +76,7 @@ def probe(training: Training, checkpoints: Checkpoints, metrics_file: Path, fold
 def _features(training: Training, images: Images, file: Path, name: str) -> Generator[Event, None, np.ndarray]:
     network, size = training.judged, training.batch_size
     layer = last_layer(network)
-    found = yield from features(network, layer, images, size, file, name=name, precision=training.precision)
-    if not np.isfinite(found).all():
-        raise TrainingError(
-            f"{type(network).__name__} gives features that are not finite numbers",
-            hint="look whether its weights are as they should be; or choose --precision fp32",
-        )
-    return found
+    return (yield from features(network, layer, images, size, file, name=name, precision=training.precision))
 
 
 def fitted(found: np.ndarray, labels: np.ndarray, penalty: float, malignant_weight: float) -> Regression:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from tfm.core.settings import IMPORTANT, OUT_OF_KEY, Settings
 
@@ -106,7 +106,18 @@ class OptimSettings(Settings):
     None: never before the last epoch."""
 
 
-class MachineSettings(Settings):
+class DeviceSettings(Settings):
+    deterministic: bool = True
+    """Compute so that the same run always ends in the same bits
+    On a GPU this costs some time; a run without it, stopped and resumed, ends nearly as an undisturbed one."""
+    device: Annotated[str, AfterValidator(_device), OUT_OF_KEY] = "auto"
+    """Where to compute: auto, cpu or cuda:N
+    auto takes the first GPU that works, else the CPU."""
+    threads: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], OUT_OF_KEY] = "auto"
+    """CPU threads to compute with"""
+
+
+class MachineSettings(DeviceSettings):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Numbers to compute in
     bf16 and fp16 are faster on GPUs that have units for them, and less exact; the weights stay in fp32."""
@@ -116,14 +127,27 @@ class MachineSettings(Settings):
     compile: bool = False
     """Compile the network first
     Takes a minute or more at each start, and is worth it in long runs on a GPU."""
-    deterministic: bool = True
-    """Compute so that the same run always ends in the same bits
-    On a GPU this costs some time; a run without it, stopped and resumed, ends nearly as an undisturbed one."""
-    device: Annotated[str, AfterValidator(_device), OUT_OF_KEY] = "auto"
-    """Where to compute: auto, cpu or cuda:N
-    auto takes the first GPU that works, else the CPU."""
-    threads: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], OUT_OF_KEY] = "auto"
-    """CPU threads to compute with"""
     checkpoint_seconds: Annotated[float, Field(ge=0), OUT_OF_KEY] = 60.0
     """Seconds between two checkpoints within an epoch
     Rarer where writing one takes long: a fiftieth of the time at most is spent on it."""
+
+
+class LearnerSettings(Settings):
+    learner: Annotated[Literal["forest", "logistic", "boosting"], IMPORTANT] = "forest"
+    """What learns from the embeddings
+    forest: a random forest. logistic: a logistic regression on standardised embeddings. boosting: trees that are grown
+    one after the other, each on what those before it left wrong. What is not set here is as scikit-learn has it."""
+    trees: Annotated[int, Field(ge=1), IMPORTANT] = 100
+    """How many trees to grow
+    More are rarely worse, and take more time and memory."""
+    depth: Annotated[int, Field(ge=1)] | None = None
+    """How many questions in a row a tree may ask at most
+    None: as many as it needs."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Whether benign and malignant weigh the same, however many there are of each"""
+
+    @model_validator(mode="after")
+    def _trees_can_be_grown(self) -> Self:
+        if self.learner == "logistic" and (self.trees, self.depth) != (100, None):
+            raise ValueError("a logistic regression has no trees and no depth: leave them out, or choose forest")
+        return self
