@@ -7,11 +7,11 @@ import functools
 import importlib.util
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
-from tfm.core.settings import IMPORTANT, Reads, Settings
+from tfm.core.settings import IMPORTANT, NoEffect, Reads, Settings
 
 FROM_SCRATCH, IMAGENET, FILE, RUN = "none", "imagenet", "file:", "run:"
 
@@ -73,16 +73,10 @@ class ModelSettings(Settings):
     all: every layer. last_stage: the last stage and the classifier; the layers below stay as they are, their batch
     statistics too. head: the classifier alone, with its hidden layer where it has one. none: a logistic regression on
     the network's frozen features takes the classifier's place."""
-    head: Annotated[int, Field(ge=1)] | None = None
+    head: Annotated[Annotated[int, Field(ge=1)] | None, NoEffect("trained", "none")] = None
     """Width of a hidden layer before the classifier, 128 for example
     It is always learned anew, as the classifier is. None: the classifier reads the last features as they are."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1), NoEffect("trained", "none")] = 0.0
     """Share of the last features that is dropped at random while training
     Where there is a hidden layer, behind that one. Else in MammoCNN it rises evenly over the four stages up to this
     share."""
-
-    @model_validator(mode="after")
-    def _something_learns_the_head(self) -> Self:
-        if self.head is not None and self.trained == "none":
-            raise ValueError("a hidden layer needs training: choose trained head, last_stage or all, or no head")
-        return self
