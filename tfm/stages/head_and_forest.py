@@ -1,4 +1,4 @@
-"""Train a head on a frozen network, grow a forest on what the network sees, and average both
+"""Train a head and grow a forest on one network, average both
 
 A plan of three runs, each a row in every comparison. What is done already counts.
 """

@@ -68,15 +68,16 @@ class Backbone:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Of all that an embedding hangs on but the image: nothing behind the place where it is taken."""
+        """Of all that an embedding hangs on but the image: nothing behind the place where it is taken; and how its images
+        are cut into batches, for one run goes on where another was stopped."""
         behind = {id(tensor) for tensor in self.part.parameters()}
         digest = hashlib.sha256()
         for name, tensor in [*self.network.named_parameters(), *self.network.named_buffers()]:
             if id(tensor) not in behind:
                 digest.update(name.encode())
                 digest.update(tensor.detach().cpu().numpy().tobytes())
-        taken = {"embedding": self.embedding, "precision": self.precision, **asdict(self.normalisation)}
-        return {"backbone": digest.hexdigest(), "place": taken}
+        way = {"embedding": self.embedding, "precision": self.precision, "batch_size": self.batch_size}
+        return {"backbone": digest.hexdigest(), "way": way | asdict(self.normalisation)}
 
 
 def embeddings(
