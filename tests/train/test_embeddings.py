@@ -96,9 +96,7 @@ def test_a_head_that_learned_something_else_leaves_pooled_embeddings_as_they_are
     with torch.no_grad():
         other.network.bn1.running_mean.add_(1)
     assert other.identity != backbone(run).identity
-    assert replace(backbone(run), batch_size=8).identity != backbone(run).identity, (
-        "half of them would be cut otherwise"
-    )
+    assert replace(backbone(run), batch_size=8).identity != backbone(run).identity, "they are taken up by batches"
 
 
 def test_stopped_after_any_batch_they_end_as_undisturbed_ones(run, material, tmp_path):

@@ -68,8 +68,8 @@ class Backbone:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Of all that an embedding hangs on but the image: nothing behind the place where it is taken; and how its images
-        are cut into batches, for one run goes on where another was stopped."""
+        """Of all that an embedding hangs on but the image, so of nothing behind the place where it is taken; and how
+        images are cut into batches, for one run may go on where another was stopped."""
         behind = {id(tensor) for tensor in self.part.parameters()}
         digest = hashlib.sha256()
         for name, tensor in [*self.network.named_parameters(), *self.network.named_buffers()]:
