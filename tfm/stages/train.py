@@ -47,9 +47,9 @@ class Train(Settings):
     """Dataset that says who is in which split"""
     cache: CacheName
     """Preprocessed images to train on"""
-    fold: Annotated[int, Field(ge=1)] | None = None
+    fold: Annotated[int, Field(ge=1)] = 1
     """Fold for validation, of a dataset with folds; the others are for training
-    None: as the dataset is arranged, which with folds is the first."""
+    A dataset without folds has this one only: as it is arranged."""
     model: ModelSettings = ModelSettings()
     batches: BatchSettings = BatchSettings()
     optim: Annotated[OptimSettings, NOT_IN_A_REGRESSION] = OptimSettings()
