@@ -39,15 +39,18 @@ def seconds(work: Callable[[], object]) -> float:
 
 @pytest.mark.long
 @pytest.mark.parametrize("signal", [0.0, 0.3], ids=["nothing to learn", "a little to learn"])
-def test_a_forest_on_3000_embeddings_takes_at_most_10_seconds(
+def test_a_forest_on_3000_embeddings_takes_at_most_10_seconds_of_two_cores(
     signal: float, record_property: Callable[[str, object], None]
 ) -> None:
     generator = np.random.default_rng(1)
     labels = generator.integers(0, 2, IMAGES)
     found = np.abs(generator.normal(size=(IMAGES, WIDTH))).astype(np.float32)
     found[:, ::4] += (signal * labels[:, None] * generator.random(WIDTH // 4)).astype(np.float32)
-    took = seconds(lambda: returned(grown(LearnerSettings(), found, labels, 7, CORES)))
-    record_property("seconds", round(took, 2))
+    before = time.process_time()
+    wall = seconds(lambda: returned(grown(LearnerSettings(), found, labels, 7, CORES)))
+    took = (time.process_time() - before) / CORES  # so that it says the same where others are at work
+    record_property("seconds of two cores", round(took, 2))
+    record_property("seconds", round(wall, 2))
     assert took <= 10
 
 

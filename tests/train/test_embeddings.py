@@ -15,6 +15,7 @@ from tfm.core.errors import BusyError, DataError, SettingsError
 from tfm.core.events import Note, Progress
 from tfm.core.prepare import settings_of
 from tfm.core.workspace import Workspace
+from tfm.train import features
 from tfm.train.batches import Images
 from tfm.train.checkpoint import read
 from tfm.train.embeddings import Backbone, embeddings
@@ -99,7 +100,8 @@ def test_a_head_that_learned_something_else_leaves_pooled_embeddings_as_they_are
     assert replace(backbone(run), batch_size=8).identity != backbone(run).identity, "they are taken up by batches"
 
 
-def test_stopped_after_any_batch_they_end_as_undisturbed_ones(run, material, tmp_path):
+def test_stopped_after_any_batch_they_end_as_undisturbed_ones(run, material, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "_SECONDS", 0)
     calm = extracted(tmp_path / "calm", run, material)
     for batches in (1, 3, 2):
         events = embeddings(tmp_path / "stopped", backbone(run), material, CPU)

@@ -23,6 +23,7 @@ from tfm.data.dataset import Dataset
 from tfm.metrics.binary import auc
 from tfm.models.head import last_layer
 from tfm.stages.train import Train
+from tfm.train import features as features_kept
 from tfm.train import probe as probing
 from tfm.train.checkpoint import Checkpoints, read
 from tfm.train.features import features
@@ -125,7 +126,7 @@ def write(file, content):
         os.kill(os.getpid(), signal.SIGKILL)
     whole(file, content)
 
-features._write = write
+features._write, features._SECONDS = write, 0  # after each batch
 list(events_of(training_in(Workspace(Path(sys.argv[1]))), Path(sys.argv[2])))
 """
 
@@ -141,7 +142,9 @@ def test_a_probe_killed_in_the_middle_of_a_write_ends_bit_identical(pocket, calm
     assert everything(tmp_path) == everything(calm[2])
 
 
-def test_it_may_be_stopped_at_any_event(pocket, calm, tmp_path):
+@pytest.mark.parametrize("seconds", [0, 1])
+def test_it_may_be_stopped_at_any_event(pocket, calm, tmp_path, monkeypatch, seconds):
+    monkeypatch.setattr(features_kept, "_SECONDS", seconds)
     for count in range(1, len(calm[1]), 4):
         generator = events_of(training_in(pocket), tmp_path)
         for _ in range(count):
