@@ -44,9 +44,11 @@ elif moment == "trees":
 else:
     left = 1
     whole = files.write_bytes
-    files.write_bytes = lambda path, content: (
-        killed(whole)(path.with_name(".learner.skops.cut.tmp"), content) if path.suffix == ".skops" else whole(path, content)
-    )
+    def write_bytes(path, content):
+        if path.suffix == ".skops":
+            killed(whole)(path.with_name(".learner.skops.cut.tmp"), content)
+        whole(path, content)
+    files.write_bytes = write_bytes
 run = worker.open_job(Path(sys.argv[1]))
 worker.take_run(run, stopping=run)
 """
