@@ -199,6 +199,22 @@ def test_a_failed_step_stops_only_the_steps_that_read_from_it(workspace):
     assert find_run(workspace, plan.status.runs["free"]).status.state == "done"
 
 
+def test_a_step_of_which_a_part_was_ended_from_outside_halts_its_plan_in_words_and_both_go_on(workspace):
+    steps = [
+        Step("cut", TOY, {"target": 9, "ended_at": 2}),
+        Step("reads_cut", TOY, {"target": 5, "start_from": "@cut.run"}),
+    ]
+    plan = find_or_create_plan(workspace, "toy", steps)
+    assert worker.take_plan(plan) == "halted"
+    run = find_run(workspace, plan.status.runs["cut"])
+    for job in (plan, run):
+        assert job.status.state == "halted"
+        assert job.status.message == "the abacus was taken away"
+    assert set(plan.status.runs) == {"cut"}
+    assert worker.take_plan(plan) == "done"
+    assert run.status.message == ""
+
+
 def test_pausing_a_plan_pauses_its_step(workspace):
     plan = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
     started = worker.start(plan)

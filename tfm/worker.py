@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tfm.core import offers, prepare, registry
-from tfm.core.errors import BusyError, RunError, TFMError, told
+from tfm.core.errors import BusyError, HaltedError, RunError, TFMError, told
 from tfm.core.events import Result, StateChange
 from tfm.core.job import Job, State, now
 from tfm.core.plan import Plan, Step, check
@@ -26,7 +26,7 @@ from tfm.core.run import Run
 from tfm.core.workspace import Workspace
 
 PAUSED = 130
-_EXIT_STATUS: dict[State, int] = {"done": 0, "failed": 1, "paused": PAUSED}
+_EXIT_STATUS: dict[State, int] = {"done": 0, "failed": 1, "halted": 1, "paused": PAUSED}
 
 _stop_asked = False  # set by SIGTERM: the same wish as a pause file, from the operating system
 
@@ -127,6 +127,8 @@ def _work(run: Run, stopping: Job) -> tuple[State, str, str, Result]:
                         break
                     return "paused", "", "", Result({})
         return "done", "", "", result
+    except HaltedError as error:
+        return "halted", error.message, error.hint, Result({})
     except Exception as error:
         trouble = told(error, run.log_file)
         return "failed", trouble.message, trouble.hint, Result({})
@@ -185,8 +187,8 @@ def _take_steps(plan: Plan) -> tuple[State, str, str, dict[str, Any]]:
         if step.needs() - results.keys():
             continue  # it reads from a step that failed
         state, message, hint = _take_step(plan, step, results)
-        if state == "paused":
-            return "paused", "", "", {}
+        if state in ("paused", "halted"):
+            return state, message, hint, {}
         if state == "failed":
             failures.append((f"{step.name}: {message}", hint))
     if failures:

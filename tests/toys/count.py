@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from tfm.core import files
+from tfm.core.errors import HaltedError
 from tfm.core.events import Event, Metrics, Note, Progress, Result
 from tfm.core.jobs import find_run
 from tfm.core.registry import stage
@@ -19,6 +20,8 @@ class Count(Settings):
     """A counted run to go on from"""
     fail_at: int | None = None
     """A number at which to fail"""
+    ended_at: int | None = None
+    """A number at which a part of it is ended from outside, once"""
     seconds_a_step: Annotated[float, OUT_OF_KEY] = 0.0
     """How long a number takes"""
 
@@ -34,6 +37,9 @@ def count(settings: Count, run: Run) -> Iterator[Event]:
         number += 1
         if number == settings.fail_at:
             raise ZeroDivisionError("the toy was told to fail")
+        if number == settings.ended_at and not checkpoint.exists():
+            files.write_json(checkpoint, [number, total])
+            raise HaltedError("the abacus was taken away", hint="bring it back")
         total = (total * 31 + number) % 1_000_003
         if number % 10 == 0:
             files.write_json(checkpoint, [number, total])

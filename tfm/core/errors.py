@@ -5,6 +5,7 @@ TFMError              every message a person may see: what, where, and a hint: w
 ├── DataError         a download, dataset, cache or image is not as needed
 ├── WeightsError      weights cannot be reached, or do not fit
 ├── TrainingError     a run cannot go on: NaN, memory, one class only
+├── HaltedError       a part of a run was ended from outside: it can go on from what it kept
 ├── RunError          a run or plan folder is missing, broken or of another kind
 │   └── BusyError     somebody else is at work on it right now
 └── DiskError         a place cannot be written, or is full
@@ -44,6 +45,10 @@ class WeightsError(TFMError):
 
 
 class TrainingError(TFMError):
+    pass
+
+
+class HaltedError(TFMError):
     pass
 
 

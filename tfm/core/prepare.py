@@ -189,9 +189,10 @@ def restarted(run: Run) -> Run:
 
 
 def growing(run: Run) -> Leaf | None:
-    """The setting by which a run can be taken further, where its stage has one."""
+    """The setting by which a run can be taken further, where its stage has one that did something."""
     stage = registry.find_stage(run.stage)
-    return leaf_of(stage.settings, stage.extends_by) if stage.extends_by else None
+    idle = {leaf.name for leaf, _ in without_effect(stage.settings, run.given_settings)}
+    return leaf_of(stage.settings, stage.extends_by) if stage.extends_by and stage.extends_by not in idle else None
 
 
 def how_it_goes_on(run: Run) -> str:
@@ -205,7 +206,7 @@ def extended(run: Run, total: Any) -> Run:
     leaf = growing(run)
     if leaf is None:
         raise RunError(
-            f"a run of {run.stage} cannot be extended",
+            f"{run.id} cannot be extended: nothing in it could go on",
             hint=f"do the same anew: `python wizard.py runs restart {run.id}`",
         )
     before = value_at(settings_of(run), leaf)

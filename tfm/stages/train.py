@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
@@ -141,13 +142,19 @@ def _learn(
     settings: Train, run: Run, training: Training, checkpoints: Checkpoints, before: Origin | None
 ) -> Iterator[Event]:
     from tfm.train.fit import fit
+    from tfm.train.leader import gather
     from tfm.train.origin import go_on_from
     from tfm.train.probe import probe
+    from tfm.train.setup import network_of
 
     if settings.model.trained != "none":
         if before:
             go_on_from(before, training, checkpoints)
-        yield from fit(training, checkpoints, run.metrics_file)
+        in_size = training.train.cache.images.shape[1:]
+        network = functools.partial(network_of, settings.model, None, in_size, settings.seed)
+        with contextlib.ExitStack() as held:
+            training.ranks = yield from gather(training, network, settings.machine, held)
+            yield from fit(training, checkpoints, run.metrics_file)
     else:
         yield from probe(training, checkpoints, run.metrics_file, run.checkpoints_folder)
 

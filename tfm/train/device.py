@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Note, Progress
 from tfm.core.run import Run
-from tfm.train.settings import DeviceSettings
+from tfm.train.settings import DeviceSettings, MachineSettings
 
 _POLL_SECONDS = 2.0
 
@@ -29,13 +29,14 @@ def prepare(settings: DeviceSettings, run: Run, held: contextlib.ExitStack) -> G
         yield from _unused_gpu()
     began = run.environment
     threads = began.get("threads", torch.get_num_threads()) if settings.threads == "auto" else settings.threads
-    torch.set_num_threads(threads)
-    _compute_repeatably(settings.deterministic)
+    compute_with(threads, settings.deterministic)
     goes_on = {"device": str(device), "device_name": _name(device), "threads": threads, "torch": torch.__version__}
     yield from _other_than_it_began(began, goes_on)
     run.remember(**goes_on, deterministic=settings.deterministic)
     if device.type == "cuda":
-        yield from take_turn(_gpu_name(device), run.id, held)
+        count = settings.devices if isinstance(settings, MachineSettings) else 1
+        for name in sorted(_gpu_name(nth(device, number)) for number in range(count)):
+            yield from take_turn(name, run.id, held)
     return device
 
 
@@ -61,9 +62,16 @@ def resolve(wanted: str) -> torch.device:
         raise TrainingError(
             f"{wanted} cannot be used: "
             + (f"there are {torch.cuda.device_count()} GPUs" if usable else "PyTorch finds no usable GPU"),
-            hint="choose --device auto or cpu, or mend the GPU's driver: `nvidia-smi` must list it",
+            hint="choose one of them by --device cuda:N, or fewer --devices"
+            if usable
+            else "choose --device auto or cpu, or mend the GPU's driver: `nvidia-smi` must list it",
         )
     return device
+
+
+def nth(first: torch.device, number: int) -> torch.device:
+    """That of another process: GPUs follow one another, the CPU serves all."""
+    return resolve(f"cuda:{first.index + number}") if first.type == "cuda" else first
 
 
 def _unused_gpu() -> Iterator[Event]:
@@ -75,12 +83,13 @@ def _unused_gpu() -> Iterator[Event]:
         )
 
 
-def _compute_repeatably(wanted: bool) -> None:
-    if wanted:
+def compute_with(threads: int, deterministic: bool) -> None:
+    torch.set_num_threads(threads)
+    if deterministic:
         # cuBLAS reads this when it starts; without it, it chooses by free memory how to add up.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(wanted)
-    torch.backends.cudnn.benchmark = not wanted
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic
 
 
 def _name(device: torch.device) -> str:

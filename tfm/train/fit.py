@@ -6,7 +6,7 @@ What is learned from stands in tasks, the batches in batches; the test split is 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ METRICS = ["epoch", "learning_rate", "train_loss"]  # and the task's own
 
 def fit(training: Training, checkpoints: Checkpoints, metrics_file: Path) -> Iterator[Event]:
     yield from _resume(training, checkpoints)
+    training.ranks.begin(training.content())
     dials = Dials(training, checkpoints)
     _write_metrics(metrics_file, training)
     while not training.finished:
@@ -63,12 +64,11 @@ def _resume(training: Training, checkpoints: Checkpoints) -> Iterator[Event]:
 def _train(training: Training, checkpoints: Checkpoints, dials: Dials) -> Iterator[Event]:
     """The rest of the epoch: of a fresh one, all of it."""
     standing = training.standing
-    places = _places(training)
-    steps = cut(places, training.batch_size * training.batches.accumulate)
-    drawn = augment.draw(training.seed, standing.epoch, int(places.max()) + 1)
+    steps, drawn = _epoch(training)
     train_mode(training.network)
     dials.start()
     for taken in steps[standing.epoch_step :]:
+        training.ranks.tell(standing.epoch, standing.epoch_step, standing.step)
         set_learning_rate(training.optimizer, learning_rate(training.optim, standing.step, len(steps)))
         standing.loss_sum += _step(training, taken, drawn)
         standing.step += 1
@@ -78,6 +78,26 @@ def _train(training: Training, checkpoints: Checkpoints, dials: Dials) -> Iterat
         yield Progress("step", standing.epoch_step, len(steps), "steps", within="epoch")
         if reading := dials.count(len(taken)):
             yield reading
+
+
+def follow(training: Training, orders: Iterable[tuple[int, int, int]]) -> None:
+    """The loop of another process than the first: the steps that it is told, each by its place."""
+    standing, known = training.standing, -1
+    train_mode(training.network)
+    # Made at its first use, and there may be none in the first step: see Together.add_up.
+    training.scaler.scale(torch.zeros((), device=training.train.device))
+    for standing.epoch, standing.epoch_step, standing.step in orders:
+        if standing.epoch != known:
+            known, (steps, drawn) = standing.epoch, _epoch(training)
+        set_learning_rate(training.optimizer, learning_rate(training.optim, standing.step, len(steps)))
+        _step(training, steps[standing.epoch_step], drawn)
+
+
+def _epoch(training: Training) -> tuple[list[np.ndarray], augment.Table]:
+    """The images of each step, over all processes, and how they are changed."""
+    places = _places(training)
+    size = training.batch_size * training.batches.accumulate * training.ranks.count
+    return cut(places, size), augment.draw(training.seed, training.standing.epoch, int(places.max()) + 1)
 
 
 def _places(training: Training) -> np.ndarray:
@@ -92,22 +112,22 @@ def _step(training: Training, taken: np.ndarray, drawn: augment.Table) -> float:
     """One step of the optimizer, by the gradients of all its batches; the sum of their losses."""
     training.optimizer.zero_grad()
     total = torch.zeros((), device=training.train.device)
-    given = []
+    given: dict[int, torch.Tensor] = {}
     with memory_told(training.train.device, training.batch_size):
-        for number, places in enumerate(cut(taken, training.batch_size)):
-            loss, said = _backward(training, number, places, drawn, len(taken))
+        for number, places in training.ranks.share(cut(taken, training.batch_size)):
+            loss, given[number] = _backward(training, number, places, drawn, len(taken))
             total += loss
-            given.append(said)
-    norm, loss = torch.stack([_clipped(training), total]).tolist()
+        total = training.ranks.add_up(training.network, total)
+    norm, loss_sum = torch.stack([_clipped(training), total]).tolist()
     # A gradient that isn't finite would spoil the weights, and with them the next checkpoint.
-    if not math.isfinite(loss) or not (math.isfinite(norm) or _scaled(training)):
+    if not math.isfinite(loss_sum) or not (math.isfinite(norm) or _scaled(training)):
         raise _diverged(training.standing, "the loss or its gradient")
     training.scaler.step(training.optimizer)
     training.scaler.update()
     if training.ema:
         training.ema.update(training.network, step=training.standing.step + 1)
-    training.answered = torch.cat([training.answered, torch.cat(given).float().cpu()])
-    return float(loss)
+    training.answered = torch.cat([training.answered, *training.ranks.collect(given)])
+    return float(loss_sum)
 
 
 def _backward(

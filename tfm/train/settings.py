@@ -129,7 +129,17 @@ class MachineSettings(DeviceSettings):
     Faster for convolutional networks on many GPUs; the last bits of the results differ."""
     compile: Annotated[bool, NOT_IN_A_REGRESSION] = False
     """Compile the network first
-    Takes a minute or more at each start, and is worth it in long runs on a GPU."""
+    Takes a minute or more at each start, and is worth it in long runs on a GPU. The last bits of the results differ
+    from those without; a run that is stopped and resumed ends in the same ones."""
+    devices: Annotated[int, Field(ge=1), NOT_IN_A_REGRESSION] = 1
+    """GPUs to train on at once
+    Counted up from the chosen one; each takes its own batches, so that a step has that many times as many images, and
+    the learning rate may then grow too. Layers that look at a whole batch see their own device's. On a CPU this is as
+    many processes, which is of use only to try it."""
+    nodes: Annotated[int, Field(ge=1), NOT_IN_A_REGRESSION] = 1
+    """Machines to train on at once, each with that many GPUs
+    The run says what to start on the others. All must reach this one by its name, have the program and the workspace
+    in the same place, and their GPUs free."""
     checkpoint_seconds: Annotated[float, Field(ge=0), OUT_OF_KEY, NOT_IN_A_REGRESSION] = 60.0
     """Seconds between two checkpoints within an epoch
     Rarer where writing one takes long: a fiftieth of the time at most is spent on it."""

@@ -15,6 +15,7 @@ from torch import nn
 
 from tfm.core.errors import TrainingError
 from tfm.train.batches import Images
+from tfm.train.ranks import Ranks
 from tfm.train.settings import BatchSettings, OptimSettings
 from tfm.train.tasks import Task
 
@@ -48,6 +49,7 @@ class Training:
     batch_size: int  # images on the device at once
     stepped: nn.Module  # the network as steps call it: itself, or compiled
     standing: Standing = field(default_factory=Standing)
+    ranks: Ranks = field(default_factory=Ranks)  # the processes that train it
     answered: torch.Tensor = field(default_factory=lambda: torch.empty(0))  # (m, k) of this epoch's images so far
 
     @property

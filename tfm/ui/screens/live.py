@@ -228,6 +228,8 @@ def _how_it_ended(job: Run | Plan, status: Status) -> list[RenderableType]:
     if free_gib(job.folder) < _FULL_DISK_GIB:
         full = TFMError(f"{job.id} was halted: the disk of {job.folder.parent.parent} is full", hint=_FREE_SPACE)
         return [render.error_panel(full), resume]
+    if status.message:
+        return [render.error_panel(TFMError(status.message, hint=status.hint)), resume]
     return [Text("It was stopped from outside.", style="yellow"), resume]
 
 
