@@ -24,9 +24,9 @@ class HeadAndForest(Settings):
     cache: CacheName
     """Preprocessed images to train on
     ResNet50_Head is meant for those of the preprocessing preset resnet."""
-    fold: Annotated[int, Field(ge=1)] | None = None
+    fold: Annotated[int, Field(ge=1)] = 1
     """Fold for validation, of a dataset with folds; the others are for training
-    None: as the dataset is arranged, which with folds is the first."""
+    A dataset without folds has this one only: as it is arranged."""
     head: str = "ResNet50_Head"
     """Which model's network the forest grows on: a preset of train"""
     weights: Weights | None = None
