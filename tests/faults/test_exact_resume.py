@@ -49,7 +49,7 @@ def learned(bench_top, given, preset, stops=(), lose=None):
             lose(content)
             checkpoints.save(content)
     training = learn(bench_top.training(given, preset), folder)
-    said = returned(logits(training.judged, training.val, 4, "val", tta=True))
+    said = returned(logits(training.task, training.judged, training.val, 4, "val", tta=True))
     left = {"metrics": (folder / "metrics.csv").read_bytes(), "predictions": said.numpy().tobytes()}
     left |= {f"best{place}": leaf for place, leaf in flat(read(folder / "best.pt")).items()}
     return left | {f"last{place}": leaf for place, leaf in flat(read(folder / "last.pt")).items()}

@@ -179,6 +179,12 @@ def test_an_image_that_the_cache_lacks_is_named_and_nothing_is_trained(tmp_path,
     assert not list(run.checkpoints_folder.iterdir())
 
 
+def test_a_forest_learns_from_no_label_that_its_network_was_kept_from(head):
+    few = finish(forest_run(finish(head_run(head.workspace, label_percent=34, epochs=1)), learner="forest"))
+    learned = learner_of(few).estimators_[0].tree_.weighted_n_node_samples[0]
+    assert learned == 2 * WOMEN["train"] / 3, "two images of each woman, of a third of the women"
+
+
 # --- stopped ----------------------------------------------------------------------------------------------------------
 
 

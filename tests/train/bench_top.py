@@ -17,9 +17,9 @@ from tfm.data.dataset import Dataset
 from tfm.stages.train import Train
 from tfm.train.checkpoint import Checkpoints
 from tfm.train.fit import fit
-from tfm.train.rows import Rows, rows_of
+from tfm.train.rows import Rows, labelled, rows_of
 from tfm.train.setup import network_of, set_up
-from tfm.train.tasks.classify import classify
+from tfm.train.tasks.chosen import task_of
 from tfm.train.training import Training
 
 TINY = {"architecture": "test_resnet", "epochs": 2, "warmup_epochs": 0.5, "batch_size": 4, "learning_rate": 2e-3}
@@ -49,12 +49,15 @@ class BenchTop:
 
 def training_of(settings: Train, cache: Cache, train: Rows, val: Rows) -> Training:
     """As the stage sets it up, without anybody's weights."""
+    batches, optim, machine = settings.batches, settings.optim, settings.machine
+    network = network_of(settings.model, None, cache.images.shape[1:], settings.seed)
+    train = labelled(train, settings.labels, settings.seed)
     return set_up(
-        network_of(settings.model, None, cache.images.shape[1:], settings.seed),
-        classify(settings.optim, settings.batches, train.labels),
-        settings.batches,
-        settings.optim,
-        settings.machine,
+        network,
+        task_of(network, train.labels, batches, optim, machine, settings.breast, settings.labels),
+        batches,
+        optim,
+        machine,
         seed=settings.seed,
         cache=cache,
         train=train,

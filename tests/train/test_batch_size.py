@@ -41,7 +41,8 @@ def test_what_an_image_takes_is_measured_on_a_copy_of_the_network(tmp_path, monk
     training = bench_top.training({"batch_size": "auto", "architecture": "MammoCNN"})
     before = {name: tensor.clone() for name, tensor in training.network.state_dict().items()}
     network = copy.deepcopy(training.network)
-    measured = 2**30 * batch_size._gib_an_image(network, functools.partial(batch_size._pass, training, network))
+    try_out = functools.partial(batch_size._pass, training, network, training.task)
+    measured = 2**30 * batch_size._gib_an_image(network, try_out)
     maps = 4 * 64 * 64 * sum(filters / 4**stage for stage, filters in enumerate((32, 64, 128, 256)))
     # Of each stage two convolutions, each with what normalisation and the activation keep of it.
     assert 4 * maps < measured < 16 * maps

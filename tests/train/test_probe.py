@@ -80,7 +80,7 @@ def test_nothing_of_the_network_changes_but_its_classifier(calm):
 
 def test_the_network_says_what_the_regression_says(calm):
     training, _, folder, _ = calm
-    answers = returned(logits(training.network, training.val, BATCH, "val"))
+    answers = returned(logits(training.task, training.network, training.val, BATCH, "val"))
     metrics = pd.read_csv(folder / "metrics.csv")
     labels = training.val.rows.labels
     assert auc(labels, answers[:, 0].numpy()) == metrics["val_auc"].max()
@@ -257,7 +257,7 @@ def test_features_are_what_reaches_the_classifier_without_dropout(pocket, tmp_pa
     found = returned(features(training.network, layer, training.val, BATCH, tmp_path / "val.npy", name="features"))
     with torch.inference_mode():
         again = layer(torch.from_numpy(found))
-    direct = returned(logits(training.network, training.val, BATCH, "val"))
+    direct = returned(logits(training.task, training.network, training.val, BATCH, "val"))
     torch.testing.assert_close(again, direct)
     assert not training.network.training
 

@@ -19,14 +19,22 @@ from tfm.core.run import Run
 from tfm.metrics.binary import auc
 from tfm.train.batches import Images
 from tfm.train.infer import logits, probabilities
+from tfm.train.tasks import Task
 
 COLUMNS = ["image_id", "patient_id", "side", "view", "label", "prob"]
 
 
 def predict(
-    network: nn.Module, images: Images, batch_size: int, name: str, *, precision: str = "fp32", tta: bool = False
+    task: Task,
+    network: nn.Module,
+    images: Images,
+    batch_size: int,
+    name: str,
+    *,
+    precision: str = "fp32",
+    tta: bool = False,
 ) -> Generator[Event, None, pd.DataFrame]:
-    answers = yield from logits(network, images, batch_size, name, precision=precision, tta=tta)
+    answers = yield from logits(task, network, images, batch_size, name, precision=precision, tta=tta)
     return images.rows.table.assign(prob=probabilities(answers))[COLUMNS]
 
 

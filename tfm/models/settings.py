@@ -56,11 +56,12 @@ def _source(text: str) -> str:
     return f"{FILE}{path}"
 
 
+Architecture = Annotated[str, AfterValidator(_architecture)]
 Weights = Annotated[str, AfterValidator(_source), Reads("weights"), IMPORTANT]
 
 
 class ModelSettings(Settings):
-    architecture: Annotated[str, AfterValidator(_architecture)] = "MammoCNN"
+    architecture: Architecture = "MammoCNN"
     """Which network to train
     MammoCNN, or any name that timm knows (resnet18, densenet121, efficientnet_b3, …)."""
     weights: Weights = FROM_SCRATCH

@@ -15,6 +15,7 @@ from torch import nn
 
 from tfm.core.errors import WeightsError
 from tfm.models.head import classifiers
+from tfm.models.rebuild import ENCODER
 from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings, in_zoo
 from tfm.models.torchvision_names import as_timm
 
@@ -97,10 +98,13 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _of_checkpoint(content: Any) -> Any:
-    """Of a checkpoint of our own training, what it predicts with: the moving average where one was kept."""
-    if isinstance(content, dict) and isinstance(content.get("network"), dict):
-        return content.get("ema") or content["network"]
-    return content
+    """Of a checkpoint of our own training, what it predicts with: the moving average where one was kept. Of a network
+    that rebuilt images, its encoder."""
+    if not isinstance(content, dict) or not isinstance(content.get("network"), dict):
+        return content
+    tensors = content.get("ema") or content["network"]
+    encoder = {name.removeprefix(ENCODER): one for name, one in tensors.items() if name.startswith(ENCODER)}
+    return encoder or tensors
 
 
 def _grey(stem: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tfm.core.events import Event, Note, Picture, Result
@@ -53,14 +54,16 @@ def forest(settings: Forest, run: Run) -> Iterator[Event]:
     from tfm.train.forest import check_memory
     from tfm.train.material import Material, remember
     from tfm.train.origin import Origin, check_same
-    from tfm.train.rows import check_learnable
+    from tfm.train.rows import UNKNOWN, check_learnable, labelled
 
     origin = Origin(find_run(run.workspace, settings.backbone))
     trained = settings_of(origin.run)
     assert isinstance(trained, Train)
     material = Material.open(run.workspace, trained.dataset, trained.cache, trained.fold)
-    check_same(origin, material.facts)
     check_learnable(material.train, material.val, material.test)
+    material = replace(material, train=labelled(material.train, trained.labels, trained.seed))
+    check_same(origin, material.facts)
+    material = replace(material, train=material.train.only(material.train.labels != UNKNOWN))
     check_memory(settings.learning, len(material.train))
     remember(run, material, origin.checkpoints.best, [origin])
     backbone, found = yield from _seen(settings, trained, run, origin, material)

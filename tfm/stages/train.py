@@ -25,6 +25,8 @@ from tfm.train.settings import (
     NOT_IN_A_REGRESSION,
     YOUDEN,
     BatchSettings,
+    BreastSettings,
+    LabelSettings,
     MachineSettings,
     OptimSettings,
     ThresholdRule,
@@ -54,6 +56,8 @@ class Train(Settings):
     model: ModelSettings = ModelSettings()
     batches: BatchSettings = BatchSettings()
     optim: Annotated[OptimSettings, NOT_IN_A_REGRESSION] = OptimSettings()
+    breast: Annotated[BreastSettings, NOT_IN_A_REGRESSION] = BreastSettings()
+    labels: LabelSettings = LabelSettings()
     tta: bool = False
     """Predict each image twice, as it is and mirrored, and take the mean
     For validation, and with it the threshold, as for the test."""
@@ -77,7 +81,7 @@ def _folds(settings: Train, workspace: Workspace) -> int:
 
 
 @stage(
-    version=4,
+    version=5,
     presets="models",
     extends_by="epochs",
     repeats=(Repeat("folds", "fold", _folds), Repeat("seeds", "seed")),
@@ -87,11 +91,12 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
     from tfm.train.material import Material, start
-    from tfm.train.rows import check_learnable
+    from tfm.train.rows import check_learnable, labelled
 
     material = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
+    check_learnable(material.train, material.val, material.test)
+    material = replace(material, train=labelled(material.train, settings.labels, settings.seed))
     train, val, test = material.train, material.val, material.test
-    check_learnable(train, val, test)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
         begun = start(run, material, settings.model, settings.extends)
@@ -109,14 +114,16 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
 
 def _set_up(settings: Train, material: Material, begun: Start, device: torch.device) -> Training:
     from tfm.train.setup import network_of, set_up
-    from tfm.train.tasks.classify import classify
+    from tfm.train.tasks.chosen import task_of
 
+    batches, optim, machine = settings.batches, settings.optim, settings.machine
+    network = network_of(settings.model, begun.weights, material.cache.images.shape[1:], settings.seed)
     return set_up(
-        network_of(settings.model, begun.weights, material.cache.images.shape[1:], settings.seed),
-        classify(settings.optim, settings.batches, material.train.labels),
-        settings.batches,
-        settings.optim,
-        settings.machine,
+        network,
+        task_of(network, material.train.labels, batches, optim, machine, settings.breast, settings.labels),
+        batches,
+        optim,
+        machine,
         seed=settings.seed,
         cache=material.cache,
         train=material.train,
@@ -126,8 +133,9 @@ def _set_up(settings: Train, material: Material, begun: Start, device: torch.dev
 
 
 def _introduced(settings: Train, training: Training, cache: Cache) -> Iterator[Event]:
-    """How large the network is, before it takes its first step."""
+    """How large the network is, before it takes its first step, and what it cannot be told."""
     from tfm.models.card import card_of
+    from tfm.train.tasks.breast_aware import lacking
 
     height, width = cache.images.shape[1:]
     card = card_of(settings.model, (height, width), training.batch_size)
@@ -136,6 +144,8 @@ def _introduced(settings: Train, training: Training, cache: Cache) -> Iterator[E
         f"≈ {card.memory / 2**30:.1f} GiB for batches of {card.batch_size}; "
         f"explained at its layer {card.explanation_layer} ({card.layout})"
     )
+    for words in lacking(settings.breast, training.train):
+        yield Note(words, "warning")
 
 
 def _learn(
@@ -167,6 +177,7 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
     tables = {}
     for split, words, rows in (("val", "validation", training.val.rows), ("test", "test", test)):
         tables[split] = yield from predict(
+            training.task,
             training.judged,
             replace(training.val, rows=rows),
             training.batch_size,

@@ -15,9 +15,10 @@ from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Note
 from tfm.core.run import Run
 from tfm.models.freezing import train_mode
-from tfm.train.batches import Batch
+from tfm.train.batches import Batch, chances
 from tfm.train.origin import Origin
 from tfm.train.precision import computing_in
+from tfm.train.tasks import Task
 from tfm.train.training import Training
 
 SMALLEST, LARGEST = 2, 64
@@ -37,9 +38,9 @@ def settle(run: Run, training: Training, before: Origin | None = None) -> Iterat
 def fitting(training: Training) -> int:
     """A power of two. On a GPU what it takes; on a CPU what a quarter of the machine's memory holds, which is no
     matter of speed there."""
-    network = copy.deepcopy(training.network)
+    network, task = copy.deepcopy((training.network, training.task))  # in one: a task may know its network
     train_mode(network)
-    try_out = functools.partial(_pass, training, network)
+    try_out = functools.partial(_pass, training, network, task)
     largest = max(SMALLEST, min(LARGEST, 1 << (len(training.train.rows).bit_length() - 1)))
     if training.train.device.type == "cuda":
         return largest_that_fits(try_out, largest)
@@ -71,13 +72,14 @@ def largest_within(gib: float, gib_an_image: float, largest: int) -> int:
     return size
 
 
-def _pass(training: Training, network: nn.Module, count: int) -> None:
+def _pass(training: Training, network: nn.Module, task: Task, count: int) -> None:
     """Forward and backward, of so many images."""
     images = training.train
     chosen = np.resize(np.arange(len(images.rows)), count)
-    batch = Batch(images.batch(chosen), images.truth(chosen, training.task.needs))
+    drawn = chances(count, task.chances, "batch size")
+    batch = Batch(images.batch(chosen), images.truth(chosen, task.needs), drawn)
     with computing_in(training.precision, images.device):
-        loss, _ = training.task.loss(network, batch)
+        loss, _ = task.loss(network, batch)
     if loss.requires_grad:  # nothing of a network is trained where only its features are used
         loss.backward()  # type: ignore[no-untyped-call]
     network.zero_grad()

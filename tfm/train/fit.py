@@ -19,7 +19,7 @@ from tfm.core.events import Event, Metrics, Note, Progress
 from tfm.core.randomness import seed_at
 from tfm.models.freezing import train_mode
 from tfm.train import augment
-from tfm.train.batches import Batch, balanced, cut, shuffled
+from tfm.train.batches import Batch, balanced, chances, cut, shuffled
 from tfm.train.checkpoint import Checkpoints
 from tfm.train.gauges import Dials
 from tfm.train.infer import answers
@@ -94,10 +94,12 @@ def follow(training: Training, orders: Iterable[tuple[int, int, int]]) -> None:
 
 
 def _epoch(training: Training) -> tuple[list[np.ndarray], augment.Table]:
-    """The images of each step, over all processes, and how they are changed."""
-    places = _places(training)
+    """The images of each step, over all processes, and how chance changes them."""
+    places, epoch = _places(training), training.standing.epoch
     size = training.batch_size * training.batches.accumulate * training.ranks.count
-    return cut(places, size), augment.draw(training.seed, training.standing.epoch, int(places.max()) + 1)
+    count = int(places.max()) + 1
+    drawn = augment.draw(training.seed, epoch, count)
+    return cut(places, size), np.hstack([drawn, chances(count, training.task.chances, training.seed, "task", epoch)])
 
 
 def _places(training: Training) -> np.ndarray:
@@ -148,7 +150,8 @@ def _batch(training: Training, places: np.ndarray, drawn: augment.Table) -> Batc
     truth = images.truth(chosen, training.task.needs)
     for name in truth.keys() - {"labels"}:
         truth[name] = augment.apply_geometry(truth[name], drawn, changes)
-    return Batch(images.normalised(augment.apply(images.films(chosen), drawn, changes)), truth)
+    films = images.normalised(augment.apply(images.films(chosen), drawn, changes))
+    return Batch(films, truth, drawn[:, augment.COLUMNS :])
 
 
 def _clipped(training: Training) -> torch.Tensor:
@@ -176,9 +179,10 @@ def _diverged(standing: Standing, what: str) -> TrainingError:
 def _validate(training: Training) -> Generator[Event, None, dict[str, float]]:
     standing, task, images, network = training.standing, training.task, training.val, training.judged
     network.eval()
+    drawn = chances(len(images.rows), task.chances, training.seed, "validation")
 
     def ask(chosen: np.ndarray) -> torch.Tensor:
-        batch = Batch(images.batch(chosen), images.truth(chosen, task.needs))
+        batch = Batch(images.batch(chosen), images.truth(chosen, task.needs), drawn[chosen])
         with computing_in(training.precision, images.device):
             return task.answers(network, batch)
 

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from tfm.core.events import Event, Progress
-from tfm.train.batches import Images, cut
+from tfm.train.batches import Batch, Images, cut, mirrored
 from tfm.train.memory import memory_told
 from tfm.train.precision import computing_in
+from tfm.train.tasks import Task
 
 Ask = Callable[[np.ndarray], torch.Tensor]
 
@@ -29,19 +30,27 @@ def answers(ask: Ask, images: Images, batch_size: int, name: str) -> Generator[E
 
 
 def logits(
-    network: nn.Module, images: Images, batch_size: int, name: str, *, precision: str = "fp32", tta: bool = False
+    task: Task,
+    network: nn.Module,
+    images: Images,
+    batch_size: int,
+    name: str,
+    *,
+    precision: str = "fp32",
+    tta: bool = False,
 ) -> Generator[Event, None, torch.Tensor]:
-    """(n, 1). With `tta` the mean of what is said of an image and of its mirror image."""
+    """(n, k): a task's answers that begin with a logit. With `tta` the mean of what is said of an image and of its
+    mirror image."""
     network.eval()
 
     def ask(chosen: np.ndarray) -> torch.Tensor:
-        batch = images.batch(chosen)
+        batch = Batch(images.batch(chosen), images.truth(chosen, task.needs))
         with computing_in(precision, images.device):
-            said: torch.Tensor = network(batch)
-            return (said.float() + network(batch.flip(-1)).float()) / 2 if tta else said
+            said = task.answers(network, batch)
+            return (said.float() + task.answers(network, mirrored(batch)).float()) / 2 if tta else said
 
     return (yield from answers(ask, images, batch_size, name))
 
 
-def probabilities(answers: torch.Tensor) -> np.ndarray:  # (n, 1) → (n,) float64
+def probabilities(answers: torch.Tensor) -> np.ndarray:  # (n, k), the logit first → (n,) float64
     return torch.sigmoid(answers.double())[:, 0].numpy()

@@ -36,7 +36,7 @@ def of_weights(run: Run, weights: str, val: Rows, test: Rows) -> Origin | None:
     if not origin.checkpoints.best.is_file():
         raise DataError(
             f"{origin.run.id} has no best checkpoint to take weights from",
-            hint="name a train run that is done: see `python wizard.py runs list`",
+            hint="name a run of train or pretrain that is done: see `python wizard.py runs list`",
         )
     check_unseen(origin.run.id, origin.patients_seen, val, test)
     return origin

@@ -9,23 +9,29 @@ import numpy as np
 import pandas as pd
 
 from tfm.core.errors import DataError
+from tfm.core.randomness import seed_at
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
+from tfm.train.settings import LabelSettings
 
+UNKNOWN = -1  # in place of a label
 IDENTITY = ["image_id", "patient_id", "side", "view", "label"]
 
 
 @dataclass(frozen=True)
 class Rows:
-    table: pd.DataFrame  # IDENTITY; label 0 benign, 1 malignant; in the order of image_id
+    table: pd.DataFrame  # IDENTITY; label 0 benign, 1 malignant, or UNKNOWN; in the order of image_id
     positions: np.ndarray  # (n,) where each image stands in the cache
 
     def __len__(self) -> int:
         return len(self.positions)
 
     @property
-    def labels(self) -> np.ndarray:  # (n,) 0 or 1
+    def labels(self) -> np.ndarray:  # (n,) 0, 1 or UNKNOWN
         return self.table["label"].to_numpy()
+
+    def only(self, chosen: np.ndarray | list[int]) -> Rows:  # (n,) bool, or which
+        return Rows(self.table.iloc[chosen].reset_index(drop=True), self.positions[chosen])
 
     @property
     def patients(self) -> list[str]:
@@ -45,6 +51,40 @@ def rows_of(dataset: Dataset, cache: Cache, split: str) -> Rows:
             hint="choose the cache that was made of this dataset, or preprocess the dataset again",
         )
     return Rows(table, np.array([place[name] for name in names], dtype=int))
+
+
+def held_out(rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
+    """The rest, and the share of the women who are kept back, at least one: who, their names and the seed alone say."""
+    women = sorted(rows.patients, key=lambda patient: seed_at(seed, "held out", patient))
+    count = max(round(share * len(women)), 1)
+    if len(women) <= count:
+        raise DataError(
+            f"there are images of {len(women)} women to learn from: one at least is kept back to choose the best epoch",
+            hint="organize a larger part of the data",
+        )
+    back = rows.table["patient_id"].isin(women[:count]).to_numpy()
+    return rows.only(~back), rows.only(back)
+
+
+def labelled(rows: Rows, settings: LabelSettings, seed: int) -> Rows:
+    """The rows, with the label UNKNOWN but for as many of the women: of those with a malignant image and of the others
+    alike. The women of fewer percent are among those of more. Where nothing is learned from unlabelled images, these
+    are left out."""
+    percent = settings.label_percent
+    kept: set[str] = set()
+    worst = rows.table.groupby("patient_id")["label"].max()
+    for label in (0, 1):
+        women = sorted(worst.index[worst == label], key=lambda patient: seed_at(seed, "labelled", patient))
+        kept |= set(women[: round(percent / 100 * len(women))])
+    known = rows.table["label"].where(rows.table["patient_id"].isin(kept), UNKNOWN)
+    left = set(known) - {UNKNOWN}
+    if left != {0, 1}:
+        raise DataError(
+            f"{percent:g} % of the labels leave no {'malignant' if 1 not in left else 'benign'} training image",
+            hint="keep more of them: --label-percent",
+        )
+    whole = Rows(rows.table.assign(label=known), rows.positions)
+    return whole.only(whole.labels != UNKNOWN) if settings.unlabelled == "ignore" else whole
 
 
 def check_learnable(train: Rows, val: Rows, test: Rows) -> None:

@@ -68,7 +68,7 @@ class AugmentSettings(Settings):
     0: none."""
 
 
-class BatchSettings(Settings):
+class UnlabelledBatches(Settings):
     batch_size: Annotated[Literal["auto"] | Annotated[int, Field(ge=2)], IMPORTANT] = 16
     """Images that are on the device at once, or auto
     More need more memory; the learning rate may then grow too. auto: tried out before the first step, at most 64, and
@@ -76,13 +76,16 @@ class BatchSettings(Settings):
     accumulate: Annotated[int, Field(ge=1), NOT_IN_A_REGRESSION] = 1
     """Batches whose gradients are added up for one step of the optimizer
     As a batch that many times as large, in the memory of one; but for layers that look at a whole batch."""
-    balance: Literal["weights", "sampling", "none"] = "weights"
-    """How benign and malignant come to weigh the same, however many there are of each
-    weights: in the loss. sampling: each epoch takes as many of each, the rarer ones many times. none: not at all."""
     augmentation: Annotated[AugmentSettings, NOT_IN_A_REGRESSION] = AugmentSettings()
 
 
-class OptimSettings(Settings):
+class BatchSettings(UnlabelledBatches):
+    balance: Literal["weights", "sampling", "none"] = "weights"
+    """How benign and malignant come to weigh the same, however many there are of each
+    weights: in the loss. sampling: each epoch takes as many of each, the rarer ones many times. none: not at all."""
+
+
+class UnlabelledOptim(Settings):
     epochs: Annotated[int, Field(ge=1), IMPORTANT] = 60
     """Passes over the training images"""
     learning_rate: Annotated[float, Field(gt=0), IMPORTANT] = 3e-4
@@ -95,8 +98,6 @@ class OptimSettings(Settings):
     Biases and normalisation layers are spared."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
     """Epochs over which the learning rate rises"""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share by which the labels are drawn towards one half"""
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
     """Norm to which a longer gradient is shortened
     None: never."""
@@ -105,8 +106,65 @@ class OptimSettings(Settings):
     Where there is one, validation, best checkpoint and predictions are the average's. Its decay grows from zero over
     the first steps. None: no average."""
     patience: Annotated[int, Field(ge=1)] | None = None
-    """Stop after how many epochs without a better validation AUC
-    None: never before the last epoch."""
+    """Stop after how many epochs without a better figure of validation
+    The figure by which the best epoch is chosen: of a classifier, its AUC. None: never before the last epoch."""
+
+
+class OptimSettings(UnlabelledOptim):
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share by which the labels are drawn towards one half"""
+
+
+class BreastSettings(Settings):
+    pooling: Literal["average", "breast"] = "average"
+    """Over what the last features are averaged before they are classified
+    average: the whole image, as the network's authors have it. breast: the breast alone, each place as far as it is
+    breast. For networks with a feature map: Swin and timm's convolutional ones."""
+    background_contrast: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of how alike the features of breast and of background are
+    It is added to the loss, so that the network tells them apart. 0: not at all; 0.1 is a beginning."""
+    beta: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the spectral norms of the layers that attention comes from
+    It holds back how sharply a Swin encoder's attention can tell places apart. 0: not at all; 0.001 is a beginning."""
+    attention_gamma: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of how far a Swin encoder's attention is from being even
+    It works against attention in which every place looks at the same few. 0: not at all; 0.001 is a beginning."""
+
+
+class LabelSettings(Settings):
+    label_percent: Annotated[float, Field(gt=0, le=100)] = 100.0
+    """Percentage of the training women whose labels are kept
+    To see how a model does with few labels: as many of the women with a malignant image as of the others. Validation
+    and test keep all of theirs. 100: everybody's."""
+    unlabelled: Annotated[
+        Literal["ignore", "pseudo", "consistency"],
+        NoEffect("label_percent", 100),
+        NoEffect("balance", "sampling"),  # which takes labelled images only
+        NOT_IN_A_REGRESSION,
+    ] = "ignore"
+    """What the images of the other women are for
+    ignore: nothing, they are left out. pseudo: where the network is sure of one of them, its answer is taken as a
+    label. consistency: its answer should be that of its own moving average about the mirror image (mean teacher)."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1), NoEffect("unlabelled", "ignore", "consistency")] = 0.95
+    """Probability from which on the network counts as sure of an image without a label"""
+    unlabelled_weight: Annotated[float, Field(gt=0), NoEffect("unlabelled", "ignore")] = 1.0
+    """Weight of an image without a label, where one with a label has 1"""
+
+
+class MaskSettings(Settings):
+    block: Annotated[int, Field(ge=4)] = 32
+    """Side of the square blocks that are hidden, in pixels
+    At best a multiple of the encoder's patches: 32 is one place of a Swin encoder's last map."""
+    threshold: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of a block that must be breast for it to be hidden
+    A block is taken only where more than this share of it lies in the breast: black background teaches nothing."""
+    share: Annotated[float, Field(gt=0, le=1), IMPORTANT] = 0.5
+    """Share of the breast's blocks that are hidden
+    Other ones in each epoch, at least one in each image."""
+    fill: Literal["token", "zeros"] = "token"
+    """What the network sees in place of a hidden block
+    token: a block of its own that is learned, the same everywhere. zeros: the mean grey of the breast, which is zero
+    once images are normalised."""
 
 
 class DeviceSettings(Settings):

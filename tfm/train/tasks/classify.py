@@ -12,6 +12,7 @@ from torch.nn import functional
 from tfm.metrics.binary import auc, confusion
 from tfm.train.batches import Batch
 from tfm.train.infer import probabilities
+from tfm.train.rows import UNKNOWN
 from tfm.train.settings import BatchSettings, OptimSettings
 
 
@@ -20,34 +21,45 @@ class Classify:
     label_smoothing: float
     malignant_weight: float
     needs = frozenset({"labels"})
+    chances = 0
     columns = ["train_accuracy", "train_auc", "val_loss", "val_accuracy", "val_auc"]  # noqa: RUF012
     best = "val_auc"
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         logits = self.answers(network, batch)
-        return self._loss(logits, batch.truth["labels"]), logits
+        return self.cross_entropy(logits, batch.truth["labels"]), logits
 
     def answers(self, network: nn.Module, batch: Batch) -> torch.Tensor:  # logits (B, 1)
         logits: torch.Tensor = network(batch.images)
         return logits
 
     def learned(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
-        probs = probabilities(answers)
-        return {"train_accuracy": accuracy(labels, probs), "train_auc": auc(labels, probs)}
+        known = labels != UNKNOWN
+        probs = probabilities(answers)[known]
+        return {"train_accuracy": accuracy(labels[known], probs), "train_auc": auc(labels[known], probs)}
 
     def figures(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
         probs = probabilities(answers)
         return {
-            "val_loss": self._loss(answers, torch.from_numpy(labels.astype(np.float32))).item() / len(labels),
+            "val_loss": self.cross_entropy(answers, torch.from_numpy(labels.astype(np.float32))).item() / len(labels),
             "val_accuracy": accuracy(labels, probs),
             "val_auc": auc(labels, probs),
         }
 
-    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:  # (B, 1), (B,) → their sum
+    def state(self) -> dict[str, torch.Tensor]:
+        return {}
+
+    def take_up(self, state: dict[str, torch.Tensor]) -> None:
+        if state:
+            raise ValueError("it knows of more than a network learns from")
+
+    def cross_entropy(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:  # (B, 1), (B,) → their sum
+        """Of those that have a label: an UNKNOWN one adds nothing."""
+        known = labels != UNKNOWN
         targets = labels * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
         weight = torch.tensor(self.malignant_weight, device=logits.device)
         return functional.binary_cross_entropy_with_logits(
-            logits[:, 0].float(), targets, pos_weight=weight, reduction="sum"
+            logits[:, 0].float(), targets * known, known.float(), pos_weight=weight, reduction="sum"
         )
 
 

@@ -1,0 +1,142 @@
+"""Feature maps in one layout whatever the encoder's own, averages that know the breast, and rebuilt images."""
+
+import pytest
+import timm
+import torch
+from torch.nn import functional
+
+from tfm.core.errors import SettingsError
+from tfm.models.build import build
+from tfm.models.features import at_feature_size, breast_mean, classified, feature_map, likeness
+from tfm.models.rebuild import Rebuilder
+from tfm.models.settings import ModelSettings
+
+SWIN = "swin_tiny_patch4_window7_224"
+ENCODERS = [SWIN, "resnet18", "efficientnet_b0", "test_convnext"]
+
+
+def encoder(name, **given):
+    torch.manual_seed(3)
+    small = {"embed_dim": 16, "depths": (1, 1, 1, 1), "img_size": 64, "window_size": 2} if name == SWIN else {}
+    return timm.create_model(name, in_chans=1, num_classes=1, **small | given).eval()
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_features_averaged_everywhere_give_the_networks_own_answer(name):
+    network, images = encoder(name), torch.randn(2, 1, 64, 64)
+    features = feature_map(network, images)
+    assert features.shape == (2, network.num_features, 2, 2)
+    everywhere = at_feature_size(torch.ones(2, 1, 64, 64, dtype=torch.uint8), features)
+    assert torch.allclose(classified(network, breast_mean(features, everywhere)), network(images), atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "size"), [("resnet18", (512, 384)), (SWIN, (128, 192))])
+def test_a_place_of_the_map_is_a_place_of_the_image(name, size):
+    """One corner of the image is changed: the map changes most near that corner."""
+    network, images = encoder(name, **({"img_size": size} if name == SWIN else {})), torch.zeros(1, 1, *size)
+    changed = images.clone()
+    changed[..., :32, -32:] = 5
+    apart = (feature_map(network, changed) - feature_map(network, images)).abs().sum(1)[0]
+    down, right = divmod(int(apart.argmax()), apart.shape[1])
+    assert down < apart.shape[0] / 4
+    assert right >= apart.shape[1] * 3 / 4
+
+
+@pytest.mark.parametrize("name", ["MammoCNN", "vit_tiny_patch16_224"])
+def test_a_network_without_a_feature_map_is_refused_by_name(name):
+    network = build(ModelSettings(architecture=name), (64, 64))
+    with pytest.raises(SettingsError, match=type(network).__name__) as refusal:
+        feature_map(network, torch.zeros(1, 1, 64, 64))
+    assert refusal.value.fields == ("architecture",)
+
+
+def breasts():
+    """Half a breast, one that fills the image, none, and one that ends within a place of the map."""
+    masks = torch.zeros(4, 1, 64, 96, dtype=torch.uint8)
+    masks[0, ..., :48] = 1
+    masks[1] = 1
+    masks[3, :, :40, :20] = 1
+    return masks
+
+
+def plainly(features, weight):
+    """(C, h, w), (h, w): place by place."""
+    total, mass = torch.zeros(len(features), dtype=features.dtype), 0.0
+    for down in range(weight.shape[0]):
+        for right in range(weight.shape[1]):
+            total += features[:, down, right] * weight[down, right]
+            mass += float(weight[down, right])
+    return total / mass
+
+
+def test_the_mean_of_the_breast_weighs_each_place_by_its_share_of_breast():
+    features = torch.randn(4, 5, 2, 3)
+    share = at_feature_size(breasts(), features)
+    assert share[3, 0].tolist() == [[pytest.approx(20 / 32), 0, 0], [pytest.approx(20 / 32 * 8 / 32), 0, 0]]
+    pooled = breast_mean(features, share)
+    for image in (0, 1, 3):
+        assert torch.allclose(pooled[image], plainly(features[image], share[image, 0]), atol=1e-6)
+    assert torch.allclose(pooled[2], features[2].mean((1, 2)), atol=1e-6), "without a breast: the whole image"
+
+
+def test_breast_and_background_are_compared_where_an_image_has_both():
+    features = torch.randn(4, 5, 2, 3, requires_grad=True)
+    share = at_feature_size(breasts(), features)
+    cosine, both = likeness(features, share)
+    assert both.tolist() == [True, False, False, True]
+    for image in (0, 3):
+        inside, outside = (plainly(features[image], part) for part in (share[image, 0], 1 - share[image, 0]))
+        exact = (inside @ outside) / (inside.norm() * outside.norm())
+        assert cosine[image].item() == pytest.approx(exact.item(), abs=1e-6)
+    assert cosine[[1, 2]].tolist() == [0, 0]
+    cosine.sum().backward()
+    assert features.grad.isfinite().all()
+    assert features.grad[[1, 2]].abs().sum() == 0
+    assert (features.grad[[0, 3]].abs().sum((1, 2, 3)) > 0).all()
+
+
+def test_gradients_of_the_comparison_and_of_the_mean_are_those_of_differences():
+    features = torch.randn(4, 3, 2, 3, dtype=torch.float64, requires_grad=True)
+    share = at_feature_size(breasts(), features).double()
+    assert torch.autograd.gradcheck(lambda given: likeness(given, share)[0], features)
+    assert torch.autograd.gradcheck(lambda given: breast_mean(given, share), features)
+
+
+@pytest.mark.parametrize("fill", ["token", "zeros"])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_every_encoder_rebuilds_an_image_of_its_own_size_and_learns_in_every_layer(name, fill):
+    network = Rebuilder(encoder(name), 8, fill).train()
+    images, hidden = torch.randn(2, 1, 64, 64), torch.rand(2, 1, 64, 64) > 0.5
+    rebuilt = network(images, hidden)
+    assert rebuilt.shape == images.shape
+    rebuilt.square().sum().backward()
+    dead = [part for part, tensor in network.named_parameters() if tensor.grad is None]
+    assert [part for part in dead if not part.startswith("encoder.head.")] == []
+
+
+def test_what_is_hidden_never_reaches_the_encoder_and_what_is_not_stays():
+    images, hidden = torch.randn(1, 1, 64, 44), torch.zeros(1, 1, 64, 44, dtype=torch.bool)
+    hidden[..., 8:16, 16:40] = True
+    for fill in ("token", "zeros"):
+        network = Rebuilder(encoder("resnet18"), 8, fill)
+        if network.token is not None:
+            network.token.data.normal_()
+        seen = network.veiled(images, hidden)
+        assert torch.equal(seen[~hidden], images[~hidden])
+        block = torch.zeros(8, 8) if network.token is None else network.token[0, 0]
+        for right in (16, 24, 32):
+            assert torch.equal(seen[0, 0, 8:16, right : right + 8], block)
+        other = torch.where(hidden, torch.randn_like(images), images)
+        assert torch.equal(network(other, hidden), network(images, hidden))
+
+
+def test_each_place_of_the_map_paints_its_own_pixels():
+    """With a decoder that paints the first feature evenly, the image is that feature's map enlarged."""
+    network, images = Rebuilder(encoder(SWIN), 8, "zeros").eval(), torch.randn(1, 1, 64, 64)
+    convolution = network.decoder[0]
+    convolution.weight.data.zero_()
+    convolution.bias.data.zero_()
+    convolution.weight.data[:, 0] = 1
+    features = feature_map(network.encoder, images)[:, :1]
+    rebuilt = network(images, torch.zeros(1, 1, 64, 64, dtype=torch.bool))
+    assert torch.allclose(rebuilt, functional.interpolate(features, scale_factor=32, mode="nearest"), atol=1e-6)

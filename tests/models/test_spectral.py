@@ -1,0 +1,200 @@
+"""The spectral terms and the attention they look at, against slow plain references: full SVDs, attention by hand."""
+
+import pytest
+import timm
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tfm.core.errors import SettingsError
+from tfm.models.attention import attentions, blocks, query_key, watching
+from tfm.models.spectral import SpectralNorms, excess
+
+SWINS = {
+    "swin": "swin_tiny_patch4_window7_224",
+    "swin_v2": "swinv2_tiny_window8_256",
+}
+SMALL = {"embed_dim": 16, "depths": (2, 2), "num_heads": (2, 4), "img_size": (60, 44), "in_chans": 1, "num_classes": 1}
+
+
+def small(kind="swin", **given):
+    """Two stages with shifted and unshifted blocks; at this size windows are padded."""
+    torch.manual_seed(2)
+    network = timm.create_model(SWINS[kind], window_size=4, **SMALL | given)
+    for attention in attentions(network):
+        attention.qkv.weight.data.mul_(20)  # far from the even attention of fresh weights
+    return network.eval()
+
+
+def largest_square(matrix):
+    return torch.linalg.svdvals(matrix)[..., 0] ** 2
+
+
+def by_hand(block, maps_in):
+    """A block's attention from what went into it, for one pair of places after another."""
+    attention = block.attn
+    windows, places, _ = maps_in.shape
+    heads = attention.num_heads
+    rows = functional.linear(maps_in, attention.qkv.weight, attention.qkv.bias)
+    query, key, _ = (part.unflatten(-1, (heads, -1)) for part in rows.chunk(3, dim=-1))
+    side = block.window_size[1]
+    steps = 2 * block.window_size[1] - 1
+    scores = torch.empty(windows, heads, places, places)
+    for one in range(places):
+        for other in range(places):
+            down = one // side - other // side + block.window_size[0] - 1
+            right = one % side - other % side + side - 1
+            bias = attention.relative_position_bias_table[down * steps + right]
+            product = (query[:, one] * key[:, other]).sum(-1) / (query.shape[-1] ** 0.5)
+            scores[:, :, one, other] = product + bias
+    if block.attn_mask is not None:
+        scores += block.attn_mask.repeat(windows // len(block.attn_mask), 1, 1)[:, None]
+    return scores.softmax(-1)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_attention_that_is_watched_is_that_of_the_formula_with_position_scale_and_shift(fused):
+    network = small()
+    for attention in attentions(network):
+        attention.fused_attn = fused
+    given = []
+    hooks = [
+        one.attn.register_forward_pre_hook(lambda _, args: given.append(args[0].detach())) for one in blocks(network)
+    ]
+    images = torch.randn(2, 1, 60, 44)
+    with torch.no_grad(), watching(attentions(network)) as seen:
+        watched = network(images)
+    for hook in hooks:
+        hook.remove()
+    assert any(one.attn_mask is not None for one in blocks(network)), "one block at least is shifted"
+    for block, into, real in zip(blocks(network), given, seen, strict=True):
+        assert torch.allclose(real, by_hand(block, into), atol=1e-5)
+    assert all(attention.fused_attn is fused for attention in attentions(network)), "as it was before"
+    with torch.no_grad():
+        assert torch.allclose(network(images), watched, atol=1e-4), "and looking at it changes nothing"
+
+
+@pytest.mark.parametrize("kind", SWINS)
+def test_rows_of_watched_attention_sum_to_one_and_carry_gradients(kind):
+    network = small(kind, img_size=(64, 64)).train()
+    with watching(attentions(network)) as seen:
+        network(torch.randn(2, 1, 64, 64))
+    assert len(seen) == 4
+    for maps in seen:
+        assert torch.allclose(maps.sum(-1), torch.ones(maps.shape[:-1]), atol=1e-5)
+    excess(seen, 2).sum().backward()
+    assert all(query_key(attention).shape[0] == 2 for attention in attentions(network))
+    assert all(attention.qkv.weight.grad.abs().sum() > 0 for attention in attentions(network))
+
+
+def test_every_layers_norm_is_within_a_percent_of_the_svd_after_fifty_steps_of_a_training_that_moves_it():
+    torch.manual_seed(1)
+    network = timm.create_model(SWINS["swin"], in_chans=1, num_classes=0)
+    norms = SpectralNorms(network)
+    weights = [attention.qkv.weight for attention in attentions(network)]
+    with torch.no_grad():
+        for step in range(50):
+            for weight in weights:
+                weight.add_(torch.randn_like(weight[:1]), alpha=1e-4).mul_(1.0005 if step % 2 else 0.9998)
+            found = norms.squares()
+    exact = [
+        largest_square(torch.cat([query_key(one) for one in attentions(network) if one.dim == dim]).detach())
+        for dim in (96, 192, 384, 768)
+    ]
+    assert sum(len(values) for values in found) == 24
+    for ours, theirs in zip(found, exact, strict=True):
+        assert torch.allclose(ours.sqrt(), theirs.sqrt(), rtol=0.01)
+
+
+def two_layers(**given):
+    """Queries and keys of two sizes, in float64."""
+    network = small(**given).double()
+    return network, [attention.qkv.weight for attention in attentions(network)]
+
+
+def test_the_gradient_of_the_norms_is_that_of_a_full_svd():
+    network, weights = two_layers()
+    norms = SpectralNorms(network)
+    with torch.no_grad():
+        for _ in range(300):
+            norms()
+    total = norms()
+    exact = sum(largest_square(query_key(attention)).sum() for attention in attentions(network))
+    assert total.item() == pytest.approx(exact.item(), rel=1e-9)
+    for ours, theirs in zip(torch.autograd.grad(total, weights), torch.autograd.grad(exact, weights), strict=True):
+        rows = len(ours) // 3
+        assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+        assert ours[2 * rows :].abs().sum() == 0, "values have no part in it"
+
+
+def test_both_terms_pass_the_check_of_gradients_by_differences():
+    network, weights = two_layers(embed_dim=8)
+    norms = SpectralNorms(network)
+    with torch.no_grad():
+        for _ in range(300):
+            norms()
+    kept = dict(norms.vectors)
+
+    def from_there(_):
+        norms.vectors = dict(kept)
+        return norms()
+
+    assert torch.autograd.gradcheck(from_there, weights[0], atol=1e-6)
+    torch.manual_seed(4)
+    scores = (4 * torch.randn(4, 2, 5, 5, dtype=torch.float64)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda scores: excess([_converging(scores)], 2), scores, atol=1e-8)
+
+
+def _converging(scores):
+    """Attention whose first singular value stands well above the second: eight iterations come to it."""
+    return (scores * 0.05 + torch.arange(5.0, dtype=scores.dtype)).softmax(-1)
+
+
+def test_the_excess_is_the_mean_over_windows_and_heads_of_each_images_own_full_svd():
+    torch.manual_seed(5)
+    maps = [_converging(torch.randn(6, 3, 5, 5)), _converging(torch.randn(2, 4, 5, 5))]  # two images
+    exact = [largest_square(one) - 1 for one in maps]
+    by_image = [
+        sum(float(values[image * len(values) // 2 : (image + 1) * len(values) // 2].mean()) for values in exact)
+        for image in (0, 1)
+    ]
+    assert excess(maps, 2).tolist() == pytest.approx(by_image, rel=1e-4)
+
+
+def test_the_excess_of_attention_in_half_the_bits_is_that_of_the_attention():
+    torch.manual_seed(5)
+    maps = _converging(torch.randn(6, 3, 5, 5)).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        halved = excess([maps], 2)
+    assert halved.dtype == torch.float32
+    assert torch.allclose(halved, excess([maps.float()], 2), rtol=1e-6)
+
+
+def test_even_attention_and_looking_at_oneself_exceed_nothing_and_a_sink_exceeds_most():
+    places = 49
+    even = torch.full((1, 1, places, places), 1 / places)
+    itself = torch.eye(places)[None, None]
+    sink = torch.zeros(1, 1, places, places)
+    sink[..., 17] = 1
+    assert [excess([one], 1).item() for one in (even, itself, sink)] == pytest.approx([0, 0, places - 1], abs=1e-4)
+
+
+def test_the_vectors_are_all_the_state_there_is():
+    network, other = small(), SpectralNorms(small())
+    norms = SpectralNorms(network)
+    with torch.no_grad():
+        for _ in range(3):
+            norms()
+        other.take_up({shape: kept.clone() for shape, kept in norms.vectors.items()})
+        assert torch.equal(norms(), other())
+        assert not torch.equal(norms(), SpectralNorms(network)()), "which is not what a first call says"
+    with pytest.raises(ValueError, match="another network"):
+        other.take_up(SpectralNorms(small(embed_dim=32)).vectors)
+
+
+@pytest.mark.parametrize("network", [nn.Linear(2, 2), timm.create_model("test_resnet"), timm.create_model("test_vit")])
+def test_an_encoder_without_window_attention_is_refused_by_name(network):
+    for look in (attentions, blocks, SpectralNorms):
+        with pytest.raises(SettingsError, match=type(network).__name__) as refusal:
+            look(network)
+        assert refusal.value.fields == ("beta", "attention_gamma")

@@ -1,0 +1,128 @@
+"""Pretraining: training women only, resumed to the bit; its encoder is taken up by a training on the same dataset."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.faults.mishaps import SWIN, make_swin_small
+from tests.train.pocket import QUICK, WOMEN, finish, make_products, train_run
+from tests.train.test_fit import flat
+from tfm.core.errors import SettingsError, TFMError
+from tfm.core.events import Note, Picture, Progress
+from tfm.core.prepare import job_for, settings_of
+from tfm.core.registry import find_stage
+from tfm.core.workspace import Workspace
+from tfm.train import checkpoint
+from tfm.train.checkpoint import read
+
+GIVEN = QUICK | {"architecture": SWIN, "block": 16, "pictures_every": 2, "epochs": 3, "checkpoint_seconds": 0}
+
+
+def pretrain_run(workspace, **given):
+    return job_for(workspace, "pretrain", GIVEN | given, [])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    workspace = Workspace(tmp_path_factory.mktemp("pretrain") / "workspace")
+    make_products(workspace)
+    with pytest.MonkeyPatch.context() as patch:
+        make_swin_small(patch)
+        return finish(pretrain_run(workspace))
+
+
+def test_it_has_seen_training_women_and_nobody_else(run):
+    seen = run.environment["patients_seen"]
+    assert len(seen) == WOMEN["train"]
+    assert all(woman.startswith("P_train") for woman in seen)
+    told = " ".join(event.text for event in run.events() if isinstance(event, Note))
+    assert f"{2 * WOMEN['train'] - 2} images of {WOMEN['train'] - 1} women to learn from, 2 of 1 others" in told
+
+
+def test_it_tells_how_well_it_rebuilds_and_shows_it(run):
+    metrics = pd.read_csv(run.metrics_file)
+    assert list(metrics.columns)[3:] == ["train_gain", "val_loss", "val_gain"]
+    assert run.status.result["val_gain"] == pytest.approx(metrics["val_gain"].max())
+    assert metrics["val_loss"].iloc[-1] < metrics["val_loss"].iloc[0]
+    pictures = [event for event in run.events() if isinstance(event, Picture)]
+    assert [picture.path.rpartition("/")[2] for picture in pictures] == ["epoch_0002.png", "epoch_0003.png"]
+    assert all((run.figures_folder / f"epoch_000{epoch}.png").stat().st_size > 1000 for epoch in (2, 3))
+
+
+def test_stopped_and_resumed_it_ends_the_same_to_the_bit_with_the_vectors_of_its_norms(run, workspace, monkeypatch):
+    make_swin_small(monkeypatch)
+    monkeypatch.setattr(checkpoint, "WRITE_SHARE", 0)
+    make_products(workspace)
+    other = pretrain_run(workspace)
+    for steps in (3, 4):
+        generator = find_stage("pretrain").generate(settings_of(other), other)
+        with other.held():
+            for event in generator:
+                steps -= isinstance(event, Progress) and event.name == "step"
+                if not steps:
+                    break
+            generator.close()
+    finish(other)
+    assert other.metrics_file.read_bytes() == run.metrics_file.read_bytes()
+    one, two = (flat(read(which.checkpoints_folder / "last.pt")) for which in (run, other))
+    assert any(place.startswith("/task/") for place in one), "the vectors are among what is compared"
+    assert [place for place in one.keys() | two.keys() if one.get(place) != two.get(place)] == []
+
+
+def test_a_training_on_the_same_dataset_may_take_its_encoder(run, monkeypatch):
+    make_swin_small(monkeypatch)
+    given = {"architecture": SWIN, "weights": f"run:{run.id}", "epochs": 1, "learning_rate": 1e-9}
+    trained = finish(train_run(run.workspace, "ResNet18_CFT", **given))
+    pretrained, taken = (read(one.checkpoints_folder / "best.pt")["network"] for one in (run, trained))
+    encoder = {name.removeprefix("encoder."): one for name, one in pretrained.items() if name.startswith("encoder.")}
+    assert set(taken) - set(encoder) == {"head.fc.weight", "head.fc.bias"}
+    assert all(torch.allclose(taken[name], tensor, atol=1e-6) for name, tensor in encoder.items())
+    assert set(trained.environment["patients_seen"]) >= set(run.environment["patients_seen"])
+
+
+def refused(run):
+    with pytest.raises(TFMError) as refusal, run.held():
+        for _ in find_stage(run.stage).generate(settings_of(run), run):
+            pass
+    return refusal.value
+
+
+def test_the_encoder_of_another_network_is_refused(run):
+    refusal = refused(train_run(run.workspace, "ResNet18_CFT", architecture="test_resnet", weights=f"run:{run.id}"))
+    assert "do not fit" in refusal.message
+
+
+def test_a_pretraining_that_has_seen_the_women_to_be_tested_on_is_refused(run, monkeypatch):
+    make_swin_small(monkeypatch)
+    make_products(run.workspace, "mixed")
+    folder = run.workspace.dataset_folder("mixed")
+    manifest = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False)
+    turned = manifest.assign(split=manifest["split"].replace({"train": "test", "test": "train"}))
+    turned.to_csv(folder / "manifest.csv", index=False)
+    given = {"architecture": SWIN, "weights": f"run:{run.id}", "dataset": "mixed"}
+    refusal = refused(train_run(run.workspace, "ResNet18_CFT", **given))
+    assert f"have seen {WOMEN['train']} of the {WOMEN['train']} test patients" in refusal.message
+
+
+def test_the_spectral_term_of_an_encoder_without_attention_is_refused_by_name_and_may_be_left_out(run):
+    refusal = refused(pretrain_run(run.workspace, architecture="test_resnet"))
+    assert isinstance(refusal, SettingsError)
+    assert "ResNet has no window attention" in refusal.message
+    assert "beta" in refusal.fields
+    plain = finish(pretrain_run(run.workspace, architecture="test_resnet", beta=0, epochs=1, fill="zeros"))
+    assert np.isfinite(plain.status.result["val_loss"])
+
+
+def test_images_without_a_block_of_breast_are_counted_and_told(run, monkeypatch):
+    make_swin_small(monkeypatch)
+    make_products(run.workspace, "bare")
+    path = run.workspace.cache_folder("bare") / "breast.npy"
+    breast = np.load(path)
+    breast[:] = 1
+    training = np.load(path)[:36]
+    breast[: len(training) : 12] = 0
+    np.save(path, breast)
+    one = finish(pretrain_run(run.workspace, dataset="bare", cache="bare", epochs=1))
+    told = [event.text for event in one.events() if isinstance(event, Note) and event.level == "warning"]
+    assert any("3 of the 34 images have no block of 16 pixels that is breast enough" in text for text in told)

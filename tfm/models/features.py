@@ -1,0 +1,66 @@
+"""An encoder's last feature map, its classifier without the average before it, and averages that know the breast."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tfm.core.errors import SettingsError
+
+
+def feature_map(network: nn.Module, images: torch.Tensor) -> torch.Tensor:  # (B, 1, H, W) → (B, C, h, w)
+    """Whatever the encoder's own layout; a list of patches, or no map at all, is refused."""
+    made = _forward(network, "forward_features", images)
+    channel = 3 if _channels_last(network) else 1
+    if made.ndim != 4 or made.shape[channel] != network.num_features:
+        raise _no_map(network)
+    return made.movedim(channel, 1)
+
+
+def classified(network: nn.Module, pooled: torch.Tensor) -> torch.Tensor:  # (B, C) → (B, classes)
+    """What the network makes of features that are averaged already: of a map of one place, the average is itself."""
+    place = pooled[:, None, None] if _channels_last(network) else pooled[:, :, None, None]
+    return _forward(network, "forward_head", place)
+
+
+def _channels_last(network: nn.Module) -> bool:
+    """Whether its channels stand behind height and width, as timm's networks say of themselves."""
+    return getattr(network, "output_fmt", "NCHW") == "NHWC"
+
+
+def _forward(network: nn.Module, name: str, given: torch.Tensor) -> torch.Tensor:
+    if not hasattr(network, name):
+        raise _no_map(network)
+    return cast(torch.Tensor, getattr(network, name)(given))
+
+
+def _no_map(network: nn.Module) -> SettingsError:
+    return SettingsError(
+        f"{type(network).__name__} does not give a feature map that can be laid over its image",
+        hint="choose a Swin encoder such as swin_tiny_patch4_window7_224, or a convolutional one of timm's",
+        fields=("architecture",),
+    )
+
+
+def at_feature_size(breast: torch.Tensor, features: torch.Tensor) -> torch.Tensor:  # (B, 1, H, W) → (B, 1, h, w)
+    """The share of each place of the map that is breast."""
+    return functional.interpolate(breast.float(), features.shape[-2:], mode="area")
+
+
+def breast_mean(features: torch.Tensor, share: torch.Tensor) -> torch.Tensor:  # (B, C, h, w), (B, 1, h, w) → (B, C)
+    """The features of the breast: each place counts as far as it is breast. An image without any counts as a whole."""
+    empty = share.sum((2, 3), keepdim=True) == 0
+    weight = torch.where(empty, torch.ones_like(share), share)
+    return (features * weight).sum((2, 3)) / weight.sum((2, 3))
+
+
+def likeness(features: torch.Tensor, share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B,) cosine between the features of breast and of background, 0 where an image lacks one of them; and (B,) bool,
+    which images have both."""
+    both = ((share.sum((2, 3)) > 0) & ((1 - share).sum((2, 3)) > 0))[:, 0]
+    usable = torch.where(both[:, None, None, None], share, torch.full_like(share, 0.5))
+    cosine = functional.cosine_similarity(breast_mean(features, usable), breast_mean(features, 1 - usable))
+    return cosine * both, both

@@ -1,0 +1,91 @@
+"""How strongly attention can tell places apart, as a loss: the largest singular values of its layers and of its maps.
+
+Every σ² here is ‖W v‖² with v, the leading right vector, held fast: its gradient is 2σuvᵀ, that of a full SVD.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from tfm.core.randomness import seed_at
+from tfm.models.attention import attentions, query_key
+
+_VECTORS = 8  # σ₂/σ₁ is about 0.99 in such layers: a single vector would stay some percent off
+_ITERATIONS = 8  # for a map, which is another one in each image and has nothing to start from
+
+
+class SpectralNorms:
+    """Σ σ_max(W_Q)² + σ_max(W_K)² over the blocks of a network, by block power iteration: one step a call, from where
+    the last call came to."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._groups: dict[str, list[nn.Module]] = {}
+        for attention in attentions(network):
+            shape = "×".join(map(str, query_key(attention).shape[1:]))
+            self._groups.setdefault(shape, []).append(attention)
+        self.vectors = {shape: _first(shape, group) for shape, group in self._groups.items()}  # (L, 2, C in, 8)
+
+    def __call__(self) -> torch.Tensor:
+        return torch.cat(self.squares()).sum()
+
+    def squares(self) -> list[torch.Tensor]:
+        """σ² of every matrix, those of one size together."""
+        found = []
+        for shape, group in self._groups.items():
+            weights = torch.stack([query_key(attention) for attention in group])
+            with torch.autocast(weights.device.type, enabled=False):
+                self.vectors[shape] = _advanced(weights.detach(), self.vectors[shape].to(weights.device))
+                leading = self.vectors[shape][..., :1]
+                found.append((weights @ leading).square().sum((-2, -1)).flatten())
+        return found
+
+    def take_up(self, vectors: dict[str, torch.Tensor]) -> None:
+        if {shape: kept.shape for shape, kept in vectors.items()} != {
+            shape: own.shape for shape, own in self.vectors.items()
+        }:
+            raise ValueError("the vectors are those of another network")
+        self.vectors = dict(vectors)
+
+
+def _first(shape: str, group: list[nn.Module]) -> torch.Tensor:
+    one = query_key(group[0])
+    generator = torch.Generator().manual_seed(seed_at("spectral", shape) % 2**63)
+    return torch.randn(len(group), 2, one.shape[-1], _VECTORS, generator=generator, dtype=one.dtype)
+
+
+@torch.no_grad()
+def _advanced(weights: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """One step; the vectors come back orthonormal, the leading one first. Without that rotation among themselves the
+    first would be no nearer than a single one."""
+    span, _ = torch.linalg.qr(weights.mT @ (weights @ vectors))
+    images = weights @ span
+    _, rotation = torch.linalg.eigh(images.mT @ images)
+    turned: torch.Tensor = span @ rotation.flip(-1)
+    return turned
+
+
+def excess(maps: list[torch.Tensor], images: int) -> torch.Tensor:  # (images,)
+    """Σ_l (σ_max(A_l)² − 1), of each image the mean over its windows and heads. Rows of attention sum to one, so it is
+    never below zero: 0 where attention is even or where each place looks at itself, the number of a window's places
+    less one where all look at the same."""
+    total = torch.zeros(images, device=maps[0].device)
+    for attention in maps:  # (images × windows, heads, n, n)
+        with torch.autocast(attention.device.type, enabled=False):
+            exact = attention.to(torch.promote_types(attention.dtype, torch.float32))  # halves would hide the excess
+            total = total + (_largest_square(exact) - 1).reshape(images, -1).mean(1)
+    return total
+
+
+def _largest_square(maps: torch.Tensor) -> torch.Tensor:  # (…, n, n) → (…)
+    images: torch.Tensor = maps @ _leading(maps.detach())
+    return images.square().sum((-2, -1))
+
+
+@torch.no_grad()
+def _leading(maps: torch.Tensor) -> torch.Tensor:  # (…, n, 1), of length one
+    places = maps.shape[-1]
+    vector = maps.new_full((*maps.shape[:-2], places, 1), places**-0.5)
+    for _ in range(_ITERATIONS):
+        vector = torch.nn.functional.normalize(maps.mT @ (maps @ vector), dim=-2)
+    return vector

@@ -1,0 +1,171 @@
+"""Pretrain an encoder without labels, on hidden breast blocks
+
+Learns from training images only, and its weights may then be used to train on the same dataset: `--weights run:ID`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from tfm.core.events import Event, Metrics, Note, Picture, Result
+from tfm.core.registry import Repeat, stage
+from tfm.core.run import Run
+from tfm.core.settings import OUT_OF_KEY, CacheName, DatasetName, Settings
+from tfm.models.settings import FROM_SCRATCH, Architecture, ModelSettings, Weights
+from tfm.train.settings import (
+    DEFAULT_SEED,
+    BatchSettings,
+    MachineSettings,
+    MaskSettings,
+    OptimSettings,
+    UnlabelledBatches,
+    UnlabelledOptim,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from tfm.train.checkpoint import Checkpoints
+    from tfm.train.material import Material
+    from tfm.train.tasks.reconstruct import Reconstruct
+    from tfm.train.training import Training
+
+_HELD_OUT = 0.05  # of the training women: they choose the best epoch, and nobody of validation and test is seen
+
+
+class Pretrain(Settings):
+    dataset: DatasetName
+    """Dataset whose training images are learned from
+    One training woman in twenty is kept back to choose the best epoch. Validation and test are never looked at."""
+    cache: CacheName
+    """Preprocessed images to learn from"""
+    fold: Annotated[int, Field(ge=1)] = 1
+    """Fold that is left out, of a dataset with folds
+    That of the training which is to use the weights. A dataset without folds has this one only."""
+    architecture: Architecture = "swin_tiny_patch4_window7_224"
+    """Which encoder to pretrain
+    swin_tiny_patch4_window7_224, swin_small_patch4_window7_224, swin_base_patch4_window7_224, or any other network of
+    timm's with a feature map. The training that is to use it needs the same."""
+    weights: Weights = FROM_SCRATCH
+    """Weights to start from: none, imagenet, run:ID or file:PATH
+    none: from scratch. imagenet: timm's own, fetched once from the Hugging Face hub and kept on this machine."""
+    masks: MaskSettings = MaskSettings()
+    loss_on: Literal["breast", "masked"] = "breast"
+    """Which part of the breast must be rebuilt well
+    breast: all of it, hidden or not. masked: only what was hidden."""
+    beta: Annotated[float, Field(ge=0)] = 1e-3
+    """Weight of the spectral norms of the layers that attention comes from
+    It holds back how sharply attention can tell places apart. 0: not at all, as for an encoder without attention."""
+    batches: UnlabelledBatches = UnlabelledBatches()
+    optim: UnlabelledOptim = UnlabelledOptim()
+    pictures_every: Annotated[int, Field(ge=1), OUT_OF_KEY] = 10
+    """After how many epochs what is rebuilt is drawn
+    And after the last one."""
+    seed: int = DEFAULT_SEED
+    """Seed of everything random: who is kept back, first weights, order, augmentation, hidden blocks"""
+    machine: MachineSettings = MachineSettings()
+
+
+@stage(version=1, repeats=(Repeat("seeds", "seed"),))
+def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
+    from tfm.models.card import parameters
+    from tfm.train import batch_size, resident
+    from tfm.train.checkpoint import Checkpoints
+    from tfm.train.device import prepare
+    from tfm.train.material import Material, start
+    from tfm.train.rows import held_out
+
+    whole = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
+    train, val = held_out(whole.train, _HELD_OUT, settings.seed)
+    material = replace(whole, train=train, val=val, test=whole.test.only([]))
+    model = ModelSettings(architecture=settings.architecture, weights=settings.weights)
+    with contextlib.ExitStack() as held:
+        device = yield from prepare(settings.machine, run, held)
+        begun = start(run, material, model)
+        training, task = _set_up(settings, material, model, begun.weights, device)
+        run.remember(normalisation=asdict(training.train.normalisation))
+        yield from resident.settle(training)
+        yield from batch_size.settle(run, training)
+        yield from _introduced(settings, material, training)
+        checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds)
+        yield from _learn(settings, run, training, task, checkpoints)
+    best = max(training.standing.rows, key=lambda row: row[task.best])
+    yield Result(
+        {
+            "run": run.id,
+            "model": settings.architecture,
+            "parameters": parameters(training.network),
+            "epochs": training.standing.epoch,
+            "val_loss": best["val_loss"],
+            "val_gain": best["val_gain"],
+        },
+        outputs=[str(checkpoints.best), str(run.metrics_file)],
+    )
+
+
+def _set_up(
+    settings: Pretrain, material: Material, model: ModelSettings, weights: Path | None, device: torch.device
+) -> tuple[Training, Reconstruct]:
+    from tfm.models.rebuild import Rebuilder
+    from tfm.models.spectral import SpectralNorms
+    from tfm.train.setup import network_of, set_up
+    from tfm.train.tasks.reconstruct import Reconstruct
+
+    height, width = material.cache.images.shape[1:]
+    encoder = network_of(model, weights, (height, width), settings.seed)
+    network = Rebuilder(encoder, settings.masks.block, settings.masks.fill)
+    norms = SpectralNorms(encoder) if settings.beta else None
+    task = Reconstruct(settings.masks, settings.loss_on, settings.beta, norms, (height, width))
+    training = set_up(
+        network,
+        task,
+        BatchSettings(**dict(settings.batches), balance="none"),
+        OptimSettings(**dict(settings.optim)),
+        settings.machine,
+        seed=settings.seed,
+        cache=material.cache,
+        train=material.train,
+        val=material.val,
+        device=device,
+    )
+    return training, task
+
+
+def _introduced(settings: Pretrain, material: Material, training: Training) -> Iterator[Event]:
+    from tfm.train.masking import without_blocks
+
+    train, val = material.train, material.val
+    yield Note(
+        f"{len(train)} images of {len(train.patients)} women to learn from, {len(val)} of {len(val.patients)} others "
+        f"to choose the best epoch by; {training.train.device}"
+    )
+    bare = without_blocks(material.cache, train, settings.masks)
+    if bare:
+        yield Note(
+            f"{bare} of the {len(train)} images have no block of {settings.masks.block} pixels that is breast enough: "
+            "nothing of them is hidden, and nothing learned",
+            "warning",
+        )
+
+
+def _learn(
+    settings: Pretrain, run: Run, training: Training, task: Reconstruct, checkpoints: Checkpoints
+) -> Iterator[Event]:
+    """And shows from time to time what is rebuilt."""
+    from tfm.analysis.rebuilt import draw_rebuilt
+    from tfm.train.fit import fit
+
+    for event in fit(training, checkpoints, run.metrics_file):
+        yield event
+        epoch = training.standing.epoch
+        if isinstance(event, Metrics) and (training.finished or epoch % settings.pictures_every == 0):
+            path = run.figures_folder / f"epoch_{epoch:04d}.png"
+            small = draw_rebuilt(path, training, task)
+            yield Picture(str(path), f"Hidden blocks and what is rebuilt of them, after {epoch} epochs", small)
