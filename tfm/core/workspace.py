@@ -34,6 +34,10 @@ class Workspace:
         return self.root / "plans"
 
     @property
+    def embeddings_folder(self) -> Path:
+        return self.root / "embeddings"
+
+    @property
     def answers_file(self) -> Path:
         return self.root / "answers.yaml"
 

@@ -15,6 +15,8 @@ from tfm.core.settings import IMPORTANT, NoEffect, Reads, Settings
 
 FROM_SCRATCH, IMAGENET, FILE, RUN = "none", "imagenet", "file:", "run:"
 
+Trained = Literal["all", "last_stage", "head", "none"]
+
 _ZOO = Path(__file__).parent / "zoo"
 
 
@@ -67,10 +69,15 @@ class ModelSettings(Settings):
     none: from scratch. imagenet: timm's own, fetched once from the Hugging Face hub and kept on this machine.
     run:ID: the best checkpoint of a run of yours; the women it has seen count as seen.
     file:PATH: a .safetensors or .pth file with this network's weights. A classifier is never taken over."""
-    trained: Literal["all", "last_stage", "none"] = "all"
+    trained: Trained = "all"
     """Which part of the network is trained
     all: every layer. last_stage: the last stage and the classifier; the layers below stay as they are, their batch
-    statistics too. none: a logistic regression on the network's frozen features takes the classifier's place."""
+    statistics too. head: the classifier alone, with its hidden layer where it has one. none: a logistic regression on
+    the network's frozen features takes the classifier's place."""
+    head: Annotated[Annotated[int, Field(ge=1)] | None, NoEffect("trained", "none")] = None
+    """Width of a hidden layer before the classifier, 128 for example
+    It is always learned anew, as the classifier is. None: the classifier reads the last features as they are."""
     dropout: Annotated[float, Field(ge=0, lt=1), NoEffect("trained", "none")] = 0.0
     """Share of the last features that is dropped at random while training
-    In MammoCNN it rises evenly over the four stages up to this share."""
+    Where there is a hidden layer, behind that one. Else in MammoCNN it rises evenly over the four stages up to this
+    share."""

@@ -176,10 +176,8 @@ def _learn(
 
 
 def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Path) -> Iterator[Event]:
-    """The last step: the best checkpoint's probabilities. The threshold is validation's; test steers nothing."""
-    from tfm.analysis.predict import predict, write_predictions
-    from tfm.analysis.threshold import chosen
-    from tfm.metrics.binary import auc
+    """The last step: the best checkpoint's probabilities."""
+    from tfm.analysis.predict import leave, predict
     from tfm.models.card import origin, parameters
 
     tables = {}
@@ -195,19 +193,14 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
             precision=training.precision,
             tta=settings.tta,
         )
-        write_predictions(run.predictions_file(split), tables[split])
-    labels, probs = tables["val"]["label"].to_numpy(), tables["val"]["prob"].to_numpy()
     outputs = [*(run.predictions_file(split) for split in tables), best, run.metrics_file]
     yield Result(
         {
-            "run": run.id,
             "model": run.preset or settings.model.architecture,
             "weights": origin(settings.model.weights),
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,
-            "val_auc": auc(labels, probs),
-            "threshold": chosen(settings.threshold, labels, probs),
-            "threshold_rule": settings.threshold,
+            **leave(run, tables, settings.threshold),
         },
         outputs=[str(path) for path in outputs],
     )
