@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.train.bench_top import training_of
 from tfm.core.events import Event, Progress
 from tfm.core.settings import resolve
 from tfm.data.cache import Cache
@@ -20,7 +21,6 @@ from tfm.train.batches import Batch
 from tfm.train.checkpoint import Checkpoints
 from tfm.train.fit import fit
 from tfm.train.rows import Rows
-from tfm.train.setup import set_up
 from tfm.train.training import Training
 
 pytestmark = pytest.mark.alone
@@ -49,8 +49,7 @@ def training(architecture: str, cache: Cache) -> Training:
     settings = resolve(Train, {}, GIVEN | {"architecture": architecture})
     positions = np.arange(len(cache.images))
     rows = Rows(pd.DataFrame({"label": positions % 2}), positions)
-    parts = (settings.model, None, settings.batches, settings.optim, settings.machine)
-    return set_up(*parts, seed=7, cache=cache, train=rows, val=rows, device=torch.device("cpu"))
+    return training_of(settings, cache, rows, rows)
 
 
 def one_step(events: Iterator[Event]) -> None:

@@ -18,7 +18,8 @@ from tfm.stages.train import Train
 from tfm.train.checkpoint import Checkpoints
 from tfm.train.fit import fit
 from tfm.train.rows import Rows, rows_of
-from tfm.train.setup import set_up
+from tfm.train.setup import network_of, set_up
+from tfm.train.tasks.classify import classify
 from tfm.train.training import Training
 
 TINY = {"architecture": "test_resnet", "epochs": 2, "warmup_epochs": 0.5, "batch_size": 4, "learning_rate": 2e-3}
@@ -37,15 +38,29 @@ class BenchTop:
     def training(self, given: dict | None = None, preset: dict | None = None) -> Training:
         known = {"dataset": "pocket", "cache": "pocket"}
         settings = resolve(Train, preset or {}, known | (TINY if preset is None else {}) | (given or {}))
-        parts = (settings.model, None, settings.batches, settings.optim, settings.machine)
-        rows = {"cache": self.cache, "train": self.train, "val": self.val}
-        return set_up(*parts, seed=settings.seed, device=CPU, **rows)
+        return training_of(settings, self.cache, self.train, self.val)
 
     def new_folder(self) -> Path:
         self._made += 1
         folder = self.folder / f"run{self._made}"
         folder.mkdir()
         return folder
+
+
+def training_of(settings: Train, cache: Cache, train: Rows, val: Rows) -> Training:
+    """As the stage sets it up, without anybody's weights."""
+    return set_up(
+        network_of(settings.model, None, cache.images.shape[1:], settings.seed),
+        classify(settings.optim, settings.batches, train.labels),
+        settings.batches,
+        settings.optim,
+        settings.machine,
+        seed=settings.seed,
+        cache=cache,
+        train=train,
+        val=val,
+        device=CPU,
+    )
 
 
 def first(rows: Rows, count: int) -> Rows:

@@ -49,7 +49,7 @@ def test_a_resumed_run_computes_with_the_threads_it_began_with(run):
     try:
         run.remember(threads=1, device="cpu")
         torch.set_num_threads(2)
-        _, device = exhaust(prepare(MachineSettings(device="cpu"), run))
+        _, device = exhaust(prepare(MachineSettings(device="cpu"), run, contextlib.ExitStack()))
         assert torch.get_num_threads() == 1
         assert device == torch.device("cpu")
         assert torch.are_deterministic_algorithms_enabled()
@@ -59,7 +59,7 @@ def test_a_resumed_run_computes_with_the_threads_it_began_with(run):
 
 def test_a_run_that_goes_on_with_other_threads_or_another_version_says_so(run):
     run.remember(threads=3, device="cpu", torch="1.0")
-    events, _ = exhaust(prepare(MachineSettings(device="cpu", threads=1), run))
+    events, _ = exhaust(prepare(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
     (warning,) = [event.text for event in events if isinstance(event, Note) and event.level == "warning"]
     assert "threads 3 (now 1)" in warning
     assert f"torch 1.0 (now {torch.__version__})" in warning
@@ -68,16 +68,16 @@ def test_a_run_that_goes_on_with_other_threads_or_another_version_says_so(run):
 
 
 def test_repeatable_arithmetic_is_a_choice_and_remembered(run):
-    exhaust(prepare(MachineSettings(device="cpu", threads=1, deterministic=False), run))
+    exhaust(prepare(MachineSettings(device="cpu", threads=1, deterministic=False), run, contextlib.ExitStack()))
     assert not torch.are_deterministic_algorithms_enabled()
     assert run.environment["deterministic"] is False
-    exhaust(prepare(MachineSettings(device="cpu", threads=1), run))
+    exhaust(prepare(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
     assert torch.are_deterministic_algorithms_enabled()
 
 
 def test_a_run_that_goes_on_elsewhere_says_so(run):
     run.remember(device="cuda:0")
-    events, _ = exhaust(prepare(MachineSettings(device="cpu", threads=1), run))
+    events, _ = exhaust(prepare(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
     warnings = [event for event in events if isinstance(event, Note) and event.level == "warning"]
     assert "began with device cuda:0 (now cpu)" in warnings[0].text
 

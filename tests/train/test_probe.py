@@ -12,22 +12,22 @@ import pytest
 import torch
 
 from tests.returned import returned
+from tests.train.bench_top import training_of
 from tests.train.pocket import make_products
 from tfm.core.errors import SettingsError, TrainingError
 from tfm.core.events import Metrics, Progress
+from tfm.core.settings import resolve
 from tfm.core.workspace import Workspace
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
 from tfm.metrics.binary import auc
-from tfm.models.settings import ModelSettings
+from tfm.stages.train import Train
 from tfm.train import probe as probing
 from tfm.train.checkpoint import Checkpoints, read
 from tfm.train.features import classifier, features
 from tfm.train.infer import logits
 from tfm.train.probe import PENALTIES, fitted, probe
 from tfm.train.rows import rows_of
-from tfm.train.settings import BatchSettings, MachineSettings, OptimSettings
-from tfm.train.setup import set_up
 from tfm.train.training import Training
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -37,18 +37,9 @@ BATCH = 8
 def training_in(workspace: Workspace, balance: str = "weights", **optim) -> Training:
     torch.set_num_threads(1)
     dataset, cache = Dataset.open(workspace.dataset_folder("pocket")), Cache.open(workspace.cache_folder("pocket"))
-    return set_up(
-        ModelSettings(architecture="test_resnet", trained="none"),
-        None,
-        BatchSettings(batch_size=BATCH, balance=balance),
-        OptimSettings(**optim),
-        MachineSettings(device="cpu"),
-        seed=7,
-        cache=cache,
-        train=rows_of(dataset, cache, "train"),
-        val=rows_of(dataset, cache, "val"),
-        device=torch.device("cpu"),
-    )
+    given = {"architecture": "test_resnet", "trained": "none", "batch_size": BATCH, "balance": balance} | optim
+    settings = resolve(Train, {}, {"dataset": "pocket", "cache": "pocket"} | given)
+    return training_of(settings, cache, rows_of(dataset, cache, "train"), rows_of(dataset, cache, "val"))
 
 
 def events_of(training: Training, folder: Path):

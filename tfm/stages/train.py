@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from tfm.core.errors import DataError, SettingsError
+from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Result
 from tfm.core.registry import Repeat, stage
 from tfm.core.run import Run
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import torch
 
     from tfm.data.cache import Cache
-    from tfm.data.dataset import Dataset
     from tfm.train.checkpoint import Checkpoints
+    from tfm.train.material import Material, Start
     from tfm.train.origin import Origin
     from tfm.train.rows import Rows
     from tfm.train.training import Training
@@ -71,87 +71,45 @@ def _folds(settings: Train, workspace: Workspace) -> int:
     repeats=(Repeat("folds", "fold", _folds), Repeat("seeds", "seed")),
 )
 def train(settings: Train, run: Run) -> Iterator[Event]:
-    from tfm.data.cache import Cache
-    from tfm.data.dataset import Dataset
+    from tfm.train import batch_size
     from tfm.train.checkpoint import Checkpoints
-    from tfm.train.device import gpu_name, prepare, take_turn
-    from tfm.train.rows import check_learnable, rows_of
+    from tfm.train.device import prepare
+    from tfm.train.material import Material, start
+    from tfm.train.rows import check_learnable
 
-    dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
-    dataset = dataset if settings.fold is None else dataset.in_fold(settings.fold)
-    cache = Cache.open(run.workspace.cache_folder(settings.cache))
-    train, val, test = (rows_of(dataset, cache, split) for split in ("train", "val", "test"))
+    material = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
+    train, val, test = material.train, material.val, material.test
     check_learnable(train, val, test)
-    device = yield from prepare(settings.machine, run)
     with contextlib.ExitStack() as held:
-        if device.type == "cuda":
-            yield from take_turn(gpu_name(device), run.id, held)
-        training, origin = _set_up(settings, run, dataset, cache, [train, val, test], device)
-        yield from _settle_batch_size(settings, run, training, origin)
-        yield from _introduced(settings, training, cache)
+        device = yield from prepare(settings.machine, run, held)
+        begun = start(run, material, settings.model, settings.extends)
+        training = _set_up(settings, material, begun, device)
+        run.remember(normalisation=asdict(training.train.normalisation))
+        yield from batch_size.settle(run, training, begun.before)
+        yield from _introduced(settings, training, material.cache)
         yield Note(f"{len(train)} images to learn from, {len(val)} for validation, {len(test)} for the test; {device}")
         checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds)
-        yield from _learn(settings, run, training, checkpoints, origin)
+        yield from _learn(settings, run, training, checkpoints, begun.before)
         training.judged.load_state_dict(checkpoints.load_best()["network"])
         yield from _finish(settings, run, training, test, checkpoints.best)
 
 
-def _set_up(
-    settings: Train, run: Run, dataset: Dataset, cache: Cache, rows: list[Rows], device: torch.device
-) -> tuple[Training, Origin | None]:
-    """The training before its first step, and the run it goes on from; `run` remembers what it is made of."""
-    from tfm.core import files
-    from tfm.models.weights import fetch
-    from tfm.train import origin
-    from tfm.train.batches import fingerprint
-    from tfm.train.setup import set_up
+def _set_up(settings: Train, material: Material, begun: Start, device: torch.device) -> Training:
+    from tfm.train.setup import network_of, set_up
+    from tfm.train.tasks.classify import classify
 
-    train, val, test = rows
-    source = origin.of_weights(run, settings.model.weights, val, test)
-    before = origin.of_extension(run, settings.extends)
-    weights = fetch(settings.model, source.checkpoints.best if source else None)
-    facts = {
-        "dataset": settings.dataset,
-        "dataset_hash": dataset.content_hash,
-        "split_hash": dataset.split_hash,
-        "protocol": dataset.protocol,
-        "synthetic": dataset.synthetic,
-        "images_sha256": fingerprint(cache, train, val, test),
-        "weights_sha256": files.sha256(weights) if weights else None,
-    }
-    if run.environment.get("images_sha256", facts["images_sha256"]) != facts["images_sha256"]:
-        raise DataError(
-            f"the images of the cache {settings.cache} have changed since this run began",
-            hint=f"train on what stands now: `python wizard.py runs restart {run.id}`",
-        )
-    if before:
-        origin.check_same(before, facts)
-    training = set_up(
-        settings.model,
-        weights,
+    return set_up(
+        network_of(settings.model, begun.weights, material.cache.images.shape[1:], settings.seed),
+        classify(settings.optim, settings.batches, material.train.labels),
         settings.batches,
         settings.optim,
         settings.machine,
         seed=settings.seed,
-        cache=cache,
-        train=train,
-        val=val,
+        cache=material.cache,
+        train=material.train,
+        val=material.val,
         device=device,
     )
-    seen = {*train.patients, *val.patients}.union(*(one.patients_seen for one in (source, before) if one))
-    run.remember(**facts, patients_seen=sorted(seen), normalisation=asdict(training.train.normalisation))
-    return training, before
-
-
-def _settle_batch_size(settings: Train, run: Run, training: Training, origin: Origin | None) -> Iterator[Event]:
-    """What was tried out before the first step holds for the whole run, and for those that go on from it."""
-    from tfm.train.batch_size import fitting
-
-    if settings.batches.batch_size == "auto":
-        began = run.environment | (origin.run.environment if origin else {})
-        training.batch_size = began.get("batch_size") or fitting(training)
-        yield Note(f"batches of {training.batch_size} images")
-    run.remember(batch_size=training.batch_size)
 
 
 def _introduced(settings: Train, training: Training, cache: Cache) -> Iterator[Event]:
@@ -168,17 +126,17 @@ def _introduced(settings: Train, training: Training, cache: Cache) -> Iterator[E
 
 
 def _learn(
-    settings: Train, run: Run, training: Training, checkpoints: Checkpoints, origin: Origin | None
+    settings: Train, run: Run, training: Training, checkpoints: Checkpoints, before: Origin | None
 ) -> Iterator[Event]:
     from tfm.train.fit import fit
     from tfm.train.origin import go_on_from
     from tfm.train.probe import probe
 
     if settings.model.trained != "none":
-        if origin and checkpoints.last_written is None:
-            go_on_from(origin, training, checkpoints)
+        if before:
+            go_on_from(before, training, checkpoints)
         yield from fit(training, checkpoints, run.metrics_file)
-    elif origin:
+    elif before:
         raise SettingsError(
             "a regression on frozen features has come to its end: there is nothing to extend",
             hint="train the last stage or all of it: --trained last_stage, --trained all",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -12,14 +12,26 @@ from torch import nn
 
 from tfm.core import machine
 from tfm.core.errors import TrainingError
+from tfm.core.events import Event, Note
+from tfm.core.run import Run
 from tfm.models.freezing import train_mode
 from tfm.train.batches import Batch
+from tfm.train.origin import Origin
 from tfm.train.precision import computing_in
 from tfm.train.training import Training
 
 SMALLEST, LARGEST = 2, 64
 _CPU_SHARE = 1 / 4  # of the machine's memory: others are at work on it too
 _BESIDES = 2  # times what the backward pass reads: gradients on their way, and what the layers need for themselves
+
+
+def settle(run: Run, training: Training, before: Origin | None = None) -> Iterator[Event]:
+    """What was tried out before the first step holds for the whole run, and for those that go on from it."""
+    if training.batches.batch_size == "auto":
+        began = run.environment | (before.run.environment if before else {})
+        training.batch_size = began.get("batch_size") or fitting(training)
+        yield Note(f"batches of {training.batch_size} images")
+    run.remember(batch_size=training.batch_size)
 
 
 def fitting(training: Training) -> int:

@@ -21,8 +21,9 @@ from tfm.train.settings import MachineSettings
 _POLL_SECONDS = 2.0
 
 
-def prepare(settings: MachineSettings, run: Run) -> Generator[Event, None, torch.device]:
-    """Resolve device and threads at the first start and set the same again on resume; `run` remembers them."""
+def prepare(settings: MachineSettings, run: Run, held: contextlib.ExitStack) -> Generator[Event, None, torch.device]:
+    """Resolve device and threads at the first start and set the same again on resume; `run` remembers them. A GPU is
+    waited for, and is `run`'s until `held` is closed."""
     device = resolve(settings.device)
     if device.type == "cpu" and settings.device == "auto":
         yield from _unused_gpu()
@@ -33,6 +34,8 @@ def prepare(settings: MachineSettings, run: Run) -> Generator[Event, None, torch
     goes_on = {"device": str(device), "device_name": _name(device), "threads": threads, "torch": torch.__version__}
     yield from _other_than_it_began(began, goes_on)
     run.remember(**goes_on, deterministic=settings.deterministic)
+    if device.type == "cuda":
+        yield from take_turn(_gpu_name(device), run.id, held)
     return device
 
 
@@ -84,7 +87,7 @@ def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
-def gpu_name(device: torch.device) -> str:
+def _gpu_name(device: torch.device) -> str:
     """The card's own, so that two processes that number the cards differently mean the same one."""
     return f"gpu-{torch.cuda.get_device_properties(device).uuid}"
 

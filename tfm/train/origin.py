@@ -58,7 +58,10 @@ def check_same(origin: Origin, here: dict[str, object]) -> None:
 
 
 def go_on_from(origin: Origin, training: Training, checkpoints: Checkpoints) -> None:
-    """As the first checkpoint of a run of its own: patience begins anew, the best so far stays the one to beat."""
+    """As the first checkpoint of a run of its own, where it has none yet: patience begins anew, the best so far stays
+    the one to beat."""
+    if checkpoints.last_written is not None:
+        return
     content, _ = origin.checkpoints.resume()
     if content is None:
         raise DataError(f"{origin.run.id} has no checkpoint that is whole", hint="train anew with more epochs")

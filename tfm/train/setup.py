@@ -1,4 +1,4 @@
-"""Builds what the loop needs from settings and rows: the network with its first weights, optimizer, task, images."""
+"""Builds what the loop needs from settings and rows: the network with its first weights, optimizer and images."""
 
 from __future__ import annotations
 
@@ -21,13 +21,22 @@ from tfm.train.optim import optimizer
 from tfm.train.precision import scaler
 from tfm.train.rows import Rows
 from tfm.train.settings import BatchSettings, MachineSettings, OptimSettings
-from tfm.train.tasks.classify import Classify, balance
+from tfm.train.tasks import Task
 from tfm.train.training import Training
 
 
+def network_of(model: ModelSettings, weights: Path | None, in_size: tuple[int, int], seed: int) -> nn.Module:
+    torch.manual_seed(seed_at(seed, "weights") % 2**63)
+    network = build(model, in_size)
+    if weights is not None:
+        load(network, weights)
+    freeze(network, model.trained)
+    return network
+
+
 def set_up(
-    model: ModelSettings,
-    weights: Path | None,
+    network: nn.Module,
+    task: Task,
     batches: BatchSettings,
     optim: OptimSettings,
     machine: MachineSettings,
@@ -38,11 +47,6 @@ def set_up(
     val: Rows,
     device: torch.device,
 ) -> Training:
-    torch.manual_seed(seed_at(seed, "weights") % 2**63)
-    network = build(model, cache.images.shape[1:])
-    if weights is not None:
-        load(network, weights)
-    freeze(network, model.trained)
     network.to(device)
     if machine.channels_last:
         network.to(memory_format=torch.channels_last)
@@ -55,7 +59,7 @@ def set_up(
         scaler=scaler(machine.precision, device),
         # A decay that grows: at first the average is that of all steps so far.
         ema=ModelEmaV3(network, decay=optim.ema, use_warmup=True, warmup_power=1.0) if optim.ema else None,
-        task=Classify(optim.label_smoothing, balance(train.labels) if batches.balance == "weights" else 1.0),
+        task=task,
         train=Images(cache, train, normalisation, device),
         val=Images(cache, val, normalisation, device),
         optim=optim,

@@ -12,6 +12,7 @@ from torch.nn import functional
 from tfm.metrics.binary import auc
 from tfm.train.batches import Batch
 from tfm.train.infer import probabilities
+from tfm.train.settings import BatchSettings, OptimSettings
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class Classify:
         return functional.binary_cross_entropy_with_logits(
             logits[:, 0].float(), targets, pos_weight=weight, reduction="sum"
         )
+
+
+def classify(optim: OptimSettings, batches: BatchSettings, labels: np.ndarray) -> Classify:
+    """Of training images with these labels."""
+    return Classify(optim.label_smoothing, balance(labels) if batches.balance == "weights" else 1.0)
 
 
 def balance(labels: np.ndarray) -> float:

@@ -1,0 +1,85 @@
+"""What a run learns from, is validated and is tested on, and the facts about it that the run remembers.
+
+Every stage that trains opens it here. What is trained stands in setup, how in the loop.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfm.core import files
+from tfm.core.errors import DataError
+from tfm.core.run import Run
+from tfm.core.workspace import Workspace
+from tfm.data.cache import Cache
+from tfm.data.dataset import Dataset
+from tfm.models.settings import ModelSettings
+from tfm.models.weights import fetch
+from tfm.train import origin
+from tfm.train.batches import fingerprint
+from tfm.train.origin import Origin
+from tfm.train.rows import Rows, rows_of
+
+
+@dataclass(frozen=True)
+class Material:
+    """A stage that learns from other rows than the splits' own replaces them before anything is remembered."""
+
+    dataset: Dataset
+    cache: Cache
+    train: Rows
+    val: Rows
+    test: Rows
+
+    @classmethod
+    def open(cls, workspace: Workspace, dataset: str, cache: str, fold: int | None = None) -> Material:
+        arranged = Dataset.open(workspace.dataset_folder(dataset))
+        arranged = arranged if fold is None else arranged.in_fold(fold)
+        images = Cache.open(workspace.cache_folder(cache))
+        train, val, test = (rows_of(arranged, images, split) for split in ("train", "val", "test"))
+        return cls(arranged, images, train, val, test)
+
+    @functools.cached_property
+    def facts(self) -> dict[str, Any]:
+        return {
+            "dataset": self.dataset.folder.name,
+            "dataset_hash": self.dataset.content_hash,
+            "split_hash": self.dataset.split_hash,
+            "protocol": self.dataset.protocol,
+            "synthetic": self.dataset.synthetic,
+            "images_sha256": fingerprint(self.cache, self.train, self.val, self.test),
+        }
+
+
+@dataclass(frozen=True)
+class Start:
+    weights: Path | None  # the file; None from scratch
+    before: Origin | None  # the run that this one goes on from
+
+
+def start(run: Run, material: Material, model: ModelSettings, extends: str | None = None) -> Start:
+    """Whose weights a run takes over and whose end it goes on from. `run` remembers these, what it is made of and whom
+    it has seen; refused where the weights have seen whom it is judged by, or where anything has changed since."""
+    source = origin.of_weights(run, model.weights, material.val, material.test)
+    before = origin.of_extension(run, extends)
+    weights = fetch(model, source.checkpoints.best if source else None)
+    if before:
+        origin.check_same(before, material.facts)
+    remember(run, material, weights, [one for one in (source, before) if one])
+    return Start(weights, before)
+
+
+def remember(run: Run, material: Material, weights: Path | None, origins: Iterable[Origin]) -> None:
+    """Of a run that began before: that its images are still the same."""
+    facts = material.facts
+    if run.environment.get("images_sha256", facts["images_sha256"]) != facts["images_sha256"]:
+        raise DataError(
+            f"the images of the cache {material.cache.folder.name} have changed since this run began",
+            hint=f"train on what stands now: `python wizard.py runs restart {run.id}`",
+        )
+    seen = {*material.train.patients, *material.val.patients}.union(*(one.patients_seen for one in origins))
+    run.remember(**facts, weights_sha256=files.sha256(weights) if weights else None, patients_seen=sorted(seen))
