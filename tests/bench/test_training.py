@@ -67,8 +67,8 @@ def bare_step(training: Training) -> Callable[[], None]:
 
     def step() -> None:
         training.optimizer.zero_grad()
-        loss = training.task.loss(training.network, batch) / BATCH
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss, _ = training.task.loss(training.network, batch)
+        (loss / BATCH).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights, 1.0).item()
         training.optimizer.step()
         average.update(training.network, step=100)

@@ -127,6 +127,11 @@ def without_best(content):
 
 def without_place_in_the_epoch(content):
     content["standing"]["epoch_step"] = 0
+    content["answered"] = content["answered"][:0]
+
+
+def without_answers_so_far(content):
+    content["answered"] = -content["answered"]
 
 
 def without_weights(content):
@@ -135,7 +140,10 @@ def without_weights(content):
 
 @pytest.mark.parametrize(
     "lose",
-    [without_average, without_scale, without_rows, without_best, without_place_in_the_epoch, without_weights],
+    [
+        *(without_average, without_scale, without_rows, without_best),
+        *(without_place_in_the_epoch, without_answers_so_far, without_weights),
+    ],
 )
 def test_the_proof_notices_each_piece_of_state_that_is_lost(bench_top, calm_average, lose):
     """Momentum, step, batch statistics and the loss so far: see the tests of whole runs."""

@@ -208,7 +208,9 @@ def test_patience_ends_a_run_that_gets_no_better_and_the_first_of_equals_is_best
 def test_discs_and_stars_are_learned(pocket_workspace):
     run = finish(train_run(pocket_workspace, "MammoCNN", epochs=5, dropout=0.0, augment=False))
     metrics = pd.read_csv(run.metrics_file)
-    assert list(metrics.columns) == ["epoch", "learning_rate", "train_loss", "val_loss", "val_accuracy", "val_auc"]
+    assert list(metrics.columns) == [
+        *("epoch", "learning_rate", "train_loss", "train_accuracy", "train_auc", "val_loss", "val_accuracy", "val_auc")
+    ]
     assert metrics["train_loss"].iloc[-1] < 0.5 * metrics["train_loss"].iloc[0]
     assert run.status.result["val_auc"] > 0.9
 

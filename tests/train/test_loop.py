@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from tests.returned import returned
@@ -125,11 +126,13 @@ def test_balanced_sampling_learns_from_as_many_of_each(bench_top, monkeypatch):
         rows=replace(rows, table=rows.table.loc[benign_first], positions=rows.positions[benign_first]),
     )
     labels = []
-    monkeypatch.setattr(
-        type(training.task),
-        "loss",
-        lambda self, network, batch: (labels.append(batch.truth["labels"]), network(batch.images).sum())[1],
-    )
+
+    def listening(self, network, batch):
+        labels.append(batch.truth["labels"])
+        said = network(batch.images)
+        return said.sum(), said
+
+    monkeypatch.setattr(type(training.task), "loss", listening)
     step(training, bench_top.new_folder(), 2)
     assert len(set(training.train.rows.labels)) == 2
     assert training.train.rows.labels.sum() == 1
@@ -141,7 +144,7 @@ class Silhouette:
     """Learns how much of an image is breast: what another task may need, and how it is told."""
 
     needs = frozenset({"breast", "lesions"})
-    columns = ("val_error", "val_score")
+    columns = ("train_error", "val_error", "val_score")
     best = "val_score"
 
     def __init__(self):
@@ -149,11 +152,14 @@ class Silhouette:
 
     def loss(self, network, batch):
         self.seen.append(batch)
-        share = batch.truth["breast"].float().mean((1, 2, 3))
-        return (network(batch.images)[:, 0] - share).abs().sum()
+        errors = self.answers(network, batch)
+        return errors.sum(), errors
 
     def answers(self, network, batch):
         return (network(batch.images) - batch.truth["breast"].float().mean((1, 2, 3))[:, None]).abs()
+
+    def learned(self, answers, labels):
+        return {"train_error": float(answers.mean())}
 
     def figures(self, answers, labels):
         error = float(answers.mean())
@@ -164,7 +170,8 @@ def test_another_task_is_served_with_the_masks_it_needs_moved_as_their_images_ar
     training, folder = linear(bench_top.training()), bench_top.new_folder()
     training.task = Silhouette()
     learn(training, folder)
-    assert list(pd.read_csv(folder / "metrics.csv").columns)[3:] == ["val_error", "val_score"]
+    assert list(pd.read_csv(folder / "metrics.csv").columns)[3:] == ["train_error", "val_error", "val_score"]
+    assert all(row["train_error"] == pytest.approx(row["train_loss"]) for row in training.standing.rows)
     assert training.standing.best == max(row["val_score"] for row in training.standing.rows)
     dark = -training.train.normalisation.mean / training.train.normalisation.deviation
     for batch in training.task.seen:
@@ -173,6 +180,27 @@ def test_another_task_is_served_with_the_masks_it_needs_moved_as_their_images_ar
         assert set(batch.truth["breast"].unique().tolist()) <= {0, 1}
         for place, black in ((~inside, True), (inside, False)):  # but for a rim of half pixels
             assert float(((batch.images[place] == dark) == black).float().mean()) > 0.92
+
+
+@pytest.mark.parametrize("balance", ["weights", "sampling"])
+def test_figures_of_training_are_those_of_what_the_network_answered_at_its_own_steps(bench_top, monkeypatch, balance):
+    """Of augmented images, with dropout, and of each as often as it was taken."""
+    training = bench_top.training({"balance": balance, "dropout": 0.5})
+    said, labels = [], []
+    loss = type(training.task).loss
+
+    def listening(task, network, batch):
+        told = loss(task, network, batch)
+        said.append(told[1].detach()[:, 0])
+        labels.append(batch.truth["labels"])
+        return told
+
+    monkeypatch.setattr(type(training.task), "loss", listening)
+    learn(training, bench_top.new_folder())
+    for row, steps in zip(training.standing.rows, (slice(0, 2), slice(2, 4)), strict=True):
+        probs, truth = torch.sigmoid(torch.cat(said[steps])), torch.cat(labels[steps])
+        assert row["train_auc"] == roc_auc_score(truth, probs)
+        assert row["train_accuracy"] == float(((probs >= 0.5) == (truth == 1)).float().mean())
 
 
 def test_a_mirrored_image_is_asked_about_too(bench_top):

@@ -91,7 +91,9 @@ def test_the_network_says_what_the_regression_says(calm):
 def test_discs_and_stars_are_told_apart_and_every_penalty_has_its_row(calm):
     _, events, folder, _ = calm
     metrics = pd.read_csv(folder / "metrics.csv")
-    assert list(metrics.columns) == ["C", "train_loss", "val_loss", "val_auc"]
+    assert list(metrics.columns) == [
+        *("C", "train_loss", "train_accuracy", "train_auc", "val_loss", "val_accuracy", "val_auc")
+    ]
     assert tuple(metrics["C"]) == PENALTIES
     assert metrics["train_loss"].is_monotonic_decreasing
     assert metrics["val_auc"].max() > 0.8

@@ -28,7 +28,10 @@ from tfm.ui.screens.live import JobView
 from tfm.ui.view import RunView
 
 TOY = "tests.toys.learn"
-COLUMNS = ("learning_rate", "train_loss", "val_loss", "val_accuracy", "val_auc")
+COLUMNS = (
+    *("learning_rate", "train_loss", "train_accuracy", "train_auc"),
+    *("val_loss", "val_accuracy", "val_auc"),
+)
 LONG = "a film whose name is long " * 9
 
 

@@ -65,13 +65,13 @@ def _folds(settings: Train, workspace: Workspace) -> int:
 
 
 @stage(
-    version=3,
+    version=4,
     presets="models",
     extends_by="epochs",
     repeats=(Repeat("folds", "fold", _folds), Repeat("seeds", "seed")),
 )
 def train(settings: Train, run: Run) -> Iterator[Event]:
-    from tfm.train import batch_size
+    from tfm.train import batch_size, resident
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
     from tfm.train.material import Material, start
@@ -85,6 +85,7 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
         begun = start(run, material, settings.model, settings.extends)
         training = _set_up(settings, material, begun, device)
         run.remember(normalisation=asdict(training.train.normalisation))
+        yield from resident.settle(training)
         yield from batch_size.settle(run, training, begun.before)
         yield from _introduced(settings, training, material.cache)
         yield Note(f"{len(train)} images to learn from, {len(val)} for validation, {len(test)} for the test; {device}")

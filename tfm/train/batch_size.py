@@ -77,7 +77,7 @@ def _pass(training: Training, network: nn.Module, count: int) -> None:
     chosen = np.resize(np.arange(len(images.rows)), count)
     batch = Batch(images.batch(chosen), images.truth(chosen, training.task.needs))
     with computing_in(training.precision, images.device):
-        loss = training.task.loss(network, batch)
+        loss, _ = training.task.loss(network, batch)
     if loss.requires_grad:  # nothing of a network is trained where only its features are used
         loss.backward()  # type: ignore[no-untyped-call]
     network.zero_grad()

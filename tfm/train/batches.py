@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -73,13 +73,12 @@ def balanced(seed: int, epoch: int, labels: np.ndarray) -> np.ndarray:
     return generator.permutation(np.concatenate(taken))
 
 
-def read(cache: Cache, positions: np.ndarray) -> torch.Tensor:  # (B, H, W) uint8 or uint16, on the host
-    return torch.from_numpy(cache.images[positions])
+def read(array: np.ndarray, positions: np.ndarray) -> torch.Tensor:  # (B, H, W) uint8 or uint16, on the host
+    return torch.from_numpy(array[positions])
 
 
-def films(cache: Cache, positions: np.ndarray, device: torch.device) -> torch.Tensor:  # (B, 1, H, W) float32 in 0..1
-    grey = read(cache, positions).to(device)  # given a dtype as well, `to` would widen it on the host
-    return grey[:, None].to(torch.float32).div_(full_scale(cache))
+def films(grey: torch.Tensor, white: int) -> torch.Tensor:  # (B, H, W) → (B, 1, H, W) float32 in 0..1
+    return grey[:, None].to(torch.float32).div_(white)
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,10 @@ class Images:
     rows: Rows
     normalisation: Normalisation
     device: torch.device
+    kept: Mapping[str, torch.Tensor] = field(default_factory=dict)  # arrays of the cache that lie on the device
 
     def films(self, chosen: np.ndarray) -> torch.Tensor:  # (B, 1, H, W) in 0..1
-        return films(self.cache, self.rows.positions[chosen], self.device)
+        return films(self._taken("images", chosen), full_scale(self.cache))
 
     def normalised(self, images: torch.Tensor) -> torch.Tensor:
         return (images - self.normalisation.mean).div_(self.normalisation.deviation)
@@ -110,8 +110,13 @@ class Images:
         return torch.from_numpy(self.rows.labels[chosen].astype(np.float32)).to(self.device)
 
     def truth(self, chosen: np.ndarray, needs: Iterable[str]) -> dict[str, torch.Tensor]:
-        return {name: self.labels(chosen) if name == "labels" else self._masks(name, chosen) for name in needs}
+        return {name: self.labels(chosen) if name == "labels" else self._taken(name, chosen)[:, None] for name in needs}
 
-    def _masks(self, name: str, chosen: np.ndarray) -> torch.Tensor:  # (B, 1, H, W) uint8
-        masks: np.ndarray = getattr(self.cache, name)[self.rows.positions[chosen]]
-        return torch.from_numpy(masks).to(self.device)[:, None]
+    def _taken(self, name: str, chosen: np.ndarray) -> torch.Tensor:  # (B, H, W) uint8 or uint16, on the device
+        positions = self.rows.positions[chosen]
+        if name not in self.kept:
+            return read(getattr(self.cache, name), positions).to(self.device)  # as bytes: they are widened there
+        kept = self.kept[name]
+        # As whole numbers with a sign: of those without, torch picks out no rows on a GPU.
+        signed = kept.view(torch.int16) if kept.dtype == torch.uint16 else kept
+        return signed[torch.from_numpy(positions).to(self.device)].view(kept.dtype)

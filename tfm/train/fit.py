@@ -92,9 +92,12 @@ def _step(training: Training, taken: np.ndarray, drawn: augment.Table) -> float:
     """One step of the optimizer, by the gradients of all its batches; the sum of their losses."""
     training.optimizer.zero_grad()
     total = torch.zeros((), device=training.train.device)
+    given = []
     with _memory_told(training):
         for number, places in enumerate(cut(taken, training.batch_size)):
-            total += _backward(training, number, places, drawn, len(taken))
+            loss, said = _backward(training, number, places, drawn, len(taken))
+            total += loss
+            given.append(said)
     norm, loss = torch.stack([_clipped(training), total]).tolist()
     # A gradient that isn't finite would spoil the weights, and with them the next checkpoint.
     if not math.isfinite(loss) or not (math.isfinite(norm) or _scaled(training)):
@@ -103,17 +106,20 @@ def _step(training: Training, taken: np.ndarray, drawn: augment.Table) -> float:
     training.scaler.update()
     if training.ema:
         training.ema.update(training.network, step=training.standing.step + 1)
+    training.answered = torch.cat([training.answered, torch.cat(given).float().cpu()])
     return float(loss)
 
 
-def _backward(training: Training, number: int, places: np.ndarray, drawn: augment.Table, count: int) -> torch.Tensor:
-    """Of one batch among the `count` images of a step."""
+def _backward(
+    training: Training, number: int, places: np.ndarray, drawn: augment.Table, count: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of one batch among the `count` images of a step: its loss, and what the network answered."""
     torch.manual_seed(seed_at(training.seed, "step", training.standing.step, number) % 2**63)  # for dropout
     batch = _batch(training, places, drawn[places])
     with computing_in(training.precision, training.train.device):
-        loss = training.task.loss(training.stepped, batch)
+        loss, said = training.task.loss(training.stepped, batch)
     training.scaler.scale(loss / count).backward()  # type: ignore[no-untyped-call]
-    return loss.detach()
+    return loss.detach(), said.detach()
 
 
 def _batch(training: Training, places: np.ndarray, drawn: augment.Table) -> Batch:
@@ -170,9 +176,10 @@ def _validate(training: Training) -> Generator[Event, None, dict[str, float]]:
             return task.answers(network, batch)
 
     given = yield from answers(ask, images, training.batch_size, "validation")
-    figures = task.figures(given, images.rows.labels)
+    learned = training.train.rows.labels[_places(training) % len(training.train.rows)]
+    figures = task.learned(training.answered, learned) | task.figures(given, images.rows.labels)
     if not all(map(math.isfinite, figures.values())):
-        raise _diverged(standing, "a figure of the validation")
+        raise _diverged(standing, "a figure of the epoch")
     return {
         "epoch": standing.epoch + 1,
         "learning_rate": training.optimizer.param_groups[0]["lr"],
@@ -191,6 +198,7 @@ def _note_epoch(training: Training, row: dict[str, float]) -> bool:
     standing.epoch += 1
     standing.epoch_step = 0
     standing.loss_sum = 0.0
+    training.answered = torch.empty(0)
     return better
 
 

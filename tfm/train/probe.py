@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -25,10 +26,10 @@ from tfm.metrics.binary import auc
 from tfm.train.batches import Images
 from tfm.train.checkpoint import Checkpoints
 from tfm.train.features import classifier, features
-from tfm.train.tasks.classify import balance
+from tfm.train.tasks.classify import accuracy, balance
 from tfm.train.training import Training
 
-METRICS = ["C", "train_loss", "val_loss", "val_auc"]
+METRICS = ["C", *(f"{split}_{figure}" for split in ("train", "val") for figure in ("loss", "accuracy", "auc"))]
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # scikit-learn's C, the strongest penalty first
 _TOLERANCE = 1e-6  # of the gradient, at which a fit has converged
 _MOST_STEPS = 10_000
@@ -56,12 +57,9 @@ def probe(training: Training, checkpoints: Checkpoints, metrics_file: Path, fold
     for done, penalty in enumerate(PENALTIES):
         yield Progress("regression", done, len(PENALTIES), "penalties")
         regression = fitted(found, learned.rows.labels, penalty, weight)
-        row = {
-            "C": penalty,
-            "train_loss": _loss(regression.logits(found), learned.rows.labels, weight),
-            "val_loss": _loss(regression.logits(found_val), judged.rows.labels, weight),
-            "val_auc": auc(judged.rows.labels, regression.logits(found_val)),
-        }
+        row = {"C": penalty}
+        row |= _figures("train", regression.logits(found), learned.rows.labels, weight)
+        row |= _figures("val", regression.logits(found_val), judged.rows.labels, weight)
         if row["val_auc"] > standing.best:  # of equals the first stays, which is held back more
             standing.best, best = row["val_auc"], regression
         standing.rows.append(row)
@@ -104,6 +102,14 @@ def fitted(found: np.ndarray, labels: np.ndarray, penalty: float, malignant_weig
             ) from None
     scaled = regression.coef_[0] / deviation
     return Regression(scaled, float(regression.intercept_[0] - scaled @ mean))
+
+
+def _figures(split: str, logits: np.ndarray, labels: np.ndarray, malignant_weight: float) -> dict[str, float]:
+    return {
+        f"{split}_loss": _loss(logits, labels, malignant_weight),
+        f"{split}_accuracy": accuracy(labels, expit(logits)),
+        f"{split}_auc": auc(labels, logits),
+    }
 
 
 def _loss(logits: np.ndarray, labels: np.ndarray, malignant_weight: float) -> float:

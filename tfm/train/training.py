@@ -48,6 +48,7 @@ class Training:
     batch_size: int  # images on the device at once
     stepped: nn.Module  # the network as steps call it: itself, or compiled
     standing: Standing = field(default_factory=Standing)
+    answered: torch.Tensor = field(default_factory=lambda: torch.empty(0))  # (m, k) of this epoch's images so far
 
     @property
     def finished(self) -> bool:
@@ -63,6 +64,7 @@ class Training:
         """All of it, for a checkpoint: plain numbers, and tensors as they stand."""
         return {
             "standing": asdict(self.standing),
+            "answered": self.answered,
             "network": self.network.state_dict(),
             "ema": self.ema.module.state_dict() if self.ema else None,
             "optimizer": self.optimizer.state_dict(),
@@ -76,6 +78,7 @@ class Training:
     def take_up(self, content: dict[str, Any]) -> None:
         try:
             self.standing = Standing(**content["standing"])
+            self.answered = content["answered"]
             self.network.load_state_dict(content["network"])
             self.optimizer.load_state_dict(content["optimizer"])
             if self.ema:

@@ -18,17 +18,22 @@ class Task(Protocol):
 
     @property
     def columns(self) -> list[str]:
-        """What `figures` gives, in the order of metrics.csv."""
+        """What `learned` and `figures` give, in the order of metrics.csv."""
 
     @property
     def best(self) -> str:
         """The column that is to be as high as possible."""
 
-    def loss(self, network: nn.Module, batch: Batch) -> torch.Tensor:
-        """Over the batch's images, their sum: the loop divides by the number of images of a whole step."""
+    def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Over the batch's images, their sum: the loop divides by the number of images of a whole step. And (B, k):
+        what `learned` has to know of each image, and no more."""
 
     def answers(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         """(B, k): what `figures` has to know of each image, and no more, for it is kept for a whole split."""
+
+    def learned(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
+        """Of an epoch's training images as the network saw them, augmented, and answered at its steps: it was another
+        network at each. Shaped as for `figures`."""
 
     def figures(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
         """Of a whole split: answers (n, k) float32 on the CPU, labels (n,)."""

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tfm.metrics.binary import auc
+from tfm.metrics.binary import auc, confusion
 from tfm.train.batches import Batch
 from tfm.train.infer import probabilities
 from tfm.train.settings import BatchSettings, OptimSettings
@@ -20,21 +20,26 @@ class Classify:
     label_smoothing: float
     malignant_weight: float
     needs = frozenset({"labels"})
-    columns = ["val_loss", "val_accuracy", "val_auc"]  # noqa: RUF012
+    columns = ["train_accuracy", "train_auc", "val_loss", "val_accuracy", "val_auc"]  # noqa: RUF012
     best = "val_auc"
 
-    def loss(self, network: nn.Module, batch: Batch) -> torch.Tensor:
-        return self._loss(network(batch.images), batch.truth["labels"])
+    def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = self.answers(network, batch)
+        return self._loss(logits, batch.truth["labels"]), logits
 
     def answers(self, network: nn.Module, batch: Batch) -> torch.Tensor:  # logits (B, 1)
         logits: torch.Tensor = network(batch.images)
         return logits
 
+    def learned(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
+        probs = probabilities(answers)
+        return {"train_accuracy": accuracy(labels, probs), "train_auc": auc(labels, probs)}
+
     def figures(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
         probs = probabilities(answers)
         return {
             "val_loss": self._loss(answers, torch.from_numpy(labels.astype(np.float32))).item() / len(labels),
-            "val_accuracy": float(np.mean((probs >= 0.5) == (labels == 1))),
+            "val_accuracy": accuracy(labels, probs),
             "val_auc": auc(labels, probs),
         }
 
@@ -49,6 +54,11 @@ class Classify:
 def classify(optim: OptimSettings, batches: BatchSettings, labels: np.ndarray) -> Classify:
     """Of training images with these labels."""
     return Classify(optim.label_smoothing, balance(labels) if batches.balance == "weights" else 1.0)
+
+
+def accuracy(labels: np.ndarray, probs: np.ndarray) -> float:
+    """While a network is trained no threshold is chosen yet: at one half."""
+    return confusion(labels, probs, 0.5).accuracy
 
 
 def balance(labels: np.ndarray) -> float:
