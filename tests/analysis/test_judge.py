@@ -6,11 +6,12 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from tfm.analysis.compare import COLUMNS, rank
-from tfm.analysis.judge import judge, with_interval
+from tfm.analysis.judge import independent_trials, judge, with_interval
 from tfm.analysis.trained import Protocol, Trained
-from tfm.metrics.binary import Interval, auc
+from tfm.metrics.binary import Interval, auc, interval_at_edge
 
 PROTOCOL = Protocol(
     dataset="cbis",
@@ -21,6 +22,7 @@ PROTOCOL = Protocol(
     images=60,
     malignant=30,
     women=30,
+    threshold_rule="youden",
 )
 
 
@@ -99,3 +101,41 @@ def test_a_caption_carries_the_protocol_and_says_when_the_data_are_phantoms():
     phantom = dataclasses.replace(PROTOCOL, synthetic=True).words
     assert "say nothing about performance on real mammograms" in phantom
     assert "python wizard.py organize DOWNLOAD" in phantom
+
+
+def test_models_whose_thresholds_were_chosen_by_other_rules_are_not_ranked_together_and_each_names_its_own():
+    careful = dataclasses.replace(PROTOCOL, threshold_rule="sensitivity:0.9")
+    rankings = rank([trained(1.0), trained(1.0, run="2026-01-01_Net_000002", protocol=careful)])
+    assert len(rankings) == 2
+    assert "(Youden: largest sensitivity + specificity)" in rankings[0].protocol.words
+    assert "(for a sensitivity of 0.9 at least)" in rankings[1].protocol.words
+
+
+def test_a_figure_of_exactly_one_is_no_certainty():
+    judged = judge(trained(1000.0))
+    assert judged.auc.value == judged.rates["sensitivity"].value == 1
+    fifteen_women = 0.025 ** (1 / 15)
+    for interval in (judged.auc, judged.rates["sensitivity"], judged.rates["specificity"]):
+        assert (interval.low, interval.high) == (pytest.approx(fifteen_women), 1)
+    assert judged.rates["accuracy"].low == pytest.approx(0.025 ** (1 / 30))
+    assert math.isnan(judged.rates["f1"].low)
+    assert "Clopper-Pearson" in PROTOCOL.words
+
+
+def test_pairs_are_made_of_different_women():
+    labels, patients = np.array([1, 0, 1, 0, 1]), np.array(["a", "a", "b", "b", "c"])
+    assert independent_trials(labels, patients) == {
+        "auc": 1,
+        "accuracy": 3,
+        "sensitivity": 3,
+        "specificity": 2,
+        "f1": 0,
+    }
+
+
+def test_of_samples_that_are_perfectly_told_apart_the_interval_leaves_out_the_truth_seldom_enough():
+    """All pairs won, as the truth would have it at the lower end, is what happens once in forty samples at most."""
+    generator, interval = np.random.default_rng(4), interval_at_edge(1.0, 6)
+    apart = np.sqrt(2) * norm.ppf(interval.low)  # two normals whose AUC is the lower end
+    perfect = [generator.normal(apart, 1, 6).min() > generator.normal(0, 1, 6).max() for _ in range(4000)]
+    assert 0 < np.mean(perfect) <= 0.025

@@ -18,6 +18,7 @@ from tfm.metrics.binary import (
     confusion,
     delong_covariance,
     delong_interval,
+    sensitivity_threshold,
     youden_threshold,
 )
 
@@ -83,6 +84,24 @@ def test_youden_threshold_is_as_good_as_any(seed: int) -> None:
 def test_of_equally_good_thresholds_the_more_sensitive_wins() -> None:
     labels, probs = np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4])
     assert youden_threshold(labels, probs) == 0.2
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("wanted", [0.01, 0.1, 0.5, 0.7, 0.9, 1.0])
+def test_the_threshold_of_a_wanted_sensitivity_reaches_it_with_as_few_false_alarms_as_can_be(
+    seed: int, wanted: float
+) -> None:
+    labels, probs = reading(seed)
+    chosen = sensitivity_threshold(labels, probs, wanted)
+    called = confusion(labels, probs, chosen)
+    assert called.sensitivity >= wanted
+    others = [confusion(labels, probs, threshold) for threshold in np.unique(probs)]
+    assert called.specificity == max(other.specificity for other in others if other.sensitivity >= wanted)
+
+
+def test_seven_of_a_hundred_are_a_share_of_007() -> None:
+    labels, probs = np.r_[np.ones(100), 0], np.r_[np.linspace(1, 0.1, 100), 0]
+    assert confusion(labels, probs, sensitivity_threshold(labels, probs, 0.07)).tp == 7
 
 
 def test_a_probability_at_the_threshold_is_positive() -> None:

@@ -9,7 +9,7 @@ from tfm.core.errors import SettingsError
 from tfm.core.events import Note
 from tfm.core.registry import find_stage
 from tfm.core.settings import leaves, resolve
-from tfm.metrics.binary import auc, youden_threshold
+from tfm.metrics.binary import auc, confusion, youden_threshold
 
 TINY = {"architecture": "test_resnet", "epochs": 1}
 
@@ -42,6 +42,17 @@ def test_threshold_is_chosen_on_validation_only(run):
     chosen = run.status.result["threshold"]
     assert chosen == youden_threshold(val["label"].to_numpy(), val["prob"].to_numpy())
     assert chosen not in set(test["prob"])
+
+
+def test_a_wanted_sensitivity_is_reached_on_validation_and_the_rule_is_told(run):
+    other = finish(train_run(run.workspace, "ResNet18_CFT", **TINY, threshold="sensitivity:0.9"))
+    val, result = predictions(other, "val"), other.status.result
+    called = confusion(val["label"].to_numpy(), val["prob"].to_numpy(), result["threshold"])
+    assert called.sensitivity >= 0.9
+    assert result["threshold"] in set(val["prob"])
+    assert result["threshold_rule"] == "sensitivity:0.9"
+    assert run.status.result["threshold_rule"] == "youden"
+    assert predictions(other, "test").equals(predictions(run, "test"))
 
 
 def test_the_result_is_that_of_the_best_checkpoint(run):
@@ -85,7 +96,18 @@ def test_every_setting_has_a_name_of_its_own_and_a_question():
     }
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": 1}, {"learning_rate": 0}, {"optimizer": "magic"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch_size": 1},
+        {"learning_rate": 0},
+        {"optimizer": "magic"},
+        {"threshold": "sensitivity:90"},
+        {"threshold": "sensitivity:"},
+        {"threshold": "0.5"},
+    ],
+)
 def test_a_setting_out_of_range_is_refused_and_named(wrong):
     with pytest.raises(SettingsError) as refusal:
         resolve(find_stage("train").settings, {}, {"dataset": "d", "cache": "c"} | wrong)

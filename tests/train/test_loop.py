@@ -15,6 +15,7 @@ from tfm.core.errors import TrainingError
 from tfm.core.events import Gauges
 from tfm.train import fit, gauges
 from tfm.train.checkpoint import read
+from tfm.train.features import features
 from tfm.train.infer import logits
 from tfm.train.optim import optimizer
 
@@ -250,13 +251,25 @@ def test_a_compiled_network_learns_the_same(bench_top):
     assert compiled.content()["network"].keys() == plain.content()["network"].keys()
 
 
-def test_memory_that_is_too_small_is_told_with_a_way_out(bench_top, monkeypatch):
+def too_large(*_):
+    raise RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
+
+
+@pytest.mark.parametrize("where", ["loss", "answers"])
+def test_memory_that_is_too_small_is_told_with_a_way_out_in_a_step_and_in_validation(bench_top, monkeypatch, where):
     training = bench_top.training()
-
-    def too_large(*_):
-        raise RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
-
-    monkeypatch.setattr(type(training.task), "loss", too_large)
+    monkeypatch.setattr(type(training.task), where, too_large)
     with pytest.raises(TrainingError, match="memory of cpu is too small for batches of 4") as refusal:
-        step(training, bench_top.new_folder())
+        learn(training, bench_top.new_folder())
     assert "--accumulate" in refusal.value.hint
+
+
+def test_memory_that_is_too_small_is_told_with_a_way_out_in_prediction_and_for_features(bench_top):
+    training = bench_top.training()
+    training.network.forward_features = too_large
+    for asking in (
+        logits(training.network, training.val, 4, "predicting test"),
+        features(training.network, training.val, 4, bench_top.new_folder() / "val.npy", name="features"),
+    ):
+        with pytest.raises(TrainingError, match="memory of cpu is too small for batches of 4"):
+            returned(asking)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from tfm.analysis.trained import Trained
-from tfm.metrics.binary import Confusion, Interval, auc, clustered_interval, confusion
+from tfm.metrics.binary import Confusion, Interval, auc, clustered_interval, confusion, interval_at_edge
 
 _SEED = 0  # an interval belongs to the predictions, not to anybody's choice of seed
 RATES = ("accuracy", "sensitivity", "specificity", "f1")
@@ -35,14 +35,29 @@ def judge(trained: Trained) -> Judgement:
     probs = trained.predictions["prob"].to_numpy()
     patients = trained.predictions["patient_id"].to_numpy()
 
+    trials = independent_trials(labels, patients)
+
     def rate(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
         return lambda labels, probs: getattr(confusion(labels, probs, trained.threshold), name)
 
+    def measured(name: str, statistic: Callable[[np.ndarray, np.ndarray], float]) -> Interval:
+        found = clustered_interval(statistic, patients, labels, probs, seed=_SEED)
+        return interval_at_edge(found.value, trials[name]) if found.value in (0, 1) else found
+
     return Judgement(
-        auc=clustered_interval(auc, patients, labels, probs, seed=_SEED),
-        rates={name: clustered_interval(rate(name), patients, labels, probs, seed=_SEED) for name in RATES},
+        auc=measured("auc", auc),
+        rates={name: measured(name, rate(name)) for name in RATES},
         confusion=confusion(labels, probs, trained.threshold),
     )
+
+
+def independent_trials(labels: np.ndarray, patients: np.ndarray) -> dict[str, int]:
+    """By how many women each figure is known: the AUC, which is a chance of pairs, by as many pairs as can be made of
+    different women, a malignant image of one beside a benign image of the other. F1 is no share of any trials."""
+    malignant, benign = (set(patients[labels == label]) for label in (1, 0))
+    women = len(malignant | benign)
+    pairs = min(len(malignant), len(benign), women // 2)
+    return {"auc": pairs, "accuracy": women, "sensitivity": len(malignant), "specificity": len(benign), "f1": 0}
 
 
 def with_interval(interval: Interval) -> str:

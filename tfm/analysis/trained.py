@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tfm.analysis.predict import read_predictions
+from tfm.analysis.threshold import in_words
 from tfm.core.errors import DataError
 from tfm.core.run import Run
 
@@ -29,6 +30,7 @@ class Protocol:
     images: int
     malignant: int
     women: int
+    threshold_rule: str
     split: str = "test"
     unit: str = "image"
 
@@ -37,7 +39,8 @@ class Protocol:
         said = (
             f"dataset {self.dataset} ({self.arranged}; {self.dataset_hash[:8]}), split {self.split_hash[:8]}; "
             f"{self.split}, per {self.unit}: {self.images} images ({self.malignant} malignant) of {self.women} women; "
-            "95 % intervals by bootstrap over women; threshold chosen on validation"
+            "95 % intervals by bootstrap over women (of a figure that is exactly 0 or 1: Clopper-Pearson over women, "
+            f"of the AUC over pairs of women); threshold chosen on validation ({in_words(self.threshold_rule)})"
         )
         return f"{said}; {_PHANTOMS}" if self.synthetic else said
 
@@ -72,11 +75,11 @@ def open_trained(run: Run) -> Trained:
         minutes=status.seconds / 60,
         threshold=result["threshold"],
         predictions=predictions,
-        protocol=_protocol(run.environment, predictions),
+        protocol=_protocol(run.environment, predictions, result["threshold_rule"]),
     )
 
 
-def _protocol(environment: dict[str, Any], predictions: pd.DataFrame) -> Protocol:
+def _protocol(environment: dict[str, Any], predictions: pd.DataFrame, threshold_rule: str) -> Protocol:
     return Protocol(
         dataset=environment["dataset"],
         arranged=environment["protocol"],
@@ -86,4 +89,5 @@ def _protocol(environment: dict[str, Any], predictions: pd.DataFrame) -> Protoco
         images=len(predictions),
         malignant=int(predictions["label"].sum()),
         women=predictions["patient_id"].nunique(),
+        threshold_rule=threshold_rule,
     )

@@ -86,6 +86,14 @@ def youden_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
     return float(thresholds[np.argmax(hits * negatives.sum() - alarms * positives.sum())])
 
 
+def sensitivity_threshold(labels: np.ndarray, probs: np.ndarray, wanted: float) -> float:
+    """The highest probability that calls at least this share of the malignant images: so it calls the fewest benign."""
+    truth, probs = _checked(labels, probs, both_classes=True)
+    malignant = np.sort(probs[truth])[::-1]
+    # Compared as the sensitivity itself is computed: 7 of 100 are 0.07, where 0.07 × 100 is more than 7.
+    return float(malignant[np.searchsorted(np.arange(1, malignant.size + 1) / malignant.size, wanted)])
+
+
 def clustered_interval(
     statistic: Callable[..., float],
     patients: np.ndarray,
@@ -119,6 +127,15 @@ def clustered_interval(
         return Interval(value, math.nan, math.nan)
     low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(value, float(low), float(high))
+
+
+def interval_at_edge(value: float, trials: int) -> Interval:
+    """Clopper and Pearson's, of a share that is exactly 0 or 1 in so many independent trials: there every resample
+    gives the same again, and a bootstrap would tell of certainty."""
+    if not trials:
+        return Interval(value, math.nan, math.nan)
+    reach = 1 - ((1 - CONFIDENCE) / 2) ** (1 / trials)
+    return Interval(value, 1 - reach, 1.0) if value == 1 else Interval(value, 0.0, reach)
 
 
 def _drawn(statistic: Callable[..., float], columns: tuple[np.ndarray, ...], row_counts: np.ndarray) -> float:

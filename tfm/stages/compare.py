@@ -23,7 +23,7 @@ class Compare(Settings):
     None named: every finished one of the workspace."""
 
 
-@stage(version=1)
+@stage(version=2)
 def compare(settings: Compare, run: Run) -> Iterator[Event]:
     from tfm.analysis.compare import COLUMNS, rank
     from tfm.analysis.figures import draw_comparison

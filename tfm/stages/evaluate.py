@@ -20,7 +20,7 @@ class Evaluate(Settings):
     """Which train run to measure"""
 
 
-@stage(version=1)
+@stage(version=2)
 def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
     from tfm.analysis.figures import draw_roc
     from tfm.analysis.judge import judge, with_interval
@@ -53,6 +53,7 @@ def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
         "model": trained.model,
         **judged.values(),
         "threshold": trained.threshold,
+        "threshold_rule": trained.protocol.threshold_rule,
         "n_images": trained.protocol.images,
         "n_patients": trained.protocol.women,
         "protocol": said,

@@ -20,7 +20,7 @@ from tfm.core.run import Run
 from tfm.core.settings import CacheName, DatasetName, Settings, TrainedRun
 from tfm.core.workspace import Workspace
 from tfm.models.settings import ModelSettings
-from tfm.train.settings import DEFAULT_SEED, BatchSettings, MachineSettings, OptimSettings
+from tfm.train.settings import DEFAULT_SEED, YOUDEN, BatchSettings, MachineSettings, OptimSettings, ThresholdRule
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +49,10 @@ class Train(Settings):
     tta: bool = False
     """Predict each image twice, as it is and mirrored, and take the mean
     For validation, and with it the threshold, as for the test."""
+    threshold: ThresholdRule = YOUDEN
+    """How the threshold is chosen from which on an image is called malignant: youden or sensitivity:S
+    On the validation images. youden: where sensitivity and specificity add up to most. sensitivity:0.9: as high as it
+    can be while 90 of 100 malignant images are found; the share is yours to choose."""
     seed: int = DEFAULT_SEED
     """Seed of everything random: first weights, order, augmentation, dropout"""
     machine: MachineSettings = MachineSettings()
@@ -150,7 +154,8 @@ def _learn(
 def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Path) -> Iterator[Event]:
     """The last step: the best checkpoint's probabilities. The threshold is validation's; test steers nothing."""
     from tfm.analysis.predict import predict, write_predictions
-    from tfm.metrics.binary import auc, youden_threshold
+    from tfm.analysis.threshold import chosen
+    from tfm.metrics.binary import auc
     from tfm.models.card import origin, parameters
 
     tables = {}
@@ -174,7 +179,8 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,
             "val_auc": auc(labels, probs),
-            "threshold": youden_threshold(labels, probs),
+            "threshold": chosen(settings.threshold, labels, probs),
+            "threshold_rule": settings.threshold,
         },
         outputs=[str(path) for path in outputs],
     )

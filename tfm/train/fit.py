@@ -5,7 +5,6 @@ What is learned from stands in tasks, the batches in batches; the test split is 
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from tfm.train.batches import Batch, balanced, cut, shuffled
 from tfm.train.checkpoint import Checkpoints
 from tfm.train.gauges import Dials
 from tfm.train.infer import answers
+from tfm.train.memory import memory_told
 from tfm.train.optim import learning_rate, set_learning_rate
 from tfm.train.precision import computing_in
 from tfm.train.training import Standing, Training
@@ -93,7 +93,7 @@ def _step(training: Training, taken: np.ndarray, drawn: augment.Table) -> float:
     training.optimizer.zero_grad()
     total = torch.zeros((), device=training.train.device)
     given = []
-    with _memory_told(training):
+    with memory_told(training.train.device, training.batch_size):
         for number, places in enumerate(cut(taken, training.batch_size)):
             loss, said = _backward(training, number, places, drawn, len(taken))
             total += loss
@@ -144,19 +144,6 @@ def _clipped(training: Training) -> torch.Tensor:
 def _scaled(training: Training) -> bool:
     """Whether the gradient was enlarged: if that took it too far, this step is left out and the next enlarged less."""
     return training.scaler.is_enabled() and training.scaler.get_scale() > 1
-
-
-@contextlib.contextmanager
-def _memory_told(training: Training) -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "not enough memory" not in str(error):
-            raise
-        raise TrainingError(
-            f"the memory of {training.train.device} is too small for batches of {training.batch_size} images",
-            hint="choose a smaller --batch-size (with --accumulate for as large a step), or a cache of smaller images",
-        ) from error
 
 
 def _diverged(standing: Standing, what: str) -> TrainingError:

@@ -10,6 +10,7 @@ from torch import nn
 
 from tfm.core.events import Event, Progress
 from tfm.train.batches import Images, cut
+from tfm.train.memory import memory_told
 from tfm.train.precision import computing_in
 
 Ask = Callable[[np.ndarray], torch.Tensor]
@@ -20,7 +21,8 @@ def answers(ask: Ask, images: Images, batch_size: int, name: str) -> Generator[E
     batches = cut(np.arange(len(images.rows)), batch_size)
     given = []
     for done, chosen in enumerate(batches, start=1):
-        with torch.inference_mode():  # closed before each yield: what stands between two events is somebody else's
+        # Closed before each yield: what stands between two events is somebody else's.
+        with torch.inference_mode(), memory_told(images.device, batch_size):
             given.append(ask(chosen).float().cpu())
         yield Progress(name, done, len(batches), "batches")
     return torch.cat(given)

@@ -17,6 +17,19 @@ def _device(text: str) -> str:
 
 
 DEFAULT_SEED = 7
+YOUDEN, SENSITIVITY = "youden", "sensitivity:"
+
+
+def _rule(text: str) -> str:
+    try:
+        if text == YOUDEN or (text.startswith(SENSITIVITY) and 0 < float(text.removeprefix(SENSITIVITY)) <= 1):
+            return text
+    except ValueError:
+        pass
+    raise ValueError(f"choose {YOUDEN}, or {SENSITIVITY}S with S above 0 and at most 1, as in {SENSITIVITY}0.9")
+
+
+ThresholdRule = Annotated[str, AfterValidator(_rule)]
 
 
 class AugmentSettings(Settings):

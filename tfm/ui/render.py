@@ -102,10 +102,11 @@ def intervals(event: Intervals, width: int) -> RenderableType:
     for label, value, low, high in event.rows:
         cells = [" "] * room
         cells[column(event.mark)] = "┊"
-        for index in range(column(low), column(high) + 1):
+        carried = math.isfinite(low)  # not where the data are too few for an interval
+        for index in range(column(low), column(high) + 1) if carried else ():
             cells[index] = "━"
         cells[column(value)] = "●"
-        figures = f"  {value:.3f} ({low:.3f} to {high:.3f})"
+        figures = f"  {value:.3f} ({low:.3f} to {high:.3f})" if carried else f"  {value:.3f} (– to –)"
         lines.append(Text(f"{label:<{label_width}}  ").append("".join(cells), style="cyan").append(figures))
     ends = f"{event.low:g}".ljust(column(event.mark)) + f"{event.mark:g}"
     lines.append(

@@ -1,0 +1,21 @@
+"""The rules by which the threshold is chosen from which on a probability is called malignant: always on validation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfm.metrics.binary import sensitivity_threshold, youden_threshold
+from tfm.train.settings import SENSITIVITY, YOUDEN
+
+
+def chosen(rule: str, labels: np.ndarray, probs: np.ndarray) -> float:
+    """`labels` and `probs` are those of validation."""
+    if rule == YOUDEN:
+        return youden_threshold(labels, probs)
+    return sensitivity_threshold(labels, probs, float(rule.removeprefix(SENSITIVITY)))
+
+
+def in_words(rule: str) -> str:
+    if rule == YOUDEN:
+        return "Youden: largest sensitivity + specificity"
+    return f"for a sensitivity of {rule.removeprefix(SENSITIVITY)} at least"
