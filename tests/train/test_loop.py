@@ -145,6 +145,7 @@ class Silhouette:
     """Learns how much of an image is breast: what another task may need, and how it is told."""
 
     needs = frozenset({"breast", "lesions"})
+    chances = 2
     columns = ("train_error", "val_error", "val_score")
     best = "val_score"
 
@@ -166,6 +167,12 @@ class Silhouette:
         error = float(answers.mean())
         return {"val_error": error, "val_score": -error}
 
+    def state(self):
+        return {"batches": torch.tensor(len(self.seen))}
+
+    def take_up(self, state):
+        self.taken_up = int(state["batches"])
+
 
 def test_another_task_is_served_with_the_masks_it_needs_moved_as_their_images_are(bench_top):
     training, folder = linear(bench_top.training()), bench_top.new_folder()
@@ -175,6 +182,10 @@ def test_another_task_is_served_with_the_masks_it_needs_moved_as_their_images_ar
     assert all(row["train_error"] == pytest.approx(row["train_loss"]) for row in training.standing.rows)
     assert training.standing.best == max(row["val_score"] for row in training.standing.rows)
     dark = -training.train.normalisation.mean / training.train.normalisation.deviation
+    resumed = linear(bench_top.training())
+    resumed.task = Silhouette()
+    learn(resumed, folder)
+    assert resumed.task.taken_up == len(training.task.seen) == 4, "what a task gathers goes into the checkpoint"
     for batch in training.task.seen:
         assert batch.truth.keys() == {"breast", "lesions"}
         inside = batch.truth["breast"] > 0
@@ -202,6 +213,19 @@ def test_figures_of_training_are_those_of_what_the_network_answered_at_its_own_s
         probs, truth = torch.sigmoid(torch.cat(said[steps])), torch.cat(labels[steps])
         assert row["train_auc"] == roc_auc_score(truth, probs)
         assert row["train_accuracy"] == float(((probs >= 0.5) == (truth == 1)).float().mean())
+
+
+def test_what_is_drawn_for_an_image_is_its_own_in_any_batch_and_another_in_each_epoch(bench_top):
+    drawn = {}
+    for size in (4, 3):
+        training = linear(bench_top.training({"batch_size": size}))
+        training.task = Silhouette()
+        learn(training, bench_top.new_folder())
+        drawn[size] = np.concatenate([batch.chances for batch in training.task.seen])
+    assert np.array_equal(drawn[4], drawn[3])
+    assert drawn[4].shape == (2 * len(training.train.rows), 2)
+    assert len(np.unique(drawn[4])) == drawn[4].size
+    assert ((drawn[4] >= 0) & (drawn[4] < 1)).all()
 
 
 def test_a_mirrored_image_is_asked_about_too(bench_top):

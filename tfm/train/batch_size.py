@@ -15,7 +15,7 @@ from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Note
 from tfm.core.run import Run
 from tfm.models.freezing import train_mode
-from tfm.train.batches import Batch
+from tfm.train.batches import Batch, chances
 from tfm.train.origin import Origin
 from tfm.train.precision import computing_in
 from tfm.train.training import Training
@@ -75,7 +75,8 @@ def _pass(training: Training, network: nn.Module, count: int) -> None:
     """Forward and backward, of so many images."""
     images = training.train
     chosen = np.resize(np.arange(len(images.rows)), count)
-    batch = Batch(images.batch(chosen), images.truth(chosen, training.task.needs))
+    drawn = chances(count, training.task.chances, "batch size")
+    batch = Batch(images.batch(chosen), images.truth(chosen, training.task.needs), drawn)
     with computing_in(training.precision, images.device):
         loss, _ = training.task.loss(network, batch)
     if loss.requires_grad:  # nothing of a network is trained where only its features are used

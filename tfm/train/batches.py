@@ -73,6 +73,12 @@ def balanced(seed: int, epoch: int, labels: np.ndarray) -> np.ndarray:
     return generator.permutation(np.concatenate(taken))
 
 
+def chances(count: int, each: int, *address: str | int) -> np.ndarray:
+    """(count, each) float32 in [0, 1): what a task chooses of an image by chance is row i's of image i, whatever batch
+    it comes in."""
+    return generator_at(*address).random((count, each), dtype=np.float32)
+
+
 def read(array: np.ndarray, positions: np.ndarray) -> torch.Tensor:  # (B, H, W) uint8 or uint16, on the host
     return torch.from_numpy(array[positions])
 
@@ -85,6 +91,7 @@ def films(grey: torch.Tensor, white: int) -> torch.Tensor:  # (B, H, W) → (B, 
 class Batch:
     images: torch.Tensor  # (B, 1, H, W), normalised
     truth: dict[str, torch.Tensor]  # what the task needs: labels (B,), breast and lesions (B, 1, H, W) uint8
+    chances: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))  # (B, k), as `chances` draws them
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tfm.core.events import Event, Metrics, Note, Progress
 from tfm.core.randomness import seed_at
 from tfm.models.freezing import train_mode
 from tfm.train import augment
-from tfm.train.batches import Batch, balanced, cut, shuffled
+from tfm.train.batches import Batch, balanced, chances, cut, shuffled
 from tfm.train.checkpoint import Checkpoints
 from tfm.train.gauges import Dials
 from tfm.train.infer import answers
@@ -65,7 +65,9 @@ def _train(training: Training, checkpoints: Checkpoints, dials: Dials) -> Iterat
     standing = training.standing
     places = _places(training)
     steps = cut(places, training.batch_size * training.batches.accumulate)
-    drawn = augment.draw(training.seed, standing.epoch, int(places.max()) + 1)
+    count = int(places.max()) + 1
+    drawn = augment.draw(training.seed, standing.epoch, count)
+    drawn = np.hstack([drawn, chances(count, training.task.chances, training.seed, "task", standing.epoch)])
     train_mode(training.network)
     dials.start()
     for taken in steps[standing.epoch_step :]:
@@ -128,7 +130,8 @@ def _batch(training: Training, places: np.ndarray, drawn: augment.Table) -> Batc
     truth = images.truth(chosen, training.task.needs)
     for name in truth.keys() - {"labels"}:
         truth[name] = augment.apply_geometry(truth[name], drawn, changes)
-    return Batch(images.normalised(augment.apply(images.films(chosen), drawn, changes)), truth)
+    films = images.normalised(augment.apply(images.films(chosen), drawn, changes))
+    return Batch(films, truth, drawn[:, augment.COLUMNS :])
 
 
 def _clipped(training: Training) -> torch.Tensor:
@@ -156,9 +159,10 @@ def _diverged(standing: Standing, what: str) -> TrainingError:
 def _validate(training: Training) -> Generator[Event, None, dict[str, float]]:
     standing, task, images, network = training.standing, training.task, training.val, training.judged
     network.eval()
+    drawn = chances(len(images.rows), task.chances, training.seed, "validation")
 
     def ask(chosen: np.ndarray) -> torch.Tensor:
-        batch = Batch(images.batch(chosen), images.truth(chosen, task.needs))
+        batch = Batch(images.batch(chosen), images.truth(chosen, task.needs), drawn[chosen])
         with computing_in(training.precision, images.device):
             return task.answers(network, batch)
 

@@ -69,6 +69,7 @@ class Training:
             "ema": self.ema.module.state_dict() if self.ema else None,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "task": self.task.state(),
         }
 
     def best_content(self) -> dict[str, Any]:
@@ -81,6 +82,7 @@ class Training:
             self.answered = content["answered"]
             self.network.load_state_dict(content["network"])
             self.optimizer.load_state_dict(content["optimizer"])
+            self.task.take_up(content["task"])
             if self.ema:
                 self.ema.module.load_state_dict(content["ema"])
             if self.scaler.is_enabled():

@@ -17,6 +17,10 @@ class Task(Protocol):
         """What it looks at beside the images: "labels", "breast" and "lesions"."""
 
     @property
+    def chances(self) -> int:
+        """How many numbers in [0, 1) it draws for each image, anew in each epoch and always the same for validation."""
+
+    @property
     def columns(self) -> list[str]:
         """What `learned` and `figures` give, in the order of metrics.csv."""
 
@@ -37,3 +41,9 @@ class Task(Protocol):
 
     def figures(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
         """Of a whole split: answers (n, k) float32 on the CPU, labels (n,)."""
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What it has gathered over the steps beside the network, for a checkpoint."""
+
+    def take_up(self, state: dict[str, torch.Tensor]) -> None:
+        """The other way round; a ValueError where it is not this task's."""

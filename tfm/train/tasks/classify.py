@@ -20,6 +20,7 @@ class Classify:
     label_smoothing: float
     malignant_weight: float
     needs = frozenset({"labels"})
+    chances = 0
     columns = ["train_accuracy", "train_auc", "val_loss", "val_accuracy", "val_auc"]  # noqa: RUF012
     best = "val_auc"
 
@@ -42,6 +43,13 @@ class Classify:
             "val_accuracy": accuracy(labels, probs),
             "val_auc": auc(labels, probs),
         }
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {}
+
+    def take_up(self, state: dict[str, torch.Tensor]) -> None:
+        if state:
+            raise ValueError("it knows of more than a network learns from")
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:  # (B, 1), (B,) → their sum
         targets = labels * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
