@@ -75,11 +75,11 @@ def open_trained(run: Run) -> Trained:
         minutes=status.seconds / 60,
         threshold=result["threshold"],
         predictions=predictions,
-        protocol=_protocol(run.environment, predictions, result["threshold_rule"]),
+        protocol=protocol_of(run.environment, predictions, result["threshold_rule"]),
     )
 
 
-def _protocol(environment: dict[str, Any], predictions: pd.DataFrame, threshold_rule: str) -> Protocol:
+def protocol_of(environment: dict[str, Any], predictions: pd.DataFrame, threshold_rule: str) -> Protocol:
     return Protocol(
         dataset=environment["dataset"],
         arranged=environment["protocol"],

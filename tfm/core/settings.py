@@ -96,7 +96,7 @@ DatasetName = Annotated[str, Reads("dataset")]
 DatasetFilms = Annotated[str, Reads("dataset", with_files=True)]
 CacheName = Annotated[str, Reads("cache")]
 RunId = Annotated[str, Reads("run")]
-TrainedRun = Annotated[str, Reads("run", made_by=("train",))]
+TrainedRun = Annotated[str, Reads("run", made_by=("train", "segment"))]  # whose predictions can be judged
 InputPath = Annotated[Path, Reads("path"), BeforeValidator(_given), AfterValidator(_existing)]
 OutputPath = Annotated[Path, BeforeValidator(_given), AfterValidator(_makeable)]
 

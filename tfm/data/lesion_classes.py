@@ -4,7 +4,7 @@ these a network tells apart is a class set."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +17,6 @@ MASK_CLASSES = (  # by pixel value
     *("benign mass", "benign calcification"),
     *("malignant mass", "malignant calcification"),
 )
-
-SetName = Literal["malignancy", "kind", "lesion"]
 
 
 def mask_class(kind: str, pathology: str) -> int:
@@ -42,7 +40,7 @@ class ClassSet:
         return classes
 
 
-CLASS_SETS: dict[SetName, ClassSet] = {
+CLASS_SETS: dict[str, ClassSet] = {
     "malignancy": ClassSet(
         ("background", "benign", "malignant mass", "malignant calcification"), (0, 1, 1, 1, 1, 2, 3), (2, 3)
     ),

@@ -3,7 +3,7 @@ network, but for what a GPU could not compute back in the same bits each time.""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tfm.models.build import build
 from tfm.models.settings import SegmenterSettings
 from tfm.models.weights import load, read
 
-SIDE_MULTIPLE = 32
+SIDE_MULTIPLE = 16  # the coarsest map that DeepLabV3+ looks at
 
 
 class Segmenter(nn.Module):
@@ -33,7 +33,8 @@ class Segmenter(nn.Module):
         _replace(self.deeplab, nn.Upsample, lambda found: Upsampling(int(found.scale_factor)))
         _replace(self.deeplab, ASPPPooling, ImagePooling)
         # A checkpoint says which classes its answers are of.
-        self.register_buffer("classes", torch.tensor(list(_told(classes).encode()), dtype=torch.uint8))
+        self.classes: torch.Tensor
+        self.register_buffer("classes", torch.tensor(list(", ".join(classes).encode()), dtype=torch.uint8))
 
     @property
     def backbone(self) -> nn.Module:
@@ -44,9 +45,12 @@ class Segmenter(nn.Module):
         logits: torch.Tensor = self.deeplab(images)
         return logits
 
-
-def _told(classes: Sequence[str]) -> str:
-    return ", ".join(classes)
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Refused by name where its classes are others: the shapes may well be the same."""
+        theirs, ours = (bytes(classes.tolist()).decode() for classes in (state_dict["classes"], self.classes))
+        if theirs != ours:
+            raise RuntimeError(f"it tells apart {theirs}, and this one {ours}")
+        return super().load_state_dict(state_dict, strict, assign)
 
 
 def _replace(network: nn.Module, kind: type[nn.Module], by: Any) -> None:
@@ -120,7 +124,7 @@ def load_segmenter(network: Segmenter, settings: SegmenterSettings, path: Path) 
     if "classes" in given:
         _load_whole(network, given, path)
         return
-    alone = build(settings.classifier, (SIDE_MULTIPLE, SIDE_MULTIPLE))
+    alone = build(settings.classifier, in_size=(0, 0))  # a convolutional network takes any
     load(alone, path)
     tensors = {_flat(name): tensor for name, tensor in alone.state_dict().items()}
     # timm's networks of features have the names of the whole ones, but for dots.
@@ -132,16 +136,10 @@ def _flat(name: str) -> str:
 
 
 def _load_whole(network: Segmenter, given: dict[str, torch.Tensor], path: Path) -> None:
-    theirs, ours = (bytes(tensors["classes"].tolist()).decode() for tensors in (given, network.state_dict()))
-    if theirs != ours:
-        raise WeightsError(
-            f"the segmenter in {path} tells apart {theirs}, and this one {ours}",
-            hint="choose the --classes it was trained with, or other weights",
-        )
     try:
         network.load_state_dict(given)
     except RuntimeError as error:
         raise WeightsError(
             f"the segmenter in {path} is another one: {str(error).strip().splitlines()[-1].strip()}",
-            hint="choose the --backbone it was trained with, or other weights",
+            hint="choose the --classes and --backbone it was trained with, or other weights",
         ) from error

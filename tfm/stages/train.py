@@ -17,7 +17,7 @@ from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Result
 from tfm.core.registry import Repeat, stage
 from tfm.core.run import Run
-from tfm.core.settings import CacheName, DatasetName, Settings, TrainedRun
+from tfm.core.settings import CacheName, DatasetName, Reads, Settings
 from tfm.core.workspace import Workspace
 from tfm.models.settings import ModelSettings
 from tfm.train.settings import DEFAULT_SEED, YOUDEN, BatchSettings, MachineSettings, OptimSettings, ThresholdRule
@@ -56,13 +56,13 @@ class Train(Settings):
     seed: int = DEFAULT_SEED
     """Seed of everything random: first weights, order, augmentation, dropout"""
     machine: MachineSettings = MachineSettings()
-    extends: TrainedRun | None = None
+    extends: Annotated[str, Reads("run", made_by=("train",))] | None = None
     """The run that this one goes on from
     From its last checkpoint, with more epochs. The learning rate follows the curve of the new number of epochs, so it
     leaps up where the old run had come to the end of its own; patience begins anew."""
 
 
-def _folds(settings: Train, workspace: Workspace) -> int:
+def folds(settings: Train, workspace: Workspace) -> int:
     """How many the dataset has; one that was not arranged in folds is one."""
     with open(workspace.dataset_folder(settings.dataset) / "manifest.csv", encoding="utf-8", newline="") as file:
         return max((int(row.get("fold") or 0) for row in csv.DictReader(file)), default=0) or 1
@@ -72,7 +72,7 @@ def _folds(settings: Train, workspace: Workspace) -> int:
     version=4,
     presets="models",
     extends_by="epochs",
-    repeats=(Repeat("folds", "fold", _folds), Repeat("seeds", "seed")),
+    repeats=(Repeat("folds", "fold", folds), Repeat("seeds", "seed")),
 )
 def train(settings: Train, run: Run) -> Iterator[Event]:
     from tfm.train import batch_size, resident

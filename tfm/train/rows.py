@@ -27,6 +27,9 @@ class Rows:
     def labels(self) -> np.ndarray:  # (n,) 0 or 1
         return self.table["label"].to_numpy()
 
+    def only(self, chosen: np.ndarray) -> Rows:  # (n,) bool
+        return Rows(self.table[chosen].reset_index(drop=True), self.positions[chosen])
+
     @property
     def patients(self) -> list[str]:
         return sorted(set(self.table["patient_id"]))

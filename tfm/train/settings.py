@@ -102,8 +102,8 @@ class OptimSettings(Settings):
     Where there is one, validation, best checkpoint and predictions are the average's. Its decay grows from zero over
     the first steps. None: no average."""
     patience: Annotated[int, Field(ge=1)] | None = None
-    """Stop after how many epochs without a better validation AUC
-    None: never before the last epoch."""
+    """Stop after how many epochs without a better validation
+    By the AUC; of a segmenter by Dice. None: never before the last epoch."""
 
 
 class MachineSettings(Settings):
@@ -127,3 +127,23 @@ class MachineSettings(Settings):
     checkpoint_seconds: Annotated[float, Field(ge=0), OUT_OF_KEY] = 60.0
     """Seconds between two checkpoints within an epoch
     Rarer where writing one takes long: a fiftieth of the time at most is spent on it."""
+
+
+class SegmentSettings(Settings):
+    classes: Annotated[Literal["malignancy", "kind", "lesion"], IMPORTANT] = "malignancy"
+    """What is told apart in an image: malignancy, kind or lesion
+    malignancy: background, benign, malignant mass, malignant calcification. kind: background, benign (no callback was
+    needed), mass, calcification (those that were called back, whatever came of it). lesion: background, lesion."""
+    pixel_loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    """What is learned from each pixel, beside Dice for each lesion class
+    focal counts pixels that are already right for less."""
+    tile: Annotated[int, Field(ge=32, multiple_of=16)] | None = None
+    """Side of the squares that training cuts out of the images, in pixels
+    For images too large to be learned from whole: 512 for the preset highres. Validation and test then look at whole
+    images square by square. None: whole images."""
+    lesion_tiles: Annotated[float, Field(ge=0, le=1)] = 0.75
+    """Share of the squares that are cut out where a lesion is
+    The others lie anywhere. Without squares it does nothing."""
+    window_overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.5
+    """Share by which neighbouring squares overlap when whole images are looked at
+    Where they overlap the middle of a square counts for more than its rim."""
