@@ -21,7 +21,11 @@ from tfm.train.fit import fit
 from tfm.train.infer import logits
 
 PRESETS = {name: offers.preset("models", name) for name in offers.preset_names("models")}
-TRAINED = [name for name, preset in PRESETS.items() if preset.settings["model"].get("trained") != "none"]
+TRAINED = [
+    name
+    for name, preset in PRESETS.items()
+    if preset.stage == "train" and preset.settings["model"].get("trained") != "none"
+]
 SMALL = {"weights": "none", "epochs": 2, "batch_size": 2, "accumulate": 2, "patience": None}
 KEEPING = {"ema": 0.9, "gradient_clip": 1.0, "balance": "sampling", "dropout": 0.3}  # options
 STOPPED_AFTER = 3  # steps, of two an epoch

@@ -45,7 +45,7 @@ class Segment:
 
         By products with ones and zeros in place of picking: that is the same each time on a GPU too."""
         truth = (told == torch.arange(logs.shape[1], device=logs.device)[:, None, None]).float()
-        return self._of_pixels(logs, truth) + _of_lesions(logs.exp(), truth)
+        return self._of_pixels(logs, truth) + of_lesions(logs.exp(), truth)
 
     def _of_pixels(self, logs: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         """The mean over an image's pixels, those of rare classes weighing more."""
@@ -80,7 +80,7 @@ class Segment:
             raise ValueError("it knows of more than a network learns from")
 
 
-def _of_lesions(probs: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+def of_lesions(probs: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """1 - Dice, the mean over the lesion classes that an image shows: a small lesion counts as much as a large one. An
     image without lesions is learned from pixel by pixel alone."""
     both, areas = ((part[:, 1:]).sum((2, 3)) for part in (probs * truth, probs + truth))
