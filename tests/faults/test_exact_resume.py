@@ -1,5 +1,5 @@
 """A training that was stopped, or killed at the worst of moments, ends bit for bit as the undisturbed one: weights,
-optimizer, moving average, metrics and predictions, for every preset that trains and every option that keeps something.
+optimizer, moving average, metrics and predictions, for every preset and every option that keeps something.
 
 A death at no special moment stands in the tests of whole runs, that of a regression on frozen features in its own."""
 
@@ -19,13 +19,10 @@ from tfm.train import checkpoint
 from tfm.train.checkpoint import Checkpoints, read
 from tfm.train.fit import fit
 from tfm.train.infer import logits
+from tfm.train.probe import probe
 
-PRESETS = {name: offers.preset("models", name) for name in offers.preset_names("models")}
-TRAINED = [
-    name
-    for name, preset in PRESETS.items()
-    if preset.stage == "train" and preset.settings["model"].get("trained") != "none"
-]
+FOUND = {name: offers.preset("models", name) for name in offers.preset_names("models")}
+PRESETS = {name: preset.settings for name, preset in FOUND.items() if preset.stage == "train"}
 SMALL = {"weights": "none", "epochs": 2, "batch_size": 2, "accumulate": 2, "patience": None}
 KEEPING = {"ema": 0.9, "gradient_clip": 1.0, "balance": "sampling", "dropout": 0.3}  # options
 STOPPED_AFTER = 3  # steps, of two an epoch
@@ -58,6 +55,32 @@ def learned(bench_top, given, preset, stops=(), lose=None):
     return left | {f"last{place}": leaf for place, leaf in flat(read(folder / "last.pt")).items()}
 
 
+def regressed(bench_top, given, preset, stops=()):
+    """The same of a regression on frozen features, stopped after some numbers of batches."""
+    folder = bench_top.new_folder()
+
+    def events(training):
+        return probe(training, Checkpoints(folder, seconds=0), folder / "metrics.csv", folder / "features")
+
+    for stop in stops:
+        unfinished = events(bench_top.training(given, preset))
+        assert all(event.name == "features of training" for event in itertools.islice(unfinished, stop))
+        unfinished.close()
+    training = bench_top.training(given, preset)
+    for _ in events(training):
+        pass
+    said = returned(logits(training.judged, training.val, 4, "val"))
+    left = {"metrics": (folder / "metrics.csv").read_bytes(), "predictions": said.numpy().tobytes()}
+    return left | flat(read(folder / "best.pt"))
+
+
+def ended(bench_top, name, given, stops=()):
+    preset = PRESETS[name]
+    if preset["model"].get("trained") == "none":
+        return regressed(bench_top, {"weights": "none", "batch_size": 2} | given, preset, stops)
+    return learned(bench_top, SMALL | KEEPING | given, preset, stops)
+
+
 def unequal(one, other):
     return sorted(place for place in one.keys() | other.keys() if one.get(place) != other.get(place))
 
@@ -67,19 +90,18 @@ def checkpoints_at_each_step(monkeypatch):
     monkeypatch.setattr(checkpoint, "WRITE_SHARE", 0)
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_ends_the_same_when_stopped_and_rebuilt_from_disk(bench_top, name):
-    given = SMALL | KEEPING | {"epochs": 1}
-    calm = learned(bench_top, given, PRESETS[name].settings)
-    assert unequal(calm, learned(bench_top, given, PRESETS[name].settings, [1])) == []
+    short = {} if PRESETS[name]["model"].get("trained") == "none" else {"epochs": 1}
+    calm = ended(bench_top, name, short)
+    assert unequal(calm, ended(bench_top, name, short, [1])) == []
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("name", "seed"), list(itertools.product(TRAINED, range(5))))
+@pytest.mark.parametrize(("name", "seed"), list(itertools.product(PRESETS, range(5))))
 def test_every_preset_ends_the_same_with_many_seeds_stopped_at_every_step(bench_top, name, seed):
-    given = SMALL | KEEPING | {"seed": seed}
-    calm = learned(bench_top, given, PRESETS[name].settings)
-    assert unequal(calm, learned(bench_top, given, PRESETS[name].settings, [1, 2, 3])) == []
+    calm = ended(bench_top, name, {"seed": seed})
+    assert unequal(calm, ended(bench_top, name, {"seed": seed}, [1, 2, 3])) == []
 
 
 TINY = {"architecture": "test_resnet", "weights": "none", "epochs": 2, "batch_size": 4}

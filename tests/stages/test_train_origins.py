@@ -136,6 +136,8 @@ def test_a_fold_of_a_dataset_without_folds_is_refused_and_with_folds_the_others_
     manifest = pd.read_csv(workspace.dataset_folder("pocket") / "manifest.csv")
     judged = set(pd.read_csv(run.predictions_file("val"))["image_id"])
     assert judged == set(manifest["image_id"][manifest["fold"] == 2])
+    first, unsaid = (train_run(workspace, "ResNet18_CFT", **TINY, **given) for given in ({"fold": 1}, {}))
+    assert first.id == unsaid.id, "one training under one key"
     plan = prepare.job_for(workspace, "train", {"dataset": "pocket", **TINY, "folds": 3, "seeds": 2}, ["ResNet18_CFT"])
     assert [step.name for step in plan.steps][:3] == [
         "ResNet18_CFT-fold1-seed7",

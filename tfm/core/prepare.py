@@ -11,7 +11,7 @@ from tfm.core.errors import RunError, SettingsError
 from tfm.core.offers import Preset
 from tfm.core.plan import Plan, Step, check, filled, key_of
 from tfm.core.run import Run
-from tfm.core.settings import Leaf, Settings, leaves, resolve, value_at
+from tfm.core.settings import Leaf, Settings, leaves, merged, nested, resolve, value_at, without_effect
 from tfm.core.workspace import Workspace
 from tfm.core.written import differing
 
@@ -49,16 +49,34 @@ def queue(
 ) -> list[Step]:
     """A step for each preset and each value of what is repeated: MODEL-fold2-seed8."""
     steps = []
-    for chosen in presets or (None,):
-        preset = chosen_preset(workspace, name, chosen)
+    for preset, own in for_each(workspace, name, given, presets):
         stage = _started(name, preset)
-        for values in _repeated(workspace, stage, given, preset, counts):
+        for values in _repeated(workspace, stage, own, preset, counts):
             words = [
                 preset.name if preset else stage.rpartition(".")[2],
                 *(f"{setting}{value}" for setting, value in values.items()),
             ]
-            steps.append(_step(workspace, "-".join(words), stage, {**given, **values}, preset))
+            steps.append(_step(workspace, "-".join(words), stage, {**own, **values}, preset))
     return steps
+
+
+def for_each(
+    workspace: Workspace, name: str, given: Mapping[str, Any], presets: Sequence[str]
+) -> list[tuple[Preset | None, dict[str, Any]]]:
+    """The presets, each with what was given: what has an effect with some of them is not told to the others."""
+    chosen = [chosen_preset(workspace, name, one) for one in presets or (None,)]
+    idle = [idle_with(registry.find(_started(name, preset)).settings, preset, given) for preset in chosen]
+    with_all = set.intersection(*idle)
+    return [
+        (preset, {name: value for name, value in given.items() if name in with_all or name not in names})
+        for preset, names in zip(chosen, idle, strict=True)
+    ]
+
+
+def idle_with(settings: type[Settings], preset: Preset | None, given: Mapping[str, Any]) -> set[str]:
+    """The names of the settings that have no effect with what a preset and a person said."""
+    values = merged(nested(settings, preset.settings if preset else {}), nested(settings, given))
+    return {leaf.name for leaf, _ in without_effect(settings, values)}
 
 
 def _repeated(
@@ -171,9 +189,10 @@ def restarted(run: Run) -> Run:
 
 
 def growing(run: Run) -> Leaf | None:
-    """The setting by which a run can be taken further, where its stage has one."""
+    """The setting by which a run can be taken further, where its stage has one that did something."""
     stage = registry.find_stage(run.stage)
-    return leaf_of(stage.settings, stage.extends_by) if stage.extends_by else None
+    idle = {leaf.name for leaf, _ in without_effect(stage.settings, run.given_settings)}
+    return leaf_of(stage.settings, stage.extends_by) if stage.extends_by and stage.extends_by not in idle else None
 
 
 def how_it_goes_on(run: Run) -> str:
@@ -187,7 +206,7 @@ def extended(run: Run, total: Any) -> Run:
     leaf = growing(run)
     if leaf is None:
         raise RunError(
-            f"a run of {run.stage} cannot be extended",
+            f"{run.id} cannot be extended: nothing in it could go on",
             hint=f"do the same anew: `python wizard.py runs restart {run.id}`",
         )
     before = value_at(settings_of(run), leaf)

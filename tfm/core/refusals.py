@@ -59,6 +59,16 @@ def unknown(name: str, known: Iterable[str]) -> SettingsError:
     return SettingsError(f"no setting is called {name}", hint=hint)
 
 
+def without_effect(words: Mapping[str, str], setting: str) -> SettingsError:
+    """Each setting that was given, with the words why it does nothing; `setting` is what keeps the first from it."""
+    names = ", ".join(name.replace("_", "-") for name in words)
+    return SettingsError(
+        "\n".join(f"{name.replace('_', '-')} {why}" for name, why in words.items()),
+        hint=f"leave out {names}, or choose another {setting.replace('_', '-')}",
+        fields=tuple(words),
+    )
+
+
 def not_in(place: str, name: str, known: Iterable[str], field: str) -> SettingsError:
     """A word that reaches into a mapping where nothing of that name is."""
     names = list(known)

@@ -54,6 +54,19 @@ class Switches:
     parts: Mapping[str, type[Settings]]
 
 
+class NoEffect:
+    """Marks a field, or a group of them, that does nothing where another setting has one of these values. It is then
+    not asked for, refused where it is given all the same, and stays at its default: equal work has one key."""
+
+    def __init__(self, setting: str, *values: Any) -> None:
+        self.setting = setting
+        self.values = values
+
+    @property
+    def words(self) -> str:
+        return f"has no effect where {self.setting} is {' or '.join(str(value).lower() for value in self.values)}"
+
+
 class _Mark:
     def __init__(self, name: str) -> None:
         self.name = name
@@ -96,7 +109,8 @@ DatasetName = Annotated[str, Reads("dataset")]
 DatasetFilms = Annotated[str, Reads("dataset", with_files=True)]
 CacheName = Annotated[str, Reads("cache")]
 RunId = Annotated[str, Reads("run")]
-TrainedRun = Annotated[str, Reads("run", made_by=("train", "segment"))]  # whose predictions can be judged
+TrainedRun = Annotated[str, Reads("run", made_by=("train",))]
+JudgedRun = Annotated[str, Reads("run", made_by=("train", "segment"))]  # one that left predictions
 InputPath = Annotated[Path, Reads("path"), BeforeValidator(_given), AfterValidator(_existing)]
 OutputPath = Annotated[Path, BeforeValidator(_given), AfterValidator(_makeable)]
 
@@ -108,6 +122,7 @@ class Leaf:
     name: str
     path: tuple[str, ...]
     field: FieldInfo
+    idle: tuple[NoEffect, ...] = ()  # its own, and its groups'
 
     @property
     def question(self) -> str:
@@ -115,7 +130,8 @@ class Leaf:
 
     @property
     def explanation(self) -> str:
-        return "\n".join(line.strip() for line in (self.field.description or "").strip().split("\n")[1:]).strip()
+        lines = [line.strip() for line in (self.field.description or "").strip().split("\n")[1:]]
+        return "\n".join([*lines, *(f"It {mark.words}." for mark in self.idle)]).strip()
 
     @property
     def group(self) -> str:
@@ -174,7 +190,7 @@ class Leaf:
     def values_of(self, part: str) -> list[Leaf]:
         """What may be set of one part, each by the name that reaches it: `resize.height`."""
         return [
-            Leaf(f"{part}.{inner.name}", (*self.path, part, *inner.path), inner.field)
+            Leaf(f"{part}.{inner.name}", (*self.path, part, *inner.path), inner.field, inner.idle)
             for inner in leaves(self.parts[part])
         ]
 
@@ -230,14 +246,15 @@ def _walk(annotation: Any) -> Iterator[Any]:
             yield from _walk(part)
 
 
-def leaves(settings: type[Settings], path: tuple[str, ...] = ()) -> list[Leaf]:
+def leaves(settings: type[Settings], path: tuple[str, ...] = (), idle: tuple[NoEffect, ...] = ()) -> list[Leaf]:
     """Every setting of a class, those of its groups included, in the order they are written."""
     found: list[Leaf] = []
     for name, field in settings.model_fields.items():
+        marks = (*idle, *(mark for mark in field.metadata if isinstance(mark, NoEffect)))
         if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
-            found += leaves(field.annotation, (*path, name))
+            found += leaves(field.annotation, (*path, name), marks)
         else:
-            found.append(Leaf(name, (*path, name), field))
+            found.append(Leaf(name, (*path, name), field, marks))
     return found
 
 
@@ -322,12 +339,58 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
+def without_effect(settings: type[Settings], values: Mapping[str, Any]) -> list[tuple[Leaf, NoEffect]]:
+    """The settings that do nothing with these nested values, and why. A mark that names what the class does not have
+    is about other classes."""
+    found = leaves(settings)
+    decisive = {mark.setting for leaf in found for mark in leaf.idle}
+    held = {leaf.name: _held(values, leaf) for leaf in found if leaf.name in decisive}
+    idle = ((leaf, [mark for mark in leaf.idle if held.get(mark.setting, _NOTHING) in mark.values]) for leaf in found)
+    return [(leaf, marks[0]) for leaf, marks in idle if marks]
+
+
+_NOTHING = object()
+
+
+def _held(values: Mapping[str, Any], leaf: Leaf) -> Any:
+    """A setting's value, in its own type where it has it."""
+    value: Any = values
+    for name in leaf.path:
+        if not isinstance(value, Mapping) or name not in value:
+            return _NOTHING if leaf.required else leaf.default
+        value = value[name]
+    try:
+        return leaf.parse(value)
+    except ValueError:  # it is told where it is set
+        return _NOTHING
+
+
+def _says_otherwise(given: Mapping[str, Any], leaf: Leaf) -> bool:
+    """What stands in a run's own file is the default, and nobody's wish."""
+    return bool(_held(given, leaf) != leaf.default)
+
+
+def _left_out(values: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    first, *rest = path
+    inner = values.get(first)
+    left = {name: value for name, value in values.items() if name != first}
+    return left | {first: _left_out(inner, tuple(rest))} if rest and isinstance(inner, Mapping) else left
+
+
 S = TypeVar("S", bound=Settings)
 
 
 def resolve(settings: type[S], preset: Mapping[str, Any], given: Mapping[str, Any]) -> S:
     """The one place where settings come about: field defaults < preset < what was given."""
+    above = nested(settings, given)
+    values = merged(nested(settings, preset), above)
+    idle = without_effect(settings, values)
+    useless = [(leaf, mark) for leaf, mark in idle if _says_otherwise(above, leaf)]
+    if useless:
+        raise refusals.without_effect({leaf.name: mark.words for leaf, mark in useless}, useless[0][1].setting)
+    for leaf, _ in idle:
+        values = _left_out(values, leaf.path)
     try:
-        return settings.model_validate(merged(nested(settings, preset), nested(settings, given)))
+        return settings.model_validate(values)
     except ValidationError as error:
         raise refusals.explained(error, {leaf.name: leaf.question for leaf in leaves(settings)}) from None

@@ -54,7 +54,10 @@ class Dataset:
         return cls(folder, manifest, sha256(path), split_hash(manifest), account["protocol"], account["synthetic"])
 
     def in_fold(self, number: int) -> Dataset:
-        """The same images with fold `number` for validation and the other folds for training."""
+        """The same images with fold `number` for validation and the other folds for training. It is arranged as its
+        first fold, which a dataset without folds has too."""
+        if number == 1:
+            return self
         if number not in range(1, FOLDS + 1) or self.manifest["fold"].isna().any():
             raise DataError(
                 f"{self.folder.name} has no fold {number}",

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from tfm.core.settings import IMPORTANT, Reads, Settings
+from tfm.core.settings import IMPORTANT, NoEffect, Reads, Settings
 
 FROM_SCRATCH, IMAGENET, FILE, RUN = "none", "imagenet", "file:", "run:"
 
@@ -67,7 +67,7 @@ class ModelSettings(Settings):
     """Which part of the network is trained
     all: every layer. last_stage: the last stage and the classifier; the layers below stay as they are, their batch
     statistics too. none: a logistic regression on the network's frozen features takes the classifier's place."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1), NoEffect("trained", "none")] = 0.0
     """Share of the last features that is dropped at random while training
     In MammoCNN it rises evenly over the four stages up to this share."""
 

@@ -16,7 +16,7 @@ from tfm.core.events import Event, Note, Progress, Result, Table
 from tfm.core.randomness import seed_at
 from tfm.core.registry import stage
 from tfm.core.run import Run
-from tfm.core.settings import OUT_OF_KEY, DatasetFilms, ProductName, Settings, resolve
+from tfm.core.settings import OUT_OF_KEY, DatasetFilms, NoEffect, ProductName, Settings, resolve
 from tfm.imaging.settings import ChainSettings
 from tfm.train.settings import DEFAULT_SEED, AugmentSettings
 
@@ -47,9 +47,9 @@ class Preprocess(Settings):
     """How many augmented copies of each training image to write as files
     To look at, or for use elsewhere: training makes its own, anew each epoch; copy 1 is what its first epoch sees."""
 
-    augmentation: AugmentSettings = AugmentSettings()
+    augmentation: Annotated[AugmentSettings, NoEffect("write_augmented", 0)] = AugmentSettings()
 
-    seed: int = DEFAULT_SEED
+    seed: Annotated[int, NoEffect("write_augmented", 0)] = DEFAULT_SEED
     """Seed of the augmented copies, as in training"""
 
     @model_validator(mode="after")

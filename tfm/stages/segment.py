@@ -48,17 +48,18 @@ class Segment(Settings):
     """Dataset that says who is in which split"""
     cache: CacheName
     """Preprocessed images and lesion masks to train on"""
-    fold: Annotated[int, Field(ge=1)] | None = None
+    fold: Annotated[int, Field(ge=1)] = 1
     """Fold for validation, of a dataset with folds; the others are for training
-    None: as the dataset is arranged, which with folds is the first."""
+    A dataset without folds has this one only: as it is arranged."""
     lesions: SegmentSettings = SegmentSettings()
     model: SegmenterSettings = SegmenterSettings()
     batches: BatchSettings = BatchSettings()
     optim: OptimSettings = OptimSettings()
     threshold: ThresholdRule = YOUDEN
     """How the threshold is chosen from which on an image is called malignant: youden or sensitivity:S
-    On validation. youden: sensitivity + specificity is largest. sensitivity:0.9: at least that share of the malignant
-    images is called so. From which probability on a pixel is drawn is chosen there too, for each class by Dice."""
+    On the validation images. youden: where sensitivity and specificity add up to most. sensitivity:0.9: as high as it
+    can be while 90 of 100 malignant images are found; the share is yours to choose. From which probability on a pixel
+    is drawn is chosen there too, for each class by Dice."""
     seed: int = DEFAULT_SEED
     """Seed of everything random: first weights, order, augmentation, squares, dropout"""
     machine: MachineSettings = MachineSettings()

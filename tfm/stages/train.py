@@ -13,14 +13,21 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Result
 from tfm.core.registry import Repeat, stage
 from tfm.core.run import Run
-from tfm.core.settings import CacheName, DatasetName, Reads, Settings
+from tfm.core.settings import CacheName, DatasetName, Settings, TrainedRun
 from tfm.core.workspace import Workspace
 from tfm.models.settings import ModelSettings
-from tfm.train.settings import DEFAULT_SEED, YOUDEN, BatchSettings, MachineSettings, OptimSettings, ThresholdRule
+from tfm.train.settings import (
+    DEFAULT_SEED,
+    NOT_IN_A_REGRESSION,
+    YOUDEN,
+    BatchSettings,
+    MachineSettings,
+    OptimSettings,
+    ThresholdRule,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,12 +47,12 @@ class Train(Settings):
     """Dataset that says who is in which split"""
     cache: CacheName
     """Preprocessed images to train on"""
-    fold: Annotated[int, Field(ge=1)] | None = None
+    fold: Annotated[int, Field(ge=1)] = 1
     """Fold for validation, of a dataset with folds; the others are for training
-    None: as the dataset is arranged, which with folds is the first."""
+    A dataset without folds has this one only: as it is arranged."""
     model: ModelSettings = ModelSettings()
     batches: BatchSettings = BatchSettings()
-    optim: OptimSettings = OptimSettings()
+    optim: Annotated[OptimSettings, NOT_IN_A_REGRESSION] = OptimSettings()
     tta: bool = False
     """Predict each image twice, as it is and mirrored, and take the mean
     For validation, and with it the threshold, as for the test."""
@@ -56,7 +63,7 @@ class Train(Settings):
     seed: int = DEFAULT_SEED
     """Seed of everything random: first weights, order, augmentation, dropout"""
     machine: MachineSettings = MachineSettings()
-    extends: Annotated[str, Reads("run", made_by=("train",))] | None = None
+    extends: Annotated[TrainedRun | None, NOT_IN_A_REGRESSION] = None
     """The run that this one goes on from
     From its last checkpoint, with more epochs. The learning rate follows the curve of the new number of epochs, so it
     leaps up where the old run had come to the end of its own; patience begins anew."""
@@ -141,12 +148,6 @@ def _learn(
         if before:
             go_on_from(before, training, checkpoints)
         yield from fit(training, checkpoints, run.metrics_file)
-    elif before:
-        raise SettingsError(
-            "a regression on frozen features has come to its end: there is nothing to extend",
-            hint="train the last stage or all of it: --trained last_stage, --trained all",
-            fields=("extends",),
-        )
     else:
         yield from probe(training, checkpoints, run.metrics_file, run.checkpoints_folder)
 

@@ -36,9 +36,8 @@ class Material:
     test: Rows
 
     @classmethod
-    def open(cls, workspace: Workspace, dataset: str, cache: str, fold: int | None = None) -> Material:
-        arranged = Dataset.open(workspace.dataset_folder(dataset))
-        arranged = arranged if fold is None else arranged.in_fold(fold)
+    def open(cls, workspace: Workspace, dataset: str, cache: str, fold: int = 1) -> Material:
+        arranged = Dataset.open(workspace.dataset_folder(dataset)).in_fold(fold)
         images = Cache.open(workspace.cache_folder(cache))
         train, val, test = (rows_of(arranged, images, split) for split in ("train", "val", "test"))
         return cls(arranged, images, train, val, test)

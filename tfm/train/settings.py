@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from tfm.core.settings import IMPORTANT, OUT_OF_KEY, Settings
+from tfm.core.settings import IMPORTANT, OUT_OF_KEY, NoEffect, Settings
 
 
 def _device(text: str) -> str:
@@ -17,6 +17,8 @@ def _device(text: str) -> str:
 
 
 DEFAULT_SEED = 7
+NOT_IN_A_REGRESSION = NoEffect("trained", "none")  # on frozen features, which takes no steps
+_WHERE_CHANGED = NoEffect("augment", False)
 YOUDEN, SENSITIVITY = "youden", "sensitivity:"
 
 
@@ -36,31 +38,31 @@ class AugmentSettings(Settings):
     augment: bool = True
     """Change the training images at random: place, tone and noise, each as strong as its own setting
     Anew each epoch; validation and test images are never touched. What is black around the breast stays black."""
-    mirror: Annotated[float, Field(ge=0, le=1)] = 0.5
+    mirror: Annotated[float, Field(ge=0, le=1), _WHERE_CHANGED] = 0.5
     """Share of the images that are mirrored
     0: none."""
-    upside_down: Annotated[float, Field(ge=0, le=1)] = 0.5
+    upside_down: Annotated[float, Field(ge=0, le=1), _WHERE_CHANGED] = 0.5
     """Share of the images that are turned upside down
     0: none."""
-    rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
+    rotation: Annotated[float, Field(ge=0, le=180), _WHERE_CHANGED] = 15.0
     """Degrees by which an image is turned at most, to either side
     0: not at all."""
-    zoom: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    zoom: Annotated[float, Field(ge=0, le=0.5), _WHERE_CHANGED] = 0.1
     """Share by which an image is enlarged or reduced at most
     0: not at all."""
-    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.06
+    shift: Annotated[float, Field(ge=0, le=0.5), _WHERE_CHANGED] = 0.06
     """Share of its side by which an image is shifted at most, each way
     0: not at all."""
-    brightness: Annotated[float, Field(ge=0, le=0.9)] = 0.15
+    brightness: Annotated[float, Field(ge=0, le=0.9), _WHERE_CHANGED] = 0.15
     """Share by which tissue is brightened or darkened at most
     0: not at all."""
-    contrast: Annotated[float, Field(ge=0, le=0.9)] = 0.15
+    contrast: Annotated[float, Field(ge=0, le=0.9), _WHERE_CHANGED] = 0.15
     """Share by which tissue moves away from its own mean, or towards it, at most
     0: not at all."""
-    gamma: Annotated[float, Field(ge=0, le=2)] = 0.15
+    gamma: Annotated[float, Field(ge=0, le=2), _WHERE_CHANGED] = 0.15
     """Share by which gamma departs from one at most, up or down
     It bends the grey values between black and white, which stay. 0: not at all."""
-    noise: Annotated[float, Field(ge=0, le=0.5)] = 0.02
+    noise: Annotated[float, Field(ge=0, le=0.5), _WHERE_CHANGED] = 0.02
     """Deviation of the noise on tissue at most, as a share of white
     0: none."""
 
@@ -70,13 +72,13 @@ class BatchSettings(Settings):
     """Images that are on the device at once, or auto
     More need more memory; the learning rate may then grow too. auto: tried out before the first step, at most 64, and
     kept for the whole run."""
-    accumulate: Annotated[int, Field(ge=1)] = 1
+    accumulate: Annotated[int, Field(ge=1), NOT_IN_A_REGRESSION] = 1
     """Batches whose gradients are added up for one step of the optimizer
     As a batch that many times as large, in the memory of one; but for layers that look at a whole batch."""
     balance: Literal["weights", "sampling", "none"] = "weights"
     """How benign and malignant come to weigh the same, however many there are of each
     weights: in the loss. sampling: each epoch takes as many of each, the rarer ones many times. none: not at all."""
-    augmentation: AugmentSettings = AugmentSettings()
+    augmentation: Annotated[AugmentSettings, NOT_IN_A_REGRESSION] = AugmentSettings()
 
 
 class OptimSettings(Settings):
@@ -113,7 +115,7 @@ class MachineSettings(Settings):
     channels_last: bool = False
     """Keep images with their channels innermost
     Faster for convolutional networks on many GPUs; the last bits of the results differ."""
-    compile: bool = False
+    compile: Annotated[bool, NOT_IN_A_REGRESSION] = False
     """Compile the network first
     Takes a minute or more at each start, and is worth it in long runs on a GPU."""
     deterministic: bool = True
@@ -124,7 +126,7 @@ class MachineSettings(Settings):
     auto takes the first GPU that works, else the CPU."""
     threads: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], OUT_OF_KEY] = "auto"
     """CPU threads to compute with"""
-    checkpoint_seconds: Annotated[float, Field(ge=0), OUT_OF_KEY] = 60.0
+    checkpoint_seconds: Annotated[float, Field(ge=0), OUT_OF_KEY, NOT_IN_A_REGRESSION] = 60.0
     """Seconds between two checkpoints within an epoch
     Rarer where writing one takes long: a fiftieth of the time at most is spent on it."""
 
@@ -141,9 +143,9 @@ class SegmentSettings(Settings):
     """Side of the squares that training cuts out of the images, in pixels
     For images too large to be learned from whole: 512 for the preset highres. Validation and test then look at whole
     images square by square. None: whole images."""
-    lesion_tiles: Annotated[float, Field(ge=0, le=1)] = 0.75
+    lesion_tiles: Annotated[float, Field(ge=0, le=1), NoEffect("tile", None)] = 0.75
     """Share of the squares that are cut out where a lesion is
-    The others lie anywhere. Without squares it does nothing."""
-    window_overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.5
+    The others lie anywhere."""
+    window_overlap: Annotated[float, Field(ge=0, le=0.9), NoEffect("tile", None)] = 0.5
     """Share by which neighbouring squares overlap when whole images are looked at
     Where they overlap the middle of a square counts for more than its rim."""

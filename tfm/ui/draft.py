@@ -10,9 +10,9 @@ from typing import Any
 
 from tfm.core import offers, reading, registry
 from tfm.core.errors import SettingsError, TFMError
-from tfm.core.prepare import chosen_preset, parted, queue, resolved_settings
+from tfm.core.prepare import chosen_preset, for_each, idle_with, parted, queue, resolved_settings
 from tfm.core.registry import Outlook
-from tfm.core.settings import Leaf, Settings, leaves, merged, nested, value_at
+from tfm.core.settings import Leaf, Settings, leaves, merged, nested, value_at, without_effect
 from tfm.core.workspace import Workspace
 from tfm.ui.command_line import Filled
 from tfm.ui.questions import EACH_ITS_OWN, plain, shown
@@ -91,12 +91,15 @@ class Draft:
 
     @property
     def given(self) -> dict[str, Any]:
-        """What was said of a part that is not on waits until it is."""
+        """What was said of a part that is not on waits until it is; so does what has no effect."""
+        idle = self.idle
         reached = {name.partition(".")[0] for name in self._said if "." in name}
         switches = [self._switched(leaf, self._said) for leaf in self.leaves if reached & leaf.parts.keys()]
         off = {part for switched in switches for part, on in switched.items() if on is not True}
         return {
-            name: value for name, value in self._said.items() if "." not in name or name.partition(".")[0] not in off
+            name: value
+            for name, value in self._said.items()
+            if name not in idle and ("." not in name or name.partition(".")[0] not in off)
         }
 
     @property
@@ -149,6 +152,27 @@ class Draft:
     def current(self, leaf: Leaf) -> Any:
         return self._switched(leaf, self._said) if leaf.parts else self.given.get(leaf.name, self.unchanged(leaf))
 
+    @property
+    def idle(self) -> set[str]:
+        """The settings, and the values of parts, that have no effect with any of the presets as it stands."""
+        stage = self.definition
+        if isinstance(stage, registry.Stage) and stage.presets and not (self.presets or stage.default_preset):
+            return set()  # nothing is known before one is chosen
+        given, _ = parted(stage, self._said)
+        settings = stage.settings
+        found = set.intersection(*(idle_with(settings, preset, given) for preset in self.chosen_presets))
+        for leaf in self.leaves:
+            for part in leaf.parts:
+                held = [
+                    mapping[part]
+                    for mapping in self._held(leaf, given)
+                    if mapping and mapping.get(part, False) is not False
+                ]
+                each = [without_effect(leaf.parts[part], {} if one is True else one) for one in held]
+                names = [{f"{part}.{inner.name}" for inner, _ in idle} for idle in each]
+                found |= set.intersection(*names) if names else set()
+        return found
+
     def values_on(self, leaf: Leaf) -> list[Leaf]:
         """What may be set of the parts that are on."""
         on = [part for part, state in self._switched(leaf, self._said).items() if state is True]
@@ -171,7 +195,10 @@ class Draft:
     def resolved(self) -> list[Settings]:
         """As it will run, with what goes without saying; one for each preset."""
         given, _ = parted(self.definition, self.given)
-        return [resolved_settings(self.workspace, self.stage, given, preset) for preset in self.chosen_presets]
+        return [
+            resolved_settings(self.workspace, self.stage, own, preset)
+            for preset, own in for_each(self.workspace, self.stage, given, self.presets)
+        ]
 
     def queue(self) -> list[str]:
         """The names of its runs, where it makes several."""
@@ -181,7 +208,9 @@ class Draft:
         return [step.name for step in queue(self.workspace, self.stage, given, self.presets, counts)]
 
     def is_worth_asking(self, leaf: Leaf) -> bool:
-        """Not how many there should be of what there can be only one of."""
+        """Not what has no effect, nor how many there should be of what there can be only one of."""
+        if leaf.name in self.idle:
+            return False
         repeat = self.repeats.get(leaf.name)
         if repeat is None or repeat.at_most is None:
             return True

@@ -259,11 +259,12 @@ class Form:
             return
 
     def _changeable(self) -> list[tuple[Leaf, Choice]]:
-        """Every setting by its name; of a mapping, what may be set of the parts that are on, as in resize.height."""
+        """Every setting that has an effect; of a mapping, what may be set of the parts that are on: resize.height."""
         found = []
+        idle = self.draft.idle
         for leaf in self.draft.leaves:
             section = leaf.name if leaf.parts else leaf.group
-            for one in (leaf, *self.draft.values_on(leaf)):
+            for one in (each for each in (leaf, *self.draft.values_on(leaf)) if each.name not in idle):
                 words = f"{called(one.name)}: {self._current_in_words(one)}"
                 found.append((one, Choice(one.name, words, one.question, section=section)))
         return found

@@ -36,7 +36,8 @@ def _in_few_words(names: list[str]) -> str:
 def will_run(draft: Draft, console: Console) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2))
     given = draft.given
-    told = [leaf for leaf in draft.leaves if leaf.important or leaf.name in given]
+    idle = draft.idle
+    told = [leaf for leaf in draft.leaves if leaf.name not in idle and (leaf.important or leaf.name in given)]
     for leaf, value in zip(told, draft.resolved_values(told), strict=True):
         table.add_row(leaf.question, Text(shown(value), style="cyan"))
     for name in given:

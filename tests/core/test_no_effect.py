@@ -1,0 +1,130 @@
+"""A setting that does nothing with the others as they are is not asked, refused where it is given, part of no key."""
+
+from typing import Annotated, Literal
+
+import pytest
+
+from tests.ui.test_form import form, with_products
+from tfm.core import offers, registry
+from tfm.core.errors import RunError, SettingsError
+from tfm.core.prepare import extended, for_each, job_for, resolved_settings, restarted
+from tfm.core.settings import NoEffect, Settings, leaves, resolve
+from tfm.core.written import differing
+from tfm.imaging.settings import ChainSettings
+
+
+class Edge(Settings):
+    steep: float = 1.0
+    """How steep"""
+    wide: Annotated[int, NoEffect("steep", 0)] = 3
+    """How wide"""
+
+
+class Filter(Settings):
+    kind: Literal["plain", "edges"] = "plain"
+    """Which filter"""
+    edge: Annotated[Edge, NoEffect("kind", "plain")] = Edge()
+
+
+def test_what_has_no_effect_is_refused_in_words_and_nothing_else_is():
+    with pytest.raises(SettingsError, match=r"^steep has no effect where kind is plain$") as refusal:
+        resolve(Filter, {}, {"steep": "0.5"})
+    assert refusal.value.hint == "leave out steep, or choose another kind"
+    assert refusal.value.fields == ("steep",)
+    assert resolve(Filter, {}, {"steep": "0.5", "kind": "edges"}).edge.steep == 0.5
+    with pytest.raises(SettingsError, match="wide has no effect where steep is 0"):
+        resolve(Filter, {}, {"steep": "0", "kind": "edges", "wide": 4})
+
+
+def test_what_a_preset_says_without_effect_stays_out_of_the_settings_and_of_the_key():
+    preset = {"kind": "edges", "steep": 0.5}
+    assert differing(resolve(Filter, preset, {})) == {"kind": "edges", "steep": 0.5}
+    assert differing(resolve(Filter, preset, {"kind": "plain"})) == {}
+
+
+def test_its_explanation_says_when_it_does_nothing():
+    steep = next(leaf for leaf in leaves(Filter) if leaf.name == "steep")
+    assert steep.explanation == "It has no effect where kind is plain."
+
+
+@pytest.mark.parametrize(
+    ("step", "value"),
+    [("blur.sigma_color", "30"), ("border.share", "0.1"), ("intensity.low", "2")],
+)
+def test_the_value_of_a_step_that_it_does_not_use_is_refused(step, value):
+    idle = {"blur.filter": "gaussian", "border.cut": "found", "intensity.stretch": "maximum", "resize": True}
+    with pytest.raises(SettingsError, match=rf"{step.partition('.')[2].replace('_', '-')} has no effect where"):
+        resolve(ChainSettings, {}, idle | {step: value})
+
+
+@pytest.mark.parametrize("name", offers.names())
+def test_every_mark_names_a_setting_that_decides_in_the_stages_that_have_it(name):
+    """Unless it came with a group of settings that other stages have too."""
+    found = leaves(registry.find(name).settings)
+    classes = [found, *(leaf.values_of(part) for leaf in found for part in leaf.parts)]
+    for group in classes:
+        names = {leaf.name.rpartition(".")[2] for leaf in group}
+        assert {mark.setting for leaf in group for mark in leaf.idle} - names <= {"trained"}
+    if name == "train":
+        assert "trained" in {leaf.name for leaf in found}
+
+
+def test_a_run_of_a_regression_takes_no_epochs_and_can_be_repeated_from_its_own_file(workspace):
+    with_products(workspace)
+    (workspace.dataset_folder("d") / ".arrangement").write_text("x")
+    (workspace.cache_folder("c") / "settings.yaml").write_text("x")
+    with pytest.raises(SettingsError, match="epochs has no effect where trained is none"):
+        job_for(workspace, "train", {"epochs": "5", "weights": "none"}, ["ResNet18_OPW"])
+    run = job_for(workspace, "train", {"weights": "none"}, ["ResNet18_OPW"])
+    assert restarted(run).status.key == run.status.key
+    with pytest.raises(RunError, match="cannot be extended"):
+        extended(run, 5)
+    same = job_for(workspace, "train", {"weights": "none", "trained": "none", "batch_size": 32}, ["ResNet18_PFT"])
+    assert same.status.key == run.status.key
+
+
+def test_of_several_models_only_those_are_told_of_epochs_that_take_some(workspace):
+    with_products(workspace)
+    pair = ["ResNet18_OPW", "ResNet18_CFT"]
+    given = [own for _, own in for_each(workspace, "train", {"epochs": 5, "weights": "none"}, pair)]
+    assert given == [{"weights": "none"}, {"epochs": 5, "weights": "none"}]
+    plan = job_for(workspace, "train", {"epochs": 5, "weights": "none", "dataset": "d", "cache": "c"}, pair)
+    assert [step.settings.get("epochs") for step in plan.steps] == [None, 5]
+    alone = [own for _, own in for_each(workspace, "train", {"epochs": 5}, ["ResNet18_OPW", "DenseNet121_OPW"])]
+    assert alone == [{"epochs": 5}, {"epochs": 5}], "with none of them: there it is refused"
+    preset = workspace.preset("models", "ResNet18_OPW")
+    with pytest.raises(SettingsError, match="epochs has no effect"):
+        resolved_settings(workspace, "train", alone[0] | {"dataset": "d", "cache": "c"}, preset)
+
+
+def test_a_form_asks_only_for_what_has_an_effect(workspace):
+    with_products(workspace)
+    asked, asker = form("train", workspace, preset=["ResNet18_OPW"])
+    asked.fill()
+    assert not {"epochs", "learning_rate"} & set(asker.names)
+    assert "weights" in asker.names
+    changeable = {choice.value for _, choice in asked._changeable()}
+    assert {"trained", "tta", "precision"} <= changeable
+    assert not {"patience", "ema", "rotation", "accumulate"} & changeable
+
+
+def test_what_was_answered_waits_while_it_has_no_effect(workspace):
+    with_products(workspace)
+    answers = {"preset": ["ResNet18_CFT"], "epochs": "5", "what_now": ("change", "start"), "setting": "trained"}
+    asked, _ = form("train", workspace, **answers, trained="none")
+    filled = asked.fill()
+    assert filled.given["trained"] == "none"
+    assert "epochs" not in filled.given
+    assert asked.draft.answers["epochs"] == 5
+
+
+def test_a_form_offers_of_a_step_only_the_values_it_uses(workspace):
+    with_products(workspace)
+    asked, _ = form("preprocess", workspace)
+    draft = asked.draft
+    draft.answers = {"blur": True}
+    steps = next(leaf for leaf in draft.leaves if leaf.parts)
+    assert {"blur.sigma_color", "intensity.low"} & draft.idle == {"blur.sigma_color"}
+    assert "blur.size" in {leaf.name for leaf in draft.values_on(steps)}
+    draft.answers = {"blur": True, "blur.filter": "bilateral"}
+    assert "blur.sigma_color" not in draft.idle
