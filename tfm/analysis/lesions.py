@@ -13,7 +13,7 @@ import torch
 from tfm.analysis.judge import number, with_interval
 from tfm.analysis.overlays import Case
 from tfm.analysis.overlays import chosen as chosen_cases
-from tfm.analysis.worth import ALARMS, NOTHING, Worth, baselines, usual_areas, worth
+from tfm.analysis.worth import ALARMS, BRIGHTEST, NOTHING, Worth, baselines, usual_areas, worth
 from tfm.core.events import Event
 from tfm.metrics.binary import Interval
 from tfm.metrics.froc import MARKS, Marks, marks
@@ -98,23 +98,23 @@ class Measured:
         return self.worths[MODEL][-1]
 
     columns = [  # noqa: RUF012
-        *("drawn by", "Dice (95 % interval)", "IoU", "area error"),
+        *("lesions", "drawn by", "Dice (95 % interval)", "IoU", "area error"),
         *(f"found at {rate:g}" for rate in ALARMS),
         "left clear",
     ]
 
-    def title(self, name: str) -> str:
-        at = self.names.index(name)
-        worth = self.worths[MODEL][at]
-        threshold = f"drawn from {self.thresholds[at]:.2f} on"
-        return f"{name} ({threshold}; {worth.lesions} lesions in {worth.images} images)"
-
-    def rows(self, name: str) -> list[list[str]]:
-        at = self.names.index(name)
+    def rows(self) -> list[list[str]]:
+        """Of each map; of what no test image shows there is little to say."""
+        shown = [at for at, worth in enumerate(self.worths[MODEL]) if worth.lesions]
         return [
-            [way, *map(with_interval if way != NOTHING else _value, each[at].figures.values())]
+            [self._shown(at) if way == MODEL else "", way, *map(_words[way], each[at].figures.values())]
+            for at in shown
             for way, each in self.worths.items()
         ]
+
+    def _shown(self, at: int) -> str:
+        worth = self.worths[MODEL][at]
+        return f"{self.names[at]} ({worth.lesions} in {worth.images} images; drawn from {self.thresholds[at]:.2f} on)"
 
     def values(self) -> dict[str, Any]:
         """For a program."""
@@ -124,9 +124,12 @@ class Measured:
         }
 
 
-def _value(interval: Interval) -> str:
+def _plain(interval: Interval) -> str:
     """What draws nothing is known to the last digit."""
     return number(interval.value)
+
+
+_words = {MODEL: with_interval, BRIGHTEST: with_interval, NOTHING: _plain}
 
 
 def measure(task: Segment, val: Said, test: Said, images: Images) -> Generator[Event, None, Measured]:

@@ -26,9 +26,9 @@ class Case:
 
 
 def chosen(dice: np.ndarray) -> dict[str, list[int]]:
-    """dice (n,) → the places of the best, the middle and the worst ones; the same place never twice."""
+    """dice (n,) → the places of the best, the middle and the worst ones; only of one or two some stand twice."""
     order = np.argsort(-dice, kind="stable")
-    each = min(EACH, len(order) // 3)
+    each = max(1, min(EACH, len(order) // 3))
     middle = (len(order) - each) // 2
     parts = {"best": order[:each], "median": order[middle : middle + each], "worst": order[len(order) - each :]}
     return {name: part.tolist() for name, part in parts.items()}

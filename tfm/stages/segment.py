@@ -205,7 +205,7 @@ def _finish(
     protocol = protocol_of(run.environment, tables["test"], settings.threshold)
     figures, overlays = run.folder / "lesions.json", run.figures_folder / "overlays.png"
     files.write_json(figures, measured.values() | {"protocol": protocol.words})
-    yield from _told(measured, protocol)
+    yield _told(measured, protocol)
     yield from _drawn(training, task, test, measured, protocol, overlays)
     dice = measured.last.dice
     outputs = [run.predictions_file("val"), run.predictions_file("test"), best, run.metrics_file, figures, overlays]
@@ -227,15 +227,14 @@ def _finish(
     )
 
 
-def _told(measured: Measured, protocol: Protocol) -> Iterator[Event]:
+def _told(measured: Measured, protocol: Protocol) -> Table:
     caption = (
         f"{protocol.words}. From which probability on a pixel is drawn was chosen on validation by Dice. Dice, IoU and "
         "area error: over the images that show such a lesion. Found: the share of connected lesions that a peak of the "
         "map marks, with 0.5, 1 and 2 false alarms an image. Left clear: of the images without one. The brightest blob "
         "is as large as such lesions usually are in validation."
     )
-    for name in measured.names:
-        yield Table(f"{measured.title(name)} on the test images", measured.columns, measured.rows(name), caption)
+    return Table("Lesions on the test images", measured.columns, measured.rows(), caption)
 
 
 def _drawn(
