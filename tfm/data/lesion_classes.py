@@ -4,9 +4,6 @@ these a network tells apart is a class set."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 _KINDS = ("mass", "calc")
 # Rising, since of overlapping lesions the higher number wins.
@@ -26,7 +23,8 @@ def mask_class(kind: str, pathology: str) -> int:
 def possible_classes(kinds: str, label: str) -> set[int]:
     """The pixel values that the mask of an image may hold, by its manifest: `kinds` as in mass+calc."""
     pathologies = _PATHOLOGIES if label == "malignant" else _PATHOLOGIES[:-1]
-    return {0} | {mask_class(kind, pathology) for kind in kinds.split("+") for pathology in pathologies}
+    shown = [kind for kind in kinds.split("+") if kind]  # none in an image without lesions
+    return {0} | {mask_class(kind, pathology) for kind in shown for pathology in pathologies}
 
 
 @dataclass(frozen=True)
@@ -34,10 +32,6 @@ class ClassSet:
     names: tuple[str, ...]  # background first
     of_mask: tuple[int, ...]  # the class of each pixel value of a mask
     suspicious: tuple[int, ...]  # the classes whose probability speaks for malignancy
-
-    def read(self, mask: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:  # pixel values → classes, uint8
-        classes: np.ndarray[Any, Any] = np.array(self.of_mask, np.uint8)[mask]
-        return classes
 
 
 CLASS_SETS: dict[str, ClassSet] = {
