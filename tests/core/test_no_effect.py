@@ -29,7 +29,7 @@ class Filter(Settings):
 def test_what_has_no_effect_is_refused_in_words_and_nothing_else_is():
     with pytest.raises(SettingsError, match=r"^steep has no effect where kind is plain$") as refusal:
         resolve(Filter, {}, {"steep": "0.5"})
-    assert refusal.value.hint == "leave out steep, or choose another kind"
+    assert refusal.value.hint == "leave out steep, or choose another value for kind"
     assert refusal.value.fields == ("steep",)
     assert resolve(Filter, {}, {"steep": "0.5", "kind": "edges"}).edge.steep == 0.5
     with pytest.raises(SettingsError, match="wide has no effect where steep is 0"):
@@ -45,6 +45,8 @@ def test_what_a_preset_says_without_effect_stays_out_of_the_settings_and_of_the_
 def test_its_explanation_says_when_it_does_nothing():
     steep = next(leaf for leaf in leaves(Filter) if leaf.name == "steep")
     assert steep.explanation == "It has no effect where kind is plain."
+    wide = next(leaf for leaf in leaves(Filter) if leaf.name == "wide")
+    assert wide.explanation == "It has no effect where kind is plain, or where steep is 0."
 
 
 @pytest.mark.parametrize(

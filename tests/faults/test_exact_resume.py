@@ -64,7 +64,7 @@ def regressed(bench_top, given, preset, stops=()):
 
     for stop in stops:
         unfinished = events(bench_top.training(given, preset))
-        assert all(event.name == "features of training" for event in itertools.islice(unfinished, stop))
+        assert next(event for event in unfinished if event.done == stop).name == "features of training"
         unfinished.close()
     training = bench_top.training(given, preset)
     for _ in events(training):
@@ -125,6 +125,19 @@ def test_a_swin_ends_the_same_when_stopped(bench_top, monkeypatch):
     make_swin_small(monkeypatch)
     given = TINY | KEEPING | {"architecture": SWIN}
     assert unequal(learned(bench_top, given, {}), learned(bench_top, given, {}, [1, STOPPED_AFTER])) == []
+
+
+@pytest.mark.long
+def test_a_compiled_network_ends_the_same_when_stopped_whatever_was_compiled_before(bench_top, monkeypatch, tmp_path):
+    """Also where nothing that was compiled is kept, as on another day; and the compiled network's bits are its own."""
+    given = TINY | {"compile": True, "ema": 0.9, "dropout": 0.3}
+    calm = learned(bench_top, given, {})
+    assert not [place for place in calm if "_orig_mod" in place]
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 1)
+    learned(bench_top, given | {"batch_size": 8, "epochs": 1}, {})
+    assert unequal(calm, learned(bench_top, given, {}, [1, STOPPED_AFTER])) == []
+    assert unequal(calm, learned(bench_top, given | {"compile": False}, {})) != []
 
 
 AVERAGED = TINY | {"ema": 0.9, "precision": "fp16"}

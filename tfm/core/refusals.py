@@ -59,13 +59,13 @@ def unknown(name: str, known: Iterable[str]) -> SettingsError:
     return SettingsError(f"no setting is called {name}", hint=hint)
 
 
-def without_effect(words: Mapping[str, str], setting: str) -> SettingsError:
-    """Each setting that was given, with the words why it does nothing; `setting` is what keeps the first from it."""
-    names = ", ".join(name.replace("_", "-") for name in words)
+def without_effect(where: Mapping[str, str], setting: str) -> SettingsError:
+    """Each setting that was given, with where it does nothing; `setting` is what keeps the first from it."""
+    names = ", ".join(name.replace("_", "-") for name in where)
     return SettingsError(
-        "\n".join(f"{name.replace('_', '-')} {why}" for name, why in words.items()),
-        hint=f"leave out {names}, or choose another {setting.replace('_', '-')}",
-        fields=tuple(words),
+        "\n".join(f"{name.replace('_', '-')} has no effect where {why}" for name, why in where.items()),
+        hint=f"leave out {names}, or choose another value for {setting.replace('_', '-')}",
+        fields=tuple(where),
     )
 
 

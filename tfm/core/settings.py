@@ -63,8 +63,8 @@ class NoEffect:
         self.values = values
 
     @property
-    def words(self) -> str:
-        return f"has no effect where {self.setting} is {' or '.join(str(value).lower() for value in self.values)}"
+    def where(self) -> str:
+        return f"{self.setting.replace('_', '-')} is {' or '.join(str(value).lower() for value in self.values)}"
 
 
 class _Mark:
@@ -131,7 +131,8 @@ class Leaf:
     @property
     def explanation(self) -> str:
         lines = [line.strip() for line in (self.field.description or "").strip().split("\n")[1:]]
-        return "\n".join([*lines, *(f"It {mark.words}." for mark in self.idle)]).strip()
+        idle = [f"It has no effect where {', or where '.join(mark.where for mark in self.idle)}."] if self.idle else []
+        return "\n".join([*lines, *idle]).strip()
 
     @property
     def group(self) -> str:
@@ -387,7 +388,7 @@ def resolve(settings: type[S], preset: Mapping[str, Any], given: Mapping[str, An
     idle = without_effect(settings, values)
     useless = [(leaf, mark) for leaf, mark in idle if _says_otherwise(above, leaf)]
     if useless:
-        raise refusals.without_effect({leaf.name: mark.words for leaf, mark in useless}, useless[0][1].setting)
+        raise refusals.without_effect({leaf.name: mark.where for leaf, mark in useless}, useless[0][1].setting)
     for leaf, _ in idle:
         values = _left_out(values, leaf.path)
     try:

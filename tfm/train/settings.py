@@ -117,7 +117,8 @@ class MachineSettings(Settings):
     Faster for convolutional networks on many GPUs; the last bits of the results differ."""
     compile: Annotated[bool, NOT_IN_A_REGRESSION] = False
     """Compile the network first
-    Takes a minute or more at each start, and is worth it in long runs on a GPU."""
+    Takes a minute or more at each start, and is worth it in long runs on a GPU. The last bits of the results differ
+    from those without; a run that is stopped and resumed ends in the same ones."""
     deterministic: bool = True
     """Compute so that the same run always ends in the same bits
     On a GPU this costs some time; a run without it, stopped and resumed, ends nearly as an undisturbed one."""

@@ -34,6 +34,13 @@ def network_of(model: ModelSettings, weights: Path | None, in_size: tuple[int, i
     return network
 
 
+def _compiled(network: nn.Module) -> nn.Module:
+    """What is computed never hangs on what came first: each number of images is a graph of its own, and those of
+    trainings before this one in the same process are forgotten, for from some number on torch compiles no more."""
+    torch.compiler.reset()
+    return cast(nn.Module, torch.compile(network, dynamic=False))
+
+
 def set_up(
     network: nn.Module,
     task: Task,
@@ -53,8 +60,7 @@ def set_up(
     normalisation = measure(cache, train)
     return Training(
         network=network,
-        # Each number of images a graph of its own: what is computed never hangs on which came first.
-        stepped=cast(nn.Module, torch.compile(network, dynamic=False)) if machine.compile else network,
+        stepped=_compiled(network) if machine.compile else network,
         optimizer=optimizer(network, optim),
         scaler=scaler(machine.precision, device),
         # A decay that grows: at first the average is that of all steps so far.
