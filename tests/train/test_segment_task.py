@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 
 from tests.train.pocket import make_products, rewrite_manifest
@@ -12,6 +13,7 @@ from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
 from tfm.data.lesion_classes import CLASS_SETS, mask_class
 from tfm.metrics.masks import overlap
+from tfm.models.segmenter import Segmenter
 from tfm.train.batches import Batch
 from tfm.train.lesion_maps import ANY, THRESHOLDS, best_threshold, map_names, maps_of, overlap_at, tally, truths_of
 from tfm.train.lesions import are_known, check_lesions, mask_pixels
@@ -61,6 +63,33 @@ def test_the_loss_is_that_of_a_plain_walk_over_all_pixels_summed_over_images(les
     expected = sum(plain_loss(logits[n].numpy(), truth[n], task, focus) for n in range(2))
     assert float(total) == pytest.approx(expected, rel=1e-5)
     assert said.shape == (2, 0)
+
+
+# What a GPU adds up in another order each time on the way back.
+UNSTEADY = {"UpsampleBilinear2DBackward", "AdaptiveAvgPool2DBackward", "NllLoss2DBackward", "GridSampler2DBackward"}
+
+
+def operations(tensor) -> set[str]:
+    """All that the way back from a tensor goes through, without their numbers."""
+    left, met = [tensor.grad_fn], set()
+    while left:
+        node = left.pop()
+        if node is not None and node not in met:
+            met.add(node)
+            left += [before for before, _ in node.next_functions]
+    return {node.name().rstrip("0123456789") for node in met}
+
+
+@pytest.mark.parametrize("pixel_loss", ["cross_entropy", "focal"])
+def test_the_way_back_from_the_loss_is_the_same_each_time_on_a_gpu_too(lesions, pixel_loss):
+    task = task_of(pixel_loss=pixel_loss)
+    mask = torch.zeros(2, 1, 64, 64, dtype=torch.uint8)
+    mask[..., :SIDE, :SIDE] = lesions
+    batch = Batch(torch.randn(2, 1, 64, 64), {"lesions": mask})
+    total, _ = task.loss(Segmenter("test_resnet", task.classes.names, dropout=0.1), batch)
+    assert operations(total) & UNSTEADY == set()
+    theirs, _ = task.loss(smp.DeepLabV3Plus("tu-test_resnet", encoder_weights=None, in_channels=1, classes=4), batch)
+    assert operations(theirs) & UNSTEADY == {"UpsampleBilinear2DBackward"}
 
 
 def test_a_lesion_counts_the_same_in_dice_however_small_it_is():
