@@ -31,7 +31,7 @@ def draw_roc(path: Path, trained: Trained, judged: Judgement) -> None:
     axes.plot(*at, "o", color="tab:red", label=f"threshold {number(trained.threshold)}")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=trained.model, aspect="equal")
     axes.legend(loc="lower right")
-    _save(figure, path, trained.protocol.words)
+    save(figure, path, trained.protocol.words)
 
 
 def draw_comparison(path: Path, intervals: list[tuple[str, float, float, float]], protocol: Protocol) -> None:
@@ -45,7 +45,7 @@ def draw_comparison(path: Path, intervals: list[tuple[str, float, float, float]]
     axes.barh(places, values, xerr=reach.clip(0), color="tab:blue", alpha=0.6, capsize=4)
     axes.axvline(0.5, color="grey", linestyle=":")
     axes.set(xlim=(0, 1), xlabel="AUC with 95 % interval (dotted: chance)", yticks=places, yticklabels=names)
-    _save(figure, path, protocol.words)
+    save(figure, path, protocol.words)
 
 
 def draw_embeddings(path: Path, projected: Projected, title: str, protocol: Protocol) -> None:
@@ -60,10 +60,10 @@ def draw_embeddings(path: Path, projected: Projected, title: str, protocol: Prot
         axes.legend(markerscale=2)
     both[0].set_ylabel(projected.axes[1])
     figure.suptitle(title)
-    _save(figure, path, protocol.of_data(projected.words))
+    save(figure, path, protocol.of_data(projected.words))
 
 
-def _save(figure: Figure, path: Path, words: str) -> None:
+def save(figure: Figure, path: Path, words: str) -> None:
     figure.supxlabel(textwrap.fill(words, _CAPTION_WIDTH), fontsize=6, color="dimgrey")
     FigureCanvasAgg(figure)
     with files.beside(path) as temporary:

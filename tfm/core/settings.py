@@ -113,7 +113,7 @@ RunId = Annotated[str, Reads("run")]
 TrainedRun = Annotated[str, Reads("run", made_by=("train",))]
 StudyRun = Annotated[str, Reads("run", made_by=("tune",), gives="winner")]
 ModelName = Annotated[str, Reads("model", made_by=("train",))]  # a preset of the model menu
-JudgedRun = Annotated[str, Reads("run", made_by=("train", "forest", "average"))]  # one that left predictions
+JudgedRun = Annotated[str, Reads("run", made_by=("train", "forest", "average", "segment"))]  # one that left predictions
 InputPath = Annotated[Path, Reads("path"), BeforeValidator(_given), AfterValidator(_existing)]
 OutputPath = Annotated[Path, BeforeValidator(_given), AfterValidator(_makeable)]
 

@@ -46,8 +46,8 @@ class Workspace:
         """What was read of downloads' headers."""
         return self.root / "index" / "headers.sqlite"
 
-    def preset_names(self, folder: str) -> list[str]:
-        return offers.preset_names(folder, self._own_presets(folder))
+    def preset_names(self, folder: str, like: str | None = None) -> list[str]:
+        return offers.preset_names(folder, self._own_presets(folder), like)
 
     def preset(self, folder: str, name: str) -> offers.Preset:
         """One that ships, or a user's own: workspace/models/*.yaml become entries of the model menu,

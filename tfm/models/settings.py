@@ -81,3 +81,33 @@ class ModelSettings(Settings):
     """Share of the last features that is dropped at random while training
     Where there is a hidden layer, behind that one. Else in MammoCNN it rises evenly over the four stages up to this
     share."""
+
+
+def _backbone(text: str) -> str:
+    if in_zoo(text):
+        raise ValueError(f"{text} is no backbone: choose a timm name, such as resnet34, resnet50 or efficientnet_b3")
+    return _architecture(text)
+
+
+class SegmenterSettings(Settings):
+    """DeepLabV3+ around a network that timm knows."""
+
+    backbone: Annotated[str, AfterValidator(_backbone)] = "resnet34"
+    """Network that DeepLabV3+ looks through
+    A convolutional network that timm knows: resnet34, resnet50, efficientnet_b3, convnext_tiny, …"""
+    weights: Annotated[str, AfterValidator(_source), Reads("weights"), IMPORTANT] = FROM_SCRATCH
+    """Weights to start from: none, imagenet, run:ID or file:PATH
+    none: from scratch. imagenet: timm's own for the backbone, fetched once from the Hugging Face hub and kept on this
+    machine. run:ID: the best checkpoint of a run of yours, be it of the backbone, trained to tell benign from
+    malignant, or of a whole segmenter with the same classes; the women it has seen count as seen.
+    file:PATH: a .safetensors or .pth file with the backbone's weights or a whole segmenter's."""
+    trained: Literal["all", "decoder"] = "all"
+    """Which part is trained
+    all: every layer. decoder: all but the backbone, which stays as its weights were."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of the pooled features that is dropped at random while training"""
+
+    @property
+    def classifier(self) -> ModelSettings:
+        """The network as it stands alone, to which the weights of a backbone belong."""
+        return ModelSettings(architecture=self.backbone, weights=self.weights)

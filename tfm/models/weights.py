@@ -65,7 +65,7 @@ def load(network: nn.Module, path: Path) -> None:
         return not name.startswith(heads) and not name.endswith("num_batches_tracked")
 
     expected = {name: tensor for name, tensor in network.state_dict().items() if wanted(name)}
-    given = as_timm(_read(path), list(network.state_dict()))
+    given = as_timm(read(path), list(network.state_dict()))
     stem = f"{card['first_conv']}.weight"
     if stem in given and stem in expected:
         given[stem] = _grey(given[stem], expected[stem])
@@ -85,7 +85,7 @@ def load(network: nn.Module, path: Path) -> None:
     network.load_state_dict({name: given[name] for name in expected}, strict=False)
 
 
-def _read(path: Path) -> dict[str, torch.Tensor]:
+def read(path: Path) -> dict[str, torch.Tensor]:
     hint = "give a .safetensors file, or a .pth file that holds a network's tensors and nothing else"
     try:
         content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)

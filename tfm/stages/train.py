@@ -80,7 +80,7 @@ class Train(Settings):
     It ends with its validation: of the test nothing is predicted while there is still something to choose."""
 
 
-def _folds(settings: Train, workspace: Workspace) -> int:
+def folds(settings: Train, workspace: Workspace) -> int:
     """How many the dataset has; one that was not arranged in folds is one."""
     with open(workspace.dataset_folder(settings.dataset) / "manifest.csv", encoding="utf-8", newline="") as file:
         return max((int(row.get("fold") or 0) for row in csv.DictReader(file)), default=0) or 1
@@ -90,7 +90,7 @@ def _folds(settings: Train, workspace: Workspace) -> int:
     version=5,
     presets="models",
     extends_by="epochs",
-    repeats=(Repeat("folds", "fold", _folds), Repeat("seeds", "seed")),
+    repeats=(Repeat("folds", "fold", folds), Repeat("seeds", "seed")),
 )
 def train(settings: Train, run: Run) -> Iterator[Event]:
     from tfm.train import batch_size, resident

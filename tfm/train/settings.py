@@ -216,3 +216,23 @@ class LearnerSettings(Settings):
     None: as many as it needs."""
     class_weights: Literal["none", "balanced"] = "none"
     """Whether benign and malignant weigh the same, however many there are of each"""
+
+
+class SegmentSettings(Settings):
+    classes: Annotated[Literal["malignancy", "kind", "lesion"], IMPORTANT] = "malignancy"
+    """What is told apart in an image: malignancy, kind or lesion
+    malignancy: background, benign, malignant mass, malignant calcification. kind: background, benign (no callback was
+    needed), mass, calcification (those that were called back, whatever came of it). lesion: background, lesion."""
+    pixel_loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    """What is learned from each pixel, beside Dice for each lesion class
+    focal counts pixels that are already right for less."""
+    tile: Annotated[int, Field(ge=32, multiple_of=16)] | None = None
+    """Side of the squares that training cuts out of the images, in pixels
+    For images too large to be learned from whole: 512 for the preset highres. Validation and test then look at whole
+    images square by square. None: whole images."""
+    lesion_tiles: Annotated[float, Field(ge=0, le=1), NoEffect("tile", None)] = 0.75
+    """Share of the squares that are cut out where a lesion is
+    The others lie anywhere."""
+    window_overlap: Annotated[float, Field(ge=0, le=0.9), NoEffect("tile", None)] = 0.5
+    """Share by which neighbouring squares overlap when whole images are looked at
+    Where they overlap the middle of a square counts for more than its rim."""

@@ -157,7 +157,7 @@ def _preset_parameter(found: Stage | Planner | Answer) -> Parameter | None:
 
     if not isinstance(found, Stage) or found.presets is None:
         return None
-    names = ", ".join(offers.preset_names(found.presets))
+    names = ", ".join(offers.preset_names(found.presets, like=found.default_preset))
     if found.default_preset is None:
         return _keyword(
             "presets",
