@@ -9,7 +9,7 @@ from tests.train.bench_top import first
 from tests.train.pocket import WOMEN, make_products, train_run
 from tfm.core.errors import DataError
 from tfm.models.settings import ModelSettings
-from tfm.train.material import Material, remember, start
+from tfm.train.material import Material, measured, remember, start
 
 
 @pytest.fixture
@@ -53,7 +53,8 @@ def test_other_rows_are_other_images(run):
 
 
 def test_to_read_all_images_before_the_first_step_is_told_bit_by_bit(run):
-    told = list(start(run, Material.open(run.workspace, "pocket", "pocket"), ModelSettings()))
+    material = Material.open(run.workspace, "pocket", "pocket")
+    told = [*start(run, material, ModelSettings()), *measured(run, material.cache, material.train)]
     read = {name: [(one.done, one.total) for one in told if one.name == name] for name in {one.name for one in told}}
     assert read == {"fingerprint of the images": [(64, 72), (72, 72)], "greys of the training images": [(36, 36)]}
     assert run.environment["normalisation"].keys() == {"mean", "deviation"}

@@ -1,4 +1,4 @@
-"""What a finished train run left behind, read as one thing, and the protocol its figures stand under."""
+"""What a run that trained left behind, read as one thing, and the protocol its figures stand under."""
 
 from __future__ import annotations
 
@@ -35,12 +35,15 @@ class Protocol:
 
     @property
     def words(self) -> str:
-        said = (
-            f"dataset {self.dataset} ({self.arranged}; {self.dataset_hash[:8]}), split {self.split_hash[:8]}; "
+        return self.of_data(
             f"{self.split}, per {self.unit}: {self.images} images ({self.malignant} malignant) of {self.women} women; "
             "95 % intervals by bootstrap over women (of a figure that is exactly 0 or 1: Clopper-Pearson over women, "
             f"of the AUC over pairs of women); threshold chosen on validation ({in_words(self.threshold_rule)})"
         )
+
+    def of_data(self, told: str) -> str:
+        """What is told, in the same breath as of which data."""
+        said = f"dataset {self.dataset} ({self.arranged}; {self.dataset_hash[:8]}), split {self.split_hash[:8]}; {told}"
         return f"{said}; {_PHANTOMS}" if self.synthetic else said
 
 
@@ -57,7 +60,7 @@ class Trained:
 
 
 def open_trained(run: Run) -> Trained:
-    """A done train run: that it is one is seen to where runs are named."""
+    """A done run that left predictions: that it is one is seen to where runs are named."""
     run.check_outputs()
     predictions = read_predictions(run.predictions_file("test"))
     status = run.status
@@ -70,11 +73,11 @@ def open_trained(run: Run) -> Trained:
         minutes=status.seconds / 60,
         threshold=result["threshold"],
         predictions=predictions,
-        protocol=_protocol(run.environment, predictions, result["threshold_rule"]),
+        protocol=protocol_of(run.environment, predictions, result["threshold_rule"]),
     )
 
 
-def _protocol(environment: dict[str, Any], predictions: pd.DataFrame, threshold_rule: str) -> Protocol:
+def protocol_of(environment: dict[str, Any], predictions: pd.DataFrame, threshold_rule: str) -> Protocol:
     return Protocol(
         dataset=environment["dataset"],
         arranged=environment["protocol"],

@@ -30,6 +30,7 @@ from tfm.train.settings import (
 if TYPE_CHECKING:
     import torch
 
+    from tfm.train.batches import Normalisation
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.material import Material, Start
     from tfm.train.tasks.reconstruct import Reconstruct
@@ -77,7 +78,7 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
     from tfm.train import batch_size, resident
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
-    from tfm.train.material import Material, start
+    from tfm.train.material import Material, measured, start
     from tfm.train.rows import held_out
 
     whole = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
@@ -85,9 +86,10 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
     material = replace(whole, train=train, val=val, test=whole.test.only([]))
     model = ModelSettings(architecture=settings.architecture, weights=settings.weights)
     begun = yield from start(run, material, model)
+    normalisation = yield from measured(run, material.cache, train)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        training, task = _set_up(settings, material, model, begun, device)
+        training, task = _set_up(settings, material, model, begun, normalisation, device)
         yield from resident.settle(training)
         yield from batch_size.settle(run, training)
         yield from _introduced(settings, material, training)
@@ -108,7 +110,12 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
 
 
 def _set_up(
-    settings: Pretrain, material: Material, model: ModelSettings, begun: Start, device: torch.device
+    settings: Pretrain,
+    material: Material,
+    model: ModelSettings,
+    begun: Start,
+    normalisation: Normalisation,
+    device: torch.device,
 ) -> tuple[Training, Reconstruct]:
     from tfm.models.rebuild import Rebuilder
     from tfm.models.spectral import SpectralNorms
@@ -130,7 +137,7 @@ def _set_up(
         cache=material.cache,
         train=material.train,
         val=material.val,
-        normalisation=begun.normalisation,
+        normalisation=normalisation,
         device=device,
     )
     return training, task

@@ -57,27 +57,33 @@ class Material:
 class Start:
     weights: Path | None  # the file; None from scratch
     before: Origin | None  # the run that this one goes on from
-    normalisation: Normalisation
 
 
 def start(
-    run: Run, material: Material, model: ModelSettings, extends: str | None = None
+    run: Run, material: Material, model: ModelSettings, extends: str | None = None, study: str | None = None
 ) -> Generator[Event, None, Start]:
-    """Whose weights a run takes over and whose end it goes on from. `run` remembers these, what it is made of and whom
-    it has seen; refused where the weights have seen whom it is judged by, or where anything has changed since."""
+    """Whose weights a run takes over, whose end it goes on from and which study chose its settings. `run` remembers
+    these, what it is made of and whom it has seen; refused where these have seen whom it is judged by, or
+    where anything has changed since."""
     source = origin.of_weights(run, model.weights, material.val, material.test)
     before = origin.of_extension(run, extends)
+    chosen_by = origin.of_study(run, study, material.test)
     weights = fetch(model, source.checkpoints.best if source else None)
     facts = yield from material.facts()
     if before:
         origin.check_same(before, facts)
-    origins = [one for one in (source, before) if one]
+    givers = [one for one in (source, before) if one]
     named = {Path(model.weights.removeprefix(FILE)).name} if model.weights.startswith(FILE) else set()
-    run.remember(origin_unknown=sorted(named.union(*(one.unknown for one in origins))))
-    remember(run, material, facts, weights, origins)
-    normalisation = yield from measure(material.cache, material.train)
+    run.remember(origin_unknown=sorted(named.union(*(one.unknown for one in givers))))
+    remember(run, material, facts, weights, [*givers, chosen_by] if chosen_by else givers)
+    return Start(weights, before)
+
+
+def measured(run: Run, cache: Cache, train: Rows) -> Generator[Event, None, Normalisation]:
+    """Over the images that a run learns from; `run` remembers it."""
+    normalisation = yield from measure(cache, train)
     run.remember(normalisation=asdict(normalisation))
-    return Start(weights, before, normalisation)
+    return normalisation
 
 
 def remember(
