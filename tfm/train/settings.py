@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Annotated, Literal
 
@@ -23,11 +24,13 @@ YOUDEN, SENSITIVITY = "youden", "sensitivity:"
 
 
 def _rule(text: str) -> str:
-    try:
-        if text == YOUDEN or (text.startswith(SENSITIVITY) and 0 < float(text.removeprefix(SENSITIVITY)) <= 1):
-            return text
-    except ValueError:
-        pass
+    """The share in one spelling: equal rules are one."""
+    if text == YOUDEN:
+        return text
+    with contextlib.suppress(ValueError):
+        share = float(text.removeprefix(SENSITIVITY))
+        if text.startswith(SENSITIVITY) and 0 < share <= 1:
+            return f"{SENSITIVITY}{share}"
     raise ValueError(f"choose {YOUDEN}, or {SENSITIVITY}S with S above 0 and at most 1, as in {SENSITIVITY}0.9")
 
 
@@ -169,7 +172,8 @@ class MaskSettings(Settings):
 class MachineSettings(Settings):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Numbers to compute in
-    bf16 and fp16 are faster on GPUs that have units for them, and less exact; the weights stay in fp32."""
+    bf16 and fp16 are faster on GPUs that have units for them, and less exact; the weights stay in fp32. In fp32 too,
+    NVIDIA's GPUs of 2020 and later round what goes into a convolution to TF32, which is PyTorch's own default."""
     channels_last: bool = False
     """Keep images with their channels innermost
     Faster for convolutional networks on many GPUs; the last bits of the results differ."""
