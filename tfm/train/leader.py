@@ -10,6 +10,7 @@ import os
 import secrets
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import traceback
@@ -39,6 +40,7 @@ ADDRESS = "TFM_LEADER"  # host:port:key, in the environment of those that are to
 PATIENCE = timedelta(minutes=10)  # with one that lives and does nothing: compiling may take it that much longer
 _LOOK_SECONDS = 1.0
 _POLL_SECONDS = 0.001
+_GREETING_SECONDS = 5
 _LAST_WORDS_SECONDS = 10.0  # between a connection that broke and the word of why
 
 
@@ -157,11 +159,15 @@ class Leader(Together):
                 raise self._lost(rank)
 
     def _welcome(self, caller: socket.socket, key: bytes, brief: Brief) -> None:
-        """As multiprocessing's own listener does it, which nothing else can be waited for beside."""
-        connection = Connection(caller.detach())
-        deliver_challenge(connection, key)
-        answer_challenge(connection, key)
-        node, local = connection.recv()
+        """As multiprocessing's own listener does it, which nothing else can be waited for beside; and who says nothing
+        is not waited for."""
+        with caller:  # a second handle of the same connection
+            _listen_at_most(caller, _GREETING_SECONDS)
+            connection = Connection(os.dup(caller.fileno()))
+            deliver_challenge(connection, key)
+            answer_challenge(connection, key)
+            node, local = connection.recv()
+            _listen_at_most(caller, 0)  # as long as it takes
         rank = node * self._devices + local
         connection.send((rank, brief))
         self._others[rank] = connection
@@ -244,9 +250,19 @@ class Leader(Together):
             process.wait()
 
 
+def _listen_at_most(connection: socket.socket, seconds: int) -> None:
+    """The kernel's own clock: Python's would make its handle one that never waits."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", seconds, 0))
+
+
 def join(store: TCPStore, rank: int, count: int, device: torch.device) -> None:
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
+    if device.type == "cuda":
+        # NCCL, told which GPU, connects here, where all are ready. Else it would within the first sum, without an end
+        # and without a word of one that has died by then.
+        torch.cuda.set_device(device)
+        dist.init_process_group("nccl", store=store, rank=rank, world_size=count, timeout=PATIENCE, device_id=device)
+    else:
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=PATIENCE)
 
 
 def _end_of(process: subprocess.Popen[bytes]) -> str:
