@@ -94,8 +94,7 @@ def check_learnable(train: Rows, val: Rows, test: Rows) -> None:
         if len(set(rows.labels)) < 2:
             raise DataError(
                 f"all {len(rows)} {name} images are {'malignant' if rows.labels[0] else 'benign'}",
-                hint="both classes are needed to learn, to choose a threshold and to be tested on: organize a larger part of "
-                "the data",
+                hint="both classes are needed to learn, choose by and test on: organize a larger part of the data",
             )
 
 
