@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from tfm.core.settings import IMPORTANT, OUT_OF_KEY, NoEffect, Settings
+from tfm.core.settings import IMPORTANT, OUT_OF_KEY, NoEffect, NoEffectBut, Settings
 
 
 def _device(text: str) -> str:
@@ -19,6 +19,8 @@ def _device(text: str) -> str:
 
 DEFAULT_SEED = 7
 NOT_IN_A_REGRESSION = NoEffect("trained", "none")  # on frozen features, which takes no steps
+# It draws the first weights and whose labels are kept; of a regression on given features to given labels, nothing.
+NOTHING_DRAWN = NoEffect("trained", "none", also=(NoEffectBut("weights", "none"), NoEffect("label_percent", 100)))
 _WHERE_CHANGED = NoEffect("augment", False)
 YOUDEN, SENSITIVITY = "youden", "sensitivity:"
 
@@ -84,7 +86,8 @@ class UnlabelledBatches(Settings):
 class BatchSettings(UnlabelledBatches):
     balance: Literal["weights", "sampling", "none"] = "weights"
     """How benign and malignant come to weigh the same, however many there are of each
-    weights: in the loss. sampling: each epoch takes as many of each, the rarer ones many times. none: not at all."""
+    weights: in the loss. sampling: each epoch takes as many of each, the rarer ones many times; a regression on frozen
+    features has no epochs, and takes weights or none. none: not at all."""
 
 
 class UnlabelledOptim(Settings):
