@@ -1,5 +1,6 @@
 """The loop's options do what they are called, each on a small network; and it serves another task as it is."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -273,6 +274,20 @@ def test_a_compiled_network_learns_the_same(bench_top):
         [row["train_loss"] for row in plain.standing.rows], rel=1e-3
     )
     assert compiled.content()["network"].keys() == plain.content()["network"].keys()
+
+
+def test_what_cannot_be_repeated_to_the_bit_is_told_by_name_with_a_way_out(bench_top, monkeypatch):
+    training = bench_top.training()
+    unpool = functools.partial(nn.functional.max_unpool2d, torch.rand(1, 2, 2), torch.arange(4).view(1, 2, 2), 2)
+    monkeypatch.setattr(type(training.task), "loss", lambda *_: unpool())
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        with pytest.raises(TrainingError, match=r"max_unpool.* cannot be computed on cpu so that") as refusal:
+            learn(training, bench_top.new_folder())
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert "--deterministic false" in refusal.value.hint
 
 
 def too_large(*_):

@@ -10,10 +10,11 @@ import csv
 import functools
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Result
 from tfm.core.registry import Repeat, stage
 from tfm.core.run import Run
@@ -23,6 +24,7 @@ from tfm.models.settings import ModelSettings
 from tfm.train.settings import (
     DEFAULT_SEED,
     NOT_IN_A_REGRESSION,
+    NOTHING_DRAWN,
     YOUDEN,
     BatchSettings,
     BreastSettings,
@@ -65,13 +67,23 @@ class Train(Settings):
     """How the threshold is chosen from which on an image is called malignant: youden or sensitivity:S
     On the validation images. youden: where sensitivity and specificity add up to most. sensitivity:0.9: as high as it
     can be while 90 of 100 malignant images are found; the share is yours to choose."""
-    seed: int = DEFAULT_SEED
+    seed: Annotated[int, NOTHING_DRAWN] = DEFAULT_SEED
     """Seed of everything random: first weights, order, augmentation, dropout"""
     machine: MachineSettings = MachineSettings()
     extends: Annotated[TrainedRun | None, NOT_IN_A_REGRESSION] = None
     """The run that this one goes on from
     From its last checkpoint, with more epochs. The learning rate follows the curve of the new number of epochs, so it
     leaps up where the old run had come to the end of its own; patience begins anew."""
+
+    @model_validator(mode="after")
+    def _is_sampled_in_epochs(self) -> Self:
+        if self.model.trained == "none" and self.batches.balance == "sampling":
+            raise SettingsError(
+                "balance: a regression on frozen features has no epochs in which images could be taken again",
+                hint="leave it as it is, which weighs the same: --balance weights",
+                fields=("balance",),
+            )
+        return self
 
 
 def _folds(settings: Train, workspace: Workspace) -> int:
@@ -139,10 +151,11 @@ def _introduced(settings: Train, training: Training, cache: Cache) -> Iterator[E
 
     height, width = cache.images.shape[1:]
     card = card_of(settings.model, (height, width), training.batch_size)
+    explained = f"explained at its layer {card.explanation_layer} ({card.layout})"
     yield Note(
         f"{card.parameters:,} parameters, {card.trained:,} of them trained; images of {height} × {width}; "
         f"≈ {card.memory / 2**30:.1f} GiB for batches of {card.batch_size}; "
-        f"explained at its layer {card.explanation_layer} ({card.layout})"
+        f"{explained if card.layout else 'which of its layers explains it is not known'}"
     )
     for words in lacking(settings.breast, training.train):
         yield Note(words, "warning")

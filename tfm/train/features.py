@@ -18,7 +18,7 @@ from tfm.core import files
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Progress
 from tfm.train.batches import Images, cut
-from tfm.train.memory import memory_told
+from tfm.train.limits import limits_told
 from tfm.train.precision import computing_in
 
 
@@ -44,7 +44,7 @@ def features(
     network.eval()
     for chosen in batches[kept.done :]:
         hook = layer.register_forward_pre_hook(lambda _layer, given: met.append(given[0]))
-        with torch.inference_mode(), memory_told(images.device, batch_size), computing_in(precision, images.device):
+        with torch.inference_mode(), limits_told(images.device, batch_size), computing_in(precision, images.device):
             network(images.batch(chosen))
         hook.remove()  # what stands between two events is somebody else's
         kept.append(int(chosen[0]), met.pop().float().cpu().numpy())

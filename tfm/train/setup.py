@@ -15,7 +15,6 @@ from tfm.models.build import build
 from tfm.models.freezing import freeze
 from tfm.models.settings import ModelSettings
 from tfm.models.weights import load
-from tfm.train.batch_size import SMALLEST
 from tfm.train.batches import Images, measure
 from tfm.train.optim import optimizer
 from tfm.train.precision import scaler
@@ -70,7 +69,7 @@ def set_up(
         val=Images(cache, val, normalisation, device),
         optim=optim,
         batches=batches,
-        batch_size=SMALLEST if batches.batch_size == "auto" else batches.batch_size,
+        batch_size=0 if batches.batch_size == "auto" else batches.batch_size,
         precision=machine.precision,
         seed=seed,
     )
