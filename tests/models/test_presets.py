@@ -163,7 +163,7 @@ def test_swin_keeps_its_channels_last_and_a_vit_has_patches_in_a_row():
     ],
 )
 def test_whatever_timm_names_has_a_card_with_a_layer_that_explains_it_or_without(architecture, layer):
-    card = card_of(ModelSettings(architecture=architecture), (224, 224), 1)
+    card = card_of(ModelSettings(architecture=architecture), (224, 224), 2)
     assert card.parameters > 100_000
     assert card.explanation_layer == layer
     assert (card.layout is None) == (layer is None)

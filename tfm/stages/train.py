@@ -164,8 +164,7 @@ def _introduced(settings: Train, training: Training, cache: Cache) -> Iterator[E
 def _learn(
     settings: Train, run: Run, training: Training, checkpoints: Checkpoints, before: Origin | None
 ) -> Iterator[Event]:
-    from tfm.train.fit import fit
-    from tfm.train.leader import gather
+    from tfm.train.leader import learn
     from tfm.train.origin import go_on_from
     from tfm.train.probe import probe
     from tfm.train.setup import network_of
@@ -175,9 +174,7 @@ def _learn(
             go_on_from(before, training, checkpoints)
         in_size = training.train.cache.images.shape[1:]
         network = functools.partial(network_of, settings.model, None, in_size, settings.seed)
-        with contextlib.ExitStack() as held:
-            training.ranks = yield from gather(training, network, settings.machine, held)
-            yield from fit(training, checkpoints, run.metrics_file)
+        yield from learn(training, network, settings.machine, checkpoints, run.metrics_file)
     else:
         yield from probe(training, checkpoints, run.metrics_file, run.checkpoints_folder)
 

@@ -30,6 +30,8 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from tfm.core import offers
 from tfm.core.errors import HaltedError, TFMError, TrainingError
 from tfm.core.events import Event, Note, Progress
+from tfm.train.checkpoint import Checkpoints
+from tfm.train.fit import fit
 from tfm.train.ranks import Ranks, Together
 from tfm.train.rows import Rows
 from tfm.train.settings import BatchSettings, MachineSettings, OptimSettings
@@ -111,6 +113,19 @@ def gather(
     leader.connect(brief.device)
     yield Note(f"{leader.count} processes take a share of each step")
     return leader
+
+
+def learn(
+    training: Training,
+    network: Callable[[], nn.Module],
+    machine: MachineSettings,
+    checkpoints: Checkpoints,
+    metrics_file: Path,
+) -> Iterator[Event]:
+    """`fit`, by as many processes as are wanted."""
+    with contextlib.ExitStack() as held:
+        training.ranks = yield from gather(training, network, machine, held)
+        yield from fit(training, checkpoints, metrics_file)
 
 
 class Leader(Together):
