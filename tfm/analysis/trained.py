@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,9 @@ import pandas as pd
 from tfm.analysis.predict import read_predictions
 from tfm.analysis.threshold import in_words
 from tfm.core.errors import DataError
+from tfm.core.events import Progress, StateChange
 from tfm.core.run import Run
+from tfm.train.device import WAITING
 
 _PHANTOMS = (
     "these images are phantoms: the figures say nothing about performance on real mammograms; "
@@ -51,7 +54,7 @@ class Trained:
     model: str
     weights: str
     parameters: int
-    minutes: float
+    minutes: float  # of work
     threshold: float
     predictions: pd.DataFrame  # of the test split
     protocol: Protocol
@@ -72,11 +75,24 @@ def open_trained(run: Run) -> Trained:
         model=result["model"],
         weights=result["weights"],
         parameters=result["parameters"],
-        minutes=status.seconds / 60,
+        minutes=minutes_of_work(run),
         threshold=result["threshold"],
         predictions=predictions,
         protocol=_protocol(run.environment, predictions, result["threshold_rule"]),
     )
+
+
+def minutes_of_work(run: Run) -> float:
+    """Without the waits for a GPU, and with those of the run that it went on from. From a worker's death to the next
+    start nobody waited."""
+    told, _ = run.events_from(0)
+    waited = sum(
+        later - time
+        for (time, event), (later, following) in itertools.pairwise(told)
+        if isinstance(event, Progress) and event.name == WAITING and not isinstance(following, StateChange)
+    )
+    before: float = run.environment.get("minutes_before", 0.0)
+    return (run.status.seconds - waited) / 60 + before
 
 
 def _protocol(environment: dict[str, Any], predictions: pd.DataFrame, threshold_rule: str) -> Protocol:

@@ -99,6 +99,7 @@ def _folds(settings: Train, workspace: Workspace) -> int:
     repeats=(Repeat("folds", "fold", _folds), Repeat("seeds", "seed")),
 )
 def train(settings: Train, run: Run) -> Iterator[Event]:
+    from tfm.analysis.trained import minutes_of_work
     from tfm.train import batch_size, resident
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
@@ -114,6 +115,8 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
         begun = start(run, material, settings.model, settings.extends)
         training = _set_up(settings, material, begun, device)
         run.remember(normalisation=asdict(training.train.normalisation))
+        if begun.before:
+            run.remember(minutes_before=minutes_of_work(begun.before.run))
         yield from resident.settle(training)
         yield from batch_size.settle(run, training, begun.before)
         yield from _introduced(settings, training, material.cache)
