@@ -48,7 +48,7 @@ def cache() -> Cache:
 def training(architecture: str, cache: Cache) -> Training:
     settings = resolve(Train, {}, GIVEN | {"architecture": architecture})
     positions = np.arange(len(cache.images))
-    rows = Rows(pd.DataFrame({"label": positions % 2}), positions)
+    rows = Rows(pd.DataFrame({"label": positions % 2, "patient_id": positions}), positions)
     return training_of(settings, cache, rows, rows)
 
 

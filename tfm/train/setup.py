@@ -63,7 +63,7 @@ def set_up(
 ) -> Training:
     if machine.devices * machine.nodes > 1 and task.state():
         raise SettingsError(
-            "what spectral norms or a mean teacher gather over the steps is one process's own: several would have several",
+            "what spectral norms or a mean teacher gather over the steps is one process's own, and there are several",
             hint="train on one device (--devices 1 --nodes 1), or without them (--beta 0, no --unlabelled consistency)",
             fields=("devices", "nodes"),
         )
