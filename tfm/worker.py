@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import signal
 import socket
 import subprocess
@@ -17,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfm.core import offers, prepare, registry
-from tfm.core.errors import BusyError, HaltedError, RunError, TFMError, told
-from tfm.core.events import Result, StateChange
-from tfm.core.job import Job, State, now
+from tfm.core import offers, prepare
+from tfm.core.errors import BusyError, TFMError, told
+from tfm.core.job import Job, State
 from tfm.core.plan import Plan, Step, check
 from tfm.core.run import Run
+from tfm.core.working import ended, taken_up, worked
 from tfm.core.workspace import Workspace
 
 PAUSED = 130
@@ -80,86 +79,11 @@ def stop_at_once(job: Job) -> None:
 def take_run(run: Run, stopping: Job) -> State:
     """Ask the run's stage for event after event until it is done, fails, or `stopping` (the run or its plan) is to
     pause."""
-    begun = time.monotonic()
-    spent = run.seconds_spent
-    with run.held(), run.recording():
-        if run.status.state == "done":  # by another worker, while this one waited for the lock
-            return "done"
-        run.update(**_taken_up(spent))
-        run.record(StateChange("running"))
-        state, message, hint, result = _work(run, stopping)
-        run.record(StateChange(state, message, hint))
-        outputs = run.describe_outputs(result.outputs)
-        run.update(
-            **_ended(state, message, hint, spent + time.monotonic() - begun), result=result.values, outputs=outputs
-        )
-        run.withdraw_pause()
-    return state
-
-
-def _taken_up(spent: float) -> dict[str, Any]:
-    here = {"pid": os.getpid(), "host": socket.gethostname(), "started": now()}
-    return {"state": "running", "seconds": spent, "message": "", "hint": "", **here}
-
-
-def _ended(state: State, message: str, hint: str, seconds: float) -> dict[str, Any]:
-    return {"state": state, "ended": now(), "seconds": round(seconds, 1), "message": message, "hint": hint}
-
-
-def _work(run: Run, stopping: Job) -> tuple[State, str, str, Result]:
-    result = Result({})
-    try:
-        stage = registry.find_stage(run.stage)
-        settings = prepare.settings_of(run)
-        if prepare.key_of_run(run.workspace, stage, settings) != run.status.key:
-            raise RunError(
-                "what this run reads, or the stage itself, has changed since it began",
-                hint=f"start it anew: `python wizard.py runs restart {run.id}`",
-            )
-        _remember_environment(run)
-        with contextlib.closing(stage.generate(settings, run)) as events:  # type: ignore[type-var]
-            for event in events:
-                run.record(event)
-                if isinstance(event, Result):
-                    result = event
-                if _stop_asked or stopping.pause_requested or run.pause_requested:
-                    if isinstance(event, Result):
-                        break
-                    return "paused", "", "", Result({})
-        return "done", "", "", result
-    except HaltedError as error:
-        return "halted", error.message, error.hint, Result({})
-    except Exception as error:
-        trouble = told(error, run.log_file)
-        return "failed", trouble.message, trouble.hint, Result({})
-
-
-def _remember_environment(run: Run) -> None:
-    """That of the first start stays; where a resume finds another, it is kept beside it."""
-    known, today = run.environment, _environment()
-    if "python" not in known:
-        run.remember(**today)
-    elif any(known.get(name) != value for name, value in today.items()):
-        run.remember(resumed_with=[*known.get("resumed_with", []), today])
-
-
-def _environment() -> dict[str, Any]:
-    return {
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "host": socket.gethostname(),
-        "git_commit": _git_commit(),
-    }
-
-
-def _git_commit() -> str:
-    try:
-        asked = subprocess.run(
-            ["git", "-C", str(offers.PROJECT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        )
-    except OSError:  # a machine without git
-        return "unknown"
-    return asked.stdout.strip() if asked.returncode == 0 else "unknown"
+    with contextlib.closing(worked(run)) as events:  # type: ignore[type-var]
+        for _ in events:
+            if _stop_asked or stopping.pause_requested or run.pause_requested:
+                break
+    return run.status.state
 
 
 def take_plan(plan: Plan) -> State:
@@ -168,9 +92,9 @@ def take_plan(plan: Plan) -> State:
     begun = time.monotonic()
     spent = plan.seconds_spent
     with plan.held():
-        plan.update(**_taken_up(spent))
+        plan.update(**taken_up(spent))
         state, message, hint, result = _take_steps(plan)
-        plan.update(**_ended(state, message, hint, spent + time.monotonic() - begun), result=result)
+        plan.update(**ended(state, message, hint, spent + time.monotonic() - begun), result=result)
         plan.withdraw_pause()
     return state
 

@@ -13,14 +13,20 @@ import pytest
 import torch
 
 from tests.train.bench_top import training_of
+from tfm.core import offers
 from tfm.core.events import Event, Progress
 from tfm.core.settings import resolve
 from tfm.data.cache import Cache
+from tfm.data.lesion_classes import CLASS_SETS
+from tfm.models.segmenter import build_segmenter
+from tfm.stages.segment import Segment
 from tfm.stages.train import Train
 from tfm.train.batches import Batch
 from tfm.train.checkpoint import Checkpoints
 from tfm.train.fit import fit
 from tfm.train.rows import Rows
+from tfm.train.setup import set_up
+from tfm.train.tasks.segment import segment
 from tfm.train.training import Training
 
 pytestmark = pytest.mark.alone
@@ -36,6 +42,8 @@ GIVEN = {
     "dropout": 0.2,
 }
 
+SEGMENTED = {name: value for name, value in GIVEN.items() if name != "dropout"}
+
 
 @pytest.fixture(scope="module")
 def cache() -> Cache:
@@ -46,10 +54,16 @@ def cache() -> Cache:
 
 
 def training(architecture: str, cache: Cache) -> Training:
+    if architecture == "DeepLabV3+":
+        return segmenting(cache)
     settings = resolve(Train, {}, GIVEN | {"architecture": architecture})
-    positions = np.arange(len(cache.images))
-    rows = Rows(pd.DataFrame({"label": positions % 2, "patient_id": positions}), positions)
+    rows = rows_of_all(cache)
     return training_of(settings, cache, rows, rows)
+
+
+def rows_of_all(cache: Cache) -> Rows:
+    positions = np.arange(len(cache.images))
+    return Rows(pd.DataFrame({"label": positions % 2}), positions)
 
 
 def one_step(events: Iterator[Event]) -> None:
@@ -60,7 +74,8 @@ def one_step(events: Iterator[Event]) -> None:
 
 def bare_step(training: Training) -> Callable[[], None]:
     """Forward, loss, backward, clip, optimizer and average on a batch that is always there."""
-    batch = Batch(torch.rand(BATCH, 1, SIDE, SIDE), {"labels": torch.arange(BATCH) % 2.0})
+    masks = torch.zeros(BATCH, 1, SIDE, SIDE, dtype=torch.uint8)
+    batch = Batch(torch.rand(BATCH, 1, SIDE, SIDE), {"labels": torch.arange(BATCH) % 2.0, "lesions": masks})
     weights, average = list(training.network.parameters()), training.ema
     assert average is not None
     training.network.train()
@@ -82,8 +97,27 @@ def seconds(work: Callable[[], None]) -> float:
     return time.perf_counter() - begun
 
 
+def segmenting(cache: Cache) -> Training:
+    settings = resolve(Segment, offers.preset("models", "DeepLabV3Plus").settings, SEGMENTED)
+    network = build_segmenter(settings.model, CLASS_SETS[settings.lesions.classes].names, (SIDE, SIDE))
+    task = segment(settings.lesions, settings.optim, settings.batches, np.arange(7, 0, -1))
+    rows = rows_of_all(cache)
+    return set_up(
+        network,
+        task,
+        settings.batches,
+        settings.optim,
+        settings.machine,
+        seed=0,
+        cache=cache,
+        train=rows,
+        val=rows,
+        device=torch.device("cpu"),
+    )
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("architecture", ["MammoCNN", "resnet18", "densenet121", "efficientnet_b3"])
+@pytest.mark.parametrize("architecture", ["MammoCNN", "resnet18", "densenet121", "efficientnet_b3", "DeepLabV3+"])
 def test_training_is_at_least_095_of_bare_compute(
     architecture: str, cache: Cache, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

@@ -20,8 +20,18 @@ from tfm.core.files import read_json
 from tfm.data.arrange import Arrangement, arrange
 from tfm.data.catalog import Catalog
 from tfm.data.dataset import MANIFEST_COLUMNS, Dataset
+from tfm.data.lesion_classes import MASK_CLASSES
 from tfm.data.phantom import film
 from tfm.data.phantom.spec import DownloadPlan
+
+IN_WORDS = {
+    ("mass", "BENIGN_WITHOUT_CALLBACK"): "mass without callback",
+    ("calc", "BENIGN_WITHOUT_CALLBACK"): "calcification without callback",
+    ("mass", "BENIGN"): "benign mass",
+    ("calc", "BENIGN"): "benign calcification",
+    ("mass", "MALIGNANT"): "malignant mass",
+    ("calc", "MALIGNANT"): "malignant calcification",
+}
 
 
 @dataclass(frozen=True)
@@ -130,12 +140,12 @@ def test_masks_show_each_lesion_in_its_class_at_the_mammograms_size(intake: Inta
             truth = film.draw(drawn.exposure)
             classes = expected.setdefault(name, np.zeros(truth.image.shape, np.uint8))
             for finding in drawn.findings:
-                value = {"mass": 2, "calc": 3}[drawn.kind] if finding.pathology == "MALIGNANT" else 1
+                value = MASK_CLASSES.index(IN_WORDS[drawn.kind, finding.pathology])
                 np.maximum(
                     classes, np.where(truth.lesion_masks[finding.lesion], value, 0).astype(np.uint8), out=classes
                 )
                 resized |= {name} if finding.mask_scale != 1 else set()
-    assert {value for classes in expected.values() for value in np.unique(classes)} == {0, 1, 2, 3}
+    assert {value for classes in expected.values() for value in np.unique(classes)} == set(range(7))
     assert set(expected) == set(rows.index[rows["mask"] != ""])
     assert resized
     assert set(expected) - resized

@@ -69,7 +69,7 @@ def regressed(bench_top, given, preset, stops=()):
     training = bench_top.training(given, preset)
     for _ in events(training):
         pass
-    said = returned(logits(training.judged, training.val, 4, "val"))
+    said = returned(logits(training.task, training.judged, training.val, 4, "val"))
     left = {"metrics": (folder / "metrics.csv").read_bytes(), "predictions": said.numpy().tobytes()}
     return left | flat(read(folder / "best.pt"))
 

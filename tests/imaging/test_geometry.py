@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfm.imaging.geometry import Geometry, outline_seen, shares_seen
-from tfm.imaging.lesions import lesions_seen
+from tfm.imaging.lesions import below_a_pixel, lesions_seen
 
 
 def test_a_geometry_of_nothing_shows_the_grid_itself() -> None:
@@ -61,6 +61,9 @@ def test_a_speck_of_calcification_survives_the_smallest_size_and_classes_never_m
     assert (seen == 1).sum() == pytest.approx(600 * 600 * (64 / 4000) ** 2, rel=0.15)
     places = [[1001 * 64 // 4000, 701 * 64 // 4000], [3001 * 64 // 4000, 2701 * 64 // 4000]]
     assert np.argwhere(seen == 3).tolist() == places
+    assert below_a_pixel(lesions, lesions.shape, Geometry().scaled(4000 / 64, 4000 / 64)) == 2
+    assert below_a_pixel(lesions[::2, ::2], lesions.shape, Geometry().scaled(4000 / 64, 4000 / 64)) == 2
+    assert below_a_pixel(lesions, lesions.shape, Geometry().scaled(3, 3)) == 0
 
 
 def test_a_mask_drawn_at_another_size_lies_where_its_film_has_it() -> None:

@@ -21,7 +21,11 @@ from tfm.models.settings import ModelSettings
 
 SIZE = (64, 64)
 PRESETS = offers.preset_names("models")
+NETWORKS = [name for name in PRESETS if offers.preset("models", name).stage == "train"]  # the others are plans
 SWIN = "swin_tiny_patch4_window7_224"
+
+
+NETWORKS = [name for name in PRESETS if offers.preset("models", name).stage == "train"]  # the others are plans
 
 
 def model_of(name: str) -> ModelSettings:
@@ -30,25 +34,25 @@ def model_of(name: str) -> ModelSettings:
 
 
 @cache
-def built(architecture: str) -> torch.nn.Module:
+def built(architecture: str, head: int | None = None) -> torch.nn.Module:
     torch.manual_seed(0)
-    return build(ModelSettings(architecture=architecture), SIZE)
+    return build(ModelSettings(architecture=architecture, head=head), SIZE)
 
 
 def network_of(settings: ModelSettings) -> torch.nn.Module:
-    network = copy.deepcopy(built(settings.architecture))
+    network = copy.deepcopy(built(settings.architecture, settings.head))
     freeze(network, settings.trained)
     return network
 
 
-CASES = [pytest.param(model_of(name), id=name) for name in PRESETS] + [
+CASES = [pytest.param(model_of(name), id=name) for name in NETWORKS] + [
     pytest.param(ModelSettings(architecture=SWIN, trained=trained), id=f"swin-{trained}")
     for trained in ("all", "last_stage")
 ]
 
 
 def test_the_menu_offers_the_classic_ones_each_from_the_weights_its_name_promises():
-    offered = {name: model_of(name) for name in PRESETS}
+    offered = {name: model_of(name) for name in NETWORKS}
     trained = {"OPW": "none", "PFT": "last_stage", "CFT": "all"}
     families = {
         "ResNet18": ("resnet18", ["OPW", "PFT", "CFT"]),
@@ -59,7 +63,7 @@ def test_the_menu_offers_the_classic_ones_each_from_the_weights_its_name_promise
         f"{family}_{way}": (architecture, "imagenet", trained[way])
         for family, (architecture, ways) in families.items()
         for way in ways
-    } | {"MammoCNN": ("MammoCNN", "none", "all")}
+    } | {"MammoCNN": ("MammoCNN", "none", "all"), "ResNet50_Head": ("resnet50", "imagenet", "head")}
     told = {name: (one.architecture, one.weights, one.trained) for name, one in offered.items()}
     assert told.items() >= wanted.items()
 
@@ -75,7 +79,9 @@ def test_exactly_what_is_trained_gets_a_gradient_and_all_else_stands_still(setti
         logits.sum().backward()
     got = {name for name, tensor in network.named_parameters() if tensor.grad is not None}
     every = {name for name, _ in network.named_parameters()}
-    assert got == {"all": every, "last_stage": last_stage(network), "none": set()}[settings.trained]
+    behind = {name for name in every if name.startswith(f"{network.pretrained_cfg['classifier']}.")}
+    assert got == {"all": every, "last_stage": last_stage(network), "head": behind, "none": set()}[settings.trained]
+    assert got or settings.trained == "none"
     statistics = {name for name, _ in network.named_buffers() if "running" in name}
     moved = {name for name in statistics if not torch.equal(before[name], network.state_dict()[name])}
     layers = {name.rpartition(".")[0] for name in got}

@@ -15,7 +15,8 @@ from tfm.core.prepare import job_for, settings_of
 from tfm.core.registry import find_stage
 from tfm.core.run import Run
 from tfm.core.workspace import Workspace
-from tfm.data.dataset import write_manifest
+from tfm.data.dataset import mask_file, write_manifest
+from tfm.data.lesion_classes import mask_class
 
 SIDE = 64
 WOMEN = {"train": 18, "val": 8, "test": 10}  # two images each
@@ -27,7 +28,7 @@ def film(malignant: bool, generator: np.random.Generator) -> tuple[np.ndarray, n
     cv2.ellipse(breast, (0, SIDE // 2), (SIDE - 6, SIDE // 2 - 2), 0, 0, 360, 1, -1)
     image[breast > 0] = generator.integers(60, 100, size=int(breast.sum()))
     centre = generator.integers(SIDE // 3, SIDE // 2, size=2)
-    cv2.circle(lesion, centre.tolist(), 8, 2 if malignant else 1, -1)
+    cv2.circle(lesion, centre.tolist(), 8, mask_class("mass", "MALIGNANT" if malignant else "BENIGN"), -1)
     if malignant:
         for angle in generator.uniform(0, 2 * np.pi, size=7):
             tip = centre + 16 * np.array([np.cos(angle), np.sin(angle)])
@@ -56,10 +57,11 @@ def make_products(workspace: Workspace, name: str = "pocket", *, synthetic: bool
                         "kind": "mass",
                         "split": split,
                         "label": label,
+                        "mask": mask_file(image_id),
                         "sop_uid": f"1.2.{len(rows)}",
                     }
                 )
-    columns = ("density", "assessment", "subtlety", "file", "mask", "lesions", "fold")
+    columns = ("density", "assessment", "subtlety", "file", "lesions", "fold")
     dataset, cache = workspace.dataset_folder(name), workspace.cache_folder(name)
     for folder in (dataset, cache):
         folder.mkdir(parents=True)

@@ -15,6 +15,7 @@ from tests.train.pocket import film, finish, left_behind, make_products, rewrite
 from tfm import worker
 from tfm.core.events import Metrics, Note, Progress
 from tfm.core.workspace import Workspace
+from tfm.data.lesion_classes import mask_class
 from tfm.train import checkpoint
 from tfm.train.checkpoint import Checkpoints, read
 
@@ -224,5 +225,5 @@ def test_a_watcher_sees_epochs_and_steps(calm):
 
 def test_the_films_of_the_pocket_differ_by_class():
     generator = np.random.default_rng(1)
-    assert film(True, generator)[2].max() == 2
-    assert film(False, generator)[2].max() == 1
+    assert film(True, generator)[2].max() == mask_class("mass", "MALIGNANT")
+    assert film(False, generator)[2].max() == mask_class("mass", "BENIGN")

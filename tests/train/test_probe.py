@@ -21,10 +21,12 @@ from tfm.core.workspace import Workspace
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
 from tfm.metrics.binary import auc
+from tfm.models.head import last_layer
 from tfm.stages.train import Train
+from tfm.train import features as features_kept
 from tfm.train import probe as probing
 from tfm.train.checkpoint import Checkpoints, read
-from tfm.train.features import classifier, features
+from tfm.train.features import features
 from tfm.train.infer import logits
 from tfm.train.probe import PENALTIES, fitted, probe
 from tfm.train.rows import Rows, rows_of
@@ -125,7 +127,7 @@ def write(file, content):
         os.kill(os.getpid(), signal.SIGKILL)
     whole(file, content)
 
-features._write = write
+features._write, features._SECONDS = write, 0  # after each batch
 list(events_of(training_in(Workspace(Path(sys.argv[1]))), Path(sys.argv[2])))
 """
 
@@ -141,7 +143,9 @@ def test_a_probe_killed_in_the_middle_of_a_write_ends_bit_identical(pocket, calm
     assert everything(tmp_path) == everything(calm[2])
 
 
-def test_it_may_be_stopped_at_any_event(pocket, calm, tmp_path):
+@pytest.mark.parametrize("seconds", [0, 1])
+def test_it_may_be_stopped_at_any_event(pocket, calm, tmp_path, monkeypatch, seconds):
+    monkeypatch.setattr(features_kept, "_SECONDS", seconds)
     for count in range(1, len(calm[1]), 4):
         generator = events_of(training_in(pocket), tmp_path)
         for _ in range(count):
@@ -250,8 +254,8 @@ def test_features_that_are_no_numbers_are_told(pocket, tmp_path):
 
 def test_features_are_what_reaches_the_classifier_without_dropout(pocket, tmp_path):
     training = training_in(pocket)
-    found = returned(features(training.network, training.val, BATCH, tmp_path / "val.npy", name="features"))
-    layer = classifier(training.network)
+    layer = last_layer(training.network)
+    found = returned(features(training.network, layer, training.val, BATCH, tmp_path / "val.npy", name="features"))
     with torch.inference_mode():
         again = layer(torch.from_numpy(found))
     direct = returned(logits(training.task, training.network, training.val, BATCH, "val"))
@@ -263,5 +267,5 @@ def test_a_network_without_one_linear_classifier_is_refused():
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1))
     network.pretrained_cfg = {"classifier": "0"}
     with pytest.raises(SettingsError, match="linear classifier") as refusal:
-        classifier(network)
-    assert refusal.value.fields == ("trained",)
+        last_layer(network)
+    assert refusal.value.fields == ("trained", "head")

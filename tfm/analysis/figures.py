@@ -11,11 +11,14 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from tfm.analysis.judge import Judgement, number, with_interval
+from tfm.analysis.projection import Projected
 from tfm.analysis.trained import Protocol, Trained
 from tfm.core import files
 
 _DOTS_PER_INCH = 150
 _CAPTION_WIDTH = 95  # letters
+_LABELS = {"benign": "tab:blue", "malignant": "tab:red"}
+_SPLITS = {"training": "tab:grey", "validation": "tab:orange", "test": "tab:green"}
 
 
 def draw_roc(path: Path, trained: Trained, judged: Judgement) -> None:
@@ -28,7 +31,7 @@ def draw_roc(path: Path, trained: Trained, judged: Judgement) -> None:
     axes.plot(*at, "o", color="tab:red", label=f"threshold {number(trained.threshold)}")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=trained.model, aspect="equal")
     axes.legend(loc="lower right")
-    _save(figure, path, trained.protocol)
+    save(figure, path, trained.protocol.words)
 
 
 def draw_comparison(path: Path, intervals: list[tuple[str, float, float, float]], protocol: Protocol) -> None:
@@ -42,11 +45,26 @@ def draw_comparison(path: Path, intervals: list[tuple[str, float, float, float]]
     axes.barh(places, values, xerr=reach.clip(0), color="tab:blue", alpha=0.6, capsize=4)
     axes.axvline(0.5, color="grey", linestyle=":")
     axes.set(xlim=(0, 1), xlabel="AUC with 95 % interval (dotted: chance)", yticks=places, yticklabels=names)
-    _save(figure, path, protocol)
+    save(figure, path, protocol.words)
 
 
-def _save(figure: Figure, path: Path, protocol: Protocol) -> None:
-    figure.supxlabel(textwrap.fill(protocol.words, _CAPTION_WIDTH), fontsize=6, color="dimgrey")
+def draw_embeddings(path: Path, projected: Projected, title: str, protocol: Protocol) -> None:
+    """Each image a dot, twice: coloured by its label, and by its split."""
+    figure = Figure(figsize=(10, 5.2), layout="constrained")
+    both = figure.subplots(1, 2, sharex=True, sharey=True)
+    for axes, column, colours in zip(both, ("label", "split"), (_LABELS, _SPLITS), strict=True):
+        for value, colour in colours.items():
+            points = projected.table[projected.table[column] == value]
+            axes.scatter(points["x"], points["y"], s=9, alpha=0.6, linewidths=0, color=colour, label=value)
+        axes.set(title=f"by {column}", xlabel=projected.axes[0])
+        axes.legend(markerscale=2)
+    both[0].set_ylabel(projected.axes[1])
+    figure.suptitle(title)
+    save(figure, path, protocol.of_data(projected.words))
+
+
+def save(figure: Figure, path: Path, words: str) -> None:
+    figure.supxlabel(textwrap.fill(words, _CAPTION_WIDTH), fontsize=6, color="dimgrey")
     FigureCanvasAgg(figure)
     with files.beside(path) as temporary:
         figure.savefig(temporary, format="png", dpi=_DOTS_PER_INCH)

@@ -1,15 +1,22 @@
-"""Predictions as a table: one row an image, as predictions/{val,test}.csv hold them. How to judge them is in judge."""
+"""Predictions as a table: one row an image, as predictions/{val,test}.csv hold them, and what a run says of its own.
+
+How to judge them is in judge.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from torch import nn
 
+from tfm.analysis.threshold import chosen
 from tfm.core import files
 from tfm.core.events import Event
+from tfm.core.run import Run
+from tfm.metrics.binary import auc
 from tfm.train.batches import Images
 from tfm.train.infer import logits, probabilities
 from tfm.train.tasks import Task
@@ -29,6 +36,20 @@ def predict(
 ) -> Generator[Event, None, pd.DataFrame]:
     answers = yield from logits(task, network, images, batch_size, name, precision=precision, tta=tta)
     return images.rows.table.assign(prob=probabilities(answers))[COLUMNS]
+
+
+def leave(run: Run, tables: Mapping[str, pd.DataFrame], threshold_rule: str) -> dict[str, Any]:
+    """A run's predictions by split, written; and what its result says of them. The threshold is validation's; test
+    steers nothing."""
+    for split, table in tables.items():
+        write_predictions(run.predictions_file(split), table)
+    labels, probs = (tables["val"][column].to_numpy() for column in ("label", "prob"))
+    return {
+        "run": run.id,
+        "val_auc": auc(labels, probs),
+        "threshold": chosen(threshold_rule, labels, probs),
+        "threshold_rule": threshold_rule,
+    }
 
 
 def write_predictions(path: Path, predictions: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""What a finished train run left behind, read as one thing, and the protocol its figures stand under."""
+"""What a run that trained left behind, read as one thing, and the protocol its figures stand under."""
 
 from __future__ import annotations
 
@@ -39,12 +39,15 @@ class Protocol:
 
     @property
     def words(self) -> str:
-        said = (
-            f"dataset {self.dataset} ({self.arranged}; {self.dataset_hash[:8]}), split {self.split_hash[:8]}; "
+        return self.of_data(
             f"{self.split}, per {self.unit}: {self.images} images ({self.malignant} malignant) of {self.women} women; "
             "95 % intervals by bootstrap over women (of a figure that is exactly 0 or 1: Clopper-Pearson over women, "
             f"of the AUC over pairs of women); threshold chosen on validation ({in_words(self.threshold_rule)})"
         )
+
+    def of_data(self, told: str) -> str:
+        """What is told, in the same breath as of which data."""
+        said = f"dataset {self.dataset} ({self.arranged}; {self.dataset_hash[:8]}), split {self.split_hash[:8]}; {told}"
         return f"{said}; {_PHANTOMS}" if self.synthetic else said
 
 
@@ -61,11 +64,11 @@ class Trained:
 
 
 def open_trained(run: Run) -> Trained:
-    """A done train run: that it is one is seen to where runs are named."""
+    """A done run that left predictions: that it is one is seen to where runs are named."""
     if not run.outputs_stand():
         raise DataError(
             f"what {run.id} left behind is no longer there as it was written",
-            hint=f"train it again: `python wizard.py runs restart {run.id}`",
+            hint=f"make it anew: `python wizard.py runs restart {run.id}`",
         )
     predictions = read_predictions(run.predictions_file("test"))
     status = run.status
@@ -78,7 +81,7 @@ def open_trained(run: Run) -> Trained:
         minutes=minutes_of_work(run),
         threshold=result["threshold"],
         predictions=predictions,
-        protocol=_protocol(run.environment, predictions, result["threshold_rule"]),
+        protocol=protocol_of(run.environment, predictions, result["threshold_rule"]),
     )
 
 
@@ -95,7 +98,7 @@ def minutes_of_work(run: Run) -> float:
     return (run.status.seconds - waited) / 60 + before
 
 
-def _protocol(environment: dict[str, Any], predictions: pd.DataFrame, threshold_rule: str) -> Protocol:
+def protocol_of(environment: dict[str, Any], predictions: pd.DataFrame, threshold_rule: str) -> Protocol:
     return Protocol(
         dataset=environment["dataset"],
         arranged=environment["protocol"],

@@ -50,6 +50,15 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Line:
+    """A row of a table that grows while a stage works; one with the same first cell replaces what it said before."""
+
+    title: str
+    columns: list[str]
+    cells: list[str]
+
+
+@dataclass(frozen=True)
 class Intervals:
     """Values with their intervals, to be drawn as bars between `low` and `high`; `mark` is a line to compare with."""
 
@@ -86,11 +95,11 @@ class StateChange:
     hint: str = ""
 
 
-Event = Progress | Metrics | Gauges | Note | Table | Intervals | Picture | Result | StateChange
+Event = Progress | Metrics | Gauges | Note | Table | Line | Intervals | Picture | Result | StateChange
 
 _KINDS: dict[str, type[Event]] = {
     kind.__name__.lower(): kind
-    for kind in (Progress, Metrics, Gauges, Note, Table, Intervals, Picture, Result, StateChange)
+    for kind in (Progress, Metrics, Gauges, Note, Table, Line, Intervals, Picture, Result, StateChange)
 }
 
 

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from tfm.core import files
 from tfm.core.errors import BusyError, RunError
 
-State = Literal["waiting", "running", "paused", "halted", "failed", "done", "damaged"]
+State = Literal["waiting", "running", "paused", "halted", "failed", "pruned", "done", "damaged"]
 
 HEARTBEAT_SECONDS = 2.0
 SILENT_AFTER_SECONDS = 15.0
@@ -39,6 +39,7 @@ class Status:
     result: dict[str, Any] = field(default_factory=dict)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     runs: dict[str, str] = field(default_factory=dict)
+    part_of: str = ""  # the run that started it for its own purposes, as a study does its trials
 
 
 class Job:
@@ -176,7 +177,7 @@ def new_folder_name(name: str) -> str:
     return f"{datetime.now():%Y-%m-%d}_{name}_{os.urandom(3).hex()}"
 
 
-def make_job_folder(parent: Path, name: str, documents: dict[str, str], key: str) -> Path:
+def make_job_folder(parent: Path, name: str, documents: dict[str, str], key: str, part_of: str = "") -> Path:
     """A job's folder appears whole, with its first documents and a status, or not at all."""
     parent.mkdir(parents=True, exist_ok=True)
     final = parent / new_folder_name(name)
@@ -184,6 +185,7 @@ def make_job_folder(parent: Path, name: str, documents: dict[str, str], key: str
     temporary.mkdir()
     for file, text in documents.items():
         files.write_text(temporary / file, text)
-    files.write_json(temporary / "status.json", asdict(Status(created=datetime.now(UTC).isoformat(), key=key)))
+    status = Status(created=datetime.now(UTC).isoformat(), key=key, part_of=part_of)
+    files.write_json(temporary / "status.json", asdict(status))
     temporary.rename(final)
     return final

@@ -60,8 +60,19 @@ class Preset:
     settings: dict[str, Any]
 
 
-def preset_names(folder: str, own: Path | None = None) -> list[str]:
-    return sorted(_preset_files(folder, own))
+def preset_names(folder: str, own: Path | None = None, like: str | None = None) -> list[str]:
+    """All of a folder; or those that start the same stage as one of them does, and any that cannot be read."""
+    names = sorted(_preset_files(folder, own))
+    if like is None:
+        return names
+    return [name for name in names if _stage_of(folder, name, own) in (_stage_of(folder, like, own), None)]
+
+
+def _stage_of(folder: str, name: str, own: Path | None) -> str | None:
+    try:
+        return preset(folder, name, own).stage
+    except SettingsError:  # said where it is shown
+        return None
 
 
 def preset(folder: str, name: str, own: Path | None = None) -> Preset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from tfm.core.written import differing
 def job_for(workspace: Workspace, name: str, given: Mapping[str, Any], presets: Sequence[str] = ()) -> Run | Plan:
     """The run or plan that a name means. Several presets, a word that repeats, or a preset that is a plan make a
     plan."""
-    given, counts = parted(registry.find(name), given)
+    given, counts = parted(registry.find(started(workspace, name, presets)), given)
     if len(presets) > 1 or counts:
         return find_or_create_plan(workspace, name, queue(workspace, name, given, presets, counts))
     preset = chosen_preset(workspace, name, *presets)
@@ -139,6 +140,22 @@ def _started(name: str, preset: Preset | None) -> str:
     return preset.stage if preset and says_itself else name
 
 
+def started(workspace: Workspace, name: str, presets: Sequence[str]) -> str:
+    """What starts: where one preset is chosen that says so itself, that."""
+    chosen = {one: _started(name, workspace.preset(_presets_of(name), one)) for one in presets}
+    plans = [one for one, stage in chosen.items() if isinstance(registry.find(stage), registry.Planner)]
+    if plans and len(presets) > 1:
+        raise SettingsError(f"{plans[0]} is a plan of several runs, and no part of a queue", hint="start it by itself")
+    return next(iter(chosen.values())) if len(presets) == 1 else name
+
+
+def _presets_of(name: str) -> str:
+    found = registry.find(name)
+    assert isinstance(found, registry.Stage)
+    assert found.presets is not None
+    return found.presets
+
+
 def _step(workspace: Workspace, name: str, stage: str, given: Mapping[str, Any], preset: Preset | None) -> Step:
     settings = resolved_settings(workspace, stage, given, preset)  # says what is wrong before anything is made
     meant = differing(settings)  # what goes without saying today may not do so when the step's turn comes
@@ -168,10 +185,16 @@ def resolved_settings(workspace: Workspace, name: str, given: Mapping[str, Any],
 
 
 def find_or_create_run(
-    workspace: Workspace, stage: registry.Stage, settings: Settings, preset: Preset | None, *, fresh: bool = False
+    workspace: Workspace,
+    stage: registry.Stage,
+    settings: Settings,
+    preset: Preset | None,
+    *,
+    fresh: bool = False,
+    part_of: str = "",
 ) -> Run:
     """The run of these very settings on these very inputs: one whose work stands, else one that can go on, else a new
-    one."""
+    one, which is `part_of` another run or stands for itself."""
     key = key_of_run(workspace, stage, settings)
     with workspace.locked():
         same = [] if fresh else [run for run in reversed(jobs.runs(workspace)) if run.status.key == key]
@@ -180,7 +203,8 @@ def find_or_create_run(
         found = next(standing, None) or next(unfinished, None)
         if found is not None:
             return found
-        return Run.create(workspace, stage.name, stage.version, settings, preset.name if preset else None, key)
+        name = preset.name if preset else None
+        return Run.create(workspace, stage.name, stage.version, settings, name, key, part_of)
 
 
 def key_of_run(workspace: Workspace, stage: registry.Stage, settings: Settings) -> str:
@@ -199,6 +223,17 @@ def find_or_create_plan(workspace: Workspace, name: str, steps: list[Step]) -> P
         return Plan.create(workspace, name, steps, key)
 
 
+def untrained_winners(workspace: Workspace) -> list[Run]:
+    """The studies of which nobody has trained the winner yet."""
+    standing = [run for run in jobs.runs(workspace) if not run.status.part_of]
+    studies = [run for run in standing if "winner" in run.status.result]
+    trained = set()
+    for run in standing if studies else ():
+        with contextlib.suppress(RunError):  # its settings are damaged: it trains nothing
+            trained.add(run.given_settings.get("study"))
+    return [run for run in studies if run.id not in trained]
+
+
 def restarted(run: Run) -> Run:
     """A new run of the same settings; the old one stays as it is."""
     preset = chosen_preset(run.workspace, run.stage, run.preset)
@@ -213,8 +248,11 @@ def growing(run: Run) -> Leaf | None:
 
 
 def how_it_goes_on(run: Run) -> str:
-    """What its stage says of an extension."""
-    return leaf_of(registry.find_stage(run.stage).settings, "extends").explanation
+    """What its stage says of an extension: where a new run goes on from the old one's end, or of what grows."""
+    stage = registry.find_stage(run.stage)
+    assert stage.extends_by is not None
+    known = {leaf.name: leaf for leaf in leaves(stage.settings)}
+    return known.get("extends", known[stage.extends_by]).explanation
 
 
 def extended(run: Run, total: Any) -> Run:
@@ -227,7 +265,8 @@ def extended(run: Run, total: Any) -> Run:
             hint=f"do the same anew: `python wizard.py runs restart {run.id}`",
         )
     before = value_at(settings_of(run), leaf)
-    settings = resolve(stage.settings, {}, run.given_settings | {leaf.name: total, "extends": run.id})
+    origin = {"extends": run.id} if "extends" in stage.settings.model_fields else {}
+    settings = resolve(stage.settings, {}, run.given_settings | {leaf.name: total} | origin)
     if value_at(settings, leaf) <= before:
         raise SettingsError(
             f"{run.id} was started for {before} {leaf.name.replace('_', ' ')} already",

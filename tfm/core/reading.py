@@ -42,8 +42,9 @@ def reads(settings: Settings) -> Iterator[tuple[Leaf, Reads, str]]:
 
 def meant(workspace: Workspace, settings: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
     """What was given, with what goes without saying: the one dataset or cache that stands (with several none is ever
-    guessed), every run that can be read where a list of them is left empty, and the whole id of a run named in part."""
-    filled = dict(given)
+    guessed), every run that can be read where a list of them is left empty, the whole id of a run named in part, and
+    what the result of such a run says should hold."""
+    filled = _given_by_runs(workspace, settings, given) | dict(given)
     for leaf in leaves(settings):
         if leaf.reads is None:
             continue
@@ -55,9 +56,18 @@ def meant(workspace: Workspace, settings: type[Settings], given: Mapping[str, An
             filled[leaf.name] = _OF_A_RUN + jobs.find_run(workspace, str(named).removeprefix(_OF_A_RUN)).id
         elif leaf.reads.kind == "run" and leaf.is_list and leaf.required:
             filled[leaf.name] = [run.id for run in readable_runs(workspace, leaf) if run.outputs_stand()]
-        elif leaf.reads.kind in PRODUCT_FILES and leaf.required and not named:
+        elif leaf.reads.kind in PRODUCT_FILES and leaf.required and not filled.get(leaf.name):
             filled[leaf.name] = _only(workspace, leaf.reads.kind)
     return filled
+
+
+def _given_by_runs(workspace: Workspace, settings: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for leaf in leaves(settings):
+        if leaf.reads and leaf.reads.gives and leaf.from_text(given.get(leaf.name)):
+            run = jobs.find_run(workspace, str(given[leaf.name]))
+            found |= run.status.result.get(leaf.reads.gives, {})
+    return found
 
 
 def _only(workspace: Workspace, kind: str) -> str:
@@ -72,10 +82,10 @@ def _only(workspace: Workspace, kind: str) -> str:
 
 
 def readable_runs(workspace: Workspace, leaf: Leaf) -> list[Run]:
-    """The runs that a setting may name."""
+    """The runs that a setting may name; those that are part of another are not offered, and can be named."""
     assert leaf.reads is not None
     makers = leaf.reads.made_by
-    return [run for run in jobs.runs(workspace) if run.is_done_by(makers)]
+    return [run for run in jobs.runs(workspace) if not run.status.part_of and run.is_done_by(makers)]
 
 
 def check_reads(workspace: Workspace, settings: Settings) -> None:
@@ -85,6 +95,8 @@ def check_reads(workspace: Workspace, settings: Settings) -> None:
             _check_run(workspace, leaf, reading, name)
         elif reading.kind == "path":
             _check_path(workspace, leaf, Path(name))
+        elif reading.kind == "model":
+            _check_model(workspace, leaf, reading, name)
         elif reading.kind in PRODUCT_FILES and name not in workspace.products(reading.kind):
             standing = ", ".join(workspace.products(reading.kind)) or "none yet"
             raise SettingsError(
@@ -100,6 +112,16 @@ def _check_path(workspace: Workspace, leaf: Leaf, path: Path) -> None:
         raise SettingsError(
             f"the workspace {workspace.root} lies inside {path}, which is to be read",
             hint="choose a workspace outside of it: --workspace FOLDER",
+            fields=(leaf.name,),
+        )
+
+
+def _check_model(workspace: Workspace, leaf: Leaf, reading: Reads, name: str) -> None:
+    preset = workspace.preset("models", name)
+    if preset.stage not in reading.made_by:
+        raise SettingsError(
+            f"{name} is a preset of {preset.stage}, and {' or '.join(reading.made_by)} is needed here",
+            hint="choose another model: see `python wizard.py train --help`",
             fields=(leaf.name,),
         )
 
@@ -127,6 +149,8 @@ def identity(workspace: Workspace, reading: Reads, name: str) -> str:
         return _digest([name, jobs.find_run(workspace, name).status.key])
     if kind == "weights":
         return files.sha256(Path(name.removeprefix("file:"))) if name.startswith("file:") else name
+    if kind == "model":
+        return _digest([name, workspace.preset("models", name).settings])
     if kind == "path":
         return _tree_identity(Path(name))
     folder = workspace.product_folder(kind, name)

@@ -29,13 +29,20 @@ class Run(Job):
 
     @classmethod
     def create(
-        cls, workspace: Workspace, stage: str, version: int, settings: Settings, preset: str | None, key: str
+        cls,
+        workspace: Workspace,
+        stage: str,
+        version: int,
+        settings: Settings,
+        preset: str | None,
+        key: str,
+        part_of: str = "",
     ) -> Run:
         head = yaml.safe_dump({"stage": stage, "version": version, "preset": preset}, sort_keys=False)
         body = "".join("  " + line for line in as_commented_yaml(settings).splitlines(keepends=True))
         text = head + "settings:\n" + body
         name = "-".join(filter(None, [stage.rpartition(".")[2], preset]))
-        return cls(make_job_folder(workspace.runs_folder, name, {"settings.yaml": text}, key), workspace)
+        return cls(make_job_folder(workspace.runs_folder, name, {"settings.yaml": text}, key, part_of), workspace)
 
     @property
     def _head(self) -> dict[str, Any]:
@@ -90,6 +97,10 @@ class Run(Job):
     @property
     def figures_folder(self) -> Path:
         return self._folder("figures")
+
+    @property
+    def study_file(self) -> Path:
+        return self.folder / "study.db"
 
     def predictions_file(self, split: str) -> Path:
         return self._folder("predictions") / f"{split}.csv"

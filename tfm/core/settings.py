@@ -41,8 +41,9 @@ class Settings(BaseModel):
 class Reads:
     """Marks a field that names something a run reads; its content is part of the run's key, with its name."""
 
-    kind: Literal["dataset", "cache", "run", "path", "weights"]
+    kind: Literal["dataset", "cache", "run", "path", "weights", "model"]
     made_by: tuple[str, ...] = ()  # for runs: the stages whose done runs will do; empty for any
+    gives: str = ""  # for runs: the value of their result that holds settings, which hold here where nothing is said
     with_files: bool = False  # for datasets: the films and masks as well, not only what is written of them
 
 
@@ -133,6 +134,9 @@ DatasetFilms = Annotated[str, Reads("dataset", with_files=True)]
 CacheName = Annotated[str, Reads("cache")]
 RunId = Annotated[str, Reads("run")]
 TrainedRun = Annotated[str, Reads("run", made_by=("train",))]
+StudyRun = Annotated[str, Reads("run", made_by=("tune",), gives="winner")]
+ModelName = Annotated[str, Reads("model", made_by=("train",))]  # a preset of the model menu
+JudgedRun = Annotated[str, Reads("run", made_by=("train", "forest", "average", "segment"))]  # one that left predictions
 InputPath = Annotated[Path, Reads("path"), BeforeValidator(_given), AfterValidator(_existing)]
 OutputPath = Annotated[Path, BeforeValidator(_given), AfterValidator(_makeable)]
 

@@ -34,6 +34,10 @@ class Workspace:
         return self.root / "plans"
 
     @property
+    def embeddings_folder(self) -> Path:
+        return self.root / "embeddings"
+
+    @property
     def answers_file(self) -> Path:
         return self.root / "answers.yaml"
 
@@ -42,16 +46,16 @@ class Workspace:
         """What was read of downloads' headers."""
         return self.root / "index" / "headers.sqlite"
 
-    def preset_names(self, folder: str) -> list[str]:
-        return offers.preset_names(folder, self._own_presets(folder))
+    def preset_names(self, folder: str, like: str | None = None) -> list[str]:
+        return offers.preset_names(folder, self._own_presets(folder), like)
 
     def preset(self, folder: str, name: str) -> offers.Preset:
-        """One that ships, or a user's own: workspace/models/*.yaml become entries of the model menu, and
-        workspace/preprocess/*.yaml chains in an order of one's own."""
+        """One that ships, or a user's own: workspace/models/*.yaml become entries of the model menu,
+        workspace/preprocess/*.yaml chains in an order of one's own, workspace/tune/*.yaml spaces to search."""
         return offers.preset(folder, name, self._own_presets(folder))
 
     def _own_presets(self, folder: str) -> Path | None:
-        return self.root / folder if folder in ("models", "preprocess") else None
+        return self.root / folder if folder in ("models", "preprocess", "tune") else None
 
     def dataset_folder(self, name: str) -> Path:
         return self.root / "dataset" / name

@@ -18,10 +18,10 @@ from tfm.data.dataset import LABELS, MANIFEST_COLUMNS, image_file, manifest_text
 from tfm.data.findings import Finding, in_order
 from tfm.data.headers import is_jpeg
 from tfm.data.images import VIEW_KEY, Lesion, by_lesion, by_view, crops, unite
+from tfm.data.lesion_classes import mask_class
 
 ROLES = {"full": "image", "crops": "crop"}
 _WHAT = {"image": "mammograms", "crop": "crops"}
-_MALIGNANT_CLASS = {"mass": 2, "calc": 3}  # in dataset.MASK_CLASSES; every benign lesion is 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class LesionMask:
     file: Path
     sop_uid: str
     size: int  # bytes
-    pixel_class: int  # in dataset.MASK_CLASSES
+    pixel_class: int  # in lesion_classes.MASK_CLASSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Arrangement:
     def protocol(self) -> str:
         """What a figure measured on the test split must say about it."""
         choices = self.choices
-        kinds = [kind for kind in _MALIGNANT_CLASS if self.images["kind"].str.contains(kind).any()]
+        kinds = [kind for kind in ("mass", "calc") if self.images["kind"].str.contains(kind).any()]
         seeded = f"(seed {choices.seed})"
         of_folds = f"official test, {splitting.fold_in_words(1)} {seeded}"
         changed = int((self.images["relabelled"] & (self.images["split"] == "test")).sum())
@@ -267,5 +267,5 @@ def _lesion_mask(lesion: Lesion) -> LesionMask:
         file=Path(lesion["mask_file"]),
         sop_uid=lesion["mask_sop"],
         size=lesion["mask_bytes"],
-        pixel_class=_MALIGNANT_CLASS[lesion["kind"]] if lesion["pathology"] == "MALIGNANT" else 1,
+        pixel_class=mask_class(lesion["kind"], lesion["pathology"]),
     )

@@ -11,9 +11,10 @@ import pandas as pd
 from tfm.data import census
 from tfm.data.arrange import Arrangement
 from tfm.data.catalog import Catalog
-from tfm.data.dataset import LABELS, MASK_CLASSES, MISSING
+from tfm.data.dataset import LABELS, MISSING
 from tfm.data.findings import FINDING_KINDS
 from tfm.data.images import VIEW_KEY
+from tfm.data.lesion_classes import MASK_CLASSES
 from tfm.data.proofs import Proof
 from tfm.data.split import SPLITS, split_hash
 

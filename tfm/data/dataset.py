@@ -17,7 +17,6 @@ MANIFEST_COLUMNS = (
     *("lesions", "fold"),  # how many; 1 to FOLDS in a dataset of folds, 0 for its sealed test
 )
 LABELS = ("benign", "malignant")
-MASK_CLASSES = ("background", "benign", "malignant mass", "malignant calcification")  # by pixel value
 MANIFEST, AUDIT, AUDIT_TEXT, MASKS = "manifest.csv", "audit.json", "audit.md", "masks"
 LESIONS, MISSING = "lesions.csv", "missing.tcia"
 PAPERS = (MANIFEST, AUDIT, AUDIT_TEXT, LESIONS, MISSING)  # the last only where something is missing

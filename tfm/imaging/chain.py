@@ -18,7 +18,7 @@ from tfm.core.errors import DataError
 from tfm.core.settings import Settings
 from tfm.imaging.film import Film
 from tfm.imaging.geometry import Geometry
-from tfm.imaging.lesions import lesions_seen
+from tfm.imaging.lesions import below_a_pixel, lesions_seen
 from tfm.imaging.pixels import read_pixels, read_scan
 from tfm.imaging.settings import ChainSettings
 
@@ -81,10 +81,12 @@ def _lesion_mask(path: Path) -> np.ndarray:
 
 def _account(seen: np.ndarray, at: Geometry, drawn: np.ndarray, film: np.ndarray) -> dict[str, Any]:
     """What became of the lesions: the share of their area that is still in the image, of which a fixed border may have
-    cut off some; and that a mask has another size than its film."""
+    cut off some; how many are smaller than a pixel; and that a mask has another size than its film."""
     there = np.count_nonzero(drawn) * film.size / drawn.size
     here = np.count_nonzero(seen) * at.down * abs(at.right)
     found: dict[str, Any] = {"lesions_kept": round(min(1.0, here / there), 3) if there else 0.0}
+    if small := below_a_pixel(drawn, film.shape, at):
+        found["lesions_below_a_pixel"] = small
     return found | ({"mask_size": list(drawn.shape)} if drawn.shape != film.shape else {})
 
 

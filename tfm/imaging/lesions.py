@@ -24,6 +24,12 @@ def lesions_seen(lesions: np.ndarray, film: Shape, at: Geometry, shape: Shape) -
     return seen
 
 
+def below_a_pixel(lesions: np.ndarray, film: Shape, at: Geometry) -> int:
+    """How many lesions cover less than one pixel of the image that lies there, whatever of them it shows."""
+    pixel = at.down * abs(at.right) * lesions.size / (film[0] * film[1])
+    return sum(int(inside.sum()) < pixel for *_, inside in _each(lesions))
+
+
 def _each(lesions: np.ndarray) -> Iterator[tuple[int, int, int, np.ndarray]]:
     """Class, first row, first column and pixels of each connected lesion."""
     left, top, width, height = cv2.boundingRect(lesions)

@@ -9,16 +9,25 @@ import timm
 from torch import nn
 
 from tfm.models import zoo
+from tfm.models.head import put_hidden_layer
 from tfm.models.settings import ModelSettings, in_zoo
 
 
 def build(settings: ModelSettings, in_size: tuple[int, int]) -> nn.Module:
     """Its first weights come from torch's generator: seed that before."""
-    if in_zoo(settings.architecture):
-        module = importlib.import_module(f"{zoo.__name__}.{settings.architecture.lower()}")
-        network: nn.Module = module.build(settings.dropout, in_size)
+    if settings.head is None:
+        return _as_designed(settings.architecture, settings.dropout, in_size)
+    network = _as_designed(settings.architecture, 0.0, in_size)
+    put_hidden_layer(network, settings.head, settings.dropout)
+    return network
+
+
+def _as_designed(architecture: str, dropout: float, in_size: tuple[int, int]) -> nn.Module:
+    if in_zoo(architecture):
+        module = importlib.import_module(f"{zoo.__name__}.{architecture.lower()}")
+        network: nn.Module = module.build(dropout, in_size)
         return network
     # A transformer is built for one size of image; a convolutional network takes any.
-    card = timm.get_pretrained_cfg(settings.architecture)
+    card = timm.get_pretrained_cfg(architecture)
     sized: dict[str, Any] = {"img_size": in_size} if card and card.fixed_input_size else {}
-    return timm.create_model(settings.architecture, in_chans=1, num_classes=1, drop_rate=settings.dropout, **sized)
+    return timm.create_model(architecture, in_chans=1, num_classes=1, drop_rate=dropout, **sized)

@@ -33,8 +33,13 @@ class Card:
 def card_of(settings: ModelSettings, in_size: tuple[int, int], batch_size: int) -> Card:
     with torch.device("meta"):  # shapes and types, no numbers: it takes no memory and hardly any time
         network = build(settings, in_size)
-        images = torch.empty(batch_size, 1, *in_size)
     freeze(network, settings.trained)
+    return card_of_network(network, in_size, batch_size)
+
+
+def card_of_network(network: nn.Module, in_size: tuple[int, int], batch_size: int) -> Card:
+    """Of one that was built on torch's device "meta"."""
+    images = torch.empty(batch_size, 1, *in_size, device="meta")
     train_mode(network)
     passing, explained = Passing(network), _Explained(network)
     with passing.watched(), explained.watched():

@@ -1,19 +1,35 @@
-"""Which part of a network is trained: all of it, its last stage and classifier, or nothing. What is frozen stands still
-in training too: no gradient, no batch statistics, no dropout."""
+"""Which part of a network is trained: all of it, its last stage and classifier, the classifier alone, or nothing. What
+is frozen stands still in training too: no gradient, no batch statistics, no dropout."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
 from tfm.core.errors import SettingsError
+from tfm.models.head import classifiers
+from tfm.models.settings import Trained
 
 
-def freeze(network: nn.Module, trained: Literal["all", "last_stage", "none"]) -> None:
-    kept = last_stage(network) if trained == "last_stage" else set()
+def freeze(network: nn.Module, trained: Trained) -> None:
+    kept = _trained_part(network, trained)
     for name, tensor in network.named_parameters():
-        tensor.requires_grad = trained == "all" or name in kept
+        tensor.requires_grad = name in kept
+
+
+def _trained_part(network: nn.Module, trained: Trained) -> set[str]:
+    """Names of parameters."""
+    names = {name for name, _ in network.named_parameters()}
+    match trained:
+        case "all":
+            return names
+        case "last_stage":
+            return last_stage(network)
+        case "head":
+            return {name for name in names if name.startswith(tuple(f"{part}." for part in classifiers(network)))}
+        case "none":
+            return set()
 
 
 def train_mode(network: nn.Module) -> None:

@@ -15,6 +15,8 @@ from tfm.core.settings import IMPORTANT, NoEffect, Reads, Settings
 
 FROM_SCRATCH, IMAGENET, FILE, RUN = "none", "imagenet", "file:", "run:"
 
+Trained = Literal["all", "last_stage", "head", "none"]
+
 _ZOO = {"mammocnn": "MammoCNN"}  # a file of the zoo, and how its network is called
 
 
@@ -69,10 +71,45 @@ class ModelSettings(Settings):
     none: from scratch. imagenet: timm's own, fetched once from the Hugging Face hub and kept on this machine.
     run:ID: the best checkpoint of a run of yours; the women it has seen count as seen.
     file:PATH: a .safetensors or .pth file with this network's weights. A classifier is never taken over."""
-    trained: Literal["all", "last_stage", "none"] = "all"
+    trained: Trained = "all"
     """Which part of the network is trained
     all: every layer. last_stage: the last stage and the classifier; the layers below stay as they are, their batch
-    statistics too. none: a logistic regression on the network's frozen features takes the classifier's place."""
+    statistics too. head: the classifier alone, with its hidden layer where it has one. none: a logistic regression on
+    the network's frozen features takes the classifier's place."""
+    head: Annotated[Annotated[int, Field(ge=1)] | None, NoEffect("trained", "none")] = None
+    """Width of a hidden layer before the classifier, 128 for example
+    It is always learned anew, as the classifier is. None: the classifier reads the last features as they are."""
     dropout: Annotated[float, Field(ge=0, lt=1), NoEffect("trained", "none")] = 0.0
     """Share of the last features that is dropped at random while training
-    In MammoCNN it rises evenly over the four stages up to this share."""
+    Where there is a hidden layer, behind that one. Else in MammoCNN it rises evenly over the four stages up to this
+    share."""
+
+
+def _backbone(text: str) -> str:
+    if in_zoo(text):
+        raise ValueError(f"{text} is no backbone: choose a timm name, such as resnet34, resnet50 or efficientnet_b3")
+    return _architecture(text)
+
+
+class SegmenterSettings(Settings):
+    """DeepLabV3+ around a network that timm knows."""
+
+    backbone: Annotated[str, AfterValidator(_backbone)] = "resnet34"
+    """Network that DeepLabV3+ looks through
+    A convolutional network that timm knows: resnet34, resnet50, efficientnet_b3, convnext_tiny, …"""
+    weights: Annotated[str, AfterValidator(_source), Reads("weights"), IMPORTANT] = FROM_SCRATCH
+    """Weights to start from: none, imagenet, run:ID or file:PATH
+    none: from scratch. imagenet: timm's own for the backbone, fetched once from the Hugging Face hub and kept on this
+    machine. run:ID: the best checkpoint of a run of yours, be it of the backbone, trained to tell benign from
+    malignant, or of a whole segmenter with the same classes; the women it has seen count as seen.
+    file:PATH: a .safetensors or .pth file with the backbone's weights or a whole segmenter's."""
+    trained: Literal["all", "decoder"] = "all"
+    """Which part is trained
+    all: every layer. decoder: all but the backbone, which stays as its weights were."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of the pooled features that is dropped at random while training"""
+
+    @property
+    def classifier(self) -> ModelSettings:
+        """The network as it stands alone, to which the weights of a backbone belong."""
+        return ModelSettings(architecture=self.backbone, weights=self.weights)

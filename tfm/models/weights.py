@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tfm.core.errors import WeightsError
+from tfm.models.head import classifiers
 from tfm.models.rebuild import ENCODER
 from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings, in_zoo
 from tfm.models.torchvision_names import as_timm
@@ -56,14 +57,15 @@ def fetch(settings: ModelSettings, checkpoint: Path | None = None) -> Path | Non
 def load(network: nn.Module, path: Path) -> None:
     """Every tensor of the network but its classifier's takes its value from the file, or the file is refused."""
     card: dict[str, Any] = network.pretrained_cfg  # type: ignore[assignment]
-    heads = (card["classifier"],) if isinstance(card["classifier"], str) else tuple(card["classifier"])
+
+    heads = tuple(f"{head}." for head in classifiers(network))
 
     def wanted(name: str) -> bool:
         # The counter of batches is missing in files of before 2018, and nothing is computed from it.
-        return not name.startswith(tuple(f"{head}." for head in heads)) and not name.endswith("num_batches_tracked")
+        return not name.startswith(heads) and not name.endswith("num_batches_tracked")
 
     expected = {name: tensor for name, tensor in network.state_dict().items() if wanted(name)}
-    given = as_timm(_read(path), list(network.state_dict()))
+    given = as_timm(read(path), list(network.state_dict()))
     stem = f"{card['first_conv']}.weight"
     if stem in given and stem in expected:
         given[stem] = _grey(given[stem], expected[stem])
@@ -83,7 +85,7 @@ def load(network: nn.Module, path: Path) -> None:
     network.load_state_dict({name: given[name] for name in expected}, strict=False)
 
 
-def _read(path: Path) -> dict[str, torch.Tensor]:
+def read(path: Path) -> dict[str, torch.Tensor]:
     hint = "give a .safetensors file, or a .pth file that holds a network's tensors and nothing else"
     try:
         content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)

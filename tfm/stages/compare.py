@@ -14,12 +14,12 @@ from tfm.core.events import Event, Intervals, Picture, Result, Table
 from tfm.core.jobs import find_run
 from tfm.core.registry import stage
 from tfm.core.run import Run
-from tfm.core.settings import POSITIONAL, Settings, TrainedRun
+from tfm.core.settings import POSITIONAL, JudgedRun, Settings
 
 
 class Compare(Settings):
-    runs: Annotated[list[TrainedRun], POSITIONAL, Field(min_length=1)]
-    """Which train runs to compare
+    runs: Annotated[list[JudgedRun], POSITIONAL, Field(min_length=1)]
+    """Which trained models to compare
     None named: every finished one of the workspace."""
 
 

@@ -137,9 +137,10 @@ def _weights(workspace: Workspace) -> Iterator[Finding]:
 
     for name in workspace.preset_names("models"):
         preset = workspace.preset("models", name)
-        settings = ModelSettings.model_validate(preset.settings.get("model", {}))
-        if settings.weights == IMAGENET:
-            yield _weights_of(name, at_hand(settings))
+        model = preset.settings.get("model", {})
+        if model.get("weights") == IMAGENET:
+            network = ModelSettings(architecture=model.get("architecture") or model["backbone"])
+            yield _weights_of(name, at_hand(network))
 
 
 def _weights_of(preset: str, where: str | None) -> Finding:

@@ -12,12 +12,12 @@ from tfm.core.events import Event, Picture, Result, Table
 from tfm.core.jobs import find_run
 from tfm.core.registry import stage
 from tfm.core.run import Run
-from tfm.core.settings import POSITIONAL, Settings, TrainedRun
+from tfm.core.settings import POSITIONAL, JudgedRun, Settings
 
 
 class Evaluate(Settings):
-    run: Annotated[TrainedRun, POSITIONAL]
-    """Which train run to measure"""
+    run: Annotated[JudgedRun, POSITIONAL]
+    """Which trained model to measure"""
 
 
 @stage(version=2)

@@ -134,7 +134,7 @@ def reads_besides(settings: Organize) -> list[Path]:
     return download.read_besides(settings.download, settings.csv)
 
 
-@stage(version=3, look=look, preview=preview, reads_besides=reads_besides)
+@stage(version=4, look=look, preview=preview, reads_besides=reads_besides)
 def organize(settings: Organize, run: Run) -> Iterator[Event]:
     from tfm.core import files
     from tfm.data import dataset

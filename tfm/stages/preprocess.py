@@ -96,10 +96,12 @@ def _lesions_told(cache: Cache, dataset: Dataset) -> Iterator[Event]:
     kept = {name: record["lesions_kept"] for name, record in records.items() if "lesions_kept" in record}
     lost = [name for name, share in kept.items() if share == 0]
     cut = [name for name, share in kept.items() if 0 < share < _MOST_OF_IT]
+    small = [name for name, record in records.items() if record.get("lesions_below_a_pixel")]
     others = [name for name, record in records.items() if "mask_size" in record]
     for names, what in (
         (lost, "nothing of their lesions is in the images any more, or ever was in their masks; the labels stay"),
         (cut, f"the steps cut off more than {1 - _MOST_OF_IT:.0%} of their lesions; the labels stay"),
+        (small, "lesions smaller than a pixel were kept as one"),
         (others, "their masks have another size than their films, and were stretched over them"),
     ):
         if names:
@@ -120,7 +122,7 @@ def _augmented(settings: Preprocess, run: Run, dataset: Dataset, cache: Cache) -
     return sorted(folder.iterdir())
 
 
-@stage(version=4, presets="preprocess", default_preset="fast", trial="contact-sheet")
+@stage(version=5, presets="preprocess", default_preset="fast", trial="contact-sheet")
 def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
     from tfm.data.cache import Cache
     from tfm.data.caching import build_cache

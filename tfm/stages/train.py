@@ -18,7 +18,7 @@ from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Result
 from tfm.core.registry import Repeat, stage
 from tfm.core.run import Run
-from tfm.core.settings import CacheName, DatasetName, Settings, TrainedRun
+from tfm.core.settings import CacheName, DatasetName, Settings, StudyRun, TrainedRun
 from tfm.core.workspace import Workspace
 from tfm.models.settings import ModelSettings
 from tfm.train.settings import (
@@ -74,6 +74,12 @@ class Train(Settings):
     """The run that this one goes on from
     From its last checkpoint, with more epochs. The learning rate follows the curve of the new number of epochs, so it
     leaps up where the old run had come to the end of its own; patience begins anew."""
+    study: StudyRun | None = None
+    """The study whose winner this is
+    What its best trial was set to holds where nothing else is said; the women the study has seen count as seen."""
+    trial: str | None = None
+    """The trial of a study that this run is, said by the study itself
+    It ends with its validation: of the test nothing is predicted while there is still something to choose."""
 
     @model_validator(mode="after")
     def _is_sampled_in_epochs(self) -> Self:
@@ -86,7 +92,7 @@ class Train(Settings):
         return self
 
 
-def _folds(settings: Train, workspace: Workspace) -> int:
+def folds(settings: Train, workspace: Workspace) -> int:
     """How many the dataset has; one that was not arranged in folds is one."""
     with open(workspace.dataset_folder(settings.dataset) / "manifest.csv", encoding="utf-8", newline="") as file:
         return max((int(row.get("fold") or 0) for row in csv.DictReader(file)), default=0) or 1
@@ -96,7 +102,7 @@ def _folds(settings: Train, workspace: Workspace) -> int:
     version=5,
     presets="models",
     extends_by="epochs",
-    repeats=(Repeat("folds", "fold", _folds), Repeat("seeds", "seed")),
+    repeats=(Repeat("folds", "fold", folds), Repeat("seeds", "seed")),
 )
 def train(settings: Train, run: Run) -> Iterator[Event]:
     from tfm.analysis.trained import minutes_of_work
@@ -112,7 +118,7 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
     train, val, test = material.train, material.val, material.test
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        begun = start(run, material, settings.model, settings.extends)
+        begun = start(run, material, settings.model, settings.extends, settings.study)
         training = _set_up(settings, material, begun, device)
         run.remember(normalisation=asdict(training.train.normalisation))
         if begun.before:
@@ -183,14 +189,14 @@ def _learn(
 
 
 def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Path) -> Iterator[Event]:
-    """The last step: the best checkpoint's probabilities. The threshold is validation's; test steers nothing."""
-    from tfm.analysis.predict import predict, write_predictions
-    from tfm.analysis.threshold import chosen
-    from tfm.metrics.binary import auc
+    """The last step: the best checkpoint's probabilities."""
+    from tfm.analysis.predict import leave, predict
     from tfm.models.card import origin, parameters
 
     tables = {}
     for split, words, rows in (("val", "validation", training.val.rows), ("test", "test", test)):
+        if settings.trial and split == "test":
+            continue
         tables[split] = yield from predict(
             training.task,
             training.judged,
@@ -200,19 +206,14 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
             precision=training.precision,
             tta=settings.tta,
         )
-        write_predictions(run.predictions_file(split), tables[split])
-    labels, probs = tables["val"]["label"].to_numpy(), tables["val"]["prob"].to_numpy()
-    outputs = [run.predictions_file("val"), run.predictions_file("test"), best, run.metrics_file]
+    outputs = [*(run.predictions_file(split) for split in tables), best, run.metrics_file]
     yield Result(
         {
-            "run": run.id,
             "model": run.preset or settings.model.architecture,
             "weights": origin(settings.model.weights),
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,
-            "val_auc": auc(labels, probs),
-            "threshold": chosen(settings.threshold, labels, probs),
-            "threshold_rule": settings.threshold,
+            **leave(run, tables, settings.threshold),
         },
         outputs=[str(path) for path in outputs],
     )

@@ -16,13 +16,13 @@ from filelock import FileLock, Timeout
 from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Note, Progress
 from tfm.core.run import Run
-from tfm.train.settings import MachineSettings
+from tfm.train.settings import DeviceSettings, MachineSettings
 
 WAITING = "waiting for the GPU"
 _POLL_SECONDS = 2.0
 
 
-def prepare(settings: MachineSettings, run: Run, held: contextlib.ExitStack) -> Generator[Event, None, torch.device]:
+def prepare(settings: DeviceSettings, run: Run, held: contextlib.ExitStack) -> Generator[Event, None, torch.device]:
     """Resolve device and threads at the first start and set the same again on resume; `run` remembers them. A GPU is
     waited for, and is `run`'s until `held` is closed."""
     device = resolve(settings.device)
@@ -35,7 +35,8 @@ def prepare(settings: MachineSettings, run: Run, held: contextlib.ExitStack) -> 
     yield from _other_than_it_began(began, goes_on)
     run.remember(**goes_on, deterministic=settings.deterministic)
     if device.type == "cuda":
-        for name in sorted(_gpu_name(nth(device, number)) for number in range(settings.devices)):
+        count = settings.devices if isinstance(settings, MachineSettings) else 1
+        for name in sorted(_gpu_name(nth(device, number)) for number in range(count)):
             yield from take_turn(name, run.id, held)
     return device
 

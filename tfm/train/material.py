@@ -60,15 +60,19 @@ class Start:
     before: Origin | None  # the run that this one goes on from
 
 
-def start(run: Run, material: Material, model: ModelSettings, extends: str | None = None) -> Start:
-    """Whose weights a run takes over and whose end it goes on from. `run` remembers these, what it is made of and whom
-    it has seen; refused where the weights have seen whom it is judged by, or where anything has changed since."""
+def start(
+    run: Run, material: Material, model: ModelSettings, extends: str | None = None, study: str | None = None
+) -> Start:
+    """Whose weights a run takes over, whose end it goes on from and which study chose its settings. `run` remembers
+    these, what it is made of and whom it has seen; refused where these have seen whom it is judged by, or
+    where anything has changed since."""
     source = origin.of_weights(run, model.weights, material.val, material.test)
     before = origin.of_extension(run, extends)
+    chosen_by = origin.of_study(run, study, material.test)
     weights = fetch(model, source.checkpoints.best if source else None)
     if before:
         origin.check_same(before, material.facts)
-    remember(run, material, weights, [one for one in (source, before) if one])
+    remember(run, material, weights, [one for one in (source, before, chosen_by) if one])
     return Start(weights, before)
 
 

@@ -38,12 +38,22 @@ def of_weights(run: Run, weights: str, val: Rows, test: Rows) -> Origin | None:
             f"{origin.run.id} has no best checkpoint to take weights from",
             hint="name a run of train or pretrain that is done: see `python wizard.py runs list`",
         )
-    check_unseen(origin.run.id, origin.patients_seen, val, test)
+    check_unseen(f"the weights of {origin.run.id}", origin.patients_seen, validation=val, test=test)
     return origin
 
 
 def of_extension(run: Run, extends: str | None) -> Origin | None:
     return Origin(find_run(run.workspace, extends)) if extends else None
+
+
+def of_study(run: Run, study: str | None, test: Rows) -> Origin | None:
+    """The study that chose the settings; refused where it has seen who is to be tested. Its validation may be this
+    run's own."""
+    if study is None:
+        return None
+    origin = Origin(find_run(run.workspace, study))
+    check_unseen(f"the trials of {origin.run.id}", origin.patients_seen, test=test)
+    return origin
 
 
 def check_same(origin: Origin, here: dict[str, object]) -> None:

@@ -19,9 +19,10 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Metrics, Progress
+from tfm.models.head import last_layer
 from tfm.train.batches import Images
 from tfm.train.checkpoint import Checkpoints
-from tfm.train.features import classifier, features
+from tfm.train.features import features
 from tfm.train.fit import write_metrics
 from tfm.train.tasks.classify import Classify
 from tfm.train.training import Training
@@ -70,13 +71,8 @@ def probe(training: Training, checkpoints: Checkpoints, metrics_file: Path, fold
 
 def _features(training: Training, images: Images, file: Path, name: str) -> Generator[Event, None, np.ndarray]:
     network, size = training.judged, training.batch_size
-    found = yield from features(network, images, size, file, name=name, precision=training.precision)
-    if not np.isfinite(found).all():
-        raise TrainingError(
-            f"{type(network).__name__} gives features that are not finite numbers",
-            hint="look whether its weights are as they should be; or choose --precision fp32",
-        )
-    return found
+    layer = last_layer(network)
+    return (yield from features(network, layer, images, size, file, name=name, precision=training.precision))
 
 
 def fitted(found: np.ndarray, labels: np.ndarray, penalty: float, malignant_weight: float) -> Regression:
@@ -101,7 +97,7 @@ def fitted(found: np.ndarray, labels: np.ndarray, penalty: float, malignant_weig
 
 
 def _write_back(training: Training, regression: Regression) -> None:
-    layer = classifier(training.judged)
+    layer = last_layer(training.judged)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(regression.weights)[None])
         layer.bias.fill_(regression.bias)

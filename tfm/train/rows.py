@@ -98,14 +98,15 @@ def check_learnable(train: Rows, val: Rows, test: Rows) -> None:
             )
 
 
-def check_unseen(run: str, seen: Iterable[str], val: Rows, test: Rows) -> None:
-    """Of the run whose weights are taken over: whoever it has learned or chosen from tells nothing about them."""
+def check_unseen(whose: str, seen: Iterable[str], **judged_by: Rows) -> None:
+    """Of the run whose weights or choices are taken over: whoever it has learned or chosen from tells nothing about
+    them."""
     known = set(seen)
-    for name, rows in (("validation", val), ("test", test)):
+    for name, rows in judged_by.items():
         met = known.intersection(rows.patients)
         if met:
             raise DataError(
-                f"the weights of {run} have seen {len(met)} of the {len(rows.patients)} {name} patients: "
+                f"{whose} have seen {len(met)} of the {len(rows.patients)} {name} patients: "
                 f"{', '.join(sorted(met)[:3])}",
-                hint="take weights of a run that was trained on other patients, ImageNet's or none",
+                hint="take weights or settings of a run that was trained on other patients, ImageNet's weights or none",
             )

@@ -22,6 +22,7 @@ NOT_IN_A_REGRESSION = NoEffect("trained", "none")  # on frozen features, which t
 # It draws the first weights and whose labels are kept; of a regression on given features to given labels, nothing.
 NOTHING_DRAWN = NoEffect("trained", "none", also=(NoEffectBut("weights", "none"), NoEffect("label_percent", 100)))
 _WHERE_CHANGED = NoEffect("augment", False)
+_WHERE_TREES_GROW = NoEffect("learner", "logistic")
 YOUDEN, SENSITIVITY = "youden", "sensitivity:"
 
 
@@ -172,7 +173,18 @@ class MaskSettings(Settings):
     once images are normalised."""
 
 
-class MachineSettings(Settings):
+class DeviceSettings(Settings):
+    deterministic: bool = True
+    """Compute so that the same run always ends in the same bits
+    On a GPU this costs some time; a run without it, stopped and resumed, ends nearly as an undisturbed one."""
+    device: Annotated[str, AfterValidator(_device), OUT_OF_KEY] = "auto"
+    """Where to compute: auto, cpu or cuda:N
+    auto takes the first GPU that works, else the CPU."""
+    threads: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], OUT_OF_KEY] = "auto"
+    """CPU threads to compute with"""
+
+
+class MachineSettings(DeviceSettings):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Numbers to compute in
     bf16 and fp16 are faster on GPUs that have units for them, and less exact; the weights stay in fp32. In fp32 too,
@@ -184,12 +196,6 @@ class MachineSettings(Settings):
     """Compile the network first
     Takes a minute or more at each start, and is worth it in long runs on a GPU. The last bits of the results differ
     from those without; a run that is stopped and resumed ends in the same ones."""
-    deterministic: bool = True
-    """Compute so that the same run always ends in the same bits
-    On a GPU this costs some time; a run without it, stopped and resumed, ends nearly as an undisturbed one."""
-    device: Annotated[str, AfterValidator(_device), OUT_OF_KEY] = "auto"
-    """Where to compute: auto, cpu or cuda:N
-    auto takes the first GPU that works, else the CPU."""
     devices: Annotated[int, Field(ge=1), NOT_IN_A_REGRESSION] = 1
     """GPUs to train on at once
     Counted up from the chosen one; each takes its own batches, so that a step has that many times as many images, and
@@ -199,8 +205,41 @@ class MachineSettings(Settings):
     """Machines to train on at once, each with that many GPUs
     The run says what to start on the others. All must reach this one by its name, have the program and the workspace
     in the same place, and their GPUs free."""
-    threads: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], OUT_OF_KEY] = "auto"
-    """CPU threads to compute with"""
     checkpoint_seconds: Annotated[float, Field(ge=0), OUT_OF_KEY, NOT_IN_A_REGRESSION] = 60.0
     """Seconds between two checkpoints within an epoch
     Rarer where writing one takes long: a fiftieth of the time at most is spent on it."""
+
+
+class LearnerSettings(Settings):
+    learner: Annotated[Literal["forest", "logistic", "boosting"], IMPORTANT] = "forest"
+    """What learns from the embeddings
+    forest: a random forest. logistic: a logistic regression on standardised embeddings. boosting: trees that are grown
+    one after the other, each on what those before it left wrong. What is not set here is as scikit-learn has it."""
+    trees: Annotated[int, Field(ge=1), IMPORTANT, _WHERE_TREES_GROW] = 100
+    """How many trees to grow
+    More are rarely worse, and take more time and memory."""
+    depth: Annotated[Annotated[int, Field(ge=1)] | None, _WHERE_TREES_GROW] = None
+    """How many questions in a row a tree may ask at most
+    None: as many as it needs."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Whether benign and malignant weigh the same, however many there are of each"""
+
+
+class SegmentSettings(Settings):
+    classes: Annotated[Literal["malignancy", "kind", "lesion"], IMPORTANT] = "malignancy"
+    """What is told apart in an image: malignancy, kind or lesion
+    malignancy: background, benign, malignant mass, malignant calcification. kind: background, benign (no callback was
+    needed), mass, calcification (those that were called back, whatever came of it). lesion: background, lesion."""
+    pixel_loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    """What is learned from each pixel, beside Dice for each lesion class
+    focal counts pixels that are already right for less."""
+    tile: Annotated[int, Field(ge=32, multiple_of=16)] | None = None
+    """Side of the squares that training cuts out of the images, in pixels
+    For images too large to be learned from whole: 512 for the preset highres. Validation and test then look at whole
+    images square by square. None: whole images."""
+    lesion_tiles: Annotated[float, Field(ge=0, le=1), NoEffect("tile", None)] = 0.75
+    """Share of the squares that are cut out where a lesion is
+    The others lie anywhere."""
+    window_overlap: Annotated[float, Field(ge=0, le=0.9), NoEffect("tile", None)] = 0.5
+    """Share by which neighbouring squares overlap when whole images are looked at
+    Where they overlap the middle of a square counts for more than its rim."""

@@ -40,7 +40,7 @@ def _app(words: Sequence[str]) -> typer.Typer:
     asked_for = _command_in(words)
     for section, names in offers.sections().items():
         for name in names:
-            function = _command(name) if name == asked_for else _listed
+            function = _command(name, words) if name == asked_for else _listed
             app.command(name, help=_help(name), rich_help_panel=section)(function)
     if asked_for == "runs":
         from tfm.ui.screens import runs
@@ -97,14 +97,15 @@ def _menu(
 # --- one command ------------------------------------------------------------------------------------------------------
 
 
-def _command(name: str) -> Callable[..., None]:
-    """A function with the signature that typer reads: one optional string an option, so that None is "not given"."""
+def _command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
+    """A function with the signature that typer reads: one optional string an option, so that None is "not given". A
+    preset that starts something else has the options of that."""
     from tfm.core import registry
     from tfm.core.registry import Answer
     from tfm.ui.guard import guarded
 
     found = registry.find(name)
-    asked = registry.asked(found)
+    asked = registry.asked(registry.find(_started(found, words)))
     parameters = [_preset_parameter(found), *(_parameter(leaf) for leaf in asked)]
     parameters += [_set_parameter(leaf) for leaf in asked if leaf.parts]
     parameters += [_WORKSPACE, _JSON] if isinstance(found, Answer) else [_WORKSPACE, _DETACH, _JSON]
@@ -116,6 +117,14 @@ def _command(name: str) -> Callable[..., None]:
     command.__signature__ = Signature(kept)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in kept}
     return command
+
+
+def _started(found: Stage | Planner | Answer, words: Sequence[str]) -> str:
+    """Of a preset that ships; those of one's own stand in a workspace, which is not looked for yet."""
+    presets = getattr(found, "presets", None)
+    named = [word for word in words if presets and word in offers.preset_names(presets)]
+    says_itself = len(named) == 1 and getattr(found, "default_preset", None) is None
+    return offers.preset(presets, named[0]).stage if presets and says_itself else found.name
 
 
 def _keyword(name: str, annotation: Any) -> Parameter:
@@ -148,7 +157,7 @@ def _preset_parameter(found: Stage | Planner | Answer) -> Parameter | None:
 
     if not isinstance(found, Stage) or found.presets is None:
         return None
-    names = ", ".join(offers.preset_names(found.presets))
+    names = ", ".join(offers.preset_names(found.presets, like=found.default_preset))
     if found.default_preset is None:
         return _keyword(
             "presets",

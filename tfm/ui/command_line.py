@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfm.core import registry
+from tfm.core.prepare import started
 from tfm.core.settings import Leaf
 from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
 
@@ -24,7 +25,8 @@ def command_line(filled: Filled, workspace: Workspace) -> str:
     """What to type for the very same thing."""
     words = ["python", "wizard.py", filled.stage]
     stage = registry.find(filled.stage)
-    by_name = {leaf.name: leaf for leaf in registry.asked(stage)}
+    known = registry.find(started(workspace, filled.stage, filled.presets))
+    by_name = {leaf.name: leaf for leaf in registry.asked(known)}
     default = stage.default_preset if isinstance(stage, registry.Stage) else None
     if default is None:
         words += filled.presets

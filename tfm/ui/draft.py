@@ -10,7 +10,7 @@ from typing import Any
 
 from tfm.core import offers, reading, registry
 from tfm.core.errors import SettingsError, TFMError
-from tfm.core.prepare import chosen_preset, for_each, idle_with, parted, queue, resolved_settings
+from tfm.core.prepare import chosen_preset, for_each, idle_with, parted, queue, resolved_settings, started
 from tfm.core.registry import Outlook
 from tfm.core.settings import Leaf, Settings, leaves, merged, nested, value_at, without_effect
 from tfm.core.workspace import Workspace
@@ -30,8 +30,12 @@ class Draft:
     settled: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def started(self) -> str:
+        return started(self.workspace, self.stage, self.presets)
+
+    @property
     def definition(self) -> registry.Stage | registry.Planner | registry.Answer:
-        return registry.find(self.stage)
+        return registry.find(self.started)
 
     @property
     def look(self) -> registry.Look | None:
@@ -196,7 +200,7 @@ class Draft:
         """As it will run, with what goes without saying; one for each preset."""
         given, _ = parted(self.definition, self.given)
         return [
-            resolved_settings(self.workspace, self.stage, own, preset)
+            resolved_settings(self.workspace, self.started, own, preset)
             for preset, own in for_each(self.workspace, self.stage, given, self.presets)
         ]
 

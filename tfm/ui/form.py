@@ -106,16 +106,16 @@ class Form:
     @property
     def _has_presets_to_choose(self) -> bool:
         """One default that is the only one needs no question."""
-        stage = self.draft.definition
+        stage = registry.find(self.draft.stage)
         if not isinstance(stage, registry.Stage) or stage.presets is None:
             return False
-        return self.workspace.preset_names(stage.presets) != [stage.default_preset]
+        return self.workspace.preset_names(stage.presets, stage.default_preset) != [stage.default_preset]
 
     def _choose_preset(self) -> None:
-        stage = self.draft.definition
+        stage = registry.find(self.draft.stage)
         assert isinstance(stage, registry.Stage)
         assert stage.presets is not None
-        choices, explained = self._preset_choices(stage.presets)
+        choices, explained = self._preset_choices(stage.presets, stage.default_preset)
         several = stage.default_preset is None
         self._redraw()
         presets = self.draft.presets
@@ -132,10 +132,10 @@ class Form:
         self.draft.presets = tuple(answer) if several else (answer,)
         self._recall()
 
-    def _preset_choices(self, folder: str) -> tuple[list[Choice], str]:
+    def _preset_choices(self, folder: str, like: str | None) -> tuple[list[Choice], str]:
         """A preset of one's own that is broken is grey and says why; the others stay at hand."""
         choices, explained = [], []
-        for name in self.workspace.preset_names(folder):
+        for name in self.workspace.preset_names(folder, like):
             try:
                 found = self.workspace.preset(folder, name)
             except SettingsError as error:

@@ -13,7 +13,7 @@ from rich.table import Table
 from tfm.core import jobs, machine, offers, registry
 from tfm.core.errors import TFMError, told
 from tfm.core.plan import Plan
-from tfm.core.prepare import job_for
+from tfm.core.prepare import job_for, untrained_winners
 from tfm.core.reading import readable_runs
 from tfm.core.run import Run
 from tfm.core.settings import leaves
@@ -91,13 +91,16 @@ class Menu:
         )
 
     def _jobs(self) -> list[Run | Plan]:
-        """Plans, and the runs that no plan speaks for."""
+        """Plans, and the runs that neither a plan nor another run speaks for."""
         plans = jobs.plans(self.workspace)
         of_plans = {run for plan in plans for run in plan.status.runs.values()}
-        return [*plans, *(run for run in jobs.runs(self.workspace) if run.id not in of_plans)]
+        return [
+            *plans,
+            *(run for run in jobs.runs(self.workspace) if run.id not in of_plans and not run.status.part_of),
+        ]
 
     def _unfinished(self) -> list[Choice]:
-        """Halted and paused ones first: Enter resumes."""
+        """Halted and paused ones first: Enter resumes. Then what a finished study leaves to be done."""
         found = []
         for job in reversed(self._jobs()):
             state = job.status.state
@@ -105,6 +108,8 @@ class Menu:
                 found.append(Choice(f"watch {job.id}", "watch", job.id, section="At work"))
             if state in ("halted", "paused"):
                 found.append(Choice(f"resume {job.id}", "resume", f"{job.id} ({state})", section="Unfinished"))
+        for run in reversed(untrained_winners(self.workspace)):
+            found.append(Choice(f"winner {run.id}", "train the winner", f"of {run.id}", section="Next"))
         return sorted(found, key=lambda choice: choice.section)
 
     def _stages(self) -> list[Choice]:
@@ -144,7 +149,9 @@ class Menu:
 
     def _act(self, chosen: str) -> None:
         action, _, job_id = chosen.partition(" ")
-        if job_id:
+        if action == "winner":
+            self._start(_winner_of(jobs.find_run(self.workspace, job_id)))
+        elif job_id:
             interactive.see(jobs.find(self.workspace, job_id), self.asker, self.console)
         elif action == "runs":
             interactive.runs_screen(self.workspace, self.asker, self.console)
@@ -169,6 +176,10 @@ class Menu:
     def _tell(self, error: TFMError) -> None:
         self.console.print(render.error_panel(error))
         interactive.wait(self.asker)
+
+
+def _winner_of(study: Run) -> Filled:
+    return Filled("train", (study.status.result["model"],), {"study": study.id})
 
 
 def _below_home(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from tfm.core.errors import TFMError
-from tfm.core.events import Intervals, Note, Picture, Table
+from tfm.core.events import Intervals, Line, Note, Picture, Table
 from tfm.ui import thumbnail
 from tfm.ui.view import Bar
 
@@ -28,6 +28,7 @@ _STATE_STYLES = {
     "failed": "red",
     "halted": "yellow",
     "paused": "yellow",
+    "pruned": "bright_black",
     "waiting": "bright_black",
 }
 
@@ -87,6 +88,22 @@ def table(event: Table) -> RenderableType:
 
 def _is_figure(cell: str) -> bool:
     return cell[:1].isdigit() or cell in ("", "–", "—", "nan")
+
+
+def lines(said: Sequence[Line], width: int, most: int) -> Text:
+    """The last ones of a table that grows, a line each and as many columns as fit: plain text, for it is drawn anew
+    several times a second."""
+    kept = said[-most:]
+    title = kept[0].title + (f", the last {len(kept)} of {len(said)}" if len(kept) < len(said) else "")
+    rows = [kept[0].columns, *(line.cells for line in kept)]
+    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    shown = sum(used <= width - 2 for used in accumulate(widths))
+    ends = " …" if shown < len(widths) else ""
+    head, *body = ("".join(cell.ljust(room) for cell, room in zip(row[:shown], widths, strict=False)) for row in rows)
+    drawn_lines = Text(title, "bold", no_wrap=True).append(f"\n{head}{ends}", "bold cyan")
+    for line, text in zip(kept, body, strict=True):
+        drawn_lines.append(f"\n{text}", "not bold " + _STATE_STYLES.get(line.cells[1], "default"))
+    return drawn_lines
 
 
 def intervals(event: Intervals, width: int) -> RenderableType:

@@ -10,6 +10,7 @@ from tfm.core.events import (
     Event,
     Gauges,
     Intervals,
+    Line,
     Metrics,
     Note,
     Picture,
@@ -64,6 +65,7 @@ class RunView:
     metrics: dict[str, list[float]] = field(default_factory=dict)
     gauges: dict[str, str] = field(default_factory=dict)
     notes: deque[Note] = field(default_factory=lambda: deque(maxlen=_KEPT_NOTES))
+    lines: dict[str, dict[str, Line]] = field(default_factory=dict)  # title → first cell → the line as it stands
     shown: list[Table | Intervals | Picture] = field(default_factory=list)
     _offset: int = 0
 
@@ -84,10 +86,12 @@ class RunView:
                 self.gauges |= event.values
             case Note():
                 self.notes.append(event)
+            case Line():
+                self.lines.setdefault(event.title, {})[event.cells[0]] = event
             case Table() | Intervals() | Picture():
                 self.shown.append(event)
             case StateChange(state="running"):  # taken up anew: what was drawn before will be said again
-                self.bars, self.gauges, self.shown = {}, {}, []
+                self.bars, self.gauges, self.shown, self.lines = {}, {}, [], {}
 
     def _fold_progress(self, time: float, event: Progress) -> None:
         bar = self.bars.get(event.name)

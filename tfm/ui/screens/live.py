@@ -13,7 +13,7 @@ from rich.segment import Segment, Segments
 from rich.text import Text
 
 from tfm.core.errors import TFMError
-from tfm.core.events import Event, Metrics, Note
+from tfm.core.events import Event, Line, Metrics, Note
 from tfm.core.job import Status
 from tfm.core.machine import free_gib
 from tfm.core.plan import Plan, Step
@@ -26,6 +26,7 @@ _LOOK_SECONDS = 0.15
 _FRAME, _BORDERS = 4, 2  # columns and lines that the panel takes
 _FEWEST_NOTES, _HIGHEST_CURVE = 4, 6
 _STEP_LINES, _STEPS_SHOWN = 2, 4
+_TABLE_HEAD = 2
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _FULL_DISK_GIB = 0.05
 _FREE_SPACE = "free some space there, then resume it"
@@ -100,6 +101,10 @@ class JobView:
             parts += [render.bars(view.bars, inside.max_width)] if view.bars else []
             parts += [render.gauges(view.gauges)] if view.gauges else []
             room = console.height - _BORDERS - _lines(parts, console, inside)
+            for lines in view.lines.values():
+                most = max(1, room - _FEWEST_NOTES - _TABLE_HEAD)
+                parts.append(render.lines(list(lines.values()), inside.max_width, most))
+                room -= min(len(lines), most) + _TABLE_HEAD
             curves = dict(list(view.metrics.items())[1:])
             notes = _fitting(view.notes, room - len(curves), console, inside)
             room -= _lines(notes, console, inside)
@@ -187,6 +192,9 @@ def _watch_lines(started: Started, view: JobView, console: Console) -> None:
                 if isinstance(event, Metrics):
                     figures = "  ".join(f"{name} {value:.4g}" for name, value in event.values.items())
                     console.print(figures, soft_wrap=True)  # one line each, also where nothing is as wide
+                if isinstance(event, Line):
+                    cells = "  ".join(f"{name} {cell}" for name, cell in zip(event.columns, event.cells, strict=True))
+                    console.print(cells, soft_wrap=True, highlight=False, markup=False)
         if not going:
             return
         time.sleep(_LOOK_SECONDS)
@@ -223,6 +231,8 @@ def _how_it_ended(job: Run | Plan, status: Status) -> list[RenderableType]:
         case "running":
             watch = Text(f"python wizard.py runs watch {job.id}", style="dim")
             return [Text("It goes on running.", style="yellow"), watch]
+        case "pruned":
+            return [Text(f"Pruned: {status.message}.", style="yellow"), resume]
         case "paused":
             return [Text("Paused.", style="yellow"), resume]
     if free_gib(job.folder) < _FULL_DISK_GIB:

@@ -1,0 +1,38 @@
+"""The brightest blob of a breast, which knows nothing of lesions."""
+
+import cv2
+import numpy as np
+import pytest
+
+from tfm.analysis.brightest import blob, brightness
+
+SIDE = 100
+
+
+@pytest.fixture
+def mammogram():
+    """A large bright disc, a smaller one that is brighter, and a white label outside the breast."""
+    image = np.full((SIDE, SIDE), 60, np.uint8)
+    cv2.circle(image, (30, 30), 14, 150, -1)
+    cv2.circle(image, (70, 60), 8, 220, -1)
+    breast = np.ones_like(image)
+    image[:10, 80:], breast[:12, 70:] = 255, 0
+    return image, breast
+
+
+@pytest.mark.parametrize("area", [5, 60, 180])
+def test_it_is_the_brightest_part_and_as_large_as_it_should_be(mammogram, area):
+    found = blob(brightness(*mammogram), area)
+    assert found.sum() == pytest.approx(area, rel=0.15)
+    assert found[60, 70]
+    assert cv2.connectedComponents(found.astype(np.uint8))[0] == 2
+    assert not found[:12, 70:].any()
+
+
+def test_it_says_the_same_of_an_image_of_16_bits(mammogram):
+    image, breast = mammogram
+    np.testing.assert_allclose(brightness(image.astype(np.uint16) * 257, breast), brightness(image, breast), atol=1e-5)
+
+
+def test_a_flat_image_has_a_blob_too():
+    assert blob(np.ones((10, 10), np.float32), 3).any()

@@ -1,0 +1,85 @@
+"""How long a forest takes on as many embeddings as a dataset has images, and what extracting them costs beside the bare
+forward pass."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.returned import returned
+from tfm.core.events import Progress
+from tfm.data.cache import Cache
+from tfm.models.build import build
+from tfm.models.head import head
+from tfm.models.settings import ModelSettings
+from tfm.train.batches import Images, Normalisation
+from tfm.train.features import features
+from tfm.train.forest import grown
+from tfm.train.rows import Rows
+from tfm.train.settings import LearnerSettings
+
+pytestmark = pytest.mark.alone
+
+IMAGES, WIDTH, CORES = 3000, 2048, 2
+SIDE, BATCH, BATCHES, WARM = 224, 8, 10, 2
+
+
+def seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("signal", [0.0, 0.3], ids=["nothing to learn", "a little to learn"])
+def test_a_forest_on_3000_embeddings_takes_at_most_10_seconds_of_two_cores(
+    signal: float, record_property: Callable[[str, object], None]
+) -> None:
+    generator = np.random.default_rng(1)
+    labels = generator.integers(0, 2, IMAGES)
+    found = np.abs(generator.normal(size=(IMAGES, WIDTH))).astype(np.float32)
+    found[:, ::4] += (signal * labels[:, None] * generator.random(WIDTH // 4)).astype(np.float32)
+    before = time.process_time()
+    wall = seconds(lambda: returned(grown(LearnerSettings(), found, labels, 7, CORES)))
+    took = (time.process_time() - before) / CORES  # so that it says the same where others are at work
+    record_property("seconds of two cores", round(took, 2))
+    record_property("seconds", round(wall, 2))
+    assert took <= 10
+
+
+@pytest.mark.long
+def test_extraction_is_at_least_095_of_the_bare_forward_pass(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        network = build(ModelSettings(architecture="resnet50", head=128, trained="head"), (SIDE, SIDE)).eval()
+        count = (BATCHES + WARM) * BATCH
+        pixels = np.random.default_rng(1).integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8)
+        cache = Cache(Path(), pd.DataFrame(), pixels, np.ones_like(pixels), np.zeros_like(pixels))
+        rows = Rows(pd.DataFrame({"label": np.arange(count) % 2}), np.arange(count))
+        images = Images(cache, rows, Normalisation(0.5, 0.3), torch.device("cpu"))
+        events = features(network, head(network), images, BATCH, tmp_path / "train.npy", name="embeddings")
+        batch = torch.rand(BATCH, 1, SIDE, SIDE)
+
+        def extract() -> None:
+            assert isinstance(next(events), Progress)
+
+        def forward() -> None:
+            with torch.inference_mode():
+                network(batch)
+
+        took = [(seconds(extract), seconds(forward)) for _ in range(BATCHES + WARM)][WARM:]
+    finally:
+        torch.set_num_threads(before)
+    ours, bare = (statistics.median(times) for times in zip(*took, strict=True))
+    record_property("of the bare forward pass", round(bare / ours, 3))
+    assert bare / ours >= 0.95

@@ -1,0 +1,82 @@
+"""A forest killed with SIGKILL, in extraction, among its trees and while it is written, ends as the undisturbed one."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.stages.forests import forest_run, head_run, workspace_with_a_head
+from tests.train.pocket import finish
+from tests.train.test_forest import inside
+from tfm.core.events import Progress
+from tfm.train.forest import load
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tfm import worker
+from tfm.core import files
+from tfm.train import features
+
+moment, left = sys.argv[2], 3
+
+def killed(write):
+    def cut(*given):
+        global left
+        left -= 1
+        if not left:
+            given[0].write_bytes(given[1][: len(given[1]) // 2]) if moment == "writing" else write(*given)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return write(*given)
+    return cut
+
+features._SECONDS = 0
+if moment == "extraction":
+    features._write = killed(features._write)
+elif moment == "trees":
+    from sklearn.ensemble import RandomForestClassifier
+    RandomForestClassifier.fit = killed(RandomForestClassifier.fit)
+else:
+    left = 1
+    whole = files.write_bytes
+    def write_bytes(path, content):
+        if path.suffix == ".skops":
+            killed(whole)(path.with_name(".learner.skops.cut.tmp"), content)
+        whole(path, content)
+    files.write_bytes = write_bytes
+run = worker.open_job(Path(sys.argv[1]))
+worker.take_run(run, stopping=run)
+"""
+
+
+def predictions(run):
+    return [run.predictions_file(split).read_bytes() for split in ("val", "test")]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("moment", ["extraction", "trees", "writing"])
+def test_a_killed_forest_ends_bit_identical(tmp_path, moment):
+    calm = finish(forest_run(finish(head_run(workspace_with_a_head(tmp_path / "calm"))), trees=40))
+    run = forest_run(finish(head_run(workspace_with_a_head(tmp_path / "killed"))), trees=40)
+    words = [sys.executable, "-c", KILLED, str(run.folder), moment]
+    ended = subprocess.run(
+        words, cwd=PROJECT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert run.status.state == "halted"
+    assert not (run.checkpoints_folder / "learner.skops").exists()
+    before = len(run.events())
+    finish(run)
+    taken_up = [
+        event.done for event in run.events()[before:] if isinstance(event, Progress) and "training" in event.name
+    ]
+    assert taken_up == ([2, 3, 4] if moment == "extraction" else [])
+    assert predictions(run) == predictions(calm)
+    learned, undisturbed = (load(one.checkpoints_folder / "learner.skops", 96) for one in (run, calm))
+    assert inside(learned) == inside(undisturbed)
+    assert not list(run.checkpoints_folder.glob(".*.tmp"))

@@ -1,0 +1,46 @@
+"""A study of ten trials, killed five times by SIGKILL at random moments, ends as an undisturbed one."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from tests.train.pocket import make_products
+from tests.train.studies import study_run, told_of
+from tfm import worker
+from tfm.core.workspace import Workspace
+
+TRIALS, KILLS = 10, 5
+GIVEN = {"max_epochs": 4, "startup_trials": 2}
+
+
+def finish(run):
+    started = worker.start(run)
+    started.process.wait(timeout=900)
+    assert run.status.state == "done", run.status
+
+
+@pytest.mark.long
+def test_a_study_killed_five_times_ends_as_an_undisturbed_one(tmp_path):
+    studies = []
+    for name in ("calm", "disturbed"):
+        workspace = Workspace(tmp_path / name)
+        make_products(workspace)
+        studies.append(study_run(workspace, TRIALS, **GIVEN))
+    calm, disturbed = studies
+    finish(calm)
+    fate = random.Random(11)
+    lines = 0
+    for _ in range(KILLS):
+        lines += fate.randint(4, 12)  # of its log, until the next death
+        started = worker.start(disturbed)
+        while started.process.poll() is None and len(disturbed.events()) < lines:
+            time.sleep(0.01)
+        assert started.process.poll() is None, "it was done before it could be killed"
+        os.killpg(started.process.pid, signal.SIGKILL)
+        started.process.wait()
+        lines = len(disturbed.events())
+    finish(disturbed)
+    assert told_of(disturbed) == told_of(calm)

@@ -1,0 +1,109 @@
+"""DeepLabV3+: the library's own network to the last rounding, with weights from the one door and answers that say
+which classes they are of."""
+
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from torch.nn import functional
+
+from tfm.core.errors import SettingsError, WeightsError
+from tfm.core.settings import resolve
+from tfm.models.build import build
+from tfm.models.segmenter import ImagePooling, Segmenter, Upsampling, build_segmenter, load_segmenter
+from tfm.models.settings import ModelSettings, SegmenterSettings
+
+SIZE = (64, 64)
+LESION = ("background", "lesion")
+TINY = SegmenterSettings(backbone="test_resnet")
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_upsampling_is_bilinear_forwards_and_backwards(factor):
+    torch.manual_seed(0)
+    maps = torch.randn(2, 3, 8, 5, dtype=torch.float32, requires_grad=True)
+    other = maps.detach().clone().requires_grad_()
+    ours = Upsampling(factor)(maps)
+    theirs = functional.interpolate(other, scale_factor=factor, mode="bilinear", align_corners=True)
+    torch.testing.assert_close(ours, theirs)
+    direction = torch.randn_like(ours)
+    ours.backward(direction)
+    theirs.backward(direction)
+    torch.testing.assert_close(maps.grad, other.grad)
+
+
+def test_the_network_answers_as_the_librarys_own_with_the_same_weights():
+    torch.manual_seed(0)
+    ours = Segmenter("test_resnet", LESION, dropout=0.0)
+    theirs = smp.DeepLabV3Plus(
+        "tu-test_resnet", encoder_weights=None, in_channels=1, classes=2, decoder_aspp_dropout=0.0
+    )
+    names = theirs.state_dict().keys()
+    tensors = {name.removeprefix("deeplab."): tensor for name, tensor in ours.state_dict().items()}
+    # The pooling branch's convolution and norm are called by number there.
+    renamed = {
+        name: name.replace("convs.4.1", "convs.4.convolution").replace("convs.4.2", "convs.4.norm") for name in names
+    }
+    theirs.load_state_dict({name: tensors[renamed[name]] for name in names})
+    images = torch.randn(2, 1, *SIZE)
+    for mode in (True, False):
+        torch.testing.assert_close(ours.train(mode)(images), theirs.train(mode)(images), rtol=1e-4, atol=1e-4)
+    assert not [module for module in ours.modules() if isinstance(module, torch.nn.Upsample)]
+
+
+def test_an_image_alone_can_be_learned_from():
+    """In a batch of one the pooled map has no deviation, and the library's own network refuses it."""
+    network = build_segmenter(TINY, LESION, SIZE).train()
+    network(torch.randn(1, 1, *SIZE)).sum().backward()
+    (pooling,) = (module for module in network.modules() if isinstance(module, ImagePooling))
+    assert pooling.convolution.weight.grad is not None
+
+
+def saved(network, path):
+    torch.save({"network": network.state_dict()}, path)
+    return path
+
+
+def test_a_backbone_takes_the_weights_it_was_trained_with_alone(tmp_path):
+    torch.manual_seed(1)
+    alone = build(ModelSettings(architecture="test_resnet"), SIZE)
+    network = build_segmenter(TINY, LESION, SIZE)
+    decoder = {name: tensor.clone() for name, tensor in network.state_dict().items() if "encoder" not in name}
+    load_segmenter(network, TINY, saved(alone, tmp_path / "alone.pt"))
+    images = torch.randn(1, 1, *SIZE)
+    first = alone.eval().act1(alone.bn1(alone.conv1(images)))
+    torch.testing.assert_close(network.eval().backbone(images)[0], first)
+    assert torch.equal(network.backbone.state_dict()["layer4.0.conv1.weight"], alone.layer4[0].conv1.weight)
+    assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in decoder.items())
+
+
+def test_a_whole_segmenter_is_taken_over_and_one_of_other_classes_refused_by_name(tmp_path):
+    torch.manual_seed(1)
+    path = saved(build_segmenter(TINY, LESION, SIZE), tmp_path / "lesion.pt")
+    same = build_segmenter(TINY, LESION, SIZE)
+    load_segmenter(same, TINY, path)
+    kept = torch.load(path)["network"]
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in same.state_dict().items())
+    other = build_segmenter(TINY, ("background", "benign"), SIZE)
+    with pytest.raises(
+        WeightsError, match="is another one: it tells apart background, lesion, and this one background, benign"
+    ):
+        load_segmenter(other, TINY, path)
+    resnet = SegmenterSettings(backbone="resnet18")
+    with pytest.raises(WeightsError, match="is another one"):
+        load_segmenter(build_segmenter(resnet, LESION, SIZE), resnet, path)
+
+
+def test_what_cannot_be_a_backbone_is_refused_in_words():
+    with pytest.raises(SettingsError, match="no backbone"):
+        resolve(SegmenterSettings, {}, {"backbone": "MammoCNN"})
+    with pytest.raises(SettingsError, match="densenet121 cannot be the backbone"):
+        build_segmenter(SegmenterSettings(backbone="densenet121"), LESION, SIZE)
+    with pytest.raises(SettingsError, match="cannot take images of 64×72"):
+        build_segmenter(TINY, LESION, (64, 72))
+
+
+def test_a_frozen_backbone_gets_no_gradient_and_all_else_does():
+    network = build_segmenter(TINY.model_copy(update={"trained": "decoder"}), LESION, SIZE)
+    network(torch.randn(2, 1, *SIZE)).sum().backward()
+    frozen = {name for name, tensor in network.named_parameters() if tensor.grad is None}
+    assert frozen == {name for name, _ in network.named_parameters() if ".encoder." in name}

@@ -1,0 +1,84 @@
+"""A study as it is watched, started and followed up: its table of trials, a preset that is a plan, and the winner."""
+
+import io
+import time
+from statistics import median
+
+from rich.console import Console
+
+from tests.ui.scripted import Scripted
+from tests.ui.test_form import form, with_products
+from tests.ui.test_live import TOY, on_screen
+from tfm.core.events import Line, StateChange
+from tfm.core.prepare import job_for
+from tfm.ui.command_line import Filled, command_line
+from tfm.ui.menu import Menu
+from tfm.ui.screens.live import JobView
+
+COLUMNS = ["trial", "state", "val AUC", "epochs", *(f"a setting of {number}" for number in range(9))]
+TOLD_EACH = 4  # lines
+
+
+def study_at_work(workspace, trials):
+    run = job_for(workspace, TOY, {"pages": trials})
+    with run.held(), run.recording():
+        run.update(state="running")
+        run.record(StateChange("running"))
+        for trial in range(trials):
+            for epoch in range(TOLD_EACH):
+                state = "done" if epoch == TOLD_EACH - 1 else "running"
+                run.record(Line("Trials", COLUMNS, [str(trial), state, "0.8123", str(epoch), *["0.0123"] * 9]))
+    return run
+
+
+def test_of_many_trials_the_last_ones_are_shown_each_as_it_stands_now(workspace):
+    run = study_at_work(workspace, 60)
+    for columns, rows in ((80, 24), (40, 16), (200, 50)):
+        lines = on_screen(run, columns, rows)
+        assert len(lines) <= rows
+        assert max(map(len, lines)) <= columns
+        told = [line.split()[1] for line in lines if " done " in line]
+        assert told == [str(trial) for trial in range(60 - len(told), 60)]
+        assert len(told) >= rows // 2
+        assert any("val AUC" in line for line in lines)
+        assert not any(" running " in line for line in lines[1:-1]), "frame aside"
+
+
+def test_a_table_of_few_trials_is_whole(workspace):
+    told = [line for line in on_screen(study_at_work(workspace, 3), 200, 40) if "0.8123" in line]
+    assert len(told) == 3
+    assert all("0.0123" in line for line in told)
+
+
+def test_five_hundred_trials_are_drawn_as_fast_as_fifty(workspace):
+    def seconds(trials):
+        view = JobView(study_at_work(workspace, trials))
+        console = Console(file=io.StringIO(), width=120, height=40, force_terminal=True)
+        view.look()
+        taken = []
+        for _ in range(15):
+            begun = time.process_time()
+            view.look()
+            list(console.render(view.draw(console)))
+            taken.append(time.process_time() - begun)
+        return median(taken)
+
+    assert seconds(500) < 2 * seconds(50)
+
+
+def test_a_preset_that_is_a_plan_asks_what_the_plan_asks(workspace):
+    with_products(workspace)
+    asked, asker = form("train", workspace, preset=["EfficientNetB3_Optuna"], trials="30")
+    filled = asked.fill()
+    assert filled == Filled("train", ("EfficientNetB3_Optuna",), {"trials": 30})
+    assert "epochs" not in asker.names
+    assert " train EfficientNetB3_Optuna --trials 30" in command_line(filled, workspace)
+
+
+def test_the_menu_offers_to_train_the_winner_of_a_study_that_is_done(workspace):
+    menu = Menu(workspace, Scripted({}), Console(file=io.StringIO()))
+    study = job_for(workspace, TOY, {})
+    offered = f"winner {study.id}"
+    assert offered not in [choice.value for choice in menu.question().choices]
+    study.update(state="done", result={"model": "ResNet18_CFT", "winner": {"learning_rate": 0.1}})
+    assert offered in [choice.value for choice in menu.question().choices]

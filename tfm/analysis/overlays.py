@@ -1,0 +1,51 @@
+"""Pictures of the best, the middle and the worst of what a segmenter drew, beside the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from tfm.analysis.figures import save
+from tfm.analysis.trained import Protocol
+
+EACH = 3  # pictures of a kind
+_TRUTH, _DRAWN = "lime", "orangered"
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    dice: float
+    image: np.ndarray  # (H, W) uint8 or uint16
+    truth: np.ndarray  # (H, W) bool
+    drawn: np.ndarray  # (H, W) bool
+
+
+def chosen(dice: np.ndarray) -> dict[str, list[int]]:
+    """dice (n,) → the places of the best, the middle and the worst ones; only of one or two some stand twice."""
+    order = np.argsort(-dice, kind="stable")
+    each = max(1, min(EACH, len(order) // 3))
+    middle = (len(order) - each) // 2
+    parts = {"best": order[:each], "median": order[middle : middle + each], "worst": order[len(order) - each :]}
+    return {name: part.tolist() for name, part in parts.items()}
+
+
+def draw_overlays(path: Path, cases: dict[str, list[Case]], protocol: Protocol) -> None:
+    columns = max(map(len, cases.values()))
+    figure = Figure(figsize=(2.6 * columns, 3.1 * len(cases) + 0.7), layout="constrained")
+    grid = figure.subplots(len(cases), columns, squeeze=False)
+    for row, (kind, group) in zip(grid, cases.items(), strict=True):
+        for axes, case in zip(row, group, strict=True):
+            axes.imshow(case.image, cmap="gray", interpolation="nearest")
+            for mask, colour in ((case.truth, _TRUTH), (case.drawn, _DRAWN)):
+                if mask.any() and not mask.all():  # else there is no outline
+                    axes.contour(mask, levels=[0.5], colors=[colour], linewidths=1)
+            axes.set_title(f"{kind}: Dice {case.dice:.2f}\n{case.name}", fontsize=7)
+            axes.set_axis_off()
+    lines = [Line2D([], [], color=colour, label=label) for colour, label in ((_TRUTH, "truth"), (_DRAWN, "drawn"))]
+    figure.legend(handles=lines, loc="outside upper right", ncols=2, fontsize=7)
+    save(figure, path, protocol.words)

@@ -1,0 +1,43 @@
+"""What the pixels of a lesion mask mean: every kind of lesion with every pathology has a number of its own. Which of
+these a network tells apart is a class set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_KINDS = ("mass", "calc")
+# Rising, since of overlapping lesions the higher number wins.
+_PATHOLOGIES = ("BENIGN_WITHOUT_CALLBACK", "BENIGN", "MALIGNANT")
+MASK_CLASSES = (  # by pixel value
+    "background",
+    *("mass without callback", "calcification without callback"),
+    *("benign mass", "benign calcification"),
+    *("malignant mass", "malignant calcification"),
+)
+
+
+def mask_class(kind: str, pathology: str) -> int:
+    return 1 + len(_KINDS) * _PATHOLOGIES.index(pathology) + _KINDS.index(kind)
+
+
+def possible_classes(kinds: str, label: str) -> set[int]:
+    """The pixel values that the mask of an image may hold, by its manifest: `kinds` as in mass+calc."""
+    pathologies = _PATHOLOGIES if label == "malignant" else _PATHOLOGIES[:-1]
+    shown = [kind for kind in kinds.split("+") if kind]  # none in an image without lesions
+    return {0} | {mask_class(kind, pathology) for kind in shown for pathology in pathologies}
+
+
+@dataclass(frozen=True)
+class ClassSet:
+    names: tuple[str, ...]  # background first
+    of_mask: tuple[int, ...]  # the class of each pixel value of a mask
+    suspicious: tuple[int, ...]  # the classes whose probability speaks for malignancy
+
+
+CLASS_SETS: dict[str, ClassSet] = {
+    "malignancy": ClassSet(
+        ("background", "benign", "malignant mass", "malignant calcification"), (0, 1, 1, 1, 1, 2, 3), (2, 3)
+    ),
+    "kind": ClassSet(("background", "benign", "mass", "calcification"), (0, 1, 1, 2, 3, 2, 3), (2, 3)),
+    "lesion": ClassSet(("background", "lesion"), (0, 1, 1, 1, 1, 1, 1), (1,)),
+}

@@ -1,0 +1,149 @@
+"""Grow a random forest on what a trained network sees
+
+Takes the network of a train run as it stands, keeps what it makes of each image, and lets a forest learn from that: a
+row of its own in every comparison. A logistic regression and boosted trees come by the same door.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tfm.core.events import Event, Note, Picture, Result
+from tfm.core.jobs import find_run
+from tfm.core.prepare import settings_of
+from tfm.core.registry import stage
+from tfm.core.run import Run
+from tfm.core.settings import IMPORTANT, POSITIONAL, Settings, TrainedRun
+from tfm.stages.train import Train
+from tfm.train.settings import DEFAULT_SEED, DeviceSettings, LearnerSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tfm.train.embeddings import Backbone, Found
+    from tfm.train.forest import Learner
+    from tfm.train.material import Material
+    from tfm.train.origin import Origin
+
+_SHORT = {"forest": "RF", "logistic": "LR", "boosting": "GB"}
+
+
+class Forest(Settings):
+    backbone: Annotated[TrainedRun, POSITIONAL]
+    """The train run whose network sees the images
+    Its dataset, its split and its cache are the forest's too, and so is its rule for the threshold."""
+    embedding: Annotated[Literal["pool2048", "dense128"], IMPORTANT] = "pool2048"
+    """What of the network the forest learns from
+    pool2048: the last feature map, averaged. dense128: what the hidden layer of its head makes of that. The numbers are
+    those of ResNet50_Head; another network gives as many as it has."""
+    learning: LearnerSettings = LearnerSettings()
+    projection: Literal["pca", "tsne"] = "pca"
+    """How the figure brings the embeddings onto paper
+    pca: along the two directions in which the training images differ most. tsne: so that neighbours stay neighbours; it
+    takes longer."""
+    seed: int = DEFAULT_SEED
+    """Seed of the trees"""
+    machine: DeviceSettings = DeviceSettings()
+
+
+@stage(version=1)
+def forest(settings: Forest, run: Run) -> Iterator[Event]:
+    from tfm.train.forest import check_memory
+    from tfm.train.material import Material, remember
+    from tfm.train.origin import Origin, check_same
+    from tfm.train.rows import UNKNOWN, check_learnable, labelled
+
+    origin = Origin(find_run(run.workspace, settings.backbone))
+    trained = settings_of(origin.run)
+    assert isinstance(trained, Train)
+    material = Material.open(run.workspace, trained.dataset, trained.cache, trained.fold)
+    check_learnable(material.train, material.val, material.test)
+    material = replace(material, train=labelled(material.train, trained.labels, trained.seed))
+    check_same(origin, material.facts)
+    material = replace(material, train=material.train.only(material.train.labels != UNKNOWN))
+    check_memory(settings.learning, len(material.train))
+    remember(run, material, origin.checkpoints.best, [origin])
+    backbone, found = yield from _seen(settings, trained, run, origin, material)
+    learner = yield from _learned(settings, run, material, found)
+    yield from _finish(settings, trained, run, material, backbone, found, learner)
+
+
+def _seen(
+    settings: Forest, trained: Train, run: Run, origin: Origin, material: Material
+) -> Generator[Event, None, tuple[Backbone, Found]]:
+    from tfm.train.device import prepare
+    from tfm.train.embeddings import Backbone, embeddings
+
+    with contextlib.ExitStack() as held:  # only the network needs a GPU
+        device = yield from prepare(settings.machine, run, held)
+        in_size = material.cache.images.shape[1:]
+        backbone = Backbone.of(origin, trained.model, settings.embedding, in_size, trained.machine.precision)
+        found = yield from embeddings(run.workspace.embeddings_folder, backbone, material, device)
+    yield Note(f"{found['train'].shape[1]} numbers of each of {len(material.train)} images to learn from")
+    return backbone, found
+
+
+def _learned(settings: Forest, run: Run, material: Material, found: Found) -> Generator[Event, None, Learner]:
+    """As it stands on disk: what was grown before a kill is not grown again."""
+    from tfm.train.forest import grown, load, save
+
+    file = _file(run)
+    if not file.exists():
+        threads = run.environment["threads"]
+        learner = yield from grown(settings.learning, found["train"], material.train.labels, settings.seed, threads)
+        save(learner, file)
+    return load(file, found["train"].shape[1])
+
+
+def _file(run: Run) -> Path:
+    return run.checkpoints_folder / "learner.skops"
+
+
+def _finish(
+    settings: Forest, trained: Train, run: Run, material: Material, backbone: Backbone, found: Found, learner: Learner
+) -> Iterator[Event]:
+    from tfm.analysis.predict import COLUMNS, leave
+    from tfm.models.card import origin, parameters
+    from tfm.train.forest import probabilities, size
+
+    val, test = (
+        getattr(material, split).table.assign(prob=probabilities(learner, found[split]))[COLUMNS]
+        for split in ("val", "test")
+    )
+    result = leave(run, {"val": val, "test": test}, trained.threshold)
+    model = _name(settings, find_run(run.workspace, settings.backbone))
+    picture = yield from _drawn(settings, trained, run, material, found, model)
+    result |= {
+        "model": model,
+        "weights": origin(trained.model.weights),
+        "parameters": parameters(backbone.network) - parameters(backbone.part) + size(learner),
+    }
+    outputs = [run.predictions_file("val"), run.predictions_file("test"), _file(run), picture]
+    yield Result(result, outputs=[str(path) for path in outputs])
+
+
+def _name(settings: Forest, backbone: Run) -> str:
+    """The learner stands in the head's place: ResNet50_Head and a forest are ResNet50_RF."""
+    model = str(backbone.status.result["model"]).removesuffix("_Head")
+    place = "" if settings.embedding == "pool2048" else f" ({settings.embedding})"
+    return f"{model}_{_SHORT[settings.learning.learner]}{place}"
+
+
+def _drawn(
+    settings: Forest, trained: Train, run: Run, material: Material, found: Found, model: str
+) -> Generator[Event, None, Path]:
+    from tfm.analysis.figures import draw_embeddings
+    from tfm.analysis.predict import read_predictions
+    from tfm.analysis.projection import project
+    from tfm.analysis.trained import protocol_of
+
+    path = run.figures_folder / "embeddings.png"
+    projected = project(found, material, settings.projection, settings.seed)
+    test = read_predictions(run.predictions_file("test"))
+    title = f"What {model} learns from: {settings.embedding}"
+    draw_embeddings(path, projected, title, protocol_of(run.environment, test, trained.threshold))
+    yield Picture(str(path), title)
+    return path

@@ -1,0 +1,247 @@
+"""Draw lesions pixel by pixel, and measure how well
+
+DeepLabV3+ learns from the lesion masks. It ends with figures of the test images beside what knows nothing, with
+pictures, and with a probability for each image, so that it can be compared with models that classify.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from tfm.core.events import Event, Note, Picture, Result, Table
+from tfm.core.registry import Repeat, stage
+from tfm.core.run import Run
+from tfm.core.settings import CacheName, DatasetName, Reads, Settings
+from tfm.models.settings import SegmenterSettings
+from tfm.stages.train import folds
+from tfm.train.settings import (
+    DEFAULT_SEED,
+    YOUDEN,
+    BatchSettings,
+    MachineSettings,
+    OptimSettings,
+    SegmentSettings,
+    ThresholdRule,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import torch
+
+    from tfm.analysis.lesions import Measured
+    from tfm.analysis.trained import Protocol
+    from tfm.train.batches import Images
+    from tfm.train.material import Material
+    from tfm.train.tasks.segment import Segment as SegmentTask
+    from tfm.train.training import Training
+
+
+class Segment(Settings):
+    dataset: DatasetName
+    """Dataset that says who is in which split"""
+    cache: CacheName
+    """Preprocessed images and lesion masks to train on"""
+    fold: Annotated[int, Field(ge=1)] = 1
+    """Fold for validation, of a dataset with folds; the others are for training
+    A dataset without folds has this one only: as it is arranged."""
+    lesions: SegmentSettings = SegmentSettings()
+    model: SegmenterSettings = SegmenterSettings()
+    batches: BatchSettings = BatchSettings()
+    optim: OptimSettings = OptimSettings()
+    threshold: ThresholdRule = YOUDEN
+    """How the threshold is chosen from which on an image is called malignant: youden or sensitivity:S
+    On the validation images. youden: where sensitivity and specificity add up to most. sensitivity:0.9: as high as it
+    can be while 90 of 100 malignant images are found; the share is yours to choose. From which probability on a pixel
+    is drawn is chosen there too, for each class by Dice."""
+    seed: int = DEFAULT_SEED
+    """Seed of everything random: first weights, order, augmentation, squares, dropout"""
+    machine: MachineSettings = MachineSettings()
+    extends: Annotated[str, Reads("run", made_by=("segment",))] | None = None
+    """The run that this one goes on from
+    From its last checkpoint, with more epochs. The learning rate follows the curve of the new number of epochs, so it
+    leaps up where the old run had come to the end of its own; patience begins anew."""
+
+
+@stage(
+    version=1,
+    presets="models",
+    default_preset="DeepLabV3Plus",
+    extends_by="epochs",
+    repeats=(Repeat("folds", "fold", folds), Repeat("seeds", "seed")),
+)
+def segment(settings: Segment, run: Run) -> Iterator[Event]:
+    from tfm.train import batch_size, resident
+    from tfm.train.checkpoint import Checkpoints
+    from tfm.train.device import prepare
+    from tfm.train.fit import fit
+    from tfm.train.material import Material, start
+    from tfm.train.origin import go_on_from
+    from tfm.train.rows import check_learnable
+    from tfm.train.tasks.segment import segment as segment_task
+
+    material = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
+    check_learnable(material.train, material.val, material.test)
+    pixels = yield from _looked_at(material)
+    with contextlib.ExitStack() as held:
+        device = yield from prepare(settings.machine, run, held)
+        begun = start(run, material, settings.model.classifier, settings.extends)
+        task = segment_task(settings.lesions, settings.optim, settings.batches, pixels)
+        training = _set_up(settings, material, begun.weights, task, device)
+        run.remember(normalisation=asdict(training.train.normalisation))
+        yield from resident.settle(training)
+        yield from batch_size.settle(run, training, begun.before)
+        yield _introduced(settings, task, training)
+        checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds)
+        if begun.before:
+            go_on_from(begun.before, training, checkpoints)
+        yield from fit(training, checkpoints, run.metrics_file)
+        training.judged.load_state_dict(checkpoints.load_best()["network"])
+        yield from _finish(settings, run, training, task, material, checkpoints.best)
+
+
+def _looked_at(material: Material) -> Generator[Event, None, np.ndarray]:
+    """The pixels of each value in the training masks; what a person should know of the masks is said."""
+    from tfm.train.lesions import are_known, check_lesions, known, mask_pixels
+
+    splits = {"training": material.train, "validation": material.val, "test": material.test}
+    held: dict[str, np.ndarray] = {}
+    said = []
+    for name, rows in splits.items():
+        pixels = mask_pixels(material.dataset, material.cache, known(material.dataset, rows))
+        check_lesions(name, pixels)
+        held[name] = pixels.sum(axis=0)
+        unknown = int((~are_known(material.dataset, rows)).sum())
+        said.append(f"{len(pixels)} {name} images, {int((pixels[:, 1:].sum(axis=1) == 0).sum())} without a lesion")
+        if unknown:
+            yield Note(f"{unknown} {name} images have no lesion mask: no mask is learned or measured there", "warning")
+    yield Note("; ".join(said))
+    records = material.cache.records(material.dataset.manifest["image_id"]).values()
+    small = [record["lesions_below_a_pixel"] for record in records if "lesions_below_a_pixel" in record]
+    if small:
+        yield Note(f"{sum(small)} lesions of {len(small)} images are smaller than a pixel: each is kept as one")
+    return held["training"]
+
+
+def _set_up(
+    settings: Segment, material: Material, weights: Path | None, task: SegmentTask, device: torch.device
+) -> Training:
+    import torch
+
+    from tfm.core.randomness import seed_at
+    from tfm.models.segmenter import build_segmenter, load_segmenter
+    from tfm.train.lesions import known
+    from tfm.train.setup import set_up
+    from tfm.train.tiles import seen_at_once
+
+    torch.manual_seed(seed_at(settings.seed, "weights") % 2**63)
+    network = build_segmenter(settings.model, task.classes.names, seen_at_once(settings.lesions.tile, material.cache))
+    if weights is not None:
+        load_segmenter(network, settings.model, weights)
+    return set_up(
+        network,
+        task,
+        settings.batches,
+        settings.optim,
+        settings.machine,
+        seed=settings.seed,
+        cache=material.cache,
+        train=known(material.dataset, material.train),
+        val=known(material.dataset, material.val),
+        device=device,
+    )
+
+
+def _introduced(settings: Segment, task: SegmentTask, training: Training) -> Note:
+    """How large the network is, before it takes its first step."""
+    import torch
+
+    from tfm.models.card import card_of_network
+    from tfm.models.segmenter import build_segmenter
+    from tfm.train.tiles import seen_at_once
+
+    cache = training.train.cache
+    seen = seen_at_once(settings.lesions.tile, cache)
+    with torch.device("meta"):
+        network = build_segmenter(settings.model, task.classes.names, seen)
+    card = card_of_network(network, seen, training.batch_size)
+    squares = f" in squares of {seen[0]}" if settings.lesions.tile else ""
+    return Note(
+        f"{card.parameters:,} parameters, {card.trained:,} of them trained; images of {cache.images.shape[1]} × "
+        f"{cache.images.shape[2]}{squares}; ≈ {card.memory / 2**30:.1f} GiB for batches of {card.batch_size}; "
+        f"tells apart {', '.join(task.classes.names)}"
+    )
+
+
+def _finish(
+    settings: Segment, run: Run, training: Training, task: SegmentTask, material: Material, best: Path
+) -> Iterator[Event]:
+    """The last step: probabilities, thresholds chosen on validation, and what the masks of the test are worth."""
+    from tfm.analysis.lesions import look, measure
+    from tfm.analysis.predict import COLUMNS, write_predictions
+    from tfm.analysis.threshold import chosen
+    from tfm.analysis.trained import protocol_of
+    from tfm.core import files
+    from tfm.metrics.binary import auc
+    from tfm.models.card import origin, parameters
+    from tfm.train.lesions import are_known
+
+    said, tables, known = {}, {}, {}
+    for split, words, rows in (("val", "validation", material.val), ("test", "test", material.test)):
+        images = replace(training.val, rows=rows)
+        known[split] = are_known(material.dataset, rows)
+        said[split] = yield from look(training, task, images, f"predicting {words}")
+        tables[split] = rows.table.assign(prob=said[split].scores)[COLUMNS]
+        write_predictions(run.predictions_file(split), tables[split])
+    labels, probs = tables["val"]["label"].to_numpy(), tables["val"]["prob"].to_numpy()
+    test = replace(training.val, rows=material.test.only(known["test"]))
+    measured = yield from measure(task, said["val"].of(known["val"]), said["test"].of(known["test"]), test)
+    protocol = protocol_of(run.environment, tables["test"], settings.threshold)
+    figures, overlays = run.folder / "lesions.json", run.figures_folder / "overlays.png"
+    files.write_json(figures, measured.values() | {"protocol": protocol.words})
+    yield _told(measured, protocol)
+    yield from _drawn(training, task, test, measured, protocol, overlays)
+    dice = measured.last.dice
+    outputs = [run.predictions_file("val"), run.predictions_file("test"), best, run.metrics_file, figures, overlays]
+    yield Result(
+        {
+            "run": run.id,
+            "model": run.preset or "DeepLabV3+",
+            "weights": origin(settings.model.weights),
+            "parameters": parameters(training.network),
+            "epochs": training.standing.epoch,
+            "val_auc": auc(labels, probs),
+            "threshold": chosen(settings.threshold, labels, probs),
+            "threshold_rule": settings.threshold,
+            "dice": dice.value,
+            "dice_low": dice.low,
+            "dice_high": dice.high,
+        },
+        outputs=[str(path) for path in outputs],
+    )
+
+
+def _told(measured: Measured, protocol: Protocol) -> Table:
+    caption = (
+        f"{protocol.words}. From which probability on a pixel is drawn was chosen on validation by Dice. Dice, IoU and "
+        "area error: over the images that show such a lesion. Found: the share of connected lesions that a peak of the "
+        "map marks, with 0.5, 1 and 2 false alarms an image. Left clear: of the images without one. The brightest blob "
+        "is as large as such lesions usually are in validation."
+    )
+    return Table("Lesions on the test images", measured.columns, measured.rows(), caption)
+
+
+def _drawn(
+    training: Training, task: SegmentTask, test: Images, measured: Measured, protocol: Protocol, path: Path
+) -> Iterator[Event]:
+    from tfm.analysis.lesions import cases
+    from tfm.analysis.overlays import draw_overlays
+
+    draw_overlays(path, cases(training, task, test, measured), protocol)
+    yield Picture(str(path), "Lesions drawn best, middling and worst, beside the truth")

@@ -1,0 +1,173 @@
+"""The search: each trial of a study as a run of its own, worked here, pruned or told to its end, taken up after a kill.
+
+What a trial should try, and whether it is behind, is the study's to say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gc
+import socket
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from tfm.core.events import Event, Gauges, Line, Metrics, Note, Progress
+from tfm.core.offers import Preset
+from tfm.core.prepare import find_or_create_run
+from tfm.core.registry import find_stage
+from tfm.core.run import Run
+from tfm.core.settings import resolve
+from tfm.core.working import prune, worked
+from tfm.train.tune.study import Study, best_of, owner_of
+
+_STATES = {"COMPLETE": "done", "FAIL": "failed"}
+_SECONDS_BETWEEN = 2.0  # steps that are passed on, and looks at what others do
+
+
+@dataclass(frozen=True)
+class Search:
+    run: Run  # the study's own
+    study: Study
+    total: int
+    model: Preset
+    shared: dict[str, Any]  # settings that hold for each trial
+    searched: list[str]  # the settings that differ
+
+    def events(self) -> Iterator[Event]:
+        standing = self.study.trials(self.total)
+        yield from (self._line(trial) for trial in standing)
+        while True:
+            yield from self._stands()
+            trial = self._claimed()
+            if trial is not None:
+                yield from self._tried(trial)
+            elif others := self._of_others():
+                yield from self._waited_for(others)
+            else:
+                return
+
+    def _stands(self) -> Iterator[Event]:
+        trials = self.study.trials(self.total)
+        yield Progress("trials", sum(trial.state.is_finished() for trial in trials), self.total, "trials")
+        if best := best_of(trials):
+            yield Gauges({"best": f"val AUC {best.value:.4f} in trial {best.number}"})
+
+    # --- whose it is --------------------------------------------------------------------------------------------------
+
+    @property
+    def _here(self) -> str:
+        return f"{socket.gethostname()}:{self.run.workspace.root}"
+
+    def _claimed(self) -> FrozenTrial | None:
+        with self.run.workspace.locked():  # two heirs of one dead worker would both take what it left
+            begun = {owner_of(trial) for trial in self._of_others()}
+            heirless = frozenset(owner for owner in begun if self._is_left(owner))
+            return self.study.claim(self.total, f"{self.run.id} on {self._here}", heirless)
+
+    def _is_left(self, owner: str) -> bool:
+        """Whether nobody is at work on its trial: it is this run, or one that stands still here, or is gone."""
+        run_id, _, place = owner.partition(" on ")
+        folder = self.run.workspace.runs_folder / run_id
+        if run_id == self.run.id:
+            return True
+        return not Run(folder, self.run.workspace).alive if folder.is_dir() else place == self._here
+
+    def _of_others(self) -> list[FrozenTrial]:
+        return [trial for trial in self.study.trials(self.total) if trial.state == TrialState.RUNNING]
+
+    def _waited_for(self, others: list[FrozenTrial]) -> Iterator[Event]:
+        """What they are at work on counts as well; whatever one of them leaves is taken up here."""
+        numbers = {trial.number for trial in others}
+        for trial in others:
+            yield Note(f"trial {trial.number} is at work in {owner_of(trial)}: waiting for it")
+        while {trial.number for trial in self._of_others()} == numbers:
+            if any(self._is_left(owner_of(trial)) for trial in others):
+                return
+            time.sleep(_SECONDS_BETWEEN)
+            yield from self._stands()
+
+    # --- one trial ----------------------------------------------------------------------------------------------------
+
+    def _tried(self, trial: FrozenTrial) -> Iterator[Event]:
+        number = trial.number
+        child = self._run_of(number, self.study.values(trial))
+        yield self._line(self.study.trial(number))
+        behind = self._is_behind(number, child, trial.last_step or 1)
+        if not behind and child.status.state != "done":
+            behind = yield from self._steps(number, child)
+        status = child.status
+        if behind:
+            if status.state != "done":
+                prune(child, "behind others after as many epochs")
+            self.study.prune(number)
+        elif status.state == "done":
+            self.study.finish(number, max(best for _, best in _bests(child)))
+        else:
+            self.study.fail(number, status.message)
+            yield Note(f"trial {number} failed: {status.message}", "warning")
+        gc.collect()  # what a trial leaves in memory must not take it from the next
+        yield self._line(self.study.trial(number))
+
+    def _run_of(self, number: int, values: dict[str, Any]) -> Run:
+        """By its trial's own name it is found again, whatever killed the study, and by an extended study too."""
+        stage = find_stage("train")
+        given = self.shared | values | {"trial": f"{self.study.name}/{number}"}
+        settings = resolve(stage.settings, self.model.settings, given)
+        child = find_or_create_run(self.run.workspace, stage, settings, self.model, part_of=self.run.id)
+        self.run.update(runs=self.run.status.runs | {str(number): child.id})
+        return child
+
+    def _steps(self, number: int, child: Run) -> Generator[Event, None, bool]:
+        """Until it ends, or falls behind, which it returns. Each step is a point at which the study may be stopped, and
+        with it the trial; of steps only some are passed on, for a study has very many."""
+        passed_on = 0.0
+        while child.alive:  # somebody resumed it by itself
+            time.sleep(_SECONDS_BETWEEN)
+            yield Progress("epoch", 0, 1)
+        with contextlib.closing(worked(child)) as events:  # type: ignore[type-var]
+            for event in events:
+                if child.pause_requested:
+                    self.run.request_pause()
+                if isinstance(event, Metrics):
+                    behind = self._is_behind(number, child, int(event.values["epoch"]))
+                    yield self._line(self.study.trial(number))
+                    if behind:
+                        return True
+                elif isinstance(event, Progress) and time.monotonic() - passed_on > _SECONDS_BETWEEN:
+                    passed_on = time.monotonic()
+                    yield event
+        return False
+
+    def _is_behind(self, number: int, child: Run, since: int) -> bool:
+        """The study is told of each epoch from there on, in their order: before a kill, one may have been kept that it
+        was not told of."""
+        told = [(epoch, best) for epoch, best in _bests(child) if epoch >= since]
+        return any(self.study.is_behind(number, epoch, best) for epoch, best in told)
+
+    # --- shown --------------------------------------------------------------------------------------------------------
+
+    def _line(self, trial: FrozenTrial) -> Line:
+        told = trial.intermediate_values
+        state = _STATES.get(trial.state.name, trial.state.name.lower())
+        best = f"{max(told.values()):.4f}" if told else "–"
+        values = [shown(trial.params.get(name, "")) for name in self.searched]
+        columns = ["trial", "state", "val AUC", "epochs", *(name.replace("_", " ") for name in self.searched)]
+        return Line("Trials", columns, [str(trial.number), state, best, str(trial.last_step or "–"), *values])
+
+
+def shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _bests(run: Run) -> list[tuple[int, float]]:
+    """After each epoch, the highest validation AUC so far."""
+    bests: list[tuple[int, float]] = []
+    with contextlib.suppress(FileNotFoundError), open(run.metrics_file, encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            bests.append((int(row["epoch"]), max(float(row["val_auc"]), bests[-1][1] if bests else 0.0)))
+    return bests
