@@ -14,6 +14,7 @@ from tests.returned import returned
 from tests.train.bench_top import BenchTop, events, learn, step
 from tfm.core.errors import TrainingError
 from tfm.core.events import Gauges
+from tfm.models.head import last_layer
 from tfm.train import fit, gauges
 from tfm.train.checkpoint import read
 from tfm.train.features import features
@@ -308,7 +309,14 @@ def test_memory_that_is_too_small_is_told_with_a_way_out_in_prediction_and_for_f
     training.network.forward_features = too_large
     for asking in (
         logits(training.task, training.network, training.val, 4, "predicting test"),
-        features(training.network, training.val, 4, bench_top.new_folder() / "val.npy", name="features"),
+        features(
+            training.network,
+            last_layer(training.network),
+            training.val,
+            4,
+            bench_top.new_folder() / "val.npy",
+            name="features",
+        ),
     ):
         with pytest.raises(TrainingError, match="memory of cpu is too small for batches of 4"):
             returned(asking)
