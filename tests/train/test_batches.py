@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.returned import returned
 from tests.train.pocket import make_products, rewrite_manifest
 from tfm.core.errors import DataError
 from tfm.data.cache import Cache
@@ -106,7 +107,7 @@ def test_normalisation_is_that_of_the_breast_in_the_training_images_alone(opened
     dataset, cache = opened
     train = rows_of(dataset, cache, "train")
     inside = cache.images[train.positions][cache.breast[train.positions] > 0] / 255
-    measured = measure(cache, train)
+    measured = returned(measure(cache, train))
     assert measured.mean == pytest.approx(inside.mean(), rel=1e-12)
     assert measured.deviation == pytest.approx(inside.std(), rel=1e-9)
 
@@ -125,7 +126,7 @@ def test_a_batch_is_the_caches_grey_values_in_the_rows_order_normalised(opened, 
     white = int(np.iinfo(dtype).max)
     cache = replace(cache, images=cache.images.astype(dtype) * (white // 255))
     train = rows_of(dataset, cache, "train")
-    normalisation = measure(cache, train)
+    normalisation = returned(measure(cache, train))
     images = Images(cache, train, normalisation, torch.device("cpu"))
     chosen = np.array([3, 30, 5])
     films = images.films(chosen)

@@ -10,7 +10,6 @@ import pandas as pd
 
 from tfm.analysis.predict import read_predictions
 from tfm.analysis.threshold import in_words
-from tfm.core.errors import DataError
 from tfm.core.events import Progress, StateChange
 from tfm.core.run import Run
 from tfm.train.device import WAITING
@@ -65,11 +64,7 @@ class Trained:
 
 def open_trained(run: Run) -> Trained:
     """A done run that left predictions: that it is one is seen to where runs are named."""
-    if not run.outputs_stand():
-        raise DataError(
-            f"what {run.id} left behind is no longer there as it was written",
-            hint=f"make it anew: `python wizard.py runs restart {run.id}`",
-        )
+    run.check_outputs()
     predictions = read_predictions(run.predictions_file("test"))
     status = run.status
     result = status.result

@@ -4,7 +4,7 @@ of network it is, its preset says."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,14 +67,14 @@ def explanation_layer(network: nn.Module) -> str | None:
     return name if name in dict(network.named_modules()) else None
 
 
-def origin(weights: str) -> str:
-    """Which patients a file's weights have seen is not known, and is said."""
+def origin(weights: str, unknown: Sequence[str] = ()) -> str:
+    """Which patients a file's weights have seen is not known, and is said; of a run's too, where they come from one."""
     if weights == FROM_SCRATCH:
         return "none: from scratch"
     if weights == IMAGENET:
         return "ImageNet"
     if weights.startswith(RUN):
-        return f"run {weights.removeprefix(RUN)}"
+        return "; ".join([f"run {weights.removeprefix(RUN)}", *(f"{name}: origin unknown" for name in unknown)])
     return f"{Path(weights.removeprefix(FILE)).name}: origin unknown"
 
 

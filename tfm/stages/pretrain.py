@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -29,12 +29,11 @@ from tfm.train.settings import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
+    from tfm.train.batches import Normalisation
     from tfm.train.checkpoint import Checkpoints
-    from tfm.train.material import Material
+    from tfm.train.material import Material, Start
     from tfm.train.tasks.reconstruct import Reconstruct
     from tfm.train.training import Training
 
@@ -80,18 +79,18 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
     from tfm.train import batch_size, resident
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
-    from tfm.train.material import Material, start
+    from tfm.train.material import Material, measured, start
     from tfm.train.rows import held_out
 
     whole = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
     train, val = held_out(whole.train, _HELD_OUT, settings.seed)
     material = replace(whole, train=train, val=val, test=whole.test.only([]))
     model = ModelSettings(architecture=settings.architecture, weights=settings.weights)
+    begun = yield from start(run, material, model)
+    normalisation = yield from measured(run, material.cache, train)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        begun = start(run, material, model)
-        training, task = _set_up(settings, material, model, begun.weights, device)
-        run.remember(normalisation=asdict(training.train.normalisation))
+        training, task = _set_up(settings, material, model, begun, normalisation, device)
         yield from resident.settle(training)
         yield from batch_size.settle(run, training)
         yield from _introduced(settings, material, training)
@@ -112,14 +111,19 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
 
 
 def _set_up(
-    settings: Pretrain, material: Material, model: ModelSettings, weights: Path | None, device: torch.device
+    settings: Pretrain,
+    material: Material,
+    model: ModelSettings,
+    begun: Start,
+    normalisation: Normalisation,
+    device: torch.device,
 ) -> tuple[Training, Reconstruct]:
     from tfm.models.spectral import SpectralNorms
     from tfm.train.setup import rebuilder_of, set_up
     from tfm.train.tasks.reconstruct import Reconstruct
 
     height, width = material.cache.images.shape[1:]
-    network = rebuilder_of(model, weights, (height, width), settings.seed, settings.masks)
+    network = rebuilder_of(model, begun.weights, (height, width), settings.seed, settings.masks)
     norms = SpectralNorms(network.encoder) if settings.beta else None
     task = Reconstruct(settings.masks, settings.loss_on, settings.beta, norms, (height, width))
     training = set_up(
@@ -132,6 +136,7 @@ def _set_up(
         cache=material.cache,
         train=material.train,
         val=material.val,
+        normalisation=normalisation,
         device=device,
     )
     return training, task

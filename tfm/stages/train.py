@@ -9,7 +9,7 @@ import contextlib
 import csv
 import functools
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import torch
 
     from tfm.data.cache import Cache
+    from tfm.train.batches import Normalisation
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.material import Material, Start
     from tfm.train.origin import Origin
@@ -99,7 +100,7 @@ def folds(settings: Train, workspace: Workspace) -> int:
 
 
 @stage(
-    version=5,
+    version=6,
     presets="models",
     extends_by="epochs",
     repeats=(Repeat("folds", "fold", folds), Repeat("seeds", "seed")),
@@ -109,20 +110,20 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
     from tfm.train import batch_size, resident
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
-    from tfm.train.material import Material, start
+    from tfm.train.material import Material, measured, start
     from tfm.train.rows import check_learnable, labelled
 
     material = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
     check_learnable(material.train, material.val, material.test)
     material = replace(material, train=labelled(material.train, settings.labels, settings.seed))
     train, val, test = material.train, material.val, material.test
+    begun = yield from start(run, material, settings.model, settings.extends, settings.study)
+    normalisation = yield from measured(run, material.cache, train)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        begun = start(run, material, settings.model, settings.extends, settings.study)
-        training = _set_up(settings, material, begun, device)
-        run.remember(normalisation=asdict(training.train.normalisation))
         if begun.before:
             run.remember(minutes_before=minutes_of_work(begun.before.run))
+        training = _set_up(settings, material, begun, normalisation, device)
         yield from resident.settle(training)
         yield from batch_size.settle(run, training, begun.before)
         yield from _introduced(settings, training, material.cache)
@@ -133,7 +134,9 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
         yield from _finish(settings, run, training, test, checkpoints.best)
 
 
-def _set_up(settings: Train, material: Material, begun: Start, device: torch.device) -> Training:
+def _set_up(
+    settings: Train, material: Material, begun: Start, normalisation: Normalisation, device: torch.device
+) -> Training:
     from tfm.train.setup import network_of, set_up
     from tfm.train.tasks.chosen import task_of
 
@@ -149,6 +152,7 @@ def _set_up(settings: Train, material: Material, begun: Start, device: torch.dev
         cache=material.cache,
         train=material.train,
         val=material.val,
+        normalisation=normalisation,
         device=device,
     )
 
@@ -174,16 +178,13 @@ def _learn(
     settings: Train, run: Run, training: Training, checkpoints: Checkpoints, before: Origin | None
 ) -> Iterator[Event]:
     from tfm.train.leader import learn
-    from tfm.train.origin import go_on_from
     from tfm.train.probe import probe
     from tfm.train.setup import network_of
 
     if settings.model.trained != "none":
-        if before:
-            go_on_from(before, training, checkpoints)
         in_size = training.train.cache.images.shape[1:]
         network = functools.partial(network_of, settings.model, None, in_size, settings.seed)
-        yield from learn(training, network, settings.machine, checkpoints, run.metrics_file)
+        yield from learn(training, network, settings.machine, checkpoints, run.metrics_file, before)
     else:
         yield from probe(training, checkpoints, run.metrics_file, run.checkpoints_folder)
 
@@ -210,7 +211,7 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
     yield Result(
         {
             "model": run.preset or settings.model.architecture,
-            "weights": origin(settings.model.weights),
+            "weights": origin(settings.model.weights, run.environment["origin_unknown"]),
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,
             **leave(run, tables, settings.threshold),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from tfm.core.errors import DataError
+from tfm.core.events import Event, Progress
 from tfm.core.randomness import generator_at
 from tfm.data.cache import Cache
 from tfm.train.rows import Rows
@@ -25,7 +26,7 @@ class Normalisation:
     deviation: float
 
 
-def measure(cache: Cache, train: Rows) -> Normalisation:
+def measure(cache: Cache, train: Rows) -> Generator[Event, None, Normalisation]:
     """From a histogram in whole numbers: exact, whatever the order of the images."""
     white = full_scale(cache)
     counts = np.zeros(white + 1, dtype=np.int64)
@@ -33,6 +34,7 @@ def measure(cache: Cache, train: Rows) -> Normalisation:
         chosen = np.sort(train.positions[start : start + _AT_ONCE])
         inside = cache.images[chosen][cache.breast[chosen] > 0]
         counts += np.bincount(inside, minlength=white + 1)
+        yield Progress("greys of the training images", start + len(chosen), len(train), "images")
     if not counts.any():
         raise DataError(
             f"none of the {len(train)} images to learn from has a breast in the cache {cache.folder.name}",
@@ -44,12 +46,13 @@ def measure(cache: Cache, train: Rows) -> Normalisation:
     return Normalisation(mean, max(deviation, 1 / white))  # a flat image has none to divide by
 
 
-def fingerprint(cache: Cache, *splits: Rows) -> str:
+def fingerprint(cache: Cache, *splits: Rows) -> Generator[Event, None, str]:
     """Of every pixel that a run reads: a cache made anew under its name may hold others."""
-    digest = hashlib.sha256()
-    for rows in splits:
-        for start in range(0, len(rows), _AT_ONCE):
-            digest.update(cache.images[rows.positions[start : start + _AT_ONCE]])
+    digest, positions = hashlib.sha256(), np.concatenate([rows.positions for rows in splits])
+    for start in range(0, len(positions), _AT_ONCE):
+        chosen = positions[start : start + _AT_ONCE]
+        digest.update(cache.images[chosen])
+        yield Progress("fingerprint of the images", start + len(chosen), len(positions), "images")
     return digest.hexdigest()
 
 

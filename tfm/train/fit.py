@@ -15,7 +15,7 @@ import torch
 
 from tfm.core import files
 from tfm.core.errors import TrainingError
-from tfm.core.events import Event, Metrics, Note, Progress
+from tfm.core.events import Event, Metrics, Progress
 from tfm.core.randomness import seed_at
 from tfm.models.freezing import train_mode
 from tfm.train import augment
@@ -25,14 +25,18 @@ from tfm.train.gauges import Dials
 from tfm.train.infer import answers
 from tfm.train.limits import limits_told
 from tfm.train.optim import learning_rate, set_learning_rate
+from tfm.train.origin import Origin, resume
 from tfm.train.precision import computing_in
 from tfm.train.training import Standing, Training
 
 _LEADING = ["epoch", "learning_rate"]
 
 
-def fit(training: Training, checkpoints: Checkpoints, metrics_file: Path) -> Iterator[Event]:
-    yield from _resume(training, checkpoints)
+def fit(
+    training: Training, checkpoints: Checkpoints, metrics_file: Path, before: Origin | None = None
+) -> Iterator[Event]:
+    """`before` is the run that this one goes on from."""
+    yield from resume(training, checkpoints, before)
     training.ranks.begin(training.content())
     dials = Dials(training, checkpoints)
     write_metrics(metrics_file, training, _LEADING)
@@ -48,17 +52,6 @@ def fit(training: Training, checkpoints: Checkpoints, metrics_file: Path) -> Ite
         yield Metrics(row)
     yield Progress("epoch", training.standing.epoch, training.standing.epoch, "epochs")
     yield dials.read()
-
-
-def _resume(training: Training, checkpoints: Checkpoints) -> Iterator[Event]:
-    content, trouble = checkpoints.resume()
-    onward = "training goes on from the one before" if content else "training starts over"
-    for damage in trouble:
-        yield Note(f"checkpoint {damage}: {onward}", "warning")
-    if content:
-        training.take_up(content)
-        standing = training.standing
-        yield Note(f"going on from a checkpoint: {standing.epoch} epochs and {standing.epoch_step} steps are done")
 
 
 def _train(training: Training, checkpoints: Checkpoints, dials: Dials) -> Iterator[Event]:
@@ -128,7 +121,7 @@ def _step(training: Training, taken: np.ndarray, drawn: augment.Table) -> float:
     norm, loss_sum = torch.stack([_clipped(training), total]).tolist()
     # A gradient that isn't finite would spoil the weights, and with them the next checkpoint.
     if not math.isfinite(loss_sum) or not (math.isfinite(norm) or _scaled(training)):
-        raise _diverged(training.standing, "the loss or its gradient")
+        raise _diverged(training.standing, "the loss or its gradient", f"at step {training.standing.step + 1}")
     training.scaler.step(training.optimizer)
     training.scaler.update()
     if training.ema:
@@ -174,10 +167,10 @@ def _scaled(training: Training) -> bool:
     return training.scaler.is_enabled() and training.scaler.get_scale() > 1
 
 
-def _diverged(standing: Standing, what: str) -> TrainingError:
+def _diverged(standing: Standing, what: str, where: str) -> TrainingError:
     return TrainingError(
-        f"{what} is not a finite number at step {standing.step + 1}, in epoch {standing.epoch + 1}",
-        hint="choose a lower --learning-rate; what was saved before that step is kept",
+        f"{what} is not a finite number {where}, in epoch {standing.epoch + 1}",
+        hint="choose a lower --learning-rate; what was saved before is kept",
     )
 
 
@@ -192,10 +185,12 @@ def _validate(training: Training) -> Generator[Event, None, dict[str, float]]:
             return task.answers(network, batch)
 
     given = yield from answers(ask, images, training.batch_size, "validation")
+    if not torch.isfinite(given).all():
+        raise _diverged(standing, "what the network says", "in validation")
     learned = training.train.rows.labels[_places(training) % len(training.train.rows)]
     figures = task.learned(torch.cat(training.answered), learned) | task.figures(given, images.rows.labels)
     if not all(map(math.isfinite, figures.values())):
-        raise _diverged(standing, "a figure of the epoch")
+        raise _diverged(standing, "a figure", "in validation")
     return {
         "epoch": standing.epoch + 1,
         "learning_rate": training.optimizer.param_groups[0]["lr"],

@@ -30,8 +30,10 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from tfm.core import offers
 from tfm.core.errors import HaltedError, TFMError, TrainingError
 from tfm.core.events import Event, Note, Progress
+from tfm.train.batches import Normalisation
 from tfm.train.checkpoint import Checkpoints
 from tfm.train.fit import fit
+from tfm.train.origin import Origin
 from tfm.train.ranks import Ranks, Together
 from tfm.train.rows import Rows
 from tfm.train.settings import BatchSettings, MachineSettings, OptimSettings
@@ -59,6 +61,7 @@ class Brief:
     cache: Path
     train: Rows
     val: Rows
+    normalisation: Normalisation
     device: torch.device  # the first process's
     batch_size: int
     threads: int
@@ -103,6 +106,7 @@ def gather(
         training.train.cache.folder,
         training.train.rows,
         training.val.rows,
+        training.train.normalisation,
         training.train.device,
         training.batch_size,
         torch.get_num_threads(),
@@ -121,11 +125,12 @@ def learn(
     machine: MachineSettings,
     checkpoints: Checkpoints,
     metrics_file: Path,
+    before: Origin | None = None,
 ) -> Iterator[Event]:
     """`fit`, by as many processes as are wanted."""
     with contextlib.ExitStack() as held:
         training.ranks = yield from gather(training, network, machine, held)
-        yield from fit(training, checkpoints, metrics_file)
+        yield from fit(training, checkpoints, metrics_file, before)
 
 
 class Leader(Together):

@@ -17,7 +17,7 @@ from tfm.models.freezing import freeze
 from tfm.models.rebuild import Rebuilder
 from tfm.models.settings import ModelSettings
 from tfm.models.weights import load
-from tfm.train.batches import Images, measure
+from tfm.train.batches import Images, Normalisation
 from tfm.train.optim import optimizer
 from tfm.train.precision import scaler
 from tfm.train.rows import Rows
@@ -59,6 +59,7 @@ def set_up(
     cache: Cache,
     train: Rows,
     val: Rows,
+    normalisation: Normalisation,
     device: torch.device,
 ) -> Training:
     if machine.devices * machine.nodes > 1 and task.state():
@@ -70,7 +71,6 @@ def set_up(
     network.to(device)
     if machine.channels_last:
         network.to(memory_format=torch.channels_last)
-    normalisation = measure(cache, train)
     return Training(
         network=network,
         stepped=_compiled(network) if machine.compile else network,
