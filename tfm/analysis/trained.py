@@ -61,6 +61,11 @@ def open_trained(run: Run) -> Trained:
             f"what {run.id} left behind is no longer there as it was written",
             hint=f"train it again: `python wizard.py runs restart {run.id}`",
         )
+    if not run.predictions_file("test").is_file():
+        raise DataError(
+            f"{run.id} is a trial of a study: of the test it predicts nothing",
+            hint="train the study's winner, and look at that",
+        )
     predictions = read_predictions(run.predictions_file("test"))
     status = run.status
     result = status.result
