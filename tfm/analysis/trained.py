@@ -10,6 +10,7 @@ import pandas as pd
 
 from tfm.analysis.predict import read_predictions
 from tfm.analysis.threshold import in_words
+from tfm.core.errors import DataError
 from tfm.core.events import Progress, StateChange
 from tfm.core.run import Run
 from tfm.train.device import WAITING
@@ -65,6 +66,11 @@ class Trained:
 def open_trained(run: Run) -> Trained:
     """A done run that left predictions: that it is one is seen to where runs are named."""
     run.check_outputs()
+    if not run.predictions_file("test").is_file():
+        raise DataError(
+            f"{run.id} is a trial of a study: of the test it predicts nothing",
+            hint="train the study's winner, and look at that",
+        )
     predictions = read_predictions(run.predictions_file("test"))
     status = run.status
     result = status.result

@@ -20,7 +20,8 @@ from tfm.core.written import differing
 def job_for(workspace: Workspace, name: str, given: Mapping[str, Any], presets: Sequence[str] = ()) -> Run | Plan:
     """The run or plan that a name means. Several presets, a word that repeats, or a preset that is a plan make a
     plan."""
-    given, counts = parted(registry.find(started(workspace, name, presets)), given)
+    started(workspace, name, presets)  # refuses a plan among several
+    given, counts = parted(registry.find(name), given)
     if len(presets) > 1 or counts:
         return find_or_create_plan(workspace, name, queue(workspace, name, given, presets, counts))
     preset = chosen_preset(workspace, name, *presets)
