@@ -9,6 +9,7 @@ import torch
 
 from tests.train.pocket import QUICK, finish, make_products, rewrite_manifest, stop_after, train_run
 from tfm import worker
+from tfm.analysis.trained import minutes_of_work
 from tfm.core import prepare, registry
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note
@@ -134,6 +135,8 @@ def test_an_extension_goes_on_from_the_last_checkpoint_on_the_new_curve(trained)
     assert read(run.checkpoints_folder / "last.pt")["standing"]["step"] == 16
     assert run.status.result["val_auc"] >= trained.status.result["val_auc"]
     assert trained.outputs_stand()
+    alone = run.status.seconds / 60
+    assert minutes_of_work(run) == pytest.approx(alone + trained.status.seconds / 60), "those of both"
 
 
 def test_an_extension_that_was_stopped_ends_as_if_it_had_not_been(trained):

@@ -28,6 +28,15 @@ def test_an_epoch_takes_every_image_once_in_batches_of_nearly_one_size():
     assert {len(batch) for batch in batches} == {12, 13}
 
 
+@pytest.mark.parametrize("size", [2, 3, 4])
+@pytest.mark.parametrize("count", [2, 3, 5, 7, 9])
+def test_no_batch_is_of_one_image(count, size):
+    sizes = [len(batch) for batch in cut(np.arange(count), size)]
+    assert sum(sizes) == count
+    assert min(sizes) >= 2
+    assert max(sizes) <= max(size, 3)
+
+
 def test_the_order_hangs_on_seed_and_epoch_alone():
     first = shuffled(1, 2, 50)
     np.random.default_rng().random(100)
@@ -101,6 +110,14 @@ def test_normalisation_is_that_of_the_breast_in_the_training_images_alone(opened
     measured = returned(measure(cache, train))
     assert measured.mean == pytest.approx(inside.mean(), rel=1e-12)
     assert measured.deviation == pytest.approx(inside.std(), rel=1e-9)
+
+
+def test_images_without_any_breast_to_learn_from_are_told(opened):
+    dataset, cache = opened
+    bare = replace(cache, breast=np.zeros_like(cache.breast))
+    with pytest.raises(DataError, match="none of the 36 images to learn from has a breast") as refusal:
+        measure(bare, rows_of(dataset, cache, "train"))
+    assert "preprocess" in refusal.value.hint
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -6,6 +6,7 @@ Learns from training images only, and its weights may then be used to train on t
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -94,7 +95,7 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
         yield from batch_size.settle(run, training)
         yield from _introduced(settings, material, training)
         checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds)
-        yield from _learn(settings, run, training, task, checkpoints)
+        yield from _learn(settings, run, model, training, task, checkpoints)
     best = max(training.standing.rows, key=lambda row: row[task.best])
     yield Result(
         {
@@ -117,15 +118,13 @@ def _set_up(
     normalisation: Normalisation,
     device: torch.device,
 ) -> tuple[Training, Reconstruct]:
-    from tfm.models.rebuild import Rebuilder
     from tfm.models.spectral import SpectralNorms
-    from tfm.train.setup import network_of, set_up
+    from tfm.train.setup import rebuilder_of, set_up
     from tfm.train.tasks.reconstruct import Reconstruct
 
     height, width = material.cache.images.shape[1:]
-    encoder = network_of(model, begun.weights, (height, width), settings.seed)
-    network = Rebuilder(encoder, settings.masks.block, settings.masks.fill)
-    norms = SpectralNorms(encoder) if settings.beta else None
+    network = rebuilder_of(model, begun.weights, (height, width), settings.seed, settings.masks)
+    norms = SpectralNorms(network.encoder) if settings.beta else None
     task = Reconstruct(settings.masks, settings.loss_on, settings.beta, norms, (height, width))
     training = set_up(
         network,
@@ -161,13 +160,15 @@ def _introduced(settings: Pretrain, material: Material, training: Training) -> I
 
 
 def _learn(
-    settings: Pretrain, run: Run, training: Training, task: Reconstruct, checkpoints: Checkpoints
+    settings: Pretrain, run: Run, model: ModelSettings, training: Training, task: Reconstruct, checkpoints: Checkpoints
 ) -> Iterator[Event]:
     """And shows from time to time what is rebuilt."""
     from tfm.analysis.rebuilt import draw_rebuilt
-    from tfm.train.fit import fit
+    from tfm.train.leader import learn
+    from tfm.train.setup import rebuilder_of
 
-    for event in fit(training, checkpoints, run.metrics_file):
+    network = functools.partial(rebuilder_of, model, None, task.in_size, settings.seed, settings.masks)
+    for event in learn(training, network, settings.machine, checkpoints, run.metrics_file):
         yield event
         epoch = training.standing.epoch
         if isinstance(event, Metrics) and (training.finished or epoch % settings.pictures_every == 0):

@@ -18,6 +18,7 @@ from tfm.core.events import Event, Note, Progress
 from tfm.core.run import Run
 from tfm.train.settings import DeviceSettings, MachineSettings
 
+WAITING = "waiting for the GPU"
 _POLL_SECONDS = 2.0
 _THREADS = torch.get_num_threads()  # before a run in this process has chosen its own
 
@@ -127,9 +128,9 @@ def take_turn(name: str, run: str, held: contextlib.ExitStack) -> Iterator[Event
         except Timeout:
             now = _read_holder(holder)
             if now != told:
-                yield Note(f"waiting for the GPU: {now} has it")
+                yield Note(f"{WAITING}: {now} has it")
                 told = now
-            yield Progress("waiting for the GPU", 0, 1)  # a point at which the wait may be paused
+            yield Progress(WAITING, 0, 1)  # a point at which the wait may be paused
     held.callback(lock.release)
     with contextlib.suppress(OSError):  # information only, and the file may be another user's
         holder.write_text(run, encoding="utf-8")
