@@ -12,7 +12,7 @@ from tfm.core.errors import RunError, SettingsError
 from tfm.core.offers import Preset
 from tfm.core.plan import Plan, Step, check, filled, key_of
 from tfm.core.run import Run
-from tfm.core.settings import Leaf, Settings, leaves, merged, nested, resolve, value_at, without_effect
+from tfm.core.settings import Leaf, Settings, check_values, leaves, merged, nested, resolve, value_at, without_effect
 from tfm.core.workspace import Workspace
 from tfm.core.written import differing
 
@@ -125,18 +125,11 @@ def _started(name: str, preset: Preset | None) -> str:
 
 def started(workspace: Workspace, name: str, presets: Sequence[str]) -> str:
     """What starts: where one preset is chosen that says so itself, that."""
-    chosen = {one: _started(name, workspace.preset(_presets_of(name), one)) for one in presets}
+    chosen = {one: _started(name, chosen_preset(workspace, name, one)) for one in presets}
     plans = [one for one, stage in chosen.items() if isinstance(registry.find(stage), registry.Planner)]
     if plans and len(presets) > 1:
         raise SettingsError(f"{plans[0]} is a plan of several runs, and no part of a queue", hint="start it by itself")
     return next(iter(chosen.values())) if len(presets) == 1 else name
-
-
-def _presets_of(name: str) -> str:
-    found = registry.find(name)
-    assert isinstance(found, registry.Stage)
-    assert found.presets is not None
-    return found.presets
 
 
 def _step(workspace: Workspace, name: str, stage: str, given: Mapping[str, Any], preset: Preset | None) -> Step:
@@ -156,7 +149,17 @@ def chosen_preset(workspace: Workspace, name: str, preset: str | None = None) ->
     if preset is None:
         names = workspace.preset_names(found.presets)
         raise SettingsError(f"say which one to {name}", hint="there are: " + ", ".join(names))
-    return workspace.preset(found.presets, preset)
+    chosen = workspace.preset(found.presets, preset)
+    _check_by_itself(name, chosen)
+    return chosen
+
+
+def _check_by_itself(name: str, preset: Preset) -> None:
+    """What a preset says can be: in a queue of several nobody knows whose setting is meant, so its file is named."""
+    try:
+        check_values(registry.find(_started(name, preset)).settings, preset.settings)
+    except SettingsError as error:
+        raise SettingsError(f"{preset.file}: {error.message}", hint=error.hint) from None
 
 
 def resolved_settings(workspace: Workspace, name: str, given: Mapping[str, Any], preset: Preset | None) -> Settings:
