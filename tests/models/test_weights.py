@@ -137,7 +137,7 @@ def test_a_checkpoint_of_our_own_gives_what_it_predicts_with(tmp_path, ema):
     plain, mean = network(seed=5).state_dict(), network(seed=6).state_dict()
     path = tmp_path / "last.pt"
     content = {"standing": {"epoch": 1}, "network": plain, "ema": mean if ema else None}
-    Checkpoints(tmp_path, seconds=60).save(content)
+    Checkpoints(tmp_path, seconds=60, key="a key").save(content)
     ours = network()
     load(ours, path)
     given = mean if ema else plain
@@ -145,7 +145,7 @@ def test_a_checkpoint_of_our_own_gives_what_it_predicts_with(tmp_path, ema):
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
-    Checkpoints(tmp_path, seconds=60).save_best({"network": network("MammoCNN").state_dict()})
+    Checkpoints(tmp_path, seconds=60, key="a key").save_best({"network": network("MammoCNN").state_dict()})
     with pytest.raises(WeightsError, match="do not fit ResNet"):
         load(network(), tmp_path / "best.pt")
 

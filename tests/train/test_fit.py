@@ -105,7 +105,7 @@ def test_the_proof_notices_a_lost_piece_of_state(pocket_workspace, calm, monkeyp
     stop_with_checkpoint_at_each_step(run, STEPS_AN_EPOCH + 2, monkeypatch)
     content = read(run.checkpoints_folder / "last.pt")
     lose(content)
-    Checkpoints(run.checkpoints_folder, seconds=0).save(content)
+    Checkpoints(run.checkpoints_folder, seconds=0, key=run.status.key).save(content)
     assert differences(finish(run), calm["tiny"]) != []
 
 
@@ -193,7 +193,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_says_at_which_step(pocket_wo
     assert "not a finite number" in run.status.message
     assert "step" in run.status.message or "validation" in run.status.message
     assert "--learning-rate" in run.status.hint
-    kept, trouble = Checkpoints(run.checkpoints_folder, seconds=0).resume()
+    kept, trouble = Checkpoints(run.checkpoints_folder, seconds=0, key=run.status.key).resume()
     assert trouble == []
     assert kept is None or all(torch.isfinite(tensor).all() for tensor in kept["network"].values())
 

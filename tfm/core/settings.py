@@ -5,6 +5,7 @@ Nothing here asks, prints or reads a terminal; forms, commands and YAML files ar
 
 from __future__ import annotations
 
+import functools
 import os
 import types
 from collections.abc import Iterator, Mapping
@@ -206,10 +207,14 @@ class Leaf:
     def _annotated(self) -> Any:
         return Annotated[self.field.annotation, *self.field.metadata] if self.field.metadata else self.field.annotation
 
+    @functools.cached_property
+    def _type(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self._annotated)
+
     def parse(self, value: Any) -> Any:
         """A value in the setting's own type, or a ValueError that says why not: the check behind every keystroke."""
         try:
-            return TypeAdapter(self._annotated).validate_python(self.from_text(value))
+            return self._type.validate_python(self.from_text(value))
         except SettingsError as error:
             raise ValueError(error.message) from None
         except ValidationError as error:
@@ -250,6 +255,7 @@ def _walk(annotation: Any) -> Iterator[Any]:
             yield from _walk(part)
 
 
+@functools.cache  # asked for at every question, and a leaf keeps what checks its values
 def leaves(settings: type[Settings], path: tuple[str, ...] = (), idle: tuple[NoEffect, ...] = ()) -> list[Leaf]:
     """Every setting of a class, those of its groups included, in the order they are written."""
     found: list[Leaf] = []

@@ -22,19 +22,20 @@ WRITE_SHARE = 50  # writing takes at most this part of the time: a fiftieth
 # reads past it.
 _MARK = b"\nsha256:"
 _TRAILER = len(_MARK) + 2 * hashlib.sha256().digest_size
+_RUN = "run"
 
 
 class Damaged(Exception):
-    """A checkpoint that stands but isn't what was written."""
+    """A checkpoint that stands but isn't what this run wrote."""
 
 
 class Checkpoints:
-    """A run's `last`, `previous` and `best`."""
+    """A run's `last`, `previous` and `best`. Each holds the key of its run: another's is refused as a damaged one is."""
 
-    def __init__(self, folder: Path, seconds: float) -> None:
+    def __init__(self, folder: Path, seconds: float, key: str) -> None:
         self._last, self._previous = folder / "last.pt", folder / "previous.pt"
         self.best = folder / "best.pt"
-        self._seconds = seconds
+        self._seconds, self._key = seconds, key
         self._written = time.monotonic()
         self._cost = 0.0
 
@@ -51,7 +52,7 @@ class Checkpoints:
         """As `last`; what was `last` becomes `previous`. At every instant one of the two is whole."""
         begun = time.monotonic()
         with files.beside(self._last) as temporary:
-            _write(temporary, content)
+            _write(temporary, content | {_RUN: self._key})
             if self._last.exists():
                 os.replace(self._last, self._previous)
         self._written = time.monotonic()
@@ -59,7 +60,7 @@ class Checkpoints:
 
     def save_best(self, content: dict[str, Any]) -> None:
         with files.beside(self.best) as temporary:
-            _write(temporary, content)
+            _write(temporary, content | {_RUN: self._key})
 
     def resume(self) -> tuple[dict[str, Any] | None, list[str]]:
         """The newest content that is whole, and what is wrong with the files before it."""
@@ -67,14 +68,20 @@ class Checkpoints:
         for path in (self._last, self._previous):
             if path.exists():
                 try:
-                    return read(path), trouble
+                    return self._own(path), trouble
                 except Damaged as error:
-                    trouble.append(f"{path.name} is damaged ({error})")
+                    trouble.append(f"{path.name} cannot be used ({error})")
         return None, trouble
+
+    def _own(self, path: Path) -> dict[str, Any]:
+        content = read(path)
+        if content.get(_RUN) != self._key:
+            raise Damaged("it is another run's")
+        return content
 
     def load_best(self) -> dict[str, Any]:
         try:
-            return read(self.best)
+            return self._own(self.best)
         except (Damaged, FileNotFoundError) as error:
             raise TrainingError(
                 f"the best checkpoint cannot be read ({error})", hint="train again: `python wizard.py runs restart`"
