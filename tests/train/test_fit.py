@@ -109,6 +109,22 @@ def test_the_proof_notices_a_lost_piece_of_state(pocket_workspace, calm, monkeyp
     assert differences(finish(run), calm["tiny"]) != []
 
 
+def warnings_of(run):
+    return [event.text for event in run.events() if isinstance(event, Note) and event.level == "warning"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "says"), [(["last.pt"], "behind the 1 that stand"), (["last.pt", "previous.pt"], "training starts over")]
+)
+def test_checkpoints_that_are_gone_are_told_and_the_run_ends_bit_identical(pocket_workspace, calm, lost, says):
+    run = tiny_run(pocket_workspace)
+    stop_after(run, 2 * STEPS_AN_EPOCH + 1)
+    for name in lost:
+        (run.checkpoints_folder / name).unlink()
+    assert differences(finish(run), calm["tiny"]) == []
+    assert [says in text for text in warnings_of(run)] == [True]
+
+
 @pytest.mark.parametrize("damaged", [["last.pt"], ["last.pt", "previous.pt"]])
 def test_a_run_with_damaged_checkpoints_says_so_and_ends_bit_identical(pocket_workspace, calm, monkeypatch, damaged):
     run = tiny_run(pocket_workspace, checkpoint_seconds=0)
@@ -117,7 +133,7 @@ def test_a_run_with_damaged_checkpoints_says_so_and_ends_bit_identical(pocket_wo
         path = run.checkpoints_folder / name
         path.write_bytes(path.read_bytes()[:-1000])
     assert differences(finish(run), calm["tiny"]) == []
-    warnings = [event.text for event in run.events() if isinstance(event, Note) and event.level == "warning"]
+    warnings = [text for text in warnings_of(run) if text.startswith("checkpoint ")]
     assert [text.split()[1] for text in warnings] == damaged
     assert ("starts over" in warnings[0]) == (len(damaged) == 2)
 

@@ -30,7 +30,7 @@ class Damaged(Exception):
 
 
 class Checkpoints:
-    """A run's `last`, `previous` and `best`. Each holds the key of its run: another's is refused as a damaged one is."""
+    """A run's `last`, `previous` and `best`. Each holds its run's key: another's is refused as a damaged one is."""
 
     def __init__(self, folder: Path, seconds: float, key: str) -> None:
         self._last, self._previous = folder / "last.pt", folder / "previous.pt"

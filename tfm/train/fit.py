@@ -33,6 +33,7 @@ METRICS = ["epoch", "learning_rate", "train_loss"]  # and the task's own
 
 def fit(training: Training, checkpoints: Checkpoints, metrics_file: Path) -> Iterator[Event]:
     yield from _resume(training, checkpoints)
+    yield from _lost(training.standing.epoch, metrics_file)
     training.ranks.begin(training.content())
     dials = Dials(training, checkpoints)
     _write_metrics(metrics_file, training)
@@ -59,6 +60,14 @@ def _resume(training: Training, checkpoints: Checkpoints) -> Iterator[Event]:
         training.take_up(content)
         standing = training.standing
         yield Note(f"going on from a checkpoint: {standing.epoch} epochs and {standing.epoch_step} steps are done")
+
+
+def _lost(kept: int, metrics_file: Path) -> Iterator[Event]:
+    """Epochs that were told of, for their checkpoints stood once."""
+    told = len(metrics_file.read_text(encoding="utf-8").splitlines()) - 1 if metrics_file.exists() else 0
+    if told > kept:
+        onward = f"training goes on behind the {kept} that stand" if kept else "training starts over"
+        yield Note(f"checkpoints are lost: {told} epochs were done; {onward}", "warning")
 
 
 def _train(training: Training, checkpoints: Checkpoints, dials: Dials) -> Iterator[Event]:
