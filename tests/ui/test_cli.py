@@ -203,3 +203,10 @@ def test_a_done_run_whose_files_are_gone_is_not_said_to_stand(tmp_path):
     next((tmp_path / "out").rglob("*.dcm")).unlink()
     told = wizard("runs", "resume", "phantom", cwd=tmp_path)
     assert (told.returncode, "runs restart" in told.stderr) == (1, True)
+
+
+def test_no_word_of_a_help_becomes_a_picture():
+    """Between colons rich sees an identity card in the word ID."""
+    told = wizard("train", "--help", COLUMNS="200")
+    assert "run:ID: the best checkpoint" in told.stdout
+    assert "file:PATH: a .safetensors" in told.stdout

@@ -12,7 +12,7 @@ from tfm.core import offers, registry
 from tfm.core.errors import SettingsError
 from tfm.core.prepare import chosen_preset, job_for, resolved_settings
 from tfm.core.settings import leaves
-from tfm.ui.ask import Back, ToMenu
+from tfm.ui.ask import Back, PlainAsker, ToMenu
 from tfm.ui.command_line import Filled, command_line
 from tfm.ui.form import Form
 from tfm.ui.questions import question_for
@@ -277,3 +277,12 @@ def test_a_run_to_start_from_can_be_taken_back(workspace):
     extends = next(leaf for leaf in leaves(registry.find("tests.toys.learn").settings) if leaf.name == "extends")
     question = question_for(extends, None, workspace)
     assert [(choice.value, choice.title) for choice in question.choices] == [(None, "none")]
+
+
+def test_what_explains_a_question_is_printed_as_it_stands(monkeypatch):
+    leaf = next(leaf for leaf in leaves(registry.find("train").settings) if leaf.name == "weights")
+    lines = iter(["?", "none"])
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    console = Console(file=io.StringIO(), width=200)
+    assert PlainAsker(console).ask(question_for(leaf, "none", None)) == "none"
+    assert "run:ID: the best checkpoint" in console.file.getvalue()

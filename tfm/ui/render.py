@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
+from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -31,6 +32,11 @@ _STATE_STYLES = {
     "pruned": "bright_black",
     "waiting": "bright_black",
 }
+
+
+def console(**options: Any) -> Console:
+    """On which run:ID: stays what it is, and becomes no picture of an identity card."""
+    return Console(emoji=False, **options)
 
 
 def error_panel(error: TFMError) -> Panel:
