@@ -24,7 +24,7 @@ from tfm.core.prepare import find_or_create_plan, job_for
 from tfm.ui import cli, render
 from tfm.ui.ask import PlainAsker, ToMenu
 from tfm.ui.screens import interactive
-from tfm.ui.screens.live import JobView
+from tfm.ui.screens.live import JobView, show_end
 from tfm.ui.view import RunView
 
 TOY = "tests.toys.learn"
@@ -256,3 +256,13 @@ def test_a_run_is_extended_from_the_menu(workspace):
     assert "whole number" in asked.trouble_with("far")
     (new,) = (one for one in runs(workspace) if one.id != run.id)
     assert new.status.result["epochs"] == 3
+
+
+def test_a_failure_ends_with_one_instruction(workspace):
+    run = job_for(workspace, "tests.toys.count", {"target": 3, "fail_at": 2})
+    finish(run)
+    console = Console(file=io.StringIO(), width=100)
+    show_end(run, console)
+    assert "the toy was told to fail" in console.file.getvalue()
+    assert console.file.getvalue().count("What to do") == 1
+    assert "runs resume" not in console.file.getvalue()

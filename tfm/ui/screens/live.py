@@ -220,10 +220,7 @@ def show_end(job: Run | Plan, console: Console) -> None:
 def _how_it_ended(job: Run | Plan, status: Status) -> list[RenderableType]:
     resume = Text(f"python wizard.py runs resume {job.id}", style="dim")
     match status.state:
-        case "failed":
-            trouble = render.error_panel(TFMError(status.message, hint=status.hint))
-            return [trouble, Text("When that is mended (other settings make a new run): ", style="dim").append(resume)]
-        case "damaged":
+        case "failed" | "damaged":  # whether the same run can be mended is for the hint to say
             return [render.error_panel(TFMError(status.message, hint=status.hint))]
         case "waiting":
             hint = f"what happened is in {job.log_file}"
