@@ -254,7 +254,7 @@ def test_a_watcher_hears_of_pace_best_and_checkpoint(bench_top, monkeypatch):
     told = [event.values for event in events(training, bench_top.new_folder()) if isinstance(event, Gauges)]
     assert any(float(values["images/s"]) > 0 for values in told if "images/s" in values)
     assert "best so far" not in told[0]
-    assert told[-1]["best so far"].startswith(f"{training.standing.best:.3f} (epoch ")
+    assert told[-1]["best so far"].startswith(f"val auc {training.standing.best:.3f} (epoch ")
     assert len(told[-1]["last checkpoint"].split(":")) == 3
 
 

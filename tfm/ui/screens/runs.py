@@ -187,12 +187,7 @@ def outcome(job: Run | Plan) -> str:
         return ", ".join(status.runs)
     if status.message:
         return status.message.split("\n", 1)[0]
-    plain = {
-        name: value for name, value in status.result.items() if isinstance(value, str | int | float) and name != "run"
-    }
-    return ", ".join(
-        f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}" for name, value in plain.items()
-    )
+    return ", ".join(f"{name} {value}" for name, value in render.results(status.result, ".3f").items())
 
 
 def show_job(job: Run | Plan, console: Console) -> None:
