@@ -150,6 +150,14 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
         load(network(), tmp_path / "best.pt")
 
 
+def test_weights_that_are_no_numbers_are_refused_by_tensor_and_file(tmp_path):
+    weights = network().state_dict()
+    weights["layer3.0.conv1.weight"][0] = float("nan")
+    save_file(weights, tmp_path / "spoilt.safetensors")
+    with pytest.raises(WeightsError, match=r"layer3\.0\.conv1\.weight in .*spoilt\.safetensors"):
+        load(network(), tmp_path / "spoilt.safetensors")
+
+
 class Harmful:
     def __reduce__(self):
         return os.mkdir, ("harm-was-done",)
