@@ -270,4 +270,11 @@ def run_of_step(plan: Plan, step: Step, results: Mapping[str, Mapping[str, Any]]
 
 
 def settings_of(run: Run) -> Settings:
-    return resolve(registry.find_stage(run.stage).settings, {}, run.given_settings)
+    """As its file says, which only a hand can have made wrong."""
+    try:
+        return resolve(registry.find_stage(run.stage).settings, {}, run.given_settings)
+    except SettingsError as error:
+        raise RunError(
+            f"{run.settings_file} was changed: {error.message}",
+            hint=f"put back what stood there; other settings make a new run: `python wizard.py {run.stage} --help`",
+        ) from None
