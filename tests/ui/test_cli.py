@@ -172,7 +172,8 @@ def test_a_detached_run_goes_on_and_can_be_watched_and_paused(tmp_path):
     run = json.loads(told.stdout.splitlines()[-1])["id"]
     paused = wizard("runs", "pause", run, cwd=tmp_path)
     assert paused.returncode == 0, paused.stderr
-    assert "paused" in paused.stdout
+    assert paused.stdout.startswith("Asked to pause")
+    assert "paused" in paused.stdout.splitlines()
     resumed = wizard("runs", "resume", run, "--json", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout.splitlines()[-1])["state"] == "done"

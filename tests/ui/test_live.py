@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.test_worker import finish, wait_for_event
 from tests.ui.scripted import LEAVE, Scripted
 from tests.ui.terminal import PROJECT, Terminal
 from tests.ui.test_cli import wizard
+from tfm.core import job
 from tfm.core.events import Gauges, Metrics, Note, Progress, StateChange
 from tfm.core.jobs import plans, runs
 from tfm.core.plan import Step
@@ -310,3 +312,12 @@ def test_a_new_epoch_forgets_the_validation_of_the_one_before_and_a_halt_the_pac
     assert "412" not in paused
     assert "left" not in paused
     assert "each" not in paused
+
+
+def test_a_worker_without_a_sign_of_life_is_said_to_be_so_and_since_when(workspace, monkeypatch):
+    run = at_work(workspace)
+    with run.held():
+        run.update(state="running")
+        assert "no sign of life" not in " ".join(on_screen(run, 100, 30))
+        monkeypatch.setattr(job, "SILENT_AFTER_SECONDS", 0)
+        assert re.search(r"no sign of life since \d\d:\d\d:\d\d", " ".join(on_screen(run, 100, 30)))

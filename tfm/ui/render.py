@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -57,6 +58,10 @@ def note(event: Note) -> Text:
     return Text(
         ("! " if event.level == "warning" else "· ") + event.text, style="yellow" if event.level == "warning" else ""
     )
+
+
+def silence(since: datetime) -> Text:
+    return Text(f"not responding: no sign of life since {since:%H:%M:%S}", style="yellow")
 
 
 def drawn(event: Table | Intervals | Picture, console: Console) -> RenderableType:

@@ -94,8 +94,8 @@ class JobView:
         """Everything within the window: notes give way first, curves grow into what is left."""
         inside = console.options.update(width=console.width - _FRAME)
         parts: list[RenderableType] = [_steps(self.states, inside.max_width)] if self.states else []
-        if self.status.state == "running" and not self.job.responding:
-            parts.append(Text("not responding: no sign of life for a while", style="yellow"))
+        if self.status.state == "running" and self.job.silent_since:
+            parts.append(render.silence(self.job.silent_since))
         view = self.current
         if view is not None:
             going = self.status.state in ("running", "waiting")

@@ -210,7 +210,13 @@ def pause_job(job: Run | Plan, console: Console) -> None:
     if not job.alive:
         raise RunError(f"{job.id} is {job.status.state}, not running", hint="only a running one can be paused")
     job.request_pause()
-    live.watch(Started(job, None), render.console(quiet=True))
+    console.print("Asked to pause: waiting for its next safe point (Ctrl-C: not waiting for it)", style="cyan")
+    if job.silent_since:
+        console.print(render.silence(job.silent_since))
+    try:
+        live.watch(Started(job, None), render.console(quiet=True))
+    except KeyboardInterrupt:
+        return
     console.print(render.state(job.status.state))
 
 
