@@ -75,7 +75,7 @@ def _events(run: Run) -> Iterator[Event]:
     settings = prepare.settings_of(run)
     if prepare.key_of_run(run.workspace, stage, settings) != run.status.key:
         raise _changed(run)
-    _remember_environment(run)
+    run.remember_first(**_environment())
     with contextlib.closing(stage.generate(settings, run)) as events:  # type: ignore[type-var]
         yield from events
 
@@ -100,15 +100,6 @@ def taken_up(spent: float) -> dict[str, Any]:
 
 def ended(state: State, message: str, hint: str, seconds: float) -> dict[str, Any]:
     return {"state": state, "ended": now(), "seconds": round(seconds, 1), "message": message, "hint": hint}
-
-
-def _remember_environment(run: Run) -> None:
-    """That of the first start stays; where a resume finds another, it is kept beside it."""
-    known, today = run.environment, _environment()
-    if "python" not in known:
-        run.remember(**today)
-    elif any(known.get(name) != value for name, value in today.items()):
-        run.remember(resumed_with=[*known.get("resumed_with", []), today])
 
 
 def _environment() -> dict[str, Any]:
