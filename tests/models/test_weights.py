@@ -222,8 +222,9 @@ def test_a_disk_that_is_full_is_told_as_one_and_not_as_a_hub_out_of_reach(monkey
 
 
 def test_there_are_no_imagenet_weights_for_mammocnn():
-    with pytest.raises(WeightsError, match="MammoCNN") as refusal:
-        fetch(ModelSettings(weights="imagenet"))
+    """Said where it is chosen, and not by a run that fails."""
+    with pytest.raises(SettingsError, match="MammoCNN") as refusal:
+        ModelSettings(weights="imagenet")
     assert "--weights none" in refusal.value.hint
 
 

@@ -185,7 +185,23 @@ def resolved_settings(workspace: Workspace, name: str, given: Mapping[str, Any],
     given = reading.meant(workspace, found.settings, given)
     settings = resolve(found.settings, preset.settings if preset else {}, given)
     reading.check_reads(workspace, settings)
+    for repeat in registry.repeats_of(found):
+        _check_counted(workspace, settings, repeat)
     return settings
+
+
+def _check_counted(workspace: Workspace, settings: Settings, repeat: registry.Repeat) -> None:
+    leaf = leaf_of(type(settings), repeat.setting)
+    value = value_at(settings, leaf)
+    if repeat.at_most is None or value == leaf.default:
+        return
+    most = repeat.at_most(settings, workspace)
+    if value > most:
+        raise SettingsError(
+            f"{leaf.name}: {value} is wanted, and the {repeat.word} there are: {most}",
+            hint=leaf.question,
+            fields=(leaf.name,),
+        )
 
 
 def find_or_create_run(
