@@ -13,7 +13,7 @@ from torch import nn
 from tests.returned import returned
 from tests.train.bench_top import BenchTop, events, learn, step
 from tfm.core.errors import TrainingError
-from tfm.core.events import Gauges
+from tfm.core.events import Gauges, Note, Progress
 from tfm.models.head import last_layer
 from tfm.train import fit, gauges
 from tfm.train.checkpoint import read
@@ -322,3 +322,21 @@ def test_memory_that_is_too_small_is_told_with_a_way_out_in_prediction_and_for_f
     ):
         with pytest.raises(TrainingError, match="memory of cpu is too small for batches of 4"):
             returned(asking)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, None),
+        ({"warmup_epochs": 3}, "the warm-up of 3 epochs is longer than the whole training of 2"),
+        ({"batch_size": 9}, "batches of 9 images, and there are 8"),
+        ({"precision": "fp16"}, "fp16 on a CPU"),
+    ],
+)
+def test_what_is_hardly_meant_is_told_before_the_first_step(bench_top, given, says):
+    told = []
+    for event in events(bench_top.training(given), bench_top.new_folder()):
+        if isinstance(event, Progress):
+            break
+        told += [event.text] if isinstance(event, Note) else []
+    assert [says in text for text in told] == ([] if says is None else [True])

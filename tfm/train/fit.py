@@ -38,6 +38,7 @@ def fit(
     """`before` is the run that this one goes on from."""
     yield from resume(training, checkpoints, before)
     yield from _lost(training.standing.epoch, metrics_file)
+    yield from _doubtful(training)
     training.ranks.begin(training.content())
     dials = Dials(training, checkpoints)
     write_metrics(metrics_file, training, _LEADING)
@@ -61,6 +62,22 @@ def _lost(kept: int, metrics_file: Path) -> Iterator[Event]:
     if told > kept:
         onward = f"training goes on behind the {kept} that stand" if kept else "training starts over"
         yield Note(f"checkpoints are lost: {told} epochs were done; {onward}", "warning")
+
+
+def _doubtful(training: Training) -> Iterator[Event]:
+    """What is done as it was asked for, and hardly meant."""
+    optim, images = training.optim, len(training.train.rows)
+    if optim.warmup_epochs > optim.epochs:
+        yield Note(
+            f"the warm-up of {optim.warmup_epochs:g} epochs is longer than the whole training of {optim.epochs}: "
+            f"the learning rate never rises to {optim.learning_rate:g}",
+            "warning",
+        )
+    if training.batch_size > images:
+        words = f"batches of {training.batch_size} images, and there are {images} to learn from: an epoch is one step"
+        yield Note(words, "warning")
+    if training.precision == "fp16" and training.train.device.type == "cpu":
+        yield Note("fp16 on a CPU is far slower than fp32, and less exact", "warning")
 
 
 def _train(training: Training, checkpoints: Checkpoints, dials: Dials) -> Iterator[Event]:
