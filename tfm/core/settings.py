@@ -241,7 +241,7 @@ class Leaf:
         except SettingsError as error:
             raise ValueError(error.message) from None
         except ValidationError as error:
-            raise ValueError("; ".join(dict.fromkeys(map(refusals.plain, error.errors())))) from None
+            raise ValueError(", or ".join(dict.fromkeys(map(refusals.plain, error.errors())))) from None
 
     def from_text(self, value: Any) -> Any:
         if not isinstance(value, str):

@@ -190,7 +190,7 @@ def _watch_lines(started: Started, view: JobView, console: Console) -> None:
                 console.print(f"{run_view.run.id}", style="bold")
             for event in events:
                 if isinstance(event, Note):
-                    console.print(render.note(event))
+                    console.print(render.note(event), soft_wrap=True)
                 if isinstance(event, Metrics):
                     figures = "  ".join(f"{name} {value:.4g}" for name, value in event.values.items())
                     console.print(figures, soft_wrap=True)  # one line each, also where nothing is as wide
