@@ -36,7 +36,8 @@ def differences(run, other) -> list[str]:
     found = [name for name, raw in left_behind(run).items() if raw != left_behind(other)[name]]
     for name in ("last.pt", "best.pt"):
         one, two = (flat(read(which.checkpoints_folder / name)) for which in (run, other))
-        found += [f"{name}{place}" for place in one.keys() | two.keys() if one.get(place) != two.get(place)]
+        places = (one.keys() | two.keys()) - {"/run"}  # whose it is says what it read, and not what it learned
+        found += [f"{name}{place}" for place in places if one.get(place) != two.get(place)]
     return found
 
 
