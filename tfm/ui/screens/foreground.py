@@ -23,7 +23,7 @@ from tfm.worker import Started, start
 
 def run(job: Run | Plan, *, detach: bool, as_json: bool) -> int:
     """Start a job, or attach to it, and stay until it ends. Returns the exit status."""
-    console = Console(stderr=as_json)
+    console = render.console(stderr=as_json)
     if job.status.state == "damaged":
         raise RunError(job.status.message, hint=job.status.hint)
     if isinstance(job, Run) and job.status.state == "done":
@@ -71,7 +71,7 @@ def _watched(started: Started, console: Console) -> Status:
 
 def answer(found: registry.Answer, given: dict[str, Any], workspace: Workspace, *, as_json: bool) -> int:
     """Something that keeps nothing: drawn as it comes."""
-    console = Console(stderr=as_json)
+    console = render.console(stderr=as_json)
     result = Result({})
     for event in found.generate(resolve(found.settings, {}, given), workspace):
         if isinstance(event, Table | Intervals | Picture):
@@ -86,4 +86,4 @@ def answer(found: registry.Answer, given: dict[str, Any], workspace: Workspace, 
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    Console(soft_wrap=True, highlight=False).print(json.dumps(value, ensure_ascii=False), markup=False)
+    render.console(soft_wrap=True, highlight=False).print(json.dumps(value, ensure_ascii=False), markup=False)
