@@ -16,7 +16,7 @@ from tests.train.bench_top import training_of
 from tests.train.pocket import make_products
 from tfm.core.errors import SettingsError, TrainingError
 from tfm.core.events import Metrics, Progress
-from tfm.core.settings import resolve
+from tfm.core.resolving import resolve
 from tfm.core.workspace import Workspace
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
