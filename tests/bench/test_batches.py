@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from tfm.data.cache import Cache
-from tfm.train import augment, batches
+from tfm.train import augment
+from tfm.train.batches import Images, Normalisation
+from tfm.train.rows import Rows
 from tfm.train.settings import AugmentSettings
 
 pytestmark = pytest.mark.alone
@@ -50,12 +53,10 @@ def test_a_random_batch_is_read_in_five_milliseconds(
 ) -> None:
     together = np.array(cache.images[:BATCH])
     floor = milliseconds(lambda _: together.copy())
-    reading = milliseconds(lambda chosen: batches.read(cache.images, chosen))
-    as_numbers = milliseconds(lambda chosen: batches.films(batches.read(cache.images, chosen), 255))
-    films, table = (
-        batches.films(batches.read(cache.images, np.arange(BATCH)), 255),
-        augment.draw(seed=1, epoch=0, count=BATCH),
-    )
+    images = Images(cache, Rows(pd.DataFrame(), np.arange(COUNT)), Normalisation(0.5, 0.2), torch.device("cpu"))
+    reading = milliseconds(lambda chosen: torch.from_numpy(cache.images[chosen]))
+    as_numbers = milliseconds(images.films)
+    films, table = images.films(np.arange(BATCH)), augment.draw(seed=1, epoch=0, count=BATCH)
     changing = milliseconds(lambda _: augment.apply(films, table, AugmentSettings()))
     record_property("milliseconds", round(reading, 2))
     record_property("times a memcpy", round(reading / floor, 1))

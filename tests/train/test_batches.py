@@ -116,7 +116,7 @@ def test_images_without_any_breast_to_learn_from_are_told(opened):
     dataset, cache = opened
     bare = replace(cache, breast=np.zeros_like(cache.breast))
     with pytest.raises(DataError, match="none of the 36 images to learn from has a breast") as refusal:
-        measure(bare, rows_of(dataset, cache, "train"))
+        returned(measure(bare, rows_of(dataset, cache, "train")))
     assert "preprocess" in refusal.value.hint
 
 

@@ -16,6 +16,7 @@ from tfm.core.errors import SettingsError
 PROJECT = Path(__file__).resolve().parents[2]
 STAGES = PROJECT / "tfm" / "stages"
 CONFIGS = PROJECT / "configs"
+MORE = "More"  # the section of what is wanted less often
 
 
 def sections() -> dict[str, list[str]]:
@@ -23,8 +24,8 @@ def sections() -> dict[str, list[str]]:
     ordered: dict[str, list[str]] = files.read_yaml(CONFIGS / "menu.yaml")
     standing = {path.stem.replace("_", "-") for path in STAGES.glob("[!_]*.py")}
     named = {title: [name for name in group if name in standing] for title, group in ordered.items()}
-    others = sorted(standing.difference(*named.values()))
-    return {title: group for title, group in (named | {"More": others}).items() if group}
+    named[MORE] += sorted(standing.difference(*named.values()))
+    return {title: group for title, group in named.items() if group}
 
 
 def names() -> list[str]:

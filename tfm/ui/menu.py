@@ -77,10 +77,11 @@ class Menu:
         return ", ".join(self.workspace.products(kind)) or "none yet"
 
     def question(self) -> Question:
-        choices = [*self._unfinished(), *self._stages()]
+        choices = [*self._unfinished(), *(choice for choice in self._stages() if choice.section != offers.MORE)]
         choices += [
-            Choice("runs", "runs", "Look at, pause, resume, extend or remove what was started", section="Runs"),
-            Choice("leave", "leave", section="Runs"),
+            Choice("runs", "runs", "Look at, pause, resume, extend or remove what was started", section="Besides"),
+            Choice("more", "more", "Parts of the work by themselves: pretrain, tune, forest, …", section="Besides"),
+            Choice("leave", "leave", section="Besides"),
         ]
         return Question(
             name="menu",
@@ -121,6 +122,14 @@ class Menu:
             for name in names
         ]
 
+    def _more(self) -> Question:
+        return Question(
+            name="more",
+            text="What next?",
+            why="Parts of the work that can be done by themselves; several of them are steps of a model of `train`.",
+            choices=[choice for choice in self._stages() if choice.section == offers.MORE],
+        )
+
     def _why_not(self, name: str) -> str | None:
         """The reason why a stage cannot run yet, from what its settings say it reads."""
         for leaf in leaves(registry.find(name).settings):
@@ -155,6 +164,8 @@ class Menu:
             self._start(_winner_of(jobs.find_run(self.workspace, job_id)))
         elif job_id:
             interactive.see(jobs.find(self.workspace, job_id), self.asker, self.console)
+        elif action == "more":
+            self._run_form(self.asker.ask(self._more()))
         elif action == "runs":
             interactive.runs_screen(self.workspace, self.asker, self.console)
         else:
