@@ -57,7 +57,7 @@ def chosen(predictions: pd.DataFrame, threshold: float, count: int) -> dict[str,
 
 def draw_pages(path: Path, pages: list[Page], title: str, protocol: Protocol) -> None:
     columns = 1 + len(pages[0].maps)
-    figure = Figure(figsize=(_SIDE * columns, (_SIDE + 0.45) * len(pages) + 1.2), layout="constrained")
+    figure = Figure(figsize=(_SIDE * columns, (_SIDE + 0.3) * len(pages) + 1.0), layout="constrained")
     for row, page in zip(figure.subplots(len(pages), columns, squeeze=False), pages, strict=True):
         for axes, words, heat in zip(row, [page.title, *page.maps], [None, *page.maps.values()], strict=True):
             axes.imshow(page.image, cmap="gray", interpolation="nearest")
