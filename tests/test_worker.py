@@ -335,6 +335,7 @@ with open_job(Path({str(run.folder)!r})).held():
 def test_what_a_killed_writer_left_beside_its_target_is_swept(workspace):
     run = toy_run(workspace, target=5)
     leftover = run.checkpoints_folder / ".last.json.0a1b.tmp"
+    leftover.parent.mkdir()
     leftover.write_text("half")
     finish(run)
     assert not leftover.exists()

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.returned import returned
 from tests.train.bench_top import training_of
 from tfm.core import offers
 from tfm.core.events import Event, Progress
@@ -21,7 +22,7 @@ from tfm.data.lesion_classes import CLASS_SETS
 from tfm.models.segmenter import build_segmenter
 from tfm.stages.segment import Segment
 from tfm.stages.train import Train
-from tfm.train.batches import Batch
+from tfm.train.batches import Batch, measure
 from tfm.train.checkpoint import Checkpoints
 from tfm.train.fit import fit
 from tfm.train.rows import Rows
@@ -112,6 +113,7 @@ def segmenting(cache: Cache) -> Training:
         cache=cache,
         train=rows,
         val=rows,
+        normalisation=returned(measure(cache, rows)),
         device=torch.device("cpu"),
     )
 

@@ -85,6 +85,31 @@ def test_a_run_of_a_regression_takes_no_epochs_and_can_be_repeated_from_its_own_
     assert same.status.key == run.status.key
 
 
+def of_seed(workspace, seed=None, **given):
+    given |= {"trained": "none"} | ({"seed": seed} if seed else {})
+    return resolved_settings(workspace, "train", given, workspace.preset("models", "ResNet18_OPW"))
+
+
+def test_a_regression_on_given_weights_and_labels_has_no_seed_and_any_other_one_has(workspace):
+    with_products(workspace)
+    with pytest.raises(SettingsError, match="seed has no effect where trained is none and weights is not none"):
+        of_seed(workspace, 8)
+    assert of_seed(workspace, 8, weights="none").seed == 8
+    assert of_seed(workspace, 8, label_percent=50).seed == 8
+
+
+def test_seeds_that_would_all_be_the_same_run_are_refused_and_among_others_such_a_model_is_run_once(workspace):
+    with_products(workspace)
+    with pytest.raises(SettingsError, match="seed has no effect here, and all 3 runs would be the same") as refusal:
+        job_for(workspace, "train", {"seeds": "3"}, ["ResNet18_OPW"])
+    assert refusal.value.fields == ("seeds",)
+    plan = job_for(workspace, "train", {"seeds": "2"}, ["ResNet18_OPW", "ResNet18_CFT"])
+    assert [step.name for step in plan.steps] == ["ResNet18_OPW", "ResNet18_CFT-seed7", "ResNet18_CFT-seed8"]
+    asked, asker = form("train", workspace, preset=["ResNet18_OPW"])
+    asked.fill()
+    assert "seeds" not in asker.names
+
+
 def test_of_several_models_only_those_are_told_of_epochs_that_take_some(workspace):
     with_products(workspace)
     pair = ["ResNet18_OPW", "ResNet18_CFT"]

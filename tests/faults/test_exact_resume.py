@@ -193,6 +193,26 @@ def test_the_proof_finds_nothing_where_nothing_is_lost(bench_top, calm_average):
     assert unequal(calm_average, learned(bench_top, AVERAGED, {}, [STOPPED_AFTER])) == []
 
 
+UNCHANGING = {"learning_rate": 1e-12, "weight_decay": 0, "epochs": 5, "patience": 2}  # by batch statistics neither
+STOPPED_WHILE_STALE = 5  # in the third epoch of those without anything better, with which it ends
+
+
+def without_patience_so_far(content):
+    assert content["standing"]["stale"] == 1
+    content["standing"]["stale"] = 0
+
+
+@pytest.mark.parametrize(("lose", "epochs"), [(None, 3), (without_patience_so_far, 4)])
+def test_the_proof_notices_patience_that_is_lost(bench_top, monkeypatch, lose, epochs):
+    make_swin_small(monkeypatch)
+    given = TINY | UNCHANGING | {"architecture": SWIN}
+    calm = learned(bench_top, given, {})
+    assert calm["last/standing/epoch"] == 3
+    stopped = learned(bench_top, given, {}, [STOPPED_WHILE_STALE], lose)
+    assert stopped["last/standing/epoch"] == epochs
+    assert (unequal(calm, stopped) == []) == (lose is None)
+
+
 @pytest.fixture
 def pocket_workspace(workspace):
     make_products(workspace)

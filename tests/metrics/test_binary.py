@@ -16,8 +16,6 @@ from tfm.metrics.binary import (
     auc,
     clustered_interval,
     confusion,
-    delong_covariance,
-    delong_interval,
     sensitivity_threshold,
     youden_threshold,
 )
@@ -33,12 +31,6 @@ def reading(seed: int, images: int = 60, decimals: int = 1) -> tuple[np.ndarray,
 def plain_auc(labels: np.ndarray, scores: np.ndarray) -> float:
     wins = [(m > b) + 0.5 * (m == b) for m in scores[labels == 1] for b in scores[labels == 0]]
     return float(np.mean(wins))
-
-
-def plain_delong_variance(labels: np.ndarray, scores: np.ndarray) -> float:
-    malignant, benign = scores[labels == 1], scores[labels == 0]
-    wins = (malignant[:, None] > benign[None]) + 0.5 * (malignant[:, None] == benign[None])
-    return float(wins.mean(axis=1).var(ddof=1) / len(malignant) + wins.mean(axis=0).var(ddof=1) / len(benign))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -191,30 +183,3 @@ def test_2000_rounds_over_the_official_test_split_take_under_2_seconds() -> None
     start = time.perf_counter()
     clustered_interval(auc, np.arange(640) // 2, labels, scores, seed=1)
     assert time.perf_counter() - start < 2
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_delong_agrees_with_the_plain_formula(seed: int) -> None:
-    labels, scores = reading(seed)
-    aucs, covariance = delong_covariance(labels, scores)
-    assert aucs[0] == pytest.approx(plain_auc(labels, scores), abs=1e-12)
-    assert covariance[0, 0] == pytest.approx(plain_delong_variance(labels, scores), abs=1e-12)
-
-
-def test_delong_of_a_difference_is_that_of_its_placements() -> None:
-    labels, first = reading(1)
-    _, second = reading(2)
-    aucs, covariance = delong_covariance(labels, np.stack([first, second]))
-    assert aucs == pytest.approx([auc(labels, first), auc(labels, second)])
-    assert covariance[0, 1] == covariance[1, 0]
-    _, same = delong_covariance(labels, np.stack([first, first]))
-    assert same[0, 0] + same[1, 1] - 2 * same[0, 1] == pytest.approx(0, abs=1e-15)
-
-
-def test_delong_interval_holds_the_auc_and_stays_within_0_and_1() -> None:
-    labels, scores = reading(1)
-    interval = delong_interval(labels, scores)
-    assert 0 <= interval.low < interval.value < interval.high <= 1
-    single = delong_interval(np.array([0, 0, 1]), np.array([0.1, 0.6, 0.5]))
-    assert single.value == 0.5
-    assert math.isnan(single.low)

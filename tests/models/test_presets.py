@@ -154,6 +154,27 @@ def test_swin_keeps_its_channels_last_and_a_vit_has_patches_in_a_row():
     assert card_of(ModelSettings(architecture="vit_tiny_patch16_224"), SIZE, 1).layout == "NLC"
 
 
+@pytest.mark.parametrize(
+    ("architecture", "layer"),
+    [
+        ("hrnet_w18_small", None),  # gives maps of several scales at once
+        ("pit_ti_224", None),
+        ("tnt_s_patch16_224", None),
+        ("twins_pcpvt_small", None),  # names a layer that it does not have
+        ("coat_tiny", None),  # and one that no image passes
+        ("mixer_s16_224", "blocks.7"),
+        ("levit_128s", "stages.2"),
+        ("mobilevit_xxs", "final_conv"),
+        ("regnetx_002", "s4"),
+    ],
+)
+def test_whatever_timm_names_has_a_card_with_a_layer_that_explains_it_or_without(architecture, layer):
+    card = card_of(ModelSettings(architecture=architecture), (224, 224), 2)
+    assert card.parameters > 100_000
+    assert card.explanation_layer == layer
+    assert (card.layout is None) == (layer is None)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_tells_a_person_in_two_sentences_what_it_is(name):
     preset = offers.preset("models", name)

@@ -1,5 +1,6 @@
 """Weights come through one door, fit whole or are refused; random ones never take their place in silence."""
 
+import errno
 import os
 import re
 import subprocess
@@ -144,6 +145,17 @@ def test_a_checkpoint_of_our_own_gives_what_it_predicts_with(tmp_path, ema):
     assert torch.equal(ours.state_dict()["layer4.1.conv2.weight"], given["layer4.1.conv2.weight"])
 
 
+def test_a_damaged_checkpoint_is_refused_wherever_it_was_copied_to(tmp_path):
+    Checkpoints(tmp_path, seconds=60).save_best({"network": network(seed=5).state_dict()})
+    copy = (tmp_path / "best.pt").rename(tmp_path / "mine.pth")
+    load(network(), copy)
+    raw = bytearray(copy.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    copy.write_bytes(raw)
+    with pytest.raises(WeightsError, match="is damaged: its SHA-256 does not match"):
+        load(network(), copy)
+
+
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     Checkpoints(tmp_path, seconds=60).save_best({"network": network("MammoCNN").state_dict()})
     with pytest.raises(WeightsError, match="do not fit ResNet"):
@@ -189,6 +201,16 @@ except WeightsError as error:
     assert "https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/model.safetensors" in told
     assert "--weights file:resnet18.a1_in1k.safetensors" in told
     assert "--weights none" in told
+
+
+def test_a_disk_that_is_full_is_told_as_one_and_not_as_a_hub_out_of_reach(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", full)
+    with pytest.raises(OSError, match="No space") as refusal:
+        fetch(ModelSettings(architecture="resnet18", weights="imagenet"))
+    assert refusal.value.errno == errno.ENOSPC
 
 
 def test_there_are_no_imagenet_weights_for_mammocnn():

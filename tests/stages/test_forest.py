@@ -176,7 +176,7 @@ def test_an_image_that_the_cache_lacks_is_named_and_nothing_is_trained(tmp_path,
         np.save(cache / f"{array}.npy", np.load(cache / f"{array}.npy")[kept])
     run = head_run(workspace)
     assert missing in refused(run)
-    assert not list(run.checkpoints_folder.iterdir())
+    assert not run.checkpoints_folder.exists()
 
 
 def test_a_forest_learns_from_no_label_that_its_network_was_kept_from(head):

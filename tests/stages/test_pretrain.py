@@ -114,6 +114,23 @@ def test_the_spectral_term_of_an_encoder_without_attention_is_refused_by_name_an
     assert np.isfinite(plain.status.result["val_loss"])
 
 
+def test_two_processes_rebuild_as_one_does_with_as_large_a_step(run):
+    plain = {"architecture": "test_convnext", "beta": 0, "epochs": 1}
+    both, alone = (finish(pretrain_run(run.workspace, **plain, **how)) for how in ({"devices": 2}, {"accumulate": 2}))
+    one, two = (pd.read_csv(which.metrics_file).iloc[0].to_dict() for which in (both, alone))
+    assert one == pytest.approx(two, rel=1e-5)
+    assert any("2 processes take a share" in event.text for event in both.events() if isinstance(event, Note))
+
+
+def test_what_each_process_would_gather_for_itself_is_refused_on_several_devices(run, monkeypatch):
+    make_swin_small(monkeypatch)
+    refusal = refused(pretrain_run(run.workspace, devices=2))
+    assert refusal.fields == ("devices", "nodes")
+    taught = {"label_percent": 50, "unlabelled": "consistency", "balance": "none"}
+    refusal = refused(train_run(run.workspace, "ResNet18_CFT", architecture="test_resnet", devices=2, **taught))
+    assert refusal.fields == ("devices", "nodes")
+
+
 def test_images_without_a_block_of_breast_are_counted_and_told(run, monkeypatch):
     make_swin_small(monkeypatch)
     make_products(run.workspace, "bare")

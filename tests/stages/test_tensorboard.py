@@ -64,6 +64,16 @@ def test_each_figure_of_each_run_is_a_curve_and_what_was_told_twice_is_there_onc
     assert run.outputs_stand()
 
 
+def test_what_takes_no_epochs_has_its_curves_over_its_rows(workspace, products):
+    tried = [Metrics({"C": penalty, "val_auc": value}) for penalty, value in ((1e-5, 0.5), (0.1, 0.75), (10.0, 0.25))]
+    told = trained(workspace, 1, tried + tried)
+    run = job_for(workspace, "tensorboard", {"runs": [told.id]})
+    assert take_run(run, stopping=run) == "done", run.status.message
+    curves = shown(run.folder / "tensorboard" / told.id)
+    assert [(step, value) for step, _, value in curves["val_auc"]] == [(1, 0.5), (2, 0.75), (3, 0.25)]
+    assert [value for _, _, value in curves["C"]] == pytest.approx([1e-5, 0.1, 10])
+
+
 def test_taken_up_again_it_shows_nothing_twice(workspace, products):
     told = trained(workspace, 1, [epoch(1, 0.5)])
     run = job_for(workspace, "tensorboard", {"runs": [told.id]})

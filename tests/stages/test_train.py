@@ -11,6 +11,7 @@ from tfm.core.registry import find_stage
 from tfm.core.settings import leaves, resolve
 from tfm.metrics.binary import auc, confusion, youden_threshold
 
+TOLD = {"dataset": "d", "cache": "c"}
 TINY = {"architecture": "test_resnet", "epochs": 1}
 
 
@@ -110,8 +111,13 @@ def test_every_setting_has_a_name_of_its_own_and_a_question():
 )
 def test_a_setting_out_of_range_is_refused_and_named(wrong):
     with pytest.raises(SettingsError) as refusal:
-        resolve(find_stage("train").settings, {}, {"dataset": "d", "cache": "c"} | wrong)
+        resolve(find_stage("train").settings, {}, TOLD | wrong)
     assert refusal.value.fields == tuple(wrong)
+
+
+@pytest.mark.parametrize("rule", ["sensitivity:.9", "sensitivity:0.90", "sensitivity: 0.9", "sensitivity:9e-1"])
+def test_one_rule_in_several_spellings_is_one(rule):
+    assert resolve(find_stage("train").settings, {}, TOLD | {"threshold": rule}).threshold == "sensitivity:0.9"
 
 
 def test_the_network_is_introduced_before_its_first_step(run):

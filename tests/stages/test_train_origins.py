@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.train.pocket import finish, make_products, rewrite_manifest, stop_after, train_run
+from tests.train.pocket import QUICK, finish, make_products, rewrite_manifest, stop_after, train_run
 from tfm import worker
+from tfm.analysis.trained import minutes_of_work
 from tfm.core import prepare, registry
 from tfm.core.errors import SettingsError
+from tfm.core.events import Note
 from tfm.core.workspace import Workspace
 from tfm.train.checkpoint import read
 
@@ -29,7 +31,7 @@ def other_women(workspace, name="others"):
     make_products(workspace, name)
 
     def renamed(manifest):
-        return manifest.assign(patient_id=manifest["patient_id"].str.replace("P_", "Q_"))
+        return manifest.assign(patient_id=name + manifest["patient_id"])
 
     rewrite_manifest(workspace, renamed, name)
 
@@ -39,12 +41,60 @@ def refused(run) -> str:
     return run.status.message
 
 
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def anew(extension):
+    return prepare.find_or_create_run(
+        extension.workspace,
+        registry.find_stage("train"),
+        prepare.settings_of(extension),
+        prepare.chosen_preset(extension.workspace, "train", extension.preset),
+        fresh=True,
+    )
+
+
+def warnings(run):
+    return [event.text for event in run.events() if isinstance(event, Note) and event.level == "warning"]
+
+
 def test_weights_that_have_seen_this_runs_women_are_refused(trained):
     run = train_run(trained.workspace, "ResNet18_CFT", **TINY, seed=1, weights=f"run:{trained.id}")
     said = refused(run)
     assert f"the weights of {trained.id} have seen 8 of the 8 validation patients: P_val00" in said
     assert "other patients" in run.status.hint
-    assert not list(run.checkpoints_folder.iterdir())
+    assert not run.checkpoints_folder.exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize(("stage", "presets"), [("train", ["ResNet18_CFT"]), ("pretrain", [])])
+def test_what_is_wrong_with_weights_is_told_before_a_gpu_is_looked_for_and_waited_for(trained, stage, presets):
+    given = QUICK | {"architecture": "test_resnet", "weights": f"run:{trained.id}", "device": "cuda:0", "seed": 2}
+    run = prepare.job_for(trained.workspace, stage, given, presets)
+    assert f"the weights of {trained.id} have seen" in refused(run)
+
+
+def test_a_file_of_which_nobody_knows_whom_it_has_seen_is_named_in_every_run_that_comes_from_it(trained, tmp_path):
+    mine = tmp_path / "mine.pth"
+    mine.write_bytes((trained.checkpoints_folder / "best.pt").read_bytes())
+    first = finish(train_run(trained.workspace, "ResNet18_CFT", **TINY, weights=f"file:{mine}"))
+    assert first.status.result["weights"] == "mine.pth: origin unknown"
+    weights = f"run:{first.id}"
+    for name in ("second", "third"):
+        other_women(trained.workspace, name)
+        given = TINY | {"dataset": name, "cache": name, "weights": weights}
+        run = finish(train_run(trained.workspace, "ResNet18_CFT", **given))
+        assert run.status.result["weights"] == f"run {weights[4:]}; mine.pth: origin unknown"
+        weights = f"run:{run.id}"
+
+
+def test_a_run_without_checkpoints_gives_no_weights_and_stays_as_it_is(trained):
+    other = finish(prepare.job_for(trained.workspace, "evaluate", {"run": trained.id}))
+    before = sorted(other.folder.iterdir())
+    said = refused(train_run(trained.workspace, "ResNet18_CFT", **TINY, weights=f"run:{other.id}"))
+    assert f"{other.id} has no best checkpoint" in said
+    assert sorted(other.folder.iterdir()) == before
 
 
 def test_weights_of_a_run_on_other_women_are_taken_and_its_women_are_ours_too(trained):
@@ -56,8 +106,23 @@ def test_weights_of_a_run_on_other_women_are_taken_and_its_women_are_ours_too(tr
     assert torch.allclose(ours[name], theirs[name], atol=1e-6)
     seen = run.environment["patients_seen"]
     assert set(trained.environment["patients_seen"]) < set(seen)
-    assert any(woman.startswith("Q_val") for woman in seen)
+    assert any(woman.startswith("othersP_val") for woman in seen)
     assert run.status.result["weights"] == f"run {trained.id}"
+
+
+def test_weights_of_a_run_that_are_no_longer_as_it_wrote_them_are_refused(trained):
+    other_women(trained.workspace, "strangers")
+    given = TINY | {"dataset": "strangers", "cache": "strangers", "weights": f"run:{trained.id}"}
+    best = trained.checkpoints_folder / "best.pt"
+    before = best.read_bytes()
+    try:
+        raw = bytearray(before)
+        raw[len(raw) // 2] ^= 1
+        best.write_bytes(raw)
+        said = refused(train_run(trained.workspace, "ResNet18_CFT", **given))
+    finally:
+        best.write_bytes(before)
+    assert f"what {trained.id} left behind is no longer there as it was written" in said
 
 
 def test_an_extension_goes_on_from_the_last_checkpoint_on_the_new_curve(trained):
@@ -70,22 +135,53 @@ def test_an_extension_goes_on_from_the_last_checkpoint_on_the_new_curve(trained)
     assert read(run.checkpoints_folder / "last.pt")["standing"]["step"] == 16
     assert run.status.result["val_auc"] >= trained.status.result["val_auc"]
     assert trained.outputs_stand()
+    alone = run.status.seconds / 60
+    assert minutes_of_work(run) == pytest.approx(alone + trained.status.seconds / 60), "those of both"
 
 
 def test_an_extension_that_was_stopped_ends_as_if_it_had_not_been(trained):
     whole = finish(prepare.extended(trained, 3))
-    stopped = prepare.find_or_create_run(
-        whole.workspace,
-        registry.find_stage("train"),
-        prepare.settings_of(whole),
-        prepare.chosen_preset(whole.workspace, "train", whole.preset),
-        fresh=True,
-    )
+    stopped = anew(whole)
     stop_after(stopped, 6)
     finish(stopped)
     for name in ("val", "test"):
         assert stopped.predictions_file(name).read_bytes() == whole.predictions_file(name).read_bytes()
     assert stopped.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
+
+
+def test_an_extension_killed_between_two_renames_loses_nothing(trained):
+    whole = finish(prepare.extended(trained, 3))
+    stopped = anew(whole)
+    stop_after(stopped, 6)
+    last, previous = (stopped.checkpoints_folder / name for name in ("last.pt", "previous.pt"))
+    assert read(last)["standing"]["epoch"] == 2
+    last.replace(previous)
+    finish(stopped)
+    told = " ".join(event.text for event in stopped.events() if isinstance(event, Note))
+    assert "going on from a checkpoint: 2 epochs" in told
+    assert stopped.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
+
+
+def test_an_extension_with_two_damaged_checkpoints_starts_over_from_its_origins_end(trained):
+    whole = finish(prepare.extended(trained, 3))
+    stopped = anew(whole)
+    stop_after(stopped, 6)
+    for name in ("last.pt", "previous.pt"):
+        cut_off(stopped.checkpoints_folder / name)
+    finish(stopped)
+    assert [text.split()[1] for text in warnings(stopped)] == ["last.pt", "previous.pt"]
+    assert all(f"starts over from the end of {trained.id}" in text for text in warnings(stopped))
+    assert stopped.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
+
+
+def test_an_extension_says_that_the_last_checkpoint_of_its_origin_is_damaged(trained):
+    two = finish(prepare.extended(trained, 2))
+    cut_off(two.checkpoints_folder / "last.pt")
+    run = finish(prepare.extended(two, 3))
+    (warning,) = warnings(run)
+    assert f"{two.id}'s checkpoint last.pt is damaged" in warning
+    assert "goes on from the one before" in warning
+    assert list(pd.read_csv(run.metrics_file)["epoch"]) == [1, 2, 3]
 
 
 def test_an_extension_on_another_split_is_refused(trained):

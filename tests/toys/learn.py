@@ -49,6 +49,7 @@ def _sections(settings: Learn, workspace: Workspace) -> int:
 )
 def learn(settings: Learn, run: Run) -> Iterator[Event]:
     last = run.checkpoints_folder / "last.json"
+    last.parent.mkdir(exist_ok=True)
     epoch, known = files.read_json(last) if last.exists() else _begin(settings, run)
     yield Note(f"going on from epoch {epoch}" + (f" of {settings.extends}" if settings.extends else ""))
     while epoch < settings.loop.epochs:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from tests.returned import returned
 from tests.train.pocket import make_products
 from tfm.core.events import Event, Progress
 from tfm.core.settings import resolve
@@ -15,6 +16,7 @@ from tfm.core.workspace import Workspace
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
 from tfm.stages.train import Train
+from tfm.train.batches import measure
 from tfm.train.checkpoint import Checkpoints
 from tfm.train.fit import fit
 from tfm.train.rows import Rows, labelled, rows_of
@@ -62,6 +64,7 @@ def training_of(settings: Train, cache: Cache, train: Rows, val: Rows) -> Traini
         cache=cache,
         train=train,
         val=val,
+        normalisation=returned(measure(cache, train)),
         device=CPU,
     )
 

@@ -1,8 +1,8 @@
 """`auto` takes what fits, once: what was found is the run's own from then on."""
 
 import copy
-import functools
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,8 +10,10 @@ from tests.train.bench_top import BenchTop
 from tests.train.pocket import finish, left_behind, make_products, stop_after, train_run
 from tfm.core import machine
 from tfm.core.errors import TrainingError
+from tfm.models.footprint import Footprint, Passing
 from tfm.train import batch_size
 from tfm.train.batch_size import fitting, largest_that_fits, largest_within
+from tfm.train.optim import optimizer
 
 
 @pytest.mark.parametrize(("room", "found"), [(100, 64), (80, 64), (79, 32), (3, 2), (9, 4)])
@@ -31,22 +33,46 @@ def test_a_gpu_without_room_for_two_images_is_told():
         largest_that_fits(never, 64)
 
 
-@pytest.mark.parametrize(("gib", "found"), [(0, 2), (7.9, 4), (8, 8), (1e9, 32)])
-def test_a_cpu_takes_what_its_share_of_the_memory_holds(gib, found):
-    assert largest_within(gib, gib_an_image=1, largest=32) == found
+def test_two_images_must_leave_room_for_a_third():
+    """As many come together where an odd number is cut in twos."""
+
+    def try_out(count):
+        if count > 2:
+            raise torch.OutOfMemoryError
+
+    with pytest.raises(TrainingError, match="too small even for 2 images"):
+        largest_that_fits(try_out, 64)
+
+
+@pytest.mark.parametrize(("room", "found"), [(0, 2), (17, 4), (18, 8), (1e9, 32)])
+def test_a_cpu_takes_what_its_share_of_the_memory_holds_beside_the_network(room, found):
+    assert largest_within(room, Footprint(network=10, images=2), largest=32) == found
+
+
+def test_what_is_tried_out_is_all_that_a_step_does(tmp_path, monkeypatch):
+    training = BenchTop(tmp_path).training({"batch_size": "auto"})
+    seen, stepping = [], optimizer(training.network, training.optim)
+    loss = type(training.task).loss
+    monkeypatch.setattr(type(training.task), "loss", lambda *given: seen.append(given[2]) or loss(*given))
+    batch_size._step(training, training.network, training.task, stepping, 3)
+    assert len(seen[0].images) == 3
+    assert not torch.equal(seen[0].images, training.train.batch(np.arange(3))), "they are augmented"
+    assert all("exp_avg" in stepping.state[tensor] for tensor in training.network.parameters())
 
 
 def test_what_an_image_takes_is_measured_on_a_copy_of_the_network(tmp_path, monkeypatch):
     bench_top = BenchTop(tmp_path)
     training = bench_top.training({"batch_size": "auto", "architecture": "MammoCNN"})
     before = {name: tensor.clone() for name, tensor in training.network.state_dict().items()}
-    network = copy.deepcopy(training.network)
-    try_out = functools.partial(batch_size._pass, training, network, training.task)
-    measured = 2**30 * batch_size._gib_an_image(network, try_out)
+    passing = Passing(copy.deepcopy(training.network))
+    with passing.watched():
+        batch_size._step(training, passing.network, training.task, optimizer(passing.network, training.optim), 2)
+    measured = passing.footprint.images / 2
     maps = 4 * 64 * 64 * sum(filters / 4**stage for stage, filters in enumerate((32, 64, 128, 256)))
     # Of each stage two convolutions, each with what normalisation and the activation keep of it.
     assert 4 * maps < measured < 16 * maps
-    monkeypatch.setattr(machine, "memory_gib", lambda: 4 * 4 * measured / 2**30)
+    room = passing.footprint.network + 4 * measured
+    monkeypatch.setattr(machine, "memory_gib", lambda: 4 * room / 2**30)
     assert fitting(training) == 4
     monkeypatch.setattr(machine, "memory_gib", lambda: 1e6)
     assert fitting(training) == 8, "no more than there are images"

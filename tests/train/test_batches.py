@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.returned import returned
 from tests.train.pocket import make_products, rewrite_manifest
 from tfm.core.errors import DataError
 from tfm.data.cache import Cache
@@ -25,6 +26,15 @@ def test_an_epoch_takes_every_image_once_in_batches_of_nearly_one_size():
     batches = cut(shuffled(seed=1, epoch=2, count=50), 16)
     assert sorted(np.concatenate(batches)) == list(range(50))
     assert {len(batch) for batch in batches} == {12, 13}
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+@pytest.mark.parametrize("count", [2, 3, 5, 7, 9])
+def test_no_batch_is_of_one_image(count, size):
+    sizes = [len(batch) for batch in cut(np.arange(count), size)]
+    assert sum(sizes) == count
+    assert min(sizes) >= 2
+    assert max(sizes) <= max(size, 3)
 
 
 def test_the_order_hangs_on_seed_and_epoch_alone():
@@ -97,9 +107,17 @@ def test_normalisation_is_that_of_the_breast_in_the_training_images_alone(opened
     dataset, cache = opened
     train = rows_of(dataset, cache, "train")
     inside = cache.images[train.positions][cache.breast[train.positions] > 0] / 255
-    measured = measure(cache, train)
+    measured = returned(measure(cache, train))
     assert measured.mean == pytest.approx(inside.mean(), rel=1e-12)
     assert measured.deviation == pytest.approx(inside.std(), rel=1e-9)
+
+
+def test_images_without_any_breast_to_learn_from_are_told(opened):
+    dataset, cache = opened
+    bare = replace(cache, breast=np.zeros_like(cache.breast))
+    with pytest.raises(DataError, match="none of the 36 images to learn from has a breast") as refusal:
+        measure(bare, rows_of(dataset, cache, "train"))
+    assert "preprocess" in refusal.value.hint
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -108,7 +126,7 @@ def test_a_batch_is_the_caches_grey_values_in_the_rows_order_normalised(opened, 
     white = int(np.iinfo(dtype).max)
     cache = replace(cache, images=cache.images.astype(dtype) * (white // 255))
     train = rows_of(dataset, cache, "train")
-    normalisation = measure(cache, train)
+    normalisation = returned(measure(cache, train))
     images = Images(cache, train, normalisation, torch.device("cpu"))
     chosen = np.array([3, 30, 5])
     films = images.films(chosen)

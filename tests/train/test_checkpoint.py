@@ -110,3 +110,26 @@ def test_the_clock_waits_as_long_as_it_is_told_or_as_writing_costs(tmp_path):
     assert hasty.due
     hasty.save(content(1))
     assert not hasty.due, "writing took a while, and takes a fiftieth of the time at most"
+
+
+@pytest.mark.parametrize("step", [0.1, 0.7, 30])
+def test_on_a_slow_disk_writing_takes_a_fiftieth_of_the_time_at_most(tmp_path, monkeypatch, step):
+    """A disk on which a checkpoint takes two seconds, steps of so many, for an hour; wanted after each step."""
+    now, writing = [0.0], []
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+
+    def slow(*_):
+        now[0] += 2
+        writing.append(2)
+
+    checkpoints = Checkpoints(tmp_path, seconds=0)
+    checkpoints.save(content(1))
+    monkeypatch.setattr(checkpoint, "_write", lambda path, _: (path.touch(), slow()))
+    checkpoints.save(content(1))
+    writing.clear()
+    begun = now[0]
+    while now[0] < begun + 3600:
+        now[0] += step
+        if checkpoints.due:
+            checkpoints.save(content(1))
+    assert 0 < sum(writing) <= 3600 / 50 + 2

@@ -64,7 +64,18 @@ def test_a_run_that_goes_on_with_other_threads_or_another_version_says_so(run):
     assert "threads 3 (now 1)" in warning
     assert f"torch 1.0 (now {torch.__version__})" in warning
     assert "not end bit for bit" in warning
-    assert run.environment["threads"] == 1
+    assert run.environment["threads"] == 3
+    assert run.environment["resumed_with"] == [{"threads": 1, "torch": torch.__version__}]
+
+
+def test_threads_are_the_machines_own_whatever_a_run_before_in_the_same_process_was_given(run):
+    exhaust(prepare(MachineSettings(device="cpu"), run, contextlib.ExitStack()))
+    own = run.environment["threads"]
+    others = [train_run(run.workspace, seed=seed) for seed in (1, 2)]
+    exhaust(prepare(MachineSettings(device="cpu", threads=own + 1), others[0], contextlib.ExitStack()))
+    exhaust(prepare(MachineSettings(device="cpu"), others[1], contextlib.ExitStack()))
+    assert others[1].environment["threads"] == own
+    assert torch.get_num_threads() == own
 
 
 def test_repeatable_arithmetic_is_a_choice_and_remembered(run):
@@ -80,6 +91,18 @@ def test_a_run_that_goes_on_elsewhere_says_so(run):
     events, _ = exhaust(prepare(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
     warnings = [event for event in events if isinstance(event, Note) and event.level == "warning"]
     assert "began with device cuda:0 (now cpu)" in warnings[0].text
+    assert run.environment["device"] == "cuda:0"
+    assert run.environment["resumed_with"][0]["device"] == "cpu"
+
+
+def test_where_a_run_began_it_goes_on_or_says_that_it_cannot(run):
+    run.remember(device="cuda:99")
+    with pytest.raises(TrainingError, match=f"{run.id} began on cuda:99, and cuda:99 cannot be used") as refusal:
+        exhaust(prepare(MachineSettings(), run, contextlib.ExitStack()))
+    assert f"runs restart {run.id}" in refusal.value.hint
+    run.remember(device="cpu")
+    _, device = exhaust(prepare(MachineSettings(threads=1), run, contextlib.ExitStack()))
+    assert device == torch.device("cpu"), "also where there is a GPU today"
 
 
 HOLDER = """

@@ -44,8 +44,12 @@ def backbone(run, embedding="pool2048") -> Backbone:
     return Backbone.of(Origin(run), settings.model, embedding, (64, 64), settings.machine.precision)
 
 
+def facts(material):
+    return returned(material.facts())
+
+
 def extracted(place, run, material, embedding="pool2048"):
-    return returned(embeddings(place, backbone(run, embedding), material, CPU))
+    return returned(embeddings(place, backbone(run, embedding), material, facts(material), CPU))
 
 
 def folder_in(place):
@@ -67,7 +71,7 @@ def test_from_an_embedding_the_rest_of_the_network_says_what_the_whole_says(run,
 def test_the_backbone_is_the_best_of_its_run_to_the_last_bit_before_and_after(run, material, tmp_path):
     best = read(run.checkpoints_folder / "best.pt")["network"]
     used = backbone(run)
-    returned(embeddings(tmp_path, used, material, CPU))
+    returned(embeddings(tmp_path, used, material, facts(material), CPU))
     after = used.network.state_dict()
     assert after.keys() == best.keys()
     assert [name for name, tensor in after.items() if not torch.equal(tensor, best[name])] == []
@@ -76,7 +80,7 @@ def test_the_backbone_is_the_best_of_its_run_to_the_last_bit_before_and_after(ru
 
 def test_they_are_extracted_once(run, material, tmp_path):
     first = extracted(tmp_path, run, material)
-    told = list(embeddings(tmp_path, backbone(run), material, CPU))
+    told = list(embeddings(tmp_path, backbone(run), material, facts(material), CPU))
     assert not any(isinstance(event, Progress) for event in told)
     assert any("extracted before" in event.text for event in told if isinstance(event, Note))
     again = extracted(tmp_path, run, material)
@@ -104,7 +108,7 @@ def test_stopped_after_any_batch_they_end_as_undisturbed_ones(run, material, tmp
     monkeypatch.setattr(features, "_SECONDS", 0)
     calm = extracted(tmp_path / "calm", run, material)
     for batches in (1, 3, 2):
-        events = embeddings(tmp_path / "stopped", backbone(run), material, CPU)
+        events = embeddings(tmp_path / "stopped", backbone(run), material, facts(material), CPU)
         for _ in range(batches):
             next(events)
         events.close()
@@ -116,13 +120,13 @@ def copied(place, run, material, other):
     """The embeddings of this run where those of another belong."""
     extracted(place, run, material)
     source = folder_in(place)
-    events = embeddings(place / "others", *other, CPU)
+    events = embeddings(place / "others", *other, facts(other[1]), CPU)
     next(events)
     events.close()
     target = folder_in(place / "others")
     shutil.rmtree(target)
     shutil.copytree(source, target)
-    return embeddings(place / "others", *other, CPU)
+    return embeddings(place / "others", *other, facts(other[1]), CPU)
 
 
 def test_those_of_another_backbone_are_refused(run, material, tmp_path):

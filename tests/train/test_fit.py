@@ -16,8 +16,9 @@ from tfm import worker
 from tfm.core.events import Metrics, Note, Progress
 from tfm.core.workspace import Workspace
 from tfm.data.lesion_classes import mask_class
-from tfm.train import checkpoint
+from tfm.train import checkpoint, fit
 from tfm.train.checkpoint import Checkpoints, read
+from tfm.train.optim import learning_rate
 
 STEPS_AN_EPOCH = 2 * pocket.WOMEN["train"] // pocket.QUICK["batch_size"]
 
@@ -77,7 +78,7 @@ def test_a_stopped_run_goes_on_within_an_epoch_and_ends_bit_identical(pocket_wor
 def test_a_run_stopped_before_its_first_checkpoint_starts_over_and_ends_bit_identical(pocket_workspace, calm):
     run = train_run(pocket_workspace)
     stop_after(run, 2)
-    assert list(run.checkpoints_folder.iterdir()) == []
+    assert not run.checkpoints_folder.exists()
     assert differences(finish(run), calm["MammoCNN"]) == []
 
 
@@ -187,15 +188,30 @@ def test_the_training_labels_do_change_it(pocket_workspace, calm):
     assert any(place.startswith("best.pt/network") for place in differences(run, calm["tiny"]))
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_says_at_which_step(pocket_workspace):
-    run = tiny_run(pocket_workspace, learning_rate=1e30, epochs=3)
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (STEPS_AN_EPOCH + 1, "the loss or its gradient is not a finite number at step 6, in epoch 2"),
+        (2 * STEPS_AN_EPOCH, "what the network says is not a finite number in validation, in epoch 2"),
+    ],
+)
+def test_what_is_no_number_stops_the_run_that_says_where_and_keeps_its_last_good_state(
+    pocket_workspace, monkeypatch, step, said
+):
+    """By a learning rate that is far too high from a step of the second epoch on."""
+
+    def too_high(optim, done, steps):
+        return 1e30 if done + 1 >= step else learning_rate(optim, done, steps)
+
+    monkeypatch.setattr(fit, "learning_rate", too_high)
+    run = tiny_run(pocket_workspace, epochs=3)
     assert worker.take_run(run, stopping=run) == "failed"
-    assert "not a finite number" in run.status.message
-    assert "step" in run.status.message or "validation" in run.status.message
+    assert said in run.status.message
     assert "--learning-rate" in run.status.hint
     kept, trouble = Checkpoints(run.checkpoints_folder, seconds=0).resume()
     assert trouble == []
-    assert kept is None or all(torch.isfinite(tensor).all() for tensor in kept["network"].values())
+    assert kept["standing"]["epoch"] == 1
+    assert all(torch.isfinite(tensor).all() for tensor in kept["network"].values())
 
 
 def test_patience_ends_a_run_that_gets_no_better_and_the_first_of_equals_is_best(pocket_workspace):

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from tests.returned import returned
 from tests.train.bench_top import first
 from tests.train.pocket import WOMEN, make_products, train_run
 from tfm.core.errors import DataError
-from tfm.train.material import Material, remember
+from tfm.models.settings import ModelSettings
+from tfm.train.material import Material, measured, remember, start
 
 
 @pytest.fixture
@@ -16,20 +18,43 @@ def run(workspace):
     return train_run(workspace)
 
 
+def begin(run, material, weights=None):
+    remember(run, material, returned(material.facts()), weights, [])
+
+
 def test_a_stage_that_learns_from_some_of_the_training_women_has_seen_no_other(run):
     whole = Material.open(run.workspace, "pocket", "pocket")
     women = {name: set(getattr(whole, name).patients) for name in WOMEN}
     assert {name: len(seen) for name, seen in women.items()} == WOMEN
     material = replace(whole, train=first(whole.train, 6), val=first(whole.train, 2), test=first(whole.test, 0))
-    remember(run, material, None, [])
+    begin(run, material)
     assert set(run.environment["patients_seen"]) == set(first(whole.train, 6).patients)
     assert run.environment["dataset"] == "pocket"
     assert run.environment["weights_sha256"] is None
 
 
+def test_other_first_weights_are_noticed_when_a_run_goes_on(run, tmp_path):
+    """Those of a hub have a name in the run's settings, and no content."""
+    material, weights = Material.open(run.workspace, "pocket", "pocket"), tmp_path / "model.safetensors"
+    weights.write_bytes(b"as they were")
+    begin(run, material, weights)
+    begin(run, material, weights)
+    weights.write_bytes(b"as they were made anew")
+    with pytest.raises(DataError, match=r"the weights in .*model.safetensors have changed since this run began"):
+        begin(run, material, weights)
+
+
 def test_other_rows_are_other_images(run):
     whole = Material.open(run.workspace, "pocket", "pocket")
-    remember(run, whole, None, [])
-    remember(run, Material.open(run.workspace, "pocket", "pocket"), None, [])
+    begin(run, whole)
+    begin(run, Material.open(run.workspace, "pocket", "pocket"))
     with pytest.raises(DataError, match="have changed since this run began"):
-        remember(run, replace(whole, test=first(whole.test, 0)), None, [])
+        begin(run, replace(whole, test=first(whole.test, 0)))
+
+
+def test_to_read_all_images_before_the_first_step_is_told_bit_by_bit(run):
+    material = Material.open(run.workspace, "pocket", "pocket")
+    told = [*start(run, material, ModelSettings()), *measured(run, material.cache, material.train)]
+    read = {name: [(one.done, one.total) for one in told if one.name == name] for name in {one.name for one in told}}
+    assert read == {"fingerprint of the images": [(64, 72), (72, 72)], "greys of the training images": [(36, 36)]}
+    assert run.environment["normalisation"].keys() == {"mean", "deviation"}

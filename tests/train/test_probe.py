@@ -29,19 +29,20 @@ from tfm.train.checkpoint import Checkpoints, read
 from tfm.train.features import features
 from tfm.train.infer import logits
 from tfm.train.probe import PENALTIES, fitted, probe
-from tfm.train.rows import rows_of
+from tfm.train.rows import Rows, rows_of
+from tfm.train.tasks import classify
 from tfm.train.training import Training
 
 PROJECT = Path(__file__).resolve().parents[2]
 BATCH = 8
 
 
-def training_in(workspace: Workspace, balance: str = "weights") -> Training:
+def training_in(workspace: Workspace, balance: str = "weights", train: Rows | None = None) -> Training:
     torch.set_num_threads(1)
     dataset, cache = Dataset.open(workspace.dataset_folder("pocket")), Cache.open(workspace.cache_folder("pocket"))
     given = {"architecture": "test_resnet", "trained": "none", "batch_size": BATCH, "balance": balance}
     settings = resolve(Train, {}, {"dataset": "pocket", "cache": "pocket"} | given)
-    return training_of(settings, cache, rows_of(dataset, cache, "train"), rows_of(dataset, cache, "val"))
+    return training_of(settings, cache, train or rows_of(dataset, cache, "train"), rows_of(dataset, cache, "val"))
 
 
 def events_of(training: Training, folder: Path):
@@ -164,9 +165,10 @@ def test_the_proof_notices_features_that_were_not_written(pocket, calm, tmp_path
     assert everything(tmp_path) != everything(calm[2])
 
 
-def test_another_way_of_balance_changes_nothing_of_it(pocket, calm, tmp_path):
-    list(events_of(training_in(pocket, balance="sampling"), tmp_path))
-    assert everything(tmp_path) == everything(calm[2])
+def test_images_cannot_be_taken_again_where_there_are_no_epochs(pocket):
+    with pytest.raises(SettingsError, match="no epochs") as refusal:
+        training_in(pocket, balance="sampling")
+    assert refusal.value.fields == ("balance",)
 
 
 def blobs(count: int = 200, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -209,7 +211,7 @@ def test_a_fit_that_does_not_converge_is_an_error(monkeypatch):
 
 
 def test_of_equal_validation_the_stronger_penalty_is_taken(pocket, tmp_path, monkeypatch):
-    monkeypatch.setattr(probing, "auc", lambda labels, scores: 0.75)
+    monkeypatch.setattr(classify, "auc", lambda labels, scores: 0.75)
     training = training_in(pocket)
     list(events_of(training, tmp_path))
     regression = fitted(np.load(tmp_path / "features" / "train.npy"), training.train.rows.labels, PENALTIES[0], 1.0)
@@ -229,13 +231,12 @@ def test_the_validation_labels_choose_the_penalty_and_fit_nothing(pocket, tmp_pa
     assert any(np.array_equal(weight, candidate) for candidate in candidates)
 
 
-@pytest.mark.parametrize(("balance", "weight"), [("weights", 2.0), ("sampling", 2.0), ("none", 1.0)])
+@pytest.mark.parametrize(("balance", "weight"), [("weights", 2.0), ("none", 1.0)])
 def test_the_rarer_class_weighs_as_much_as_the_other_unless_it_is_not_to(pocket, tmp_path, balance, weight):
-    training = training_in(pocket, balance)
-    rows = training.train.rows
+    rows = training_in(pocket).train.rows
     kept = np.sort(np.r_[np.flatnonzero(rows.labels == 0), np.flatnonzero(rows.labels == 1)[::2]])
     fewer = type(rows)(rows.table.iloc[kept].reset_index(drop=True), rows.positions[kept])
-    training.train = replace(training.train, rows=fewer)
+    training = training_in(pocket, balance, fewer)
     list(events_of(training, tmp_path))
     found = np.load(tmp_path / "features" / "train.npy")
     candidates = [fitted(found, fewer.labels, penalty, weight).weights.astype(np.float32) for penalty in PENALTIES]

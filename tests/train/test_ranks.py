@@ -4,8 +4,10 @@ import contextlib
 import functools
 import itertools
 import os
+import socket
 import subprocess
 import sys
+import threading
 from multiprocessing import Pipe, ProcessError
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from tfm.core.events import Note
 from tfm.core.settings import resolve
 from tfm.data.cache import Cache
 from tfm.stages.train import Train
+from tfm.train import leader
 from tfm.train.leader import Leader, Trouble, gather
 from tfm.train.ranks import Ranks, Together
 from tfm.train.setup import network_of
@@ -29,8 +32,8 @@ ALIKE = {"architecture": "test_convnext", "dropout": 0.3, "batch_size": 2, "epoc
 
 @pytest.fixture(scope="module")
 def bench_top(tmp_path_factory):
-    """Of five images: with two processes and batches of two, steps of 2 + 1 and of 2 + 0."""
-    return BenchTop(tmp_path_factory.mktemp("bench_top"), images=5)
+    """Of seven images: with two processes and batches of two, steps of 2 + 2 and of 3 + 0."""
+    return BenchTop(tmp_path_factory.mktemp("bench_top"), images=7)
 
 
 def gathered(training, given, held, network=None):
@@ -90,13 +93,25 @@ def test_a_sum_that_never_comes_is_waited_for_only_while_the_others_live(monkeyp
             return False
 
     monkeypatch.setattr("torch.distributed.all_reduce", lambda values, async_op: Never())
-    leader = Leader(devices=1, nodes=2)
-    leader._others[1], other = Pipe()
+    first = Leader(devices=1, nodes=2)
+    first._others[1], other = Pipe()
     if last_words:
         other.send(last_words)
     other.close()
     with pytest.raises(error, match="process 2 of 2 on node 2 is gone" if last_words is None else "too small"):
-        leader.add_up(torch.nn.Linear(2, 1), torch.zeros(()))
+        first.add_up(torch.nn.Linear(2, 1), torch.zeros(()))
+
+
+def test_who_connects_and_says_nothing_keeps_nobody_waiting(monkeypatch):
+    monkeypatch.setattr(leader, "_GREETING_SECONDS", 1)
+    letting_in = Leader(devices=1, nodes=2).let_in(None)
+    port = int(next(letting_in).text.partition("TFM_LEADER=")[2].split(":")[1])
+    next(letting_in)
+    with socket.create_connection(("localhost", port)):
+        later = threading.Thread(target=next, args=(letting_in,), daemon=True)
+        later.start()
+        later.join(timeout=20)
+        assert not later.is_alive()
 
 
 @pytest.mark.long

@@ -1,4 +1,4 @@
-"""The figures a run told while it worked, as curves over its epochs, and as files that TensorBoard reads.
+"""The figures a run told while it worked, as curves, and as files that TensorBoard reads.
 
 They come from the run's events alone; what is made of predictions stands in judge and figures.
 """
@@ -26,15 +26,16 @@ def rows(run: Run) -> list[tuple[float, Row]]:
 
 
 def _place(row: Row) -> float:
-    """The first column says which row it is: the epoch."""
+    """The first column says which row it is, and rises: the epoch, or of a regression how little it is held back."""
     return next(iter(row.values()))
 
 
 def write_for_tensorboard(folder: Path, told: list[tuple[float, Row]]) -> None:
-    """One scalar a column, over its epoch and at its own time."""
+    """One scalar a column at its own time, over its epoch; of what takes no epochs over the number of the row."""
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(folder) as writer:
-        for time, row in told:
-            for name, value in list(row.items())[1:]:
-                writer.add_scalar(name, value, int(_place(row)), time)
+        for number, (time, row) in enumerate(told, start=1):
+            for name, value in row.items():
+                if name != "epoch":
+                    writer.add_scalar(name, value, int(row.get("epoch", number)), time)

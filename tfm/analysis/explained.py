@@ -17,7 +17,7 @@ from tfm.models.attention import has_attention
 from tfm.models.card import Card
 from tfm.models.freezing import freeze
 from tfm.train.batches import Batch, Images
-from tfm.train.memory import memory_told
+from tfm.train.limits import limits_told
 from tfm.train.tasks import Task
 
 ATTENTION = "attention"
@@ -43,7 +43,7 @@ class Explained:
 
     def maps(self, chosen: np.ndarray) -> dict[str, np.ndarray]:
         """The ways, each (B, H, W) float32, at least zero."""
-        with memory_told(self.images.device, len(chosen)):
+        with limits_told(self.images.device, len(chosen)):
             images, truth = self.images.batch(chosen), self.images.truth(chosen, self.task.needs)
 
             def ask(images: torch.Tensor) -> torch.Tensor:

@@ -66,5 +66,6 @@ def draw_embeddings(path: Path, projected: Projected, title: str, protocol: Prot
 def save(figure: Figure, path: Path, words: str) -> None:
     figure.supxlabel(textwrap.fill(words, _CAPTION_WIDTH), fontsize=6, color="dimgrey")
     FigureCanvasAgg(figure)
+    path.parent.mkdir(exist_ok=True)
     with files.beside(path) as temporary:
         figure.savefig(temporary, format="png", dpi=_DOTS_PER_INCH)

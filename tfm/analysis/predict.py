@@ -53,6 +53,7 @@ def leave(run: Run, tables: Mapping[str, pd.DataFrame], threshold_rule: str) -> 
 
 
 def write_predictions(path: Path, predictions: pd.DataFrame) -> None:
+    path.parent.mkdir(exist_ok=True)
     files.write_text(path, predictions.to_csv(index=False, lineterminator="\n"))
 
 

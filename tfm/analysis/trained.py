@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,9 @@ import pandas as pd
 from tfm.analysis.predict import read_predictions
 from tfm.analysis.threshold import in_words
 from tfm.core.errors import DataError
+from tfm.core.events import Progress, StateChange
 from tfm.core.run import Run
+from tfm.train.device import WAITING
 
 _PHANTOMS = (
     "these images are phantoms: the figures say nothing about performance on real mammograms; "
@@ -54,7 +57,7 @@ class Trained:
     model: str
     weights: str
     parameters: int
-    minutes: float
+    minutes: float  # of work
     threshold: float
     predictions: pd.DataFrame  # of the test split
     protocol: Protocol
@@ -62,10 +65,11 @@ class Trained:
 
 def open_trained(run: Run) -> Trained:
     """A done run that left predictions: that it is one is seen to where runs are named."""
-    if not run.outputs_stand():
+    run.check_outputs()
+    if not run.predictions_file("test").is_file():
         raise DataError(
-            f"what {run.id} left behind is no longer there as it was written",
-            hint=f"make it anew: `python wizard.py runs restart {run.id}`",
+            f"{run.id} is a trial of a study: of the test it predicts nothing",
+            hint="train the study's winner, and look at that",
         )
     predictions = read_predictions(run.predictions_file("test"))
     status = run.status
@@ -75,11 +79,24 @@ def open_trained(run: Run) -> Trained:
         model=result["model"],
         weights=result["weights"],
         parameters=result["parameters"],
-        minutes=status.seconds / 60,
+        minutes=minutes_of_work(run),
         threshold=result["threshold"],
         predictions=predictions,
         protocol=protocol_of(run.environment, predictions, result["threshold_rule"]),
     )
+
+
+def minutes_of_work(run: Run) -> float:
+    """Without the waits for a GPU, and with those of the run that it went on from. From a worker's death to the next
+    start nobody waited."""
+    told, _ = run.events_from(0)
+    waited = sum(
+        later - time
+        for (time, event), (later, following) in itertools.pairwise(told)
+        if isinstance(event, Progress) and event.name == WAITING and not isinstance(following, StateChange)
+    )
+    before: float = run.environment.get("minutes_before", 0.0)
+    return (run.status.seconds - waited) / 60 + before
 
 
 def protocol_of(environment: dict[str, Any], predictions: pd.DataFrame, threshold_rule: str) -> Protocol:

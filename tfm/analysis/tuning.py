@@ -62,6 +62,7 @@ def draw_study(folder: Path, trials: list[FrozenTrial], searched: list[str], cap
 
 def _saved(figure: Figure, path: Path) -> Path:
     FigureCanvasAgg(figure)
+    path.parent.mkdir(exist_ok=True)
     with files.beside(path) as temporary:
         figure.savefig(temporary, format="png", dpi=_DOTS_PER_INCH)
     return path

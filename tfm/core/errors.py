@@ -64,7 +64,7 @@ class DiskError(TFMError):
     pass
 
 
-_DISK_HINTS = {
+_DISK_HINTS: dict[int | None, str] = {
     errno.ENOSPC: "free some space on that disk and start the same thing again: it goes on where it stopped",
     errno.EDQUOT: "your quota there is used up: free some space and start the same thing again",
     errno.EACCES: "choose a folder you may write to, or change its permissions",
@@ -73,11 +73,16 @@ _DISK_HINTS = {
 }
 
 
+def of_a_disk(error: OSError) -> bool:
+    """Told by `told` as it is: nobody else's words would lead to that disk."""
+    return error.errno in _DISK_HINTS
+
+
 def told(error: Exception, log: Path | None = None) -> TFMError:
     """Any error in words for a person. The traceback of a defect goes to `log`, or to a file of its own."""
     if isinstance(error, TFMError):
         return error
-    if isinstance(error, OSError) and error.errno in _DISK_HINTS:
+    if isinstance(error, OSError) and of_a_disk(error):
         written = error.filename2 or error.filename or (log and log.parent)
         place = f" ({written})" if written else ""
         return DiskError(f"{error.strerror}{place}", hint=_DISK_HINTS[error.errno])

@@ -20,7 +20,8 @@ from tfm.core.written import differing
 def job_for(workspace: Workspace, name: str, given: Mapping[str, Any], presets: Sequence[str] = ()) -> Run | Plan:
     """The run or plan that a name means. Several presets, a word that repeats, or a preset that is a plan make a
     plan."""
-    given, counts = parted(registry.find(started(workspace, name, presets)), given)
+    started(workspace, name, presets)  # refuses a plan among several
+    given, counts = parted(registry.find(name), given)
     if len(presets) > 1 or counts:
         return find_or_create_plan(workspace, name, queue(workspace, name, given, presets, counts))
     preset = chosen_preset(workspace, name, *presets)
@@ -49,8 +50,10 @@ def queue(
     workspace: Workspace, name: str, given: Mapping[str, Any], presets: Sequence[str], counts: Mapping[str, int]
 ) -> list[Step]:
     """A step for each preset and each value of what is repeated: MODEL-fold2-seed8."""
+    chosen = for_each(workspace, name, given, presets)
+    _check_repeatable(name, chosen, counts)
     steps = []
-    for preset, own in for_each(workspace, name, given, presets):
+    for preset, own in chosen:
         stage = _started(name, preset)
         for values in _repeated(workspace, stage, own, preset, counts):
             words = [
@@ -59,6 +62,19 @@ def queue(
             ]
             steps.append(_step(workspace, "-".join(words), stage, {**own, **values}, preset))
     return steps
+
+
+def _check_repeatable(
+    name: str, chosen: Sequence[tuple[Preset | None, Mapping[str, Any]]], counts: Mapping[str, int]
+) -> None:
+    idle = [idle_with(registry.find(_started(name, preset)).settings, preset, given) for preset, given in chosen]
+    for repeat in registry.repeats_of(registry.find(name)):
+        if repeat.word in counts and all(repeat.setting in names for names in idle):
+            raise SettingsError(
+                f"{repeat.setting} has no effect here, and all {counts[repeat.word]} runs would be the same",
+                hint=f"start it without --{repeat.word}",
+                fields=(repeat.word,),
+            )
 
 
 def for_each(
@@ -83,11 +99,13 @@ def idle_with(settings: type[Settings], preset: Preset | None, given: Mapping[st
 def _repeated(
     workspace: Workspace, stage: str, given: Mapping[str, Any], preset: Preset | None, counts: Mapping[str, int]
 ) -> Iterator[dict[str, int]]:
-    """The values of the repeated settings, the last word's fastest."""
+    """The values of the repeated settings that have an effect, the last word's fastest."""
     found = registry.find(stage)
     settings = resolved_settings(workspace, stage, given, preset)
-    repeated = [repeat for repeat in registry.repeats_of(found) if repeat.word in counts]
-    unknown = counts.keys() - {repeat.word for repeat in repeated}
+    idle = idle_with(found.settings, preset, given)
+    known = [repeat for repeat in registry.repeats_of(found) if repeat.word in counts]
+    repeated = [repeat for repeat in known if repeat.setting not in idle]
+    unknown = counts.keys() - {repeat.word for repeat in known}
     if unknown:
         raise SettingsError(
             f"{preset.name if preset else stage} knows no {', '.join(sorted(unknown))}",

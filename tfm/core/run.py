@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import yaml
 
 from tfm.core import files
-from tfm.core.errors import RunError
+from tfm.core.errors import DataError, RunError
 from tfm.core.events import Event, as_record, from_record
 from tfm.core.job import Job, make_job_folder
 from tfm.core.settings import Settings
@@ -86,17 +86,24 @@ class Run(Job):
         """Facts resolved at the start (versions, device, threads, patients seen), kept for resuming and for readers."""
         files.write_json(self.folder / "environment.json", self.environment | facts)
 
+    def remember_first(self, **facts: Any) -> None:
+        """Those of the first start stay; where a resume finds others, these are kept beside them."""
+        known = self.environment
+        others = {name: value for name, value in facts.items() if known.get(name, value) != value}
+        resumed = {"resumed_with": [*known.get("resumed_with", []), others]} if others else {}
+        self.remember(**facts | known | resumed)
+
     @property
     def metrics_file(self) -> Path:
         return self.folder / "metrics.csv"
 
     @property
     def checkpoints_folder(self) -> Path:
-        return self._folder("checkpoints")
+        return self.folder / "checkpoints"
 
     @property
     def figures_folder(self) -> Path:
-        return self._folder("figures")
+        return self.folder / "figures"
 
     @property
     def study_file(self) -> Path:
@@ -107,12 +114,7 @@ class Run(Job):
         return self.folder / "looks.csv"
 
     def predictions_file(self, split: str) -> Path:
-        return self._folder("predictions") / f"{split}.csv"
-
-    def _folder(self, name: str) -> Path:
-        folder = self.folder / name
-        folder.mkdir(exist_ok=True)
-        return folder
+        return self.folder / "predictions" / f"{split}.csv"
 
     @property
     def _events_file(self) -> Path:
@@ -167,6 +169,14 @@ class Run(Job):
             if not path.is_file() or path.stat().st_size != output["size"] or files.sha256(path) != output["sha256"]:
                 return False
         return True
+
+    def check_outputs(self) -> None:
+        """Before another run takes them up."""
+        if not self.outputs_stand():
+            raise DataError(
+                f"what {self.id} left behind is no longer there as it was written",
+                hint=f"do the same anew: `python wizard.py runs restart {self.id}`",
+            )
 
 
 def _read_line(line: bytes) -> tuple[float, Event] | None:

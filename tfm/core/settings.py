@@ -57,15 +57,38 @@ class Switches:
 
 class NoEffect:
     """Marks a field, or a group of them, that does nothing where another setting has one of these values. It is then
-    not asked for, refused where it is given all the same, and stays at its default: equal work has one key."""
+    not asked for, refused where it is given all the same, and stays at its default: equal work has one key. What stands
+    in `also` must hold too."""
 
-    def __init__(self, setting: str, *values: Any) -> None:
+    def __init__(self, setting: str, *values: Any, also: tuple[NoEffect, ...] = ()) -> None:
         self.setting = setting
         self.values = values
+        self.also = also
 
     @property
     def where(self) -> str:
-        return f"{self.setting.replace('_', '-')} is {' or '.join(str(value).lower() for value in self.values)}"
+        values = " or ".join(str(value).lower() for value in self.values)
+        own = f"{self.setting.replace('_', '-')} {self._verb} {values}"
+        return " and ".join([own, *(other.where for other in self.also)])
+
+    _verb = "is"
+
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """With these values by name; of a setting that is not among them nothing is known."""
+        mine = self.setting in values and self._meets(values[self.setting])
+        return mine and all(other.holds(values) for other in self.also)
+
+    def _meets(self, value: Any) -> bool:
+        return value in self.values
+
+
+class NoEffectBut(NoEffect):
+    """Where the other setting has any value but these."""
+
+    _verb = "is not"
+
+    def _meets(self, value: Any) -> bool:
+        return value not in self.values
 
 
 class _Mark:
@@ -347,9 +370,10 @@ def without_effect(settings: type[Settings], values: Mapping[str, Any]) -> list[
     """The settings that do nothing with these nested values, and why. A mark that names what the class does not have
     is about other classes."""
     found = leaves(settings)
-    decisive = {mark.setting for leaf in found for mark in leaf.idle}
+    decisive = {mark.setting for leaf in found for one in leaf.idle for mark in (one, *one.also)}
     held = {leaf.name: _held(values, leaf) for leaf in found if leaf.name in decisive}
-    idle = ((leaf, [mark for mark in leaf.idle if held.get(mark.setting, _NOTHING) in mark.values]) for leaf in found)
+    known = {name: value for name, value in held.items() if value is not _NOTHING}
+    idle = ((leaf, [mark for mark in leaf.idle if mark.holds(known)]) for leaf in found)
     return [(leaf, marks[0]) for leaf, marks in idle if marks]
 
 

@@ -78,7 +78,7 @@ def _events(run: Run) -> Iterator[Event]:
             "what this run reads, or the stage itself, has changed since it began",
             hint=f"start it anew: `python wizard.py runs restart {run.id}`",
         )
-    _remember_environment(run)
+    run.remember_first(**_environment())
     with contextlib.closing(stage.generate(settings, run)) as events:  # type: ignore[type-var]
         yield from events
 
@@ -91,15 +91,6 @@ def taken_up(spent: float) -> dict[str, Any]:
 
 def ended(state: State, message: str, hint: str, seconds: float) -> dict[str, Any]:
     return {"state": state, "ended": now(), "seconds": round(seconds, 1), "message": message, "hint": hint}
-
-
-def _remember_environment(run: Run) -> None:
-    """That of the first start stays; where a resume finds another, it is kept beside it."""
-    known, today = run.environment, _environment()
-    if "python" not in known:
-        run.remember(**today)
-    elif any(known.get(name) != value for name, value in today.items()):
-        run.remember(resumed_with=[*known.get("resumed_with", []), today])
 
 
 def _environment() -> dict[str, Any]:

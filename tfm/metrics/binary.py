@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, rankdata
 
 from tfm.core.errors import DataError
 from tfm.core.randomness import generator_at
@@ -157,35 +156,6 @@ def _weighted_auc(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) ->
     with np.errstate(invalid="ignore"):
         won: np.ndarray = (positives * below).sum(axis=1) / (positives.sum(axis=1) * negatives.sum(axis=1))
     return won
-
-
-def delong_covariance(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """AUCs (models,) and their covariance (models, models) for scores (models, n), by midranks (Sun and Xu, 2014).
-
-    It takes images as independent; where patients have several, `clustered_interval` is the honest one.
-    NaN covariance where a class has a single image.
-    """
-    truth, _ = _checked(labels, np.atleast_2d(scores)[0], both_classes=True)
-    scores = np.vstack([_checked(labels, row)[1] for row in np.atleast_2d(scores)])
-    malignant, benign = scores[:, truth], scores[:, ~truth]
-    n_malignant, n_benign = malignant.shape[1], benign.shape[1]
-    ranks = rankdata(np.hstack([malignant, benign]), axis=1)
-    # Placements: the share of the other class that each image beats.
-    malignant_wins = (ranks[:, :n_malignant] - rankdata(malignant, axis=1)) / n_benign
-    benign_loses = 1 - (ranks[:, n_malignant:] - rankdata(benign, axis=1)) / n_malignant
-    aucs = malignant_wins.mean(axis=1)
-    if min(n_malignant, n_benign) < 2:
-        return aucs, np.full((len(scores), len(scores)), math.nan)
-    covariance = np.cov(malignant_wins) / n_malignant + np.cov(benign_loses) / n_benign
-    return aucs, np.atleast_2d(covariance)
-
-
-def delong_interval(labels: np.ndarray, scores: np.ndarray) -> Interval:
-    """AUC with DeLong's normal interval, cut at 0 and 1. Of no width at perfect separation: no proof of certainty."""
-    aucs, covariance = delong_covariance(labels, scores)
-    reach = norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt(covariance[0, 0])
-    value = float(aucs[0])
-    return Interval(value, float(np.clip(value - reach, 0, 1)), float(np.clip(value + reach, 0, 1)))
 
 
 def _checked(labels: np.ndarray, scores: np.ndarray, *, both_classes: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ FROM_SCRATCH, IMAGENET, FILE, RUN = "none", "imagenet", "file:", "run:"
 
 Trained = Literal["all", "last_stage", "head", "none"]
 
-_ZOO = Path(__file__).parent / "zoo"
+_ZOO = {"mammocnn": "MammoCNN", "swin_pico": "swin_pico"}  # a file of the zoo, and how its network is called
 
 
 @functools.cache
@@ -26,19 +26,21 @@ def architectures() -> frozenset[str]:
     installed = importlib.util.find_spec("timm")
     if installed is None or installed.origin is None:
         raise ValueError("timm is not installed: python -m pip install -r requirements.txt")
-    names = {path.stem for path in _ZOO.glob("[!_]*.py")}
+    names = set(_ZOO)
     for path in (Path(installed.origin).parent / "models").glob("*.py"):
         names |= set(re.findall(r"^@register_model\ndef (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
     return frozenset(names)
 
 
 def in_zoo(architecture: str) -> bool:
-    return (_ZOO / f"{architecture.lower()}.py").is_file()
+    return architecture.lower() in _ZOO
 
 
 def _architecture(text: str) -> str:
     """timm's names may carry the name of their weights: resnet18.a1_in1k."""
-    if in_zoo(text) or text.partition(".")[0] in architectures():
+    if in_zoo(text):
+        return _ZOO[text.lower()]
+    if text.partition(".")[0] in architectures():
         return text
     close = difflib.get_close_matches(text.lower(), architectures(), n=3)
     advice = f"did you mean {' or '.join(close)}?" if close else "choose MammoCNN, swin_pico or a timm name"

@@ -13,7 +13,8 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Offl
 from safetensors.torch import load_file
 from torch import nn
 
-from tfm.core.errors import WeightsError
+from tfm.core import seal
+from tfm.core.errors import WeightsError, of_a_disk
 from tfm.models.head import classifiers
 from tfm.models.rebuild import ENCODER
 from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings, in_zoo
@@ -45,6 +46,8 @@ def fetch(settings: ModelSettings, checkpoint: Path | None = None) -> Path | Non
     try:
         return Path(huggingface_hub.hf_hub_download(card.hf_hub_id, _HUB_FILE))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        if isinstance(error, OSError) and of_a_disk(error):
+            raise
         url = huggingface_hub.hf_hub_url(card.hf_hub_id, _HUB_FILE)
         kept = f"{card.hf_hub_id.rpartition('/')[2]}.safetensors"
         raise WeightsError(
@@ -86,6 +89,8 @@ def load(network: nn.Module, path: Path) -> None:
 
 
 def read(path: Path) -> dict[str, torch.Tensor]:
+    if seal.is_sealed(path) and not seal.is_whole(path):
+        raise WeightsError(f"{path} is damaged: its SHA-256 does not match", hint="copy it anew from where it came")
     hint = "give a .safetensors file, or a .pth file that holds a network's tensors and nothing else"
     try:
         content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)

@@ -65,7 +65,7 @@ def explain(settings: Explain, run: Run) -> Iterator[Event]:
     choices = settings_of(origin.run)
     assert isinstance(choices, Train)
     material = arranged(choices, run.workspace)
-    check_same(origin, material.facts)
+    check_same(origin, (yield from material.facts()))
     predictions = read_predictions(origin.run.predictions_file(settings.split))
     protocol = replace(
         protocol_of(origin.run.environment, predictions, choices.threshold), split=_SPLITS[settings.split]

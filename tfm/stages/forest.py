@@ -49,7 +49,7 @@ class Forest(Settings):
     machine: DeviceSettings = DeviceSettings()
 
 
-@stage(version=1)
+@stage(version=2)
 def forest(settings: Forest, run: Run) -> Iterator[Event]:
     from tfm.train.forest import check_memory
     from tfm.train.material import remember
@@ -60,10 +60,12 @@ def forest(settings: Forest, run: Run) -> Iterator[Event]:
     trained = settings_of(origin.run)
     assert isinstance(trained, Train)
     material = arranged(trained, run.workspace)
-    check_same(origin, material.facts)
+    check_same(origin, (yield from material.facts()))
     material = replace(material, train=material.train.only(material.train.labels != UNKNOWN))
     check_memory(settings.learning, len(material.train))
-    remember(run, material, origin.checkpoints.best, [origin])
+    facts = yield from material.facts()
+    run.remember(origin_unknown=origin.unknown)
+    remember(run, material, facts, origin.checkpoints.best, [origin])
     backbone, found = yield from _seen(settings, trained, run, origin, material)
     learner = yield from _learned(settings, run, material, found)
     yield from _finish(settings, trained, run, material, backbone, found, learner)
@@ -79,7 +81,7 @@ def _seen(
         device = yield from prepare(settings.machine, run, held)
         in_size = material.cache.images.shape[1:]
         backbone = Backbone.of(origin, trained.model, settings.embedding, in_size, trained.machine.precision)
-        found = yield from embeddings(run.workspace.embeddings_folder, backbone, material, device)
+        found = yield from embeddings(run.workspace.embeddings_folder, backbone, material, run.environment, device)
     yield Note(f"{found['train'].shape[1]} numbers of each of {len(material.train)} images to learn from")
     return backbone, found
 
@@ -116,7 +118,7 @@ def _finish(
     picture = yield from _drawn(settings, trained, run, material, found, model)
     result |= {
         "model": model,
-        "weights": origin(trained.model.weights),
+        "weights": origin(trained.model.weights, run.environment["origin_unknown"]),
         "parameters": parameters(backbone.network) - parameters(backbone.part) + size(learner),
     }
     outputs = [run.predictions_file("val"), run.predictions_file("test"), _file(run), picture]

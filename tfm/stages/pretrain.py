@@ -6,8 +6,9 @@ Learns from training images only, and its weights may then be used to train on t
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -28,12 +29,11 @@ from tfm.train.settings import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
+    from tfm.train.batches import Normalisation
     from tfm.train.checkpoint import Checkpoints
-    from tfm.train.material import Material
+    from tfm.train.material import Material, Start
     from tfm.train.tasks.reconstruct import Reconstruct
     from tfm.train.training import Training
 
@@ -79,23 +79,23 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
     from tfm.train import batch_size, resident
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
-    from tfm.train.material import Material, start
+    from tfm.train.material import Material, measured, start
     from tfm.train.rows import held_out
 
     whole = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
     train, val = held_out(whole.train, _HELD_OUT, settings.seed)
     material = replace(whole, train=train, val=val, test=whole.test.only([]))
     model = ModelSettings(architecture=settings.architecture, weights=settings.weights)
+    begun = yield from start(run, material, model)
+    normalisation = yield from measured(run, material.cache, train)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        begun = start(run, material, model)
-        training, task = _set_up(settings, material, model, begun.weights, device)
-        run.remember(normalisation=asdict(training.train.normalisation))
+        training, task = _set_up(settings, material, model, begun, normalisation, device)
         yield from resident.settle(training)
         yield from batch_size.settle(run, training)
         yield from _introduced(settings, material, training)
         checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds)
-        yield from _learn(settings, run, training, task, checkpoints)
+        yield from _learn(settings, run, model, training, task, checkpoints)
     best = max(training.standing.rows, key=lambda row: row[task.best])
     yield Result(
         {
@@ -112,17 +112,20 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
 
 
 def _set_up(
-    settings: Pretrain, material: Material, model: ModelSettings, weights: Path | None, device: torch.device
+    settings: Pretrain,
+    material: Material,
+    model: ModelSettings,
+    begun: Start,
+    normalisation: Normalisation,
+    device: torch.device,
 ) -> tuple[Training, Reconstruct]:
-    from tfm.models.rebuild import Rebuilder
     from tfm.models.spectral import SpectralNorms
-    from tfm.train.setup import network_of, set_up
+    from tfm.train.setup import rebuilder_of, set_up
     from tfm.train.tasks.reconstruct import Reconstruct
 
     height, width = material.cache.images.shape[1:]
-    encoder = network_of(model, weights, (height, width), settings.seed)
-    network = Rebuilder(encoder, settings.masks.block, settings.masks.fill)
-    norms = SpectralNorms(encoder) if settings.beta else None
+    network = rebuilder_of(model, begun.weights, (height, width), settings.seed, settings.masks)
+    norms = SpectralNorms(network.encoder) if settings.beta else None
     task = Reconstruct(settings.masks, settings.loss_on, settings.beta, norms, (height, width))
     training = set_up(
         network,
@@ -134,6 +137,7 @@ def _set_up(
         cache=material.cache,
         train=material.train,
         val=material.val,
+        normalisation=normalisation,
         device=device,
     )
     return training, task
@@ -157,13 +161,15 @@ def _introduced(settings: Pretrain, material: Material, training: Training) -> I
 
 
 def _learn(
-    settings: Pretrain, run: Run, training: Training, task: Reconstruct, checkpoints: Checkpoints
+    settings: Pretrain, run: Run, model: ModelSettings, training: Training, task: Reconstruct, checkpoints: Checkpoints
 ) -> Iterator[Event]:
     """And shows from time to time what is rebuilt."""
     from tfm.analysis.rebuilt import draw_rebuilt
-    from tfm.train.fit import fit
+    from tfm.train.leader import learn
+    from tfm.train.setup import rebuilder_of
 
-    for event in fit(training, checkpoints, run.metrics_file):
+    network = functools.partial(rebuilder_of, model, None, task.in_size, settings.seed, settings.masks)
+    for event in learn(training, network, settings.machine, checkpoints, run.metrics_file):
         yield event
         epoch = training.standing.epoch
         if isinstance(event, Metrics) and (training.finished or epoch % settings.pictures_every == 0):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from tfm.analysis.lesions import Measured
     from tfm.analysis.trained import Protocol
-    from tfm.train.batches import Images
+    from tfm.train.batches import Images, Normalisation
     from tfm.train.material import Material
     from tfm.train.tasks.segment import Segment as SegmentTask
     from tfm.train.training import Training
@@ -70,7 +70,7 @@ class Segment(Settings):
 
 
 @stage(
-    version=1,
+    version=2,
     presets="models",
     default_preset="DeepLabV3Plus",
     extends_by="epochs",
@@ -81,27 +81,25 @@ def segment(settings: Segment, run: Run) -> Iterator[Event]:
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
     from tfm.train.fit import fit
-    from tfm.train.material import Material, start
-    from tfm.train.origin import go_on_from
+    from tfm.train.lesions import known
+    from tfm.train.material import Material, measured, start
     from tfm.train.rows import check_learnable
     from tfm.train.tasks.segment import segment as segment_task
 
     material = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
     check_learnable(material.train, material.val, material.test)
     pixels = yield from _looked_at(material)
+    begun = yield from start(run, material, settings.model.classifier, settings.extends)
+    normalisation = yield from measured(run, material.cache, known(material.dataset, material.train))
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        begun = start(run, material, settings.model.classifier, settings.extends)
         task = segment_task(settings.lesions, settings.optim, settings.batches, pixels)
-        training = _set_up(settings, material, begun.weights, task, device)
-        run.remember(normalisation=asdict(training.train.normalisation))
+        training = _set_up(settings, material, begun.weights, task, normalisation, device)
         yield from resident.settle(training)
         yield from batch_size.settle(run, training, begun.before)
         yield _introduced(settings, task, training)
         checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds)
-        if begun.before:
-            go_on_from(begun.before, training, checkpoints)
-        yield from fit(training, checkpoints, run.metrics_file)
+        yield from fit(training, checkpoints, run.metrics_file, begun.before)
         training.judged.load_state_dict(checkpoints.load_best()["network"])
         yield from _finish(settings, run, training, task, material, checkpoints.best)
 
@@ -130,7 +128,12 @@ def _looked_at(material: Material) -> Generator[Event, None, np.ndarray]:
 
 
 def _set_up(
-    settings: Segment, material: Material, weights: Path | None, task: SegmentTask, device: torch.device
+    settings: Segment,
+    material: Material,
+    weights: Path | None,
+    task: SegmentTask,
+    normalisation: Normalisation,
+    device: torch.device,
 ) -> Training:
     import torch
 
@@ -154,6 +157,7 @@ def _set_up(
         cache=material.cache,
         train=known(material.dataset, material.train),
         val=known(material.dataset, material.val),
+        normalisation=normalisation,
         device=device,
     )
 
@@ -213,7 +217,7 @@ def _finish(
         {
             "run": run.id,
             "model": run.preset or "DeepLabV3+",
-            "weights": origin(settings.model.weights),
+            "weights": origin(settings.model.weights, run.environment["origin_unknown"]),
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,
             "val_auc": auc(labels, probs),

@@ -9,11 +9,12 @@ import contextlib
 import csv
 import functools
 from collections.abc import Iterator
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Result
 from tfm.core.registry import Repeat, stage
 from tfm.core.run import Run
@@ -23,6 +24,7 @@ from tfm.models.settings import ModelSettings
 from tfm.train.settings import (
     DEFAULT_SEED,
     NOT_IN_A_REGRESSION,
+    NOTHING_DRAWN,
     YOUDEN,
     BatchSettings,
     BreastSettings,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     import torch
 
     from tfm.data.cache import Cache
+    from tfm.train.batches import Normalisation
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.material import Material, Start
     from tfm.train.origin import Origin
@@ -65,7 +68,7 @@ class Train(Settings):
     """How the threshold is chosen from which on an image is called malignant: youden or sensitivity:S
     On the validation images. youden: where sensitivity and specificity add up to most. sensitivity:0.9: as high as it
     can be while 90 of 100 malignant images are found; the share is yours to choose."""
-    seed: int = DEFAULT_SEED
+    seed: Annotated[int, NOTHING_DRAWN] = DEFAULT_SEED
     """Seed of everything random: first weights, order, augmentation, dropout"""
     machine: MachineSettings = MachineSettings()
     extends: Annotated[TrainedRun | None, NOT_IN_A_REGRESSION] = None
@@ -78,6 +81,16 @@ class Train(Settings):
     trial: str | None = None
     """The trial of a study that this run is, said by the study itself
     It ends with its validation: of the test nothing is predicted while there is still something to choose."""
+
+    @model_validator(mode="after")
+    def _is_sampled_in_epochs(self) -> Self:
+        if self.model.trained == "none" and self.batches.balance == "sampling":
+            raise SettingsError(
+                "balance: a regression on frozen features has no epochs in which images could be taken again",
+                hint="leave it as it is, which weighs the same: --balance weights",
+                fields=("balance",),
+            )
+        return self
 
 
 def arranged(settings: Train, workspace: Workspace) -> Material:
@@ -97,24 +110,27 @@ def folds(settings: Train, workspace: Workspace) -> int:
 
 
 @stage(
-    version=5,
+    version=6,
     presets="models",
     extends_by="epochs",
     repeats=(Repeat("folds", "fold", folds), Repeat("seeds", "seed")),
 )
 def train(settings: Train, run: Run) -> Iterator[Event]:
+    from tfm.analysis.trained import minutes_of_work
     from tfm.train import batch_size, resident
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
-    from tfm.train.material import start
+    from tfm.train.material import measured, start
 
     material = arranged(settings, run.workspace)
     train, val, test = material.train, material.val, material.test
+    begun = yield from start(run, material, settings.model, settings.extends, settings.study)
+    normalisation = yield from measured(run, material.cache, train)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        begun = start(run, material, settings.model, settings.extends, settings.study)
-        training = _set_up(settings, material, begun, device)
-        run.remember(normalisation=asdict(training.train.normalisation))
+        if begun.before:
+            run.remember(minutes_before=minutes_of_work(begun.before.run))
+        training = _set_up(settings, material, begun, normalisation, device)
         yield from resident.settle(training)
         yield from batch_size.settle(run, training, begun.before)
         yield from _introduced(settings, training, material.cache)
@@ -125,7 +141,9 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
         yield from _finish(settings, run, training, test, checkpoints.best)
 
 
-def _set_up(settings: Train, material: Material, begun: Start, device: torch.device) -> Training:
+def _set_up(
+    settings: Train, material: Material, begun: Start, normalisation: Normalisation, device: torch.device
+) -> Training:
     from tfm.train.setup import network_of, set_up
     from tfm.train.tasks.chosen import task_of
 
@@ -141,6 +159,7 @@ def _set_up(settings: Train, material: Material, begun: Start, device: torch.dev
         cache=material.cache,
         train=material.train,
         val=material.val,
+        normalisation=normalisation,
         device=device,
     )
 
@@ -152,10 +171,11 @@ def _introduced(settings: Train, training: Training, cache: Cache) -> Iterator[E
 
     height, width = cache.images.shape[1:]
     card = card_of(settings.model, (height, width), training.batch_size)
+    explained = f"explained at its layer {card.explanation_layer} ({card.layout})"
     yield Note(
         f"{card.parameters:,} parameters, {card.trained:,} of them trained; images of {height} × {width}; "
         f"≈ {card.memory / 2**30:.1f} GiB for batches of {card.batch_size}; "
-        f"explained at its layer {card.explanation_layer} ({card.layout})"
+        f"{explained if card.layout else 'which of its layers explains it is not known'}"
     )
     for words in lacking(settings.breast, training.train):
         yield Note(words, "warning")
@@ -164,20 +184,14 @@ def _introduced(settings: Train, training: Training, cache: Cache) -> Iterator[E
 def _learn(
     settings: Train, run: Run, training: Training, checkpoints: Checkpoints, before: Origin | None
 ) -> Iterator[Event]:
-    from tfm.train.fit import fit
-    from tfm.train.leader import gather
-    from tfm.train.origin import go_on_from
+    from tfm.train.leader import learn
     from tfm.train.probe import probe
     from tfm.train.setup import network_of
 
     if settings.model.trained != "none":
-        if before:
-            go_on_from(before, training, checkpoints)
         in_size = training.train.cache.images.shape[1:]
         network = functools.partial(network_of, settings.model, None, in_size, settings.seed)
-        with contextlib.ExitStack() as held:
-            training.ranks = yield from gather(training, network, settings.machine, held)
-            yield from fit(training, checkpoints, run.metrics_file)
+        yield from learn(training, network, settings.machine, checkpoints, run.metrics_file, before)
     else:
         yield from probe(training, checkpoints, run.metrics_file, run.checkpoints_folder)
 
@@ -204,7 +218,7 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
     yield Result(
         {
             "model": run.preset or settings.model.architecture,
-            "weights": origin(settings.model.weights),
+            "weights": origin(settings.model.weights, run.environment["origin_unknown"]),
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,
             **leave(run, tables, settings.threshold),

@@ -14,8 +14,11 @@ from tfm.core import machine
 from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Note
 from tfm.core.run import Run
+from tfm.models.footprint import Footprint, Passing
 from tfm.models.freezing import train_mode
-from tfm.train.batches import Batch, chances
+from tfm.train.fit import batch_of, drawn_for
+from tfm.train.limits import repeatable_told
+from tfm.train.optim import optimizer
 from tfm.train.origin import Origin
 from tfm.train.precision import computing_in
 from tfm.train.tasks import Task
@@ -23,7 +26,6 @@ from tfm.train.training import Training
 
 SMALLEST, LARGEST = 2, 64
 _CPU_SHARE = 1 / 4  # of the machine's memory: others are at work on it too
-_BESIDES = 2  # times what the backward pass reads: gradients on their way, and what the layers need for themselves
 
 
 def settle(run: Run, training: Training, before: Origin | None = None) -> Iterator[Event]:
@@ -40,19 +42,22 @@ def fitting(training: Training) -> int:
     matter of speed there."""
     network, task = copy.deepcopy((training.network, training.task))  # in one: a task may know its network
     train_mode(network)
-    try_out = functools.partial(_pass, training, network, task)
+    try_out = functools.partial(_step, training, network, task, optimizer(network, training.optim))
     largest = max(SMALLEST, min(LARGEST, 1 << (len(training.train.rows).bit_length() - 1)))
     if training.train.device.type == "cuda":
         return largest_that_fits(try_out, largest)
-    return largest_within(_CPU_SHARE * (machine.memory_gib() or 0), _gib_an_image(network, try_out), largest)
+    passing = Passing(network)
+    with passing.watched():
+        try_out(SMALLEST)
+    return largest_within(_CPU_SHARE * (machine.memory_gib() or 0) * 2**30, passing.footprint, largest)
 
 
 def largest_that_fits(try_out: Callable[[int], None], largest: int) -> int:
-    """Tried with a quarter more images than it is for: the optimizer's memory is not there yet."""
+    """Tried with a quarter more images than it is for, one at least: memory in pieces holds less than in one."""
     found, size = 0, SMALLEST
     while size <= largest:
         try:
-            try_out(size + size // 4)
+            try_out(size + max(size // 4, 1))
         except torch.OutOfMemoryError:
             break
         found, size = size, 2 * size
@@ -65,37 +70,22 @@ def largest_that_fits(try_out: Callable[[int], None], largest: int) -> int:
     return found
 
 
-def largest_within(gib: float, gib_an_image: float, largest: int) -> int:
+def largest_within(room: float, smallest: Footprint, largest: int) -> int:
+    """`room` bytes; `smallest` is measured with as few images as may be."""
     size = SMALLEST
-    while 2 * size <= largest and 2 * size * gib_an_image <= gib:
+    while 2 * size <= largest and smallest.network + 2 * size * smallest.images / SMALLEST <= room:
         size *= 2
     return size
 
 
-def _pass(training: Training, network: nn.Module, task: Task, count: int) -> None:
-    """Forward and backward, of so many images."""
-    images = training.train
-    chosen = np.resize(np.arange(len(images.rows)), count)
-    drawn = chances(count, task.chances, "batch size")
-    batch = Batch(images.batch(chosen), images.truth(chosen, task.needs), drawn)
-    with computing_in(training.precision, images.device):
-        loss, _ = task.loss(network, batch)
-    if loss.requires_grad:  # nothing of a network is trained where only its features are used
-        loss.backward()  # type: ignore[no-untyped-call]
+def _step(training: Training, network: nn.Module, task: Task, stepping: torch.optim.Optimizer, count: int) -> None:
+    """All that a step of the training does to so many images, and what its optimizer keeps from then on."""
+    places = np.arange(count)  # those behind the last image are the first ones again, changed in another way
+    batch = batch_of(training, places, drawn_for(training, 0, count))
+    with repeatable_told(training.train.device):
+        with computing_in(training.precision, training.train.device):
+            loss, _ = task.loss(network, batch)
+        if loss.requires_grad:  # nothing of a network is trained where only its features are used
+            loss.backward()  # type: ignore[no-untyped-call]
+        stepping.step()
     network.zero_grad()
-
-
-def _gib_an_image(network: nn.Module, try_out: Callable[[int], None]) -> float:
-    """What the forward pass keeps for the backward one, measured and doubled."""
-    weights = {tensor.untyped_storage().data_ptr() for tensor in network.parameters()}
-    kept: dict[int, int] = {}
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        try_out(SMALLEST)
-    return _BESIDES * sum(kept.values()) / SMALLEST / 2**30

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from tfm.core.errors import DataError
+from tfm.core.events import Event, Progress
 from tfm.core.randomness import generator_at
 from tfm.data.cache import Cache
 from tfm.train.rows import Rows
@@ -24,7 +26,7 @@ class Normalisation:
     deviation: float
 
 
-def measure(cache: Cache, train: Rows) -> Normalisation:
+def measure(cache: Cache, train: Rows) -> Generator[Event, None, Normalisation]:
     """From a histogram in whole numbers: exact, whatever the order of the images."""
     white = full_scale(cache)
     counts = np.zeros(white + 1, dtype=np.int64)
@@ -32,18 +34,25 @@ def measure(cache: Cache, train: Rows) -> Normalisation:
         chosen = np.sort(train.positions[start : start + _AT_ONCE])
         inside = cache.images[chosen][cache.breast[chosen] > 0]
         counts += np.bincount(inside, minlength=white + 1)
+        yield Progress("greys of the training images", start + len(chosen), len(train), "images")
+    if not counts.any():
+        raise DataError(
+            f"none of the {len(train)} images to learn from has a breast in the cache {cache.folder.name}",
+            hint="look at a contact sheet of its steps, then preprocess again with others",
+        )
     levels = np.arange(white + 1) / white
     mean = float(np.average(levels, weights=counts))
     deviation = float(np.sqrt(np.average((levels - mean) ** 2, weights=counts)))
     return Normalisation(mean, max(deviation, 1 / white))  # a flat image has none to divide by
 
 
-def fingerprint(cache: Cache, *splits: Rows) -> str:
+def fingerprint(cache: Cache, *splits: Rows) -> Generator[Event, None, str]:
     """Of every pixel that a run reads: a cache made anew under its name may hold others."""
-    digest = hashlib.sha256()
-    for rows in splits:
-        for start in range(0, len(rows), _AT_ONCE):
-            digest.update(cache.images[rows.positions[start : start + _AT_ONCE]])
+    digest, positions = hashlib.sha256(), np.concatenate([rows.positions for rows in splits])
+    for start in range(0, len(positions), _AT_ONCE):
+        chosen = positions[start : start + _AT_ONCE]
+        digest.update(cache.images[chosen])
+        yield Progress("fingerprint of the images", start + len(chosen), len(positions), "images")
     return digest.hexdigest()
 
 
@@ -52,8 +61,9 @@ def full_scale(cache: Cache) -> int:
 
 
 def cut(places: np.ndarray, size: int) -> list[np.ndarray]:
-    """Into as few as will do. Their sizes differ by one at most: none is too small for batch statistics."""
-    return np.array_split(places, -(-len(places) // size))
+    """Into as few as will do. Their sizes differ by one at most, and none is of one image, which would be too small for
+    batch statistics: of an odd number cut in twos, one is of three."""
+    return np.array_split(places, min(-(-len(places) // size), max(len(places) // 2, 1)))
 
 
 def shuffled(seed: int, epoch: int, count: int) -> np.ndarray:
@@ -79,14 +89,6 @@ def chances(count: int, each: int, *address: str | int) -> np.ndarray:
     return generator_at(*address).random((count, each), dtype=np.float32)
 
 
-def read(array: np.ndarray, positions: np.ndarray) -> torch.Tensor:  # (B, H, W) uint8 or uint16, on the host
-    return torch.from_numpy(array[positions])
-
-
-def films(grey: torch.Tensor, white: int) -> torch.Tensor:  # (B, H, W) → (B, 1, H, W) float32 in 0..1
-    return grey[:, None].to(torch.float32).div_(white)
-
-
 @dataclass(frozen=True)
 class Batch:
     images: torch.Tensor  # (B, 1, H, W), normalised
@@ -110,8 +112,8 @@ class Images:
     device: torch.device
     kept: Mapping[str, torch.Tensor] = field(default_factory=dict)  # arrays of the cache that lie on the device
 
-    def films(self, chosen: np.ndarray) -> torch.Tensor:  # (B, 1, H, W) in 0..1
-        return films(self._taken("images", chosen), full_scale(self.cache))
+    def films(self, chosen: np.ndarray) -> torch.Tensor:  # (B, 1, H, W) float32 in 0..1
+        return self._taken("images", chosen)[:, None].to(torch.float32).div_(full_scale(self.cache))
 
     def normalised(self, images: torch.Tensor) -> torch.Tensor:
         return (images - self.normalisation.mean).div_(self.normalisation.deviation)
@@ -128,7 +130,7 @@ class Images:
     def _taken(self, name: str, chosen: np.ndarray) -> torch.Tensor:  # (B, H, W) uint8 or uint16, on the device
         positions = self.rows.positions[chosen]
         if name not in self.kept:
-            return read(getattr(self.cache, name), positions).to(self.device)  # as bytes: they are widened there
+            return torch.from_numpy(getattr(self.cache, name)[positions]).to(self.device)  # widened there
         kept = self.kept[name]
         # As whole numbers with a sign: of those without, torch picks out no rows on a GPU.
         signed = kept.view(torch.int16) if kept.dtype == torch.uint16 else kept

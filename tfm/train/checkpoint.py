@@ -5,7 +5,7 @@ What stands in one is the loop's affair.
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -13,15 +13,10 @@ from typing import Any
 
 import torch
 
-from tfm.core import files
+from tfm.core import files, seal
 from tfm.core.errors import TrainingError
 
 WRITE_SHARE = 50  # writing takes at most this part of the time: a fiftieth
-
-# The digest stands behind the archive that torch.save writes: one file, so one rename makes both new, and torch.load
-# reads past it.
-_MARK = b"\nsha256:"
-_TRAILER = len(_MARK) + 2 * hashlib.sha256().digest_size
 
 
 class Damaged(Exception):
@@ -50,7 +45,7 @@ class Checkpoints:
     def save(self, content: dict[str, Any]) -> None:
         """As `last`; what was `last` becomes `previous`. At every instant one of the two is whole."""
         begun = time.monotonic()
-        with files.beside(self._last) as temporary:
+        with _beside(self._last) as temporary:
             _write(temporary, content)
             if self._last.exists():
                 os.replace(self._last, self._previous)
@@ -58,7 +53,7 @@ class Checkpoints:
         self._cost = self._written - begun
 
     def save_best(self, content: dict[str, Any]) -> None:
-        with files.beside(self.best) as temporary:
+        with _beside(self.best) as temporary:
             _write(temporary, content)
 
     def resume(self) -> tuple[dict[str, Any] | None, list[str]]:
@@ -81,6 +76,11 @@ class Checkpoints:
             ) from error
 
 
+def _beside(path: Path) -> contextlib.AbstractContextManager[Path]:
+    path.parent.mkdir(exist_ok=True)
+    return files.beside(path)
+
+
 def _write(path: Path, content: dict[str, Any]) -> None:
     with open(path, "wb") as file:
         try:
@@ -89,18 +89,11 @@ def _write(path: Path, content: dict[str, Any]) -> None:
             if isinstance(error.__context__, OSError):  # a full disk, which torch reports as a defect of its own
                 raise error.__context__ from None
             raise
-    digest = files.sha256(path)
-    with open(path, "ab") as file:
-        file.write(_MARK + digest.encode())
+    seal.seal(path)
 
 
 def read(path: Path) -> dict[str, Any]:
-    size = path.stat().st_size - _TRAILER
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for start in range(0, max(size, 0), 1 << 20):
-            digest.update(file.read(min(1 << 20, size - start)))
-        if size <= 0 or file.read() != _MARK + digest.hexdigest().encode():
-            raise Damaged("its SHA-256 does not match")
-    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if not seal.is_whole(path):
+        raise Damaged("its SHA-256 does not match")
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)  # it reads past the seal
     return content

@@ -18,26 +18,41 @@ from tfm.core.events import Event, Note, Progress
 from tfm.core.run import Run
 from tfm.train.settings import DeviceSettings, MachineSettings
 
+WAITING = "waiting for the GPU"
 _POLL_SECONDS = 2.0
+_THREADS = torch.get_num_threads()  # before a run in this process has chosen its own
 
 
 def prepare(settings: DeviceSettings, run: Run, held: contextlib.ExitStack) -> Generator[Event, None, torch.device]:
     """Resolve device and threads at the first start and set the same again on resume; `run` remembers them. A GPU is
     waited for, and is `run`'s until `held` is closed."""
-    device = resolve(settings.device)
+    began = run.environment
+    if settings.device == "auto" and "device" in began:
+        device = _as_it_began(began["device"], run)
+    else:
+        device = resolve(settings.device)
     if device.type == "cpu" and settings.device == "auto":
         yield from _unused_gpu()
-    began = run.environment
-    threads = began.get("threads", torch.get_num_threads()) if settings.threads == "auto" else settings.threads
+    threads = began.get("threads", _THREADS) if settings.threads == "auto" else settings.threads
     compute_with(threads, settings.deterministic)
     goes_on = {"device": str(device), "device_name": _name(device), "threads": threads, "torch": torch.__version__}
     yield from _other_than_it_began(began, goes_on)
-    run.remember(**goes_on, deterministic=settings.deterministic)
+    run.remember_first(**goes_on, deterministic=settings.deterministic)
     if device.type == "cuda":
         count = settings.devices if isinstance(settings, MachineSettings) else 1
         for name in sorted(_gpu_name(nth(device, number)) for number in range(count)):
             yield from take_turn(name, run.id, held)
     return device
+
+
+def _as_it_began(device: str, run: Run) -> torch.device:
+    try:
+        return resolve(device)
+    except TrainingError as error:
+        raise TrainingError(
+            f"{run.id} began on {device}, and {error.message}",
+            hint=f"give it that device again, or start it anew on another: `python wizard.py runs restart {run.id}`",
+        ) from None
 
 
 def _other_than_it_began(began: dict[str, Any], goes_on: dict[str, Any]) -> Iterator[Event]:
@@ -113,9 +128,9 @@ def take_turn(name: str, run: str, held: contextlib.ExitStack) -> Iterator[Event
         except Timeout:
             now = _read_holder(holder)
             if now != told:
-                yield Note(f"waiting for the GPU: {now} has it")
+                yield Note(f"{WAITING}: {now} has it")
                 told = now
-            yield Progress("waiting for the GPU", 0, 1)  # a point at which the wait may be paused
+            yield Progress(WAITING, 0, 1)  # a point at which the wait may be paused
     held.callback(lock.release)
     with contextlib.suppress(OSError):  # information only, and the file may be another user's
         holder.write_text(run, encoding="utf-8")

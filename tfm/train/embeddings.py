@@ -81,12 +81,12 @@ class Backbone:
 
 
 def embeddings(
-    place: Path, backbone: Backbone, material: Material, device: torch.device
+    place: Path, backbone: Backbone, material: Material, facts: dict[str, Any], device: torch.device
 ) -> Generator[Event, None, Found]:
-    """Those of all three splits: read where they stand below `place`, else extracted."""
+    """Those of all three splits: read where they stand below `place`, else extracted. `facts` are the material's."""
     of = backbone.identity | {
-        "dataset": [material.facts["dataset_hash"], material.facts["split_hash"]],
-        "images": material.facts["images_sha256"],
+        "dataset": [facts["dataset_hash"], facts["split_hash"]],
+        "images": facts["images_sha256"],
     }
     digest = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
     folder = place / f"{backbone.embedding}-{digest[:16]}"

@@ -20,7 +20,7 @@ from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Progress
 from tfm.models.head import width_into
 from tfm.train.batches import Images, cut
-from tfm.train.memory import memory_told
+from tfm.train.limits import limits_told
 from tfm.train.precision import computing_in
 
 _SECONDS = 1.0  # between two writes: to wait for disk and GPU after each batch would cost more than the batch
@@ -44,7 +44,7 @@ def features(
     network.eval()
     for done, chosen in enumerate(batches[kept.done :], start=kept.done + 1):
         hook = part.register_forward_pre_hook(lambda _part, given: met.append(given[0]))
-        with torch.inference_mode(), memory_told(images.device, batch_size), computing_in(precision, images.device):
+        with torch.inference_mode(), limits_told(images.device, batch_size), computing_in(precision, images.device):
             network(images.batch(chosen))
         hook.remove()  # what stands between two events is somebody else's
         kept.append(int(chosen[0]), met.pop())

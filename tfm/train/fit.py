@@ -15,7 +15,7 @@ import torch
 
 from tfm.core import files
 from tfm.core.errors import TrainingError
-from tfm.core.events import Event, Metrics, Note, Progress
+from tfm.core.events import Event, Metrics, Progress
 from tfm.core.randomness import seed_at
 from tfm.models.freezing import train_mode
 from tfm.train import augment
@@ -23,19 +23,23 @@ from tfm.train.batches import Batch, balanced, chances, cut, shuffled
 from tfm.train.checkpoint import Checkpoints
 from tfm.train.gauges import Dials
 from tfm.train.infer import answers
-from tfm.train.memory import memory_told
+from tfm.train.limits import limits_told
 from tfm.train.optim import learning_rate, set_learning_rate
+from tfm.train.origin import Origin, resume
 from tfm.train.precision import computing_in
 from tfm.train.training import Standing, Training
 
-METRICS = ["epoch", "learning_rate", "train_loss"]  # and the task's own
+_LEADING = ["epoch", "learning_rate"]
 
 
-def fit(training: Training, checkpoints: Checkpoints, metrics_file: Path) -> Iterator[Event]:
-    yield from _resume(training, checkpoints)
+def fit(
+    training: Training, checkpoints: Checkpoints, metrics_file: Path, before: Origin | None = None
+) -> Iterator[Event]:
+    """`before` is the run that this one goes on from."""
+    yield from resume(training, checkpoints, before)
     training.ranks.begin(training.content())
     dials = Dials(training, checkpoints)
-    _write_metrics(metrics_file, training)
+    write_metrics(metrics_file, training, _LEADING)
     while not training.finished:
         yield Progress("epoch", training.standing.epoch, training.optim.epochs, "epochs")
         yield dials.read()
@@ -44,21 +48,10 @@ def fit(training: Training, checkpoints: Checkpoints, metrics_file: Path) -> Ite
         if _note_epoch(training, row):
             checkpoints.save_best(training.best_content())
         checkpoints.save(training.content())
-        _write_metrics(metrics_file, training)
+        write_metrics(metrics_file, training, _LEADING)
         yield Metrics(row)
     yield Progress("epoch", training.standing.epoch, training.standing.epoch, "epochs")
     yield dials.read()
-
-
-def _resume(training: Training, checkpoints: Checkpoints) -> Iterator[Event]:
-    content, trouble = checkpoints.resume()
-    onward = "training goes on from the one before" if content else "training starts over"
-    for damage in trouble:
-        yield Note(f"checkpoint {damage}: {onward}", "warning")
-    if content:
-        training.take_up(content)
-        standing = training.standing
-        yield Note(f"going on from a checkpoint: {standing.epoch} epochs and {standing.epoch_step} steps are done")
 
 
 def _train(training: Training, checkpoints: Checkpoints, dials: Dials) -> Iterator[Event]:
@@ -98,8 +91,13 @@ def _epoch(training: Training) -> tuple[list[np.ndarray], augment.Table]:
     places, epoch = _places(training), training.standing.epoch
     size = training.batch_size * training.batches.accumulate * training.ranks.count
     count = int(places.max()) + 1
-    drawn = augment.draw(training.seed, epoch, count)
-    return cut(places, size), np.hstack([drawn, chances(count, training.task.chances, training.seed, "task", epoch)])
+    return cut(places, size), drawn_for(training, epoch, count)
+
+
+def drawn_for(training: Training, epoch: int, count: int) -> augment.Table:
+    """How chance changes so many images, a row each, and behind that what the task draws."""
+    changes = augment.draw(training.seed, epoch, count)
+    return np.hstack([changes, chances(count, training.task.chances, training.seed, "task", epoch)])
 
 
 def _places(training: Training) -> np.ndarray:
@@ -115,7 +113,7 @@ def _step(training: Training, taken: np.ndarray, drawn: augment.Table) -> float:
     training.optimizer.zero_grad()
     total = torch.zeros((), device=training.train.device)
     given: dict[int, torch.Tensor] = {}
-    with memory_told(training.train.device, training.batch_size):
+    with limits_told(training.train.device, training.batch_size):
         for number, places in training.ranks.share(cut(taken, training.batch_size)):
             loss, given[number] = _backward(training, number, places, drawn, len(taken))
             total += loss
@@ -123,12 +121,12 @@ def _step(training: Training, taken: np.ndarray, drawn: augment.Table) -> float:
     norm, loss_sum = torch.stack([_clipped(training), total]).tolist()
     # A gradient that isn't finite would spoil the weights, and with them the next checkpoint.
     if not math.isfinite(loss_sum) or not (math.isfinite(norm) or _scaled(training)):
-        raise _diverged(training.standing, "the loss or its gradient")
+        raise _diverged(training.standing, "the loss or its gradient", f"at step {training.standing.step + 1}")
     training.scaler.step(training.optimizer)
     training.scaler.update()
     if training.ema:
         training.ema.update(training.network, step=training.standing.step + 1)
-    training.answered = torch.cat([training.answered, *training.ranks.collect(given)])
+    training.answered += training.ranks.collect(given)
     return float(loss_sum)
 
 
@@ -137,14 +135,14 @@ def _backward(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Of one batch among the `count` images of a step: its loss, and what the network answered."""
     torch.manual_seed(seed_at(training.seed, "step", training.standing.step, number) % 2**63)  # for dropout
-    batch = _batch(training, places, drawn[places])
+    batch = batch_of(training, places, drawn[places])
     with computing_in(training.precision, training.train.device):
         loss, said = training.task.loss(training.stepped, batch)
     training.scaler.scale(loss / count).backward()  # type: ignore[no-untyped-call]
     return loss.detach(), said.detach()
 
 
-def _batch(training: Training, places: np.ndarray, drawn: augment.Table) -> Batch:
+def batch_of(training: Training, places: np.ndarray, drawn: augment.Table) -> Batch:
     images, changes = training.train, training.batches.augmentation
     chosen = places % len(images.rows)
     truth = images.truth(chosen, training.task.needs)
@@ -169,10 +167,10 @@ def _scaled(training: Training) -> bool:
     return training.scaler.is_enabled() and training.scaler.get_scale() > 1
 
 
-def _diverged(standing: Standing, what: str) -> TrainingError:
+def _diverged(standing: Standing, what: str, where: str) -> TrainingError:
     return TrainingError(
-        f"{what} is not a finite number at step {standing.step + 1}, in epoch {standing.epoch + 1}",
-        hint="choose a lower --learning-rate; what was saved before that step is kept",
+        f"{what} is not a finite number {where}, in epoch {standing.epoch + 1}",
+        hint="choose a lower --learning-rate; what was saved before is kept",
     )
 
 
@@ -187,10 +185,12 @@ def _validate(training: Training) -> Generator[Event, None, dict[str, float]]:
             return task.answers(network, batch)
 
     given = yield from answers(ask, images, training.batch_size, "validation")
+    if not torch.isfinite(given).all():
+        raise _diverged(standing, "what the network says", "in validation")
     learned = training.train.rows.labels[_places(training) % len(training.train.rows)]
-    figures = task.learned(training.answered, learned) | task.figures(given, images.rows.labels)
+    figures = task.learned(torch.cat(training.answered), learned) | task.figures(given, images.rows.labels)
     if not all(map(math.isfinite, figures.values())):
-        raise _diverged(standing, "a figure of the epoch")
+        raise _diverged(standing, "a figure", "in validation")
     return {
         "epoch": standing.epoch + 1,
         "learning_rate": training.optimizer.param_groups[0]["lr"],
@@ -209,11 +209,12 @@ def _note_epoch(training: Training, row: dict[str, float]) -> bool:
     standing.epoch += 1
     standing.epoch_step = 0
     standing.loss_sum = 0.0
-    training.answered = torch.empty(0)
+    training.answered = []
     return better
 
 
-def _write_metrics(path: Path, training: Training) -> None:
-    """Made from the checkpoint's rows alone, so that it never tells of more or less than was kept."""
-    table = pd.DataFrame(training.standing.rows, columns=[*METRICS, *training.task.columns])
+def write_metrics(path: Path, training: Training, leading: list[str]) -> None:
+    """Made from the checkpoint's rows alone, so that it never tells of more or less than was kept. `leading` columns
+    say which row it is; the loss of training and the task's own stand behind them."""
+    table = pd.DataFrame(training.standing.rows, columns=[*leading, "train_loss", *training.task.columns])
     files.write_text(path, table.to_csv(index=False, lineterminator="\n"))

@@ -108,6 +108,7 @@ def _build(brief: Brief, local: int) -> Training:
         cache=Cache.open(brief.cache),
         train=brief.train,
         val=brief.val,
+        normalisation=brief.normalisation,
         device=device,
     )
     training.batch_size = brief.batch_size

@@ -126,6 +126,7 @@ def size(learner: Learner) -> int:
 
 
 def save(learner: Learner, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
     files.write_bytes(path, skops.io.dumps(learner))
 
 

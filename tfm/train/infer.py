@@ -10,7 +10,7 @@ from torch import nn
 
 from tfm.core.events import Event, Progress
 from tfm.train.batches import Batch, Images, cut, mirrored
-from tfm.train.memory import memory_told
+from tfm.train.limits import limits_told
 from tfm.train.precision import computing_in
 from tfm.train.tasks import Task
 
@@ -23,7 +23,7 @@ def answers(ask: Ask, images: Images, batch_size: int, name: str) -> Generator[E
     given = []
     for done, chosen in enumerate(batches, start=1):
         # Closed before each yield: what stands between two events is somebody else's.
-        with torch.inference_mode(), memory_told(images.device, batch_size):
+        with torch.inference_mode(), limits_told(images.device, batch_size):
             given.append(ask(chosen).float().cpu())
         yield Progress(name, done, len(batches), "batches")
     return torch.cat(given)

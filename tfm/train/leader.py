@@ -10,6 +10,7 @@ import os
 import secrets
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import traceback
@@ -29,6 +30,10 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from tfm.core import offers
 from tfm.core.errors import HaltedError, TFMError, TrainingError
 from tfm.core.events import Event, Note, Progress
+from tfm.train.batches import Normalisation
+from tfm.train.checkpoint import Checkpoints
+from tfm.train.fit import fit
+from tfm.train.origin import Origin
 from tfm.train.ranks import Ranks, Together
 from tfm.train.rows import Rows
 from tfm.train.settings import BatchSettings, MachineSettings, OptimSettings
@@ -39,6 +44,7 @@ ADDRESS = "TFM_LEADER"  # host:port:key, in the environment of those that are to
 PATIENCE = timedelta(minutes=10)  # with one that lives and does nothing: compiling may take it that much longer
 _LOOK_SECONDS = 1.0
 _POLL_SECONDS = 0.001
+_GREETING_SECONDS = 5
 _LAST_WORDS_SECONDS = 10.0  # between a connection that broke and the word of why
 
 
@@ -55,6 +61,7 @@ class Brief:
     cache: Path
     train: Rows
     val: Rows
+    normalisation: Normalisation
     device: torch.device  # the first process's
     batch_size: int
     threads: int
@@ -99,6 +106,7 @@ def gather(
         training.train.cache.folder,
         training.train.rows,
         training.val.rows,
+        training.train.normalisation,
         training.train.device,
         training.batch_size,
         torch.get_num_threads(),
@@ -109,6 +117,20 @@ def gather(
     leader.connect(brief.device)
     yield Note(f"{leader.count} processes take a share of each step")
     return leader
+
+
+def learn(
+    training: Training,
+    network: Callable[[], nn.Module],
+    machine: MachineSettings,
+    checkpoints: Checkpoints,
+    metrics_file: Path,
+    before: Origin | None = None,
+) -> Iterator[Event]:
+    """`fit`, by as many processes as are wanted."""
+    with contextlib.ExitStack() as held:
+        training.ranks = yield from gather(training, network, machine, held)
+        yield from fit(training, checkpoints, metrics_file, before)
 
 
 class Leader(Together):
@@ -157,11 +179,15 @@ class Leader(Together):
                 raise self._lost(rank)
 
     def _welcome(self, caller: socket.socket, key: bytes, brief: Brief) -> None:
-        """As multiprocessing's own listener does it, which nothing else can be waited for beside."""
-        connection = Connection(caller.detach())
-        deliver_challenge(connection, key)
-        answer_challenge(connection, key)
-        node, local = connection.recv()
+        """As multiprocessing's own listener does it, which nothing else can be waited for beside; and who says nothing
+        is not waited for."""
+        with caller:  # a second handle of the same connection
+            _listen_at_most(caller, _GREETING_SECONDS)
+            connection = Connection(os.dup(caller.fileno()))
+            deliver_challenge(connection, key)
+            answer_challenge(connection, key)
+            node, local = connection.recv()
+            _listen_at_most(caller, 0)  # as long as it takes
         rank = node * self._devices + local
         connection.send((rank, brief))
         self._others[rank] = connection
@@ -244,9 +270,19 @@ class Leader(Together):
             process.wait()
 
 
+def _listen_at_most(connection: socket.socket, seconds: int) -> None:
+    """The kernel's own clock: Python's would make its handle one that never waits."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", seconds, 0))
+
+
 def join(store: TCPStore, rank: int, count: int, device: torch.device) -> None:
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
+    if device.type == "cuda":
+        # NCCL, told which GPU, connects here, where all are ready. Else it would within the first sum, without an end
+        # and without a word of one that has died by then.
+        torch.cuda.set_device(device)
+        dist.init_process_group("nccl", store=store, rank=rank, world_size=count, timeout=PATIENCE, device_id=device)
+    else:
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=PATIENCE)
 
 
 def _end_of(process: subprocess.Popen[bytes]) -> str:

@@ -5,22 +5,22 @@ Every stage that trains opens it here. What is trained stands in setup, how in t
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tfm.core import files
 from tfm.core.errors import DataError
+from tfm.core.events import Event
 from tfm.core.run import Run
 from tfm.core.workspace import Workspace
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
-from tfm.models.settings import ModelSettings
+from tfm.models.settings import FILE, ModelSettings
 from tfm.models.weights import fetch
 from tfm.train import origin
-from tfm.train.batches import fingerprint
+from tfm.train.batches import Normalisation, fingerprint, measure
 from tfm.train.origin import Origin
 from tfm.train.rows import Rows, rows_of
 
@@ -42,15 +42,14 @@ class Material:
         train, val, test = (rows_of(arranged, images, split) for split in ("train", "val", "test"))
         return cls(arranged, images, train, val, test)
 
-    @functools.cached_property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Generator[Event, None, dict[str, Any]]:
         return {
             "dataset": self.dataset.folder.name,
             "dataset_hash": self.dataset.content_hash,
             "split_hash": self.dataset.split_hash,
             "protocol": self.dataset.protocol,
             "synthetic": self.dataset.synthetic,
-            "images_sha256": fingerprint(self.cache, self.train, self.val, self.test),
+            "images_sha256": (yield from fingerprint(self.cache, self.train, self.val, self.test)),
         }
 
 
@@ -62,7 +61,7 @@ class Start:
 
 def start(
     run: Run, material: Material, model: ModelSettings, extends: str | None = None, study: str | None = None
-) -> Start:
+) -> Generator[Event, None, Start]:
     """Whose weights a run takes over, whose end it goes on from and which study chose its settings. `run` remembers
     these, what it is made of and whom it has seen; refused where these have seen whom it is judged by, or
     where anything has changed since."""
@@ -70,19 +69,36 @@ def start(
     before = origin.of_extension(run, extends)
     chosen_by = origin.of_study(run, study, material.test)
     weights = fetch(model, source.checkpoints.best if source else None)
+    facts = yield from material.facts()
     if before:
-        origin.check_same(before, material.facts)
-    remember(run, material, weights, [one for one in (source, before, chosen_by) if one])
+        origin.check_same(before, facts)
+    givers = [one for one in (source, before) if one]
+    named = {Path(model.weights.removeprefix(FILE)).name} if model.weights.startswith(FILE) else set()
+    run.remember(origin_unknown=sorted(named.union(*(one.unknown for one in givers))))
+    remember(run, material, facts, weights, [*givers, chosen_by] if chosen_by else givers)
     return Start(weights, before)
 
 
-def remember(run: Run, material: Material, weights: Path | None, origins: Iterable[Origin]) -> None:
-    """Of a run that began before: that its images are still the same."""
-    facts = material.facts
-    if run.environment.get("images_sha256", facts["images_sha256"]) != facts["images_sha256"]:
-        raise DataError(
-            f"the images of the cache {material.cache.folder.name} have changed since this run began",
-            hint=f"train on what stands now: `python wizard.py runs restart {run.id}`",
-        )
+def measured(run: Run, cache: Cache, train: Rows) -> Generator[Event, None, Normalisation]:
+    """Over the images that a run learns from; `run` remembers it."""
+    normalisation = yield from measure(cache, train)
+    run.remember(normalisation=asdict(normalisation))
+    return normalisation
+
+
+def remember(
+    run: Run, material: Material, facts: dict[str, Any], weights: Path | None, origins: Iterable[Origin]
+) -> None:
+    """Of a run that began before: that its images and its first weights are still the same."""
+    facts |= {"weights_sha256": files.sha256(weights) if weights else None}
+    for name, words in (
+        ("images_sha256", f"the images of the cache {material.cache.folder.name}"),
+        ("weights_sha256", f"the weights in {weights}"),
+    ):
+        if run.environment.get(name, facts[name]) != facts[name]:
+            raise DataError(
+                f"{words} have changed since this run began",
+                hint=f"train on what stands now: `python wizard.py runs restart {run.id}`",
+            )
     seen = {*material.train.patients, *material.val.patients}.union(*(one.patients_seen for one in origins))
-    run.remember(**facts, weights_sha256=files.sha256(weights) if weights else None, patients_seen=sorted(seen))
+    run.remember(**facts, patients_seen=sorted(seen))

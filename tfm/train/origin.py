@@ -1,10 +1,13 @@
-"""Runs that a run starts from: whose weights it takes over, or which it goes on from; and the women these have seen."""
+"""What a run starts from: another's weights, another's end, or where it had come itself; and whom these have seen."""
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tfm.core.errors import DataError
+from tfm.core.events import Event, Note
 from tfm.core.jobs import find_run
 from tfm.core.run import Run
 from tfm.models.settings import RUN
@@ -27,6 +30,11 @@ class Origin:
     def patients_seen(self) -> list[str]:
         return list(self.run.environment["patients_seen"])
 
+    @property
+    def unknown(self) -> list[str]:
+        """The files from which its weights come, of which nobody knows whom they have seen."""
+        return list(self.run.environment["origin_unknown"])
+
 
 def of_weights(run: Run, weights: str, val: Rows, test: Rows) -> Origin | None:
     """The run that `run:ID` names; refused where it has seen who is to be judged by."""
@@ -38,6 +46,7 @@ def of_weights(run: Run, weights: str, val: Rows, test: Rows) -> Origin | None:
             f"{origin.run.id} has no best checkpoint to take weights from",
             hint="name a run of train or pretrain that is done: see `python wizard.py runs list`",
         )
+    origin.run.check_outputs()
     check_unseen(f"the weights of {origin.run.id}", origin.patients_seen, validation=val, test=test)
     return origin
 
@@ -67,15 +76,31 @@ def check_same(origin: Origin, here: dict[str, object]) -> None:
         )
 
 
-def go_on_from(origin: Origin, training: Training, checkpoints: Checkpoints) -> None:
-    """As the first checkpoint of a run of its own, where it has none yet: patience begins anew, the best so far stays
-    the one to beat."""
-    if checkpoints.last_written is not None:
-        return
-    content, _ = origin.checkpoints.resume()
+def resume(training: Training, checkpoints: Checkpoints, before: Origin | None) -> Iterator[Event]:
+    """To where this run had come, else to the end of the one that it goes on from: patience begins anew there, the best
+    so far stays the one to beat."""
+    over = f"training starts over{f' from the end of {before.run.id}' if before else ''}"
+    content = yield from _newest(checkpoints, "checkpoint", over)
+    if content:
+        training.take_up(content)
+        standing = training.standing
+        yield Note(f"going on from a checkpoint: {standing.epoch} epochs and {standing.epoch_step} steps are done")
+    elif before:
+        yield from _begin_at_the_end_of(before, training, checkpoints)
+
+
+def _begin_at_the_end_of(before: Origin, training: Training, checkpoints: Checkpoints) -> Iterator[Event]:
+    content = yield from _newest(before.checkpoints, f"{before.run.id}'s checkpoint", "there is no other")
     if content is None:
-        raise DataError(f"{origin.run.id} has no checkpoint that is whole", hint="train anew with more epochs")
+        raise DataError(f"{before.run.id} has no checkpoint that is whole", hint="train anew with more epochs")
     training.take_up(content)
     training.standing = replace(training.standing, stale=0)
-    checkpoints.save_best(origin.checkpoints.load_best())
+    checkpoints.save_best(before.checkpoints.load_best())
     checkpoints.save(training.content())
+
+
+def _newest(checkpoints: Checkpoints, whose: str, otherwise: str) -> Generator[Event, None, dict[str, Any] | None]:
+    content, trouble = checkpoints.resume()
+    for damage in trouble:
+        yield Note(f"{whose} {damage}: {'training goes on from the one before' if content else otherwise}", "warning")
+    return content

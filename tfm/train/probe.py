@@ -12,25 +12,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
-from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from tfm.core import files
 from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Metrics, Progress
-from tfm.metrics.binary import auc
 from tfm.models.head import last_layer
 from tfm.train.batches import Images
 from tfm.train.checkpoint import Checkpoints
 from tfm.train.features import features
-from tfm.train.tasks.classify import accuracy, balance
+from tfm.train.fit import write_metrics
+from tfm.train.tasks.classify import Classify
 from tfm.train.training import Training
 
-METRICS = ["C", *(f"{split}_{figure}" for split in ("train", "val") for figure in ("loss", "accuracy", "auc"))]
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # scikit-learn's C, the strongest penalty first
 _TOLERANCE = 1e-6  # of the gradient, at which a fit has converged
 _MOST_STEPS = 10_000
@@ -50,26 +46,26 @@ class Regression(NamedTuple):
 
 def probe(training: Training, checkpoints: Checkpoints, metrics_file: Path, folder: Path) -> Iterator[Event]:
     """`fit` for a network of which nothing is trained; the features are kept in `folder`."""
-    learned, judged = training.train, training.val
+    task, learned, judged = training.task, training.train, training.val
+    assert isinstance(task, Classify)  # whatever is added to it needs a network that learns
     found = yield from _features(training, learned, folder / "train.npy", "features of training")
     found_val = yield from _features(training, judged, folder / "val.npy", "features of validation")
-    weight = 1.0 if training.batches.balance == "none" else balance(learned.rows.labels)
     standing, best = training.standing, None
     for done, penalty in enumerate(PENALTIES):
         yield Progress("regression", done, len(PENALTIES), "penalties")
-        regression = fitted(found, learned.rows.labels, penalty, weight)
-        row = {"C": penalty}
-        row |= _figures("train", regression.logits(found), learned.rows.labels, weight)
-        row |= _figures("val", regression.logits(found_val), judged.rows.labels, weight)
-        if row["val_auc"] > standing.best:  # of equals the first stays, which is held back more
-            standing.best, best = row["val_auc"], regression
+        regression = fitted(found, learned.rows.labels, penalty, task.malignant_weight)
+        answers, answers_val = (torch.from_numpy(regression.logits(given))[:, None] for given in (found, found_val))
+        row = {"C": penalty, "train_loss": task.mean_loss(answers, learned.rows.labels)}
+        row |= task.learned(answers, learned.rows.labels)
+        row |= task.figures(answers_val, judged.rows.labels)
+        if row[task.best] > standing.best:  # of equals the first stays, which is held back more
+            standing.best, best = row[task.best], regression
         standing.rows.append(row)
         yield Metrics(row)
     assert best is not None
     _write_back(training, best)
     checkpoints.save_best(training.best_content())
-    table = pd.DataFrame(standing.rows, columns=METRICS)
-    files.write_text(metrics_file, table.to_csv(index=False, lineterminator="\n"))
+    write_metrics(metrics_file, training, ["C"])
     yield Progress("regression", len(PENALTIES), len(PENALTIES), "penalties")
 
 
@@ -98,20 +94,6 @@ def fitted(found: np.ndarray, labels: np.ndarray, penalty: float, malignant_weig
             ) from None
     scaled = regression.coef_[0] / deviation
     return Regression(scaled, float(regression.intercept_[0] - scaled @ mean))
-
-
-def _figures(split: str, logits: np.ndarray, labels: np.ndarray, malignant_weight: float) -> dict[str, float]:
-    return {
-        f"{split}_loss": _loss(logits, labels, malignant_weight),
-        f"{split}_accuracy": accuracy(labels, expit(logits)),
-        f"{split}_auc": auc(labels, logits),
-    }
-
-
-def _loss(logits: np.ndarray, labels: np.ndarray, malignant_weight: float) -> float:
-    """The mean over the images, as the loop has it."""
-    losses = np.logaddexp(0, np.where(labels == 1, -logits, logits))
-    return float(np.mean(losses * np.where(labels == 1, malignant_weight, 1.0)))
 
 
 def _write_back(training: Training, regression: Regression) -> None:

@@ -88,13 +88,13 @@ def labelled(rows: Rows, settings: LabelSettings, seed: int) -> Rows:
 
 
 def check_learnable(train: Rows, val: Rows, test: Rows) -> None:
-    for name, rows, classes in (("training", train, 2), ("validation", val, 2), ("test", test, 2)):
+    for name, rows in (("training", train), ("validation", val), ("test", test)):
         if not len(rows):
             raise DataError(f"there is no {name} image", hint="organize the download again with a split that has some")
-        if len(set(rows.labels)) < classes:
+        if len(set(rows.labels)) < 2:
             raise DataError(
                 f"all {len(rows)} {name} images are {'malignant' if rows.labels[0] else 'benign'}",
-                hint="both classes are needed to learn and to choose a threshold: organize a larger part of the data",
+                hint="both classes are needed to learn, choose by and test on: organize a larger part of the data",
             )
 
 

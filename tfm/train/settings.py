@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from tfm.core.settings import IMPORTANT, OUT_OF_KEY, NoEffect, Settings
+from tfm.core.settings import IMPORTANT, OUT_OF_KEY, NoEffect, NoEffectBut, Settings
 
 
 def _device(text: str) -> str:
@@ -18,17 +19,21 @@ def _device(text: str) -> str:
 
 DEFAULT_SEED = 7
 NOT_IN_A_REGRESSION = NoEffect("trained", "none")  # on frozen features, which takes no steps
+# It draws the first weights and whose labels are kept; of a regression on given features to given labels, nothing.
+NOTHING_DRAWN = NoEffect("trained", "none", also=(NoEffectBut("weights", "none"), NoEffect("label_percent", 100)))
 _WHERE_CHANGED = NoEffect("augment", False)
 _WHERE_TREES_GROW = NoEffect("learner", "logistic")
 YOUDEN, SENSITIVITY = "youden", "sensitivity:"
 
 
 def _rule(text: str) -> str:
-    try:
-        if text == YOUDEN or (text.startswith(SENSITIVITY) and 0 < float(text.removeprefix(SENSITIVITY)) <= 1):
-            return text
-    except ValueError:
-        pass
+    """The share in one spelling: equal rules are one."""
+    if text == YOUDEN:
+        return text
+    with contextlib.suppress(ValueError):
+        share = float(text.removeprefix(SENSITIVITY))
+        if text.startswith(SENSITIVITY) and 0 < share <= 1:
+            return f"{SENSITIVITY}{share}"
     raise ValueError(f"choose {YOUDEN}, or {SENSITIVITY}S with S above 0 and at most 1, as in {SENSITIVITY}0.9")
 
 
@@ -82,7 +87,8 @@ class UnlabelledBatches(Settings):
 class BatchSettings(UnlabelledBatches):
     balance: Literal["weights", "sampling", "none"] = "weights"
     """How benign and malignant come to weigh the same, however many there are of each
-    weights: in the loss. sampling: each epoch takes as many of each, the rarer ones many times. none: not at all."""
+    weights: in the loss. sampling: each epoch takes as many of each, the rarer ones many times; a regression on frozen
+    features has no epochs, and takes weights or none. none: not at all."""
 
 
 class UnlabelledOptim(Settings):
@@ -181,7 +187,8 @@ class DeviceSettings(Settings):
 class MachineSettings(DeviceSettings):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Numbers to compute in
-    bf16 and fp16 are faster on GPUs that have units for them, and less exact; the weights stay in fp32."""
+    bf16 and fp16 are faster on GPUs that have units for them, and less exact; the weights stay in fp32. In fp32 too,
+    NVIDIA's GPUs of 2020 and later round what goes into a convolution to TF32, which is PyTorch's own default."""
     channels_last: bool = False
     """Keep images with their channels innermost
     Faster for convolutional networks on many GPUs; the last bits of the results differ."""

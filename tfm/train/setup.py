@@ -9,18 +9,19 @@ import torch
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
+from tfm.core.errors import SettingsError
 from tfm.core.randomness import seed_at
 from tfm.data.cache import Cache
 from tfm.models.build import build
 from tfm.models.freezing import freeze
+from tfm.models.rebuild import Rebuilder
 from tfm.models.settings import ModelSettings
 from tfm.models.weights import load
-from tfm.train.batch_size import SMALLEST
-from tfm.train.batches import Images, measure
+from tfm.train.batches import Images, Normalisation
 from tfm.train.optim import optimizer
 from tfm.train.precision import scaler
 from tfm.train.rows import Rows
-from tfm.train.settings import BatchSettings, MachineSettings, OptimSettings
+from tfm.train.settings import BatchSettings, MachineSettings, MaskSettings, OptimSettings
 from tfm.train.tasks import Task
 from tfm.train.training import Training
 
@@ -32,6 +33,12 @@ def network_of(model: ModelSettings, weights: Path | None, in_size: tuple[int, i
         load(network, weights)
     freeze(network, model.trained)
     return network
+
+
+def rebuilder_of(
+    model: ModelSettings, weights: Path | None, in_size: tuple[int, int], seed: int, masks: MaskSettings
+) -> Rebuilder:
+    return Rebuilder(network_of(model, weights, in_size, seed), masks.block, masks.fill)
 
 
 def _compiled(network: nn.Module) -> nn.Module:
@@ -52,12 +59,18 @@ def set_up(
     cache: Cache,
     train: Rows,
     val: Rows,
+    normalisation: Normalisation,
     device: torch.device,
 ) -> Training:
+    if machine.devices * machine.nodes > 1 and task.state():
+        raise SettingsError(
+            "what spectral norms or a mean teacher gather over the steps is one process's own, and there are several",
+            hint="train on one device (--devices 1 --nodes 1), or without them (--beta 0, no --unlabelled consistency)",
+            fields=("devices", "nodes"),
+        )
     network.to(device)
     if machine.channels_last:
         network.to(memory_format=torch.channels_last)
-    normalisation = measure(cache, train)
     return Training(
         network=network,
         stepped=_compiled(network) if machine.compile else network,
@@ -70,7 +83,7 @@ def set_up(
         val=Images(cache, val, normalisation, device),
         optim=optim,
         batches=batches,
-        batch_size=SMALLEST if batches.batch_size == "auto" else batches.batch_size,
+        batch_size=0 if batches.batch_size == "auto" else batches.batch_size,
         precision=machine.precision,
         seed=seed,
     )

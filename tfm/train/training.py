@@ -46,11 +46,11 @@ class Training:
     batches: BatchSettings
     precision: str
     seed: int
-    batch_size: int  # images on the device at once
+    batch_size: int  # images on the device at once; 0 until that has been tried out
     stepped: nn.Module  # the network as steps call it: itself, or compiled
     standing: Standing = field(default_factory=Standing)
     ranks: Ranks = field(default_factory=Ranks)  # the processes that train it
-    answered: torch.Tensor = field(default_factory=lambda: torch.empty(0))  # (m, k) of this epoch's images so far
+    answered: list[torch.Tensor] = field(default_factory=list)  # (B, k) each: of this epoch's batches so far
 
     @property
     def finished(self) -> bool:
@@ -66,7 +66,7 @@ class Training:
         """All of it, for a checkpoint: plain numbers, and tensors as they stand."""
         return {
             "standing": asdict(self.standing),
-            "answered": self.answered,
+            "answered": torch.cat([torch.empty(0), *self.answered]),
             "network": self.network.state_dict(),
             "ema": self.ema.module.state_dict() if self.ema else None,
             "optimizer": self.optimizer.state_dict(),
@@ -81,7 +81,7 @@ class Training:
     def take_up(self, content: dict[str, Any]) -> None:
         try:
             self.standing = Standing(**content["standing"])
-            self.answered = content["answered"]
+            self.answered = [content["answered"]]
             self.network.load_state_dict(content["network"])
             self.optimizer.load_state_dict(content["optimizer"])
             self.task.take_up(content["task"])

@@ -175,7 +175,7 @@ class Draft:
                 each = [without_effect(leaf.parts[part], {} if one is True else one) for one in held]
                 names = [{f"{part}.{inner.name}" for inner, _ in idle} for idle in each]
                 found |= set.intersection(*names) if names else set()
-        return found
+        return found | {word for word, repeat in self.repeats.items() if repeat.setting in found}
 
     def values_on(self, leaf: Leaf) -> list[Leaf]:
         """What may be set of the parts that are on."""

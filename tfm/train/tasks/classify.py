@@ -41,7 +41,7 @@ class Classify:
     def figures(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
         probs = probabilities(answers)
         return {
-            "val_loss": self.cross_entropy(answers, torch.from_numpy(labels.astype(np.float32))).item() / len(labels),
+            "val_loss": self.mean_loss(answers, labels),
             "val_accuracy": accuracy(labels, probs),
             "val_auc": auc(labels, probs),
         }
@@ -52,6 +52,9 @@ class Classify:
     def take_up(self, state: dict[str, torch.Tensor]) -> None:
         if state:
             raise ValueError("it knows of more than a network learns from")
+
+    def mean_loss(self, answers: torch.Tensor, labels: np.ndarray) -> float:
+        return self.cross_entropy(answers, torch.from_numpy(labels.astype(np.float32))).item() / len(labels)
 
     def cross_entropy(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:  # (B, 1), (B,) → their sum
         """Of those that have a label: an UNKNOWN one adds nothing."""

@@ -1,0 +1,29 @@
+"""What is told of a finished run as a whole."""
+
+import json
+
+import pytest
+
+from tests.toys.learn import Learn
+from tfm.analysis.trained import minutes_of_work
+from tfm.core.events import Metrics, Note, Progress, StateChange, as_record
+from tfm.core.prepare import find_or_create_run
+from tfm.core.registry import find_stage
+from tfm.train.device import WAITING
+
+
+def test_minutes_are_those_of_work_and_not_of_waiting_for_a_gpu(workspace):
+    wait = Progress(WAITING, 0, 1)
+    told = [
+        (0, StateChange("running")),
+        *((time, wait) for time in range(0, 60, 2)),  # and then its worker was killed
+        (1000, StateChange("running")),
+        *((time, wait) for time in range(1000, 1120, 2)),
+        (1120, Note("its turn")),
+        (1300, Metrics({"epoch": 1})),
+    ]
+    run = find_or_create_run(workspace, find_stage("tests.toys.learn"), Learn(), None)
+    lines = [json.dumps(as_record(event, float(time))) for time, event in told]
+    (run.folder / "events.jsonl").write_text("\n".join(lines) + "\n")
+    run.update(seconds=58 + 120 + 180)
+    assert minutes_of_work(run) == pytest.approx(3)

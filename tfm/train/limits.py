@@ -1,0 +1,41 @@
+"""What a device cannot do, told with a way out: in training, validation and prediction."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+from tfm.core.errors import TrainingError
+
+_UNREPEATABLE = " does not have a deterministic implementation"  # PyTorch's words, behind the operation's name
+
+
+@contextlib.contextmanager
+def limits_told(device: torch.device, batch_size: int) -> Iterator[None]:
+    try:
+        with repeatable_told(device):
+            yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "not enough memory" not in str(error):
+            raise
+        raise TrainingError(
+            f"the memory of {device} is too small for batches of {batch_size} images",
+            hint="choose a smaller --batch-size (with --accumulate for as large a step), or a cache of smaller images",
+        ) from error
+
+
+@contextlib.contextmanager
+def repeatable_told(device: torch.device) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        operation, found, _ = str(error).partition(_UNREPEATABLE)
+        if not found:
+            raise
+        raise TrainingError(
+            f"{operation}, which this network needs, cannot be computed on {device} so that it always ends in the same "
+            "bits",
+            hint="do without that (--deterministic false), or choose another network",
+        ) from error
