@@ -82,7 +82,7 @@ def test_it_ends_with_a_table_of_means_and_paired_differences(plan):
     assert second["auc_difference"] == pytest.approx(second["auc"] - first["auc"])
     assert second["auc_difference_low"] <= second["auc_difference"] <= second["auc_difference_high"]
     assert "20 images (10 malignant) of 10 women" in table.caption
-    assert table.columns == ["way", "runs", "AUC", "difference"]
+    assert table.columns == ["way", "runs", "AUC", "compared with", "difference in AUC"]
 
 
 @pytest.mark.long

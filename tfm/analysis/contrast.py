@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from tfm.analysis.explained import ATTENTION, FOR_MALIGNANT
-from tfm.analysis.judge import with_interval
-from tfm.analysis.looks import OUTSIDE, read_looks
+from tfm.analysis.judge import number, with_interval
+from tfm.analysis.looks import EVEN, OUTSIDE, read_looks
 from tfm.analysis.trained import Protocol, open_trained
 from tfm.core.errors import DataError
 from tfm.core.run import Run
@@ -39,21 +39,20 @@ class Contrast:
     runs: dict[str, int]  # way → how many
     against: Mapping[str, str]  # way → the one that it is compared with
     figures: dict[str, dict[str, Outcome]]  # AUC, and OUTSIDE where every run was explained → way
-    look: str  # by which OUTSIDE is measured
+    look: str  # in words, what OUTSIDE is measured by
 
     @property
     def columns(self) -> list[str]:
-        return ["way", "runs", *(words for name in self.figures for words in (_WORDS[name], "difference"))]
+        told = [_WORDS[name] for name in self.figures]
+        return ["way", "runs", *told, "compared with", *(f"difference in {words}" for words in told)]
 
     def table(self) -> list[list[str]]:
         return [[way, str(count), *self._cells(way)] for way, count in self.runs.items()]
 
     def _cells(self, way: str) -> list[str]:
-        cells = []
-        for each in self.figures.values():
-            apart = each[way].difference
-            cells += [with_interval(each[way].mean), f"{with_interval(apart)} to {self.against[way]}" if apart else ""]
-        return cells
+        own = [each[way] for each in self.figures.values()]
+        apart = [with_interval(one.difference) if one.difference else "" for one in own]
+        return [*(with_interval(one.mean) for one in own), self.against.get(way, ""), *apart]
 
     def rows(self) -> list[dict[str, object]]:
         """The same for a program, with each run's own figures."""
@@ -136,7 +135,9 @@ def _looks(explanations: Mapping[str, list[Run]], table: pd.DataFrame) -> tuple[
     known = ~np.isnan(np.concatenate(list(values.values()), axis=1)).any(axis=1)
     kept = {way: one[known] for way, one in values.items()}
     patients, labels = table["patient_id"].to_numpy()[known], table["label"].to_numpy()[known]
-    return look, Measurements(patients, labels, kept, lambda _labels, outside: float(np.mean(outside)))
+    even = np.nanmean(_outside(next(iter(read.values()))[0], EVEN, table))
+    told = f"where they look is measured by their {look}; {number(even)} of a look everywhere alike would be outside"
+    return told, Measurements(patients, labels, kept, lambda _labels, outside: float(np.mean(outside)))
 
 
 def _outside(looks: pd.DataFrame, look: str, table: pd.DataFrame) -> np.ndarray:  # (n,), in the order of the table

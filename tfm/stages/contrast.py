@@ -51,7 +51,7 @@ def contrast(settings: Contrast, run: Run) -> Iterator[Event]:
         if of:
             looks.setdefault(way, []).append(_explanation(of, name))
     found = contrasted(runs, looks, settings.against)
-    by = f"; where they look is measured by their {found.look}" if found.look else ""
+    by = f"; {found.look}" if found.look else ""
     caption = (
         f"{found.protocol.words}. Each figure is the mean of a way's runs; its interval, and that of a paired "
         f"difference on the same women, knows of the women drawn and not of other seeds{by}"
