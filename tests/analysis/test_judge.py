@@ -10,6 +10,7 @@ from scipy.stats import norm
 
 from tfm.analysis.compare import COLUMNS, rank
 from tfm.analysis.judge import independent_trials, judge, with_interval
+from tfm.analysis.threshold import written
 from tfm.analysis.trained import Protocol, Trained
 from tfm.metrics.binary import Interval, auc, interval_at_edge
 
@@ -139,3 +140,12 @@ def test_of_samples_that_are_perfectly_told_apart_the_interval_leaves_out_the_tr
     apart = np.sqrt(2) * norm.ppf(interval.low)  # two normals whose AUC is the lower end
     perfect = [generator.normal(apart, 1, 6).min() > generator.normal(0, 1, 6).max() for _ in range(4000)]
     assert 0 < np.mean(perfect) <= 0.025
+
+
+@pytest.mark.parametrize(("threshold", "says"), [(0.495588, "0.495588"), (0.5, "0.500"), (0.1 + 0.2, "0.300")])
+def test_the_printed_threshold_calls_the_same_images_malignant(threshold, says):
+    """0.496 would call the image at 0.49559 benign."""
+    probs = np.array([0.1, 0.29, threshold, 0.49559, 0.8])
+    text = written(threshold, probs)
+    assert text == says
+    assert np.array_equal(probs >= float(text), probs >= threshold)

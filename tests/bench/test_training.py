@@ -126,7 +126,9 @@ def test_training_is_at_least_095_of_bare_compute(
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        events = fit(training(architecture, cache), Checkpoints(tmp_path, seconds=1e9), tmp_path / "metrics.csv")
+        events = fit(
+            training(architecture, cache), Checkpoints(tmp_path, seconds=1e9, key="a key"), tmp_path / "metrics.csv"
+        )
         bare = bare_step(training(architecture, cache))
         took = [(seconds(lambda: one_step(events)), seconds(bare)) for _ in range(STEPS + WARM)][WARM:]
     finally:

@@ -74,6 +74,7 @@ def test_a_queue_of_seeds_shares_its_runs_with_those_that_were_started_by_themse
     [
         ({"folds": 4}, "4 folds are wanted, counted up from 1, and there are 3"),
         ({"folds": 2, "fold": 3}, "2 folds are wanted, counted up from 3, and there are 3"),
+        ({"fold": 4}, "fold: 4 is wanted, and the folds there are: 3"),
         ({"seeds": "0"}, "seeds: must be"),
         ({"seeds": "many"}, "seeds: must be a whole number"),
         ({"sedes": 2}, "sedes"),

@@ -210,3 +210,9 @@ def test_an_unknown_preset_names_the_nearest():
     with pytest.raises(SettingsError) as caught:
         offers.preset("models", "mammocn")
     assert "MammoCNN" in caught.value.hint
+
+
+def test_what_can_be_given_in_two_ways_is_refused_in_one_line():
+    with pytest.raises(SettingsError) as refused:
+        resolve(Toy, {}, {"epochs": 1, "batch_size": "many"})
+    assert refused.value.message == "batch-size: must be a whole number, or must be 'auto' (given: many)"

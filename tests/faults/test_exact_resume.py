@@ -38,7 +38,7 @@ def learned(bench_top, given, preset, stops=(), lose=None):
     folder = bench_top.new_folder()
     for stop in stops:
         training = bench_top.training(given, preset)
-        checkpoints = Checkpoints(folder, seconds=0)
+        checkpoints = Checkpoints(folder, seconds=0, key="a key")
         for event in fit(training, checkpoints, folder / "metrics.csv"):
             if isinstance(event, Progress) and event.name == "step" and training.standing.step == stop:
                 break
@@ -60,7 +60,7 @@ def regressed(bench_top, given, preset, stops=()):
     folder = bench_top.new_folder()
 
     def events(training):
-        return probe(training, Checkpoints(folder, seconds=0), folder / "metrics.csv", folder / "features")
+        return probe(training, Checkpoints(folder, seconds=0, key="a key"), folder / "metrics.csv", folder / "features")
 
     for stop in stops:
         unfinished = events(bench_top.training(given, preset))

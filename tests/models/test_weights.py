@@ -138,7 +138,7 @@ def test_a_checkpoint_of_our_own_gives_what_it_predicts_with(tmp_path, ema):
     plain, mean = network(seed=5).state_dict(), network(seed=6).state_dict()
     path = tmp_path / "last.pt"
     content = {"standing": {"epoch": 1}, "network": plain, "ema": mean if ema else None}
-    Checkpoints(tmp_path, seconds=60).save(content)
+    Checkpoints(tmp_path, seconds=60, key="a key").save(content)
     ours = network()
     load(ours, path)
     given = mean if ema else plain
@@ -146,7 +146,7 @@ def test_a_checkpoint_of_our_own_gives_what_it_predicts_with(tmp_path, ema):
 
 
 def test_a_damaged_checkpoint_is_refused_wherever_it_was_copied_to(tmp_path):
-    Checkpoints(tmp_path, seconds=60).save_best({"network": network(seed=5).state_dict()})
+    Checkpoints(tmp_path, seconds=60, key="a key").save_best({"network": network(seed=5).state_dict()})
     copy = (tmp_path / "best.pt").rename(tmp_path / "mine.pth")
     load(network(), copy)
     raw = bytearray(copy.read_bytes())
@@ -157,9 +157,17 @@ def test_a_damaged_checkpoint_is_refused_wherever_it_was_copied_to(tmp_path):
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
-    Checkpoints(tmp_path, seconds=60).save_best({"network": network("MammoCNN").state_dict()})
+    Checkpoints(tmp_path, seconds=60, key="a key").save_best({"network": network("MammoCNN").state_dict()})
     with pytest.raises(WeightsError, match="do not fit ResNet"):
         load(network(), tmp_path / "best.pt")
+
+
+def test_weights_that_are_no_numbers_are_refused_by_tensor_and_file(tmp_path):
+    weights = network().state_dict()
+    weights["layer3.0.conv1.weight"][0] = float("nan")
+    save_file(weights, tmp_path / "spoilt.safetensors")
+    with pytest.raises(WeightsError, match=r"layer3\.0\.conv1\.weight in .*spoilt\.safetensors"):
+        load(network(), tmp_path / "spoilt.safetensors")
 
 
 class Harmful:
@@ -214,8 +222,9 @@ def test_a_disk_that_is_full_is_told_as_one_and_not_as_a_hub_out_of_reach(monkey
 
 
 def test_there_are_no_imagenet_weights_for_mammocnn():
-    with pytest.raises(WeightsError, match="MammoCNN") as refusal:
-        fetch(ModelSettings(weights="imagenet"))
+    """Said where it is chosen, and not by a run that fails."""
+    with pytest.raises(SettingsError, match="MammoCNN") as refusal:
+        ModelSettings(weights="imagenet")
     assert "--weights none" in refusal.value.hint
 
 

@@ -211,6 +211,7 @@ def test_stopped_at_any_event_it_ends_as_an_undisturbed_one(head, forest):
 
 def test_a_learner_that_was_planted_in_a_stopped_run_is_refused(head, forest):
     stopped = again(forest)
+    stopped.checkpoints_folder.mkdir()
     skops.io.dump(make_pipeline(FunctionTransformer(os.getcwd)), stopped.checkpoints_folder / "learner.skops")
     assert "posix.getcwd" in refused(stopped)
 

@@ -102,7 +102,7 @@ def test_a_pretraining_that_has_seen_the_women_to_be_tested_on_is_refused(run, m
     turned.to_csv(folder / "manifest.csv", index=False)
     given = {"architecture": SWIN, "weights": f"run:{run.id}", "dataset": "mixed"}
     refusal = refused(train_run(run.workspace, "ResNet18_CFT", **given))
-    assert f"have seen {WOMEN['train']} of the {WOMEN['train']} test patients" in refusal.message
+    assert f"have seen {WOMEN['train']} of the {WOMEN['train']} test women" in refusal.message
 
 
 def test_the_spectral_term_of_an_encoder_without_attention_is_refused_by_name_and_may_be_left_out(run):

@@ -126,7 +126,7 @@ def test_a_winner_is_refused_where_the_study_has_seen_its_test(study):
     given = {"study": study.id, "dataset": "turned", "cache": "turned", "epochs": 1, "device": "cpu"}
     run = job_for(study.workspace, "train", given, ["ResNet18_CFT"])
     assert worker.take_run(run, stopping=run) == "failed"
-    assert f"the trials of {study.id} have seen 10 of the 10 test patients" in run.status.message
+    assert f"the trials of {study.id} have seen 10 of the 10 test women" in run.status.message
 
 
 def test_where_every_trial_fails_the_study_says_so(workspace):

@@ -80,7 +80,7 @@ def learn(training: Training, folder: Path, seconds: float = 60) -> Training:
 
 
 def events(training: Training, folder: Path, seconds: float = 60) -> Iterator[Event]:
-    return fit(training, Checkpoints(folder, seconds), folder / "metrics.csv")
+    return fit(training, Checkpoints(folder, seconds, "a key"), folder / "metrics.csv")
 
 
 def step(training: Training, folder: Path, steps: int = 1) -> Training:

@@ -32,7 +32,7 @@ def empty(path):
 
 @pytest.fixture
 def two_saved(tmp_path):
-    checkpoints = Checkpoints(tmp_path, seconds=60)
+    checkpoints = Checkpoints(tmp_path, seconds=60, key="a key")
     for number in (1, 2):
         checkpoints.save(content(number))
     return checkpoints
@@ -53,6 +53,20 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_is_named(tmp_path
     assert resumed["step"] == 1
     assert len(trouble) == 1
     assert "last.pt" in trouble[0]
+
+
+def test_another_runs_checkpoint_is_refused_as_a_damaged_one_is(tmp_path, two_saved):
+    other = Checkpoints(tmp_path / "other", seconds=60, key="another key")
+    (tmp_path / "other").mkdir()
+    other.save(content(9))
+    other.save_best(content(9))
+    for name in ("last.pt", "best.pt"):
+        os.replace(tmp_path / "other" / name, tmp_path / name)
+    resumed, trouble = two_saved.resume()
+    assert resumed["step"] == 1
+    assert trouble == ["last.pt cannot be used (it is another run's)"]
+    with pytest.raises(TrainingError, match="another run's"):
+        two_saved.load_best()
 
 
 def test_two_damaged_checkpoints_leave_nothing_to_resume(tmp_path, two_saved):
@@ -105,7 +119,7 @@ def test_a_damaged_best_checkpoint_is_not_used(tmp_path, two_saved):
 
 
 def test_the_clock_waits_as_long_as_it_is_told_or_as_writing_costs(tmp_path):
-    patient, hasty = Checkpoints(tmp_path, seconds=60), Checkpoints(tmp_path, seconds=0)
+    patient, hasty = Checkpoints(tmp_path, seconds=60, key="a key"), Checkpoints(tmp_path, seconds=0, key="a key")
     assert not patient.due
     assert hasty.due
     hasty.save(content(1))
@@ -122,7 +136,7 @@ def test_on_a_slow_disk_writing_takes_a_fiftieth_of_the_time_at_most(tmp_path, m
         now[0] += 2
         writing.append(2)
 
-    checkpoints = Checkpoints(tmp_path, seconds=0)
+    checkpoints = Checkpoints(tmp_path, seconds=0, key="a key")
     checkpoints.save(content(1))
     monkeypatch.setattr(checkpoint, "_write", lambda path, _: (path.touch(), slow()))
     checkpoints.save(content(1))

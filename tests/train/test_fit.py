@@ -36,7 +36,8 @@ def differences(run, other) -> list[str]:
     found = [name for name, raw in left_behind(run).items() if raw != left_behind(other)[name]]
     for name in ("last.pt", "best.pt"):
         one, two = (flat(read(which.checkpoints_folder / name)) for which in (run, other))
-        found += [f"{name}{place}" for place in one.keys() | two.keys() if one.get(place) != two.get(place)]
+        places = (one.keys() | two.keys()) - {"/run"}  # whose it is says what it read, and not what it learned
+        found += [f"{name}{place}" for place in places if one.get(place) != two.get(place)]
     return found
 
 
@@ -106,8 +107,24 @@ def test_the_proof_notices_a_lost_piece_of_state(pocket_workspace, calm, monkeyp
     stop_with_checkpoint_at_each_step(run, STEPS_AN_EPOCH + 2, monkeypatch)
     content = read(run.checkpoints_folder / "last.pt")
     lose(content)
-    Checkpoints(run.checkpoints_folder, seconds=0).save(content)
+    Checkpoints(run.checkpoints_folder, seconds=0, key=run.status.key).save(content)
     assert differences(finish(run), calm["tiny"]) != []
+
+
+def warnings_of(run):
+    return [event.text for event in run.events() if isinstance(event, Note) and event.level == "warning"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "says"), [(["last.pt"], "behind the 1 that stand"), (["last.pt", "previous.pt"], "training starts over")]
+)
+def test_checkpoints_that_are_gone_are_told_and_the_run_ends_bit_identical(pocket_workspace, calm, lost, says):
+    run = tiny_run(pocket_workspace)
+    stop_after(run, 2 * STEPS_AN_EPOCH + 1)
+    for name in lost:
+        (run.checkpoints_folder / name).unlink()
+    assert differences(finish(run), calm["tiny"]) == []
+    assert [says in text for text in warnings_of(run)] == [True]
 
 
 @pytest.mark.parametrize("damaged", [["last.pt"], ["last.pt", "previous.pt"]])
@@ -118,7 +135,7 @@ def test_a_run_with_damaged_checkpoints_says_so_and_ends_bit_identical(pocket_wo
         path = run.checkpoints_folder / name
         path.write_bytes(path.read_bytes()[:-1000])
     assert differences(finish(run), calm["tiny"]) == []
-    warnings = [event.text for event in run.events() if isinstance(event, Note) and event.level == "warning"]
+    warnings = [text for text in warnings_of(run) if text.startswith("checkpoint ")]
     assert [text.split()[1] for text in warnings] == damaged
     assert ("starts over" in warnings[0]) == (len(damaged) == 2)
 
@@ -208,7 +225,7 @@ def test_what_is_no_number_stops_the_run_that_says_where_and_keeps_its_last_good
     assert worker.take_run(run, stopping=run) == "failed"
     assert said in run.status.message
     assert "--learning-rate" in run.status.hint
-    kept, trouble = Checkpoints(run.checkpoints_folder, seconds=0).resume()
+    kept, trouble = Checkpoints(run.checkpoints_folder, seconds=0, key=run.status.key).resume()
     assert trouble == []
     assert kept["standing"]["epoch"] == 1
     assert all(torch.isfinite(tensor).all() for tensor in kept["network"].values())

@@ -13,7 +13,7 @@ from torch import nn
 from tests.returned import returned
 from tests.train.bench_top import BenchTop, events, learn, step
 from tfm.core.errors import TrainingError
-from tfm.core.events import Gauges
+from tfm.core.events import Gauges, Note, Progress
 from tfm.models.head import last_layer
 from tfm.train import fit, gauges
 from tfm.train.checkpoint import read
@@ -258,7 +258,7 @@ def test_a_watcher_hears_of_pace_best_and_checkpoint(bench_top, monkeypatch):
     told = [event.values for event in events(training, bench_top.new_folder()) if isinstance(event, Gauges)]
     assert any(float(values["images/s"]) > 0 for values in told if "images/s" in values)
     assert "best so far" not in told[0]
-    assert told[-1]["best so far"].startswith(f"{training.standing.best:.3f} (epoch ")
+    assert told[-1]["best so far"].startswith(f"val auc {training.standing.best:.3f} (epoch ")
     assert len(told[-1]["last checkpoint"].split(":")) == 3
 
 
@@ -322,3 +322,21 @@ def test_memory_that_is_too_small_is_told_with_a_way_out_in_prediction_and_for_f
     ):
         with pytest.raises(TrainingError, match="memory of cpu is too small for batches of 4"):
             returned(asking)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, None),
+        ({"warmup_epochs": 3}, "the warm-up of 3 epochs is longer than the whole training of 2"),
+        ({"batch_size": 9}, "batches of 9 images, and there are 8"),
+        ({"precision": "fp16"}, "fp16 on a CPU"),
+    ],
+)
+def test_what_is_hardly_meant_is_told_before_the_first_step(bench_top, given, says):
+    told = []
+    for event in events(bench_top.training(given), bench_top.new_folder()):
+        if isinstance(event, Progress):
+            break
+        told += [event.text] if isinstance(event, Note) else []
+    assert [says in text for text in told] == ([] if says is None else [True])

@@ -47,7 +47,7 @@ def training_in(workspace: Workspace, balance: str = "weights", train: Rows | No
 
 def events_of(training: Training, folder: Path):
     folder.mkdir(exist_ok=True)
-    return probe(training, Checkpoints(folder, seconds=60), folder / "metrics.csv", folder / "features")
+    return probe(training, Checkpoints(folder, seconds=60, key="a key"), folder / "metrics.csv", folder / "features")
 
 
 def everything(folder: Path) -> dict[str, bytes]:

@@ -173,7 +173,8 @@ def test_a_detached_run_goes_on_and_can_be_watched_and_paused(tmp_path):
     run = json.loads(told.stdout.splitlines()[-1])["id"]
     paused = wizard("runs", "pause", run, cwd=tmp_path)
     assert paused.returncode == 0, paused.stderr
-    assert "paused" in paused.stdout
+    assert paused.stdout.startswith("Asked to pause")
+    assert "paused" in paused.stdout.splitlines()
     resumed = wizard("runs", "resume", run, "--json", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout.splitlines()[-1])["state"] == "done"
@@ -204,3 +205,10 @@ def test_a_done_run_whose_files_are_gone_is_not_said_to_stand(tmp_path):
     next((tmp_path / "out").rglob("*.dcm")).unlink()
     told = wizard("runs", "resume", "phantom", cwd=tmp_path)
     assert (told.returncode, "runs restart" in told.stderr) == (1, True)
+
+
+def test_no_word_of_a_help_becomes_a_picture():
+    """Between colons rich sees an identity card in the word ID."""
+    told = wizard("train", "--help", COLUMNS="200")
+    assert "run:ID: the best checkpoint" in told.stdout
+    assert "file:PATH: a .safetensors" in told.stdout

@@ -4,13 +4,15 @@ import io
 import shlex
 
 import pytest
+import yaml
 from rich.console import Console
 
 from tests.ui.scripted import BACK, LEAVE, Scripted
 from tfm.core import offers, registry
-from tfm.core.prepare import chosen_preset, resolved_settings
+from tfm.core.errors import SettingsError
+from tfm.core.prepare import chosen_preset, job_for, resolved_settings
 from tfm.core.settings import leaves
-from tfm.ui.ask import Back, ToMenu
+from tfm.ui.ask import Back, PlainAsker, ToMenu
 from tfm.ui.command_line import Filled, command_line
 from tfm.ui.form import Form
 from tfm.ui.questions import question_for
@@ -194,6 +196,40 @@ def test_a_preset_of_ones_own_that_is_broken_is_grey_and_the_others_stay(workspa
     assert grey == {"bad", "MammoCNN"}
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"modle": {"architecture": "resnet18"}}, "no setting is called modle"),
+        ({"optim": {"epochz": 3}}, "no setting is called epochz"),
+        ({"optim": 3}, "optim is a group of settings"),
+        ({"model": {"architecture": "resnet81"}}, "there is no architecture called 'resnet81'"),
+    ],
+)
+def test_a_preset_that_says_what_cannot_be_is_grey_and_names_its_file(workspace, settings, says):
+    with_products(workspace, caches=("c", "e"))
+    own = workspace.root / "models"
+    own.mkdir()
+    preset = {"title": "Mine", "about": "mine", "stage": "train", "settings": settings}
+    (own / "mine.yaml").write_text(yaml.safe_dump(preset))
+    asked, asker = form("train", workspace, preset=LEAVE)
+    with pytest.raises(ToMenu):
+        asked.fill()
+    why = next(choice.disabled for choice in asker.asked[0].choices if choice.value == "mine")
+    assert says in why
+    assert str(own / "mine.yaml") in why
+    with pytest.raises(SettingsError, match=r"mine\.yaml"):
+        job_for(workspace, "train", {}, ["MammoCNN", "mine"])
+
+
+def test_a_preset_that_breaks_under_a_form_ends_it_with_words(workspace):
+    """Nothing could be asked that mends it, and so nothing is tried again."""
+    with_products(workspace, caches=("c", "e"))
+    asked, _ = form("train", workspace)
+    asked.draft.presets = ("no such one",)
+    with pytest.raises(SettingsError, match="no such one"):
+        asked._walk()
+
+
 def test_where_several_models_differ_each_keeps_its_own_unless_told_otherwise(workspace):
     with_products(workspace)
     asked, asker = form("train", workspace, preset=["MammoCNN", "ResNet18_CFT"])
@@ -241,3 +277,12 @@ def test_a_run_to_start_from_can_be_taken_back(workspace):
     extends = next(leaf for leaf in leaves(registry.find("tests.toys.learn").settings) if leaf.name == "extends")
     question = question_for(extends, None, workspace)
     assert [(choice.value, choice.title) for choice in question.choices] == [(None, "none")]
+
+
+def test_what_explains_a_question_is_printed_as_it_stands(monkeypatch):
+    leaf = next(leaf for leaf in leaves(registry.find("train").settings) if leaf.name == "weights")
+    lines = iter(["?", "none"])
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    console = Console(file=io.StringIO(), width=200)
+    assert PlainAsker(console).ask(question_for(leaf, "none", None)) == "none"
+    assert "run:ID: the best checkpoint" in console.file.getvalue()

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.test_worker import finish, wait_for_event
 from tests.ui.scripted import LEAVE, Scripted
 from tests.ui.terminal import PROJECT, Terminal
 from tests.ui.test_cli import wizard
+from tfm.core import job
 from tfm.core.events import Gauges, Metrics, Note, Progress, StateChange
 from tfm.core.jobs import plans, runs
 from tfm.core.plan import Step
@@ -24,8 +26,10 @@ from tfm.core.prepare import find_or_create_plan, job_for
 from tfm.ui import cli, render
 from tfm.ui.ask import PlainAsker, ToMenu
 from tfm.ui.screens import interactive
-from tfm.ui.screens.live import JobView
+from tfm.ui.screens.live import JobView, show_end
+from tfm.ui.screens.runs import outcome, show_job
 from tfm.ui.view import RunView
+from tfm.worker import take_plan
 
 TOY = "tests.toys.learn"
 COLUMNS = (
@@ -256,3 +260,64 @@ def test_a_run_is_extended_from_the_menu(workspace):
     assert "whole number" in asked.trouble_with("far")
     (new,) = (one for one in runs(workspace) if one.id != run.id)
     assert new.status.result["epochs"] == 3
+
+
+def test_a_failure_ends_with_one_instruction(workspace):
+    run = job_for(workspace, "tests.toys.count", {"target": 3, "fail_at": 2})
+    finish(run)
+    console = Console(file=io.StringIO(), width=100)
+    show_end(run, console)
+    assert "the toy was told to fail" in console.file.getvalue()
+    assert console.file.getvalue().count("What to do") == 1
+    assert "runs resume" not in console.file.getvalue()
+
+
+def test_a_done_run_tells_its_results_figures_first(workspace):
+    run = job_for(workspace, TOY, {"epochs": 2})
+    finish(run)
+    console = Console(file=io.StringIO(), width=100)
+    show_job(run, console)
+    said = console.file.getvalue()
+    known = run.status.result["known"]
+    assert f"{known:.6g}" in said.partition("Results")[2]
+    assert outcome(run) == f"known {known:.3f}, epochs 2"
+
+
+def test_a_done_queue_tells_what_came_of_each_of_its_runs(workspace):
+    plan = job_for(workspace, TOY, {"epochs": 1, "seeds": 2})
+    assert take_plan(plan) == "done"
+    console = Console(file=io.StringIO(), width=100)
+    show_end(plan, console)
+    said = console.file.getvalue()
+    assert all(step.name in said for step in plan.steps)
+    assert said.count("known") == 2
+
+
+def test_a_new_epoch_forgets_the_validation_of_the_one_before_and_a_halt_the_pace(workspace):
+    run = job_for(workspace, TOY, {"epochs": 3})
+    with run.recording():
+        for epoch in (1, 2):
+            run.record(Progress("step", 0, 20, "batches", within="epoch"))
+            run.record(Progress("step", 20, 20, "batches", within="epoch"))
+            run.record(Progress("validation", 4, 4, "batches"))
+            run.record(Progress("epoch", epoch, 3, "epochs"))
+        run.record(Gauges({"images/s": "412", "best so far": "val auc 0.861"}))
+        assert "4/4" in " ".join(on_screen(run, 100, 30))
+        run.record(Progress("step", 1, 20, "batches", within="epoch"))
+    assert "4/4" not in " ".join(on_screen(run, 100, 30))
+    assert "412" in " ".join(on_screen(run, 100, 30))
+    run.update(state="paused")
+    paused = " ".join(on_screen(run, 100, 30))
+    assert "0.861" in paused
+    assert "412" not in paused
+    assert "left" not in paused
+    assert "each" not in paused
+
+
+def test_a_worker_without_a_sign_of_life_is_said_to_be_so_and_since_when(workspace, monkeypatch):
+    run = at_work(workspace)
+    with run.held():
+        run.update(state="running")
+        assert "no sign of life" not in " ".join(on_screen(run, 100, 30))
+        monkeypatch.setattr(job, "SILENT_AFTER_SECONDS", 0)
+        assert re.search(r"no sign of life since \d\d:\d\d:\d\d", " ".join(on_screen(run, 100, 30)))

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from tfm.analysis.judge import Judgement, number, with_interval
+from tfm.analysis.judge import Judgement, with_interval
 from tfm.analysis.projection import Projected
 from tfm.analysis.trained import Protocol, Trained
 from tfm.core import files
@@ -28,7 +28,7 @@ def draw_roc(path: Path, trained: Trained, judged: Judgement) -> None:
     axes.plot(alarms, hits, color="tab:blue", label=f"AUC {with_interval(judged.auc)}")
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="chance")
     at = (1 - judged.rates["specificity"].value, judged.rates["sensitivity"].value)
-    axes.plot(*at, "o", color="tab:red", label=f"threshold {number(trained.threshold)}")
+    axes.plot(*at, "o", color="tab:red", label=f"threshold {trained.written_threshold}")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=trained.model, aspect="equal")
     axes.legend(loc="lower right")
     save(figure, path, trained.protocol.words)

@@ -15,6 +15,13 @@ def chosen(rule: str, labels: np.ndarray, probs: np.ndarray) -> float:
     return sensitivity_threshold(labels, probs, float(rule.removeprefix(SENSITIVITY)))
 
 
+def written(threshold: float, probs: np.ndarray) -> str:
+    """With as many decimals, three at least, as it takes to call the same of these images malignant."""
+    shorter = (f"{threshold:.{decimals}f}" for decimals in range(3, 17))
+    same = (text for text in shorter if np.array_equal(probs >= float(text), probs >= threshold))
+    return next(same, repr(threshold))
+
+
 def in_words(rule: str) -> str:
     if rule == YOUDEN:
         return "Youden: largest sensitivity + specificity"

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tfm.analysis.predict import read_predictions
-from tfm.analysis.threshold import in_words
+from tfm.analysis.threshold import in_words, written
 from tfm.core.errors import DataError
 from tfm.core.events import Progress, StateChange
 from tfm.core.run import Run
@@ -61,6 +61,11 @@ class Trained:
     threshold: float
     predictions: pd.DataFrame  # of the test split
     protocol: Protocol
+
+    @property
+    def written_threshold(self) -> str:
+        """Whoever counts again with it counts the same."""
+        return written(self.threshold, self.predictions["prob"].to_numpy())
 
 
 def open_trained(run: Run) -> Trained:

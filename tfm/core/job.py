@@ -125,9 +125,11 @@ class Job:
             return None
 
     @property
-    def responding(self) -> bool:
+    def silent_since(self) -> datetime | None:
+        """Its last heartbeat, where that is longer ago than a worker that works would let it be."""
         last = self._last_heartbeat
-        return last is None or time.time() - last < SILENT_AFTER_SECONDS
+        silent = last is not None and time.time() - last >= SILENT_AFTER_SECONDS
+        return datetime.fromtimestamp(last) if last is not None and silent else None
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

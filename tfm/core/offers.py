@@ -58,6 +58,10 @@ class Preset:
     about: str
     stage: str
     settings: dict[str, Any]
+    file: Path
+
+
+_WORDS = ("title", "about", "stage")
 
 
 def preset_names(folder: str, own: Path | None = None, like: str | None = None) -> list[str]:
@@ -92,12 +96,17 @@ def preset(folder: str, name: str, own: Path | None = None) -> Preset:
             f"{found[name]} cannot be read as YAML: {' '.join(str(error).split())}",
             hint="compare it with a preset that ships, below configs/",
         ) from None
-    if not isinstance(content, dict) or not {"title", "about", "stage"} <= set(content) <= {*Preset.__annotations__}:
+    settings = (content.get("settings") or {}) if isinstance(content, dict) else None
+    if (
+        not isinstance(settings, dict)
+        or not set(_WORDS) <= set(content) <= {*_WORDS, "settings"}
+        or not all(isinstance(content[word], str) for word in _WORDS)
+    ):
         raise SettingsError(
             f"{found[name]} must hold title, about, stage and settings, and nothing else",
             hint="compare it with a preset that ships, below configs/",
         )
-    return Preset(name, content["title"], content["about"].strip(), content["stage"], content.get("settings") or {})
+    return Preset(name, content["title"], content["about"].strip(), content["stage"], settings, found[name])
 
 
 def _preset_files(folder: str, own: Path | None) -> dict[str, Path]:

@@ -12,7 +12,7 @@ from tfm.core.errors import RunError, SettingsError
 from tfm.core.offers import Preset
 from tfm.core.plan import Plan, Step, check, filled, key_of
 from tfm.core.run import Run
-from tfm.core.settings import Leaf, Settings, leaves, merged, nested, resolve, value_at, without_effect
+from tfm.core.settings import Leaf, Settings, check_values, leaves, merged, nested, resolve, value_at, without_effect
 from tfm.core.workspace import Workspace
 from tfm.core.written import differing
 
@@ -143,18 +143,11 @@ def _started(name: str, preset: Preset | None) -> str:
 
 def started(workspace: Workspace, name: str, presets: Sequence[str]) -> str:
     """What starts: where one preset is chosen that says so itself, that."""
-    chosen = {one: _started(name, workspace.preset(_presets_of(name), one)) for one in presets}
+    chosen = {one: _started(name, chosen_preset(workspace, name, one)) for one in presets}
     plans = [one for one, stage in chosen.items() if isinstance(registry.find(stage), registry.Planner)]
     if plans and len(presets) > 1:
         raise SettingsError(f"{plans[0]} is a plan of several runs, and no part of a queue", hint="start it by itself")
     return next(iter(chosen.values())) if len(presets) == 1 else name
-
-
-def _presets_of(name: str) -> str:
-    found = registry.find(name)
-    assert isinstance(found, registry.Stage)
-    assert found.presets is not None
-    return found.presets
 
 
 def _step(workspace: Workspace, name: str, stage: str, given: Mapping[str, Any], preset: Preset | None) -> Step:
@@ -174,7 +167,17 @@ def chosen_preset(workspace: Workspace, name: str, preset: str | None = None) ->
     if preset is None:
         names = workspace.preset_names(found.presets)
         raise SettingsError(f"say which one to {name}", hint="there are: " + ", ".join(names))
-    return workspace.preset(found.presets, preset)
+    chosen = workspace.preset(found.presets, preset)
+    _check_by_itself(name, chosen)
+    return chosen
+
+
+def _check_by_itself(name: str, preset: Preset) -> None:
+    """What a preset says can be: in a queue of several nobody knows whose setting is meant, so its file is named."""
+    try:
+        check_values(registry.find(_started(name, preset)).settings, preset.settings)
+    except SettingsError as error:
+        raise SettingsError(f"{preset.file}: {error.message}", hint=error.hint) from None
 
 
 def resolved_settings(workspace: Workspace, name: str, given: Mapping[str, Any], preset: Preset | None) -> Settings:
@@ -182,7 +185,23 @@ def resolved_settings(workspace: Workspace, name: str, given: Mapping[str, Any],
     given = reading.meant(workspace, found.settings, given)
     settings = resolve(found.settings, preset.settings if preset else {}, given)
     reading.check_reads(workspace, settings)
+    for repeat in registry.repeats_of(found):
+        _check_counted(workspace, settings, repeat)
     return settings
+
+
+def _check_counted(workspace: Workspace, settings: Settings, repeat: registry.Repeat) -> None:
+    leaf = leaf_of(type(settings), repeat.setting)
+    value = value_at(settings, leaf)
+    if repeat.at_most is None or value == leaf.default:
+        return
+    most = repeat.at_most(settings, workspace)
+    if value > most:
+        raise SettingsError(
+            f"{leaf.name}: {value} is wanted, and the {repeat.word} there are: {most}",
+            hint=leaf.question,
+            fields=(leaf.name,),
+        )
 
 
 def find_or_create_run(
@@ -297,4 +316,11 @@ def _begun(plan: Plan, step: Step, key: str) -> Run | None:
 
 
 def settings_of(run: Run) -> Settings:
-    return resolve(registry.find_stage(run.stage).settings, {}, run.given_settings)
+    """As its file says, which only a hand can have made wrong."""
+    try:
+        return resolve(registry.find_stage(run.stage).settings, {}, run.given_settings)
+    except SettingsError as error:
+        raise RunError(
+            f"{run.settings_file} was changed: {error.message}",
+            hint=f"put back what stood there; other settings make a new run: `python wizard.py {run.stage} --help`",
+        ) from None

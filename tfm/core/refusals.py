@@ -13,7 +13,7 @@ from tfm.core.errors import SettingsError
 
 def explained(error: ValidationError, questions: Mapping[str, str]) -> SettingsError:
     """All that pydantic found wrong; `questions` are those of the settings by name."""
-    lines, fields = [], []
+    wrong: dict[tuple[str, str], list[str]] = {}  # what could have been given, each way of it
     for item in error.errors():
         where = [str(part) for part in item["loc"] if not str(part).startswith(("function-", "constrained-"))]
         if item["type"] == "extra_forbidden":
@@ -22,13 +22,13 @@ def explained(error: ValidationError, questions: Mapping[str, str]) -> SettingsE
         what = plain(item)
         shown = item.get("input")
         given = f" (given: {shown})" if item["type"] != "missing" and isinstance(shown, str | int | float) else ""
-        line = f"{name.replace('_', '-')}: {what}{given}" if name else f"{what}{given}"
-        if line not in lines:
-            lines.append(line)
-        fields.append(name)
-    known = [name for name in dict.fromkeys(fields) if name in questions]
+        wrong.setdefault((name, given), []).append(what)
+    known = [name for name in dict.fromkeys(name for name, _ in wrong) if name in questions]
     return SettingsError(
-        "\n".join(lines),
+        "\n".join(
+            (f"{name.replace('_', '-')}: " if name else "") + ", or ".join(dict.fromkeys(ways)) + given
+            for (name, given), ways in wrong.items()
+        ),
         hint="\n".join(f"{name.replace('_', '-')}: {questions[name]}" for name in known)
         or "change one of the settings named above",
         fields=tuple(known),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import time
@@ -42,20 +43,32 @@ class Run(Job):
         body = "".join("  " + line for line in as_commented_yaml(settings).splitlines(keepends=True))
         text = head + "settings:\n" + body
         name = "-".join(filter(None, [stage.rpartition(".")[2], preset]))
-        return cls(make_job_folder(workspace.runs_folder, name, {"settings.yaml": text}, key, part_of), workspace)
+        written = {"settings_sha256": hashlib.sha256(text.encode()).hexdigest()}
+        documents = {"settings.yaml": text, "environment.json": json.dumps(written)}
+        return cls(make_job_folder(workspace.runs_folder, name, documents, key, part_of), workspace)
 
     @property
     def _head(self) -> dict[str, Any]:
         try:
-            head = files.read_yaml(self.folder / "settings.yaml")
+            head = files.read_yaml(self.settings_file)
         except (OSError, ValueError, yaml.YAMLError):
             head = None
         if not isinstance(head, dict) or "stage" not in head:
             raise RunError(
-                f"{self.folder / 'settings.yaml'} is damaged or gone",
+                f"{self.settings_file} is damaged or gone",
                 hint=f"restore that file, or remove the run: `python wizard.py runs remove {self.id}`",
             )
         return head
+
+    @property
+    def settings_file(self) -> Path:
+        return self.folder / "settings.yaml"
+
+    @property
+    def settings_stand(self) -> bool:
+        """Whether its settings are still written as they were when it was made."""
+        stands = files.sha256(self.settings_file)
+        return bool(self.environment.get("settings_sha256", stands) == stands)
 
     @property
     def stage(self) -> str:

@@ -5,6 +5,7 @@ Nothing here asks, prints or reads a terminal; forms, commands and YAML files ar
 
 from __future__ import annotations
 
+import functools
 import os
 import types
 from collections.abc import Iterator, Mapping
@@ -229,14 +230,18 @@ class Leaf:
     def _annotated(self) -> Any:
         return Annotated[self.field.annotation, *self.field.metadata] if self.field.metadata else self.field.annotation
 
+    @functools.cached_property
+    def _type(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self._annotated)
+
     def parse(self, value: Any) -> Any:
         """A value in the setting's own type, or a ValueError that says why not: the check behind every keystroke."""
         try:
-            return TypeAdapter(self._annotated).validate_python(self.from_text(value))
+            return self._type.validate_python(self.from_text(value))
         except SettingsError as error:
             raise ValueError(error.message) from None
         except ValidationError as error:
-            raise ValueError("; ".join(dict.fromkeys(map(refusals.plain, error.errors())))) from None
+            raise ValueError(", or ".join(dict.fromkeys(map(refusals.plain, error.errors())))) from None
 
     def from_text(self, value: Any) -> Any:
         if not isinstance(value, str):
@@ -273,6 +278,7 @@ def _walk(annotation: Any) -> Iterator[Any]:
             yield from _walk(part)
 
 
+@functools.cache  # asked for at every question, and a leaf keeps what checks its values
 def leaves(settings: type[Settings], path: tuple[str, ...] = (), idle: tuple[NoEffect, ...] = ()) -> list[Leaf]:
     """Every setting of a class, those of its groups included, in the order they are written."""
     found: list[Leaf] = []
@@ -304,7 +310,7 @@ def nested(settings: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]
         if name in by_name:
             here = _at(by_name[name].path, by_name[name].from_text(value))
         elif name in settings.model_fields:
-            here = {name: nested(_group(settings, name), value)}
+            here = {name: nested(_group(settings, name), _several(name, value))}
         elif rest and first in by_name and by_name[first].parts:
             here = _switched(by_name[first], rest, value)
         elif rest and first in settings.model_fields and first not in by_name:
@@ -312,9 +318,32 @@ def nested(settings: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]
         elif first in switches:
             here = _switched(switches[first], name, value)
         else:
-            raise refusals.unknown(first, by_name | switches)
+            groups = settings.model_fields.keys() - by_name.keys()
+            raise refusals.unknown(first, [*by_name, *switches, *groups])
         placed = merged(placed, here)
     return placed
+
+
+def _several(group: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise SettingsError(
+            f"{group} is a group of settings, and no value by itself (given: {value})",
+            hint=f"name the settings in it, below {group}",
+        )
+    return value
+
+
+def check_values(settings: type[Settings], given: Mapping[str, Any]) -> None:
+    """Each by itself: there is such a setting, and it can be that."""
+    placed = nested(settings, given)
+    for leaf in leaves(settings):
+        value = _placed(placed, leaf)
+        if value is not _NOTHING:
+            try:
+                leaf.parse(value)
+            except ValueError as error:
+                name = leaf.name.replace("_", "-")
+                raise SettingsError(f"{name}: {error}", hint=leaf.question, fields=(leaf.name,)) from None
 
 
 def _group(settings: type[Settings], name: str) -> type[Settings]:
@@ -380,13 +409,20 @@ def without_effect(settings: type[Settings], values: Mapping[str, Any]) -> list[
 _NOTHING = object()
 
 
-def _held(values: Mapping[str, Any], leaf: Leaf) -> Any:
-    """A setting's value, in its own type where it has it."""
+def _placed(values: Mapping[str, Any], leaf: Leaf) -> Any:
     value: Any = values
     for name in leaf.path:
         if not isinstance(value, Mapping) or name not in value:
-            return _NOTHING if leaf.required else leaf.default
+            return _NOTHING
         value = value[name]
+    return value
+
+
+def _held(values: Mapping[str, Any], leaf: Leaf) -> Any:
+    """A setting's value, in its own type where it has it."""
+    value = _placed(values, leaf)
+    if value is _NOTHING:
+        return _NOTHING if leaf.required else leaf.default
     try:
         return leaf.parse(value)
     except ValueError:  # it is told where it is set

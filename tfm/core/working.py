@@ -74,13 +74,22 @@ def _events(run: Run) -> Iterator[Event]:
     stage = registry.find_stage(run.stage)
     settings = prepare.settings_of(run)
     if prepare.key_of_run(run.workspace, stage, settings) != run.status.key:
-        raise RunError(
-            "what this run reads, or the stage itself, has changed since it began",
-            hint=f"start it anew: `python wizard.py runs restart {run.id}`",
-        )
+        raise _changed(run)
     run.remember_first(**_environment())
     with contextlib.closing(stage.generate(settings, run)) as events:  # type: ignore[type-var]
         yield from events
+
+
+def _changed(run: Run) -> RunError:
+    if not run.settings_stand:
+        return RunError(
+            f"{run.settings_file} was changed, and with other settings it is another run",
+            hint=f"put back what stood there, or start that other one: `python wizard.py runs restart {run.id}`",
+        )
+    return RunError(
+        "what this run reads, or the stage itself, has changed since it began",
+        hint=f"start it anew: `python wizard.py runs restart {run.id}`",
+    )
 
 
 def taken_up(spent: float) -> dict[str, Any]:

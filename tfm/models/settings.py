@@ -7,10 +7,11 @@ import functools
 import importlib.util
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from tfm.core.errors import SettingsError
 from tfm.core.settings import IMPORTANT, NoEffect, Reads, Settings
 
 FROM_SCRATCH, IMAGENET, FILE, RUN = "none", "imagenet", "file:", "run:"
@@ -53,6 +54,8 @@ def _source(text: str) -> str:
     if not text.startswith(FILE):
         raise ValueError(f"choose {FROM_SCRATCH}, {IMAGENET}, {RUN}ID or {FILE}PATH")
     path = Path(text.removeprefix(FILE)).expanduser().resolve()
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name the file of weights in it")
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     return f"{FILE}{path}"
@@ -84,6 +87,16 @@ class ModelSettings(Settings):
     """Share of the last features that is dropped at random while training
     Where there is a hidden layer, behind that one. Else in MammoCNN it rises evenly over the four stages up to this
     share."""
+
+    @model_validator(mode="after")
+    def _can_have_those_weights(self) -> Self:
+        if self.weights == IMAGENET and in_zoo(self.architecture):
+            raise SettingsError(
+                f"there are no ImageNet weights for {self.architecture}",
+                hint=f"train it from scratch (--weights {FROM_SCRATCH}) or from a file (--weights {FILE}PATH)",
+                fields=("weights",),
+            )
+        return self
 
 
 def _backbone(text: str) -> str:

@@ -80,12 +80,22 @@ def load(network: nn.Module, path: Path) -> None:
         if name in given and given[name].shape != tensor.shape
     ]
     if wrong:
-        more = f", and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise WeightsError(
-            f"the weights in {path} do not fit {type(network).__name__}: {'; '.join(wrong[:_SHOWN])}{more}",
+            f"the weights in {path} do not fit {type(network).__name__}: {'; '.join(wrong[:_SHOWN])}"
+            f"{_and_more(wrong, _SHOWN)}",
             hint="choose the architecture these weights were trained in, or another file",
         )
+    spoilt = [name for name in expected if not torch.isfinite(given[name]).all()]
+    if spoilt:
+        raise WeightsError(
+            f"{spoilt[0]} in {path} holds what is no finite number{_and_more(spoilt, 1)}",
+            hint="fetch that file anew, or take the weights of a training that did not diverge",
+        )
     network.load_state_dict({name: given[name] for name in expected}, strict=False)
+
+
+def _and_more(names: list[str], shown: int) -> str:
+    return f", and {len(names) - shown} more" if len(names) > shown else ""
 
 
 def read(path: Path) -> dict[str, torch.Tensor]:

@@ -20,7 +20,7 @@ class Evaluate(Settings):
     """Which trained model to measure"""
 
 
-@stage(version=2)
+@stage(version=3)
 def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
     from tfm.analysis.figures import draw_roc
     from tfm.analysis.judge import judge, with_interval
@@ -39,7 +39,7 @@ def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
     )
     counts = judged.confusion
     yield Table(
-        f"At the threshold {trained.threshold:.3f}",
+        f"At the threshold {trained.written_threshold}",
         ["", "called malignant", "called benign"],
         [["malignant", str(counts.tp), str(counts.fn)], ["benign", str(counts.fp), str(counts.tn)]],
         said,

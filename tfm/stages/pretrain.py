@@ -94,7 +94,7 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
         yield from resident.settle(training)
         yield from batch_size.settle(run, training)
         yield from _introduced(settings, material, training)
-        checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds)
+        checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
         yield from _learn(settings, run, model, training, task, checkpoints)
     best = max(training.standing.rows, key=lambda row: row[task.best])
     yield Result(

@@ -98,7 +98,7 @@ def segment(settings: Segment, run: Run) -> Iterator[Event]:
         yield from resident.settle(training)
         yield from batch_size.settle(run, training, begun.before)
         yield _introduced(settings, task, training)
-        checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds)
+        checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
         yield from fit(training, checkpoints, run.metrics_file, begun.before)
         training.judged.load_state_dict(checkpoints.load_best()["network"])
         yield from _finish(settings, run, training, task, material, checkpoints.best)

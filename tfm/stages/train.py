@@ -135,7 +135,7 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
         yield from batch_size.settle(run, training, begun.before)
         yield from _introduced(settings, training, material.cache)
         yield Note(f"{len(train)} images to learn from, {len(val)} for validation, {len(test)} for the test; {device}")
-        checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds)
+        checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
         yield from _learn(settings, run, training, checkpoints, begun.before)
         training.judged.load_state_dict(checkpoints.load_best()["network"])
         yield from _finish(settings, run, training, test, checkpoints.best)

@@ -17,19 +17,20 @@ from tfm.core import files, seal
 from tfm.core.errors import TrainingError
 
 WRITE_SHARE = 50  # writing takes at most this part of the time: a fiftieth
+_RUN = "run"  # beside the loop's own words
 
 
 class Damaged(Exception):
-    """A checkpoint that stands but isn't what was written."""
+    """A checkpoint that stands but isn't what this run wrote."""
 
 
 class Checkpoints:
-    """A run's `last`, `previous` and `best`."""
+    """A run's `last`, `previous` and `best`. Each holds its run's key: another's is refused as a damaged one is."""
 
-    def __init__(self, folder: Path, seconds: float) -> None:
+    def __init__(self, folder: Path, seconds: float, key: str) -> None:
         self._last, self._previous = folder / "last.pt", folder / "previous.pt"
         self.best = folder / "best.pt"
-        self._seconds = seconds
+        self._seconds, self._key = seconds, key
         self._written = time.monotonic()
         self._cost = 0.0
 
@@ -46,7 +47,7 @@ class Checkpoints:
         """As `last`; what was `last` becomes `previous`. At every instant one of the two is whole."""
         begun = time.monotonic()
         with _beside(self._last) as temporary:
-            _write(temporary, content)
+            _write(temporary, content | {_RUN: self._key})
             if self._last.exists():
                 os.replace(self._last, self._previous)
         self._written = time.monotonic()
@@ -54,7 +55,7 @@ class Checkpoints:
 
     def save_best(self, content: dict[str, Any]) -> None:
         with _beside(self.best) as temporary:
-            _write(temporary, content)
+            _write(temporary, content | {_RUN: self._key})
 
     def resume(self) -> tuple[dict[str, Any] | None, list[str]]:
         """The newest content that is whole, and what is wrong with the files before it."""
@@ -62,14 +63,20 @@ class Checkpoints:
         for path in (self._last, self._previous):
             if path.exists():
                 try:
-                    return read(path), trouble
+                    return self._own(path), trouble
                 except Damaged as error:
-                    trouble.append(f"{path.name} is damaged ({error})")
+                    trouble.append(f"{path.name} cannot be used ({error})")
         return None, trouble
+
+    def _own(self, path: Path) -> dict[str, Any]:
+        content = read(path)
+        if content.get(_RUN) != self._key:
+            raise Damaged("it is another run's")
+        return content
 
     def load_best(self) -> dict[str, Any]:
         try:
-            return read(self.best)
+            return self._own(self.best)
         except (Damaged, FileNotFoundError) as error:
             raise TrainingError(
                 f"the best checkpoint cannot be read ({error})", hint="train again: `python wizard.py runs restart`"

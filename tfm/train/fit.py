@@ -15,7 +15,7 @@ import torch
 
 from tfm.core import files
 from tfm.core.errors import TrainingError
-from tfm.core.events import Event, Metrics, Progress
+from tfm.core.events import Event, Metrics, Note, Progress
 from tfm.core.randomness import seed_at
 from tfm.models.freezing import train_mode
 from tfm.train import augment
@@ -37,6 +37,8 @@ def fit(
 ) -> Iterator[Event]:
     """`before` is the run that this one goes on from."""
     yield from resume(training, checkpoints, before)
+    yield from _lost(training.standing.epoch, metrics_file)
+    yield from _doubtful(training)
     training.ranks.begin(training.content())
     dials = Dials(training, checkpoints)
     write_metrics(metrics_file, training, _LEADING)
@@ -52,6 +54,30 @@ def fit(
         yield Metrics(row)
     yield Progress("epoch", training.standing.epoch, training.standing.epoch, "epochs")
     yield dials.read()
+
+
+def _lost(kept: int, metrics_file: Path) -> Iterator[Event]:
+    """Epochs that were told of, for their checkpoints stood once."""
+    told = len(metrics_file.read_text(encoding="utf-8").splitlines()) - 1 if metrics_file.exists() else 0
+    if told > kept:
+        onward = f"training goes on behind the {kept} that stand" if kept else "training starts over"
+        yield Note(f"checkpoints are lost: {told} epochs were done; {onward}", "warning")
+
+
+def _doubtful(training: Training) -> Iterator[Event]:
+    """What is done as it was asked for, and hardly meant."""
+    optim, images = training.optim, len(training.train.rows)
+    if optim.warmup_epochs > optim.epochs:
+        yield Note(
+            f"the warm-up of {optim.warmup_epochs:g} epochs is longer than the whole training of {optim.epochs}: "
+            f"the learning rate never rises to {optim.learning_rate:g}",
+            "warning",
+        )
+    if training.batch_size > images:
+        words = f"batches of {training.batch_size} images, and there are {images} to learn from: an epoch is one step"
+        yield Note(words, "warning")
+    if training.precision == "fp16" and training.train.device.type == "cpu":
+        yield Note("fp16 on a CPU is far slower than fp32, and less exact", "warning")
 
 
 def _train(training: Training, checkpoints: Checkpoints, dials: Dials) -> Iterator[Event]:

@@ -46,7 +46,8 @@ class Dials:
             total = torch.cuda.get_device_properties(device).total_memory
             values["GPU memory"] = f"{torch.cuda.max_memory_reserved(device) / 2**30:.1f} of {total / 2**30:.0f} GiB"
         if standing.rows:
-            values["best so far"] = f"{standing.best:.3f} (epoch {standing.epoch - standing.stale})"
+            figure = self._training.task.best.replace("_", " ")
+            values["best so far"] = f"{figure} {standing.best:.3f} (epoch {standing.epoch - standing.stale})"
         written = self._checkpoints.last_written
         if written is not None:
             values["last checkpoint"] = datetime.fromtimestamp(written).strftime("%H:%M:%S")

@@ -24,7 +24,7 @@ class Origin:
 
     @property
     def checkpoints(self) -> Checkpoints:
-        return Checkpoints(self.run.checkpoints_folder, seconds=0)
+        return Checkpoints(self.run.checkpoints_folder, seconds=0, key=self.run.status.key)
 
     @property
     def patients_seen(self) -> list[str]:

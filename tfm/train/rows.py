@@ -14,6 +14,7 @@ from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
 from tfm.train.settings import LabelSettings
 
+_NAMED = 3  # of the women who were seen before
 UNKNOWN = -1  # in place of a label
 IDENTITY = ["image_id", "patient_id", "side", "view", "label"]
 
@@ -106,7 +107,7 @@ def check_unseen(whose: str, seen: Iterable[str], **judged_by: Rows) -> None:
         met = known.intersection(rows.patients)
         if met:
             raise DataError(
-                f"{whose} have seen {len(met)} of the {len(rows.patients)} {name} patients: "
-                f"{', '.join(sorted(met)[:3])}",
-                hint="take weights or settings of a run that was trained on other patients, ImageNet's weights or none",
+                f"{whose} have seen {len(met)} of the {len(rows.patients)} {name} women: "
+                f"{', '.join(sorted(met)[:_NAMED])}" + (f" and {len(met) - _NAMED} more" if len(met) > _NAMED else ""),
+                hint="take weights or settings of a run that was trained on other women, ImageNet's weights or none",
             )

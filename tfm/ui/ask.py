@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rich.console import Console
+from rich.text import Text
 
 
 class Back(Exception):
@@ -64,6 +65,10 @@ def asker(accessible: bool, console: Console) -> Asker:
     return PlainAsker(console) if accessible else KeyAsker(console)
 
 
+def _explained(question: Question, style: str = "") -> Text:
+    return Text(question.why or "There is nothing more to say about this one.", style)
+
+
 _BACK = object()
 _STYLE = [
     ("qmark", "fg:ansicyan bold"),
@@ -87,7 +92,7 @@ class KeyAsker:
             try:
                 answer = self._drawn(question).unsafe_ask()
             except _Explain:
-                self.console.print(question.why or "There is nothing more to say about this one.", style="cyan")
+                self.console.print(_explained(question, "cyan"))
                 continue
             except KeyboardInterrupt:
                 raise ToMenu from None
@@ -199,7 +204,7 @@ class PlainAsker:
                 self.console.print(f"  {number}. {choice.title}{about}{note}", markup=False)
             line = self._line(question)
             if line == "?":
-                self.console.print(question.why or "There is nothing more to say about this one.")
+                self.console.print(_explained(question))
                 continue
             if line == "<" and question.can_go_back:
                 raise Back

@@ -3,6 +3,7 @@ built; of the others the help shows the first line of their file."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from inspect import Parameter, Signature
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from tfm.core import offers
 from tfm.core.errors import SettingsError
@@ -64,7 +66,12 @@ def _command_in(words: Sequence[str]) -> str | None:
 
 
 def _help(name: str) -> str:
-    return offers.summary(name) + "\n\n" + offers.explanation(name)
+    return _as_it_is(offers.summary(name) + "\n\n" + offers.explanation(name))
+
+
+def _as_it_is(text: str) -> str:
+    """No bracket is markup, and no word between colons a picture: typer itself leaves no other way to say so."""
+    return re.sub(r":(\S+?):", r":[none]\1[/none]:", escape(text))
 
 
 def _listed() -> None:
@@ -176,7 +183,7 @@ def _preset_parameter(found: Stage | Planner | Answer) -> Parameter | None:
 
 
 def _parameter(leaf: Leaf) -> Parameter:
-    help_text = leaf.question + (f"\n\n{leaf.explanation}" if leaf.explanation else "")
+    help_text = _as_it_is(leaf.question + (f"\n\n{leaf.explanation}" if leaf.explanation else ""))
     panel = (leaf.group.capitalize() or "Settings") if not leaf.positional else None
     option = f"--{leaf.name.replace('_', '-')}"
     if leaf.positional:

@@ -15,6 +15,7 @@ from tfm.core import registry
 from tfm.core.answers import Answers
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.events import Event
+from tfm.core.prepare import chosen_preset
 from tfm.core.settings import Leaf, Settings
 from tfm.core.workspace import Workspace
 from tfm.ui import looking, summary
@@ -94,6 +95,8 @@ class Form:
 
     def _without_refused(self, answered: list[str], refused: TFMError) -> list[str]:
         """What a look refused is asked for again, or what it says it lacks; what no question mends is told."""
+        if self.draft.look is None:
+            raise refused
         self.refused, self.asked_for_look = refused, _fields(refused)
         before = [leaf.name for leaf in self._before_look()]
         again = [name for name in before if name in (_fields(refused) or before)]
@@ -115,7 +118,8 @@ class Form:
         stage = registry.find(self.draft.stage)
         assert isinstance(stage, registry.Stage)
         assert stage.presets is not None
-        choices, explained = self._preset_choices(stage.presets, stage.default_preset)
+        names = self.workspace.preset_names(stage.presets, stage.default_preset)
+        choices, explained = self._preset_choices(names)
         several = stage.default_preset is None
         self._redraw()
         presets = self.draft.presets
@@ -132,15 +136,16 @@ class Form:
         self.draft.presets = tuple(answer) if several else (answer,)
         self._recall()
 
-    def _preset_choices(self, folder: str, like: str | None) -> tuple[list[Choice], str]:
+    def _preset_choices(self, names: list[str]) -> tuple[list[Choice], str]:
         """A preset of one's own that is broken is grey and says why; the others stay at hand."""
         choices, explained = [], []
-        for name in self.workspace.preset_names(folder, like):
+        for name in names:
             try:
-                found = self.workspace.preset(folder, name)
+                found = chosen_preset(self.workspace, self.draft.stage, name)
             except SettingsError as error:
                 choices.append(Choice(name, name, disabled=error.message))
                 continue
+            assert found is not None
             choices.append(Choice(name, name, found.title))
             explained.append(f"{name}: {found.title}\n{found.about}")
         return choices, "\n\n".join(explained)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from tfm.core.errors import SettingsError, told
 from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
@@ -31,5 +30,5 @@ def guarded(act: Callable[[], None]) -> None:
     except typer.Exit:
         raise
     except Exception as error:
-        Console(stderr=True).print(render.error_panel(told(error)))
+        render.console(stderr=True).print(render.error_panel(told(error)))
         raise typer.Exit(WRONG_USE if isinstance(error, SettingsError) else FAILED) from None

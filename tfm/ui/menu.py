@@ -26,7 +26,9 @@ from tfm.ui.screens import foreground, interactive
 
 
 def run_menu(workspace: Path | None, accessible: bool) -> None:
-    console = Console(color_system=None if accessible else "auto")  # without colours, no picture is made of blocks
+    console = render.console(
+        color_system=None if accessible else "auto"
+    )  # without colours, no picture is made of blocks
     Menu(Workspace(workspace or DEFAULT_WORKSPACE), asker(accessible, console), console).loop()
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import accumulate, pairwise
+from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -33,6 +35,11 @@ _STATE_STYLES = {
 }
 
 
+def console(**options: Any) -> Console:
+    """On which run:ID: stays what it is, and becomes no picture of an identity card."""
+    return Console(emoji=False, **options)
+
+
 def error_panel(error: TFMError) -> Panel:
     return Panel(
         Group(
@@ -51,6 +58,10 @@ def note(event: Note) -> Text:
     return Text(
         ("! " if event.level == "warning" else "· ") + event.text, style="yellow" if event.level == "warning" else ""
     )
+
+
+def silence(since: datetime) -> Text:
+    return Text(f"not responding: no sign of life since {since:%H:%M:%S}", style="yellow")
 
 
 def drawn(event: Table | Intervals | Picture, console: Console) -> RenderableType:
@@ -88,6 +99,16 @@ def table(event: Table) -> RenderableType:
 
 def _is_figure(cell: str) -> bool:
     return cell[:1].isdigit() or cell in ("", "–", "—", "nan")
+
+
+def results(values: Mapping[str, Any], figures: str) -> dict[str, str]:
+    """What a stage ended with, as far as it is plain: what was measured, then what was counted, then words."""
+    plain = [one for one in values.items() if isinstance(one[1], str | int | float) and one[0] != "run"]
+    plain.sort(key=lambda one: (not isinstance(one[1], float), isinstance(one[1], str)))
+    return {
+        name.replace("_", " "): format(value, figures) if isinstance(value, float) else str(value)
+        for name, value in plain
+    }
 
 
 def lines(said: Sequence[Line], width: int, most: int) -> Text:
@@ -132,15 +153,17 @@ def intervals(event: Intervals, width: int) -> RenderableType:
     return Group(*lines)
 
 
-def bars(found: dict[str, Bar], width: int) -> RenderableType:
+def bars(found: dict[str, Bar], width: int, *, going: bool = True) -> RenderableType:
+    """With pace and time left, where it is going on."""
     grid = RichTable.grid(padding=(0, 1))
     for name, bar in found.items():
-        left = "" if bar.seconds_left is None or bar.done == bar.total else f"{duration(bar.seconds_left)} left"
+        ends = going and bar.seconds_left is not None and bar.done < bar.total
+        left = f"{duration(bar.seconds_left or 0)} left" if ends else ""
         grid.add_row(
             name,
             ProgressBar(total=max(bar.total, 1), completed=bar.done + bar.share, width=max(10, min(100, width - 60))),
             f"{bar.done}/{bar.total}",
-            _pace(bar),
+            _pace(bar) if going else "",
             left,
         )
     return grid

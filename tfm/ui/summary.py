@@ -39,7 +39,7 @@ def will_run(draft: Draft, console: Console) -> None:
     idle = draft.idle
     told = [leaf for leaf in draft.leaves if leaf.name not in idle and (leaf.important or leaf.name in given)]
     for leaf, value in zip(told, draft.resolved_values(told), strict=True):
-        table.add_row(leaf.question, Text(shown(value), style="cyan"))
+        table.add_row(Text(leaf.question), Text(shown(value), style="cyan"))
     for name in given:
         if "." in name:
             table.add_row(name, Text(shown(given[name]), style="cyan"))

@@ -96,12 +96,19 @@ class RunView:
     def _fold_progress(self, time: float, event: Progress) -> None:
         bar = self.bars.get(event.name)
         if bar is None or event.done < bar.done or event.total != bar.total:
+            self._forget_behind(event.name)
             self.bars[event.name] = Bar(event.unit, event.done, event.total, time, time)
         else:
             bar.advance(event.done, time)
         outer = self.bars.get(event.within)
         if outer is not None and event.total:
             outer.advance_within(event.done / event.total, time, taken_up=bar is None)
+
+    def _forget_behind(self, name: str) -> None:
+        """Where a count begins anew, what came behind it is of the round before, as validation is in a new epoch."""
+        names = list(self.bars)
+        for behind in names[names.index(name) + 1 :] if name in names else ():
+            del self.bars[behind]
 
     def _fold_metrics(self, values: dict[str, float]) -> None:
         """Rows are told by their first column (the epoch): one that is said again replaces all from there on."""

@@ -23,7 +23,7 @@ from tfm.worker import Started, start
 
 def run(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bool = False) -> int:
     """Start a job, or attach to it, and stay until it ends. Returns the exit status. `quiet`: only the end is shown."""
-    console = Console(stderr=as_json)
+    console = render.console(stderr=as_json)
     if job.status.state == "damaged":
         raise RunError(job.status.message, hint=job.status.hint)
     if isinstance(job, Run) and job.status.state == "done":
@@ -42,7 +42,7 @@ def run(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bool = False) ->
             console.print(f"{job.id} works on. Watch it: python wizard.py runs watch {job.id}", soft_wrap=True)
             _print_status(job, as_json)
             return 0
-        status = _watched(started, Console(quiet=True) if quiet else console)
+        status = _watched(started, render.console(quiet=True) if quiet else console)
     live.show_end(job, console)
     _print_status(job, as_json)
     return live.exit_status(status)
@@ -71,7 +71,7 @@ def _watched(started: Started, console: Console) -> Status:
 
 def answer(found: registry.Answer, given: dict[str, Any], workspace: Workspace, *, as_json: bool) -> int:
     """Something that keeps nothing: drawn as it comes."""
-    console = Console(stderr=as_json)
+    console = render.console(stderr=as_json)
     result = Result({})
     for event in found.generate(resolve(found.settings, {}, given), workspace):
         if isinstance(event, Table | Intervals | Picture):
@@ -86,4 +86,4 @@ def answer(found: registry.Answer, given: dict[str, Any], workspace: Workspace, 
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    Console(soft_wrap=True, highlight=False).print(json.dumps(value, ensure_ascii=False), markup=False)
+    render.console(soft_wrap=True, highlight=False).print(json.dumps(value, ensure_ascii=False), markup=False)

@@ -13,7 +13,7 @@ from rich.segment import Segment, Segments
 from rich.text import Text
 
 from tfm.core.errors import TFMError
-from tfm.core.events import Event, Line, Metrics, Note
+from tfm.core.events import Event, Line, Metrics, Note, Table
 from tfm.core.job import Status
 from tfm.core.machine import free_gib
 from tfm.core.plan import Plan, Step
@@ -94,12 +94,14 @@ class JobView:
         """Everything within the window: notes give way first, curves grow into what is left."""
         inside = console.options.update(width=console.width - _FRAME)
         parts: list[RenderableType] = [_steps(self.states, inside.max_width)] if self.states else []
-        if self.status.state == "running" and not self.job.responding:
-            parts.append(Text("not responding: no sign of life for a while", style="yellow"))
+        if self.status.state == "running" and self.job.silent_since:
+            parts.append(render.silence(self.job.silent_since))
         view = self.current
         if view is not None:
-            parts += [render.bars(view.bars, inside.max_width)] if view.bars else []
-            parts += [render.gauges(view.gauges)] if view.gauges else []
+            going = self.status.state in ("running", "waiting")
+            gauges = {name: value for name, value in view.gauges.items() if going or not name.endswith("/s")}
+            parts += [render.bars(view.bars, inside.max_width, going=going)] if view.bars else []
+            parts += [render.gauges(gauges)] if gauges else []
             room = console.height - _BORDERS - _lines(parts, console, inside)
             for lines in view.lines.values():
                 most = max(1, room - _FEWEST_NOTES - _TABLE_HEAD)
@@ -188,7 +190,7 @@ def _watch_lines(started: Started, view: JobView, console: Console) -> None:
                 console.print(f"{run_view.run.id}", style="bold")
             for event in events:
                 if isinstance(event, Note):
-                    console.print(render.note(event))
+                    console.print(render.note(event), soft_wrap=True)
                 if isinstance(event, Metrics):
                     figures = "  ".join(f"{name} {value:.4g}" for name, value in event.values.items())
                     console.print(figures, soft_wrap=True)  # one line each, also where nothing is as wide
@@ -208,7 +210,10 @@ def show_end(job: Run | Plan, console: Console) -> None:
     if status.state == "done" and view.current is not None:
         for note in view.current.notes if console.is_terminal else ():  # elsewhere they were printed as they came
             console.print(render.note(note))
-        render.print_shown(console, view.current.shown)
+        shown = view.current.shown
+        if not any(isinstance(event, Table) for event in shown):
+            shown = [*shown, _results(job)]
+        render.print_shown(console, shown)
         console.print(
             Text("done", style="green").append(f"  {job.id}  ({render.duration(status.seconds)})", style="dim")
         )
@@ -217,13 +222,26 @@ def show_end(job: Run | Plan, console: Console) -> None:
         console.print(line, highlight=False, soft_wrap=isinstance(line, Text))  # a command stays one line to copy
 
 
+def _results(job: Run | Plan) -> Table:
+    """For a stage that draws no table of its own; of a plan, what came of each step."""
+    if isinstance(job, Run):
+        return Table("Results", ["", ""], [list(row) for row in render.results(job.status.result, ".6g").items()])
+    steps = {
+        step: Run(job.workspace.runs_folder / run_id, job.workspace).status.result
+        for step, run_id in job.status.runs.items()
+        if (job.workspace.runs_folder / run_id).is_dir()
+    }
+    rows = [
+        [step, ", ".join(f"{name} {value}" for name, value in render.results(result, ".3f").items())]
+        for step, result in steps.items()
+    ]
+    return Table("Results", ["step", "what came of it"], rows)
+
+
 def _how_it_ended(job: Run | Plan, status: Status) -> list[RenderableType]:
     resume = Text(f"python wizard.py runs resume {job.id}", style="dim")
     match status.state:
-        case "failed":
-            trouble = render.error_panel(TFMError(status.message, hint=status.hint))
-            return [trouble, Text("When that is mended (other settings make a new run): ", style="dim").append(resume)]
-        case "damaged":
+        case "failed" | "damaged":  # whether the same run can be mended is for the hint to say
             return [render.error_panel(TFMError(status.message, hint=status.hint))]
         case "waiting":
             hint = f"what happened is in {job.log_file}"

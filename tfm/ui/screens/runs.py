@@ -50,17 +50,17 @@ def list_(context: typer.Context, workspace: _Workspace = None) -> None:
 
 @app.command(help="One run: its state, settings and results.")
 def show(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
-    guarded(lambda: show_job(jobs.find(chosen_workspace(context, workspace), run), Console()))
+    guarded(lambda: show_job(jobs.find(chosen_workspace(context, workspace), run), render.console()))
 
 
 @app.command(help="See a run work; Ctrl-C leaves it running.")
 def watch(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
-    guarded(lambda: watch_job(jobs.find(chosen_workspace(context, workspace), run), Console()))
+    guarded(lambda: watch_job(jobs.find(chosen_workspace(context, workspace), run), render.console()))
 
 
 @app.command(help="Ask a run to stop at its next safe point.")
 def pause(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
-    guarded(lambda: pause_job(jobs.find(chosen_workspace(context, workspace), run), Console()))
+    guarded(lambda: pause_job(jobs.find(chosen_workspace(context, workspace), run), render.console()))
 
 
 @app.command(help="Go on with a paused, halted or failed run.")
@@ -135,7 +135,7 @@ def remove(
         if not yes and not sys.stdin.isatty():
             raise SettingsError(f"{job.id} would be deleted for good", hint="say --yes if that is meant")
         if yes or typer.confirm(f"Delete {job.id} for good, with all its results?"):
-            remove_job(job, Console())
+            remove_job(job, render.console())
 
     guarded(act)
 
@@ -144,7 +144,7 @@ _BETWEEN = 15  # what the table draws between its columns and around them
 
 
 def _print_listing(workspace: Workspace) -> None:
-    console = Console()
+    console = render.console()
     console.print(listing(workspace, console.width))
 
 
@@ -187,12 +187,7 @@ def outcome(job: Run | Plan) -> str:
         return ", ".join(status.runs)
     if status.message:
         return status.message.split("\n", 1)[0]
-    plain = {
-        name: value for name, value in status.result.items() if isinstance(value, str | int | float) and name != "run"
-    }
-    return ", ".join(
-        f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}" for name, value in plain.items()
-    )
+    return ", ".join(f"{name} {value}" for name, value in render.results(status.result, ".3f").items())
 
 
 def show_job(job: Run | Plan, console: Console) -> None:
@@ -215,7 +210,13 @@ def pause_job(job: Run | Plan, console: Console) -> None:
     if not job.alive:
         raise RunError(f"{job.id} is {job.status.state}, not running", hint="only a running one can be paused")
     job.request_pause()
-    live.watch(Started(job, None), Console(quiet=True))
+    console.print("Asked to pause: waiting for its next safe point (Ctrl-C: not waiting for it)", style="cyan")
+    if job.silent_since:
+        console.print(render.silence(job.silent_since))
+    try:
+        live.watch(Started(job, None), render.console(quiet=True))
+    except KeyboardInterrupt:
+        return
     console.print(render.state(job.status.state))
 
 
