@@ -16,7 +16,7 @@ from tests.returned import returned
 from tests.train.bench_top import training_of
 from tfm.core import offers
 from tfm.core.events import Event, Progress
-from tfm.core.settings import resolve
+from tfm.core.resolving import resolve
 from tfm.data.cache import Cache
 from tfm.data.lesion_classes import CLASS_SETS
 from tfm.models.segmenter import build_segmenter

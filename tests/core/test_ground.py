@@ -16,8 +16,9 @@ from tfm.core.jobs import find_run, runs
 from tfm.core.plan import Step, filled
 from tfm.core.prepare import find_or_create_plan, job_for
 from tfm.core.reading import key, meant
+from tfm.core.resolving import resolve
 from tfm.core.run import Run
-from tfm.core.settings import Settings, resolve
+from tfm.core.settings import Settings
 from tfm.core.workspace import Workspace
 from tfm.ui.view import RunView
 

@@ -7,8 +7,10 @@ import pytest
 from tests.ui.test_form import form, with_products
 from tfm.core import offers, registry
 from tfm.core.errors import RunError, SettingsError
+from tfm.core.leaves import leaves
 from tfm.core.prepare import extended, for_each, job_for, resolved_settings, restarted
-from tfm.core.settings import NoEffect, Settings, leaves, resolve
+from tfm.core.resolving import resolve
+from tfm.core.settings import NoEffect, Settings
 from tfm.core.written import differing
 from tfm.imaging.settings import ChainSettings
 

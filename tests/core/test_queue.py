@@ -88,7 +88,7 @@ def test_a_queue_that_cannot_be_is_refused_before_anything_is_made(workspace, wo
 
 
 def test_what_starts_another_stage_knows_the_words_of_that_stage_only(workspace, classes):
-    with pytest.raises(SettingsError, match="no setting is called seeds"):
+    with pytest.raises(SettingsError, match="Counting knows no seeds"):
         job_for(workspace, TOY, {"seeds": 2}, ["Counting"])
 
 

@@ -9,7 +9,9 @@ from pydantic import Field
 
 from tfm.core import offers, registry
 from tfm.core.errors import SettingsError
-from tfm.core.settings import IMPORTANT, OUT_OF_KEY, InputPath, Settings, Switches, leaves, resolve
+from tfm.core.leaves import leaves
+from tfm.core.resolving import resolve
+from tfm.core.settings import IMPORTANT, OUT_OF_KEY, InputPath, Settings, Switches
 from tfm.core.written import as_commented_yaml, differing
 
 

@@ -11,7 +11,7 @@ from tests.data.intake import catalog_of, choices, written
 from tests.data.phantoms import phantom_download
 from tfm.core import offers
 from tfm.core.events import Event, Progress
-from tfm.core.settings import resolve
+from tfm.core.resolving import resolve
 from tfm.data import arrange
 from tfm.data.caching import build_cache
 from tfm.data.dataset import Dataset

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tfm.core.files import read_yaml
-from tfm.core.settings import Settings, resolve
+from tfm.core.resolving import resolve
+from tfm.core.settings import Settings
 from tfm.data.phantom.film import Phantom, draw
 from tfm.data.phantom.spec import Exposure, Lesion
 from tfm.imaging.chain import each_step

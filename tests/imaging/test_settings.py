@@ -10,7 +10,8 @@ import pytest
 
 from tfm.core.errors import SettingsError
 from tfm.core.files import read_yaml
-from tfm.core.settings import leaves, resolve
+from tfm.core.leaves import leaves
+from tfm.core.resolving import resolve
 from tfm.imaging.settings import STEPS, ChainSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]

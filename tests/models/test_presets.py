@@ -13,7 +13,7 @@ import torch
 from tfm.core import offers
 from tfm.core.errors import SettingsError
 from tfm.core.registry import find_stage
-from tfm.core.settings import resolve
+from tfm.core.resolving import resolve
 from tfm.models.build import build
 from tfm.models.card import card_of, explanation_layer, parameters
 from tfm.models.freezing import freeze, last_stage, train_mode

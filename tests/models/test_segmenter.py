@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from tfm.core.errors import SettingsError, WeightsError
-from tfm.core.settings import resolve
+from tfm.core.resolving import resolve
 from tfm.models.build import build
 from tfm.models.segmenter import ImagePooling, Segmenter, Upsampling, build_segmenter, load_segmenter
 from tfm.models.settings import ModelSettings, SegmenterSettings

@@ -13,7 +13,7 @@ import torchvision
 from safetensors.torch import save_file
 
 from tfm.core.errors import SettingsError, WeightsError
-from tfm.core.settings import resolve
+from tfm.core.resolving import resolve
 from tfm.models.build import build
 from tfm.models.settings import ModelSettings
 from tfm.models.weights import fetch, load

@@ -9,7 +9,7 @@ import pytest
 
 from tfm.core.events import Result, Table
 from tfm.core.registry import find
-from tfm.core.settings import resolve
+from tfm.core.resolving import resolve
 from tfm.core.workspace import Workspace
 
 PROJECT = Path(__file__).resolve().parents[2]

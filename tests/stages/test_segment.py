@@ -11,9 +11,9 @@ from tfm.analysis.predict import read_predictions
 from tfm.core import files
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note, Progress, Table
+from tfm.core.leaves import leaves
 from tfm.core.prepare import job_for, settings_of
 from tfm.core.registry import find_stage
-from tfm.core.settings import leaves
 from tfm.core.workspace import Workspace
 from tfm.data.lesion_classes import mask_class
 from tfm.metrics.binary import youden_threshold

@@ -7,8 +7,9 @@ from tests.train.pocket import WOMEN, finish, make_products, train_run
 from tfm.analysis.predict import read_predictions
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note
+from tfm.core.leaves import leaves
 from tfm.core.registry import find_stage
-from tfm.core.settings import leaves, resolve
+from tfm.core.resolving import resolve
 from tfm.metrics.binary import auc, confusion, youden_threshold
 
 TOLD = {"dataset": "d", "cache": "c"}

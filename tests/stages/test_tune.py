@@ -13,7 +13,7 @@ from tfm.core.errors import SettingsError
 from tfm.core.events import Line, StateChange
 from tfm.core.prepare import job_for, untrained_winners
 from tfm.core.reading import readable_runs
-from tfm.core.settings import resolve
+from tfm.core.resolving import resolve
 from tfm.core.workspace import Workspace
 from tfm.stages.tune import Tune
 from tfm.train.tune.study import Study

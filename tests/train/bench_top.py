@@ -11,7 +11,7 @@ import torch
 from tests.returned import returned
 from tests.train.pocket import make_products
 from tfm.core.events import Event, Progress
-from tfm.core.settings import resolve
+from tfm.core.resolving import resolve
 from tfm.core.workspace import Workspace
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset

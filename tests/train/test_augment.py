@@ -10,7 +10,7 @@ from tests.train.pocket import finish, make_products, train_run
 from tfm import worker
 from tfm.core.errors import SettingsError
 from tfm.core.prepare import settings_of
-from tfm.core.settings import resolve
+from tfm.core.resolving import resolve
 from tfm.train import augment
 from tfm.train.batches import Images
 from tfm.train.settings import AugmentSettings, BatchSettings

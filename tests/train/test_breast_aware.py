@@ -16,7 +16,7 @@ from tests.train.bench_top import BenchTop, learn
 from tests.train.pocket import finish, make_products, train_run
 from tests.train.test_fit import flat
 from tfm.core.errors import SettingsError, TFMError
-from tfm.core.settings import resolve
+from tfm.core.resolving import resolve
 from tfm.models.attention import attentions, query_key, watching
 from tfm.models.features import at_feature_size, breast_mean, classified, feature_map, likeness
 from tfm.models.spectral import SpectralNorms, excess

@@ -11,7 +11,7 @@ import torch
 from tests.train.pocket import make_products, train_run
 from tfm.core.errors import SettingsError, TrainingError
 from tfm.core.events import Note
-from tfm.core.settings import resolve
+from tfm.core.resolving import resolve
 from tfm.train.device import prepare, take_turn
 from tfm.train.device import resolve as resolve_device
 from tfm.train.settings import MachineSettings

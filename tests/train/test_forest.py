@@ -16,7 +16,7 @@ from tfm.core import machine
 from tfm.core.errors import DataError, SettingsError, TrainingError
 from tfm.core.events import Progress
 from tfm.core.randomness import seed_at
-from tfm.core.settings import resolve
+from tfm.core.resolving import resolve
 from tfm.train import forest
 from tfm.train.forest import check_memory, grown, load, probabilities, save, size
 from tfm.train.settings import LearnerSettings

@@ -14,7 +14,7 @@ import re, sys
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from tests.train.bench_top import learn, training_of
-from tfm.core.settings import resolve
+from tfm.core.resolving import resolve
 from tfm.data.cache import Cache
 from tfm.stages.train import Train
 from tfm.train.rows import Rows

@@ -18,7 +18,7 @@ from tests.returned import returned
 from tests.train.bench_top import TINY, BenchTop, learn
 from tfm.core.errors import DataError, HaltedError, TrainingError
 from tfm.core.events import Note
-from tfm.core.settings import resolve
+from tfm.core.resolving import resolve
 from tfm.data.cache import Cache
 from tfm.stages.train import Train
 from tfm.train import leader

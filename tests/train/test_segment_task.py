@@ -7,7 +7,7 @@ import torch
 
 from tests.train.pocket import make_products, rewrite_manifest
 from tfm.core.errors import DataError
-from tfm.core.settings import leaves
+from tfm.core.leaves import leaves
 from tfm.core.workspace import Workspace
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset

@@ -10,8 +10,8 @@ from rich.console import Console
 from tests.ui.scripted import BACK, LEAVE, Scripted
 from tfm.core import offers, registry
 from tfm.core.errors import SettingsError
+from tfm.core.leaves import leaves
 from tfm.core.prepare import chosen_preset, job_for, resolved_settings
-from tfm.core.settings import leaves
 from tfm.ui.ask import Back, PlainAsker, ToMenu
 from tfm.ui.command_line import Filled, command_line
 from tfm.ui.form import Form

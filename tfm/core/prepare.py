@@ -9,10 +9,12 @@ from typing import Any
 
 from tfm.core import jobs, reading, registry
 from tfm.core.errors import RunError, SettingsError
+from tfm.core.leaves import Leaf, leaves, value_at
 from tfm.core.offers import Preset
 from tfm.core.plan import Plan, Step, check, filled, key_of
+from tfm.core.resolving import check_values, merged, nested, resolve, without_effect
 from tfm.core.run import Run
-from tfm.core.settings import Leaf, Settings, check_values, leaves, merged, nested, resolve, value_at, without_effect
+from tfm.core.settings import Settings
 from tfm.core.workspace import Workspace
 from tfm.core.written import differing
 

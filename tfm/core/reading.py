@@ -14,8 +14,9 @@ from typing import Any
 
 from tfm.core import files, jobs
 from tfm.core.errors import DataError, SettingsError
+from tfm.core.leaves import Leaf, leaves, value_at
 from tfm.core.run import Run
-from tfm.core.settings import Leaf, Reads, Settings, leaves, value_at
+from tfm.core.settings import Reads, Settings
 from tfm.core.walk import walk
 from tfm.core.workspace import PRODUCT_FILES, PRODUCT_TREES, Workspace
 from tfm.core.written import differing

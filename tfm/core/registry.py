@@ -15,9 +15,10 @@ from pydantic.fields import FieldInfo
 from tfm.core import offers
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event
+from tfm.core.leaves import Leaf, leaves
 from tfm.core.plan import Step
 from tfm.core.run import Run
-from tfm.core.settings import IMPORTANT, Leaf, Settings, leaves
+from tfm.core.settings import IMPORTANT, Settings
 from tfm.core.workspace import Workspace
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from tfm.core.settings import OUT_OF_KEY, Settings, leaves, value_at
+from tfm.core.leaves import leaves, value_at
+from tfm.core.settings import OUT_OF_KEY, Settings
 
 
 def as_yaml_values(settings: Settings) -> dict[str, Any]:

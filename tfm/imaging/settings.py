@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from tfm.core.errors import SettingsError
-from tfm.core.settings import NoEffect, Settings, Switches, resolve
+from tfm.core.resolving import resolve
+from tfm.core.settings import NoEffect, Settings, Switches
 
 
 def _odd(size: int) -> int:

@@ -15,8 +15,9 @@ from pydantic import Field, model_validator
 from tfm.core.events import Event, Note, Progress, Result, Table
 from tfm.core.randomness import seed_at
 from tfm.core.registry import stage
+from tfm.core.resolving import resolve
 from tfm.core.run import Run
-from tfm.core.settings import OUT_OF_KEY, DatasetFilms, NoEffect, ProductName, Settings, resolve
+from tfm.core.settings import OUT_OF_KEY, DatasetFilms, NoEffect, ProductName, Settings
 from tfm.imaging.settings import ChainSettings
 from tfm.train.settings import DEFAULT_SEED, AugmentSettings
 

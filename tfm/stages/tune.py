@@ -13,20 +13,12 @@ from pydantic import AfterValidator, Field, model_validator
 from tfm.core import prepare
 from tfm.core.errors import SettingsError, TrainingError
 from tfm.core.events import Event, Note, Picture, Result
+from tfm.core.leaves import leaves
 from tfm.core.offers import Preset
 from tfm.core.registry import stage
+from tfm.core.resolving import resolve
 from tfm.core.run import Run
-from tfm.core.settings import (
-    IMPORTANT,
-    OUT_OF_KEY,
-    POSITIONAL,
-    CacheName,
-    DatasetName,
-    ModelName,
-    Settings,
-    leaves,
-    resolve,
-)
+from tfm.core.settings import IMPORTANT, OUT_OF_KEY, POSITIONAL, CacheName, DatasetName, ModelName, Settings
 from tfm.stages.train import Train
 from tfm.train.settings import DEFAULT_SEED, MachineSettings
 from tfm.train.tune.settings import HyperbandSettings, StorageUrl, checked_space

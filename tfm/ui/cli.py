@@ -18,8 +18,8 @@ from tfm.core import offers
 from tfm.core.errors import SettingsError
 
 if TYPE_CHECKING:
+    from tfm.core.leaves import Leaf
     from tfm.core.registry import Answer, Planner, Stage
-    from tfm.core.settings import Leaf
 
 _EPILOG = "Every command has --help. Without a command: the menu. For research and teaching, never for diagnosis."
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfm.core import registry
+from tfm.core.leaves import Leaf
 from tfm.core.prepare import started
-from tfm.core.settings import Leaf
 from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
 
 

@@ -10,9 +10,11 @@ from typing import Any
 
 from tfm.core import offers, reading, registry
 from tfm.core.errors import SettingsError, TFMError
+from tfm.core.leaves import Leaf, leaves, value_at
 from tfm.core.prepare import chosen_preset, for_each, idle_with, parted, queue, resolved_settings, started
 from tfm.core.registry import Outlook
-from tfm.core.settings import Leaf, Settings, leaves, merged, nested, value_at, without_effect
+from tfm.core.resolving import merged, nested, without_effect
+from tfm.core.settings import Settings
 from tfm.core.workspace import Workspace
 from tfm.ui.command_line import Filled
 from tfm.ui.questions import EACH_ITS_OWN, plain, shown

@@ -15,8 +15,9 @@ from tfm.core import registry
 from tfm.core.answers import Answers
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.events import Event
+from tfm.core.leaves import Leaf
 from tfm.core.prepare import chosen_preset
-from tfm.core.settings import Leaf, Settings
+from tfm.core.settings import Settings
 from tfm.core.workspace import Workspace
 from tfm.ui import looking, summary
 from tfm.ui.ask import Asker, Back, Choice, PlainAsker, Question

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from tfm.core import jobs, machine, offers, registry
 from tfm.core.errors import TFMError, told
+from tfm.core.leaves import leaves
 from tfm.core.plan import Plan
 from tfm.core.prepare import job_for, untrained_winners
 from tfm.core.reading import readable_runs
 from tfm.core.run import Run
-from tfm.core.settings import leaves
 from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
 from tfm.ui import render
 from tfm.ui.ask import Asker, Back, Choice, Question, ToMenu, asker

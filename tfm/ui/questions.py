@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tfm.core.leaves import Leaf
 from tfm.core.reading import readable_runs
-from tfm.core.settings import Leaf
 from tfm.core.workspace import Workspace
 from tfm.ui.ask import Choice, Question
 

@@ -20,8 +20,8 @@ from tfm.core.events import Event, Gauges, Line, Metrics, Note, Progress
 from tfm.core.offers import Preset
 from tfm.core.prepare import find_or_create_run
 from tfm.core.registry import find_stage
+from tfm.core.resolving import resolve
 from tfm.core.run import Run
-from tfm.core.settings import resolve
 from tfm.core.working import prune, worked
 from tfm.train.tune.study import Study, best_of, owner_of
 

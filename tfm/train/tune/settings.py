@@ -15,7 +15,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from tfm.core import refusals
 from tfm.core.errors import SettingsError
-from tfm.core.settings import IMPORTANT, Leaf, Settings
+from tfm.core.leaves import Leaf
+from tfm.core.settings import IMPORTANT, Settings
 
 _RANGE = {"low", "high", "log", "step"}
 _HOW = "write a list of values, as in [adamw, sgd], or a range, as in {low: 0.0001, high: 0.01, log: true}"

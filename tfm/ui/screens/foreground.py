@@ -13,8 +13,8 @@ from tfm.core.errors import RunError
 from tfm.core.events import Intervals, Note, Picture, Result, Table
 from tfm.core.job import Status
 from tfm.core.plan import Plan
+from tfm.core.resolving import resolve
 from tfm.core.run import Run
-from tfm.core.settings import resolve
 from tfm.core.workspace import Workspace
 from tfm.ui import render
 from tfm.ui.screens import live

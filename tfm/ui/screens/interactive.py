@@ -9,10 +9,10 @@ from rich.console import Console
 
 from tfm.core import jobs
 from tfm.core.errors import TFMError
+from tfm.core.leaves import Leaf, value_at
 from tfm.core.plan import Plan
 from tfm.core.prepare import extended, growing, how_it_goes_on, restarted, settings_of
 from tfm.core.run import Run
-from tfm.core.settings import Leaf, value_at
 from tfm.core.workspace import Workspace
 from tfm.ui.ask import Asker, Back, Choice, PlainAsker, Question, ToMenu
 from tfm.ui.screens import live

@@ -16,10 +16,10 @@ from rich.text import Text
 
 from tfm.core import jobs
 from tfm.core.errors import RunError, SettingsError
+from tfm.core.leaves import value_at
 from tfm.core.plan import Plan
 from tfm.core.prepare import extended, growing, how_it_goes_on, restarted, settings_of
 from tfm.core.run import Run
-from tfm.core.settings import value_at
 from tfm.core.workspace import Workspace
 from tfm.ui import render
 from tfm.ui.guard import chosen_workspace, guarded
