@@ -8,7 +8,7 @@ from tfm.core import jobs, offers
 from tfm.core.errors import SettingsError
 from tfm.core.prepare import job_for
 from tfm.core.registry import find
-from tfm.core.settings import resolve
+from tfm.core.resolving import resolve
 from tfm.core.workspace import Workspace
 
 TINY = {name: QUICK[name] for name in ("dataset", "cache", "threads", "device", "batch_size")}

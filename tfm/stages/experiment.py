@@ -18,7 +18,8 @@ from tfm.core import files
 from tfm.core.errors import SettingsError
 from tfm.core.plan import Step
 from tfm.core.registry import Planner, find, planner
-from tfm.core.settings import IMPORTANT, POSITIONAL, CacheName, DatasetName, InputPath, Settings, resolve
+from tfm.core.resolving import resolve
+from tfm.core.settings import IMPORTANT, POSITIONAL, CacheName, DatasetName, InputPath, Settings
 from tfm.core.workspace import Workspace
 
 Levels = dict[str, dict[str, Any]]  # name → settings
