@@ -33,6 +33,7 @@ def test_a_command_in_the_readme_exists_with_its_options(command):
         "--workspace",
         "--json",
         "--detach",
+        "--quiet",
         "--preset",
         "--set",
     }

@@ -104,8 +104,9 @@ def test_a_workspace_that_cannot_be_written_is_said_in_one_panel(tmp_path):
 
 def test_a_command_ends_with_its_results_as_json_and_is_not_done_twice(tmp_path):
     words = ["phantom", tmp_path / "out", "--train-women", "2", "--test-women", "1", "--height", "256"]
-    first = wizard(*words, "--json", cwd=tmp_path)
+    first = wizard(*words, "--json", "--quiet", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
+    assert ("done" in first.stderr, "synthetic" in first.stderr) == (True, False), "quiet: only its end is shown"
     told = json.loads(first.stdout.splitlines()[-1])
     assert told["result"]["mammograms"] == 6
     again = wizard(*words, "--json", cwd=tmp_path)

@@ -14,14 +14,19 @@ BENIGN, MALIGNANT = 0, 1
 
 
 def grad_cam(
-    network: nn.Module, ask: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, layer: str, layout: str
+    network: nn.Module,
+    ask: Callable[[torch.Tensor], torch.Tensor],
+    images: torch.Tensor,
+    layer: str | None,
+    layout: str | None,
 ) -> torch.Tensor:
     """(B, 2, H, W): for BENIGN and MALIGNANT, each at least zero. `ask` gives the network's logits (B, 1) of images;
     each must be looked at by itself, as in `eval`. One logit speaks for both classes: what speaks for malignant speaks
     against benign."""
-    if layout not in ("NCHW", "NHWC"):
+    if layer is None or layout not in ("NCHW", "NHWC"):
         raise SettingsError(
-            f"{type(network).__name__} keeps its features as {layout}, not as a map: there is no Grad-CAM of it",
+            f"{type(network).__name__} keeps its features as {layout or 'it says nowhere'}, not as a map: there is no "
+            "Grad-CAM of it",
             hint="explain a convolutional network or a Swin encoder",
             fields=("run",),
         )

@@ -26,6 +26,7 @@ class Step:
     stage: str
     settings: dict[str, Any] = field(default_factory=dict)
     preset: str | None = None
+    fresh: bool = False  # its run is a new one, also where the same was done before
 
     def needs(self) -> set[str]:
         """The names of the steps whose results this one reads."""

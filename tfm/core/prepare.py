@@ -235,12 +235,15 @@ def key_of_run(workspace: Workspace, stage: registry.Stage, settings: Settings) 
 
 
 def find_or_create_plan(workspace: Workspace, name: str, steps: list[Step]) -> Plan:
-    """The plan of these very steps if there is one: to start it again is to resume it."""
+    """The plan of these very steps if there is one: to start it again is to resume it. One that is to do something
+    anew is done with once it has."""
     check(steps)
     key = key_of(name, steps)
+    anew = any(step.fresh for step in steps)
     with workspace.locked():
         for plan in reversed(jobs.plans(workspace)):
-            if plan.status.key == key:
+            status = plan.status
+            if status.key == key and not (anew and status.state == "done"):
                 return plan
         return Plan.create(workspace, name, steps, key)
 
@@ -302,7 +305,16 @@ def extended(run: Run, total: Any) -> Run:
 def run_of_step(plan: Plan, step: Step, results: Mapping[str, Mapping[str, Any]]) -> Run:
     preset = chosen_preset(plan.workspace, step.stage, step.preset)
     settings = resolved_settings(plan.workspace, step.stage, filled(step.settings, results), preset)
-    return find_or_create_run(plan.workspace, registry.find_stage(step.stage), settings, preset)
+    stage = registry.find_stage(step.stage)
+    begun = _begun(plan, step, key_of_run(plan.workspace, stage, settings)) if step.fresh else None
+    return begun or find_or_create_run(plan.workspace, stage, settings, preset, fresh=step.fresh)
+
+
+def _begun(plan: Plan, step: Step, key: str) -> Run | None:
+    """The run that this plan made for the step, as long as it is of use: a plan that is resumed begins nothing anew."""
+    own = [run for run in jobs.runs(plan.workspace) if run.id == plan.status.runs.get(step.name)]
+    useful = [run for run in own if run.status.key == key and (run.status.state != "done" or run.outputs_stand())]
+    return useful[0] if useful else None
 
 
 def settings_of(run: Run) -> Settings:

@@ -122,6 +122,10 @@ class Run(Job):
     def study_file(self) -> Path:
         return self.folder / "study.db"
 
+    @property
+    def looks_file(self) -> Path:
+        return self.folder / "looks.csv"
+
     def predictions_file(self, split: str) -> Path:
         return self.folder / "predictions" / f"{split}.csv"
 

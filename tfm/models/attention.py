@@ -26,6 +26,10 @@ def blocks(network: nn.Module) -> list[nn.Module]:
     return _all_of(network, _BLOCKS)
 
 
+def has_attention(network: nn.Module) -> bool:
+    return any(isinstance(module, _BLOCKS) for module in network.modules())
+
+
 def _all_of(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[nn.Module]:
     found = [module for module in network.modules() if isinstance(module, kinds)]
     if not found:

@@ -18,7 +18,7 @@ FROM_SCRATCH, IMAGENET, FILE, RUN = "none", "imagenet", "file:", "run:"
 
 Trained = Literal["all", "last_stage", "head", "none"]
 
-_ZOO = {"mammocnn": "MammoCNN"}  # a file of the zoo, and how its network is called
+_ZOO = {"mammocnn": "MammoCNN", "swin_pico": "swin_pico"}  # a file of the zoo, and how its network is called
 
 
 @functools.cache
@@ -44,7 +44,7 @@ def _architecture(text: str) -> str:
     if text.partition(".")[0] in architectures():
         return text
     close = difflib.get_close_matches(text.lower(), architectures(), n=3)
-    advice = f"did you mean {' or '.join(close)}?" if close else "choose MammoCNN or a timm name"
+    advice = f"did you mean {' or '.join(close)}?" if close else "choose MammoCNN, swin_pico or a timm name"
     raise ValueError(f"there is no architecture called {text!r}; {advice}")
 
 
@@ -68,7 +68,8 @@ Weights = Annotated[str, AfterValidator(_source), Reads("weights"), IMPORTANT]
 class ModelSettings(Settings):
     architecture: Architecture = "MammoCNN"
     """Which network to train
-    MammoCNN, or any name that timm knows (resnet18, densenet121, efficientnet_b3, …)."""
+    MammoCNN, swin_pico (a Swin small enough for a CPU), or any name that timm knows (resnet18, densenet121,
+    efficientnet_b3, …)."""
     weights: Weights = FROM_SCRATCH
     """Weights to start from: none, imagenet, run:ID or file:PATH
     none: from scratch. imagenet: timm's own, fetched once from the Hugging Face hub and kept on this machine.

@@ -17,7 +17,7 @@ from tfm.core.prepare import settings_of
 from tfm.core.registry import stage
 from tfm.core.run import Run
 from tfm.core.settings import IMPORTANT, POSITIONAL, Settings, TrainedRun
-from tfm.stages.train import Train
+from tfm.stages.train import Train, arranged
 from tfm.train.settings import DEFAULT_SEED, DeviceSettings, LearnerSettings
 
 if TYPE_CHECKING:
@@ -52,16 +52,14 @@ class Forest(Settings):
 @stage(version=2)
 def forest(settings: Forest, run: Run) -> Iterator[Event]:
     from tfm.train.forest import check_memory
-    from tfm.train.material import Material, remember
+    from tfm.train.material import remember
     from tfm.train.origin import Origin, check_same
-    from tfm.train.rows import UNKNOWN, check_learnable, labelled
+    from tfm.train.rows import UNKNOWN
 
     origin = Origin(find_run(run.workspace, settings.backbone))
     trained = settings_of(origin.run)
     assert isinstance(trained, Train)
-    material = Material.open(run.workspace, trained.dataset, trained.cache, trained.fold)
-    check_learnable(material.train, material.val, material.test)
-    material = replace(material, train=labelled(material.train, trained.labels, trained.seed))
+    material = arranged(trained, run.workspace)
     learned = material.train.only(material.train.labels != UNKNOWN)
     check_memory(settings.learning, len(learned))
     check_same(origin, (yield from material.facts()))

@@ -17,7 +17,7 @@ from tfm.core.events import Event, Metrics, Note, Picture, Result
 from tfm.core.registry import Repeat, stage
 from tfm.core.run import Run
 from tfm.core.settings import OUT_OF_KEY, CacheName, DatasetName, Settings
-from tfm.models.settings import FROM_SCRATCH, Architecture, ModelSettings, Weights
+from tfm.models.settings import FROM_SCRATCH, RUN, Architecture, ModelSettings, Weights
 from tfm.train.settings import (
     DEFAULT_SEED,
     BatchSettings,
@@ -73,7 +73,7 @@ class Pretrain(Settings):
     machine: MachineSettings = MachineSettings()
 
 
-@stage(version=1, repeats=(Repeat("seeds", "seed"),))
+@stage(version=2, repeats=(Repeat("seeds", "seed"),))
 def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
     from tfm.models.card import parameters
     from tfm.train import batch_size, resident
@@ -100,6 +100,7 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
     yield Result(
         {
             "run": run.id,
+            "encoder": f"{RUN}{run.id}",
             "model": settings.architecture,
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,

@@ -93,6 +93,16 @@ class Train(Settings):
         return self
 
 
+def arranged(settings: Train, workspace: Workspace) -> Material:
+    """What a training of these settings learns from, is validated and is tested on."""
+    from tfm.train.material import Material
+    from tfm.train.rows import check_learnable, labelled
+
+    material = Material.open(workspace, settings.dataset, settings.cache, settings.fold)
+    check_learnable(material.train, material.val, material.test)
+    return replace(material, train=labelled(material.train, settings.labels, settings.seed))
+
+
 def folds(settings: Train, workspace: Workspace) -> int:
     """How many the dataset has; one that was not arranged in folds is one."""
     with open(workspace.dataset_folder(settings.dataset) / "manifest.csv", encoding="utf-8", newline="") as file:
@@ -110,12 +120,9 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
     from tfm.train import batch_size, resident
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
-    from tfm.train.material import Material, measured, start
-    from tfm.train.rows import check_learnable, labelled
+    from tfm.train.material import measured, start
 
-    material = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
-    check_learnable(material.train, material.val, material.test)
-    material = replace(material, train=labelled(material.train, settings.labels, settings.seed))
+    material = arranged(settings, run.workspace)
     train, val, test = material.train, material.val, material.test
     begun = yield from start(run, material, settings.model, settings.extends, settings.study)
     normalisation = yield from measured(run, material.cache, train)

@@ -115,7 +115,7 @@ def _command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
     asked = registry.asked(registry.find(_started(found, words)))
     parameters = [_preset_parameter(found), *(_parameter(leaf) for leaf in asked)]
     parameters += [_set_parameter(leaf) for leaf in asked if leaf.parts]
-    parameters += [_WORKSPACE, _JSON] if isinstance(found, Answer) else [_WORKSPACE, _DETACH, _JSON]
+    parameters += [_WORKSPACE, _JSON] if isinstance(found, Answer) else [_WORKSPACE, _DETACH, _QUIET, _JSON]
 
     def command(context: typer.Context, **words: Any) -> None:
         guarded(lambda: _run_command(found, context, words))
@@ -150,6 +150,10 @@ _WORKSPACE = _keyword(
 _DETACH = _keyword(
     "detach",
     Annotated[bool | None, typer.Option("--detach", help="Start it and return at once.", rich_help_panel=_THIS_RUN)],
+)
+_QUIET = _keyword(
+    "quiet",
+    Annotated[bool | None, typer.Option("--quiet", help="Say nothing before it has ended.", rich_help_panel=_THIS_RUN)],
 )
 _JSON = _keyword(
     "json",
@@ -239,14 +243,14 @@ def _run_command(found: Stage | Planner | Answer, context: typer.Context, words:
     from tfm.ui.screens import foreground
 
     workspace = chosen_workspace(context, words.pop("workspace", None))
-    detach, as_json, presets = (words.pop(word, None) for word in ("detach", "json", "presets"))
+    detach, quiet, as_json, presets = (words.pop(word, None) for word in ("detach", "quiet", "json", "presets"))
     given = {name: value for name, value in words.items() if value not in (None, [])}
     given |= dict(_assignment(text) for text in given.pop("set", []))
     if isinstance(found, Answer):
         raise typer.Exit(foreground.answer(found, given, workspace, as_json=bool(as_json)))
     chosen = [presets] if isinstance(presets, str) else presets or []
     job = job_for(workspace, found.name, given, chosen)
-    raise typer.Exit(foreground.run(job, detach=bool(detach), as_json=bool(as_json)))
+    raise typer.Exit(foreground.run(job, detach=bool(detach), quiet=bool(quiet), as_json=bool(as_json)))
 
 
 def _assignment(text: str) -> tuple[str, str]:

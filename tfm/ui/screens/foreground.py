@@ -21,8 +21,8 @@ from tfm.ui.screens import live
 from tfm.worker import Started, start
 
 
-def run(job: Run | Plan, *, detach: bool, as_json: bool) -> int:
-    """Start a job, or attach to it, and stay until it ends. Returns the exit status."""
+def run(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bool = False) -> int:
+    """Start a job, or attach to it, and stay until it ends. Returns the exit status. `quiet`: only the end is shown."""
     console = render.console(stderr=as_json)
     if job.status.state == "damaged":
         raise RunError(job.status.message, hint=job.status.hint)
@@ -42,7 +42,7 @@ def run(job: Run | Plan, *, detach: bool, as_json: bool) -> int:
             console.print(f"{job.id} works on. Watch it: python wizard.py runs watch {job.id}", soft_wrap=True)
             _print_status(job, as_json)
             return 0
-        status = _watched(started, console)
+        status = _watched(started, render.console(quiet=True) if quiet else console)
     live.show_end(job, console)
     _print_status(job, as_json)
     return live.exit_status(status)

@@ -1,0 +1,131 @@
+"""An experiment is a plan: every combination of levels by every seed, and a contrast of them at the end."""
+
+import pytest
+import yaml
+
+from tests.train.pocket import QUICK, make_products
+from tfm import worker
+from tfm.core import jobs, offers
+from tfm.core.errors import SettingsError
+from tfm.core.events import Table
+from tfm.core.plan import check
+from tfm.core.prepare import job_for
+from tfm.core.registry import find
+from tfm.core.workspace import Workspace
+
+SHIPPED = sorted((offers.CONFIGS / "experiments").glob("*.yaml"))
+TINY = {name: QUICK[name] for name in ("threads", "device", "batch_size")} | {"mim_epochs": 1, "cls_epochs": 1}
+DATA = {"dataset": "pocket", "cache": "pocket"}
+
+
+def steps(file, **given):
+    planner = find("experiment")
+    return planner.steps(planner.settings(file=file, **DATA, **given), None)
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_what_ships_is_a_plan_whose_cells_differ_only_where_they_should(file):
+    planned = steps(file, seeds=2, settings=TINY)
+    check(planned)
+    *_, last = planned
+    ways = last.settings["ways"]
+    assert len(ways) == len(last.settings["runs"]) == len(last.settings["explained"]) == 2 * len(set(ways))
+    for way, other in last.settings["against"].items():
+        assert way.partition(",")[0] == other.partition(",")[0], "the same labels"
+        assert other.endswith("from scratch")
+    trained = [step for step in planned if step.stage == "train"]
+    assert {step.settings["seed"] for step in trained} == {7, 8}
+    assert all(step.settings["epochs"] == 1 for step in trained)
+    for step in trained:
+        alone = "from-scratch" in step.name
+        assert step.settings["weights"] == ("none" if alone else f"@{step.name.replace('-train', '-pretrain')}.encoder")
+        assert step.settings["beta"] == (0.001 if "spectral" in step.name else 0)
+
+
+def worked(folder, change, **given):
+    """An experiment after the one that ships, changed."""
+    workspace = Workspace(folder / "workspace")
+    make_products(workspace)
+    (file,) = [file for file in SHIPPED if file.stem == "swin_mim_cpu"]
+    content = yaml.safe_load(file.read_text())
+    content["factors"]["labels"] = {"50 %": {"label_percent": 50}}
+    change(content)
+    own = folder / "own.yaml"
+    own.write_text(yaml.safe_dump(content, sort_keys=False))
+    plan = job_for(workspace, "experiment", DATA | {"file": str(own), "settings": TINY} | given)
+    assert worker.take_plan(plan) == "done", plan.status.message
+    return plan
+
+
+def without_mim(content):
+    content["settings"]["visualize"] = False
+    content["factors"]["encoder"] = {way: {"skip_pretrain": True, "pooling": way} for way in ("average", "breast")}
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    return worked(tmp_path_factory.mktemp("experiment"), without_mim, seeds=1)
+
+
+def outcomes(plan):
+    run = jobs.find_run(plan.workspace, plan.status.runs["contrast"])
+    (table,) = [event for event in run.events() if isinstance(event, Table)]
+    return *run.status.result["rows"], table
+
+
+def test_it_ends_with_a_table_of_means_and_paired_differences(plan):
+    first, second, table = outcomes(plan)
+    assert [first["way"], second["way"]] == ["50 %, average", "50 %, breast"]
+    assert (first["runs"], first["auc_each"]) == (1, [first["auc"]])
+    assert "auc_difference" not in first
+    assert second["against"] == "50 %, average"
+    assert second["auc_difference"] == pytest.approx(second["auc"] - first["auc"])
+    assert second["auc_difference_low"] <= second["auc_difference"] <= second["auc_difference_high"]
+    assert "20 images (10 malignant) of 10 women" in table.caption
+    assert table.columns == ["way", "runs", "AUC", "compared with", "difference in AUC"]
+
+
+@pytest.mark.long
+def test_with_explanations_it_contrasts_where_the_networks_look_and_pretrains_once_a_seed(tmp_path):
+    plan = worked(tmp_path, lambda content: content["factors"]["labels"].update(all={}), seeds=2)
+    *rows, table = outcomes(plan)
+    assert "attention" in table.caption
+    assert [(row["way"], len(row["outside_each"])) for row in rows] == [
+        (f"{labels}, {encoder}", 2) for labels in ("50 %", "all") for encoder in ("from scratch", "MIM")
+    ]
+    for scratch, pretrained in (rows[:2], rows[2:]):
+        assert pretrained["outside_difference"] == pytest.approx(pretrained["outside"] - scratch["outside"])
+    made = {stage: {plan.status.runs[step.name] for step in plan.steps if step.stage == stage} for stage in STAGES}
+    assert {stage: len(runs) for stage, runs in made.items()} == STAGES
+
+
+STAGES = {"pretrain": 2, "train": 8, "explain": 8}
+
+
+def test_words_of_a_contrast_that_do_not_fit_its_runs_are_refused(plan):
+    runs = [plan.status.runs[step.name] for step in plan.steps if step.stage == "train"][:2]
+    with pytest.raises(SettingsError, match="no run stands for better"):
+        take(plan, {"runs": runs, "against": {"better": "worse"}})
+    with pytest.raises(SettingsError, match="1 for 2 runs"):
+        take(plan, {"runs": runs, "ways": ["one"]})
+
+
+def take(plan, given):
+    from tfm.core.prepare import settings_of
+
+    run = job_for(plan.workspace, "contrast", given)
+    list(find("contrast").generate(settings_of(run), run))
+
+
+def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path):
+    file = tmp_path / "x.yaml"
+    for content, words in (
+        ("a: [", "cannot be read as YAML"),
+        ("title: x", "factors: is needed"),
+        ("{title: x, about: y, stage: train, factors: {a: {b: {}}}}", "train is not a plan"),
+        ("{title: x, about: y, stage: swin-mim, factors: {a: {b: {no_such: 1}}}}", "no_such"),
+    ):
+        file.write_text(content)
+        with pytest.raises(SettingsError, match=words) as refusal:
+            steps(file)
+        assert refusal.value.hint

@@ -1,0 +1,150 @@
+"""Ways to train, each by several runs: the mean of their figures, and paired differences on the same women.
+
+A run counts as one draw of first weights and order; an interval is over women, with these runs as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tfm.analysis.explained import ATTENTION, FOR_MALIGNANT
+from tfm.analysis.judge import number, with_interval
+from tfm.analysis.looks import EVEN, OUTSIDE, read_looks
+from tfm.analysis.trained import Protocol, open_trained
+from tfm.core.errors import DataError
+from tfm.core.run import Run
+from tfm.metrics.binary import Interval, auc, clustered_interval
+
+AUC = "auc"
+_WORDS = {AUC: "AUC", OUTSIDE: "looks outside the breast"}
+_SEED = 0  # an interval belongs to the predictions, not to anybody's choice of seed
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One figure of one way."""
+
+    mean: Interval
+    each: list[float]  # run by run
+    difference: Interval | None  # to the way that it is compared with, where it is
+
+
+@dataclass(frozen=True)
+class Contrast:
+    protocol: Protocol
+    runs: dict[str, int]  # way → how many
+    against: Mapping[str, str]  # way → the one that it is compared with
+    figures: dict[str, dict[str, Outcome]]  # AUC, and OUTSIDE where every run was explained → way
+    look: str  # in words, what OUTSIDE is measured by
+
+    @property
+    def columns(self) -> list[str]:
+        told = [_WORDS[name] for name in self.figures]
+        return ["way", "runs", *told, "compared with", *(f"difference in {words}" for words in told)]
+
+    def table(self) -> list[list[str]]:
+        return [[way, str(count), *self._cells(way)] for way, count in self.runs.items()]
+
+    def _cells(self, way: str) -> list[str]:
+        own = [each[way] for each in self.figures.values()]
+        apart = [with_interval(one.difference) if one.difference else "" for one in own]
+        return [*(with_interval(one.mean) for one in own), self.against.get(way, ""), *apart]
+
+    def rows(self) -> list[dict[str, object]]:
+        """The same for a program, with each run's own figures."""
+        return [{"way": way, "runs": count} | self._values(way) for way, count in self.runs.items()]
+
+    def _values(self, way: str) -> dict[str, object]:
+        told: dict[str, object] = {}
+        for name, each in self.figures.items():
+            told |= _flat(name, each[way].mean) | {f"{name}_each": each[way].each}
+            apart = each[way].difference
+            if apart:
+                told |= _flat(f"{name}_difference", apart) | {"against": self.against[way]}
+        return told
+
+
+def _flat(name: str, interval: Interval) -> dict[str, object]:
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Of the same test images, by every way."""
+
+    patients: np.ndarray  # (n,)
+    labels: np.ndarray  # (n,)
+    values: dict[str, np.ndarray]  # way → (n, runs)
+    statistic: Callable[[np.ndarray, np.ndarray], float]  # of labels (n,) and one run's values (n,)
+
+    def outcomes(self, against: Mapping[str, str]) -> dict[str, Outcome]:
+        return {way: self._outcome(way, against.get(way)) for way in self.values}
+
+    def _outcome(self, way: str, other: str | None) -> Outcome:
+        own = self.values[way]
+        apart = self._interval(self._difference, own, self.values[other]) if other else None
+        return Outcome(self._interval(self._mean, own), [self.statistic(self.labels, one) for one in own.T], apart)
+
+    def _mean(self, labels: np.ndarray, values: np.ndarray) -> float:
+        return float(np.mean([self.statistic(labels, one) for one in values.T]))
+
+    def _difference(self, labels: np.ndarray, values: np.ndarray, others: np.ndarray) -> float:
+        return self._mean(labels, values) - self._mean(labels, others)
+
+    def _interval(self, statistic: Callable[..., float], *columns: np.ndarray) -> Interval:
+        return clustered_interval(statistic, self.patients, self.labels, *columns, seed=_SEED)
+
+
+def contrast(runs: Mapping[str, list[Run]], looks: Mapping[str, list[Run]], against: Mapping[str, str]) -> Contrast:
+    """Way → its train runs, and way → the explanations of these, or nothing."""
+    trained = {way: [open_trained(run) for run in group] for way, group in runs.items()}
+    everyone = [one for group in trained.values() for one in group]
+    first = everyone[0]
+    for other in everyone:
+        if other.protocol != first.protocol or not _same_images(other.predictions, first.predictions):
+            raise DataError(
+                f"{other.run} was not tested as {first.run} was: {other.protocol.words} (the other: "
+                f"{first.protocol.words})",
+                hint="contrast runs of one dataset, one split and one rule for the threshold",
+            )
+    table = first.predictions
+    patients, labels = table["patient_id"].to_numpy(), table["label"].to_numpy()
+    probs = {way: np.stack([one.predictions["prob"] for one in group], axis=1) for way, group in trained.items()}
+    measured = {AUC: Measurements(patients, labels, probs, auc)}
+    look = ""
+    if looks:
+        look, measured[OUTSIDE] = _looks(looks, table)
+    figures = {name: one.outcomes(against) for name, one in measured.items()}
+    return Contrast(first.protocol, {way: len(group) for way, group in runs.items()}, against, figures, look)
+
+
+def _same_images(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    return one.drop(columns="prob").equals(other.drop(columns="prob"))
+
+
+def _looks(explanations: Mapping[str, list[Run]], table: pd.DataFrame) -> tuple[str, Measurements]:
+    """By attention where every network has one. Images in which one of them has no figure are left out for all."""
+    read = {way: [read_looks(run.looks_file) for run in group] for way, group in explanations.items()}
+    attentive = all((one["look"] == ATTENTION).any() for group in read.values() for one in group)
+    look = ATTENTION if attentive else FOR_MALIGNANT
+    values = {way: np.stack([_outside(one, look, table) for one in group], axis=1) for way, group in read.items()}
+    known = ~np.isnan(np.concatenate(list(values.values()), axis=1)).any(axis=1)
+    kept = {way: one[known] for way, one in values.items()}
+    patients, labels = table["patient_id"].to_numpy()[known], table["label"].to_numpy()[known]
+    even = np.nanmean(_outside(next(iter(read.values()))[0], EVEN, table))
+    told = f"where they look is measured by their {look}; {number(even)} of a look everywhere alike would be outside"
+    return told, Measurements(patients, labels, kept, lambda _labels, outside: float(np.mean(outside)))
+
+
+def _outside(looks: pd.DataFrame, look: str, table: pd.DataFrame) -> np.ndarray:  # (n,), in the order of the table
+    own = looks[looks["look"] == look].set_index("image_id")[OUTSIDE]
+    if set(own.index) != set(table["image_id"]):
+        raise DataError(
+            "an explanation looked at other images than those that were tested",
+            hint="explain the test images: `python wizard.py explain RUN --split test`",
+        )
+    return own.loc[table["image_id"]].to_numpy()

@@ -1,0 +1,117 @@
+"""What it is worth where a network looks: each map scored against breast and lesion, beside looks that know nothing.
+
+The scores of one map are metrics; how maps are made stands in explained.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tfm.analysis.explained import Explained
+from tfm.analysis.judge import with_interval
+from tfm.core import files
+from tfm.core.events import Event, Progress
+from tfm.metrics.binary import Interval, clustered_interval, interval_at_edge
+from tfm.metrics.maps import brightest_tissue, centre, energy_in, points_at, share_outside
+from tfm.train.batches import cut
+
+OUTSIDE, ENERGY, POINTS = "outside", "energy", "points"
+BRIGHTEST, CENTRE, EVEN = "brightest tissue", "centre", "everywhere alike"
+COLUMNS = ["look", "outside the breast", "in the lesion", "pointing game", "images", "with a lesion"]
+CAPTION = (
+    "outside the breast: the share of all that is looked at (less is better; that of a look everywhere alike is the "
+    "background's area); in the lesion: the same for the lesion, and pointing game: how often the highest place lies "
+    "in it (more is better). A map is as coarse as the network's last features, and laid over the image evenly. Images "
+    "in which a look is nothing, or no breast was found, are left out; a look everywhere alike points nowhere"
+)
+_SEED = 0  # an interval belongs to the maps, not to anybody's choice of seed
+
+Figures = dict[str, Interval]  # OUTSIDE, ENERGY, POINTS
+
+
+def look(
+    explained: Explained, batch_size: int, shown: Iterable[int]
+) -> Generator[Event, None, tuple[pd.DataFrame, dict[int, dict[str, np.ndarray]]]]:
+    """The scores of every image's looks, a row for each image and look; and the maps of the images to be `shown`."""
+    images, wanted = explained.images, set(shown)
+    rows, kept = [], {}
+    batches = cut(np.arange(len(images.rows)), batch_size)
+    for done, chosen in enumerate(batches, start=1):
+        maps = explained.maps(chosen)
+        for number, place in enumerate(chosen.tolist()):
+            own = {way: heat[number] for way, heat in maps.items()}
+            rows += _scored(explained, place, own)
+            if place in wanted:
+                kept[place] = own
+        yield Progress("where it looks", done, len(batches), "batches")
+    return pd.DataFrame(rows), kept
+
+
+def _scored(explained: Explained, place: int, maps: dict[str, np.ndarray]) -> list[dict[str, object]]:
+    images = explained.images
+    at = images.rows.positions[place]
+    breast, lesion = images.cache.breast[at] > 0, images.cache.lesions[at] > 0
+    beside = {
+        BRIGHTEST: brightest_tissue(images.cache.images[at], breast),
+        CENTRE: centre(breast.shape),
+        EVEN: np.ones(breast.shape),
+    }
+    named: dict[str, object] = {name: images.rows.table[name][place] for name in ("image_id", "patient_id", "label")}
+    return [named | {"look": way} | scores(heat, breast, lesion) for way, heat in (maps | beside).items()]
+
+
+def scores(heat: np.ndarray, breast: np.ndarray, lesion: np.ndarray) -> dict[str, float]:  # (H, W), bool, bool
+    outside = share_outside(heat, breast) if breast.any() else math.nan
+    return {OUTSIDE: outside, ENERGY: energy_in(heat, lesion), POINTS: points_at(heat, lesion)}
+
+
+def measured(table: pd.DataFrame) -> dict[str, Figures]:
+    """Of each look, each figure's mean over the images that have it, with an interval that knows the patient."""
+    return {
+        str(way): {figure: _mean(rows, figure) for figure in (OUTSIDE, ENERGY, POINTS)}
+        for way, rows in table.groupby("look", sort=False)
+    }
+
+
+def _mean(rows: pd.DataFrame, figure: str) -> Interval:
+    known = rows[rows[figure].notna()]
+    if known.empty:
+        return Interval(math.nan, math.nan, math.nan)
+    mean: Callable[..., float] = np.mean
+    found = clustered_interval(mean, known["patient_id"].to_numpy(), known[figure].to_numpy(), seed=_SEED)
+    if figure == POINTS and found.value in (0, 1):  # the others are 0 or 1 by what the look is, not by chance
+        return interval_at_edge(float(found.value), known["patient_id"].nunique())
+    return Interval(float(found.value), found.low, found.high)
+
+
+def table_rows(table: pd.DataFrame, figures: dict[str, Figures]) -> list[list[str]]:
+    known = table.groupby("look")[[OUTSIDE, ENERGY]].count()
+    return [
+        [way, *map(with_interval, each.values()), *(str(count) for count in known.loc[way])]
+        for way, each in figures.items()
+    ]
+
+
+def values(figures: dict[str, Figures]) -> dict[str, dict[str, float | None]]:
+    """For a program; None where a figure is not defined."""
+    return {way: flat(each) for way, each in figures.items()}
+
+
+def flat(figures: Figures) -> dict[str, float | None]:
+    each = {name: interval.value for name, interval in figures.items()}
+    each |= {f"{name}_low": interval.low for name, interval in figures.items()}
+    each |= {f"{name}_high": interval.high for name, interval in figures.items()}
+    return {name: value if math.isfinite(value) else None for name, value in each.items()}
+
+
+def write_looks(path: Path, table: pd.DataFrame) -> None:
+    files.write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def read_looks(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype={"image_id": str, "patient_id": str})

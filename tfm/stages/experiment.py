@@ -1,0 +1,122 @@
+"""Cross the levels of several factors, and contrast the outcomes
+
+Makes a plan of a YAML file: every combination of levels, by several seeds, and at the end a table with paired
+differences. What is done already counts: more seeds may be added at any time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import replace
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field
+
+from tfm.core import files
+from tfm.core.errors import SettingsError
+from tfm.core.plan import Step
+from tfm.core.registry import Planner, find, planner
+from tfm.core.resolving import resolve
+from tfm.core.settings import IMPORTANT, POSITIONAL, CacheName, DatasetName, InputPath, Settings
+from tfm.core.workspace import Workspace
+
+Levels = dict[str, dict[str, Any]]  # name → settings
+
+
+class Experiment(Settings):
+    file: Annotated[InputPath, POSITIONAL]
+    """File that says what is varied
+    Those that ship are in configs/experiments: a plan, the settings that hold throughout, and factors, each with its
+    levels. Every way is compared with the one that has the first level of the last factor, and else is the same."""
+    dataset: DatasetName
+    """Dataset that says who is in which split"""
+    cache: CacheName
+    """Preprocessed images to train on"""
+    seeds: Annotated[int, Field(ge=1), IMPORTANT] = 3
+    """How many seeds?
+    A run of each combination for each, counted up."""
+    settings: dict[str, Any] = {}  # noqa: RUF012
+    """Other settings that hold throughout, as in {mim_epochs: 5}
+    They take the place of the file's."""
+
+
+class Varied(Settings):
+    """What the file holds."""
+
+    title: str
+    about: str
+    stage: str
+    settings: dict[str, Any] = {}  # noqa: RUF012
+    factors: dict[str, Levels]
+
+
+@planner
+def experiment(settings: Experiment, workspace: Workspace) -> list[Step]:
+    varied = _read(settings)
+    plan = find(varied.stage)
+    if not isinstance(plan, Planner):
+        raise SettingsError(f"{settings.file}: {varied.stage} is not a plan", hint="name one, such as swin-mim")
+    data = {"dataset": settings.dataset, "cache": settings.cache}
+    steps: list[Step] = []
+    ways: list[str] = []
+    for number in range(settings.seeds):
+        for levels in _combinations(varied):
+            given = {name: value for _, own in levels for name, value in own.items()}
+            chosen: Any = resolve(plan.settings, varied.settings | settings.settings | data, given)
+            chosen = chosen.model_copy(update={"seed": chosen.seed + number})
+            way = _way(levels)
+            steps += [_within(f"{way}, {chosen.seed}", step) for step in plan.steps(chosen, workspace)]
+            ways.append(way)
+    return [*steps, _contrast(varied, ways, steps)]
+
+
+def _read(settings: Experiment) -> Varied:
+    try:
+        content = files.read_yaml(settings.file)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SettingsError(
+            f"{settings.file} cannot be read as YAML: {' '.join(str(error).split())}",
+            hint="compare it with one that ships, in configs/experiments",
+            fields=("file",),
+        ) from None
+    return resolve(Varied, {}, content if isinstance(content, dict) else {})
+
+
+def _combinations(varied: Varied) -> list[tuple[tuple[str, dict[str, Any]], ...]]:
+    return list(itertools.product(*(levels.items() for levels in varied.factors.values())))
+
+
+def _way(levels: tuple[tuple[str, dict[str, Any]], ...]) -> str:
+    return ", ".join(name for name, _ in levels)
+
+
+def _within(prefix: str, step: Step) -> Step:
+    """The step by a name of its own, that reads from the steps of its own combination."""
+    return replace(step, name=_named(prefix, step.name), settings=_renamed(prefix, step.settings))
+
+
+def _named(prefix: str, name: str) -> str:
+    return f"{re.sub(r'[^a-zA-Z0-9+]+', '-', prefix)}-{name}"  # a dot would end it where it is read from
+
+
+def _renamed(prefix: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _renamed(prefix, part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_renamed(prefix, part) for part in value]
+    return f"@{_named(prefix, value[1:])}" if isinstance(value, str) and value.startswith("@") else value
+
+
+def _contrast(varied: Varied, ways: list[str], steps: list[Step]) -> Step:
+    """Of what was trained, and of what was explained of it."""
+    runs = {stage: [f"@{step.name}.run" for step in steps if step.stage == stage] for stage in ("train", "explain")}
+    compared = {_way(levels): _way((*levels[:-1], _first(varied))) for levels in _combinations(varied)}
+    against = {way: other for way, other in compared.items() if way != other}
+    chosen = {"runs": runs["train"], "ways": ways, "against": against, "explained": runs["explain"]}
+    return Step("contrast", "contrast", chosen)
+
+
+def _first(varied: Varied) -> tuple[str, dict[str, Any]]:
+    return next(iter(list(varied.factors.values())[-1].items()))
