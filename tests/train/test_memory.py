@@ -55,6 +55,7 @@ def grown(folder: Path, images: int) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux tells a process's own memory")
+@pytest.mark.long
 def test_four_times_the_images_take_no_more_memory_of_ones_own(tmp_path):
     few, many = (grown(tmp_path / str(count), count) for count in (32, 128))
     images = 96 * 512 * 512  # bytes that are added
