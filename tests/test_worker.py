@@ -1,48 +1,19 @@
-"""A job survives whatever happens to its worker: proven on a toy stage that counts."""
+"""A run survives whatever happens to its worker: proven on a toy stage that counts."""
 
 import os
 import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.toys.jobs import finish, toy_run, wait_for_event
 from tfm import worker
-from tfm.core.events import Metrics, StateChange
-from tfm.core.jobs import find_run
-from tfm.core.plan import Step
-from tfm.core.prepare import find_or_create_plan, job_for, restarted
-from tfm.core.run import Run
+from tfm.core.events import StateChange
+from tfm.core.prepare import restarted
 from tfm.core.workspace import Workspace
-
-TOY = "tests.toys.count"
-
-
-def toy_run(workspace: Workspace, **given) -> Run:
-    return job_for(workspace, TOY, given)
-
-
-def finish(job) -> None:
-    started = worker.start(job)
-    assert started.process is not None
-    started.process.wait(timeout=60)
-
-
-def wait_for_event(run: Run, count: int) -> None:
-    deadline = time.monotonic() + 30
-    while sum(isinstance(event, Metrics) for event in run.events()) < count:
-        assert time.monotonic() < deadline, "the run did not get that far"
-        time.sleep(0.005)
-
-
-def wait_for_step(plan, name: str) -> None:
-    deadline = time.monotonic() + 30
-    while name not in plan.status.runs:
-        assert time.monotonic() < deadline, "the plan did not get that far"
-        time.sleep(0.01)
 
 
 def test_an_undisturbed_run_ends_done_with_its_result_and_outputs(workspace):
@@ -168,76 +139,6 @@ def test_settings_that_were_changed_by_hand_are_named_with_their_file(workspace,
     assert says in run.status.message
 
 
-def three_steps(slow: float = 0.0) -> list[Step]:
-    return [
-        Step("one", TOY, {"target": 20}),
-        Step("two", TOY, {"target": 60, "start_from": "@one.run", "seconds_a_step": slow}),
-        Step("three", TOY, {"target": 10, "start_from": "@two.run"}),
-    ]
-
-
-def test_a_plan_of_three_steps_resumes_in_the_second(workspace, tmp_path):
-    calm = find_or_create_plan(Workspace(tmp_path / "calm"), "toy", three_steps())
-    finish(calm)
-    plan = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
-    started = worker.start(plan)
-    wait_for_step(plan, "two")
-    second = find_run(workspace, plan.status.runs["two"])
-    wait_for_event(second, 15)
-    os.killpg(started.process.pid, signal.SIGKILL)
-    started.process.wait()
-    assert plan.status.state == "halted"
-    again = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
-    assert again.id == plan.id
-    first_log = len(find_run(workspace, plan.status.runs["one"]).events())
-    finish(again)
-    assert plan.status.state == "done"
-    assert plan.status.runs["two"] == second.id
-    assert len(find_run(workspace, plan.status.runs["one"]).events()) == first_log, "the first step is not done again"
-    assert plan.status.result["sum"] == calm.status.result["sum"]
-
-
-def test_a_failed_step_stops_only_the_steps_that_read_from_it(workspace):
-    steps = [
-        Step("bad", TOY, {"target": 9, "fail_at": 2}),
-        Step("reads_bad", TOY, {"target": 5, "start_from": "@bad.run"}),
-        Step("free", TOY, {"target": 6}),
-    ]
-    plan = find_or_create_plan(workspace, "toy", steps)
-    finish(plan)
-    assert plan.status.state == "failed"
-    assert plan.status.message.startswith("bad:")
-    assert set(plan.status.runs) == {"bad", "free"}
-    assert find_run(workspace, plan.status.runs["free"]).status.state == "done"
-
-
-def test_a_step_of_which_a_part_was_ended_from_outside_halts_its_plan_in_words_and_both_go_on(workspace):
-    steps = [
-        Step("cut", TOY, {"target": 9, "ended_at": 2}),
-        Step("reads_cut", TOY, {"target": 5, "start_from": "@cut.run"}),
-    ]
-    plan = find_or_create_plan(workspace, "toy", steps)
-    assert worker.take_plan(plan) == "halted"
-    run = find_run(workspace, plan.status.runs["cut"])
-    for job in (plan, run):
-        assert job.status.state == "halted"
-        assert job.status.message == "the abacus was taken away"
-    assert set(plan.status.runs) == {"cut"}
-    assert worker.take_plan(plan) == "done"
-    assert run.status.message == ""
-
-
-def test_pausing_a_plan_pauses_its_step(workspace):
-    plan = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
-    started = worker.start(plan)
-    wait_for_step(plan, "two")
-    plan.request_pause()
-    assert started.process.wait(timeout=30) == worker.PAUSED
-    assert plan.status.state == "paused"
-    finish(plan)
-    assert plan.status.state == "done"
-
-
 def test_an_unfinished_last_line_is_ignored_and_cut_off_on_resume(workspace):
     run = toy_run(workspace, target=5)
     finish(run)
@@ -294,28 +195,6 @@ def test_what_was_read_from_a_restarted_run_is_not_what_was_read_from_the_old_on
     finish(new)
     assert toy_run(workspace, target=6, start_from=old.id).id == reader.id
     assert toy_run(workspace, target=6, start_from=new.id).id != reader.id
-
-
-def test_a_plan_edited_into_nonsense_fails_in_words(workspace):
-    plan = find_or_create_plan(workspace, "toy", three_steps())
-    text = (plan.folder / "plan.yaml").read_text()
-    (plan.folder / "plan.yaml").write_text(text.replace("@one.run", "@onne.run"))
-    finish(plan)
-    assert plan.status.state == "failed"
-    assert "onne" in plan.status.message
-    (plan.folder / "plan.yaml").write_text("[")
-    finish(plan)
-    assert "plan.yaml is damaged" in plan.status.message
-
-
-def test_a_pause_that_no_worker_saw_does_not_stop_the_resumed_plan(workspace):
-    plan = find_or_create_plan(workspace, "toy", three_steps())
-    finish(plan)
-    step = find_run(workspace, plan.status.runs["two"])
-    step.update(state="paused")
-    step.request_pause()
-    finish(plan)
-    assert plan.status.state == "done"
 
 
 def test_a_lock_is_freed_by_any_death(workspace):

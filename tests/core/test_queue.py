@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from tests.test_worker import finish
 from tests.toys import learn as toy
+from tests.toys.jobs import finish
 from tfm.core import offers, registry
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.plan import Plan

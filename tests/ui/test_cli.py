@@ -189,7 +189,7 @@ def test_the_light_imports_of_help(tmp_path):
 
 
 def test_a_plan_one_of_whose_runs_was_removed_is_shown_all_the_same(tmp_path):
-    from tests.test_worker import finish, three_steps
+    from tests.toys.jobs import finish, three_steps
     from tfm.core.prepare import find_or_create_plan
     from tfm.core.workspace import Workspace
 

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from tests.test_worker import finish, wait_for_event
+from tests.toys.jobs import finish, wait_for_event
 from tests.ui.scripted import LEAVE, Scripted
 from tests.ui.terminal import PROJECT, Terminal
 from tests.ui.test_cli import wizard

@@ -5,37 +5,24 @@ How to judge them is in judge.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from torch import nn
 
 from tfm.analysis.threshold import chosen
 from tfm.core import files
-from tfm.core.events import Event
 from tfm.core.run import Run
 from tfm.metrics.binary import auc
-from tfm.train.batches import Images
-from tfm.train.infer import logits, probabilities
-from tfm.train.tasks import Task
+from tfm.train.rows import Rows
 
 COLUMNS = ["image_id", "patient_id", "side", "view", "label", "prob"]
 
 
-def predict(
-    task: Task,
-    network: nn.Module,
-    images: Images,
-    batch_size: int,
-    name: str,
-    *,
-    precision: str = "fp32",
-    tta: bool = False,
-) -> Generator[Event, None, pd.DataFrame]:
-    answers = yield from logits(task, network, images, batch_size, name, precision=precision, tta=tta)
-    return images.rows.table.assign(prob=probabilities(answers))[COLUMNS]
+def predictions(rows: Rows, probs: np.ndarray) -> pd.DataFrame:  # (n,), in the order of the rows
+    return rows.table.assign(prob=probs)[COLUMNS]
 
 
 def leave(run: Run, tables: Mapping[str, pd.DataFrame], threshold_rule: str) -> dict[str, Any]:

@@ -106,13 +106,12 @@ def _file(run: Run) -> Path:
 def _finish(
     settings: Forest, trained: Train, run: Run, material: Material, backbone: Backbone, found: Found, learner: Learner
 ) -> Iterator[Event]:
-    from tfm.analysis.predict import COLUMNS, leave
+    from tfm.analysis.predict import leave, predictions
     from tfm.models.card import origin, parameters
     from tfm.train.forest import probabilities, size
 
     val, test = (
-        getattr(material, split).table.assign(prob=probabilities(learner, found[split]))[COLUMNS]
-        for split in ("val", "test")
+        predictions(getattr(material, split), probabilities(learner, found[split])) for split in ("val", "test")
     )
     result = leave(run, {"val": val, "test": test}, trained.threshold)
     model = _name(settings, find_run(run.workspace, settings.backbone))

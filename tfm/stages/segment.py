@@ -7,6 +7,7 @@ pictures, and with a probability for each image, so that it can be compared with
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -77,14 +78,16 @@ class Segment(Settings):
     repeats=(Repeat("folds", "fold", folds), Repeat("seeds", "seed")),
 )
 def segment(settings: Segment, run: Run) -> Iterator[Event]:
+    from tfm.models.segmenter import build_segmenter
     from tfm.train import batch_size, resident
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
-    from tfm.train.fit import fit
+    from tfm.train.leader import learn
     from tfm.train.lesions import known
     from tfm.train.material import Material, measured, start
     from tfm.train.rows import check_learnable
     from tfm.train.tasks.segment import segment as segment_task
+    from tfm.train.tiles import seen_at_once
 
     material = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
     check_learnable(material.train, material.val, material.test)
@@ -99,7 +102,9 @@ def segment(settings: Segment, run: Run) -> Iterator[Event]:
         yield from batch_size.settle(run, training, begun.before)
         yield _introduced(settings, task, training)
         checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
-        yield from fit(training, checkpoints, run.metrics_file, begun.before)
+        seen = seen_at_once(settings.lesions.tile, material.cache)
+        network = functools.partial(build_segmenter, settings.model, task.classes.names, seen)
+        yield from learn(training, network, settings.machine, checkpoints, run.metrics_file, begun.before)
         training.judged.load_state_dict(checkpoints.load_best()["network"])
         yield from _finish(settings, run, training, task, material, checkpoints.best)
 
@@ -188,11 +193,9 @@ def _finish(
 ) -> Iterator[Event]:
     """The last step: probabilities, thresholds chosen on validation, and what the masks of the test are worth."""
     from tfm.analysis.lesions import look, measure
-    from tfm.analysis.predict import COLUMNS, write_predictions
-    from tfm.analysis.threshold import chosen
+    from tfm.analysis.predict import leave, predictions
     from tfm.analysis.trained import protocol_of
     from tfm.core import files
-    from tfm.metrics.binary import auc
     from tfm.models.card import origin, parameters
     from tfm.train.lesions import are_known
 
@@ -201,9 +204,7 @@ def _finish(
         images = replace(training.val, rows=rows)
         known[split] = are_known(material.dataset, rows)
         said[split] = yield from look(training, task, images, f"predicting {words}")
-        tables[split] = rows.table.assign(prob=said[split].scores)[COLUMNS]
-        write_predictions(run.predictions_file(split), tables[split])
-    labels, probs = tables["val"]["label"].to_numpy(), tables["val"]["prob"].to_numpy()
+        tables[split] = predictions(rows, said[split].scores)
     test = replace(training.val, rows=material.test.only(known["test"]))
     measured = yield from measure(task, said["val"].of(known["val"]), said["test"].of(known["test"]), test)
     protocol = protocol_of(run.environment, tables["test"], settings.threshold)
@@ -215,14 +216,11 @@ def _finish(
     outputs = [run.predictions_file("val"), run.predictions_file("test"), best, run.metrics_file, figures, overlays]
     yield Result(
         {
-            "run": run.id,
             "model": run.preset or "DeepLabV3+",
             "weights": origin(settings.model.weights, run.environment["origin_unknown"]),
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,
-            "val_auc": auc(labels, probs),
-            "threshold": chosen(settings.threshold, labels, probs),
-            "threshold_rule": settings.threshold,
+            **leave(run, tables, settings.threshold),
             "dice": dice.value,
             "dice_low": dice.low,
             "dice_high": dice.high,

@@ -198,14 +198,15 @@ def _learn(
 
 def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Path) -> Iterator[Event]:
     """The last step: the best checkpoint's probabilities."""
-    from tfm.analysis.predict import leave, predict
+    from tfm.analysis.predict import leave, predictions
     from tfm.models.card import origin, parameters
+    from tfm.train.infer import logits, probabilities
 
     tables = {}
     for split, words, rows in (("val", "validation", training.val.rows), ("test", "test", test)):
         if settings.trial and split == "test":
             continue
-        tables[split] = yield from predict(
+        answers = yield from logits(
             training.task,
             training.judged,
             replace(training.val, rows=rows),
@@ -214,6 +215,7 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
             precision=training.precision,
             tta=settings.tta,
         )
+        tables[split] = predictions(rows, probabilities(answers))
     outputs = [*(run.predictions_file(split) for split in tables), best, run.metrics_file]
     yield Result(
         {

@@ -1,0 +1,95 @@
+"""A plan goes on in the step where it was stopped, whatever happens to its worker: proven on a toy that counts."""
+
+import os
+import signal
+
+from tests.toys.jobs import TOY, finish, three_steps, wait_for_event, wait_for_step
+from tfm import worker
+from tfm.core.jobs import find_run
+from tfm.core.plan import Step
+from tfm.core.prepare import find_or_create_plan
+from tfm.core.workspace import Workspace
+
+
+def test_a_plan_of_three_steps_resumes_in_the_second(workspace, tmp_path):
+    calm = find_or_create_plan(Workspace(tmp_path / "calm"), "toy", three_steps())
+    finish(calm)
+    plan = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
+    started = worker.start(plan)
+    wait_for_step(plan, "two")
+    second = find_run(workspace, plan.status.runs["two"])
+    wait_for_event(second, 15)
+    os.killpg(started.process.pid, signal.SIGKILL)
+    started.process.wait()
+    assert plan.status.state == "halted"
+    again = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
+    assert again.id == plan.id
+    first_log = len(find_run(workspace, plan.status.runs["one"]).events())
+    finish(again)
+    assert plan.status.state == "done"
+    assert plan.status.runs["two"] == second.id
+    assert len(find_run(workspace, plan.status.runs["one"]).events()) == first_log, "the first step is not done again"
+    assert plan.status.result["sum"] == calm.status.result["sum"]
+
+
+def test_a_failed_step_stops_only_the_steps_that_read_from_it(workspace):
+    steps = [
+        Step("bad", TOY, {"target": 9, "fail_at": 2}),
+        Step("reads_bad", TOY, {"target": 5, "start_from": "@bad.run"}),
+        Step("free", TOY, {"target": 6}),
+    ]
+    plan = find_or_create_plan(workspace, "toy", steps)
+    finish(plan)
+    assert plan.status.state == "failed"
+    assert plan.status.message.startswith("bad:")
+    assert set(plan.status.runs) == {"bad", "free"}
+    assert find_run(workspace, plan.status.runs["free"]).status.state == "done"
+
+
+def test_a_step_of_which_a_part_was_ended_from_outside_halts_its_plan_in_words_and_both_go_on(workspace):
+    steps = [
+        Step("cut", TOY, {"target": 9, "ended_at": 2}),
+        Step("reads_cut", TOY, {"target": 5, "start_from": "@cut.run"}),
+    ]
+    plan = find_or_create_plan(workspace, "toy", steps)
+    assert worker.take_plan(plan) == "halted"
+    run = find_run(workspace, plan.status.runs["cut"])
+    for job in (plan, run):
+        assert job.status.state == "halted"
+        assert job.status.message == "the abacus was taken away"
+    assert set(plan.status.runs) == {"cut"}
+    assert worker.take_plan(plan) == "done"
+    assert run.status.message == ""
+
+
+def test_pausing_a_plan_pauses_its_step(workspace):
+    plan = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
+    started = worker.start(plan)
+    wait_for_step(plan, "two")
+    plan.request_pause()
+    assert started.process.wait(timeout=30) == worker.PAUSED
+    assert plan.status.state == "paused"
+    finish(plan)
+    assert plan.status.state == "done"
+
+
+def test_a_plan_edited_into_nonsense_fails_in_words(workspace):
+    plan = find_or_create_plan(workspace, "toy", three_steps())
+    text = (plan.folder / "plan.yaml").read_text()
+    (plan.folder / "plan.yaml").write_text(text.replace("@one.run", "@onne.run"))
+    finish(plan)
+    assert plan.status.state == "failed"
+    assert "onne" in plan.status.message
+    (plan.folder / "plan.yaml").write_text("[")
+    finish(plan)
+    assert "plan.yaml is damaged" in plan.status.message
+
+
+def test_a_pause_that_no_worker_saw_does_not_stop_the_resumed_plan(workspace):
+    plan = find_or_create_plan(workspace, "toy", three_steps())
+    finish(plan)
+    step = find_run(workspace, plan.status.runs["two"])
+    step.update(state="paused")
+    step.request_pause()
+    finish(plan)
+    assert plan.status.state == "done"

@@ -1,0 +1,44 @@
+"""Runs and plans of the toy that counts, at work in processes of their own."""
+
+import time
+
+from tfm import worker
+from tfm.core.events import Metrics
+from tfm.core.plan import Step
+from tfm.core.prepare import job_for
+from tfm.core.run import Run
+from tfm.core.workspace import Workspace
+
+TOY = "tests.toys.count"
+
+
+def toy_run(workspace: Workspace, **given) -> Run:
+    return job_for(workspace, TOY, given)
+
+
+def finish(job) -> None:
+    started = worker.start(job)
+    assert started.process is not None
+    started.process.wait(timeout=60)
+
+
+def wait_for_event(run: Run, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while sum(isinstance(event, Metrics) for event in run.events()) < count:
+        assert time.monotonic() < deadline, "the run did not get that far"
+        time.sleep(0.005)
+
+
+def wait_for_step(plan, name: str) -> None:
+    deadline = time.monotonic() + 30
+    while name not in plan.status.runs:
+        assert time.monotonic() < deadline, "the plan did not get that far"
+        time.sleep(0.01)
+
+
+def three_steps(slow: float = 0.0) -> list[Step]:
+    return [
+        Step("one", TOY, {"target": 20}),
+        Step("two", TOY, {"target": 60, "start_from": "@one.run", "seconds_a_step": slow}),
+        Step("three", TOY, {"target": 10, "start_from": "@two.run"}),
+    ]
