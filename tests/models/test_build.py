@@ -54,7 +54,7 @@ def test_the_same_seed_gives_the_same_first_weights():
 
 
 def test_the_architectures_that_can_be_named_are_those_that_can_be_built():
-    assert architectures() == {*timm.list_models(), "mammocnn"}
+    assert architectures() == {*timm.list_models(), "mammocnn", "swin_pico"}
 
 
 def test_an_unknown_architecture_is_refused_when_it_is_named_with_the_nearest_one():

@@ -180,7 +180,7 @@ def test_an_extension_says_that_the_last_checkpoint_of_its_origin_is_damaged(tra
     cut_off(two.checkpoints_folder / "last.pt")
     run = finish(prepare.extended(two, 3))
     (warning,) = warnings(run)
-    assert f"{two.id}'s checkpoint last.pt is damaged" in warning
+    assert f"{two.id}'s checkpoint last.pt cannot be used" in warning
     assert "goes on from the one before" in warning
     assert list(pd.read_csv(run.metrics_file)["epoch"]) == [1, 2, 3]
 
@@ -219,8 +219,8 @@ def test_pixels_that_changed_under_a_run_are_noticed_when_it_goes_on(workspace):
 def test_a_fold_of_a_dataset_without_folds_is_refused_and_with_folds_the_others_are_learned_from(workspace):
     make_products(workspace)
     assert registry.find_stage("train").repeats[0].word == "folds"
-    run = train_run(workspace, "ResNet18_CFT", **TINY, fold=2)
-    assert "has no fold 2" in refused(run)
+    with pytest.raises(SettingsError, match="fold: 2 is wanted, and the folds there are: 1"):
+        train_run(workspace, "ResNet18_CFT", **TINY, fold=2)
 
     def folded(manifest):
         women = sorted(set(manifest["patient_id"][manifest["split"] != "test"]))

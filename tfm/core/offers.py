@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,20 +35,24 @@ def names() -> list[str]:
 
 def summary(name: str) -> str:
     """The first line of a stage file's docstring."""
-    source = stage_file(name).read_text(encoding="utf-8")
-    return (ast.get_docstring(ast.parse(source)) or name).split("\n", 1)[0]
+    return _docstring(name).partition("\n")[0]
 
 
 def explanation(name: str) -> str:
     """The rest of it."""
-    source = stage_file(name).read_text(encoding="utf-8")
-    return (ast.get_docstring(ast.parse(source)) or name).partition("\n")[2].strip()
+    return _docstring(name).partition("\n")[2].strip()
+
+
+@functools.cache
+def _docstring(name: str) -> str:
+    return ast.get_docstring(ast.parse(stage_file(name).read_text(encoding="utf-8"))) or name
 
 
 def stage_file(name: str) -> Path:
-    if name not in names():
+    file = STAGES / f"{name.replace('-', '_')}.py"
+    if name.startswith("_") or not file.is_file():
         raise SettingsError(f"there is no stage called {name!r}", hint=_did_you_mean(name, names()))
-    return STAGES / f"{name.replace('-', '_')}.py"
+    return file
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,64 @@
+"""What a study costs beside the trainings it is made of."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.train.pocket import make_products
+from tests.train.studies import SPACE, study_run
+from tfm.core.events import Event
+from tfm.core.run import Run
+from tfm.core.working import worked
+from tfm.core.workspace import Workspace
+from tfm.train.tune import search
+
+pytestmark = pytest.mark.alone
+
+TRIALS = 4
+# EfficientNetB3 with the epochs that a study gives it by default, on images so small that a processor gets through.
+GIVEN = {
+    "model": "EfficientNetB3_CFT",
+    "space": {name: SPACE[name] for name in ("label_smoothing", "weights")} | {"learning_rate": [1e-3, 1e-4]},
+    "min_epochs": 4,
+    "max_epochs": 12,
+    "reduction_factor": 3,
+    "checkpoint_seconds": 60,
+}
+
+
+@pytest.mark.long
+def test_a_study_takes_at_most_2_percent_of_the_time_of_its_trials(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> None:
+    make_products(workspace)
+    spent = []
+
+    def timed(trial: Run) -> Iterator[Event]:
+        here = 0.0
+        with contextlib.closing(worked(trial)) as events:
+            try:
+                while True:
+                    begun = time.perf_counter()
+                    event = next(events, None)
+                    here += time.perf_counter() - begun
+                    if event is None:
+                        return
+                    yield event
+            finally:
+                spent.append(here)
+
+    monkeypatch.setattr(search, "worked", timed)
+    study = study_run(workspace, TRIALS, **GIVEN)
+    begun = time.perf_counter()
+    for _ in worked(study):
+        pass
+    whole = time.perf_counter() - begun
+    assert study.status.state == "done", study.status
+    assert len(spent) == TRIALS
+    record_property("seconds of trials", round(sum(spent), 1))
+    record_property("seconds of the study beside them", round(whole - sum(spent), 2))
+    assert whole - sum(spent) <= 0.02 * sum(spent)
