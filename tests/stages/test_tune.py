@@ -201,12 +201,36 @@ def test_what_contradicts_itself_is_refused_by_name(wrong, fields):
         ("postgresql://anna:secret@host:5432/studies", "postgresql://anna@host:5432/studies"),
         ("mysql+pymysql://anna:sec:re@t@host/studies", "mysql+pymysql://anna@host/studies"),
         ("postgresql://host/studies?user=anna&password=secret", "postgresql://host/studies?user=anna"),
+        ("postgresql://anna:se/cret@host/studies", "postgresql://anna@host/studies"),
+        ("postgresql://anna:se?cret@host/studies", "postgresql://anna@host/studies"),
+        ("postgresql://anna:se#cret@host/studies", "postgresql://anna@host/studies"),
+        ("postgresql://anna@uni.org:secret@host/studies", "postgresql://anna@uni.org@host/studies"),
+        ("postgresql://host/studies?sslpassword=secret&user=anna", "postgresql://host/studies?user=anna"),
+        ("postgresql://host:1/studies?user=anna&PASSWORD=se@cret&a=b", "postgresql://host@&a=b"),
         ("postgresql://anna@host/studies", "postgresql://anna@host/studies"),
+        ("postgresql://anna@[::1]:5432/studies?a=b", "postgresql://anna@[::1]:5432/studies?a=b"),
         ("sqlite:////a/study.db", "sqlite:////a/study.db"),
     ],
 )
 def test_a_password_is_stripped_from_an_address(given, kept):
     assert resolve(Tune, {}, NAMES | {"space": SPACE, "storage": given}).storage == kept
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "postgresql//anna:secret@host/studies",
+        "postgresql:/anna:secret@host/studies",
+        "postgresql/anna:secret@host",
+        "anna:secret@host",
+        "host=host user=anna password = secret",
+    ],
+)
+def test_a_refused_address_is_shown_without_its_password(given):
+    with pytest.raises(SettingsError) as refusal:
+        resolve(Tune, {}, NAMES | {"space": SPACE, "storage": given})
+    assert "secret" not in refusal.value.message + refusal.value.hint
+    assert "host" in refusal.value.message, "the rest is shown"
 
 
 def test_a_password_is_in_nothing_that_is_written(study):
