@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.train.pocket import make_products, train_run
-from tfm.core.errors import SettingsError, TrainingError
+from tfm.core.errors import HaltedError, SettingsError, TrainingError
 from tfm.core.events import Note
 from tfm.core.resolving import resolve
 from tfm.train.device import prepare, take_turn
@@ -97,7 +97,7 @@ def test_a_run_that_goes_on_elsewhere_says_so(run):
 
 def test_where_a_run_began_it_goes_on_or_says_that_it_cannot(run):
     run.remember(device="cuda:99")
-    with pytest.raises(TrainingError, match=f"{run.id} began on cuda:99, and cuda:99 cannot be used") as refusal:
+    with pytest.raises(HaltedError, match=f"{run.id} began on cuda:99, and cuda:99 cannot be used") as refusal:
         exhaust(prepare(MachineSettings(), run, contextlib.ExitStack()))
     assert f"runs restart {run.id}" in refusal.value.hint
     run.remember(device="cpu")
