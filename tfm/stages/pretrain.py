@@ -75,9 +75,6 @@ class Pretrain(Settings):
 
 @stage(version=2, repeats=(Repeat("seeds", "seed"),))
 def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
-    from tfm.models.card import parameters
-    from tfm.train import batch_size, resident
-    from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
     from tfm.train.material import Material, measured, start
     from tfm.train.rows import held_out
@@ -90,12 +87,29 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
     normalisation = yield from measured(run, material.cache, train)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        training, task = _set_up(settings, material, model, begun, normalisation, device)
-        yield from resident.settle(training)
-        yield from batch_size.settle(run, training)
-        yield from _introduced(settings, material, training)
-        checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
-        yield from _learn(settings, run, model, training, task, checkpoints)
+        yield from _trained(settings, run, material, model, begun, normalisation, device)
+
+
+def _trained(
+    settings: Pretrain,
+    run: Run,
+    material: Material,
+    model: ModelSettings,
+    begun: Start,
+    normalisation: Normalisation,
+    device: torch.device,
+) -> Iterator[Event]:
+    """From the network's first weights on: all that lies on the device is known here alone."""
+    from tfm.models.card import parameters
+    from tfm.train import batch_size, resident
+    from tfm.train.checkpoint import Checkpoints
+
+    training, task = _set_up(settings, material, model, begun, normalisation, device)
+    yield from resident.settle(training)
+    yield from batch_size.settle(run, training)
+    yield from _introduced(settings, material, training)
+    checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
+    yield from _learn(settings, run, model, training, task, checkpoints)
     best = max(training.standing.rows, key=lambda row: row[task.best])
     yield Result(
         {

@@ -195,14 +195,17 @@ def test_where_two_make_the_last_trial_in_the_same_instant_one_of_them_waits(tmp
     assert study.claim(2, "one", frozenset()).number == 1, "when there are to be more, it is the next"
 
 
-def _worker(address, total, owner):
-    work(new_study(open_storage(address)), total, owner)
+def _worker(address, total, owner, both_there):
+    study = new_study(open_storage(address))
+    both_there.wait(60)
+    work(study, total, owner)
 
 
 def shared(address, total):
     """All trials, after two processes have worked at once."""
     start = multiprocessing.get_context("fork")
-    workers = [start.Process(target=_worker, args=(address, total, owner)) for owner in ("one", "other")]
+    both_there = start.Barrier(2)
+    workers = [start.Process(target=_worker, args=(address, total, owner, both_there)) for owner in ("one", "other")]
     for worker in workers:
         worker.start()
     for worker in workers:
