@@ -175,6 +175,25 @@ def test_a_worker_of_another_workspace_that_gives_no_sign_for_long_has_lost_its_
     assert not here._is_left(study.trial(theirs.number))
 
 
+def test_a_worker_whose_trial_was_taken_up_meanwhile_lets_go_of_it(products, monkeypatch):
+    """As one that slept for an hour may find it."""
+    run = study_run(products, 1, space=TAME)
+    learn = leader.learn
+
+    def overtaken(*words, **named) -> Iterator[Event]:
+        for event in learn(*words, **named):
+            if isinstance(event, Metrics):
+                storage, (trial,) = open_storage(f"sqlite:///{run.study_file}"), trials_of(run)
+                storage.set_trial_user_attr(trial._trial_id, "owner", "another on elsewhere:/workspace")
+                storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [0.9])
+            yield event
+
+    monkeypatch.setattr(leader, "learn", overtaken)
+    assert finish(run).status.result["val_auc"] == 0.9
+    said = [event.text for event in run.events() if isinstance(event, Note)]
+    assert "trial 0 was taken up by another on elsewhere:/workspace meanwhile" in said
+
+
 def test_a_worker_that_stands_still_here_or_is_gone_has_left_its_trial(products):
     study = Study(open_storage(f"sqlite:///{products.root / 's.db'}"), "tfm-t", TAME, HyperbandSettings(), 7)
     run = study_run(products, 2, space=TAME)

@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from tfm.core.errors import BusyError, HaltedError, SettingsError
@@ -109,7 +110,10 @@ class Search:
             yield from self._failed(number, error.message)
             return
         yield self._line(self.study.trial(number))
-        behind = yield from self._worked(number, child)
+        try:
+            behind = yield from self._worked(number, child)
+        except UpdateFinishedTrialError:  # by whoever took it up meanwhile
+            behind = False
         status = child.status
         if not self._is_mine(number):
             yield Note(f"trial {number} was taken up by {owner_of(self.study.trial(number))} meanwhile", "warning")
