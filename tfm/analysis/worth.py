@@ -3,7 +3,6 @@ that have learned nothing."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
@@ -21,7 +20,6 @@ from tfm.train.tasks.segment import Segment
 
 ALARMS = (0.5, 1.0, 2.0)  # false alarms an image
 BRIGHTEST, NOTHING = "brightest blob", "nothing"
-_SEED = 0  # an interval belongs to the masks, not to anybody's choice of seed
 
 
 @dataclass(frozen=True)
@@ -43,18 +41,16 @@ class Worth:
 
     def values(self) -> dict[str, float | int | None]:
         """Flat and plain; None where a figure is not defined."""
-        flat = {name: interval.value for name, interval in self.figures.items()}
-        flat |= {f"{name}_low": interval.low for name, interval in self.figures.items()}
-        flat |= {f"{name}_high": interval.high for name, interval in self.figures.items()}
-        plain = {name: value if math.isfinite(value) else None for name, value in flat.items()}
-        return plain | {"images": self.images, "lesions": self.lesions}
+        figures = self.figures.items()
+        flat = {part: value for name, interval in figures for part, value in interval.named(name).items()}
+        return flat | {"images": self.images, "lesions": self.lesions}
 
 
 def worth(drawn: Overlap, marked: list[tuple[Marks, int]], patients: np.ndarray) -> Worth:
     curve, numbers = Froc.of(marked), np.arange(len(patients))
 
     def interval(statistic: Callable[..., float], *columns: np.ndarray) -> Interval:
-        return clustered_interval(statistic, patients, *columns, seed=_SEED)
+        return clustered_interval(statistic, patients, *columns)
 
     def share(statistic: Callable[..., float], among: np.ndarray, *columns: np.ndarray) -> Interval:
         """`among` are the images that it is a share of, or of whose lesions."""

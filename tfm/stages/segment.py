@@ -212,7 +212,6 @@ def _finish(
     files.write_json(figures, measured.values() | {"protocol": protocol.words})
     yield _told(measured, protocol)
     yield from _drawn(training, task, test, measured, protocol, overlays)
-    dice = measured.last.dice
     outputs = [run.predictions_file("val"), run.predictions_file("test"), best, run.metrics_file, figures, overlays]
     yield Result(
         {
@@ -221,9 +220,7 @@ def _finish(
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,
             **leave(run, tables, settings.threshold),
-            "dice": dice.value,
-            "dice_low": dice.low,
-            "dice_high": dice.high,
+            **measured.last.dice.named("dice"),
         },
         outputs=[str(path) for path in outputs],
     )
