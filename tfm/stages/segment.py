@@ -71,7 +71,7 @@ class Segment(Settings):
 
 
 @stage(
-    version=2,
+    version=3,
     presets="models",
     default_preset="DeepLabV3Plus",
     extends_by="epochs",
