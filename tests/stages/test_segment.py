@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.train.pocket import QUICK, WOMEN, finish, make_products, rewrite_manifest, train_run
+from tests.train.pocket import QUICK, WOMEN, finish, make_products, rewrite_manifest, rewrite_records, train_run
 from tfm import worker
 from tfm.analysis.overlays import chosen
 from tfm.analysis.predict import read_predictions
@@ -19,6 +19,7 @@ from tfm.data.lesion_classes import mask_class
 from tfm.metrics.binary import youden_threshold
 
 TINY = {"backbone": "test_resnet", "classes": "lesion"}
+CLEAR = ["P_test00_LEFT_CC", "P_test00_LEFT_MLO"]
 
 
 def segment_run(workspace, **given):
@@ -32,12 +33,13 @@ def run(tmp_path_factory):
     make_products(workspace)
 
     def changed(manifest):
+        manifest.loc[manifest["patient_id"] == "P_test00", ["mask", "kind", "lesions"]] = "", "", "0"
         manifest.loc[manifest["patient_id"] == "P_test01", "mask"] = ""
         return manifest
 
     rewrite_manifest(workspace, changed)
-    first = ["P_test00_LEFT_CC", "P_test00_LEFT_MLO"]
-    change_lesions(workspace, lambda lesions, names: np.where(np.isin(names, first)[:, None, None], 0, lesions))
+    rewrite_records(workspace, lambda name, record: record | ({"lesions": ""} if name in CLEAR else {}))
+    change_lesions(workspace, lambda lesions, names: np.where(np.isin(names, CLEAR)[:, None, None], 0, lesions))
     return finish(segment_run(workspace))
 
 
@@ -164,6 +166,14 @@ def test_a_dataset_without_lesion_masks_is_refused(pocket_workspace):
     assert "--images full" in said
 
 
+def test_masks_that_came_to_the_dataset_after_the_cache_was_made_are_missed(pocket_workspace):
+    """Else they would be learned from and measured as images without a lesion."""
+    rewrite_records(pocket_workspace, lambda name, record: record | ({"lesions": ""} if "train0" in name else {}))
+    said = refusal(pocket_workspace)
+    assert "20 images have a lesion mask in pocket that never came into pocket: P_train00_LEFT_CC" in said
+    assert "preprocess the dataset again" in said
+
+
 def test_masks_of_an_earlier_numbering_are_refused(pocket_workspace):
     old = {mask_class("mass", "BENIGN"): 1, mask_class("mass", "MALIGNANT"): 2}
     change_lesions(pocket_workspace, lambda lesions, _: np.vectorize(lambda value: old.get(value, 0))(lesions))
@@ -177,8 +187,10 @@ def test_squares_that_do_not_fit_are_refused(pocket_workspace):
 
 
 def test_lesions_smaller_than_a_pixel_are_counted_and_said(pocket_workspace):
-    index = pocket_workspace.cache_folder("pocket") / "index.csv"
-    index.write_text(index.read_text().replace("{}", '"{""lesions_below_a_pixel"": 2}"', 3))
+    three = ["P_train00_LEFT_CC", "P_train00_LEFT_MLO", "P_val00_LEFT_CC"]
+    rewrite_records(
+        pocket_workspace, lambda name, record: record | ({"lesions_below_a_pixel": 2} if name in three else {})
+    )
     said = " ".join(begun(segment_run(pocket_workspace)))
     assert "6 lesions of 3 images are smaller than a pixel" in said
 

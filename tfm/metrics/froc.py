@@ -1,7 +1,7 @@
 """Which lesions a map of probabilities finds, and how many false alarms an image that takes: the FROC curve.
 
-A map's peaks are its marks, and a peak's shoulders are not. A mark in a lesion, or nearly, finds it; any other is a false alarm, and finding a lesion
-twice is neither.
+A map's peaks are its marks; the shoulders of a peak are not. A mark in a lesion, or nearly, finds it; any other is a
+false alarm, and finding a lesion twice is neither.
 """
 
 from __future__ import annotations
