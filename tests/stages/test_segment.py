@@ -180,6 +180,16 @@ def test_masks_of_an_earlier_numbering_are_refused(pocket_workspace):
     assert "holds the value 2 (calcification without callback)" in refusal(pocket_workspace)
 
 
+def test_sampling_asks_for_both_labels_among_the_images_whose_lesions_are_known(pocket_workspace):
+    def lost(manifest):
+        manifest.loc[(manifest["split"] == "train") & (manifest["label"] == "malignant"), "mask"] = ""
+        return manifest
+
+    rewrite_manifest(pocket_workspace, lost)
+    said = refusal(pocket_workspace, balance="sampling")
+    assert "all 18 training images whose lesions are known are benign" in said
+
+
 def test_squares_that_do_not_fit_are_refused(pocket_workspace):
     assert "squares of 80 pixels cannot be cut out of images of 64 × 64" in refusal(pocket_workspace, tile=80)
     with pytest.raises(SettingsError, match="has no effect where tile is none"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +26,7 @@ from tfm.train.settings import (
     BatchSettings,
     MachineSettings,
     OptimSettings,
+    SegmentBatches,
     SegmentSettings,
     ThresholdRule,
 )
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from tfm.analysis.lesions import Measured
     from tfm.analysis.trained import Protocol
+    from tfm.models.segmenter import Segmenter
     from tfm.train.batches import Images, Normalisation
     from tfm.train.material import Material
     from tfm.train.tasks.segment import Segment as SegmentTask
@@ -54,7 +56,7 @@ class Segment(Settings):
     A dataset without folds has this one only: as it is arranged."""
     lesions: SegmentSettings = SegmentSettings()
     model: SegmenterSettings = SegmenterSettings()
-    batches: BatchSettings = BatchSettings()
+    batches: SegmentBatches = SegmentBatches()
     optim: OptimSettings = OptimSettings()
     threshold: ThresholdRule = YOUDEN
     """How the threshold is chosen from which on an image is called malignant: youden or sensitivity:S
@@ -83,7 +85,7 @@ def segment(settings: Segment, run: Run) -> Iterator[Event]:
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
     from tfm.train.leader import learn
-    from tfm.train.lesions import known
+    from tfm.train.lesions import check_known, known
     from tfm.train.material import Material, measured, start
     from tfm.train.rows import check_learnable
     from tfm.train.tasks.segment import segment as segment_task
@@ -91,19 +93,21 @@ def segment(settings: Segment, run: Run) -> Iterator[Event]:
 
     material = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
     check_learnable(material.train, material.val, material.test)
+    train = known(material.dataset, material.train)
     pixels = yield from _looked_at(material)
+    check_known(train, settings.batches.balance)
     begun = yield from start(run, material, settings.model.classifier, settings.extends)
-    normalisation = yield from measured(run, material.cache, known(material.dataset, material.train))
+    normalisation = yield from measured(run, material.cache, train)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        task = segment_task(settings.lesions, settings.optim, settings.batches, pixels)
-        training = _set_up(settings, material, begun.weights, task, normalisation, device)
-        yield from resident.settle(training)
-        yield from batch_size.settle(run, training, begun.before)
-        yield _introduced(settings, task, training)
-        checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
+        task = segment_task(settings.lesions, settings.optim, pixels, len(train))
         seen = seen_at_once(settings.lesions.tile, material.cache)
         network = functools.partial(build_segmenter, settings.model, task.classes.names, seen)
+        training = _set_up(settings, material, network, begun.weights, task, normalisation, device)
+        yield from resident.settle(training)
+        yield from batch_size.settle(run, training, begun.before)
+        yield _introduced(settings, task, network, seen, training)
+        checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
         yield from learn(training, network, settings.machine, checkpoints, run.metrics_file, begun.before)
         training.judged.load_state_dict(checkpoints.load_best()["network"])
         yield from _finish(settings, run, training, task, material, checkpoints.best)
@@ -135,6 +139,7 @@ def _looked_at(material: Material) -> Generator[Event, None, np.ndarray]:
 def _set_up(
     settings: Segment,
     material: Material,
+    build: Callable[[], Segmenter],
     weights: Path | None,
     task: SegmentTask,
     normalisation: Normalisation,
@@ -143,19 +148,18 @@ def _set_up(
     import torch
 
     from tfm.core.randomness import seed_at
-    from tfm.models.segmenter import build_segmenter, load_segmenter
+    from tfm.models.segmenter import load_segmenter
     from tfm.train.lesions import known
     from tfm.train.setup import set_up
-    from tfm.train.tiles import seen_at_once
 
     torch.manual_seed(seed_at(settings.seed, "weights") % 2**63)
-    network = build_segmenter(settings.model, task.classes.names, seen_at_once(settings.lesions.tile, material.cache))
+    network = build()
     if weights is not None:
         load_segmenter(network, settings.model, weights)
     return set_up(
         network,
         task,
-        settings.batches,
+        BatchSettings(**dict(settings.batches)),
         settings.optim,
         settings.machine,
         seed=settings.seed,
@@ -167,18 +171,17 @@ def _set_up(
     )
 
 
-def _introduced(settings: Segment, task: SegmentTask, training: Training) -> Note:
+def _introduced(
+    settings: Segment, task: SegmentTask, build: Callable[[], Segmenter], seen: tuple[int, int], training: Training
+) -> Note:
     """How large the network is, before it takes its first step."""
     import torch
 
     from tfm.models.card import card_of_network
-    from tfm.models.segmenter import build_segmenter
-    from tfm.train.tiles import seen_at_once
 
     cache = training.train.cache
-    seen = seen_at_once(settings.lesions.tile, cache)
     with torch.device("meta"):
-        network = build_segmenter(settings.model, task.classes.names, seen)
+        network = build()
     card = card_of_network(network, seen, training.batch_size)
     squares = f" in squares of {seen[0]}" if settings.lesions.tile else ""
     return Note(

@@ -8,7 +8,7 @@ from tfm.core.errors import DataError
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
 from tfm.data.lesion_classes import MASK_CLASSES, possible_classes
-from tfm.train.rows import Rows
+from tfm.train.rows import Rows, check_both_labels
 
 _ANEW = "organize the download again, then preprocess it again: both are made anew where they must be"
 
@@ -58,6 +58,17 @@ def _check_drawn(dataset: Dataset, cache: Cache, masked: list[str]) -> None:
             f"{', '.join(bare[:3])}",
             hint="preprocess the dataset again: it takes the masks that have come since",
         )
+
+
+def check_known(train: Rows, balance: str) -> None:
+    """`train` are those whose lesions are known: fewer, maybe, than there are."""
+    if len(train) < 2:
+        raise DataError(
+            "there is a single training image whose lesions are known, and statistics of a batch take two",
+            hint="organize a larger part of the data, with its ROI masks",
+        )
+    if balance == "sampling":
+        check_both_labels("training images whose lesions are known", train)
 
 
 def check_lesions(name: str, pixels: np.ndarray) -> None:
