@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.train.pocket import QUICK, WOMEN, finish, make_products, rewrite_manifest, rewrite_records, train_run
@@ -12,11 +13,12 @@ from tfm.core import files
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note, Progress, Table
 from tfm.core.leaves import leaves
-from tfm.core.prepare import job_for, settings_of
+from tfm.core.prepare import extended, job_for, settings_of
 from tfm.core.registry import find_stage
 from tfm.core.workspace import Workspace
 from tfm.data.lesion_classes import mask_class
 from tfm.metrics.binary import youden_threshold
+from tfm.train.origin import minutes_of_work
 
 TINY = {"backbone": "test_resnet", "classes": "lesion"}
 CLEAR = ["P_test00_LEFT_CC", "P_test00_LEFT_MLO"]
@@ -90,9 +92,13 @@ def test_the_model_stands_beside_what_knows_nothing_with_intervals(run):
     (table,) = (event for event in run.events() if isinstance(event, Table))
     assert [row[1] for row in table.rows] == ["model", "brightest blob", "nothing"]
     assert all(len(row) == len(table.columns) for row in table.rows)
-    assert "10 women" in table.caption
-    figures = files.read_json(run.folder / "lesions.json")["lesion"]
-    found, blob, nothing = (figures[way] for way in ("model", "brightest blob", "nothing"))
+    account = files.read_json(run.folder / "lesions.json")
+    for said in (table.caption, account["protocol"]):
+        assert "18 images (8 malignant) of 9 women, those whose lesions are known" in said
+        assert "chosen on validation by Dice" in said
+        assert "Youden" not in said
+    found, blob, nothing = (account["lesion"][way] for way in ("model", "brightest blob", "nothing"))
+    assert {nothing[f"{name}_{end}"] for name in ("dice", "found_2", "clear") for end in ("low", "high")} == {None}
     assert (nothing["dice"], nothing["found_2"], nothing["area_error"]) == (0, 0, 1)
     assert found["dice_low"] < found["dice"] < found["dice_high"]
     assert found["dice"] == run.status.result["dice"]
@@ -139,6 +145,20 @@ def test_weights_are_a_backbones_or_a_whole_segmenters_of_the_same_classes(run):
     assert worker.take_run(refused, stopping=refused) == "failed"
     assert "it tells apart background, lesion, and this one background, benign" in refused.status.message
     assert "--classes" in refused.status.hint
+
+
+def test_two_processes_learn_as_one_does_with_as_large_a_step(run):
+    """But for batch norm's running statistics, which are the first process's own: validation is another."""
+    plain = {"epochs": 1, "tile": 32, "batch_size": 6}
+    both, alone = (finish(segment_run(run.workspace, **plain, **how)) for how in ({"devices": 2}, {"accumulate": 2}))
+    one, two = (pd.read_csv(which.metrics_file)["train_loss"][0] for which in (both, alone))
+    assert one == pytest.approx(two, rel=1e-5)
+    assert "2 processes take a share" in notes(both)
+
+
+def test_an_extension_counts_the_minutes_of_the_run_it_goes_on_from(run):
+    longer = finish(extended(run, 3))
+    assert minutes_of_work(longer) == pytest.approx((run.status.seconds + longer.status.seconds) / 60)
 
 
 def test_an_extension_with_other_classes_is_refused_by_name(run):

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     import torch
 
     from tfm.analysis.lesions import Measured
-    from tfm.analysis.trained import Protocol
     from tfm.models.segmenter import Segmenter
     from tfm.train.batches import Images, Normalisation
     from tfm.train.material import Material
@@ -62,7 +61,7 @@ class Segment(Settings):
     """How the threshold is chosen from which on an image is called malignant: youden or sensitivity:S
     On the validation images. youden: where sensitivity and specificity add up to most. sensitivity:0.9: as high as it
     can be while 90 of 100 malignant images are found; the share is yours to choose. From which probability on a pixel
-    is drawn is chosen there too, for each class by Dice."""
+    is drawn is chosen there too, for each class by Dice, on those images whose lesions are known."""
     seed: int = DEFAULT_SEED
     """Seed of everything random: first weights, order, augmentation, squares, dropout"""
     machine: MachineSettings = MachineSettings()
@@ -195,7 +194,7 @@ def _finish(
     settings: Segment, run: Run, training: Training, task: SegmentTask, material: Material, best: Path
 ) -> Iterator[Event]:
     """The last step: probabilities, thresholds chosen on validation, and what the masks of the test are worth."""
-    from tfm.analysis.lesions import look, measure
+    from tfm.analysis.lesions import look, measure, protocol_words
     from tfm.analysis.predict import leave, predictions
     from tfm.analysis.trained import protocol_of
     from tfm.core import files
@@ -210,9 +209,9 @@ def _finish(
         tables[split] = predictions(rows, said[split].scores)
     test = replace(training.val, rows=material.test.only(known["test"]))
     measured = yield from measure(task, said["val"].of(known["val"]), said["test"].of(known["test"]), test)
-    protocol = protocol_of(run.environment, tables["test"], settings.threshold)
+    protocol = protocol_words(protocol_of(run.environment, tables["test"][known["test"]], settings.threshold))
     figures, overlays = run.folder / "lesions.json", run.figures_folder / "overlays.png"
-    files.write_json(figures, measured.values() | {"protocol": protocol.words})
+    files.write_json(figures, measured.values() | {"protocol": protocol})
     yield _told(measured, protocol)
     yield from _drawn(training, task, test, measured, protocol, overlays)
     dice = measured.last.dice
@@ -232,18 +231,17 @@ def _finish(
     )
 
 
-def _told(measured: Measured, protocol: Protocol) -> Table:
+def _told(measured: Measured, protocol: str) -> Table:
     caption = (
-        f"{protocol.words}. From which probability on a pixel is drawn was chosen on validation by Dice. Dice, IoU and "
-        "area error: over the images that show such a lesion. Found: the share of connected lesions that a peak of the "
-        "map marks, with 0.5, 1 and 2 false alarms an image. Left clear: of the images without one. The brightest blob "
-        "is as large as such lesions usually are in validation."
+        f"{protocol}. Dice, IoU and area error: over the images that show such a lesion. Found: the share of connected "
+        "lesions that a peak of the map marks, with 0.5, 1 and 2 false alarms an image. Left clear: of the images "
+        "without one. The brightest blob is as large as such lesions usually are in validation."
     )
     return Table("Lesions on the test images", measured.columns, measured.rows(), caption)
 
 
 def _drawn(
-    training: Training, task: SegmentTask, test: Images, measured: Measured, protocol: Protocol, path: Path
+    training: Training, task: SegmentTask, test: Images, measured: Measured, protocol: str, path: Path
 ) -> Iterator[Event]:
     from tfm.analysis.lesions import cases
     from tfm.analysis.overlays import draw_overlays
