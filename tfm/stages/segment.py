@@ -131,9 +131,8 @@ def _looked_at(material: Material) -> Generator[Event, None, np.ndarray]:
     records = material.cache.records(material.dataset.manifest["image_id"]).values()
     small = [record["lesions_below_a_pixel"] for record in records if "lesions_below_a_pixel" in record]
     if small:
-        yield Note(
-            f"{sum(small)} lesions of {len(small)} images are smaller than a pixel: each is kept as one of its own"
-        )
+        lesions = f"{sum(small)} lesions of {len(small)} images are smaller than a pixel"
+        yield Note(f"{lesions}: each is kept as one, where there was room")
     return held["training"]
 
 
