@@ -83,14 +83,25 @@ def baselines(images: Images, task: Segment, areas: list[int]) -> Generator[Even
             counted[number].append(overlap(blob(bright, areas[number])[None], truth[None]))
             marked[number].append(marks(bright, truth))
         yield Progress("the brightest blobs", place + 1, count, "images")
-    brightest, nothing = [], []
-    for each, found in zip(counted, marked, strict=True):
-        both, drawn, true = (np.concatenate(parts) for parts in zip(*(one.columns for one in each), strict=True))
-        drawn_blobs = Overlap(both, drawn, true)
-        brightest.append(worth(drawn_blobs, found, patients))
-        empty = replace(drawn_blobs, both=0 * both, drawn=0 * drawn)
-        nothing.append(worth(empty, [([], lesions) for _, lesions in found], patients))
-    return {BRIGHTEST: brightest, NOTHING: nothing}
+    drawn = [Overlap(*map(np.concatenate, zip(*(one.columns for one in each), strict=True))) for each in counted]
+    brightest = [worth(one, found, patients) for one, found in zip(drawn, marked, strict=True)]
+    return {BRIGHTEST: brightest, NOTHING: [_of_nothing(one) for one in brightest]}
+
+
+def _of_nothing(other: Worth) -> Worth:
+    """On the same images. Known without looking, whoever is drawn, so no figure has an interval."""
+
+    def sure(known: Interval, value: float) -> Interval:
+        return Interval(value if math.isfinite(known.value) else math.nan, math.nan, math.nan)
+
+    return replace(
+        other,
+        dice=sure(other.dice, 0.0),
+        iou=sure(other.iou, 0.0),
+        area_error=sure(other.area_error, 1.0),
+        left_clear=sure(other.left_clear, 1.0),
+        found=tuple(sure(one, 0.0) for one in other.found),
+    )
 
 
 def usual_areas(tallies: np.ndarray) -> list[int]:
