@@ -83,8 +83,17 @@ def test_rows_of_watched_attention_sum_to_one_and_carry_gradients(kind):
     for maps in seen:
         assert torch.allclose(maps.sum(-1), torch.ones(maps.shape[:-1]), atol=1e-5)
     excess(seen, 2).sum().backward()
-    assert all(query_key(attention).shape[0] == 2 for attention in attentions(network))
     assert all(attention.qkv.weight.grad.abs().sum() > 0 for attention in attentions(network))
+
+
+@pytest.mark.parametrize("kind", SWINS)
+def test_attention_comes_from_the_rows_that_are_taken_for_queries_and_keys_and_from_no_other(kind):
+    network = small(kind, img_size=(64, 64))
+    with watching(attentions(network)) as seen:
+        network(torch.randn(2, 1, 64, 64))
+    for attention, maps in zip(attentions(network), seen, strict=True):
+        (gradient,) = torch.autograd.grad(maps.square().sum(), attention.qkv.weight, retain_graph=True)
+        assert torch.equal(query_key(attention).flatten(0, 1), attention.qkv.weight[gradient.abs().sum(1) > 0])
 
 
 def test_every_layers_norm_is_within_a_percent_of_the_svd_after_fifty_steps_of_a_training_that_moves_it():

@@ -9,7 +9,7 @@ from tests.faults.mishaps import SWIN, make_swin_small
 from tests.train.pocket import QUICK, WOMEN, finish, make_products, train_run
 from tests.train.test_fit import flat
 from tfm.core.errors import SettingsError, TFMError
-from tfm.core.events import Note, Picture, Progress
+from tfm.core.events import Metrics, Note, Picture, Progress
 from tfm.core.prepare import job_for, settings_of
 from tfm.core.registry import find_stage
 from tfm.core.workspace import Workspace
@@ -68,6 +68,20 @@ def test_stopped_and_resumed_it_ends_the_same_to_the_bit_with_the_vectors_of_its
     one, two = (flat(read(which.checkpoints_folder / "last.pt")) for which in (run, other))
     assert any(place.startswith("/task/") for place in one), "the vectors are among what is compared"
     assert [place for place in one.keys() | two.keys() if one.get(place) != two.get(place)] == []
+
+
+def test_a_run_that_was_stopped_behind_an_epoch_has_its_picture_all_the_same(run, monkeypatch):
+    make_swin_small(monkeypatch)
+    other = pretrain_run(run.workspace, seed=9)
+    for epoch in (2, 3):
+        generator = find_stage("pretrain").generate(settings_of(other), other)
+        with other.held():
+            while not (isinstance(event := next(generator), Metrics) and event.values["epoch"] == epoch):
+                pass
+            generator.close()
+    assert (other.figures_folder / "epoch_0002.png").is_file()
+    finish(other)
+    assert (other.figures_folder / "epoch_0003.png").is_file()
 
 
 def test_a_training_on_the_same_dataset_may_take_its_encoder(run, monkeypatch):

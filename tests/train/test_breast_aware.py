@@ -25,9 +25,10 @@ from tfm.train.batches import Batch, mirrored
 from tfm.train.checkpoint import read
 from tfm.train.infer import logits
 from tfm.train.rows import UNKNOWN
-from tfm.train.settings import BreastSettings, LabelSettings
+from tfm.train.settings import BreastSettings, LabelSettings, MaskSettings
 from tfm.train.tasks.breast_aware import BreastAware, lacking
 from tfm.train.tasks.classify import Classify
+from tfm.train.tasks.reconstruct import Reconstruct
 from tfm.train.tasks.semi import _DECAY, Semi, Teacher
 
 PLAIN = Classify(label_smoothing=0.1, malignant_weight=2.0)
@@ -242,13 +243,25 @@ def test_what_a_network_cannot_do_is_refused_by_name(bench_top, wrong, field):
     assert field in refusal.value.fields
 
 
+OF_FEATURES = ("background_contrast", "beta", "attention_gamma")  # which have no gradient where these are frozen
+
+
+def test_vectors_of_norms_that_it_does_not_have_are_not_its_own():
+    strange = SpectralNorms(swin()).vectors
+    rebuilding = Reconstruct(MaskSettings(), "breast", 0.0, None, (32, 32))
+    for task in (PLAIN, BreastAware(PLAIN, BreastSettings(pooling="breast"), None), rebuilding):
+        with pytest.raises(ValueError, match="more than a network learns from"):
+            task.take_up(strange)
+
+
 @pytest.mark.parametrize(
     "idle",
     [
         {"unlabelled": "pseudo"},
         {"label_percent": 10, "confidence": 0.8},
         {"label_percent": 10, "unlabelled": "pseudo", "balance": "sampling"},
-        {"trained": "none", "beta": 0.1},
+        {"trained": "none", "pooling": "breast"},
+        *({"trained": trained, name: 0.1} for trained in ("head", "none") for name in OF_FEATURES),
     ],
 )
 def test_what_would_do_nothing_is_refused(idle):

@@ -168,11 +168,17 @@ def _learn(
     from tfm.train.leader import learn
     from tfm.train.setup import rebuilder_of
 
+    def drawn() -> Picture:
+        epoch = training.standing.epoch
+        path = run.figures_folder / f"epoch_{epoch:04d}.png"
+        small = draw_rebuilt(path, training, task)
+        return Picture(str(path), f"Hidden blocks and what is rebuilt of them, after {epoch} epochs", small)
+
     network = functools.partial(rebuilder_of, model, None, task.in_size, settings.seed, settings.masks)
     for event in learn(training, network, settings.machine, checkpoints, run.metrics_file):
+        due = training.standing.epoch % settings.pictures_every == 0 and not training.finished
+        picture = drawn() if isinstance(event, Metrics) and due else None  # before the run may be stopped
         yield event
-        epoch = training.standing.epoch
-        if isinstance(event, Metrics) and (training.finished or epoch % settings.pictures_every == 0):
-            path = run.figures_folder / f"epoch_{epoch:04d}.png"
-            small = draw_rebuilt(path, training, task)
-            yield Picture(str(path), f"Hidden blocks and what is rebuilt of them, after {epoch} epochs", small)
+        if picture:
+            yield picture
+    yield drawn()  # also where the run was stopped behind its last epoch

@@ -68,6 +68,8 @@ class BreastAware:
     def take_up(self, state: dict[str, torch.Tensor]) -> None:
         if self.norms:
             self.norms.take_up(state)
+        elif state:
+            raise ValueError("it knows of more than a network learns from")
 
 
 def lacking(terms: BreastSettings, images: Images) -> list[str]:

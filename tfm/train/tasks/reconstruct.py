@@ -71,6 +71,8 @@ class Reconstruct:
     def take_up(self, state: dict[str, torch.Tensor]) -> None:
         if self.norms:
             self.norms.take_up(state)
+        elif state:
+            raise ValueError("it knows of more than a network learns from")
 
 
 def breast_error(off: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
