@@ -136,7 +136,8 @@ class BreastSettings(Settings):
     It holds back how sharply a Swin encoder's attention can tell places apart. 0: not at all; 0.001 is a beginning."""
     attention_gamma: Annotated[float, Field(ge=0), _FROZEN_FEATURES] = 0.0
     """Weight of how much a Swin encoder's attention piles up on the same few places
-    Attention that is even, or in which each place looks at itself, adds nothing. 0: not at all; 0.001 is a beginning."""
+    Attention that is even, or with which each place looks at itself, adds nothing. 0: not at all; 0.001 is a
+    beginning."""
 
 
 class LabelSettings(Settings):
