@@ -91,8 +91,17 @@ def test_rows_of_watched_attention_sum_to_one_and_carry_gradients(kind):
     for maps in seen:
         assert torch.allclose(maps.sum(-1), torch.ones(maps.shape[:-1]), atol=1e-5)
     excess(seen, [one.window_size for one in attentions(network)], 2).sum().backward()
-    assert all(query_key(attention).shape[0] == 2 for attention in attentions(network))
     assert all(attention.qkv.weight.grad.abs().sum() > 0 for attention in attentions(network))
+
+
+@pytest.mark.parametrize("kind", SWINS)
+def test_attention_comes_from_the_rows_that_are_taken_for_queries_and_keys_and_from_no_other(kind):
+    network = small(kind, img_size=(64, 64))
+    with watching(attentions(network)) as seen:
+        network(torch.randn(2, 1, 64, 64))
+    for attention, maps in zip(attentions(network), seen, strict=True):
+        (gradient,) = torch.autograd.grad(maps.square().sum(), attention.qkv.weight, retain_graph=True)
+        assert torch.equal(query_key(attention).flatten(0, 1), attention.qkv.weight[gradient.abs().sum(1) > 0])
 
 
 def test_every_layers_norm_is_within_a_percent_of_the_svd_after_fifty_steps_of_a_training_that_moves_it():
@@ -104,7 +113,8 @@ def test_every_layers_norm_is_within_a_percent_of_the_svd_after_fifty_steps_of_a
         for step in range(50):
             for weight in weights:
                 weight.add_(torch.randn_like(weight[:1]), alpha=1e-4).mul_(1.0005 if step % 2 else 0.9998)
-            found = norms.squares()
+            norms.advance(network)
+            found = norms.squares(network)
     exact = [
         largest_square(torch.cat([query_key(one) for one in attentions(network) if one.dim == dim]).detach())
         for dim in (96, 192, 384, 768)
@@ -123,10 +133,9 @@ def two_layers(**given):
 def test_the_gradient_of_the_norms_is_that_of_a_full_svd():
     network, weights = two_layers()
     norms = SpectralNorms(network)
-    with torch.no_grad():
-        for _ in range(300):
-            norms()
-    total = norms()
+    for _ in range(300):
+        norms.advance(network)
+    total = norms(network)
     exact = sum(largest_square(query_key(attention)).sum() for attention in attentions(network))
     assert total.item() == pytest.approx(exact.item(), rel=1e-9)
     for ours, theirs in zip(torch.autograd.grad(total, weights), torch.autograd.grad(exact, weights), strict=True):
@@ -138,14 +147,14 @@ def test_the_gradient_of_the_norms_is_that_of_a_full_svd():
 def test_both_terms_pass_the_check_of_gradients_by_differences():
     network, weights = two_layers(embed_dim=8)
     norms = SpectralNorms(network)
-    with torch.no_grad():
-        for _ in range(300):
-            norms()
+    for _ in range(300):
+        norms.advance(network)
     kept = dict(norms.vectors)
 
     def from_there(_):
         norms.vectors = dict(kept)
-        return norms()
+        norms.advance(network)
+        return norms(network)
 
     assert torch.autograd.gradcheck(from_there, weights[0], atol=1e-6)
     torch.manual_seed(4)
@@ -207,12 +216,13 @@ def test_even_attention_and_looking_at_oneself_exceed_nothing_and_a_sink_exceeds
 def test_the_vectors_are_all_the_state_there_is():
     network, other = small(), SpectralNorms(small())
     norms = SpectralNorms(network)
+    for _ in range(3):
+        norms.advance(network)
+    other.take_up({shape: kept.clone() for shape, kept in norms.vectors.items()})
     with torch.no_grad():
-        for _ in range(3):
-            norms()
-        other.take_up({shape: kept.clone() for shape, kept in norms.vectors.items()})
-        assert torch.equal(norms(), other())
-        assert not torch.equal(norms(), SpectralNorms(network)()), "which is not what a first call says"
+        assert torch.equal(norms(network), other(network))
+        assert torch.equal(norms(network), norms(network)), "asking changes nothing"
+        assert not torch.equal(norms(network), SpectralNorms(network)(network)), "which is not what fresh vectors say"
     with pytest.raises(ValueError, match="another network"):
         other.take_up(SpectralNorms(small(embed_dim=32)).vectors)
 

@@ -3,6 +3,7 @@ that have learned nothing."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 

@@ -5,6 +5,8 @@ Every σ² here is ‖W v‖² with v, the leading right vector, held fast: its 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
@@ -16,27 +18,29 @@ _ITERATIONS = 6  # for a map, which is another one in each image and has nothing
 
 
 class SpectralNorms:
-    """Σ σ_max(W_Q)² + σ_max(W_K)² over the blocks of a network, by block power iteration: one step a call, from where
-    the last call came to."""
+    """Σ σ_max(W_Q)² + σ_max(W_K)² over the blocks of a network, by block power iteration from where the last step came
+    to. The network is told each time, so that the vectors are all that is kept: they hang on its weights alone, and are
+    the same in every process that has these."""
 
     def __init__(self, network: nn.Module) -> None:
-        self._groups: dict[str, list[nn.Module]] = {}
-        for attention in attentions(network):
-            shape = "×".join(map(str, query_key(attention).shape[1:]))
-            self._groups.setdefault(shape, []).append(attention)
-        self.vectors = {shape: _first(shape, group) for shape, group in self._groups.items()}  # (L, 2, C in, 8)
+        self.vectors = {shape: _first(shape, group) for shape, group in _groups(network).items()}  # (L, 2, C in, 8)
 
-    def __call__(self) -> torch.Tensor:
-        return torch.cat(self.squares()).sum()
+    @torch.no_grad()
+    def advance(self, network: nn.Module) -> None:
+        """One step of the iteration."""
+        for shape, weights in _stacked(network):
+            with torch.autocast(weights.device.type, enabled=False):
+                self.vectors[shape] = _advanced(weights, self.vectors[shape].to(weights.device))
 
-    def squares(self) -> list[torch.Tensor]:
+    def __call__(self, network: nn.Module) -> torch.Tensor:
+        return torch.cat(self.squares(network)).sum()
+
+    def squares(self, network: nn.Module) -> list[torch.Tensor]:
         """σ² of every matrix, those of one size together."""
         found = []
-        for shape, group in self._groups.items():
-            weights = torch.stack([query_key(attention) for attention in group])
+        for shape, weights in _stacked(network):
             with torch.autocast(weights.device.type, enabled=False):
-                self.vectors[shape] = _advanced(weights.detach(), self.vectors[shape].to(weights.device))
-                leading = self.vectors[shape][..., :1]
+                leading = self.vectors[shape][..., :1].to(weights.device)
                 found.append((weights @ leading).square().sum((-2, -1)).flatten())
         return found
 
@@ -48,13 +52,26 @@ class SpectralNorms:
         self.vectors = dict(vectors)
 
 
+def _groups(network: nn.Module) -> dict[str, list[nn.Module]]:
+    """The attentions whose matrices are of one size."""
+    groups: dict[str, list[nn.Module]] = {}
+    for attention in attentions(network):
+        shape = "×".join(map(str, query_key(attention).shape[1:]))
+        groups.setdefault(shape, []).append(attention)
+    return groups
+
+
+def _stacked(network: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:  # (L, 2, C, C in) each
+    for shape, group in _groups(network).items():
+        yield shape, torch.stack([query_key(attention) for attention in group])
+
+
 def _first(shape: str, group: list[nn.Module]) -> torch.Tensor:
     one = query_key(group[0])
     generator = torch.Generator().manual_seed(seed_at("spectral", shape) % 2**63)
     return torch.randn(len(group), 2, one.shape[-1], _VECTORS, generator=generator, dtype=one.dtype)
 
 
-@torch.no_grad()
 def _advanced(weights: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     """One step; the vectors come back orthonormal, the leading one first. Without that rotation among themselves the
     first would be no nearer than a single one."""

@@ -23,6 +23,8 @@ NOT_IN_A_REGRESSION = NoEffect("trained", "none")  # on frozen features, which t
 NOTHING_DRAWN = NoEffect("trained", "none", also=(NoEffectBut("weights", "none"), NoEffect("label_percent", 100)))
 _WHERE_CHANGED = NoEffect("augment", False)
 _WHERE_TREES_GROW = NoEffect("learner", "logistic")
+# Of a network that learns nothing before its head: what is asked of features or attention has no gradient.
+_FROZEN_FEATURES = NoEffect("trained", "head", "none")
 YOUDEN, SENSITIVITY = "youden", "sensitivity:"
 
 
@@ -133,15 +135,16 @@ class BreastSettings(Settings):
     """Over what the last features are averaged before they are classified
     average: the whole image, as the network's authors have it. breast: the breast alone, each place as far as it is
     breast. For networks with a feature map: Swin and timm's convolutional ones."""
-    background_contrast: Annotated[float, Field(ge=0)] = 0.0
+    background_contrast: Annotated[float, Field(ge=0), _FROZEN_FEATURES] = 0.0
     """Weight of how alike the features of breast and of background are
     It is added to the loss, so that the network tells them apart. 0: not at all; 0.1 is a beginning."""
-    beta: Annotated[float, Field(ge=0)] = 0.0
+    beta: Annotated[float, Field(ge=0), _FROZEN_FEATURES] = 0.0
     """Weight of the spectral norms of the layers that attention comes from
     It holds back how sharply a Swin encoder's attention can tell places apart. 0: not at all; 0.001 is a beginning."""
-    attention_gamma: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of how far a Swin encoder's attention is from being even
-    It works against attention in which every place looks at the same few. 0: not at all; 0.001 is a beginning."""
+    attention_gamma: Annotated[float, Field(ge=0), _FROZEN_FEATURES] = 0.0
+    """Weight of how much a Swin encoder's attention piles up on the same few places
+    Attention that is even, or with which each place looks at itself, adds nothing. 0: not at all; 0.001 is a
+    beginning."""
 
 
 class LabelSettings(Settings):

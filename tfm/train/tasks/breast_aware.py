@@ -33,13 +33,17 @@ class BreastAware:
         attention = ["val_excess"] if self.terms.attention_gamma else []
         return [*self.plain.columns, "val_likeness", *attention]
 
+    def advance(self, network: nn.Module) -> None:
+        if self.norms:
+            self.norms.advance(network)
+
     def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         answers = self.answers(network, batch)
         loss = self.plain.cross_entropy(answers, batch.truth["labels"])
         loss = loss + self.terms.background_contrast * answers[:, 1].sum()
         loss = loss + self.terms.attention_gamma * answers[:, 3].sum()
         if self.norms:
-            loss = loss + self.terms.beta * self.norms() * len(answers)
+            loss = loss + self.terms.beta * self.norms(network) * len(answers)
         return loss, answers
 
     def answers(self, network: nn.Module, batch: Batch) -> torch.Tensor:
@@ -70,6 +74,8 @@ class BreastAware:
     def take_up(self, state: dict[str, torch.Tensor]) -> None:
         if self.norms:
             self.norms.take_up(state)
+        elif state:
+            raise ValueError("it knows of more than a network learns from")
 
 
 def lacking(terms: BreastSettings, images: Images) -> list[str]:

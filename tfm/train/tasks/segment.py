@@ -31,6 +31,9 @@ class Segment:
     def chances(self) -> int:
         return tiles.CHANCES if self.settings.tile else 0
 
+    def advance(self, network: nn.Module) -> None:
+        pass
+
     def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         images, lesions = batch.images, batch.truth["lesions"]
         if self.settings.tile:
