@@ -110,13 +110,12 @@ def folds(settings: Train, workspace: Workspace) -> int:
 
 
 @stage(
-    version=6,
+    version=7,
     presets="models",
     extends_by="epochs",
     repeats=(Repeat("folds", "fold", folds), Repeat("seeds", "seed")),
 )
 def train(settings: Train, run: Run) -> Iterator[Event]:
-    from tfm.analysis.trained import minutes_of_work
     from tfm.train.device import prepare
     from tfm.train.material import measured, start
 
@@ -125,8 +124,6 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
     normalisation = yield from measured(run, material.cache, material.train)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        if begun.before:
-            run.remember(minutes_before=minutes_of_work(begun.before.run))
         yield from _trained(settings, run, material, begun, normalisation, device)
 
 
@@ -152,11 +149,15 @@ def _trained(
 def _set_up(
     settings: Train, material: Material, begun: Start, normalisation: Normalisation, device: torch.device
 ) -> Training:
+    from tfm.models.features import check_averaging
     from tfm.train.setup import network_of, set_up
     from tfm.train.tasks.chosen import task_of
 
     batches, optim, machine = settings.batches, settings.optim, settings.machine
-    network = network_of(settings.model, begun.weights, material.cache.images.shape[1:], settings.seed)
+    in_size = material.cache.images.shape[1:]
+    network = network_of(settings.model, begun.weights, in_size, settings.seed)
+    if settings.breast != BreastSettings():
+        check_averaging(network, in_size)
     return set_up(
         network,
         task_of(network, material.train.labels, batches, optim, machine, settings.breast, settings.labels),

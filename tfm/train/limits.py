@@ -19,9 +19,7 @@ def limits_told(device: torch.device, batch_size: int) -> Iterator[None]:
         with repeatable_told(device):
             yield
     except RuntimeError as error:
-        too_small = isinstance(error, torch.OutOfMemoryError) or re.search(
-            "not enough memory|out of memory", str(error)
-        )
+        too_small = isinstance(error, torch.OutOfMemoryError) or re.search("(not enough|out of) memory", str(error))
         if not too_small and str(error).startswith("CUDA error"):  # after which this process can compute no more
             raise HaltedError(
                 f"{device} has failed: {str(error).splitlines()[0]}",
