@@ -18,14 +18,15 @@ TINY = {name: QUICK[name] for name in ("threads", "device", "batch_size")} | {"m
 DATA = {"dataset": "pocket", "cache": "pocket"}
 
 
-def steps(file, **given):
+def steps(file, workspace=None, **given):
     planner = find("experiment")
-    return planner.steps(planner.settings(file=file, **DATA, **given), None)
+    return planner.steps(planner.settings(file=file, **DATA, **given), workspace)
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
-def test_what_ships_is_a_plan_whose_cells_differ_only_where_they_should(file):
-    planned = steps(file, seeds=2, settings=TINY)
+def test_what_ships_is_a_plan_whose_cells_differ_only_where_they_should(file, workspace):
+    make_products(workspace)
+    planned = steps(file, workspace, seeds=2, settings=TINY)
     check(planned)
     *_, last = planned
     ways = last.settings["ways"]
