@@ -37,7 +37,7 @@ def test_the_terms_cost_a_few_percent_of_a_step(record_property: Callable[[str, 
     terms: dict[str, Callable[[list[torch.Tensor]], torch.Tensor]] = {
         "bare": lambda maps: nothing,
         "norms": stepped,
-        "attention": lambda maps: excess(maps, IMAGES).sum(),
+        "attention": lambda maps: excess(maps, [one.window_size for one in watched], IMAGES).sum(),
         "norms by SVD": lambda maps: sum((torch.linalg.svdvals(query_key(a))[:, 0] ** 2).sum() for a in watched),
         "attention by SVD": lambda maps: by_svd(maps, IMAGES).sum(),
     }

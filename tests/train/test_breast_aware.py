@@ -80,7 +80,7 @@ def test_each_term_is_added_with_its_weight(term):
     exact = {
         "background_contrast": likeness(features, at_feature_size(given.truth["breast"], features))[0].sum(),
         "beta": 3 * SpectralNorms(network)(network),  # once an image: the loop divides by them
-        "attention_gamma": excess(maps, 3).sum(),
+        "attention_gamma": excess(maps, [one.window_size for one in attentions(network)], 3).sum(),
     }[term].item()
     terms = BreastSettings(**{term: 0.5})
     one = BreastAware(PLAIN, terms, SpectralNorms(network) if term == "beta" else None)

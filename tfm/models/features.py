@@ -14,7 +14,7 @@ from tfm.core.errors import SettingsError
 def feature_map(network: nn.Module, images: torch.Tensor) -> torch.Tensor:  # (B, 1, H, W) → (B, C, h, w)
     """Whatever the encoder's own layout; a list of patches, or no map at all, is refused."""
     made = _forward(network, "forward_features", images)
-    channel = 3 if _channels_last(network) else 1
+    channel = 3 if channels_last(network) else 1
     if made.ndim != 4 or made.shape[channel] != network.num_features:
         raise no_map(network)
     return made.movedim(channel, 1)
@@ -22,7 +22,7 @@ def feature_map(network: nn.Module, images: torch.Tensor) -> torch.Tensor:  # (B
 
 def classified(network: nn.Module, pooled: torch.Tensor) -> torch.Tensor:  # (B, C) → (B, classes)
     """What the network makes of features that are averaged already: of a map of one place, the average is itself."""
-    place = pooled[:, None, None] if _channels_last(network) else pooled[:, :, None, None]
+    place = pooled[:, None, None] if channels_last(network) else pooled[:, :, None, None]
     return _forward(network, "forward_head", place)
 
 
@@ -45,7 +45,7 @@ def check_averaging(network: nn.Module, in_size: tuple[int, int]) -> None:
         )
 
 
-def _channels_last(network: nn.Module) -> bool:
+def channels_last(network: nn.Module) -> bool:
     """Whether its channels stand behind height and width, as timm's networks say of themselves."""
     return getattr(network, "output_fmt", "NCHW") == "NHWC"
 

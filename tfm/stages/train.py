@@ -143,7 +143,6 @@ def folds(settings: Train, workspace: Workspace) -> int:
     repeats=(Repeat("folds", "fold", folds), Repeat("seeds", "seed")),
 )
 def train(settings: Train, run: Run) -> Iterator[Event]:
-    from tfm.analysis.trained import minutes_of_work
     from tfm.train import batch_size, resident
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
@@ -155,8 +154,6 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
     normalisation = yield from measured(run, material.cache, train)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        if begun.before:
-            run.remember(minutes_before=minutes_of_work(begun.before.run))
         training = _set_up(settings, material, begun, normalisation, device)
         yield from resident.settle(training)
         yield from batch_size.settle(run, training, begun.before)

@@ -82,6 +82,11 @@ def balanced(seed: int, epoch: int, labels: np.ndarray) -> np.ndarray:
     taken = []
     for label, share in ((0, count // 2), (1, count - count // 2)):
         members = generator.permutation(np.flatnonzero(labels == label))
+        if not len(members):
+            raise DataError(
+                f"none of the {count} images to learn from is {'malignant' if label else 'benign'}, and half are to be",
+                hint="organize a larger part of the data, or take the images as they are: --balance none",
+            )
         again = np.arange(share) // len(members)
         taken.append(np.resize(members, share) + again * count)
     return generator.permutation(np.concatenate(taken))

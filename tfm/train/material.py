@@ -82,6 +82,7 @@ def start(
     facts = yield from material.facts()
     if before:
         origin.check_same(before, facts)
+        run.remember(minutes_before=origin.minutes_of_work(before.run))
     givers = [one for one in (source, before) if one]
     named = {Path(model.weights.removeprefix(FILE)).name} if model.weights.startswith(FILE) else set()
     run.remember(origin_unknown=sorted(named.union(*(one.unknown for one in givers))))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tfm.core.errors import DataError
-from tfm.core.events import Event, Note
+from tfm.core.events import Event, Note, Progress, StateChange
 from tfm.core.jobs import find_run
 from tfm.core.run import Run
 from tfm.core.workspace import Workspace
 from tfm.models.settings import RUN
 from tfm.train.checkpoint import Checkpoints
+from tfm.train.device import WAITING
 from tfm.train.rows import Rows, check_unseen
 from tfm.train.training import Training
 
@@ -41,6 +43,19 @@ class Origin:
     def unknown(self) -> list[str]:
         """The files from which its weights come, of which nobody knows whom they have seen."""
         return list(self.run.environment["origin_unknown"])
+
+
+def minutes_of_work(run: Run) -> float:
+    """Without the waits for a GPU, and with those of the run that it went on from. From a worker's death to the next
+    start nobody waited."""
+    told, _ = run.events_from(0)
+    waited = sum(
+        later - time
+        for (time, event), (later, following) in itertools.pairwise(told)
+        if isinstance(event, Progress) and event.name == WAITING and not isinstance(following, StateChange)
+    )
+    before: float = run.environment.get("minutes_before", 0.0)
+    return (run.status.seconds - waited) / 60 + before
 
 
 def of_weights(workspace: Workspace, weights: str, val: Rows, test: Rows) -> Origin | None:

@@ -95,11 +95,15 @@ def check_learnable(train: Rows, val: Rows, test: Rows) -> None:
     for name, rows in (("training", train), ("validation", val), ("test", test)):
         if not len(rows):
             raise DataError(f"there is no {name} image", hint="organize the download again with a split that has some")
-        if len(set(rows.labels)) < 2:
-            raise DataError(
-                f"all {len(rows)} {name} images are {'malignant' if rows.labels[0] else 'benign'}",
-                hint="both classes are needed to learn, choose by and test on: organize a larger part of the data",
-            )
+        check_both_labels(f"{name} images", rows)
+
+
+def check_both_labels(which: str, rows: Rows) -> None:
+    if len(set(rows.labels)) < 2:
+        raise DataError(
+            f"all {len(rows)} {which} are {'malignant' if rows.labels[0] else 'benign'}",
+            hint="both classes are needed to learn, choose by and test on: organize a larger part of the data",
+        )
 
 
 def check_unseen(whose: str, seen: Iterable[str], **judged_by: Rows) -> None:

@@ -97,6 +97,13 @@ class BatchSettings(UnlabelledBatches):
     features has no epochs, and takes weights or none. none: not at all."""
 
 
+class SegmentBatches(UnlabelledBatches):
+    balance: Literal["sampling", "none"] = "none"
+    """Whether each epoch takes as many malignant images as benign ones
+    sampling: it does, the rarer ones many times. none: each image once. How much a pixel of each class weighs is a
+    matter of its own."""
+
+
 class UnlabelledOptim(Settings):
     epochs: Annotated[int, Field(ge=1), IMPORTANT] = 60
     """Passes over the training images"""
@@ -240,6 +247,10 @@ class SegmentSettings(Settings):
     pixel_loss: Literal["cross_entropy", "focal"] = "cross_entropy"
     """What is learned from each pixel, beside Dice for each lesion class
     focal counts pixels that are already right for less."""
+    class_weights: Literal["rarity", "none"] = "rarity"
+    """Whether pixels of rare classes weigh more
+    rarity: by the root of how many times rarer than background a class is in what is learned from; all of it would draw
+    lesions far beyond their rim. none: a pixel is a pixel. Dice takes each lesion class as it is either way."""
     tile: Annotated[int, Field(ge=32, multiple_of=16)] | None = None
     """Side of the squares that training cuts out of the images, in pixels
     For images too large to be learned from whole: 512 for the preset highres. Validation and test then look at whole

@@ -5,6 +5,7 @@ background's, and its attention kept from being too sharp. Each term stands with
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,13 +48,14 @@ class BreastAware:
 
     def answers(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         """(B, 4): the logit; how alike breast and background are; whether there are both; the attention's excess."""
-        with watching(attentions(network) if self.terms.attention_gamma else []) as maps:
+        watched: list[Any] = attentions(network) if self.terms.attention_gamma else []
+        with watching(watched) as maps:
             features = feature_map(network, batch.images)
         share = at_feature_size(batch.truth["breast"], features)
         counted = share if self.terms.pooling == "breast" else torch.ones_like(share)
         logits = classified(network, breast_mean(features, counted))
         alike, both = likeness(features.float(), share)
-        over = excess(maps, len(alike)) if maps else torch.zeros_like(alike)
+        over = excess(maps, [one.window_size for one in watched], len(alike)) if maps else torch.zeros_like(alike)
         return torch.stack([logits[:, 0].float(), alike, both.float(), over], dim=1)
 
     def learned(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
