@@ -6,9 +6,11 @@ it looks at is drawn and measured. What is done already counts.
 
 from __future__ import annotations
 
+import copy
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
+from pydantic.fields import FieldInfo
 
 from tfm.core.errors import SettingsError
 from tfm.core.plan import Step
@@ -34,9 +36,15 @@ from tfm.train.settings import (
 _MODEL = "SwinMIM"  # the preset by whose name its training stands in every table; it sets nothing
 _SHARED = ("dataset", "cache", "fold", "architecture", "batch_size", "beta", "seed")
 _IN_TRAINING = ("label_percent", "unlabelled", "pooling", "background_contrast", "attention_gamma")
-_LABELS, _BREAST = LabelSettings.model_fields, BreastSettings.model_fields  # type and text stand there
 _WITHOUT_PRETRAINING = NoEffect("skip_pretrain", True)
 _WITHOUT_TRAINING = NoEffect("skip_train", True)
+
+
+def _told(settings: type[Settings], name: str) -> FieldInfo:
+    """Another stage's setting in its own words and bounds. Where it does nothing is another matter here."""
+    field = copy.copy(settings.model_fields[name])
+    field.metadata = [one for one in field.metadata if not isinstance(one, NoEffect)]
+    return field
 
 
 class SwinMIM(Settings):
@@ -55,8 +63,10 @@ class SwinMIM(Settings):
     weights: Weights = FROM_SCRATCH
     """Weights that the first phase starts from: none, imagenet, run:ID or file:PATH
     The first phase that is not left out. With skip-pretrain, run:ID takes up an encoder of an earlier pretraining."""
-    label_percent: Annotated[float, _LABELS["label_percent"], IMPORTANT, _WITHOUT_TRAINING] = 100.0
-    unlabelled: Annotated[Unlabelled, _LABELS["unlabelled"], _WITHOUT_TRAINING] = "ignore"
+    label_percent: Annotated[float, _told(LabelSettings, "label_percent"), IMPORTANT, _WITHOUT_TRAINING] = 100.0
+    unlabelled: Annotated[
+        Unlabelled, _told(LabelSettings, "unlabelled"), _WITHOUT_TRAINING, NoEffect("label_percent", 100)
+    ] = "ignore"
     mim_epochs: Annotated[int, Field(ge=1), IMPORTANT, _WITHOUT_PRETRAINING] = 100
     """Passes over the training images in the pretraining (masked image modelling)"""
     cls_epochs: Annotated[int, Field(ge=1), IMPORTANT, _WITHOUT_TRAINING] = 60
@@ -68,11 +78,11 @@ class SwinMIM(Settings):
     cls_learning_rate: Annotated[float, Field(gt=0), _WITHOUT_TRAINING] = 1e-4
     """Learning rate of the training at its highest"""
     masks: Annotated[MaskSettings, _WITHOUT_PRETRAINING] = MaskSettings()
-    loss_on: Annotated[LossOn, Pretrain.model_fields["loss_on"], _WITHOUT_PRETRAINING] = "breast"
-    pooling: Annotated[Pooling, _BREAST["pooling"], _WITHOUT_TRAINING] = "breast"
-    background_contrast: Annotated[float, _BREAST["background_contrast"], _WITHOUT_TRAINING] = 0.1
-    beta: Annotated[float, _BREAST["beta"]] = 1e-3
-    attention_gamma: Annotated[float, _BREAST["attention_gamma"], _WITHOUT_TRAINING] = 1e-3
+    loss_on: Annotated[LossOn, _told(Pretrain, "loss_on"), _WITHOUT_PRETRAINING] = "breast"
+    pooling: Annotated[Pooling, _told(BreastSettings, "pooling"), _WITHOUT_TRAINING] = "breast"
+    background_contrast: Annotated[float, _told(BreastSettings, "background_contrast"), _WITHOUT_TRAINING] = 0.1
+    beta: Annotated[float, _told(BreastSettings, "beta")] = 1e-3
+    attention_gamma: Annotated[float, _told(BreastSettings, "attention_gamma"), _WITHOUT_TRAINING] = 1e-3
     skip_pretrain: bool = False
     """Leave the first phase out
     The training then starts from the weights named above."""
