@@ -18,7 +18,7 @@ TINY = {name: QUICK[name] for name in ("threads", "device", "batch_size")} | {"m
 DATA = {"dataset": "pocket", "cache": "pocket"}
 
 
-def steps(file, workspace=None, **given):
+def steps(file, workspace, **given):
     planner = find("experiment")
     return planner.steps(planner.settings(file=file, **DATA, **given), workspace)
 
@@ -125,7 +125,8 @@ def take(plan, given):
     list(find("contrast").generate(settings_of(run), run))
 
 
-def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path):
+def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path, workspace):
+    make_products(workspace)
     file = tmp_path / "x.yaml"
     for content, words in (
         ("a: [", "cannot be read as YAML"),
@@ -139,5 +140,5 @@ def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path):
     ):
         file.write_text(content)
         with pytest.raises(SettingsError, match=words) as refusal:
-            steps(file)
+            steps(file, workspace)
         assert refusal.value.hint
