@@ -18,14 +18,15 @@ TINY = {name: QUICK[name] for name in ("threads", "device", "batch_size")} | {"m
 DATA = {"dataset": "pocket", "cache": "pocket"}
 
 
-def steps(file, **given):
+def steps(file, workspace, **given):
     planner = find("experiment")
-    return planner.steps(planner.settings(file=file, **DATA, **given), None)
+    return planner.steps(planner.settings(file=file, **DATA, **given), workspace)
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
-def test_what_ships_is_a_plan_whose_cells_differ_only_where_they_should(file):
-    planned = steps(file, seeds=2, settings=TINY)
+def test_what_ships_is_a_plan_whose_cells_differ_only_where_they_should(file, workspace):
+    make_products(workspace)
+    planned = steps(file, workspace, seeds=2, settings=TINY)
     check(planned)
     *_, last = planned
     ways = last.settings["ways"]
@@ -124,7 +125,8 @@ def take(plan, given):
     list(find("contrast").generate(settings_of(run), run))
 
 
-def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path):
+def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path, workspace):
+    make_products(workspace)
     file = tmp_path / "x.yaml"
     for content, words in (
         ("a: [", "cannot be read as YAML"),
@@ -138,5 +140,5 @@ def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path):
     ):
         file.write_text(content)
         with pytest.raises(SettingsError, match=words) as refusal:
-            steps(file)
+            steps(file, workspace)
         assert refusal.value.hint

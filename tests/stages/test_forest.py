@@ -11,7 +11,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from tests.data.caches import dataset_of, small_download
 from tests.stages.forests import average_run, forest_run, head_run, workspace_with_a_head
-from tests.train.pocket import WOMEN, finish, make_products, rewrite_manifest
+from tests.train.pocket import WOMEN, finish, make_products, rewrite_manifest, train_run
 from tests.train.test_forest import inside
 from tfm import worker
 from tfm.analysis.predict import read_predictions
@@ -224,6 +224,11 @@ def test_a_dataset_that_changed_since_its_network_was_trained_is_refused(tmp_pat
     trained = finish(head_run(workspace))
     rewrite_manifest(workspace, lambda manifest: manifest.assign(density="1"))
     assert f"the dataset of {trained.id} have changed since it was trained" in refused(forest_run(trained))
+
+
+def test_a_network_that_has_learned_from_the_average_over_the_breast_is_refused(head):
+    pooled = finish(train_run(head.workspace, "ResNet18_CFT", architecture="test_resnet", pooling="breast", epochs=1))
+    assert "has learned from the average over the breast" in refused(forest_run(pooled))
 
 
 def test_one_class_only_is_refused(tmp_path):

@@ -2,10 +2,11 @@
 
 import pytest
 
-from tests.train.pocket import QUICK, make_products
+from tests.train.pocket import QUICK, make_products, rewrite_manifest
 from tfm import worker
 from tfm.core import jobs, offers
-from tfm.core.errors import SettingsError
+from tfm.core.errors import SettingsError, TFMError
+from tfm.core.leaves import leaves
 from tfm.core.prepare import job_for
 from tfm.core.registry import find
 from tfm.core.resolving import resolve
@@ -15,10 +16,10 @@ TINY = {name: QUICK[name] for name in ("dataset", "cache", "threads", "device", 
 TINY |= {"architecture": "swin_pico", "mim_epochs": 1, "cls_epochs": 1}
 
 
-def steps(**given):
+def steps(workspace, **given):
     planner = find("swin-mim")
     settings = resolve(planner.settings, {}, {"dataset": "pocket", "cache": "pocket"} | given)
-    return {step.name: step for step in planner.steps(settings, None)}
+    return {step.name: step for step in planner.steps(settings, workspace)}
 
 
 def work(plan):
@@ -90,15 +91,15 @@ def test_a_forced_run_that_was_halted_goes_on_and_no_older_one_takes_its_place(w
     assert jobs.find_run(workspace, begun).status.state == "done"
 
 
-def test_phases_can_be_left_out():
-    assert list(steps()) == ["pretrain", "train", "explain"]
-    assert list(steps(visualize=False)) == ["pretrain", "train"]
-    assert list(steps(skip_train=True)) == ["pretrain"]
-    alone = steps(skip_pretrain=True, weights="imagenet")
+def test_phases_can_be_left_out(workspace):
+    assert list(steps(workspace)) == ["pretrain", "train", "explain"]
+    assert list(steps(workspace, visualize=False)) == ["pretrain", "train"]
+    assert list(steps(workspace, skip_train=True)) == ["pretrain"]
+    alone = steps(workspace, skip_pretrain=True, weights="imagenet")
     assert list(alone) == ["train", "explain"]
     assert alone["train"].settings["weights"] == "imagenet"
     with pytest.raises(SettingsError, match="nothing is left"):
-        steps(skip_pretrain=True, skip_train=True)
+        steps(workspace, skip_pretrain=True, skip_train=True)
 
 
 @pytest.mark.parametrize(
@@ -106,15 +107,48 @@ def test_phases_can_be_left_out():
     [
         ("skip_pretrain", {"mim_epochs": 3}),
         ("skip_pretrain", {"force_pretrain": True}),
+        ("skip_pretrain", {"share": 0.3}),
         ("skip_train", {"cls_epochs": 3}),
         ("skip_train", {"label_percent": 10}),
         ("skip_train", {"visualize": False}),
         ("skip_train", {"force_train": True}),
     ],
 )
-def test_what_would_do_nothing_is_refused(left_out, idle):
+def test_what_would_do_nothing_is_refused(workspace, left_out, idle):
     with pytest.raises(SettingsError, match="no effect"):
-        steps(**{left_out: True} | idle)
+        steps(workspace, **{left_out: True} | idle)
+
+
+def test_what_is_hidden_in_the_pretraining_is_set_by_the_plan_and_asked_for_in_the_pretrainings_own_words(workspace):
+    given = {"block": 16, "threshold": 0.4, "share": 0.6, "fill": "zeros", "loss_on": "masked"}
+    settings = steps(workspace, **given)["pretrain"].settings
+    assert settings["masks"] | {"loss_on": settings["loss_on"]} == given
+    own, its = ({leaf.name: leaf for leaf in leaves(find(name).settings)} for name in ("swin-mim", "pretrain"))
+    assert all(own[name].question == its[name].question for name in given)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"label_percent": 1}, "leave no"),
+        ({"architecture": "test_convnext", "beta": 0}, "no window attention"),
+        ({"architecture": "resnet50_clip", "beta": 0, "attention_gamma": 0}, "does not classify the average"),
+        ({"compile": True}, "not compiled"),
+        ({"devices": 2, "label_percent": 50, "unlabelled": "consistency"}, "mean teacher"),
+    ],
+)
+def test_what_the_training_would_refuse_is_refused_before_the_pretraining_is_paid_for(workspace, wrong, words):
+    with pytest.raises(TFMError, match=words):
+        job_for(workspace, "swin-mim", TINY | wrong)
+
+
+def test_weights_that_have_seen_the_test_women_are_refused_before_anything_begins(workspace, runs):
+    make_products(workspace, "turned")
+    splits = {"train": "test", "test": "train"}
+    rewrite_manifest(workspace, lambda rows: rows.assign(split=rows["split"].replace(splits)), "turned")
+    given = TINY | {"dataset": "turned", "weights": f"run:{runs['pretrain']}"}
+    with pytest.raises(TFMError, match="have seen 18 of the 18 test women"):
+        job_for(workspace, "swin-mim", given)
 
 
 def test_the_preset_sets_nothing_for_the_plan_and_its_training_both_go_by_it():

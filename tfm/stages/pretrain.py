@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tfm.train.tasks.reconstruct import Reconstruct
     from tfm.train.training import Training
 
+LossOn = Literal["breast", "masked"]
 _HELD_OUT = 0.05  # of the training women: they choose the best epoch, and nobody of validation and test is seen
 
 
@@ -57,7 +58,7 @@ class Pretrain(Settings):
     """Weights to start from: none, imagenet, run:ID or file:PATH
     none: from scratch. imagenet: timm's own, fetched once from the Hugging Face hub and kept on this machine."""
     masks: MaskSettings = MaskSettings()
-    loss_on: Literal["breast", "masked"] = "breast"
+    loss_on: LossOn = "breast"
     """Which part of the breast must be rebuilt well
     breast: all of it, hidden or not. masked: only what was hidden."""
     beta: Annotated[float, Field(ge=0)] = 1e-3

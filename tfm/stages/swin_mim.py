@@ -6,24 +6,45 @@ it looks at is drawn and measured. What is done already counts.
 
 from __future__ import annotations
 
+import copy
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
+from pydantic.fields import FieldInfo
 
 from tfm.core.errors import SettingsError
 from tfm.core.plan import Step
 from tfm.core.registry import planner
+from tfm.core.resolving import resolve
 from tfm.core.settings import IMPORTANT, CacheName, DatasetName, NoEffect, Settings
 from tfm.core.workspace import Workspace
 from tfm.core.written import as_yaml_values
 from tfm.models.settings import FROM_SCRATCH, Architecture, Weights
-from tfm.train.settings import DEFAULT_SEED, DeviceSettings, MachineSettings
+from tfm.stages.pretrain import LossOn, Pretrain
+from tfm.stages.train import Train, check
+from tfm.train.settings import (
+    DEFAULT_SEED,
+    BreastSettings,
+    DeviceSettings,
+    LabelSettings,
+    MachineSettings,
+    MaskSettings,
+    Pooling,
+    Unlabelled,
+)
 
 _MODEL = "SwinMIM"  # the preset by whose name its training stands in every table; it sets nothing
 _SHARED = ("dataset", "cache", "fold", "architecture", "batch_size", "beta", "seed")
 _IN_TRAINING = ("label_percent", "unlabelled", "pooling", "background_contrast", "attention_gamma")
 _WITHOUT_PRETRAINING = NoEffect("skip_pretrain", True)
 _WITHOUT_TRAINING = NoEffect("skip_train", True)
+
+
+def _told(settings: type[Settings], name: str) -> FieldInfo:
+    """Another stage's setting in its own words and bounds. Where it does nothing is another matter here."""
+    field = copy.copy(settings.model_fields[name])
+    field.metadata = [one for one in field.metadata if not isinstance(one, NoEffect)]
+    return field
 
 
 class SwinMIM(Settings):
@@ -42,15 +63,10 @@ class SwinMIM(Settings):
     weights: Weights = FROM_SCRATCH
     """Weights that the first phase starts from: none, imagenet, run:ID or file:PATH
     The first phase that is not left out. With skip-pretrain, run:ID takes up an encoder of an earlier pretraining."""
-    label_percent: Annotated[float, Field(gt=0, le=100), IMPORTANT, _WITHOUT_TRAINING] = 100.0
-    """Percentage of the training women whose labels are kept
-    The pretraining needs none and sees all training women. 100: everybody's."""
+    label_percent: Annotated[float, _told(LabelSettings, "label_percent"), IMPORTANT, _WITHOUT_TRAINING] = 100.0
     unlabelled: Annotated[
-        Literal["ignore", "pseudo", "consistency"], _WITHOUT_TRAINING, NoEffect("label_percent", 100)
+        Unlabelled, _told(LabelSettings, "unlabelled"), _WITHOUT_TRAINING, NoEffect("label_percent", 100)
     ] = "ignore"
-    """What the images of the other women are for in the training
-    ignore: nothing more. pseudo: where the network is sure of one of them, its answer is taken as a label. consistency:
-    its answer should be that of its own moving average about the mirror image."""
     mim_epochs: Annotated[int, Field(ge=1), IMPORTANT, _WITHOUT_PRETRAINING] = 100
     """Passes over the training images in the pretraining (masked image modelling)"""
     cls_epochs: Annotated[int, Field(ge=1), IMPORTANT, _WITHOUT_TRAINING] = 60
@@ -61,18 +77,12 @@ class SwinMIM(Settings):
     """Learning rate of the pretraining at its highest"""
     cls_learning_rate: Annotated[float, Field(gt=0), _WITHOUT_TRAINING] = 1e-4
     """Learning rate of the training at its highest"""
-    pooling: Annotated[Literal["average", "breast"], _WITHOUT_TRAINING] = "breast"
-    """Over what the last features are averaged before they are classified
-    average: the whole image. breast: the breast alone, each place as far as it is breast."""
-    background_contrast: Annotated[float, Field(ge=0), _WITHOUT_TRAINING] = 0.1
-    """Weight of how alike the features of breast and of background are, in the training
-    0: not at all."""
-    beta: Annotated[float, Field(ge=0)] = 1e-3
-    """Weight of the spectral norms of the layers that attention comes from, in both phases
-    0: not at all, as for an encoder without attention."""
-    attention_gamma: Annotated[float, Field(ge=0), _WITHOUT_TRAINING] = 1e-3
-    """Weight of how much attention piles up on the same few places, in the training
-    0: not at all, as for an encoder without attention."""
+    masks: Annotated[MaskSettings, _WITHOUT_PRETRAINING] = MaskSettings()
+    loss_on: Annotated[LossOn, _told(Pretrain, "loss_on"), _WITHOUT_PRETRAINING] = "breast"
+    pooling: Annotated[Pooling, _told(BreastSettings, "pooling"), _WITHOUT_TRAINING] = "breast"
+    background_contrast: Annotated[float, _told(BreastSettings, "background_contrast"), _WITHOUT_TRAINING] = 0.1
+    beta: Annotated[float, _told(BreastSettings, "beta")] = 1e-3
+    attention_gamma: Annotated[float, _told(BreastSettings, "attention_gamma"), _WITHOUT_TRAINING] = 1e-3
     skip_pretrain: bool = False
     """Leave the first phase out
     The training then starts from the weights named above."""
@@ -104,12 +114,15 @@ def swin_mim(settings: SwinMIM, workspace: Workspace) -> list[Step]:
     shared: dict[str, Any] = {name: getattr(settings, name) for name in _SHARED} | {"machine": machine}
     steps, weights = [], settings.weights
     if not settings.skip_pretrain:
-        own = {"epochs": settings.mim_epochs, "learning_rate": settings.mim_learning_rate}
+        own: dict[str, Any] = {"epochs": settings.mim_epochs, "learning_rate": settings.mim_learning_rate}
+        own |= {"masks": as_yaml_values(settings.masks), "loss_on": settings.loss_on}
         steps.append(Step("pretrain", "pretrain", shared | own | {"weights": weights}, fresh=settings.force_pretrain))
         weights = "@pretrain.encoder"
     if not settings.skip_train:
         own = {"epochs": settings.cls_epochs, "learning_rate": settings.cls_learning_rate}
         own |= {name: getattr(settings, name) for name in _IN_TRAINING}
+        # Before the pretraining is paid for. What that starts from, the training comes from too.
+        check(resolve(Train, {}, shared | own | {"weights": settings.weights}), workspace)
         steps.append(Step("train", "train", shared | own | {"weights": weights}, _MODEL, fresh=settings.force_train))
         if settings.visualize:
             device = {name: machine[name] for name in DeviceSettings.model_fields}

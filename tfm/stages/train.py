@@ -103,6 +103,33 @@ def arranged(settings: Train, workspace: Workspace) -> Material:
     return replace(material, train=labelled(material.train, settings.labels, settings.seed))
 
 
+def check(settings: Train, workspace: Workspace) -> None:
+    """Refuses what a training of these settings will refuse, for who has something else done before it."""
+    import torch
+
+    from tfm.models.build import build
+    from tfm.train.origin import of_weights
+    from tfm.train.tasks.chosen import task_of
+
+    material = arranged(settings, workspace)
+    of_weights(workspace, settings.model.weights, material.val, material.test)
+    in_size = material.cache.images.shape[1:]
+    with torch.device("meta"):  # of which parts it is made, and no numbers
+        network = build(settings.model, in_size)
+    batches, optim, machine = settings.batches, settings.optim, settings.machine
+    task_of(network, material.train.labels, batches, optim, machine, settings.breast, settings.labels)
+    if settings.breast != BreastSettings():
+        _check_averaging(settings.model, in_size)
+
+
+@functools.cache  # an experiment asks for each of its combinations
+def _check_averaging(model: ModelSettings, in_size: tuple[int, int]) -> None:
+    from tfm.models.build import build
+    from tfm.models.features import check_averaging
+
+    check_averaging(build(model, in_size), in_size)
+
+
 def folds(settings: Train, workspace: Workspace) -> int:
     """How many the dataset has; one that was not arranged in folds is one."""
     with open(workspace.dataset_folder(settings.dataset) / "manifest.csv", encoding="utf-8", newline="") as file:

@@ -42,6 +42,10 @@ def _rule(text: str) -> str:
 ThresholdRule = Annotated[str, AfterValidator(_rule)]
 
 
+Pooling = Literal["average", "breast"]
+Unlabelled = Literal["ignore", "pseudo", "consistency"]
+
+
 class AugmentSettings(Settings):
     augment: bool = True
     """Change the training images at random: place, tone and noise, each as strong as its own setting
@@ -131,7 +135,7 @@ class OptimSettings(UnlabelledOptim):
 
 
 class BreastSettings(Settings):
-    pooling: Literal["average", "breast"] = "average"
+    pooling: Pooling = "average"
     """Over what the last features are averaged before they are classified
     average: the whole image, as the network's authors have it. breast: the breast alone, each place as far as it is
     breast. For networks with a feature map: Swin and timm's convolutional ones."""
@@ -153,7 +157,7 @@ class LabelSettings(Settings):
     To see how a model does with few labels: as many of the women with a malignant image as of the others. Validation
     and test keep all of theirs. 100: everybody's."""
     unlabelled: Annotated[
-        Literal["ignore", "pseudo", "consistency"],
+        Unlabelled,
         NoEffect("label_percent", 100),
         NoEffect("balance", "sampling"),  # which takes labelled images only
         NOT_IN_A_REGRESSION,
