@@ -13,7 +13,7 @@ from pydantic import Field
 from tfm.core.errors import SettingsError
 from tfm.core.plan import Step
 from tfm.core.registry import planner
-from tfm.core.settings import IMPORTANT, CacheName, DatasetName, NoEffect, Settings
+from tfm.core.settings import IMPORTANT, CacheName, DatasetName, InputFolder, NoEffect, Settings
 from tfm.core.workspace import Workspace
 from tfm.core.written import as_yaml_values
 from tfm.models.settings import FROM_SCRATCH, Architecture, Weights
@@ -35,6 +35,9 @@ class SwinMIM(Settings):
     fold: Annotated[int, Field(ge=1)] = 1
     """Fold for validation, of a dataset with folds; the others are for training
     A dataset without folds has this one only: as it is arranged."""
+    extra: Annotated[tuple[InputFolder, ...], _WITHOUT_PRETRAINING] = ()
+    """Folders with more mammograms for the pretraining, without labels (DICOM, PNG, JPEG, TIFF; commas between)
+    They go through the steps of the chosen cache, once. What is left out is told one by one, with the reason."""
     architecture: Architecture = "swin_tiny_patch4_window7_224"
     """Which encoder
     swin_tiny_patch4_window7_224, swin_small_patch4_window7_224, swin_base_patch4_window7_224; or swin_pico, which a CPU
@@ -104,7 +107,9 @@ def swin_mim(settings: SwinMIM, workspace: Workspace) -> list[Step]:
     shared: dict[str, Any] = {name: getattr(settings, name) for name in _SHARED} | {"machine": machine}
     steps, weights = [], settings.weights
     if not settings.skip_pretrain:
-        own = {"epochs": settings.mim_epochs, "learning_rate": settings.mim_learning_rate}
+        own: dict[str, Any] = {"epochs": settings.mim_epochs, "learning_rate": settings.mim_learning_rate}
+        if settings.extra:
+            own["extra"] = [str(folder) for folder in settings.extra]
         steps.append(Step("pretrain", "pretrain", shared | own | {"weights": weights}, fresh=settings.force_pretrain))
         weights = "@pretrain.encoder"
     if not settings.skip_train:

@@ -58,7 +58,7 @@ class Brief:
     optim: OptimSettings
     machine: MachineSettings
     seed: int
-    cache: Path
+    caches: tuple[Path, ...]
     train: Rows
     val: Rows
     normalisation: Normalisation
@@ -103,7 +103,7 @@ def gather(
         training.optim,
         machine,
         training.seed,
-        training.train.cache.folder,
+        (training.train.cache.folder, *training.train.cache.more),
         training.train.rows,
         training.val.rows,
         training.train.normalisation,
