@@ -14,18 +14,21 @@ from tests.data.caches import dataset_of, small_download
 from tests.faults.mishaps import SWIN, make_swin_small
 from tests.train.pocket import finish
 from tests.train.test_fit import flat
-from tfm.core.errors import DataError
-from tfm.core.events import Note, Progress
-from tfm.core.prepare import job_for, key_of_run, settings_of
+from tfm.core import files
+from tfm.core.errors import DataError, SettingsError
+from tfm.core.events import Note, Progress, Table
+from tfm.core.prepare import job_for, key_of_run, restarted, settings_of
 from tfm.core.registry import find, find_stage
 from tfm.core.resolving import resolve
 from tfm.core.workspace import Workspace
+from tfm.core.written import differing
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
 from tfm.imaging.pixels import read_pixels
 from tfm.train import checkpoint
 from tfm.train.checkpoint import read
 from tfm.train.rows import held_out, rows_of
+from tfm.train.settings import DEFAULT_SEED
 
 GIVEN = {"dataset": "films", "architecture": SWIN, "block": 16, "epochs": 2, "batch_size": 6, "threads": 1}
 GIVEN |= {"device": "cpu", "checkpoint_seconds": 0}
@@ -52,7 +55,7 @@ def films_of(workspace):
 
 def kept_back(workspace):
     dataset, cache = films_of(workspace)
-    return held_out(rows_of(dataset, cache, "train"), 0.05, 42)[1].patients
+    return held_out(rows_of(dataset, cache, "train"), 0.05, DEFAULT_SEED)[1].patients
 
 
 def breast(seed: int) -> np.ndarray:
@@ -63,20 +66,20 @@ def breast(seed: int) -> np.ndarray:
     return np.where(image > 0, image + noise, 4).astype(np.uint8)
 
 
-def as_patient(source: Path, target: Path, patient: str, *, other_pixels: bool = False) -> None:
+def as_patient(source: Path, target: Path, patient: str) -> None:
+    """Of another patient, with one pixel changed as no other is."""
     header = pydicom.dcmread(source)
     header.PatientID = patient
-    if other_pixels:
-        pixels = header.pixel_array.copy()
-        pixels[0, 0] ^= 1
-        header.PixelData = pixels.tobytes()
-        header.SOPInstanceUID = f"1.2.3.{target.stem.encode().hex()[:8]}"
+    pixels = header.pixel_array.copy()
+    pixels[0, len(patient)] ^= 1
+    header.PixelData = pixels.tobytes()
+    header.SOPInstanceUID = f"1.2.3.{len(patient)}"
     header.save_as(target)
 
 
 @pytest.fixture(scope="module")
 def folder(workspace):
-    """Of twelve files, four are to be learned from."""
+    """Of thirteen files, four are to be learned from."""
     dataset, _ = films_of(workspace)
     test, train = dataset.images("test"), dataset.images("train")
     folder = workspace.root.parent / "others"
@@ -85,13 +88,16 @@ def folder(workspace):
         cv2.imwrite(str(folder / "deep" / f"film{seed}.png"), breast(seed))
     film = dataset.path(train["file"].iloc[0])
     woman = next(one for one in train["patient_id"] if one not in kept_back(workspace))
-    as_patient(film, folder / "hers.dcm", "H-17", other_pixels=True)
-    as_patient(film, folder / "known.dcm", f"Mass-Training_{woman}_LEFT_CC", other_pixels=True)
-    as_patient(film, folder / "judge.dcm", f"Mass-Test_{test['patient_id'].iloc[0]}_LEFT_CC", other_pixels=True)
-    as_patient(film, folder / "back.dcm", kept_back(workspace)[0], other_pixels=True)
-    as_patient(film, folder / "crop.dcm", "Mass-Training_P_99999_LEFT_CC_1", other_pixels=True)
+    as_patient(film, folder / "hers.dcm", "H-17")
+    as_patient(film, folder / "known.dcm", f"Calc-Training_{woman}_RIGHT_MLO")
+    as_patient(film, folder / "judge.dcm", f"Mass-Test_{test['patient_id'].iloc[0]}_LEFT_CC")
+    as_patient(film, folder / "back.dcm", kept_back(workspace)[0])
+    as_patient(film, folder / "crop.dcm", "Mass-Training_P_99999_LEFT_CC_1")
     cv2.imwrite(str(folder / "twin.png"), read_pixels(dataset.path(test["file"].iloc[0])))
     shutil.copy(folder / "deep" / "film1.png", folder / "film1 again.png")
+    inside = np.random.default_rng(0).integers(100, 200, (200, 160)).astype(np.uint8)
+    inside[0, 0] = 0
+    cv2.imwrite(str(folder / "inside.png"), inside)
     lesion = np.zeros((200, 160), np.uint8)
     cv2.circle(lesion, (80, 100), 40, 255, -1)
     cv2.imwrite(str(folder / "mask.png"), lesion)
@@ -109,15 +115,125 @@ def run(workspace, folder):
 
 def test_what_is_no_mammogram_or_shows_a_judge_is_left_out_each_with_its_reason(run):
     listed = pd.read_csv(run.folder / "left_out.csv")
-    reasons = dict(zip(listed["file"], listed["reason"], strict=True))
-    assert {name: reason.partition(":")[0] for name, reason in reasons.items() if name != "cut.png"} == {
+    reasons = {file: reason.partition(":")[0] for file, reason in zip(listed["file"], listed["reason"], strict=True)}
+    assert "cut" in reasons.pop("cut.png")
+    assert reasons == {
         "judge.dcm": "of a woman of validation or test, or of one kept back",
         "back.dcm": "of a woman of validation or test, or of one kept back",
         "crop.dcm": "a cut-out or a mask of CBIS-DDSM, as its name says",
         "twin.png": "the picture is in the dataset already",
         "film1 again.png": "the same picture as another of them",
-        "deep/film1.png": reasons["deep/film1.png"],
+        "inside.png": "breast from edge to edge, as in a cut-out",
         "mask.png": "a mask",
         "notes.txt": "not an image file",
-    } or reasons == {}
-    assert "cut" in reasons["cut.png"]
+    }
+    table = next(event for event in run.events() if isinstance(event, Table))
+    assert table.title == "9 files of the extra folders are left out"
+
+
+def test_the_others_are_learned_from_beside_the_training_women_and_remembered(run, workspace):
+    dataset, _ = films_of(workspace)
+    women = set(dataset.images("train")["patient_id"])
+    seen = run.environment["patients_seen"]
+    assert set(seen) - women == {"extra:H-17", "extra:others/deep/film1.png", "extra:others/deep/film2.png"}
+    own = len(dataset.images("train")) - 2 * len(kept_back(workspace))
+    told = " ".join(event.text for event in run.events() if isinstance(event, Note))
+    assert "4 images of the extra folders are learned from as well" in told
+    assert run.status.result["images"] == own + 4
+    assert (run.environment["extra"]["images"], run.environment["extra"]["left_out"]) == (4, 9)
+    assert workspace.products("cache") == ["films"], "nobody is asked which cache is meant"
+
+
+def test_they_come_out_of_the_very_steps_of_the_cache(run, workspace, folder):
+    dataset, cache = films_of(workspace)
+    made = Cache.open(workspace.root / "unlabelled" / run.environment["extra"]["caches"][0])
+    film = dataset.images("train")["image_id"].iloc[0]
+    here = {name: row for row, name in enumerate(made.index["image_id"])}
+    theirs = cache.images[list(cache.index["image_id"]).index(film)]
+    off = np.abs(made.images[here["hers.dcm"]].astype(int) - theirs)  # but for the one pixel that was changed
+    assert off.max() <= 1
+    assert (made.folder / "settings.yaml").read_bytes() == (cache.folder / "settings.yaml").read_bytes()
+    both = cache.joined([made])
+    chosen = np.array([len(cache.images) + 1, 0, len(cache.images) - 1])
+    assert (both.images[chosen] == np.stack([made.images[1], cache.images[0], cache.images[-1]])).all()
+    assert (both.breast[len(cache.images) - 1 :] == np.concatenate([cache.breast[-1:], made.breast])).all()
+
+
+def stopped(run, counted, number):
+    generator = find_stage("pretrain").generate(settings_of(run), run)
+    with run.held(), contextlib.closing(generator):
+        for event in generator:
+            number -= isinstance(event, Progress) and event.name == counted
+            if not number:
+                return
+
+
+def test_stopped_in_the_cache_and_in_the_training_it_ends_the_same_to_the_bit(run, workspace, monkeypatch):
+    make_swin_small(monkeypatch)
+    monkeypatch.setattr(checkpoint, "WRITE_SHARE", 0)
+    made = workspace.root / "unlabelled" / run.environment["extra"]["caches"][0]
+    whole = {path.name: path.read_bytes() for path in made.glob("*.npy")}
+    shutil.rmtree(made)
+    other = restarted(run)
+    stopped(other, "images", 3)
+    stopped(other, "step", 2)
+    finish(other)
+    assert {path.name: path.read_bytes() for path in made.glob("*.npy")} == whole
+    assert other.metrics_file.read_bytes() == run.metrics_file.read_bytes()
+    one, two = (flat(read(which.checkpoints_folder / "last.pt")) for which in (run, other))
+    assert [place for place in one.keys() | two.keys() if one.get(place) != two.get(place)] == []
+
+
+def test_a_folder_that_changed_is_another_key_and_noticed_on_resume(run, workspace, folder, monkeypatch):
+    make_swin_small(monkeypatch)
+    begun = restarted(run)
+    stopped(begun, "step", 1)
+    cv2.imwrite(str(folder / "film3.png"), breast(3))
+    try:
+        assert pretrain_run(workspace, extra=str(folder)).id not in (run.id, begun.id)
+        with pytest.raises(DataError, match="have changed since this run began"):
+            stopped(begun, "step", 1)
+    finally:
+        (folder / "film3.png").unlink()
+
+
+def test_without_extra_folders_the_key_is_what_it_was(workspace):
+    stage = find_stage("pretrain")
+    settings = resolve(stage.settings, {}, GIVEN | {"cache": "films"})
+    assert "extra" not in differing(settings)
+    assert key_of_run(workspace, stage, settings) == key_of_run(
+        workspace, stage, resolve(stage.settings, {}, GIVEN | {"cache": "films", "extra": []})
+    )
+
+
+def test_a_folder_with_no_mammogram_and_a_cache_of_an_older_program_are_refused(workspace, folder, tmp_path):
+    (tmp_path / "read me.txt").write_text("nothing")
+    with pytest.raises(DataError, match="no mammogram was found below"):
+        stopped(pretrain_run(workspace, extra=str(tmp_path)), "step", 1)
+    with pytest.raises(SettingsError, match="is a file, not a folder"):
+        pretrain_run(workspace, extra=str(tmp_path / "read me.txt"))
+    old = workspace.cache_folder("old")
+    shutil.copytree(workspace.cache_folder("films"), old)
+    said = files.read_yaml(old / "settings.yaml")
+    files.write_yaml(old / "settings.yaml", said | {"version": said["version"] - 1})
+    try:
+        with pytest.raises(DataError, match="another version of the program"):
+            stopped(pretrain_run(workspace, cache="old", extra=str(folder)), "step", 1)
+    finally:
+        shutil.rmtree(old)
+
+
+def test_the_plan_hands_them_on_to_the_pretraining_alone(folder):
+    planner = find("swin-mim")
+    given = {"dataset": "films", "cache": "films", "extra": [str(folder)]}
+    steps = {step.name: step for step in planner.steps(resolve(planner.settings, {}, given), None)}
+    assert [name for name, step in steps.items() if "extra" in step.settings] == ["pretrain"]
+    assert resolve(find_stage("pretrain").settings, {}, steps["pretrain"].settings).extra == (folder,)
+
+
+@pytest.mark.long
+def test_other_processes_find_them_too(workspace, folder):
+    plain = {"architecture": "test_convnext", "beta": 0, "epochs": 1, "extra": str(folder)}
+    both, alone = (finish(pretrain_run(workspace, **plain, **how)) for how in ({"devices": 2}, {"accumulate": 2}))
+    one, two = (pd.read_csv(which.metrics_file).iloc[0].to_dict() for which in (both, alone))
+    assert one == pytest.approx(two, rel=1e-5)
