@@ -55,7 +55,8 @@ def films_of(workspace):
 
 def kept_back(workspace):
     dataset, cache = films_of(workspace)
-    return held_out(rows_of(dataset, cache, "train"), 0.05, DEFAULT_SEED)[1].patients
+    train = rows_of(dataset, cache, "train")
+    return held_out(train, 0.05, DEFAULT_SEED, np.ones(len(train), bool))[1].patients
 
 
 def breast(seed: int) -> np.ndarray:

@@ -138,7 +138,7 @@ class Menu:
             if leaf.reads.kind in ("dataset", "cache") and not self.workspace.products(leaf.reads.kind):
                 return f"needs a {leaf.reads.kind}"
             if leaf.reads.kind == "run" and not readable_runs(self.workspace, leaf):
-                return f"needs a run of {' or '.join(leaf.reads.made_by)}"
+                return f"needs a run of {leaf.reads.made_by[0]}"  # the usual way to one, for a line that isn't cut
         return None
 
     # --- what is done -------------------------------------------------------------------------------------------------
