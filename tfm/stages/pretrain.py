@@ -51,8 +51,8 @@ class Pretrain(Settings):
     """Fold that is left out, of a dataset with folds
     That of the training which is to use the weights. A dataset without folds has this one only."""
     extra: tuple[InputFolder, ...] = ()
-    """Folders with more mammograms to learn from, without labels (DICOM, PNG, JPEG, TIFF; commas between)
-    They go through the steps of the chosen cache, once. Left out, and told one by one: what cannot be read or is no
+    """Folders with more mammograms to learn from, without labels
+    DICOM, PNG, JPEG or TIFF; commas between several. They go through the steps of the chosen cache, once. Left out, and told one by one: what cannot be read or is no
     whole mammogram, what the dataset has already, and women of validation and test, where a file names its woman."""
     architecture: Architecture = "swin_tiny_patch4_window7_224"
     """Which encoder to pretrain

@@ -36,8 +36,9 @@ class SwinMIM(Settings):
     """Fold for validation, of a dataset with folds; the others are for training
     A dataset without folds has this one only: as it is arranged."""
     extra: Annotated[tuple[InputFolder, ...], _WITHOUT_PRETRAINING] = ()
-    """Folders with more mammograms for the pretraining, without labels (DICOM, PNG, JPEG, TIFF; commas between)
-    They go through the steps of the chosen cache, once. What is left out is told one by one, with the reason."""
+    """Folders with more mammograms for the pretraining, without labels
+    DICOM, PNG, JPEG or TIFF; commas between several. They go through the steps of the chosen cache, once.
+    What is left out is told one by one, with the reason."""
     architecture: Architecture = "swin_tiny_patch4_window7_224"
     """Which encoder
     swin_tiny_patch4_window7_224, swin_small_patch4_window7_224, swin_base_patch4_window7_224; or swin_pico, which a CPU
