@@ -9,9 +9,9 @@ from tests.train.pocket import finish, make_products, rewrite_manifest
 from tests.train.studies import DIVERGES, QUICK, SPACE, study_run, told_of, trial_runs
 from tfm import worker
 from tfm.core import jobs, offers, registry
-from tfm.core.errors import SettingsError
+from tfm.core.errors import RunError, SettingsError
 from tfm.core.events import Line, StateChange
-from tfm.core.prepare import job_for, untrained_winners
+from tfm.core.prepare import extended, growing, job_for, restarted, untrained_winners
 from tfm.core.reading import readable_runs
 from tfm.core.resolving import resolve
 from tfm.core.workspace import Workspace
@@ -113,6 +113,18 @@ def test_the_winner_is_trained_with_its_settings_and_has_seen_whom_the_study_saw
     assert set(study.environment["patients_seen"]) <= set(winner.environment["patients_seen"])
     assert winner.predictions_file("test").exists()
     assert study.id not in {run.id for run in untrained_winners(study.workspace)}
+    winner.update(state="failed")
+    assert study.id in {run.id for run in untrained_winners(study.workspace)}
+
+
+def test_a_trial_is_nothing_by_itself_to_be_restarted_or_extended(study):
+    done = next(run for run in trial_runs(study) if run.status.state == "done")
+    for anew in (lambda: restarted(done), lambda: extended(done, 9)):
+        with pytest.raises(RunError, match=f"is part of {study.id}") as refusal:
+            anew()
+        assert f"runs restart {study.id}" in refusal.value.hint
+    assert growing(done) is None
+    assert done.anew == study.anew
 
 
 def test_a_winner_is_refused_where_the_study_has_seen_its_test(study):
@@ -164,6 +176,7 @@ NAMES = {"dataset": "pocket", "cache": "pocket"}
         ({"optimizer": ["adamw", "magic"]}, "holds magic for optimizer"),
         ({"optimizer": []}, "nothing to choose from for optimizer"),
         ({"optimizer": "adamw"}, "nothing to choose from for optimizer"),
+        ({"trained": ["none", "all"]}, "holds none for trained"),
     ],
 )
 def test_a_space_that_cannot_be_searched_is_refused_before_anything_starts(wrong, said):
@@ -201,12 +214,36 @@ def test_what_contradicts_itself_is_refused_by_name(wrong, fields):
         ("postgresql://anna:secret@host:5432/studies", "postgresql://anna@host:5432/studies"),
         ("mysql+pymysql://anna:sec:re@t@host/studies", "mysql+pymysql://anna@host/studies"),
         ("postgresql://host/studies?user=anna&password=secret", "postgresql://host/studies?user=anna"),
+        ("postgresql://anna:se/cret@host/studies", "postgresql://anna@host/studies"),
+        ("postgresql://anna:se?cret@host/studies", "postgresql://anna@host/studies"),
+        ("postgresql://anna:se#cret@host/studies", "postgresql://anna@host/studies"),
+        ("postgresql://anna@uni.org:secret@host/studies", "postgresql://anna@uni.org@host/studies"),
+        ("postgresql://host/studies?sslpassword=secret&user=anna", "postgresql://host/studies?user=anna"),
+        ("postgresql://host:1/studies?user=anna&PASSWORD=se@cret&a=b", "postgresql://host@&a=b"),
         ("postgresql://anna@host/studies", "postgresql://anna@host/studies"),
+        ("postgresql://anna@[::1]:5432/studies?a=b", "postgresql://anna@[::1]:5432/studies?a=b"),
         ("sqlite:////a/study.db", "sqlite:////a/study.db"),
     ],
 )
 def test_a_password_is_stripped_from_an_address(given, kept):
     assert resolve(Tune, {}, NAMES | {"space": SPACE, "storage": given}).storage == kept
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "postgresql//anna:secret@host/studies",
+        "postgresql:/anna:secret@host/studies",
+        "postgresql/anna:secret@host",
+        "anna:secret@host",
+        "host=host user=anna password = secret",
+    ],
+)
+def test_a_refused_address_is_shown_without_its_password(given):
+    with pytest.raises(SettingsError) as refusal:
+        resolve(Tune, {}, NAMES | {"space": SPACE, "storage": given})
+    assert "secret" not in refusal.value.message + refusal.value.hint
+    assert "host" in refusal.value.message, "the rest is shown"
 
 
 def test_a_password_is_in_nothing_that_is_written(study):

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+from optuna.trial import FrozenTrial
+
 from tfm.core.jobs import find_run
 from tfm.core.prepare import job_for
 from tfm.core.run import Run
 from tfm.core.workspace import Workspace
+from tfm.train.checkpoint import Checkpoints
 
 QUICK = {
     "model": "ResNet18_CFT",
@@ -40,11 +49,50 @@ def trial_runs(study: Run) -> list[Run]:
     return [find_run(study.workspace, runs[str(number)]) for number in sorted(map(int, runs))]
 
 
+def trials_of(study: Run) -> list[FrozenTrial]:
+    """As the study itself knows them."""
+    storage = study.given_settings["storage"] or f"sqlite:///{study.study_file}"
+    (name,) = optuna.get_all_study_names(storage)
+    return optuna.load_study(study_name=name, storage=storage).trials
+
+
 def told_of(study: Run) -> list[tuple[object, ...]]:
     """All that a study and its trials leave behind and that an equal study must leave too."""
     runs = [
-        (run.status.state, run.given_settings, run.metrics_file.read_bytes() if run.metrics_file.exists() else b"")
+        (run.status.state, run.given_settings, *map(_bytes, (run.metrics_file, run.predictions_file("val"))))
         for run in trial_runs(study)
     ]
+    known = [
+        (trial.number, trial.state.name, trial.params, trial.value, trial.intermediate_values, trial.system_attrs)
+        for trial in trials_of(study)
+    ]
     result = {name: value for name, value in study.status.result.items() if name != "run"}
-    return [*runs, (result,)]
+    return [*runs, *map(_checkpoints, trial_runs(study)), *known, (result,)]
+
+
+def _bytes(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
+def _checkpoints(run: Run) -> tuple[object, ...]:
+    """The best, and the last where a trial ended with an epoch: within one they are written by the clock."""
+    checkpoints = Checkpoints(run.checkpoints_folder, seconds=0, key=run.status.key)
+    if run.status.state == "failed":
+        return ()
+    content, trouble = checkpoints.resume()
+    return (*_plain(checkpoints.load_best()), *_plain(content), *trouble)
+
+
+def _plain(content: Any) -> Iterator[object]:
+    """Its names and values in their order, a tensor as its bytes."""
+    if isinstance(content, dict):
+        for name, value in content.items():
+            yield name
+            yield from _plain(value)
+    elif isinstance(content, list | tuple):
+        for value in content:
+            yield from _plain(value)
+    elif isinstance(content, torch.Tensor):
+        yield tuple(content.shape), content.numpy().tobytes()
+    else:
+        yield content

@@ -3,13 +3,14 @@
 import contextlib
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.train.pocket import make_products, train_run
-from tfm.core.errors import SettingsError, TrainingError
+from tfm.core.errors import HaltedError, SettingsError, TrainingError
 from tfm.core.events import Note
 from tfm.core.resolving import resolve
 from tfm.train.device import prepare, take_turn
@@ -97,12 +98,41 @@ def test_a_run_that_goes_on_elsewhere_says_so(run):
 
 def test_where_a_run_began_it_goes_on_or_says_that_it_cannot(run):
     run.remember(device="cuda:99")
-    with pytest.raises(TrainingError, match=f"{run.id} began on cuda:99, and cuda:99 cannot be used") as refusal:
+    with pytest.raises(HaltedError, match=f"{run.id} began on cuda:99, and cuda:99 cannot be used") as refusal:
         exhaust(prepare(MachineSettings(), run, contextlib.ExitStack()))
     assert f"runs restart {run.id}" in refusal.value.hint
     run.remember(device="cpu")
     _, device = exhaust(prepare(MachineSettings(threads=1), run, contextlib.ExitStack()))
     assert device == torch.device("cpu"), "also where there is a GPU today"
+
+
+def test_nothing_of_a_training_is_left_when_its_turn_ends_however_it_ended(run, monkeypatch):
+    """A network whose layers know one another is not freed by itself, and an error holds the frames it came through."""
+    known, seen = [], []
+
+    def trained(error):
+        network = torch.nn.Linear(3, 3)
+        network.itself = [network]
+        known.append(weakref.ref(network))
+        yield Note("trained")
+        if error:
+            raise error from MemoryError("within")
+
+    def stage(error):
+        with contextlib.ExitStack() as held:
+            held.callback(lambda: seen.append(known[-1]()))
+            yield from prepare(MachineSettings(device="cpu", threads=1), run, held)
+            yield from trained(error)
+
+    for error in (None, TrainingError("no memory", hint="")):
+        with contextlib.suppress(TrainingError):
+            list(stage(error))
+    paused = stage(None)
+    for event in paused:
+        if event == Note("trained"):
+            break
+    paused.close()
+    assert seen == [None] * 3
 
 
 HOLDER = """

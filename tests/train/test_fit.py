@@ -169,7 +169,7 @@ def test_a_disk_that_is_full_at_a_checkpoint_is_said_and_the_run_goes_on_once_it
 
     with monkeypatch.context() as patched:
         patched.setattr(torch, "save", full)
-        assert worker.take_run(run, stopping=run) == "failed"
+        assert worker.take_run(run, stopping=run) == "halted"
     assert "No space left on device" in run.status.message
     assert "it goes on where it stopped" in run.status.hint
     kept = read(run.checkpoints_folder / "last.pt")["standing"]

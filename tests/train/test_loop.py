@@ -12,7 +12,7 @@ from torch import nn
 
 from tests.returned import returned
 from tests.train.bench_top import BenchTop, events, learn, step
-from tfm.core.errors import TrainingError
+from tfm.core.errors import HaltedError, TrainingError
 from tfm.core.events import Gauges, Note, Progress
 from tfm.models.head import last_layer
 from tfm.train import fit, gauges
@@ -307,6 +307,19 @@ def test_memory_that_is_too_small_is_told_with_a_way_out_in_a_step_and_in_valida
     with pytest.raises(TrainingError, match="memory of cpu is too small for batches of 4") as refusal:
         learn(training, bench_top.new_folder())
     assert "--accumulate" in refusal.value.hint
+
+
+@pytest.mark.parametrize(
+    ("said", "error"), [("CUDA error: out of memory", TrainingError), ("CUDA error: device lost", HaltedError)]
+)
+def test_a_gpu_that_fails_halts_a_run_and_one_that_is_too_small_fails_it(bench_top, monkeypatch, said, error):
+    def failing(*_):
+        raise RuntimeError(f"{said}\nCUDA kernel errors might be reported elsewhere")
+
+    training = bench_top.training()
+    monkeypatch.setattr(type(training.task), "loss", failing)
+    with pytest.raises(error):
+        learn(training, bench_top.new_folder())
 
 
 def test_memory_that_is_too_small_is_told_with_a_way_out_in_prediction_and_for_features(bench_top):

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from tfm.core import files
+from tfm.analysis.figures import save
 from tfm.core.events import Table
 from tfm.train.tune.search import shown
 from tfm.train.tune.study import best_of
 
-_DOTS_PER_INCH = 150
-_CAPTION_WIDTH = 110  # letters
 _ENDS = {TrialState.COMPLETE: ("done", "tab:blue", "o"), TrialState.PRUNED: ("pruned", "tab:orange", "x")}
 _SEED = 7  # of fANOVA's trees: the same trials give the same figure
 
@@ -55,17 +51,10 @@ def draw_study(folder: Path, trials: list[FrozenTrial], searched: list[str], cap
             figure.set_layout_engine("constrained")
             draw(figure.subplots(), trials, searched)
             figure.suptitle(title, fontsize=11)
-            figure.supxlabel(textwrap.fill(caption, _CAPTION_WIDTH), fontsize=6, color="dimgrey")
-            drawn.append((_saved(figure, folder / f"{name}.png"), title))
+            path = folder / f"{name}.png"
+            save(figure, path, caption)
+            drawn.append((path, title))
     return drawn
-
-
-def _saved(figure: Figure, path: Path) -> Path:
-    FigureCanvasAgg(figure)
-    path.parent.mkdir(exist_ok=True)
-    with files.beside(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=_DOTS_PER_INCH)
-    return path
 
 
 def _complete(trials: list[FrozenTrial]) -> list[FrozenTrial]:

@@ -255,18 +255,32 @@ def untrained_winners(workspace: Workspace) -> list[Run]:
     trained = set()
     for run in standing if studies else ():
         with contextlib.suppress(RunError):  # its settings are damaged: it trains nothing
-            trained.add(run.given_settings.get("study"))
+            if run.status.state != "failed":
+                trained.add(run.given_settings.get("study"))
     return [run for run in studies if run.id not in trained]
 
 
 def restarted(run: Run) -> Run:
     """A new run of the same settings; the old one stays as it is."""
+    _check_whole(run)
     preset = chosen_preset(run.workspace, run.stage, run.preset)
     return find_or_create_run(run.workspace, registry.find_stage(run.stage), settings_of(run), preset, fresh=True)
 
 
+def _check_whole(run: Run) -> None:
+    """By itself such a run would stand in comparisons as what it is not: a training that was never part of a choice."""
+    if run.status.part_of:
+        raise RunError(
+            f"{run.id} is part of {run.status.part_of}, and nothing by itself",
+            hint=f"do that one anew: {run.anew}; or train what it found: `python wizard.py train MODEL --study "
+            f"{run.status.part_of}`",
+        )
+
+
 def growing(run: Run) -> Leaf | None:
     """The setting by which a run can be taken further, where its stage has one that did something."""
+    if run.status.part_of:
+        return None
     stage = registry.find_stage(run.stage)
     idle = {leaf.name for leaf, _ in without_effect(stage.settings, run.given_settings)}
     return leaf_of(stage.settings, stage.extends_by) if stage.extends_by and stage.extends_by not in idle else None
@@ -282,12 +296,13 @@ def how_it_goes_on(run: Run) -> str:
 
 def extended(run: Run, total: Any) -> Run:
     """A new run that goes on from where this one ended, up to a higher total of the setting that may grow."""
+    _check_whole(run)
     stage = registry.find_stage(run.stage)
     leaf = growing(run)
     if leaf is None:
         raise RunError(
             f"{run.id} cannot be extended: nothing in it could go on",
-            hint=f"do the same anew: `python wizard.py runs restart {run.id}`",
+            hint=f"do the same anew: {run.anew}",
         )
     before = value_at(settings_of(run), leaf)
     origin = {"extends": run.id} if "extends" in stage.settings.model_fields else {}

@@ -61,6 +61,11 @@ class Run(Job):
         return head
 
     @property
+    def anew(self) -> str:
+        """How to do the same in a new run: one that is part of another is made by that alone."""
+        return f"`python wizard.py runs restart {self.status.part_of or self.id}`"
+
+    @property
     def settings_file(self) -> Path:
         return self.folder / "settings.yaml"
 
@@ -188,7 +193,7 @@ class Run(Job):
         if not self.outputs_stand():
             raise DataError(
                 f"what {self.id} left behind is no longer there as it was written",
-                hint=f"do the same anew: `python wizard.py runs restart {self.id}`",
+                hint=f"do the same anew: {self.anew}",
             )
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfm.core import offers, prepare, registry
-from tfm.core.errors import HaltedError, RunError, told
+from tfm.core.errors import DiskError, HaltedError, RunError, told
 from tfm.core.events import Event, Result, StateChange
 from tfm.core.job import State, now
 from tfm.core.run import Run
@@ -50,11 +50,10 @@ def worked(run: Run) -> Iterator[Event]:
                     yield event
         except GeneratorExit:
             ending = _Ending("done" if result else "paused")
-        except HaltedError as error:
-            ending, result = _Ending("halted", error.message, error.hint), None
         except Exception as error:
             trouble = told(error, run.log_file)
-            ending, result = _Ending("failed", trouble.message, trouble.hint), None
+            outside = isinstance(trouble, HaltedError | DiskError)  # nothing in the run itself keeps it from going on
+            ending, result = _Ending("halted" if outside else "failed", trouble.message, trouble.hint), None
         run.record(StateChange(ending.state, ending.message, ending.hint))
         outputs = run.describe_outputs(result.outputs) if result else []
         seconds = spent + time.monotonic() - begun
@@ -84,11 +83,11 @@ def _changed(run: Run) -> RunError:
     if not run.settings_stand:
         return RunError(
             f"{run.settings_file} was changed, and with other settings it is another run",
-            hint=f"put back what stood there, or start that other one: `python wizard.py runs restart {run.id}`",
+            hint=f"put back what stood there, or start that other one: {run.anew}",
         )
     return RunError(
         "what this run reads, or the stage itself, has changed since it began",
-        hint=f"start it anew: `python wizard.py runs restart {run.id}`",
+        hint=f"start it anew: {run.anew}",
     )
 
 

@@ -76,6 +76,11 @@ class Workspace:
         self.make()
         return FileLock(self.root / ".lock")
 
+    def sharing(self, study: str) -> FileLock:
+        """Held while a worker of a study takes a trial: it asks a database meanwhile, for which nobody else waits."""
+        self.make()
+        return FileLock(self.root / f".{study}.lock")
+
     @contextlib.contextmanager
     def making(self, kind: str, name: str) -> Iterator[Path]:
         """A dataset's or cache's folder, for the one run that may make and write it now."""

@@ -18,11 +18,15 @@ def as_yaml_values(settings: Settings) -> dict[str, Any]:
 
 def differing(settings: Settings) -> dict[str, Any]:
     """Leaf name → plain value, for what is not the default and is part of a run's key."""
+    outside = {leaf.name for leaf in leaves(type(settings)) if OUT_OF_KEY in leaf.field.metadata}
+    return {name: value for name, value in said(settings).items() if name not in outside}
+
+
+def said(settings: Settings) -> dict[str, Any]:
+    """Leaf name → plain value, for all that is not the default: what other settings need be told of it."""
     result = {}
     plain = as_yaml_values(settings)
     for leaf in leaves(type(settings)):
-        if OUT_OF_KEY in leaf.field.metadata:
-            continue
         value = value_at(settings, leaf)
         if leaf.required or value != leaf.default:
             shown: Any = plain

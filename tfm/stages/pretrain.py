@@ -52,8 +52,9 @@ class Pretrain(Settings):
     That of the training which is to use the weights. A dataset without folds has this one only."""
     extra: tuple[InputFolder, ...] = ()
     """Folders with more mammograms to learn from, without labels
-    DICOM, PNG, JPEG or TIFF; commas between several. They go through the steps of the chosen cache, once. Left out, and told one by one: what cannot be read or is no
-    whole mammogram, what the dataset has already, and women of validation and test, where a file names its woman."""
+    DICOM, PNG, JPEG or TIFF; commas between several. They go through the steps of the chosen cache, once.
+    Left out, and told one by one: what cannot be read or is no whole mammogram, what the dataset has already, and women
+    of validation and test, where a file names its woman."""
     architecture: Architecture = "swin_tiny_patch4_window7_224"
     """Which encoder to pretrain
     swin_tiny_patch4_window7_224, swin_small_patch4_window7_224, swin_base_patch4_window7_224, or any other network of
@@ -80,9 +81,6 @@ class Pretrain(Settings):
 
 @stage(version=3, repeats=(Repeat("seeds", "seed"),))
 def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
-    from tfm.models.card import parameters
-    from tfm.train import batch_size, resident
-    from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
     from tfm.train.extra import with_extra
     from tfm.train.masking import with_blocks
@@ -102,12 +100,30 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
     normalisation = yield from measured(run, material.cache, material.train)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        training, task = _set_up(settings, material, model, begun, normalisation, device)
-        yield from resident.settle(training)
-        yield from batch_size.settle(run, training)
-        yield from _introduced(settings, material, begun, bare, training)
-        checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
-        yield from _learn(settings, run, model, training, task, checkpoints)
+        yield from _trained(settings, run, material, model, begun, bare, normalisation, device)
+
+
+def _trained(
+    settings: Pretrain,
+    run: Run,
+    material: Material,
+    model: ModelSettings,
+    begun: Start,
+    without_block: int,
+    normalisation: Normalisation,
+    device: torch.device,
+) -> Iterator[Event]:
+    """From the network's first weights on: all that lies on the device is known here alone."""
+    from tfm.models.card import parameters
+    from tfm.train import batch_size, resident
+    from tfm.train.checkpoint import Checkpoints
+
+    training, task = _set_up(settings, material, model, begun, normalisation, device)
+    yield from resident.settle(training)
+    yield from batch_size.settle(run, training)
+    yield from _introduced(settings, material, begun, without_block, training)
+    checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
+    yield from _learn(settings, run, model, training, task, checkpoints)
     best = max(training.standing.rows, key=lambda row: row[task.best])
     yield Result(
         {

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tfm.analysis.lesions import Measured
     from tfm.models.segmenter import Segmenter
     from tfm.train.batches import Images, Normalisation
-    from tfm.train.material import Material
+    from tfm.train.material import Material, Start
     from tfm.train.tasks.segment import Segment as SegmentTask
     from tfm.train.training import Training
 
@@ -79,16 +79,10 @@ class Segment(Settings):
     repeats=(Repeat("folds", "fold", folds), Repeat("seeds", "seed")),
 )
 def segment(settings: Segment, run: Run) -> Iterator[Event]:
-    from tfm.models.segmenter import build_segmenter
-    from tfm.train import batch_size, resident
-    from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
-    from tfm.train.leader import learn
     from tfm.train.lesions import check_known, known
     from tfm.train.material import Material, measured, start
     from tfm.train.rows import check_learnable
-    from tfm.train.tasks.segment import segment as segment_task
-    from tfm.train.tiles import seen_at_once
 
     material = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
     check_learnable(material.train, material.val, material.test)
@@ -99,17 +93,39 @@ def segment(settings: Segment, run: Run) -> Iterator[Event]:
     normalisation = yield from measured(run, material.cache, train)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        task = segment_task(settings.lesions, settings.optim, pixels, len(train))
-        seen = seen_at_once(settings.lesions.tile, material.cache)
-        network = functools.partial(build_segmenter, settings.model, task.classes.names, seen)
-        training = _set_up(settings, material, network, begun.weights, task, normalisation, device)
-        yield from resident.settle(training)
-        yield from batch_size.settle(run, training, begun.before)
-        yield _introduced(settings, task, network, seen, training)
-        checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
-        yield from learn(training, network, settings.machine, checkpoints, run.metrics_file, begun.before)
-        training.judged.load_state_dict(checkpoints.load_best()["network"])
-        yield from _finish(settings, run, training, task, material, checkpoints.best)
+        yield from _trained(settings, run, material, begun, pixels, normalisation, device)
+
+
+def _trained(
+    settings: Segment,
+    run: Run,
+    material: Material,
+    begun: Start,
+    pixels: np.ndarray,
+    normalisation: Normalisation,
+    device: torch.device,
+) -> Iterator[Event]:
+    """From the network's first weights to its predictions: all that lies on the device is known here alone."""
+    from tfm.models.segmenter import build_segmenter
+    from tfm.train import batch_size, resident
+    from tfm.train.checkpoint import Checkpoints
+    from tfm.train.leader import learn
+    from tfm.train.lesions import known
+    from tfm.train.tasks.segment import segment as segment_task
+    from tfm.train.tiles import seen_at_once
+
+    learned_from = len(known(material.dataset, material.train))
+    task = segment_task(settings.lesions, settings.optim, pixels, learned_from)
+    seen = seen_at_once(settings.lesions.tile, material.cache)
+    network = functools.partial(build_segmenter, settings.model, task.classes.names, seen)
+    training = _set_up(settings, material, network, begun.weights, task, normalisation, device)
+    yield from resident.settle(training)
+    yield from batch_size.settle(run, training, begun.before)
+    yield _introduced(settings, task, network, seen, training)
+    checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
+    yield from learn(training, network, settings.machine, checkpoints, run.metrics_file, begun.before)
+    training.judged.load_state_dict(checkpoints.load_best()["network"])
+    yield from _finish(settings, run, training, task, material, checkpoints.best)
 
 
 def _looked_at(material: Material) -> Generator[Event, None, np.ndarray]:

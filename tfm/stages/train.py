@@ -116,26 +116,34 @@ def folds(settings: Train, workspace: Workspace) -> int:
     repeats=(Repeat("folds", "fold", folds), Repeat("seeds", "seed")),
 )
 def train(settings: Train, run: Run) -> Iterator[Event]:
-    from tfm.train import batch_size, resident
-    from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
     from tfm.train.material import measured, start
 
     material = arranged(settings, run.workspace)
-    train, val, test = material.train, material.val, material.test
     begun = yield from start(run, material, settings.model, settings.extends, settings.study)
-    normalisation = yield from measured(run, material.cache, train)
+    normalisation = yield from measured(run, material.cache, material.train)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        training = _set_up(settings, material, begun, normalisation, device)
-        yield from resident.settle(training)
-        yield from batch_size.settle(run, training, begun.before)
-        yield from _introduced(settings, training, material.cache)
-        yield Note(f"{len(train)} images to learn from, {len(val)} for validation, {len(test)} for the test; {device}")
-        checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
-        yield from _learn(settings, run, training, checkpoints, begun.before)
-        training.judged.load_state_dict(checkpoints.load_best()["network"])
-        yield from _finish(settings, run, training, test, checkpoints.best)
+        yield from _trained(settings, run, material, begun, normalisation, device)
+
+
+def _trained(
+    settings: Train, run: Run, material: Material, begun: Start, normalisation: Normalisation, device: torch.device
+) -> Iterator[Event]:
+    """From the network's first weights to its predictions: all that lies on the device is known here alone."""
+    from tfm.train import batch_size, resident
+    from tfm.train.checkpoint import Checkpoints
+
+    train, val, test = material.train, material.val, material.test
+    training = _set_up(settings, material, begun, normalisation, device)
+    yield from resident.settle(training)
+    yield from batch_size.settle(run, training, begun.before)
+    yield from _introduced(settings, training, material.cache)
+    yield Note(f"{len(train)} images to learn from, {len(val)} for validation, {len(test)} for the test; {device}")
+    checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
+    yield from _learn(settings, run, training, checkpoints, begun.before)
+    training.judged.load_state_dict(checkpoints.load_best()["network"])
+    yield from _finish(settings, run, training, test, checkpoints.best)
 
 
 def _set_up(

@@ -19,7 +19,8 @@ from tfm.core.registry import stage
 from tfm.core.resolving import resolve
 from tfm.core.run import Run
 from tfm.core.settings import IMPORTANT, OUT_OF_KEY, POSITIONAL, CacheName, DatasetName, ModelName, Settings
-from tfm.stages.train import Train
+from tfm.core.written import said
+from tfm.stages.train import Train, arranged
 from tfm.train.settings import DEFAULT_SEED, MachineSettings
 from tfm.train.tune.settings import HyperbandSettings, StorageUrl, checked_space
 
@@ -37,6 +38,12 @@ def _searchable(space: dict[str, Any]) -> dict[str, Any]:
         for leaf in leaves(Train)
         if leaf.name not in _NOT_SEARCHED and OUT_OF_KEY not in leaf.field.metadata and not leaf.is_mapping
     }
+    if "none" in space.get("trained", ()):
+        raise SettingsError(
+            "the space to search holds none for trained: a regression takes no steps, and finds its own best setting",
+            hint="leave none out: all, last_stage and head are searched",
+            fields=("space",),
+        )
     return checked_space(space, known)
 
 
@@ -87,21 +94,21 @@ class Tune(Settings):
 @stage(version=1, presets="tune", default_preset="any", extends_by="trials")
 def tune(settings: Tune, run: Run) -> Iterator[Event]:
     from tfm.train.tune.search import Search
-    from tfm.train.tune.storage import open_storage, told
+    from tfm.train.tune.storage import database_told, open_storage
     from tfm.train.tune.study import Study
 
     model = run.workspace.preset("models", settings.model)
-    shared = _shared_by_trials(settings, model)
-    _remember_data(settings, run)
+    shared = _shared_by_trials(settings)
     space = settings.space | ({"cache": [settings.cache, *settings.caches]} if settings.caches else {})
+    _check_trials(settings, run, model, shared, space)
     address = settings.storage or f"sqlite:///{run.study_file}"
-    with told(address):
+    with database_told(address):
         study = Study(open_storage(address), name_of(settings, run), space, settings.hyperband, settings.seed)
         searched = [name for name, options in space.items() if not isinstance(options, list) or len(options) > 1]
         yield Note(f"{study.name}: {settings.trials} trials of {settings.model}; searched: {', '.join(searched)}")
         yield from Search(run, study, settings.trials, model, shared, searched).events()
         trials = study.trials(settings.trials)
-    yield from _concluded(settings, run, trials, searched)
+    yield from _concluded(settings, run, trials, searched, shared)
 
 
 def name_of(settings: Tune, run: Run) -> str:
@@ -110,43 +117,56 @@ def name_of(settings: Tune, run: Run) -> str:
     return f"tfm-{prepare.key_of_run(run.workspace, tune, alike)}"
 
 
-def _shared_by_trials(settings: Tune, model: Preset) -> dict[str, Any]:
-    shared = {
-        "dataset": settings.dataset,
-        "cache": settings.cache,
-        "fold": settings.fold,
-        "epochs": settings.hyperband.max_epochs,
-        "seed": settings.seed,
-        "machine": settings.machine.model_dump(),
-    }
-    data = {name: shared[name] for name in ("dataset", "cache")}
-    if resolve(Train, model.settings, data).model.trained == "none":
+def _shared_by_trials(settings: Tune) -> dict[str, Any]:
+    """What the study says of all its trials; of the rest the model's preset has the word."""
+    seed = {"seed": settings.seed} if settings.seed != DEFAULT_SEED else {}
+    data = {"dataset": settings.dataset, "cache": settings.cache, "fold": settings.fold}
+    return data | seed | said(settings.machine) | {"epochs": settings.hyperband.max_epochs}
+
+
+def _check_trials(settings: Tune, run: Run, model: Preset, shared: dict[str, Any], space: dict[str, Any]) -> None:
+    """Whatever would end each trial ends the study before its first. `run` remembers whom trials learn or choose
+    from, themselves and through their first weights: they have been seen, by whatever comes of it."""
+    from tfm.models.weights import fetch
+    from tfm.train.device import resolve as check_device
+    from tfm.train.origin import of_weights
+    from tfm.train.tune.space import check_values, given_to_trial, only_values
+
+    given = {name: shared[name] for name in ("dataset", "cache")}
+    if resolve(Train, model.settings, given).model.trained == "none":
         raise SettingsError(
             f"{model.name} trains no layer: its regression finds its own best setting",
             hint="search the settings of a model that is trained, as EfficientNetB3_CFT",
             fields=("model",),
         )
-    return shared
-
-
-def _remember_data(settings: Tune, run: Run) -> None:
-    """Whoever the study learns or chooses from has been seen, by whatever comes of it."""
-    from tfm.data.dataset import Dataset
-
-    dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset)).in_fold(settings.fold)
-    seen = {patient for split in ("train", "val") for patient in dataset.images(split)["patient_id"]}
+    check_values(run.workspace, model, shared, space)
+    first = resolve(Train, model.settings, given_to_trial(model, shared | only_values(space)))
+    check_device(first.machine.device)
+    materials = [
+        arranged(first.model_copy(update={"cache": cache}), run.workspace)
+        for cache in space.get("cache", [settings.cache])
+    ]
+    material = materials[0]
     run.remember(
         dataset=settings.dataset,
-        dataset_hash=dataset.content_hash,
-        split_hash=dataset.split_hash,
-        protocol=dataset.protocol,
-        synthetic=dataset.synthetic,
-        patients_seen=sorted(seen),
+        dataset_hash=material.dataset.content_hash,
+        split_hash=material.dataset.split_hash,
+        protocol=material.dataset.protocol,
+        synthetic=material.dataset.synthetic,
     )
+    names = space.get("weights", [first.model.weights])
+    origins = list(filter(None, (of_weights(run.workspace, name, material.val, material.test) for name in names)))
+    if len(names) == 1 and len(space.get("architecture", [""])) == 1:
+        fetch(first.model, origins[0].checkpoints.best if origins else None)
+    seen = {*material.train.patients, *material.val.patients}.union(*(one.patients_seen for one in origins))
+    run.remember(patients_seen=sorted(seen))
 
 
-def _concluded(settings: Tune, run: Run, trials: list[FrozenTrial], searched: list[str]) -> Iterator[Event]:
+def _concluded(
+    settings: Tune, run: Run, trials: list[FrozenTrial], searched: list[str], shared: dict[str, Any]
+) -> Iterator[Event]:
     from tfm.analysis.tuning import draw_study, ranked
+    from tfm.train.tune.space import given_to_trial
     from tfm.train.tune.study import best_of, message_of
 
     best = best_of(trials)
@@ -155,14 +175,15 @@ def _concluded(settings: Tune, run: Run, trials: list[FrozenTrial], searched: li
         raise TrainingError(
             f"none of the {len(trials)} trials came to its end"
             + (f"; the first said: {messages[0]}" if messages else ""),
-            hint=f"mend what they say, then `python wizard.py runs restart {run.id}`; or search a tamer space",
+            hint=f"mend what they say, then {run.anew}; or search a tamer space",
         )
     yield ranked(trials, searched, _SHOWN)
     pictures = draw_study(run.figures_folder, trials, searched, _caption(settings, run))
     for path, title in pictures:
         yield Picture(str(path), title)
     states = [trial.state.name for trial in trials]
-    winner = {"dataset": settings.dataset, "cache": settings.cache} | best.params
+    given = given_to_trial(run.workspace.preset("models", settings.model), shared | best.params)
+    winner = {name: given[name] for name in ("dataset", "cache", "fold", *best.params) if name in given}
     yield Note(f"to train the winner: python wizard.py train {settings.model} --study {run.id}")
     yield Result(
         {
@@ -173,7 +194,7 @@ def _concluded(settings: Tune, run: Run, trials: list[FrozenTrial], searched: li
             "failed": states.count("FAIL"),
             "best_trial": best.number,
             "val_auc": best.value,
-            "winner": winner | ({"fold": settings.fold} if settings.fold is not None else {}),
+            "winner": winner,
         },
         outputs=[str(path) for path, _ in pictures],
     )

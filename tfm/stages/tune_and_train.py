@@ -13,7 +13,7 @@ from tfm.core.plan import Step
 from tfm.core.registry import planner
 from tfm.core.settings import IMPORTANT, CacheName, DatasetName, Settings
 from tfm.core.workspace import Workspace
-from tfm.core.written import as_yaml_values
+from tfm.core.written import said
 from tfm.stages.tune import Tune
 from tfm.train.settings import MachineSettings
 
@@ -38,7 +38,7 @@ class TuneAndTrain(Settings):
 def tune_and_train(settings: TuneAndTrain, workspace: Workspace) -> list[Step]:
     preset = workspace.preset("tune", settings.search)
     model = preset.settings.get("model", Tune.model_fields["model"].default)
-    shared = {"machine": as_yaml_values(settings.machine)}
+    shared = said(settings.machine)  # the rest is as the model's preset has it
     given: dict[str, Any] = {"dataset": settings.dataset, "cache": settings.cache, "fold": settings.fold}
     return [
         Step("study", "tune", given | {"trials": settings.trials} | shared, preset.name),

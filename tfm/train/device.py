@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import tempfile
+import traceback
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from tfm.core.errors import TrainingError
+from tfm.core.errors import HaltedError, TrainingError
 from tfm.core.events import Event, Note, Progress
 from tfm.core.run import Run
 from tfm.train.settings import DeviceSettings, MachineSettings
@@ -25,7 +27,8 @@ _THREADS = torch.get_num_threads()  # before a run in this process has chosen it
 
 def prepare(settings: DeviceSettings, run: Run, held: contextlib.ExitStack) -> Generator[Event, None, torch.device]:
     """Resolve device and threads at the first start and set the same again on resume; `run` remembers them. A GPU is
-    waited for, and is `run`'s until `held` is closed."""
+    waited for, and is `run`'s until `held` is closed, by when the caller's own frame should know nothing that lies in
+    its memory."""
     began = run.environment
     if settings.device == "auto" and "device" in began:
         device = _as_it_began(began["device"], run)
@@ -42,16 +45,27 @@ def prepare(settings: DeviceSettings, run: Run, held: contextlib.ExitStack) -> G
         count = settings.devices if isinstance(settings, MachineSettings) else 1
         for name in sorted(_gpu_name(nth(device, number)) for number in range(count)):
             yield from take_turn(name, run.id, held)
+    held.push(_free_memory)  # while it is still this run's turn
     return device
+
+
+def _free_memory(_kind: Any, error: BaseException | None, _trace: Any) -> None:
+    """What a run leaves must not take memory from the next. An error on its way out still holds all that the frames it
+    came through knew."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def _as_it_began(device: str, run: Run) -> torch.device:
     try:
         return resolve(device)
     except TrainingError as error:
-        raise TrainingError(
+        raise HaltedError(
             f"{run.id} began on {device}, and {error.message}",
-            hint=f"give it that device again, or start it anew on another: `python wizard.py runs restart {run.id}`",
+            hint=f"give it that device again, or start it anew on another: {run.anew}",
         ) from None
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import torch
 
-from tfm.core.errors import TrainingError
+from tfm.core.errors import HaltedError, TrainingError
 
 _UNREPEATABLE = " does not have a deterministic implementation"  # PyTorch's words, behind the operation's name
 
@@ -18,7 +19,14 @@ def limits_told(device: torch.device, batch_size: int) -> Iterator[None]:
         with repeatable_told(device):
             yield
     except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "not enough memory" not in str(error):
+        too_small = isinstance(error, torch.OutOfMemoryError) or re.search("(not enough|out of) memory", str(error))
+        if not too_small and str(error).startswith("CUDA error"):  # after which this process can compute no more
+            raise HaltedError(
+                f"{device} has failed: {str(error).splitlines()[0]}",
+                hint="start the same thing again: it goes on from its last checkpoint; where that is of no use, see "
+                "whether `nvidia-smi` still lists that GPU",
+            ) from error
+        if not too_small:
             raise
         raise TrainingError(
             f"the memory of {device} is too small for batches of {batch_size} images",

@@ -108,7 +108,7 @@ def remember(
         if run.environment.get(name, facts[name]) != facts[name]:
             raise DataError(
                 f"{words} have changed since this run began",
-                hint=f"train on what stands now: `python wizard.py runs restart {run.id}`",
+                hint=f"train on what stands now: {run.anew}",
             )
     seen = {*material.train.patients, *material.val.patients}.union(*(one.patients_seen for one in origins))
     run.remember(**facts, patients_seen=sorted(seen))

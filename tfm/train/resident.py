@@ -22,7 +22,8 @@ def settle(training: Training) -> Iterator[Event]:
     """Before anything else is tried out there. A CPU has the cache in its own memory as soon as it was read."""
     device = training.train.device
     if device.type == "cuda":
-        yield from keep(training, free=torch.cuda.mem_get_info(device)[0])
+        ours = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept by PyTorch for its own
+        yield from keep(training, free=torch.cuda.mem_get_info(device)[0] + ours)
 
 
 def keep(training: Training, free: int) -> Iterator[Event]:

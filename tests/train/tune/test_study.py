@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 from importlib.util import find_spec
 
 import pytest
@@ -17,7 +18,7 @@ from sqlalchemy import event
 
 from tfm.core.errors import SettingsError, TrainingError
 from tfm.train.tune.settings import HyperbandSettings
-from tfm.train.tune.storage import open_storage, told
+from tfm.train.tune.storage import open_storage
 from tfm.train.tune.study import Study, best_of, owner_of
 
 SPACE = {
@@ -194,14 +195,17 @@ def test_where_two_make_the_last_trial_in_the_same_instant_one_of_them_waits(tmp
     assert study.claim(2, "one", frozenset()).number == 1, "when there are to be more, it is the next"
 
 
-def _worker(address, total, owner):
-    work(new_study(open_storage(address)), total, owner)
+def _worker(address, total, owner, both_there):
+    study = new_study(open_storage(address))
+    both_there.wait(60)
+    work(study, total, owner)
 
 
 def shared(address, total):
     """All trials, after two processes have worked at once."""
     start = multiprocessing.get_context("fork")
-    workers = [start.Process(target=_worker, args=(address, total, owner)) for owner in ("one", "other")]
+    both_there = start.Barrier(2)
+    workers = [start.Process(target=_worker, args=(address, total, owner, both_there)) for owner in ("one", "other")]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -267,11 +271,12 @@ def test_without_its_password_a_server_is_out_of_reach_in_words(postgres, monkey
 
 
 def test_a_storage_out_of_reach_is_told_in_words(tmp_path):
-    with pytest.raises(TrainingError, match=r"the storage sqlite:.* cannot be reached: unable to open"):
+    with pytest.raises(TrainingError, match=r"the storage sqlite:.* cannot be used: unable to open"):
         open_storage(f"sqlite:///{tmp_path / 'nowhere' / 'study.db'}")
 
 
-def test_a_driver_that_is_missing_is_named():
-    with pytest.raises(TrainingError, match="needs a driver") as refusal, told("postgresql://tfm@host/studies"):
-        raise ImportError("Failed to import DB access module")
+def test_a_driver_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(TrainingError, match="needs a driver") as refusal:
+        open_storage("postgresql://tfm@host/studies")
     assert 'pip install "psycopg[binary]"' in refusal.value.hint

@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -73,17 +72,18 @@ def _refused(message: str, hint: str) -> SettingsError:
     return SettingsError(message, hint=hint, fields=("space",))
 
 
+_SQLITE_FILE = re.compile(r"sqlite(\+\w+)?:///")  # no user, and so no password
+# To the last "@", for a password may hold any character that ends other parts of an address; where that one stands in a
+# password of the query, to the end of that.
+_PASSWORD = re.compile(r"(?is)^((?:[\w+.-]*:?//)?[^:]*):(?!//)(?:.*pass[^=&]*=[^&]*@[^&]*|.*@)")
+_PASSWORD_BY_NAME = re.compile(r"(?is)[\w.-]*pass[\w.-]*\s*=[^&]*&*")
+
+
 def _without_password(value: Any) -> Any:
     """An address without its password, before anything is checked: a refusal shows what it was given."""
-    if not isinstance(value, str) or "://" not in value:
+    if not isinstance(value, str) or _SQLITE_FILE.match(value):
         return value
-    parts = urlsplit(value)
-    user, _, place = parts.netloc.rpartition("@")
-    netloc = f"{user.partition(':')[0]}@{place}" if user else place
-    query = [(name, text) for name, text in parse_qsl(parts.query) if name not in ("password", "passwd", "passfile")]
-    if parts.scheme.startswith("sqlite"):  # no host, which urlunsplit would leave out with its slashes
-        return value
-    return urlunsplit((parts.scheme, netloc, parts.path, urlencode(query), ""))
+    return _PASSWORD_BY_NAME.sub("", _PASSWORD.sub(r"\1@", value)).rstrip("?&")
 
 
 def _reachable_from_anywhere(url: str) -> str:
@@ -98,7 +98,8 @@ def _reachable_from_anywhere(url: str) -> str:
     return f"{head}:///{Path(path).expanduser().resolve()}"
 
 
-StorageUrl = Annotated[str, BeforeValidator(_without_password), AfterValidator(_reachable_from_anywhere)]
+# The last comes first, and the other is given what it leaves, to show in a refusal too.
+StorageUrl = Annotated[str, AfterValidator(_reachable_from_anywhere), BeforeValidator(_without_password)]
 
 
 class HyperbandSettings(Settings):

@@ -18,9 +18,18 @@ _TRIES = 3  # where two workers make the tables in the same instant, one finds t
 _SECONDS_TO_CONNECT = 10
 _SECONDS_FOR_ANOTHER = 60  # that an SQLite file waits for whoever is writing it
 
+_IN_A_FILE = (
+    "see that there is room on its disk, that its folder stands and that you may write there, then start the same "
+    "thing again: it goes on where it stopped"
+)
+_ON_A_SERVER = (
+    "see that its server runs and lets you in, then start the same thing again; a password is never kept with the "
+    "address: give it in PGPASSWORD or ~/.pgpass"
+)
+
 
 def open_storage(address: str) -> RDBStorage:
-    with told(address):
+    with database_told(address), _driver_told(address):
         url = _with_driver(make_url(address))
         for tries_left in reversed(range(_TRIES)):
             try:
@@ -50,8 +59,7 @@ def _connecting(url: URL) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def told(address: str) -> Iterator[None]:
-    """What a database complains of, in words: at opening, and whenever a trial is asked or told."""
+def _driver_told(address: str) -> Iterator[None]:
     try:
         yield
     except ImportError:
@@ -60,11 +68,17 @@ def told(address: str) -> Iterator[None]:
             f"the storage {address} needs a driver that is not installed",
             hint=f'python -m pip install "{driver}"' if "[" in driver else f"install {driver} with pip",
         ) from None
+
+
+@contextlib.contextmanager
+def database_told(address: str) -> Iterator[None]:
+    """What a database complains of, in words: at opening, and whenever a trial is asked or told."""
+    try:
+        yield
     except (SQLAlchemyError, StorageInternalError) as error:
         cause: Any = error.__cause__ if isinstance(error, StorageInternalError) else error
         words = str(getattr(cause, "orig", None) or cause).strip().split("\n", 1)[0]
         raise TrainingError(
-            f"the storage {address} cannot be reached: {words}",
-            hint="see that its server runs and lets you in, then start the same thing again; a password is never kept "
-            "with the address: give it in PGPASSWORD or ~/.pgpass",
+            f"the storage {address} cannot be {'used' if address.startswith('sqlite') else 'reached'}: {words}",
+            hint=_IN_A_FILE if address.startswith("sqlite") else _ON_A_SERVER,
         ) from error

@@ -5,6 +5,7 @@ What a trial does, and which runs there are, is not known here.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,8 @@ from tfm.core.errors import SettingsError
 from tfm.core.randomness import seed_at
 from tfm.train.tune.settings import HyperbandSettings
 
-_OWNER, _MESSAGE, _SPACE = "owner", "message", "space"  # names of what is noted beside a trial or a study
+_OWNER, _SEEN, _MESSAGE, _SPACE = "owner", "seen", "message", "space"  # what is noted beside a trial or a study
+_SECONDS_BETWEEN_SIGNS = 30.0  # of life
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -30,6 +32,7 @@ class Study:
         self.name = name
         self._storage, self._space, self._hyperband, self._seed = storage, dict(space), hyperband, seed
         self._pruner = _pruner(hyperband)
+        self._seen = 0.0
         self._study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", pruner=self._pruner, load_if_exists=True
         )
@@ -65,12 +68,13 @@ class Study:
             begun = trial.state == TrialState.RUNNING and owner_of(trial) in {owner, *heir_of}
             free = trial.state == TrialState.WAITING
             if begun or (free and self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)):
+                self._storage.set_trial_user_attr(trial._trial_id, _SEEN, time.time())
                 self._storage.set_trial_user_attr(trial._trial_id, _OWNER, owner)
                 return self.trial(trial.number)
         return self._made(total, owner) if len(standing) < total else None
 
     def _made(self, total: int, owner: str) -> FrozenTrial | None:
-        template = create_trial(state=TrialState.RUNNING, user_attrs={_OWNER: owner})
+        template = create_trial(state=TrialState.RUNNING, user_attrs={_OWNER: owner, _SEEN: time.time()})
         study_id = self._storage.get_study_id_from_name(self.name)
         made = self._storage.get_trial(self._storage.create_new_trial(study_id, template))
         if made.number < total:
@@ -78,6 +82,12 @@ class Study:
         # Others made theirs in the same instant: this one waits for a study that is to have more.
         self._storage.set_trial_state_values(made._trial_id, TrialState.WAITING)
         return None
+
+    def seen(self, number: int) -> None:
+        """Its owner is at work on it: noted now and then, for workers that cannot look at its run."""
+        if time.monotonic() - self._seen >= _SECONDS_BETWEEN_SIGNS:
+            self._seen = time.monotonic()
+            self._storage.set_trial_user_attr(self.trial(number)._trial_id, _SEEN, time.time())
 
     # --- asked --------------------------------------------------------------------------------------------------------
 
@@ -148,6 +158,11 @@ def _pruner(hyperband: HyperbandSettings) -> HyperbandPruner:
 
 def owner_of(trial: FrozenTrial) -> str:
     return str(trial.user_attrs[_OWNER])
+
+
+def seconds_silent(trial: FrozenTrial) -> float:
+    """By the clocks of two machines."""
+    return time.time() - float(trial.user_attrs[_SEEN])
 
 
 def message_of(trial: FrozenTrial) -> str:

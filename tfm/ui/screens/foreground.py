@@ -30,7 +30,7 @@ def run(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bool = False) ->
         if not job.outputs_stand():
             raise RunError(
                 f"{job.id} was done, but what it left behind is gone or changed",
-                hint=f"do it anew: `python wizard.py runs restart {job.id}`",
+                hint=f"do it anew: {job.anew}",
             )
         console.print("This was done before, and it still stands: nothing to do again.", style="green")
         status = job.status

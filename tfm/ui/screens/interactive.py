@@ -82,7 +82,7 @@ def runs_screen(workspace: Workspace, asker: Asker, console: Console) -> None:
 
 
 def _can_restart(job: Run | Plan) -> bool:
-    return isinstance(job, Run) and job.status.state != "damaged"
+    return isinstance(job, Run) and job.status.state != "damaged" and not job.status.part_of
 
 
 def _grows(run: Run) -> Leaf | None:
