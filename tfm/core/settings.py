@@ -103,6 +103,12 @@ def _existing(path: Path) -> Path:
     return path
 
 
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise ValueError(f"{path} is a file, not a folder")
+    return path
+
+
 def _makeable(path: Path) -> Path:
     """A folder that stands, or could be made."""
     path = path.expanduser().resolve()
@@ -124,4 +130,5 @@ StudyRun = Annotated[str, Reads("run", made_by=("tune",), gives="winner")]
 ModelName = Annotated[str, Reads("model", made_by=("train",))]  # a preset of the model menu
 JudgedRun = Annotated[str, Reads("run", made_by=("train", "forest", "average", "segment"))]  # one that left predictions
 InputPath = Annotated[Path, Reads("path"), BeforeValidator(_given), AfterValidator(_existing)]
+InputFolder = Annotated[InputPath, AfterValidator(_folder)]
 OutputPath = Annotated[Path, BeforeValidator(_given), AfterValidator(_makeable)]

@@ -58,13 +58,13 @@ class Workspace:
         return self.root / folder if folder in ("models", "preprocess", "tune") else None
 
     def dataset_folder(self, name: str) -> Path:
-        return self.root / "dataset" / name
+        return self.product_folder("dataset", name)
 
     def cache_folder(self, name: str) -> Path:
-        return self.root / "cache" / name
+        return self.product_folder("cache", name)
 
     def product_folder(self, kind: str, name: str) -> Path:
-        return self.dataset_folder(name) if kind == "dataset" else self.cache_folder(name)
+        return self.root / kind / name
 
     def products(self, kind: str) -> list[str]:
         """The names of the finished datasets or caches."""

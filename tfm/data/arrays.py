@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +49,30 @@ def array_file(folder: Path, name: str) -> Path:
 
 def map_arrays(folder: Path) -> dict[str, np.memmap[Any, Any]]:
     return {name: np.load(array_file(folder, name), mmap_mode="r") for name in ARRAYS}
+
+
+class Behind:
+    """Arrays of several caches, one behind the other, read by rows as a memory map is."""
+
+    def __init__(self, parts: Sequence[np.ndarray[Any, Any]]) -> None:
+        self.parts = parts
+        self._ends = np.cumsum([len(part) for part in parts])
+        self.shape = (len(self), *parts[0].shape[1:])
+        self.dtype = parts[0].dtype
+        self.nbytes = sum(part.nbytes for part in parts)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, key: Any) -> np.ndarray[Any, Any]:
+        rows = np.arange(len(self))[key]
+        flat = rows.reshape(-1)
+        found = np.empty((len(flat), *self.shape[1:]), self.dtype)
+        whose = np.searchsorted(self._ends, flat, side="right")
+        for number, part in enumerate(self.parts):
+            here = whose == number
+            found[here] = part[flat[here] - (self._ends[number] - len(part))]
+        return found.reshape(*rows.shape, *self.shape[1:])
 
 
 def create_arrays(folder: Path, count: int, form: Form) -> None:

@@ -6,16 +6,16 @@ Knows nothing of splits: folds, seeds and label shares all read the same arrays.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from tfm.core.errors import DataError
-from tfm.data.arrays import ARRAYS, array_file, map_arrays
+from tfm.data.arrays import ARRAYS, Behind, array_file, map_arrays
 
 INDEX, SETTINGS = "index.csv", "settings.yaml"  # whoever has an index has a whole cache
 
@@ -27,6 +27,7 @@ class Cache:
     images: np.ndarray[Any, Any]  # (N, H, W) uint8 or uint16, memory-mapped like the others
     breast: np.ndarray[Any, Any]  # (N, H, W) uint8, 1 inside the breast
     lesions: np.ndarray[Any, Any]  # (N, H, W) uint8, a lesion's class or 0
+    more: tuple[Path, ...] = ()  # folders of caches whose rows come after its own
 
     @classmethod
     def open(cls, folder: Path) -> Cache:
@@ -45,7 +46,22 @@ class Cache:
         if replaced:
             raise DataError(f"the cache in {folder} is being made anew", hint="start again once that is done")
         _check_fit(folder, len(index), **arrays)
-        return cls(folder, index, **arrays)
+        return cls(folder, index, arrays["images"], arrays["breast"], arrays["lesions"])
+
+    def joined(self, others: Sequence[Cache]) -> Cache:
+        """One behind the other, read as if they were one. Nothing is copied."""
+        forms = {(cache.images.shape[1:], cache.images.dtype) for cache in (self, *others)}
+        if len(forms) > 1:
+            raise DataError(
+                f"the images of {', '.join(cache.folder.name for cache in others)} come out in another form than those "
+                f"of the cache {self.folder.name}: {' and '.join(f'{shape}, {kind}' for shape, kind in sorted(forms))}",
+                hint="the chain needs the step intensity, which makes one of films of 8 and of 16 bits",
+            )
+        images, breast, lesions = (
+            cast(np.ndarray[Any, Any], Behind([getattr(cache, name) for cache in (self, *others)])) for name in ARRAYS
+        )
+        index = pd.concat([self.index, *(cache.index for cache in others)], ignore_index=True)
+        return Cache(self.folder, index, images, breast, lesions, tuple(cache.folder for cache in others))
 
     @property
     def files(self) -> list[Path]:

@@ -15,9 +15,8 @@ from tfm.core.events import Event, Progress
 from tfm.data.arrays import Form
 from tfm.data.building import FAILURES, Building, Donor, discard, put_in_place
 from tfm.data.crew import Died, share_out
-from tfm.data.dataset import Dataset
-from tfm.data.making import Answer, Failed, Made, RowMaker, Task, row_of
-from tfm.data.sources import Source, sources_of
+from tfm.data.making import Answer, Check, Failed, Made, RowMaker, Task, row_of
+from tfm.data.sources import Films, Source, sources_of
 from tfm.data.standing import Standing, refuse_replacing, settings_of
 from tfm.imaging.scan import DOWNLOAD_AGAIN
 from tfm.imaging.settings import ChainSettings
@@ -31,28 +30,42 @@ _TOLD, _HINTS = 10, 3
 _ORGANIZE = "organize the download again (its audit leaves out what cannot be read), or fetch those files again"
 
 
+class Unmakeable(DataError):
+    """Some of the images; `failures` are all of them."""
+
+    def __init__(self, message: str, *, hint: str, failures: list[Failure]) -> None:
+        super().__init__(message, hint=hint)
+        self.failures = failures
+
+
 def build_cache(
-    folder: Path, dataset: Dataset, chain: ChainSettings, *, version: int, workers: Workers = "auto"
+    folder: Path,
+    films: Films,
+    chain: ChainSettings,
+    *,
+    version: int,
+    workers: Workers = "auto",
+    check: Check | None = None,
 ) -> Iterator[Event]:
     """Stopped anywhere and started again it goes on, and ends byte for byte the same, whatever stood there and however
-    many work at it. `version` is that of the code that makes the images."""
+    many work at it. `version` is that of the code that makes the images. `check` refuses a film by its pixels."""
     folder.mkdir(exist_ok=True)
     files.sweep(folder)
     put_in_place(folder)
     settings = settings_of(chain, version)
     standing = Standing.read(folder)
-    sources = yield from sources_of(dataset, standing.facts if standing else {})
+    sources = yield from sources_of(films, standing.facts if standing else {})
     if standing and not (standing.settings == settings and (yield from standing.is_whole())):
         standing = None
-    if standing and standing.serves(dataset, sources):
+    if standing and standing.serves(films, sources):
         discard(folder)
         yield _progress(len(sources), len(sources))
         return
-    refuse_replacing(folder, dataset, chain, version)
-    with Building(folder, dataset.folder.name, settings, sources) as building:
+    refuse_replacing(folder, films, chain, version)
+    with Building(folder, films.folder.name, settings, sources) as building:
         yield _progress(len(building.records), len(sources))
         yield from _copied(building, standing)
-        failures = yield from _made(building, chain, workers)
+        failures = yield from _made(building, RowMaker(building.folder, chain, check), workers)
         if failures:
             raise _refusal(folder, failures)
         yield from building.finish()
@@ -72,7 +85,7 @@ def _copied(building: Building, standing: Standing | None) -> Iterator[Event]:
             yield _progress(begun, total)
 
 
-def _made(building: Building, chain: ChainSettings, workers: Workers) -> Generator[Event, None, list[Failure]]:
+def _made(building: Building, maker: RowMaker, workers: Workers) -> Generator[Event, None, list[Failure]]:
     failures: list[Failure] = []
     total = len(building.sources)
     tasks = [
@@ -80,7 +93,6 @@ def _made(building: Building, chain: ChainSettings, workers: Workers) -> Generat
     ]
     if tasks and building.arrays is not None:
         building.begin(building.arrays.form)  # there may be less room than when they were made
-    maker = RowMaker(building.folder, chain)
     made = share_out(maker, tasks, _how_many(workers, total))
     with contextlib.closing(maker), contextlib.closing(made) as answers:
         for done, (task, answer) in enumerate(answers, total - len(tasks) + 1):
@@ -111,7 +123,7 @@ def _taken(building: Building, task: Task, answer: Answer | Died) -> Failed | No
         return answer
     if isinstance(answer, Died):
         hint = f"if memory ran out, try with --workers 1, else {DOWNLOAD_AGAIN}"
-        return Failed(f"{task.film}: the process that had it in hand {answer.how}", hint)
+        return Failed(f"{task.film}: the process that had it in hand {answer.how}", hint, by_itself=False)
     if isinstance(answer, OSError):
         raise answer
     form = Form.of(answer.image)
@@ -127,7 +139,7 @@ def _taken(building: Building, task: Task, answer: Answer | Died) -> Failed | No
     return None
 
 
-def _refusal(folder: Path, failures: list[Failure]) -> DataError:
+def _refusal(folder: Path, failures: list[Failure]) -> Unmakeable:
     failures.sort(key=lambda failure: failure[0].image_id)
     told = [f"{source.image_id}: {failed.message}" for source, failed in failures]
     hints = [_ORGANIZE if failed.hint in ("", DOWNLOAD_AGAIN) else failed.hint for _, failed in failures]
@@ -137,7 +149,8 @@ def _refusal(folder: Path, failures: list[Failure]) -> DataError:
     listed = "\n".join(told[:_TOLD]) + (f"\n… and {len(told) - _TOLD} more" if len(told) > _TOLD else "")
     what_to_do = "; ".join(hint for hint, _ in Counter(hints).most_common(_HINTS))
     images = "1 image" if len(failures) == 1 else f"{len(failures)} images"
-    return DataError(
+    return Unmakeable(
         f"{images} could not be made; the others are done and kept:\n{listed}",
         hint=f"{what_to_do}; then start this again. The whole list: {folder / FAILURES}",
+        failures=failures,
     )

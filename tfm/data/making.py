@@ -4,14 +4,19 @@ Which rows there are to make is known in caching."""
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tfm.core.errors import TFMError
 from tfm.data.arrays import ArrayFiles, Form, Row
 from tfm.imaging.chain import Prepared, preprocess_one
 from tfm.imaging.settings import ChainSettings
+
+Check = Callable[[np.ndarray], None]  # of a film as it was read; a DataError where it is none to be made of
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Failed:
     message: str
     hint: str
     defect: str = ""  # the traceback, where the program is to blame
+    by_itself: bool = True  # False: another try may go well
 
 
 # Prepared is an image without arrays to take it: none are there yet, or it is of another form than theirs.
@@ -40,9 +46,9 @@ class Failed:
 Answer = Made | Failed | Prepared | OSError
 
 
-def film_of(task: Task, chain: ChainSettings) -> Prepared | Failed:
+def film_of(task: Task, chain: ChainSettings, check: Check | None) -> Prepared | Failed:
     try:
-        return preprocess_one(task.film, task.mask, chain)
+        return preprocess_one(task.film, task.mask, chain, check)
     except TFMError as error:
         return Failed(error.message, error.hint)
     except Exception as error:  # one film on which a step stumbles must not cost the others
@@ -57,9 +63,10 @@ def row_of(film: Prepared) -> Row:
 class RowMaker:
     """Makes a row and writes it at its place; sent to a worker, it opens the files there."""
 
-    def __init__(self, folder: Path, chain: ChainSettings) -> None:
+    def __init__(self, folder: Path, chain: ChainSettings, check: Check | None = None) -> None:
         self.folder = folder
         self.chain = chain
+        self.check = check
         self._arrays: ArrayFiles | None = None
 
     def close(self) -> None:
@@ -67,7 +74,7 @@ class RowMaker:
             self._arrays.close()
 
     def __call__(self, task: Task) -> Answer:
-        film = film_of(task, self.chain)
+        film = film_of(task, self.chain, self.check)
         if isinstance(film, Failed):
             return film
         try:

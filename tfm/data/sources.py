@@ -7,10 +7,23 @@ import hashlib
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
+
+import pandas as pd
 
 from tfm.core.events import Event, Progress
-from tfm.data.dataset import Dataset
+
+
+class Films(Protocol):
+    """A dataset, or whatever else has images with names."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def manifest(self) -> pd.DataFrame: ...  # image_id, sop_uid, file, mask ("" where there is none)
+
+    def path(self, relative: str) -> Path: ...
 
 
 class Facts(TypedDict):
@@ -36,18 +49,18 @@ def same(facts: Facts | None, others: Facts | None) -> bool:
     return (facts["sop_uid"], facts["film"], _hash_of(facts)) == (others["sop_uid"], others["film"], _hash_of(others))
 
 
-def sources_of(dataset: Dataset, known: Mapping[str, Facts]) -> Generator[Event, None, list[Source]]:
+def sources_of(films: Films, known: Mapping[str, Facts]) -> Generator[Event, None, list[Source]]:
     """In the order of image_id, which no split changes. Masks already known need not be read to be compared."""
-    images = dataset.manifest.sort_values("image_id")[["image_id", "sop_uid", "file", "mask"]]
+    images = films.manifest.sort_values("image_id")[["image_id", "sop_uid", "file", "mask"]]
     found: list[Source] = []
     for row in images.itertuples(index=False, name=None):
-        found.append(_source(dataset, known, *map(str, row)))
+        found.append(_source(films, known, *map(str, row)))
         yield Progress("compared", len(found), len(images), "images")
     return found
 
 
-def _source(dataset: Dataset, known: Mapping[str, Facts], image_id: str, sop_uid: str, file: str, mask: str) -> Source:
-    film, mask_file = dataset.path(file), dataset.path(mask) if mask else None
+def _source(films: Films, known: Mapping[str, Facts], image_id: str, sop_uid: str, file: str, mask: str) -> Source:
+    film, mask_file = films.path(file), films.path(mask) if mask else None
     before = known.get(image_id)
     mask_facts = _mask_facts(mask_file, before["mask"] if before else None) if mask_file else None
     return Source(image_id, film, mask_file, {"sop_uid": sop_uid, "film": _size_and_time(film), "mask": mask_facts})

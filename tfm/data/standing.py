@@ -21,7 +21,7 @@ from tfm.core.events import Event, Progress
 from tfm.data.arrays import ARRAYS, array_file
 from tfm.data.cache import INDEX, SETTINGS
 from tfm.data.dataset import Dataset
-from tfm.data.sources import Facts, Source, same, sources_of
+from tfm.data.sources import Facts, Films, Source, same, sources_of
 from tfm.imaging.settings import ChainSettings
 
 SUMS, SOURCES = "sums.json", "sources.json"
@@ -31,6 +31,17 @@ def settings_of(chain: ChainSettings, version: int) -> dict[str, Any]:
     """Steps as pairs: in another order the same steps make other images."""
     values = chain.model_dump(mode="json")
     return {"version": version, **values, "steps": [[name, step] for name, step in values["steps"].items()]}
+
+
+def chain_of(cache: Path, version: int) -> ChainSettings:
+    """The steps by which a cache was made, for others to be made by the same code."""
+    settings = files.read_yaml(cache / SETTINGS)
+    if settings.get("version") != version:
+        raise DataError(
+            f"the cache {cache.name} was made by another version of the program: by its steps nothing alike is made",
+            hint="preprocess its dataset again, and learn from the cache that comes of it",
+        )
+    return ChainSettings(frame=settings["frame"], steps=dict(settings["steps"]))
 
 
 @dataclass(frozen=True)
@@ -60,10 +71,10 @@ class Standing:
     def holds(self, sources: Sequence[Source]) -> bool:
         return all(same(source.facts, self.facts.get(source.image_id)) for source in sources)
 
-    def serves(self, dataset: Dataset, sources: Sequence[Source]) -> bool:
+    def serves(self, films: Films, sources: Sequence[Source]) -> bool:
         """Another dataset's cache may hold more than is needed; a dataset's own holds its images and no others."""
         exact = len(self.facts) == len(sources)
-        return self.holds(sources) and (exact or self.dataset != dataset.folder.name)
+        return self.holds(sources) and (exact or self.dataset != films.folder.name)
 
     def is_whole(self) -> Generator[Event, None, bool]:
         """Whether arrays and index are, byte for byte, what was made."""
@@ -108,7 +119,7 @@ def find_standing(
     return None
 
 
-def refuse_replacing(folder: Path, dataset: Dataset, chain: ChainSettings, version: int) -> None:
+def refuse_replacing(folder: Path, films: Films, chain: ChainSettings, version: int) -> None:
     """A cache of another dataset, or made by other steps, stays: models may be training from it. What an older version
     made is made anew, whatever its settings were called."""
     if not (folder / INDEX).is_file():
@@ -120,7 +131,7 @@ def refuse_replacing(folder: Path, dataset: Dataset, chain: ChainSettings, versi
             hint=f"remove {folder}, or give this one a name of its own: --cache NAME",
         )
     same_settings = standing.version < version or standing.settings == settings_of(chain, version)
-    if standing.dataset != dataset.folder.name or not same_settings:
+    if standing.dataset != films.folder.name or not same_settings:
         raise DataError(
             f"there is a cache called {folder.name} already, of another dataset or made with other settings",
             hint="give this one a name of its own: --cache NAME",

@@ -5,7 +5,7 @@ A step's file is found by its name; what a chain may hold is said in `settings`,
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -33,8 +33,17 @@ class Prepared:
     record: dict[str, Any]
 
 
-def preprocess_one(path: Path, lesion_mask_path: Path | None, chain: ChainSettings) -> Prepared:
+def preprocess_one(
+    path: Path,
+    lesion_mask_path: Path | None,
+    chain: ChainSettings,
+    check: Callable[[np.ndarray], None] | None = None,
+) -> Prepared:
+    """`check` refuses a film by its pixels."""
     making = prepare(path, lesion_mask_path, chain)
+    _, film = next(making)
+    if check:
+        check(film.image)
     while True:
         try:
             next(making)

@@ -18,6 +18,8 @@ from tfm.imaging.dicom import is_dicom, read_dicom
 from tfm.imaging.pictures import read_jpeg, read_pgm, read_png, read_tiff
 from tfm.imaging.scan import DOWNLOAD_AGAIN, Frame, Scan, Unreadable
 
+_HEAD = 132  # bytes, by which the form of a file is told
+
 Reader = Callable[[BufferedReader, Frame], Scan]
 
 _FORMS: dict[bytes, Reader] = {
@@ -59,11 +61,23 @@ def read_scan(path: Path, frame: Frame = "middle") -> Scan:
         raise DataError(f"{path}: the image cannot be read: {_in_a_line(error)}", hint=DOWNLOAD_AGAIN) from error
 
 
+def why_no_image(path: Path) -> str:
+    """Empty where a file begins as an image does; nothing more is read of it."""
+    try:
+        with open(path, "rb") as file:
+            _reader(file.read(_HEAD))
+    except Unreadable as why:
+        return str(why)
+    except OSError as error:
+        return error.strerror or "cannot be read"
+    return ""
+
+
 def _read(path: Path, frame: Frame) -> Scan:
     if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
         raise Unreadable("a folder, not a file" if path.is_dir() else "not a plain file", "give an image file")
     with open(path, "rb") as file:
-        head = file.read(132)
+        head = file.read(_HEAD)
         file.seek(0)
         return _reader(head)(file, frame)
 

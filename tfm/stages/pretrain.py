@@ -16,8 +16,9 @@ from pydantic import Field
 from tfm.core.events import Event, Metrics, Note, Picture, Result
 from tfm.core.registry import Repeat, stage
 from tfm.core.run import Run
-from tfm.core.settings import OUT_OF_KEY, CacheName, DatasetName, Settings
+from tfm.core.settings import OUT_OF_KEY, CacheName, DatasetName, InputFolder, Settings
 from tfm.models.settings import FROM_SCRATCH, RUN, Architecture, ModelSettings, Weights
+from tfm.stages.preprocess import preprocess
 from tfm.train.settings import (
     DEFAULT_SEED,
     BatchSettings,
@@ -50,6 +51,11 @@ class Pretrain(Settings):
     fold: Annotated[int, Field(ge=1)] = 1
     """Fold that is left out, of a dataset with folds
     That of the training which is to use the weights. A dataset without folds has this one only."""
+    extra: tuple[InputFolder, ...] = ()
+    """Folders with more mammograms to learn from, without labels
+    DICOM, PNG, JPEG or TIFF; commas between several. They go through the steps of the chosen cache, once.
+    Left out, and told one by one: what cannot be read or is no whole mammogram, what the dataset has already, and women
+    of validation and test, where a file names its woman."""
     architecture: Architecture = "swin_tiny_patch4_window7_224"
     """Which encoder to pretrain
     swin_tiny_patch4_window7_224, swin_small_patch4_window7_224, swin_base_patch4_window7_224, or any other network of
@@ -77,6 +83,7 @@ class Pretrain(Settings):
 @stage(version=3, repeats=(Repeat("seeds", "seed"),))
 def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
     from tfm.train.device import prepare
+    from tfm.train.extra import with_extra
     from tfm.train.masking import with_blocks
     from tfm.train.material import Material, measured, start
     from tfm.train.rows import held_out
@@ -86,11 +93,15 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
     train, val = held_out(whole.train, _HELD_OUT, settings.seed, usable)
     material = replace(whole, train=train, val=val, test=whole.test.only([]))
     model = ModelSettings(architecture=settings.architecture, weights=settings.weights)
+    if settings.extra:  # never among those kept back
+        judged = (whole.val, whole.test, val)
+        material = yield from with_extra(run, material, judged, settings.extra, preprocess.version)
+    bare = sum(int((~with_blocks(material.cache, rows, settings.masks)).sum()) for rows in (material.train, val))
     begun = yield from start(run, material, model, judged_by=whole)
-    normalisation = yield from measured(run, material.cache, train)
+    normalisation = yield from measured(run, material.cache, material.train)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        yield from _trained(settings, run, material, model, begun, int((~usable).sum()), normalisation, device)
+        yield from _trained(settings, run, material, model, begun, bare, normalisation, device)
 
 
 def _trained(
@@ -121,6 +132,7 @@ def _trained(
             "encoder": f"{RUN}{run.id}",
             "model": settings.architecture,
             "parameters": parameters(training.network),
+            "images": len(material.train),
             "epochs": training.standing.epoch,
             "val_loss": best["val_loss"],
             "val_gain": best["val_gain"],

@@ -16,7 +16,7 @@ from tfm.core.errors import SettingsError
 from tfm.core.plan import Step
 from tfm.core.registry import planner
 from tfm.core.resolving import resolve
-from tfm.core.settings import IMPORTANT, CacheName, DatasetName, NoEffect, Settings
+from tfm.core.settings import IMPORTANT, CacheName, DatasetName, InputFolder, NoEffect, Settings
 from tfm.core.workspace import Workspace
 from tfm.core.written import as_yaml_values
 from tfm.models.settings import FROM_SCRATCH, Architecture, Weights
@@ -56,6 +56,10 @@ class SwinMIM(Settings):
     fold: Annotated[int, Field(ge=1)] = 1
     """Fold for validation, of a dataset with folds; the others are for training
     A dataset without folds has this one only: as it is arranged."""
+    extra: Annotated[tuple[InputFolder, ...], _WITHOUT_PRETRAINING] = ()
+    """Folders with more mammograms for the pretraining, without labels
+    DICOM, PNG, JPEG or TIFF; commas between several. They go through the steps of the chosen cache, once.
+    What is left out is told one by one, with the reason."""
     architecture: Architecture = "swin_tiny_patch4_window7_224"
     """Which encoder
     swin_tiny_patch4_window7_224, swin_small_patch4_window7_224, swin_base_patch4_window7_224; or swin_pico, which a CPU
@@ -116,6 +120,8 @@ def swin_mim(settings: SwinMIM, workspace: Workspace) -> list[Step]:
     if not settings.skip_pretrain:
         own: dict[str, Any] = {"epochs": settings.mim_epochs, "learning_rate": settings.mim_learning_rate}
         own |= {"masks": as_yaml_values(settings.masks), "loss_on": settings.loss_on}
+        if settings.extra:
+            own["extra"] = [str(folder) for folder in settings.extra]
         steps.append(Step("pretrain", "pretrain", shared | own | {"weights": weights}, fresh=settings.force_pretrain))
         weights = "@pretrain.encoder"
     if not settings.skip_train:

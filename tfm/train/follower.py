@@ -100,6 +100,7 @@ def _build(brief: Brief, local: int) -> Training:
     device = nth(brief.device, local)
     if device.type == "cuda":
         torch.cuda.set_device(device)  # else each would take some of the first GPU's memory
+    cache, *more = (Cache.open(folder) for folder in brief.caches)
     training = set_up(
         brief.network(),
         brief.task,
@@ -107,7 +108,7 @@ def _build(brief: Brief, local: int) -> Training:
         brief.optim.model_copy(update={"ema": None}),  # only the first is ever asked for the average
         brief.machine,
         seed=brief.seed,
-        cache=Cache.open(brief.cache),
+        cache=cache.joined(more) if more else cache,
         train=brief.train,
         val=brief.val,
         normalisation=brief.normalisation,

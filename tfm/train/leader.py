@@ -59,7 +59,7 @@ class Brief:
     optim: OptimSettings
     machine: MachineSettings
     seed: int
-    cache: Path
+    caches: tuple[Path, ...]
     train: Rows
     val: Rows
     normalisation: Normalisation
@@ -104,7 +104,7 @@ def gather(
         training.optim,
         machine,
         training.seed,
-        training.train.cache.folder,
+        (training.train.cache.folder, *training.train.cache.more),
         training.train.rows,
         training.val.rows,
         training.train.normalisation,

@@ -103,10 +103,10 @@ import tfm.data.making as making
 
 read = making.preprocess_one
 
-def decoder(film, mask, settings):
+def decoder(film, mask, settings, check):
     if film.stat().st_size == 0:
         os._exit(5)
-    return read(film, mask, settings)
+    return read(film, mask, settings, check)
 
 making.preprocess_one = decoder  # here, and in each worker, which runs this file first
 if __name__ == "__main__":
