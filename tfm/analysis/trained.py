@@ -13,7 +13,7 @@ from tfm.analysis.threshold import in_words, written
 from tfm.core.errors import DataError
 from tfm.core.events import Progress, StateChange
 from tfm.core.run import Run
-from tfm.train.device import WAITING
+from tfm.train.turn import WAITING
 
 _PHANTOMS = (
     "these images are phantoms: the figures say nothing about performance on real mammograms; "
@@ -92,13 +92,13 @@ def open_trained(run: Run) -> Trained:
 
 
 def minutes_of_work(run: Run) -> float:
-    """Without the waits for a GPU, and with those of the run that it went on from. From a worker's death to the next
+    """Without the waits for other runs, and with those of what it went on from. From a worker's death to the next
     start nobody waited."""
     told, _ = run.events_from(0)
     waited = sum(
         later - time
         for (time, event), (later, following) in itertools.pairwise(told)
-        if isinstance(event, Progress) and event.name == WAITING and not isinstance(following, StateChange)
+        if isinstance(event, Progress) and event.name.startswith(WAITING) and not isinstance(following, StateChange)
     )
     before: float = run.environment.get("minutes_before", 0.0)
     return (run.status.seconds - waited) / 60 + before

@@ -127,12 +127,13 @@ def size(learner: Learner) -> int:
 
 def save(learner: Learner, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
-    files.write_bytes(path, skops.io.dumps(learner))
+    with files.beside(path) as temporary:
+        skops.io.dump(learner, temporary)
 
 
 def load(path: Path, width: int) -> Learner:
     """One that reads embeddings of so many numbers; whatever else a file holds, it is refused before it is built."""
-    again = "grow it anew: `python wizard.py runs restart`"
+    again = "remove that file: the next start grows it anew"
     try:
         unexpected = sorted(set(skops.io.get_untrusted_types(file=path)).difference(_TRUSTED))
         if unexpected:
