@@ -34,7 +34,9 @@ def project(found: Found, material: Material, way: Projection, seed: int) -> Pro
     counts = f"{', '.join(f'{len(found[split])} {words}' for split, words in _SPLITS.items())} images"
     if way == "tsne":
         perplexity = min(_PERPLEXITY, (len(together) - 1) / 3)
-        points = TSNE(perplexity=perplexity, random_state=state).fit_transform(together)
+        differ = bool(np.ptp(together, axis=0).any())  # scikit-learn's own ends the process where all are alike
+        tsne = TSNE(perplexity=perplexity, random_state=state)
+        points = tsne.fit_transform(together) if differ else np.zeros((len(together), 2))
         axes = ("t-SNE 1", "t-SNE 2")
         words = f"{counts}, by t-SNE: who is near whom means something, how far groups are from each other does not"
     else:
