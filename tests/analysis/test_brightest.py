@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tfm.analysis.brightest import blob, brightness
+from tfm.metrics.maps import points_at, share_outside
 
 SIDE = 100
 
@@ -36,3 +37,11 @@ def test_it_says_the_same_of_an_image_of_16_bits(mammogram):
 
 def test_a_flat_image_has_a_blob_too():
     assert blob(np.ones((10, 10), np.float32), 3).any()
+
+
+def test_the_brightest_place_is_that_of_a_lesion_and_no_single_speck_nor_a_label_on_the_film(mammogram):
+    image, breast = mammogram
+    image[80, 20] = 255
+    lesion = cv2.circle(np.zeros_like(image), (70, 60), 8, 1, -1) > 0
+    assert points_at(brightness(image, breast), lesion) == 1
+    assert share_outside(brightness(image, breast), breast > 0) == 0

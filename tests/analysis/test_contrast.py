@@ -24,7 +24,7 @@ def test_the_mean_of_runs_with_one_run_is_the_runs_own_auc_and_interval():
     scores = labels + noise(2 * WOMEN)
     one = measured(plain=scores[:, None])
     outcome = one.outcomes({})["plain"]
-    assert outcome.difference is None
+    assert not outcome.differences
     assert outcome.each == [outcome.mean.value]
     exact = clustered_interval(auc, one.patients, labels, scores, seed=0)
     assert [outcome.mean.value, outcome.mean.low, outcome.mean.high] == pytest.approx(
@@ -36,8 +36,9 @@ def test_a_way_differs_from_itself_by_nothing_and_from_a_better_one_by_what_they
     labels = np.repeat(np.arange(WOMEN) % 2, 2)
     hard = 2 * noise(2 * WOMEN, 1)  # what makes an image hard is the same for both
     few, many = labels[:, None] + hard + 0.1 * noise(2 * WOMEN, 3), 1.6 * labels[:, None] + hard
-    found = measured(few=few, many=many, same=few).outcomes({"many": "few", "same": "few"})
-    nothing, gain = found["same"].difference, found["many"].difference
+    found = measured(few=few, many=many, same=few).outcomes({"many": ["few", "same"], "same": ["few"]})
+    nothing, gain = found["same"].differences["few"], found["many"].differences["few"]
+    assert gain == found["many"].differences["same"]
     assert (nothing.value, nothing.low, nothing.high) == (0, 0, 0)
     assert gain.value == pytest.approx(found["many"].mean.value - found["few"].mean.value)
     assert gain.low > 0

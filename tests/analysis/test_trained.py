@@ -5,10 +5,10 @@ import json
 import pytest
 
 from tests.toys.learn import Learn
-from tfm.analysis.trained import minutes_of_work
 from tfm.core.events import Metrics, Note, Progress, StateChange, as_record
 from tfm.core.prepare import find_or_create_run
 from tfm.core.registry import find_stage
+from tfm.train.origin import minutes_of_work
 from tfm.train.turn import WAITING
 
 

@@ -122,6 +122,15 @@ def test_a_list_of_patches_has_no_grad_cam():
         grad_cam(nn.Identity(), nn.Identity(), torch.zeros(1, 1, 8, 8), "", "NLC")
 
 
+def test_a_look_from_padding_that_sees_padding_alone_counts_for_nothing():
+    """In a dark image a key is low, that of padding is not, and padding gets it all."""
+    network = swin(PADDED, shifted=True)
+    heat = attention_map(network, torch.full((1, 1, *(side * PATCH for side in PADDED)), -2.0))
+    assert torch.isfinite(heat).all()
+    assert heat.min() >= 0
+    assert heat[..., : WINDOW * PATCH, : WINDOW * PATCH].mean() == pytest.approx(1, abs=0.2), "far from it all is even"
+
+
 @pytest.mark.parametrize("shift", [(0, 0), (2, 2)])
 @pytest.mark.parametrize("grid", [WHOLE, PADDED])
 def test_an_even_look_is_one_everywhere_and_permuted_windows_change_any_other(grid, shift):

@@ -29,10 +29,15 @@ def test_the_terms_cost_a_few_percent_of_a_step(record_property: Callable[[str, 
     network = timm.create_model("swin_tiny_patch4_window7_224", in_chans=1, num_classes=1).train()
     watched, norms, batch = attentions(network), SpectralNorms(network), torch.rand(IMAGES, 1, 224, 224)
     nothing = torch.zeros(())
+
+    def stepped(_: list[torch.Tensor]) -> torch.Tensor:
+        norms.advance(network)
+        return norms(network)
+
     terms: dict[str, Callable[[list[torch.Tensor]], torch.Tensor]] = {
         "bare": lambda maps: nothing,
-        "norms": lambda maps: norms(),
-        "attention": lambda maps: excess(maps, IMAGES).sum(),
+        "norms": stepped,
+        "attention": lambda maps: excess(maps, [one.window_size for one in watched], IMAGES).sum(),
         "norms by SVD": lambda maps: sum((torch.linalg.svdvals(query_key(a))[:, 0] ** 2).sum() for a in watched),
         "attention by SVD": lambda maps: by_svd(maps, IMAGES).sum(),
     }

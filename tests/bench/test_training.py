@@ -26,6 +26,7 @@ from tfm.train.batches import Batch, measure
 from tfm.train.checkpoint import Checkpoints
 from tfm.train.fit import fit
 from tfm.train.rows import Rows
+from tfm.train.settings import BatchSettings
 from tfm.train.setup import set_up
 from tfm.train.tasks.segment import segment
 from tfm.train.training import Training
@@ -101,12 +102,12 @@ def seconds(work: Callable[[], None]) -> float:
 def segmenting(cache: Cache) -> Training:
     settings = resolve(Segment, offers.preset("models", "DeepLabV3Plus").settings, SEGMENTED)
     network = build_segmenter(settings.model, CLASS_SETS[settings.lesions.classes].names, (SIDE, SIDE))
-    task = segment(settings.lesions, settings.optim, settings.batches, np.arange(7, 0, -1))
+    task = segment(settings.lesions, settings.optim, np.arange(7, 0, -1), len(cache.images))
     rows = rows_of_all(cache)
     return set_up(
         network,
         task,
-        settings.batches,
+        BatchSettings(**dict(settings.batches)),
         settings.optim,
         settings.machine,
         seed=0,

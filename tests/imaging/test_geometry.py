@@ -66,6 +66,19 @@ def test_a_speck_of_calcification_survives_the_smallest_size_and_classes_never_m
     assert below_a_pixel(lesions, lesions.shape, Geometry().scaled(3, 3)) == 0
 
 
+def test_a_small_lesion_keeps_a_pixel_beside_one_of_a_higher_class_and_takes_no_others_last_one() -> None:
+    at, lesions = Geometry().scaled(10, 10), np.zeros((40, 40), np.uint8)
+    lesions[2:4, 2:4], lesions[5:7, 5:7] = 3, 6
+    lesions[6:8, 8:11], lesions[22:24, 22:24] = 4, 5
+    assert set(np.unique(lesions_seen(lesions, lesions.shape, at, (4, 4)))) == {0, 4, 5, 6}, "three in two pixels"
+    lesions[5:7, 5:7] = 0
+    seen = lesions_seen(lesions, lesions.shape, at, (4, 4))
+    assert (seen[0, 0], seen[0, 1], seen[2, 2]) == (3, 4, 5), "who can, gives way, though most of it lies in the first"
+    lesions[:] = 0
+    lesions[:10, :20], lesions[3:6, 3:6] = 2, 1
+    assert lesions_seen(lesions, lesions.shape, at, (4, 4))[0, :2].tolist() == [1, 2], "of a lower class all the same"
+
+
 def test_a_mask_drawn_at_another_size_lies_where_its_film_has_it() -> None:
     lesions = np.zeros((400, 300), np.uint8)
     lesions[100:200, 50:150] = 2

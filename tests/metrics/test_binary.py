@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 
@@ -13,6 +14,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from tfm.core.errors import DataError
 from tfm.metrics.binary import (
     Confusion,
+    Interval,
     auc,
     clustered_interval,
     confusion,
@@ -183,3 +185,8 @@ def test_2000_rounds_over_the_official_test_split_take_under_2_seconds() -> None
     start = time.perf_counter()
     clustered_interval(auc, np.arange(640) // 2, labels, scores, seed=1)
     assert time.perf_counter() - start < 2
+
+
+def test_an_interval_for_a_program_is_json_where_it_is_not_defined_too() -> None:
+    named = Interval(np.float64(0.7), math.nan, math.nan).named("auc")
+    assert json.loads(json.dumps(named, allow_nan=False)) == {"auc": 0.7, "auc_low": None, "auc_high": None}

@@ -39,6 +39,35 @@ def test_what_lies_beside_a_higher_peak_is_part_of_it_and_a_flat_map_has_no_mark
     assert len(marks(np.random.default_rng(0).random((SIDE, SIDE)), lesions())[0]) == MARKS
 
 
+def hill(row: float, column: float, width: float) -> np.ndarray:
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    return np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * width**2))
+
+
+@pytest.mark.parametrize("width", [3, 10, 40])
+def test_one_hill_is_one_mark_however_wide_it_is(width) -> None:
+    assert marks(hill(50, 40, width), lesions((48, 38))) == ([(pytest.approx(1), 1)], 1)
+    smooth = [marks(height * hill(50, 40, width), lesions((48, 38))) for height in (0.3, 0.5, 0.9)]
+    assert Froc.of(smooth).sensitivity(0) == 1
+
+
+def test_a_plateau_is_one_mark_in_its_middle_and_in_it() -> None:
+    disc = (hill(50, 40, 1) > hill(50, 60, 1)[50, 40]).astype(float)  # saturated, 20 pixels to each side
+    assert marks(disc, lesions((48, 38))) == ([(1, 1)], 1)
+    ring = disc.copy()
+    ring[40:61, 30:51] = 0
+    (mark,) = marks(ring, ring > 0)[0]
+    assert mark == (1, 1), "the middle of a ring is not in it"
+
+
+def test_a_shelf_on_a_slope_is_no_peak() -> None:
+    slope = np.tile(np.linspace(1, 0.5, SIDE), (SIDE, 1))
+    slope[20:50, 40:70] = slope[20, 40]
+    assert [height for height, _ in marks(slope, lesions())[0]] == [pytest.approx(1)]
+    slope[20:50, 40:70] += 0.01
+    assert len(marks(slope, lesions())[0]) == 2
+
+
 def test_sensitivity_rises_with_the_false_alarms_that_are_allowed() -> None:
     of_images = [
         ([(0.9, 1), (0.8, 0), (0.7, 1)], 1),  # found, a false alarm, found again

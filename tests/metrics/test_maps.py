@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tfm.metrics.maps import brightest_tissue, centre, energy_in, points_at, share_outside
+from tfm.metrics.maps import centre, energy_in, points_at, share_outside
 
 
 def place(down, right, shape=(8, 10)):
@@ -54,14 +54,6 @@ def test_what_is_not_defined_is_no_number():
     no_lesion = nothing > 0
     assert math.isnan(energy_in(np.ones(BREAST.shape), no_lesion))
     assert math.isnan(points_at(place(0, 0) * 1.0, no_lesion))
-
-
-def test_brightness_is_looked_at_within_the_breast_only():
-    image = np.full(BREAST.shape, 10, np.uint16)
-    image[2, 1], image[0, 9] = 500, 60000  # a bright lesion, and a brighter label on the film
-    heat = brightest_tissue(image, BREAST)
-    assert points_at(heat, LESION) == 1
-    assert share_outside(heat, BREAST) == 0
 
 
 def test_the_centre_is_highest_in_the_middle_and_nothing_in_the_corners():

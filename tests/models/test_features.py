@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from tfm.core.errors import SettingsError
 from tfm.models.build import build
-from tfm.models.features import at_feature_size, breast_mean, classified, feature_map, likeness
+from tfm.models.features import at_feature_size, breast_mean, check_averaging, classified, feature_map, likeness
 from tfm.models.rebuild import Rebuilder
 from tfm.models.settings import ModelSettings
 
@@ -47,6 +47,39 @@ def test_a_network_without_a_feature_map_is_refused_by_name(name):
     network = build(ModelSettings(architecture=name), (64, 64))
     with pytest.raises(SettingsError, match=type(network).__name__) as refusal:
         feature_map(network, torch.zeros(1, 1, 64, 64))
+    assert refusal.value.fields == ("architecture",)
+
+
+@pytest.mark.parametrize("name", ["resnet50_clip", "vgg11"])
+def test_a_network_that_does_not_classify_the_average_of_its_map_is_refused_by_name(name):
+    network = build(ModelSettings(architecture=name), (64, 64))
+    with pytest.raises(SettingsError, match=f"{type(network).__name__} does not classify the average") as refusal:
+        check_averaging(network, (64, 64))
+    assert "architecture" in refusal.value.fields
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_network_that_does_is_left_as_it_was(name):
+    network = encoder(name).train()
+    before = {part: tensor.clone() for part, tensor in network.state_dict().items()}
+    check_averaging(network, (64, 64))
+    assert all(module.training for module in network.modules())
+    assert all(torch.equal(tensor, before[part]) for part, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "words"),
+    [
+        ("MammoCNN", (64, 64), "MammoCNN does not give a feature map"),
+        ("vit_tiny_patch16_224", (64, 64), "VisionTransformer does not give a feature map"),
+        ("inception_v3", (96, 96), r"InceptionV3 covers 32×32 pixels of images of 96×96"),
+        ("convnext_atto", (70, 64), r"ConvNeXt covers 64×64 pixels of images of 70×64"),
+    ],
+)
+def test_an_encoder_whose_map_does_not_stand_for_the_whole_image_cannot_rebuild_it(name, size, words):
+    encoder = build(ModelSettings(architecture=name), size)
+    with pytest.raises(SettingsError, match=words) as refusal:
+        Rebuilder(encoder, 8, "token").eval()(torch.zeros(1, 1, *size), torch.zeros(1, 1, *size, dtype=torch.bool))
     assert refusal.value.fields == ("architecture",)
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 
 from tfm.core import offers
@@ -15,7 +16,7 @@ from tfm.core.errors import SettingsError
 from tfm.core.registry import find_stage
 from tfm.core.resolving import resolve
 from tfm.models.build import build
-from tfm.models.card import card_of, explanation_layer, parameters
+from tfm.models.card import card_of, card_of_network, explanation_layer, parameters
 from tfm.models.freezing import freeze, last_stage, train_mode
 from tfm.models.settings import ModelSettings
 
@@ -152,6 +153,14 @@ def test_a_card_says_what_the_network_is(settings):
 def test_swin_keeps_its_channels_last_and_a_vit_has_patches_in_a_row():
     assert card_of(ModelSettings(architecture=SWIN), SIZE, 1).layout == "NHWC"
     assert card_of(ModelSettings(architecture="vit_tiny_patch16_224"), SIZE, 1).layout == "NLC"
+
+
+def test_the_layout_is_what_the_network_says_where_its_map_is_as_high_as_it_has_channels():
+    given = {"img_size": 32, "window_size": 4, "embed_dim": 8, "depths": (1,), "num_heads": (1,)}
+    with torch.device("meta"):
+        network = timm.create_model(SWIN, in_chans=1, num_classes=1, **given)
+    card = card_of_network(network, (32, 32), 1)
+    assert (card.explanation_layer, card.layout) == ("layers.0", "NHWC")
 
 
 @pytest.mark.parametrize(

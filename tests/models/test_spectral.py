@@ -14,13 +14,21 @@ SWINS = {
     "swin": "swin_tiny_patch4_window7_224",
     "swin_v2": "swinv2_tiny_window8_256",
 }
-SMALL = {"embed_dim": 16, "depths": (2, 2), "num_heads": (2, 4), "img_size": (60, 44), "in_chans": 1, "num_classes": 1}
+SMALL = {
+    "window_size": 4,
+    "embed_dim": 16,
+    "depths": (2, 2),
+    "num_heads": (2, 4),
+    "img_size": (60, 44),
+    "in_chans": 1,
+    "num_classes": 1,
+}
 
 
 def small(kind="swin", **given):
     """Two stages with shifted and unshifted blocks; at this size windows are padded."""
     torch.manual_seed(2)
-    network = timm.create_model(SWINS[kind], window_size=4, **SMALL | given)
+    network = timm.create_model(SWINS[kind], **SMALL | given)
     for attention in attentions(network):
         attention.qkv.weight.data.mul_(20)  # far from the even attention of fresh weights
     return network.eval()
@@ -82,9 +90,18 @@ def test_rows_of_watched_attention_sum_to_one_and_carry_gradients(kind):
     assert len(seen) == 4
     for maps in seen:
         assert torch.allclose(maps.sum(-1), torch.ones(maps.shape[:-1]), atol=1e-5)
-    excess(seen, 2).sum().backward()
-    assert all(query_key(attention).shape[0] == 2 for attention in attentions(network))
+    excess(seen, [one.window_size for one in attentions(network)], 2).sum().backward()
     assert all(attention.qkv.weight.grad.abs().sum() > 0 for attention in attentions(network))
+
+
+@pytest.mark.parametrize("kind", SWINS)
+def test_attention_comes_from_the_rows_that_are_taken_for_queries_and_keys_and_from_no_other(kind):
+    network = small(kind, img_size=(64, 64))
+    with watching(attentions(network)) as seen:
+        network(torch.randn(2, 1, 64, 64))
+    for attention, maps in zip(attentions(network), seen, strict=True):
+        (gradient,) = torch.autograd.grad(maps.square().sum(), attention.qkv.weight, retain_graph=True)
+        assert torch.equal(query_key(attention).flatten(0, 1), attention.qkv.weight[gradient.abs().sum(1) > 0])
 
 
 def test_every_layers_norm_is_within_a_percent_of_the_svd_after_fifty_steps_of_a_training_that_moves_it():
@@ -96,7 +113,8 @@ def test_every_layers_norm_is_within_a_percent_of_the_svd_after_fifty_steps_of_a
         for step in range(50):
             for weight in weights:
                 weight.add_(torch.randn_like(weight[:1]), alpha=1e-4).mul_(1.0005 if step % 2 else 0.9998)
-            found = norms.squares()
+            norms.advance(network)
+            found = norms.squares(network)
     exact = [
         largest_square(torch.cat([query_key(one) for one in attentions(network) if one.dim == dim]).detach())
         for dim in (96, 192, 384, 768)
@@ -115,10 +133,9 @@ def two_layers(**given):
 def test_the_gradient_of_the_norms_is_that_of_a_full_svd():
     network, weights = two_layers()
     norms = SpectralNorms(network)
-    with torch.no_grad():
-        for _ in range(300):
-            norms()
-    total = norms()
+    for _ in range(300):
+        norms.advance(network)
+    total = norms(network)
     exact = sum(largest_square(query_key(attention)).sum() for attention in attentions(network))
     assert total.item() == pytest.approx(exact.item(), rel=1e-9)
     for ours, theirs in zip(torch.autograd.grad(total, weights), torch.autograd.grad(exact, weights), strict=True):
@@ -130,23 +147,23 @@ def test_the_gradient_of_the_norms_is_that_of_a_full_svd():
 def test_both_terms_pass_the_check_of_gradients_by_differences():
     network, weights = two_layers(embed_dim=8)
     norms = SpectralNorms(network)
-    with torch.no_grad():
-        for _ in range(300):
-            norms()
+    for _ in range(300):
+        norms.advance(network)
     kept = dict(norms.vectors)
 
     def from_there(_):
         norms.vectors = dict(kept)
-        return norms()
+        norms.advance(network)
+        return norms(network)
 
     assert torch.autograd.gradcheck(from_there, weights[0], atol=1e-6)
     torch.manual_seed(4)
     scores = (4 * torch.randn(4, 2, 5, 5, dtype=torch.float64)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda scores: excess([_converging(scores)], 2), scores, atol=1e-8)
+    assert torch.autograd.gradcheck(lambda scores: excess([_converging(scores)], [(1, 5)], 2), scores, atol=1e-8)
 
 
 def _converging(scores):
-    """Attention whose first singular value stands well above the second: eight iterations come to it."""
+    """Attention whose first singular value stands well above the second: a few iterations come to it."""
     return (scores * 0.05 + torch.arange(5.0, dtype=scores.dtype)).softmax(-1)
 
 
@@ -158,16 +175,31 @@ def test_the_excess_is_the_mean_over_windows_and_heads_of_each_images_own_full_s
         sum(float(values[image * len(values) // 2 : (image + 1) * len(values) // 2].mean()) for values in exact)
         for image in (0, 1)
     ]
-    assert excess(maps, 2).tolist() == pytest.approx(by_image, rel=1e-4)
+    assert excess(maps, 2 * [(1, 5)], 2).tolist() == pytest.approx(by_image, rel=1e-4)
+
+
+@pytest.mark.parametrize("sharpness", [1, 5, 20])
+@pytest.mark.parametrize("kind", SWINS)
+def test_the_excess_of_real_attention_is_within_a_percent_of_the_svd_in_shifted_and_unshifted_blocks(kind, sharpness):
+    """A window at the rim of a shifted block is made of parts that do not look at each other."""
+    network = small(kind, window_size=7, img_size=(84, 112))
+    for attention in attentions(network):
+        attention.qkv.weight.data.mul_(sharpness / 20)
+    with torch.no_grad(), watching(attentions(network)) as seen:
+        network(torch.rand(2, 1, 84, 112))
+    assert {any(block.shift_size) for block in blocks(network)} == {True, False}
+    for block, maps in zip(blocks(network), seen, strict=True):
+        exact = (largest_square(maps.double()) - 1).reshape(2, -1).mean(1)
+        assert torch.allclose(excess([maps], [block.window_size], 2).double(), exact, rtol=0.01, atol=1e-6)
 
 
 def test_the_excess_of_attention_in_half_the_bits_is_that_of_the_attention():
     torch.manual_seed(5)
     maps = _converging(torch.randn(6, 3, 5, 5)).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
-        halved = excess([maps], 2)
+        halved = excess([maps], [(1, 5)], 2)
     assert halved.dtype == torch.float32
-    assert torch.allclose(halved, excess([maps.float()], 2), rtol=1e-6)
+    assert torch.allclose(halved, excess([maps.float()], [(1, 5)], 2), rtol=1e-6)
 
 
 def test_even_attention_and_looking_at_oneself_exceed_nothing_and_a_sink_exceeds_most():
@@ -176,18 +208,21 @@ def test_even_attention_and_looking_at_oneself_exceed_nothing_and_a_sink_exceeds
     itself = torch.eye(places)[None, None]
     sink = torch.zeros(1, 1, places, places)
     sink[..., 17] = 1
-    assert [excess([one], 1).item() for one in (even, itself, sink)] == pytest.approx([0, 0, places - 1], abs=1e-4)
+    assert [excess([one], [(7, 7)], 1).item() for one in (even, itself, sink)] == pytest.approx(
+        [0, 0, places - 1], abs=1e-4
+    )
 
 
 def test_the_vectors_are_all_the_state_there_is():
     network, other = small(), SpectralNorms(small())
     norms = SpectralNorms(network)
+    for _ in range(3):
+        norms.advance(network)
+    other.take_up({shape: kept.clone() for shape, kept in norms.vectors.items()})
     with torch.no_grad():
-        for _ in range(3):
-            norms()
-        other.take_up({shape: kept.clone() for shape, kept in norms.vectors.items()})
-        assert torch.equal(norms(), other())
-        assert not torch.equal(norms(), SpectralNorms(network)()), "which is not what a first call says"
+        assert torch.equal(norms(network), other(network))
+        assert torch.equal(norms(network), norms(network)), "asking changes nothing"
+        assert not torch.equal(norms(network), SpectralNorms(network)(network)), "which is not what fresh vectors say"
     with pytest.raises(ValueError, match="another network"):
         other.take_up(SpectralNorms(small(embed_dim=32)).vectors)
 

@@ -29,7 +29,7 @@ def test_it_learns_end_to_end_and_gives_a_map(size):
     features = feature_map(network, images)
     assert features.shape == (2, 128, size[0] // 32, size[1] // 32)
     assert torch.allclose(classified(network, features.mean((2, 3))), network(images), atol=1e-5)
-    (network(images).sum() + SpectralNorms(network)()).backward()
+    (network(images).sum() + SpectralNorms(network)(network)).backward()
     assert len(attentions(network)) == 6
     assert all(tensor.grad is not None for tensor in network.parameters())
 

@@ -30,16 +30,19 @@ def test_what_ships_is_a_plan_whose_cells_differ_only_where_they_should(file):
     *_, last = planned
     ways = last.settings["ways"]
     assert len(ways) == len(last.settings["runs"]) == len(last.settings["explained"]) == 2 * len(set(ways))
-    for way, other in last.settings["against"].items():
-        assert way.partition(",")[0] == other.partition(",")[0], "the same labels"
-        assert other.endswith("from scratch")
+    labels, encoders = (list(levels) for levels in yaml.safe_load(file.read_text())["factors"].values())
+    beside = {"MIM": ["from scratch"], "MIM + spectral": ["from scratch", "MIM"]}
+    assert last.settings["against"] == {
+        f"{share}, {own}": [f"{share}, {other}" for other in beside[own]] for share in labels for own in encoders[1:]
+    }
     trained = [step for step in planned if step.stage == "train"]
     assert {step.settings["seed"] for step in trained} == {7, 8}
     assert all(step.settings["epochs"] == 1 for step in trained)
     for step in trained:
         alone = "from-scratch" in step.name
         assert step.settings["weights"] == ("none" if alone else f"@{step.name.replace('-train', '-pretrain')}.encoder")
-        assert step.settings["beta"] == (0.001 if "spectral" in step.name else 0)
+        for term in ("beta", "attention_gamma"):
+            assert step.settings[term] == (0.001 if "spectral" in step.name else 0)
 
 
 def worked(folder, change, **given):
@@ -69,32 +72,36 @@ def plan(tmp_path_factory):
 
 def outcomes(plan):
     run = jobs.find_run(plan.workspace, plan.status.runs["contrast"])
-    (table,) = [event for event in run.events() if isinstance(event, Table)]
-    return *run.status.result["rows"], table
+    tables = [event for event in run.events() if isinstance(event, Table)]
+    return run.status.result, *tables
 
 
 def test_it_ends_with_a_table_of_means_and_paired_differences(plan):
-    first, second, table = outcomes(plan)
+    result, table, apart = outcomes(plan)
+    first, second = result["rows"]
     assert [first["way"], second["way"]] == ["50 %, average", "50 %, breast"]
     assert (first["runs"], first["auc_each"]) == (1, [first["auc"]])
-    assert "auc_difference" not in first
-    assert second["against"] == "50 %, average"
-    assert second["auc_difference"] == pytest.approx(second["auc"] - first["auc"])
-    assert second["auc_difference_low"] <= second["auc_difference"] <= second["auc_difference_high"]
+    (difference,) = result["differences"]
+    assert (difference["way"], difference["against"]) == ("50 %, breast", "50 %, average")
+    assert difference["auc_difference"] == pytest.approx(second["auc"] - first["auc"])
+    assert difference["auc_difference_low"] <= difference["auc_difference"] <= difference["auc_difference_high"]
     assert "20 images (10 malignant) of 10 women" in table.caption
-    assert table.columns == ["way", "runs", "AUC", "compared with", "difference in AUC"]
+    assert table.columns == ["way", "runs", "AUC"]
+    assert apart.columns == ["way", "compared with", "difference in AUC"]
+    assert [row[:2] for row in apart.rows] == [["50 %, breast", "50 %, average"]]
 
 
 @pytest.mark.long
 def test_with_explanations_it_contrasts_where_the_networks_look_and_pretrains_once_a_seed(tmp_path):
     plan = worked(tmp_path, lambda content: content["factors"]["labels"].update(all={}), seeds=2)
-    *rows, table = outcomes(plan)
+    result, table, _ = outcomes(plan)
+    rows = result["rows"]
     assert "attention" in table.caption
     assert [(row["way"], len(row["outside_each"])) for row in rows] == [
         (f"{labels}, {encoder}", 2) for labels in ("50 %", "all") for encoder in ("from scratch", "MIM")
     ]
-    for scratch, pretrained in (rows[:2], rows[2:]):
-        assert pretrained["outside_difference"] == pytest.approx(pretrained["outside"] - scratch["outside"])
+    for difference, (scratch, pretrained) in zip(result["differences"], (rows[:2], rows[2:]), strict=True):
+        assert difference["outside_difference"] == pytest.approx(pretrained["outside"] - scratch["outside"])
     made = {stage: {plan.status.runs[step.name] for step in plan.steps if step.stage == stage} for stage in STAGES}
     assert {stage: len(runs) for stage, runs in made.items()} == STAGES
 
@@ -105,7 +112,7 @@ STAGES = {"pretrain": 2, "train": 8, "explain": 8}
 def test_words_of_a_contrast_that_do_not_fit_its_runs_are_refused(plan):
     runs = [plan.status.runs[step.name] for step in plan.steps if step.stage == "train"][:2]
     with pytest.raises(SettingsError, match="no run stands for better"):
-        take(plan, {"runs": runs, "against": {"better": "worse"}})
+        take(plan, {"runs": runs, "against": {"better": ["worse"]}})
     with pytest.raises(SettingsError, match="1 for 2 runs"):
         take(plan, {"runs": runs, "ways": ["one"]})
 
@@ -124,6 +131,10 @@ def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path):
         ("title: x", "factors: is needed"),
         ("{title: x, about: y, stage: train, factors: {a: {b: {}}}}", "train is not a plan"),
         ("{title: x, about: y, stage: swin-mim, factors: {a: {b: {no_such: 1}}}}", "no_such"),
+        ("{title: x, about: y, stage: swin-mim, factors: {}}", "factors"),
+        ("{title: x, about: y, stage: swin-mim, factors: {a: {}}}", "factors"),
+        ("{title: x, about: y, stage: swin-mim, factors: {a: {b: {}, c: {skip_train: true}}}}", "c trains 0"),
+        ("{title: x, about: y, stage: swin-mim, factors: {a: {b: {}, c: {visualize: false}}}}", "3 of 6 trainings"),
     ):
         file.write_text(content)
         with pytest.raises(SettingsError, match=words) as refusal:

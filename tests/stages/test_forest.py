@@ -16,7 +16,7 @@ from tests.train.pocket import WOMEN, finish, make_products, rewrite_manifest
 from tests.train.test_forest import inside
 from tfm import worker
 from tfm.analysis.predict import read_predictions
-from tfm.analysis.trained import minutes_of_work, open_trained
+from tfm.analysis.trained import open_trained
 from tfm.core import machine, offers, registry
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note, Picture, Progress
@@ -28,6 +28,7 @@ from tfm.train import device
 from tfm.train.checkpoint import read
 from tfm.train.embeddings import Backbone
 from tfm.train.forest import load
+from tfm.train.origin import minutes_of_work
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from tests.faults.mishaps import SWIN, make_swin_small
-from tests.train.pocket import QUICK, WOMEN, finish, make_products, train_run
+from tests.train.pocket import QUICK, WOMEN, finish, make_products, rewrite_manifest, train_run
 from tests.train.test_fit import flat
 from tfm.core.errors import SettingsError, TFMError
-from tfm.core.events import Note, Picture, Progress
+from tfm.core.events import Metrics, Note, Picture, Progress
 from tfm.core.prepare import job_for, settings_of
 from tfm.core.registry import find_stage
 from tfm.core.workspace import Workspace
@@ -70,6 +70,20 @@ def test_stopped_and_resumed_it_ends_the_same_to_the_bit_with_the_vectors_of_its
     assert [place for place in one.keys() | two.keys() if one.get(place) != two.get(place)] == []
 
 
+def test_a_run_that_was_stopped_behind_an_epoch_has_its_picture_all_the_same(run, monkeypatch):
+    make_swin_small(monkeypatch)
+    other = pretrain_run(run.workspace, seed=9)
+    for epoch in (2, 3):
+        generator = find_stage("pretrain").generate(settings_of(other), other)
+        with other.held():
+            while not (isinstance(event := next(generator), Metrics) and event.values["epoch"] == epoch):
+                pass
+            generator.close()
+    assert (other.figures_folder / "epoch_0002.png").is_file()
+    finish(other)
+    assert (other.figures_folder / "epoch_0003.png").is_file()
+
+
 def test_a_training_on_the_same_dataset_may_take_its_encoder(run, monkeypatch):
     make_swin_small(monkeypatch)
     given = {"architecture": SWIN, "weights": f"run:{run.id}", "epochs": 1, "learning_rate": 1e-9}
@@ -93,16 +107,53 @@ def test_the_encoder_of_another_network_is_refused(run):
     assert "do not fit" in refusal.message
 
 
+def turned(workspace, name, splits):
+    make_products(workspace, name)
+    rewrite_manifest(workspace, lambda rows: rows.assign(split=rows["split"].replace(splits)), name)
+
+
 def test_a_pretraining_that_has_seen_the_women_to_be_tested_on_is_refused(run, monkeypatch):
     make_swin_small(monkeypatch)
-    make_products(run.workspace, "mixed")
-    folder = run.workspace.dataset_folder("mixed")
-    manifest = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False)
-    turned = manifest.assign(split=manifest["split"].replace({"train": "test", "test": "train"}))
-    turned.to_csv(folder / "manifest.csv", index=False)
+    turned(run.workspace, "mixed", {"train": "test", "test": "train"})
     given = {"architecture": SWIN, "weights": f"run:{run.id}", "dataset": "mixed"}
     refusal = refused(train_run(run.workspace, "ResNet18_CFT", **given))
     assert f"have seen {WOMEN['train']} of the {WOMEN['train']} test women" in refusal.message
+
+
+def test_a_training_is_refused_by_a_pretraining_that_has_seen_its_validation_women(run, monkeypatch):
+    make_swin_small(monkeypatch)
+    turned(run.workspace, "turned", {"train": "val", "val": "train"})
+    given = {"architecture": SWIN, "weights": f"run:{run.id}", "dataset": "turned"}
+    refusal = refused(train_run(run.workspace, "ResNet18_CFT", **given))
+    assert f"have seen {WOMEN['train']} of the {WOMEN['train']} validation women" in refusal.message
+
+
+def test_an_encoder_goes_on_learning_on_the_same_dataset_and_it_is_told_that_it_knows_who_is_kept_back(
+    run, monkeypatch
+):
+    make_swin_small(monkeypatch)
+    onward = finish(pretrain_run(run.workspace, weights=f"run:{run.id}", epochs=1))
+    told = [event.text for event in onward.events() if isinstance(event, Note) and event.level == "warning"]
+    assert any("has seen 1 of the 1 women who are kept back" in text for text in told)
+    turned(run.workspace, "turned_again", {"train": "test", "test": "train"})
+    refusal = refused(pretrain_run(run.workspace, weights=f"run:{run.id}", dataset="turned_again"))
+    assert f"have seen {WOMEN['train']} of the {WOMEN['train']} test women" in refusal.message
+
+
+def test_who_is_kept_back_has_a_breast_to_be_rebuilt_and_without_two_such_women_nothing_begins(run, monkeypatch):
+    make_swin_small(monkeypatch)
+    seeing = {}
+    for women in (2, 1):
+        make_products(run.workspace, f"bare{women}")
+        path = run.workspace.cache_folder(f"bare{women}") / "breast.npy"
+        breast = np.load(path)
+        breast[2 * women : 2 * WOMEN["train"]] = 0
+        np.save(path, breast)
+        seeing[women] = pretrain_run(run.workspace, dataset=f"bare{women}", cache=f"bare{women}", epochs=1)
+    gains = pd.read_csv(finish(seeing[2]).metrics_file)["val_gain"]
+    assert (gains != 0).all()
+    refusal = refused(seeing[1])
+    assert f"of {WOMEN['train']} women to learn from, 1 have an image that something" in refusal.message
 
 
 def test_the_spectral_term_of_an_encoder_without_attention_is_refused_by_name_and_may_be_left_out(run):
@@ -114,18 +165,19 @@ def test_the_spectral_term_of_an_encoder_without_attention_is_refused_by_name_an
     assert np.isfinite(plain.status.result["val_loss"])
 
 
-def test_two_processes_rebuild_as_one_does_with_as_large_a_step(run):
-    plain = {"architecture": "test_convnext", "beta": 0, "epochs": 1}
-    both, alone = (finish(pretrain_run(run.workspace, **plain, **how)) for how in ({"devices": 2}, {"accumulate": 2}))
-    one, two = (pd.read_csv(which.metrics_file).iloc[0].to_dict() for which in (both, alone))
-    assert one == pytest.approx(two, rel=1e-5)
+def test_two_processes_rebuild_as_one_does_with_as_large_a_step_norms_and_all(run):
+    given = {"architecture": "swin_pico", "beta": 0.1, "epochs": 2, "batch_size": 5}
+    both, alone = (finish(pretrain_run(run.workspace, **given, **how)) for how in ({"devices": 2}, {"accumulate": 2}))
+    one, two = (pd.read_csv(which.metrics_file).iloc[1].to_dict() for which in (both, alone))
+    assert one == pytest.approx(two, rel=1e-4)
     assert any("2 processes take a share" in event.text for event in both.events() if isinstance(event, Note))
+    one, two = (read(which.checkpoints_folder / "last.pt")["task"] for which in (both, alone))
+    assert one.keys() == two.keys() != set()
+    for shape, vectors in one.items():
+        assert torch.allclose(vectors[..., 0].abs(), two[shape][..., 0].abs(), atol=1e-3)
 
 
-def test_what_each_process_would_gather_for_itself_is_refused_on_several_devices(run, monkeypatch):
-    make_swin_small(monkeypatch)
-    refusal = refused(pretrain_run(run.workspace, devices=2))
-    assert refusal.fields == ("devices", "nodes")
+def test_what_each_process_would_gather_for_itself_is_refused_on_several_devices(run):
     taught = {"label_percent": 50, "unlabelled": "consistency", "balance": "none"}
     refusal = refused(train_run(run.workspace, "ResNet18_CFT", architecture="test_resnet", devices=2, **taught))
     assert refusal.fields == ("devices", "nodes")
@@ -142,4 +194,4 @@ def test_images_without_a_block_of_breast_are_counted_and_told(run, monkeypatch)
     np.save(path, breast)
     one = finish(pretrain_run(run.workspace, dataset="bare", cache="bare", epochs=1))
     told = [event.text for event in one.events() if isinstance(event, Note) and event.level == "warning"]
-    assert any("3 of the 34 images have no block of 16 pixels that is breast enough" in text for text in told)
+    assert any("3 of the 36 images have no block of 16 pixels that is breast enough" in text for text in told)

@@ -2,9 +2,10 @@
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
-from tests.train.pocket import QUICK, WOMEN, finish, make_products, rewrite_manifest, train_run
+from tests.train.pocket import QUICK, WOMEN, finish, make_products, rewrite_manifest, rewrite_records, train_run
 from tfm import worker
 from tfm.analysis.overlays import chosen
 from tfm.analysis.predict import read_predictions
@@ -12,13 +13,15 @@ from tfm.core import files
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note, Progress, Table
 from tfm.core.leaves import leaves
-from tfm.core.prepare import job_for, settings_of
+from tfm.core.prepare import extended, job_for, settings_of
 from tfm.core.registry import find_stage
 from tfm.core.workspace import Workspace
 from tfm.data.lesion_classes import mask_class
 from tfm.metrics.binary import youden_threshold
+from tfm.train.origin import minutes_of_work
 
 TINY = {"backbone": "test_resnet", "classes": "lesion"}
+CLEAR = ["P_test00_LEFT_CC", "P_test00_LEFT_MLO"]
 
 
 def segment_run(workspace, **given):
@@ -32,12 +35,13 @@ def run(tmp_path_factory):
     make_products(workspace)
 
     def changed(manifest):
+        manifest.loc[manifest["patient_id"] == "P_test00", ["mask", "kind", "lesions"]] = "", "", "0"
         manifest.loc[manifest["patient_id"] == "P_test01", "mask"] = ""
         return manifest
 
     rewrite_manifest(workspace, changed)
-    first = ["P_test00_LEFT_CC", "P_test00_LEFT_MLO"]
-    change_lesions(workspace, lambda lesions, names: np.where(np.isin(names, first)[:, None, None], 0, lesions))
+    rewrite_records(workspace, lambda name, record: record | ({"lesions": ""} if name in CLEAR else {}))
+    change_lesions(workspace, lambda lesions, names: np.where(np.isin(names, CLEAR)[:, None, None], 0, lesions))
     return finish(segment_run(workspace))
 
 
@@ -88,9 +92,13 @@ def test_the_model_stands_beside_what_knows_nothing_with_intervals(run):
     (table,) = (event for event in run.events() if isinstance(event, Table))
     assert [row[1] for row in table.rows] == ["model", "brightest blob", "nothing"]
     assert all(len(row) == len(table.columns) for row in table.rows)
-    assert "10 women" in table.caption
-    figures = files.read_json(run.folder / "lesions.json")["lesion"]
-    found, blob, nothing = (figures[way] for way in ("model", "brightest blob", "nothing"))
+    account = files.read_json(run.folder / "lesions.json")
+    for said in (table.caption, account["protocol"]):
+        assert "18 images (8 malignant) of 9 women, those whose lesions are known" in said
+        assert "chosen on validation by Dice" in said
+        assert "Youden" not in said
+    found, blob, nothing = (account["lesion"][way] for way in ("model", "brightest blob", "nothing"))
+    assert {nothing[f"{name}_{end}"] for name in ("dice", "found_2", "clear") for end in ("low", "high")} == {None}
     assert (nothing["dice"], nothing["found_2"], nothing["area_error"]) == (0, 0, 1)
     assert found["dice_low"] < found["dice"] < found["dice_high"]
     assert found["dice"] == run.status.result["dice"]
@@ -139,6 +147,20 @@ def test_weights_are_a_backbones_or_a_whole_segmenters_of_the_same_classes(run):
     assert "--classes" in refused.status.hint
 
 
+def test_two_processes_learn_as_one_does_with_as_large_a_step(run):
+    """But for batch norm's running statistics, which are the first process's own: validation is another."""
+    plain = {"epochs": 1, "tile": 32, "batch_size": 6}
+    both, alone = (finish(segment_run(run.workspace, **plain, **how)) for how in ({"devices": 2}, {"accumulate": 2}))
+    one, two = (pd.read_csv(which.metrics_file)["train_loss"][0] for which in (both, alone))
+    assert one == pytest.approx(two, rel=1e-5)
+    assert "2 processes take a share" in notes(both)
+
+
+def test_an_extension_counts_the_minutes_of_the_run_it_goes_on_from(run):
+    longer = finish(extended(run, 3))
+    assert minutes_of_work(longer) == pytest.approx((run.status.seconds + longer.status.seconds) / 60)
+
+
 def test_an_extension_with_other_classes_is_refused_by_name(run):
     longer = segment_run(run.workspace, epochs=3, extends=run.id, classes="malignancy")
     assert worker.take_run(longer, stopping=longer) == "failed"
@@ -164,10 +186,28 @@ def test_a_dataset_without_lesion_masks_is_refused(pocket_workspace):
     assert "--images full" in said
 
 
+def test_masks_that_came_to_the_dataset_after_the_cache_was_made_are_missed(pocket_workspace):
+    """Else they would be learned from and measured as images without a lesion."""
+    rewrite_records(pocket_workspace, lambda name, record: record | ({"lesions": ""} if "train0" in name else {}))
+    said = refusal(pocket_workspace)
+    assert "20 images have a lesion mask in pocket that never came into pocket: P_train00_LEFT_CC" in said
+    assert "preprocess the dataset again" in said
+
+
 def test_masks_of_an_earlier_numbering_are_refused(pocket_workspace):
     old = {mask_class("mass", "BENIGN"): 1, mask_class("mass", "MALIGNANT"): 2}
     change_lesions(pocket_workspace, lambda lesions, _: np.vectorize(lambda value: old.get(value, 0))(lesions))
     assert "holds the value 2 (calcification without callback)" in refusal(pocket_workspace)
+
+
+def test_sampling_asks_for_both_labels_among_the_images_whose_lesions_are_known(pocket_workspace):
+    def lost(manifest):
+        manifest.loc[(manifest["split"] == "train") & (manifest["label"] == "malignant"), "mask"] = ""
+        return manifest
+
+    rewrite_manifest(pocket_workspace, lost)
+    said = refusal(pocket_workspace, balance="sampling")
+    assert "all 18 training images whose lesions are known are benign" in said
 
 
 def test_squares_that_do_not_fit_are_refused(pocket_workspace):
@@ -177,8 +217,10 @@ def test_squares_that_do_not_fit_are_refused(pocket_workspace):
 
 
 def test_lesions_smaller_than_a_pixel_are_counted_and_said(pocket_workspace):
-    index = pocket_workspace.cache_folder("pocket") / "index.csv"
-    index.write_text(index.read_text().replace("{}", '"{""lesions_below_a_pixel"": 2}"', 3))
+    three = ["P_train00_LEFT_CC", "P_train00_LEFT_MLO", "P_val00_LEFT_CC"]
+    rewrite_records(
+        pocket_workspace, lambda name, record: record | ({"lesions_below_a_pixel": 2} if name in three else {})
+    )
     said = " ".join(begun(segment_run(pocket_workspace)))
     assert "6 lesions of 3 images are smaller than a pixel" in said
 

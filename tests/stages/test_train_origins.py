@@ -9,12 +9,12 @@ import torch
 
 from tests.train.pocket import QUICK, finish, make_products, rewrite_manifest, stop_after, train_run
 from tfm import worker
-from tfm.analysis.trained import minutes_of_work
 from tfm.core import prepare, registry
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note
 from tfm.core.workspace import Workspace
 from tfm.train.checkpoint import read
+from tfm.train.origin import minutes_of_work
 
 TINY = {"architecture": "test_resnet", "epochs": 1}
 

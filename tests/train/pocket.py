@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import cv2
@@ -70,8 +72,17 @@ def make_products(workspace: Workspace, name: str = "pocket", *, synthetic: bool
     files.write_json(dataset / "audit.json", {"protocol": "pocket split, all lesions", "synthetic": synthetic})
     for array, content in zip(("images", "breast", "lesions"), zip(*films, strict=True), strict=True):
         np.save(cache / f"{array}.npy", np.stack(content))
-    pd.DataFrame(rows)[["image_id", "sop_uid"]].assign(record="{}").to_csv(cache / "index.csv", index=False)
+    records = [json.dumps({"lesions": hashlib.sha256(lesion).hexdigest()}) for *_, lesion in films]
+    pd.DataFrame(rows)[["image_id", "sop_uid"]].assign(record=records).to_csv(cache / "index.csv", index=False)
     files.write_yaml(cache / "settings.yaml", {})
+
+
+def rewrite_records(workspace: Workspace, change, name: str = "pocket") -> None:
+    """`change` takes an image's name and what the cache says of it, and gives what it should say."""
+    path = workspace.cache_folder(name) / "index.csv"
+    index = pd.read_csv(path, dtype=str, keep_default_na=False)
+    told = zip(index["image_id"], map(json.loads, index["record"]), strict=True)
+    index.assign(record=[json.dumps(change(*one)) for one in told]).to_csv(path, index=False)
 
 
 def rewrite_manifest(workspace: Workspace, change, name: str = "pocket") -> None:

@@ -61,6 +61,11 @@ def test_a_balanced_epoch_takes_as_many_of_each_class_and_tells_the_second_time_
     assert (places < len(labels) * 3).all()
 
 
+def test_a_balanced_epoch_of_one_class_is_refused():
+    with pytest.raises(DataError, match="none of the 10 images to learn from is malignant"):
+        balanced(seed=1, epoch=2, labels=np.zeros(10, int))
+
+
 def test_an_epochs_own_rows_of_random_numbers_stay_where_images_are_taken_again():
     """So that another balance leaves the first take of an image as it was."""
     assert (augment.draw(1, 2, 30)[:10] == augment.draw(1, 2, 10)).all()

@@ -12,7 +12,7 @@ import torch
 from tests.faults.mishaps import SWIN, make_swin_small
 from tests.faults.test_exact_resume import learned, unequal
 from tests.returned import returned
-from tests.train.bench_top import BenchTop, learn
+from tests.train.bench_top import BenchTop, learn, step
 from tests.train.pocket import finish, make_products, train_run
 from tests.train.test_fit import flat
 from tfm.core.errors import SettingsError, TFMError
@@ -25,9 +25,10 @@ from tfm.train.batches import Batch, mirrored
 from tfm.train.checkpoint import read
 from tfm.train.infer import logits
 from tfm.train.rows import UNKNOWN
-from tfm.train.settings import BreastSettings, LabelSettings
+from tfm.train.settings import BreastSettings, LabelSettings, MaskSettings
 from tfm.train.tasks.breast_aware import BreastAware, lacking
 from tfm.train.tasks.classify import Classify
+from tfm.train.tasks.reconstruct import Reconstruct
 from tfm.train.tasks.semi import _DECAY, Semi, Teacher
 
 PLAIN = Classify(label_smoothing=0.1, malignant_weight=2.0)
@@ -78,8 +79,8 @@ def test_each_term_is_added_with_its_weight(term):
         features = feature_map(network, given.images)
     exact = {
         "background_contrast": likeness(features, at_feature_size(given.truth["breast"], features))[0].sum(),
-        "beta": 3 * SpectralNorms(network)(),  # once an image: the loop divides by them
-        "attention_gamma": excess(maps, 3).sum(),
+        "beta": 3 * SpectralNorms(network)(network),  # once an image: the loop divides by them
+        "attention_gamma": excess(maps, [one.window_size for one in attentions(network)], 3).sum(),
     }[term].item()
     terms = BreastSettings(**{term: 0.5})
     one = BreastAware(PLAIN, terms, SpectralNorms(network) if term == "beta" else None)
@@ -111,6 +112,7 @@ def test_the_terms_do_what_they_are_for():
         losses = []
         for _ in range(15):
             optimizer.zero_grad()
+            one.advance(network)
             loss, _ = one.loss(network, given)
             loss.backward()
             optimizer.step()
@@ -158,6 +160,7 @@ def test_the_teacher_is_the_moving_average_and_is_asked_about_the_mirror_image()
     with torch.no_grad():
         for tensor in network.parameters():
             tensor.add_(torch.randn_like(tensor), alpha=0.05)
+    one.advance(network)
     loss, _ = one.loss(network, given)
     averaged = copy.deepcopy(before)
     for own, other in zip(averaged.parameters(), network.parameters(), strict=True):
@@ -188,6 +191,23 @@ def test_stopped_and_rebuilt_it_ends_the_same_to_the_bit(bench_top, monkeypatch,
     calm = learned(bench_top, given, {})
     assert any(place.startswith("last/task/") for place in calm)
     assert unequal(calm, learned(bench_top, given, {}, [1, 3])) == []
+
+
+def test_norms_and_teacher_move_once_a_step_however_many_batches_it_has(bench_top, monkeypatch):
+    make_swin_small(monkeypatch)
+    given = EVERYTHING | {"unlabelled": "consistency", "batch_size": 2, "accumulate": 4}
+    training = bench_top.training(given)
+    first = copy.deepcopy(training.network)
+    second = copy.deepcopy(step(training, bench_top.new_folder()).network)
+    kept = step(training, bench_top.new_folder()).task.state()
+    assert training.standing.step == 2
+    norms = SpectralNorms(first)
+    for network in (first, second):
+        norms.advance(network)
+    assert all(torch.equal(kept[shape], vectors) for shape, vectors in norms.vectors.items())
+    for name, tensor in first.named_parameters():
+        averaged = _DECAY * tensor + (1 - _DECAY) * second.get_parameter(name)
+        assert torch.allclose(kept[f"teacher.{name}"], averaged, atol=1e-7)
 
 
 def test_predictions_know_the_breast_and_mirror_it_with_its_image(bench_top, monkeypatch):
@@ -231,7 +251,6 @@ def test_images_that_lack_breast_or_background_are_counted_and_told(bench_top):
     [
         ({"architecture": "test_resnet", "attention_gamma": 0.1}, "attention_gamma"),
         ({"architecture": "test_resnet", "beta": 0.1}, "beta"),
-        ({"architecture": "MammoCNN", "pooling": "breast"}, "architecture"),
         ({"architecture": "test_resnet", "pooling": "breast", "compile": True}, "compile"),
     ],
 )
@@ -242,13 +261,25 @@ def test_what_a_network_cannot_do_is_refused_by_name(bench_top, wrong, field):
     assert field in refusal.value.fields
 
 
+OF_FEATURES = ("background_contrast", "beta", "attention_gamma")  # which have no gradient where these are frozen
+
+
+def test_vectors_of_norms_that_it_does_not_have_are_not_its_own():
+    strange = SpectralNorms(swin()).vectors
+    rebuilding = Reconstruct(MaskSettings(), "breast", 0.0, None, (32, 32))
+    for task in (PLAIN, BreastAware(PLAIN, BreastSettings(pooling="breast"), None), rebuilding):
+        with pytest.raises(ValueError, match="more than a network learns from"):
+            task.take_up(strange)
+
+
 @pytest.mark.parametrize(
     "idle",
     [
         {"unlabelled": "pseudo"},
         {"label_percent": 10, "confidence": 0.8},
         {"label_percent": 10, "unlabelled": "pseudo", "balance": "sampling"},
-        {"trained": "none", "beta": 0.1},
+        {"trained": "none", "pooling": "breast"},
+        *({"trained": trained, name: 0.1} for trained in ("head", "none") for name in OF_FEATURES),
     ],
 )
 def test_what_would_do_nothing_is_refused(idle):

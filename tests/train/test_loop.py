@@ -156,6 +156,9 @@ class Silhouette:
     def __init__(self):
         self.seen = []
 
+    def advance(self, network):
+        pass
+
     def loss(self, network, batch):
         self.seen.append(batch)
         errors = self.answers(network, batch)

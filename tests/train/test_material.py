@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tests.returned import returned
@@ -10,6 +11,7 @@ from tests.train.pocket import WOMEN, make_products, train_run
 from tfm.core.errors import DataError
 from tfm.models.settings import ModelSettings
 from tfm.train.material import Material, measured, remember, start
+from tfm.train.origin import Origin, check_same
 
 
 @pytest.fixture
@@ -50,6 +52,23 @@ def test_other_rows_are_other_images(run):
     begin(run, Material.open(run.workspace, "pocket", "pocket"))
     with pytest.raises(DataError, match="have changed since this run began"):
         begin(run, replace(whole, test=first(whole.test, 0)))
+
+
+@pytest.mark.parametrize(
+    ("array", "words"), [("images", "images"), ("breast", "breast masks"), ("lesions", "lesion masks")]
+)
+def test_other_pixels_are_noticed_when_a_run_goes_on_and_when_it_is_looked_at(run, array, words):
+    before = Material.open(run.workspace, "pocket", "pocket")
+    begin(run, before)
+    path = run.workspace.cache_folder("pocket") / f"{array}.npy"
+    changed = np.load(path)
+    changed[before.test.positions[-1], 5, 5] ^= 1
+    np.save(path, changed)
+    after = Material.open(run.workspace, "pocket", "pocket")
+    with pytest.raises(DataError, match=f"^the {words} of the cache pocket have changed"):
+        begin(run, after)
+    with pytest.raises(DataError, match=f"^the {words} of {run.id} have changed"):
+        check_same(Origin(run), returned(after.facts()))
 
 
 def test_to_read_all_images_before_the_first_step_is_told_bit_by_bit(run):

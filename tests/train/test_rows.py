@@ -8,6 +8,8 @@ from tfm.core.errors import DataError
 from tfm.train.rows import UNKNOWN, Rows, held_out, labelled
 from tfm.train.settings import LabelSettings
 
+ALL = np.ones(200, dtype=bool)
+
 
 def rows(benign=60, malignant=40):
     """Two images a woman; a malignant woman's other image is benign."""
@@ -18,7 +20,7 @@ def rows(benign=60, malignant=40):
 
 
 def test_a_twentieth_of_the_women_is_kept_back_with_all_their_images():
-    rest, back = held_out(rows(), 0.05, 7)
+    rest, back = held_out(rows(), 0.05, 7, ALL)
     assert len(back.patients) == 5
     assert set(rest.patients).isdisjoint(back.patients)
     assert len(rest) + len(back) == 200
@@ -28,14 +30,26 @@ def test_a_twentieth_of_the_women_is_kept_back_with_all_their_images():
 
 
 def test_who_is_kept_back_hangs_on_the_seed_and_nothing_else():
-    back = held_out(rows(), 0.05, 7)[1].patients
-    assert held_out(rows().only(np.arange(200)[::-1].tolist()), 0.05, 7)[1].patients == back
-    assert held_out(rows(), 0.05, 8)[1].patients != back
+    back = held_out(rows(), 0.05, 7, ALL)[1].patients
+    assert held_out(rows().only(np.arange(200)[::-1].tolist()), 0.05, 7, ALL)[1].patients == back
+    assert held_out(rows(), 0.05, 8, ALL)[1].patients != back
 
 
 def test_of_one_woman_nobody_can_be_kept_back():
-    with pytest.raises(DataError, match="1 women"):
-        held_out(rows(benign=1, malignant=0), 0.05, 7)
+    with pytest.raises(DataError, match="of 1 women"):
+        held_out(rows(benign=1, malignant=0), 0.05, 7, ALL[:2])
+
+
+def test_only_a_woman_of_whom_something_can_be_learned_chooses_the_best_epoch_and_one_is_left_to_learn_from():
+    usable = np.zeros(200, dtype=bool)
+    usable[[7, 60, 61]] = True  # of two women
+    rest, back = held_out(rows(), 0.05, 7, usable)
+    assert len(back.patients) == 1
+    assert {*back.patients} < {"W003", "W030"}
+    assert len(rest.patients) == 99
+    usable[7] = False
+    with pytest.raises(DataError, match="of 100 women to learn from, 1 have an image that something can be learned"):
+        held_out(rows(), 0.05, 7, usable)
 
 
 def keeping(percent):

@@ -14,11 +14,12 @@ from tfm.data.dataset import Dataset
 from tfm.data.lesion_classes import CLASS_SETS, mask_class
 from tfm.metrics.masks import overlap
 from tfm.models.segmenter import Segmenter
-from tfm.train.batches import Batch
+from tfm.train import tiles
+from tfm.train.batches import Batch, chances
 from tfm.train.lesion_maps import ANY, THRESHOLDS, best_threshold, map_names, maps_of, overlap_at, tally, truths_of
-from tfm.train.lesions import are_known, check_lesions, mask_pixels
+from tfm.train.lesions import are_known, check_known, check_lesions, mask_pixels
 from tfm.train.rows import rows_of
-from tfm.train.settings import BatchSettings, OptimSettings, SegmentSettings
+from tfm.train.settings import OptimSettings, SegmentSettings
 from tfm.train.tasks.segment import of_lesions, pixel_weights, segment
 
 PIXELS = np.array([900, 4, 0, 21, 0, 36, 9])
@@ -26,7 +27,7 @@ SIDE = 12
 
 
 def task_of(**given):
-    return segment(SegmentSettings(**given), OptimSettings(label_smoothing=0.1), BatchSettings(), PIXELS)
+    return segment(SegmentSettings(**given), OptimSettings(label_smoothing=0.1), PIXELS, images=2)
 
 
 @pytest.fixture
@@ -109,8 +110,24 @@ def test_rare_classes_weigh_more_and_absent_ones_nothing_special():
     without = PIXELS.copy()
     without[-1] = 0
     assert pixel_weights(CLASS_SETS["malignancy"], without)[-1] == 1
-    even = segment(SegmentSettings(), OptimSettings(), BatchSettings(balance="none"), PIXELS)
-    assert set(even.weights) == {1.0}
+    assert set(task_of(class_weights="none").weights) == {1.0}
+
+
+def test_rarity_is_that_in_the_squares_that_are_learned_from():
+    """Squares of a twelfth of an image: where all are cut for the lesion, it is twelve times less rare there."""
+    pixels = np.array([12 * 32 * 32 * 5 - 400, 0, 0, 0, 0, 400, 0])
+    given = {"classes": "lesion", "tile": 32}
+    weights = {
+        share: segment(SegmentSettings(lesion_tiles=share, **given), OptimSettings(), pixels, images=5).weights[1]
+        for share in (0, 0.75, 1)
+    }
+    whole = float(np.sqrt(pixels[0] / 400))
+    assert weights == pytest.approx({0: whole, 0.75: whole / (12 * (0.75 + 0.25 / 12)) ** 0.5, 1: whole / 12**0.5})
+    films = torch.zeros(5, 1, 96, 128, dtype=torch.uint8)
+    films[..., 40:48, 60:70] = 5
+    drawn = [tiles.cut_out(films, films, chances(5, tiles.CHANCES, 7, epoch), 32, 0.75)[1] for epoch in range(200)]
+    shown = torch.stack(drawn) > 0
+    assert weights[0.75] == pytest.approx(float(((~shown).sum() / shown.sum()).sqrt()), rel=0.15)
 
 
 def test_all_lesions_of_an_image_are_in_its_maps(lesions):
@@ -186,6 +203,21 @@ def test_masks_that_the_manifest_contradicts_are_refused_by_name(pocket):
     with pytest.raises(DataError, match=r"P_val01_LEFT_CC holds the value 2 \(calc.* without callback\)") as refusal:
         mask_pixels(*opened(pocket))
     assert "organize the download again" in refusal.value.hint
+
+
+def test_a_single_training_image_of_known_lesions_is_refused(pocket):
+    _, _, rows = opened(pocket)
+    with pytest.raises(DataError, match="a single training image whose lesions are known"):
+        check_known(rows.only([0]), "none")
+    check_known(rows.only([0, 1]), "none")
+
+
+def test_as_many_of_each_label_are_not_to_be_had_of_one(pocket):
+    _, _, rows = opened(pocket)
+    benign = rows.only(rows.labels == 0)
+    check_known(benign, "none")
+    with pytest.raises(DataError, match="all 8 training images whose lesions are known are benign"):
+        check_known(benign, "sampling")
 
 
 def test_a_split_without_a_single_lesion_is_refused():

@@ -39,9 +39,9 @@ def on_grid(
     padded[: grid[0], : grid[1]] = 1
     real = padded.view(down, window[0], right, window[1]).transpose(1, 2).reshape(down * right, 1, -1)
     looks = weights.mean(1).view(-1, down * right, *weights.shape[2:]) * real  # (B, windows, n, n): from, to
-    looks = looks / looks.sum(-1, keepdim=True)
-    received = (looks * real.mT).sum(-2)
-    tiles: torch.Tensor = received.view(-1, down, right, *window).transpose(2, 3).reshape(-1, *padded.shape)
+    all_of = looks.sum(-1, keepdim=True)
+    looks = torch.where((real.mT > 0) & (all_of > 0), looks / all_of, 0)  # padding may look at padding alone: 0 of 0
+    tiles: torch.Tensor = looks.sum(-2).view(-1, down, right, *window).transpose(2, 3).reshape(-1, *padded.shape)
     return tiles[:, : grid[0], : grid[1]].roll(shift, dims=(1, 2))
 
 

@@ -21,7 +21,6 @@ from tfm.metrics.binary import Interval, auc, clustered_interval
 
 AUC = "auc"
 _WORDS = {AUC: "AUC", OUTSIDE: "looks outside the breast"}
-_SEED = 0  # an interval belongs to the predictions, not to anybody's choice of seed
 
 
 @dataclass(frozen=True)
@@ -30,29 +29,26 @@ class Outcome:
 
     mean: Interval
     each: list[float]  # run by run
-    difference: Interval | None  # to the way that it is compared with, where it is
+    differences: dict[str, Interval]  # to each way that it is compared with
 
 
 @dataclass(frozen=True)
 class Contrast:
     protocol: Protocol
     runs: dict[str, int]  # way → how many
-    against: Mapping[str, str]  # way → the one that it is compared with
+    against: Mapping[str, list[str]]  # way → those that it is compared with
     figures: dict[str, dict[str, Outcome]]  # AUC, and OUTSIDE where every run was explained → way
     look: str  # in words, what OUTSIDE is measured by
 
     @property
     def columns(self) -> list[str]:
-        told = [_WORDS[name] for name in self.figures]
-        return ["way", "runs", *told, "compared with", *(f"difference in {words}" for words in told)]
+        return ["way", "runs", *(_WORDS[name] for name in self.figures)]
 
     def table(self) -> list[list[str]]:
-        return [[way, str(count), *self._cells(way)] for way, count in self.runs.items()]
-
-    def _cells(self, way: str) -> list[str]:
-        own = [each[way] for each in self.figures.values()]
-        apart = [with_interval(one.difference) if one.difference else "" for one in own]
-        return [*(with_interval(one.mean) for one in own), self.against.get(way, ""), *apart]
+        return [
+            [way, str(count), *(with_interval(each[way].mean) for each in self.figures.values())]
+            for way, count in self.runs.items()
+        ]
 
     def rows(self) -> list[dict[str, object]]:
         """The same for a program, with each run's own figures."""
@@ -61,15 +57,31 @@ class Contrast:
     def _values(self, way: str) -> dict[str, object]:
         told: dict[str, object] = {}
         for name, each in self.figures.items():
-            told |= _flat(name, each[way].mean) | {f"{name}_each": each[way].each}
-            apart = each[way].difference
-            if apart:
-                told |= _flat(f"{name}_difference", apart) | {"against": self.against[way]}
+            told |= each[way].mean.named(name) | {f"{name}_each": each[way].each}
         return told
 
+    @property
+    def columns_apart(self) -> list[str]:
+        return ["way", "compared with", *(f"difference in {_WORDS[name]}" for name in self.figures)]
 
-def _flat(name: str, interval: Interval) -> dict[str, object]:
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    def table_apart(self) -> list[list[str]]:
+        return [
+            [way, other, *(with_interval(each[way].differences[other]) for each in self.figures.values())]
+            for way, other in self._pairs
+        ]
+
+    def rows_apart(self) -> list[dict[str, object]]:
+        return [{"way": way, "against": other} | self._values_apart(way, other) for way, other in self._pairs]
+
+    def _values_apart(self, way: str, other: str) -> dict[str, object]:
+        told: dict[str, object] = {}
+        for name, each in self.figures.items():
+            told |= each[way].differences[other].named(f"{name}_difference")
+        return told
+
+    @property
+    def _pairs(self) -> list[tuple[str, str]]:
+        return [(way, other) for way in self.runs for other in self.against.get(way, [])]
 
 
 @dataclass(frozen=True)
@@ -81,12 +93,12 @@ class Measurements:
     values: dict[str, np.ndarray]  # way → (n, runs)
     statistic: Callable[[np.ndarray, np.ndarray], float]  # of labels (n,) and one run's values (n,)
 
-    def outcomes(self, against: Mapping[str, str]) -> dict[str, Outcome]:
-        return {way: self._outcome(way, against.get(way)) for way in self.values}
+    def outcomes(self, against: Mapping[str, list[str]]) -> dict[str, Outcome]:
+        return {way: self._outcome(way, against.get(way, [])) for way in self.values}
 
-    def _outcome(self, way: str, other: str | None) -> Outcome:
+    def _outcome(self, way: str, others: list[str]) -> Outcome:
         own = self.values[way]
-        apart = self._interval(self._difference, own, self.values[other]) if other else None
+        apart = {other: self._interval(self._difference, own, self.values[other]) for other in others}
         return Outcome(self._interval(self._mean, own), [self.statistic(self.labels, one) for one in own.T], apart)
 
     def _mean(self, labels: np.ndarray, values: np.ndarray) -> float:
@@ -96,10 +108,12 @@ class Measurements:
         return self._mean(labels, values) - self._mean(labels, others)
 
     def _interval(self, statistic: Callable[..., float], *columns: np.ndarray) -> Interval:
-        return clustered_interval(statistic, self.patients, self.labels, *columns, seed=_SEED)
+        return clustered_interval(statistic, self.patients, self.labels, *columns)
 
 
-def contrast(runs: Mapping[str, list[Run]], looks: Mapping[str, list[Run]], against: Mapping[str, str]) -> Contrast:
+def contrast(
+    runs: Mapping[str, list[Run]], looks: Mapping[str, list[Run]], against: Mapping[str, list[str]]
+) -> Contrast:
     """Way → its train runs, and way → the explanations of these, or nothing."""
     trained = {way: [open_trained(run) for run in group] for way, group in runs.items()}
     everyone = [one for group in trained.values() for one in group]
@@ -135,7 +149,7 @@ def _looks(explanations: Mapping[str, list[Run]], table: pd.DataFrame) -> tuple[
     known = ~np.isnan(np.concatenate(list(values.values()), axis=1)).any(axis=1)
     kept = {way: one[known] for way, one in values.items()}
     patients, labels = table["patient_id"].to_numpy()[known], table["label"].to_numpy()[known]
-    even = np.nanmean(_outside(next(iter(read.values()))[0], EVEN, table))
+    even = np.mean(_outside(next(iter(read.values()))[0], EVEN, table)[known])
     told = f"where they look is measured by their {look}; {number(even)} of a look everywhere alike would be outside"
     return told, Measurements(patients, labels, kept, lambda _labels, outside: float(np.mean(outside)))
 

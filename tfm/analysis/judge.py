@@ -11,7 +11,6 @@ import numpy as np
 from tfm.analysis.trained import Trained
 from tfm.metrics.binary import Confusion, Interval, auc, clustered_interval, confusion, interval_at_edge
 
-_SEED = 0  # an interval belongs to the predictions, not to anybody's choice of seed
 RATES = ("accuracy", "sensitivity", "specificity", "f1")
 
 
@@ -24,10 +23,8 @@ class Judgement:
     def values(self) -> dict[str, float | int | None]:
         """Flat and plain, for a result; None where a figure is not defined."""
         figures = {"auc": self.auc, **self.rates}
-        flat = {name: interval.value for name, interval in figures.items()}
-        flat |= {f"{name}_low": interval.low for name, interval in figures.items()}
-        flat |= {f"{name}_high": interval.high for name, interval in figures.items()}
-        return {name: value if math.isfinite(value) else None for name, value in flat.items()} | asdict(self.confusion)
+        flat = {part: value for name, interval in figures.items() for part, value in interval.named(name).items()}
+        return flat | asdict(self.confusion)
 
 
 def judge(trained: Trained) -> Judgement:
@@ -41,7 +38,7 @@ def judge(trained: Trained) -> Judgement:
         return lambda labels, probs: getattr(confusion(labels, probs, trained.threshold), name)
 
     def measured(name: str, statistic: Callable[[np.ndarray, np.ndarray], float]) -> Interval:
-        found = clustered_interval(statistic, patients, labels, probs, seed=_SEED)
+        found = clustered_interval(statistic, patients, labels, probs)
         return interval_at_edge(found.value, trials[name]) if found.value in (0, 1) else found
 
     return Judgement(

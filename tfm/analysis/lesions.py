@@ -13,6 +13,7 @@ import torch
 from tfm.analysis.judge import number, with_interval
 from tfm.analysis.overlays import Case
 from tfm.analysis.overlays import chosen as chosen_cases
+from tfm.analysis.trained import Protocol
 from tfm.analysis.worth import ALARMS, BRIGHTEST, NOTHING, Worth, baselines, usual_areas, worth
 from tfm.core.events import Event
 from tfm.metrics.binary import Interval
@@ -125,7 +126,7 @@ class Measured:
 
 
 def _plain(interval: Interval) -> str:
-    """What draws nothing is known to the last digit."""
+    """What draws nothing is known to the last digit, and has no interval."""
     return number(interval.value)
 
 
@@ -144,6 +145,15 @@ def measure(task: Segment, val: Said, test: Said, images: Images) -> Generator[E
     with np.errstate(invalid="ignore"):
         dices = np.where(last.true > 0, 2 * last.both / (last.drawn + last.true), np.nan)
     return Measured(names, thresholds, {MODEL: model} | beside, dices)
+
+
+def protocol_words(protocol: Protocol) -> str:
+    """Of the test images whose lesions are known: no threshold for images is met here."""
+    return protocol.of_data(
+        f"{protocol.whom}, those whose lesions are known; 95 % intervals by bootstrap over women (of a share of "
+        "lesions or of images that is exactly 0 or 1: Clopper-Pearson over women); from which probability on a pixel "
+        "is drawn was chosen on validation by Dice, for each class"
+    )
 
 
 def cases(training: Training, task: Segment, images: Images, measured: Measured) -> dict[str, list[Case]]:

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tfm.analysis.brightest import brightness
 from tfm.analysis.explained import Explained
 from tfm.analysis.judge import with_interval
 from tfm.core import files
 from tfm.core.events import Event, Progress
 from tfm.metrics.binary import Interval, clustered_interval, interval_at_edge
-from tfm.metrics.maps import brightest_tissue, centre, energy_in, points_at, share_outside
+from tfm.metrics.maps import centre, energy_in, points_at, share_outside
 from tfm.train.batches import cut
 
 OUTSIDE, ENERGY, POINTS = "outside", "energy", "points"
@@ -26,10 +27,11 @@ COLUMNS = ["look", "outside the breast", "in the lesion", "pointing game", "imag
 CAPTION = (
     "outside the breast: the share of all that is looked at (less is better; that of a look everywhere alike is the "
     "background's area); in the lesion: the same for the lesion, and pointing game: how often the highest place lies "
-    "in it (more is better). A map is as coarse as the network's last features, and laid over the image evenly. Images "
-    "in which a look is nothing, or no breast was found, are left out; a look everywhere alike points nowhere"
+    "in it (more is better). A map is as coarse as the network's last features, and laid over the image evenly; the "
+    "brightest tissue is as bright as its surroundings. Images in which a look is nothing, or no breast was found, are "
+    "left out; looks that know nothing are scored on the same images as the network's look beside which they stand; a "
+    "look everywhere alike points nowhere"
 )
-_SEED = 0  # an interval belongs to the maps, not to anybody's choice of seed
 
 Figures = dict[str, Interval]  # OUTSIDE, ENERGY, POINTS
 
@@ -57,7 +59,7 @@ def _scored(explained: Explained, place: int, maps: dict[str, np.ndarray]) -> li
     at = images.rows.positions[place]
     breast, lesion = images.cache.breast[at] > 0, images.cache.lesions[at] > 0
     beside = {
-        BRIGHTEST: brightest_tissue(images.cache.images[at], breast),
+        BRIGHTEST: brightness(images.cache.images[at], breast),
         CENTRE: centre(breast.shape),
         EVEN: np.ones(breast.shape),
     }
@@ -68,6 +70,36 @@ def _scored(explained: Explained, place: int, maps: dict[str, np.ndarray]) -> li
 def scores(heat: np.ndarray, breast: np.ndarray, lesion: np.ndarray) -> dict[str, float]:  # (H, W), bool, bool
     outside = share_outside(heat, breast) if breast.any() else math.nan
     return {OUTSIDE: outside, ENERGY: energy_in(heat, lesion), POINTS: points_at(heat, lesion)}
+
+
+def side_by_side(table: pd.DataFrame, ways: list[str]) -> pd.DataFrame:
+    """The network's `ways` to look, with the looks that know nothing on the very same images: once for all of its looks
+    that are anything in the same images, and once more beside each that is not."""
+    naive = table[~table["look"].isin(ways)]
+    groups: list[tuple[list[pd.DataFrame], pd.DataFrame]] = []
+    for way in ways:
+        both = _on_same_images(pd.concat([table[table["look"] == way], naive]))
+        own, beside = both[both["look"] == way], both[both["look"] != way]
+        same = next((looks for looks, others in groups if others.equals(beside)), None)
+        if same is None:
+            groups.append(([own], beside))
+        else:
+            same.append(own)
+    (first, beside), *others = groups
+    parts = [*first, beside]
+    for looks, beside in others:
+        parts += [*looks, beside.assign(look=beside["look"] + f", beside {looks[0]['look'].iat[0]}")]
+    return pd.concat(parts)
+
+
+def _on_same_images(table: pd.DataFrame) -> pd.DataFrame:
+    """A figure counts for an image only where each look has it, but for the looks that never have it."""
+    kept = table.copy()
+    for figure in (OUTSIDE, ENERGY, POINTS):
+        each = table.pivot(index="image_id", columns="look", values=figure).dropna(axis="columns", how="all")
+        lacking = each.index[each.isna().any(axis="columns")]
+        kept.loc[kept["image_id"].isin(lacking), figure] = math.nan
+    return kept
 
 
 def measured(table: pd.DataFrame) -> dict[str, Figures]:
@@ -83,7 +115,7 @@ def _mean(rows: pd.DataFrame, figure: str) -> Interval:
     if known.empty:
         return Interval(math.nan, math.nan, math.nan)
     mean: Callable[..., float] = np.mean
-    found = clustered_interval(mean, known["patient_id"].to_numpy(), known[figure].to_numpy(), seed=_SEED)
+    found = clustered_interval(mean, known["patient_id"].to_numpy(), known[figure].to_numpy())
     if figure == POINTS and found.value in (0, 1):  # the others are 0 or 1 by what the look is, not by chance
         return interval_at_edge(float(found.value), known["patient_id"].nunique())
     return Interval(float(found.value), found.low, found.high)
@@ -98,15 +130,12 @@ def table_rows(table: pd.DataFrame, figures: dict[str, Figures]) -> list[list[st
 
 
 def values(figures: dict[str, Figures]) -> dict[str, dict[str, float | None]]:
-    """For a program; None where a figure is not defined."""
+    """For a program."""
     return {way: flat(each) for way, each in figures.items()}
 
 
 def flat(figures: Figures) -> dict[str, float | None]:
-    each = {name: interval.value for name, interval in figures.items()}
-    each |= {f"{name}_low": interval.low for name, interval in figures.items()}
-    each |= {f"{name}_high": interval.high for name, interval in figures.items()}
-    return {name: value if math.isfinite(value) else None for name, value in each.items()}
+    return {part: value for name, interval in figures.items() for part, value in interval.named(name).items()}
 
 
 def write_looks(path: Path, table: pd.DataFrame) -> None:

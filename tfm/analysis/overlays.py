@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from tfm.analysis.figures import save
-from tfm.analysis.trained import Protocol
 
 EACH = 3  # pictures of a kind
 _TRUTH, _DRAWN = "lime", "orangered"
@@ -34,7 +33,7 @@ def chosen(dice: np.ndarray) -> dict[str, list[int]]:
     return {name: part.tolist() for name, part in parts.items()}
 
 
-def draw_overlays(path: Path, cases: dict[str, list[Case]], protocol: Protocol) -> None:
+def draw_overlays(path: Path, cases: dict[str, list[Case]], protocol: str) -> None:
     columns = max(map(len, cases.values()))
     figure = Figure(figsize=(2.6 * columns, 3.1 * len(cases) + 0.7), layout="constrained")
     grid = figure.subplots(len(cases), columns, squeeze=False)
@@ -48,4 +47,4 @@ def draw_overlays(path: Path, cases: dict[str, list[Case]], protocol: Protocol) 
             axes.set_axis_off()
     lines = [Line2D([], [], color=colour, label=label) for colour, label in ((_TRUTH, "truth"), (_DRAWN, "drawn"))]
     figure.legend(handles=lines, loc="outside upper right", ncols=2, fontsize=7)
-    save(figure, path, protocol.words)
+    save(figure, path, protocol)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from tfm.imaging.contact_sheet import Row, Tile, draw, thumbnail
+from tfm.models.rebuild import Rebuilder
 from tfm.train.batches import Batch, chances
 from tfm.train.precision import computing_in
 from tfm.train.tasks.reconstruct import Reconstruct, breast_error
@@ -24,13 +25,15 @@ def draw_rebuilt(path: Path, training: Training, task: Reconstruct) -> list[str]
     drawn = chances(len(images.rows), task.chances, training.seed, "validation")[chosen]
     batch = Batch(images.batch(chosen), images.truth(chosen, task.needs), drawn)
     network.eval()
+    assert isinstance(network, Rebuilder)
     with torch.inference_mode(), computing_in(training.precision, images.device):
         hidden, rebuilt = task.rebuilt(network, batch)
+        seen = network.veiled(batch.images, hidden)
     off = breast_error((rebuilt.float() - batch.images).abs(), (batch.truth["breast"] > 0) & hidden)
     patched = torch.where(hidden, rebuilt.float(), batch.images)
     columns = {
         "as it is": batch.images,
-        "what the network sees": batch.images.masked_fill(hidden, 0),
+        "what the network sees": seen.float(),
         "with what it rebuilds": patched,
         "all that it makes of it": rebuilt.float(),
     }

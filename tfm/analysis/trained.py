@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +10,8 @@ import pandas as pd
 from tfm.analysis.predict import read_predictions
 from tfm.analysis.threshold import in_words, written
 from tfm.core.errors import DataError
-from tfm.core.events import Progress, StateChange
 from tfm.core.run import Run
-from tfm.train.turn import WAITING
+from tfm.train.origin import minutes_of_work
 
 _PHANTOMS = (
     "these images are phantoms: the figures say nothing about performance on real mammograms; "
@@ -40,10 +38,14 @@ class Protocol:
     @property
     def words(self) -> str:
         return self.of_data(
-            f"{self.split}, per {self.unit}: {self.images} images ({self.malignant} malignant) of {self.women} women; "
-            "95 % intervals by bootstrap over women (of a figure that is exactly 0 or 1: Clopper-Pearson over women, "
-            f"of the AUC over pairs of women); threshold chosen on validation ({in_words(self.threshold_rule)})"
+            f"{self.whom}; 95 % intervals by bootstrap over women (of a figure that is exactly 0 or 1: Clopper-Pearson "
+            "over women, of the AUC over pairs of women); "
+            f"threshold chosen on validation ({in_words(self.threshold_rule)})"
         )
+
+    @property
+    def whom(self) -> str:
+        return f"{self.split}, per {self.unit}: {self.images} images ({self.malignant} malignant) of {self.women} women"
 
     def of_data(self, told: str) -> str:
         """What is told, in the same breath as of which data."""
@@ -89,19 +91,6 @@ def open_trained(run: Run) -> Trained:
         predictions=predictions,
         protocol=protocol_of(run.environment, predictions, result["threshold_rule"]),
     )
-
-
-def minutes_of_work(run: Run) -> float:
-    """Without the waits for other runs, and with those of what it went on from. From a worker's death to the next
-    start nobody waited."""
-    told, _ = run.events_from(0)
-    waited = sum(
-        later - time
-        for (time, event), (later, following) in itertools.pairwise(told)
-        if isinstance(event, Progress) and event.name.startswith(WAITING) and not isinstance(following, StateChange)
-    )
-    before: float = run.environment.get("minutes_before", 0.0)
-    return (run.status.seconds - waited) / 60 + before
 
 
 def protocol_of(environment: dict[str, Any], predictions: pd.DataFrame, threshold_rule: str) -> Protocol:

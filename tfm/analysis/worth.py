@@ -21,7 +21,6 @@ from tfm.train.tasks.segment import Segment
 
 ALARMS = (0.5, 1.0, 2.0)  # false alarms an image
 BRIGHTEST, NOTHING = "brightest blob", "nothing"
-_SEED = 0  # an interval belongs to the masks, not to anybody's choice of seed
 
 
 @dataclass(frozen=True)
@@ -43,18 +42,16 @@ class Worth:
 
     def values(self) -> dict[str, float | int | None]:
         """Flat and plain; None where a figure is not defined."""
-        flat = {name: interval.value for name, interval in self.figures.items()}
-        flat |= {f"{name}_low": interval.low for name, interval in self.figures.items()}
-        flat |= {f"{name}_high": interval.high for name, interval in self.figures.items()}
-        plain = {name: value if math.isfinite(value) else None for name, value in flat.items()}
-        return plain | {"images": self.images, "lesions": self.lesions}
+        figures = self.figures.items()
+        flat = {part: value for name, interval in figures for part, value in interval.named(name).items()}
+        return flat | {"images": self.images, "lesions": self.lesions}
 
 
 def worth(drawn: Overlap, marked: list[tuple[Marks, int]], patients: np.ndarray) -> Worth:
     curve, numbers = Froc.of(marked), np.arange(len(patients))
 
     def interval(statistic: Callable[..., float], *columns: np.ndarray) -> Interval:
-        return clustered_interval(statistic, patients, *columns, seed=_SEED)
+        return clustered_interval(statistic, patients, *columns)
 
     def share(statistic: Callable[..., float], among: np.ndarray, *columns: np.ndarray) -> Interval:
         """`among` are the images that it is a share of, or of whose lesions."""
@@ -87,14 +84,25 @@ def baselines(images: Images, task: Segment, areas: list[int]) -> Generator[Even
             counted[number].append(overlap(blob(bright, areas[number])[None], truth[None]))
             marked[number].append(marks(bright, truth))
         yield Progress("the brightest blobs", place + 1, count, "images")
-    brightest, nothing = [], []
-    for each, found in zip(counted, marked, strict=True):
-        both, drawn, true = (np.concatenate(parts) for parts in zip(*(one.columns for one in each), strict=True))
-        drawn_blobs = Overlap(both, drawn, true)
-        brightest.append(worth(drawn_blobs, found, patients))
-        empty = replace(drawn_blobs, both=0 * both, drawn=0 * drawn)
-        nothing.append(worth(empty, [([], lesions) for _, lesions in found], patients))
-    return {BRIGHTEST: brightest, NOTHING: nothing}
+    drawn = [Overlap(*map(np.concatenate, zip(*(one.columns for one in each), strict=True))) for each in counted]
+    brightest = [worth(one, found, patients) for one, found in zip(drawn, marked, strict=True)]
+    return {BRIGHTEST: brightest, NOTHING: [_of_nothing(one) for one in brightest]}
+
+
+def _of_nothing(other: Worth) -> Worth:
+    """On the same images. Known without looking, whoever is drawn, so no figure has an interval."""
+
+    def sure(known: Interval, value: float) -> Interval:
+        return Interval(value if math.isfinite(known.value) else math.nan, math.nan, math.nan)
+
+    return replace(
+        other,
+        dice=sure(other.dice, 0.0),
+        iou=sure(other.iou, 0.0),
+        area_error=sure(other.area_error, 1.0),
+        left_clear=sure(other.left_clear, 1.0),
+        found=tuple(sure(one, 0.0) for one in other.found),
+    )
 
 
 def usual_areas(tallies: np.ndarray) -> list[int]:

@@ -14,13 +14,21 @@ def lesions_seen(lesions: np.ndarray, film: Shape, at: Geometry, shape: Shape) -
     """lesions (h, w) uint8, 0 or a lesion's class, drawn over a film of shape `film`, at whatever size → (H, W) uint8.
 
     A pixel belongs to a class that covers half of it. A lesion smaller than that would vanish from the truth, so each
-    one keeps at least the pixel it covers most."""
+    one keeps a pixel of its own: of those that no other one needs, the one it covers most. Those that touch the fewest
+    choose first, of equals the higher class; where lesions crowd in fewer pixels than they are, some are lost."""
     seen = np.zeros(shape, np.uint8)
+    touched: list[tuple[int, np.ndarray]] = []  # a lesion's class and its pixels (n, 2), the most covered first
     whole = Geometry().scaled(film[0] / lesions.shape[0], film[1] / lesions.shape[1])
     for lesion_class, top, left, inside in _each(lesions):
         rows, columns, shares = shares_seen(inside, whole.moved(top, left), at, shape)
-        if shares.size and shares.max() > 0:
-            seen[rows, columns][shares >= min(0.5, shares.max())] = lesion_class
+        seen[rows, columns][shares >= 0.5] = lesion_class
+        places = np.argwhere(shares > 0)
+        order = np.argsort(-shares[tuple(places.T)], kind="stable")
+        touched.append((lesion_class, places[order] + (rows.start, columns.start)))
+    kept = np.zeros(shape, bool)
+    for lesion_class, places in sorted(touched, key=lambda one: (len(one[1]), -one[0])):
+        for place in map(tuple, places[~kept[tuple(places.T)]][:1]):
+            kept[place], seen[place] = True, lesion_class
     return seen
 
 

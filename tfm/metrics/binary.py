@@ -15,6 +15,7 @@ from tfm.core.errors import DataError
 from tfm.core.randomness import generator_at
 
 CONFIDENCE = 0.95
+_SEED = 0  # of an interval: it belongs to what was measured, not to anybody's choice of seed
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Interval:
     value: float
     low: float
     high: float
+
+    def named(self, name: str) -> dict[str, float | None]:
+        """For a program: by name, name_low and name_high; None, which JSON has a word for, where one is not defined."""
+        parts = {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+        return {part: float(value) if math.isfinite(value) else None for part, value in parts.items()}
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ def clustered_interval(
     statistic: Callable[..., float],
     patients: np.ndarray,
     *columns: np.ndarray,
-    seed: int,
+    seed: int = _SEED,
     rounds: int = 2000,
 ) -> Interval:
     """Percentile bootstrap of `statistic(*columns)` that draws patients, each with all her rows.

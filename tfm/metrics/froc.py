@@ -1,7 +1,7 @@
 """Which lesions a map of probabilities finds, and how many false alarms an image that takes: the FROC curve.
 
-A map's peaks are its marks. A mark in a lesion, or nearly, finds it; any other is a false alarm, and finding a lesion
-twice is neither.
+A map's peaks are its marks; the shoulders of a peak are not. A mark in a lesion, or nearly, finds it; any other is a
+false alarm, and finding a lesion twice is neither.
 """
 
 from __future__ import annotations
@@ -29,15 +29,32 @@ def marks(heat: np.ndarray, lesions: np.ndarray) -> tuple[Marks, int]:
 
 
 def _peaks(heat: np.ndarray) -> Iterable[tuple[float, int, int]]:
-    left = heat.astype(np.float32)
+    """Height, row and column of the highest places that nothing around them tops, whatever their size: one mark each,
+    at the pixel nearest their middle. What is near a higher one is part of it."""
+    rows, columns, heights = _tops(heat.astype(np.float32))
     apart = max(1, round(_APART * max(heat.shape)))
     for _ in range(MARKS):
-        row, column = divmod(int(left.argmax()), left.shape[1])
-        height = float(left[row, column])
-        if height <= 0:
+        if not heights.size:
             return
-        yield height, row, column
-        cv2.circle(left, (column, row), apart, 0, thickness=-1)
+        yield float(heights[0]), int(rows[0]), int(columns[0])
+        far = (rows - rows[0]) ** 2 + (columns - columns[0]) ** 2 > apart**2
+        rows, columns, heights = rows[far], columns[far], heights[far]
+
+
+def _tops(heat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, columns and heights (n,) of all local maxima, the highest first."""
+    around = np.ones((3, 3), np.uint8)
+    level = (heat > 0) & (heat == cv2.dilate(heat, around))  # no neighbour is higher
+    _, parts, _, middles = cv2.connectedComponentsWithStats(level.astype(np.uint8))
+    # A shelf on a slope has a neighbour of its own height that has a higher one.
+    shelf = level & (heat == cv2.dilate(np.where(level, 0, heat), around))
+    rows, columns = np.nonzero(level & ~np.isin(parts, np.unique(parts[shelf])))
+    part = parts[rows, columns]
+    away = (rows - middles[part, 1]) ** 2 + (columns - middles[part, 0]) ** 2
+    nearest = np.lexsort((away, part))
+    first = nearest[np.flatnonzero(np.diff(part[nearest], prepend=0))]
+    highest = first[np.argsort(-heat[rows[first], columns[first]], kind="stable")]
+    return rows[highest], columns[highest], heat[rows[highest], columns[highest]]
 
 
 def _found(parts: np.ndarray, row: int, column: int, nearly: int) -> int:

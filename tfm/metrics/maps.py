@@ -31,11 +31,6 @@ def _share(heat: np.ndarray, inside: np.ndarray) -> float:
     return float(heat[inside].sum(dtype=np.float64) / total) if total > 0 else float("nan")
 
 
-def brightest_tissue(image: np.ndarray, breast: np.ndarray) -> np.ndarray:  # (H, W), (H, W) bool → (H, W) float64
-    """What a look at nothing but brightness would be: the breast itself, and outside it nothing."""
-    return np.where(breast, image, 0).astype(np.float64)
-
-
 def centre(shape: tuple[int, ...]) -> np.ndarray:  # (H, W) float64
     """A look at the middle of the image, fading evenly to nothing in its corners."""
     down, right = np.indices(shape)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from tfm.models.build import build
+from tfm.models.features import channels_last
 from tfm.models.footprint import Passing
 from tfm.models.freezing import freeze, train_mode
 from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings
@@ -99,6 +100,8 @@ class _Explained:
         if not isinstance(made, torch.Tensor) or made.ndim not in (3, 4):
             return  # several scales at once, or one number a channel: no map
         features: Any = self._network.feature_info
-        channels_first = made.shape[1] == features[-1]["num_chs"]
-        self.layout = "NLC" if made.ndim == 3 else "NCHW" if channels_first else "NHWC"
+        last = channels_last(self._network)
+        if made.ndim == 4 and made.shape[3 if last else 1] != features[-1]["num_chs"]:
+            return  # not as the network says of itself: which of its sides are a place is not known
+        self.layout = "NLC" if made.ndim == 3 else "NHWC" if last else "NCHW"
         self.layer = self._name

@@ -14,30 +14,49 @@ from tfm.core.errors import SettingsError
 def feature_map(network: nn.Module, images: torch.Tensor) -> torch.Tensor:  # (B, 1, H, W) → (B, C, h, w)
     """Whatever the encoder's own layout; a list of patches, or no map at all, is refused."""
     made = _forward(network, "forward_features", images)
-    channel = 3 if _channels_last(network) else 1
+    channel = 3 if channels_last(network) else 1
     if made.ndim != 4 or made.shape[channel] != network.num_features:
-        raise _no_map(network)
+        raise no_map(network)
     return made.movedim(channel, 1)
 
 
 def classified(network: nn.Module, pooled: torch.Tensor) -> torch.Tensor:  # (B, C) → (B, classes)
     """What the network makes of features that are averaged already: of a map of one place, the average is itself."""
-    place = pooled[:, None, None] if _channels_last(network) else pooled[:, :, None, None]
+    place = pooled[:, None, None] if channels_last(network) else pooled[:, :, None, None]
     return _forward(network, "forward_head", place)
 
 
-def _channels_last(network: nn.Module) -> bool:
+@torch.no_grad()
+def check_averaging(network: nn.Module, in_size: tuple[int, int]) -> None:
+    """That its classifier takes the plain average of its map, which then may be the breast's: refused by name where the
+    network itself pools in another way, by attention or by layers behind the map."""
+    training = network.training
+    network.eval()
+    image = torch.randn(1, 1, *in_size, generator=torch.Generator().manual_seed(0))
+    own, averaged = network(image), classified(network, feature_map(network, image).mean((2, 3)))
+    network.train(training)
+    if not torch.allclose(own, averaged, rtol=1e-3, atol=1e-4):
+        raise SettingsError(
+            f"{type(network).__name__} does not classify the average of its last feature map, so the breast's cannot "
+            "take its place",
+            hint="choose a Swin encoder such as swin_tiny_patch4_window7_224 or a network with plain average pooling, "
+            "such as resnet50; or leave it as it is: --pooling average --background-contrast 0",
+            fields=("architecture", "pooling", "background_contrast"),
+        )
+
+
+def channels_last(network: nn.Module) -> bool:
     """Whether its channels stand behind height and width, as timm's networks say of themselves."""
     return getattr(network, "output_fmt", "NCHW") == "NHWC"
 
 
 def _forward(network: nn.Module, name: str, given: torch.Tensor) -> torch.Tensor:
     if not hasattr(network, name):
-        raise _no_map(network)
+        raise no_map(network)
     return cast(torch.Tensor, getattr(network, name)(given))
 
 
-def _no_map(network: nn.Module) -> SettingsError:
+def no_map(network: nn.Module) -> SettingsError:
     return SettingsError(
         f"{type(network).__name__} does not give a feature map that can be laid over its image",
         hint="choose a Swin encoder such as swin_tiny_patch4_window7_224, or a convolutional one of timm's",

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from tfm.models.features import feature_map
+from tfm.core.errors import SettingsError
+from tfm.models.features import feature_map, no_map
 
 ENCODER = "encoder."  # how the names of its encoder's tensors begin
 
@@ -20,9 +21,12 @@ class Rebuilder(nn.Module):
 
     def __init__(self, encoder: nn.Module, block: int, fill: Literal["token", "zeros"]) -> None:
         super().__init__()
-        encoder.reset_classifier(0)  # type: ignore[operator]
+        features: Any = getattr(encoder, "feature_info", None)
+        without_classifier: Any = getattr(encoder, "reset_classifier", None)
+        if not features or not without_classifier:
+            raise no_map(encoder)
+        without_classifier(0)
         self.encoder = encoder
-        features: Any = encoder.feature_info
         channels: Any = encoder.num_features
         pixels = features[-1]["reduction"]  # a side of what one place of the map stands for
         self.decoder = nn.Sequential(nn.Conv2d(channels, pixels**2, 1), nn.PixelShuffle(pixels))
@@ -31,7 +35,16 @@ class Rebuilder(nn.Module):
     def forward(self, images: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
         """(B, 1, H, W) normalised, (B, 1, H, W) bool → (B, 1, H, W)."""
         rebuilt: torch.Tensor = self.decoder(feature_map(self.encoder, self.veiled(images, hidden)))
-        return rebuilt[..., : images.shape[2], : images.shape[3]]
+        height, width = images.shape[2:]
+        if rebuilt.shape[2] < height or rebuilt.shape[3] < width:
+            raise SettingsError(
+                f"the last map of {type(self.encoder).__name__} covers {rebuilt.shape[2]}×{rebuilt.shape[3]} pixels of "
+                f"images of {height}×{width}: the rest could not be rebuilt",
+                hint="preprocess to a height and width that are multiples of 32, or choose another encoder, such as "
+                "swin_tiny_patch4_window7_224",
+                fields=("architecture",),
+            )
+        return rebuilt[..., :height, :width]
 
     def veiled(self, images: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:  # what the encoder sees
         if self.token is None:

@@ -22,9 +22,6 @@ SIDE_MULTIPLE = 16  # the coarsest map that DeepLabV3+ looks at
 
 
 class Segmenter(nn.Module):
-    # As timm's networks say where their stages end: this is the map that all classes are read from.
-    feature_info = [{"module": "deeplab.decoder.block2", "num_chs": 256}]  # noqa: RUF012
-
     def __init__(self, backbone: str, classes: Sequence[str], dropout: float) -> None:
         super().__init__()
         self.deeplab = smp.DeepLabV3Plus(
@@ -87,14 +84,7 @@ class ImagePooling(nn.Module):
         _, self.convolution, self.norm, _ = pooling
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:  # (B, C, h, w) → (B, K, h, w)
-        pooled = self.convolution(maps.mean((2, 3), keepdim=True))
-        if len(maps) > 1:
-            pooled = self.norm(pooled)
-        else:  # one value a channel has no deviation: the last image of an odd number comes alone
-            norm = self.norm
-            pooled = functional.batch_norm(
-                pooled, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
-            )
+        pooled = self.norm(self.convolution(maps.mean((2, 3), keepdim=True)))
         return functional.relu(pooled).expand(-1, -1, *maps.shape[-2:])
 
 

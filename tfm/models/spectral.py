@@ -5,6 +5,8 @@ Every σ² here is ‖W v‖² with v, the leading right vector, held fast: its 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
@@ -12,31 +14,33 @@ from tfm.core.randomness import seed_at
 from tfm.models.attention import attentions, query_key
 
 _VECTORS = 8  # σ₂/σ₁ is about 0.99 in such layers: a single vector would stay some percent off
-_ITERATIONS = 8  # for a map, which is another one in each image and has nothing to start from
+_ITERATIONS = 6  # for a map, which is another one in each image and has nothing to start from
 
 
 class SpectralNorms:
-    """Σ σ_max(W_Q)² + σ_max(W_K)² over the blocks of a network, by block power iteration: one step a call, from where
-    the last call came to."""
+    """Σ σ_max(W_Q)² + σ_max(W_K)² over the blocks of a network, by block power iteration from where the last step came
+    to. The network is told each time, so that the vectors are all that is kept: they hang on its weights alone, and are
+    the same in every process that has these."""
 
     def __init__(self, network: nn.Module) -> None:
-        self._groups: dict[str, list[nn.Module]] = {}
-        for attention in attentions(network):
-            shape = "×".join(map(str, query_key(attention).shape[1:]))
-            self._groups.setdefault(shape, []).append(attention)
-        self.vectors = {shape: _first(shape, group) for shape, group in self._groups.items()}  # (L, 2, C in, 8)
+        self.vectors = {shape: _first(shape, group) for shape, group in _groups(network).items()}  # (L, 2, C in, 8)
 
-    def __call__(self) -> torch.Tensor:
-        return torch.cat(self.squares()).sum()
+    @torch.no_grad()
+    def advance(self, network: nn.Module) -> None:
+        """One step of the iteration."""
+        for shape, weights in _stacked(network):
+            with torch.autocast(weights.device.type, enabled=False):
+                self.vectors[shape] = _advanced(weights, self.vectors[shape].to(weights.device))
 
-    def squares(self) -> list[torch.Tensor]:
+    def __call__(self, network: nn.Module) -> torch.Tensor:
+        return torch.cat(self.squares(network)).sum()
+
+    def squares(self, network: nn.Module) -> list[torch.Tensor]:
         """σ² of every matrix, those of one size together."""
         found = []
-        for shape, group in self._groups.items():
-            weights = torch.stack([query_key(attention) for attention in group])
+        for shape, weights in _stacked(network):
             with torch.autocast(weights.device.type, enabled=False):
-                self.vectors[shape] = _advanced(weights.detach(), self.vectors[shape].to(weights.device))
-                leading = self.vectors[shape][..., :1]
+                leading = self.vectors[shape][..., :1].to(weights.device)
                 found.append((weights @ leading).square().sum((-2, -1)).flatten())
         return found
 
@@ -48,13 +52,26 @@ class SpectralNorms:
         self.vectors = dict(vectors)
 
 
+def _groups(network: nn.Module) -> dict[str, list[nn.Module]]:
+    """The attentions whose matrices are of one size."""
+    groups: dict[str, list[nn.Module]] = {}
+    for attention in attentions(network):
+        shape = "×".join(map(str, query_key(attention).shape[1:]))
+        groups.setdefault(shape, []).append(attention)
+    return groups
+
+
+def _stacked(network: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:  # (L, 2, C, C in) each
+    for shape, group in _groups(network).items():
+        yield shape, torch.stack([query_key(attention) for attention in group])
+
+
 def _first(shape: str, group: list[nn.Module]) -> torch.Tensor:
     one = query_key(group[0])
     generator = torch.Generator().manual_seed(seed_at("spectral", shape) % 2**63)
     return torch.randn(len(group), 2, one.shape[-1], _VECTORS, generator=generator, dtype=one.dtype)
 
 
-@torch.no_grad()
 def _advanced(weights: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     """One step; the vectors come back orthonormal, the leading one first. Without that rotation among themselves the
     first would be no nearer than a single one."""
@@ -65,27 +82,37 @@ def _advanced(weights: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     return turned
 
 
-def excess(maps: list[torch.Tensor], images: int) -> torch.Tensor:  # (images,)
+def excess(maps: list[torch.Tensor], windows: list[tuple[int, int]], images: int) -> torch.Tensor:  # (images,)
     """Σ_l (σ_max(A_l)² − 1), of each image the mean over its windows and heads. Rows of attention sum to one, so it is
     never below zero: 0 where attention is even or where each place looks at itself, the number of a window's places
     less one where all look at the same."""
     total = torch.zeros(images, device=maps[0].device)
-    for attention in maps:  # (images × windows, heads, n, n)
+    for attention, window in zip(maps, windows, strict=True):  # (images × windows, heads, n, n); height, width
         with torch.autocast(attention.device.type, enabled=False):
             exact = attention.to(torch.promote_types(attention.dtype, torch.float32))  # halves would hide the excess
-            total = total + (_largest_square(exact) - 1).reshape(images, -1).mean(1)
+            total = total + (_largest_square(exact, window) - 1).reshape(images, -1).mean(1)
     return total
 
 
-def _largest_square(maps: torch.Tensor) -> torch.Tensor:  # (…, n, n) → (…)
-    images: torch.Tensor = maps @ _leading(maps.detach())
+def _largest_square(maps: torch.Tensor, window: tuple[int, int]) -> torch.Tensor:  # (…, n, n) → (…)
+    images: torch.Tensor = maps @ _leading(maps.detach(), _corners(window).to(maps))
     return images.square().sum((-2, -1))
 
 
+def _corners(window: tuple[int, int]) -> torch.Tensor:  # (n, 4)
+    """Each even over one of the parts that a shifted window at the rim is made of, which do not look at each other.
+    Their largest values lie close together: from one start for all, a mixture of them would come out, some percent low.
+    """
+    down, right = ((torch.arange(side) >= side - side // 2).float() for side in window)
+    parts = [torch.outer(one, other).flatten() for one in (1 - down, down) for other in (1 - right, right)]
+    return torch.stack(parts, dim=1)
+
+
 @torch.no_grad()
-def _leading(maps: torch.Tensor) -> torch.Tensor:  # (…, n, 1), of length one
-    places = maps.shape[-1]
-    vector = maps.new_full((*maps.shape[:-2], places, 1), places**-0.5)
+def _leading(maps: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:  # (…, n, n), (n, k) → (…, n, 1), of length one
+    """Of what each start comes to, the one that a map makes longest."""
+    vectors = starts.expand(*maps.shape[:-2], -1, -1)
     for _ in range(_ITERATIONS):
-        vector = torch.nn.functional.normalize(maps.mT @ (maps @ vector), dim=-2)
-    return vector
+        vectors = torch.nn.functional.normalize(maps.mT @ (maps @ vectors), dim=-2)
+    longest = (maps @ vectors).square().sum(-2).argmax(-1)
+    return vectors.gather(-1, longest[..., None, None].expand(*vectors.shape[:-1], 1))

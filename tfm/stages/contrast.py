@@ -5,6 +5,7 @@ The mean of each way's runs, and paired differences between ways: what an experi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -27,15 +28,15 @@ class Contrast(Settings):
     ways: list[str] = []  # noqa: RUF012
     """What each of them stands for, in the same order, with commas between
     Runs of the same name, as those of several seeds, are one way. None named: each is one by itself."""
-    against: dict[str, str] = {}  # noqa: RUF012
-    """Which way is compared with which, as in {MIM: none}
+    against: dict[str, list[str]] = {}  # noqa: RUF012
+    """Which way is compared with which, as in {MIM: [none]}
     Woman by woman: the difference is above zero where the first of the two is higher."""
     explained: list[Explanation] = []  # noqa: RUF012
     """The explanations of these runs, in any order
     With them, how much the networks look outside the breast is contrasted too. None named: it is not."""
 
 
-@stage(version=1)
+@stage(version=2)
 def contrast(settings: Contrast, run: Run) -> Iterator[Event]:
     from tfm.analysis.contrast import contrast as contrasted
     from tfm.core import files
@@ -57,8 +58,10 @@ def contrast(settings: Contrast, run: Run) -> Iterator[Event]:
         f"difference on the same women, knows of the women drawn and not of other seeds{by}"
     )
     yield Table("Contrast", found.columns, found.table(), caption)
+    if settings.against:
+        yield Table("Paired differences", found.columns_apart, found.table_apart(), found.protocol.words)
     path = run.folder / "contrast.json"
-    values = {"run": run.id, "rows": found.rows(), "protocol": found.protocol.words}
+    values = {"run": run.id, "rows": found.rows(), "differences": found.rows_apart(), "protocol": found.protocol.words}
     files.write_json(path, values)
     yield Result(values, outputs=[str(path)])
 
@@ -80,7 +83,8 @@ def _check(settings: Contrast, ways: list[str]) -> None:
             hint="name one for each run, in the same order",
             fields=("ways",),
         )
-    unknown = (settings.against.keys() | set(settings.against.values())) - set(ways)
+    named = settings.against.keys() | set(itertools.chain(*settings.against.values()))
+    unknown = named - set(ways)
     if unknown:
         raise SettingsError(
             f"against: no run stands for {', '.join(sorted(unknown))}",

@@ -29,7 +29,8 @@ class Experiment(Settings):
     file: Annotated[InputPath, POSITIONAL]
     """File that says what is varied
     Those that ship are in configs/experiments: a plan, the settings that hold throughout, and factors, each with its
-    levels. Every way is compared with the one that has the first level of the last factor, and else is the same."""
+    levels. Every way is compared with those that have the first level of the last factor and the level before its own,
+    and else are the same."""
     dataset: DatasetName
     """Dataset that says who is in which split"""
     cache: CacheName
@@ -49,7 +50,7 @@ class Varied(Settings):
     about: str
     stage: str
     settings: dict[str, Any] = {}  # noqa: RUF012
-    factors: dict[str, Levels]
+    factors: Annotated[dict[str, Annotated[Levels, Field(min_length=1)]], Field(min_length=1)]
 
 
 @planner
@@ -66,9 +67,12 @@ def experiment(settings: Experiment, workspace: Workspace) -> list[Step]:
             given = {name: value for _, own in levels for name, value in own.items()}
             chosen: Any = resolve(plan.settings, varied.settings | settings.settings | data, given)
             chosen = chosen.model_copy(update={"seed": chosen.seed + number})
-            way = _way(levels)
-            steps += [_within(f"{way}, {chosen.seed}", step) for step in plan.steps(chosen, workspace)]
+            way = _way(*(name for name, _ in levels))
+            planned = plan.steps(chosen, workspace)
+            _check(settings, way, planned)
+            steps += [_within(f"{way}, {chosen.seed}", step) for step in planned]
             ways.append(way)
+    _check_explained(settings, ways, steps)
     return [*steps, _contrast(varied, ways, steps)]
 
 
@@ -84,12 +88,32 @@ def _read(settings: Experiment) -> Varied:
     return resolve(Varied, {}, content if isinstance(content, dict) else {})
 
 
+def _check(settings: Experiment, way: str, planned: list[Step]) -> None:
+    trained = sum(step.stage == "train" for step in planned)
+    if trained != 1:
+        raise SettingsError(
+            f"{settings.file}: {way} trains {trained} networks, where each combination has to train one",
+            hint="choose a plan and levels that do, without skip_train",
+            fields=("file",),
+        )
+
+
+def _check_explained(settings: Experiment, ways: list[str], steps: list[Step]) -> None:
+    explained = sum(step.stage == "explain" for step in steps)
+    if explained not in (0, len(ways)):
+        raise SettingsError(
+            f"{settings.file}: {explained} of {len(ways)} trainings are explained, which cannot be compared",
+            hint="have all of them explained, or none: set visualize throughout, and not in a level",
+            fields=("file",),
+        )
+
+
 def _combinations(varied: Varied) -> list[tuple[tuple[str, dict[str, Any]], ...]]:
     return list(itertools.product(*(levels.items() for levels in varied.factors.values())))
 
 
-def _way(levels: tuple[tuple[str, dict[str, Any]], ...]) -> str:
-    return ", ".join(name for name, _ in levels)
+def _way(*names: str) -> str:
+    return ", ".join(names)
 
 
 def _within(prefix: str, step: Step) -> Step:
@@ -112,11 +136,11 @@ def _renamed(prefix: str, value: Any) -> Any:
 def _contrast(varied: Varied, ways: list[str], steps: list[Step]) -> Step:
     """Of what was trained, and of what was explained of it."""
     runs = {stage: [f"@{step.name}.run" for step in steps if step.stage == stage] for stage in ("train", "explain")}
-    compared = {_way(levels): _way((*levels[:-1], _first(varied))) for levels in _combinations(varied)}
-    against = {way: other for way, other in compared.items() if way != other}
+    against: dict[str, list[str]] = {}
+    *_, last = (list(levels) for levels in varied.factors.values())
+    for *same, own in itertools.product(*varied.factors.values()):
+        at = last.index(own)
+        if at:  # the first is compared with nothing
+            against[_way(*same, own)] = [_way(*same, other) for other in dict.fromkeys((last[0], last[at - 1]))]
     chosen = {"runs": runs["train"], "ways": ways, "against": against, "explained": runs["explain"]}
     return Step("contrast", "contrast", chosen)
-
-
-def _first(varied: Varied) -> tuple[str, dict[str, Any]]:
-    return next(iter(list(varied.factors.values())[-1].items()))

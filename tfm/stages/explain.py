@@ -20,7 +20,7 @@ from tfm.core.registry import stage
 from tfm.core.run import Run
 from tfm.core.settings import IMPORTANT, POSITIONAL, Settings, TrainedRun
 from tfm.stages.train import Train, arranged
-from tfm.train.settings import DeviceSettings
+from tfm.train.settings import BreastSettings, DeviceSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,9 +50,19 @@ class Explain(Settings):
     machine: DeviceSettings = DeviceSettings()
 
 
-@stage(version=1)
+@stage(version=2)
 def explain(settings: Explain, run: Run) -> Iterator[Event]:
-    from tfm.analysis.looks import CAPTION, COLUMNS, flat, look, measured, table_rows, values, write_looks
+    from tfm.analysis.looks import (
+        CAPTION,
+        COLUMNS,
+        flat,
+        look,
+        measured,
+        side_by_side,
+        table_rows,
+        values,
+        write_looks,
+    )
     from tfm.analysis.pages import chosen
     from tfm.analysis.predict import read_predictions
     from tfm.analysis.trained import open_trained, protocol_of
@@ -77,9 +87,10 @@ def explain(settings: Explain, run: Run) -> Iterator[Event]:
         yield from _introduced(explained)
         batch_size = origin.run.environment["batch_size"]
         table, maps = yield from look(explained, batch_size, [place for group in shown.values() for place in group])
-    figures = measured(table)
+    beside = side_by_side(table, explained.ways)
+    figures = measured(beside)
     title = f"Where {trained.model} looks"
-    yield Table(title, COLUMNS, table_rows(table, figures), f"{protocol.words}. {CAPTION}")
+    yield Table(title, COLUMNS, table_rows(beside, figures), f"{protocol.words}. {CAPTION}")
     picture, account = run.figures_folder / "explained.png", run.folder / "explained.json"
     yield from _drawn(explained, predictions["prob"].to_numpy(), shown, maps, title, protocol, picture)
     files.write_json(account, {"trained": trained.run, "protocol": protocol.words, "looks": values(figures)})
@@ -97,13 +108,15 @@ def _opened(settings: Explain, choices: Train, origin: Origin, material: Materia
     from tfm.models.build import build
     from tfm.models.card import card_of
     from tfm.train.batches import Images, Normalisation
+    from tfm.train.rows import UNKNOWN
     from tfm.train.tasks.chosen import task_of
 
     in_size = material.cache.images.shape[1:]
     network = build(choices.model, in_size)
     network.load_state_dict(origin.checkpoints.load_best()["network"])
-    labels = material.train.labels
-    task = task_of(network, labels, choices.batches, choices.optim, choices.machine, choices.breast, choices.labels)
+    labels = material.train.labels[material.train.labels != UNKNOWN]
+    asked = BreastSettings(pooling=choices.breast.pooling)  # no answer hangs on what else a loss is made of
+    task = task_of(network, labels, choices.batches, choices.optim, choices.machine, asked, choices.labels)
     rows = material.test if settings.split == "test" else material.val
     images = Images(material.cache, rows, Normalisation(**origin.run.environment["normalisation"]), device)
     return Explained.of(network, task, images, card_of(choices.model, in_size, 1))

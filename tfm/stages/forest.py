@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
+from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Picture, Result
 from tfm.core.jobs import find_run
 from tfm.core.prepare import settings_of
@@ -59,6 +60,13 @@ def forest(settings: Forest, run: Run) -> Iterator[Event]:
     backbone = open_trained(origin.run)
     trained = settings_of(origin.run)
     assert isinstance(trained, Train)
+    if trained.breast.pooling == "breast":
+        raise SettingsError(
+            f"the network of {origin.run.id} has learned from the average over the breast, and embeddings are that "
+            "over the whole image",
+            hint="choose a run that was trained with --pooling average",
+            fields=("backbone",),
+        )
     material = arranged(trained, run.workspace)
     learned = material.train.only(material.train.labels != UNKNOWN)
     check_memory(settings.learning, len(learned))

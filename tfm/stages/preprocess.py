@@ -102,7 +102,7 @@ def _lesions_told(cache: Cache, dataset: Dataset) -> Iterator[Event]:
     for names, what in (
         (lost, "nothing of their lesions is in the images any more, or ever was in their masks; the labels stay"),
         (cut, f"the steps cut off more than {1 - _MOST_OF_IT:.0%} of their lesions; the labels stay"),
-        (small, "lesions smaller than a pixel were kept as one"),
+        (small, "each of their lesions that is smaller than a pixel was kept as one, where there was room"),
         (others, "their masks have another size than their films, and were stretched over them"),
     ):
         if names:
@@ -123,7 +123,7 @@ def _augmented(settings: Preprocess, run: Run, dataset: Dataset, cache: Cache) -
     return sorted(folder.iterdir())
 
 
-@stage(version=5, presets="preprocess", default_preset="fast", trial="contact-sheet")
+@stage(version=6, presets="preprocess", default_preset="fast", trial="contact-sheet")
 def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
     from tfm.data.cache import Cache
     from tfm.data.caching import build_cache

@@ -73,27 +73,29 @@ class Pretrain(Settings):
     machine: MachineSettings = MachineSettings()
 
 
-@stage(version=2, repeats=(Repeat("seeds", "seed"),))
+@stage(version=3, repeats=(Repeat("seeds", "seed"),))
 def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
     from tfm.models.card import parameters
     from tfm.train import batch_size, resident
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
+    from tfm.train.masking import with_blocks
     from tfm.train.material import Material, measured, start
     from tfm.train.rows import held_out
 
     whole = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
-    train, val = held_out(whole.train, _HELD_OUT, settings.seed)
+    usable = with_blocks(whole.cache, whole.train, settings.masks)
+    train, val = held_out(whole.train, _HELD_OUT, settings.seed, usable)
     material = replace(whole, train=train, val=val, test=whole.test.only([]))
     model = ModelSettings(architecture=settings.architecture, weights=settings.weights)
-    begun = yield from start(run, material, model)
+    begun = yield from start(run, material, model, judged_by=whole)
     normalisation = yield from measured(run, material.cache, train)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
         training, task = _set_up(settings, material, model, begun, normalisation, device)
         yield from resident.settle(training)
         yield from batch_size.settle(run, training)
-        yield from _introduced(settings, material, training)
+        yield from _introduced(settings, material, begun, int((~usable).sum()), training)
         checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
         yield from _learn(settings, run, model, training, task, checkpoints)
     best = max(training.standing.rows, key=lambda row: row[task.best])
@@ -143,19 +145,23 @@ def _set_up(
     return training, task
 
 
-def _introduced(settings: Pretrain, material: Material, training: Training) -> Iterator[Event]:
-    from tfm.train.masking import without_blocks
-
+def _introduced(settings: Pretrain, material: Material, begun: Start, bare: int, training: Training) -> Iterator[Event]:
     train, val = material.train, material.val
     yield Note(
         f"{len(train)} images of {len(train.patients)} women to learn from, {len(val)} of {len(val.patients)} others "
         f"to choose the best epoch by; {training.train.device}"
     )
-    bare = without_blocks(material.cache, train, settings.masks)
     if bare:
         yield Note(
-            f"{bare} of the {len(train)} images have no block of {settings.masks.block} pixels that is breast enough: "
-            "nothing of them is hidden, and nothing learned",
+            f"{bare} of the {len(train) + len(val)} images have no block of {settings.masks.block} pixels that is "
+            "breast enough: nothing of them is hidden, and nothing learned",
+            "warning",
+        )
+    met = set(val.patients).intersection(begun.source.patients_seen) if begun.source else ()
+    if met:
+        yield Note(
+            f"{settings.weights} has seen {len(met)} of the {len(val.patients)} women who are kept back: the best "
+            "epoch is chosen on women that its weights know",
             "warning",
         )
 
@@ -168,11 +174,17 @@ def _learn(
     from tfm.train.leader import learn
     from tfm.train.setup import rebuilder_of
 
+    def drawn() -> Picture:
+        epoch = training.standing.epoch
+        path = run.figures_folder / f"epoch_{epoch:04d}.png"
+        small = draw_rebuilt(path, training, task)
+        return Picture(str(path), f"Hidden blocks and what is rebuilt of them, after {epoch} epochs", small)
+
     network = functools.partial(rebuilder_of, model, None, task.in_size, settings.seed, settings.masks)
     for event in learn(training, network, settings.machine, checkpoints, run.metrics_file):
+        due = training.standing.epoch % settings.pictures_every == 0 and not training.finished
+        picture = drawn() if isinstance(event, Metrics) and due else None  # before the run may be stopped
         yield event
-        epoch = training.standing.epoch
-        if isinstance(event, Metrics) and (training.finished or epoch % settings.pictures_every == 0):
-            path = run.figures_folder / f"epoch_{epoch:04d}.png"
-            small = draw_rebuilt(path, training, task)
-            yield Picture(str(path), f"Hidden blocks and what is rebuilt of them, after {epoch} epochs", small)
+        if picture:
+            yield picture
+    yield drawn()  # also where the run was stopped behind its last epoch

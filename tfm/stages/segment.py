@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +26,7 @@ from tfm.train.settings import (
     BatchSettings,
     MachineSettings,
     OptimSettings,
+    SegmentBatches,
     SegmentSettings,
     ThresholdRule,
 )
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     import torch
 
     from tfm.analysis.lesions import Measured
-    from tfm.analysis.trained import Protocol
+    from tfm.models.segmenter import Segmenter
     from tfm.train.batches import Images, Normalisation
     from tfm.train.material import Material
     from tfm.train.tasks.segment import Segment as SegmentTask
@@ -54,13 +55,13 @@ class Segment(Settings):
     A dataset without folds has this one only: as it is arranged."""
     lesions: SegmentSettings = SegmentSettings()
     model: SegmenterSettings = SegmenterSettings()
-    batches: BatchSettings = BatchSettings()
+    batches: SegmentBatches = SegmentBatches()
     optim: OptimSettings = OptimSettings()
     threshold: ThresholdRule = YOUDEN
     """How the threshold is chosen from which on an image is called malignant: youden or sensitivity:S
     On the validation images. youden: where sensitivity and specificity add up to most. sensitivity:0.9: as high as it
     can be while 90 of 100 malignant images are found; the share is yours to choose. From which probability on a pixel
-    is drawn is chosen there too, for each class by Dice."""
+    is drawn is chosen there too, for each class by Dice, on those images whose lesions are known."""
     seed: int = DEFAULT_SEED
     """Seed of everything random: first weights, order, augmentation, squares, dropout"""
     machine: MachineSettings = MachineSettings()
@@ -71,7 +72,7 @@ class Segment(Settings):
 
 
 @stage(
-    version=2,
+    version=3,
     presets="models",
     default_preset="DeepLabV3Plus",
     extends_by="epochs",
@@ -83,7 +84,7 @@ def segment(settings: Segment, run: Run) -> Iterator[Event]:
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
     from tfm.train.leader import learn
-    from tfm.train.lesions import known
+    from tfm.train.lesions import check_known, known
     from tfm.train.material import Material, measured, start
     from tfm.train.rows import check_learnable
     from tfm.train.tasks.segment import segment as segment_task
@@ -91,19 +92,21 @@ def segment(settings: Segment, run: Run) -> Iterator[Event]:
 
     material = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
     check_learnable(material.train, material.val, material.test)
+    train = known(material.dataset, material.train)
     pixels = yield from _looked_at(material)
+    check_known(train, settings.batches.balance)
     begun = yield from start(run, material, settings.model.classifier, settings.extends)
-    normalisation = yield from measured(run, material.cache, known(material.dataset, material.train))
+    normalisation = yield from measured(run, material.cache, train)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        task = segment_task(settings.lesions, settings.optim, settings.batches, pixels)
-        training = _set_up(settings, material, begun.weights, task, normalisation, device)
-        yield from resident.settle(training)
-        yield from batch_size.settle(run, training, begun.before)
-        yield _introduced(settings, task, training)
-        checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
+        task = segment_task(settings.lesions, settings.optim, pixels, len(train))
         seen = seen_at_once(settings.lesions.tile, material.cache)
         network = functools.partial(build_segmenter, settings.model, task.classes.names, seen)
+        training = _set_up(settings, material, network, begun.weights, task, normalisation, device)
+        yield from resident.settle(training)
+        yield from batch_size.settle(run, training, begun.before)
+        yield _introduced(settings, task, network, seen, training)
+        checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
         yield from learn(training, network, settings.machine, checkpoints, run.metrics_file, begun.before)
         training.judged.load_state_dict(checkpoints.load_best()["network"])
         yield from _finish(settings, run, training, task, material, checkpoints.best)
@@ -128,13 +131,15 @@ def _looked_at(material: Material) -> Generator[Event, None, np.ndarray]:
     records = material.cache.records(material.dataset.manifest["image_id"]).values()
     small = [record["lesions_below_a_pixel"] for record in records if "lesions_below_a_pixel" in record]
     if small:
-        yield Note(f"{sum(small)} lesions of {len(small)} images are smaller than a pixel: each is kept as one")
+        lesions = f"{sum(small)} lesions of {len(small)} images are smaller than a pixel"
+        yield Note(f"{lesions}: each is kept as one, where there was room")
     return held["training"]
 
 
 def _set_up(
     settings: Segment,
     material: Material,
+    build: Callable[[], Segmenter],
     weights: Path | None,
     task: SegmentTask,
     normalisation: Normalisation,
@@ -143,19 +148,18 @@ def _set_up(
     import torch
 
     from tfm.core.randomness import seed_at
-    from tfm.models.segmenter import build_segmenter, load_segmenter
+    from tfm.models.segmenter import load_segmenter
     from tfm.train.lesions import known
     from tfm.train.setup import set_up
-    from tfm.train.tiles import seen_at_once
 
     torch.manual_seed(seed_at(settings.seed, "weights") % 2**63)
-    network = build_segmenter(settings.model, task.classes.names, seen_at_once(settings.lesions.tile, material.cache))
+    network = build()
     if weights is not None:
         load_segmenter(network, settings.model, weights)
     return set_up(
         network,
         task,
-        settings.batches,
+        BatchSettings(**dict(settings.batches)),
         settings.optim,
         settings.machine,
         seed=settings.seed,
@@ -167,18 +171,17 @@ def _set_up(
     )
 
 
-def _introduced(settings: Segment, task: SegmentTask, training: Training) -> Note:
+def _introduced(
+    settings: Segment, task: SegmentTask, build: Callable[[], Segmenter], seen: tuple[int, int], training: Training
+) -> Note:
     """How large the network is, before it takes its first step."""
     import torch
 
     from tfm.models.card import card_of_network
-    from tfm.models.segmenter import build_segmenter
-    from tfm.train.tiles import seen_at_once
 
     cache = training.train.cache
-    seen = seen_at_once(settings.lesions.tile, cache)
     with torch.device("meta"):
-        network = build_segmenter(settings.model, task.classes.names, seen)
+        network = build()
     card = card_of_network(network, seen, training.batch_size)
     squares = f" in squares of {seen[0]}" if settings.lesions.tile else ""
     return Note(
@@ -192,7 +195,7 @@ def _finish(
     settings: Segment, run: Run, training: Training, task: SegmentTask, material: Material, best: Path
 ) -> Iterator[Event]:
     """The last step: probabilities, thresholds chosen on validation, and what the masks of the test are worth."""
-    from tfm.analysis.lesions import look, measure
+    from tfm.analysis.lesions import look, measure, protocol_words
     from tfm.analysis.predict import leave, predictions
     from tfm.analysis.trained import protocol_of
     from tfm.core import files
@@ -207,12 +210,11 @@ def _finish(
         tables[split] = predictions(rows, said[split].scores)
     test = replace(training.val, rows=material.test.only(known["test"]))
     measured = yield from measure(task, said["val"].of(known["val"]), said["test"].of(known["test"]), test)
-    protocol = protocol_of(run.environment, tables["test"], settings.threshold)
+    protocol = protocol_words(protocol_of(run.environment, tables["test"][known["test"]], settings.threshold))
     figures, overlays = run.folder / "lesions.json", run.figures_folder / "overlays.png"
-    files.write_json(figures, measured.values() | {"protocol": protocol.words})
+    files.write_json(figures, measured.values() | {"protocol": protocol})
     yield _told(measured, protocol)
     yield from _drawn(training, task, test, measured, protocol, overlays)
-    dice = measured.last.dice
     outputs = [run.predictions_file("val"), run.predictions_file("test"), best, run.metrics_file, figures, overlays]
     yield Result(
         {
@@ -221,26 +223,23 @@ def _finish(
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,
             **leave(run, tables, settings.threshold),
-            "dice": dice.value,
-            "dice_low": dice.low,
-            "dice_high": dice.high,
+            **measured.last.dice.named("dice"),
         },
         outputs=[str(path) for path in outputs],
     )
 
 
-def _told(measured: Measured, protocol: Protocol) -> Table:
+def _told(measured: Measured, protocol: str) -> Table:
     caption = (
-        f"{protocol.words}. From which probability on a pixel is drawn was chosen on validation by Dice. Dice, IoU and "
-        "area error: over the images that show such a lesion. Found: the share of connected lesions that a peak of the "
-        "map marks, with 0.5, 1 and 2 false alarms an image. Left clear: of the images without one. The brightest blob "
-        "is as large as such lesions usually are in validation."
+        f"{protocol}. Dice, IoU and area error: over the images that show such a lesion. Found: the share of connected "
+        "lesions that a peak of the map marks, with 0.5, 1 and 2 false alarms an image. Left clear: of the images "
+        "without one. The brightest blob is as large as such lesions usually are in validation."
     )
     return Table("Lesions on the test images", measured.columns, measured.rows(), caption)
 
 
 def _drawn(
-    training: Training, task: SegmentTask, test: Images, measured: Measured, protocol: Protocol, path: Path
+    training: Training, task: SegmentTask, test: Images, measured: Measured, protocol: str, path: Path
 ) -> Iterator[Event]:
     from tfm.analysis.lesions import cases
     from tfm.analysis.overlays import draw_overlays

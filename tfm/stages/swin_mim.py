@@ -71,7 +71,7 @@ class SwinMIM(Settings):
     """Weight of the spectral norms of the layers that attention comes from, in both phases
     0: not at all, as for an encoder without attention."""
     attention_gamma: Annotated[float, Field(ge=0), _WITHOUT_TRAINING] = 1e-3
-    """Weight of how far attention is from being even, in the training
+    """Weight of how much attention piles up on the same few places, in the training
     0: not at all, as for an encoder without attention."""
     skip_pretrain: bool = False
     """Leave the first phase out

@@ -110,13 +110,12 @@ def folds(settings: Train, workspace: Workspace) -> int:
 
 
 @stage(
-    version=6,
+    version=7,
     presets="models",
     extends_by="epochs",
     repeats=(Repeat("folds", "fold", folds), Repeat("seeds", "seed")),
 )
 def train(settings: Train, run: Run) -> Iterator[Event]:
-    from tfm.analysis.trained import minutes_of_work
     from tfm.train import batch_size, resident
     from tfm.train.checkpoint import Checkpoints
     from tfm.train.device import prepare
@@ -128,8 +127,6 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
     normalisation = yield from measured(run, material.cache, train)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
-        if begun.before:
-            run.remember(minutes_before=minutes_of_work(begun.before.run))
         training = _set_up(settings, material, begun, normalisation, device)
         yield from resident.settle(training)
         yield from batch_size.settle(run, training, begun.before)
@@ -144,11 +141,15 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
 def _set_up(
     settings: Train, material: Material, begun: Start, normalisation: Normalisation, device: torch.device
 ) -> Training:
+    from tfm.models.features import check_averaging
     from tfm.train.setup import network_of, set_up
     from tfm.train.tasks.chosen import task_of
 
     batches, optim, machine = settings.batches, settings.optim, settings.machine
-    network = network_of(settings.model, begun.weights, material.cache.images.shape[1:], settings.seed)
+    in_size = material.cache.images.shape[1:]
+    network = network_of(settings.model, begun.weights, in_size, settings.seed)
+    if settings.breast != BreastSettings():
+        check_averaging(network, in_size)
     return set_up(
         network,
         task_of(network, material.train.labels, batches, optim, machine, settings.breast, settings.labels),

@@ -83,6 +83,7 @@ def _step(training: Training, network: nn.Module, task: Task, stepping: torch.op
     places = np.arange(count)  # those behind the last image are the first ones again, changed in another way
     batch = batch_of(training, places, drawn_for(training, 0, count))
     with repeatable_told(training.train.device):
+        task.advance(network)
         with computing_in(training.precision, training.train.device):
             loss, _ = task.loss(network, batch)
         if loss.requires_grad:  # nothing of a network is trained where only its features are used

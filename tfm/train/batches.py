@@ -12,6 +12,7 @@ import torch
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Progress
 from tfm.core.randomness import generator_at
+from tfm.data.arrays import ARRAYS
 from tfm.data.cache import Cache
 from tfm.train.rows import Rows
 
@@ -46,14 +47,17 @@ def measure(cache: Cache, train: Rows) -> Generator[Event, None, Normalisation]:
     return Normalisation(mean, max(deviation, 1 / white))  # a flat image has none to divide by
 
 
-def fingerprint(cache: Cache, *splits: Rows) -> Generator[Event, None, str]:
-    """Of every pixel that a run reads: a cache made anew under its name may hold others."""
-    digest, positions = hashlib.sha256(), np.concatenate([rows.positions for rows in splits])
+def fingerprints(cache: Cache, *splits: Rows) -> Generator[Event, None, dict[str, str]]:
+    """By array, of every pixel that a run, or who explains it, may read: a cache made anew under its name may hold
+    others, and what was learned by one breast mask is not explained by another."""
+    positions = np.concatenate([rows.positions for rows in splits])
+    digests = {name: hashlib.sha256() for name in ARRAYS}
     for start in range(0, len(positions), _AT_ONCE):
         chosen = positions[start : start + _AT_ONCE]
-        digest.update(cache.images[chosen])
+        for name, digest in digests.items():
+            digest.update(getattr(cache, name)[chosen])
         yield Progress("fingerprint of the images", start + len(chosen), len(positions), "images")
-    return digest.hexdigest()
+    return {name: digest.hexdigest() for name, digest in digests.items()}
 
 
 def full_scale(cache: Cache) -> int:
@@ -78,6 +82,11 @@ def balanced(seed: int, epoch: int, labels: np.ndarray) -> np.ndarray:
     taken = []
     for label, share in ((0, count // 2), (1, count - count // 2)):
         members = generator.permutation(np.flatnonzero(labels == label))
+        if not len(members):
+            raise DataError(
+                f"none of the {count} images to learn from is {'malignant' if label else 'benign'}, and half are to be",
+                hint="organize a larger part of the data, or take the images as they are: --balance none",
+            )
         again = np.arange(share) // len(members)
         taken.append(np.resize(members, share) + again * count)
     return generator.permutation(np.concatenate(taken))

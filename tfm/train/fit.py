@@ -139,6 +139,7 @@ def _step(training: Training, taken: np.ndarray, drawn: augment.Table) -> float:
     training.optimizer.zero_grad()
     total = torch.zeros((), device=training.train.device)
     given: dict[int, torch.Tensor] = {}
+    training.task.advance(training.network)
     with limits_told(training.train.device, training.batch_size):
         for number, places in training.ranks.share(cut(taken, training.batch_size)):
             loss, given[number] = _backward(training, number, places, drawn, len(taken))

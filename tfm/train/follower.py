@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -83,7 +84,8 @@ def _wait_for_the_end() -> NoReturn:
 
 
 def _work(leader: Connection, host: str, local: int, told: SimpleQueue[Any]) -> None:
-    rank, brief = told.get()
+    rank, packed = told.get()
+    brief: Brief = pickle.loads(packed)
     training = _build(brief, local)
     leader.send(None)
     machine, device = brief.machine, training.train.device

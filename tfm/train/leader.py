@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pickle
 import secrets
 import signal
 import socket
@@ -189,7 +190,8 @@ class Leader(Together):
             node, local = connection.recv()
             _listen_at_most(caller, 0)  # as long as it takes
         rank = node * self._devices + local
-        connection.send((rank, brief))
+        # As bytes: a connection of torch's would pass the tensors of a task on as shared memory.
+        connection.send((rank, pickle.dumps(brief)))
         self._others[rank] = connection
 
     def connect(self, device: torch.device) -> None:

@@ -38,9 +38,12 @@ def classes_of(lesions: torch.Tensor, classes: ClassSet) -> torch.Tensor:  # pix
 
 
 def tally(maps: torch.Tensor, truths: torch.Tensor) -> torch.Tensor:  # (B, maps, H, W) each → (B, maps, TALLY)
-    drawn = [maps >= threshold for threshold in THRESHOLDS.tolist()]
-    counts = [(mask & truths).sum((2, 3)) for mask in drawn] + [mask.sum((2, 3)) for mask in drawn]
-    return torch.stack([*counts, truths.sum((2, 3))], dim=2).float()
+    both, drawn = [], []
+    for threshold in THRESHOLDS.tolist():
+        mask = maps >= threshold
+        both.append((mask & truths).sum((2, 3)))
+        drawn.append(mask.sum((2, 3)))
+    return torch.stack([*both, *drawn, truths.sum((2, 3))], dim=2).float()
 
 
 def overlap_at(tallies: np.ndarray, threshold: float) -> Overlap:

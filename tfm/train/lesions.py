@@ -8,7 +8,7 @@ from tfm.core.errors import DataError
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
 from tfm.data.lesion_classes import MASK_CLASSES, possible_classes
-from tfm.train.rows import Rows
+from tfm.train.rows import Rows, check_both_labels
 
 _ANEW = "organize the download again, then preprocess it again: both are made anew where they must be"
 
@@ -26,8 +26,10 @@ def known(dataset: Dataset, rows: Rows) -> Rows:
 
 def mask_pixels(dataset: Dataset, cache: Cache, rows: Rows) -> np.ndarray:
     """(n, mask classes): how many pixels of each value an image's mask holds. Refused where that contradicts the
-    manifest: such a mask is another image's, or of a time when the values meant something else."""
+    manifest: such a mask is another image's, or of a time when the values meant something else, or it came to the
+    dataset after the cache was made."""
     manifest = dataset.manifest.set_index("image_id").loc[rows.table["image_id"]]
+    _check_drawn(dataset, cache, list(manifest.index[manifest["mask"] != ""]))
     found = np.zeros((len(rows), len(MASK_CLASSES)), np.int64)
     for row, (position, kinds, label) in enumerate(
         zip(rows.positions, manifest["kind"], manifest["label"], strict=True)
@@ -44,6 +46,29 @@ def mask_pixels(dataset: Dataset, cache: Cache, rows: Rows) -> np.ndarray:
             )
         found[row] = pixels
     return found
+
+
+def _check_drawn(dataset: Dataset, cache: Cache, masked: list[str]) -> None:
+    """That the masks of these images are in the cache: without it, they would show no lesion there."""
+    records = cache.records(masked)
+    bare = [name for name in masked if not records[name]["lesions"]]
+    if bare:
+        raise DataError(
+            f"{len(bare)} images have a lesion mask in {dataset.folder.name} that never came into {cache.folder.name}: "
+            f"{', '.join(bare[:3])}",
+            hint="preprocess the dataset again: it takes the masks that have come since",
+        )
+
+
+def check_known(train: Rows, balance: str) -> None:
+    """`train` are those whose lesions are known: fewer, maybe, than there are."""
+    if len(train) < 2:
+        raise DataError(
+            "there is a single training image whose lesions are known, and statistics of a batch take two",
+            hint="organize a larger part of the data, with its ROI masks",
+        )
+    if balance == "sampling":
+        check_both_labels("training images whose lesions are known", train)
 
 
 def check_lesions(name: str, pixels: np.ndarray) -> None:

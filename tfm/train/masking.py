@@ -38,13 +38,13 @@ def masked(breast: torch.Tensor, drawn: np.ndarray, settings: MaskSettings) -> t
     return whole[:, :, : breast.shape[2], : breast.shape[3]]
 
 
-def without_blocks(cache: Cache, rows: Rows, settings: MaskSettings) -> int:
-    """How many of these images have no eligible block, as they are in the cache."""
-    bare = 0
+def with_blocks(cache: Cache, rows: Rows, settings: MaskSettings) -> np.ndarray:  # (n,) bool
+    """Which of these images have an eligible block, as they are in the cache."""
+    found = []
     for positions in cut(rows.positions, _AT_ONCE):
         breast = torch.from_numpy(cache.breast[positions])[:, None]
-        bare += int((~eligible(breast, settings).flatten(1).any(1)).sum())
-    return bare
+        found.append(eligible(breast, settings).flatten(1).any(1).numpy())
+    return np.concatenate(found)
 
 
 def blocks_of(size: tuple[int, int], settings: MaskSettings) -> int:

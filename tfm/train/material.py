@@ -15,12 +15,13 @@ from tfm.core.errors import DataError
 from tfm.core.events import Event
 from tfm.core.run import Run
 from tfm.core.workspace import Workspace
+from tfm.data.arrays import ARRAYS
 from tfm.data.cache import Cache
 from tfm.data.dataset import Dataset
 from tfm.models.settings import FILE, ModelSettings
 from tfm.models.weights import fetch
 from tfm.train import origin
-from tfm.train.batches import Normalisation, fingerprint, measure
+from tfm.train.batches import Normalisation, fingerprints, measure
 from tfm.train.origin import Origin
 from tfm.train.rows import Rows, rows_of
 
@@ -43,40 +44,50 @@ class Material:
         return cls(arranged, images, train, val, test)
 
     def facts(self) -> Generator[Event, None, dict[str, Any]]:
+        pixels = yield from fingerprints(self.cache, self.train, self.val, self.test)
         return {
             "dataset": self.dataset.folder.name,
             "dataset_hash": self.dataset.content_hash,
             "split_hash": self.dataset.split_hash,
             "protocol": self.dataset.protocol,
             "synthetic": self.dataset.synthetic,
-            "images_sha256": (yield from fingerprint(self.cache, self.train, self.val, self.test)),
+            **{f"{name}_sha256": digest for name, digest in pixels.items()},
         }
 
 
 @dataclass(frozen=True)
 class Start:
     weights: Path | None  # the file; None from scratch
+    source: Origin | None  # the run whose weights they are
     before: Origin | None  # the run that this one goes on from
 
 
 def start(
-    run: Run, material: Material, model: ModelSettings, extends: str | None = None, study: str | None = None
+    run: Run,
+    material: Material,
+    model: ModelSettings,
+    extends: str | None = None,
+    study: str | None = None,
+    *,
+    judged_by: Material | None = None,
 ) -> Generator[Event, None, Start]:
     """Whose weights a run takes over, whose end it goes on from and which study chose its settings. `run` remembers
     these, what it is made of and whom it has seen; refused where these have seen whom it is judged by, or
-    where anything has changed since."""
-    source = origin.of_weights(run, model.weights, material.val, material.test)
+    where anything has changed since. `judged_by` holds validation and test where the run's own are no judges."""
+    judges = judged_by or material
+    source = origin.of_weights(run.workspace, model.weights, judges.val, judges.test)
     before = origin.of_extension(run, extends)
     chosen_by = origin.of_study(run, study, material.test)
     weights = fetch(model, source.checkpoints.best if source else None)
     facts = yield from material.facts()
     if before:
         origin.check_same(before, facts)
+        run.remember(minutes_before=origin.minutes_of_work(before.run))
     givers = [one for one in (source, before) if one]
     named = {Path(model.weights.removeprefix(FILE)).name} if model.weights.startswith(FILE) else set()
     run.remember(origin_unknown=sorted(named.union(*(one.unknown for one in givers))))
     remember(run, material, facts, weights, [*givers, chosen_by] if chosen_by else givers)
-    return Start(weights, before)
+    return Start(weights, source, before)
 
 
 def measured(run: Run, cache: Cache, train: Rows) -> Generator[Event, None, Normalisation]:
@@ -89,12 +100,11 @@ def measured(run: Run, cache: Cache, train: Rows) -> Generator[Event, None, Norm
 def remember(
     run: Run, material: Material, facts: dict[str, Any], weights: Path | None, origins: Iterable[Origin]
 ) -> None:
-    """Of a run that began before: that its images and its first weights are still the same."""
+    """Of a run that began before: that its images, their masks and its first weights are still the same."""
     facts |= {"weights_sha256": files.sha256(weights) if weights else None}
-    for name, words in (
-        ("images_sha256", f"the images of the cache {material.cache.folder.name}"),
-        ("weights_sha256", f"the weights in {weights}"),
-    ):
+    pixels = [f"{array}_sha256" for array in ARRAYS]
+    kept = {name: f"the {origin.SAME[name]} of the cache {material.cache.folder.name}" for name in pixels}
+    for name, words in (kept | {"weights_sha256": f"the weights in {weights}"}).items():
         if run.environment.get(name, facts[name]) != facts[name]:
             raise DataError(
                 f"{words} have changed since this run began",

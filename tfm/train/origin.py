@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tfm.core.errors import DataError
-from tfm.core.events import Event, Note
+from tfm.core.events import Event, Note, Progress, StateChange
 from tfm.core.jobs import find_run
 from tfm.core.run import Run
+from tfm.core.workspace import Workspace
 from tfm.models.settings import RUN
 from tfm.train.checkpoint import Checkpoints
 from tfm.train.rows import Rows, check_unseen
 from tfm.train.training import Training
+from tfm.train.turn import WAITING
 
-_SAME = {"dataset_hash": "dataset", "split_hash": "split", "images_sha256": "images"}
+SAME = {
+    "dataset_hash": "dataset",
+    "split_hash": "split",
+    "images_sha256": "images",
+    "breast_sha256": "breast masks",
+    "lesions_sha256": "lesion masks",
+}
 
 
 @dataclass(frozen=True)
@@ -36,11 +45,24 @@ class Origin:
         return list(self.run.environment["origin_unknown"])
 
 
-def of_weights(run: Run, weights: str, val: Rows, test: Rows) -> Origin | None:
+def minutes_of_work(run: Run) -> float:
+    """Without the waits for other runs, and with those of the run that it goes on from or stands on. From a worker's
+    death to the next start nobody waited."""
+    told, _ = run.events_from(0)
+    waited = sum(
+        later - time
+        for (time, event), (later, following) in itertools.pairwise(told)
+        if isinstance(event, Progress) and event.name.startswith(WAITING) and not isinstance(following, StateChange)
+    )
+    before: float = run.environment.get("minutes_before", 0.0)
+    return (run.status.seconds - waited) / 60 + before
+
+
+def of_weights(workspace: Workspace, weights: str, val: Rows, test: Rows) -> Origin | None:
     """The run that `run:ID` names; refused where it has seen who is to be judged by."""
     if not weights.startswith(RUN):
         return None
-    origin = Origin(find_run(run.workspace, weights.removeprefix(RUN)))
+    origin = Origin(find_run(workspace, weights.removeprefix(RUN)))
     if not origin.checkpoints.best.is_file():
         raise DataError(
             f"{origin.run.id} has no best checkpoint to take weights from",
@@ -68,7 +90,8 @@ def of_study(run: Run, study: str | None, test: Rows) -> Origin | None:
 def check_same(origin: Origin, here: dict[str, object]) -> None:
     """Women who were learned from may have come into the test since."""
     began = origin.run.environment
-    changed = [words for name, words in _SAME.items() if began[name] != here[name]]
+    # A run of before masks had digests says nothing about its own.
+    changed = [words for name, words in SAME.items() if began.get(name, here[name]) != here[name]]
     if changed:
         raise DataError(
             f"the {' and '.join(changed)} of {origin.run.id} have changed since it was trained",

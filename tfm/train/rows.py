@@ -54,14 +54,17 @@ def rows_of(dataset: Dataset, cache: Cache, split: str) -> Rows:
     return Rows(table, np.array([place[name] for name in names], dtype=int))
 
 
-def held_out(rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
-    """The rest, and the share of the women who are kept back, at least one: who, their names and the seed alone say."""
-    women = sorted(rows.patients, key=lambda patient: seed_at(seed, "held out", patient))
+def held_out(rows: Rows, share: float, seed: int, usable: np.ndarray) -> tuple[Rows, Rows]:  # usable (n,) bool
+    """The rest, and the share of the women who are kept back, at least one, among those with a usable image: who, their
+    names and the seed alone say."""
+    women = sorted(rows.only(usable).patients, key=lambda patient: seed_at(seed, "held out", patient))
     count = max(round(share * len(women)), 1)
     if len(women) <= count:
         raise DataError(
-            f"there are images of {len(women)} women to learn from: one at least is kept back to choose the best epoch",
-            hint="organize a larger part of the data",
+            f"of {len(rows.patients)} women to learn from, {len(women)} have an image that something can be learned "
+            "from: one is needed for that, and another one is kept back to choose the best epoch",
+            hint="organize a larger part of the data, or look at the breast masks on a contact sheet; --block and "
+            "--threshold say which parts of a breast can be hidden",
         )
     back = rows.table["patient_id"].isin(women[:count]).to_numpy()
     return rows.only(~back), rows.only(back)
@@ -92,11 +95,15 @@ def check_learnable(train: Rows, val: Rows, test: Rows) -> None:
     for name, rows in (("training", train), ("validation", val), ("test", test)):
         if not len(rows):
             raise DataError(f"there is no {name} image", hint="organize the download again with a split that has some")
-        if len(set(rows.labels)) < 2:
-            raise DataError(
-                f"all {len(rows)} {name} images are {'malignant' if rows.labels[0] else 'benign'}",
-                hint="both classes are needed to learn, choose by and test on: organize a larger part of the data",
-            )
+        check_both_labels(f"{name} images", rows)
+
+
+def check_both_labels(which: str, rows: Rows) -> None:
+    if len(set(rows.labels)) < 2:
+        raise DataError(
+            f"all {len(rows)} {which} are {'malignant' if rows.labels[0] else 'benign'}",
+            hint="both classes are needed to learn, choose by and test on: organize a larger part of the data",
+        )
 
 
 def check_unseen(whose: str, seen: Iterable[str], **judged_by: Rows) -> None:

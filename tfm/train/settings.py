@@ -23,6 +23,8 @@ NOT_IN_A_REGRESSION = NoEffect("trained", "none")  # on frozen features, which t
 NOTHING_DRAWN = NoEffect("trained", "none", also=(NoEffectBut("weights", "none"), NoEffect("label_percent", 100)))
 _WHERE_CHANGED = NoEffect("augment", False)
 _WHERE_TREES_GROW = NoEffect("learner", "logistic")
+# Of a network that learns nothing before its head: what is asked of features or attention has no gradient.
+_FROZEN_FEATURES = NoEffect("trained", "head", "none")
 YOUDEN, SENSITIVITY = "youden", "sensitivity:"
 
 
@@ -91,6 +93,13 @@ class BatchSettings(UnlabelledBatches):
     features has no epochs, and takes weights or none. none: not at all."""
 
 
+class SegmentBatches(UnlabelledBatches):
+    balance: Literal["sampling", "none"] = "none"
+    """Whether each epoch takes as many malignant images as benign ones
+    sampling: it does, the rarer ones many times. none: each image once. How much a pixel of each class weighs is a
+    matter of its own."""
+
+
 class UnlabelledOptim(Settings):
     epochs: Annotated[int, Field(ge=1), IMPORTANT] = 60
     """Passes over the training images"""
@@ -126,15 +135,16 @@ class BreastSettings(Settings):
     """Over what the last features are averaged before they are classified
     average: the whole image, as the network's authors have it. breast: the breast alone, each place as far as it is
     breast. For networks with a feature map: Swin and timm's convolutional ones."""
-    background_contrast: Annotated[float, Field(ge=0)] = 0.0
+    background_contrast: Annotated[float, Field(ge=0), _FROZEN_FEATURES] = 0.0
     """Weight of how alike the features of breast and of background are
     It is added to the loss, so that the network tells them apart. 0: not at all; 0.1 is a beginning."""
-    beta: Annotated[float, Field(ge=0)] = 0.0
+    beta: Annotated[float, Field(ge=0), _FROZEN_FEATURES] = 0.0
     """Weight of the spectral norms of the layers that attention comes from
     It holds back how sharply a Swin encoder's attention can tell places apart. 0: not at all; 0.001 is a beginning."""
-    attention_gamma: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of how far a Swin encoder's attention is from being even
-    It works against attention in which every place looks at the same few. 0: not at all; 0.001 is a beginning."""
+    attention_gamma: Annotated[float, Field(ge=0), _FROZEN_FEATURES] = 0.0
+    """Weight of how much a Swin encoder's attention piles up on the same few places
+    Attention that is even, or with which each place looks at itself, adds nothing. 0: not at all; 0.001 is a
+    beginning."""
 
 
 class LabelSettings(Settings):
@@ -241,6 +251,10 @@ class SegmentSettings(Settings):
     pixel_loss: Literal["cross_entropy", "focal"] = "cross_entropy"
     """What is learned from each pixel, beside Dice for each lesion class
     focal counts pixels that are already right for less."""
+    class_weights: Literal["rarity", "none"] = "rarity"
+    """Whether pixels of rare classes weigh more
+    rarity: by the root of how many times rarer than background a class is in what is learned from; all of it would draw
+    lesions far beyond their rim. none: a pixel is a pixel. Dice takes each lesion class as it is either way."""
     tile: Annotated[int, Field(ge=32, multiple_of=16)] | None = None
     """Side of the squares that training cuts out of the images, in pixels
     For images too large to be learned from whole: 512 for the preset highres. Validation and test then look at whole

@@ -9,7 +9,6 @@ import torch
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
-from tfm.core.errors import SettingsError
 from tfm.core.randomness import seed_at
 from tfm.data.cache import Cache
 from tfm.models.build import build
@@ -62,12 +61,6 @@ def set_up(
     normalisation: Normalisation,
     device: torch.device,
 ) -> Training:
-    if machine.devices * machine.nodes > 1 and task.state():
-        raise SettingsError(
-            "what spectral norms or a mean teacher gather over the steps is one process's own, and there are several",
-            hint="train on one device (--devices 1 --nodes 1), or without them (--beta 0, no --unlabelled consistency)",
-            fields=("devices", "nodes"),
-        )
     network.to(device)
     if machine.channels_last:
         network.to(memory_format=torch.channels_last)

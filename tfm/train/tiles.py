@@ -40,6 +40,13 @@ def cut_out(
     return squares(images), squares(lesions)
 
 
+def pixels_shown(pixels: np.ndarray, share: float, lesion_share: float) -> np.ndarray:
+    """Of so many pixels of each value in whole images, background first, those in one square of each image on average;
+    `share` is what a square is of an image. A square cut for a lesion counts as one that holds it whole."""
+    kept = lesion_share + (1 - lesion_share) * share
+    return np.asarray(pixels * np.where(np.arange(len(pixels)) > 0, kept, share))
+
+
 def _corners(lesions: torch.Tensor, chances: np.ndarray, tile: int, lesion_share: float) -> list[tuple[int, int]]:
     """Of a square for a lesion, one among all that hold a pixel of it, any pixel being as likely as any other."""
     height, width = lesions.shape[-2:]

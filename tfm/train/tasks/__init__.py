@@ -28,6 +28,9 @@ class Task(Protocol):
     def best(self) -> str:
         """The column that is to be as high as possible."""
 
+    def advance(self, network: nn.Module) -> None:
+        """Once before each step of the optimizer, however many batches that has: what it gathers over the steps."""
+
     def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Over the batch's images, their sum: the loop divides by the number of images of a whole step. And (B, k):
         what `learned` has to know of each image, and no more."""

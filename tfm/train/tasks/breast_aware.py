@@ -5,6 +5,7 @@ background's, and its attention kept from being too sharp. Each term stands with
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,24 +33,29 @@ class BreastAware:
         attention = ["val_excess"] if self.terms.attention_gamma else []
         return [*self.plain.columns, "val_likeness", *attention]
 
+    def advance(self, network: nn.Module) -> None:
+        if self.norms:
+            self.norms.advance(network)
+
     def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         answers = self.answers(network, batch)
         loss = self.plain.cross_entropy(answers, batch.truth["labels"])
         loss = loss + self.terms.background_contrast * answers[:, 1].sum()
         loss = loss + self.terms.attention_gamma * answers[:, 3].sum()
         if self.norms:
-            loss = loss + self.terms.beta * self.norms() * len(answers)
+            loss = loss + self.terms.beta * self.norms(network) * len(answers)
         return loss, answers
 
     def answers(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         """(B, 4): the logit; how alike breast and background are; whether there are both; the attention's excess."""
-        with watching(attentions(network) if self.terms.attention_gamma else []) as maps:
+        watched: list[Any] = attentions(network) if self.terms.attention_gamma else []
+        with watching(watched) as maps:
             features = feature_map(network, batch.images)
         share = at_feature_size(batch.truth["breast"], features)
         counted = share if self.terms.pooling == "breast" else torch.ones_like(share)
         logits = classified(network, breast_mean(features, counted))
         alike, both = likeness(features.float(), share)
-        over = excess(maps, len(alike)) if maps else torch.zeros_like(alike)
+        over = excess(maps, [one.window_size for one in watched], len(alike)) if maps else torch.zeros_like(alike)
         return torch.stack([logits[:, 0].float(), alike, both.float(), over], dim=1)
 
     def learned(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
@@ -68,6 +74,8 @@ class BreastAware:
     def take_up(self, state: dict[str, torch.Tensor]) -> None:
         if self.norms:
             self.norms.take_up(state)
+        elif state:
+            raise ValueError("it knows of more than a network learns from")
 
 
 def lacking(terms: BreastSettings, images: Images) -> list[str]:

@@ -39,5 +39,12 @@ def task_of(
         task = BreastAware(plain, breast, SpectralNorms(network) if breast.beta else None)
     if (labels == UNKNOWN).any():
         teacher = Teacher(network) if labelling.unlabelled == "consistency" else None
+        if teacher and machine.devices * machine.nodes > 1:
+            raise SettingsError(
+                "a mean teacher also averages what layers have gathered of their batches, which is each process's own, "
+                "and there are several",
+                hint="train on one device (--devices 1 --nodes 1), or without it: --unlabelled pseudo or ignore",
+                fields=("devices", "nodes"),
+            )
         task = Semi(task, labelling, teacher)
     return task

@@ -25,6 +25,9 @@ class Classify:
     columns = ["train_accuracy", "train_auc", "val_loss", "val_accuracy", "val_auc"]  # noqa: RUF012
     best = "val_auc"
 
+    def advance(self, network: nn.Module) -> None:
+        pass
+
     def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         logits = self.answers(network, batch)
         return self.cross_entropy(logits, batch.truth["labels"]), logits

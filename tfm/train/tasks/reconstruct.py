@@ -35,11 +35,15 @@ class Reconstruct:
     def chances(self) -> int:
         return blocks_of(self.in_size, self.masks)
 
+    def advance(self, network: nn.Module) -> None:
+        if self.norms:
+            self.norms.advance(network)
+
     def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         answers = self.answers(network, batch)
         loss = answers[:, 0].sum()
         if self.norms:
-            loss = loss + self.beta * self.norms() * len(answers)
+            loss = loss + self.beta * self.norms(network) * len(answers)
         return loss, answers
 
     def answers(self, network: nn.Module, batch: Batch) -> torch.Tensor:
@@ -71,6 +75,8 @@ class Reconstruct:
     def take_up(self, state: dict[str, torch.Tensor]) -> None:
         if self.norms:
             self.norms.take_up(state)
+        elif state:
+            raise ValueError("it knows of more than a network learns from")
 
 
 def breast_error(off: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
@@ -81,5 +87,5 @@ def breast_error(off: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
 def gain(answers: torch.Tensor) -> float:
     """Of the error that the mean grey of the breast would make, the share that the network saves: 0 where it knows no
     better, 1 where it rebuilds what it never saw."""
-    _, off, guessed = answers.double().sum(0).tolist()
-    return 1 - off / guessed if guessed else 0.0
+    _, off, guessed = answers.double().sum(0)
+    return float(1 - off / guessed)

@@ -12,7 +12,7 @@ from tfm.data.lesion_classes import CLASS_SETS, ClassSet
 from tfm.train import tiles
 from tfm.train.batches import Batch
 from tfm.train.lesion_maps import TALLY, best_threshold, classes_of, map_names, maps_of, tally, truths_of
-from tfm.train.settings import BatchSettings, OptimSettings, SegmentSettings
+from tfm.train.settings import OptimSettings, SegmentSettings
 
 _FOCUS = 2.0  # the exponent of the focal loss
 
@@ -30,6 +30,9 @@ class Segment:
     @property
     def chances(self) -> int:
         return tiles.CHANCES if self.settings.tile else 0
+
+    def advance(self, network: nn.Module) -> None:
+        pass
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         images, lesions = batch.images, batch.truth["lesions"]
@@ -88,10 +91,13 @@ def of_lesions(probs: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     return ((1 - (2 * both + 1) / (areas + 1)) * shown).sum(1) / shown.sum(1).clamp(min=1)
 
 
-def segment(settings: SegmentSettings, optim: OptimSettings, batches: BatchSettings, pixels: np.ndarray) -> Segment:
-    """Of training images whose masks hold so many `pixels` of each value."""
+def segment(settings: SegmentSettings, optim: OptimSettings, pixels: np.ndarray, images: int) -> Segment:
+    """Of so many training `images`, whose masks hold so many `pixels` of each value."""
     classes = CLASS_SETS[settings.classes]
-    weights = pixel_weights(classes, pixels) if batches.balance == "weights" else (1.0,) * len(classes.names)
+    if settings.tile:
+        pixels = tiles.pixels_shown(pixels, settings.tile**2 * images / pixels.sum(), settings.lesion_tiles)
+    rare = settings.class_weights == "rarity"
+    weights = pixel_weights(classes, pixels) if rare else (1.0,) * len(classes.names)
     return Segment(classes, weights, settings, optim.label_smoothing)
 
 

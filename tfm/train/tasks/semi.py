@@ -17,7 +17,7 @@ from tfm.train.rows import UNKNOWN
 from tfm.train.settings import LabelSettings
 from tfm.train.tasks import Task
 
-_DECAY = 0.99  # of the teacher, a batch
+_DECAY = 0.99  # of the teacher, a step
 _TEACHER = "teacher."  # how the names of its tensors begin in a checkpoint
 
 
@@ -68,11 +68,16 @@ class Semi:
     def _told(self) -> str:
         return "train_disagreement" if self.teacher else "train_trusted"
 
+    def advance(self, network: nn.Module) -> None:
+        self.within.advance(network)
+        if self.teacher:
+            self.teacher.follow(network)
+
     def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         loss, answers = self.within.loss(network, batch)
         unknown = batch.truth["labels"] == UNKNOWN
         logits = answers[:, 0].float()
-        each, told = self._taught(network, batch, logits) if self.teacher else self._trusted(logits)
+        each, told = self._taught(batch, logits) if self.teacher else self._trusted(logits)
         loss = loss + self.labels.unlabelled_weight * (each * unknown).sum()
         return loss, torch.cat([answers.float(), told[:, None]], dim=1)
 
@@ -83,10 +88,9 @@ class Semi:
         own = functional.binary_cross_entropy_with_logits(logits, (probs >= 0.5).float(), reduction="none")
         return own * sure, sure
 
-    def _taught(self, network: nn.Module, batch: Batch, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _taught(self, batch: Batch, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B,) how far each answer is from the teacher's about the mirror image, squared; and the same to be told."""
         assert self.teacher
-        self.teacher.follow(network)
         with torch.no_grad():
             wanted = torch.sigmoid(self.within.answers(self.teacher.network, mirrored(batch))[:, 0].float())
         apart = (torch.sigmoid(logits) - wanted).square()

@@ -1,0 +1,32 @@
+"""Sheets of hidden blocks: what is shown as seen by the network is what it sees."""
+
+import pytest
+import timm
+
+from tests.train.bench_top import BenchTop
+from tfm.analysis.rebuilt import draw_rebuilt
+from tfm.models.rebuild import Rebuilder
+from tfm.train.settings import MaskSettings
+from tfm.train.tasks.reconstruct import Reconstruct
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory):
+    return BenchTop(tmp_path_factory.mktemp("rebuilt")).training()
+
+
+def drawn(folder, training, token):
+    """By a network that rebuilds nothing, so that only what it sees can differ."""
+    masks = MaskSettings(block=16)
+    network = Rebuilder(timm.create_model("test_resnet", in_chans=1), masks.block, "token")
+    for tensor in (*network.decoder.parameters(), network.token):
+        tensor.data.zero_()
+    network.token.data += token
+    training.network = network
+    task = Reconstruct(masks, "breast", 0.0, None, training.val.cache.images.shape[1:])
+    return draw_rebuilt(folder / "rebuilt.png", training, task)
+
+
+def test_hidden_blocks_are_shown_as_the_token_that_the_network_has_in_their_place(training, tmp_path):
+    grey, white = (drawn(tmp_path, training, token) for token in (0, 5))
+    assert grey != white
