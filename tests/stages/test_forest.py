@@ -322,6 +322,12 @@ def test_its_three_rows_stand_in_every_comparison_and_what_is_done_counts(head, 
     assert set(plan.status.runs.values()) <= set(everything.given_settings["runs"])
 
 
+@pytest.mark.parametrize("said", ["none", "imagenet"])
+def test_the_weights_that_a_person_names_are_those_of_the_head(head, said):
+    plan = job_for(head.workspace, "train", {"dataset": "pocket", "cache": "pocket", "weights": said}, ["ResNet50_RF"])
+    assert plan.steps[0].settings["weights"] == said, "none is from scratch, and not nothing said"
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

@@ -5,7 +5,7 @@ A plan of three runs, each a row in every comparison. What is done already count
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -32,9 +32,9 @@ class HeadAndForest(Settings):
     A dataset without folds has this one only: as it is arranged."""
     head: ModelName = "ResNet50_Head"
     """Which model's network the forest grows on: a preset of train"""
-    weights: Weights | None = None
-    """Weights to start from: none, imagenet, run:ID or file:PATH
-    None: those that the model's preset names, which for ResNet50_Head are ImageNet's."""
+    weights: Literal["preset"] | Weights = "preset"
+    """Weights to start from: preset, none, imagenet, run:ID or file:PATH
+    preset: those that the model's preset names, which for ResNet50_Head are ImageNet's. none: from scratch."""
     learning: LearnerSettings = LearnerSettings()
     seed: int = DEFAULT_SEED
     """Seed of everything random in head and forest"""
@@ -45,7 +45,7 @@ class HeadAndForest(Settings):
 def head_and_forest(settings: HeadAndForest, workspace: Workspace) -> list[Step]:
     shared = {"seed": settings.seed, "machine": as_yaml_values(settings.machine)}
     given: dict[str, Any] = {"dataset": settings.dataset, "cache": settings.cache, "fold": settings.fold}
-    given |= {"weights": settings.weights} if settings.weights else {}
+    given |= {"weights": settings.weights} if settings.weights != "preset" else {}
     head = resolved_settings(workspace, "train", given | shared, workspace.preset("models", settings.head))
     assert isinstance(head, Train)
     if settings.learning.embedding == "dense128" and head.model.head is None:
