@@ -8,12 +8,12 @@ from tests.toys.learn import Learn
 from tfm.core.events import Metrics, Note, Progress, StateChange, as_record
 from tfm.core.prepare import find_or_create_run
 from tfm.core.registry import find_stage
-from tfm.train.device import WAITING
 from tfm.train.origin import minutes_of_work
+from tfm.train.turn import WAITING
 
 
 def test_minutes_are_those_of_work_and_not_of_waiting_for_a_gpu(workspace):
-    wait = Progress(WAITING, 0, 1)
+    wait = Progress(f"{WAITING}the GPU", 0, 1)
     told = [
         (0, StateChange("running")),
         *((time, wait) for time in range(0, 60, 2)),  # and then its worker was killed

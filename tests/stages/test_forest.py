@@ -1,5 +1,6 @@
 """A forest on a frozen network: what it leaves behind, what it never does, and what it refuses."""
 
+import gc
 import os
 
 import numpy as np
@@ -15,6 +16,7 @@ from tests.train.pocket import WOMEN, finish, make_products, rewrite_manifest, t
 from tests.train.test_forest import inside
 from tfm import worker
 from tfm.analysis.predict import read_predictions
+from tfm.analysis.trained import open_trained
 from tfm.core import machine, offers, registry
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note, Picture, Progress
@@ -22,8 +24,11 @@ from tfm.core.plan import Plan
 from tfm.core.prepare import chosen_preset, find_or_create_run, job_for, settings_of
 from tfm.core.run import Run
 from tfm.metrics.binary import auc, youden_threshold
+from tfm.train import device
 from tfm.train.checkpoint import read
+from tfm.train.embeddings import Backbone
 from tfm.train.forest import load
+from tfm.train.origin import minutes_of_work
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +41,12 @@ def forest(head):
     return finish(forest_run(head))
 
 
+def _file(run):
+    return run.checkpoints_folder / "learner.skops"
+
+
 def learner_of(run):
-    return load(run.checkpoints_folder / "learner.skops", 96)
+    return load(_file(run), 96)
 
 
 def tensors(run):
@@ -185,6 +194,29 @@ def test_a_forest_learns_from_no_label_that_its_network_was_kept_from(head):
     assert learned == 2 * WOMEN["train"] / 3, "two images of each woman, of a third of the women"
 
 
+def test_nothing_of_its_network_is_left_when_its_turn_on_the_gpu_ends(head, monkeypatch):
+    whole, left = device.prepare, []
+
+    def watched(settings, run, held):
+        held.callback(lambda: left.append([one for one in gc.get_objects() if type(one) is Backbone]))
+        held.callback(gc.collect)
+        return (yield from whole(settings, run, held))
+
+    monkeypatch.setattr(device, "prepare", watched)
+    finish(forest_run(head, seed=8))
+    assert left == [[]]
+
+
+def test_the_images_are_read_once_where_all_of_them_have_labels(head):
+    run = finish(forest_run(head, seed=9))
+    read_whole = [
+        event
+        for event in run.events()
+        if isinstance(event, Progress) and event.name.startswith("fingerprint") and event.done == event.total
+    ]
+    assert len(read_whole) == 1
+
+
 # --- stopped ----------------------------------------------------------------------------------------------------------
 
 
@@ -241,8 +273,16 @@ def test_more_trees_than_memory_allows_are_refused_before_anything_is_grown(head
     monkeypatch.setattr(machine, "memory_gib", lambda: 0.001)
     run = forest_run(head, trees=5000)
     said = refused(run)
-    assert "5,000 trees of up to 71 nodes may take 0.1 GiB" in said
+    assert "5,000 trees of up to 71 nodes may take 0.7 GiB" in said
     assert not [event for event in run.events() if isinstance(event, Progress)]
+
+
+def test_on_a_trial_of_a_study_nothing_grows_that_would_predict_the_test(head):
+    trial = finish(head_run(head.workspace, trial="a-study/1", epochs=1))
+    run = forest_run(trial)
+    assert f"{trial.id} is a trial of a study" in refused(run)
+    assert "train the study's winner" in run.status.hint
+    assert not run.predictions_file("test").exists()
 
 
 def test_a_run_without_a_network_is_no_backbone(head, forest):
@@ -287,6 +327,25 @@ def test_its_three_rows_stand_in_every_comparison_and_what_is_done_counts(head, 
     assert set(plan.status.runs.values()) <= set(everything.given_settings["runs"])
 
 
+@pytest.mark.parametrize("said", ["none", "imagenet"])
+def test_the_weights_that_a_person_names_are_those_of_the_head(head, said):
+    plan = job_for(head.workspace, "train", {"dataset": "pocket", "cache": "pocket", "weights": said}, ["ResNet50_RF"])
+    assert plan.steps[0].settings["weights"] == said, "none is from scratch, and not nothing said"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"head": "nosuch"}, "no model called 'nosuch'"),
+        ({"head": "EfficientNetB3_Optuna"}, "is a preset of tune-and-train, and train is needed here"),
+        ({"head": "ResNet18_CFT", "embedding": "dense128"}, "ResNet18_CFT has no hidden layer"),
+    ],
+)
+def test_a_plan_that_could_not_end_is_refused_before_anything_is_trained(head, given, says):
+    with pytest.raises(SettingsError, match=says):
+        job_for(head.workspace, "head-and-forest", {"dataset": "pocket", "cache": "pocket"} | given)
+
+
 # --- the average ------------------------------------------------------------------------------------------------------
 
 
@@ -316,3 +375,18 @@ def test_models_of_unlike_splits_are_not_averaged(head, forest):
 def test_an_average_needs_two_models(head):
     with pytest.raises(SettingsError, match="an average needs two models at least"):
         average_run(head, head)
+
+
+def test_what_several_members_share_counts_once_in_an_average(head, forest):
+    dense = finish(forest_run(head, embedding="dense128"))
+    nodes = [sum(tree.tree_.node_count for tree in load(_file(run), width).estimators_)
+             for run, width in ((forest, 96), (dense, 16))]  # fmt: skip
+    one, two, three = (finish(average_run(*runs)) for runs in ((head, forest), (forest, dense), (head, forest, dense)))
+    of_head = head.status.result["parameters"]
+    assert one.status.result["parameters"] == of_head + nodes[0]
+    assert two.status.result["parameters"] == of_head - 17 + sum(nodes), "the last layer has 16 weights and a bias"
+    assert three.status.result["parameters"] == of_head + sum(nodes)
+    own = [run.status.seconds / 60 for run in (head, forest, dense, two)]
+    assert minutes_of_work(forest) == pytest.approx(own[0] + own[1]), "with those of its network"
+    assert open_trained(two).minutes == pytest.approx(sum(own))
+    assert open_trained(three).minutes == pytest.approx(sum(own[:3]) + three.status.seconds / 60)

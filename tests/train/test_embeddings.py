@@ -1,21 +1,20 @@
 """Embeddings are what a run's best network makes of each image, extracted once, and never taken for another's."""
 
-import json
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from filelock import FileLock
 
 from tests.returned import returned
 from tests.train.pocket import finish, make_products, train_run
-from tfm.core.errors import BusyError, DataError, SettingsError
+from tfm.analysis.projection import project
+from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Note, Progress
 from tfm.core.prepare import settings_of
 from tfm.core.workspace import Workspace
-from tfm.train import features
+from tfm.train import features, turn
 from tfm.train.batches import Images
 from tfm.train.checkpoint import read
 from tfm.train.embeddings import Backbone, embeddings
@@ -49,7 +48,7 @@ def facts(material):
 
 
 def extracted(place, run, material, embedding="pool2048"):
-    return returned(embeddings(place, backbone(run, embedding), material, facts(material), CPU))
+    return returned(embeddings(place, backbone(run, embedding), material, facts(material), CPU, "a-run"))
 
 
 def folder_in(place):
@@ -71,7 +70,7 @@ def test_from_an_embedding_the_rest_of_the_network_says_what_the_whole_says(run,
 def test_the_backbone_is_the_best_of_its_run_to_the_last_bit_before_and_after(run, material, tmp_path):
     best = read(run.checkpoints_folder / "best.pt")["network"]
     used = backbone(run)
-    returned(embeddings(tmp_path, used, material, facts(material), CPU))
+    returned(embeddings(tmp_path, used, material, facts(material), CPU, "a-run"))
     after = used.network.state_dict()
     assert after.keys() == best.keys()
     assert [name for name, tensor in after.items() if not torch.equal(tensor, best[name])] == []
@@ -80,7 +79,7 @@ def test_the_backbone_is_the_best_of_its_run_to_the_last_bit_before_and_after(ru
 
 def test_they_are_extracted_once(run, material, tmp_path):
     first = extracted(tmp_path, run, material)
-    told = list(embeddings(tmp_path, backbone(run), material, facts(material), CPU))
+    told = list(embeddings(tmp_path, backbone(run), material, facts(material), CPU, "a-run"))
     assert not any(isinstance(event, Progress) for event in told)
     assert any("extracted before" in event.text for event in told if isinstance(event, Note))
     again = extracted(tmp_path, run, material)
@@ -93,22 +92,25 @@ def test_a_head_that_learned_something_else_leaves_pooled_embeddings_as_they_are
     other = backbone(run)
     with torch.no_grad():
         other.network.fc[0].weight.add_(1)
-    assert other.identity == backbone(run).identity
+    assert other.identity(CPU) == backbone(run).identity(CPU)
     dense = backbone(run, "dense128")
     with torch.no_grad():
         dense.network.fc[0].weight.add_(1)
-    assert dense.identity != backbone(run, "dense128").identity
+    assert dense.identity(CPU) != backbone(run, "dense128").identity(CPU)
     with torch.no_grad():
         other.network.bn1.running_mean.add_(1)
-    assert other.identity != backbone(run).identity
-    assert replace(backbone(run), batch_size=8).identity != backbone(run).identity, "they are taken up by batches"
+    assert other.identity(CPU) != backbone(run).identity(CPU)
+    # one that is taken up goes on with a batch
+    assert replace(backbone(run), batch_size=8).identity(CPU) != backbone(run).identity(CPU), (
+        "they are taken up by batches"
+    )
 
 
 def test_stopped_after_any_batch_they_end_as_undisturbed_ones(run, material, tmp_path, monkeypatch):
     monkeypatch.setattr(features, "_SECONDS", 0)
     calm = extracted(tmp_path / "calm", run, material)
     for batches in (1, 3, 2):
-        events = embeddings(tmp_path / "stopped", backbone(run), material, facts(material), CPU)
+        events = embeddings(tmp_path / "stopped", backbone(run), material, facts(material), CPU, "a-run")
         for _ in range(batches):
             next(events)
         events.close()
@@ -120,13 +122,13 @@ def copied(place, run, material, other):
     """The embeddings of this run where those of another belong."""
     extracted(place, run, material)
     source = folder_in(place)
-    events = embeddings(place / "others", *other, facts(other[1]), CPU)
+    events = embeddings(place / "others", *other, facts(other[1]), CPU, "a-run")
     next(events)
     events.close()
     target = folder_in(place / "others")
     shutil.rmtree(target)
     shutil.copytree(source, target)
-    return embeddings(place / "others", *other, facts(other[1]), CPU)
+    return embeddings(place / "others", *other, facts(other[1]), CPU, "a-run")
 
 
 def test_those_of_another_backbone_are_refused(run, material, tmp_path):
@@ -167,13 +169,48 @@ def test_what_is_no_longer_as_it_was_written_is_refused(run, material, tmp_path,
         extracted(tmp_path, run, material)
 
 
-def test_two_never_write_the_same_ones(run, material, tmp_path):
-    extracted(tmp_path, run, material)
-    folder = folder_in(tmp_path)
-    account = json.loads((folder / "account.json").read_text())
-    (folder / "account.json").write_text(json.dumps({"of": account["of"]}))
-    with FileLock(folder / "lock"), pytest.raises(BusyError, match="another run is extracting"):
-        extracted(tmp_path, run, material)
+def test_two_never_extract_the_same_ones_at_once_the_second_waits_and_finds_them(run, material, tmp_path, monkeypatch):
+    monkeypatch.setattr(turn, "_POLL_SECONDS", 0.05)
+    first = embeddings(tmp_path, backbone(run), material, facts(material), CPU, "the-first-run")
+    next(first)
+    second = embeddings(tmp_path, backbone(run), material, facts(material), CPU, "the-second-run")
+    assert "the-first-run has it" in next(second).text
+    assert "waiting for" in next(second).name
+    list(first)
+    told = [event.text for event in second if isinstance(event, Note)]
+    assert len(told) == 1
+    assert "extracted before" in told[0]
+
+
+def test_another_arithmetic_makes_embeddings_of_its_own(run):
+    """Else a run that is stopped here and goes on there would leave one file of both."""
+    used, deterministic = backbone(run), torch.are_deterministic_algorithms_enabled()
+    here = used.identity(CPU)
+    assert here["way"]["torch"] == torch.__version__
+    assert here["way"]["device_name"] == "CPU"
+    try:
+        torch.set_num_threads(2)
+        assert used.identity(CPU) != here
+        torch.set_num_threads(1)
+        assert used.identity(CPU) == here
+        torch.use_deterministic_algorithms(not deterministic)
+        assert used.identity(CPU) != here
+    finally:
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(deterministic)
+
+
+@pytest.mark.parametrize("alike", [False, True], ids=["", "all images alike"])
+def test_embeddings_of_one_number_are_drawn_along_a_line(material, alike):
+    found = {
+        split: np.arange(len(getattr(material, split)), dtype=np.float32)[:, None] * (not alike)
+        for split in ("train", "val", "test")
+    }
+    drawn = project(found, material, "pca", 7)
+    assert (drawn.table["y"] == 0).all()
+    assert drawn.axes[0] == f"component 1 ({0 if alike else 100}% of the variance)"
+    assert len(set(drawn.table["x"])) == (1 if alike else 36)
+    assert project(found, material, "tsne", 7).table[["x", "y"]].notna().all(axis=None)
 
 
 def test_a_network_without_a_hidden_layer_has_no_dense_embedding(run):

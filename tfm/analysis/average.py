@@ -18,14 +18,15 @@ _FACTS = ("dataset", "dataset_hash", "split_hash", "protocol", "synthetic")  # t
 class Average:
     models: list[Trained]
     predictions: dict[str, pd.DataFrame]  # of val and test, as predictions/*.csv hold them
-    facts: dict[str, object]  # that a run remembers: what it was measured on, and the women its members have seen
+    facts: dict[str, object]  # that a run remembers: what it was measured on, what its members have seen and took
+    parameters: int
 
     @property
     def result(self) -> dict[str, object]:
         return {
             "model": " + ".join(one.model for one in self.models),
             "weights": ", ".join(dict.fromkeys(one.weights for one in self.models)),
-            "parameters": sum(one.parameters for one in self.models),
+            "parameters": self.parameters,
         }
 
 
@@ -40,9 +41,24 @@ def average_of(runs: list[Run]) -> Average:
             )
     facts = {name: runs[0].environment[name] for name in _FACTS}
     seen = set().union(*(run.environment["patients_seen"] for run in runs))
-    return Average(
-        models, {split: _mean(runs, split) for split in ("val", "test")}, facts | {"patients_seen": sorted(seen)}
-    )
+    parameters, minutes = _together(runs, models)
+    facts |= {"patients_seen": sorted(seen), "minutes_before": minutes}
+    return Average(models, {split: _mean(runs, split) for split in ("val", "test")}, facts, parameters)
+
+
+def _together(runs: list[Run], models: list[Trained]) -> tuple[int, float]:
+    """Parameters, and minutes of work. A network on which several members stand counts once."""
+    parameters, minutes = 0, 0.0
+    networks: dict[str, tuple[int, float]] = {}  # by the run that trained it
+    for run, model in zip(runs, models, strict=True):
+        network, below, before = run.id, model.parameters, model.minutes
+        if "backbone" in (known := run.environment):
+            network, below, before = known["backbone"], known["backbone_parameters"], known["minutes_before"]
+        parameters += model.parameters - below
+        minutes += model.minutes - before
+        networks[network] = max(networks.get(network, (0, 0.0)), (below, before))
+    whole, took = zip(*networks.values(), strict=True)
+    return parameters + sum(whole), minutes + sum(took)
 
 
 def _mean(runs: list[Run], split: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -11,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 _DRIVER_SECONDS = 5.0
+_CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,14 @@ def cores() -> int:
 
 
 def memory_gib() -> float | None:
+    """The machine's, or what a container may have of it."""
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return None
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for file in _CONTAINER_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # not such a container; or its limit is the word "max"
+            sizes.append(int(Path(file).read_text(encoding="ascii")))
+    return min(sizes) / 2**30
 
 
 def free_gib(place: Path) -> float:

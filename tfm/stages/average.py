@@ -32,7 +32,7 @@ class Average(Settings):
     the workspace."""
 
 
-@stage(version=1)
+@stage(version=2)
 def average(settings: Average, run: Run) -> Iterator[Event]:
     from tfm.analysis.average import average_of
     from tfm.analysis.predict import leave

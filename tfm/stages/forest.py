@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Picture, Result
@@ -17,14 +17,16 @@ from tfm.core.jobs import find_run
 from tfm.core.prepare import settings_of
 from tfm.core.registry import stage
 from tfm.core.run import Run
-from tfm.core.settings import IMPORTANT, POSITIONAL, Settings, TrainedRun
+from tfm.core.settings import POSITIONAL, Settings, TrainedRun
 from tfm.stages.train import Train, arranged
-from tfm.train.settings import DEFAULT_SEED, DeviceSettings, LearnerSettings
+from tfm.train.settings import DEFAULT_SEED, DeviceSettings, LearnerSettings, Projection
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tfm.train.embeddings import Backbone, Found
+    import torch
+
+    from tfm.train.embeddings import Found
     from tfm.train.forest import Learner
     from tfm.train.material import Material
     from tfm.train.origin import Origin
@@ -36,12 +38,8 @@ class Forest(Settings):
     backbone: Annotated[TrainedRun, POSITIONAL]
     """The train run whose network sees the images
     Its dataset, its split and its cache are the forest's too, and so is its rule for the threshold."""
-    embedding: Annotated[Literal["pool2048", "dense128"], IMPORTANT] = "pool2048"
-    """What of the network the forest learns from
-    pool2048: the last feature map, averaged. dense128: what the hidden layer of its head makes of that. The numbers are
-    those of ResNet50_Head; another network gives as many as it has."""
     learning: LearnerSettings = LearnerSettings()
-    projection: Literal["pca", "tsne"] = "pca"
+    projection: Projection = "pca"
     """How the figure brings the embeddings onto paper
     pca: along the two directions in which the training images differ most. tsne: so that neighbours stay neighbours; it
     takes longer."""
@@ -50,14 +48,16 @@ class Forest(Settings):
     machine: DeviceSettings = DeviceSettings()
 
 
-@stage(version=2)
+@stage(version=3)
 def forest(settings: Forest, run: Run) -> Iterator[Event]:
+    from tfm.analysis.trained import open_trained
     from tfm.train.forest import check_memory
     from tfm.train.material import remember
     from tfm.train.origin import Origin, check_same
     from tfm.train.rows import UNKNOWN
 
     origin = Origin(find_run(run.workspace, settings.backbone))
+    backbone = open_trained(origin.run)
     trained = settings_of(origin.run)
     assert isinstance(trained, Train)
     if trained.breast.pooling == "breast":
@@ -70,29 +70,41 @@ def forest(settings: Forest, run: Run) -> Iterator[Event]:
     material = arranged(trained, run.workspace)
     learned = material.train.only(material.train.labels != UNKNOWN)
     check_memory(settings.learning, len(learned))
-    check_same(origin, (yield from material.facts()))
-    material = replace(material, train=learned)
     facts = yield from material.facts()
-    run.remember(origin_unknown=origin.unknown)
+    check_same(origin, facts)
+    if len(learned) < len(material.train):
+        material = replace(material, train=learned)
+        facts = yield from material.facts()
+    run.remember(origin_unknown=origin.unknown, backbone=backbone.run, minutes_before=backbone.minutes)
     remember(run, material, facts, origin.checkpoints.best, [origin])
-    backbone, found = yield from _seen(settings, trained, run, origin, material)
+    found = yield from _seen(settings, trained, run, origin, material)
     learner = yield from _learned(settings, run, material, found)
-    yield from _finish(settings, trained, run, material, backbone, found, learner)
+    yield from _finish(settings, trained, run, material, _name(settings, backbone.model), found, learner)
 
 
 def _seen(
     settings: Forest, trained: Train, run: Run, origin: Origin, material: Material
-) -> Generator[Event, None, tuple[Backbone, Found]]:
+) -> Generator[Event, None, Found]:
     from tfm.train.device import prepare
+
+    with contextlib.ExitStack() as held:  # only the network needs a GPU, and leaves it before the turn ends
+        device = yield from prepare(settings.machine, run, held)
+        found = yield from _embedded(settings, trained, run, origin, material, device)
+    yield Note(f"{found['train'].shape[1]} numbers of each of {len(material.train)} images to learn from")
+    return found
+
+
+def _embedded(
+    settings: Forest, trained: Train, run: Run, origin: Origin, material: Material, device: torch.device
+) -> Generator[Event, None, Found]:
+    from tfm.models.card import parameters
     from tfm.train.embeddings import Backbone, embeddings
 
-    with contextlib.ExitStack() as held:  # only the network needs a GPU
-        device = yield from prepare(settings.machine, run, held)
-        in_size = material.cache.images.shape[1:]
-        backbone = Backbone.of(origin, trained.model, settings.embedding, in_size, trained.machine.precision)
-        found = yield from embeddings(run.workspace.embeddings_folder, backbone, material, run.environment, device)
-    yield Note(f"{found['train'].shape[1]} numbers of each of {len(material.train)} images to learn from")
-    return backbone, found
+    in_size = material.cache.images.shape[1:]
+    backbone = Backbone.of(origin, trained.model, settings.learning.embedding, in_size, trained.machine.precision)
+    run.remember(backbone_parameters=parameters(backbone.network) - parameters(backbone.part))
+    place = run.workspace.embeddings_folder
+    return (yield from embeddings(place, backbone, material, run.environment, device, run.id))
 
 
 def _learned(settings: Forest, run: Run, material: Material, found: Found) -> Generator[Event, None, Learner]:
@@ -104,6 +116,7 @@ def _learned(settings: Forest, run: Run, material: Material, found: Found) -> Ge
         threads = run.environment["threads"]
         learner = yield from grown(settings.learning, found["train"], material.train.labels, settings.seed, threads)
         save(learner, file)
+        del learner  # with it, what is read would be in memory twice
     return load(file, found["train"].shape[1])
 
 
@@ -112,32 +125,31 @@ def _file(run: Run) -> Path:
 
 
 def _finish(
-    settings: Forest, trained: Train, run: Run, material: Material, backbone: Backbone, found: Found, learner: Learner
+    settings: Forest, trained: Train, run: Run, material: Material, model: str, found: Found, learner: Learner
 ) -> Iterator[Event]:
     from tfm.analysis.predict import leave, predictions
-    from tfm.models.card import origin, parameters
+    from tfm.models.card import origin
     from tfm.train.forest import probabilities, size
 
     val, test = (
         predictions(getattr(material, split), probabilities(learner, found[split])) for split in ("val", "test")
     )
     result = leave(run, {"val": val, "test": test}, trained.threshold)
-    model = _name(settings, find_run(run.workspace, settings.backbone))
     picture = yield from _drawn(settings, trained, run, material, found, model)
     result |= {
         "model": model,
         "weights": origin(trained.model.weights, run.environment["origin_unknown"]),
-        "parameters": parameters(backbone.network) - parameters(backbone.part) + size(learner),
+        "parameters": run.environment["backbone_parameters"] + size(learner),
     }
     outputs = [run.predictions_file("val"), run.predictions_file("test"), _file(run), picture]
     yield Result(result, outputs=[str(path) for path in outputs])
 
 
-def _name(settings: Forest, backbone: Run) -> str:
+def _name(settings: Forest, backbone: str) -> str:
     """The learner stands in the head's place: ResNet50_Head and a forest are ResNet50_RF."""
-    model = str(backbone.status.result["model"]).removesuffix("_Head")
-    place = "" if settings.embedding == "pool2048" else f" ({settings.embedding})"
-    return f"{model}_{_SHORT[settings.learning.learner]}{place}"
+    learning = settings.learning
+    place = "" if learning.embedding == "pool2048" else f" ({learning.embedding})"
+    return f"{backbone.removesuffix('_Head')}_{_SHORT[learning.learner]}{place}"
 
 
 def _drawn(
@@ -151,7 +163,7 @@ def _drawn(
     path = run.figures_folder / "embeddings.png"
     projected = project(found, material, settings.projection, settings.seed)
     test = read_predictions(run.predictions_file("test"))
-    title = f"What {model} learns from: {settings.embedding}"
+    title = f"What {model} learns from: {settings.learning.embedding}"
     draw_embeddings(path, projected, title, protocol_of(run.environment, test, trained.threshold))
     yield Picture(str(path), title)
     return path

@@ -9,12 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from tfm.core.errors import SettingsError
 from tfm.core.plan import Step
+from tfm.core.prepare import resolved_settings
 from tfm.core.registry import planner
-from tfm.core.settings import IMPORTANT, CacheName, DatasetName, Settings
+from tfm.core.settings import CacheName, DatasetName, ModelName, Settings
 from tfm.core.workspace import Workspace
 from tfm.core.written import as_yaml_values
 from tfm.models.settings import Weights
+from tfm.stages.train import Train
 from tfm.train.settings import DEFAULT_SEED, DeviceSettings, LearnerSettings
 
 
@@ -27,14 +30,11 @@ class HeadAndForest(Settings):
     fold: Annotated[int, Field(ge=1)] = 1
     """Fold for validation, of a dataset with folds; the others are for training
     A dataset without folds has this one only: as it is arranged."""
-    head: str = "ResNet50_Head"
+    head: ModelName = "ResNet50_Head"
     """Which model's network the forest grows on: a preset of train"""
-    weights: Weights | None = None
-    """Weights to start from: none, imagenet, run:ID or file:PATH
-    None: those that the model's preset names, which for ResNet50_Head are ImageNet's."""
-    embedding: Annotated[Literal["pool2048", "dense128"], IMPORTANT] = "pool2048"
-    """What of the network the forest learns from
-    pool2048: the last feature map, averaged. dense128: what the hidden layer of its head makes of that."""
+    weights: Literal["preset"] | Weights = "preset"
+    """Weights to start from: preset, none, imagenet, run:ID or file:PATH
+    preset: those that the model's preset names, which for ResNet50_Head are ImageNet's. none: from scratch."""
     learning: LearnerSettings = LearnerSettings()
     seed: int = DEFAULT_SEED
     """Seed of everything random in head and forest"""
@@ -45,8 +45,16 @@ class HeadAndForest(Settings):
 def head_and_forest(settings: HeadAndForest, workspace: Workspace) -> list[Step]:
     shared = {"seed": settings.seed, "machine": as_yaml_values(settings.machine)}
     given: dict[str, Any] = {"dataset": settings.dataset, "cache": settings.cache, "fold": settings.fold}
-    given |= {"weights": settings.weights} if settings.weights else {}
-    learning = {"embedding": settings.embedding, "learning": as_yaml_values(settings.learning)}
+    given |= {"weights": settings.weights} if settings.weights != "preset" else {}
+    head = resolved_settings(workspace, "train", given | shared, workspace.preset("models", settings.head))
+    assert isinstance(head, Train)
+    if settings.learning.embedding == "dense128" and head.model.head is None:
+        raise SettingsError(
+            f"the network of {settings.head} has no hidden layer before its classifier",
+            hint="choose --embedding pool2048, or a model with one, as ResNet50_Head has it",
+            fields=("embedding", "head"),
+        )
+    learning = {"learning": as_yaml_values(settings.learning)}
     return [
         Step("head", "train", given | shared, settings.head),
         Step("forest", "forest", {"backbone": "@head.run", **learning, **shared}),

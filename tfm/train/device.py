@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from tfm.core.errors import HaltedError, TrainingError
-from tfm.core.events import Event, Note, Progress
+from tfm.core.events import Event, Note
 from tfm.core.run import Run
+from tfm.train import turn
 from tfm.train.settings import DeviceSettings, MachineSettings
 
-WAITING = "waiting for the GPU"
-_POLL_SECONDS = 2.0
 _THREADS = torch.get_num_threads()  # before a run in this process has chosen its own
 
 
@@ -121,6 +119,16 @@ def compute_with(threads: int, deterministic: bool) -> None:
     torch.backends.cudnn.benchmark = not deterministic
 
 
+def arithmetic(device: torch.device) -> dict[str, Any]:
+    """What the last bits of a result hang on, beside what is computed."""
+    return {
+        "device_name": _name(device),
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "torch": torch.__version__,
+    }
+
+
 def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
@@ -131,27 +139,5 @@ def _gpu_name(device: torch.device) -> str:
 
 
 def take_turn(name: str, run: str, held: contextlib.ExitStack) -> Iterator[Event]:
-    """One run at a time on a GPU, over all workspaces; `held` ends the turn, the kernel a dead run's."""
-    place = Path(tempfile.gettempdir())
-    lock, holder = FileLock(place / f"tfm-{name}.lock", mode=0o666), place / f"tfm-{name}.holder"
-    told = None
-    while True:
-        try:
-            lock.acquire(timeout=_POLL_SECONDS if told else 0)
-            break
-        except Timeout:
-            now = _read_holder(holder)
-            if now != told:
-                yield Note(f"{WAITING}: {now} has it")
-                told = now
-            yield Progress(WAITING, 0, 1)  # a point at which the wait may be paused
-    held.callback(lock.release)
-    with contextlib.suppress(OSError):  # information only, and the file may be another user's
-        holder.write_text(run, encoding="utf-8")
-
-
-def _read_holder(holder: Path) -> str:
-    try:
-        return holder.read_text(encoding="utf-8")
-    except OSError:
-        return "another run"
+    """One run at a time on a GPU, over all workspaces."""
+    yield from turn.take(Path(tempfile.gettempdir()) / f"tfm-{name}.lock", "the GPU", run, held)

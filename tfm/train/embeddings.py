@@ -8,29 +8,30 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from torch import nn
 
 from tfm.core import files
-from tfm.core.errors import BusyError, DataError, SettingsError
+from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Event, Note
 from tfm.models.build import build
 from tfm.models.freezing import freeze
 from tfm.models.head import head, last_layer
 from tfm.models.settings import ModelSettings
+from tfm.train import turn
 from tfm.train.batches import Images, Normalisation
+from tfm.train.device import arithmetic
 from tfm.train.features import features
 from tfm.train.material import Material
 from tfm.train.origin import Origin
+from tfm.train.settings import Embedding
 
-Embedding = Literal["pool2048", "dense128"]
 Found = dict[str, np.ndarray]  # split → (n, k) float32, in the order of the split's rows
 
 _WORDS = {"train": "training", "val": "validation", "test": "the test"}
@@ -66,10 +67,9 @@ class Backbone:
         normalisation = Normalisation(**began["normalisation"])
         return cls(network, part, embedding, normalisation, began["batch_size"], precision)
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Of all that an embedding hangs on but the image, so of nothing behind the place where it is taken; and how
-        images are cut into batches, for one run may go on where another was stopped."""
+    def identity(self, device: torch.device) -> dict[str, Any]:
+        """Of all that an embedding hangs on but the image, so of nothing behind the place where it is taken; also how
+        images are cut into batches and what computes, for one run may go on where another was stopped."""
         behind = {id(tensor) for tensor in self.part.parameters()}
         digest = hashlib.sha256()
         for name, tensor in [*self.network.named_parameters(), *self.network.named_buffers()]:
@@ -77,39 +77,30 @@ class Backbone:
                 digest.update(name.encode())
                 digest.update(tensor.detach().cpu().numpy().tobytes())
         way = {"embedding": self.embedding, "precision": self.precision, "batch_size": self.batch_size}
-        return {"backbone": digest.hexdigest(), "way": way | asdict(self.normalisation)}
+        return {"backbone": digest.hexdigest(), "way": way | asdict(self.normalisation) | arithmetic(device)}
 
 
 def embeddings(
-    place: Path, backbone: Backbone, material: Material, facts: dict[str, Any], device: torch.device
+    place: Path, backbone: Backbone, material: Material, facts: dict[str, Any], device: torch.device, run: str
 ) -> Generator[Event, None, Found]:
-    """Those of all three splits: read where they stand below `place`, else extracted. `facts` are the material's."""
-    of = backbone.identity | {
+    """Those of all three splits: read where they stand below `place`, else extracted for `run`. `facts` are the
+    material's."""
+    of = backbone.identity(device) | {
         "dataset": [facts["dataset_hash"], facts["split_hash"]],
         "images": facts["images_sha256"],
     }
     digest = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
     folder = place / f"{backbone.embedding}-{digest[:16]}"
-    with _held(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as held:
+        yield from turn.take(folder / "lock", "the folder of the embeddings", run, held)
+        files.sweep(folder)
         account = _checked(folder, of)
         if "sha256" in account:
             yield Note(f"the embeddings were extracted before: {folder}")
             return _standing(folder, account["sha256"])
         files.write_json(folder / _ACCOUNT, {"of": of})
         return (yield from _extracted(folder, of, backbone, material, device))
-
-
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / "lock", timeout=1):
-            files.sweep(folder)
-            yield
-    except Timeout:
-        raise BusyError(
-            "another run is extracting these embeddings", hint="wait for it, then start this one again"
-        ) from None
 
 
 def _checked(folder: Path, of: dict[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,8 @@ Learner = Any  # one of these
 _AT_ONCE = 10  # trees between two events
 _MOST_STEPS = 10_000  # of the regression
 _NODE_BYTES = 64 + 2 * 8  # of a tree: scikit-learn's record of a node, and how much of each class reaches it
-_COPIES = 2  # a forest is in memory twice while it is written
+_COPIES = 3  # of the nodes, at most: while it is written, and while it is read
+_TREE_BYTES = 120 * 2**10  # what skops tells of a tree, whatever its size, as it stands in memory
 _MEMORY_SHARE = 1 / 2  # of the machine's
 _LEAVES_BOOSTED = 31  # of a tree, as scikit-learn has it
 
@@ -48,7 +49,7 @@ def check_memory(settings: LearnerSettings, images: int) -> None:
         return
     leaves = min(images, _LEAVES_BOOSTED) if settings.learner == "boosting" else images
     leaves = min(leaves, 2**settings.depth) if settings.depth is not None else leaves
-    wanted = settings.trees * (2 * leaves - 1) * _NODE_BYTES * _COPIES / 2**30
+    wanted = memory_of(settings.trees, 2 * leaves - 1) / 2**30
     if wanted > _MEMORY_SHARE * memory:
         raise SettingsError(
             f"{settings.trees:,} trees of up to {2 * leaves - 1:,} nodes may take {wanted:,.1f} GiB, and this machine "
@@ -56,6 +57,11 @@ def check_memory(settings: LearnerSettings, images: int) -> None:
             hint="grow fewer (--trees), or keep them small: --depth 10",
             fields=("trees", "depth"),
         )
+
+
+def memory_of(trees: int, nodes: int) -> int:
+    """Bytes that so many trees of so many nodes each take to be grown and kept."""
+    return trees * (nodes * _NODE_BYTES * _COPIES + _TREE_BYTES)
 
 
 def grown(
@@ -127,12 +133,13 @@ def size(learner: Learner) -> int:
 
 def save(learner: Learner, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
-    files.write_bytes(path, skops.io.dumps(learner))
+    with files.beside(path) as temporary:
+        skops.io.dump(learner, temporary)
 
 
 def load(path: Path, width: int) -> Learner:
     """One that reads embeddings of so many numbers; whatever else a file holds, it is refused before it is built."""
-    again = "grow it anew: `python wizard.py runs restart`"
+    again = "remove that file: the next start grows it anew"
     try:
         unexpected = sorted(set(skops.io.get_untrusted_types(file=path)).difference(_TRUSTED))
         if unexpected:

@@ -14,9 +14,9 @@ from tfm.core.run import Run
 from tfm.core.workspace import Workspace
 from tfm.models.settings import RUN
 from tfm.train.checkpoint import Checkpoints
-from tfm.train.device import WAITING
 from tfm.train.rows import Rows, check_unseen
 from tfm.train.training import Training
+from tfm.train.turn import WAITING
 
 SAME = {
     "dataset_hash": "dataset",
@@ -46,13 +46,13 @@ class Origin:
 
 
 def minutes_of_work(run: Run) -> float:
-    """Without the waits for a GPU, and with those of the run that it went on from. From a worker's death to the next
-    start nobody waited."""
+    """Without the waits for other runs, and with those of the run that it goes on from or stands on. From a worker's
+    death to the next start nobody waited."""
     told, _ = run.events_from(0)
     waited = sum(
         later - time
         for (time, event), (later, following) in itertools.pairwise(told)
-        if isinstance(event, Progress) and event.name == WAITING and not isinstance(following, StateChange)
+        if isinstance(event, Progress) and event.name.startswith(WAITING) and not isinstance(following, StateChange)
     )
     before: float = run.environment.get("minutes_before", 0.0)
     return (run.status.seconds - waited) / 60 + before

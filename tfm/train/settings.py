@@ -224,7 +224,15 @@ class MachineSettings(DeviceSettings):
     Rarer where writing one takes long: a fiftieth of the time at most is spent on it."""
 
 
+Embedding = Literal["pool2048", "dense128"]
+Projection = Literal["pca", "tsne"]
+
+
 class LearnerSettings(Settings):
+    embedding: Annotated[Embedding, IMPORTANT] = "pool2048"
+    """What of the network is learned from
+    pool2048: the last feature map, averaged. dense128: what the hidden layer of its head makes of that. The numbers are
+    those of ResNet50_Head; another network gives as many as it has."""
     learner: Annotated[Literal["forest", "logistic", "boosting"], IMPORTANT] = "forest"
     """What learns from the embeddings
     forest: a random forest. logistic: a logistic regression on standardised embeddings. boosting: trees that are grown

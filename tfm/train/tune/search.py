@@ -24,9 +24,9 @@ from tfm.core.registry import find_stage
 from tfm.core.resolving import resolve
 from tfm.core.run import Run
 from tfm.core.working import prune, worked
-from tfm.train.device import WAITING
 from tfm.train.tune.space import given_to_trial
 from tfm.train.tune.study import Study, best_of, owner_of, seconds_silent
+from tfm.train.turn import WAITING
 
 _STATES = {"COMPLETE": "done", "FAIL": "failed"}
 _SECONDS_BETWEEN = 2.0  # steps that are passed on, and looks at what others do
