@@ -2,9 +2,10 @@
 
 import math
 
+import pytest
 from rich.console import Console
 
-from tfm.core.events import Intervals
+from tfm.core.events import Intervals, Table
 from tfm.ui import render
 
 
@@ -16,3 +17,16 @@ def test_a_value_whose_data_carry_no_interval_is_drawn_without_one(capsys):
     assert "(0.700 to 0.900)" in drawn
     assert "━" not in bare
     assert "0.800 (– to –)" in bare
+
+
+@pytest.mark.parametrize("width", [40, 72, 80, 120, 200])
+def test_no_column_of_a_table_is_cut_off_however_narrow_the_window_is(width, capsys):
+    columns = ["what", "drawn by", "Dice (95 % interval)", "area error", "found at 0.5", "at 1", "left clear"]
+    rows = [["malignant mass", "DeepLabV3+", *["0.284 (0.241 to 0.324)"] * 4, f"0.9{number}"] for number in range(2)]
+    console = Console(width=width)
+    console.print(render.drawn(Table("Lesions", columns, rows), console))
+    lines = capsys.readouterr().out.splitlines()
+    words = " ".join(lines).split()
+    assert all(len(line.rstrip()) <= width for line in lines)
+    assert {"clear", "0.90", "0.91", "error", "0.324)"} <= set(words)
+    assert words.count("0.324)") == 8

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -41,10 +42,18 @@ def draw_overlays(path: Path, cases: dict[str, list[Case]], protocol: str) -> No
         for axes, case in zip(row, group, strict=True):
             axes.imshow(case.image, cmap="gray", interpolation="nearest")
             for mask, colour in ((case.truth, _TRUTH), (case.drawn, _DRAWN)):
-                if mask.any() and not mask.all():  # else there is no outline
-                    axes.contour(mask, levels=[0.5], colors=[colour], linewidths=1)
+                if mask.any():
+                    _outline(axes, mask, colour)
             axes.set_title(f"{kind}: Dice {case.dice:.2f}\n{case.name}", fontsize=7)
             axes.set_axis_off()
     lines = [Line2D([], [], color=colour, label=label) for colour, label in ((_TRUTH, "truth"), (_DRAWN, "drawn"))]
     figure.legend(handles=lines, loc="outside upper right", ncols=2, fontsize=7)
     save(figure, path, protocol)
+
+
+def _outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
+    """Closed along the border of the image too, where a mask goes on to it: one that is everywhere is a frame."""
+    height, width = mask.shape
+    axes.contour(
+        range(-1, width + 1), range(-1, height + 1), np.pad(mask, 1), levels=[0.5], colors=[colour], linewidths=1
+    )

@@ -9,6 +9,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -67,7 +68,7 @@ def silence(since: datetime) -> Text:
 def drawn(event: Table | Intervals | Picture, console: Console) -> RenderableType:
     match event:
         case Table():
-            return table(event)
+            return table(event, console.width)
         case Intervals():
             return intervals(event, console.width)
         case Picture():
@@ -75,7 +76,13 @@ def drawn(event: Table | Intervals | Picture, console: Console) -> RenderableTyp
             return Group(*thumbnail.blocks(event.thumbnail, console), line)
 
 
-def table(event: Table) -> RenderableType:
+def table(event: Table, width: int) -> RenderableType:
+    widths = _widths(event, width)
+    shown = _grid(event, widths) if widths else _stacked(event)
+    return Group(shown, Text(event.caption, style="yellow")) if event.caption else shown
+
+
+def _grid(event: Table, widths: list[int]) -> RichTable:
     grid = RichTable(
         title=Text(event.title),
         title_justify="left",
@@ -85,16 +92,39 @@ def table(event: Table) -> RenderableType:
         padding=(0, 1, 0, 0),
         show_edge=False,
     )
-    for number, column in enumerate(event.columns):
+    for number, (column, wide) in enumerate(zip(event.columns, widths, strict=True)):
         figures = all(_is_figure(row[number]) for row in event.rows)
-        words = [word for cell in (column, *(row[number] for row in event.rows)) for word in cell.split()]
-        widest = max((len(word) for word in words), default=1)
-        grid.add_column(
-            column, justify="right" if figures else "left", overflow="fold", min_width=min(widest, _LONGEST_WORD)
-        )
+        grid.add_column(column, justify="right" if figures else "left", overflow="fold", width=wide)
     for row in event.rows:
         grid.add_row(*map(Text, row))  # a bracket in a name is no markup
-    return Group(grid, Text(event.caption, style="yellow")) if event.caption else grid
+    return grid
+
+
+def _widths(event: Table, width: int) -> list[int]:
+    """Of each column: its longest word at least, and of what is left as large a share as its longest cell wants. Empty
+    where there is no room for them all."""
+    cells = list(zip(event.columns, *event.rows, strict=True))
+    most = [max(map(cell_len, column)) for column in cells]
+    words = [max((cell_len(word) for cell in column for word in cell.split()), default=1) for column in cells]
+    least = [min(widest, _LONGEST_WORD) for widest in words]
+    spare = width - sum(least) - 2 * len(cells) + 1  # a space behind each, and one between two
+    wanted = [much - little for much, little in zip(most, least, strict=True)]
+    if spare < 0:
+        return []
+    share = min(1.0, spare / max(sum(wanted), 1))
+    return [little + int(share * more) for little, more in zip(least, wanted, strict=True)]
+
+
+def _stacked(event: Table) -> RichTable:
+    """Where so many columns have no room, rows below each other: none may be cut off unseen."""
+    stack = RichTable(title=Text(event.title), title_justify="left", title_style="bold", box=None, show_header=False)
+    stack.add_column(style="bold cyan")
+    stack.add_column(overflow="fold")
+    for row in event.rows:
+        for column, cell in zip(event.columns, row, strict=True):
+            stack.add_row(column, Text(cell))
+        stack.add_row()
+    return stack
 
 
 def _is_figure(cell: str) -> bool:
