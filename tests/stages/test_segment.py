@@ -123,7 +123,7 @@ def test_it_stands_in_one_ranking_with_a_classifier_and_can_be_evaluated(run):
     classifier = finish(train_run(run.workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))
     compared = finish(job_for(run.workspace, "compare", {"runs": [run.id, classifier.id]}))
     (table,) = (event for event in compared.events() if isinstance(event, Table))
-    assert {row[0] for row in table.rows} == {"DeepLabV3Plus", "ResNet18_CFT"}
+    assert {row[0] for row in table.rows} == {"DeepLabV3Plus, lesion", "ResNet18_CFT"}
     assert finish(job_for(run.workspace, "evaluate", {"run": run.id})).status.result["auc"] is not None
 
 

@@ -98,8 +98,9 @@ def build_segmenter(settings: SegmenterSettings, classes: Sequence[str], in_size
     try:
         network = Segmenter(settings.backbone, classes, settings.dropout)
     except Exception as error:  # whatever keeps one of timm's networks from being dilated
+        reason = str(error).strip() or "its layers cannot be dilated"
         raise SettingsError(
-            f"{settings.backbone} cannot be the backbone of DeepLabV3+ ({str(error).strip() or type(error).__name__})",
+            f"{settings.backbone} cannot be the backbone of DeepLabV3+ ({reason})",
             hint="choose another --backbone, such as resnet34, resnet50, efficientnet_b3 or convnext_tiny",
             fields=("backbone",),
         ) from error

@@ -115,7 +115,8 @@ class SegmenterSettings(Settings):
     """Weights to start from: none, imagenet, run:ID or file:PATH
     none: from scratch. imagenet: timm's own for the backbone, fetched once from the Hugging Face hub and kept on this
     machine. run:ID: the best checkpoint of a run of yours, be it of the backbone, trained to tell benign from
-    malignant, or of a whole segmenter with the same classes; the women it has seen count as seen.
+    malignant, or of a whole segmenter with the same classes; the women it has seen count as seen, so one that
+    has seen this validation or test, as a classifier of the same split has, is refused.
     file:PATH: a .safetensors or .pth file with the backbone's weights or a whole segmenter's."""
     trained: Literal["all", "decoder"] = "all"
     """Which part is trained

@@ -72,7 +72,7 @@ class Segment(Settings):
 
 
 @stage(
-    version=3,
+    version=4,
     presets="models",
     default_preset="DeepLabV3Plus",
     extends_by="epochs",
@@ -234,7 +234,8 @@ def _finish(
     outputs = [run.predictions_file("val"), run.predictions_file("test"), best, run.metrics_file, figures, overlays]
     yield Result(
         {
-            "model": run.preset or "DeepLabV3+",
+            # What its score means hangs on the classes.
+            "model": f"{run.preset or 'DeepLabV3+'}, {settings.lesions.classes}",
             "weights": origin(settings.model.weights, run.environment["origin_unknown"]),
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,
