@@ -6,9 +6,12 @@ from statistics import median
 
 from rich.console import Console
 
-from tests.ui.scripted import Scripted
+from tests.train.pocket import make_products
+from tests.train.studies import study_run
+from tests.ui.scripted import BACK, Scripted
 from tests.ui.test_form import form, with_products
 from tests.ui.test_live import TOY, on_screen
+from tfm.core import jobs
 from tfm.core.events import Line, StateChange
 from tfm.core.prepare import job_for
 from tfm.ui.command_line import Filled, command_line
@@ -82,3 +85,15 @@ def test_the_menu_offers_to_train_the_winner_of_a_study_that_is_done(workspace):
     assert offered not in [choice.value for choice in menu.question().choices]
     study.update(state="done", result={"model": "ResNet18_CFT", "winner": {"learning_rate": 0.1}})
     assert offered in [choice.value for choice in menu.question().choices]
+
+
+def test_before_the_winner_is_trained_what_will_run_is_shown_and_can_be_declined(workspace):
+    make_products(workspace)
+    study = study_run(workspace, 1)
+    study.update(state="done", result={"model": "ResNet18_CFT", "winner": {"learning_rate": 0.0123}})
+    screen, asker = io.StringIO(), Scripted({"what_now": BACK})
+    Menu(workspace, asker, Console(file=screen, width=100)).do(f"winner {study.id}")
+    assert asker.names == ["what_now"]
+    assert f"train ResNet18_CFT --study {study.id}" in " ".join(screen.getvalue().split())
+    assert "0.0123" in screen.getvalue()
+    assert [run.id for run in jobs.runs(workspace)] == [study.id]

@@ -56,6 +56,12 @@ class Form:
             self.answers.keep(self.draft.stage, self.draft.presets, self.draft.answers)
         return self.draft.filled
 
+    def confirm(self, filled: Filled) -> Filled:
+        """Of what is filled in already only the last question is asked. Raises Back and ToMenu."""
+        self.draft.presets, self.draft.answers = filled.presets, dict(filled.given)
+        self._confirm()
+        return self.draft.filled
+
     def _recall(self) -> None:
         self.draft.recall(self.answers.of(self.draft.stage, self.draft.presets))
 

@@ -161,7 +161,8 @@ class Menu:
     def _act(self, chosen: str) -> None:
         action, _, job_id = chosen.partition(" ")
         if action == "winner":
-            self._start(_winner_of(jobs.find_run(self.workspace, job_id)))
+            winner = _winner_of(jobs.find_run(self.workspace, job_id))
+            self._start(self._form(winner.stage).confirm(winner))
         elif job_id:
             interactive.see(jobs.find(self.workspace, job_id), self.asker, self.console)
         elif action == "more":
@@ -177,7 +178,10 @@ class Menu:
             foreground.answer(found, {}, self.workspace, as_json=False)
             interactive.wait(self.asker)
             return
-        self._start(Form(name, self.workspace, self.asker, self.console, self._try_out).fill())
+        self._start(self._form(name).fill())
+
+    def _form(self, name: str) -> Form:
+        return Form(name, self.workspace, self.asker, self.console, self._try_out)
 
     def _try_out(self, filled: Filled) -> None:
         self._told(partial(self._start, filled))
