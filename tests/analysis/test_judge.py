@@ -149,3 +149,7 @@ def test_the_printed_threshold_calls_the_same_images_malignant(threshold, says):
     text = written(threshold, probs)
     assert text == says
     assert np.array_equal(probs >= float(text), probs >= threshold)
+
+
+def test_a_figure_that_is_not_defined_is_one_dash_and_no_interval_of_dashes():
+    assert with_interval(Interval(math.nan, math.nan, math.nan)) == "–"

@@ -116,17 +116,16 @@ STAGES = {"pretrain": 2, "train": 8, "explain": 8}
 
 def test_words_of_a_contrast_that_do_not_fit_its_runs_are_refused(plan):
     runs = [plan.status.runs[step.name] for step in plan.steps if step.stage == "train"][:2]
+    before = jobs.runs(plan.workspace)
     with pytest.raises(SettingsError, match="no run stands for better"):
-        take(plan, {"runs": runs, "against": {"better": ["worse"]}})
+        job_for(plan.workspace, "contrast", {"runs": runs, "against": {"better": ["worse"]}})
     with pytest.raises(SettingsError, match="1 for 2 runs"):
-        take(plan, {"runs": runs, "ways": ["one"]})
+        job_for(plan.workspace, "contrast", {"runs": runs, "ways": ["one"]})
+    assert len(jobs.runs(plan.workspace)) == len(before), "no run is made for it"
 
 
-def take(plan, given):
-    from tfm.core.prepare import settings_of
-
-    run = job_for(plan.workspace, "contrast", given)
-    list(find("contrast").generate(settings_of(run), run))
+def swin_mim(factors, settings="{}"):
+    return f"{{title: x, about: y, stage: swin-mim, settings: {settings}, factors: {{{factors}}}}}"
 
 
 def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path, workspace):
@@ -134,15 +133,35 @@ def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path, workspace):
     file = tmp_path / "x.yaml"
     for content, words in (
         ("a: [", "cannot be read as YAML"),
-        ("title: x", "factors: is needed"),
-        ("{title: x, about: y, stage: train, factors: {a: {b: {}}}}", "train is not a plan"),
-        ("{title: x, about: y, stage: swin-mim, factors: {a: {b: {no_such: 1}}}}", "no_such"),
-        ("{title: x, about: y, stage: swin-mim, factors: {}}", "factors"),
-        ("{title: x, about: y, stage: swin-mim, factors: {a: {}}}", "factors"),
-        ("{title: x, about: y, stage: swin-mim, factors: {a: {b: {}, c: {skip_train: true}}}}", "c trains 0"),
-        ("{title: x, about: y, stage: swin-mim, factors: {a: {b: {}, c: {visualize: false}}}}", "3 of 6 trainings"),
+        ("", "x.yaml is empty"),
+        ("- a", "x.yaml holds no names"),
+        ("title: x", "x.yaml: .*\n.*\nfactors: is needed"),
+        ("{title: x, about: y, stage: train, factors: {a: {b: {}, c: {beta: 0}}}}", "train is not a plan"),
+        (swin_mim("a: {b: {}, c: {no_such: 1}}"), "x.yaml, factor a, level c: no setting is called no_such"),
+        (swin_mim("a: {b: {}, c: {beta: -1}}"), "x.yaml, factor a, level c: beta"),
+        (swin_mim("a: {b: {}, c: {skip_pretrain: true, share: 0.3}}"), "x.yaml, c: share has no effect"),
+        (swin_mim("a: {b: {}, c: {beta: 0}}", "{no_such: 1}"), "settings of .*x.yaml: no setting is called no_such"),
+        (swin_mim(""), "factors"),
+        (swin_mim("a: {}"), "factors"),
+        (swin_mim("a: {b: {beta: 0}}"), "a has one level, b: nothing to compare"),
+        (swin_mim("a: {b: {}, c: {}}"), "b and c are the same"),
+        (swin_mim("a: {b: {}, c: {beta: 0.001}}"), "b and c are the same"),
+        (swin_mim("a: {b: {}, c: {skip_train: true}}"), "c trains 0"),
+        (swin_mim("a: {b: {}, c: {visualize: false}}"), "3 of 6 trainings"),
+        (swin_mim("a: {b: {}, c: {beta: 0}}", "{beta: 0.1}"), "factor a: beta is set here and by settings of .*x.yaml"),
+        (swin_mim("a: {b: {}, c: {block: 16}}", "{masks: {block: 8}}"), "block is set here and by settings of"),
+        (swin_mim("a: {b: {}, c: {beta: 0}}, d: {e: {}, f: {beta: 1}}"), "factor d: beta is set here and by factor a"),
+        (swin_mim("a: {b: {}, c: {cache: pocket}}"), "cache is set here and by the experiment itself"),
     ):
         file.write_text(content)
         with pytest.raises(SettingsError, match=words) as refusal:
             steps(file, workspace)
         assert refusal.value.hint
+
+
+def test_what_a_factor_varies_is_not_held_throughout_by_the_command_line_either(tmp_path, workspace):
+    make_products(workspace)
+    file = tmp_path / "x.yaml"
+    file.write_text(swin_mim("a: {b: {beta: 0}, c: {}}"))
+    with pytest.raises(SettingsError, match="factor a: beta is set here and by --settings"):
+        steps(file, workspace, settings={"beta": 0.1})

@@ -9,7 +9,7 @@ from tests.train.pocket import WOMEN, finish, make_products, train_run
 from tfm import worker
 from tfm.analysis.attention import attention_map
 from tfm.analysis.looks import read_looks
-from tfm.analysis.pages import BY_LOT, RIGHT, WRONG, chosen
+from tfm.analysis.pages import BY_LOT, RIGHT, WRONG, Page, chosen
 from tfm.core import files
 from tfm.core.events import Note, Picture, Table
 from tfm.core.prepare import job_for
@@ -141,3 +141,9 @@ def test_what_is_drawn_are_the_surest_right_the_surest_wrong_and_others_by_lot()
     assert not set(shown[BY_LOT]) & {0, 2, 4, 5}
     assert shown == chosen(table, 0.5, 6)
     assert chosen(table.assign(label=[1, 1, 0, 0, 1, 0, 1]), 0.5, 6)[WRONG] == [], "nothing is wrong"
+
+
+def test_a_picture_says_what_is_true_what_it_was_called_and_how_probable_malignancy_was():
+    nothing = np.zeros((1, 1), bool)
+    page = Page("surest wrong", "P_1", 1, 0, 0.54, nothing, nothing, nothing, {})
+    assert page.title == "surest wrong: malignant, called benign (0.54)\nP_1"

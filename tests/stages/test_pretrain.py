@@ -156,6 +156,13 @@ def test_who_is_kept_back_has_a_breast_to_be_rebuilt_and_without_two_such_women_
     assert f"of {WOMEN['train']} women to learn from, 1 have an image that something" in refusal.message
 
 
+def test_a_block_that_hides_whole_images_is_refused_with_the_sizes_that_go(run):
+    for block in (64, 1000):
+        refusal = refused(pretrain_run(run.workspace, block=block))
+        assert f"{block} pixels hide an image of 64 × 64" in refusal.message
+        assert "4 to 63" in refusal.hint
+
+
 def test_the_spectral_term_of_an_encoder_without_attention_is_refused_by_name_and_may_be_left_out(run):
     refusal = refused(pretrain_run(run.workspace, architecture="test_resnet"))
     assert isinstance(refusal, SettingsError)

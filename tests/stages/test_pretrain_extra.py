@@ -80,7 +80,7 @@ def as_patient(source: Path, target: Path, patient: str) -> None:
 
 @pytest.fixture(scope="module")
 def folder(workspace):
-    """Of thirteen files, four are to be learned from."""
+    """Of thirteen files and three links, four are to be learned from."""
     dataset, _ = films_of(workspace)
     test, train = dataset.images("test"), dataset.images("train")
     folder = workspace.root.parent / "others"
@@ -104,6 +104,8 @@ def folder(workspace):
     cv2.imwrite(str(folder / "mask.png"), lesion)
     (folder / "cut.png").write_bytes((folder / "deep" / "film2.png").read_bytes()[:3000])
     (folder / "notes.txt").write_text("of the ward")
+    for name, target in (("gone.png", "nowhere.png"), ("again", "deep"), ("deep/up", "..")):
+        (folder / name).symlink_to(target)
     return folder
 
 
@@ -127,9 +129,12 @@ def test_what_is_no_mammogram_or_shows_a_judge_is_left_out_each_with_its_reason(
         "inside.png": "breast from edge to edge, as in a cut-out",
         "mask.png": "a mask",
         "notes.txt": "not an image file",
+        "gone.png": "a link that leads nowhere",
+        "again": "a link to a folder that is looked through without it",
+        "deep/up": "a link to a folder that it lies in",
     }
     table = next(event for event in run.events() if isinstance(event, Table))
-    assert table.title == "9 files of the extra folders are left out"
+    assert table.title == "12 files of the extra folders are left out"
 
 
 def test_the_others_are_learned_from_beside_the_training_women_and_remembered(run, workspace):
@@ -141,7 +146,7 @@ def test_the_others_are_learned_from_beside_the_training_women_and_remembered(ru
     told = " ".join(event.text for event in run.events() if isinstance(event, Note))
     assert "4 images of the extra folders are learned from as well" in told
     assert run.status.result["images"] == own + 4
-    assert (run.environment["extra"]["images"], run.environment["extra"]["left_out"]) == (4, 9)
+    assert (run.environment["extra"]["images"], run.environment["extra"]["left_out"]) == (4, 12)
     assert workspace.products("cache") == ["films"], "nobody is asked which cache is meant"
 
 
@@ -224,10 +229,10 @@ def test_a_folder_with_no_mammogram_and_a_cache_of_an_older_program_are_refused(
         shutil.rmtree(old)
 
 
-def test_the_plan_hands_them_on_to_the_pretraining_alone(folder):
+def test_the_plan_hands_them_on_to_the_pretraining_alone(folder, workspace):
     planner = find("swin-mim")
     given = {"dataset": "films", "cache": "films", "extra": [str(folder)]}
-    steps = {step.name: step for step in planner.steps(resolve(planner.settings, {}, given), None)}
+    steps = {step.name: step for step in planner.steps(resolve(planner.settings, {}, given), workspace)}
     assert [name for name, step in steps.items() if "extra" in step.settings] == ["pretrain"]
     assert resolve(find_stage("pretrain").settings, {}, steps["pretrain"].settings).extra == (folder,)
 

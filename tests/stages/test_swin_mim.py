@@ -131,13 +131,14 @@ def test_what_is_hidden_in_the_pretraining_is_set_by_the_plan_and_asked_for_in_t
     ("wrong", "words"),
     [
         ({"label_percent": 1}, "leave no"),
+        ({"block": 64}, "64 pixels hide an image of 64 × 64"),
         ({"architecture": "test_convnext", "beta": 0}, "no window attention"),
         ({"architecture": "resnet50_clip", "beta": 0, "attention_gamma": 0}, "does not classify the average"),
         ({"compile": True}, "not compiled"),
         ({"devices": 2, "label_percent": 50, "unlabelled": "consistency"}, "mean teacher"),
     ],
 )
-def test_what_the_training_would_refuse_is_refused_before_the_pretraining_is_paid_for(workspace, wrong, words):
+def test_what_a_phase_would_refuse_is_refused_before_the_pretraining_is_paid_for(workspace, wrong, words):
     with pytest.raises(TFMError, match=words):
         job_for(workspace, "swin-mim", TINY | wrong)
 

@@ -58,6 +58,8 @@ def independent_trials(labels: np.ndarray, patients: np.ndarray) -> dict[str, in
 
 
 def with_interval(interval: Interval) -> str:
+    if not math.isfinite(interval.value):
+        return number(interval.value)
     return f"{number(interval.value)} ({number(interval.low)} to {number(interval.high)})"
 
 

@@ -28,6 +28,7 @@ class Page:
     kind: str
     name: str
     label: int
+    called: int
     prob: float
     image: np.ndarray  # (H, W) uint8 or uint16
     breast: np.ndarray  # (H, W) bool
@@ -36,7 +37,7 @@ class Page:
 
     @property
     def title(self) -> str:
-        return f"{self.kind}: {LABELS[self.label]}, {self.prob:.2f} malignant\n{self.name}"
+        return f"{self.kind}: {LABELS[self.label]}, called {LABELS[self.called]} ({self.prob:.2f})\n{self.name}"
 
 
 def chosen(predictions: pd.DataFrame, threshold: float, count: int) -> dict[str, list[int]]:
@@ -71,4 +72,5 @@ def draw_pages(path: Path, pages: list[Page], title: str, protocol: Protocol) ->
     lines = [Line2D([], [], color=colour, label=name) for colour, name in ((_LESION, "lesion"), (_BREAST, "breast"))]
     figure.legend(handles=lines, loc="outside upper right", ncols=2, fontsize=7)
     figure.suptitle(title, fontsize=9, x=0.02, ha="left")
-    save(figure, path, protocol.of_data("each map is as bright as its own highest place"))
+    words = "in brackets the probability of malignancy; each map is as bright as its own highest place"
+    save(figure, path, protocol.of_data(words))

@@ -19,18 +19,26 @@ class Met:
     trouble: str = ""
 
 
-def walk(roots: Iterable[Path]) -> Iterator[Met]:
-    """Every regular file below, in no order; links to folders are followed, and no folder is walked twice."""
+_LOOP = "a link to a folder that it lies in"
+_ANYWAY = "a link to a folder that is looked through without it"
+_NOWHERE = "a link that leads nowhere"
+
+
+def walk(roots: Iterable[Path], *, links: bool = False) -> Iterator[Met]:
+    """Every regular file below, in no order; links to folders are followed, and no folder is walked twice. With `links`
+    those by which nothing is reached are met as well, and why."""
     folders = [os.path.realpath(root) for root in roots]
+    above = tuple(folders)
     walked: set[str] = set()
     while folders:
         folder = folders.pop()
         if folder not in walked:
             walked.add(folder)
-            yield from _within(folder, folders)
+            met = _within(folder, folders, above)
+            yield from met if links else (one for one in met if one.trouble not in (_LOOP, _ANYWAY, _NOWHERE))
 
 
-def _within(folder: str, folders: list[str]) -> Iterator[Met]:
+def _within(folder: str, folders: list[str], roots: tuple[str, ...]) -> Iterator[Met]:
     """The files of one folder; the folders in it are added to those that wait."""
     try:
         entries = list(os.scandir(folder))
@@ -42,15 +50,29 @@ def _within(folder: str, folders: list[str]) -> Iterator[Met]:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)
             elif entry.is_symlink() and entry.is_dir():
-                target = os.path.realpath(entry.path)
-                if not f"{folder}{os.sep}".startswith(f"{target}{os.sep}"):  # a loop, which would lead out of the root
-                    folders.append(target)
+                yield from _linked(entry.path, folders, roots)
             elif stat.S_ISREG((facts := entry.stat()).st_mode):
                 yield Met(entry.path, facts.st_size, facts.st_mtime_ns)
-        except FileNotFoundError:  # a dangling link, or removed since
-            continue
+        except FileNotFoundError:  # or removed since
+            if entry.is_symlink():
+                yield Met(entry.path, trouble=_NOWHERE)
         except OSError as error:
             yield _unknown(entry.path, error)
+
+
+def _linked(link: str, folders: list[str], roots: tuple[str, ...]) -> Iterator[Met]:
+    """A link to a folder, where nothing more is reached by it; its target is added to those that wait."""
+    target = os.path.realpath(link)
+    if _holds(target, str(Path(link).parent)):  # followed, it would lead out of the root
+        yield Met(link, trouble=_LOOP)
+        return
+    if any(_holds(root, target) for root in roots):
+        yield Met(link, trouble=_ANYWAY)
+    folders.append(target)  # in any case: on the way without the link a folder may be closed
+
+
+def _holds(outer: str, inner: str) -> bool:
+    return f"{inner}{os.sep}".startswith(f"{outer.rstrip(os.sep)}{os.sep}")
 
 
 def _unknown(path: str, error: OSError) -> Met:

@@ -55,7 +55,7 @@ class Folder:
 
 def gather(folder: Path) -> Generator[Event, None, Folder]:
     """By what its files say of themselves. None is opened further than its header."""
-    met = sorted(walk([folder]), key=lambda one: one.path)
+    met = sorted(walk([folder], links=True), key=lambda one: one.path)
     rows: list[dict[str, str]] = []
     left_out: Reasons = {}
     for done, one in enumerate(met, 1):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Result, Table
@@ -35,6 +35,25 @@ class Contrast(Settings):
     """The explanations of these runs, in any order
     With them, how much the networks look outside the breast is contrasted too. None named: it is not."""
 
+    @model_validator(mode="after")
+    def _each_run_stands_for_one_way(self) -> Self:
+        ways = self.ways or self.runs
+        if len(ways) != len(self.runs):
+            raise SettingsError(
+                f"ways: there are {len(ways)} for {len(self.runs)} run{'s' * (len(self.runs) > 1)}",
+                hint="name one for each run, in the same order",
+                fields=("ways",),
+            )
+        named = self.against.keys() | set(itertools.chain(*self.against.values()))
+        unknown = named - set(ways)
+        if unknown:
+            raise SettingsError(
+                f"against: no run stands for {', '.join(sorted(unknown))}",
+                hint=f"the ways are: {', '.join(dict.fromkeys(ways))}",
+                fields=("against",),
+            )
+        return self
+
 
 @stage(version=2)
 def contrast(settings: Contrast, run: Run) -> Iterator[Event]:
@@ -42,7 +61,6 @@ def contrast(settings: Contrast, run: Run) -> Iterator[Event]:
     from tfm.core import files
 
     ways = settings.ways or settings.runs
-    _check(settings, ways)
     explained = [find_run(run.workspace, name) for name in settings.explained]
     of = {str(one.status.result["trained"]): one for one in explained}
     runs: dict[str, list[Run]] = {}
@@ -74,20 +92,3 @@ def _explanation(of: dict[str, Run], name: str) -> Run:
             fields=("explained",),
         )
     return of[name]
-
-
-def _check(settings: Contrast, ways: list[str]) -> None:
-    if len(ways) != len(settings.runs):
-        raise SettingsError(
-            f"ways: there are {len(ways)} for {len(settings.runs)} runs",
-            hint="name one for each run, in the same order",
-            fields=("ways",),
-        )
-    named = settings.against.keys() | set(itertools.chain(*settings.against.values()))
-    unknown = named - set(ways)
-    if unknown:
-        raise SettingsError(
-            f"against: no run stands for {', '.join(sorted(unknown))}",
-            hint=f"the ways are: {', '.join(dict.fromkeys(ways))}",
-            fields=("against",),
-        )

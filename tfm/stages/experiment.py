@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -18,11 +20,13 @@ from tfm.core import files
 from tfm.core.errors import SettingsError
 from tfm.core.plan import Step
 from tfm.core.registry import Planner, find, planner
-from tfm.core.resolving import resolve
+from tfm.core.resolving import check_values, nested, resolve
 from tfm.core.settings import IMPORTANT, POSITIONAL, CacheName, DatasetName, InputPath, Settings
 from tfm.core.workspace import Workspace
+from tfm.core.written import differing
 
 Levels = dict[str, dict[str, Any]]  # name → settings
+_AS_SHIPPED = "compare it with one that ships, in configs/experiments"
 
 
 class Experiment(Settings):
@@ -47,10 +51,15 @@ class Varied(Settings):
     """What the file holds."""
 
     title: str
+    """What is asked, in a line"""
     about: str
+    """What is compared with what, for who reads the outcome"""
     stage: str
+    """The plan that is worked with each combination, such as swin-mim"""
     settings: dict[str, Any] = {}  # noqa: RUF012
+    """What holds throughout"""
     factors: Annotated[dict[str, Annotated[Levels, Field(min_length=1)]], Field(min_length=1)]
+    """What is varied: each factor with its levels, each level with its settings"""
 
 
 @planner
@@ -60,14 +69,18 @@ def experiment(settings: Experiment, workspace: Workspace) -> list[Step]:
     if not isinstance(plan, Planner):
         raise SettingsError(f"{settings.file}: {varied.stage} is not a plan", hint="name one, such as swin-mim")
     data = {"dataset": settings.dataset, "cache": settings.cache}
+    _check_named_once(settings, varied, data, plan.settings)
     steps: list[Step] = []
     ways: list[str] = []
+    known: dict[str, Settings] = {}
     for number in range(settings.seeds):
         for levels in _combinations(varied):
             given = {name: value for _, own in levels for name, value in own.items()}
-            chosen: Any = resolve(plan.settings, varied.settings | settings.settings | data, given)
-            chosen = chosen.model_copy(update={"seed": chosen.seed + number})
             way = _way(*(name for name, _ in levels))
+            with _at(f"{settings.file}, {way}"):
+                chosen: Any = resolve(plan.settings, varied.settings | settings.settings | data, given)
+            _check_differs(settings, way, chosen, known)
+            chosen = chosen.model_copy(update={"seed": chosen.seed + number})
             planned = plan.steps(chosen, workspace)
             _check(settings, way, planned)
             steps += [_within(f"{way}, {chosen.seed}", step) for step in planned]
@@ -82,10 +95,76 @@ def _read(settings: Experiment) -> Varied:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise SettingsError(
             f"{settings.file} cannot be read as YAML: {' '.join(str(error).split())}",
-            hint="compare it with one that ships, in configs/experiments",
+            hint=_AS_SHIPPED,
             fields=("file",),
         ) from None
-    return resolve(Varied, {}, content if isinstance(content, dict) else {})
+    if not content or not isinstance(content, dict):
+        what = "is empty" if not content else "holds no names with their values"
+        raise SettingsError(f"{settings.file} {what}, and is no experiment", hint=_AS_SHIPPED, fields=("file",))
+    with _at(f"{settings.file}"):
+        varied = resolve(Varied, {}, {str(name): value for name, value in content.items()})
+    *_, (factor, levels) = varied.factors.items()
+    if len(levels) == 1:
+        raise SettingsError(
+            f"{settings.file}: {factor} has one level, {next(iter(levels))}: nothing to compare",
+            hint="give it another level, or put a factor with several levels last: it is those that are compared",
+            fields=("file",),
+        )
+    return varied
+
+
+@contextmanager
+def _at(place: str) -> Iterator[None]:
+    """What is refused of it is told with the place where a person can change it."""
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(f"{place}: {error.message}", hint=error.hint, fields=("file",)) from None
+
+
+def _check_named_once(settings: Experiment, varied: Varied, data: Mapping[str, Any], planned: type[Settings]) -> None:
+    """No setting is both held throughout and varied, or varied by two factors: one of the two would do nothing."""
+    throughout = {f"settings of {settings.file}": varied.settings, "--settings": settings.settings}
+    places: dict[str, str] = dict.fromkeys(data, "the experiment itself")
+    for place, given in throughout.items():
+        places |= dict.fromkeys(_named_in(planned, place, given), place)
+    for factor, levels in varied.factors.items():
+        here = f"{settings.file}, factor {factor}"
+        own = {name for level, given in levels.items() for name in _named_in(planned, f"{here}, level {level}", given)}
+        for name in sorted(own & places.keys()):
+            raise SettingsError(
+                f"{here}: {name.replace('_', '-')} is set here and by {places[name]}",
+                hint="set it in one of the two places: in the levels of one factor, or throughout",
+                fields=("file", "settings"),
+            )
+        places |= dict.fromkeys(own, f"factor {factor}")
+
+
+def _named_in(planned: type[Settings], place: str, given: Mapping[str, Any]) -> list[str]:
+    """The settings that are given there, whether flat or in their groups."""
+    with _at(place):
+        check_values(planned, given)
+        return list(_leaf_names(nested(planned, given)))
+
+
+def _leaf_names(placed: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in placed.items():
+        if isinstance(value, Mapping):
+            yield from _leaf_names(value)
+        else:
+            yield name
+
+
+def _check_differs(settings: Experiment, way: str, chosen: Settings, known: dict[str, Settings]) -> None:
+    """From every way that is `known`, to which it is added."""
+    same = [other for other, one in known.items() if other != way and differing(one) == differing(chosen)]
+    if same:
+        raise SettingsError(
+            f"{settings.file}: {same[0]} and {way} are the same: their settings do not differ",
+            hint="leave out one of the two, or have it set something else",
+            fields=("file",),
+        )
+    known[way] = chosen
 
 
 def _check(settings: Experiment, way: str, planned: list[Step]) -> None:

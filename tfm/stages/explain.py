@@ -92,7 +92,9 @@ def explain(settings: Explain, run: Run) -> Iterator[Event]:
     title = f"Where {trained.model} looks"
     yield Table(title, COLUMNS, table_rows(beside, figures), f"{protocol.words}. {CAPTION}")
     picture, account = run.figures_folder / "explained.png", run.folder / "explained.json"
-    yield from _drawn(explained, predictions["prob"].to_numpy(), shown, maps, title, protocol, picture)
+    yield from _drawn(
+        explained, predictions["prob"].to_numpy(), trained.threshold, shown, maps, title, protocol, picture
+    )
     files.write_json(account, {"trained": trained.run, "protocol": protocol.words, "looks": values(figures)})
     write_looks(run.looks_file, table)
     way = explained.ways[0]
@@ -137,6 +139,7 @@ def _introduced(explained: Explained) -> Iterator[Event]:
 def _drawn(
     explained: Explained,
     probs: np.ndarray,
+    threshold: float,
     shown: dict[str, list[int]],
     maps: dict[int, dict[str, np.ndarray]],
     title: str,
@@ -156,6 +159,7 @@ def _drawn(
                     kind=kind,
                     name=name,
                     label=int(label),
+                    called=int(probs[place] >= threshold),
                     prob=float(probs[place]),
                     image=images.cache.images[at],
                     breast=images.cache.breast[at] > 0,

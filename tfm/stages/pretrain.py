@@ -84,11 +84,12 @@ class Pretrain(Settings):
 def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
     from tfm.train.device import prepare
     from tfm.train.extra import with_extra
-    from tfm.train.masking import with_blocks
+    from tfm.train.masking import check_block, with_blocks
     from tfm.train.material import Material, measured, start
     from tfm.train.rows import held_out
 
     whole = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
+    check_block(whole.cache, settings.masks)
     usable = with_blocks(whole.cache, whole.train, settings.masks)
     train, val = held_out(whole.train, _HELD_OUT, settings.seed, usable)
     material = replace(whole, train=train, val=val, test=whole.test.only([]))

@@ -108,6 +108,9 @@ class SwinMIM(Settings):
 
 @planner
 def swin_mim(settings: SwinMIM, workspace: Workspace) -> list[Step]:
+    from tfm.data.cache import Cache
+    from tfm.train.masking import check_block
+
     if settings.skip_pretrain and settings.skip_train:
         raise SettingsError(
             "without pretraining and without training nothing is left to be done",
@@ -122,6 +125,7 @@ def swin_mim(settings: SwinMIM, workspace: Workspace) -> list[Step]:
         own |= {"masks": as_yaml_values(settings.masks), "loss_on": settings.loss_on}
         if settings.extra:
             own["extra"] = [str(folder) for folder in settings.extra]
+        check_block(Cache.open(workspace.cache_folder(settings.cache)), settings.masks)
         steps.append(Step("pretrain", "pretrain", shared | own | {"weights": weights}, fresh=settings.force_pretrain))
         weights = "@pretrain.encoder"
     if not settings.skip_train:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from tfm.core.errors import SettingsError
 from tfm.data.cache import Cache
 from tfm.train.batches import cut
 from tfm.train.rows import Rows
@@ -36,6 +37,18 @@ def masked(breast: torch.Tensor, drawn: np.ndarray, settings: MaskSettings) -> t
     chosen = (among & (rank < count[:, None])).view_as(blocks)[:, None]
     whole = chosen.repeat_interleave(settings.block, 2).repeat_interleave(settings.block, 3)
     return whole[:, :, : breast.shape[2], : breast.shape[3]]
+
+
+def check_block(cache: Cache, settings: MaskSettings) -> None:
+    """As wide as an image, a block leaves nothing of it to rebuild it from."""
+    height, width = cache.images.shape[1:]
+    if settings.block >= min(height, width):
+        raise SettingsError(
+            f"block: {settings.block} pixels hide an image of {height} × {width} from edge to edge, and leave nothing "
+            "to rebuild it from",
+            hint=f"4 to {min(height, width) - 1} go with this cache, at best a multiple of the encoder's patches",
+            fields=("block",),
+        )
 
 
 def with_blocks(cache: Cache, rows: Rows, settings: MaskSettings) -> np.ndarray:  # (n,) bool
