@@ -117,6 +117,24 @@ def test_the_winner_is_trained_with_its_settings_and_has_seen_whom_the_study_saw
     assert study.id in {run.id for run in untrained_winners(study.workspace)}
 
 
+def test_what_the_study_has_found_cannot_be_said_otherwise(study):
+    def winner(**given):
+        return job_for(study.workspace, "train", {"study": study.id} | given, ["ResNet18_CFT"])
+
+    found = study.status.result["winner"]
+    with pytest.raises(SettingsError) as refusal:
+        winner(learning_rate="0.1")
+    assert refusal.value.fields == ("learning_rate",)
+    assert f"learning-rate: 0.1 is wanted, and {study.id} has found {found['learning_rate']}" in refusal.value.message
+    assert "without --study" in refusal.value.hint
+    with pytest.raises(SettingsError, match="batch-size: 12 is wanted"):
+        winner(batch_size=12)
+    same = winner(learning_rate=str(found["learning_rate"]))
+    assert same.id == winner().id
+    free = winner(epochs=3, tta=True, threshold="sensitivity:0.9", seed=5, device="cpu")
+    assert free.given_settings["optim"]["learning_rate"] == found["learning_rate"]
+
+
 def test_a_trial_is_nothing_by_itself_to_be_restarted_or_extended(study):
     done = next(run for run in trial_runs(study) if run.status.state == "done")
     for anew in (lambda: restarted(done), lambda: extended(done, 9)):

@@ -183,7 +183,8 @@ def _concluded(
         yield Picture(str(path), title)
     states = [trial.state.name for trial in trials]
     given = given_to_trial(run.workspace.preset("models", settings.model), shared | best.params)
-    winner = {name: given[name] for name in ("dataset", "cache", "fold", *best.params) if name in given}
+    winner = {name: given[name] for name in best.params if name in given}
+    data = {name: given[name] for name in ("dataset", "cache", "fold") if name not in winner}
     yield Note(f"to train the winner: python wizard.py train {settings.model} --study {run.id}")
     yield Result(
         {
@@ -195,6 +196,7 @@ def _concluded(
             "best_trial": best.number,
             "val_auc": best.value,
             "winner": winner,
+            "data": data,
         },
         outputs=[str(path) for path, _ in pictures],
     )
