@@ -217,6 +217,8 @@ def test_a_misspelt_setting_is_recognised():
         ({"worker": 2}, ("storage",)),
         ({"storage": "study.db"}, ("storage",)),
         ({"storage": "sqlite://"}, ("storage",)),
+        ({"storage": "sqlite:///:memory:"}, ("storage",)),
+        ({"storage": "sqlite:///file:study?mode=memory&uri=true"}, ("storage",)),
         ({"trials": 0}, ("trials",)),
     ],
 )

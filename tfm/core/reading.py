@@ -14,6 +14,7 @@ from typing import Any
 
 from tfm.core import files, jobs
 from tfm.core.errors import DataError, SettingsError
+from tfm.core.events import Note
 from tfm.core.leaves import Leaf, leaves, value_at
 from tfm.core.run import Run
 from tfm.core.settings import Reads, Settings
@@ -87,6 +88,20 @@ def readable_runs(workspace: Workspace, leaf: Leaf) -> list[Run]:
     assert leaf.reads is not None
     makers = leaf.reads.made_by
     return [run for run in jobs.runs(workspace) if not run.status.part_of and run.is_done_by(makers)]
+
+
+def left_out(workspace: Workspace, settings: Settings, setting: str) -> Iterator[Note]:
+    """The runs that `meant` did not take where a list of them was left empty, and why. Where one that it would have
+    taken is not chosen either, the list was made by hand, and nobody is missed."""
+    leaf = next(leaf for leaf in leaves(type(settings)) if leaf.name == setting)
+    others = [one for one in readable_runs(workspace, leaf) if one.id not in value_at(settings, leaf)]
+    if any(one.outputs_stand() for one in others):
+        return
+    for one in others:
+        yield Note(
+            f"{one.id} is left out: what it left behind is no longer there as it was written. Do it anew: {one.anew}",
+            "warning",
+        )
 
 
 def check_reads(workspace: Workspace, settings: Settings) -> None:

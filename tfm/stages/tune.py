@@ -157,7 +157,7 @@ def _check_trials(settings: Tune, run: Run, model: Preset, shared: dict[str, Any
     names = space.get("weights", [first.model.weights])
     origins = list(filter(None, (of_weights(run.workspace, name, material.val, material.test) for name in names)))
     if len(names) == 1 and len(space.get("architecture", [""])) == 1:
-        fetch(first.model, origins[0].checkpoints.best if origins else None)
+        fetch(first.model, origins[0].checkpoints.best if origins else None, said="--space '{{weights: [{}]}}'")
     seen = {*material.train.patients, *material.val.patients}.union(*(one.patients_seen for one in origins))
     run.remember(patients_seen=sorted(seen))
 

@@ -93,7 +93,7 @@ def _reachable_from_anywhere(url: str) -> str:
     if not url.startswith("sqlite"):
         return url
     head, _, path = url.partition(":///")
-    if not path:
+    if not path or ":memory:" in path or "mode=memory" in path:  # which nobody could take up again
         raise ValueError("give the file too, as in sqlite:///study.db")
     return f"{head}:///{Path(path).expanduser().resolve()}"
 
