@@ -187,7 +187,9 @@ NAMES = {"dataset": "pocket", "cache": "pocket"}
         ({"learning_rate": {"low": 0, "high": 0.1}}, "holds 0 for learning_rate"),
         ({"dropout": {"low": 0, "high": 0.5, "log": True}}, "cannot be logarithmic"),
         ({"dropout": {"low": 0, "high": 1.5}}, "holds 1.5 for dropout"),
-        ({"dropout": {"low": 0, "hihg": 0.5}}, "the range of dropout holds low, hihg"),
+        ({"dropout": {"low": 0, "hihg": 0.5}}, "the range of dropout holds hihg, which no range has"),
+        ({"dropout": {"low": 0}}, "the range of dropout has no high"),
+        ({"batch_size": {"low": 2, "high": 9, "log": "yess"}}, "log of the range of batch_size is yess"),
         ({"dropout": {"low": 0, "high": 0.5, "step": 0.7}}, "steps of 0.7"),
         ({"patience": {"low": 1, "high": 5, "step": 0.5}}, "steps of 0.5"),
         ({"optimizer": {"low": 1, "high": 2}}, "holds 1 for optimizer"),
@@ -204,10 +206,22 @@ def test_a_space_that_cannot_be_searched_is_refused_before_anything_starts(wrong
     assert refusal.value.fields == ("space",)
 
 
-def test_a_misspelt_setting_is_recognised():
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ({"lerning_rate": [1]}, "did you mean learning_rate?"),
+        ({"dropout": {"low": 0, "hihg": 0.5}}, "did you mean high?"),
+        ({"epochs": [1, 2]}, "--max-epochs"),
+        ({"cache": ["one", "two"]}, "--caches"),
+        ({"device": ["cpu"]}, "beside the space: --device"),
+        ({"learning_rate": {"low": 0, "high": 0.1}}, "give values that `train --learning-rate` takes"),
+        ({"optimizer": ["adamw", "magic"]}, "adamw, adam, sgd"),
+    ],
+)
+def test_a_refused_space_says_what_to_write(wrong, hint):
     with pytest.raises(SettingsError) as refusal:
-        resolve(Tune, {}, NAMES | {"space": {"lerning_rate": [1]}})
-    assert refusal.value.hint == "did you mean learning_rate?"
+        resolve(Tune, {}, NAMES | {"space": wrong})
+    assert hint in refusal.value.hint
 
 
 @pytest.mark.parametrize(

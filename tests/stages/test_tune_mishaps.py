@@ -262,6 +262,17 @@ def test_weights_of_a_run_that_is_not_there_are_refused_before_the_first_trial(p
     assert "is called 'nosuch'" in refusal.message
 
 
+def test_weights_out_of_reach_are_refused_with_what_a_study_can_be_told(products, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    run = study_run(products, 1, space={"learning_rate": [0.02]})
+    assert taken(run) == "failed"
+    assert "--space '{weights: [none]}'" in run.status.hint
+    assert "--space '{weights: [file:" in run.status.hint
+    assert "--weights" not in run.status.hint
+    assert not run.status.runs
+
+
 def test_values_that_only_go_together_with_others_are_searched(products):
     check_values(products, FROZEN, DATA, {"architecture": ["MammoCNN", "resnet18"], "weights": ["none", "imagenet"]})
     assert "no ImageNet weights" in refusal_of(products, FROZEN, {"architecture": ["MammoCNN"]}).message

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 # What a study itself says of its trials, or what every trial must share to be comparable.
 _NOT_SEARCHED = {"dataset", "cache", "fold", "epochs", "tta", "seed", "extends", "study", "trial"}
+_SAID_BY = {
+    "epochs": "how many a trial has is said beside the space: --max-epochs, and --min-epochs",
+    "cache": "the others to try are named beside the space: --caches NAME,NAME",
+}
 _SHOWN = 10  # trials in the table at the end
 
 
@@ -44,7 +48,9 @@ def _searchable(space: dict[str, Any]) -> dict[str, Any]:
             hint="leave none out: all, last_stage and head are searched",
             fields=("space",),
         )
-    return checked_space(space, known)
+    own = (leaf for leaf in leaves(Tune) if not leaf.positional)
+    elsewhere = {leaf.name: f"it is said beside the space: --{leaf.name.replace('_', '-')}" for leaf in own}
+    return checked_space(space, known, elsewhere | _SAID_BY)
 
 
 class Tune(Settings):
