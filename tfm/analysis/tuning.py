@@ -44,12 +44,7 @@ def draw_study(folder: Path, trials: list[FrozenTrial], searched: list[str], cap
     drawn = []
     for name, title, draw, enough in (
         ("history", "History of the study", _history, True),
-        (
-            "importance",
-            "How much each setting mattered",
-            _importance,
-            _vary(trials) and bool(_varied(trials, searched)),
-        ),
+        ("importance", "How much each setting mattered", _importance, _vary(trials, searched)),
         ("parallel", "The trials in parallel coordinates", _parallel, bool(searched)),
     ):
         if enough:
@@ -72,8 +67,8 @@ def _value(trial: FrozenTrial) -> float:
     return trial.value
 
 
-def _vary(trials: list[FrozenTrial]) -> bool:
-    return len({trial.value for trial in _complete(trials)}) > 1
+def _vary(trials: list[FrozenTrial], searched: list[str]) -> bool:
+    return len({trial.value for trial in _complete(trials)}) > 1 and bool(_varied(trials, searched))
 
 
 def _varied(trials: list[FrozenTrial], searched: list[str]) -> list[str]:
@@ -143,7 +138,7 @@ def _ticks(axes: Axes, at: int, values: list[Any]) -> None:
     else:
         words = _words(values)
         ends = [(place / max(1, len(words) - 1), word) for place, word in enumerate(words)]
-    box = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+    box = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"}
     for place, text in ends:
         axes.annotate(
             text, (at, place), xytext=(3, 0), textcoords="offset points", fontsize=7, va="center", bbox=box, zorder=3
