@@ -4,7 +4,7 @@ import pytest
 
 from tests.train.pocket import finish, make_products, rewrite_manifest, train_run
 from tfm.core.errors import SettingsError
-from tfm.core.events import Intervals, Picture, Table
+from tfm.core.events import Intervals, Note, Picture, Table
 from tfm.core.prepare import job_for
 from tfm.core.workspace import Workspace
 
@@ -51,6 +51,23 @@ def test_the_order_of_the_runs_does_not_matter(runs):
 def test_no_run_named_means_every_finished_train_run(runs):
     everything = finish(job_for(runs[0].workspace, "compare", {}))
     assert {row["run"] for row in everything.status.result["rows"]} == {run.id for run in runs}
+
+
+def test_who_no_longer_stands_is_left_out_of_everything_and_named(runs):
+    table = runs[0].predictions_file("val")
+    whole = table.read_bytes()
+    table.write_bytes(whole[:-1])
+    try:
+        everything = finish(job_for(runs[0].workspace, "compare", {}))
+        named = compared(runs[2:])
+    finally:
+        table.write_bytes(whole)
+    assert {row["run"] for row in everything.status.result["rows"]} == {run.id for run in runs[1:]}
+    (note,) = of_kind(everything, Note)
+    assert note.level == "warning"
+    assert f"{runs[0].id} is left out" in note.text
+    assert f"runs restart {runs[0].id}" in note.text
+    assert not of_kind(named, Note)
 
 
 def test_each_table_has_its_intervals_and_its_picture(runs):

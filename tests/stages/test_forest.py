@@ -339,6 +339,7 @@ def test_the_weights_that_a_person_names_are_those_of_the_head(head, said):
         ({"head": "nosuch"}, "no model called 'nosuch'"),
         ({"head": "EfficientNetB3_Optuna"}, "is a preset of tune-and-train, and train is needed here"),
         ({"head": "ResNet18_CFT", "embedding": "dense128"}, "ResNet18_CFT has no hidden layer"),
+        ({"trees": 10**9}, "1,000,000,000 trees of up to 71 nodes"),
     ],
 )
 def test_a_plan_that_could_not_end_is_refused_before_anything_is_trained(head, given, says):

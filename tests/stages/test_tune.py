@@ -117,6 +117,24 @@ def test_the_winner_is_trained_with_its_settings_and_has_seen_whom_the_study_saw
     assert study.id in {run.id for run in untrained_winners(study.workspace)}
 
 
+def test_what_the_study_has_found_cannot_be_said_otherwise(study):
+    def winner(**given):
+        return job_for(study.workspace, "train", {"study": study.id} | given, ["ResNet18_CFT"])
+
+    found = study.status.result["winner"]
+    with pytest.raises(SettingsError) as refusal:
+        winner(learning_rate="0.1")
+    assert refusal.value.fields == ("learning_rate",)
+    assert f"learning-rate: 0.1 is wanted, and {study.id} has found {found['learning_rate']}" in refusal.value.message
+    assert "without --study" in refusal.value.hint
+    with pytest.raises(SettingsError, match="batch-size: 12 is wanted"):
+        winner(batch_size=12)
+    same = winner(learning_rate=str(found["learning_rate"]))
+    assert same.id == winner().id
+    free = winner(epochs=3, tta=True, threshold="sensitivity:0.9", seed=5, device="cpu")
+    assert free.given_settings["optim"]["learning_rate"] == found["learning_rate"]
+
+
 def test_a_trial_is_nothing_by_itself_to_be_restarted_or_extended(study):
     done = next(run for run in trial_runs(study) if run.status.state == "done")
     for anew in (lambda: restarted(done), lambda: extended(done, 9)):
@@ -169,7 +187,9 @@ NAMES = {"dataset": "pocket", "cache": "pocket"}
         ({"learning_rate": {"low": 0, "high": 0.1}}, "holds 0 for learning_rate"),
         ({"dropout": {"low": 0, "high": 0.5, "log": True}}, "cannot be logarithmic"),
         ({"dropout": {"low": 0, "high": 1.5}}, "holds 1.5 for dropout"),
-        ({"dropout": {"low": 0, "hihg": 0.5}}, "the range of dropout holds low, hihg"),
+        ({"dropout": {"low": 0, "hihg": 0.5}}, "the range of dropout holds hihg, which no range has"),
+        ({"dropout": {"low": 0}}, "the range of dropout has no high"),
+        ({"batch_size": {"low": 2, "high": 9, "log": "yess"}}, "log of the range of batch_size is yess"),
         ({"dropout": {"low": 0, "high": 0.5, "step": 0.7}}, "steps of 0.7"),
         ({"patience": {"low": 1, "high": 5, "step": 0.5}}, "steps of 0.5"),
         ({"optimizer": {"low": 1, "high": 2}}, "holds 1 for optimizer"),
@@ -186,10 +206,22 @@ def test_a_space_that_cannot_be_searched_is_refused_before_anything_starts(wrong
     assert refusal.value.fields == ("space",)
 
 
-def test_a_misspelt_setting_is_recognised():
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ({"lerning_rate": [1]}, "did you mean learning_rate?"),
+        ({"dropout": {"low": 0, "hihg": 0.5}}, "did you mean high?"),
+        ({"epochs": [1, 2]}, "--max-epochs"),
+        ({"cache": ["one", "two"]}, "--caches"),
+        ({"device": ["cpu"]}, "beside the space: --device"),
+        ({"learning_rate": {"low": 0, "high": 0.1}}, "give values that `train --learning-rate` takes"),
+        ({"optimizer": ["adamw", "magic"]}, "adamw, adam, sgd"),
+    ],
+)
+def test_a_refused_space_says_what_to_write(wrong, hint):
     with pytest.raises(SettingsError) as refusal:
-        resolve(Tune, {}, NAMES | {"space": {"lerning_rate": [1]}})
-    assert refusal.value.hint == "did you mean learning_rate?"
+        resolve(Tune, {}, NAMES | {"space": wrong})
+    assert hint in refusal.value.hint
 
 
 @pytest.mark.parametrize(
@@ -199,6 +231,8 @@ def test_a_misspelt_setting_is_recognised():
         ({"worker": 2}, ("storage",)),
         ({"storage": "study.db"}, ("storage",)),
         ({"storage": "sqlite://"}, ("storage",)),
+        ({"storage": "sqlite:///:memory:"}, ("storage",)),
+        ({"storage": "sqlite:///file:study?mode=memory&uri=true"}, ("storage",)),
         ({"trials": 0}, ("trials",)),
     ],
 )

@@ -21,7 +21,7 @@ from tfm.core.events import Event, Metrics, Note
 from tfm.core.prepare import job_for
 from tfm.core.run import Run
 from tfm.core.workspace import Workspace
-from tfm.train import device, fit, leader
+from tfm.train import device, fit, leader, turn
 from tfm.train.tune import search
 from tfm.train.tune.settings import HyperbandSettings
 from tfm.train.tune.space import check_values, given_to_trial
@@ -216,17 +216,17 @@ def test_a_study_waits_for_the_gpu_of_another_and_says_for_whom(products, monkey
         return found
 
     monkeypatch.setattr(device, "prepare", with_a_turn)
-    monkeypatch.setattr(device, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(turn, "_POLL_SECONDS", 0.01)
     run = study_run(products, 1, space=TAME)
     with contextlib.ExitStack() as held:
         list(device.take_turn("gpu-of-two-studies", "a-trial-of-another-study", held))
         with contextlib.closing(worker.worked(run)) as events:
             for event in events:
-                if isinstance(event, Note) and event.text.startswith(device.WAITING):
+                if isinstance(event, Note) and event.text.startswith(turn.WAITING):
                     assert "a-trial-of-another-study has it" in event.text
                     held.close()
     assert run.status.state == "done"
-    assert any(isinstance(event, Note) and device.WAITING in event.text for event in run.events())
+    assert any(isinstance(event, Note) and turn.WAITING in event.text for event in run.events())
 
 
 # --- what does not go together ----------------------------------------------------------------------------------------
@@ -260,6 +260,17 @@ def test_weights_of_a_run_that_is_not_there_are_refused_before_the_first_trial(p
     refusal = refusal_of(products, FROZEN, {"weights": ["imagenet", "run:nosuch"]})
     assert "holds run:nosuch for weights" in refusal.message
     assert "is called 'nosuch'" in refusal.message
+
+
+def test_weights_out_of_reach_are_refused_with_what_a_study_can_be_told(products, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    run = study_run(products, 1, space={"learning_rate": [0.02]})
+    assert taken(run) == "failed"
+    assert "--space '{weights: [none]}'" in run.status.hint
+    assert "--space '{weights: [file:" in run.status.hint
+    assert "--weights" not in run.status.hint
+    assert not run.status.runs
 
 
 def test_values_that_only_go_together_with_others_are_searched(products):

@@ -207,6 +207,24 @@ def test_a_done_run_whose_files_are_gone_is_not_said_to_stand(tmp_path):
     assert (told.returncode, "runs restart" in told.stderr) == (1, True)
 
 
+def test_a_word_without_its_option_shows_its_default_too():
+    assert "[default: (EfficientNetB3_CFT)]" in wizard("tune", "--help").stdout
+
+
+def test_whoever_removes_a_part_of_a_study_is_told_what_becomes_of_it(tmp_path):
+    from tests.toys.learn import Learn
+    from tfm.core.prepare import find_or_create_run
+    from tfm.core.registry import find_stage
+    from tfm.core.workspace import Workspace
+
+    workspace = Workspace(tmp_path / "workspace")
+    trial = find_or_create_run(workspace, find_stage("tests.toys.learn"), Learn(), None, part_of="a-study")
+    for words in ((), ("--yes",)):
+        told = wizard("runs", "remove", trial.id, *words, cwd=tmp_path)
+        assert "a trial of a-study" in " ".join((told.stdout + told.stderr).replace("│", "").split())
+    assert not trial.folder.exists()
+
+
 def test_no_word_of_a_help_becomes_a_picture():
     """Between colons rich sees an identity card in the word ID."""
     told = wizard("train", "--help", COLUMNS="200")

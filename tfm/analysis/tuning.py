@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
@@ -43,7 +44,7 @@ def draw_study(folder: Path, trials: list[FrozenTrial], searched: list[str], cap
     drawn = []
     for name, title, draw, enough in (
         ("history", "History of the study", _history, True),
-        ("importance", "How much each setting mattered", _importance, _vary(trials) and bool(searched)),
+        ("importance", "How much each setting mattered", _importance, _vary(trials, searched)),
         ("parallel", "The trials in parallel coordinates", _parallel, bool(searched)),
     ):
         if enough:
@@ -66,29 +67,38 @@ def _value(trial: FrozenTrial) -> float:
     return trial.value
 
 
-def _vary(trials: list[FrozenTrial]) -> bool:
-    return len({trial.value for trial in _complete(trials)}) > 1
+def _vary(trials: list[FrozenTrial], searched: list[str]) -> bool:
+    return len({trial.value for trial in _complete(trials)}) > 1 and bool(_varied(trials, searched))
+
+
+def _varied(trials: list[FrozenTrial], searched: list[str]) -> list[str]:
+    """The settings of which the finished trials have tried more than one value."""
+    return [name for name in searched if len({trial.params[name] for trial in _complete(trials)}) > 1]
 
 
 def _history(axes: Axes, trials: list[FrozenTrial], _searched: list[str]) -> None:
     for state, (name, colour, mark) in _ENDS.items():
         ended = [trial for trial in trials if trial.state == state and trial.value is not None]
-        axes.plot([trial.number for trial in ended], list(map(_value, ended)), mark, color=colour, label=name)
+        if ended:
+            axes.plot([trial.number for trial in ended], list(map(_value, ended)), mark, color=colour, label=name)
     done = _complete(trials)
     best = np.maximum.accumulate([_value(trial) for trial in done])
     axes.step([trial.number for trial in done], best, where="post", color="grey", linewidth=1, label="best so far")
     axes.set(xlabel="trial", ylabel="AUC of validation")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend()
 
 
 def _importance(axes: Axes, trials: list[FrozenTrial], searched: list[str]) -> None:
-    """fANOVA: the share of the spread between the finished trials that a setting accounts for."""
+    """fANOVA: the share of the spread between the finished trials that a setting accounts for. Of one that never varied
+    nothing is known, which is not that it doesn't matter."""
     study = optuna.create_study(direction="maximize")
     study.add_trials(_complete(trials))
-    shares = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=_SEED), params=searched)
-    names = list(shares)[::-1]
-    bars = axes.barh([name.replace("_", " ") for name in names], [shares[name] for name in names], color="tab:blue")
-    axes.bar_label(bars, fmt="%.2f", padding=3)
+    varied = _varied(trials, searched)
+    shares = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=_SEED), params=varied)
+    names = [*(name for name in searched if name not in varied), *reversed(shares)]
+    bars = axes.barh([name.replace("_", " ") for name in names], [shares.get(name, 0) for name in names])
+    axes.bar_label(bars, [f"{shares[name]:.2f}" if name in shares else "never varied" for name in names], padding=3)
     axes.set(xlim=(0, 1.1), xlabel=f"share of the spread between {len(_complete(trials))} finished trials (fANOVA)")
 
 
@@ -128,8 +138,11 @@ def _ticks(axes: Axes, at: int, values: list[Any]) -> None:
     else:
         words = _words(values)
         ends = [(place / max(1, len(words) - 1), word) for place, word in enumerate(words)]
+    box = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"}
     for place, text in ends:
-        axes.annotate(text, (at, place), xytext=(3, 0), textcoords="offset points", fontsize=7, va="center")
+        axes.annotate(
+            text, (at, place), xytext=(3, 0), textcoords="offset points", fontsize=7, va="center", bbox=box, zorder=3
+        )
 
 
 def _are_numbers(values: list[Any]) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from tfm.core import files, jobs
 from tfm.core.errors import DataError, SettingsError
+from tfm.core.events import Note
 from tfm.core.leaves import Leaf, leaves, value_at
 from tfm.core.run import Run
 from tfm.core.settings import Reads, Settings
@@ -65,9 +66,9 @@ def meant(workspace: Workspace, settings: type[Settings], given: Mapping[str, An
 def _given_by_runs(workspace: Workspace, settings: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for leaf in leaves(settings):
-        if leaf.reads and leaf.reads.gives and leaf.from_text(given.get(leaf.name)):
-            run = jobs.find_run(workspace, str(given[leaf.name]))
-            found |= run.status.result.get(leaf.reads.gives, {})
+        if leaf.reads and leaf.reads.fixes and leaf.from_text(given.get(leaf.name)):
+            result = jobs.find_run(workspace, str(given[leaf.name])).status.result
+            found |= result.get(leaf.reads.gives, {}) | result.get(leaf.reads.fixes, {})
     return found
 
 
@@ -89,11 +90,26 @@ def readable_runs(workspace: Workspace, leaf: Leaf) -> list[Run]:
     return [run for run in jobs.runs(workspace) if not run.status.part_of and run.is_done_by(makers)]
 
 
+def left_out(workspace: Workspace, settings: Settings, setting: str) -> Iterator[Note]:
+    """The runs that `meant` did not take where a list of them was left empty, and why. Where one that it would have
+    taken is not chosen either, the list was made by hand, and nobody is missed."""
+    leaf = next(leaf for leaf in leaves(type(settings)) if leaf.name == setting)
+    others = [one for one in readable_runs(workspace, leaf) if one.id not in value_at(settings, leaf)]
+    if any(one.outputs_stand() for one in others):
+        return
+    for one in others:
+        yield Note(
+            f"{one.id} is left out: what it left behind is no longer there as it was written. Do it anew: {one.anew}",
+            "warning",
+        )
+
+
 def check_reads(workspace: Workspace, settings: Settings) -> None:
     """Every dataset, cache and run that is named stands: said before anything is made."""
     for leaf, reading, name in reads(settings):
         if reading.kind == "run":
             _check_run(workspace, leaf, reading, name)
+            _check_fixed(workspace, settings, leaf, reading, name)
         elif reading.kind == "path":
             _check_path(workspace, leaf, Path(name))
         elif reading.kind == "model":
@@ -140,6 +156,23 @@ def _check_run(workspace: Workspace, leaf: Leaf, reading: Reads, name: str) -> N
             f"{run.id} is {run.status.state}: it has nothing to read yet",
             hint=f"finish it first: `python wizard.py runs resume {run.id}`",
             fields=(leaf.name,),
+        )
+
+
+def _check_fixed(workspace: Workspace, settings: Settings, leaf: Leaf, reading: Reads, name: str) -> None:
+    """Who changes what a run has found is told: with another value it is not what that run found."""
+    run = jobs.find_run(workspace, name)
+    known = {one.name: one for one in leaves(type(settings))}
+    found = {one: known[one].parse(value) for one, value in run.status.result.get(reading.fixes, {}).items()}
+    other = {one: value for one, value in found.items() if value_at(settings, known[one]) != value}
+    if other:
+        raise SettingsError(
+            "\n".join(
+                f"{one.replace('_', '-')}: {value_at(settings, known[one])} is wanted, and {run.id} has found {value}"
+                for one, value in other.items()
+            ),
+            hint=f"leave out {', '.join(one.replace('_', '-') for one in other)}, or start it without --{leaf.name}",
+            fields=tuple(other),
         )
 
 

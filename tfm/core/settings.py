@@ -30,6 +30,7 @@ class Reads:
     kind: Literal["dataset", "cache", "run", "path", "weights", "model"]
     made_by: tuple[str, ...] = ()  # for runs: the stages whose done runs will do; empty for any
     gives: str = ""  # for runs: the value of their result that holds settings, which hold here where nothing is said
+    fixes: str = ""  # for runs: another such value, whose settings hold here and cannot be said otherwise
     with_files: bool = False  # for datasets: the films and masks as well, not only what is written of them
 
 
@@ -126,7 +127,7 @@ DatasetFilms = Annotated[str, Reads("dataset", with_files=True)]
 CacheName = Annotated[str, Reads("cache")]
 RunId = Annotated[str, Reads("run")]
 TrainedRun = Annotated[str, Reads("run", made_by=("train",))]
-StudyRun = Annotated[str, Reads("run", made_by=("tune",), gives="winner")]
+StudyRun = Annotated[str, Reads("run", made_by=("tune",), gives="data", fixes="winner")]
 ModelName = Annotated[str, Reads("model", made_by=("train",))]  # a preset of the model menu
 JudgedRun = Annotated[str, Reads("run", made_by=("train", "forest", "average", "segment"))]  # one that left predictions
 InputPath = Annotated[Path, Reads("path"), BeforeValidator(_given), AfterValidator(_existing)]

@@ -25,9 +25,10 @@ _PATIENCE = 5.0  # seconds to wait for the hub when only asking whether it is th
 _SHOWN = 3  # of the tensors that do not fit
 
 
-def fetch(settings: ModelSettings, checkpoint: Path | None = None) -> Path | None:
+def fetch(settings: ModelSettings, checkpoint: Path | None = None, *, said: str = "--weights {}") -> Path | None:
     """The weights' file on this machine, fetched where need be; None for a start from scratch. `checkpoint` is the best
-    one of the run that the settings name, where they name one: what is a run is not known here.
+    one of the run that the settings name, where they name one: what is a run is not known here. `said` is how whoever
+    asks lets a person name other weights.
 
     Asked before a run does anything else, so that weights out of reach are told at once.
     """
@@ -41,7 +42,7 @@ def fetch(settings: ModelSettings, checkpoint: Path | None = None) -> Path | Non
     if card is None or not card.hf_hub_id:
         raise WeightsError(
             f"there are no ImageNet weights for {settings.architecture}",
-            hint=f"train it from scratch (--weights {FROM_SCRATCH}) or from a file (--weights {FILE}PATH)",
+            hint=f"train it from scratch ({said.format(FROM_SCRATCH)}) or from a file ({said.format(FILE + 'PATH')})",
         )
     try:
         return Path(huggingface_hub.hf_hub_download(card.hf_hub_id, _HUB_FILE))
@@ -53,7 +54,7 @@ def fetch(settings: ModelSettings, checkpoint: Path | None = None) -> Path | Non
         raise WeightsError(
             f"the ImageNet weights of {settings.architecture} cannot be fetched from the Hugging Face hub",
             hint=f"where there is a network, fetch {url}, save it on this machine as {kept} and give "
-            f"--weights {FILE}{kept}; or train from scratch: --weights {FROM_SCRATCH}",
+            f"{said.format(FILE + kept)}; or train from scratch: {said.format(FROM_SCRATCH)}",
         ) from error
 
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator
 
 from tfm.core.events import Event, Note, Result
 from tfm.core.jobs import find_run
+from tfm.core.reading import left_out
 from tfm.core.registry import stage
 from tfm.core.run import Run
 from tfm.core.settings import POSITIONAL, Reads, Settings
@@ -37,6 +38,7 @@ def average(settings: Average, run: Run) -> Iterator[Event]:
     from tfm.analysis.average import average_of
     from tfm.analysis.predict import leave
 
+    yield from left_out(run.workspace, settings, "runs")
     mean = average_of([find_run(run.workspace, name) for name in settings.runs])
     run.remember(**mean.facts)
     rule = mean.models[0].protocol.threshold_rule

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from tfm.core.events import Event, Intervals, Picture, Result, Table
 from tfm.core.jobs import find_run
+from tfm.core.reading import left_out
 from tfm.core.registry import stage
 from tfm.core.run import Run
 from tfm.core.settings import POSITIONAL, JudgedRun, Settings
@@ -29,6 +30,7 @@ def compare(settings: Compare, run: Run) -> Iterator[Event]:
     from tfm.analysis.figures import draw_comparison
     from tfm.analysis.trained import open_trained
 
+    yield from left_out(run.workspace, settings, "runs")
     chosen = {one.id: one for one in (find_run(run.workspace, name) for name in settings.runs)}
     rankings = rank([open_trained(one) for one in chosen.values()])
     pictures = []

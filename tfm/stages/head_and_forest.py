@@ -17,7 +17,7 @@ from tfm.core.settings import CacheName, DatasetName, ModelName, Settings
 from tfm.core.workspace import Workspace
 from tfm.core.written import as_yaml_values
 from tfm.models.settings import Weights
-from tfm.stages.train import Train
+from tfm.stages.train import Train, arranged
 from tfm.train.settings import DEFAULT_SEED, DeviceSettings, LearnerSettings
 
 
@@ -43,6 +43,9 @@ class HeadAndForest(Settings):
 
 @planner
 def head_and_forest(settings: HeadAndForest, workspace: Workspace) -> list[Step]:
+    from tfm.train.forest import check_memory
+    from tfm.train.rows import UNKNOWN
+
     shared = {"seed": settings.seed, "machine": as_yaml_values(settings.machine)}
     given: dict[str, Any] = {"dataset": settings.dataset, "cache": settings.cache, "fold": settings.fold}
     given |= {"weights": settings.weights} if settings.weights != "preset" else {}
@@ -54,6 +57,8 @@ def head_and_forest(settings: HeadAndForest, workspace: Workspace) -> list[Step]
             hint="choose --embedding pool2048, or a model with one, as ResNet50_Head has it",
             fields=("embedding", "head"),
         )
+    labels = arranged(head, workspace).train.labels
+    check_memory(settings.learning, int((labels != UNKNOWN).sum()))  # before a head is trained for it
     learning = {"learning": as_yaml_values(settings.learning)}
     return [
         Step("head", "train", given | shared, settings.head),

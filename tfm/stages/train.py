@@ -77,7 +77,8 @@ class Train(Settings):
     leaps up where the old run had come to the end of its own; patience begins anew."""
     study: StudyRun | None = None
     """The study whose winner this is
-    What its best trial was set to holds where nothing else is said; the women the study has seen count as seen."""
+    What its best trial was set to holds, and cannot be said otherwise; its dataset, cache and fold hold where nothing
+    else is said. The women the study has seen count as seen."""
     trial: str | None = None
     """The trial of a study that this run is, said by the study itself
     It ends with its validation: of the test nothing is predicted while there is still something to choose."""

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 # What a study itself says of its trials, or what every trial must share to be comparable.
 _NOT_SEARCHED = {"dataset", "cache", "fold", "epochs", "tta", "seed", "extends", "study", "trial"}
+_SAID_BY = {
+    "epochs": "how many a trial has is said beside the space: --max-epochs, and --min-epochs",
+    "cache": "the others to try are named beside the space: --caches NAME,NAME",
+}
 _SHOWN = 10  # trials in the table at the end
 
 
@@ -44,7 +48,9 @@ def _searchable(space: dict[str, Any]) -> dict[str, Any]:
             hint="leave none out: all, last_stage and head are searched",
             fields=("space",),
         )
-    return checked_space(space, known)
+    own = (leaf for leaf in leaves(Tune) if not leaf.positional)
+    elsewhere = {leaf.name: f"it is said beside the space: --{leaf.name.replace('_', '-')}" for leaf in own}
+    return checked_space(space, known, elsewhere | _SAID_BY)
 
 
 class Tune(Settings):
@@ -157,7 +163,7 @@ def _check_trials(settings: Tune, run: Run, model: Preset, shared: dict[str, Any
     names = space.get("weights", [first.model.weights])
     origins = list(filter(None, (of_weights(run.workspace, name, material.val, material.test) for name in names)))
     if len(names) == 1 and len(space.get("architecture", [""])) == 1:
-        fetch(first.model, origins[0].checkpoints.best if origins else None)
+        fetch(first.model, origins[0].checkpoints.best if origins else None, said="--space '{{weights: [{}]}}'")
     seen = {*material.train.patients, *material.val.patients}.union(*(one.patients_seen for one in origins))
     run.remember(patients_seen=sorted(seen))
 
@@ -183,7 +189,8 @@ def _concluded(
         yield Picture(str(path), title)
     states = [trial.state.name for trial in trials]
     given = given_to_trial(run.workspace.preset("models", settings.model), shared | best.params)
-    winner = {name: given[name] for name in ("dataset", "cache", "fold", *best.params) if name in given}
+    winner = {name: given[name] for name in best.params if name in given}
+    data = {name: given[name] for name in ("dataset", "cache", "fold") if name not in winner}
     yield Note(f"to train the winner: python wizard.py train {settings.model} --study {run.id}")
     yield Result(
         {
@@ -195,6 +202,7 @@ def _concluded(
             "best_trial": best.number,
             "val_auc": best.value,
             "winner": winner,
+            "data": data,
         },
         outputs=[str(path) for path, _ in pictures],
     )

@@ -192,7 +192,11 @@ def _parameter(leaf: Leaf) -> Parameter:
             leaf.name,
             Annotated[
                 several | None,
-                typer.Argument(help=help_text, metavar=leaf.name.upper() + ("…" if leaf.is_list else "")),
+                typer.Argument(
+                    help=help_text,
+                    metavar=leaf.name.upper() + ("…" if leaf.is_list else ""),
+                    show_default=not leaf.required and _shown_default(leaf),
+                ),
             ],
         )
     default = _shown_default(leaf)

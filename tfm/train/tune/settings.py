@@ -5,6 +5,7 @@ Whether a space fits a stage's settings is told here too; what is drawn from it 
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,38 +22,51 @@ _RANGE = {"low", "high", "log", "step"}
 _HOW = "write a list of values, as in [adamw, sgd], or a range, as in {low: 0.0001, high: 0.01, log: true}"
 
 
-def checked_space(space: Mapping[str, Any], known: Mapping[str, Leaf]) -> dict[str, Any]:
-    """Setting → values to choose among, or the range to draw from, each in the setting's own type."""
+def checked_space(space: Mapping[str, Any], known: Mapping[str, Leaf], elsewhere: Mapping[str, str]) -> dict[str, Any]:
+    """Setting → values to choose among, or the range to draw from, each in the setting's own type. `elsewhere` says
+    where that is said which no space can name."""
     if not space:
         raise _refused("the space to search is empty", "name at least one setting. " + _HOW)
-    return {name: _options(name, options, known) for name, options in space.items()}
+    for name in space:
+        if name not in known:
+            hint = elsewhere.get(name) or refusals.unknown(name, known).hint
+            raise _refused(f"the space to search names {name}, which cannot be searched", hint)
+    return {name: _options(name, options, known[name]) for name, options in space.items()}
 
 
-def _options(name: str, options: Any, known: Mapping[str, Leaf]) -> list[Any] | dict[str, Any]:
-    if name not in known:
-        told = refusals.unknown(name, known)
-        raise _refused(f"the space to search names {name}, which cannot be searched", told.hint)
+def _options(name: str, options: Any, leaf: Leaf) -> list[Any] | dict[str, Any]:
     if isinstance(options, Mapping):
-        return _range(name, options, known[name])
+        return _range(name, options, leaf)
     if not isinstance(options, list | tuple) or not options:
         raise _refused(f"the space to search says nothing to choose from for {name}", _HOW)
-    return list(dict.fromkeys(_value(name, option, known[name]) for option in options))
+    return list(dict.fromkeys(_value(name, option, leaf) for option in options))
 
 
 def _range(name: str, given: Mapping[str, Any], leaf: Leaf) -> dict[str, Any]:
-    if not {"low", "high"} <= given.keys() <= _RANGE:
-        raise _refused(f"the range of {name} holds {', '.join(map(str, given)) or 'nothing'}", _HOW)
+    _check_words(name, given)
     low, high = (_value(name, given[end], leaf) for end in ("low", "high"))
     if any(isinstance(end, bool) or not isinstance(end, int | float) for end in (low, high)):
         raise _refused(f"{name} is no number: there is no range of it", _HOW)
     log, step = given.get("log", False), given.get("step")
     if low >= high:
         raise _refused(f"the range of {name} is empty: from {low} to {high}", "low must be below high")
-    if not isinstance(log, bool) or (log and (low <= 0 or step is not None)):
+    if not isinstance(log, bool):
+        raise _refused(f"log of the range of {name} is {log}", "log is true or false")
+    if log and (low <= 0 or step is not None):
         raise _refused(f"the range of {name} cannot be logarithmic", "log needs a low above zero, and no step")
     if step is not None and not _is_step(step, low, high):
         raise _refused(f"the range of {name} cannot go in steps of {step}", "step must fit between low and high")
     return {"low": low, "high": high} | ({"log": True} if log else {}) | ({"step": step} if step is not None else {})
+
+
+def _check_words(name: str, given: Mapping[str, Any]) -> None:
+    for word in given.keys() - _RANGE:
+        close = difflib.get_close_matches(str(word), _RANGE, n=1)
+        hint = f"did you mean {close[0]}?" if close else _HOW
+        raise _refused(f"the range of {name} holds {word}, which no range has", hint)
+    for end in ("low", "high"):
+        if end not in given:
+            raise _refused(f"the range of {name} has no {end}", _HOW)
 
 
 def _is_step(step: Any, low: float, high: float) -> bool:
@@ -65,7 +79,11 @@ def _value(name: str, value: Any, leaf: Leaf) -> Any:
     try:
         return leaf.parse(value)
     except ValueError as error:
-        raise _refused(f"the space to search holds {value} for {name}: {error}", leaf.question) from None
+        among = f": {', '.join(map(str, leaf.choices))}" if leaf.choices else ""
+        raise _refused(
+            f"the space to search holds {value} for {name}: {error}",
+            f"give values that `train --{name.replace('_', '-')}` takes{among}",
+        ) from None
 
 
 def _refused(message: str, hint: str) -> SettingsError:
@@ -93,7 +111,7 @@ def _reachable_from_anywhere(url: str) -> str:
     if not url.startswith("sqlite"):
         return url
     head, _, path = url.partition(":///")
-    if not path:
+    if not path or ":memory:" in path or "mode=memory" in path:  # which nobody could take up again
         raise ValueError("give the file too, as in sqlite:///study.db")
     return f"{head}:///{Path(path).expanduser().resolve()}"
 

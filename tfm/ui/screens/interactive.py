@@ -16,7 +16,7 @@ from tfm.core.run import Run
 from tfm.core.workspace import Workspace
 from tfm.ui.ask import Asker, Back, Choice, PlainAsker, Question, ToMenu
 from tfm.ui.screens import live
-from tfm.ui.screens.runs import listing, outcome, remove_job, show_job
+from tfm.ui.screens.runs import listing, of_a_whole, outcome, remove_job, show_job
 from tfm.worker import Started, start, stop_at_once
 
 _LEAVING = (
@@ -130,7 +130,10 @@ def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
             see(restarted(job), asker, console)
         case "remove":
             sure = Question(
-                "sure", "Remove it for good?", choices=[Choice(False, "no"), Choice(True, "yes")], default=False
+                "sure",
+                f"Remove it for good{of_a_whole(job)}?",
+                choices=[Choice(False, "no"), Choice(True, "yes")],
+                default=False,
             )
             if asker.ask(sure):
                 remove_job(job, console)

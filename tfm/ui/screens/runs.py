@@ -133,8 +133,10 @@ def remove(
     def act() -> None:
         job = jobs.find(chosen_workspace(context, workspace), run)
         if not yes and not sys.stdin.isatty():
-            raise SettingsError(f"{job.id} would be deleted for good", hint="say --yes if that is meant")
-        if yes or typer.confirm(f"Delete {job.id} for good, with all its results?"):
+            raise SettingsError(
+                f"{job.id} would be deleted for good{of_a_whole(job)}", hint="say --yes if that is meant"
+            )
+        if yes or typer.confirm(f"Delete {job.id} for good, with all its results{of_a_whole(job)}?"):
             remove_job(job, render.console())
 
     guarded(act)
@@ -220,8 +222,17 @@ def pause_job(job: Run | Plan, console: Console) -> None:
     console.print(render.state(job.status.state))
 
 
+def of_a_whole(job: Run | Plan) -> str:
+    """What becomes of a study one of whose trials is removed."""
+    whole = job.status.part_of
+    if not whole:
+        return ""
+    return f" (it is a trial of {whole}, which keeps what it was told of it, and makes it anew if it had not ended)"
+
+
 def remove_job(job: Run | Plan, console: Console) -> None:
     if job.alive:
         raise RunError(f"{job.id} is running", hint=f"pause it first: `python wizard.py runs pause {job.id}`")
+    whole = of_a_whole(job)
     shutil.rmtree(job.folder)
-    console.print(f"{job.id} is removed.", highlight=False)
+    console.print(f"{job.id} is removed{whole}.", highlight=False)
