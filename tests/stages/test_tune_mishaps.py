@@ -134,6 +134,7 @@ def two_workers(workspace: Workspace, trials: int) -> list[Run]:
     return [study_run(workspace, trials, space=TAME, storage=storage, worker=number) for number in (1, 2)]
 
 
+@pytest.mark.long
 def test_two_workers_at_once_share_the_trials_of_one_file(products, monkeypatch):
     monkeypatch.setattr(search, "_SECONDS_BETWEEN", 0.1)
     first, second = two_workers(products, 4)
@@ -147,6 +148,7 @@ def test_two_workers_at_once_share_the_trials_of_one_file(products, monkeypatch)
     assert first.status.result["best_trial"] == second.status.result["best_trial"]
 
 
+@pytest.mark.long
 def test_a_worker_goes_on_inside_the_trial_that_another_was_killed_in(products):
     first, second = two_workers(products, 1)
     killed(first, "in_the_middle_of_writing", 3)
