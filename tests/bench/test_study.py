@@ -19,7 +19,7 @@ from tfm.train.tune import search
 pytestmark = pytest.mark.alone
 
 # EfficientNetB3 with the epochs that a study gives it by default, on fewer and smaller images than any real study has.
-TRIALS, SIDE = 4, 160
+TRIALS, SIDE = 4, 224
 GIVEN = {
     "model": "EfficientNetB3_CFT",
     "space": {name: SPACE[name] for name in ("label_smoothing", "weights")} | {"learning_rate": [1e-3, 1e-4]},
