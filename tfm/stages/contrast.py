@@ -1,4 +1,4 @@
-"""Contrast ways to train, each by several runs, woman by woman
+"""Contrast ways to train, woman by woman
 
 The mean of each way's runs, and paired differences between ways: what an experiment ends with.
 """

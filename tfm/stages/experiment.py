@@ -1,4 +1,4 @@
-"""Cross the levels of several factors, and contrast the outcomes
+"""Cross several factors, and contrast the outcomes
 
 Makes a plan of a YAML file: every combination of levels, by several seeds, and at the end a table with paired
 differences. What is done already counts: more seeds may be added at any time.
