@@ -112,20 +112,14 @@ def turned(workspace, name, splits):
     rewrite_manifest(workspace, lambda rows: rows.assign(split=rows["split"].replace(splits)), name)
 
 
-def test_a_pretraining_that_has_seen_the_women_to_be_tested_on_is_refused(run, monkeypatch):
+@pytest.mark.parametrize(("split", "words"), [("test", "test"), ("val", "validation")])
+def test_a_training_is_refused_by_a_pretraining_that_has_seen_the_women_it_is_judged_by(run, monkeypatch, split, words):
     make_swin_small(monkeypatch)
-    turned(run.workspace, "mixed", {"train": "test", "test": "train"})
-    given = {"architecture": SWIN, "weights": f"run:{run.id}", "dataset": "mixed"}
+    name = f"train-is-{split}"
+    turned(run.workspace, name, {"train": split, split: "train"})
+    given = {"architecture": SWIN, "weights": f"run:{run.id}", "dataset": name}
     refusal = refused(train_run(run.workspace, "ResNet18_CFT", **given))
-    assert f"have seen {WOMEN['train']} of the {WOMEN['train']} test women" in refusal.message
-
-
-def test_a_training_is_refused_by_a_pretraining_that_has_seen_its_validation_women(run, monkeypatch):
-    make_swin_small(monkeypatch)
-    turned(run.workspace, "turned", {"train": "val", "val": "train"})
-    given = {"architecture": SWIN, "weights": f"run:{run.id}", "dataset": "turned"}
-    refusal = refused(train_run(run.workspace, "ResNet18_CFT", **given))
-    assert f"have seen {WOMEN['train']} of the {WOMEN['train']} validation women" in refusal.message
+    assert f"have seen {WOMEN['train']} of the {WOMEN['train']} {words} women" in refusal.message
 
 
 def test_an_encoder_goes_on_learning_on_the_same_dataset_and_it_is_told_that_it_knows_who_is_kept_back(
