@@ -11,7 +11,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch reads it: a process a co
 
 from tests.alone import taking_part
 from tests.data.official_tree import write_official_tree
-from tfm.core.workspace import Workspace
+from tfm.core.runs.workspace import Workspace
 
 PROJECT = Path(__file__).resolve().parent.parent
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
-FLOORS = ["core", "metrics", "imaging", "data", "models", "train", "analysis", "stages", "worker", "ui"]
+FLOORS = ["core", "metrics", "imaging", "data", "models", "training", "analysis", "commands", "ui"]
 ONLY_UI = {"questionary", "rich", "typer"}
 LIGHT = {"pydantic", "pydantic_core", "yaml", "filelock", "tfm"} | set(sys.stdlib_module_names)
 
@@ -58,13 +58,13 @@ def climbing(floor: str, source: str) -> list[str]:
 
 
 def must_be_light(path: Path) -> bool:
-    return floor_of(path) in ("core", "stages", "ui") or path.name == "settings.py"
+    return floor_of(path) in ("core", "commands", "ui") or path.name == "settings.py"
 
 
 def heavy(floor: str, source: str) -> list[str]:
     allowed = LIGHT | (ONLY_UI | {"prompt_toolkit", "click"} if floor == "ui" else set())
     wrong = [name for name in module_level_imports(source) if name.split(".")[0] not in allowed]
-    floors_that_are_light = {"core", "stages", "ui", "worker"}
+    floors_that_are_light = {"core", "commands", "ui"}
     for name in module_level_imports(source):
         parts = name.split(".")
         working_floor = parts[0] == "tfm" and len(parts) > 1 and parts[1] in set(FLOORS) - floors_that_are_light
@@ -93,12 +93,11 @@ def test_what_the_menu_imports_is_light(path):
 @pytest.mark.parametrize(
     ("floor", "planted"),
     [
-        ("core", "from tfm.data import catalog"),
-        ("metrics", "def f():\n    from tfm.train.fit import fit"),
-        ("stages", "import tfm.ui.menu"),
-        ("stages", "from tfm import worker"),
+        ("core", "from tfm.data.download import catalog"),
+        ("metrics", "def f():\n    from tfm.training.loop import fit"),
+        ("commands", "import tfm.ui.menu"),
         ("data", "def f():\n    import rich.table"),
-        ("train", "import questionary"),
+        ("training", "import questionary"),
     ],
 )
 def test_a_planted_climb_is_caught(floor, planted):
@@ -109,7 +108,7 @@ def test_a_planted_climb_is_caught(floor, planted):
     ("floor", "planted"),
     [
         ("core", "import numpy"),
-        ("stages", "from tfm.data import catalog"),
+        ("commands", "from tfm.data.download import catalog"),
         ("ui", "if True:\n    import torch"),
         ("imaging", "import cv2"),
         ("ui", "try:\n    import pandas\nexcept ImportError:\n    pass"),
@@ -120,13 +119,14 @@ def test_a_planted_heavy_import_is_caught(floor, planted):
 
 
 def test_an_import_inside_a_function_is_light_enough():
-    assert heavy("stages", "def f():\n    import torch\n    from tfm.data import catalog") == []
+    assert heavy("commands", "def f():\n    import torch\n    from tfm.data.download import catalog") == []
 
 
 def test_importing_every_stage_and_the_menu_loads_nothing_heavy():
     script = """
 import sys
-from tfm.core import offers, registry
+from tfm.core import registry
+from tfm.core.settings import presets as offers
 for name in offers.names():
     registry.find(name)
 import tfm.ui.cli, tfm.ui.menu, tfm.ui.form

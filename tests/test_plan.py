@@ -4,11 +4,11 @@ import os
 import signal
 
 from tests.toys.jobs import TOY, finish, three_steps, wait_for_event, wait_for_step
-from tfm import worker
-from tfm.core.jobs import find_run
-from tfm.core.plan import Step
-from tfm.core.prepare import find_or_create_plan
-from tfm.core.workspace import Workspace
+from tfm.core.runs import worker
+from tfm.core.runs.launch import find_or_create_plan
+from tfm.core.runs.lookup import find_run
+from tfm.core.runs.plan import Step
+from tfm.core.runs.workspace import Workspace
 
 
 def test_a_plan_of_three_steps_resumes_in_the_second(workspace, tmp_path):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tfm.core import offers, registry
+from tfm.core import registry
+from tfm.core.settings import presets
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -20,7 +21,7 @@ def test_both_commands_stand_word_for_word():
 
 def test_every_command_of_the_menu_is_in_the_readme():
     named = {command.split()[0] for command in COMMANDS}
-    assert set(offers.names()) | {"runs"} <= named
+    assert set(presets.names()) | {"runs"} <= named
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -40,7 +41,7 @@ def test_a_command_in_the_readme_exists_with_its_options(command):
 
 
 def test_every_model_preset_is_in_the_readme():
-    assert [name for name in offers.preset_names("models") if name not in README] == []
+    assert [name for name in presets.preset_names("models") if name not in README] == []
 
 
 def test_links_to_files_of_the_project_lead_somewhere():

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.toys.jobs import finish, toy_run, wait_for_event
-from tfm import worker
 from tfm.core.events import StateChange
-from tfm.core.prepare import restarted
-from tfm.core.workspace import Workspace
+from tfm.core.runs import worker
+from tfm.core.runs.launch import restarted
+from tfm.core.runs.workspace import Workspace
 
 
 def test_an_undisturbed_run_ends_done_with_its_result_and_outputs(workspace):
@@ -205,7 +205,7 @@ def test_a_lock_is_freed_by_any_death(workspace):
             "-c",
             f"""
 from pathlib import Path
-from tfm.worker import open_job
+from tfm.core.runs.worker import open_job
 with open_job(Path({str(run.folder)!r})).held():
     print("held", flush=True)
     input()

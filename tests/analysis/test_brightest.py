@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tfm.analysis.brightest import blob, brightness
-from tfm.metrics.maps import points_at, share_outside
+from tfm.analysis.brightest_blob import blob, brightness
+from tfm.metrics.saliency import points_at, share_outside
 
 SIDE = 100
 

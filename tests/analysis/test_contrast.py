@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfm.analysis.contrast import Measurements
-from tfm.metrics.binary import auc, clustered_interval
+from tfm.metrics.classification import auc, clustered_interval
 
 WOMEN = 60
 

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from tfm.analysis.compare import COLUMNS, rank
-from tfm.analysis.judge import independent_trials, judge, with_interval
+from tfm.analysis.comparison import COLUMNS, rank
+from tfm.analysis.evaluation import independent_trials, judge, with_interval
 from tfm.analysis.threshold import written
-from tfm.analysis.trained import Protocol, Trained
-from tfm.metrics.binary import Interval, auc, interval_at_edge
+from tfm.analysis.trained_run import Protocol, Trained
+from tfm.metrics.classification import Interval, auc, interval_at_edge
 
 PROTOCOL = Protocol(
     dataset="cbis",

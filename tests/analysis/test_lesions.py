@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from tests.returned import returned
-from tfm.analysis.lesions import MODEL, Said, measure
-from tfm.analysis.worth import BRIGHTEST
-from tfm.data.cache import Cache
-from tfm.data.lesion_classes import mask_class
+from tfm.analysis.lesion_evaluation import MODEL, Said, measure
+from tfm.analysis.segmentation_scores import BRIGHTEST
+from tfm.data.cache.cache import Cache
+from tfm.data.dataset.lesion_classes import mask_class
 from tfm.metrics.froc import marks
-from tfm.train.batches import Images, Normalisation
-from tfm.train.lesion_maps import tally
-from tfm.train.rows import Rows
-from tfm.train.settings import OptimSettings, SegmentSettings
-from tfm.train.tasks.segment import segment
+from tfm.training.batches import Images, Normalisation
+from tfm.training.inputs.samples import Rows
+from tfm.training.lesion_maps import tally
+from tfm.training.settings import OptimSettings, SegmentSettings
+from tfm.training.tasks.segmentation import segment
 
 SIDE = 64
 TASK = segment(SegmentSettings(classes="lesion"), OptimSettings(), np.ones(7), images=1)

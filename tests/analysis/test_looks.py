@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from tfm.analysis.looks import ENERGY, OUTSIDE, POINTS, measured, side_by_side, table_rows
+from tfm.analysis.explanation_scores import ENERGY, OUTSIDE, POINTS, measured, side_by_side, table_rows
 
 NAN = math.nan
 

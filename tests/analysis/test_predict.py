@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tfm.analysis.predict import COLUMNS, read_predictions, write_predictions
+from tfm.analysis.predictions import COLUMNS, read_predictions, write_predictions
 
 
 def test_a_probability_comes_back_to_the_last_bit(tmp_path):

@@ -3,11 +3,11 @@
 import pytest
 import timm
 
-from tests.train.bench_top import BenchTop
-from tfm.analysis.rebuilt import draw_rebuilt
-from tfm.models.rebuild import Rebuilder
-from tfm.train.settings import MaskSettings
-from tfm.train.tasks.reconstruct import Reconstruct
+from tests.training.bench_top import BenchTop
+from tfm.analysis.reconstruction_figure import draw_rebuilt
+from tfm.models.masked_image_model import Rebuilder
+from tfm.training.settings import MaskSettings
+from tfm.training.tasks.reconstruction import Reconstruct
 
 
 @pytest.fixture(scope="module")

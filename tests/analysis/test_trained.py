@@ -6,10 +6,10 @@ import pytest
 
 from tests.toys.learn import Learn
 from tfm.core.events import Metrics, Note, Progress, StateChange, as_record
-from tfm.core.prepare import find_or_create_run
 from tfm.core.registry import find_stage
-from tfm.train.origin import minutes_of_work
-from tfm.train.turn import WAITING
+from tfm.core.runs.launch import find_or_create_run
+from tfm.training.gpu_lock import WAITING
+from tfm.training.inputs.lineage import minutes_of_work
 
 
 def test_minutes_are_those_of_work_and_not_of_waiting_for_a_gpu(workspace):

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tfm.analysis import tuning
+from tfm.analysis import study_report
 
 SEARCHED = ["learning_rate", "optimizer"]
 
@@ -36,13 +36,13 @@ def axes() -> Axes:
 
 
 def test_the_history_counts_whole_trials_and_names_no_end_that_none_came_to(axes):
-    tuning._history(axes, TRIALS[:2], SEARCHED)
+    study_report._history(axes, TRIALS[:2], SEARCHED)
     assert all(tick == int(tick) for tick in axes.get_xticks())
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["done", "best so far"]
 
 
 def test_a_setting_that_never_varied_is_said_to_have_not(axes):
-    tuning._importance(axes, TRIALS, SEARCHED)
+    study_report._importance(axes, TRIALS, SEARCHED)
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert dict(zip(names, (text.get_text() for text in axes.texts), strict=True)) == {
         "optimizer": "never varied",
@@ -51,5 +51,5 @@ def test_a_setting_that_never_varied_is_said_to_have_not(axes):
 
 
 def test_where_no_setting_varied_there_is_no_figure_of_what_mattered(tmp_path):
-    titles = [title for _, title in tuning.draw_study(tmp_path, TRIALS, ["optimizer"], "of a test")]
+    titles = [title for _, title in study_report.draw_study(tmp_path, TRIALS, ["optimizer"], "of a test")]
     assert titles == ["History of the study", "The trials in parallel coordinates"]

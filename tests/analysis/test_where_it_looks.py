@@ -6,8 +6,8 @@ import timm
 import torch
 from torch import nn
 
-from tfm.analysis import attention
-from tfm.analysis.attention import attention_map, on_grid
+from tfm.analysis import attention_map as attention
+from tfm.analysis.attention_map import attention_map, on_grid
 from tfm.analysis.gradcam import BENIGN, MALIGNANT, grad_cam
 from tfm.core.errors import SettingsError
 from tfm.models.attention import blocks, watching

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from tfm.data.cache import Cache
-from tfm.train import augment
-from tfm.train.batches import Images, Normalisation
-from tfm.train.rows import Rows
-from tfm.train.settings import AugmentSettings
+from tfm.data.cache.cache import Cache
+from tfm.training import augment
+from tfm.training.batches import Images, Normalisation
+from tfm.training.inputs.samples import Rows
+from tfm.training.settings import AugmentSettings
 
 pytestmark = pytest.mark.alone
 

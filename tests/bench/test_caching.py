@@ -15,9 +15,9 @@ import pytest
 
 from tests.data.caches import FAST
 from tfm.core.events import Progress
-from tfm.core.resolving import resolve
-from tfm.data.caching import build_cache
-from tfm.data.dataset import Dataset
+from tfm.core.settings.resolve import resolve
+from tfm.data.cache.build import build_cache
+from tfm.data.dataset.dataset import Dataset
 from tfm.imaging.settings import ChainSettings
 
 pytestmark = pytest.mark.alone
@@ -31,7 +31,7 @@ import sys, time
 from pathlib import Path
 import cv2
 from tests.data.caches import FAST
-from tfm.core.resolving import resolve
+from tfm.core.settings.resolve import resolve
 from tfm.imaging.chain import preprocess_one
 from tfm.imaging.settings import ChainSettings
 cv2.setNumThreads(1)

@@ -14,11 +14,11 @@ import pytest
 
 from tests.imaging.films import chain
 from tfm.data.phantom.dicom import Header, dataset_of, encode
-from tfm.data.phantom.film import draw
+from tfm.data.phantom.mammogram import draw
 from tfm.data.phantom.spec import Exposure, Lesion
-from tfm.imaging.breast import breast_mask
+from tfm.imaging.breast_mask import breast_mask
 from tfm.imaging.chain import preprocess_one
-from tfm.imaging.pixels import read_pixels
+from tfm.imaging.read_image import read_pixels
 from tfm.imaging.settings import ChainSettings
 
 pytestmark = pytest.mark.alone

@@ -15,15 +15,15 @@ import torch
 
 from tests.returned import returned
 from tfm.core.events import Progress
-from tfm.data.cache import Cache
+from tfm.data.cache.cache import Cache
 from tfm.models.build import build
 from tfm.models.head import head
 from tfm.models.settings import ModelSettings
-from tfm.train.batches import Images, Normalisation
-from tfm.train.features import features
-from tfm.train.forest import grown
-from tfm.train.rows import Rows
-from tfm.train.settings import LearnerSettings
+from tfm.training.batches import Images, Normalisation
+from tfm.training.embedding_classifier import grown
+from tfm.training.frozen_features import features
+from tfm.training.inputs.samples import Rows
+from tfm.training.settings import LearnerSettings
 
 pytestmark = pytest.mark.alone
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.train import pocket
-from tests.train.studies import SPACE, study_run
+from tests.training import pocket
+from tests.training.studies import SPACE, study_run
 from tfm.core.events import Event
-from tfm.core.run import Run
-from tfm.core.working import worked
-from tfm.core.workspace import Workspace
-from tfm.train.tune import search
+from tfm.core.runs.executor import worked
+from tfm.core.runs.run import Run
+from tfm.core.runs.workspace import Workspace
+from tfm.training.tune import search
 
 pytestmark = pytest.mark.alone
 

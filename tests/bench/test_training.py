@@ -13,23 +13,23 @@ import pytest
 import torch
 
 from tests.returned import returned
-from tests.train.bench_top import training_of
-from tfm.core import offers
+from tests.training.bench_top import training_of
+from tfm.commands.segment import Segment
+from tfm.commands.train import Train
 from tfm.core.events import Event, Progress
-from tfm.core.resolving import resolve
-from tfm.data.cache import Cache
-from tfm.data.lesion_classes import CLASS_SETS
-from tfm.models.segmenter import build_segmenter
-from tfm.stages.segment import Segment
-from tfm.stages.train import Train
-from tfm.train.batches import Batch, measure
-from tfm.train.checkpoint import Checkpoints
-from tfm.train.fit import fit
-from tfm.train.rows import Rows
-from tfm.train.settings import BatchSettings
-from tfm.train.setup import set_up
-from tfm.train.tasks.segment import segment
-from tfm.train.training import Training
+from tfm.core.settings import presets
+from tfm.core.settings.resolve import resolve
+from tfm.data.cache.cache import Cache
+from tfm.data.dataset.lesion_classes import CLASS_SETS
+from tfm.models.deeplab import build_segmenter
+from tfm.training.batches import Batch, measure
+from tfm.training.checkpoint import Checkpoints
+from tfm.training.inputs.samples import Rows
+from tfm.training.loop import fit
+from tfm.training.recipe import set_up
+from tfm.training.settings import BatchSettings
+from tfm.training.state import Training
+from tfm.training.tasks.segmentation import segment
 
 pytestmark = pytest.mark.alone
 
@@ -100,7 +100,7 @@ def seconds(work: Callable[[], None]) -> float:
 
 
 def segmenting(cache: Cache) -> Training:
-    settings = resolve(Segment, offers.preset("models", "DeepLabV3Plus").settings, SEGMENTED)
+    settings = resolve(Segment, presets.preset("models", "DeepLabV3Plus").settings, SEGMENTED)
     network = build_segmenter(settings.model, CLASS_SETS[settings.lesions.classes].names, (SIDE, SIDE))
     task = segment(settings.lesions, settings.optim, np.arange(7, 0, -1), len(cache.images))
     rows = rows_of_all(cache)

@@ -9,18 +9,18 @@ import sys
 import pytest
 
 from tfm.core import files, randomness
-from tfm.core.answers import Answers
 from tfm.core.errors import DiskError, RunError, SettingsError, TFMError, told
 from tfm.core.events import Gauges, Metrics, Note, Picture, Progress, Result, Table, as_record, from_record
-from tfm.core.jobs import find_run, runs
-from tfm.core.plan import Step, filled
-from tfm.core.prepare import find_or_create_plan, job_for
-from tfm.core.reading import key, meant
-from tfm.core.resolving import resolve
-from tfm.core.run import Run
-from tfm.core.settings import Settings
-from tfm.core.workspace import Workspace
-from tfm.ui.view import RunView
+from tfm.core.runs.inputs import key, meant
+from tfm.core.runs.launch import find_or_create_plan, job_for
+from tfm.core.runs.lookup import find_run, runs
+from tfm.core.runs.plan import Step, filled
+from tfm.core.runs.run import Run
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.resolve import resolve
+from tfm.core.settings.schema import Settings
+from tfm.ui.run_view import RunView
+from tfm.ui.saved_answers import Answers
 
 
 def fail_midway(target):

@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 import pytest
 
 from tests.ui.test_form import form, with_products
-from tfm.core import offers, registry
+from tfm.core import registry
 from tfm.core.errors import RunError, SettingsError
-from tfm.core.leaves import leaves
-from tfm.core.prepare import extended, for_each, job_for, resolved_settings, restarted
-from tfm.core.resolving import resolve
-from tfm.core.settings import NoEffect, Settings
-from tfm.core.written import differing
+from tfm.core.runs.launch import extended, for_each, job_for, resolved_settings, restarted
+from tfm.core.settings import presets
+from tfm.core.settings.fields import leaves
+from tfm.core.settings.resolve import resolve
+from tfm.core.settings.schema import NoEffect, Settings
+from tfm.core.settings.serialize import differing
 from tfm.imaging.settings import ChainSettings
 
 
@@ -61,7 +62,7 @@ def test_the_value_of_a_step_that_it_does_not_use_is_refused(step, value):
         resolve(ChainSettings, {}, idle | {step: value})
 
 
-@pytest.mark.parametrize("name", offers.names())
+@pytest.mark.parametrize("name", presets.names())
 def test_every_mark_names_a_setting_that_decides_in_the_stages_that_have_it(name):
     """Unless it came with a group of settings that other stages have too."""
     found = leaves(registry.find(name).settings)

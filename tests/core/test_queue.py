@@ -7,11 +7,12 @@ import yaml
 
 from tests.toys import learn as toy
 from tests.toys.jobs import finish
-from tfm.core import offers, registry
+from tfm.core import registry
 from tfm.core.errors import RunError, SettingsError
-from tfm.core.plan import Plan
-from tfm.core.prepare import extended, growing, job_for, queue, restarted
-from tfm.core.run import Run
+from tfm.core.runs.launch import extended, growing, job_for, queue, restarted
+from tfm.core.runs.plan import Plan
+from tfm.core.runs.run import Run
+from tfm.core.settings import presets as offers
 
 TOY = "tests.toys.learn"
 

@@ -7,12 +7,13 @@ import pytest
 import yaml
 from pydantic import Field
 
-from tfm.core import offers, registry
+from tfm.core import registry
 from tfm.core.errors import SettingsError
-from tfm.core.leaves import leaves
-from tfm.core.resolving import resolve
-from tfm.core.settings import IMPORTANT, OUT_OF_KEY, InputPath, Settings, Switches
-from tfm.core.written import as_commented_yaml, differing
+from tfm.core.settings import presets
+from tfm.core.settings.fields import leaves
+from tfm.core.settings.resolve import resolve
+from tfm.core.settings.schema import IMPORTANT, OUT_OF_KEY, InputPath, Settings, Switches
+from tfm.core.settings.serialize import as_commented_yaml, differing
 
 
 class Optim(Settings):
@@ -175,7 +176,7 @@ def test_the_yaml_of_a_run_repeats_it_and_carries_the_questions():
 # --- what ships -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", offers.names())
+@pytest.mark.parametrize("name", presets.names())
 def test_every_setting_has_a_question_and_a_name_of_its_own(name):
     found = leaves(registry.find(name).settings)
     names = [leaf.name for leaf in found]
@@ -185,18 +186,18 @@ def test_every_setting_has_a_question_and_a_name_of_its_own(name):
     assert [leaf.question for leaf in found if len(leaf.question) > 100] == []
 
 
-@pytest.mark.parametrize("name", offers.names())
+@pytest.mark.parametrize("name", presets.names())
 def test_every_summary_fits_a_line_of_a_small_terminal(name):
-    assert 10 < len(offers.summary(name)) <= 62
+    assert 10 < len(presets.summary(name)) <= 62
 
 
 def preset_files():
-    return sorted(path for folder in ("preprocess", "models") for path in (offers.CONFIGS / folder).glob("*.yaml"))
+    return sorted(path for folder in ("preprocess", "models") for path in (presets.CONFIGS / folder).glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", preset_files(), ids=lambda path: path.stem)
 def test_every_preset_that_ships_loads(path):
-    preset = offers.preset(path.parent.name, path.stem)
+    preset = presets.preset(path.parent.name, path.stem)
     stage = registry.find(preset.stage)
     needed = {leaf.name: "x" for leaf in leaves(stage.settings) if leaf.required and leaf.reads}
     assert resolve(stage.settings, preset.settings, needed)
@@ -205,12 +206,12 @@ def test_every_preset_that_ships_loads(path):
 def test_a_preset_with_an_unknown_key_is_refused(tmp_path: Path):
     (tmp_path / "mine.yaml").write_text("title: x\nabout: y\nstage: train\nsetings: {}\n")
     with pytest.raises(SettingsError, match="must hold title"):
-        offers.preset("models", "mine", own=tmp_path)
+        presets.preset("models", "mine", own=tmp_path)
 
 
 def test_an_unknown_preset_names_the_nearest():
     with pytest.raises(SettingsError) as caught:
-        offers.preset("models", "mammocn")
+        presets.preset("models", "mammocn")
     assert "MammoCNN" in caught.value.hint
 
 

@@ -9,16 +9,16 @@ from typing import Any
 
 from tests.data.intake import catalog_of, choices, written
 from tests.data.phantoms import phantom_download
-from tfm.core import offers
 from tfm.core.events import Event, Progress
-from tfm.core.resolving import resolve
-from tfm.data import arrange
-from tfm.data.caching import build_cache
-from tfm.data.dataset import Dataset
-from tfm.data.standing import find_standing
+from tfm.core.settings import presets
+from tfm.core.settings.resolve import resolve
+from tfm.data.cache.build import build_cache
+from tfm.data.cache.manifest import find_standing
+from tfm.data.dataset import dataset_plan
+from tfm.data.dataset.dataset import Dataset
 from tfm.imaging.settings import ChainSettings
 
-FAST = offers.preset("preprocess", "fast").settings
+FAST = presets.preset("preprocess", "fast").settings
 PUBLIC = ("images.npy", "breast.npy", "lesions.npy", "index.csv", "settings.yaml", "sums.json")
 
 
@@ -34,7 +34,7 @@ def small_download(home: Path) -> Path:
 def dataset_of(download: Path, folder: Path, **other: Any) -> Dataset:
     """The women of a download, arranged anew: 24 images."""
     joined = catalog_of(download, index=folder.with_name("headers.sqlite"))
-    arranged = arrange.arrange(joined, choices(**({"val_share": 0.25, "seed": 0} | other)))
+    arranged = dataset_plan.arrange(joined, choices(**({"val_share": 0.25, "seed": 0} | other)))
     for _ in written(folder, joined, arranged, download):
         pass
     return Dataset.open(folder)

@@ -7,26 +7,27 @@ from typing import Any
 import pandas as pd
 
 from tests.returned import returned
-from tfm.data import intake, tables
-from tfm.data.arrange import Arrangement, Choices
-from tfm.data.catalog import Catalog
-from tfm.data.download import Tables
-from tfm.data.organize import organize_dataset
+from tfm.data.dataset.dataset_plan import Arrangement, Choices
+from tfm.data.dataset.writer import organize_dataset
+from tfm.data.download import read_download
+from tfm.data.download.catalog import Catalog
+from tfm.data.download.folders import Tables
+from tfm.data.sources import cbis_ddsm
 
 Writing = Iterator[tuple[int, int]]
 KINDS = ("mass", "calc")
 
 
-def looked_at(*given: Path, index: Path, csvs: tuple[Path, ...] = ()) -> intake.Found:
-    return returned(intake.look(given, csvs, index))
+def looked_at(*given: Path, index: Path, csvs: tuple[Path, ...] = ()) -> read_download.Found:
+    return returned(read_download.look(given, csvs, index))
 
 
 def catalog_of(*given: Path, index: Path, kinds: tuple[str, ...] = KINDS) -> Catalog:
-    return intake.catalog_of(looked_at(*given, index=index), kinds)
+    return read_download.catalog_of(looked_at(*given, index=index), kinds)
 
 
 def cases_below(folder: Path) -> pd.DataFrame:
-    return tables.read_cases(tables.find_case_files(tables_below(folder)))
+    return cbis_ddsm.read_cases(cbis_ddsm.find_case_files(tables_below(folder)))
 
 
 def tables_below(folder: Path) -> Tables:

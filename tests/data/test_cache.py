@@ -8,8 +8,8 @@ import pytest
 
 from tests.data.caches import build, chain, contents, dataset_of, small_download
 from tfm.core.errors import DataError
-from tfm.data.cache import Cache
-from tfm.data.dataset import Dataset
+from tfm.data.cache.cache import Cache
+from tfm.data.dataset.dataset import Dataset
 from tfm.imaging.chain import preprocess_one
 
 

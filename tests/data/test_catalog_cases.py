@@ -7,8 +7,8 @@ import pytest
 
 from tests.data.intake import cases_below, tables_below
 from tfm.core.errors import DataError, SettingsError
-from tfm.data.images import unite
-from tfm.data.tables import absent_files, find_case_files, of_kinds, read_cases
+from tfm.data.dataset.image_table import unite
+from tfm.data.sources.cbis_ddsm import absent_files, find_case_files, of_kinds, read_cases
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 with_official_csvs = pytest.mark.skipif(not SHARED.exists(), reason="the official CSVs are not here")

@@ -9,9 +9,9 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from tfm.core.errors import DataError
-from tfm.data.catalog import Catalog, join
-from tfm.data.download import survey
-from tfm.data.index import read_headers
+from tfm.data.download.catalog import Catalog, join
+from tfm.data.download.folders import survey
+from tfm.data.download.header_index import read_headers
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 VIEW = "Mass-Training_P_00001_LEFT_CC"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tfm.data.census import as_rows, census
-from tfm.data.tables import read_cases
+from tfm.data.sources.cbis_ddsm import read_cases
+from tfm.data.sources.csv_summary import as_rows, census
 
 # kind, split, woman, side, view, id, pathology
 SMALL = """

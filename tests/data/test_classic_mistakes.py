@@ -11,8 +11,9 @@ from tests.data.intake import catalog_of, choices, written
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.core.randomness import seed_at
-from tfm.data import arrange, catalog, images, split
-from tfm.data.headers import Header
+from tfm.data.dataset import dataset_plan, image_table, split
+from tfm.data.download import catalog
+from tfm.data.download.headers import Header
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def organize(phantoms: Path, tmp_path: Path, **other: Any) -> None:
     found = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
-    arranged = arrange.arrange(found, choices(**other))
+    arranged = dataset_plan.arrange(found, choices(**other))
     list(written(tmp_path / "dataset", found, arranged, phantoms))
 
 
@@ -40,7 +41,7 @@ def keep_train_images_of_test_women(table: pd.DataFrame) -> tuple[pd.Series, pd.
     return sealed, ~sealed
 
 
-def label_of_the_first_row(lesions: list[images.Lesion]) -> str:
+def label_of_the_first_row(lesions: list[image_table.Lesion]) -> str:
     return "malignant" if lesions[0]["pathology"] == "MALIGNANT" else "benign"
 
 
@@ -59,7 +60,7 @@ def drop_what_is_odd(lesions: pd.DataFrame) -> Any:
     return table[table["kind"] != "mass+calc"].reset_index(drop=True), found
 
 
-UNITE = images.unite
+UNITE = image_table.unite
 MISTAKES = {
     "split by PatientID": (split, "random", split_by_patient_id, "not so: no woman is in two"),
     "train images of test women": (
@@ -68,10 +69,10 @@ MISTAKES = {
         keep_train_images_of_test_women,
         "not so: no woman is in two",
     ),
-    "first-row label": (images, "_label", label_of_the_first_row, "not so: an image is malignant exactly if"),
+    "first-row label": (image_table, "_label", label_of_the_first_row, "not so: an image is malignant exactly if"),
     "name-based masks": (catalog, "_role", masks_by_file_name, "not so: a mask has two grey values"),
     "column-based masks": (catalog, "_role", masks_by_the_order_of_the_csv, "not so: a mask has two grey values"),
-    "rows dropped in silence": (arrange, "unite", drop_what_is_odd, "not so: every image of the CSVs is in"),
+    "rows dropped in silence": (dataset_plan, "unite", drop_what_is_odd, "not so: every image of the CSVs is in"),
 }
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tfm.core.errors import DataError
-from tfm.data.collection import is_listing, read_listing, read_manifest, tcia_manifest
+from tfm.data.download.tcia_metadata import is_listing, read_listing, read_manifest, tcia_manifest
 
 HEAD = "Series UID,Collection,Subject ID,Study UID,Series Description,Number of Images,File Size,File Location,Time"
 FULL = "1.2.3,CBIS-DDSM,Mass-Test_P_00001_LEFT_CC,1.2,full mammogram images,1,28.97 MB,{place},12:00"

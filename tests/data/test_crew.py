@@ -15,12 +15,12 @@ import pytest
 
 from tests.data.labour import Labour, Unfit
 from tfm.core.errors import TFMError
-from tfm.data.crew import Died, share_out
+from tfm.data.cache.worker_pool import Died, share_out
 
 PROJECT = Path(__file__).resolve().parents[2]
 HIRING = """
 from tests.data.labour import Labour
-from tfm.data.crew import share_out
+from tfm.data.cache.worker_pool import share_out
 import sys
 if __name__ == "__main__":
     made = share_out(Labour(), [1, 2, 3, 4] + ["sleep"] * 8, 2)
@@ -145,6 +145,9 @@ def test_a_hirer_that_fails_without_a_word_ends_and_so_do_they():
 
 
 def test_what_a_worker_imports_is_light():
-    script = "import tfm.data.making, tfm.data.crew, sys; print([n for n in ('pandas', 'torch') if n in sys.modules])"
+    script = (
+        "import tfm.data.cache.row_maker, tfm.data.cache.worker_pool, sys; "
+        "print([n for n in ('pandas', 'torch') if n in sys.modules])"
+    )
     told = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"

@@ -9,11 +9,11 @@ import pytest
 from tests.data.intake import KINDS, catalog_of, choices, looked_at, written
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError, SettingsError
-from tfm.core.walk import walk
-from tfm.data import intake
-from tfm.data.arrange import arrange
-from tfm.data.dataset import Dataset
-from tfm.data.download import layouts, survey
+from tfm.core.file_walk import walk
+from tfm.data.dataset.dataset import Dataset
+from tfm.data.dataset.dataset_plan import arrange
+from tfm.data.download import read_download
+from tfm.data.download.folders import layouts, survey
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def index(tmp_path: Path) -> Path:
 
 
 def images(*given: Path, index: Path, csvs: tuple[Path, ...] = ()) -> list[str]:
-    found = intake.catalog_of(looked_at(*given, index=index, csvs=csvs), KINDS)
+    found = read_download.catalog_of(looked_at(*given, index=index, csvs=csvs), KINDS)
     return sorted(arrange(found, choices()).manifest["sop_uid"])
 
 

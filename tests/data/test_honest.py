@@ -9,9 +9,9 @@ import pytest
 from tests.data.intake import KINDS, catalog_of, choices, looked_at, written
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
-from tfm.data.arrange import arrange
-from tfm.data.dataset import Dataset
-from tfm.data.proofs import prove
+from tfm.data.dataset.dataset import Dataset
+from tfm.data.dataset.dataset_plan import arrange
+from tfm.data.dataset.invariants import prove
 
 CSV = "{}_case_description_{}_set.csv"
 

@@ -10,9 +10,9 @@ import pytest
 
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import BusyError
-from tfm.data import index
-from tfm.data.download import survey
-from tfm.data.headers import Header
+from tfm.data.download import header_index
+from tfm.data.download.folders import survey
+from tfm.data.download.headers import Header
 
 
 @pytest.fixture(scope="module")
@@ -23,15 +23,15 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(folder: Path, file: Path) -> list[Header]:
-    return list(index.read_headers(survey([folder]).images, file))
+    return list(header_index.read_headers(survey([folder]).images, file))
 
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that were opened."""
     paths: list[str] = []
-    reader = index.read_header
-    monkeypatch.setattr(index, "read_header", lambda met: (paths.append(met.path), reader(met))[1])
+    reader = header_index.read_header
+    monkeypatch.setattr(header_index, "read_header", lambda met: (paths.append(met.path), reader(met))[1])
     return paths
 
 
@@ -59,8 +59,8 @@ def test_a_changed_file_is_read_anew(phantoms: Path, tmp_path: Path, opened: lis
 def test_a_read_that_is_stopped_is_not_begun_anew(
     phantoms: Path, tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index, "_SAVE_EVERY", 5)
-    reading = index.read_headers(survey([phantoms]).images, tmp_path / "headers.sqlite")
+    monkeypatch.setattr(header_index, "_SAVE_EVERY", 5)
+    reading = header_index.read_headers(survey([phantoms]).images, tmp_path / "headers.sqlite")
     for _ in range(12):
         next(reading)
     reading.close()
@@ -104,7 +104,7 @@ def test_an_index_that_another_program_holds_is_left_to_it(
 ) -> None:
     file = tmp_path / "headers.sqlite"
     whole = read(phantoms, file)
-    monkeypatch.setattr(index, "_PATIENCE", 0.1)
+    monkeypatch.setattr(header_index, "_PATIENCE", 0.1)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(BusyError, match="another program holds"):

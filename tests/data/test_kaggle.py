@@ -11,11 +11,11 @@ import pytest
 from tests.data.intake import catalog_of, choices, written
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
-from tfm.core.walk import walk
-from tfm.data.arrange import arrange
-from tfm.data.dataset import Dataset
-from tfm.data.kaggle import read_jpeg_header
-from tfm.imaging.pixels import has_at_most_two_values
+from tfm.core.file_walk import walk
+from tfm.data.dataset.dataset import Dataset
+from tfm.data.dataset.dataset_plan import arrange
+from tfm.data.sources.kaggle import read_jpeg_header
+from tfm.imaging.read_image import has_at_most_two_values
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import pytest
 from tests.data.intake import catalog_of, choices, written
 from tests.data.phantoms import phantom_download
 from tfm.core.files import read_json
-from tfm.data.arrange import arrange
-from tfm.data.collection import read_manifest
-from tfm.data.dataset import Dataset
+from tfm.data.dataset.dataset import Dataset
+from tfm.data.dataset.dataset_plan import arrange
+from tfm.data.download.tcia_metadata import read_manifest
 from tfm.data.phantom import series
 from tfm.data.phantom.spec import DownloadPlan, Finding, LayoutName, Mammogram
 

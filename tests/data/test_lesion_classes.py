@@ -2,7 +2,7 @@
 
 import pytest
 
-from tfm.data.lesion_classes import CLASS_SETS, MASK_CLASSES, mask_class, possible_classes
+from tfm.data.dataset.lesion_classes import CLASS_SETS, MASK_CLASSES, mask_class, possible_classes
 
 LESIONS = [
     (kind, pathology) for kind in ("mass", "calc") for pathology in ("BENIGN_WITHOUT_CALLBACK", "BENIGN", "MALIGNANT")

@@ -8,12 +8,12 @@ import pytest
 from tests.data.intake import KINDS, choices, looked_at, written
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.files import read_json
-from tfm.data.arrange import Arrangement, arrange
-from tfm.data.catalog import Catalog
-from tfm.data.dataset import Dataset
-from tfm.data.intake import Found, catalog_of
-from tfm.data.proofs import prove
-from tfm.data.split import split_of_fold
+from tfm.data.dataset.dataset import Dataset
+from tfm.data.dataset.dataset_plan import Arrangement, arrange
+from tfm.data.dataset.invariants import prove
+from tfm.data.dataset.split import split_of_fold
+from tfm.data.download.catalog import Catalog
+from tfm.data.download.read_download import Found, catalog_of
 
 
 @pytest.fixture(scope="module")

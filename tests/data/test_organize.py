@@ -17,11 +17,11 @@ from tests.data.intake import cases_below, catalog_of, choices, written
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.core.files import read_json
-from tfm.data.arrange import Arrangement, arrange
-from tfm.data.catalog import Catalog
-from tfm.data.dataset import MANIFEST_COLUMNS, Dataset
-from tfm.data.lesion_classes import MASK_CLASSES
-from tfm.data.phantom import film
+from tfm.data.dataset.dataset import MANIFEST_COLUMNS, Dataset
+from tfm.data.dataset.dataset_plan import Arrangement, arrange
+from tfm.data.dataset.lesion_classes import MASK_CLASSES
+from tfm.data.download.catalog import Catalog
+from tfm.data.phantom import mammogram
 from tfm.data.phantom.spec import DownloadPlan
 
 IN_WORDS = {
@@ -137,7 +137,7 @@ def test_masks_show_each_lesion_in_its_class_at_the_mammograms_size(intake: Inta
     for drawn in intake.plan.mammograms:
         name = f"{drawn.exposure.patient}_{drawn.exposure.side}_{drawn.exposure.view}"
         if name in rows.index and rows.loc[name, "mask"]:
-            truth = film.draw(drawn.exposure)
+            truth = mammogram.draw(drawn.exposure)
             classes = expected.setdefault(name, np.zeros(truth.image.shape, np.uint8))
             for finding in drawn.findings:
                 value = MASK_CLASSES.index(IN_WORDS[drawn.kind, finding.pathology])

@@ -9,9 +9,9 @@ import pytest
 from tests.data.intake import catalog_of, choices, written
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import SettingsError
-from tfm.data.arrange import Arrangement, arrange
-from tfm.data.catalog import Catalog
-from tfm.data.organize import refuse_replacing
+from tfm.data.dataset.dataset_plan import Arrangement, arrange
+from tfm.data.dataset.writer import refuse_replacing
+from tfm.data.download.catalog import Catalog
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 from tfm.core.errors import DataError, SettingsError
 from tfm.data.phantom import download
 from tfm.data.phantom.cohort import plan_download
-from tfm.data.phantom.film import draw
+from tfm.data.phantom.mammogram import draw
 from tfm.data.phantom.spec import DownloadPlan
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"

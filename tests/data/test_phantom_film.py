@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tfm.data.phantom.film import Phantom, draw
+from tfm.data.phantom.mammogram import Phantom, draw
 from tfm.data.phantom.spec import KINDS, VIEWS, Exposure, Lesion
 
 

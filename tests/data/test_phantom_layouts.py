@@ -15,14 +15,14 @@ import PIL.Image
 import pydicom
 import pytest
 
+from tfm.commands.phantom import Phantom
 from tfm.core.errors import DataError, SettingsError
-from tfm.data.headers import PHANTOM_MAKER
+from tfm.data.download.headers import PHANTOM_MAKER
 from tfm.data.phantom import download
 from tfm.data.phantom.cohort import plan_download
 from tfm.data.phantom.layouts import LAYOUTS
 from tfm.data.phantom.spec import DownloadPlan, LayoutName
 from tfm.data.phantom.traps import TRAPS
-from tfm.stages.phantom import Phantom
 
 _RETRIEVED = r"manifest-phantom/CBIS-DDSM/(?P<subject>[^/]+)/"
 _NAME = r"(?P<description>ROI mask images|full mammogram images)"

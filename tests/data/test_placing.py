@@ -13,10 +13,10 @@ from tests.data.phantoms import phantom_download
 from tfm.core import machine
 from tfm.core.errors import DiskError
 from tfm.core.files import read_json
-from tfm.data.arrange import arrange
-from tfm.data.catalog import Catalog
-from tfm.data.dataset import Dataset
-from tfm.data.placing import LinkMode
+from tfm.data.dataset.dataset import Dataset
+from tfm.data.dataset.dataset_plan import arrange
+from tfm.data.dataset.link_files import LinkMode
+from tfm.data.download.catalog import Catalog
 
 
 @pytest.fixture

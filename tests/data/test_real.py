@@ -12,10 +12,10 @@ import pytest
 
 from tests.data.intake import KINDS, choices, looked_at, written
 from tfm.core.files import read_json
-from tfm.data.arrange import arrange
-from tfm.data.collection import read_manifest
-from tfm.data.dataset import Dataset
-from tfm.data.intake import catalog_of
+from tfm.data.dataset.dataset import Dataset
+from tfm.data.dataset.dataset_plan import arrange
+from tfm.data.download.read_download import catalog_of
+from tfm.data.download.tcia_metadata import read_manifest
 
 
 def organized(home: Path, *given: Path, csvs: tuple[Path, ...] = (), **chosen: object) -> Dataset:

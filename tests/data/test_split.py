@@ -7,9 +7,9 @@ import pytest
 
 from tests.data.intake import cases_below
 from tfm.core.errors import DataError
-from tfm.data.images import unite
-from tfm.data.split import official, prove_no_leak, random, split_hash
-from tfm.data.tables import of_kinds
+from tfm.data.dataset.image_table import unite
+from tfm.data.dataset.split import official, prove_no_leak, random, split_hash
+from tfm.data.sources.cbis_ddsm import of_kinds
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 

@@ -10,18 +10,18 @@ import torch
 
 from tests.faults.mishaps import SWIN, killed, make_swin_small
 from tests.returned import returned
-from tests.train.bench_top import BenchTop, learn
-from tests.train.pocket import finish, make_products, train_run
-from tests.train.test_fit import differences, flat
-from tfm.core import offers
+from tests.training.bench_top import BenchTop, learn
+from tests.training.pocket import finish, make_products, train_run
+from tests.training.test_fit import differences, flat
 from tfm.core.events import Note, Progress
-from tfm.train import checkpoint
-from tfm.train.checkpoint import Checkpoints, read
-from tfm.train.fit import fit
-from tfm.train.infer import logits
-from tfm.train.probe import probe
+from tfm.core.settings import presets
+from tfm.training import checkpoint
+from tfm.training.checkpoint import Checkpoints, read
+from tfm.training.inference import logits
+from tfm.training.linear_probe import probe
+from tfm.training.loop import fit
 
-FOUND = {name: offers.preset("models", name) for name in offers.preset_names("models")}
+FOUND = {name: presets.preset("models", name) for name in presets.preset_names("models")}
 PRESETS = {name: preset.settings for name, preset in FOUND.items() if preset.stage == "train"}
 SMALL = {"weights": "none", "epochs": 2, "batch_size": 2, "accumulate": 2, "patience": None}
 KEEPING = {"ema": 0.9, "gradient_clip": 1.0, "balance": "sampling", "dropout": 0.3}  # options

@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.train.pocket import QUICK, finish, make_products
-from tests.train.test_fit import differences
+from tests.training.pocket import QUICK, finish, make_products
+from tests.training.test_fit import differences
 from tfm.core.events import Progress
-from tfm.core.prepare import job_for, settings_of
 from tfm.core.registry import find_stage
-from tfm.core.workspace import Workspace
-from tfm.train import checkpoint
+from tfm.core.runs.launch import job_for, settings_of
+from tfm.core.runs.workspace import Workspace
+from tfm.training import checkpoint
 
 WAYS = {
     "squares": {"classes": "lesion", "ema": 0.9, "balance": "sampling", "tile": 32, "window_overlap": 0},

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.stages.forests import forest_run, head_run, workspace_with_a_head
-from tests.train.pocket import finish
-from tests.train.test_forest import inside
+from tests.commands.forests import forest_run, head_run, workspace_with_a_head
+from tests.training.pocket import finish
+from tests.training.test_forest import inside
 from tfm.core.events import Progress
-from tfm.train.forest import load
+from tfm.training.embedding_classifier import load
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -20,8 +20,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import skops.io
-from tfm import worker
-from tfm.train import features
+from tfm.core.runs import worker
+from tfm.training import frozen_features as features
 
 moment, left = sys.argv[2], 3
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tfm import worker
-from tfm.core.job import Job
-from tfm.core.jobs import find_run, plans
-from tfm.core.plan import Plan, Step
-from tfm.core.prepare import find_or_create_plan
-from tfm.core.workspace import Workspace
+from tfm.core.runs import worker
+from tfm.core.runs.job import Job
+from tfm.core.runs.launch import find_or_create_plan
+from tfm.core.runs.lookup import find_run, plans
+from tfm.core.runs.plan import Plan, Step
+from tfm.core.runs.workspace import Workspace
 
 PROJECT = Path(__file__).resolve().parents[2]
 NOT_COMPARED = {"run", "minutes"}

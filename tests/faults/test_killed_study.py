@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from tests.train.pocket import make_products
-from tests.train.studies import study_run, told_of
-from tfm import worker
-from tfm.core.workspace import Workspace
+from tests.training.pocket import make_products
+from tests.training.studies import study_run, told_of
+from tfm.core.runs import worker
+from tfm.core.runs.workspace import Workspace
 
 TRIALS, KILLS = 10, 5
 GIVEN = {"max_epochs": 4, "startup_trials": 2}

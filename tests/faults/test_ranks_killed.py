@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from tests.train.pocket import finish, make_products, train_run
-from tests.train.test_fit import differences
-from tfm import worker
+from tests.training.pocket import finish, make_products, train_run
+from tests.training.test_fit import differences
 from tfm.core.events import Metrics
-from tfm.core.workspace import Workspace
+from tfm.core.runs import worker
+from tfm.core.runs.workspace import Workspace
 
 # No layer looks at a whole batch: so two processes, whose sums are those of one that takes both batches, end in its
 # bits. Long enough to be hit on the way.

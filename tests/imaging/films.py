@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from tfm.core.files import read_yaml
-from tfm.core.resolving import resolve
-from tfm.core.settings import Settings
-from tfm.data.phantom.film import Phantom, draw
+from tfm.core.settings.resolve import resolve
+from tfm.core.settings.schema import Settings
+from tfm.data.phantom.mammogram import Phantom, draw
 from tfm.data.phantom.spec import Exposure, Lesion
 from tfm.imaging.chain import each_step
-from tfm.imaging.film import Film
-from tfm.imaging.lesions import lesions_seen
+from tfm.imaging.lesion_mask import lesions_seen
+from tfm.imaging.mammogram import Film
 from tfm.imaging.settings import ChainSettings
 
 PRESETS = Path(__file__).resolve().parents[2] / "configs" / "preprocess"

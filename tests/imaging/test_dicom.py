@@ -22,7 +22,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from tests.imaging.dicom_files import PIXELS, colour, compressed, dataset, ht_jpeg_2000, jpeg_lossless, saved
 from tfm.core.errors import DataError
 from tfm.imaging import dicom
-from tfm.imaging.pixels import read_pixels, read_scan
+from tfm.imaging.read_image import read_pixels, read_scan
 
 SMOOTH = (np.add.outer(np.arange(64), np.arange(48)) * 37).astype(np.uint16)  # (64, 48), 12 bits in 16
 SHOWN = SMOOTH << 4

@@ -11,8 +11,8 @@ from pydicom import uid
 
 from tests.imaging.dicom_files import PIXELS, compressed, dataset, jpeg_lossless, saved
 from tfm.core.errors import DataError
-from tfm.imaging.pixels import read_pixels, read_scan
-from tfm.imaging.scan import Frame
+from tfm.imaging.decoding import Frame
+from tfm.imaging.read_image import read_pixels, read_scan
 
 FRAMES = np.stack([PIXELS >> shift for shift in range(5)])
 

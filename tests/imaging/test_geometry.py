@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfm.imaging.geometry import Geometry, outline_seen, shares_seen
-from tfm.imaging.lesions import below_a_pixel, lesions_seen
+from tfm.imaging.lesion_mask import below_a_pixel, lesions_seen
 
 
 def test_a_geometry_of_nothing_shows_the_grid_itself() -> None:

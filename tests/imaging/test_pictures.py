@@ -20,8 +20,8 @@ from PIL import Image
 
 from tests.imaging.dicom_files import PIXELS, dataset, saved
 from tfm.core.errors import DataError
-from tfm.imaging import dicom, scan
-from tfm.imaging.pixels import read_pixels, read_scan
+from tfm.imaging import decoding, dicom
+from tfm.imaging.read_image import read_pixels, read_scan
 
 WORDS = PIXELS << 4
 BYTES = PIXELS.astype(np.uint8)
@@ -208,7 +208,7 @@ def test_a_header_that_claims_too_much_is_refused_in_our_words_before_it_is_deco
 
 def test_the_largest_film_is_no_bomb(door: Callable[[bytes], np.ndarray]) -> None:
     """Pillow warns from 89 million pixels on."""
-    assert scan.MOST_PIXELS > Image.MAX_IMAGE_PIXELS
+    assert decoding.MOST_PIXELS > Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings(action="error"):
         read = door(tiff(np.zeros((9500, 9500), np.uint8), compression="tiff_adobe_deflate"))
     assert read.shape == (9500, 9500)

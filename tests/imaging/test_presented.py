@@ -12,7 +12,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
 
 from tests.imaging.dicom_files import PIXELS, compressed, dataset, jpeg_lossless, saved
 from tfm.core.errors import DataError
-from tfm.imaging.pixels import read_pixels
+from tfm.imaging.read_image import read_pixels
 
 SIGNED = PIXELS.astype(np.int16) - 2048
 WHITE = 65535

@@ -10,8 +10,8 @@ import pytest
 
 from tfm.core.errors import SettingsError
 from tfm.core.files import read_yaml
-from tfm.core.leaves import leaves
-from tfm.core.resolving import resolve
+from tfm.core.settings.fields import leaves
+from tfm.core.settings.resolve import resolve
 from tfm.imaging.settings import STEPS, ChainSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.imaging.films import breast_of, lesions_of, phantom, run_chain
-from tfm.imaging.film import Film
 from tfm.imaging.geometry import Geometry
+from tfm.imaging.mammogram import Film
 from tfm.imaging.settings import STEPS, Blur, Border, Clahe, CropBreast, Intensity, Polarity, Resize
 
 SIDES = ("LEFT", "RIGHT")

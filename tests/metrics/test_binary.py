@@ -12,7 +12,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from tfm.core.errors import DataError
-from tfm.metrics.binary import (
+from tfm.metrics.classification import (
     Confusion,
     Interval,
     auc,

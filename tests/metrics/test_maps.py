@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tfm.metrics.maps import centre, energy_in, points_at, share_outside
+from tfm.metrics.saliency import centre, energy_in, points_at, share_outside
 
 
 def place(down, right, shape=(8, 10)):

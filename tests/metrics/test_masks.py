@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tfm.metrics.masks import Overlap, area_error, dice, iou, left_clear, overlap
+from tfm.metrics.segmentation import Overlap, area_error, dice, iou, left_clear, overlap
 
 
 def masks(*rows: str) -> np.ndarray:

@@ -9,7 +9,7 @@ import timm
 import torch
 
 from tfm.core.errors import SettingsError
-from tfm.core.resolving import resolve
+from tfm.core.settings.resolve import resolve
 from tfm.models.build import build
 from tfm.models.card import origin, parameters
 from tfm.models.settings import ModelSettings, architectures

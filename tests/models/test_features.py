@@ -8,7 +8,7 @@ from torch.nn import functional
 from tfm.core.errors import SettingsError
 from tfm.models.build import build
 from tfm.models.features import at_feature_size, breast_mean, check_averaging, classified, feature_map, likeness
-from tfm.models.rebuild import Rebuilder
+from tfm.models.masked_image_model import Rebuilder
 from tfm.models.settings import ModelSettings
 
 SWIN = "swin_tiny_patch4_window7_224"

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tfm.core.errors import SettingsError
-from tfm.core.resolving import resolve
+from tfm.core.settings.resolve import resolve
 from tfm.models.build import build
 from tfm.models.freezing import freeze, train_mode
 from tfm.models.head import classifiers, head, last_layer, put_hidden_layer, width_into

@@ -11,26 +11,26 @@ import pytest
 import timm
 import torch
 
-from tfm.core import offers
 from tfm.core.errors import SettingsError
 from tfm.core.registry import find_stage
-from tfm.core.resolving import resolve
+from tfm.core.settings import presets
+from tfm.core.settings.resolve import resolve
 from tfm.models.build import build
 from tfm.models.card import card_of, card_of_network, explanation_layer, parameters
 from tfm.models.freezing import freeze, last_stage, train_mode
 from tfm.models.settings import ModelSettings
 
 SIZE = (64, 64)
-PRESETS = offers.preset_names("models")
-NETWORKS = [name for name in PRESETS if offers.preset("models", name).stage == "train"]  # the others are plans
+PRESETS = presets.preset_names("models")
+NETWORKS = [name for name in PRESETS if presets.preset("models", name).stage == "train"]  # the others are plans
 SWIN = "swin_tiny_patch4_window7_224"
 
 
-NETWORKS = [name for name in PRESETS if offers.preset("models", name).stage == "train"]  # the others are plans
+NETWORKS = [name for name in PRESETS if presets.preset("models", name).stage == "train"]  # the others are plans
 
 
 def model_of(name: str) -> ModelSettings:
-    preset = offers.preset("models", name)
+    preset = presets.preset("models", name)
     return resolve(find_stage("train").settings, preset.settings, {"dataset": "d", "cache": "c"}).model
 
 
@@ -186,7 +186,7 @@ def test_whatever_timm_names_has_a_card_with_a_layer_that_explains_it_or_without
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_tells_a_person_in_two_sentences_what_it_is(name):
-    preset = offers.preset("models", name)
+    preset = presets.preset("models", name)
     assert len(preset.title) <= 50
     assert len(re.findall(r"\.(?:\s|$)", preset.about)) == 2
 

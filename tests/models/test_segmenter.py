@@ -7,9 +7,9 @@ import torch
 from torch.nn import functional
 
 from tfm.core.errors import SettingsError, WeightsError
-from tfm.core.resolving import resolve
+from tfm.core.settings.resolve import resolve
 from tfm.models.build import build
-from tfm.models.segmenter import Segmenter, Upsampling, build_segmenter, load_segmenter
+from tfm.models.deeplab import Segmenter, Upsampling, build_segmenter, load_segmenter
 from tfm.models.settings import ModelSettings, SegmenterSettings
 
 SIZE = (64, 64)

@@ -13,11 +13,11 @@ import torchvision
 from safetensors.torch import save_file
 
 from tfm.core.errors import SettingsError, WeightsError
-from tfm.core.resolving import resolve
+from tfm.core.settings.resolve import resolve
 from tfm.models.build import build
 from tfm.models.settings import ModelSettings
 from tfm.models.weights import fetch, load
-from tfm.train.checkpoint import Checkpoints
+from tfm.training.checkpoint import Checkpoints
 
 SIZE = (64, 64)
 

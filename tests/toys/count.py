@@ -7,10 +7,10 @@ from typing import Annotated
 from tfm.core import files
 from tfm.core.errors import HaltedError
 from tfm.core.events import Event, Metrics, Note, Progress, Result
-from tfm.core.jobs import find_run
 from tfm.core.registry import stage
-from tfm.core.run import Run
-from tfm.core.settings import OUT_OF_KEY, RunId, Settings
+from tfm.core.runs.lookup import find_run
+from tfm.core.runs.run import Run
+from tfm.core.settings.schema import OUT_OF_KEY, RunId, Settings
 
 
 class Count(Settings):

@@ -7,9 +7,9 @@ from pydantic import AfterValidator, Field
 
 from tfm.core.events import Event, Result
 from tfm.core.registry import stage
-from tfm.core.resolving import resolve
-from tfm.core.run import Run
-from tfm.core.settings import IMPORTANT, Settings, Switches
+from tfm.core.runs.run import Run
+from tfm.core.settings.resolve import resolve
+from tfm.core.settings.schema import IMPORTANT, Settings, Switches
 
 
 class Developer(Settings):

@@ -2,12 +2,12 @@
 
 import time
 
-from tfm import worker
 from tfm.core.events import Metrics
-from tfm.core.plan import Step
-from tfm.core.prepare import job_for
-from tfm.core.run import Run
-from tfm.core.workspace import Workspace
+from tfm.core.runs import worker
+from tfm.core.runs.launch import job_for
+from tfm.core.runs.plan import Step
+from tfm.core.runs.run import Run
+from tfm.core.runs.workspace import Workspace
 
 TOY = "tests.toys.count"
 

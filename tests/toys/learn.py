@@ -9,11 +9,11 @@ from pydantic import Field
 from tfm.core import files
 from tfm.core.errors import RunError
 from tfm.core.events import Event, Gauges, Metrics, Note, Progress, Result
-from tfm.core.jobs import find_run
 from tfm.core.registry import Repeat, stage
-from tfm.core.run import Run
-from tfm.core.settings import IMPORTANT, OUT_OF_KEY, RunId, Settings
-from tfm.core.workspace import Workspace
+from tfm.core.runs.lookup import find_run
+from tfm.core.runs.run import Run
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.schema import IMPORTANT, OUT_OF_KEY, RunId, Settings
 
 
 class Loop(Settings):

@@ -10,9 +10,9 @@ from pydantic import Field
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Event, Note, Progress, Result, Table
 from tfm.core.registry import Outlook, stage
-from tfm.core.run import Run
-from tfm.core.settings import IMPORTANT, POSITIONAL, InputPath, Settings
-from tfm.core.workspace import Workspace
+from tfm.core.runs.run import Run
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.schema import IMPORTANT, POSITIONAL, InputPath, Settings
 
 looked: list[Path] = []
 previewed: list["Films"] = []

@@ -6,9 +6,9 @@ from typing import Any
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Result
 from tfm.core.registry import Outlook, stage
-from tfm.core.run import Run
-from tfm.core.settings import DatasetName, Settings
-from tfm.core.workspace import Workspace
+from tfm.core.runs.run import Run
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.schema import DatasetName, Settings
 
 
 class Reader(Settings):

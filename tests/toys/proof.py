@@ -10,8 +10,8 @@ from tfm.core import files
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Picture, Result, Table
 from tfm.core.registry import stage
-from tfm.core.run import Run
-from tfm.core.settings import Settings
+from tfm.core.runs.run import Run
+from tfm.core.settings.schema import Settings
 
 
 def _in_stock(paper: str) -> str:

@@ -9,10 +9,10 @@ import pyte
 
 from tests.data.phantoms import phantom_download
 from tests.ui.terminal import PROJECT, Terminal, as_svg
-from tfm.core.prepare import job_for
-from tfm.core.run import Run
-from tfm.core.workspace import Workspace
-from tfm.worker import take_run
+from tfm.core.runs.launch import job_for
+from tfm.core.runs.run import Run
+from tfm.core.runs.worker import take_run
+from tfm.core.runs.workspace import Workspace
 
 
 def menu(place: Path) -> pyte.Screen:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tfm.ui.ask import Back, Question, ToMenu
+from tfm.ui.prompts import Back, Question, ToMenu
 
 BACK, LEAVE = object(), object()
 

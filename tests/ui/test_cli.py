@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tfm.core import offers
+from tfm.core.settings import presets
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -24,19 +24,19 @@ def wizard(*words, cwd=PROJECT, **environment):
 def test_the_menu_without_a_terminal_names_the_commands_and_ends_with_2(tmp_path):
     told = wizard(cwd=tmp_path)
     assert told.returncode == 2
-    assert all(name in told.stderr for name in offers.names())
+    assert all(name in told.stderr for name in presets.names())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_help_lists_every_command_with_its_line():
     told = wizard("--help")
     assert told.returncode == 0
-    for name in offers.names():
+    for name in presets.names():
         assert name in told.stdout
-        assert offers.summary(name) in told.stdout
+        assert presets.summary(name) in told.stdout
 
 
-@pytest.mark.parametrize("name", [*offers.names(), "runs"])
+@pytest.mark.parametrize("name", [*presets.names(), "runs"])
 def test_every_command_has_help(name):
     told = wizard(name, "--help")
     assert told.returncode == 0, told.stderr
@@ -190,8 +190,8 @@ def test_the_light_imports_of_help(tmp_path):
 
 def test_a_plan_one_of_whose_runs_was_removed_is_shown_all_the_same(tmp_path):
     from tests.toys.jobs import finish, three_steps
-    from tfm.core.prepare import find_or_create_plan
-    from tfm.core.workspace import Workspace
+    from tfm.core.runs.launch import find_or_create_plan
+    from tfm.core.runs.workspace import Workspace
 
     plan = find_or_create_plan(Workspace(tmp_path / "workspace"), "toy", three_steps())
     finish(plan)
@@ -213,9 +213,9 @@ def test_a_word_without_its_option_shows_its_default_too():
 
 def test_whoever_removes_a_part_of_a_study_is_told_what_becomes_of_it(tmp_path):
     from tests.toys.learn import Learn
-    from tfm.core.prepare import find_or_create_run
     from tfm.core.registry import find_stage
-    from tfm.core.workspace import Workspace
+    from tfm.core.runs.launch import find_or_create_run
+    from tfm.core.runs.workspace import Workspace
 
     workspace = Workspace(tmp_path / "workspace")
     trial = find_or_create_run(workspace, find_stage("tests.toys.learn"), Learn(), None, part_of="a-study")

@@ -8,14 +8,15 @@ import yaml
 from rich.console import Console
 
 from tests.ui.scripted import BACK, LEAVE, Scripted
-from tfm.core import offers, registry
+from tfm.core import registry
 from tfm.core.errors import SettingsError
-from tfm.core.leaves import leaves
-from tfm.core.prepare import chosen_preset, job_for, resolved_settings
-from tfm.ui.ask import Back, PlainAsker, ToMenu
+from tfm.core.runs.launch import chosen_preset, job_for, resolved_settings
+from tfm.core.settings import presets as offers
+from tfm.core.settings.fields import leaves
 from tfm.ui.command_line import Filled, command_line
+from tfm.ui.field_prompts import question_for
 from tfm.ui.form import Form
-from tfm.ui.questions import question_for
+from tfm.ui.prompts import Back, PlainAsker, ToMenu
 
 
 def form(stage, workspace, **answers):

@@ -1,7 +1,7 @@
 """The form of segment: of the model presets it offers those that start it, and no others."""
 
 from tests.ui.test_form import form, with_products
-from tfm.core import offers
+from tfm.core.settings import presets as offers
 
 
 def test_it_asks_for_what_is_told_apart_and_for_no_other_stages_preset(workspace):

@@ -18,18 +18,18 @@ from tests.toys.jobs import finish, wait_for_event
 from tests.ui.scripted import LEAVE, Scripted
 from tests.ui.terminal import PROJECT, Terminal
 from tests.ui.test_cli import wizard
-from tfm.core import job
 from tfm.core.events import Gauges, Metrics, Note, Progress, StateChange
-from tfm.core.jobs import plans, runs
-from tfm.core.plan import Step
-from tfm.core.prepare import find_or_create_plan, job_for
+from tfm.core.runs import job
+from tfm.core.runs.launch import find_or_create_plan, job_for
+from tfm.core.runs.lookup import plans, runs
+from tfm.core.runs.plan import Step
+from tfm.core.runs.worker import take_plan
 from tfm.ui import cli, render
-from tfm.ui.ask import PlainAsker, ToMenu
-from tfm.ui.screens import interactive
+from tfm.ui.prompts import PlainAsker, ToMenu
+from tfm.ui.run_view import RunView
+from tfm.ui.screens import jobs as interactive
 from tfm.ui.screens.live import JobView, show_end
 from tfm.ui.screens.runs import outcome, show_job
-from tfm.ui.view import RunView
-from tfm.worker import take_plan
 
 TOY = "tests.toys.learn"
 COLUMNS = (

@@ -13,12 +13,12 @@ from tests.ui.scripted import BACK, LEAVE, Scripted
 from tests.ui.test_form import no_trial
 from tfm.core.errors import DataError
 from tfm.core.events import Note, Progress
-from tfm.core.prepare import resolved_settings
 from tfm.core.registry import Outlook
-from tfm.ui.ask import ToMenu
+from tfm.core.runs.launch import resolved_settings
 from tfm.ui.command_line import command_line
 from tfm.ui.form import Form
-from tfm.ui.looking import watched
+from tfm.ui.preview import watched
+from tfm.ui.prompts import ToMenu
 
 TOY = "tests.toys.look"
 MASSES = ("mass-train-1", "mass-train-2", "mass-train-3")

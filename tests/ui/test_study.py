@@ -6,14 +6,14 @@ from statistics import median
 
 from rich.console import Console
 
-from tests.train.pocket import make_products
-from tests.train.studies import study_run
+from tests.training.pocket import make_products
+from tests.training.studies import study_run
 from tests.ui.scripted import BACK, Scripted
 from tests.ui.test_form import form, with_products
 from tests.ui.test_live import TOY, on_screen
-from tfm.core import jobs
 from tfm.core.events import Line, StateChange
-from tfm.core.prepare import job_for
+from tfm.core.runs import lookup
+from tfm.core.runs.launch import job_for
 from tfm.ui.command_line import Filled, command_line
 from tfm.ui.menu import Menu
 from tfm.ui.screens.live import JobView
@@ -96,4 +96,4 @@ def test_before_the_winner_is_trained_what_will_run_is_shown_and_can_be_declined
     assert asker.names == ["what_now"]
     assert f"train ResNet18_CFT --study {study.id}" in " ".join(screen.getvalue().split())
     assert "0.0123" in screen.getvalue()
-    assert [run.id for run in jobs.runs(workspace)] == [study.id]
+    assert [run.id for run in lookup.runs(workspace)] == [study.id]

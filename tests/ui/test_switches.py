@@ -9,14 +9,14 @@ from rich.console import Console
 from tests.ui.darkroom import write_presets
 from tests.ui.scripted import Scripted
 from tests.ui.test_form import no_trial
-from tfm.core import offers
-from tfm.core.prepare import chosen_preset, resolved_settings
-from tfm.ui.ask import PlainAsker
+from tfm.core.runs.launch import chosen_preset, resolved_settings
+from tfm.core.settings import presets as offers
 from tfm.ui.cli import _assignment
 from tfm.ui.command_line import command_line
-from tfm.ui.draft import Draft
+from tfm.ui.field_prompts import question_for
 from tfm.ui.form import Form
-from tfm.ui.questions import question_for
+from tfm.ui.form_state import Draft
+from tfm.ui.prompts import PlainAsker
 
 TOY = "tests.toys.develop"
 

@@ -7,7 +7,8 @@ from rich.console import Console
 
 from tests.ui.darkroom import write_presets
 from tests.ui.scripted import BACK, Scripted
-from tfm.core import jobs, offers
+from tfm.core.runs import lookup
+from tfm.core.settings import presets
 from tfm.ui.menu import Menu
 
 TOY = "tests.toys.develop"
@@ -15,7 +16,7 @@ TOY = "tests.toys.develop"
 
 @pytest.fixture(autouse=True)
 def _darkroom(tmp_path, monkeypatch):
-    monkeypatch.setattr(offers, "CONFIGS", write_presets(tmp_path / "configs"))
+    monkeypatch.setattr(presets, "CONFIGS", write_presets(tmp_path / "configs"))
 
 
 def done(workspace, **answers):
@@ -31,7 +32,7 @@ def test_the_trial_runs_with_what_it_knows_of_the_answers_shows_its_picture_and_
         workspace, preset="warm", copies="4", paper="matt", baths=["developer", "toner"],
         what_now=("trial", "start"),
     )  # fmt: skip
-    trial, own = jobs.runs(workspace)
+    trial, own = lookup.runs(workspace)
     assert (trial.stage, own.stage) == ("tests.toys.proof", TOY)
     assert trial.preset == own.preset == "warm"
     assert trial.given_settings["baths"] == {"developer": {"seconds": 30}, "toner": {"shade": 0.5}}
@@ -45,7 +46,7 @@ def test_the_trial_runs_with_what_it_knows_of_the_answers_shows_its_picture_and_
 def test_the_same_trial_again_is_shown_and_not_done_again(workspace):
     done(workspace, what_now=("trial", "trial", BACK), baths=(["stop"], BACK), copies=("1", BACK), paper=("a", BACK),
          preset=("plain", BACK))  # fmt: skip
-    assert [run.stage for run in jobs.runs(workspace)] == ["tests.toys.proof"]
+    assert [run.stage for run in lookup.runs(workspace)] == ["tests.toys.proof"]
 
 
 @pytest.mark.parametrize(("paper", "says"), [("gold", "there is no gold paper"), ("wet", "dry it first")])
@@ -53,8 +54,8 @@ def test_a_trial_that_cannot_be_made_or_fails_is_told_and_leads_back(workspace, 
     asker, shown = done(workspace, paper=paper, what_now=("trial", "start"))
     assert says in shown
     assert "Traceback" not in shown
-    assert jobs.runs(workspace)[-1].stage == TOY
-    assert jobs.runs(workspace)[-1].status.state == "done"
+    assert lookup.runs(workspace)[-1].stage == TOY
+    assert lookup.runs(workspace)[-1].status.state == "done"
     assert asker.names.count("what_now") == 2
 
 

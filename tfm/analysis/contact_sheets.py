@@ -14,14 +14,14 @@ import torch
 
 from tfm.core.errors import SettingsError
 from tfm.core.randomness import seed_at
-from tfm.data.dataset import Dataset
+from tfm.data.dataset.dataset import Dataset
 from tfm.imaging.chain import Prepared, prepare
 from tfm.imaging.contact_sheet import Row, Tile
-from tfm.imaging.pixels import read_pixels
+from tfm.imaging.read_image import read_pixels
 from tfm.imaging.settings import ChainSettings
-from tfm.train import augment
-from tfm.train.augmented import changed
-from tfm.train.settings import AugmentSettings
+from tfm.training import augment
+from tfm.training.augmented_copies import changed
+from tfm.training.settings import AugmentSettings
 
 _CHANGED = 6  # augmented copies beside an image
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tfm.analysis.explained import ATTENTION, FOR_MALIGNANT
-from tfm.analysis.judge import number, with_interval
-from tfm.analysis.looks import EVEN, OUTSIDE, read_looks
-from tfm.analysis.trained import Protocol, open_trained
+from tfm.analysis.evaluation import number, with_interval
+from tfm.analysis.explanation import ATTENTION, FOR_MALIGNANT
+from tfm.analysis.explanation_scores import EVEN, OUTSIDE, read_looks
+from tfm.analysis.trained_run import Protocol, open_trained
 from tfm.core.errors import DataError
-from tfm.core.run import Run
-from tfm.metrics.binary import Interval, auc, clustered_interval
+from tfm.core.runs.run import Run
+from tfm.metrics.classification import Interval, auc, clustered_interval
 
 AUC = "auc"
 _WORDS = {AUC: "AUC", OUTSIDE: "looks outside the breast"}

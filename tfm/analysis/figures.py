@@ -10,9 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from tfm.analysis.judge import Judgement, with_interval
+from tfm.analysis.evaluation import Judgement, with_interval
 from tfm.analysis.projection import Projected
-from tfm.analysis.trained import Protocol, Trained
+from tfm.analysis.trained_run import Protocol, Trained
 from tfm.core import files
 
 _DOTS_PER_INCH = 150

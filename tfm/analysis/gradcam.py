@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from tfm.analysis.attention import over_image
+from tfm.analysis.attention_map import over_image
 from tfm.core.errors import SettingsError
 
 BENIGN, MALIGNANT = 0, 1

@@ -10,9 +10,9 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from tfm.core.randomness import seed_at
-from tfm.train.embeddings import Found
-from tfm.train.material import Material
-from tfm.train.settings import Projection
+from tfm.training.embeddings import Found
+from tfm.training.inputs.training_data import Material
+from tfm.training.settings import Projection
 
 _PERPLEXITY = 30  # neighbours of an image, as t-SNE's authors have it; fewer where there are few images
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}

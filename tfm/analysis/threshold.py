@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfm.metrics.binary import sensitivity_threshold, youden_threshold
-from tfm.train.settings import SENSITIVITY, YOUDEN
+from tfm.metrics.classification import sensitivity_threshold, youden_threshold
+from tfm.training.settings import SENSITIVITY, YOUDEN
 
 
 def chosen(rule: str, labels: np.ndarray, probs: np.ndarray) -> float:

@@ -12,14 +12,14 @@ from typing import Annotated, Any, Protocol, get_type_hints
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from tfm.core import offers
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event
-from tfm.core.leaves import Leaf, leaves
-from tfm.core.plan import Step
-from tfm.core.run import Run
-from tfm.core.settings import IMPORTANT, Settings
-from tfm.core.workspace import Workspace
+from tfm.core.runs.plan import Step
+from tfm.core.runs.run import Run
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings import presets as offers
+from tfm.core.settings.fields import Leaf, leaves
+from tfm.core.settings.schema import IMPORTANT, Settings
 
 
 class Generate(Protocol):
@@ -151,7 +151,7 @@ def _settings_of(function: Any) -> type[Settings]:
 
 def _name_of(function: Any) -> str:
     module = str(function.__module__)
-    return module.removeprefix("tfm.stages.").replace("_", "-") if module.startswith("tfm.stages.") else module
+    return module.removeprefix("tfm.commands.").replace("_", "-") if module.startswith("tfm.commands.") else module
 
 
 def find(name: str) -> Kind:
@@ -176,7 +176,7 @@ def summary(name: str) -> str:
 def _module(name: str) -> ModuleType:
     if "." not in name:
         offers.stage_file(name)
-    return importlib.import_module(name if "." in name else f"tfm.stages.{name.replace('-', '_')}")
+    return importlib.import_module(name if "." in name else f"tfm.commands.{name.replace('-', '_')}")
 
 
 def find_stage(name: str) -> Stage:

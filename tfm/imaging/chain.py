@@ -15,11 +15,11 @@ import numpy as np
 import xxhash
 
 from tfm.core.errors import DataError
-from tfm.core.settings import Settings
-from tfm.imaging.film import Film
+from tfm.core.settings.schema import Settings
 from tfm.imaging.geometry import Geometry
-from tfm.imaging.lesions import below_a_pixel, lesions_seen
-from tfm.imaging.pixels import read_pixels, read_scan
+from tfm.imaging.lesion_mask import below_a_pixel, lesions_seen
+from tfm.imaging.mammogram import Film
+from tfm.imaging.read_image import read_pixels, read_scan
 from tfm.imaging.settings import ChainSettings
 
 

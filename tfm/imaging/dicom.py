@@ -18,9 +18,8 @@ from pydicom import uid
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
-from tfm.imaging.codestream import check_stream
-from tfm.imaging.presented import palette, presented
-from tfm.imaging.scan import (
+from tfm.imaging.compressed_frame import check_stream
+from tfm.imaging.decoding import (
     MOST_IN_ALL,
     ONE_GREY_IMAGE,
     Frame,
@@ -31,6 +30,7 @@ from tfm.imaging.scan import (
     grey_of,
     over_whole_range,
 )
+from tfm.imaging.display_lut import palette, presented
 
 _SYNTAXES = {
     "uncompressed": uid.ExplicitVRLittleEndian,

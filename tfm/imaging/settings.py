@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from tfm.core.errors import SettingsError
-from tfm.core.resolving import resolve
-from tfm.core.settings import NoEffect, Settings, Switches
+from tfm.core.settings.resolve import resolve
+from tfm.core.settings.schema import NoEffect, Settings, Switches
 
 
 def _odd(size: int) -> int:

@@ -15,8 +15,8 @@ from torch import nn
 
 from tfm.models.build import build
 from tfm.models.features import channels_last
-from tfm.models.footprint import Passing
 from tfm.models.freezing import freeze, train_mode
+from tfm.models.memory import Passing
 from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings
 
 

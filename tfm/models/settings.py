@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from tfm.core.errors import SettingsError
-from tfm.core.settings import IMPORTANT, NoEffect, Reads, Settings
+from tfm.core.settings.schema import IMPORTANT, NoEffect, Reads, Settings
 
 FROM_SCRATCH, IMAGENET, FILE, RUN = "none", "imagenet", "file:", "run:"
 

@@ -13,10 +13,10 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Offl
 from safetensors.torch import load_file
 from torch import nn
 
-from tfm.core import seal
+from tfm.core import checksum
 from tfm.core.errors import WeightsError, of_a_disk
 from tfm.models.head import classifiers
-from tfm.models.rebuild import ENCODER
+from tfm.models.masked_image_model import ENCODER
 from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings, in_zoo
 from tfm.models.torchvision_names import as_timm
 
@@ -100,7 +100,7 @@ def _and_more(names: list[str], shown: int) -> str:
 
 
 def read(path: Path) -> dict[str, torch.Tensor]:
-    if seal.is_sealed(path) and not seal.is_whole(path):
+    if checksum.is_sealed(path) and not checksum.is_whole(path):
         raise WeightsError(f"{path} is damaged: its SHA-256 does not match", hint="copy it anew from where it came")
     hint = "give a .safetensors file, or a .pth file that holds a network's tensors and nothing else"
     try:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from tfm.core import offers
 from tfm.core.errors import SettingsError
+from tfm.core.settings import presets as offers
 
 if TYPE_CHECKING:
-    from tfm.core.leaves import Leaf
     from tfm.core.registry import Answer, Planner, Stage
+    from tfm.core.settings.fields import Leaf
 
 _EPILOG = "Every command has --help. Without a command: the menu. For research and teaching, never for diagnosis."
 
@@ -91,11 +91,11 @@ def _menu(
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         names = "\n  ".join(offers.names())
-        from tfm.ui.guard import WRONG_USE
+        from tfm.ui.error_panel import WRONG_USE
 
         typer.echo(f"The menu needs a terminal. Without one, use the commands:\n  {names}\nEach has --help.", err=True)
         raise typer.Exit(WRONG_USE)
-    from tfm.ui.guard import guarded
+    from tfm.ui.error_panel import guarded
     from tfm.ui.menu import run_menu
 
     guarded(lambda: run_menu(workspace, accessible))
@@ -109,7 +109,7 @@ def _command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
     preset that starts something else has the options of that."""
     from tfm.core import registry
     from tfm.core.registry import Answer
-    from tfm.ui.guard import guarded
+    from tfm.ui.error_panel import guarded
 
     found = registry.find(name)
     asked = registry.asked(registry.find(_started(found, words)))
@@ -241,9 +241,9 @@ def _shown_default(leaf: Leaf) -> str | bool:
 
 
 def _run_command(found: Stage | Planner | Answer, context: typer.Context, words: dict[str, Any]) -> None:
-    from tfm.core.prepare import job_for
     from tfm.core.registry import Answer
-    from tfm.ui.guard import chosen_workspace
+    from tfm.core.runs.launch import job_for
+    from tfm.ui.error_panel import chosen_workspace
     from tfm.ui.screens import foreground
 
     workspace = chosen_workspace(context, words.pop("workspace", None))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfm.core import registry
-from tfm.core.leaves import Leaf
-from tfm.core.prepare import started
-from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
+from tfm.core.runs.launch import started
+from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace
+from tfm.core.settings.fields import Leaf
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,19 @@ from typing import Any
 from rich.console import Console
 
 from tfm.core import registry
-from tfm.core.answers import Answers
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.events import Event
-from tfm.core.leaves import Leaf
-from tfm.core.prepare import chosen_preset
-from tfm.core.settings import Settings
-from tfm.core.workspace import Workspace
-from tfm.ui import looking, summary
-from tfm.ui.ask import Asker, Back, Choice, PlainAsker, Question
+from tfm.core.runs.launch import chosen_preset
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.fields import Leaf
+from tfm.core.settings.schema import Settings
+from tfm.ui import form_summary
+from tfm.ui import preview as looking
 from tfm.ui.command_line import Filled
-from tfm.ui.draft import Draft
-from tfm.ui.questions import called, question_for, shown
+from tfm.ui.field_prompts import called, question_for, shown
+from tfm.ui.form_state import Draft
+from tfm.ui.prompts import Asker, Back, Choice, PlainAsker, Question
+from tfm.ui.saved_answers import Answers
 
 _LAST = "what_now"
 
@@ -194,10 +195,10 @@ class Form:
             trouble, fields = self._trouble()
             self._redraw()
             if trouble is None:
-                summary.will_run(self.draft, self.console)
+                form_summary.will_run(self.draft, self.console)
                 looking.show(self.previewed, self.console)
             else:
-                summary.not_yet(trouble, self.console)
+                form_summary.not_yet(trouble, self.console)
             trial = self.draft.trial if trouble is None else None
             choices = self._what_can_be_done(trouble is None, fields, trial)
             match self.asker.ask(Question(name=_LAST, text="What now?", choices=choices)):
@@ -290,10 +291,10 @@ class Form:
     def _redraw(self) -> None:
         """The form anew: old questions never stay on the screen beside new ones."""
         self.console.clear()
-        summary.head(self.draft, self.console)
+        form_summary.head(self.draft, self.console)
         looking.show(self.found, self.console)
         if self.refused is not None:
-            summary.not_yet(self.refused, self.console)
+            form_summary.not_yet(self.refused, self.console)
 
 
 def _one_after_the_other(

@@ -10,19 +10,22 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from tfm.core import jobs, machine, offers, registry
+from tfm.core import machine, registry
 from tfm.core.errors import TFMError, told
-from tfm.core.leaves import leaves
-from tfm.core.plan import Plan
-from tfm.core.prepare import job_for, untrained_winners
-from tfm.core.reading import readable_runs
-from tfm.core.run import Run
-from tfm.core.workspace import DEFAULT_WORKSPACE, Workspace
+from tfm.core.runs import lookup
+from tfm.core.runs.inputs import readable_runs
+from tfm.core.runs.launch import job_for, untrained_winners
+from tfm.core.runs.plan import Plan
+from tfm.core.runs.run import Run
+from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace
+from tfm.core.settings import presets as offers
+from tfm.core.settings.fields import leaves
 from tfm.ui import render
-from tfm.ui.ask import Asker, Back, Choice, Question, ToMenu, asker
 from tfm.ui.command_line import Filled
 from tfm.ui.form import Form
-from tfm.ui.screens import foreground, interactive
+from tfm.ui.prompts import Asker, Back, Choice, Question, ToMenu, asker
+from tfm.ui.screens import foreground
+from tfm.ui.screens import jobs as interactive
 
 
 def run_menu(workspace: Path | None, accessible: bool) -> None:
@@ -95,11 +98,11 @@ class Menu:
 
     def _jobs(self) -> list[Run | Plan]:
         """Plans, and the runs that neither a plan nor another run speaks for."""
-        plans = jobs.plans(self.workspace)
+        plans = lookup.plans(self.workspace)
         of_plans = {run for plan in plans for run in plan.status.runs.values()}
         return [
             *plans,
-            *(run for run in jobs.runs(self.workspace) if run.id not in of_plans and not run.status.part_of),
+            *(run for run in lookup.runs(self.workspace) if run.id not in of_plans and not run.status.part_of),
         ]
 
     def _unfinished(self) -> list[Choice]:
@@ -161,10 +164,10 @@ class Menu:
     def _act(self, chosen: str) -> None:
         action, _, job_id = chosen.partition(" ")
         if action == "winner":
-            winner = _winner_of(jobs.find_run(self.workspace, job_id))
+            winner = _winner_of(lookup.find_run(self.workspace, job_id))
             self._start(self._form(winner.stage).confirm(winner))
         elif job_id:
-            interactive.see(jobs.find(self.workspace, job_id), self.asker, self.console)
+            interactive.see(lookup.find(self.workspace, job_id), self.asker, self.console)
         elif action == "more":
             self._run_form(self.asker.ask(self._more()))
         elif action == "runs":

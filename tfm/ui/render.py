@@ -19,7 +19,7 @@ from rich.text import Text
 from tfm.core.errors import TFMError
 from tfm.core.events import Intervals, Line, Note, Picture, Table
 from tfm.ui import thumbnail
-from tfm.ui.view import Bar
+from tfm.ui.run_view import Bar
 
 _LONGEST_WORD = 24  # a longer one may be broken over lines
 _SLOW = 0.2  # a second: below it one tells how long each takes

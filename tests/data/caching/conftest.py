@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.caches import build, chain, contents, dataset_of, small_download
-from tfm.data.dataset import Dataset
+from tfm.data.dataset.dataset import Dataset
 
 
 @pytest.fixture(scope="module")

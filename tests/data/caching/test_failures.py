@@ -14,8 +14,8 @@ import pytest
 from tests.data.caches import build, building, chain, contents, film, spoil, without
 from tfm.core import machine
 from tfm.core.errors import DataError
-from tfm.data import caching
-from tfm.data.cache import Cache
+from tfm.data.cache import build as caching
+from tfm.data.cache.cache import Cache
 from tfm.imaging.settings import ChainSettings
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -99,7 +99,7 @@ def test_as_many_are_at_work_as_cores_images_and_memory_allow(monkeypatch):
 FATAL = """
 import os, sys
 from pathlib import Path
-import tfm.data.making as making
+import tfm.data.cache.row_maker as making
 
 read = making.preprocess_one
 

@@ -28,9 +28,9 @@ from tests.data.caches import (
 )
 from tfm.core.errors import DataError
 from tfm.core.events import Progress
-from tfm.data.cache import Cache
-from tfm.data.dataset import Dataset
-from tfm.data.standing import refuse_replacing
+from tfm.data.cache.cache import Cache
+from tfm.data.cache.manifest import refuse_replacing
+from tfm.data.dataset.dataset import Dataset
 from tfm.imaging.settings import ChainSettings
 
 PROJECT = Path(__file__).resolve().parents[3]

@@ -12,7 +12,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ImplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from tfm.core.randomness import seed_at
-from tfm.data.headers import PHANTOM_MAKER
+from tfm.data.download.headers import PHANTOM_MAKER
 
 STUDY_DATE = "20200101"  # fixed: the bytes must not depend on the day
 _COMMENT = "Synthetic image drawn by a program. Not a patient, not for diagnosis."

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tfm.core import files
 from tfm.core.errors import DataError
+from tfm.data.phantom.case_csvs import case_csvs
 from tfm.data.phantom.layouts import LAYOUTS, Layout
 from tfm.data.phantom.listings import Row, as_csv
 from tfm.data.phantom.series import Drawing, Instance, Series, all_series
 from tfm.data.phantom.spec import DownloadPlan, Mammogram
-from tfm.data.phantom.tables import case_csvs
 
 RECIPE = "phantom.yaml"
 _ZEROS = bytes(4096)

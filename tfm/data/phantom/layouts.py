@@ -13,7 +13,7 @@ from PIL import Image
 from pydicom.dataset import FileDataset
 
 from tfm.core.randomness import seed_at
-from tfm.data.headers import PHANTOM_MAKER
+from tfm.data.download.headers import PHANTOM_MAKER
 from tfm.data.phantom.dicom import encode
 from tfm.data.phantom.listings import NBIA_DATE, Row, dicom_info_row, metadata_row
 from tfm.data.phantom.series import Drawing, Instance, Series

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from pydicom.dataset import FileDataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from tfm.data.headers import PHANTOM_MAKER
+from tfm.data.download.headers import PHANTOM_MAKER
 from tfm.data.phantom.dicom import STUDY_DATE
 from tfm.data.phantom.series import Instance, Series
 

@@ -12,7 +12,7 @@ import numpy as np
 from pydicom.dataset import FileDataset
 
 from tfm.data.phantom.dicom import Header, dataset_of, uid_at
-from tfm.data.phantom.film import Phantom, draw
+from tfm.data.phantom.mammogram import Phantom, draw
 from tfm.data.phantom.spec import Finding, Mammogram
 
 FULL, MASK, CROP = "full mammogram images", "ROI mask images", "cropped images"

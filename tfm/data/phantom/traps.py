@@ -6,29 +6,29 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tfm.core.errors import SettingsError
-from tfm.data.phantom import traps_filed, traps_found, traps_told
+from tfm.data.phantom import case_traps, csv_traps, file_traps
 from tfm.data.phantom.spec import DownloadPlan
 
 _IN_ORDER_OF_PLANTING: tuple[Callable[[DownloadPlan], DownloadPlan], ...] = (
-    traps_found.both_splits,
-    traps_found.issued_across_splits,
-    traps_found.issued_twice,
-    traps_found.several_lesions,
-    traps_found.mixed_labels,
-    traps_filed.arbitrary_order,
-    traps_filed.mask_size,
-    traps_filed.missing_series,
-    traps_filed.truncated_file,
-    traps_filed.duplicate_file,
-    traps_filed.unreadable_file,
-    traps_filed.empty_mask,
-    traps_told.swapped_columns,
-    traps_filed.separate_series,
-    traps_told.odd_values,
-    traps_filed.no_laterality,
-    traps_told.linefeed_in_paths,
-    traps_told.density_header,
-    traps_told.wrong_file_names,
+    case_traps.both_splits,
+    case_traps.issued_across_splits,
+    case_traps.issued_twice,
+    case_traps.several_lesions,
+    case_traps.mixed_labels,
+    file_traps.arbitrary_order,
+    file_traps.mask_size,
+    file_traps.missing_series,
+    file_traps.truncated_file,
+    file_traps.duplicate_file,
+    file_traps.unreadable_file,
+    file_traps.empty_mask,
+    csv_traps.swapped_columns,
+    file_traps.separate_series,
+    csv_traps.odd_values,
+    file_traps.no_laterality,
+    csv_traps.linefeed_in_paths,
+    csv_traps.density_header,
+    csv_traps.wrong_file_names,
 )
 _PLANTS = {plant.__name__.replace("_", "-"): plant for plant in _IN_ORDER_OF_PLANTING}
 TRAPS = {name: " ".join((plant.__doc__ or "").split()) for name, plant in _PLANTS.items()}

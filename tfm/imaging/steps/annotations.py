@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tfm.imaging.film import Film
+from tfm.imaging.mammogram import Film
 from tfm.imaging.settings import Annotations
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from tfm.imaging.film import Film
+from tfm.imaging.mammogram import Film
 from tfm.imaging.settings import Blur
 
 _BANDS = 8

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfm.imaging.border import inside_the_border
-from tfm.imaging.film import Film
+from tfm.imaging.mammogram import Film
 from tfm.imaging.settings import Border
 
 

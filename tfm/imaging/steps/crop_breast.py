@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfm.imaging.film import Film
+from tfm.imaging.mammogram import Film
 from tfm.imaging.settings import CropBreast
 
 

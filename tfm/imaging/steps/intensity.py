@@ -8,7 +8,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from tfm.imaging.film import Film
+from tfm.imaging.mammogram import Film
 from tfm.imaging.settings import Intensity
 
 

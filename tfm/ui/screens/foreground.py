@@ -11,14 +11,14 @@ from rich.console import Console
 from tfm.core import registry
 from tfm.core.errors import RunError
 from tfm.core.events import Intervals, Note, Picture, Result, Table
-from tfm.core.job import Status
-from tfm.core.plan import Plan
-from tfm.core.resolving import resolve
-from tfm.core.run import Run
-from tfm.core.workspace import Workspace
+from tfm.core.runs.job import Status
+from tfm.core.runs.plan import Plan
+from tfm.core.runs.run import Run
+from tfm.core.runs.worker import Started, start
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.resolve import resolve
 from tfm.ui import render
 from tfm.ui.screens import live
-from tfm.worker import Started, start
 
 
 def run(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bool = False) -> int:

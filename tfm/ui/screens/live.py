@@ -14,13 +14,13 @@ from rich.text import Text
 
 from tfm.core.errors import TFMError
 from tfm.core.events import Event, Line, Metrics, Note, Table
-from tfm.core.job import Status
 from tfm.core.machine import free_gib
-from tfm.core.plan import Plan, Step
-from tfm.core.run import Run
+from tfm.core.runs.job import Status
+from tfm.core.runs.plan import Plan, Step
+from tfm.core.runs.run import Run
+from tfm.core.runs.worker import PAUSED, Started
 from tfm.ui import render
-from tfm.ui.view import RunView
-from tfm.worker import PAUSED, Started
+from tfm.ui.run_view import RunView
 
 _LOOK_SECONDS = 0.15
 _FRAME, _BORDERS = 4, 2  # columns and lines that the panel takes

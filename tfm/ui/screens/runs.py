@@ -14,17 +14,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tfm.core import jobs
 from tfm.core.errors import RunError, SettingsError
-from tfm.core.leaves import value_at
-from tfm.core.plan import Plan
-from tfm.core.prepare import extended, growing, how_it_goes_on, restarted, settings_of
-from tfm.core.run import Run
-from tfm.core.workspace import Workspace
+from tfm.core.runs import lookup
+from tfm.core.runs.launch import extended, growing, how_it_goes_on, restarted, settings_of
+from tfm.core.runs.plan import Plan
+from tfm.core.runs.run import Run
+from tfm.core.runs.worker import Started
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.fields import value_at
 from tfm.ui import render
-from tfm.ui.guard import chosen_workspace, guarded
+from tfm.ui.error_panel import chosen_workspace, guarded
 from tfm.ui.screens import foreground, live
-from tfm.worker import Started
 
 _Workspace = Annotated[Path | None, typer.Option(help="Where everything that is made lives.", show_default="workspace")]
 _Id = Annotated[str, typer.Argument(metavar="RUN", help="A run's or plan's id, or a part of it that names only one.")]
@@ -50,17 +50,17 @@ def list_(context: typer.Context, workspace: _Workspace = None) -> None:
 
 @app.command(help="One run: its state, settings and results.")
 def show(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
-    guarded(lambda: show_job(jobs.find(chosen_workspace(context, workspace), run), render.console()))
+    guarded(lambda: show_job(lookup.find(chosen_workspace(context, workspace), run), render.console()))
 
 
 @app.command(help="See a run work; Ctrl-C leaves it running.")
 def watch(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
-    guarded(lambda: watch_job(jobs.find(chosen_workspace(context, workspace), run), render.console()))
+    guarded(lambda: watch_job(lookup.find(chosen_workspace(context, workspace), run), render.console()))
 
 
 @app.command(help="Ask a run to stop at its next safe point.")
 def pause(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
-    guarded(lambda: pause_job(jobs.find(chosen_workspace(context, workspace), run), render.console()))
+    guarded(lambda: pause_job(lookup.find(chosen_workspace(context, workspace), run), render.console()))
 
 
 @app.command(help="Go on with a paused, halted or failed run.")
@@ -68,7 +68,7 @@ def resume(
     context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
 ) -> None:
     def go_on() -> int:
-        job = jobs.find(chosen_workspace(context, workspace), run)
+        job = lookup.find(chosen_workspace(context, workspace), run)
         return foreground.run(job, detach=detach, as_json=json)
 
     _ends_with(go_on)
@@ -79,7 +79,7 @@ def restart(
     context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
 ) -> None:
     def again() -> int:
-        new = restarted(jobs.find_run(chosen_workspace(context, workspace), run))
+        new = restarted(lookup.find_run(chosen_workspace(context, workspace), run))
         return foreground.run(new, detach=detach, as_json=json)
 
     _ends_with(again)
@@ -96,7 +96,7 @@ def extend(
 ) -> None:
     def further() -> int:
         name, words = _run_and_how_far([run, *context.args])
-        old = jobs.find_run(chosen_workspace(context, workspace), name)
+        old = lookup.find_run(chosen_workspace(context, workspace), name)
         new = extended(old, _total(old, words))
         return foreground.run(new, detach=detach, as_json=json)
 
@@ -131,7 +131,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
     def act() -> None:
-        job = jobs.find(chosen_workspace(context, workspace), run)
+        job = lookup.find(chosen_workspace(context, workspace), run)
         if not yes and not sys.stdin.isatty():
             raise SettingsError(
                 f"{job.id} would be deleted for good{of_a_whole(job)}", hint="say --yes if that is meant"
@@ -158,7 +158,7 @@ def _ends_with(act: Callable[[], int]) -> None:
 
 
 def listing(workspace: Workspace, width: int) -> Table:
-    standing: list[Run | Plan] = [*jobs.runs(workspace), *jobs.plans(workspace)]
+    standing: list[Run | Plan] = [*lookup.runs(workspace), *lookup.plans(workspace)]
     rows = [_row(job) for job in sorted(standing, key=lambda job: job.status.created, reverse=True)]
     table = Table(
         title=f"Runs in {workspace.root}", title_justify="left", header_style="bold cyan", box=box.SIMPLE_HEAD

@@ -1,0 +1,92 @@
+"""Comparison: one table a protocol, the same whatever the order of the runs."""
+
+import pytest
+
+from tests.training.pocket import finish, make_products, rewrite_manifest, train_run
+from tfm.core.errors import SettingsError
+from tfm.core.events import Intervals, Note, Picture, Table
+from tfm.core.runs.launch import job_for
+from tfm.core.runs.workspace import Workspace
+
+TINY = {"architecture": "test_resnet", "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two runs on one dataset, and one on another that lacks a test woman and is no phantom."""
+    workspace = Workspace(tmp_path_factory.mktemp("compare") / "workspace")
+    make_products(workspace)
+    make_products(workspace, "other", synthetic=False)
+    rewrite_manifest(workspace, lambda manifest: manifest[manifest["patient_id"] != "P_test03"], "other")
+    other = {"dataset": "other", "cache": "other"}
+    return [
+        finish(train_run(workspace, "ResNet18_CFT", **TINY)),
+        finish(train_run(workspace, "ResNet18_CFT", **TINY, seed=8)),
+        finish(train_run(workspace, "ResNet18_CFT", **TINY, **other)),
+    ]
+
+
+def compared(runs):
+    return finish(job_for(runs[0].workspace, "compare", {"runs": [run.id for run in runs]}))
+
+
+def of_kind(run, kind):
+    return [event for event in run.events() if isinstance(event, kind)]
+
+
+def test_models_on_unlike_data_get_tables_of_their_own(runs):
+    tables = of_kind(compared(runs), Table)
+    assert sorted(len(table.rows) for table in tables) == [1, 2]
+    for table in tables:
+        assert ("phantoms" in table.caption) == (len(table.rows) == 2)
+        assert "dataset" in table.caption
+
+
+def test_the_order_of_the_runs_does_not_matter(runs):
+    forth, back = compared(runs), compared(runs[::-1])
+    assert of_kind(forth, Table) == of_kind(back, Table)
+    assert forth.status.result["rows"] == back.status.result["rows"]
+
+
+def test_no_run_named_means_every_finished_train_run(runs):
+    everything = finish(job_for(runs[0].workspace, "compare", {}))
+    assert {row["run"] for row in everything.status.result["rows"]} == {run.id for run in runs}
+
+
+def test_who_no_longer_stands_is_left_out_of_everything_and_named(runs):
+    table = runs[0].predictions_file("val")
+    whole = table.read_bytes()
+    table.write_bytes(whole[:-1])
+    try:
+        everything = finish(job_for(runs[0].workspace, "compare", {}))
+        named = compared(runs[2:])
+    finally:
+        table.write_bytes(whole)
+    assert {row["run"] for row in everything.status.result["rows"]} == {run.id for run in runs[1:]}
+    (note,) = of_kind(everything, Note)
+    assert note.level == "warning"
+    assert f"{runs[0].id} is left out" in note.text
+    assert f"runs restart {runs[0].id}" in note.text
+    assert not of_kind(named, Note)
+
+
+def test_each_table_has_its_intervals_and_its_picture(runs):
+    run = compared(runs[:2])
+    (drawn,) = of_kind(run, Intervals)
+    assert all(low <= value <= high for _, value, low, high in drawn.rows)
+    assert drawn.mark == 0.5
+    (picture,) = of_kind(run, Picture)
+    assert (run.workspace.root / picture.path).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_row_says_what_the_model_is_made_of(runs):
+    (row,) = compared(runs[:1]).status.result["rows"]
+    assert row["weights"] == "none: from scratch"
+    assert row["parameters"] == 372_497
+    assert row["minutes"] > 0
+    assert row["synthetic"]
+
+
+def test_nothing_to_compare_says_what_to_do(workspace):
+    with pytest.raises(SettingsError, match="runs"):
+        job_for(workspace, "compare", {})

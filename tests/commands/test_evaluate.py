@@ -1,0 +1,69 @@
+"""Evaluation reads a train run's predictions, says under which protocol, and writes into a run of its own."""
+
+import pytest
+
+from tests.training.pocket import finish, make_products, train_run
+from tfm.core import files
+from tfm.core.errors import SettingsError
+from tfm.core.events import Picture, Table
+from tfm.core.runs import worker
+from tfm.core.runs.launch import job_for
+from tfm.core.runs.workspace import Workspace
+
+TINY = {"architecture": "test_resnet", "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workspace = Workspace(tmp_path_factory.mktemp("evaluate") / "workspace")
+    make_products(workspace)
+    return finish(train_run(workspace, "ResNet18_CFT", **TINY))
+
+
+def evaluated(trained):
+    return finish(job_for(trained.workspace, "evaluate", {"run": trained.id}))
+
+
+def test_every_table_carries_its_protocol_and_the_phantoms_warning(trained):
+    tables = [event for event in evaluated(trained).events() if isinstance(event, Table)]
+    assert len(tables) == 2
+    for table in tables:
+        assert "20 images (10 malignant) of 10 women" in table.caption
+        assert "say nothing about performance on real mammograms" in table.caption
+
+
+def test_the_confusion_matrix_counts_every_test_image(trained):
+    result = evaluated(trained).status.result
+    assert result["tp"] + result["fn"] == 10
+    assert result["fp"] + result["tn"] == 10
+    assert result["auc_low"] <= result["auc"] <= result["auc_high"]
+    assert (result["n_images"], result["n_patients"]) == (20, 10)
+
+
+def test_figures_go_into_the_evaluations_own_folder_and_the_train_run_stays_as_it_was(trained):
+    before = sorted(path.name for path in trained.folder.rglob("*"))
+    run = evaluated(trained)
+    (picture,) = [event for event in run.events() if isinstance(event, Picture)]
+    assert run.folder / "figures" / "roc.png" == run.workspace.root / picture.path
+    assert (run.folder / "figures" / "roc.png").read_bytes().startswith(b"\x89PNG")
+    assert files.read_json(run.folder / "metrics.json") == run.status.result
+    assert sorted(path.name for path in trained.folder.rglob("*")) == before
+
+
+def test_a_run_that_is_not_a_finished_train_run_is_refused(trained):
+    evaluation = evaluated(trained)
+    with pytest.raises(SettingsError, match="is a run of evaluate"):
+        job_for(trained.workspace, "evaluate", {"run": evaluation.id})
+    waiting = train_run(trained.workspace, "ResNet18_CFT", **TINY, seed=99)
+    with pytest.raises(SettingsError, match="waiting"):
+        job_for(trained.workspace, "evaluate", {"run": waiting.id})
+
+
+def test_predictions_that_somebody_changed_are_not_judged(workspace):
+    make_products(workspace)
+    run = finish(train_run(workspace, "ResNet18_CFT", **TINY))
+    path = run.predictions_file("test")
+    path.write_text(path.read_text().replace(",0,", ",1,"))
+    evaluation = job_for(workspace, "evaluate", {"run": run.id})
+    assert worker.take_run(evaluation, stopping=evaluation) == "failed"
+    assert "no longer there as it was written" in evaluation.status.message

@@ -1,0 +1,167 @@
+"""An experiment is a plan: every combination of levels by every seed, and a contrast of them at the end."""
+
+import pytest
+import yaml
+
+from tests.training.pocket import QUICK, make_products
+from tfm.core.errors import SettingsError
+from tfm.core.events import Table
+from tfm.core.registry import find
+from tfm.core.runs import lookup, worker
+from tfm.core.runs.launch import job_for
+from tfm.core.runs.plan import check
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings import presets
+
+SHIPPED = sorted((presets.CONFIGS / "experiments").glob("*.yaml"))
+TINY = {name: QUICK[name] for name in ("threads", "device", "batch_size")} | {"mim_epochs": 1, "cls_epochs": 1}
+DATA = {"dataset": "pocket", "cache": "pocket"}
+
+
+def steps(file, workspace, **given):
+    planner = find("experiment")
+    return planner.steps(planner.settings(file=file, **DATA, **given), workspace)
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_what_ships_is_a_plan_whose_cells_differ_only_where_they_should(file, workspace):
+    make_products(workspace)
+    planned = steps(file, workspace, seeds=2, settings=TINY)
+    check(planned)
+    *_, last = planned
+    ways = last.settings["ways"]
+    assert len(ways) == len(last.settings["runs"]) == len(last.settings["explained"]) == 2 * len(set(ways))
+    labels, encoders = (list(levels) for levels in yaml.safe_load(file.read_text())["factors"].values())
+    beside = {"MIM": ["from scratch"], "MIM + spectral": ["from scratch", "MIM"]}
+    assert last.settings["against"] == {
+        f"{share}, {own}": [f"{share}, {other}" for other in beside[own]] for share in labels for own in encoders[1:]
+    }
+    trained = [step for step in planned if step.stage == "train"]
+    assert {step.settings["seed"] for step in trained} == {7, 8}
+    assert all(step.settings["epochs"] == 1 for step in trained)
+    for step in trained:
+        alone = "from-scratch" in step.name
+        assert step.settings["weights"] == ("none" if alone else f"@{step.name.replace('-train', '-pretrain')}.encoder")
+        for term in ("beta", "attention_gamma"):
+            assert step.settings[term] == (0.001 if "spectral" in step.name else 0)
+
+
+def worked(folder, change, **given):
+    """An experiment after the one that ships, changed."""
+    workspace = Workspace(folder / "workspace")
+    make_products(workspace)
+    (file,) = [file for file in SHIPPED if file.stem == "swin_mim_cpu"]
+    content = yaml.safe_load(file.read_text())
+    content["factors"]["labels"] = {"50 %": {"label_percent": 50}}
+    change(content)
+    own = folder / "own.yaml"
+    own.write_text(yaml.safe_dump(content, sort_keys=False))
+    plan = job_for(workspace, "experiment", DATA | {"file": str(own), "settings": TINY} | given)
+    assert worker.take_plan(plan) == "done", plan.status.message
+    return plan
+
+
+def without_mim(content):
+    content["settings"]["visualize"] = False
+    content["factors"]["encoder"] = {way: {"skip_pretrain": True, "pooling": way} for way in ("average", "breast")}
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    return worked(tmp_path_factory.mktemp("experiment"), without_mim, seeds=1)
+
+
+def outcomes(plan):
+    run = lookup.find_run(plan.workspace, plan.status.runs["contrast"])
+    tables = [event for event in run.events() if isinstance(event, Table)]
+    return run.status.result, *tables
+
+
+def test_it_ends_with_a_table_of_means_and_paired_differences(plan):
+    result, table, apart = outcomes(plan)
+    first, second = result["rows"]
+    assert [first["way"], second["way"]] == ["50 %, average", "50 %, breast"]
+    assert (first["runs"], first["auc_each"]) == (1, [first["auc"]])
+    (difference,) = result["differences"]
+    assert (difference["way"], difference["against"]) == ("50 %, breast", "50 %, average")
+    assert difference["auc_difference"] == pytest.approx(second["auc"] - first["auc"])
+    assert difference["auc_difference_low"] <= difference["auc_difference"] <= difference["auc_difference_high"]
+    assert "20 images (10 malignant) of 10 women" in table.caption
+    assert table.columns == ["way", "runs", "AUC"]
+    assert apart.columns == ["way", "compared with", "difference in AUC"]
+    assert [row[:2] for row in apart.rows] == [["50 %, breast", "50 %, average"]]
+
+
+@pytest.mark.long
+def test_with_explanations_it_contrasts_where_the_networks_look_and_pretrains_once_a_seed(tmp_path):
+    def half_and_all_without_spectral_terms(content):
+        content["factors"]["labels"]["all"] = {}
+        del content["factors"]["encoder"]["MIM + spectral"]
+
+    plan = worked(tmp_path, half_and_all_without_spectral_terms, seeds=2)
+    result, table, _ = outcomes(plan)
+    rows = result["rows"]
+    assert "attention" in table.caption
+    assert [(row["way"], len(row["outside_each"])) for row in rows] == [
+        (f"{labels}, {encoder}", 2) for labels in ("50 %", "all") for encoder in ("from scratch", "MIM")
+    ]
+    for difference, (scratch, pretrained) in zip(result["differences"], (rows[:2], rows[2:]), strict=True):
+        assert difference["outside_difference"] == pytest.approx(pretrained["outside"] - scratch["outside"])
+    made = {stage: {plan.status.runs[step.name] for step in plan.steps if step.stage == stage} for stage in STAGES}
+    assert {stage: len(runs) for stage, runs in made.items()} == STAGES
+
+
+STAGES = {"pretrain": 2, "train": 8, "explain": 8}
+
+
+def test_words_of_a_contrast_that_do_not_fit_its_runs_are_refused(plan):
+    runs = [plan.status.runs[step.name] for step in plan.steps if step.stage == "train"][:2]
+    before = lookup.runs(plan.workspace)
+    with pytest.raises(SettingsError, match="no run stands for better"):
+        job_for(plan.workspace, "contrast", {"runs": runs, "against": {"better": ["worse"]}})
+    with pytest.raises(SettingsError, match="1 for 2 runs"):
+        job_for(plan.workspace, "contrast", {"runs": runs, "ways": ["one"]})
+    assert len(lookup.runs(plan.workspace)) == len(before), "no run is made for it"
+
+
+def swin_mim(factors, settings="{}"):
+    return f"{{title: x, about: y, stage: swin-mim, settings: {settings}, factors: {{{factors}}}}}"
+
+
+def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path, workspace):
+    make_products(workspace)
+    file = tmp_path / "x.yaml"
+    for content, words in (
+        ("a: [", "cannot be read as YAML"),
+        ("", "x.yaml is empty"),
+        ("- a", "x.yaml holds no names"),
+        ("title: x", "x.yaml: .*\n.*\nfactors: is needed"),
+        ("{title: x, about: y, stage: train, factors: {a: {b: {}, c: {beta: 0}}}}", "train is not a plan"),
+        (swin_mim("a: {b: {}, c: {no_such: 1}}"), "x.yaml, factor a, level c: no setting is called no_such"),
+        (swin_mim("a: {b: {}, c: {beta: -1}}"), "x.yaml, factor a, level c: beta"),
+        (swin_mim("a: {b: {}, c: {skip_pretrain: true, share: 0.3}}"), "x.yaml, c: share has no effect"),
+        (swin_mim("a: {b: {}, c: {beta: 0}}", "{no_such: 1}"), "settings of .*x.yaml: no setting is called no_such"),
+        (swin_mim(""), "factors"),
+        (swin_mim("a: {}"), "factors"),
+        (swin_mim("a: {b: {beta: 0}}"), "a has one level, b: nothing to compare"),
+        (swin_mim("a: {b: {}, c: {}}"), "b and c are the same"),
+        (swin_mim("a: {b: {}, c: {beta: 0.001}}"), "b and c are the same"),
+        (swin_mim("a: {b: {}, c: {skip_train: true}}"), "c trains 0"),
+        (swin_mim("a: {b: {}, c: {visualize: false}}"), "3 of 6 trainings"),
+        (swin_mim("a: {b: {}, c: {beta: 0}}", "{beta: 0.1}"), "factor a: beta is set here and by settings of .*x.yaml"),
+        (swin_mim("a: {b: {}, c: {block: 16}}", "{masks: {block: 8}}"), "block is set here and by settings of"),
+        (swin_mim("a: {b: {}, c: {beta: 0}}, d: {e: {}, f: {beta: 1}}"), "factor d: beta is set here and by factor a"),
+        (swin_mim("a: {b: {}, c: {cache: pocket}}"), "cache is set here and by the experiment itself"),
+    ):
+        file.write_text(content)
+        with pytest.raises(SettingsError, match=words) as refusal:
+            steps(file, workspace)
+        assert refusal.value.hint
+
+
+def test_what_a_factor_varies_is_not_held_throughout_by_the_command_line_either(tmp_path, workspace):
+    make_products(workspace)
+    file = tmp_path / "x.yaml"
+    file.write_text(swin_mim("a: {b: {beta: 0}, c: {}}"))
+    with pytest.raises(SettingsError, match="factor a: beta is set here and by --settings"):
+        steps(file, workspace, settings={"beta": 0.1})

@@ -1,0 +1,149 @@
+"""Explanations of what a train run left: scored against breast and lesion beside looks that know nothing, and drawn."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.training.pocket import WOMEN, finish, make_products, train_run
+from tfm.analysis.attention_map import attention_map
+from tfm.analysis.explanation_pages import BY_LOT, RIGHT, WRONG, Page, chosen
+from tfm.analysis.explanation_scores import read_looks
+from tfm.core import files
+from tfm.core.events import Note, Picture, Table
+from tfm.core.runs import worker
+from tfm.core.runs.launch import job_for
+from tfm.core.runs.workspace import Workspace
+from tfm.data.cache.cache import Cache
+from tfm.metrics.saliency import share_outside
+from tfm.models.build import build
+from tfm.models.settings import ModelSettings
+from tfm.training.checkpoint import read
+
+TERMS = {"background_contrast": 0.1, "beta": 1e-3, "attention_gamma": 1e-3}
+SWIN = {"architecture": "swin_pico", "epochs": 1, "pooling": "breast"} | TERMS
+PLAIN = {"looks": ["brightest tissue", "centre", "everywhere alike"]}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workspace = Workspace(tmp_path_factory.mktemp("explain") / "workspace")
+    make_products(workspace)
+    return finish(train_run(workspace, "ResNet18_CFT", **SWIN))
+
+
+def explain_run(trained, **given):
+    known = {"run": trained.id, "pictures": 3, "threads": 1, "device": "cpu"}
+    return job_for(trained.workspace, "explain", known | given)
+
+
+@pytest.fixture(scope="module")
+def explained(trained):
+    return finish(explain_run(trained))
+
+
+def looks_of(run):
+    return files.read_json(run.folder / "explained.json")["looks"]
+
+
+def test_every_look_is_scored_on_every_test_image_beside_those_that_know_nothing(explained):
+    table = read_looks(explained.looks_file)
+    ways = ["attention", "Grad-CAM for benign", "Grad-CAM for malignant", *PLAIN["looks"]]
+    assert list(dict.fromkeys(table["look"])) == ways
+    assert set(table.groupby("look")["image_id"].nunique()) == {2 * WOMEN["test"]}
+    looks = looks_of(explained)
+    assert set(looks) >= set(ways)
+    for way in ("attention", "centre"):
+        assert all(0 <= looks[way][name] <= 1 for name in ("outside", "energy", "points"))
+        assert looks[way]["outside_low"] <= looks[way]["outside"] <= looks[way]["outside_high"]
+    assert looks["brightest tissue"]["outside"] == 0
+    assert looks["everywhere alike"]["points"] is None
+
+
+def test_attention_outside_the_breast_is_that_of_the_network_that_left_the_predictions(trained, explained):
+    cache = Cache.open(trained.workspace.cache_folder("pocket"))
+    network = build(ModelSettings(architecture="swin_pico"), cache.images.shape[1:]).eval()
+    network.load_state_dict(read(trained.checkpoints_folder / "best.pt")["network"])
+    table = read_looks(explained.looks_file).query("look == 'attention'")
+    for name, outside in zip(table["image_id"], table["outside"], strict=True):
+        at = cache.index["image_id"].tolist().index(name)
+        grey = torch.from_numpy(cache.images[at].astype(np.float32) / 255)[None, None]
+        scale = trained.environment["normalisation"]
+        heat = attention_map(network, (grey - scale["mean"]) / scale["deviation"])[0].numpy()
+        assert outside == pytest.approx(share_outside(heat, cache.breast[at] > 0), abs=1e-4)
+
+
+def test_its_table_and_its_page_state_the_protocol_and_count_the_images(explained):
+    (table,) = [event for event in explained.events() if isinstance(event, Table)]
+    assert "20 images (10 malignant) of 10 women" in table.caption
+    assert "say nothing about performance on real mammograms" in table.caption
+    assert {row[0]: row[-2:] for row in table.rows}["attention"] == ["20", "20"]
+    (picture,) = [event for event in explained.events() if isinstance(event, Picture)]
+    assert (explained.workspace.root / picture.path).read_bytes().startswith(b"\x89PNG")
+    assert explained.status.result["look"] == "attention"
+    assert explained.status.result["outside"] == looks_of(explained)["attention"]["outside"]
+
+
+def test_a_convolutional_network_is_explained_by_grad_cam_alone_and_on_validation_if_asked(trained):
+    given = {"architecture": "test_resnet", "epochs": 1}
+    run = finish(explain_run(finish(train_run(trained.workspace, "ResNet18_CFT", **given)), split="val"))
+    assert next(iter(looks_of(run))) == "Grad-CAM for benign"
+    assert "attention" not in looks_of(run)
+    table = read_looks(run.looks_file)
+    assert table["patient_id"].str.startswith("P_val").all()
+    assert "validation, per image" in files.read_json(run.folder / "explained.json")["protocol"]
+
+
+def test_explaining_asks_for_answers_and_computes_no_spectral_term(trained, monkeypatch):
+    def no_term(*_given):
+        raise AssertionError("a spectral term")
+
+    for name in ("chosen.SpectralNorms", "breast_aware.excess"):
+        monkeypatch.setattr(f"tfm.training.tasks.{name}", no_term)
+    finish(explain_run(trained, split="val"))
+
+
+def test_images_without_a_breast_or_a_lesion_are_left_out_where_they_must_be_and_told(trained, workspace):
+    make_products(workspace)
+    folder = workspace.cache_folder("pocket")
+    test = slice(2 * (WOMEN["train"] + WOMEN["val"]), None)
+    for name, bare in (("breast", 3), ("lesions", 5)):
+        array = np.load(folder / f"{name}.npy")
+        array[test][:bare] = 0
+        np.save(folder / f"{name}.npy", array)
+    run = finish(explain_run(finish(train_run(workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))))
+    (table,) = [event for event in run.events() if isinstance(event, Table)]
+    assert {row[0]: row[-2:] for row in table.rows}["centre"] == ["17", "15"]
+    told = [event.text for event in run.events() if isinstance(event, Note)]
+    assert any("20 images, 15 of them with a lesion in their mask" in text for text in told)
+    assert any("3 of the 20 images have no breast" in text for text in told)
+
+
+def test_images_that_have_changed_since_the_training_are_not_explained(trained, workspace):
+    make_products(workspace)
+    run = finish(train_run(workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))
+    path = workspace.cache_folder("pocket") / "images.npy"
+    images = np.load(path)
+    images[0, 0, 0] += 1
+    np.save(path, images)
+    explanation = explain_run(run)
+    assert worker.take_run(explanation, stopping=explanation) == "failed"
+    assert "images of" in explanation.status.message
+
+
+def test_what_is_drawn_are_the_surest_right_the_surest_wrong_and_others_by_lot():
+    probs = [0.99, 0.6, 0.01, 0.45, 0.95, 0.3, 0.7]
+    labels = [1, 1, 0, 0, 0, 1, 1]
+    table = pd.DataFrame({"image_id": list("abcdefg"), "label": labels, "prob": probs})
+    shown = chosen(table, 0.5, 6)
+    assert [shown[RIGHT], shown[WRONG]] == [[0, 2], [4, 5]]
+    assert len(shown[BY_LOT]) == 2
+    assert not set(shown[BY_LOT]) & {0, 2, 4, 5}
+    assert shown == chosen(table, 0.5, 6)
+    assert chosen(table.assign(label=[1, 1, 0, 0, 1, 0, 1]), 0.5, 6)[WRONG] == [], "nothing is wrong"
+
+
+def test_a_picture_says_what_is_true_what_it_was_called_and_how_probable_malignancy_was():
+    nothing = np.zeros((1, 1), bool)
+    page = Page("surest wrong", "P_1", 1, 0, 0.54, nothing, nothing, nothing, {})
+    assert page.title == "surest wrong: malignant, called benign (0.54)\nP_1"

@@ -1,0 +1,394 @@
+"""A forest on a frozen network: what it leaves behind, what it never does, and what it refuses."""
+
+import gc
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from tests.commands.forests import average_run, forest_run, head_run, workspace_with_a_head
+from tests.data.caches import dataset_of, small_download
+from tests.training.pocket import WOMEN, finish, make_products, rewrite_manifest, train_run
+from tests.training.test_forest import inside
+from tfm.analysis.predictions import read_predictions
+from tfm.analysis.trained_run import open_trained
+from tfm.core import machine, registry
+from tfm.core.errors import SettingsError
+from tfm.core.events import Note, Picture, Progress
+from tfm.core.runs import worker
+from tfm.core.runs.launch import chosen_preset, find_or_create_run, job_for, settings_of
+from tfm.core.runs.plan import Plan
+from tfm.core.runs.run import Run
+from tfm.core.settings import presets
+from tfm.metrics.classification import auc, youden_threshold
+from tfm.training import device
+from tfm.training.checkpoint import read
+from tfm.training.embedding_classifier import load
+from tfm.training.embeddings import Backbone
+from tfm.training.inputs.lineage import minutes_of_work
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory):
+    return finish(head_run(workspace_with_a_head(tmp_path_factory.mktemp("forest"))))
+
+
+@pytest.fixture(scope="module")
+def forest(head):
+    return finish(forest_run(head))
+
+
+def _file(run):
+    return run.checkpoints_folder / "learner.skops"
+
+
+def learner_of(run):
+    return load(_file(run), 96)
+
+
+def tensors(run):
+    return {
+        name: tensor.numpy().tobytes() for name, tensor in read(run.checkpoints_folder / "best.pt")["network"].items()
+    }
+
+
+def refused(run) -> str:
+    assert worker.take_run(run, stopping=run) == "failed"
+    return run.status.message
+
+
+def again(run) -> Run:
+    """The same run anew, not yet begun."""
+    preset = chosen_preset(run.workspace, run.stage, run.preset)
+    return find_or_create_run(run.workspace, registry.find_stage(run.stage), settings_of(run), preset, fresh=True)
+
+
+# --- what it leaves behind --------------------------------------------------------------------------------------------
+
+
+def test_predictions_keep_to_the_contract_of_a_train_run(head, forest):
+    for split in ("val", "test"):
+        ours, theirs = (read_predictions(run.predictions_file(split)) for run in (forest, head))
+        pd.testing.assert_frame_equal(ours.drop(columns="prob"), theirs.drop(columns="prob"))
+        assert ours["prob"].between(0, 1).all()
+
+
+def test_its_threshold_is_chosen_on_validation_by_the_rule_of_its_head(head, forest):
+    val = read_predictions(forest.predictions_file("val"))
+    labels, probs = val["label"].to_numpy(), val["prob"].to_numpy()
+    result = forest.status.result
+    assert result["threshold"] == youden_threshold(labels, probs)
+    assert result["val_auc"] == auc(labels, probs)
+    assert result["threshold_rule"] == head.status.result["threshold_rule"]
+
+
+def test_it_says_what_it_is_made_of(head, forest):
+    result = forest.status.result
+    assert result["model"] == "Small_RF"
+    assert result["weights"] == "none: from scratch"
+    nodes = sum(tree.tree_.node_count for tree in learner_of(forest).estimators_)
+    assert result["parameters"] == head.status.result["parameters"] - (96 * 16 + 16 + 16 + 1) + nodes
+    assert {output["path"].rpartition("/")[2] for output in forest.status.outputs} == {
+        *("val.csv", "test.csv", "learner.skops", "embeddings.png")
+    }
+
+
+def test_it_remembers_the_women_its_network_has_seen_and_what_it_was_measured_on(head, forest):
+    for fact in ("patients_seen", "dataset_hash", "split_hash", "images_sha256", "protocol", "synthetic"):
+        assert forest.environment[fact] == head.environment[fact]
+
+
+def test_its_embeddings_are_drawn(forest):
+    (picture,) = [event for event in forest.events() if isinstance(event, Picture)]
+    assert (forest.figures_folder / "embeddings.png").read_bytes().startswith(b"\x89PNG")
+    assert "pool2048" in picture.title
+
+
+def test_another_forest_on_the_same_network_extracts_nothing(head, forest):
+    run = finish(forest_run(head, trees=10, projection="tsne"))
+    told = [event.name for event in run.events() if isinstance(event, Progress)]
+    assert "trees" in told
+    assert not [name for name in told if name.startswith("embeddings")]
+    assert any("extracted before" in event.text for event in run.events() if isinstance(event, Note))
+    assert len(learner_of(run).estimators_) == 10
+
+
+@pytest.mark.parametrize(
+    ("learner", "name"), [("logistic", "Small_LR (dense128)"), ("boosting", "Small_GB (dense128)")]
+)
+def test_other_learners_and_the_dense_embedding_come_by_the_same_door(head, forest, learner, name):
+    run = finish(forest_run(head, learner=learner, embedding="dense128"))
+    assert run.status.result["model"] == name
+    assert run.predictions_file("test").read_bytes() != forest.predictions_file("test").read_bytes()
+
+
+# --- what it never does -----------------------------------------------------------------------------------------------
+
+
+def test_neither_head_nor_forest_moves_a_bit_of_the_backbone(head, tmp_path):
+    """Batch statistics included: those of before the head's first step are those of after the forest."""
+    untrained = finish(head_run(head.workspace, learning_rate=1e-30))
+    finish(forest_run(head))
+    before, after = tensors(untrained), tensors(head)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"fc.0.weight", "fc.0.bias", "fc.3.weight", "fc.3.bias"}
+    assert any("running_mean" in name for name in before)
+    assert head.outputs_stand()
+
+
+def test_shuffled_test_labels_change_no_trained_bit(head, forest):
+    workspace = head.workspace
+    make_products(workspace, "shuffled")
+
+    def turned(manifest):
+        other = manifest["label"].map({"benign": "malignant", "malignant": "benign"})
+        some = (manifest["split"] == "test") & (manifest["view"] == "CC")
+        return manifest.assign(label=manifest["label"].mask(some, other))
+
+    rewrite_manifest(workspace, turned, "shuffled")
+    their_head = finish(head_run(workspace, dataset="shuffled", cache="shuffled"))
+    their_forest = finish(forest_run(their_head))
+    assert tensors(their_head) == tensors(head)
+    assert inside(learner_of(their_forest)) == inside(learner_of(forest))
+    for ours, theirs in ((head, their_head), (forest, their_forest)):
+        assert ours.predictions_file("val").read_bytes() == theirs.predictions_file("val").read_bytes()
+        assert ours.status.result["threshold"] == theirs.status.result["threshold"]
+        said, said_there = (read_predictions(run.predictions_file("test")) for run in (ours, theirs))
+        assert (said["prob"] == said_there["prob"]).all()
+        assert (said["label"] != said_there["label"]).any()
+
+
+def test_an_image_that_cannot_be_read_is_an_error_and_never_a_black_one(tmp_path):
+    workspace = workspace_with_a_head(tmp_path)
+    dataset = dataset_of(small_download(tmp_path), workspace.dataset_folder("cut"), seed=4)
+    film = dataset.path(dataset.images("train")["file"][0])
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    run = job_for(workspace, "preprocess", {"dataset": "cut", "cache": "cut", "workers": 1}, ["resnet"])
+    assert worker.take_run(run, stopping=run) == "failed"
+    assert film.stem in run.status.message
+    assert "cut" not in workspace.products("cache")
+    with pytest.raises(SettingsError, match="no cache is called 'cut'"):
+        head_run(workspace, dataset="cut", cache="cut")
+
+
+@pytest.mark.parametrize("missing", ["P_train00_LEFT_CC", "P_test00_LEFT_CC"])
+def test_an_image_that_the_cache_lacks_is_named_and_nothing_is_trained(tmp_path, missing):
+    workspace = workspace_with_a_head(tmp_path)
+    cache = workspace.cache_folder("pocket")
+    index = pd.read_csv(cache / "index.csv")
+    kept = index["image_id"] != missing
+    index[kept].to_csv(cache / "index.csv", index=False)
+    for array in ("images", "breast", "lesions"):
+        np.save(cache / f"{array}.npy", np.load(cache / f"{array}.npy")[kept])
+    run = head_run(workspace)
+    assert missing in refused(run)
+    assert not run.checkpoints_folder.exists()
+
+
+def test_a_forest_learns_from_no_label_that_its_network_was_kept_from(head):
+    few = finish(forest_run(finish(head_run(head.workspace, label_percent=34, epochs=1)), learner="forest"))
+    learned = learner_of(few).estimators_[0].tree_.weighted_n_node_samples[0]
+    assert learned == 2 * WOMEN["train"] / 3, "two images of each woman, of a third of the women"
+
+
+def test_nothing_of_its_network_is_left_when_its_turn_on_the_gpu_ends(head, monkeypatch):
+    whole, left = device.prepare, []
+
+    def watched(settings, run, held):
+        held.callback(lambda: left.append([one for one in gc.get_objects() if type(one) is Backbone]))
+        held.callback(gc.collect)
+        return (yield from whole(settings, run, held))
+
+    monkeypatch.setattr(device, "prepare", watched)
+    finish(forest_run(head, seed=8))
+    assert left == [[]]
+
+
+def test_the_images_are_read_once_where_all_of_them_have_labels(head):
+    run = finish(forest_run(head, seed=9))
+    read_whole = [
+        event
+        for event in run.events()
+        if isinstance(event, Progress) and event.name.startswith("fingerprint") and event.done == event.total
+    ]
+    assert len(read_whole) == 1
+
+
+# --- stopped ----------------------------------------------------------------------------------------------------------
+
+
+def test_stopped_at_any_event_it_ends_as_an_undisturbed_one(head, forest):
+    stopped, turns = again(forest), 0
+    while stopped.status.state != "done":
+        turns += 1
+        generator = registry.find_stage("forest").generate(settings_of(stopped), stopped)
+        with stopped.held(), stopped.recording():
+            for count, _ in enumerate(generator, start=1):
+                if count >= 2 * turns:
+                    break
+            else:
+                break
+        generator.close()
+    assert turns > 2
+    finish(stopped)
+    names = ("val", "test")
+    assert [stopped.predictions_file(name).read_bytes() for name in names] == [
+        forest.predictions_file(name).read_bytes() for name in names
+    ]
+    assert inside(learner_of(stopped)) == inside(learner_of(forest))
+
+
+def test_a_learner_that_was_planted_in_a_stopped_run_is_refused(head, forest):
+    stopped = again(forest)
+    stopped.checkpoints_folder.mkdir()
+    skops.io.dump(make_pipeline(FunctionTransformer(os.getcwd)), stopped.checkpoints_folder / "learner.skops")
+    assert "posix.getcwd" in refused(stopped)
+
+
+# --- what it refuses --------------------------------------------------------------------------------------------------
+
+
+def test_a_dataset_that_changed_since_its_network_was_trained_is_refused(tmp_path):
+    workspace = workspace_with_a_head(tmp_path)
+    trained = finish(head_run(workspace))
+    rewrite_manifest(workspace, lambda manifest: manifest.assign(density="1"))
+    assert f"the dataset of {trained.id} have changed since it was trained" in refused(forest_run(trained))
+
+
+def test_a_network_that_has_learned_from_the_average_over_the_breast_is_refused(head):
+    pooled = finish(train_run(head.workspace, "ResNet18_CFT", architecture="test_resnet", pooling="breast", epochs=1))
+    assert "has learned from the average over the breast" in refused(forest_run(pooled))
+
+
+def test_one_class_only_is_refused(tmp_path):
+    workspace = workspace_with_a_head(tmp_path)
+    rewrite_manifest(workspace, lambda manifest: manifest.assign(label="benign"))
+    assert "all 36 training images are benign" in refused(head_run(workspace))
+
+
+def test_more_trees_than_memory_allows_are_refused_before_anything_is_grown(head, monkeypatch):
+    monkeypatch.setattr(machine, "memory_gib", lambda: 0.001)
+    run = forest_run(head, trees=5000)
+    said = refused(run)
+    assert "5,000 trees of up to 71 nodes may take 0.7 GiB" in said
+    assert not [event for event in run.events() if isinstance(event, Progress)]
+
+
+def test_on_a_trial_of_a_study_nothing_grows_that_would_predict_the_test(head):
+    trial = finish(head_run(head.workspace, trial="a-study/1", epochs=1))
+    run = forest_run(trial)
+    assert f"{trial.id} is a trial of a study" in refused(run)
+    assert "train the study's winner" in run.status.hint
+    assert not run.predictions_file("test").exists()
+
+
+def test_a_run_without_a_network_is_no_backbone(head, forest):
+    with pytest.raises(SettingsError, match="is a run of forest"):
+        forest_run(forest)
+
+
+# --- the plan ---------------------------------------------------------------------------------------------------------
+
+
+def test_resnet50_rf_is_a_plan_of_the_head_the_forest_and_their_average(head, forest):
+    given = {"dataset": "pocket", "cache": "pocket"}
+    plan = job_for(head.workspace, "train", given, ["ResNet50_RF"])
+    assert isinstance(plan, Plan)
+    assert [(step.name, step.stage, step.preset) for step in plan.steps] == [
+        ("head", "train", "ResNet50_Head"),
+        ("forest", "forest", None),
+        ("average", "average", None),
+    ]
+    preset = presets.preset("models", "ResNet50_Head").settings
+    assert preset["model"] == {
+        "architecture": "resnet50",
+        "weights": "imagenet",
+        "trained": "head",
+        "head": 128,
+        "dropout": 0.5,
+    }
+
+
+def test_its_three_rows_stand_in_every_comparison_and_what_is_done_counts(head, forest):
+    workspace = head.workspace
+    given = {"dataset": "pocket", "cache": "pocket", "head": "Small_Head", "trees": 20, "threads": 1, "device": "cpu"}
+    before = {run.name for run in workspace.runs_folder.iterdir()}
+    plan = job_for(workspace, "head-and-forest", given)
+    assert worker.take_plan(plan) == "done", plan.status.message
+    assert {plan.status.runs["head"], plan.status.runs["forest"]} <= before
+    compared = finish(job_for(workspace, "compare", {"runs": list(plan.status.runs.values())}))
+    rows = {row["model"]: row for row in compared.status.result["rows"]}
+    assert rows.keys() == {"Small_Head", "Small_RF", "Small_Head + Small_RF"}
+    assert len({row["protocol"] for row in rows.values()}) == 1
+    everything = job_for(workspace, "compare", {})
+    assert set(plan.status.runs.values()) <= set(everything.given_settings["runs"])
+
+
+@pytest.mark.parametrize("said", ["none", "imagenet"])
+def test_the_weights_that_a_person_names_are_those_of_the_head(head, said):
+    plan = job_for(head.workspace, "train", {"dataset": "pocket", "cache": "pocket", "weights": said}, ["ResNet50_RF"])
+    assert plan.steps[0].settings["weights"] == said, "none is from scratch, and not nothing said"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"head": "nosuch"}, "no model called 'nosuch'"),
+        ({"head": "EfficientNetB3_Optuna"}, "is a preset of tune-and-train, and train is needed here"),
+        ({"head": "ResNet18_CFT", "embedding": "dense128"}, "ResNet18_CFT has no hidden layer"),
+        ({"trees": 10**9}, "1,000,000,000 trees of up to 71 nodes"),
+    ],
+)
+def test_a_plan_that_could_not_end_is_refused_before_anything_is_trained(head, given, says):
+    with pytest.raises(SettingsError, match=says):
+        job_for(head.workspace, "head-and-forest", {"dataset": "pocket", "cache": "pocket"} | given)
+
+
+# --- the average ------------------------------------------------------------------------------------------------------
+
+
+def test_an_average_is_the_mean_of_each_image_and_has_seen_whom_any_of_them_has(head, forest):
+    run = finish(average_run(head, forest))
+    for split in ("val", "test"):
+        ours, one, other = (read_predictions(each.predictions_file(split)) for each in (run, head, forest))
+        assert (ours["prob"] == (one["prob"] + other["prob"]) / 2).all()
+    val = read_predictions(run.predictions_file("val"))
+    assert run.status.result["threshold"] == youden_threshold(val["label"].to_numpy(), val["prob"].to_numpy())
+    assert len(run.environment["patients_seen"]) == WOMEN["train"] + WOMEN["val"]
+
+
+def test_models_of_unlike_splits_are_not_averaged(head, forest):
+    workspace = head.workspace
+    make_products(workspace, "moved")
+
+    def moved(manifest):
+        return manifest.assign(split=manifest["split"].mask(manifest["patient_id"] == "P_train00", "val"))
+
+    rewrite_manifest(workspace, moved, "moved")
+    other = finish(head_run(workspace, dataset="moved", cache="moved", epochs=1))
+    said = refused(average_run(head, other))
+    assert f"{other.id} was not trained and tested as {head.id} was" in said
+
+
+def test_an_average_needs_two_models(head):
+    with pytest.raises(SettingsError, match="an average needs two models at least"):
+        average_run(head, head)
+
+
+def test_what_several_members_share_counts_once_in_an_average(head, forest):
+    dense = finish(forest_run(head, embedding="dense128"))
+    nodes = [sum(tree.tree_.node_count for tree in load(_file(run), width).estimators_)
+             for run, width in ((forest, 96), (dense, 16))]  # fmt: skip
+    one, two, three = (finish(average_run(*runs)) for runs in ((head, forest), (forest, dense), (head, forest, dense)))
+    of_head = head.status.result["parameters"]
+    assert one.status.result["parameters"] == of_head + nodes[0]
+    assert two.status.result["parameters"] == of_head - 17 + sum(nodes), "the last layer has 16 weights and a bias"
+    assert three.status.result["parameters"] == of_head + sum(nodes)
+    own = [run.status.seconds / 60 for run in (head, forest, dense, two)]
+    assert minutes_of_work(forest) == pytest.approx(own[0] + own[1]), "with those of its network"
+    assert open_trained(two).minutes == pytest.approx(sum(own))
+    assert open_trained(three).minutes == pytest.approx(sum(own[:3]) + three.status.seconds / 60)

@@ -1,0 +1,169 @@
+"""Organize as its form meets it: looked at before it asks, shown before it writes, and nothing promised silently."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data.phantoms import phantom_download
+from tfm.commands import organize
+from tfm.commands.organize import Organize
+from tfm.core.errors import SettingsError
+from tfm.core.events import Event, Note, Table
+from tfm.core.registry import Outlook
+from tfm.core.runs import worker
+from tfm.core.runs.launch import job_for
+from tfm.core.runs.plan import Plan
+from tfm.core.runs.run import Run
+from tfm.core.runs.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("download")
+    phantom_download(folder, 14, 6)
+    return folder
+
+
+def without(phantoms: Path, folder: Path, words: str) -> Path:
+    """The same download without the files that have these words in their path."""
+    shutil.copytree(phantoms, folder, ignore=lambda _, names: [name for name in names if words in name])
+    return folder
+
+
+def shown(events: Iterator[Event | Outlook]) -> tuple[list[Event], Outlook]:
+    seen = list(events)
+    outlooks = [event for event in seen if isinstance(event, Outlook)]
+    return [event for event in seen if not isinstance(event, Outlook)], outlooks[-1] if outlooks else Outlook()
+
+
+def look(workspace: Workspace, *given: Path, **other: Any) -> tuple[list[Event], Outlook]:
+    return shown(organize.look({"download": list(given)} | other, workspace))
+
+
+def table(events: list[Event]) -> Table:
+    return next(event for event in events if isinstance(event, Table))
+
+
+def warnings(events: list[Event]) -> str:
+    return " ".join(event.text for event in events if isinstance(event, Note) and event.level == "warning")
+
+
+def test_a_whole_download_leaves_every_question_open(phantoms: Path, workspace: Workspace) -> None:
+    events, outlook = look(workspace, phantoms)
+    assert outlook.settled == {}
+    assert warnings(events) == ""
+    assert [row[0] for row in table(events).rows] == ["mass train", "mass test", "calc train", "calc test"]
+    assert "NBIA's folders" in table(events).caption
+
+
+def test_without_tcias_test_the_split_is_random_and_says_so(
+    phantoms: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    partial = without(phantoms, tmp_path / "partial", "-Test_")
+    events, outlook = look(workspace, partial)
+    assert outlook.settled == {"split": "random"}
+    assert outlook.offered == {"split": ["random"]}
+    assert "nothing of TCIA's test is here" in warnings(events)
+    settings = Organize(download=[partial], split="random", val_share=0.25)
+    made, _ = shown(organize.preview(settings, workspace))
+    assert "random (seed 0)" in table(made).caption
+    assert all(int(row[1]) for row in table(made).rows), "no split is empty"
+    with pytest.raises(SettingsError, match="nothing of the official test"):
+        list(organize.preview(Organize(download=[partial]), workspace))
+
+
+def test_a_folder_deep_inside_a_download_is_said_to_be_taken_whole(phantoms: Path, workspace: Workspace) -> None:
+    subject = next((phantoms / "manifest-phantom" / "CBIS-DDSM").iterdir())
+    events, _ = look(workspace, subject)
+    assert f"{subject} lies deep inside a download: {subject.parent} was taken whole" in [
+        event.text for event in events if isinstance(event, Note)
+    ]
+    assert table(events).rows == table(look(workspace, phantoms)[0]).rows
+
+
+def test_one_kind_of_csv_settles_the_kind_of_lesions(phantoms: Path, workspace: Workspace, tmp_path: Path) -> None:
+    _, outlook = look(workspace, without(phantoms, tmp_path / "mass", "calc_case"))
+    assert outlook.settled == {"lesions": "mass"}
+
+
+def test_without_csvs_the_form_asks_for_them(phantoms: Path, workspace: Workspace, tmp_path: Path) -> None:
+    bare = without(phantoms, tmp_path / "deep" / "er" / "still" / "bare", "_case_description_")
+    with pytest.raises(SettingsError, match="no case CSV") as caught:
+        look(workspace, bare)
+    assert caught.value.fields == ("download", "csv")
+    events, _ = look(workspace, bare, csv=(phantoms,))
+    assert len(table(events).rows) == 4
+
+
+def test_what_is_missing_is_counted_before_anything_is_decided(
+    phantoms: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    subject = next(path.name for path in sorted((phantoms / "manifest-phantom" / "CBIS-DDSM").glob("*-Test_*_CC")))
+    events, _ = look(workspace, without(phantoms, tmp_path / "partial", subject))
+    assert "1 of 40 mammograms are not here whole" in warnings(events)
+
+
+def test_a_preview_writes_no_dataset(phantoms: Path, workspace: Workspace) -> None:
+    made, _ = shown(organize.preview(Organize(download=[phantoms], val_share=0.25), workspace))
+    assert [row[0] for row in table(made).rows] == ["train", "val", "test"]
+    assert "phantoms, official, mass+calc" in table(made).caption
+    assert not (workspace.root / "dataset").exists()
+
+
+def test_a_download_of_crops_alone_keeps_tcias_split(phantoms: Path, workspace: Workspace, tmp_path: Path) -> None:
+    crops = without(phantoms, tmp_path / "crops", "full mammogram images")
+    _, outlook = look(workspace, crops)
+    assert outlook.settled == {"images": "crops"}
+    made, _ = shown(organize.preview(Organize(download=[crops], images="crops", val_share=0.25), workspace))
+    assert "official, mass+calc, crops" in table(made).caption
+
+
+def test_a_name_that_is_taken_is_told_before_it_starts(phantoms: Path, workspace: Workspace) -> None:
+    finish(job_for(workspace, "organize", {"download": [str(phantoms)], "val_share": 0.25}))
+    with pytest.raises(SettingsError, match="already") as caught:
+        list(organize.preview(Organize(download=[phantoms], val_share=0.3), workspace))
+    assert caught.value.fields == ("name",)
+
+
+def test_a_workspace_inside_the_download_is_refused_and_nothing_is_made(phantoms: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(phantoms, tmp_path / "copy")
+    inside = Workspace(copy / "workspace")
+    with pytest.raises(SettingsError, match="lies inside") as caught:
+        job_for(inside, "organize", {"download": [str(copy)]})
+    assert "--workspace" in caught.value.hint
+    assert not inside.root.exists()
+
+
+def test_work_done_before_the_tables_around_changed_is_not_taken_for_done(
+    phantoms: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    """Neither the CSVs around a folder, nor the rest of the download around one patient, is named by a setting."""
+    copy = shutil.copytree(phantoms, tmp_path / "copy")
+    subject = next((copy / "manifest-phantom" / "CBIS-DDSM").glob("Mass-Training_*"))
+    other = next(path for path in subject.parent.glob("Calc-Training_*"))
+    (tmp_path / "list.txt").write_text("\n".join(map(str, copy.rglob("*.dcm"))))
+
+    def key(given: Path) -> str:
+        return job_for(workspace, "organize", {"download": [str(given)]}).status.key
+
+    given = (subject.parent, subject, tmp_path / "list.txt")
+    before = [key(path) for path in given]
+    assert [key(path) for path in given] == before
+    (copy / "mass_case_description_train_set.csv").touch()
+    assert key(given[0]) != before[0]
+    before = [key(path) for path in given]
+    shutil.rmtree(other)
+    assert key(given[1]) != before[1]
+    before = [key(path) for path in given]
+    next(copy.rglob("*.dcm")).touch()
+    assert key(given[2]) != before[2]
+
+
+def finish(run: Run | Plan) -> None:
+    started = worker.start(run)
+    assert started.process is not None
+    started.process.wait(timeout=120)
+    assert run.status.state == "done", run.status

@@ -1,0 +1,120 @@
+"""The stage makes what is not there yet, says what is, and names the cache that the next step reads."""
+
+import shutil
+
+import cv2
+import pytest
+
+from tests.data.caches import dataset_of, small_download
+from tfm.core.errors import SettingsError
+from tfm.core.events import Note, Table
+from tfm.core.runs import worker
+from tfm.core.runs.launch import job_for
+from tfm.core.runs.run import Run
+from tfm.core.runs.workspace import Workspace
+from tfm.data.dataset.dataset import Dataset
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """One dataset, and its cache."""
+    workspace = Workspace(tmp_path_factory.mktemp("standing") / "workspace")
+    download = small_download(workspace.root.parent)
+    for name, split in (("official", "official"), ("folds", "kfold")):
+        dataset_of(download, workspace.dataset_folder(name), split=split, seed=4)
+    assert preprocessed(workspace, "official").status.result["images"] == 24
+    return workspace
+
+
+def preprocessed(workspace: Workspace, dataset: str, **given: object) -> Run:
+    given = {"dataset": dataset, "workers": 1, "resize.height": 64, "resize.width": 64} | given
+    run = job_for(workspace, "preprocess", given)
+    assert isinstance(run, Run)
+    worker.take_run(run, stopping=run)
+    return run
+
+
+def told(run: Run) -> str:
+    return "\n".join(event.text for event in run.events() if isinstance(event, Note))
+
+
+def test_another_split_of_the_same_images_reads_the_cache_that_stands(standing):
+    run = preprocessed(standing, "folds")
+    assert run.status.state == "done", run.status.message
+    assert run.status.result["cache"].startswith("official-fast")
+    assert "nothing is made twice" in told(run)
+    assert len(standing.products("cache")) == 1
+    assert run.outputs_stand()
+
+
+def test_a_cache_that_was_named_is_made(standing):
+    run = preprocessed(standing, "folds", cache="mine")
+    assert run.status.result["cache"] == "mine"
+    shutil.rmtree(standing.cache_folder("mine"))
+
+
+def test_how_many_work_at_it_is_not_part_of_what_is_made(standing):
+    made = preprocessed(standing, "official")
+    assert preprocessed(standing, "official", workers="auto").id == made.id
+    for wrong in (0, "two"):
+        with pytest.raises(SettingsError, match="workers"):
+            preprocessed(standing, "official", workers=wrong)
+
+
+def test_pictures_in_two_splits_are_told(standing):
+    dataset = standing.dataset_folder("official")
+    test, train = (sorted((dataset / split).rglob("*.dcm"))[0] for split in ("test", "train"))
+    train.unlink()
+    shutil.copy(test, train)
+    run = preprocessed(standing, "official", cache="twins")
+    assert run.status.result["same_pixels"] == 1
+    table = next(event for event in run.events() if isinstance(event, Table))
+    assert table.rows == [[", ".join(sorted([test.stem, train.stem])), table.rows[0][1]]]
+    assert "in two splits" in told(run)
+    report = (dataset / "audit-pixels.md").read_text(encoding="utf-8")
+    assert "Pictures under several names: **1**, of them in more than one split: **1**." in report
+    assert table.rows[0][0] in report
+
+
+def test_lesions_that_the_steps_cut_off_are_told(standing):
+    dataset = Dataset.open(standing.dataset_folder("official"))
+    left = dataset.manifest[(dataset.manifest["side"] == "LEFT") & (dataset.manifest["mask"] != "")].iloc[-1]
+    mask = cv2.imread(str(dataset.path(left["mask"])), cv2.IMREAD_UNCHANGED)
+    mask[:] = 0
+    mask[120:130, :20] = 2  # at the chest wall
+    cv2.imwrite(str(dataset.path(left["mask"])), mask)
+    border = {"border.cut": "share", "border.share": 0.05, "cache": "cut"}
+    said = told(preprocessed(standing, "official", **border))
+    assert f"({left['image_id']}): the steps cut off more than 10% of their lesions" in said
+    assert "cut off" not in told(preprocessed(standing, "official", cache="whole"))
+
+
+def test_a_film_that_changed_is_made_anew_by_the_same_command(standing):
+    dataset = Dataset.open(standing.dataset_folder("official"))
+    before = preprocessed(standing, "official", cache="mine")
+    assert preprocessed(standing, "official", cache="mine").id == before.id
+    film, other = (dataset.path(name) for name in dataset.manifest["file"].iloc[[5, 6]])
+    kept = film.read_bytes()
+    film.unlink()
+    shutil.copyfile(other, film)
+    after = preprocessed(standing, "official", cache="mine")
+    assert after.id != before.id
+    assert after.status.result["same_pixels"] == before.status.result["same_pixels"] + 1
+    film.write_bytes(kept)
+
+
+def test_copies_without_a_change_are_refused(standing):
+    with pytest.raises(SettingsError, match="switched off"):
+        preprocessed(standing, "official", write_augmented=2, augment=False)
+
+
+def test_augmented_copies_are_written_where_they_are_asked_for(standing):
+    run = preprocessed(standing, "official", write_augmented=2)
+    assert run.status.state == "done", run.status.message
+    train = Dataset.open(standing.dataset_folder("official")).images("train")["image_id"]
+    written = sorted(path.name for path in (run.folder / "augmented").iterdir())
+    assert written == sorted(f"{name}_{copy}.png" for name in train for copy in (1, 2))
+    assert str(run.folder / "augmented") in told(run)
+    assert run.outputs_stand()
+    (run.folder / "augmented" / written[0]).unlink()
+    assert not run.outputs_stand()

@@ -1,0 +1,245 @@
+"""Folders of other mammograms: who of them is learned from, what is left out and said, and that a run holds to them."""
+
+import contextlib
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+
+from tests.data.caches import dataset_of, small_download
+from tests.faults.mishaps import SWIN, make_swin_small
+from tests.training.pocket import finish
+from tests.training.test_fit import flat
+from tfm.core import files
+from tfm.core.errors import DataError, SettingsError
+from tfm.core.events import Note, Progress, Table
+from tfm.core.registry import find, find_stage
+from tfm.core.runs.launch import job_for, key_of_run, restarted, settings_of
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.resolve import resolve
+from tfm.core.settings.serialize import differing
+from tfm.data.cache.cache import Cache
+from tfm.data.dataset.dataset import Dataset
+from tfm.imaging.read_image import read_pixels
+from tfm.training import checkpoint
+from tfm.training.checkpoint import read
+from tfm.training.inputs.samples import held_out, rows_of
+from tfm.training.settings import DEFAULT_SEED
+
+GIVEN = {"dataset": "films", "architecture": SWIN, "block": 16, "epochs": 2, "batch_size": 6, "threads": 1}
+GIVEN |= {"device": "cpu", "checkpoint_seconds": 0}
+SIDE = 64
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    workspace = Workspace(tmp_path_factory.mktemp("extra") / "workspace")
+    dataset_of(small_download(workspace.root.parent), workspace.dataset_folder("films"))
+    size = {"resize.height": SIDE, "resize.width": SIDE, "workers": 1}
+    finish(job_for(workspace, "preprocess", {"dataset": "films", "cache": "films"} | size))
+    return workspace
+
+
+def pretrain_run(workspace, **given):
+    return job_for(workspace, "pretrain", GIVEN | {"cache": "films"} | given, [])
+
+
+def films_of(workspace):
+    dataset = Dataset.open(workspace.dataset_folder("films"))
+    return dataset, Cache.open(workspace.cache_folder("films"))
+
+
+def kept_back(workspace):
+    dataset, cache = films_of(workspace)
+    train = rows_of(dataset, cache, "train")
+    return held_out(train, 0.05, DEFAULT_SEED, np.ones(len(train), bool))[1].patients
+
+
+def breast(seed: int) -> np.ndarray:
+    """(200, 160) uint8: a breast at the left edge, no other like it."""
+    image = np.zeros((200, 160), np.uint8)
+    cv2.ellipse(image, (0, 100), (90 + seed, 80), 0, 0, 360, 150, -1)
+    noise = np.random.default_rng(seed).integers(-40, 40, image.shape)
+    return np.where(image > 0, image + noise, 4).astype(np.uint8)
+
+
+def as_patient(source: Path, target: Path, patient: str) -> None:
+    """Of another patient, with one pixel changed as no other is."""
+    header = pydicom.dcmread(source)
+    header.PatientID = patient
+    pixels = header.pixel_array.copy()
+    pixels[0, len(patient)] ^= 1
+    header.PixelData = pixels.tobytes()
+    header.SOPInstanceUID = f"1.2.3.{len(patient)}"
+    header.save_as(target)
+
+
+@pytest.fixture(scope="module")
+def folder(workspace):
+    """Of thirteen files and three links, four are to be learned from."""
+    dataset, _ = films_of(workspace)
+    test, train = dataset.images("test"), dataset.images("train")
+    folder = workspace.root.parent / "others"
+    (folder / "deep").mkdir(parents=True)
+    for seed in (1, 2):
+        cv2.imwrite(str(folder / "deep" / f"film{seed}.png"), breast(seed))
+    film = dataset.path(train["file"].iloc[0])
+    woman = next(one for one in train["patient_id"] if one not in kept_back(workspace))
+    as_patient(film, folder / "hers.dcm", "H-17")
+    as_patient(film, folder / "known.dcm", f"Calc-Training_{woman}_RIGHT_MLO")
+    as_patient(film, folder / "judge.dcm", f"Mass-Test_{test['patient_id'].iloc[0]}_LEFT_CC")
+    as_patient(film, folder / "back.dcm", kept_back(workspace)[0])
+    as_patient(film, folder / "crop.dcm", "Mass-Training_P_99999_LEFT_CC_1")
+    cv2.imwrite(str(folder / "twin.png"), read_pixels(dataset.path(test["file"].iloc[0])))
+    shutil.copy(folder / "deep" / "film1.png", folder / "film1 again.png")
+    inside = np.random.default_rng(0).integers(100, 200, (200, 160)).astype(np.uint8)
+    inside[0, 0] = 0
+    cv2.imwrite(str(folder / "inside.png"), inside)
+    lesion = np.zeros((200, 160), np.uint8)
+    cv2.circle(lesion, (80, 100), 40, 255, -1)
+    cv2.imwrite(str(folder / "mask.png"), lesion)
+    (folder / "cut.png").write_bytes((folder / "deep" / "film2.png").read_bytes()[:3000])
+    (folder / "notes.txt").write_text("of the ward")
+    for name, target in (("gone.png", "nowhere.png"), ("again", "deep"), ("deep/up", "..")):
+        (folder / name).symlink_to(target)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(workspace, folder):
+    with pytest.MonkeyPatch.context() as patch:
+        make_swin_small(patch)
+        return finish(pretrain_run(workspace, extra=str(folder)))
+
+
+def test_what_is_no_mammogram_or_shows_a_judge_is_left_out_each_with_its_reason(run):
+    listed = pd.read_csv(run.folder / "left_out.csv")
+    reasons = {file: reason.partition(":")[0] for file, reason in zip(listed["file"], listed["reason"], strict=True)}
+    assert "cut" in reasons.pop("cut.png")
+    assert reasons == {
+        "judge.dcm": "of a woman of validation or test, or of one kept back",
+        "back.dcm": "of a woman of validation or test, or of one kept back",
+        "crop.dcm": "a cut-out or a mask of CBIS-DDSM, as its name says",
+        "twin.png": "the picture is in the dataset already",
+        "film1 again.png": "the same picture as another of them",
+        "inside.png": "breast from edge to edge, as in a cut-out",
+        "mask.png": "a mask",
+        "notes.txt": "not an image file",
+        "gone.png": "a link that leads nowhere",
+        "again": "a link to a folder that is looked through without it",
+        "deep/up": "a link to a folder that it lies in",
+    }
+    table = next(event for event in run.events() if isinstance(event, Table))
+    assert table.title == "12 files of the extra folders are left out"
+
+
+def test_the_others_are_learned_from_beside_the_training_women_and_remembered(run, workspace):
+    dataset, _ = films_of(workspace)
+    women = set(dataset.images("train")["patient_id"])
+    seen = run.environment["patients_seen"]
+    assert set(seen) - women == {"extra:H-17", "extra:others/deep/film1.png", "extra:others/deep/film2.png"}
+    own = len(dataset.images("train")) - 2 * len(kept_back(workspace))
+    told = " ".join(event.text for event in run.events() if isinstance(event, Note))
+    assert "4 images of the extra folders are learned from as well" in told
+    assert run.status.result["images"] == own + 4
+    assert (run.environment["extra"]["images"], run.environment["extra"]["left_out"]) == (4, 12)
+    assert workspace.products("cache") == ["films"], "nobody is asked which cache is meant"
+
+
+def test_they_come_out_of_the_very_steps_of_the_cache(run, workspace, folder):
+    dataset, cache = films_of(workspace)
+    made = Cache.open(workspace.root / "unlabelled" / run.environment["extra"]["caches"][0])
+    film = dataset.images("train")["image_id"].iloc[0]
+    here = {name: row for row, name in enumerate(made.index["image_id"])}
+    theirs = cache.images[list(cache.index["image_id"]).index(film)]
+    off = np.abs(made.images[here["hers.dcm"]].astype(int) - theirs)  # but for the one pixel that was changed
+    assert off.max() <= 1
+    assert (made.folder / "settings.yaml").read_bytes() == (cache.folder / "settings.yaml").read_bytes()
+    both = cache.joined([made])
+    chosen = np.array([len(cache.images) + 1, 0, len(cache.images) - 1])
+    assert (both.images[chosen] == np.stack([made.images[1], cache.images[0], cache.images[-1]])).all()
+    assert (both.breast[len(cache.images) - 1 :] == np.concatenate([cache.breast[-1:], made.breast])).all()
+
+
+def stopped(run, counted, number):
+    generator = find_stage("pretrain").generate(settings_of(run), run)
+    with run.held(), contextlib.closing(generator):
+        for event in generator:
+            number -= isinstance(event, Progress) and event.name == counted
+            if not number:
+                return
+
+
+def test_stopped_in_the_cache_and_in_the_training_it_ends_the_same_to_the_bit(run, workspace, monkeypatch):
+    make_swin_small(monkeypatch)
+    monkeypatch.setattr(checkpoint, "WRITE_SHARE", 0)
+    made = workspace.root / "unlabelled" / run.environment["extra"]["caches"][0]
+    whole = {path.name: path.read_bytes() for path in made.glob("*.npy")}
+    shutil.rmtree(made)
+    other = restarted(run)
+    stopped(other, "images", 3)
+    stopped(other, "step", 2)
+    finish(other)
+    assert {path.name: path.read_bytes() for path in made.glob("*.npy")} == whole
+    assert other.metrics_file.read_bytes() == run.metrics_file.read_bytes()
+    one, two = (flat(read(which.checkpoints_folder / "last.pt")) for which in (run, other))
+    assert [place for place in one.keys() | two.keys() if one.get(place) != two.get(place)] == []
+
+
+def test_a_folder_that_changed_is_another_key_and_noticed_on_resume(run, workspace, folder, monkeypatch):
+    make_swin_small(monkeypatch)
+    begun = restarted(run)
+    stopped(begun, "step", 1)
+    cv2.imwrite(str(folder / "film3.png"), breast(3))
+    try:
+        assert pretrain_run(workspace, extra=str(folder)).id not in (run.id, begun.id)
+        with pytest.raises(DataError, match="have changed since this run began"):
+            stopped(begun, "step", 1)
+    finally:
+        (folder / "film3.png").unlink()
+
+
+def test_without_extra_folders_the_key_is_what_it_was(workspace):
+    stage = find_stage("pretrain")
+    settings = resolve(stage.settings, {}, GIVEN | {"cache": "films"})
+    assert "extra" not in differing(settings)
+    assert key_of_run(workspace, stage, settings) == key_of_run(
+        workspace, stage, resolve(stage.settings, {}, GIVEN | {"cache": "films", "extra": []})
+    )
+
+
+def test_a_folder_with_no_mammogram_and_a_cache_of_an_older_program_are_refused(workspace, folder, tmp_path):
+    (tmp_path / "read me.txt").write_text("nothing")
+    with pytest.raises(DataError, match="no mammogram was found below"):
+        stopped(pretrain_run(workspace, extra=str(tmp_path)), "step", 1)
+    with pytest.raises(SettingsError, match="is a file, not a folder"):
+        pretrain_run(workspace, extra=str(tmp_path / "read me.txt"))
+    old = workspace.cache_folder("old")
+    shutil.copytree(workspace.cache_folder("films"), old)
+    said = files.read_yaml(old / "settings.yaml")
+    files.write_yaml(old / "settings.yaml", said | {"version": said["version"] - 1})
+    try:
+        with pytest.raises(DataError, match="another version of the program"):
+            stopped(pretrain_run(workspace, cache="old", extra=str(folder)), "step", 1)
+    finally:
+        shutil.rmtree(old)
+
+
+def test_the_plan_hands_them_on_to_the_pretraining_alone(folder, workspace):
+    planner = find("swin-mim")
+    given = {"dataset": "films", "cache": "films", "extra": [str(folder)]}
+    steps = {step.name: step for step in planner.steps(resolve(planner.settings, {}, given), workspace)}
+    assert [name for name, step in steps.items() if "extra" in step.settings] == ["pretrain"]
+    assert resolve(find_stage("pretrain").settings, {}, steps["pretrain"].settings).extra == (folder,)
+
+
+@pytest.mark.long
+def test_other_processes_find_them_too(workspace, folder):
+    plain = {"architecture": "test_convnext", "beta": 0, "epochs": 1, "extra": str(folder)}
+    both, alone = (finish(pretrain_run(workspace, **plain, **how)) for how in ({"devices": 2}, {"accumulate": 2}))
+    one, two = (pd.read_csv(which.metrics_file).iloc[0].to_dict() for which in (both, alone))
+    assert one == pytest.approx(two, rel=1e-5)

@@ -1,0 +1,232 @@
+"""What a segment run leaves behind, that other stages take it, and what it refuses to learn from."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.training.pocket import QUICK, WOMEN, finish, make_products, rewrite_manifest, rewrite_records, train_run
+from tfm.analysis.predictions import read_predictions
+from tfm.analysis.segmentation_overlays import chosen
+from tfm.core import files
+from tfm.core.errors import SettingsError
+from tfm.core.events import Note, Progress, Table
+from tfm.core.registry import find_stage
+from tfm.core.runs import worker
+from tfm.core.runs.launch import extended, job_for, settings_of
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.fields import leaves
+from tfm.data.dataset.lesion_classes import mask_class
+from tfm.metrics.classification import youden_threshold
+from tfm.training.inputs.lineage import minutes_of_work
+
+TINY = {"backbone": "test_resnet", "classes": "lesion"}
+CLEAR = ["P_test00_LEFT_CC", "P_test00_LEFT_MLO"]
+
+
+def segment_run(workspace, **given):
+    return job_for(workspace, "segment", QUICK | TINY | given)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The first test woman has no lesion, and of the second it is not known where hers are."""
+    workspace = Workspace(tmp_path_factory.mktemp("segment") / "workspace")
+    make_products(workspace)
+
+    def changed(manifest):
+        manifest.loc[manifest["patient_id"] == "P_test00", ["mask", "kind", "lesions"]] = "", "", "0"
+        manifest.loc[manifest["patient_id"] == "P_test01", "mask"] = ""
+        return manifest
+
+    rewrite_manifest(workspace, changed)
+    rewrite_records(workspace, lambda name, record: record | ({"lesions": ""} if name in CLEAR else {}))
+    change_lesions(workspace, lambda lesions, names: np.where(np.isin(names, CLEAR)[:, None, None], 0, lesions))
+    return finish(segment_run(workspace))
+
+
+def change_lesions(workspace, change):
+    folder = workspace.cache_folder("pocket")
+    names = [line.split(",")[0] for line in (folder / "index.csv").read_text().splitlines()[1:]]
+    np.save(folder / "lesions.npy", change(np.load(folder / "lesions.npy"), names).astype(np.uint8))
+
+
+def begun(run) -> list[str]:
+    """What is said before the first step; no further."""
+    told = []
+    with run.held():
+        events = find_stage("segment").generate(settings_of(run), run)
+        for event in events:
+            if isinstance(event, Progress) and event.name == "step":
+                break
+            told += [event.text] if isinstance(event, Note) else []
+        events.close()
+    return told
+
+
+def notes(run) -> str:
+    return " ".join(event.text for event in run.events() if isinstance(event, Note))
+
+
+def test_every_image_has_a_score_by_the_contract_of_predictions(run):
+    for split in ("val", "test"):
+        table = read_predictions(run.predictions_file(split))
+        assert list(table.columns) == ["image_id", "patient_id", "side", "view", "label", "prob"]
+        assert len(table) == 2 * WOMEN[split]
+        assert table["prob"].between(0, 1).all()
+        assert table["prob"].nunique() > 1
+    val = read_predictions(run.predictions_file("val"))
+    assert run.status.result["threshold"] == youden_threshold(val["label"].to_numpy(), val["prob"].to_numpy())
+
+
+def test_images_without_a_lesion_are_measured_as_such_and_those_of_unknown_lesions_are_not(run):
+    figures = files.read_json(run.folder / "lesions.json")["lesion"]
+    assert figures["model"]["images"] == figures["model"]["lesions"] == 2 * WOMEN["test"] - 4
+    assert figures["nothing"]["clear"] == 1, "of the two without a lesion"
+    assert figures["brightest blob"]["clear"] == 0
+    assert "18 test images, 2 without a lesion" in notes(run)
+    assert "2 test images have no lesion mask" in notes(run)
+
+
+def test_the_model_stands_beside_what_knows_nothing_with_intervals(run):
+    (table,) = (event for event in run.events() if isinstance(event, Table))
+    assert [row[1] for row in table.rows] == ["model", "brightest blob", "nothing"]
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    account = files.read_json(run.folder / "lesions.json")
+    for said in (table.caption, account["protocol"]):
+        assert "18 images (8 malignant) of 9 women, those whose lesions are known" in said
+        assert "chosen on validation by Dice" in said
+        assert "Youden" not in said
+    found, blob, nothing = (account["lesion"][way] for way in ("model", "brightest blob", "nothing"))
+    assert {nothing[f"{name}_{end}"] for name in ("dice", "found_2", "clear") for end in ("low", "high")} == {None}
+    assert (nothing["dice"], nothing["found_2"], nothing["area_error"]) == (0, 0, 1)
+    assert found["dice_low"] < found["dice"] < found["dice_high"]
+    assert found["dice"] == run.status.result["dice"]
+    assert 0 <= found["found_0.5"] <= found["found_1"] <= found["found_2"] <= 1
+    assert 0.2 < blob["dice"] < 1, "discs are bright, and stars are not"
+
+
+def test_discs_and_stars_are_found(run):
+    assert run.status.result["dice"] > 0.4
+
+
+def test_best_middle_and_worst_cases_are_pictured(run):
+    picture = cv2.imread(str(run.figures_folder / "overlays.png"))
+    lime, orange = (np.array(colour) for colour in ((0, 255, 0), (0, 69, 255)))  # as OpenCV orders them
+    for colour in (lime, orange):
+        assert (np.abs(picture.astype(int) - colour).max(axis=2) < 40).sum() > 50
+    assert chosen(np.array([0.1, 0.9, 0.5])) == {"best": [1], "median": [2], "worst": [0]}
+    assert chosen(np.arange(9) / 10) == {"best": [8, 7, 6], "median": [5, 4, 3], "worst": [2, 1, 0]}
+
+
+def test_it_stands_in_one_ranking_with_a_classifier_and_can_be_evaluated(run):
+    classifier = finish(train_run(run.workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))
+    compared = finish(job_for(run.workspace, "compare", {"runs": [run.id, classifier.id]}))
+    (table,) = (event for event in compared.events() if isinstance(event, Table))
+    assert {row[0] for row in table.rows} == {"DeepLabV3Plus, lesion", "ResNet18_CFT"}
+    assert finish(job_for(run.workspace, "evaluate", {"run": run.id})).status.result["auc"] is not None
+
+
+def test_train_starts_it_by_its_name_in_the_menu(run):
+    assert job_for(run.workspace, "train", QUICK | TINY, ["DeepLabV3Plus"]).id == run.id
+
+
+def test_weights_are_a_backbones_or_a_whole_segmenters_of_the_same_classes(run):
+    def own_women(manifest):
+        return manifest.assign(patient_id=manifest["patient_id"].str.replace("P_", "Q_"))
+
+    make_products(run.workspace, "others")
+    rewrite_manifest(run.workspace, own_women, "others")
+    others = {"dataset": "others", "cache": "others", "weights": f"run:{run.id}", "epochs": 1}
+    again = segment_run(run.workspace, **others)
+    begun(again)
+    assert set(run.environment["patients_seen"]) < set(again.environment["patients_seen"])
+    refused = segment_run(run.workspace, **(others | {"classes": "malignancy"}))
+    assert worker.take_run(refused, stopping=refused) == "failed"
+    assert "it tells apart background, lesion, and this one background, benign" in refused.status.message
+    assert "--classes" in refused.status.hint
+
+
+def test_two_processes_learn_as_one_does_with_as_large_a_step(run):
+    """But for batch norm's running statistics, which are the first process's own: validation is another."""
+    plain = {"epochs": 1, "tile": 32, "batch_size": 6}
+    both, alone = (finish(segment_run(run.workspace, **plain, **how)) for how in ({"devices": 2}, {"accumulate": 2}))
+    one, two = (pd.read_csv(which.metrics_file)["train_loss"][0] for which in (both, alone))
+    assert one == pytest.approx(two, rel=1e-5)
+    assert "2 processes take a share" in notes(both)
+
+
+def test_an_extension_counts_the_minutes_of_the_run_it_goes_on_from(run):
+    longer = finish(extended(run, 3))
+    assert minutes_of_work(longer) == pytest.approx((run.status.seconds + longer.status.seconds) / 60)
+
+
+def test_an_extension_with_other_classes_is_refused_by_name(run):
+    longer = segment_run(run.workspace, epochs=3, extends=run.id, classes="malignancy")
+    assert worker.take_run(longer, stopping=longer) == "failed"
+    assert "it tells apart background, lesion, and this one background, benign" in longer.status.message
+
+
+@pytest.fixture
+def pocket_workspace(workspace):
+    make_products(workspace)
+    return workspace
+
+
+def refusal(workspace, **given) -> str:
+    run = segment_run(workspace, **given)
+    assert worker.take_run(run, stopping=run) == "failed"
+    return f"{run.status.message} ({run.status.hint})"
+
+
+def test_a_dataset_without_lesion_masks_is_refused(pocket_workspace):
+    rewrite_manifest(pocket_workspace, lambda manifest: manifest.assign(mask=""))
+    said = refusal(pocket_workspace)
+    assert "there is no training image with a lesion in its mask" in said
+    assert "--images full" in said
+
+
+def test_masks_that_came_to_the_dataset_after_the_cache_was_made_are_missed(pocket_workspace):
+    """Else they would be learned from and measured as images without a lesion."""
+    rewrite_records(pocket_workspace, lambda name, record: record | ({"lesions": ""} if "train0" in name else {}))
+    said = refusal(pocket_workspace)
+    assert "20 images have a lesion mask in pocket that never came into pocket: P_train00_LEFT_CC" in said
+    assert "preprocess the dataset again" in said
+
+
+def test_masks_of_an_earlier_numbering_are_refused(pocket_workspace):
+    old = {mask_class("mass", "BENIGN"): 1, mask_class("mass", "MALIGNANT"): 2}
+    change_lesions(pocket_workspace, lambda lesions, _: np.vectorize(lambda value: old.get(value, 0))(lesions))
+    assert "holds the value 2 (calcification without callback)" in refusal(pocket_workspace)
+
+
+def test_sampling_asks_for_both_labels_among_the_images_whose_lesions_are_known(pocket_workspace):
+    def lost(manifest):
+        manifest.loc[(manifest["split"] == "train") & (manifest["label"] == "malignant"), "mask"] = ""
+        return manifest
+
+    rewrite_manifest(pocket_workspace, lost)
+    said = refusal(pocket_workspace, balance="sampling")
+    assert "all 18 training images whose lesions are known are benign" in said
+
+
+def test_squares_that_do_not_fit_are_refused(pocket_workspace):
+    assert "squares of 80 pixels cannot be cut out of images of 64 × 64" in refusal(pocket_workspace, tile=80)
+    with pytest.raises(SettingsError, match="has no effect where tile is none"):
+        segment_run(pocket_workspace, lesion_tiles=0.5)
+
+
+def test_lesions_smaller_than_a_pixel_are_counted_and_said(pocket_workspace):
+    three = ["P_train00_LEFT_CC", "P_train00_LEFT_MLO", "P_val00_LEFT_CC"]
+    rewrite_records(
+        pocket_workspace, lambda name, record: record | ({"lesions_below_a_pixel": 2} if name in three else {})
+    )
+    said = " ".join(begun(segment_run(pocket_workspace)))
+    assert "6 lesions of 3 images are smaller than a pixel" in said
+
+
+def test_every_setting_has_a_name_of_its_own_and_a_question():
+    settings = leaves(find_stage("segment").settings)
+    names = [leaf.name for leaf in settings]
+    assert len(names) == len(set(names))
+    assert all(leaf.field.description for leaf in settings)

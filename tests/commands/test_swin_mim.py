@@ -1,0 +1,158 @@
+"""The plan of the three phases: what each flag leaves out, hands on or does anew."""
+
+import pytest
+
+from tests.training.pocket import QUICK, make_products, rewrite_manifest
+from tfm.core.errors import SettingsError, TFMError
+from tfm.core.registry import find
+from tfm.core.runs import lookup, worker
+from tfm.core.runs.launch import job_for
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings import presets
+from tfm.core.settings.fields import leaves
+from tfm.core.settings.resolve import resolve
+
+TINY = {name: QUICK[name] for name in ("dataset", "cache", "threads", "device", "batch_size")}
+TINY |= {"architecture": "swin_pico", "mim_epochs": 1, "cls_epochs": 1}
+
+
+def steps(workspace, **given):
+    planner = find("swin-mim")
+    settings = resolve(planner.settings, {}, {"dataset": "pocket", "cache": "pocket"} | given)
+    return {step.name: step for step in planner.steps(settings, workspace)}
+
+
+def work(plan):
+    assert worker.take_plan(plan) == "done", plan.status.message
+    return dict(plan.status.runs)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    workspace = Workspace(tmp_path_factory.mktemp("swin_mim") / "workspace")
+    make_products(workspace)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def first(workspace):
+    """By the name in the model menu."""
+    return job_for(workspace, "train", TINY, ["SwinMIM"])
+
+
+@pytest.fixture(scope="module")
+def runs(first):
+    return work(first)
+
+
+def test_an_encoder_is_pretrained_taken_up_by_a_training_and_explained(workspace, runs):
+    pretrained, trained, explained = (
+        lookup.find_run(workspace, runs[name]) for name in ("pretrain", "train", "explain")
+    )
+    assert trained.given_settings["model"]["weights"] == f"run:{pretrained.id}"
+    assert trained.status.result["model"] == "SwinMIM"
+    assert trained.status.result["weights"] == f"run {pretrained.id}"
+    assert explained.status.result["trained"] == trained.id
+    said = trained.given_settings
+    assert said["breast"] == {"pooling": "breast", "background_contrast": 0.1, "beta": 1e-3, "attention_gamma": 1e-3}
+    assert (said["optim"]["epochs"], pretrained.given_settings["optim"]["epochs"]) == (1, 1)
+    assert pretrained.given_settings["beta"] == 1e-3
+
+
+def test_started_again_it_is_the_same_plan_and_other_labels_take_up_the_same_encoder(workspace, first, runs):
+    assert job_for(workspace, "swin-mim", TINY).id != first.id, "it goes by another name"
+    assert job_for(workspace, "train", TINY, ["SwinMIM"]).id == first.id
+    few = work(job_for(workspace, "swin-mim", TINY | {"label_percent": 50, "visualize": False}))
+    assert few["pretrain"] == runs["pretrain"]
+    assert few["train"] != runs["train"]
+    assert set(few) == {"pretrain", "train"}
+
+
+def test_what_is_forced_is_done_anew_once_and_not_again_by_a_resume(workspace, runs):
+    given = TINY | {"force_train": True, "visualize": False}
+    forced = job_for(workspace, "swin-mim", given)
+    anew = work(forced)
+    assert anew["pretrain"] == runs["pretrain"]
+    assert anew["train"] != runs["train"]
+    assert work(forced) == anew, "resumed"
+    again = job_for(workspace, "swin-mim", TINY | {"force_train": True, "visualize": False})
+    assert again.id != forced.id
+    assert job_for(workspace, "swin-mim", TINY | {"force_train": True, "visualize": False}).id == again.id, (
+        "not begun yet: the same"
+    )
+
+
+def test_a_forced_run_that_was_halted_goes_on_and_no_older_one_takes_its_place(workspace, runs):
+    given = {name: value for name, value in TINY.items() if name != "cls_epochs"}
+    plan = job_for(workspace, "swin-mim", given | {"force_pretrain": True, "skip_train": True})
+    plan.request_pause()
+    assert worker.take_plan(plan) == "paused"
+    begun = plan.status.runs["pretrain"]
+    assert begun != runs["pretrain"]
+    assert work(plan)["pretrain"] == begun
+    assert lookup.find_run(workspace, begun).status.state == "done"
+
+
+def test_phases_can_be_left_out(workspace):
+    assert list(steps(workspace)) == ["pretrain", "train", "explain"]
+    assert list(steps(workspace, visualize=False)) == ["pretrain", "train"]
+    assert list(steps(workspace, skip_train=True)) == ["pretrain"]
+    alone = steps(workspace, skip_pretrain=True, weights="imagenet")
+    assert list(alone) == ["train", "explain"]
+    assert alone["train"].settings["weights"] == "imagenet"
+    with pytest.raises(SettingsError, match="nothing is left"):
+        steps(workspace, skip_pretrain=True, skip_train=True)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "idle"),
+    [
+        ("skip_pretrain", {"mim_epochs": 3}),
+        ("skip_pretrain", {"force_pretrain": True}),
+        ("skip_pretrain", {"share": 0.3}),
+        ("skip_train", {"cls_epochs": 3}),
+        ("skip_train", {"label_percent": 10}),
+        ("skip_train", {"visualize": False}),
+        ("skip_train", {"force_train": True}),
+    ],
+)
+def test_what_would_do_nothing_is_refused(workspace, left_out, idle):
+    with pytest.raises(SettingsError, match="no effect"):
+        steps(workspace, **{left_out: True} | idle)
+
+
+def test_what_is_hidden_in_the_pretraining_is_set_by_the_plan_and_asked_for_in_the_pretrainings_own_words(workspace):
+    given = {"block": 16, "threshold": 0.4, "share": 0.6, "fill": "zeros", "loss_on": "masked"}
+    settings = steps(workspace, **given)["pretrain"].settings
+    assert settings["masks"] | {"loss_on": settings["loss_on"]} == given
+    own, its = ({leaf.name: leaf for leaf in leaves(find(name).settings)} for name in ("swin-mim", "pretrain"))
+    assert all(own[name].question == its[name].question for name in given)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"label_percent": 1}, "leave no"),
+        ({"block": 64}, "64 pixels hide an image of 64 × 64"),
+        ({"architecture": "test_convnext", "beta": 0}, "no window attention"),
+        ({"architecture": "resnet50_clip", "beta": 0, "attention_gamma": 0}, "does not classify the average"),
+        ({"compile": True}, "not compiled"),
+        ({"devices": 2, "label_percent": 50, "unlabelled": "consistency"}, "mean teacher"),
+    ],
+)
+def test_what_a_phase_would_refuse_is_refused_before_the_pretraining_is_paid_for(workspace, wrong, words):
+    with pytest.raises(TFMError, match=words):
+        job_for(workspace, "swin-mim", TINY | wrong)
+
+
+def test_weights_that_have_seen_the_test_women_are_refused_before_anything_begins(workspace, runs):
+    make_products(workspace, "turned")
+    splits = {"train": "test", "test": "train"}
+    rewrite_manifest(workspace, lambda rows: rows.assign(split=rows["split"].replace(splits)), "turned")
+    given = TINY | {"dataset": "turned", "weights": f"run:{runs['pretrain']}"}
+    with pytest.raises(TFMError, match="have seen 18 of the 18 test women"):
+        job_for(workspace, "swin-mim", given)
+
+
+def test_the_preset_sets_nothing_for_the_plan_and_its_training_both_go_by_it():
+    assert presets.preset("models", "SwinMIM").settings == {}

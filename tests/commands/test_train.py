@@ -1,0 +1,128 @@
+"""What a train run leaves behind, and what it remembers for those who judge it."""
+
+import pandas as pd
+import pytest
+
+from tests.training.pocket import WOMEN, finish, make_products, train_run
+from tfm.analysis.predictions import read_predictions
+from tfm.core.errors import SettingsError
+from tfm.core.events import Note
+from tfm.core.registry import find_stage
+from tfm.core.settings.fields import leaves
+from tfm.core.settings.resolve import resolve
+from tfm.metrics.classification import auc, confusion, youden_threshold
+
+TOLD = {"dataset": "d", "cache": "c"}
+TINY = {"architecture": "test_resnet", "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    from tfm.core.runs.workspace import Workspace
+
+    workspace = Workspace(tmp_path_factory.mktemp("train") / "workspace")
+    make_products(workspace)
+    return finish(train_run(workspace, "ResNet18_CFT", **TINY))
+
+
+def predictions(run, split):
+    return read_predictions(run.predictions_file(split))
+
+
+def test_predictions_keep_to_their_contract(run):
+    for split in ("val", "test"):
+        table = predictions(run, split)
+        assert list(table.columns) == ["image_id", "patient_id", "side", "view", "label", "prob"]
+        assert len(table) == 2 * WOMEN[split]
+        assert set(table["label"]) == {0, 1}
+        assert table["prob"].between(0, 1).all()
+        assert table["patient_id"].str.startswith(f"P_{split}").all()
+
+
+def test_threshold_is_chosen_on_validation_only(run):
+    val, test = predictions(run, "val"), predictions(run, "test")
+    chosen = run.status.result["threshold"]
+    assert chosen == youden_threshold(val["label"].to_numpy(), val["prob"].to_numpy())
+    assert chosen not in set(test["prob"])
+
+
+def test_a_wanted_sensitivity_is_reached_on_validation_and_the_rule_is_told(run):
+    other = finish(train_run(run.workspace, "ResNet18_CFT", **TINY, threshold="sensitivity:0.9"))
+    val, result = predictions(other, "val"), other.status.result
+    called = confusion(val["label"].to_numpy(), val["prob"].to_numpy(), result["threshold"])
+    assert called.sensitivity >= 0.9
+    assert result["threshold"] in set(val["prob"])
+    assert result["threshold_rule"] == "sensitivity:0.9"
+    assert run.status.result["threshold_rule"] == "youden"
+    assert predictions(other, "test").equals(predictions(run, "test"))
+
+
+def test_the_result_is_that_of_the_best_checkpoint(run):
+    val = predictions(run, "val")
+    assert run.status.result["val_auc"] == pytest.approx(pd.read_csv(run.metrics_file)["val_auc"].max(), rel=1e-12)
+    assert run.status.result["val_auc"] == auc(val["label"].to_numpy(), val["prob"].to_numpy())
+
+
+def test_a_run_remembers_the_women_it_has_seen_and_no_other(run):
+    seen = run.environment["patients_seen"]
+    assert len(seen) == WOMEN["train"] + WOMEN["val"]
+    assert not any(woman.startswith("P_test") for woman in seen)
+
+
+def test_a_run_remembers_what_it_was_measured_on_and_with(run):
+    environment = run.environment
+    assert {"dataset", "dataset_hash", "split_hash", "protocol", "synthetic", "normalisation"} <= environment.keys()
+    assert environment["threads"] == 1
+    assert environment["device"] == "cpu"
+    assert environment["torch"]
+
+
+def test_the_outputs_stand_until_somebody_changes_them(run):
+    assert run.outputs_stand()
+    names = {output["path"].rpartition("/")[2] for output in run.status.outputs}
+    assert names == {"val.csv", "test.csv", "best.pt", "metrics.csv"}
+
+
+def test_device_and_threads_make_no_other_run_and_epochs_do(run):
+    assert train_run(run.workspace, "ResNet18_CFT", **TINY, checkpoint_seconds=5, device="auto").id == run.id
+    assert train_run(run.workspace, "ResNet18_CFT", **(TINY | {"epochs": 2})).id != run.id
+
+
+def test_every_setting_has_a_name_of_its_own_and_a_question():
+    settings = leaves(find_stage("train").settings)
+    names = [leaf.name for leaf in settings]
+    assert len(names) == len(set(names))
+    assert all(leaf.field.description for leaf in settings)
+    assert {leaf.name for leaf in settings if leaf.important} == {
+        *("dataset", "cache", "epochs", "batch_size", "learning_rate", "weights")
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch_size": 1},
+        {"learning_rate": 0},
+        {"optimizer": "magic"},
+        {"threshold": "sensitivity:90"},
+        {"threshold": "sensitivity:"},
+        {"threshold": "0.5"},
+    ],
+)
+def test_a_setting_out_of_range_is_refused_and_named(wrong):
+    with pytest.raises(SettingsError) as refusal:
+        resolve(find_stage("train").settings, {}, TOLD | wrong)
+    assert refusal.value.fields == tuple(wrong)
+
+
+@pytest.mark.parametrize("rule", ["sensitivity:.9", "sensitivity:0.90", "sensitivity: 0.9", "sensitivity:9e-1"])
+def test_one_rule_in_several_spellings_is_one(rule):
+    assert resolve(find_stage("train").settings, {}, TOLD | {"threshold": rule}).threshold == "sensitivity:0.9"
+
+
+def test_the_network_is_introduced_before_its_first_step(run):
+    told = " ".join(event.text for event in run.events() if isinstance(event, Note))
+    assert f"{run.status.result['parameters']:,} parameters" in told
+    assert "GiB for batches of" in told
+    assert "(NCHW)" in told

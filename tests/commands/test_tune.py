@@ -1,0 +1,307 @@
+"""A study as a person starts it: each trial a run, none lost by a kill, the winner trained, what cannot be refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.mishaps import killed
+from tests.training.pocket import finish, make_products, rewrite_manifest
+from tests.training.studies import DIVERGES, QUICK, SPACE, study_run, told_of, trial_runs
+from tfm.commands.tune import Tune
+from tfm.core import registry
+from tfm.core.errors import RunError, SettingsError
+from tfm.core.events import Line, StateChange
+from tfm.core.runs import lookup, worker
+from tfm.core.runs.inputs import readable_runs
+from tfm.core.runs.launch import extended, growing, job_for, restarted, untrained_winners
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings import presets
+from tfm.core.settings.resolve import resolve
+from tfm.training.tune.study import Study
+
+TRIALS, SEED = 3, 8
+KILLED_AT = 6  # the checkpoint whose writing is cut short: one of the second trial that is trained
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    workspace = Workspace(tmp_path_factory.mktemp("tune") / "workspace")
+    make_products(workspace)
+    return finish(study_run(workspace, TRIALS, seed=SEED))
+
+
+def test_each_trial_is_a_run_of_its_own_and_says_truly_how_it_ended(study):
+    runs = trial_runs(study)
+    assert len({run.id for run in runs}) == TRIALS
+    assert {run.status.part_of for run in runs} == {study.id}
+    for run in runs:
+        assert run.stage == "train"
+        failed = run.given_settings["optim"]["learning_rate"] == DIVERGES
+        assert run.status.state in (["failed"] if failed else ["done", "pruned"])
+    states = [run.status.state for run in runs]
+    result = study.status.result
+    assert result["failed"] == states.count("failed") > 0
+    assert result["pruned"] == states.count("pruned")
+    assert result["trials"] == TRIALS
+
+
+def test_a_trial_that_falls_behind_is_pruned_and_its_run_says_so(workspace, monkeypatch):
+    make_products(workspace)
+    monkeypatch.setattr(Study, "is_behind", lambda _study, number, _epoch, _best: number == 1)
+    run = finish(study_run(workspace, 2, space=SPACE | {"learning_rate": [0.02]}))
+    first, second = trial_runs(run)
+    assert (first.status.state, second.status.state) == ("done", "pruned")
+    assert len(second.metrics_file.read_text().splitlines()) == 2, "the head, and one epoch"
+    assert run.status.result["pruned"] == 1
+    assert [event.state for event in second.events() if isinstance(event, StateChange)][-1] == "pruned"
+
+
+def test_the_winner_is_best_on_validation_and_the_test_was_never_looked_at(study):
+    result, runs = study.status.result, trial_runs(study)
+    done = [run.status.result["val_auc"] for run in runs if run.status.state == "done"]
+    assert result["val_auc"] == pytest.approx(max(done), rel=1e-12)
+    assert result["winner"]["learning_rate"] == runs[result["best_trial"]].given_settings["optim"]["learning_rate"]
+    assert not any(run.predictions_file("test").exists() for run in runs)
+    assert not any(woman.startswith("P_test") for woman in study.environment["patients_seen"])
+
+
+def test_its_table_tells_each_trial_as_it_stands_at_the_end(study):
+    lines = {event.cells[0]: event for event in study.events() if isinstance(event, Line)}
+    states = [lines[str(number)].cells[1] for number in range(TRIALS)]
+    assert states == [run.status.state for run in trial_runs(study)]
+    assert lines["0"].columns[:4] == ["trial", "state", "val AUC", "epochs"]
+    assert "label smoothing" in lines["0"].columns
+    assert "batch size" not in lines["0"].columns, "of one value there is nothing to tell"
+
+
+def test_its_figures_stand(study):
+    names = {output["path"].rpartition("/")[2] for output in study.status.outputs}
+    assert {"history.png", "parallel.png"} <= names
+    assert study.outputs_stand()
+
+
+def test_a_study_killed_in_the_middle_of_a_trial_ends_as_an_undisturbed_one(study, workspace):
+    make_products(workspace)
+    disturbed = study_run(workspace, TRIALS, seed=SEED)
+    killed(disturbed, "in_the_middle_of_writing", KILLED_AT)
+    assert "halted" in {run.status.state for run in trial_runs(disturbed)}
+    finish(disturbed)
+    assert told_of(disturbed) == told_of(study)
+
+
+@pytest.mark.long
+def test_more_trials_are_so_many_in_all(study):
+    before = trial_runs(study)
+    more = finish(study_run(study.workspace, TRIALS + 1, seed=SEED))
+    assert [run.id for run in trial_runs(more)][:TRIALS] == [run.id for run in before]
+    assert len(more.status.runs) == more.status.result["trials"] == TRIALS + 1
+    assert len([run for run in lookup.runs(study.workspace) if run.status.part_of]) == TRIALS + 1
+
+
+def test_trials_are_not_offered_for_a_comparison(study):
+    leaf = next(leaf for leaf in registry.asked(registry.find("compare")) if leaf.name == "runs")
+    assert not any(run.status.part_of for run in readable_runs(study.workspace, leaf))
+
+
+def test_the_winner_is_trained_with_its_settings_and_has_seen_whom_the_study_saw(study):
+    assert study.id in {run.id for run in untrained_winners(study.workspace)}
+    machine = {name: QUICK[name] for name in ("device", "threads")}
+    winner = finish(job_for(study.workspace, "train", {"study": study.id, "epochs": 1} | machine, ["ResNet18_CFT"]))
+    chosen = study.status.result["winner"]
+    assert winner.given_settings["optim"]["learning_rate"] == chosen["learning_rate"]
+    assert winner.given_settings["optim"]["label_smoothing"] == chosen["label_smoothing"]
+    assert winner.given_settings["optim"]["epochs"] == 1
+    assert set(study.environment["patients_seen"]) <= set(winner.environment["patients_seen"])
+    assert winner.predictions_file("test").exists()
+    assert study.id not in {run.id for run in untrained_winners(study.workspace)}
+    winner.update(state="failed")
+    assert study.id in {run.id for run in untrained_winners(study.workspace)}
+
+
+def test_what_the_study_has_found_cannot_be_said_otherwise(study):
+    def winner(**given):
+        return job_for(study.workspace, "train", {"study": study.id} | given, ["ResNet18_CFT"])
+
+    found = study.status.result["winner"]
+    with pytest.raises(SettingsError) as refusal:
+        winner(learning_rate="0.1")
+    assert refusal.value.fields == ("learning_rate",)
+    assert f"learning-rate: 0.1 is wanted, and {study.id} has found {found['learning_rate']}" in refusal.value.message
+    assert "without --study" in refusal.value.hint
+    with pytest.raises(SettingsError, match="batch-size: 12 is wanted"):
+        winner(batch_size=12)
+    same = winner(learning_rate=str(found["learning_rate"]))
+    assert same.id == winner().id
+    free = winner(epochs=3, tta=True, threshold="sensitivity:0.9", seed=5, device="cpu")
+    assert free.given_settings["optim"]["learning_rate"] == found["learning_rate"]
+
+
+def test_a_trial_is_nothing_by_itself_to_be_restarted_or_extended(study):
+    done = next(run for run in trial_runs(study) if run.status.state == "done")
+    for anew in (lambda: restarted(done), lambda: extended(done, 9)):
+        with pytest.raises(RunError, match=f"is part of {study.id}") as refusal:
+            anew()
+        assert f"runs restart {study.id}" in refusal.value.hint
+    assert growing(done) is None
+    assert done.anew == study.anew
+
+
+def test_a_winner_is_refused_where_the_study_has_seen_its_test(study):
+    make_products(study.workspace, "turned")
+
+    def turned(manifest):
+        others = manifest["patient_id"].str.replace("P_train", "Q_train").str.replace("P_val", "Q_val")
+        return manifest.assign(patient_id=others.str.replace("P_test", "P_train"))
+
+    rewrite_manifest(study.workspace, turned, "turned")
+    given = {"study": study.id, "dataset": "turned", "cache": "turned", "epochs": 1, "device": "cpu"}
+    run = job_for(study.workspace, "train", given, ["ResNet18_CFT"])
+    assert worker.take_run(run, stopping=run) == "failed"
+    assert f"the trials of {study.id} have seen 10 of the 10 test women" in run.status.message
+
+
+def test_where_every_trial_fails_the_study_says_so(workspace):
+    make_products(workspace)
+    run = study_run(workspace, 1, space=SPACE | {"learning_rate": [DIVERGES]})
+    assert worker.take_run(run, stopping=run) == "failed"
+    assert "none of the 1 trials came to its end; the first said: " in run.status.message
+    assert "not a finite number" in run.status.message
+
+
+def test_a_model_that_trains_no_layer_has_nothing_to_search(study):
+    run = study_run(study.workspace, 1, model="ResNet18_OPW", space={"dropout": [0.1, 0.2]})
+    assert worker.take_run(run, stopping=run) == "failed"
+    assert "trains no layer" in run.status.message
+
+
+NAMES = {"dataset": "pocket", "cache": "pocket"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({}, "the space to search is empty"),
+        ({"lerning_rate": [1]}, "names lerning_rate"),
+        ({"epochs": [1, 2]}, "names epochs"),
+        ({"device": ["cpu"]}, "names device"),
+        ({"learning_rate": {"low": 0.1, "high": 0.1}}, "empty: from 0.1 to 0.1"),
+        ({"learning_rate": {"low": 0, "high": 0.1}}, "holds 0 for learning_rate"),
+        ({"dropout": {"low": 0, "high": 0.5, "log": True}}, "cannot be logarithmic"),
+        ({"dropout": {"low": 0, "high": 1.5}}, "holds 1.5 for dropout"),
+        ({"dropout": {"low": 0, "hihg": 0.5}}, "the range of dropout holds hihg, which no range has"),
+        ({"dropout": {"low": 0}}, "the range of dropout has no high"),
+        ({"batch_size": {"low": 2, "high": 9, "log": "yess"}}, "log of the range of batch_size is yess"),
+        ({"dropout": {"low": 0, "high": 0.5, "step": 0.7}}, "steps of 0.7"),
+        ({"patience": {"low": 1, "high": 5, "step": 0.5}}, "steps of 0.5"),
+        ({"optimizer": {"low": 1, "high": 2}}, "holds 1 for optimizer"),
+        ({"optimizer": ["adamw", "magic"]}, "holds magic for optimizer"),
+        ({"optimizer": []}, "nothing to choose from for optimizer"),
+        ({"optimizer": "adamw"}, "nothing to choose from for optimizer"),
+        ({"trained": ["none", "all"]}, "holds none for trained"),
+    ],
+)
+def test_a_space_that_cannot_be_searched_is_refused_before_anything_starts(wrong, said):
+    with pytest.raises(SettingsError) as refusal:
+        resolve(Tune, {}, NAMES | {"space": wrong})
+    assert said in refusal.value.message
+    assert refusal.value.fields == ("space",)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ({"lerning_rate": [1]}, "did you mean learning_rate?"),
+        ({"dropout": {"low": 0, "hihg": 0.5}}, "did you mean high?"),
+        ({"epochs": [1, 2]}, "--max-epochs"),
+        ({"cache": ["one", "two"]}, "--caches"),
+        ({"device": ["cpu"]}, "beside the space: --device"),
+        ({"learning_rate": {"low": 0, "high": 0.1}}, "give values that `train --learning-rate` takes"),
+        ({"optimizer": ["adamw", "magic"]}, "adamw, adam, sgd"),
+    ],
+)
+def test_a_refused_space_says_what_to_write(wrong, hint):
+    with pytest.raises(SettingsError) as refusal:
+        resolve(Tune, {}, NAMES | {"space": wrong})
+    assert hint in refusal.value.hint
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fields"),
+    [
+        ({"min_epochs": 5, "max_epochs": 5}, ("min_epochs", "max_epochs")),
+        ({"worker": 2}, ("storage",)),
+        ({"storage": "study.db"}, ("storage",)),
+        ({"storage": "sqlite://"}, ("storage",)),
+        ({"storage": "sqlite:///:memory:"}, ("storage",)),
+        ({"storage": "sqlite:///file:study?mode=memory&uri=true"}, ("storage",)),
+        ({"trials": 0}, ("trials",)),
+    ],
+)
+def test_what_contradicts_itself_is_refused_by_name(wrong, fields):
+    with pytest.raises(SettingsError) as refusal:
+        resolve(Tune, {}, NAMES | {"space": SPACE} | wrong)
+    assert refusal.value.fields == fields
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("postgresql://anna:secret@host:5432/studies", "postgresql://anna@host:5432/studies"),
+        ("mysql+pymysql://anna:sec:re@t@host/studies", "mysql+pymysql://anna@host/studies"),
+        ("postgresql://host/studies?user=anna&password=secret", "postgresql://host/studies?user=anna"),
+        ("postgresql://anna:se/cret@host/studies", "postgresql://anna@host/studies"),
+        ("postgresql://anna:se?cret@host/studies", "postgresql://anna@host/studies"),
+        ("postgresql://anna:se#cret@host/studies", "postgresql://anna@host/studies"),
+        ("postgresql://anna@uni.org:secret@host/studies", "postgresql://anna@uni.org@host/studies"),
+        ("postgresql://host/studies?sslpassword=secret&user=anna", "postgresql://host/studies?user=anna"),
+        ("postgresql://host:1/studies?user=anna&PASSWORD=se@cret&a=b", "postgresql://host@&a=b"),
+        ("postgresql://anna@host/studies", "postgresql://anna@host/studies"),
+        ("postgresql://anna@[::1]:5432/studies?a=b", "postgresql://anna@[::1]:5432/studies?a=b"),
+        ("sqlite:////a/study.db", "sqlite:////a/study.db"),
+    ],
+)
+def test_a_password_is_stripped_from_an_address(given, kept):
+    assert resolve(Tune, {}, NAMES | {"space": SPACE, "storage": given}).storage == kept
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "postgresql//anna:secret@host/studies",
+        "postgresql:/anna:secret@host/studies",
+        "postgresql/anna:secret@host",
+        "anna:secret@host",
+        "host=host user=anna password = secret",
+    ],
+)
+def test_a_refused_address_is_shown_without_its_password(given):
+    with pytest.raises(SettingsError) as refusal:
+        resolve(Tune, {}, NAMES | {"space": SPACE, "storage": given})
+    assert "secret" not in refusal.value.message + refusal.value.hint
+    assert "host" in refusal.value.message, "the rest is shown"
+
+
+def test_a_password_is_in_nothing_that_is_written(study):
+    address = "postgresql://anna:secret@127.0.0.1:1/studies"
+    run = study_run(study.workspace, 1, storage=address)
+    assert worker.take_run(run, stopping=run) == "failed"
+    texts = [path.read_text(encoding="utf-8") for path in run.folder.iterdir() if path.is_file()]
+    assert any("anna@127.0.0.1" in text for text in texts)
+    assert not any("secret" in text for text in texts)
+
+
+@pytest.mark.parametrize("name", presets.preset_names("tune"))
+def test_every_space_that_ships_can_be_searched(name):
+    preset = presets.preset("tune", name)
+    assert preset.stage == "tune"
+    assert resolve(Tune, preset.settings, NAMES).space
+
+
+def test_a_study_and_its_winner_are_one_plan(study):
+    machine = {name: QUICK[name] for name in ("device", "threads")}
+    plan = job_for(study.workspace, "train", NAMES | {"trials": 3} | machine, ["EfficientNetB3_Optuna"])
+    first, second = plan.steps
+    assert (first.stage, first.preset, first.settings["trials"]) == ("tune", "EfficientNetB3", 3)
+    assert (second.stage, second.preset, second.settings["study"]) == ("train", "EfficientNetB3_CFT", "@study.run")
+    with pytest.raises(SettingsError, match="no part of a queue"):
+        job_for(study.workspace, "train", NAMES, ["EfficientNetB3_Optuna", "MammoCNN"])

@@ -1,0 +1,130 @@
+"""A pocket-sized dataset and cache in the real formats, learned in seconds: discs are benign, stars malignant."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from tfm.core import files
+from tfm.core.events import Progress
+from tfm.core.registry import find_stage
+from tfm.core.runs import worker
+from tfm.core.runs.launch import job_for, settings_of
+from tfm.core.runs.run import Run
+from tfm.core.runs.workspace import Workspace
+from tfm.data.dataset.dataset import mask_file, write_manifest
+from tfm.data.dataset.lesion_classes import mask_class
+
+SIDE = 64
+WOMEN = {"train": 18, "val": 8, "test": 10}  # two images each
+
+
+def film(malignant: bool, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image, breast and lesion (SIDE, SIDE) uint8."""
+    image, breast, lesion = (np.zeros((SIDE, SIDE), np.uint8) for _ in range(3))
+    cv2.ellipse(breast, (0, SIDE // 2), (SIDE - 6, SIDE // 2 - 2), 0, 0, 360, 1, -1)
+    image[breast > 0] = generator.integers(60, 100, size=int(breast.sum()))
+    centre = generator.integers(SIDE // 3, SIDE // 2, size=2)
+    cv2.circle(lesion, centre.tolist(), 8, mask_class("mass", "MALIGNANT" if malignant else "BENIGN"), -1)
+    if malignant:
+        for angle in generator.uniform(0, 2 * np.pi, size=7):
+            tip = centre + 16 * np.array([np.cos(angle), np.sin(angle)])
+            cv2.line(image, centre.tolist(), tip.astype(int).tolist(), 230, 1)
+    else:
+        cv2.circle(image, centre.tolist(), 8, 200, -1)
+    return image, breast, lesion
+
+
+def make_products(workspace: Workspace, name: str = "pocket", *, synthetic: bool = True) -> None:
+    generator = np.random.default_rng(5)
+    rows, films = [], []
+    for split, women in WOMEN.items():
+        for woman in range(women):
+            for view in ("CC", "MLO"):
+                patient = f"P_{split}{woman:02d}"
+                label = "malignant" if woman % 2 else "benign"
+                image_id = f"{patient}_LEFT_{view}"
+                films.append(film(label == "malignant", generator))
+                rows.append(
+                    {
+                        "image_id": image_id,
+                        "patient_id": patient,
+                        "side": "LEFT",
+                        "view": view,
+                        "kind": "mass",
+                        "split": split,
+                        "label": label,
+                        "mask": mask_file(image_id),
+                        "sop_uid": f"1.2.{len(rows)}",
+                    }
+                )
+    columns = ("density", "assessment", "subtlety", "file", "lesions", "fold")
+    dataset, cache = workspace.dataset_folder(name), workspace.cache_folder(name)
+    for folder in (dataset, cache):
+        folder.mkdir(parents=True)
+    write_manifest(dataset, pd.DataFrame(rows).assign(**dict.fromkeys(columns, "")).sort_values("image_id"))
+    files.write_text(dataset / ".arrangement", "pocket")
+    files.write_json(dataset / "audit.json", {"protocol": "pocket split, all lesions", "synthetic": synthetic})
+    for array, content in zip(("images", "breast", "lesions"), zip(*films, strict=True), strict=True):
+        np.save(cache / f"{array}.npy", np.stack(content))
+    records = [json.dumps({"lesions": hashlib.sha256(lesion).hexdigest()}) for *_, lesion in films]
+    pd.DataFrame(rows)[["image_id", "sop_uid"]].assign(record=records).to_csv(cache / "index.csv", index=False)
+    files.write_yaml(cache / "settings.yaml", {})
+
+
+def rewrite_records(workspace: Workspace, change, name: str = "pocket") -> None:
+    """`change` takes an image's name and what the cache says of it, and gives what it should say."""
+    path = workspace.cache_folder(name) / "index.csv"
+    index = pd.read_csv(path, dtype=str, keep_default_na=False)
+    told = zip(index["image_id"], map(json.loads, index["record"]), strict=True)
+    index.assign(record=[json.dumps(change(*one)) for one in told]).to_csv(path, index=False)
+
+
+def rewrite_manifest(workspace: Workspace, change, name: str = "pocket") -> None:
+    path = workspace.dataset_folder(name) / "manifest.csv"
+    write_manifest(path.parent, change(pd.read_csv(path, dtype=str, keep_default_na=False)))
+
+
+QUICK = {
+    "dataset": "pocket",
+    "cache": "pocket",
+    "weights": "none",
+    "epochs": 2,
+    "warmup_epochs": 0.5,
+    "batch_size": 9,
+    "learning_rate": 2e-3,
+    "threads": 1,
+    "device": "cpu",
+}
+
+
+def train_run(workspace: Workspace, name: str = "MammoCNN", **given) -> Run:
+    return job_for(workspace, "train", QUICK | given, [name])
+
+
+def finish(run: Run) -> Run:
+    """In this process, as a worker does it."""
+    assert worker.take_run(run, stopping=run) == "done", run.status.message
+    return run
+
+
+def stop_after(run: Run, steps: int) -> None:
+    """Ask for events until so many training steps are done, then never again: a pause, or a death without a word."""
+    generator = find_stage("train").generate(settings_of(run), run)
+    with run.held():
+        for event in generator:
+            steps -= isinstance(event, Progress) and event.name == "step"
+            if not steps:
+                break
+        generator.close()
+
+
+def left_behind(run: Run) -> dict[str, bytes]:
+    """Every file whose bytes the promise of equality covers."""
+    paths: list[Path] = [run.metrics_file, run.predictions_file("val"), run.predictions_file("test")]
+    return {path.name: path.read_bytes() for path in paths}

@@ -1,0 +1,173 @@
+"""Where a run computes is resolved once, never swapped in silence; a GPU serves one run at a time."""
+
+import contextlib
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.pocket import make_products, train_run
+from tfm.core.errors import HaltedError, SettingsError, TrainingError
+from tfm.core.events import Note
+from tfm.core.settings.resolve import resolve
+from tfm.training.device import prepare, take_turn
+from tfm.training.device import resolve as resolve_device
+from tfm.training.settings import MachineSettings
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_never_replaced_by_the_cpu():
+    with pytest.raises(TrainingError, match="cuda:0 cannot be used") as refusal:
+        resolve_device("cuda:0")
+    assert "--device auto" in refusal.value.hint
+
+
+def test_a_device_that_does_not_exist_is_refused_when_chosen():
+    with pytest.raises(SettingsError, match="auto, cpu or cuda:N"):
+        resolve(MachineSettings, {}, {"device": "gpu"})
+
+
+@pytest.fixture
+def run(workspace):
+    make_products(workspace)
+    return train_run(workspace)
+
+
+def exhaust(generator):
+    events = []
+    while True:
+        try:
+            events.append(next(generator))
+        except StopIteration as stop:
+            return events, stop.value
+
+
+def test_a_resumed_run_computes_with_the_threads_it_began_with(run):
+    before = torch.get_num_threads()
+    try:
+        run.remember(threads=1, device="cpu")
+        torch.set_num_threads(2)
+        _, device = exhaust(prepare(MachineSettings(device="cpu"), run, contextlib.ExitStack()))
+        assert torch.get_num_threads() == 1
+        assert device == torch.device("cpu")
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_run_that_goes_on_with_other_threads_or_another_version_says_so(run):
+    run.remember(threads=3, device="cpu", torch="1.0")
+    events, _ = exhaust(prepare(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
+    (warning,) = [event.text for event in events if isinstance(event, Note) and event.level == "warning"]
+    assert "threads 3 (now 1)" in warning
+    assert f"torch 1.0 (now {torch.__version__})" in warning
+    assert "not end bit for bit" in warning
+    assert run.environment["threads"] == 3
+    assert run.environment["resumed_with"] == [{"threads": 1, "torch": torch.__version__}]
+
+
+def test_threads_are_the_machines_own_whatever_a_run_before_in_the_same_process_was_given(run):
+    exhaust(prepare(MachineSettings(device="cpu"), run, contextlib.ExitStack()))
+    own = run.environment["threads"]
+    others = [train_run(run.workspace, seed=seed) for seed in (1, 2)]
+    exhaust(prepare(MachineSettings(device="cpu", threads=own + 1), others[0], contextlib.ExitStack()))
+    exhaust(prepare(MachineSettings(device="cpu"), others[1], contextlib.ExitStack()))
+    assert others[1].environment["threads"] == own
+    assert torch.get_num_threads() == own
+
+
+def test_repeatable_arithmetic_is_a_choice_and_remembered(run):
+    exhaust(prepare(MachineSettings(device="cpu", threads=1, deterministic=False), run, contextlib.ExitStack()))
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert run.environment["deterministic"] is False
+    exhaust(prepare(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
+    assert torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_run_that_goes_on_elsewhere_says_so(run):
+    run.remember(device="cuda:0")
+    events, _ = exhaust(prepare(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
+    warnings = [event for event in events if isinstance(event, Note) and event.level == "warning"]
+    assert "began with device cuda:0 (now cpu)" in warnings[0].text
+    assert run.environment["device"] == "cuda:0"
+    assert run.environment["resumed_with"][0]["device"] == "cpu"
+
+
+def test_where_a_run_began_it_goes_on_or_says_that_it_cannot(run):
+    run.remember(device="cuda:99")
+    with pytest.raises(HaltedError, match=f"{run.id} began on cuda:99, and cuda:99 cannot be used") as refusal:
+        exhaust(prepare(MachineSettings(), run, contextlib.ExitStack()))
+    assert f"runs restart {run.id}" in refusal.value.hint
+    run.remember(device="cpu")
+    _, device = exhaust(prepare(MachineSettings(threads=1), run, contextlib.ExitStack()))
+    assert device == torch.device("cpu"), "also where there is a GPU today"
+
+
+def test_nothing_of_a_training_is_left_when_its_turn_ends_however_it_ended(run, monkeypatch):
+    """A network whose layers know one another is not freed by itself, and an error holds the frames it came through."""
+    known, seen = [], []
+
+    def trained(error):
+        network = torch.nn.Linear(3, 3)
+        network.itself = [network]
+        known.append(weakref.ref(network))
+        yield Note("trained")
+        if error:
+            raise error from MemoryError("within")
+
+    def stage(error):
+        with contextlib.ExitStack() as held:
+            held.callback(lambda: seen.append(known[-1]()))
+            yield from prepare(MachineSettings(device="cpu", threads=1), run, held)
+            yield from trained(error)
+
+    for error in (None, TrainingError("no memory", hint="")):
+        with contextlib.suppress(TrainingError):
+            list(stage(error))
+    paused = stage(None)
+    for event in paused:
+        if event == Note("trained"):
+            break
+    paused.close()
+    assert seen == [None] * 3
+
+
+HOLDER = """
+import contextlib, sys
+from tfm.training.device import take_turn
+with contextlib.ExitStack() as held:
+    list(take_turn(sys.argv[1], "the-first-run", held))
+    print("held", flush=True)
+    input()
+"""
+
+
+def test_a_run_waits_for_the_gpu_and_says_for_whom_until_its_holder_dies(monkeypatch):
+    monkeypatch.setattr("tfm.training.gpu_lock._POLL_SECONDS", 0.05)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, "gpu-of-this-test"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with contextlib.ExitStack() as held:
+            waiting = take_turn("gpu-of-this-test", "the-second-run", held)
+            assert "the-first-run has it" in next(waiting).text
+            next(waiting)
+            holder.kill()
+            holder.wait()
+            for _ in waiting:
+                pass
+            with contextlib.ExitStack() as third:
+                assert "the-second-run has it" in next(take_turn("gpu-of-this-test", "a-third-run", third)).text
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdin.close()
+        holder.stdout.close()

@@ -1,0 +1,50 @@
+"""Predictions as a table: one row an image, as predictions/{val,test}.csv hold them, and what a run says of its own.
+
+How to judge them is in judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tfm.analysis.threshold import chosen
+from tfm.core import files
+from tfm.core.runs.run import Run
+from tfm.metrics.classification import auc
+from tfm.training.inputs.samples import Rows
+
+COLUMNS = ["image_id", "patient_id", "side", "view", "label", "prob"]
+
+
+def predictions(rows: Rows, probs: np.ndarray) -> pd.DataFrame:  # (n,), in the order of the rows
+    return rows.table.assign(prob=probs)[COLUMNS]
+
+
+def leave(run: Run, tables: Mapping[str, pd.DataFrame], threshold_rule: str) -> dict[str, Any]:
+    """A run's predictions by split, written; and what its result says of them. The threshold is validation's; test
+    steers nothing."""
+    for split, table in tables.items():
+        write_predictions(run.predictions_file(split), table)
+    labels, probs = (tables["val"][column].to_numpy() for column in ("label", "prob"))
+    return {
+        "run": run.id,
+        "val_auc": auc(labels, probs),
+        "threshold": chosen(threshold_rule, labels, probs),
+        "threshold_rule": threshold_rule,
+    }
+
+
+def write_predictions(path: Path, predictions: pd.DataFrame) -> None:
+    path.parent.mkdir(exist_ok=True)
+    files.write_text(path, predictions.to_csv(index=False, lineterminator="\n"))
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    # To the last bit, which pandas' own parser of numbers does not promise: a threshold is one of the probabilities.
+    return table.assign(label=table["label"].map(int), prob=table["prob"].map(float))

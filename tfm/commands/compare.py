@@ -1,0 +1,46 @@
+"""Compare trained models in one table
+
+One table for each protocol: models that were tested on unlike data are never ranked against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field
+
+from tfm.core.events import Event, Intervals, Picture, Result, Table
+from tfm.core.registry import stage
+from tfm.core.runs.inputs import left_out
+from tfm.core.runs.lookup import find_run
+from tfm.core.runs.run import Run
+from tfm.core.settings.schema import POSITIONAL, JudgedRun, Settings
+
+
+class Compare(Settings):
+    runs: Annotated[list[JudgedRun], POSITIONAL, Field(min_length=1)]
+    """Which trained models to compare
+    None named: every finished one of the workspace."""
+
+
+@stage(version=2)
+def compare(settings: Compare, run: Run) -> Iterator[Event]:
+    from tfm.analysis.comparison import COLUMNS, rank
+    from tfm.analysis.figures import draw_comparison
+    from tfm.analysis.trained_run import open_trained
+
+    yield from left_out(run.workspace, settings, "runs")
+    chosen = {one.id: one for one in (find_run(run.workspace, name) for name in settings.runs)}
+    rankings = rank([open_trained(one) for one in chosen.values()])
+    pictures = []
+    for number, ranking in enumerate(rankings, start=1):
+        title = "Comparison" if len(rankings) == 1 else f"Comparison {number} of {len(rankings)}"
+        yield Table(title, COLUMNS, ranking.table(), ranking.protocol.words)
+        yield Intervals(f"{title}: AUC", ranking.intervals(), low=0.0, high=1.0, mark=0.5)
+        picture = run.figures_folder / f"comparison-{number}.png"
+        draw_comparison(picture, ranking.intervals(), ranking.protocol)
+        pictures.append(str(picture))
+        yield Picture(str(picture), title)
+    rows = [row for ranking in rankings for row in ranking.rows()]
+    yield Result({"run": run.id, "rows": rows}, outputs=pictures)

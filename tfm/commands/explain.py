@@ -1,0 +1,171 @@
+"""Show where a trained network looks, and measure it
+
+Grad-CAM for each class, and for a Swin the attention of its last block, over the mammograms: drawn for some images, and
+scored over all of them against breast and lesion.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from tfm.commands.train import Train, arranged
+from tfm.core.events import Event, Note, Picture, Result, Table
+from tfm.core.registry import stage
+from tfm.core.runs.launch import settings_of
+from tfm.core.runs.lookup import find_run
+from tfm.core.runs.run import Run
+from tfm.core.settings.schema import IMPORTANT, POSITIONAL, Settings, TrainedRun
+from tfm.training.settings import BreastSettings, DeviceSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import torch
+
+    from tfm.analysis.explanation import Explained
+    from tfm.analysis.trained_run import Protocol
+    from tfm.training.inputs.lineage import Origin
+    from tfm.training.inputs.training_data import Material
+
+_SPLITS = {"test": "test", "val": "validation"}
+
+
+class Explain(Settings):
+    run: Annotated[TrainedRun, POSITIONAL]
+    """Which train run to explain
+    Its dataset, its split and its cache are looked at."""
+    split: Annotated[Literal["test", "val"], IMPORTANT] = "test"
+    """On which images: test or val
+    val, for validation, while there is still something to choose."""
+    pictures: Annotated[int, Field(ge=3, le=60, multiple_of=3)] = 9
+    """How many images to draw
+    A third of those it is surest of and right, a third of those it is surest of and wrong, and a third by lot. All
+    images are scored."""
+    machine: DeviceSettings = DeviceSettings()
+
+
+@stage(version=2)
+def explain(settings: Explain, run: Run) -> Iterator[Event]:
+    from tfm.analysis.explanation_pages import chosen
+    from tfm.analysis.explanation_scores import (
+        CAPTION,
+        COLUMNS,
+        flat,
+        look,
+        measured,
+        side_by_side,
+        table_rows,
+        values,
+        write_looks,
+    )
+    from tfm.analysis.predictions import read_predictions
+    from tfm.analysis.trained_run import open_trained, protocol_of
+    from tfm.core import files
+    from tfm.training.device import prepare
+    from tfm.training.inputs.lineage import Origin, check_same
+
+    origin = Origin(find_run(run.workspace, settings.run))
+    trained = open_trained(origin.run)
+    choices = settings_of(origin.run)
+    assert isinstance(choices, Train)
+    material = arranged(choices, run.workspace)
+    check_same(origin, (yield from material.facts()))
+    predictions = read_predictions(origin.run.predictions_file(settings.split))
+    protocol = replace(
+        protocol_of(origin.run.environment, predictions, choices.threshold), split=_SPLITS[settings.split]
+    )
+    shown = chosen(predictions, trained.threshold, settings.pictures)
+    with contextlib.ExitStack() as held:
+        device = yield from prepare(settings.machine, run, held)
+        explained = _opened(settings, choices, origin, material, device)
+        yield from _introduced(explained)
+        batch_size = origin.run.environment["batch_size"]
+        table, maps = yield from look(explained, batch_size, [place for group in shown.values() for place in group])
+    beside = side_by_side(table, explained.ways)
+    figures = measured(beside)
+    title = f"Where {trained.model} looks"
+    yield Table(title, COLUMNS, table_rows(beside, figures), f"{protocol.words}. {CAPTION}")
+    picture, account = run.figures_folder / "explained.png", run.folder / "explained.json"
+    yield from _drawn(
+        explained, predictions["prob"].to_numpy(), trained.threshold, shown, maps, title, protocol, picture
+    )
+    files.write_json(account, {"trained": trained.run, "protocol": protocol.words, "looks": values(figures)})
+    write_looks(run.looks_file, table)
+    way = explained.ways[0]
+    yield Result(
+        {"run": run.id, "trained": trained.run, "model": trained.model, "look": way, **flat(figures[way])},
+        outputs=[str(path) for path in (account, run.looks_file, picture)],
+    )
+
+
+def _opened(settings: Explain, choices: Train, origin: Origin, material: Material, device: torch.device) -> Explained:
+    """The network at its best, as it was when it left its predictions."""
+    from tfm.analysis.explanation import Explained
+    from tfm.models.build import build
+    from tfm.models.card import card_of
+    from tfm.training.batches import Images, Normalisation
+    from tfm.training.inputs.samples import UNKNOWN
+    from tfm.training.tasks.factory import task_of
+
+    in_size = material.cache.images.shape[1:]
+    network = build(choices.model, in_size)
+    network.load_state_dict(origin.checkpoints.load_best()["network"])
+    labels = material.train.labels[material.train.labels != UNKNOWN]
+    asked = BreastSettings(pooling=choices.breast.pooling)  # no answer hangs on what else a loss is made of
+    task = task_of(network, labels, choices.batches, choices.optim, choices.machine, asked, choices.labels)
+    rows = material.test if settings.split == "test" else material.val
+    images = Images(material.cache, rows, Normalisation(**origin.run.environment["normalisation"]), device)
+    return Explained.of(network, task, images, card_of(choices.model, in_size, 1))
+
+
+def _introduced(explained: Explained) -> Iterator[Event]:
+    cache, positions = explained.images.cache, explained.images.rows.positions
+    bare = sum(not cache.breast[position].any() for position in positions)
+    clear = sum(not cache.lesions[position].any() for position in positions)
+    yield Note(
+        f"{len(positions)} images, {len(positions) - clear} of them with a lesion in their mask, explained by "
+        f"{', '.join(explained.ways)}; {explained.images.device}"
+    )
+    if bare:
+        yield Note(f"{bare} of the {len(positions)} images have no breast: what is outside of it is unknown", "warning")
+
+
+def _drawn(
+    explained: Explained,
+    probs: np.ndarray,
+    threshold: float,
+    shown: dict[str, list[int]],
+    maps: dict[int, dict[str, np.ndarray]],
+    title: str,
+    protocol: Protocol,
+    path: Path,
+) -> Iterator[Event]:
+    from tfm.analysis.explanation_pages import Page, draw_pages
+
+    images = explained.images
+    pages = []
+    for kind, places in shown.items():
+        for place in places:
+            at = images.rows.positions[place]
+            name, label = images.rows.table["image_id"][place], images.rows.labels[place]
+            pages.append(
+                Page(
+                    kind=kind,
+                    name=name,
+                    label=int(label),
+                    called=int(probs[place] >= threshold),
+                    prob=float(probs[place]),
+                    image=images.cache.images[at],
+                    breast=images.cache.breast[at] > 0,
+                    lesion=images.cache.lesions[at] > 0,
+                    maps=maps[place],
+                )
+            )
+    draw_pages(path, pages, title, protocol)
+    yield Picture(str(path), title)

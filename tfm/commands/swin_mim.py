@@ -1,0 +1,140 @@
+"""Pretrain a Swin on hidden breast blocks, train it, explain it
+
+A plan of three runs: an encoder learns without labels, a training takes it up and is told where the breast is, and what
+it looks at is drawn and measured. What is done already counts.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from pydantic.fields import FieldInfo
+
+from tfm.commands.pretrain import LossOn, Pretrain
+from tfm.commands.train import Train, check
+from tfm.core.errors import SettingsError
+from tfm.core.registry import planner
+from tfm.core.runs.plan import Step
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.resolve import resolve
+from tfm.core.settings.schema import IMPORTANT, CacheName, DatasetName, InputFolder, NoEffect, Settings
+from tfm.core.settings.serialize import as_yaml_values
+from tfm.models.settings import FROM_SCRATCH, Architecture, Weights
+from tfm.training.settings import (
+    DEFAULT_SEED,
+    BreastSettings,
+    DeviceSettings,
+    LabelSettings,
+    MachineSettings,
+    MaskSettings,
+    Pooling,
+    Unlabelled,
+)
+
+_MODEL = "SwinMIM"  # the preset by whose name its training stands in every table; it sets nothing
+_SHARED = ("dataset", "cache", "fold", "architecture", "batch_size", "beta", "seed")
+_IN_TRAINING = ("label_percent", "unlabelled", "pooling", "background_contrast", "attention_gamma")
+_WITHOUT_PRETRAINING = NoEffect("skip_pretrain", True)
+_WITHOUT_TRAINING = NoEffect("skip_train", True)
+
+
+def _told(settings: type[Settings], name: str) -> FieldInfo:
+    """Another stage's setting in its own words and bounds. Where it does nothing is another matter here."""
+    field = copy.copy(settings.model_fields[name])
+    field.metadata = [one for one in field.metadata if not isinstance(one, NoEffect)]
+    return field
+
+
+class SwinMIM(Settings):
+    dataset: DatasetName
+    """Dataset that says who is in which split"""
+    cache: CacheName
+    """Preprocessed images to learn from
+    224 × 224, or another multiple of 224, suits a Swin's windows best."""
+    fold: Annotated[int, Field(ge=1)] = 1
+    """Fold for validation, of a dataset with folds; the others are for training
+    A dataset without folds has this one only: as it is arranged."""
+    extra: Annotated[tuple[InputFolder, ...], _WITHOUT_PRETRAINING] = ()
+    """Folders with more mammograms for the pretraining, without labels
+    DICOM, PNG, JPEG or TIFF; commas between several. They go through the steps of the chosen cache, once.
+    What is left out is told one by one, with the reason."""
+    architecture: Architecture = "swin_tiny_patch4_window7_224"
+    """Which encoder
+    swin_tiny_patch4_window7_224, swin_small_patch4_window7_224, swin_base_patch4_window7_224; or swin_pico, which a CPU
+    can train."""
+    weights: Weights = FROM_SCRATCH
+    """Weights that the first phase starts from: none, imagenet, run:ID or file:PATH
+    The first phase that is not left out. With skip-pretrain, run:ID takes up an encoder of an earlier pretraining."""
+    label_percent: Annotated[float, _told(LabelSettings, "label_percent"), IMPORTANT, _WITHOUT_TRAINING] = 100.0
+    unlabelled: Annotated[
+        Unlabelled, _told(LabelSettings, "unlabelled"), _WITHOUT_TRAINING, NoEffect("label_percent", 100)
+    ] = "ignore"
+    mim_epochs: Annotated[int, Field(ge=1), IMPORTANT, _WITHOUT_PRETRAINING] = 100
+    """Passes over the training images in the pretraining (masked image modelling)"""
+    cls_epochs: Annotated[int, Field(ge=1), IMPORTANT, _WITHOUT_TRAINING] = 60
+    """Passes over the labelled training images in the training"""
+    batch_size: Annotated[Literal["auto"] | Annotated[int, Field(ge=2)], IMPORTANT] = 16
+    """Images that are on the device at once, in both phases, or auto"""
+    mim_learning_rate: Annotated[float, Field(gt=0), _WITHOUT_PRETRAINING] = 3e-4
+    """Learning rate of the pretraining at its highest"""
+    cls_learning_rate: Annotated[float, Field(gt=0), _WITHOUT_TRAINING] = 1e-4
+    """Learning rate of the training at its highest"""
+    masks: Annotated[MaskSettings, _WITHOUT_PRETRAINING] = MaskSettings()
+    loss_on: Annotated[LossOn, _told(Pretrain, "loss_on"), _WITHOUT_PRETRAINING] = "breast"
+    pooling: Annotated[Pooling, _told(BreastSettings, "pooling"), _WITHOUT_TRAINING] = "breast"
+    background_contrast: Annotated[float, _told(BreastSettings, "background_contrast"), _WITHOUT_TRAINING] = 0.1
+    beta: Annotated[float, _told(BreastSettings, "beta")] = 1e-3
+    attention_gamma: Annotated[float, _told(BreastSettings, "attention_gamma"), _WITHOUT_TRAINING] = 1e-3
+    skip_pretrain: bool = False
+    """Leave the first phase out
+    The training then starts from the weights named above."""
+    skip_train: bool = False
+    """Leave the second phase out, and the third, which would have nothing to explain"""
+    visualize: Annotated[bool, _WITHOUT_TRAINING] = True
+    """Explain the trained network in a third phase
+    Pictures of where it looks in test images, and how much of that is lesion, breast or background."""
+    force_pretrain: Annotated[bool, _WITHOUT_PRETRAINING] = False
+    """Pretrain anew, also where the same was done before
+    The old run stays. The training then starts from the new encoder, and so is new as well."""
+    force_train: Annotated[bool, _WITHOUT_TRAINING] = False
+    """Train anew, also where the same was done before
+    The old run stays."""
+    seed: int = DEFAULT_SEED
+    """Seed of everything random in all phases"""
+    machine: MachineSettings = MachineSettings()
+
+
+@planner
+def swin_mim(settings: SwinMIM, workspace: Workspace) -> list[Step]:
+    from tfm.data.cache.cache import Cache
+    from tfm.training.block_masking import check_block
+
+    if settings.skip_pretrain and settings.skip_train:
+        raise SettingsError(
+            "without pretraining and without training nothing is left to be done",
+            hint="leave out one of them only; to explain a run that is done: `python wizard.py explain RUN`",
+            fields=("skip_pretrain", "skip_train"),
+        )
+    machine = as_yaml_values(settings.machine)
+    shared: dict[str, Any] = {name: getattr(settings, name) for name in _SHARED} | {"machine": machine}
+    steps, weights = [], settings.weights
+    if not settings.skip_pretrain:
+        own: dict[str, Any] = {"epochs": settings.mim_epochs, "learning_rate": settings.mim_learning_rate}
+        own |= {"masks": as_yaml_values(settings.masks), "loss_on": settings.loss_on}
+        if settings.extra:
+            own["extra"] = [str(folder) for folder in settings.extra]
+        check_block(Cache.open(workspace.cache_folder(settings.cache)), settings.masks)
+        steps.append(Step("pretrain", "pretrain", shared | own | {"weights": weights}, fresh=settings.force_pretrain))
+        weights = "@pretrain.encoder"
+    if not settings.skip_train:
+        own = {"epochs": settings.cls_epochs, "learning_rate": settings.cls_learning_rate}
+        own |= {name: getattr(settings, name) for name in _IN_TRAINING}
+        # Before the pretraining is paid for. What that starts from, the training comes from too.
+        check(resolve(Train, {}, shared | own | {"weights": settings.weights}), workspace)
+        steps.append(Step("train", "train", shared | own | {"weights": weights}, _MODEL, fresh=settings.force_train))
+        if settings.visualize:
+            device = {name: machine[name] for name in DeviceSettings.model_fields}
+            steps.append(Step("explain", "explain", {"run": "@train.run", "machine": device}))
+    return steps

@@ -1,0 +1,266 @@
+"""Train a model on a preprocessed dataset
+
+Ends with the probabilities of the best checkpoint for validation and test, and a threshold chosen on validation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import functools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import Field, model_validator
+
+from tfm.core.errors import SettingsError
+from tfm.core.events import Event, Note, Result
+from tfm.core.registry import Repeat, stage
+from tfm.core.runs.run import Run
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.schema import CacheName, DatasetName, Settings, StudyRun, TrainedRun
+from tfm.models.settings import ModelSettings
+from tfm.training.settings import (
+    DEFAULT_SEED,
+    NOT_IN_A_REGRESSION,
+    NOTHING_DRAWN,
+    YOUDEN,
+    BatchSettings,
+    BreastSettings,
+    LabelSettings,
+    MachineSettings,
+    OptimSettings,
+    ThresholdRule,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from tfm.data.cache.cache import Cache
+    from tfm.training.batches import Normalisation
+    from tfm.training.checkpoint import Checkpoints
+    from tfm.training.inputs.lineage import Origin
+    from tfm.training.inputs.samples import Rows
+    from tfm.training.inputs.training_data import Material, Start
+    from tfm.training.state import Training
+
+
+class Train(Settings):
+    dataset: DatasetName
+    """Dataset that says who is in which split"""
+    cache: CacheName
+    """Preprocessed images to train on"""
+    fold: Annotated[int, Field(ge=1)] = 1
+    """Fold for validation, of a dataset with folds; the others are for training
+    A dataset without folds has this one only: as it is arranged."""
+    model: ModelSettings = ModelSettings()
+    batches: BatchSettings = BatchSettings()
+    optim: Annotated[OptimSettings, NOT_IN_A_REGRESSION] = OptimSettings()
+    breast: Annotated[BreastSettings, NOT_IN_A_REGRESSION] = BreastSettings()
+    labels: LabelSettings = LabelSettings()
+    tta: bool = False
+    """Predict each image twice, as it is and mirrored, and take the mean
+    For validation, and with it the threshold, as for the test."""
+    threshold: ThresholdRule = YOUDEN
+    """How the threshold is chosen from which on an image is called malignant: youden or sensitivity:S
+    On the validation images. youden: where sensitivity and specificity add up to most. sensitivity:0.9: as high as it
+    can be while 90 of 100 malignant images are found; the share is yours to choose."""
+    seed: Annotated[int, NOTHING_DRAWN] = DEFAULT_SEED
+    """Seed of everything random: first weights, order, augmentation, dropout"""
+    machine: MachineSettings = MachineSettings()
+    extends: Annotated[TrainedRun | None, NOT_IN_A_REGRESSION] = None
+    """The run that this one goes on from
+    From its last checkpoint, with more epochs. The learning rate follows the curve of the new number of epochs, so it
+    leaps up where the old run had come to the end of its own; patience begins anew."""
+    study: StudyRun | None = None
+    """The study whose winner this is
+    What its best trial was set to holds, and cannot be said otherwise; its dataset, cache and fold hold where nothing
+    else is said. The women the study has seen count as seen."""
+    trial: str | None = None
+    """The trial of a study that this run is, said by the study itself
+    It ends with its validation: of the test nothing is predicted while there is still something to choose."""
+
+    @model_validator(mode="after")
+    def _is_sampled_in_epochs(self) -> Self:
+        if self.model.trained == "none" and self.batches.balance == "sampling":
+            raise SettingsError(
+                "balance: a regression on frozen features has no epochs in which images could be taken again",
+                hint="leave it as it is, which weighs the same: --balance weights",
+                fields=("balance",),
+            )
+        return self
+
+
+def arranged(settings: Train, workspace: Workspace) -> Material:
+    """What a training of these settings learns from, is validated and is tested on."""
+    from tfm.training.inputs.samples import check_learnable, labelled
+    from tfm.training.inputs.training_data import Material
+
+    material = Material.open(workspace, settings.dataset, settings.cache, settings.fold)
+    check_learnable(material.train, material.val, material.test)
+    return replace(material, train=labelled(material.train, settings.labels, settings.seed))
+
+
+def check(settings: Train, workspace: Workspace) -> None:
+    """Refuses what a training of these settings will refuse, for who has something else done before it."""
+    import torch
+
+    from tfm.models.build import build
+    from tfm.training.inputs.lineage import of_weights
+    from tfm.training.tasks.factory import task_of
+
+    material = arranged(settings, workspace)
+    of_weights(workspace, settings.model.weights, material.val, material.test)
+    in_size = material.cache.images.shape[1:]
+    with torch.device("meta"):  # of which parts it is made, and no numbers
+        network = build(settings.model, in_size)
+    batches, optim, machine = settings.batches, settings.optim, settings.machine
+    task_of(network, material.train.labels, batches, optim, machine, settings.breast, settings.labels)
+    if settings.breast != BreastSettings():
+        _check_averaging(settings.model, in_size)
+
+
+@functools.cache  # an experiment asks for each of its combinations
+def _check_averaging(model: ModelSettings, in_size: tuple[int, int]) -> None:
+    from tfm.models.build import build
+    from tfm.models.features import check_averaging
+
+    check_averaging(build(model, in_size), in_size)
+
+
+def folds(settings: Train, workspace: Workspace) -> int:
+    """How many the dataset has; one that was not arranged in folds is one."""
+    with open(workspace.dataset_folder(settings.dataset) / "manifest.csv", encoding="utf-8", newline="") as file:
+        return max((int(row.get("fold") or 0) for row in csv.DictReader(file)), default=0) or 1
+
+
+@stage(
+    version=7,
+    presets="models",
+    extends_by="epochs",
+    repeats=(Repeat("folds", "fold", folds), Repeat("seeds", "seed")),
+)
+def train(settings: Train, run: Run) -> Iterator[Event]:
+    from tfm.training.device import prepare
+    from tfm.training.inputs.training_data import measured, start
+
+    material = arranged(settings, run.workspace)
+    begun = yield from start(run, material, settings.model, settings.extends, settings.study)
+    normalisation = yield from measured(run, material.cache, material.train)
+    with contextlib.ExitStack() as held:
+        device = yield from prepare(settings.machine, run, held)
+        yield from _trained(settings, run, material, begun, normalisation, device)
+
+
+def _trained(
+    settings: Train, run: Run, material: Material, begun: Start, normalisation: Normalisation, device: torch.device
+) -> Iterator[Event]:
+    """From the network's first weights to its predictions: all that lies on the device is known here alone."""
+    from tfm.training import batch_size, gpu_cache
+    from tfm.training.checkpoint import Checkpoints
+
+    train, val, test = material.train, material.val, material.test
+    training = _set_up(settings, material, begun, normalisation, device)
+    yield from gpu_cache.settle(training)
+    yield from batch_size.settle(run, training, begun.before)
+    yield from _introduced(settings, training, material.cache)
+    yield Note(f"{len(train)} images to learn from, {len(val)} for validation, {len(test)} for the test; {device}")
+    checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
+    yield from _learn(settings, run, training, checkpoints, begun.before)
+    training.judged.load_state_dict(checkpoints.load_best()["network"])
+    yield from _finish(settings, run, training, test, checkpoints.best)
+
+
+def _set_up(
+    settings: Train, material: Material, begun: Start, normalisation: Normalisation, device: torch.device
+) -> Training:
+    from tfm.models.features import check_averaging
+    from tfm.training.recipe import network_of, set_up
+    from tfm.training.tasks.factory import task_of
+
+    batches, optim, machine = settings.batches, settings.optim, settings.machine
+    in_size = material.cache.images.shape[1:]
+    network = network_of(settings.model, begun.weights, in_size, settings.seed)
+    if settings.breast != BreastSettings():
+        check_averaging(network, in_size)
+    return set_up(
+        network,
+        task_of(network, material.train.labels, batches, optim, machine, settings.breast, settings.labels),
+        batches,
+        optim,
+        machine,
+        seed=settings.seed,
+        cache=material.cache,
+        train=material.train,
+        val=material.val,
+        normalisation=normalisation,
+        device=device,
+    )
+
+
+def _introduced(settings: Train, training: Training, cache: Cache) -> Iterator[Event]:
+    """How large the network is, before it takes its first step, and what it cannot be told."""
+    from tfm.models.card import card_of
+    from tfm.training.tasks.breast_aware import lacking
+
+    height, width = cache.images.shape[1:]
+    card = card_of(settings.model, (height, width), training.batch_size)
+    explained = f"explained at its layer {card.explanation_layer} ({card.layout})"
+    yield Note(
+        f"{card.parameters:,} parameters, {card.trained:,} of them trained; images of {height} × {width}; "
+        f"≈ {card.memory / 2**30:.1f} GiB for batches of {card.batch_size}; "
+        f"{explained if card.layout else 'which of its layers explains it is not known'}"
+    )
+    for words in lacking(settings.breast, training.train):
+        yield Note(words, "warning")
+
+
+def _learn(
+    settings: Train, run: Run, training: Training, checkpoints: Checkpoints, before: Origin | None
+) -> Iterator[Event]:
+    from tfm.training.distributed.main_process import learn
+    from tfm.training.linear_probe import probe
+    from tfm.training.recipe import network_of
+
+    if settings.model.trained != "none":
+        in_size = training.train.cache.images.shape[1:]
+        network = functools.partial(network_of, settings.model, None, in_size, settings.seed)
+        yield from learn(training, network, settings.machine, checkpoints, run.metrics_file, before)
+    else:
+        yield from probe(training, checkpoints, run.metrics_file, run.checkpoints_folder)
+
+
+def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Path) -> Iterator[Event]:
+    """The last step: the best checkpoint's probabilities."""
+    from tfm.analysis.predictions import leave, predictions
+    from tfm.models.card import origin, parameters
+    from tfm.training.inference import logits, probabilities
+
+    tables = {}
+    for split, words, rows in (("val", "validation", training.val.rows), ("test", "test", test)):
+        if settings.trial and split == "test":
+            continue
+        answers = yield from logits(
+            training.task,
+            training.judged,
+            replace(training.val, rows=rows),
+            training.batch_size,
+            f"predicting {words}",
+            precision=training.precision,
+            tta=settings.tta,
+        )
+        tables[split] = predictions(rows, probabilities(answers))
+    outputs = [*(run.predictions_file(split) for split in tables), best, run.metrics_file]
+    yield Result(
+        {
+            "model": run.preset or settings.model.architecture,
+            "weights": origin(settings.model.weights, run.environment["origin_unknown"]),
+            "parameters": parameters(training.network),
+            "epochs": training.standing.epoch,
+            **leave(run, tables, settings.threshold),
+        },
+        outputs=[str(path) for path in outputs],
+    )

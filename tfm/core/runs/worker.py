@@ -1,0 +1,175 @@
+"""Work on a run or a plan in a process of its own: `python -m tfm.core.runs.worker FOLDER`. It draws and asks nothing.
+
+Every event of a stage is a point at which it may be stopped for good: pausing is not asking for the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfm.core.errors import BusyError, TFMError, told
+from tfm.core.runs import launch
+from tfm.core.runs.executor import ended, taken_up, worked
+from tfm.core.runs.job import Job, State
+from tfm.core.runs.plan import Plan, Step, check
+from tfm.core.runs.run import Run
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings import presets
+
+PAUSED = 130
+_EXIT_STATUS: dict[State, int] = {"done": 0, "failed": 1, "halted": 1, "paused": PAUSED}
+
+_stop_asked = False  # set by SIGTERM: the same wish as a pause file, from the operating system
+
+
+# --- starting ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Started:
+    """A job and, where this process started it, its worker; without one we watch somebody else's."""
+
+    job: Job
+    process: subprocess.Popen[bytes] | None
+
+    @property
+    def going(self) -> bool:
+        return (self.process is not None and self.process.poll() is None) or self.job.alive
+
+
+def start(job: Job) -> Started:
+    """Start a worker for a job, or attach to the one it has. The worker outlives this process."""
+    if job.alive:
+        return Started(job, None)
+    job.withdraw_pause()
+    paths = [str(presets.PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with open(job.log_file, "ab") as log:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "tfm.core.runs.worker",
+                str(job.folder),
+            ],  # -P: never a tfm of the folder one stands in
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            start_new_session=True,
+        )
+    return Started(job, process)
+
+
+def stop_at_once(job: Job) -> None:
+    """Kill the worker, and whatever it started, without asking it. What it had written whole stays."""
+    pid = job.status.pid
+    if pid is not None and job.alive and job.status.host == socket.gethostname():
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL) if hasattr(os, "killpg") else os.kill(pid, signal.SIGTERM)
+        while job.alive:
+            time.sleep(0.02)
+
+
+# --- working ----------------------------------------------------------------------------------------------------------
+
+
+def take_run(run: Run, stopping: Job) -> State:
+    """Ask the run's stage for event after event until it is done, fails, or `stopping` (the run or its plan) is to
+    pause."""
+    with contextlib.closing(worked(run)) as events:  # type: ignore[type-var]
+        for _ in events:
+            if _stop_asked or stopping.pause_requested or run.pause_requested:
+                break
+    return run.status.state
+
+
+def take_plan(plan: Plan) -> State:
+    """Each step becomes a run: found done and kept, found halted and resumed, or made anew. A step that fails stops
+    only the steps that read from it."""
+    begun = time.monotonic()
+    spent = plan.seconds_spent
+    with plan.held():
+        plan.update(**taken_up(spent))
+        state, message, hint, result = _take_steps(plan)
+        plan.update(**ended(state, message, hint, spent + time.monotonic() - begun), result=result)
+        plan.withdraw_pause()
+    return state
+
+
+def _take_steps(plan: Plan) -> tuple[State, str, str, dict[str, Any]]:
+    results: dict[str, dict[str, Any]] = {}
+    failures: list[tuple[str, str]] = []
+    try:
+        steps = plan.steps
+        check(steps)  # waiting steps may have been edited
+    except TFMError as error:
+        return "failed", error.message, error.hint, {}
+    for step in steps:
+        if step.needs() - results.keys():
+            continue  # it reads from a step that failed
+        state, message, hint = _take_step(plan, step, results)
+        if state in ("paused", "halted"):
+            return state, message, hint, {}
+        if state == "failed":
+            failures.append((f"{step.name}: {message}", hint))
+    if failures:
+        return "failed", "; ".join(message for message, _ in failures), failures[0][1], {}
+    return "done", "", "", results[steps[-1].name]
+
+
+def _take_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) -> tuple[State, str, str]:
+    try:
+        run = launch.run_of_step(plan, step, results)
+        plan.update(runs=plan.status.runs | {step.name: run.id})
+        while run.alive:  # somebody started it by itself: its result serves this plan as well
+            if _stop_asked or plan.pause_requested:
+                return "paused", "", ""
+            time.sleep(0.2)
+        state = run.status.state
+        if state != "done":
+            run.withdraw_pause()  # one that an earlier worker never saw
+            state = take_run(run, stopping=plan)
+        if state == "done":
+            results[step.name] = run.status.result
+        return state, run.status.message, run.status.hint
+    except Exception as error:
+        trouble = told(error, plan.log_file)
+        return "failed", trouble.message, trouble.hint
+
+
+# --- the process ------------------------------------------------------------------------------------------------------
+
+
+def open_job(folder: Path) -> Run | Plan:
+    workspace = Workspace(folder.parent.parent)
+    return Plan(folder, workspace) if folder.parent == workspace.plans_folder else Run(folder, workspace)
+
+
+def _ask_to_stop(_signal: int, _frame: Any) -> None:
+    global _stop_asked
+    _stop_asked = True
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, _ask_to_stop)
+    signal.signal(signal.SIGINT, _ask_to_stop)
+    job = open_job(Path(sys.argv[1]).resolve())
+    try:
+        state = take_plan(job) if isinstance(job, Plan) else take_run(job, stopping=job)
+    except BusyError:
+        return 0  # another worker has it: who started this one attaches to that
+    return _EXIT_STATUS[state]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""A cache of training images, as it is read: arrays on disk in the rows of one index, made once by a chain of steps.
+
+Knows nothing of splits: folds, seeds and label shares all read the same arrays. How it is made stands in caching.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from tfm.core.errors import DataError
+from tfm.data.cache.arrays import ARRAYS, Behind, array_file, map_arrays
+
+INDEX, SETTINGS = "index.csv", "settings.yaml"  # whoever has an index has a whole cache
+
+
+@dataclass(frozen=True)
+class Cache:
+    folder: Path
+    index: pd.DataFrame  # image_id, sop_uid, record (what each step did), in the arrays' row order
+    images: np.ndarray[Any, Any]  # (N, H, W) uint8 or uint16, memory-mapped like the others
+    breast: np.ndarray[Any, Any]  # (N, H, W) uint8, 1 inside the breast
+    lesions: np.ndarray[Any, Any]  # (N, H, W) uint8, a lesion's class or 0
+    more: tuple[Path, ...] = ()  # folders of caches whose rows come after its own
+
+    @classmethod
+    def open(cls, folder: Path) -> Cache:
+        try:
+            before = _index_as_found(folder)
+            index = pd.read_csv(folder / INDEX, dtype=str, keep_default_na=False)
+            arrays = map_arrays(folder)
+            replaced = before != _index_as_found(folder)  # the index goes first and comes last
+        except (OSError, ValueError) as error:
+            if not (folder / INDEX).is_file():
+                raise DataError(
+                    f"{folder} is not a finished cache",
+                    hint="preprocess the dataset, or let the one that was stopped end",
+                ) from None
+            raise DataError(f"the cache in {folder} is damaged: {error}", hint="preprocess it anew") from None
+        if replaced:
+            raise DataError(f"the cache in {folder} is being made anew", hint="start again once that is done")
+        _check_fit(folder, len(index), **arrays)
+        return cls(folder, index, arrays["images"], arrays["breast"], arrays["lesions"])
+
+    def joined(self, others: Sequence[Cache]) -> Cache:
+        """One behind the other, read as if they were one. Nothing is copied."""
+        forms = {(cache.images.shape[1:], cache.images.dtype) for cache in (self, *others)}
+        if len(forms) > 1:
+            raise DataError(
+                f"the images of {', '.join(cache.folder.name for cache in others)} come out in another form than those "
+                f"of the cache {self.folder.name}: {' and '.join(f'{shape}, {kind}' for shape, kind in sorted(forms))}",
+                hint="the chain needs the step intensity, which makes one of films of 8 and of 16 bits",
+            )
+        images, breast, lesions = (
+            cast(np.ndarray[Any, Any], Behind([getattr(cache, name) for cache in (self, *others)])) for name in ARRAYS
+        )
+        index = pd.concat([self.index, *(cache.index for cache in others)], ignore_index=True)
+        return Cache(self.folder, index, images, breast, lesions, tuple(cache.folder for cache in others))
+
+    @property
+    def files(self) -> list[Path]:
+        return [*(array_file(self.folder, name) for name in ARRAYS), self.folder / INDEX, self.folder / SETTINGS]
+
+    def records(self, among: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """image_id → what was read and what each step did, of these images."""
+        rows = self.index[self.index["image_id"].isin(set(among))]
+        return {name: json.loads(record) for name, record in zip(rows["image_id"], rows["record"], strict=True)}
+
+    def same_pixels(self, among: Iterable[str]) -> list[list[str]]:
+        """The image_ids of each picture that is here under several of these names."""
+        named: dict[str, list[str]] = {}
+        for name, record in self.records(among).items():
+            named.setdefault(record["pixels"], []).append(name)
+        return sorted(names for names in named.values() if len(names) > 1)
+
+
+def _index_as_found(folder: Path) -> tuple[int, int]:
+    found = (folder / INDEX).stat()
+    return found.st_ino, found.st_mtime_ns
+
+
+def _check_fit(folder: Path, count: int, images: Any, breast: Any, lesions: Any) -> None:
+    shapes = {array.shape for array in (images, breast, lesions)}
+    types = [array.dtype.name for array in (images, breast, lesions)]
+    if len(shapes) != 1 or images.ndim != 3 or len(images) != count:
+        raise DataError(f"the arrays and the index in {folder} do not fit together", hint="preprocess it anew")
+    if types[0] not in ("uint8", "uint16") or types[1:] != ["uint8", "uint8"]:
+        raise DataError(f"the arrays in {folder} hold {', '.join(types)}", hint="preprocess it anew")

@@ -1,0 +1,103 @@
+"""An organized dataset on disk: where its files stand and how to open it. How it comes to be is in organize."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from tfm.core.errors import DataError
+from tfm.core.files import read_json, sha256, write_text
+from tfm.data.dataset.split import FOLDS, SPLITS, fold_in_words, prove_no_leak, split_hash, split_of_fold
+
+MANIFEST_COLUMNS = (
+    *("image_id", "patient_id", "side", "view", "kind", "split", "label"),
+    *("density", "assessment", "subtlety", "file", "mask", "sop_uid"),
+    *("lesions", "fold"),  # how many; 1 to FOLDS in a dataset of folds, 0 for its sealed test
+)
+LABELS = ("benign", "malignant")
+MANIFEST, AUDIT, AUDIT_TEXT, MASKS = "manifest.csv", "audit.json", "audit.md", "masks"
+LESIONS, MISSING = "lesions.csv", "missing.tcia"
+PAPERS = (MANIFEST, AUDIT, AUDIT_TEXT, LESIONS, MISSING)  # the last only where something is missing
+_NUMBERS = ("density", "assessment", "subtlety", "lesions", "fold")
+
+
+def image_file(split: str, label: str, image_id: str, ending: str) -> str:
+    return f"{split}/{label}/{image_id}{ending}"
+
+
+def mask_file(image_id: str) -> str:
+    return f"{MASKS}/{image_id}.png"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    folder: Path
+    manifest: pd.DataFrame  # MANIFEST_COLUMNS; files relative to the folder; "" where an image has no mask
+    content_hash: str  # of manifest.csv
+    split_hash: str
+    protocol: str  # what a figure measured on it must say
+    synthetic: bool  # drawn by a program: figures on it say nothing about real performance
+
+    @classmethod
+    def open(cls, folder: Path) -> Dataset:
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise DataError(
+                f"{folder} is not an organized dataset: it has no {MANIFEST}",
+                hint="organize a download first, or let the organize that was stopped run to its end",
+            )
+        manifest = _read_manifest(path)
+        prove_no_leak(manifest)
+        account = read_json(folder / AUDIT)
+        return cls(folder, manifest, sha256(path), split_hash(manifest), account["protocol"], account["synthetic"])
+
+    def in_fold(self, number: int) -> Dataset:
+        """The same images with fold `number` for validation and the other folds for training. It is arranged as its
+        first fold, which a dataset without folds has too."""
+        if number == 1:
+            return self
+        if number not in range(1, FOLDS + 1) or self.manifest["fold"].isna().any():
+            raise DataError(
+                f"{self.folder.name} has no fold {number}",
+                hint=f"organize it with --split kfold; its folds are then 1 to {FOLDS}",
+            )
+        manifest = self.manifest.assign(split=split_of_fold(self.manifest["fold"], number))
+        prove_no_leak(manifest)
+        protocol = self.protocol.replace(fold_in_words(1), fold_in_words(number))
+        return replace(self, manifest=manifest, split_hash=split_hash(manifest), protocol=protocol)
+
+    def images(self, split: str) -> pd.DataFrame:
+        if split not in SPLITS:
+            raise ValueError(f"no such split: {split}")
+        return self.manifest[self.manifest["split"] == split].reset_index(drop=True)
+
+    def path(self, relative: str) -> Path:
+        """Of a manifest's `file` or `mask`."""
+        return self.folder / relative
+
+
+def write_manifest(folder: Path, manifest: pd.DataFrame) -> None:
+    write_text(folder / MANIFEST, manifest_text(manifest))
+
+
+def manifest_text(manifest: pd.DataFrame) -> str:
+    text: str = manifest.to_csv(columns=list(MANIFEST_COLUMNS), index=False, lineterminator="\n")
+    return text
+
+
+def _read_manifest(path: Path) -> pd.DataFrame:
+    hint = "run organize again: it writes the manifest anew"
+    try:
+        manifest = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}", hint=hint) from error
+    missing = [column for column in MANIFEST_COLUMNS if column not in manifest]
+    if missing:
+        raise DataError(f"{path} has no column {', '.join(missing)}", hint=hint)
+    if not (manifest["split"].isin(SPLITS).all() and manifest["label"].isin(LABELS).all()):
+        raise DataError(f"{path} holds a split or label that does not exist", hint=hint)
+    for column in _NUMBERS:
+        manifest[column] = pd.to_numeric(manifest[column], errors="coerce").astype("Int64")
+    return manifest

@@ -1,0 +1,134 @@
+"""How one file of a dataset comes to stand: linked, copied or decoded, and the mask of its lesions drawn.
+Which files there are and where is decided in arrange."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+
+from tfm.core.errors import DataError
+from tfm.core.files import beside, write_bytes
+from tfm.data.dataset.dataset_plan import Placement
+from tfm.data.download.findings import Finding
+from tfm.data.download.headers import is_jpeg
+from tfm.imaging.decoding import DOWNLOAD_AGAIN
+from tfm.imaging.read_image import has_at_most_two_values, read_pixels
+
+LinkMode = Literal["hard", "symlink", "copy", "png"]
+
+_CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+_MIDDLE_OF_JPEG = 127  # its black and white are not quite 0 and 255
+_SOON_READ = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # a mask is written once and read for each cache: 4 to 8 × sooner so
+
+
+class Unusable(Exception):
+    """A file of the dataset that cannot be made, because what it is made of is no image, or shows nothing."""
+
+    def __init__(self, file: str, finding: Finding) -> None:
+        self.file, self.finding = file, finding
+
+
+def can_link(source: Path, folder: Path, link: LinkMode) -> bool:
+    if link == "symlink":
+        return True
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    trial = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        os.link(source.resolve(), trial)
+    except OSError:
+        return False
+    trial.unlink()
+    return True
+
+
+def place(placement: Placement, target: Path, link: LinkMode) -> str:
+    """Have a source stand at `target`; says how it stands, since some disks cannot link."""
+    source = placement.source
+    try:
+        match link:
+            case "png":
+                return _decode(placement, target)
+            case "hard":
+                return _hard_link(source, target)
+            case "symlink":
+                return _symlink(source, target)
+            case "copy":
+                return _copy(source, target)
+    except OSError as error:
+        if link == "copy" or error.errno not in _CANNOT_LINK:
+            raise
+        return _copy(source, target)
+
+
+def _hard_link(source: Path, target: Path) -> str:
+    if not (_is_plain(target) and target.samefile(source)):
+        with beside(target) as temporary:
+            os.link(source.resolve(), temporary)  # Linux would link the link
+    return "hard"
+
+
+def _symlink(source: Path, target: Path) -> str:
+    if not (target.is_symlink() and target.readlink() == source):
+        with beside(target) as temporary:
+            temporary.symlink_to(source)
+    return "symlink"
+
+
+def _copy(source: Path, target: Path) -> str:
+    if not _is_copy(source, target):
+        with beside(target) as temporary:
+            shutil.copy2(source, temporary)
+    return "copy"
+
+
+def _decode(placement: Placement, target: Path) -> str:
+    """The pixels alone, without loss, in a file that anything opens."""
+    if not (_is_plain(target) and not target.samefile(placement.source)):
+        try:
+            pixels = read_pixels(placement.source)
+        except DataError as error:
+            raise Unusable(placement.file, Finding("left-out", placement.image_id, error.message)) from None
+        write_bytes(target, cv2.imencode(".png", pixels)[1].tobytes())
+    return "png"
+
+
+def _is_plain(target: Path) -> bool:
+    return target.is_file() and not target.is_symlink()
+
+
+def _is_copy(source: Path, target: Path) -> bool:
+    if not _is_plain(target) or target.samefile(source):
+        return False
+    ours, theirs = target.stat(), source.stat()
+    return (ours.st_size, ours.st_mtime_ns) == (theirs.st_size, theirs.st_mtime_ns)
+
+
+def write_mask(target: Path, placement: Placement) -> None:
+    classes = np.zeros((placement.rows, placement.columns), np.uint8)
+    for lesion in placement.lesions:
+        try:
+            inside = _lesion_inside(lesion.file, classes.shape)
+        except DataError as error:
+            raise Unusable(placement.mask, Finding("bad-mask", lesion.subject, error.message)) from None
+        # Classes rise with malignancy, so the larger one wins where lesions overlap.
+        np.maximum(classes, inside * np.uint8(lesion.pixel_class), out=classes)
+    write_bytes(target, cv2.imencode(".png", classes, _SOON_READ)[1].tobytes())
+
+
+def _lesion_inside(file: Path, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """(rows, columns) uint8 of the mammogram's size: 1 inside the lesion."""
+    pixels = read_pixels(file)
+    if not has_at_most_two_values(pixels):
+        raise DataError(f"{file.name} has many grey values, as no mask has", hint=DOWNLOAD_AGAIN)
+    inside: np.ndarray[Any, Any] = (pixels > (_MIDDLE_OF_JPEG if is_jpeg(str(file)) else 0)).astype(np.uint8)
+    if not inside.any():
+        raise DataError(f"no pixel of {file.name} is set", hint=DOWNLOAD_AGAIN)
+    if inside.shape != shape:
+        inside = cv2.resize(inside, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)
+    return inside

@@ -1,0 +1,34 @@
+"""What a person did wrong, or what went wrong below, as one panel; a traceback never reaches the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from tfm.core.errors import SettingsError, told
+from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace
+from tfm.ui import render
+
+WRONG_USE, FAILED = 2, 1
+
+
+def chosen_workspace(context: typer.Context, given: Path | None) -> Workspace:
+    """Said behind the command, or before it, or not at all."""
+    here: Any = context
+    while given is None and here.parent is not None:
+        here = here.parent
+        given = here.params.get("workspace")
+    return Workspace(DEFAULT_WORKSPACE if given is None else given)
+
+
+def guarded(act: Callable[[], None]) -> None:
+    try:
+        act()
+    except typer.Exit:
+        raise
+    except Exception as error:
+        render.console(stderr=True).print(render.error_panel(told(error)))
+        raise typer.Exit(WRONG_USE if isinstance(error, SettingsError) else FAILED) from None

@@ -1,0 +1,51 @@
+"""What a form shows around its questions: the stage, what was answered, what will run, why it cannot yet."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from tfm.core import registry
+from tfm.core.errors import TFMError
+from tfm.ui.command_line import command_line
+from tfm.ui.field_prompts import called, shown
+from tfm.ui.form_state import Draft
+
+_NAMED = 6
+
+
+def head(draft: Draft, console: Console) -> None:
+    console.print(Panel(registry.summary(draft.stage), title=draft.stage, border_style="cyan"))
+    answered = {"preset": ", ".join(draft.presets)} if draft.presets else {}
+    answered |= {name: shown(value) for name, value in draft.given.items()}
+    for name, value in answered.items():
+        line = Text(f"  {called(name)}: ").append(value, style="cyan")
+        console.print(line.append("  as found", style="dim") if name in draft.settled else line)
+
+
+def not_yet(trouble: TFMError, console: Console) -> None:
+    console.print(Panel(Text(f"{trouble.message}\n\n{trouble.hint}"), title="not yet", border_style="yellow"))
+
+
+def _in_few_words(names: list[str]) -> str:
+    return ", ".join(names if len(names) <= _NAMED else [*names[: _NAMED - 1], "…", names[-1]])
+
+
+def will_run(draft: Draft, console: Console) -> None:
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    given = draft.given
+    idle = draft.idle
+    told = [leaf for leaf in draft.leaves if leaf.name not in idle and (leaf.important or leaf.name in given)]
+    for leaf, value in zip(told, draft.resolved_values(told), strict=True):
+        table.add_row(Text(leaf.question), Text(shown(value), style="cyan"))
+    for name in given:
+        if "." in name:
+            table.add_row(name, Text(shown(given[name]), style="cyan"))
+    queue = draft.queue()
+    if queue:
+        table.add_row(f"A queue of {len(queue)} runs", Text(_in_few_words(queue), style="cyan"))
+    console.print(Panel(table, title="this will run", border_style="green"))
+    console.print("The same from a command line:", style="dim")
+    console.print(Text(command_line(draft.filled, draft.workspace)), soft_wrap=True)

@@ -1,0 +1,120 @@
+"""What a watcher knows of a run: its events, folded. Nothing here reads more than the log, nothing here draws."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from dataclasses import dataclass, field
+
+from tfm.core.events import (
+    Event,
+    Gauges,
+    Intervals,
+    Line,
+    Metrics,
+    Note,
+    Picture,
+    Progress,
+    StateChange,
+    Table,
+)
+from tfm.core.runs.run import Run
+
+_KEPT_NOTES = 50
+
+
+@dataclass
+class Bar:
+    """One named count, with what is needed to tell the time left: where and when this worker took it up. `share` is
+    how much of the next one is done, where another count is within this one."""
+
+    unit: str
+    done: int
+    total: int
+    first_time: float
+    last_time: float
+    share: float = 0.0
+    first: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.first = self.done
+
+    @property
+    def rate(self) -> float:
+        passed = self.last_time - self.first_time
+        return (self.done + self.share - self.first) / passed if passed > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        return (self.total - self.done - self.share) / self.rate if self.rate > 0 else None
+
+    def advance(self, done: int, time: float) -> None:
+        self.done, self.last_time, self.share = done, time, 0.0
+
+    def advance_within(self, share: float, time: float, *, taken_up: bool) -> None:
+        """What was done of the inner count before this worker took it up says nothing about its pace."""
+        if taken_up and self.done == self.first:
+            self.first, self.first_time = self.done + share, time
+        self.share, self.last_time = share, time
+
+
+@dataclass
+class RunView:
+    run: Run
+    bars: dict[str, Bar] = field(default_factory=dict)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
+    gauges: dict[str, str] = field(default_factory=dict)
+    notes: deque[Note] = field(default_factory=lambda: deque(maxlen=_KEPT_NOTES))
+    lines: dict[str, dict[str, Line]] = field(default_factory=dict)  # title → first cell → the line as it stands
+    shown: list[Table | Intervals | Picture] = field(default_factory=list)
+    _offset: int = 0
+
+    def catch_up(self) -> list[Event]:
+        """Read what the log has gained; returns those events."""
+        fresh, self._offset = self.run.events_from(self._offset)
+        for time, event in fresh:
+            self._fold(time, event)
+        return [event for _, event in fresh]
+
+    def _fold(self, time: float, event: Event) -> None:
+        match event:
+            case Progress():
+                self._fold_progress(time, event)
+            case Metrics():
+                self._fold_metrics(event.values)
+            case Gauges():
+                self.gauges |= event.values
+            case Note():
+                self.notes.append(event)
+            case Line():
+                self.lines.setdefault(event.title, {})[event.cells[0]] = event
+            case Table() | Intervals() | Picture():
+                self.shown.append(event)
+            case StateChange(state="running"):  # taken up anew: what was drawn before will be said again
+                self.bars, self.gauges, self.shown, self.lines = {}, {}, [], {}
+
+    def _fold_progress(self, time: float, event: Progress) -> None:
+        bar = self.bars.get(event.name)
+        if bar is None or event.done < bar.done or event.total != bar.total:
+            self._forget_behind(event.name)
+            self.bars[event.name] = Bar(event.unit, event.done, event.total, time, time)
+        else:
+            bar.advance(event.done, time)
+        outer = self.bars.get(event.within)
+        if outer is not None and event.total:
+            outer.advance_within(event.done / event.total, time, taken_up=bar is None)
+
+    def _forget_behind(self, name: str) -> None:
+        """Where a count begins anew, what came behind it is of the round before, as validation is in a new epoch."""
+        names = list(self.bars)
+        for behind in names[names.index(name) + 1 :] if name in names else ():
+            del self.bars[behind]
+
+    def _fold_metrics(self, values: dict[str, float]) -> None:
+        """Rows are told by their first column (the epoch): one that is said again replaces all from there on."""
+        first = next(iter(values))
+        keep = bisect_left(self.metrics.get(first, []), values[first])
+        for name, value in values.items():
+            column = self.metrics.setdefault(name, [])
+            del column[keep:]
+            column.append(value)

@@ -1,0 +1,139 @@
+"""What the menu shows of jobs: one at work, how it ended, and the list of all."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from rich.console import Console
+
+from tfm.core.errors import TFMError
+from tfm.core.runs import lookup
+from tfm.core.runs.launch import extended, growing, how_it_goes_on, restarted, settings_of
+from tfm.core.runs.plan import Plan
+from tfm.core.runs.run import Run
+from tfm.core.runs.worker import Started, start, stop_at_once
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.fields import Leaf, value_at
+from tfm.ui.prompts import Asker, Back, Choice, PlainAsker, Question, ToMenu
+from tfm.ui.screens import live
+from tfm.ui.screens.runs import listing, of_a_whole, outcome, remove_job, show_job
+
+_LEAVING = (
+    Choice("leave", "Leave it running and go back"),
+    Choice("pause", "Pause it at the next safe point"),
+    Choice("abort", "Stop it at once (it resumes from its last checkpoint)"),
+    Choice("stay", "Go on watching"),
+)
+
+
+def see(job: Run | Plan, asker: Asker, console: Console) -> None:
+    """Start a job or attach to it, watch it, and say how it ended."""
+    started = Started(job, None) if job.status.state == "done" and isinstance(job, Run) else start(job)
+    while started.going:
+        console.clear()
+        try:
+            live.watch(started, console, moving=not isinstance(asker, PlainAsker))
+        except KeyboardInterrupt:
+            console.clear()
+            if not _go_on(started, asker):
+                return
+    console.clear()
+    live.show_end(job, console)
+    wait(asker)
+
+
+def _go_on(started: Started, asker: Asker) -> bool:
+    """What Ctrl-C meant; False where the job is left to itself."""
+    question = Question(
+        "leaving", f"{started.job.id} is at work.", choices=_LEAVING, default="leave", can_go_back=False
+    )
+    match asker.ask(question):
+        case "leave":
+            return False
+        case "pause":
+            started.job.request_pause()
+        case "abort":
+            stop_at_once(started.job)
+    return True
+
+
+def wait(asker: Asker) -> None:
+    """Whatever is pressed, Esc and Ctrl-C too, means the same here."""
+    with contextlib.suppress(Back, ToMenu):
+        asker.ask(Question("go_on", "Enter: back", default=""))
+
+
+def runs_screen(workspace: Workspace, asker: Asker, console: Console) -> None:
+    while True:
+        console.clear()
+        console.print(listing(workspace, console.width))
+        standing: list[Run | Plan] = [*lookup.plans(workspace), *lookup.runs(workspace)]
+        if not standing:
+            wait(asker)
+            return
+        newest_first = sorted(standing, key=lambda job: job.status.created, reverse=True)
+        choices = [Choice(job.id, job.id, f"{job.status.state}  {outcome(job)}") for job in newest_first]
+        chosen = asker.ask(Question("run", "Which one?", choices=choices))
+        try:
+            _act_on(lookup.find(workspace, chosen), asker, console)
+        except Back:
+            continue
+
+
+def _can_restart(job: Run | Plan) -> bool:
+    return isinstance(job, Run) and job.status.state != "damaged" and not job.status.part_of
+
+
+def _grows(run: Run) -> Leaf | None:
+    """A run whose settings are damaged can still be looked at and removed."""
+    with contextlib.suppress(TFMError):
+        return growing(run)
+    return None
+
+
+def _further(run: Run, grows: Leaf, asker: Asker) -> Run:
+    before = value_at(settings_of(run), grows)
+
+    def check(text: str) -> Any:
+        total = grows.parse(text)
+        if total <= before:
+            raise ValueError(f"it was started for {before}: give a higher total")
+        return total
+
+    text = f"{grows.question}, in all (until now {before})"
+    return extended(run, asker.ask(Question("total", text, how_it_goes_on(run), check=check)))
+
+
+def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
+    state = job.status.state
+    choices = [Choice("show", "Show its settings and results")]
+    grows = _grows(job) if isinstance(job, Run) and state == "done" else None
+    if state == "running":
+        choices += [Choice("see", "Watch it"), Choice("pause", "Pause it")]
+    else:
+        choices += [Choice("see", "Resume it")] if state not in ("done", "damaged") else []
+        choices += [Choice("extend", f"Go on from where it ended: {grows.question}")] if grows else []
+        choices += [Choice("restart", "Do the same again, as a new run")] if _can_restart(job) else []
+        choices += [Choice("remove", "Remove it, with its results")]
+    match asker.ask(Question("action", f"{job.id} ({state})", choices=choices)):
+        case "show":
+            show_job(job, console)
+            wait(asker)
+        case "see":
+            see(job, asker, console)
+        case "pause" if job.alive:
+            job.request_pause()
+        case "extend" if isinstance(job, Run) and grows:
+            see(_further(job, grows, asker), asker, console)
+        case "restart" if isinstance(job, Run):
+            see(restarted(job), asker, console)
+        case "remove":
+            sure = Question(
+                "sure",
+                f"Remove it for good{of_a_whole(job)}?",
+                choices=[Choice(False, "no"), Choice(True, "yes")],
+                default=False,
+            )
+            if asker.ask(sure):
+                remove_job(job, console)
