@@ -1,6 +1,8 @@
 """README's pictures of the wizard, drawn from the real screens: `python -m tests.ui.draw_picture`."""
 
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +38,16 @@ def organize(place: Path) -> pyte.Screen:
         return terminal.screen
 
 
+def comparison(place: Path) -> pyte.Screen:
+    """What the demo ends with, asked for again."""
+    subprocess.run(
+        [sys.executable, "wizard.py", "demo", "--quiet", "--workspace", place / "workspace"], cwd=PROJECT, check=True
+    )
+    with Terminal("compare", columns=92, rows=34, cwd=place, HOME=str(place)) as terminal:
+        assert terminal.wait_for_end() == 0
+        return terminal.screen
+
+
 def contact_sheet(place: Path) -> Path:
     """Two phantoms after each step of the default preset."""
     phantom_download(place / "download", 8, 4, height=768, seed=1)
@@ -54,6 +66,7 @@ CONTACT_SHEET = PROJECT / ".github" / "contact-sheet.png"
 PICTURES: dict[Path, Callable[[Path], pyte.Screen]] = {
     PROJECT / ".github" / "wizard.svg": menu,
     PROJECT / ".github" / "organize.svg": organize,
+    PROJECT / ".github" / "comparison.svg": comparison,
 }
 
 
