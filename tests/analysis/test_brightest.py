@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tfm.analysis.brightest_blob import blob, brightness
+from tfm.analysis.brightest_blob import compute_brightness, grow_blob
 from tfm.metrics.saliency import points_at, share_outside
 
 SIDE = 100
@@ -23,7 +23,7 @@ def mammogram():
 
 @pytest.mark.parametrize("area", [5, 60, 180])
 def test_it_is_the_brightest_part_and_as_large_as_it_should_be(mammogram, area):
-    found = blob(brightness(*mammogram), area)
+    found = grow_blob(compute_brightness(*mammogram), area)
     assert found.sum() == pytest.approx(area, rel=0.15)
     assert found[60, 70]
     assert cv2.connectedComponents(found.astype(np.uint8))[0] == 2
@@ -32,16 +32,18 @@ def test_it_is_the_brightest_part_and_as_large_as_it_should_be(mammogram, area):
 
 def test_it_says_the_same_of_an_image_of_16_bits(mammogram):
     image, breast = mammogram
-    np.testing.assert_allclose(brightness(image.astype(np.uint16) * 257, breast), brightness(image, breast), atol=1e-5)
+    np.testing.assert_allclose(
+        compute_brightness(image.astype(np.uint16) * 257, breast), compute_brightness(image, breast), atol=1e-5
+    )
 
 
 def test_a_flat_image_has_a_blob_too():
-    assert blob(np.ones((10, 10), np.float32), 3).any()
+    assert grow_blob(np.ones((10, 10), np.float32), 3).any()
 
 
 def test_the_brightest_place_is_that_of_a_lesion_and_no_single_speck_nor_a_label_on_the_film(mammogram):
     image, breast = mammogram
     image[80, 20] = 255
     lesion = cv2.circle(np.zeros_like(image), (70, 60), 8, 1, -1) > 0
-    assert points_at(brightness(image, breast), lesion) == 1
-    assert share_outside(brightness(image, breast), breast > 0) == 0
+    assert points_at(compute_brightness(image, breast), lesion) == 1
+    assert share_outside(compute_brightness(image, breast), breast > 0) == 0

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from tfm.analysis.comparison import COLUMNS, rank
-from tfm.analysis.evaluation import independent_trials, judge, with_interval
-from tfm.analysis.threshold import written
-from tfm.analysis.trained_run import Protocol, Trained
+from tfm.analysis.comparison import COLUMNS, rank_models
+from tfm.analysis.evaluation import count_independent_trials, evaluate, format_interval
+from tfm.analysis.threshold import format_threshold
+from tfm.analysis.trained_run import Protocol, TrainedModel
 from tfm.metrics.classification import Interval, auc, interval_at_edge
 
 PROTOCOL = Protocol(
@@ -34,12 +34,12 @@ def trained(skill: float, run: str = "2026-01-01_Net_000001", model: str = "Net"
     predictions = pd.DataFrame(
         {"patient_id": np.repeat([f"P_{woman:05d}" for woman in range(30)], 2), "label": labels, "prob": probs}
     )
-    return Trained(run, model, "none: from scratch", 10, 1.5, threshold, predictions, protocol)
+    return TrainedModel(run, model, "none: from scratch", 10, 1.5, threshold, predictions, protocol)
 
 
 def test_the_figures_are_those_of_the_predictions_at_the_runs_own_threshold():
     model = trained(2.0, threshold=0.3)
-    judged = judge(model)
+    judged = evaluate(model)
     truth, called = model.predictions["label"] == 1, model.predictions["prob"] >= 0.3
     assert judged.auc.value == auc(model.predictions["label"].to_numpy(), model.predictions["prob"].to_numpy())
     assert judged.rates["sensitivity"].value == (called & truth).sum() / truth.sum()
@@ -49,29 +49,29 @@ def test_the_figures_are_those_of_the_predictions_at_the_runs_own_threshold():
 
 
 def test_every_figure_lies_within_its_interval():
-    judged = judge(trained(1.0))
+    judged = evaluate(trained(1.0))
     for interval in (judged.auc, *judged.rates.values()):
         assert interval.low <= interval.value <= interval.high
         assert interval.low < interval.high
 
 
 def test_the_interval_is_the_same_each_time():
-    assert judge(trained(1.0)).values() == judge(trained(1.0)).values()
+    assert evaluate(trained(1.0)).values() == evaluate(trained(1.0)).values()
 
 
 def test_a_figure_that_is_not_defined_is_none_for_programs_and_a_dash_for_people():
-    judged = dataclasses.replace(judge(trained(1.0)), auc=Interval(0.7, math.nan, math.nan))
+    judged = dataclasses.replace(evaluate(trained(1.0)), auc=Interval(0.7, math.nan, math.nan))
     assert judged.values()["auc_low"] is None
-    assert with_interval(judged.auc) == "0.700 (– to –)"
+    assert format_interval(judged.auc) == "0.700 (– to –)"
 
 
 def test_the_best_auc_comes_first_and_the_order_of_the_runs_changes_nothing():
     models = [trained(skill, f"2026-01-01_Net_{number:06x}") for number, skill in enumerate((0.5, 3.0, 1.5))]
-    (ranking,) = rank(models)
+    (ranking,) = rank_models(models)
     aucs = [judged.auc.value for _, _, judged in ranking.entries]
     assert aucs == sorted(aucs, reverse=True)
     for order in ((2, 0, 1), (1, 2, 0)):
-        assert rank([models[number] for number in order])[0].table() == ranking.table()
+        assert rank_models([models[number] for number in order])[0].table() == ranking.table()
     assert [len(row) for row in ranking.table()] == [len(COLUMNS)] * 3
 
 
@@ -81,17 +81,17 @@ def test_the_best_auc_comes_first_and_the_order_of_the_runs_changes_nothing():
 )
 def test_unlike_protocols_are_never_ranked_in_one_table(other):
     unlike = trained(1.0, "2026-01-01_Net_000002", protocol=dataclasses.replace(PROTOCOL, **other))
-    rankings = rank([trained(1.0), unlike])
+    rankings = rank_models([trained(1.0), unlike])
     assert [len(ranking.entries) for ranking in rankings] == [1, 1]
 
 
 def test_another_name_for_the_same_data_is_the_same_protocol():
     renamed = trained(1.0, "2026-01-01_Net_000002", protocol=dataclasses.replace(PROTOCOL, dataset="copy"))
-    assert len(rank([trained(1.0), renamed])) == 1
+    assert len(rank_models([trained(1.0), renamed])) == 1
 
 
 def test_two_runs_of_one_model_are_told_apart():
-    (ranking,) = rank([trained(1.0, "2026-01-01_Net_00000a"), trained(1.0, "2026-01-01_Net_00000b")])
+    (ranking,) = rank_models([trained(1.0, "2026-01-01_Net_00000a"), trained(1.0, "2026-01-01_Net_00000b")])
     assert [name for name, _, _ in ranking.entries] == ["Net [00000a]", "Net [00000b]"]
 
 
@@ -106,14 +106,14 @@ def test_a_caption_carries_the_protocol_and_says_when_the_data_are_phantoms():
 
 def test_models_whose_thresholds_were_chosen_by_other_rules_are_not_ranked_together_and_each_names_its_own():
     careful = dataclasses.replace(PROTOCOL, threshold_rule="sensitivity:0.9")
-    rankings = rank([trained(1.0), trained(1.0, run="2026-01-01_Net_000002", protocol=careful)])
+    rankings = rank_models([trained(1.0), trained(1.0, run="2026-01-01_Net_000002", protocol=careful)])
     assert len(rankings) == 2
     assert "(Youden: largest sensitivity + specificity)" in rankings[0].protocol.words
     assert "(for a sensitivity of 0.9 at least)" in rankings[1].protocol.words
 
 
 def test_a_figure_of_exactly_one_is_no_certainty():
-    judged = judge(trained(1000.0))
+    judged = evaluate(trained(1000.0))
     assert judged.auc.value == judged.rates["sensitivity"].value == 1
     fifteen_women = 0.025 ** (1 / 15)
     for interval in (judged.auc, judged.rates["sensitivity"], judged.rates["specificity"]):
@@ -125,7 +125,7 @@ def test_a_figure_of_exactly_one_is_no_certainty():
 
 def test_pairs_are_made_of_different_women():
     labels, patients = np.array([1, 0, 1, 0, 1]), np.array(["a", "a", "b", "b", "c"])
-    assert independent_trials(labels, patients) == {
+    assert count_independent_trials(labels, patients) == {
         "auc": 1,
         "accuracy": 3,
         "sensitivity": 3,
@@ -146,10 +146,10 @@ def test_of_samples_that_are_perfectly_told_apart_the_interval_leaves_out_the_tr
 def test_the_printed_threshold_calls_the_same_images_malignant(threshold, says):
     """0.496 would call the image at 0.49559 benign."""
     probs = np.array([0.1, 0.29, threshold, 0.49559, 0.8])
-    text = written(threshold, probs)
+    text = format_threshold(threshold, probs)
     assert text == says
     assert np.array_equal(probs >= float(text), probs >= threshold)
 
 
 def test_a_figure_that_is_not_defined_is_one_dash_and_no_interval_of_dashes():
-    assert with_interval(Interval(math.nan, math.nan, math.nan)) == "–"
+    assert format_interval(Interval(math.nan, math.nan, math.nan)) == "–"

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.returned import returned
-from tfm.analysis.lesion_evaluation import MODEL, Said, measure
-from tfm.analysis.segmentation_scores import BRIGHTEST
+from tfm.analysis.lesions.evaluation import MODEL, LesionPredictions, evaluate_lesions
+from tfm.analysis.lesions.scores import BRIGHTEST
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.lesion_classes import mask_class
 from tfm.metrics.froc import marks
@@ -40,9 +40,11 @@ def heats(truths: np.ndarray, edge: float) -> np.ndarray:
     return found
 
 
-def said(truths: np.ndarray, maps: np.ndarray) -> Said:
+def said(truths: np.ndarray, maps: np.ndarray) -> LesionPredictions:
     counts = tally(torch.from_numpy(maps)[:, None], torch.from_numpy(truths)[:, None]).numpy()
-    return Said(maps.max((1, 2)), counts, [[marks(heat, truth) for heat, truth in zip(maps, truths, strict=True)]])
+    return LesionPredictions(
+        maps.max((1, 2)), counts, [[marks(heat, truth) for heat, truth in zip(maps, truths, strict=True)]]
+    )
 
 
 def images(truths: np.ndarray, patients: list[str]) -> Images:
@@ -54,8 +56,8 @@ def images(truths: np.ndarray, patients: list[str]) -> Images:
     return Images(cache, rows, Normalisation(0.3, 0.2), torch.device("cpu"))
 
 
-def measured(val: Said, truths: np.ndarray, maps: np.ndarray, patients: list[str]):
-    return returned(measure(TASK, val, said(truths, maps), images(truths, patients)))
+def measured(val: LesionPredictions, truths: np.ndarray, maps: np.ndarray, patients: list[str]):
+    return returned(evaluate_lesions(TASK, val, said(truths, maps), images(truths, patients)))
 
 
 def test_what_is_drawn_and_how_large_a_blob_is_are_chosen_on_validation_and_the_test_moves_neither():

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from tfm.analysis.explanation_scores import ENERGY, OUTSIDE, POINTS, measured, side_by_side, table_rows
+from tfm.analysis.explanation.scores import ENERGY, OUTSIDE, POINTS, format_rows, pair_with_baselines, summarize_scores
 
 NAN = math.nan
 
@@ -22,8 +22,8 @@ BESIDE = "everywhere alike, beside Grad-CAM"
 def test_a_look_that_is_nothing_in_an_image_stands_beside_others_without_that_image():
     attention = scored("attention", [0.2, 0.6, 0.4], [0.5, 0.5, NAN], [1, 0, NAN])
     cam = scored("Grad-CAM", [0.2, NAN, 0.4], [0.5, NAN, NAN], [1, NAN, NAN])
-    table = side_by_side(pd.concat([attention, cam, EVEN]), ["attention", "Grad-CAM"])
-    figures = measured(table)
+    table = pair_with_baselines(pd.concat([attention, cam, EVEN]), ["attention", "Grad-CAM"])
+    figures = summarize_scores(table)
     assert {look: round(figures[look][OUTSIDE].value, 6) for look in figures} == {
         "attention": 0.4,
         "everywhere alike": 0.633333,
@@ -31,7 +31,7 @@ def test_a_look_that_is_nothing_in_an_image_stands_beside_others_without_that_im
         BESIDE: 0.5,
     }
     assert [figures[look][ENERGY].value for look in ("Grad-CAM", BESIDE)] == [0.5, 0.1]
-    assert {row[0]: row[-2:] for row in table_rows(table, figures)} == {
+    assert {row[0]: row[-2:] for row in format_rows(table, figures)} == {
         "attention": ["3", "2"],
         "everywhere alike": ["3", "2"],
         "Grad-CAM": ["2", "1"],
@@ -41,5 +41,5 @@ def test_a_look_that_is_nothing_in_an_image_stands_beside_others_without_that_im
 
 def test_looks_that_are_something_in_every_image_share_those_that_know_nothing():
     looks = [scored(look, [0.2, 0.6, 0.4], [0.5, 0.5, NAN], [1, 0, NAN]) for look in ("attention", "Grad-CAM")]
-    table = side_by_side(pd.concat([*looks, EVEN]), ["attention", "Grad-CAM"])
-    assert list(measured(table)) == ["attention", "Grad-CAM", "everywhere alike"]
+    table = pair_with_baselines(pd.concat([*looks, EVEN]), ["attention", "Grad-CAM"])
+    assert list(summarize_scores(table)) == ["attention", "Grad-CAM", "everywhere alike"]

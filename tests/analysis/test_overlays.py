@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from tfm.analysis.segmentation_overlays import Case, draw_overlays
+from tfm.analysis.lesions.overlays import Case, draw_overlays
 
 
 def test_what_is_drawn_all_over_an_image_is_outlined_by_a_frame(tmp_path):

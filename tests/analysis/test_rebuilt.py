@@ -4,7 +4,7 @@ import pytest
 import timm
 
 from tests.training.bench_top import BenchTop
-from tfm.analysis.reconstruction_figure import draw_rebuilt
+from tfm.analysis.reconstruction_figure import draw_reconstructions
 from tfm.models.masked_image_model import Rebuilder
 from tfm.training.settings import MaskSettings
 from tfm.training.tasks.reconstruction import Reconstruct
@@ -24,7 +24,7 @@ def drawn(folder, training, token):
     network.token.data += token
     training.network = network
     task = Reconstruct(masks, "breast", 0.0, None, training.val.cache.images.shape[1:])
-    return draw_rebuilt(folder / "rebuilt.png", training, task)
+    return draw_reconstructions(folder / "rebuilt.png", training, task)
 
 
 def test_hidden_blocks_are_shown_as_the_token_that_the_network_has_in_their_place(training, tmp_path):

@@ -6,9 +6,9 @@ import timm
 import torch
 from torch import nn
 
-from tfm.analysis import attention_map as attention
-from tfm.analysis.attention_map import attention_map, on_grid
-from tfm.analysis.gradcam import BENIGN, MALIGNANT, grad_cam
+from tfm.analysis.explanation import attention_map as attention
+from tfm.analysis.explanation.attention_map import compute_attention_map, merge_windows
+from tfm.analysis.explanation.grad_cam import BENIGN, MALIGNANT, compute_grad_cam
 from tfm.core.errors import SettingsError
 from tfm.models.attention import blocks, watching
 from tfm.models.card import explanation_layer
@@ -74,7 +74,7 @@ def places(grid):
 def test_attention_finds_what_is_planted_at_every_place(grid, shifted):
     network = swin(grid, shifted=shifted)
     images = torch.cat([planted(grid, *place) for place in places(grid)])
-    heat = attention_map(network, images)
+    heat = compute_attention_map(network, images)
     assert heat.shape == (len(images), *images.shape[-2:])
     assert [peak(one) for one in heat] == places(grid)
 
@@ -83,10 +83,10 @@ def test_attention_finds_what_is_planted_at_every_place(grid, shifted):
 def test_grad_cam_finds_what_is_planted_at_every_place_for_its_class(grid, shifted):
     network = swin(grid, shifted=shifted)
     images = torch.cat([planted(grid, *place) for place in places(grid)])
-    heat = grad_cam(network, network, images, explanation_layer(network), "NHWC")
+    heat = compute_grad_cam(network, network, images, explanation_layer(network), "NHWC")
     assert [peak(one) for one in heat[:, MALIGNANT]] == places(grid)
     assert heat[:, BENIGN].abs().sum() == 0
-    dark = grad_cam(network, network, -images, explanation_layer(network), "NHWC")
+    dark = compute_grad_cam(network, network, -images, explanation_layer(network), "NHWC")
     assert [peak(one) for one in dark[:, BENIGN]] == places(grid)
     assert dark[:, MALIGNANT].abs().sum() == 0
 
@@ -98,9 +98,9 @@ def test_grad_cam_of_a_convolution_finds_what_is_planted_and_a_false_layout_does
         tensor.data.abs_()
         tensor.requires_grad = False  # as after training without the encoder
     images = torch.cat([planted(WHOLE, *place) for place in places(WHOLE)])
-    heat = grad_cam(network, network, images, "0", "NCHW")
+    heat = compute_grad_cam(network, network, images, "0", "NCHW")
     assert [peak(one) for one in heat[:, MALIGNANT]] == places(WHOLE)
-    scrambled = grad_cam(network, network, images, "0", "NHWC")
+    scrambled = compute_grad_cam(network, network, images, "0", "NHWC")
     assert [peak(one) for one in scrambled[:, MALIGNANT]] != places(WHOLE)
 
 
@@ -108,24 +108,24 @@ def test_grad_cam_is_the_published_formula():
     torch.manual_seed(1)
     network = timm.create_model("test_resnet", in_chans=1, num_classes=1).eval()
     images, layer = torch.randn(2, 1, 64, 64), explanation_layer(network)
-    heat = grad_cam(network, network, images, layer, "NCHW")
+    heat = compute_grad_cam(network, network, images, layer, "NCHW")
     features = network.forward_features(images).detach().requires_grad_()
     gradient = torch.autograd.grad(network.forward_head(features).sum(), features)[0]
     for image in (0, 1):
         plain = sum(gradient[image, c].mean() * features[image, c] for c in range(features.shape[1])).detach()
-        plain = attention.over_image(plain.clamp(min=0)[None], images)[0]
+        plain = attention.resize_to_images(plain.clamp(min=0)[None], images)[0]
         assert torch.allclose(heat[image, MALIGNANT], plain, atol=1e-6)
 
 
 def test_a_list_of_patches_has_no_grad_cam():
     with pytest.raises(SettingsError, match="NLC"):
-        grad_cam(nn.Identity(), nn.Identity(), torch.zeros(1, 1, 8, 8), "", "NLC")
+        compute_grad_cam(nn.Identity(), nn.Identity(), torch.zeros(1, 1, 8, 8), "", "NLC")
 
 
 def test_a_look_from_padding_that_sees_padding_alone_counts_for_nothing():
     """In a dark image a key is low, that of padding is not, and padding gets it all."""
     network = swin(PADDED, shifted=True)
-    heat = attention_map(network, torch.full((1, 1, *(side * PATCH for side in PADDED)), -2.0))
+    heat = compute_attention_map(network, torch.full((1, 1, *(side * PATCH for side in PADDED)), -2.0))
     assert torch.isfinite(heat).all()
     assert heat.min() >= 0
     assert heat[..., : WINDOW * PATCH, : WINDOW * PATCH].mean() == pytest.approx(1, abs=0.2), "far from it all is even"
@@ -137,13 +137,13 @@ def test_an_even_look_is_one_everywhere_and_permuted_windows_change_any_other(gr
     down, right = (-(-side // WINDOW) for side in grid)
     window = (WINDOW, WINDOW)
     even = torch.full((2 * down * right, 3, WINDOW**2, WINDOW**2), 1 / WINDOW**2)
-    assert torch.allclose(on_grid(even, grid, window, shift), torch.ones(2, *grid))
+    assert torch.allclose(merge_windows(even, grid, window, shift), torch.ones(2, *grid))
     torch.manual_seed(8)
     weights = (3 * torch.randn_like(even)).softmax(-1)
-    heat = on_grid(weights, grid, window, shift)
+    heat = merge_windows(weights, grid, window, shift)
     assert heat.mean((1, 2)).tolist() == pytest.approx([1, 1], rel=1e-5), "what is looked at is shared out, never lost"
     permuted = weights.view(2, down * right, 3, WINDOW**2, WINDOW**2).flip(1).flatten(0, 1)
-    assert not torch.allclose(on_grid(permuted, grid, window, shift), heat, atol=0.1)
+    assert not torch.allclose(merge_windows(permuted, grid, window, shift), heat, atol=0.1)
 
 
 def test_a_map_is_made_of_the_last_blocks_own_weights():
@@ -153,7 +153,7 @@ def test_a_map_is_made_of_the_last_blocks_own_weights():
         "swin_tiny_patch4_window7_224", img_size=32, window_size=4, embed_dim=8, depths=(2,), num_heads=(2,), in_chans=1
     ).eval()
     images = torch.randn(1, 1, 32, 32)
-    heat = attention_map(network, images)
+    heat = compute_attention_map(network, images)
     with torch.no_grad(), watching([blocks(network)[-1].attn]) as seen:
         network(images)
     shifted = torch.zeros(8, 8)
@@ -164,4 +164,4 @@ def test_a_map_is_made_of_the_last_blocks_own_weights():
     for down in range(8):
         for right in range(8):
             plain[(down + 2) % 8, (right + 2) % 8] = shifted[down, right]
-    assert torch.allclose(heat, attention.over_image(plain[None], images), atol=1e-5)
+    assert torch.allclose(heat, attention.resize_to_images(plain[None], images), atol=1e-5)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tests.training.pocket import WOMEN, finish, make_products, train_run
-from tfm.analysis.attention_map import attention_map
-from tfm.analysis.explanation_pages import BY_LOT, RIGHT, WRONG, Page, chosen
-from tfm.analysis.explanation_scores import read_looks
+from tfm.analysis.explanation.attention_map import compute_attention_map
+from tfm.analysis.explanation.figure import CORRECT, INCORRECT, RANDOM, ExplainedImage, choose_examples
+from tfm.analysis.explanation.scores import read_scores
 from tfm.core import files
 from tfm.core.events import Note, Picture, Table
 from tfm.core.runs import worker
@@ -47,7 +47,7 @@ def looks_of(run):
 
 
 def test_every_look_is_scored_on_every_test_image_beside_those_that_know_nothing(explained):
-    table = read_looks(explained.looks_file)
+    table = read_scores(explained.looks_file)
     ways = ["attention", "Grad-CAM for benign", "Grad-CAM for malignant", *PLAIN["looks"]]
     assert list(dict.fromkeys(table["look"])) == ways
     assert set(table.groupby("look")["image_id"].nunique()) == {2 * WOMEN["test"]}
@@ -64,12 +64,12 @@ def test_attention_outside_the_breast_is_that_of_the_network_that_left_the_predi
     cache = Cache.open(trained.workspace.cache_folder("pocket"))
     network = build(ModelSettings(architecture="swin_pico"), cache.images.shape[1:]).eval()
     network.load_state_dict(read(trained.checkpoints_folder / "best.pt")["network"])
-    table = read_looks(explained.looks_file).query("look == 'attention'")
+    table = read_scores(explained.looks_file).query("look == 'attention'")
     for name, outside in zip(table["image_id"], table["outside"], strict=True):
         at = cache.index["image_id"].tolist().index(name)
         grey = torch.from_numpy(cache.images[at].astype(np.float32) / 255)[None, None]
         scale = trained.environment["normalisation"]
-        heat = attention_map(network, (grey - scale["mean"]) / scale["deviation"])[0].numpy()
+        heat = compute_attention_map(network, (grey - scale["mean"]) / scale["deviation"])[0].numpy()
         assert outside == pytest.approx(share_outside(heat, cache.breast[at] > 0), abs=1e-4)
 
 
@@ -89,7 +89,7 @@ def test_a_convolutional_network_is_explained_by_grad_cam_alone_and_on_validatio
     run = finish(explain_run(finish(train_run(trained.workspace, "ResNet18_CFT", **given)), split="val"))
     assert next(iter(looks_of(run))) == "Grad-CAM for benign"
     assert "attention" not in looks_of(run)
-    table = read_looks(run.looks_file)
+    table = read_scores(run.looks_file)
     assert table["patient_id"].str.startswith("P_val").all()
     assert "validation, per image" in files.read_json(run.folder / "explained.json")["protocol"]
 
@@ -135,15 +135,15 @@ def test_what_is_drawn_are_the_surest_right_the_surest_wrong_and_others_by_lot()
     probs = [0.99, 0.6, 0.01, 0.45, 0.95, 0.3, 0.7]
     labels = [1, 1, 0, 0, 0, 1, 1]
     table = pd.DataFrame({"image_id": list("abcdefg"), "label": labels, "prob": probs})
-    shown = chosen(table, 0.5, 6)
-    assert [shown[RIGHT], shown[WRONG]] == [[0, 2], [4, 5]]
-    assert len(shown[BY_LOT]) == 2
-    assert not set(shown[BY_LOT]) & {0, 2, 4, 5}
-    assert shown == chosen(table, 0.5, 6)
-    assert chosen(table.assign(label=[1, 1, 0, 0, 1, 0, 1]), 0.5, 6)[WRONG] == [], "nothing is wrong"
+    shown = choose_examples(table, 0.5, 6)
+    assert [shown[CORRECT], shown[INCORRECT]] == [[0, 2], [4, 5]]
+    assert len(shown[RANDOM]) == 2
+    assert not set(shown[RANDOM]) & {0, 2, 4, 5}
+    assert shown == choose_examples(table, 0.5, 6)
+    assert choose_examples(table.assign(label=[1, 1, 0, 0, 1, 0, 1]), 0.5, 6)[INCORRECT] == [], "nothing is wrong"
 
 
 def test_a_picture_says_what_is_true_what_it_was_called_and_how_probable_malignancy_was():
     nothing = np.zeros((1, 1), bool)
-    page = Page("surest wrong", "P_1", 1, 0, 0.54, nothing, nothing, nothing, {})
+    page = ExplainedImage("surest wrong", "P_1", 1, 0, 0.54, nothing, nothing, nothing, {})
     assert page.title == "surest wrong: malignant, called benign (0.54)\nP_1"

@@ -15,7 +15,7 @@ from tests.data.caches import dataset_of, small_download
 from tests.training.pocket import WOMEN, finish, make_products, rewrite_manifest, train_run
 from tests.training.test_forest import inside
 from tfm.analysis.predictions import read_predictions
-from tfm.analysis.trained_run import open_trained
+from tfm.analysis.trained_run import open_trained_model
 from tfm.core import machine, registry
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note, Picture, Progress
@@ -390,5 +390,5 @@ def test_what_several_members_share_counts_once_in_an_average(head, forest):
     assert three.status.result["parameters"] == of_head + sum(nodes)
     own = [run.status.seconds / 60 for run in (head, forest, dense, two)]
     assert minutes_of_work(forest) == pytest.approx(own[0] + own[1]), "with those of its network"
-    assert open_trained(two).minutes == pytest.approx(sum(own))
-    assert open_trained(three).minutes == pytest.approx(sum(own[:3]) + three.status.seconds / 60)
+    assert open_trained_model(two).minutes == pytest.approx(sum(own))
+    assert open_trained_model(three).minutes == pytest.approx(sum(own[:3]) + three.status.seconds / 60)

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from tests.training.pocket import QUICK, WOMEN, finish, make_products, rewrite_manifest, rewrite_records, train_run
+from tfm.analysis.lesions.overlays import choose_cases
 from tfm.analysis.predictions import read_predictions
-from tfm.analysis.segmentation_overlays import chosen
 from tfm.core import files
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note, Progress, Table
@@ -115,8 +115,8 @@ def test_best_middle_and_worst_cases_are_pictured(run):
     lime, orange = (np.array(colour) for colour in ((0, 255, 0), (0, 69, 255)))  # as OpenCV orders them
     for colour in (lime, orange):
         assert (np.abs(picture.astype(int) - colour).max(axis=2) < 40).sum() > 50
-    assert chosen(np.array([0.1, 0.9, 0.5])) == {"best": [1], "median": [2], "worst": [0]}
-    assert chosen(np.arange(9) / 10) == {"best": [8, 7, 6], "median": [5, 4, 3], "worst": [2, 1, 0]}
+    assert choose_cases(np.array([0.1, 0.9, 0.5])) == {"best": [1], "median": [2], "worst": [0]}
+    assert choose_cases(np.arange(9) / 10) == {"best": [8, 7, 6], "median": [5, 4, 3], "worst": [2, 1, 0]}
 
 
 def test_it_stands_in_one_ranking_with_a_classifier_and_can_be_evaluated(run):

@@ -26,9 +26,9 @@ from tfm.training import device, gpu_lock, loop
 from tfm.training.distributed import main_process
 from tfm.training.tune import search
 from tfm.training.tune.settings import HyperbandSettings
-from tfm.training.tune.space import check_values, given_to_trial
 from tfm.training.tune.storage import open_storage
-from tfm.training.tune.study import Study, seconds_silent
+from tfm.training.tune.study import Study, count_silent_seconds
+from tfm.training.tune.trial_settings import check_values, given_to_trial
 
 TAME = SPACE | {"learning_rate": [0.02]}
 
@@ -175,7 +175,7 @@ def test_a_worker_of_another_workspace_that_gives_no_sign_for_long_has_lost_its_
     monkeypatch.setattr(time, "time", lambda: now + 700)
     assert here._is_left(study.trial(theirs.number))
     study.seen(theirs.number)
-    assert seconds_silent(study.trial(theirs.number)) == 0
+    assert count_silent_seconds(study.trial(theirs.number)) == 0
     assert not here._is_left(study.trial(theirs.number))
 
 

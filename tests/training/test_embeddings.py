@@ -9,7 +9,7 @@ import torch
 
 from tests.returned import returned
 from tests.training.pocket import finish, make_products, train_run
-from tfm.analysis.projection import project
+from tfm.analysis.embedding_projection import project_embeddings
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Note, Progress
 from tfm.core.runs.launch import settings_of
@@ -206,11 +206,11 @@ def test_embeddings_of_one_number_are_drawn_along_a_line(material, alike):
         split: np.arange(len(getattr(material, split)), dtype=np.float32)[:, None] * (not alike)
         for split in ("train", "val", "test")
     }
-    drawn = project(found, material, "pca", 7)
+    drawn = project_embeddings(found, material, "pca", 7)
     assert (drawn.table["y"] == 0).all()
     assert drawn.axes[0] == f"component 1 ({0 if alike else 100}% of the variance)"
     assert len(set(drawn.table["x"])) == (1 if alike else 36)
-    assert project(found, material, "tsne", 7).table[["x", "y"]].notna().all(axis=None)
+    assert project_embeddings(found, material, "tsne", 7).table[["x", "y"]].notna().all(axis=None)
 
 
 def test_a_network_without_a_hidden_layer_has_no_dense_embedding(run):

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from tfm.analysis.evaluation import Judgement, judge, number, with_interval
-from tfm.analysis.trained_run import Protocol, Trained
+from tfm.analysis.evaluation import Evaluation, evaluate, format_interval, format_number
+from tfm.analysis.trained_run import Protocol, TrainedModel
 
 COLUMNS = ["model", "AUC (95 % interval)", "sensitivity", "specificity", "weights", "parameters", "min"]
 
@@ -15,15 +15,15 @@ COLUMNS = ["model", "AUC (95 % interval)", "sensitivity", "specificity", "weight
 @dataclass(frozen=True)
 class Ranking:
     protocol: Protocol
-    entries: list[tuple[str, Trained, Judgement]]  # name in the table; best AUC first
+    entries: list[tuple[str, TrainedModel, Evaluation]]  # name in the table; best AUC first
 
     def table(self) -> list[list[str]]:
         return [
             [
                 name,
-                with_interval(judged.auc),
-                number(judged.rates["sensitivity"].value),
-                number(judged.rates["specificity"].value),
+                format_interval(judged.auc),
+                format_number(judged.rates["sensitivity"].value),
+                format_number(judged.rates["specificity"].value),
                 trained.weights,
                 f"{trained.parameters:,}",
                 f"{trained.minutes:.1f}",
@@ -51,18 +51,18 @@ class Ranking:
         ]
 
 
-def rank(models: list[Trained]) -> list[Ranking]:
+def rank_models(models: list[TrainedModel]) -> list[Ranking]:
     """The order in which the models are given changes nothing."""
-    by_protocol: dict[Protocol, list[Trained]] = {}
+    by_protocol: dict[Protocol, list[TrainedModel]] = {}
     for trained in sorted(models, key=lambda trained: trained.run):
         by_protocol.setdefault(trained.protocol, []).append(trained)
     return [_ranking(protocol, group) for protocol, group in by_protocol.items()]
 
 
-def _ranking(protocol: Protocol, group: list[Trained]) -> Ranking:
+def _ranking(protocol: Protocol, group: list[TrainedModel]) -> Ranking:
     times = Counter(trained.model for trained in group)
     entries = [
-        (f"{one.model} [{one.run.rpartition('_')[2]}]" if times[one.model] > 1 else one.model, one, judge(one))
+        (f"{one.model} [{one.run.rpartition('_')[2]}]" if times[one.model] > 1 else one.model, one, evaluate(one))
         for one in group
     ]
     return Ranking(protocol, sorted(entries, key=lambda entry: -entry[2].auc.value))

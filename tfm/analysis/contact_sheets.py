@@ -26,7 +26,7 @@ from tfm.training.settings import AugmentSettings
 _CHANGED = 6  # augmented copies beside an image
 
 
-def chosen_films(dataset: Dataset, picked: Sequence[str], count: int, seed: int) -> pd.DataFrame:
+def choose_images(dataset: Dataset, picked: Sequence[str], count: int, seed: int) -> pd.DataFrame:
     """Rows of the manifest: those picked by image_id, in that order, or drawn of the training images, of each label and
     view in turn."""
     manifest = dataset.manifest
@@ -46,7 +46,7 @@ def chosen_films(dataset: Dataset, picked: Sequence[str], count: int, seed: int)
     return train.loc[in_turn[:count]]
 
 
-def steps_of(dataset: Dataset, row: dict[Any, Any], chain: ChainSettings) -> tuple[Row, Prepared]:
+def show_steps(dataset: Dataset, row: dict[Any, Any], chain: ChainSettings) -> tuple[Row, Prepared]:
     """The film with its lesions outlined, then the image after each step, the last one outlined again."""
     mask = dataset.path(row["mask"]) if row["mask"] else None
     lesions = read_pixels(mask) if mask else None
@@ -63,7 +63,7 @@ def steps_of(dataset: Dataset, row: dict[Any, Any], chain: ChainSettings) -> tup
     return Row(f"{row['image_id']}  ({row['label']}, {row['split']})", tiles), done
 
 
-def changes_of(name: str, done: Prepared, settings: AugmentSettings, seed: int) -> Row:
+def show_augmentations(name: str, done: Prepared, settings: AugmentSettings, seed: int) -> Row:
     """The prepared image and some draws of what a training may see of it, its lesions moved along."""
     copies = [Tile("prepared", done.image, lesions=done.lesions)]
     lesions = torch.from_numpy(done.lesions)[None, None]

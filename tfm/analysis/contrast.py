@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tfm.analysis.evaluation import number, with_interval
-from tfm.analysis.explanation import ATTENTION, FOR_MALIGNANT
-from tfm.analysis.explanation_scores import EVEN, OUTSIDE, read_looks
-from tfm.analysis.trained_run import Protocol, open_trained
+from tfm.analysis.evaluation import format_interval, format_number
+from tfm.analysis.explanation.explainer import ATTENTION, FOR_MALIGNANT
+from tfm.analysis.explanation.scores import OUTSIDE, UNIFORM, read_scores
+from tfm.analysis.trained_run import Protocol, open_trained_model
 from tfm.core.errors import DataError
 from tfm.core.runs.run import Run
 from tfm.metrics.classification import Interval, auc, clustered_interval
@@ -46,7 +46,7 @@ class Contrast:
 
     def table(self) -> list[list[str]]:
         return [
-            [way, str(count), *(with_interval(each[way].mean) for each in self.figures.values())]
+            [way, str(count), *(format_interval(each[way].mean) for each in self.figures.values())]
             for way, count in self.runs.items()
         ]
 
@@ -66,7 +66,7 @@ class Contrast:
 
     def table_apart(self) -> list[list[str]]:
         return [
-            [way, other, *(with_interval(each[way].differences[other]) for each in self.figures.values())]
+            [way, other, *(format_interval(each[way].differences[other]) for each in self.figures.values())]
             for way, other in self._pairs
         ]
 
@@ -111,11 +111,11 @@ class Measurements:
         return clustered_interval(statistic, self.patients, self.labels, *columns)
 
 
-def contrast(
+def compare_ways(
     runs: Mapping[str, list[Run]], looks: Mapping[str, list[Run]], against: Mapping[str, list[str]]
 ) -> Contrast:
     """Way → its train runs, and way → the explanations of these, or nothing."""
-    trained = {way: [open_trained(run) for run in group] for way, group in runs.items()}
+    trained = {way: [open_trained_model(run) for run in group] for way, group in runs.items()}
     everyone = [one for group in trained.values() for one in group]
     first = everyone[0]
     for other in everyone:
@@ -142,15 +142,15 @@ def _same_images(one: pd.DataFrame, other: pd.DataFrame) -> bool:
 
 def _looks(explanations: Mapping[str, list[Run]], table: pd.DataFrame) -> tuple[str, Measurements]:
     """By attention where every network has one. Images in which one of them has no figure are left out for all."""
-    read = {way: [read_looks(run.looks_file) for run in group] for way, group in explanations.items()}
+    read = {way: [read_scores(run.looks_file) for run in group] for way, group in explanations.items()}
     attentive = all((one["look"] == ATTENTION).any() for group in read.values() for one in group)
     look = ATTENTION if attentive else FOR_MALIGNANT
     values = {way: np.stack([_outside(one, look, table) for one in group], axis=1) for way, group in read.items()}
     known = ~np.isnan(np.concatenate(list(values.values()), axis=1)).any(axis=1)
     kept = {way: one[known] for way, one in values.items()}
     patients, labels = table["patient_id"].to_numpy()[known], table["label"].to_numpy()[known]
-    even = np.mean(_outside(next(iter(read.values()))[0], EVEN, table)[known])
-    told = f"where they look is measured by their {look}; {number(even)} of a look everywhere alike would be outside"
+    even = np.mean(_outside(next(iter(read.values()))[0], UNIFORM, table)[known])
+    told = f"where they look is measured by their {look}; {format_number(even)} of a look everywhere alike would be outside"
     return told, Measurements(patients, labels, kept, lambda _labels, outside: float(np.mean(outside)))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tfm.analysis.predictions import read_predictions
-from tfm.analysis.trained_run import Trained, open_trained
+from tfm.analysis.trained_run import TrainedModel, open_trained_model
 from tfm.core.errors import DataError
 from tfm.core.runs.run import Run
 
@@ -15,8 +15,8 @@ _FACTS = ("dataset", "dataset_hash", "split_hash", "protocol", "synthetic")  # t
 
 
 @dataclass(frozen=True)
-class Average:
-    models: list[Trained]
+class Ensemble:
+    models: list[TrainedModel]
     predictions: dict[str, pd.DataFrame]  # of val and test, as predictions/*.csv hold them
     facts: dict[str, object]  # that a run remembers: what it was measured on, what its members have seen and took
     parameters: int
@@ -30,8 +30,8 @@ class Average:
         }
 
 
-def average_of(runs: list[Run]) -> Average:
-    models = [open_trained(run) for run in runs]
+def build_ensemble(runs: list[Run]) -> Ensemble:
+    models = [open_trained_model(run) for run in runs]
     for run, model in zip(runs, models, strict=True):
         if model.protocol != models[0].protocol:
             raise DataError(
@@ -43,10 +43,10 @@ def average_of(runs: list[Run]) -> Average:
     seen = set().union(*(run.environment["patients_seen"] for run in runs))
     parameters, minutes = _together(runs, models)
     facts |= {"patients_seen": sorted(seen), "minutes_before": minutes}
-    return Average(models, {split: _mean(runs, split) for split in ("val", "test")}, facts, parameters)
+    return Ensemble(models, {split: _mean(runs, split) for split in ("val", "test")}, facts, parameters)
 
 
-def _together(runs: list[Run], models: list[Trained]) -> tuple[int, float]:
+def _together(runs: list[Run], models: list[TrainedModel]) -> tuple[int, float]:
     """Parameters, and minutes of work. A network on which several members stand counts once."""
     parameters, minutes = 0, 0.0
     networks: dict[str, tuple[int, float]] = {}  # by the run that trained it

@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from tfm.analysis.trained_run import Trained
+from tfm.analysis.trained_run import TrainedModel
 from tfm.metrics.classification import Confusion, Interval, auc, clustered_interval, confusion, interval_at_edge
 
 RATES = ("accuracy", "sensitivity", "specificity", "f1")
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Evaluation:
     auc: Interval
     rates: dict[str, Interval]  # RATES, at the threshold chosen on validation
     confusion: Confusion
@@ -27,12 +27,12 @@ class Judgement:
         return flat | asdict(self.confusion)
 
 
-def judge(trained: Trained) -> Judgement:
+def evaluate(trained: TrainedModel) -> Evaluation:
     labels = trained.predictions["label"].to_numpy()
     probs = trained.predictions["prob"].to_numpy()
     patients = trained.predictions["patient_id"].to_numpy()
 
-    trials = independent_trials(labels, patients)
+    trials = count_independent_trials(labels, patients)
 
     def rate(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
         return lambda labels, probs: getattr(confusion(labels, probs, trained.threshold), name)
@@ -41,14 +41,14 @@ def judge(trained: Trained) -> Judgement:
         found = clustered_interval(statistic, patients, labels, probs)
         return interval_at_edge(found.value, trials[name]) if found.value in (0, 1) else found
 
-    return Judgement(
+    return Evaluation(
         auc=measured("auc", auc),
         rates={name: measured(name, rate(name)) for name in RATES},
         confusion=confusion(labels, probs, trained.threshold),
     )
 
 
-def independent_trials(labels: np.ndarray, patients: np.ndarray) -> dict[str, int]:
+def count_independent_trials(labels: np.ndarray, patients: np.ndarray) -> dict[str, int]:
     """By how many women each figure is known: the AUC, which is a chance of pairs, by as many pairs as can be made of
     different women, a malignant image of one beside a benign image of the other. F1 is no share of any trials."""
     malignant, benign = (set(patients[labels == label]) for label in (1, 0))
@@ -57,11 +57,11 @@ def independent_trials(labels: np.ndarray, patients: np.ndarray) -> dict[str, in
     return {"auc": pairs, "accuracy": women, "sensitivity": len(malignant), "specificity": len(benign), "f1": 0}
 
 
-def with_interval(interval: Interval) -> str:
+def format_interval(interval: Interval) -> str:
     if not math.isfinite(interval.value):
-        return number(interval.value)
-    return f"{number(interval.value)} ({number(interval.low)} to {number(interval.high)})"
+        return format_number(interval.value)
+    return f"{format_number(interval.value)} ({format_number(interval.low)} to {format_number(interval.high)})"
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     return f"{value:.3f}" if math.isfinite(value) else "–"

@@ -13,7 +13,7 @@ from tfm.core.runs.run import Run
 Row = dict[str, float]
 
 
-def rows(run: Run) -> list[tuple[float, Row]]:
+def read_metrics(run: Run) -> list[tuple[float, Row]]:
     """Each with the time at which it was told. A run that was taken up again tells some rows twice: the last word
     holds, as in metrics.csv."""
     told: list[tuple[float, Row]] = []

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tfm.analysis.threshold import chosen
+from tfm.analysis.threshold import choose_threshold
 from tfm.core import files
 from tfm.core.runs.run import Run
 from tfm.metrics.classification import auc
@@ -21,11 +21,11 @@ from tfm.training.inputs.samples import Rows
 COLUMNS = ["image_id", "patient_id", "side", "view", "label", "prob"]
 
 
-def predictions(rows: Rows, probs: np.ndarray) -> pd.DataFrame:  # (n,), in the order of the rows
+def make_table(rows: Rows, probs: np.ndarray) -> pd.DataFrame:  # (n,), in the order of the rows
     return rows.table.assign(prob=probs)[COLUMNS]
 
 
-def leave(run: Run, tables: Mapping[str, pd.DataFrame], threshold_rule: str) -> dict[str, Any]:
+def save_predictions(run: Run, tables: Mapping[str, pd.DataFrame], threshold_rule: str) -> dict[str, Any]:
     """A run's predictions by split, written; and what its result says of them. The threshold is validation's; test
     steers nothing."""
     for split, table in tables.items():
@@ -34,7 +34,7 @@ def leave(run: Run, tables: Mapping[str, pd.DataFrame], threshold_rule: str) -> 
     return {
         "run": run.id,
         "val_auc": auc(labels, probs),
-        "threshold": chosen(threshold_rule, labels, probs),
+        "threshold": choose_threshold(threshold_rule, labels, probs),
         "threshold_rule": threshold_rule,
     }
 

@@ -17,7 +17,7 @@ from tfm.training.tasks.reconstruction import Reconstruct, breast_error
 _SHOWN = 4  # women, always the same
 
 
-def draw_rebuilt(path: Path, training: Training, task: Reconstruct) -> list[str]:
+def draw_reconstructions(path: Path, training: Training, task: Reconstruct) -> list[str]:
     """An image of each of some women of validation, with the blocks hidden that are hidden there; the first as a
     thumbnail."""
     images, network = training.val, training.judged

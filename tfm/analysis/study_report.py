@@ -13,16 +13,16 @@ from matplotlib.ticker import MaxNLocator
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from tfm.analysis.figures import save
+from tfm.analysis.figures import save_figure
 from tfm.core.events import Table
-from tfm.training.tune.search import shown
-from tfm.training.tune.study import best_of
+from tfm.training.tune.search import format_value
+from tfm.training.tune.study import find_best
 
 _ENDS = {TrialState.COMPLETE: ("done", "tab:blue", "o"), TrialState.PRUNED: ("pruned", "tab:orange", "x")}
 _SEED = 7  # of fANOVA's trees: the same trials give the same figure
 
 
-def ranked(trials: list[FrozenTrial], searched: list[str], most: int) -> Table:
+def rank_trials(trials: list[FrozenTrial], searched: list[str], most: int) -> Table:
     done = sorted(_complete(trials), key=lambda trial: (-_value(trial), trial.number))
     columns = ["trial", "val AUC", "epochs", *(name.replace("_", " ") for name in searched)]
     rows = [
@@ -30,7 +30,7 @@ def ranked(trials: list[FrozenTrial], searched: list[str], most: int) -> Table:
             str(trial.number),
             f"{_value(trial):.4f}",
             str(trial.last_step),
-            *(shown(trial.params[name]) for name in searched),
+            *(format_value(trial.params[name]) for name in searched),
         ]
         for trial in done[:most]
     ]
@@ -53,7 +53,7 @@ def draw_study(folder: Path, trials: list[FrozenTrial], searched: list[str], cap
             draw(figure.subplots(), trials, searched)
             figure.suptitle(title, fontsize=11)
             path = folder / f"{name}.png"
-            save(figure, path, caption)
+            save_figure(figure, path, caption)
             drawn.append((path, title))
     return drawn
 
@@ -111,7 +111,7 @@ def _parallel(axes: Axes, trials: list[FrozenTrial], searched: list[str]) -> Non
     places = np.array([_places(values) for values in axis_values.values()])
     for column, share in enumerate(places[-1]):
         axes.plot(places[:, column], color=(0.1, 0.3, 0.6, 0.15 + 0.7 * share), linewidth=1.2)
-    best = best_of(trials)
+    best = find_best(trials)
     if best is not None:
         axes.plot(places[:, ended.index(best)], color="tab:red", linewidth=2, label=f"best: trial {best.number}")
         axes.legend(loc="upper left")
@@ -134,7 +134,7 @@ def _places(values: list[Any]) -> np.ndarray:
 def _ticks(axes: Axes, at: int, values: list[Any]) -> None:
     axes.axvline(at, color="grey", linewidth=0.6)
     if _are_numbers(values):
-        ends = [(0.0, shown(min(values))), (1.0, shown(max(values)))]
+        ends = [(0.0, format_value(min(values))), (1.0, format_value(max(values)))]
     else:
         words = _words(values)
         ends = [(place / max(1, len(words) - 1), word) for place, word in enumerate(words)]

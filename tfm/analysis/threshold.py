@@ -8,21 +8,21 @@ from tfm.metrics.classification import sensitivity_threshold, youden_threshold
 from tfm.training.settings import SENSITIVITY, YOUDEN
 
 
-def chosen(rule: str, labels: np.ndarray, probs: np.ndarray) -> float:
+def choose_threshold(rule: str, labels: np.ndarray, probs: np.ndarray) -> float:
     """`labels` and `probs` are those of validation."""
     if rule == YOUDEN:
         return youden_threshold(labels, probs)
     return sensitivity_threshold(labels, probs, float(rule.removeprefix(SENSITIVITY)))
 
 
-def written(threshold: float, probs: np.ndarray) -> str:
+def format_threshold(threshold: float, probs: np.ndarray) -> str:
     """With as many decimals, three at least, as it takes to call the same of these images malignant."""
     shorter = (f"{threshold:.{decimals}f}" for decimals in range(3, 17))
     same = (text for text in shorter if np.array_equal(probs >= float(text), probs >= threshold))
     return next(same, repr(threshold))
 
 
-def in_words(rule: str) -> str:
+def describe_rule(rule: str) -> str:
     if rule == YOUDEN:
         return "Youden: largest sensitivity + specificity"
     return f"for a sensitivity of {rule.removeprefix(SENSITIVITY)} at least"

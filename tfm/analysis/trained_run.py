@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tfm.analysis.predictions import read_predictions
-from tfm.analysis.threshold import in_words, written
+from tfm.analysis.threshold import describe_rule, format_threshold
 from tfm.core.errors import DataError
 from tfm.core.runs.run import Run
 from tfm.training.inputs.lineage import minutes_of_work
@@ -40,7 +40,7 @@ class Protocol:
         return self.of_data(
             f"{self.whom}; 95 % intervals by bootstrap over women (of a figure that is exactly 0 or 1: Clopper-Pearson "
             "over women, of the AUC over pairs of women); "
-            f"threshold chosen on validation ({in_words(self.threshold_rule)})"
+            f"threshold chosen on validation ({describe_rule(self.threshold_rule)})"
         )
 
     @property
@@ -54,7 +54,7 @@ class Protocol:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     run: str
     model: str
     weights: str
@@ -67,10 +67,10 @@ class Trained:
     @property
     def written_threshold(self) -> str:
         """Whoever counts again with it counts the same."""
-        return written(self.threshold, self.predictions["prob"].to_numpy())
+        return format_threshold(self.threshold, self.predictions["prob"].to_numpy())
 
 
-def open_trained(run: Run) -> Trained:
+def open_trained_model(run: Run) -> TrainedModel:
     """A done run that left predictions: that it is one is seen to where runs are named."""
     run.check_outputs()
     if not run.predictions_file("test").is_file():
@@ -81,7 +81,7 @@ def open_trained(run: Run) -> Trained:
     predictions = read_predictions(run.predictions_file("test"))
     status = run.status
     result = status.result
-    return Trained(
+    return TrainedModel(
         run=run.id,
         model=result["model"],
         weights=result["weights"],
@@ -89,11 +89,11 @@ def open_trained(run: Run) -> Trained:
         minutes=minutes_of_work(run),
         threshold=result["threshold"],
         predictions=predictions,
-        protocol=protocol_of(run.environment, predictions, result["threshold_rule"]),
+        protocol=build_protocol(run.environment, predictions, result["threshold_rule"]),
     )
 
 
-def protocol_of(environment: dict[str, Any], predictions: pd.DataFrame, threshold_rule: str) -> Protocol:
+def build_protocol(environment: dict[str, Any], predictions: pd.DataFrame, threshold_rule: str) -> Protocol:
     return Protocol(
         dataset=environment["dataset"],
         arranged=environment["protocol"],

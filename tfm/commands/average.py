@@ -35,13 +35,13 @@ class Average(Settings):
 
 @stage(version=2)
 def average(settings: Average, run: Run) -> Iterator[Event]:
-    from tfm.analysis.ensemble import average_of
-    from tfm.analysis.predictions import leave
+    from tfm.analysis.ensemble import build_ensemble
+    from tfm.analysis.predictions import save_predictions
 
     yield from left_out(run.workspace, settings, "runs")
-    mean = average_of([find_run(run.workspace, name) for name in settings.runs])
+    mean = build_ensemble([find_run(run.workspace, name) for name in settings.runs])
     run.remember(**mean.facts)
     rule = mean.models[0].protocol.threshold_rule
-    result = leave(run, mean.predictions, rule) | mean.result
+    result = save_predictions(run, mean.predictions, rule) | mean.result
     yield Note(f"the mean of {len(mean.models)} models: {result['model']}")
     yield Result(result, outputs=[str(run.predictions_file(split)) for split in mean.predictions])

@@ -26,13 +26,13 @@ class Compare(Settings):
 
 @stage(version=2)
 def compare(settings: Compare, run: Run) -> Iterator[Event]:
-    from tfm.analysis.comparison import COLUMNS, rank
+    from tfm.analysis.comparison import COLUMNS, rank_models
     from tfm.analysis.figures import draw_comparison
-    from tfm.analysis.trained_run import open_trained
+    from tfm.analysis.trained_run import open_trained_model
 
     yield from left_out(run.workspace, settings, "runs")
     chosen = {one.id: one for one in (find_run(run.workspace, name) for name in settings.runs)}
-    rankings = rank([open_trained(one) for one in chosen.values()])
+    rankings = rank_models([open_trained_model(one) for one in chosen.values()])
     pictures = []
     for number, ranking in enumerate(rankings, start=1):
         title = "Comparison" if len(rankings) == 1 else f"Comparison {number} of {len(rankings)}"

@@ -46,11 +46,11 @@ def contact_sheet(settings: ContactSheet, run: Run) -> Iterator[Event]:
     from tfm.imaging.contact_sheet import draw, thumbnail
 
     dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
-    films = contact_sheets.chosen_films(dataset, settings.images, settings.count, settings.seed)
+    films = contact_sheets.choose_images(dataset, settings.images, settings.count, settings.seed)
     names, steps, changes, before_and_after, failed = [], [], [], [], []
     for number, row in enumerate(films.to_dict("records"), 1):
         try:
-            shown, done = contact_sheets.steps_of(dataset, row, settings.chain)
+            shown, done = contact_sheets.show_steps(dataset, row, settings.chain)
         except DataError as error:
             failed.append(error)
             yield Note(f"{error.message}: {error.hint}", "warning")
@@ -61,7 +61,7 @@ def contact_sheet(settings: ContactSheet, run: Run) -> Iterator[Event]:
             )
         names.append(row["image_id"])
         steps.append(shown)
-        changes.append(contact_sheets.changes_of(row["image_id"], done, settings.augmentation, settings.seed))
+        changes.append(contact_sheets.show_augmentations(row["image_id"], done, settings.augmentation, settings.seed))
         before_and_after.append((shown.tiles[0].image, done.image))
         yield Progress("images", number, len(films), "images")
     if not steps:

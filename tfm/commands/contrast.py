@@ -57,7 +57,7 @@ class Contrast(Settings):
 
 @stage(version=2)
 def contrast(settings: Contrast, run: Run) -> Iterator[Event]:
-    from tfm.analysis.contrast import contrast as contrasted
+    from tfm.analysis.contrast import compare_ways as contrasted
     from tfm.core import files
 
     ways = settings.ways or settings.runs

@@ -22,19 +22,19 @@ class Evaluate(Settings):
 
 @stage(version=3)
 def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
-    from tfm.analysis.evaluation import judge, with_interval
+    from tfm.analysis.evaluation import evaluate, format_interval
     from tfm.analysis.figures import draw_roc
-    from tfm.analysis.trained_run import open_trained
+    from tfm.analysis.trained_run import open_trained_model
     from tfm.core import files
 
-    trained = open_trained(find_run(run.workspace, settings.run))
-    judged = judge(trained)
+    trained = open_trained_model(find_run(run.workspace, settings.run))
+    judged = evaluate(trained)
     said = trained.protocol.words
     figures = {"AUC": judged.auc, **judged.rates}
     yield Table(
         f"{trained.model} on the test images",
         ["figure", "value (95 % interval)"],
-        [[name, with_interval(interval)] for name, interval in figures.items()],
+        [[name, format_interval(interval)] for name, interval in figures.items()],
         said,
     )
     counts = judged.confusion

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from tfm.analysis.explanation import Explained
+    from tfm.analysis.explanation.explainer import Explainer
     from tfm.analysis.trained_run import Protocol
     from tfm.training.inputs.lineage import Origin
     from tfm.training.inputs.training_data import Material
@@ -52,61 +52,63 @@ class Explain(Settings):
 
 @stage(version=2)
 def explain(settings: Explain, run: Run) -> Iterator[Event]:
-    from tfm.analysis.explanation_pages import chosen
-    from tfm.analysis.explanation_scores import (
+    from tfm.analysis.explanation.figure import choose_examples
+    from tfm.analysis.explanation.scores import (
         CAPTION,
         COLUMNS,
-        flat,
-        look,
-        measured,
-        side_by_side,
-        table_rows,
-        values,
-        write_looks,
+        flatten,
+        flatten_all,
+        format_rows,
+        pair_with_baselines,
+        score_explanations,
+        summarize_scores,
+        write_scores,
     )
     from tfm.analysis.predictions import read_predictions
-    from tfm.analysis.trained_run import open_trained, protocol_of
+    from tfm.analysis.trained_run import build_protocol, open_trained_model
     from tfm.core import files
     from tfm.training.device import prepare
     from tfm.training.inputs.lineage import Origin, check_same
 
     origin = Origin(find_run(run.workspace, settings.run))
-    trained = open_trained(origin.run)
+    trained = open_trained_model(origin.run)
     choices = settings_of(origin.run)
     assert isinstance(choices, Train)
     material = arranged(choices, run.workspace)
     check_same(origin, (yield from material.facts()))
     predictions = read_predictions(origin.run.predictions_file(settings.split))
     protocol = replace(
-        protocol_of(origin.run.environment, predictions, choices.threshold), split=_SPLITS[settings.split]
+        build_protocol(origin.run.environment, predictions, choices.threshold), split=_SPLITS[settings.split]
     )
-    shown = chosen(predictions, trained.threshold, settings.pictures)
+    shown = choose_examples(predictions, trained.threshold, settings.pictures)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
         explained = _opened(settings, choices, origin, material, device)
         yield from _introduced(explained)
         batch_size = origin.run.environment["batch_size"]
-        table, maps = yield from look(explained, batch_size, [place for group in shown.values() for place in group])
-    beside = side_by_side(table, explained.ways)
-    figures = measured(beside)
+        table, maps = yield from score_explanations(
+            explained, batch_size, [place for group in shown.values() for place in group]
+        )
+    beside = pair_with_baselines(table, explained.ways)
+    figures = summarize_scores(beside)
     title = f"Where {trained.model} looks"
-    yield Table(title, COLUMNS, table_rows(beside, figures), f"{protocol.words}. {CAPTION}")
+    yield Table(title, COLUMNS, format_rows(beside, figures), f"{protocol.words}. {CAPTION}")
     picture, account = run.figures_folder / "explained.png", run.folder / "explained.json"
     yield from _drawn(
         explained, predictions["prob"].to_numpy(), trained.threshold, shown, maps, title, protocol, picture
     )
-    files.write_json(account, {"trained": trained.run, "protocol": protocol.words, "looks": values(figures)})
-    write_looks(run.looks_file, table)
+    files.write_json(account, {"trained": trained.run, "protocol": protocol.words, "looks": flatten_all(figures)})
+    write_scores(run.looks_file, table)
     way = explained.ways[0]
     yield Result(
-        {"run": run.id, "trained": trained.run, "model": trained.model, "look": way, **flat(figures[way])},
+        {"run": run.id, "trained": trained.run, "model": trained.model, "look": way, **flatten(figures[way])},
         outputs=[str(path) for path in (account, run.looks_file, picture)],
     )
 
 
-def _opened(settings: Explain, choices: Train, origin: Origin, material: Material, device: torch.device) -> Explained:
+def _opened(settings: Explain, choices: Train, origin: Origin, material: Material, device: torch.device) -> Explainer:
     """The network at its best, as it was when it left its predictions."""
-    from tfm.analysis.explanation import Explained
+    from tfm.analysis.explanation.explainer import Explainer
     from tfm.models.build import build
     from tfm.models.card import card_of
     from tfm.training.batches import Images, Normalisation
@@ -121,10 +123,10 @@ def _opened(settings: Explain, choices: Train, origin: Origin, material: Materia
     task = task_of(network, labels, choices.batches, choices.optim, choices.machine, asked, choices.labels)
     rows = material.test if settings.split == "test" else material.val
     images = Images(material.cache, rows, Normalisation(**origin.run.environment["normalisation"]), device)
-    return Explained.of(network, task, images, card_of(choices.model, in_size, 1))
+    return Explainer.of(network, task, images, card_of(choices.model, in_size, 1))
 
 
-def _introduced(explained: Explained) -> Iterator[Event]:
+def _introduced(explained: Explainer) -> Iterator[Event]:
     cache, positions = explained.images.cache, explained.images.rows.positions
     bare = sum(not cache.breast[position].any() for position in positions)
     clear = sum(not cache.lesions[position].any() for position in positions)
@@ -137,7 +139,7 @@ def _introduced(explained: Explained) -> Iterator[Event]:
 
 
 def _drawn(
-    explained: Explained,
+    explained: Explainer,
     probs: np.ndarray,
     threshold: float,
     shown: dict[str, list[int]],
@@ -146,7 +148,7 @@ def _drawn(
     protocol: Protocol,
     path: Path,
 ) -> Iterator[Event]:
-    from tfm.analysis.explanation_pages import Page, draw_pages
+    from tfm.analysis.explanation.figure import ExplainedImage, draw_explanations
 
     images = explained.images
     pages = []
@@ -155,7 +157,7 @@ def _drawn(
             at = images.rows.positions[place]
             name, label = images.rows.table["image_id"][place], images.rows.labels[place]
             pages.append(
-                Page(
+                ExplainedImage(
                     kind=kind,
                     name=name,
                     label=int(label),
@@ -167,5 +169,5 @@ def _drawn(
                     maps=maps[place],
                 )
             )
-    draw_pages(path, pages, title, protocol)
+    draw_explanations(path, pages, title, protocol)
     yield Picture(str(path), title)

@@ -50,14 +50,14 @@ class Forest(Settings):
 
 @stage(version=3)
 def forest(settings: Forest, run: Run) -> Iterator[Event]:
-    from tfm.analysis.trained_run import open_trained
+    from tfm.analysis.trained_run import open_trained_model
     from tfm.training.embedding_classifier import check_memory
     from tfm.training.inputs.lineage import Origin, check_same
     from tfm.training.inputs.samples import UNKNOWN
     from tfm.training.inputs.training_data import remember
 
     origin = Origin(find_run(run.workspace, settings.backbone))
-    backbone = open_trained(origin.run)
+    backbone = open_trained_model(origin.run)
     trained = settings_of(origin.run)
     assert isinstance(trained, Train)
     if trained.breast.pooling == "breast":
@@ -127,14 +127,14 @@ def _file(run: Run) -> Path:
 def _finish(
     settings: Forest, trained: Train, run: Run, material: Material, model: str, found: Found, learner: Learner
 ) -> Iterator[Event]:
-    from tfm.analysis.predictions import leave, predictions
+    from tfm.analysis.predictions import make_table, save_predictions
     from tfm.models.card import origin
     from tfm.training.embedding_classifier import probabilities, size
 
     val, test = (
-        predictions(getattr(material, split), probabilities(learner, found[split])) for split in ("val", "test")
+        make_table(getattr(material, split), probabilities(learner, found[split])) for split in ("val", "test")
     )
-    result = leave(run, {"val": val, "test": test}, trained.threshold)
+    result = save_predictions(run, {"val": val, "test": test}, trained.threshold)
     picture = yield from _drawn(settings, trained, run, material, found, model)
     result |= {
         "model": model,
@@ -155,15 +155,15 @@ def _name(settings: Forest, backbone: str) -> str:
 def _drawn(
     settings: Forest, trained: Train, run: Run, material: Material, found: Found, model: str
 ) -> Generator[Event, None, Path]:
+    from tfm.analysis.embedding_projection import project_embeddings
     from tfm.analysis.figures import draw_embeddings
     from tfm.analysis.predictions import read_predictions
-    from tfm.analysis.projection import project
-    from tfm.analysis.trained_run import protocol_of
+    from tfm.analysis.trained_run import build_protocol
 
     path = run.figures_folder / "embeddings.png"
-    projected = project(found, material, settings.projection, settings.seed)
+    projected = project_embeddings(found, material, settings.projection, settings.seed)
     test = read_predictions(run.predictions_file("test"))
     title = f"What {model} learns from: {settings.learning.embedding}"
-    draw_embeddings(path, projected, title, protocol_of(run.environment, test, trained.threshold))
+    draw_embeddings(path, projected, title, build_protocol(run.environment, test, trained.threshold))
     yield Picture(str(path), title)
     return path

@@ -199,14 +199,14 @@ def _learn(
     settings: Pretrain, run: Run, model: ModelSettings, training: Training, task: Reconstruct, checkpoints: Checkpoints
 ) -> Iterator[Event]:
     """And shows from time to time what is rebuilt."""
-    from tfm.analysis.reconstruction_figure import draw_rebuilt
+    from tfm.analysis.reconstruction_figure import draw_reconstructions
     from tfm.training.distributed.main_process import learn
     from tfm.training.recipe import rebuilder_of
 
     def drawn() -> Picture:
         epoch = training.standing.epoch
         path = run.figures_folder / f"epoch_{epoch:04d}.png"
-        small = draw_rebuilt(path, training, task)
+        small = draw_reconstructions(path, training, task)
         return Picture(str(path), f"Hidden blocks and what is rebuilt of them, after {epoch} epochs", small)
 
     network = functools.partial(rebuilder_of, model, None, task.in_size, settings.seed, settings.masks)

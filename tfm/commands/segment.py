@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from tfm.analysis.lesion_evaluation import Measured
+    from tfm.analysis.lesions.evaluation import LesionEvaluation
     from tfm.models.deeplab import Segmenter
     from tfm.training.batches import Images, Normalisation
     from tfm.training.inputs.training_data import Material, Start
@@ -211,9 +211,9 @@ def _finish(
     settings: Segment, run: Run, training: Training, task: SegmentTask, material: Material, best: Path
 ) -> Iterator[Event]:
     """The last step: probabilities, thresholds chosen on validation, and what the masks of the test are worth."""
-    from tfm.analysis.lesion_evaluation import look, measure, protocol_words
-    from tfm.analysis.predictions import leave, predictions
-    from tfm.analysis.trained_run import protocol_of
+    from tfm.analysis.lesions.evaluation import describe_protocol, evaluate_lesions, predict_lesions
+    from tfm.analysis.predictions import make_table, save_predictions
+    from tfm.analysis.trained_run import build_protocol
     from tfm.core import files
     from tfm.models.card import origin, parameters
     from tfm.training.inputs.lesion_masks import are_known
@@ -222,11 +222,11 @@ def _finish(
     for split, words, rows in (("val", "validation", material.val), ("test", "test", material.test)):
         images = replace(training.val, rows=rows)
         known[split] = are_known(material.dataset, rows)
-        said[split] = yield from look(training, task, images, f"predicting {words}")
-        tables[split] = predictions(rows, said[split].scores)
+        said[split] = yield from predict_lesions(training, task, images, f"predicting {words}")
+        tables[split] = make_table(rows, said[split].scores)
     test = replace(training.val, rows=material.test.only(known["test"]))
-    measured = yield from measure(task, said["val"].of(known["val"]), said["test"].of(known["test"]), test)
-    protocol = protocol_words(protocol_of(run.environment, tables["test"][known["test"]], settings.threshold))
+    measured = yield from evaluate_lesions(task, said["val"].of(known["val"]), said["test"].of(known["test"]), test)
+    protocol = describe_protocol(build_protocol(run.environment, tables["test"][known["test"]], settings.threshold))
     figures, overlays = run.folder / "lesions.json", run.figures_folder / "overlays.png"
     files.write_json(figures, measured.values() | {"protocol": protocol})
     yield _told(measured, protocol)
@@ -239,14 +239,14 @@ def _finish(
             "weights": origin(settings.model.weights, run.environment["origin_unknown"]),
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,
-            **leave(run, tables, settings.threshold),
+            **save_predictions(run, tables, settings.threshold),
             **measured.last.dice.named("dice"),
         },
         outputs=[str(path) for path in outputs],
     )
 
 
-def _told(measured: Measured, protocol: str) -> Table:
+def _told(measured: LesionEvaluation, protocol: str) -> Table:
     caption = (
         f"{protocol}. Dice, IoU and area error: over the images that show such a lesion. Found: the share of connected "
         "lesions that a peak of the map marks, with 0.5, 1 and 2 false alarms an image. Left clear: of the images "
@@ -256,10 +256,10 @@ def _told(measured: Measured, protocol: str) -> Table:
 
 
 def _drawn(
-    training: Training, task: SegmentTask, test: Images, measured: Measured, protocol: str, path: Path
+    training: Training, task: SegmentTask, test: Images, measured: LesionEvaluation, protocol: str, path: Path
 ) -> Iterator[Event]:
-    from tfm.analysis.lesion_evaluation import cases
-    from tfm.analysis.segmentation_overlays import draw_overlays
+    from tfm.analysis.lesions.evaluation import collect_cases
+    from tfm.analysis.lesions.overlays import draw_overlays
 
-    draw_overlays(path, cases(training, task, test, measured), protocol)
+    draw_overlays(path, collect_cases(training, task, test, measured), protocol)
     yield Picture(str(path), "Lesions drawn best, middling and worst, beside the truth")

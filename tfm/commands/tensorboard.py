@@ -27,13 +27,13 @@ class Tensorboard(Settings):
 
 @stage(version=1)
 def tensorboard(settings: Tensorboard, run: Run) -> Iterator[Event]:
-    from tfm.analysis.learning_curves import rows, write_for_tensorboard
+    from tfm.analysis.learning_curves import read_metrics, write_for_tensorboard
 
     place = run.folder / "tensorboard"
     shutil.rmtree(place, ignore_errors=True)  # of a try that was stopped: its files would be shown twice
     chosen = list(dict.fromkeys(settings.runs))
     for done, name in enumerate(chosen, 1):
-        told = rows(find_run(run.workspace, name))
+        told = read_metrics(find_run(run.workspace, name))
         if not told:
             raise DataError(f"the events of {name} tell no figures", hint="leave it out, or restart it")
         write_for_tensorboard(place / name, told)

@@ -235,7 +235,7 @@ def _learn(
 
 def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Path) -> Iterator[Event]:
     """The last step: the best checkpoint's probabilities."""
-    from tfm.analysis.predictions import leave, predictions
+    from tfm.analysis.predictions import make_table, save_predictions
     from tfm.models.card import origin, parameters
     from tfm.training.inference import logits, probabilities
 
@@ -252,7 +252,7 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
             precision=training.precision,
             tta=settings.tta,
         )
-        tables[split] = predictions(rows, probabilities(answers))
+        tables[split] = make_table(rows, probabilities(answers))
     outputs = [*(run.predictions_file(split) for split in tables), best, run.metrics_file]
     yield Result(
         {
@@ -260,7 +260,7 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
             "weights": origin(settings.model.weights, run.environment["origin_unknown"]),
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,
-            **leave(run, tables, settings.threshold),
+            **save_predictions(run, tables, settings.threshold),
         },
         outputs=[str(path) for path in outputs],
     )

@@ -22,7 +22,7 @@ from tfm.core.settings.resolve import resolve
 from tfm.core.settings.schema import IMPORTANT, OUT_OF_KEY, POSITIONAL, CacheName, DatasetName, ModelName, Settings
 from tfm.core.settings.serialize import said
 from tfm.training.settings import DEFAULT_SEED, MachineSettings
-from tfm.training.tune.settings import HyperbandSettings, StorageUrl, checked_space
+from tfm.training.tune.settings import HyperbandSettings, StorageUrl, parse_space
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -50,7 +50,7 @@ def _searchable(space: dict[str, Any]) -> dict[str, Any]:
         )
     own = (leaf for leaf in leaves(Tune) if not leaf.positional)
     elsewhere = {leaf.name: f"it is said beside the space: --{leaf.name.replace('_', '-')}" for leaf in own}
-    return checked_space(space, known, elsewhere | _SAID_BY)
+    return parse_space(space, known, elsewhere | _SAID_BY)
 
 
 class Tune(Settings):
@@ -100,7 +100,7 @@ class Tune(Settings):
 @stage(version=1, presets="tune", default_preset="any", extends_by="trials")
 def tune(settings: Tune, run: Run) -> Iterator[Event]:
     from tfm.training.tune.search import Search
-    from tfm.training.tune.storage import database_told, open_storage
+    from tfm.training.tune.storage import open_storage, report_database_errors
     from tfm.training.tune.study import Study
 
     model = run.workspace.preset("models", settings.model)
@@ -108,7 +108,7 @@ def tune(settings: Tune, run: Run) -> Iterator[Event]:
     space = settings.space | ({"cache": [settings.cache, *settings.caches]} if settings.caches else {})
     _check_trials(settings, run, model, shared, space)
     address = settings.storage or f"sqlite:///{run.study_file}"
-    with database_told(address):
+    with report_database_errors(address):
         study = Study(open_storage(address), name_of(settings, run), space, settings.hyperband, settings.seed)
         searched = [name for name, options in space.items() if not isinstance(options, list) or len(options) > 1]
         yield Note(f"{study.name}: {settings.trials} trials of {settings.model}; searched: {', '.join(searched)}")
@@ -136,7 +136,7 @@ def _check_trials(settings: Tune, run: Run, model: Preset, shared: dict[str, Any
     from tfm.models.weights import fetch
     from tfm.training.device import resolve as check_device
     from tfm.training.inputs.lineage import of_weights
-    from tfm.training.tune.space import check_values, given_to_trial, only_values
+    from tfm.training.tune.trial_settings import check_values, given_to_trial, only_values
 
     given = {name: shared[name] for name in ("dataset", "cache")}
     if resolve(Train, model.settings, given).model.trained == "none":
@@ -171,19 +171,19 @@ def _check_trials(settings: Tune, run: Run, model: Preset, shared: dict[str, Any
 def _concluded(
     settings: Tune, run: Run, trials: list[FrozenTrial], searched: list[str], shared: dict[str, Any]
 ) -> Iterator[Event]:
-    from tfm.analysis.study_report import draw_study, ranked
-    from tfm.training.tune.space import given_to_trial
-    from tfm.training.tune.study import best_of, message_of
+    from tfm.analysis.study_report import draw_study, rank_trials
+    from tfm.training.tune.study import find_best, get_message
+    from tfm.training.tune.trial_settings import given_to_trial
 
-    best = best_of(trials)
+    best = find_best(trials)
     if best is None:
-        messages = [message for trial in trials if (message := message_of(trial))]
+        messages = [message for trial in trials if (message := get_message(trial))]
         raise TrainingError(
             f"none of the {len(trials)} trials came to its end"
             + (f"; the first said: {messages[0]}" if messages else ""),
             hint=f"mend what they say, then {run.anew}; or search a tamer space",
         )
-    yield ranked(trials, searched, _SHOWN)
+    yield rank_trials(trials, searched, _SHOWN)
     pictures = draw_study(run.figures_folder, trials, searched, _caption(settings, run))
     for path, title in pictures:
         yield Picture(str(path), title)

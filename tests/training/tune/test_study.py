@@ -19,7 +19,7 @@ from sqlalchemy import event
 from tfm.core.errors import SettingsError, TrainingError
 from tfm.training.tune.settings import HyperbandSettings
 from tfm.training.tune.storage import open_storage
-from tfm.training.tune.study import Study, best_of, owner_of
+from tfm.training.tune.study import Study, find_best, get_owner
 
 SPACE = {
     "learning_rate": {"low": 1e-5, "high": 1e-1, "log": True},
@@ -164,7 +164,7 @@ def test_of_equals_the_first_is_best_and_what_was_pruned_never(tmp_path):
     pruned = study.claim(9, "me", frozenset()).number
     study.is_behind(pruned, 1, 0.99)
     study.prune(pruned)
-    assert best_of(study.trials(9)).number == 1
+    assert find_best(study.trials(9)).number == 1
 
 
 def test_another_space_under_the_same_name_is_refused(tmp_path):
@@ -179,7 +179,7 @@ def test_a_trial_of_a_dead_worker_goes_to_its_heir_and_to_nobody_else(tmp_path):
     left = study.claim(3, "dead", frozenset())
     assert study.claim(3, "stranger", frozenset()).number == 1
     assert study.claim(3, "heir", frozenset({"dead"})).number == left.number
-    assert owner_of(study.trial(left.number)) == "heir"
+    assert get_owner(study.trial(left.number)) == "heir"
 
 
 def test_where_two_make_the_last_trial_in_the_same_instant_one_of_them_waits(tmp_path, monkeypatch):
@@ -218,7 +218,7 @@ def check_shared(trials, total):
     finished = [trial for trial in trials if trial.state.is_finished()]
     assert [trial.number for trial in finished] == list(range(total))
     assert {trial.state for trial in trials[total:]} <= {TrialState.WAITING}
-    assert {owner_of(trial) for trial in finished} == {"one", "other"}
+    assert {get_owner(trial) for trial in finished} == {"one", "other"}
 
 
 def test_two_processes_share_the_trials_of_one_sqlite_file(tmp_path):

@@ -25,8 +25,8 @@ from tfm.core.runs.run import Run
 from tfm.core.settings.presets import Preset
 from tfm.core.settings.resolve import resolve
 from tfm.training.gpu_lock import WAITING
-from tfm.training.tune.space import given_to_trial
-from tfm.training.tune.study import Study, best_of, owner_of, seconds_silent
+from tfm.training.tune.study import Study, count_silent_seconds, find_best, get_owner
+from tfm.training.tune.trial_settings import given_to_trial
 
 _STATES = {"COMPLETE": "done", "FAIL": "failed"}
 _SECONDS_BETWEEN = 2.0  # steps that are passed on, and looks at what others do
@@ -58,7 +58,7 @@ class Search:
     def _stands(self) -> Iterator[Event]:
         trials = self.study.trials(self.total)
         yield Progress("trials", sum(trial.state.is_finished() for trial in trials), self.total, "trials")
-        if best := best_of(trials):
+        if best := find_best(trials):
             yield Gauges({"best": f"val AUC {best.value:.4f} in trial {best.number}"})
 
     # --- whose it is --------------------------------------------------------------------------------------------------
@@ -73,19 +73,19 @@ class Search:
 
     def _claimed(self) -> FrozenTrial | None:
         with self.run.workspace.sharing(self.study.name):  # two heirs of one dead worker would both take what it left
-            heirless = frozenset(owner_of(trial) for trial in self._of_others() if self._is_left(trial))
+            heirless = frozenset(get_owner(trial) for trial in self._of_others() if self._is_left(trial))
             return self.study.claim(self.total, self._me, heirless)
 
     def _is_left(self, trial: FrozenTrial) -> bool:
         """Whether nobody is at work on it: its owner is this run, or one that stands still here, or is gone; of one in
         another workspace, whether it has long given no sign."""
-        run_id, _, place = owner_of(trial).partition(" on ")
+        run_id, _, place = get_owner(trial).partition(" on ")
         folder = self.run.workspace.runs_folder / run_id
         if run_id == self.run.id:
             return True
         if folder.is_dir():
             return not Run(folder, self.run.workspace).alive
-        return place == self._here or seconds_silent(trial) > _LOST_AFTER_SECONDS
+        return place == self._here or count_silent_seconds(trial) > _LOST_AFTER_SECONDS
 
     def _of_others(self) -> list[FrozenTrial]:
         return [trial for trial in self.study.trials(self.total) if trial.state == TrialState.RUNNING]
@@ -94,7 +94,7 @@ class Search:
         """What they are at work on counts as well; whatever one of them leaves is taken up here."""
         numbers = {trial.number for trial in others}
         for trial in others:
-            yield Note(f"trial {trial.number} is at work in {owner_of(trial)}: waiting for it")
+            yield Note(f"trial {trial.number} is at work in {get_owner(trial)}: waiting for it")
         while {trial.number for trial in others} == numbers and not any(map(self._is_left, others)):
             time.sleep(_SECONDS_BETWEEN)
             yield from self._stands()
@@ -116,7 +116,7 @@ class Search:
             behind = False
         status = child.status
         if not self._is_mine(number):
-            yield Note(f"trial {number} was taken up by {owner_of(self.study.trial(number))} meanwhile", "warning")
+            yield Note(f"trial {number} was taken up by {get_owner(self.study.trial(number))} meanwhile", "warning")
         elif behind:
             if status.state != "done":
                 prune(child, "behind others after as many epochs")
@@ -136,7 +136,7 @@ class Search:
 
     def _is_mine(self, number: int) -> bool:
         """Whoever gave no sign for long has lost it."""
-        return owner_of(self.study.trial(number)) == self._me
+        return get_owner(self.study.trial(number)) == self._me
 
     def _run_of(self, number: int, values: dict[str, Any]) -> Run:
         """By its trial's own name it is found again, whatever killed the study, and by an extended study too."""
@@ -195,12 +195,12 @@ class Search:
         told = trial.intermediate_values
         state = _STATES.get(trial.state.name, trial.state.name.lower())
         best = f"{max(told.values()):.4f}" if told else "–"
-        values = [shown(trial.params.get(name, "")) for name in self.searched]
+        values = [format_value(trial.params.get(name, "")) for name in self.searched]
         columns = ["trial", "state", "val AUC", "epochs", *(name.replace("_", " ") for name in self.searched)]
         return Line("Trials", columns, [str(trial.number), state, best, str(trial.last_step or "–"), *values])
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

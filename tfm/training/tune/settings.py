@@ -22,7 +22,7 @@ _RANGE = {"low", "high", "log", "step"}
 _HOW = "write a list of values, as in [adamw, sgd], or a range, as in {low: 0.0001, high: 0.01, log: true}"
 
 
-def checked_space(space: Mapping[str, Any], known: Mapping[str, Leaf], elsewhere: Mapping[str, str]) -> dict[str, Any]:
+def parse_space(space: Mapping[str, Any], known: Mapping[str, Leaf], elsewhere: Mapping[str, str]) -> dict[str, Any]:
     """Setting → values to choose among, or the range to draw from, each in the setting's own type. `elsewhere` says
     where that is said which no space can name."""
     if not space:

@@ -29,7 +29,7 @@ _ON_A_SERVER = (
 
 
 def open_storage(address: str) -> RDBStorage:
-    with database_told(address), _driver_told(address):
+    with report_database_errors(address), _driver_told(address):
         url = _with_driver(make_url(address))
         for tries_left in reversed(range(_TRIES)):
             try:
@@ -71,7 +71,7 @@ def _driver_told(address: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def database_told(address: str) -> Iterator[None]:
+def report_database_errors(address: str) -> Iterator[None]:
     """What a database complains of, in words: at opening, and whenever a trial is asked or told."""
     try:
         yield

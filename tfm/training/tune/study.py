@@ -65,7 +65,7 @@ class Study:
         where there are `total`. A trial comes into being with its owner, so that none is ever nobody's."""
         standing = self.trials(total)
         for trial in standing:
-            begun = trial.state == TrialState.RUNNING and owner_of(trial) in {owner, *heir_of}
+            begun = trial.state == TrialState.RUNNING and get_owner(trial) in {owner, *heir_of}
             free = trial.state == TrialState.WAITING
             if begun or (free and self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)):
                 self._storage.set_trial_user_attr(trial._trial_id, _SEEN, time.time())
@@ -156,20 +156,20 @@ def _pruner(hyperband: HyperbandSettings) -> HyperbandPruner:
     return HyperbandPruner(hyperband.min_epochs, hyperband.max_epochs, hyperband.reduction_factor)
 
 
-def owner_of(trial: FrozenTrial) -> str:
+def get_owner(trial: FrozenTrial) -> str:
     return str(trial.user_attrs[_OWNER])
 
 
-def seconds_silent(trial: FrozenTrial) -> float:
+def count_silent_seconds(trial: FrozenTrial) -> float:
     """By the clocks of two machines."""
     return time.time() - float(trial.user_attrs[_SEEN])
 
 
-def message_of(trial: FrozenTrial) -> str:
+def get_message(trial: FrozenTrial) -> str:
     return str(trial.user_attrs.get(_MESSAGE, ""))
 
 
-def best_of(trials: list[FrozenTrial]) -> FrozenTrial | None:
+def find_best(trials: list[FrozenTrial]) -> FrozenTrial | None:
     """Of those that came to their end; of equals the first."""
     done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     return max(done, key=lambda trial: (trial.value, -trial.number), default=None)

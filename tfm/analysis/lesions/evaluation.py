@@ -10,10 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from tfm.analysis.evaluation import number, with_interval
-from tfm.analysis.segmentation_overlays import Case
-from tfm.analysis.segmentation_overlays import chosen as chosen_cases
-from tfm.analysis.segmentation_scores import ALARMS, BRIGHTEST, NOTHING, Worth, baselines, usual_areas, worth
+from tfm.analysis.evaluation import format_interval, format_number
+from tfm.analysis.lesions.overlays import Case
+from tfm.analysis.lesions.overlays import choose_cases as chosen_cases
+from tfm.analysis.lesions.scores import (
+    BRIGHTEST,
+    FALSE_ALARM_RATES,
+    NOTHING,
+    MaskScores,
+    compute_median_areas,
+    score_baselines,
+    score_masks,
+)
 from tfm.analysis.trained_run import Protocol
 from tfm.core.events import Event
 from tfm.metrics.classification import Interval
@@ -31,16 +39,16 @@ _MARKED = 2 * MARKS + 1  # numbers: height and lesion of each mark, and how many
 
 
 @dataclass(frozen=True)
-class Said:
+class LesionPredictions:
     """Of n images and m maps. Of an image whose lesions are not known, only the score is of use."""
 
     scores: np.ndarray  # (n,) the highest probability of what speaks for malignancy
     tallies: np.ndarray  # (n, m, TALLY)
     marked: list[list[tuple[Marks, int]]]  # [map][image]
 
-    def of(self, chosen: np.ndarray) -> Said:  # (n,) bool
+    def of(self, chosen: np.ndarray) -> LesionPredictions:  # (n,) bool
         marked = [[each[place] for place in np.flatnonzero(chosen)] for each in self.marked]
-        return Said(self.scores[chosen], self.tallies[chosen], marked)
+        return LesionPredictions(self.scores[chosen], self.tallies[chosen], marked)
 
 
 def _asked(training: Training, task: Segment, images: Images, chosen: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,7 +60,9 @@ def _asked(training: Training, task: Segment, images: Images, chosen: np.ndarray
     return probs, truths_of(images.truth(chosen, {"lesions"})["lesions"], task.classes)
 
 
-def look(training: Training, task: Segment, images: Images, name: str) -> Generator[Event, None, Said]:
+def predict_lesions(
+    training: Training, task: Segment, images: Images, name: str
+) -> Generator[Event, None, LesionPredictions]:
     count = len(map_names(task.classes))
 
     def ask(chosen: np.ndarray) -> torch.Tensor:
@@ -66,7 +76,9 @@ def look(training: Training, task: Segment, images: Images, name: str) -> Genera
     given = (yield from answers(ask, images, training.batch_size, name)).numpy()
     tallies = given[:, 1 : 1 + count * TALLY].reshape(-1, count, TALLY)
     flat = given[:, 1 + count * TALLY :].reshape(-1, count, _MARKED)
-    return Said(given[:, 0].astype(np.float64), tallies, [[_read(row) for row in flat[:, at]] for at in range(count)])
+    return LesionPredictions(
+        given[:, 0].astype(np.float64), tallies, [[_read(row) for row in flat[:, at]] for at in range(count)]
+    )
 
 
 def _marked(heats: np.ndarray, truths: np.ndarray) -> np.ndarray:
@@ -85,22 +97,22 @@ def _read(row: np.ndarray) -> tuple[Marks, int]:
 
 
 @dataclass(frozen=True)
-class Measured:
+class LesionEvaluation:
     """On the test images whose lesions are known: of each map, what each way to draw it is worth."""
 
     names: tuple[str, ...]  # of the maps
     thresholds: list[float]  # of each map
-    worths: dict[str, list[Worth]]  # way → of each map
+    worths: dict[str, list[MaskScores]]  # way → of each map
     dice: np.ndarray  # (n,) of each image in the last map, NaN where it shows no lesion
 
     @property
-    def last(self) -> Worth:
+    def last(self) -> MaskScores:
         """The model's, of any lesion."""
         return self.worths[MODEL][-1]
 
     columns = [  # noqa: RUF012
         *("lesions", "drawn by", "Dice (95 % interval)", "IoU", "area error"),
-        *(f"found at {rate:g}" for rate in ALARMS),
+        *(f"found at {rate:g}" for rate in FALSE_ALARM_RATES),
         "left clear",
     ]
 
@@ -127,27 +139,29 @@ class Measured:
 
 def _plain(interval: Interval) -> str:
     """What draws nothing is known to the last digit, and has no interval."""
-    return number(interval.value)
+    return format_number(interval.value)
 
 
-_words = {MODEL: with_interval, BRIGHTEST: with_interval, NOTHING: _plain}
+_words = {MODEL: format_interval, BRIGHTEST: format_interval, NOTHING: _plain}
 
 
-def measure(task: Segment, val: Said, test: Said, images: Images) -> Generator[Event, None, Measured]:
+def evaluate_lesions(
+    task: Segment, val: LesionPredictions, test: LesionPredictions, images: Images
+) -> Generator[Event, None, LesionEvaluation]:
     """Validation says from which probability on a pixel is drawn and how large lesions are. `images` are the test's."""
     patients = images.rows.table["patient_id"].to_numpy()
     names = map_names(task.classes)
     thresholds = [best_threshold(val.tallies[:, at])[0] for at in range(len(names))]
     drawn = [overlap_at(test.tallies[:, at], threshold) for at, threshold in enumerate(thresholds)]
-    model = [worth(one, marked, patients) for one, marked in zip(drawn, test.marked, strict=True)]
-    beside = yield from baselines(images, task, usual_areas(val.tallies))
+    model = [score_masks(one, marked, patients) for one, marked in zip(drawn, test.marked, strict=True)]
+    beside = yield from score_baselines(images, task, compute_median_areas(val.tallies))
     last = drawn[-1]
     with np.errstate(invalid="ignore"):
         dices = np.where(last.true > 0, 2 * last.both / (last.drawn + last.true), np.nan)
-    return Measured(names, thresholds, {MODEL: model} | beside, dices)
+    return LesionEvaluation(names, thresholds, {MODEL: model} | beside, dices)
 
 
-def protocol_words(protocol: Protocol) -> str:
+def describe_protocol(protocol: Protocol) -> str:
     """Of the test images whose lesions are known: no threshold for images is met here."""
     return protocol.of_data(
         f"{protocol.whom}, those whose lesions are known; 95 % intervals by bootstrap over women (of a share of "
@@ -156,14 +170,16 @@ def protocol_words(protocol: Protocol) -> str:
     )
 
 
-def cases(training: Training, task: Segment, images: Images, measured: Measured) -> dict[str, list[Case]]:
+def collect_cases(
+    training: Training, task: Segment, images: Images, measured: LesionEvaluation
+) -> dict[str, list[Case]]:
     """The best, the middle and the worst of the images that show a lesion."""
     shown = np.flatnonzero(~np.isnan(measured.dice))
     groups = {name: shown[places] for name, places in chosen_cases(measured.dice[shown]).items()}
     return {name: [_case(training, task, images, measured, place) for place in group] for name, group in groups.items()}
 
 
-def _case(training: Training, task: Segment, images: Images, measured: Measured, place: int) -> Case:
+def _case(training: Training, task: Segment, images: Images, measured: LesionEvaluation, place: int) -> Case:
     with torch.inference_mode():
         probs, truths = _asked(training, task, images, np.array([place]))
     return Case(

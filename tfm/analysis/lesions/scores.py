@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from tfm.analysis.brightest_blob import blob, brightness
+from tfm.analysis.brightest_blob import compute_brightness, grow_blob
 from tfm.core.events import Event, Progress
 from tfm.metrics.classification import Interval, clustered_interval, interval_at_edge
 from tfm.metrics.froc import Froc, Marks, marks
@@ -19,12 +19,12 @@ from tfm.training.batches import Images
 from tfm.training.lesion_maps import truths_of
 from tfm.training.tasks.segmentation import Segment
 
-ALARMS = (0.5, 1.0, 2.0)  # false alarms an image
+FALSE_ALARM_RATES = (0.5, 1.0, 2.0)  # false alarms an image
 BRIGHTEST, NOTHING = "brightest blob", "nothing"
 
 
 @dataclass(frozen=True)
-class Worth:
+class MaskScores:
     """Of one map and one way to draw it, on images whose lesions are known."""
 
     images: int
@@ -37,7 +37,7 @@ class Worth:
 
     @property
     def figures(self) -> dict[str, Interval]:
-        found = {f"found_{rate:g}": interval for rate, interval in zip(ALARMS, self.found, strict=True)}
+        found = {f"found_{rate:g}": interval for rate, interval in zip(FALSE_ALARM_RATES, self.found, strict=True)}
         return {"dice": self.dice, "iou": self.iou, "area_error": self.area_error} | found | {"clear": self.left_clear}
 
     def values(self) -> dict[str, float | int | None]:
@@ -47,7 +47,7 @@ class Worth:
         return flat | {"images": self.images, "lesions": self.lesions}
 
 
-def worth(drawn: Overlap, marked: list[tuple[Marks, int]], patients: np.ndarray) -> Worth:
+def score_masks(drawn: Overlap, marked: list[tuple[Marks, int]], patients: np.ndarray) -> MaskScores:
     curve, numbers = Froc.of(marked), np.arange(len(patients))
 
     def interval(statistic: Callable[..., float], *columns: np.ndarray) -> Interval:
@@ -58,7 +58,7 @@ def worth(drawn: Overlap, marked: list[tuple[Marks, int]], patients: np.ndarray)
         found = interval(statistic, *columns)
         return interval_at_edge(found.value, len(set(patients[among]))) if found.value in (0, 1) else found
 
-    return Worth(
+    return MaskScores(
         images=int((drawn.true > 0).sum()),
         lesions=int(curve.lesions.sum()),
         dice=interval(dice, *drawn.columns),
@@ -66,30 +66,33 @@ def worth(drawn: Overlap, marked: list[tuple[Marks, int]], patients: np.ndarray)
         area_error=interval(area_error, *drawn.columns),
         left_clear=share(left_clear, drawn.true == 0, *drawn.columns),
         found=tuple(
-            share(lambda at, rate=rate: curve.sensitivity(rate, at), curve.lesions > 0, numbers) for rate in ALARMS
+            share(lambda at, rate=rate: curve.sensitivity(rate, at), curve.lesions > 0, numbers)
+            for rate in FALSE_ALARM_RATES
         ),
     )
 
 
-def baselines(images: Images, task: Segment, areas: list[int]) -> Generator[Event, None, dict[str, list[Worth]]]:
+def score_baselines(
+    images: Images, task: Segment, areas: list[int]
+) -> Generator[Event, None, dict[str, list[MaskScores]]]:
     """What the brightest blob, as large as `areas` says for each map, and drawing nothing would be worth."""
     patients, count = images.rows.table["patient_id"].to_numpy(), len(images.rows)
     counted: list[list[Overlap]] = [[] for _ in areas]
     marked: list[list[tuple[Marks, int]]] = [[] for _ in areas]
     for place in range(count):
         at = images.rows.positions[place]
-        bright = brightness(images.cache.images[at], images.cache.breast[at])
+        bright = compute_brightness(images.cache.images[at], images.cache.breast[at])
         lesions = torch.from_numpy(np.array(images.cache.lesions[at])[None, None])
         for number, truth in enumerate(truths_of(lesions, task.classes)[0].numpy()):
-            counted[number].append(overlap(blob(bright, areas[number])[None], truth[None]))
+            counted[number].append(overlap(grow_blob(bright, areas[number])[None], truth[None]))
             marked[number].append(marks(bright, truth))
         yield Progress("the brightest blobs", place + 1, count, "images")
     drawn = [Overlap(*map(np.concatenate, zip(*(one.columns for one in each), strict=True))) for each in counted]
-    brightest = [worth(one, found, patients) for one, found in zip(drawn, marked, strict=True)]
+    brightest = [score_masks(one, found, patients) for one, found in zip(drawn, marked, strict=True)]
     return {BRIGHTEST: brightest, NOTHING: [_of_nothing(one) for one in brightest]}
 
 
-def _of_nothing(other: Worth) -> Worth:
+def _of_nothing(other: MaskScores) -> MaskScores:
     """On the same images. Known without looking, whoever is drawn, so no figure has an interval."""
 
     def sure(known: Interval, value: float) -> Interval:
@@ -105,7 +108,7 @@ def _of_nothing(other: Worth) -> Worth:
     )
 
 
-def usual_areas(tallies: np.ndarray) -> list[int]:
+def compute_median_areas(tallies: np.ndarray) -> list[int]:
     """Of each map, (n, m, TALLY): the median area over the images that show its class; 1 where none does."""
     areas = [tallies[:, at, -1] for at in range(tallies.shape[1])]
     return [int(np.median(true[true > 0])) if (true > 0).any() else 1 for true in areas]

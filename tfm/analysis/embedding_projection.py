@@ -19,13 +19,13 @@ _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
-class Projected:
+class ProjectedEmbeddings:
     table: pd.DataFrame  # x, y, label (benign, malignant), split (training, validation, test): a row an image
     axes: tuple[str, str]
     words: str  # how it came about
 
 
-def project(found: Found, material: Material, way: Projection, seed: int) -> Projected:
+def project_embeddings(found: Found, material: Material, way: Projection, seed: int) -> ProjectedEmbeddings:
     state = seed_at(seed, "projection") % 2**32
     table = pd.concat(getattr(material, split).table[["label"]].assign(split=words) for split, words in _SPLITS.items())
     table["label"] = table["label"].map({0: "benign", 1: "malignant"})
@@ -46,4 +46,4 @@ def project(found: Found, material: Material, way: Projection, seed: int) -> Pro
         first, second = np.nan_to_num(pca.explained_variance_ratio_)
         axes = (f"component 1 ({first:.0%} of the variance)", f"component 2 ({second:.0%})")
         words = f"{counts}, on the two principal components of the training images"
-    return Projected(table.assign(x=points[:, 0], y=points[:, 1]), axes, words)
+    return ProjectedEmbeddings(table.assign(x=points[:, 0], y=points[:, 1]), axes, words)

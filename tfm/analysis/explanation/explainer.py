@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from tfm.analysis.attention_map import attention_map
-from tfm.analysis.gradcam import BENIGN, MALIGNANT, grad_cam
+from tfm.analysis.explanation.attention_map import compute_attention_map
+from tfm.analysis.explanation.grad_cam import BENIGN, MALIGNANT, compute_grad_cam
 from tfm.models.attention import has_attention
 from tfm.models.card import Card
 from tfm.models.freezing import freeze
@@ -25,14 +25,14 @@ FOR_BENIGN, FOR_MALIGNANT = "Grad-CAM for benign", "Grad-CAM for malignant"
 
 
 @dataclass(frozen=True)
-class Explained:
+class Explainer:
     network: nn.Module
     task: Task  # whose answers begin with the logit
     images: Images
     card: Card
 
     @classmethod
-    def of(cls, network: nn.Module, task: Task, images: Images, card: Card) -> Explained:
+    def of(cls, network: nn.Module, task: Task, images: Images, card: Card) -> Explainer:
         """`network` at its best: from now on nothing of it is trained."""
         freeze(network, "none")
         return cls(network.to(images.device).eval(), task, images, card)
@@ -49,8 +49,8 @@ class Explained:
             def ask(images: torch.Tensor) -> torch.Tensor:
                 return self.task.answers(self.network, Batch(images, truth))[:, :1]
 
-            cams = grad_cam(self.network, ask, images, self.card.explanation_layer, self.card.layout)
+            cams = compute_grad_cam(self.network, ask, images, self.card.explanation_layer, self.card.layout)
             found = {FOR_BENIGN: cams[:, BENIGN], FOR_MALIGNANT: cams[:, MALIGNANT]}
             if has_attention(self.network):
-                found[ATTENTION] = attention_map(self.network, images)
+                found[ATTENTION] = compute_attention_map(self.network, images)
             return {way: found[way].cpu().numpy() for way in self.ways}

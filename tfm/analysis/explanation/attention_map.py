@@ -12,7 +12,7 @@ from tfm.models.attention import blocks, watching
 from tfm.models.features import feature_map
 
 
-def attention_map(network: nn.Module, images: torch.Tensor) -> torch.Tensor:  # (B, 1, H, W) → (B, H, W)
+def compute_attention_map(network: nn.Module, images: torch.Tensor) -> torch.Tensor:  # (B, 1, H, W) → (B, H, W)
     """How much the last block looks at each place, heads averaged; one where attention is even."""
     block: Any = blocks(network)[-1]
     grids: list[torch.Size] = []
@@ -23,10 +23,10 @@ def attention_map(network: nn.Module, images: torch.Tensor) -> torch.Tensor:  # 
     finally:
         hook.remove()
     (_, height, width, _), (weights,) = grids[0], seen
-    return over_image(on_grid(weights, (height, width), block.window_size, block.shift_size), images)
+    return resize_to_images(merge_windows(weights, (height, width), block.window_size, block.shift_size), images)
 
 
-def on_grid(
+def merge_windows(
     weights: torch.Tensor, grid: tuple[int, int], window: tuple[int, int], shift: tuple[int, int]
 ) -> torch.Tensor:
     """(images × windows, heads, n, n) → (B, *grid): how much each place is looked at, by all of its window together.
@@ -45,6 +45,6 @@ def on_grid(
     return tiles[:, : grid[0], : grid[1]].roll(shift, dims=(1, 2))
 
 
-def over_image(maps: torch.Tensor, images: torch.Tensor) -> torch.Tensor:  # (B, h, w), (B, 1, H, W) → (B, H, W)
+def resize_to_images(maps: torch.Tensor, images: torch.Tensor) -> torch.Tensor:  # (B, h, w), (B, 1, H, W) → (B, H, W)
     """Between the middles of its places a map goes over evenly."""
     return functional.interpolate(maps[:, None], images.shape[-2:], mode="bilinear", align_corners=False)[:, 0]

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tfm.analysis.brightest_blob import brightness
-from tfm.analysis.evaluation import with_interval
-from tfm.analysis.explanation import Explained
+from tfm.analysis.brightest_blob import compute_brightness
+from tfm.analysis.evaluation import format_interval
+from tfm.analysis.explanation.explainer import Explainer
 from tfm.core import files
 from tfm.core.events import Event, Progress
 from tfm.metrics.classification import Interval, clustered_interval, interval_at_edge
@@ -22,7 +22,7 @@ from tfm.metrics.saliency import centre, energy_in, points_at, share_outside
 from tfm.training.batches import cut
 
 OUTSIDE, ENERGY, POINTS = "outside", "energy", "points"
-BRIGHTEST, CENTRE, EVEN = "brightest tissue", "centre", "everywhere alike"
+BRIGHTEST, CENTRE, UNIFORM = "brightest tissue", "centre", "everywhere alike"
 COLUMNS = ["look", "outside the breast", "in the lesion", "pointing game", "images", "with a lesion"]
 CAPTION = (
     "outside the breast: the share of all that is looked at (less is better; that of a look everywhere alike is the "
@@ -36,8 +36,8 @@ CAPTION = (
 Figures = dict[str, Interval]  # OUTSIDE, ENERGY, POINTS
 
 
-def look(
-    explained: Explained, batch_size: int, shown: Iterable[int]
+def score_explanations(
+    explained: Explainer, batch_size: int, shown: Iterable[int]
 ) -> Generator[Event, None, tuple[pd.DataFrame, dict[int, dict[str, np.ndarray]]]]:
     """The scores of every image's looks, a row for each image and look; and the maps of the images to be `shown`."""
     images, wanted = explained.images, set(shown)
@@ -54,25 +54,25 @@ def look(
     return pd.DataFrame(rows), kept
 
 
-def _scored(explained: Explained, place: int, maps: dict[str, np.ndarray]) -> list[dict[str, object]]:
+def _scored(explained: Explainer, place: int, maps: dict[str, np.ndarray]) -> list[dict[str, object]]:
     images = explained.images
     at = images.rows.positions[place]
     breast, lesion = images.cache.breast[at] > 0, images.cache.lesions[at] > 0
     beside = {
-        BRIGHTEST: brightness(images.cache.images[at], breast),
+        BRIGHTEST: compute_brightness(images.cache.images[at], breast),
         CENTRE: centre(breast.shape),
-        EVEN: np.ones(breast.shape),
+        UNIFORM: np.ones(breast.shape),
     }
     named: dict[str, object] = {name: images.rows.table[name][place] for name in ("image_id", "patient_id", "label")}
-    return [named | {"look": way} | scores(heat, breast, lesion) for way, heat in (maps | beside).items()]
+    return [named | {"look": way} | score_map(heat, breast, lesion) for way, heat in (maps | beside).items()]
 
 
-def scores(heat: np.ndarray, breast: np.ndarray, lesion: np.ndarray) -> dict[str, float]:  # (H, W), bool, bool
+def score_map(heat: np.ndarray, breast: np.ndarray, lesion: np.ndarray) -> dict[str, float]:  # (H, W), bool, bool
     outside = share_outside(heat, breast) if breast.any() else math.nan
     return {OUTSIDE: outside, ENERGY: energy_in(heat, lesion), POINTS: points_at(heat, lesion)}
 
 
-def side_by_side(table: pd.DataFrame, ways: list[str]) -> pd.DataFrame:
+def pair_with_baselines(table: pd.DataFrame, ways: list[str]) -> pd.DataFrame:
     """The network's `ways` to look, with the looks that know nothing on the very same images: once for all of its looks
     that are anything in the same images, and once more beside each that is not."""
     naive = table[~table["look"].isin(ways)]
@@ -102,7 +102,7 @@ def _on_same_images(table: pd.DataFrame) -> pd.DataFrame:
     return kept
 
 
-def measured(table: pd.DataFrame) -> dict[str, Figures]:
+def summarize_scores(table: pd.DataFrame) -> dict[str, Figures]:
     """Of each look, each figure's mean over the images that have it, with an interval that knows the patient."""
     return {
         str(way): {figure: _mean(rows, figure) for figure in (OUTSIDE, ENERGY, POINTS)}
@@ -121,26 +121,26 @@ def _mean(rows: pd.DataFrame, figure: str) -> Interval:
     return Interval(float(found.value), found.low, found.high)
 
 
-def table_rows(table: pd.DataFrame, figures: dict[str, Figures]) -> list[list[str]]:
+def format_rows(table: pd.DataFrame, figures: dict[str, Figures]) -> list[list[str]]:
     known = table.groupby("look")[[OUTSIDE, ENERGY]].count()
     return [
-        [way, *map(with_interval, each.values()), *(str(count) for count in known.loc[way])]
+        [way, *map(format_interval, each.values()), *(str(count) for count in known.loc[way])]
         for way, each in figures.items()
     ]
 
 
-def values(figures: dict[str, Figures]) -> dict[str, dict[str, float | None]]:
+def flatten_all(figures: dict[str, Figures]) -> dict[str, dict[str, float | None]]:
     """For a program."""
-    return {way: flat(each) for way, each in figures.items()}
+    return {way: flatten(each) for way, each in figures.items()}
 
 
-def flat(figures: Figures) -> dict[str, float | None]:
+def flatten(figures: Figures) -> dict[str, float | None]:
     return {part: value for name, interval in figures.items() for part, value in interval.named(name).items()}
 
 
-def write_looks(path: Path, table: pd.DataFrame) -> None:
+def write_scores(path: Path, table: pd.DataFrame) -> None:
     files.write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
-def read_looks(path: Path) -> pd.DataFrame:
+def read_scores(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"image_id": str, "patient_id": str})

@@ -10,19 +10,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tfm.analysis.figures import save
+from tfm.analysis.figures import save_figure
 from tfm.analysis.trained_run import Protocol
 from tfm.core.randomness import seed_at
 from tfm.data.dataset.dataset import LABELS
 
-RIGHT, WRONG, BY_LOT = "surest right", "surest wrong", "by lot"
+CORRECT, INCORRECT, RANDOM = "surest right", "surest wrong", "by lot"
 _LESION, _BREAST = "lime", "deepskyblue"
 _HEAT, _VEIL = "inferno", 0.55
 _SIDE = 2.3  # inches
 
 
 @dataclass(frozen=True)
-class Page:
+class ExplainedImage:
     """One image and what is known of it."""
 
     kind: str
@@ -40,7 +40,7 @@ class Page:
         return f"{self.kind}: {LABELS[self.label]}, called {LABELS[self.called]} ({self.prob:.2f})\n{self.name}"
 
 
-def chosen(predictions: pd.DataFrame, threshold: float, count: int) -> dict[str, list[int]]:
+def choose_examples(predictions: pd.DataFrame, threshold: float, count: int) -> dict[str, list[int]]:
     """The places of `count` images, a third of each kind; fewer where there are not so many."""
     probs = predictions["prob"].to_numpy()
     called = probs >= threshold
@@ -49,14 +49,14 @@ def chosen(predictions: pd.DataFrame, threshold: float, count: int) -> dict[str,
     right = called == (predictions["label"].to_numpy() == 1)
     order = np.argsort(-sure, kind="stable")
     each = count // 3
-    found = {RIGHT: order[right[order]][:each].tolist(), WRONG: order[~right[order]][:each].tolist()}
+    found = {CORRECT: order[right[order]][:each].tolist(), INCORRECT: order[~right[order]][:each].tolist()}
     taken = {place for places in found.values() for place in places}
     names = predictions["image_id"]
     left = sorted(set(range(len(names))) - taken, key=lambda place: seed_at("explained", names[place]))
-    return found | {BY_LOT: left[:each]}
+    return found | {RANDOM: left[:each]}
 
 
-def draw_pages(path: Path, pages: list[Page], title: str, protocol: Protocol) -> None:
+def draw_explanations(path: Path, pages: list[ExplainedImage], title: str, protocol: Protocol) -> None:
     columns = 1 + len(pages[0].maps)
     figure = Figure(figsize=(_SIDE * columns, (_SIDE + 0.3) * len(pages) + 1.0), layout="constrained")
     for row, page in zip(figure.subplots(len(pages), columns, squeeze=False), pages, strict=True):
@@ -73,4 +73,4 @@ def draw_pages(path: Path, pages: list[Page], title: str, protocol: Protocol) ->
     figure.legend(handles=lines, loc="outside upper right", ncols=2, fontsize=7)
     figure.suptitle(title, fontsize=9, x=0.02, ha="left")
     words = "in brackets the probability of malignancy; each map is as bright as its own highest place"
-    save(figure, path, protocol.of_data(words))
+    save_figure(figure, path, protocol.of_data(words))

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tfm.analysis.figures import save
+from tfm.analysis.figures import save_figure
 
 EACH = 3  # pictures of a kind
 _TRUTH, _DRAWN = "lime", "orangered"
@@ -25,7 +25,7 @@ class Case:
     drawn: np.ndarray  # (H, W) bool
 
 
-def chosen(dice: np.ndarray) -> dict[str, list[int]]:
+def choose_cases(dice: np.ndarray) -> dict[str, list[int]]:
     """dice (n,) → the places of the best, the middle and the worst ones; only of one or two some stand twice."""
     order = np.argsort(-dice, kind="stable")
     each = max(1, min(EACH, len(order) // 3))
@@ -48,7 +48,7 @@ def draw_overlays(path: Path, cases: dict[str, list[Case]], protocol: str) -> No
             axes.set_axis_off()
     lines = [Line2D([], [], color=colour, label=label) for colour, label in ((_TRUTH, "truth"), (_DRAWN, "drawn"))]
     figure.legend(handles=lines, loc="outside upper right", ncols=2, fontsize=7)
-    save(figure, path, protocol)
+    save_figure(figure, path, protocol)
 
 
 def _outline(axes: Axes, mask: np.ndarray, colour: str) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from tfm.analysis.attention_map import over_image
+from tfm.analysis.explanation.attention_map import resize_to_images
 from tfm.core.errors import SettingsError
 
 BENIGN, MALIGNANT = 0, 1
 
 
-def grad_cam(
+def compute_grad_cam(
     network: nn.Module,
     ask: Callable[[torch.Tensor], torch.Tensor],
     images: torch.Tensor,
@@ -41,4 +41,4 @@ def grad_cam(
     height, width, channel = (1, 2, 3) if layout == "NHWC" else (2, 3, 1)
     weight = gradient.mean((height, width), keepdim=True)
     malignant = (weight * kept[0].detach()).sum(channel)
-    return torch.stack([over_image(speaks.relu(), images) for speaks in (-malignant, malignant)], dim=1)
+    return torch.stack([resize_to_images(speaks.relu(), images) for speaks in (-malignant, malignant)], dim=1)
