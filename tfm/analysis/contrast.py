@@ -150,8 +150,11 @@ def _looks(explanations: Mapping[str, list[Run]], table: pd.DataFrame) -> tuple[
     kept = {way: one[known] for way, one in values.items()}
     patients, labels = table["patient_id"].to_numpy()[known], table["label"].to_numpy()[known]
     even = np.mean(_outside(next(iter(read.values()))[0], UNIFORM, table)[known])
-    told = f"where they look is measured by their {look}; {format_number(even)} of a look everywhere alike would be outside"
-    return told, Measurements(patients, labels, kept, lambda _labels, outside: float(np.mean(outside)))
+    caption = (
+        f"share of the explanation outside the breast: measured on {look}; a uniform map would have "
+        f"{format_number(even)} outside"
+    )
+    return caption, Measurements(patients, labels, kept, lambda _labels, outside: float(np.mean(outside)))
 
 
 def _outside(looks: pd.DataFrame, look: str, table: pd.DataFrame) -> np.ndarray:  # (n,), in the order of the table
