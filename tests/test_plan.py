@@ -17,19 +17,21 @@ def test_a_plan_of_three_steps_resumes_in_the_second(workspace, tmp_path):
     plan = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
     started = worker.start(plan)
     wait_for_step(plan, "two")
-    second = find_run(workspace, plan.status.runs["two"])
+    second = find_run(workspace, plan.read_status().runs["two"])
     wait_for_event(second, 15)
     os.killpg(started.process.pid, signal.SIGKILL)
     started.process.wait()
-    assert plan.status.state == "halted"
+    assert plan.read_status().state == "halted"
     again = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
     assert again.id == plan.id
-    first_log = len(find_run(workspace, plan.status.runs["one"]).events())
+    first_log = len(find_run(workspace, plan.read_status().runs["one"]).read_events())
     finish(again)
-    assert plan.status.state == "done"
-    assert plan.status.runs["two"] == second.id
-    assert len(find_run(workspace, plan.status.runs["one"]).events()) == first_log, "the first step is not done again"
-    assert plan.status.result["sum"] == calm.status.result["sum"]
+    assert plan.read_status().state == "done"
+    assert plan.read_status().runs["two"] == second.id
+    assert len(find_run(workspace, plan.read_status().runs["one"]).read_events()) == first_log, (
+        "the first step is not done again"
+    )
+    assert plan.read_status().result["sum"] == calm.read_status().result["sum"]
 
 
 def test_a_failed_step_stops_only_the_steps_that_read_from_it(workspace):
@@ -40,10 +42,10 @@ def test_a_failed_step_stops_only_the_steps_that_read_from_it(workspace):
     ]
     plan = find_or_create_plan(workspace, "toy", steps)
     finish(plan)
-    assert plan.status.state == "failed"
-    assert plan.status.message.startswith("bad:")
-    assert set(plan.status.runs) == {"bad", "free"}
-    assert find_run(workspace, plan.status.runs["free"]).status.state == "done"
+    assert plan.read_status().state == "failed"
+    assert plan.read_status().message.startswith("bad:")
+    assert set(plan.read_status().runs) == {"bad", "free"}
+    assert find_run(workspace, plan.read_status().runs["free"]).read_status().state == "done"
 
 
 def test_a_step_of_which_a_part_was_ended_from_outside_halts_its_plan_in_words_and_both_go_on(workspace):
@@ -53,13 +55,13 @@ def test_a_step_of_which_a_part_was_ended_from_outside_halts_its_plan_in_words_a
     ]
     plan = find_or_create_plan(workspace, "toy", steps)
     assert worker.take_plan(plan) == "halted"
-    run = find_run(workspace, plan.status.runs["cut"])
+    run = find_run(workspace, plan.read_status().runs["cut"])
     for job in (plan, run):
-        assert job.status.state == "halted"
-        assert job.status.message == "the abacus was taken away"
-    assert set(plan.status.runs) == {"cut"}
+        assert job.read_status().state == "halted"
+        assert job.read_status().message == "the abacus was taken away"
+    assert set(plan.read_status().runs) == {"cut"}
     assert worker.take_plan(plan) == "done"
-    assert run.status.message == ""
+    assert run.read_status().message == ""
 
 
 def test_pausing_a_plan_pauses_its_step(workspace):
@@ -68,9 +70,9 @@ def test_pausing_a_plan_pauses_its_step(workspace):
     wait_for_step(plan, "two")
     plan.request_pause()
     assert started.process.wait(timeout=30) == worker.PAUSED
-    assert plan.status.state == "paused"
+    assert plan.read_status().state == "paused"
     finish(plan)
-    assert plan.status.state == "done"
+    assert plan.read_status().state == "done"
 
 
 def test_a_plan_edited_into_nonsense_fails_in_words(workspace):
@@ -78,18 +80,18 @@ def test_a_plan_edited_into_nonsense_fails_in_words(workspace):
     text = (plan.folder / "plan.yaml").read_text()
     (plan.folder / "plan.yaml").write_text(text.replace("@one.run", "@onne.run"))
     finish(plan)
-    assert plan.status.state == "failed"
-    assert "onne" in plan.status.message
+    assert plan.read_status().state == "failed"
+    assert "onne" in plan.read_status().message
     (plan.folder / "plan.yaml").write_text("[")
     finish(plan)
-    assert "plan.yaml is damaged" in plan.status.message
+    assert "plan.yaml is damaged" in plan.read_status().message
 
 
 def test_a_pause_that_no_worker_saw_does_not_stop_the_resumed_plan(workspace):
     plan = find_or_create_plan(workspace, "toy", three_steps())
     finish(plan)
-    step = find_run(workspace, plan.status.runs["two"])
+    step = find_run(workspace, plan.read_status().runs["two"])
     step.update(state="paused")
     step.request_pause()
     finish(plan)
-    assert plan.status.state == "done"
+    assert plan.read_status().state == "done"

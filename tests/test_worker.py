@@ -19,9 +19,9 @@ from tfm.core.runs.workspace import Workspace
 def test_an_undisturbed_run_ends_done_with_its_result_and_outputs(workspace):
     run = toy_run(workspace)
     finish(run)
-    assert run.status.state == "done"
-    assert run.status.result["sum"] > 0
-    assert run.outputs_stand()
+    assert run.read_status().state == "done"
+    assert run.read_status().result["sum"] > 0
+    assert run.has_intact_outputs()
 
 
 def test_a_killed_run_ends_as_the_undisturbed_one(workspace, tmp_path):
@@ -37,10 +37,10 @@ def test_a_killed_run_ends_as_the_undisturbed_one(workspace, tmp_path):
             wait_for_event(run, moments.randint(1, 30) + 20 * (kill - 1))
             os.killpg(started.process.pid, signal.SIGKILL)
         started.process.wait()
-        assert run.status.state in ("halted", "waiting")
+        assert run.read_status().state in ("halted", "waiting")
     finish(run)
-    assert run.status.state == "done"
-    assert run.status.result["sum"] == calm.status.result["sum"]
+    assert run.read_status().state == "done"
+    assert run.read_status().result["sum"] == calm.read_status().result["sum"]
     assert (run.folder / "counted.txt").read_bytes() == (calm.folder / "counted.txt").read_bytes()
 
 
@@ -55,7 +55,7 @@ def test_the_proof_notices_a_lost_checkpoint(workspace, tmp_path):
     started.process.wait()
     (run.checkpoints_folder / "last.json").write_text("[20, 0]")
     finish(run)
-    assert run.status.result["sum"] != calm.status.result["sum"]
+    assert run.read_status().result["sum"] != calm.read_status().result["sum"]
 
 
 def test_two_starts_attach_to_one_worker(workspace):
@@ -64,12 +64,12 @@ def test_two_starts_attach_to_one_worker(workspace):
     wait_for_event(run, 5)
     late = worker.start(run)
     assert late.process is None
-    assert late.going
+    assert late.is_running()
     for racer in racers:
         if racer.process:
             racer.process.wait(timeout=60)
-    assert run.status.state == "done"
-    assert [event.state for event in run.events() if isinstance(event, StateChange)] == ["running", "done"]
+    assert run.read_status().state == "done"
+    assert [event.state for event in run.read_events() if isinstance(event, StateChange)] == ["running", "done"]
 
 
 @pytest.mark.parametrize("how", ["file", "SIGTERM", "SIGINT"])
@@ -82,16 +82,16 @@ def test_a_run_is_paused_and_resumed(workspace, how):
     else:
         started.process.send_signal(getattr(signal, how))
     assert started.process.wait(timeout=30) == worker.PAUSED
-    assert run.status.state == "paused"
+    assert run.read_status().state == "paused"
     finish(run)
-    assert run.status.state == "done"
+    assert run.read_status().state == "done"
 
 
 def test_a_failure_is_told_in_words_and_its_traceback_goes_to_the_log(workspace):
     run = toy_run(workspace, fail_at=3)
     finish(run)
-    assert run.status.state == "failed"
-    assert "the toy was told to fail" in run.status.message
+    assert run.read_status().state == "failed"
+    assert "the toy was told to fail" in run.read_status().message
     assert "Traceback" in run.log_file.read_text()
 
 
@@ -123,8 +123,8 @@ def test_a_run_whose_input_changed_is_not_resumed_in_silence(workspace):
     run = toy_run(workspace, target=7, start_from=before.id)
     before.update(key="something else")
     finish(run)
-    assert run.status.state == "failed"
-    assert "changed since it began" in run.status.message
+    assert run.read_status().state == "failed"
+    assert "changed since it began" in run.read_status().message
 
 
 @pytest.mark.parametrize(("value", "says"), [("9", "it is another run"), ("nine", "must be a whole number")])
@@ -134,46 +134,46 @@ def test_settings_that_were_changed_by_hand_are_named_with_their_file(workspace,
     assert "target: 5" in text
     run.settings_file.write_text(text.replace("target: 5", f"target: {value}"))
     finish(run)
-    assert run.status.state == "failed"
-    assert f"{run.settings_file} was changed" in run.status.message
-    assert says in run.status.message
+    assert run.read_status().state == "failed"
+    assert f"{run.settings_file} was changed" in run.read_status().message
+    assert says in run.read_status().message
 
 
 def test_an_unfinished_last_line_is_ignored_and_cut_off_on_resume(workspace):
     run = toy_run(workspace, target=5)
     finish(run)
-    whole = len(run.events())
+    whole = len(run.read_events())
     with open(run.folder / "events.jsonl", "a") as log:
         log.write('{"time": 1, "kind": "no')
-    assert len(run.events()) == whole
-    with run.recording():
+    assert len(run.read_events()) == whole
+    with run.open_event_log():
         run.record(StateChange("running"))
-    assert len(run.events()) == whole + 1
+    assert len(run.read_events()) == whole + 1
 
 
 def test_a_damaged_line_of_the_log_is_passed_over(workspace):
     run = toy_run(workspace, target=5)
     finish(run)
-    whole = len(run.events())
+    whole = len(run.read_events())
     log = run.folder / "events.jsonl"
     log.write_bytes(b"\x00garbage\n[]\n" + log.read_bytes())
-    assert len(run.events()) == whole
+    assert len(run.read_events()) == whole
 
 
 def test_a_run_whose_settings_are_gone_says_so(workspace):
     run = toy_run(workspace, target=5)
     (run.folder / "settings.yaml").unlink()
     finish(run)
-    assert run.status.state == "failed"
-    assert "settings.yaml is damaged or gone" in run.status.message
+    assert run.read_status().state == "failed"
+    assert "settings.yaml is damaged or gone" in run.read_status().message
 
 
 def test_a_machine_without_git_runs_all_the_same(workspace, monkeypatch, tmp_path):
     run = toy_run(workspace, target=5)
     monkeypatch.setenv("PATH", str(tmp_path))
     finish(run)
-    assert run.status.state == "done", run.status
-    assert run.environment["git_commit"] == "unknown"
+    assert run.read_status().state == "done", run.read_status()
+    assert run.read_environment()["git_commit"] == "unknown"
 
 
 def test_the_worker_is_this_programs_whatever_folder_one_stands_in(workspace, monkeypatch, tmp_path):
@@ -183,7 +183,7 @@ def test_the_worker_is_this_programs_whatever_folder_one_stands_in(workspace, mo
     run = toy_run(workspace, target=5)
     monkeypatch.chdir(tmp_path)
     finish(run)
-    assert run.status.state == "done", run.log_file.read_text()
+    assert run.read_status().state == "done", run.log_file.read_text()
 
 
 def test_what_was_read_from_a_restarted_run_is_not_what_was_read_from_the_old_one(workspace):
@@ -206,7 +206,7 @@ def test_a_lock_is_freed_by_any_death(workspace):
             f"""
 from pathlib import Path
 from tfm.core.runs.worker import open_job
-with open_job(Path({str(run.folder)!r})).held():
+with open_job(Path({str(run.folder)!r})).hold_lock():
     print("held", flush=True)
     input()
 """,
@@ -217,10 +217,10 @@ with open_job(Path({str(run.folder)!r})).held():
         cwd=Path(__file__).parent.parent,
     )
     assert holder.stdout.readline() == "held\n"
-    assert run.alive
+    assert run.is_alive()
     holder.kill()
     holder.wait()
-    assert not run.alive
+    assert not run.is_alive()
 
 
 def test_what_a_killed_writer_left_beside_its_target_is_swept(workspace):
@@ -239,14 +239,14 @@ def test_the_time_of_killed_workers_counts(workspace):
         wait_for_event(run, events)
         os.killpg(started.process.pid, signal.SIGKILL)
         started.process.wait()
-    spent = run.seconds_spent
+    spent = run.read_seconds_spent()
     assert spent >= 2.5
     finish(run)
-    assert run.status.seconds >= spent
+    assert run.read_status().seconds >= spent
 
 
 def test_a_run_is_named_in_part_and_recorded_whole(workspace):
     before = toy_run(workspace, target=5)
     finish(before)
     run = toy_run(workspace, target=6, start_from=before.id[-6:])
-    assert run.given_settings["start_from"] == before.id
+    assert run.read_settings()["start_from"] == before.id

@@ -31,7 +31,7 @@ def compared(runs):
 
 
 def of_kind(run, kind):
-    return [event for event in run.events() if isinstance(event, kind)]
+    return [event for event in run.read_events() if isinstance(event, kind)]
 
 
 def test_models_on_unlike_data_get_tables_of_their_own(runs):
@@ -45,12 +45,12 @@ def test_models_on_unlike_data_get_tables_of_their_own(runs):
 def test_the_order_of_the_runs_does_not_matter(runs):
     forth, back = compared(runs), compared(runs[::-1])
     assert of_kind(forth, Table) == of_kind(back, Table)
-    assert forth.status.result["rows"] == back.status.result["rows"]
+    assert forth.read_status().result["rows"] == back.read_status().result["rows"]
 
 
 def test_no_run_named_means_every_finished_train_run(runs):
     everything = finish(job_for(runs[0].workspace, "compare", {}))
-    assert {row["run"] for row in everything.status.result["rows"]} == {run.id for run in runs}
+    assert {row["run"] for row in everything.read_status().result["rows"]} == {run.id for run in runs}
 
 
 def test_who_no_longer_stands_is_left_out_of_everything_and_named(runs):
@@ -62,7 +62,7 @@ def test_who_no_longer_stands_is_left_out_of_everything_and_named(runs):
         named = compared(runs[2:])
     finally:
         table.write_bytes(whole)
-    assert {row["run"] for row in everything.status.result["rows"]} == {run.id for run in runs[1:]}
+    assert {row["run"] for row in everything.read_status().result["rows"]} == {run.id for run in runs[1:]}
     (note,) = of_kind(everything, Note)
     assert note.level == "warning"
     assert f"{runs[0].id} is left out" in note.text
@@ -80,7 +80,7 @@ def test_each_table_has_its_intervals_and_its_picture(runs):
 
 
 def test_a_row_says_what_the_model_is_made_of(runs):
-    (row,) = compared(runs[:1]).status.result["rows"]
+    (row,) = compared(runs[:1]).read_status().result["rows"]
     assert row["weights"] == "none: from scratch"
     assert row["parameters"] == 372_497
     assert row["minutes"] > 0

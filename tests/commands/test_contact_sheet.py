@@ -22,7 +22,7 @@ def organized(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace(home / "workspace")
     run = job_for(workspace, "organize", {"download": [str(home / "download")], "name": "drawn"})
     assert isinstance(run, Run)
-    assert worker.take_run(run, stopping=run) == "done", run.status.message
+    assert worker.take_run(run, stopping=run) == "done", run.read_status().message
     return workspace
 
 
@@ -34,37 +34,37 @@ def sheet(workspace: Workspace, preset: str = "fast", **given: object) -> Run:
 
 
 def pictures(run: Run) -> list[Path]:
-    return [Path(event.path) for event in run.events() if isinstance(event, Picture)]
+    return [Path(event.path) for event in run.read_events() if isinstance(event, Picture)]
 
 
 @pytest.mark.parametrize("preset", ["fast", "thesis", "resnet", "highres"])
 def test_each_preset_has_a_sheet_of_its_steps_and_one_of_augmentations(organized, preset):
     run = sheet(organized, preset, count=2)
-    assert run.status.state == "done", run.status.message
+    assert run.read_status().state == "done", run.read_status().message
     steps, changes = (np.asarray(Image.open(path)) for path in pictures(run))
     assert steps.shape[2] == changes.shape[2] == 3
     assert steps.max() > 200
     red = (steps[..., 0].astype(int) - steps[..., 2]) > 120
     assert red.any(), "the lesions are outlined"
-    shown = next(event for event in run.events() if isinstance(event, Picture))
+    shown = next(event for event in run.read_events() if isinstance(event, Picture))
     assert len(set(map(len, shown.thumbnail))) == 1, "and it can be shown in a terminal"
 
 
 def test_the_drawn_ones_are_of_both_labels_and_views_and_another_draw_takes_others(organized):
     manifest = Dataset.open(organized.dataset_folder("drawn")).manifest.set_index("image_id")
-    drawn = sheet(organized, count=4).status.result["images"]
+    drawn = sheet(organized, count=4).read_status().result["images"]
     assert set(manifest.loc[drawn, "label"]) == {"benign", "malignant"}
     assert set(manifest.loc[drawn, "view"]) == {"CC", "MLO"}
-    assert sheet(organized, count=4, seed=1).status.result["images"] != drawn
+    assert sheet(organized, count=4, seed=1).read_status().result["images"] != drawn
 
 
 def test_a_person_picks_images_by_name(organized):
     names = list(Dataset.open(organized.dataset_folder("drawn")).manifest["image_id"])[3:0:-2]
-    assert sheet(organized, images=names).status.result["images"] == names
+    assert sheet(organized, images=names).read_status().result["images"] == names
     unknown = sheet(organized, images=["P_9_LEFT_CC"])
-    assert unknown.status.state == "failed"
-    assert "P_9_LEFT_CC" in unknown.status.message
-    assert "manifest.csv" in unknown.status.hint
+    assert unknown.read_status().state == "failed"
+    assert "P_9_LEFT_CC" in unknown.read_status().message
+    assert "manifest.csv" in unknown.read_status().hint
 
 
 def test_a_film_that_cannot_be_read_is_told_and_the_others_are_shown(organized):
@@ -76,9 +76,9 @@ def test_a_film_that_cannot_be_read_is_told_and_the_others_are_shown(organized):
     try:
         path.write_bytes(kept[:5000])
         run = sheet(organized, images=[victim["image_id"], other["image_id"]])
-        assert run.status.state == "done"
-        assert any(path.name in note.text for note in run.events() if isinstance(note, Note))
-        assert sheet(organized, images=[victim["image_id"]]).status.state == "failed"
+        assert run.read_status().state == "done"
+        assert any(path.name in note.text for note in run.read_events() if isinstance(note, Note))
+        assert sheet(organized, images=[victim["image_id"]]).read_status().state == "failed"
     finally:
         path.unlink()
         path.write_bytes(kept)

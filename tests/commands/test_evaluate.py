@@ -25,7 +25,7 @@ def evaluated(trained):
 
 
 def test_every_table_carries_its_protocol_and_the_phantoms_warning(trained):
-    tables = [event for event in evaluated(trained).events() if isinstance(event, Table)]
+    tables = [event for event in evaluated(trained).read_events() if isinstance(event, Table)]
     assert len(tables) == 2
     for table in tables:
         assert "20 images (10 malignant) of 10 women" in table.caption
@@ -33,7 +33,7 @@ def test_every_table_carries_its_protocol_and_the_phantoms_warning(trained):
 
 
 def test_the_confusion_matrix_counts_every_test_image(trained):
-    result = evaluated(trained).status.result
+    result = evaluated(trained).read_status().result
     assert result["tp"] + result["fn"] == 10
     assert result["fp"] + result["tn"] == 10
     assert result["auc_low"] <= result["auc"] <= result["auc_high"]
@@ -43,10 +43,10 @@ def test_the_confusion_matrix_counts_every_test_image(trained):
 def test_figures_go_into_the_evaluations_own_folder_and_the_train_run_stays_as_it_was(trained):
     before = sorted(path.name for path in trained.folder.rglob("*"))
     run = evaluated(trained)
-    (picture,) = [event for event in run.events() if isinstance(event, Picture)]
+    (picture,) = [event for event in run.read_events() if isinstance(event, Picture)]
     assert run.folder / "figures" / "roc.png" == run.workspace.root / picture.path
     assert (run.folder / "figures" / "roc.png").read_bytes().startswith(b"\x89PNG")
-    assert files.read_json(run.folder / "metrics.json") == run.status.result
+    assert files.read_json(run.folder / "metrics.json") == run.read_status().result
     assert sorted(path.name for path in trained.folder.rglob("*")) == before
 
 
@@ -66,4 +66,4 @@ def test_predictions_that_somebody_changed_are_not_judged(workspace):
     path.write_text(path.read_text().replace(",0,", ",1,"))
     evaluation = job_for(workspace, "evaluate", {"run": run.id})
     assert worker.take_run(evaluation, stopping=evaluation) == "failed"
-    assert "no longer there as it was written" in evaluation.status.message
+    assert "no longer there as it was written" in evaluation.read_status().message

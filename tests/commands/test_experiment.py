@@ -57,7 +57,7 @@ def worked(folder, change, **given):
     own = folder / "own.yaml"
     own.write_text(yaml.safe_dump(content, sort_keys=False))
     plan = job_for(workspace, "experiment", DATA | {"file": str(own), "settings": TINY} | given)
-    assert worker.take_plan(plan) == "done", plan.status.message
+    assert worker.take_plan(plan) == "done", plan.read_status().message
     return plan
 
 
@@ -72,9 +72,9 @@ def plan(tmp_path_factory):
 
 
 def outcomes(plan):
-    run = lookup.find_run(plan.workspace, plan.status.runs["contrast"])
-    tables = [event for event in run.events() if isinstance(event, Table)]
-    return run.status.result, *tables
+    run = lookup.find_run(plan.workspace, plan.read_status().runs["contrast"])
+    tables = [event for event in run.read_events() if isinstance(event, Table)]
+    return run.read_status().result, *tables
 
 
 def test_it_ends_with_a_table_of_means_and_paired_differences(plan):
@@ -107,7 +107,10 @@ def test_with_explanations_it_contrasts_where_the_networks_look_and_pretrains_on
     ]
     for difference, (scratch, pretrained) in zip(result["differences"], (rows[:2], rows[2:]), strict=True):
         assert difference["outside_difference"] == pytest.approx(pretrained["outside"] - scratch["outside"])
-    made = {stage: {plan.status.runs[step.name] for step in plan.steps if step.stage == stage} for stage in STAGES}
+    made = {
+        stage: {plan.read_status().runs[step.name] for step in plan.read_steps() if step.stage == stage}
+        for stage in STAGES
+    }
     assert {stage: len(runs) for stage, runs in made.items()} == STAGES
 
 
@@ -115,7 +118,7 @@ STAGES = {"pretrain": 2, "train": 8, "explain": 8}
 
 
 def test_words_of_a_contrast_that_do_not_fit_its_runs_are_refused(plan):
-    runs = [plan.status.runs[step.name] for step in plan.steps if step.stage == "train"][:2]
+    runs = [plan.read_status().runs[step.name] for step in plan.read_steps() if step.stage == "train"][:2]
     before = lookup.runs(plan.workspace)
     with pytest.raises(SettingsError, match="no run stands for better"):
         job_for(plan.workspace, "contrast", {"runs": runs, "against": {"better": ["worse"]}})

@@ -68,20 +68,20 @@ def test_attention_outside_the_breast_is_that_of_the_network_that_left_the_predi
     for name, outside in zip(table["image_id"], table["outside"], strict=True):
         at = cache.index["image_id"].tolist().index(name)
         grey = torch.from_numpy(cache.images[at].astype(np.float32) / 255)[None, None]
-        scale = trained.environment["normalisation"]
+        scale = trained.read_environment()["normalisation"]
         heat = compute_attention_map(network, (grey - scale["mean"]) / scale["deviation"])[0].numpy()
         assert outside == pytest.approx(share_outside(heat, cache.breast[at] > 0), abs=1e-4)
 
 
 def test_its_table_and_its_page_state_the_protocol_and_count_the_images(explained):
-    (table,) = [event for event in explained.events() if isinstance(event, Table)]
+    (table,) = [event for event in explained.read_events() if isinstance(event, Table)]
     assert "20 images (10 malignant) of 10 women" in table.caption
     assert "say nothing about performance on real mammograms" in table.caption
     assert {row[0]: row[-2:] for row in table.rows}["attention"] == ["20", "20"]
-    (picture,) = [event for event in explained.events() if isinstance(event, Picture)]
+    (picture,) = [event for event in explained.read_events() if isinstance(event, Picture)]
     assert (explained.workspace.root / picture.path).read_bytes().startswith(b"\x89PNG")
-    assert explained.status.result["look"] == "attention"
-    assert explained.status.result["outside"] == looks_of(explained)["attention"]["outside"]
+    assert explained.read_status().result["look"] == "attention"
+    assert explained.read_status().result["outside"] == looks_of(explained)["attention"]["outside"]
 
 
 def test_a_convolutional_network_is_explained_by_grad_cam_alone_and_on_validation_if_asked(trained):
@@ -112,9 +112,9 @@ def test_images_without_a_breast_or_a_lesion_are_left_out_where_they_must_be_and
         array[test][:bare] = 0
         np.save(folder / f"{name}.npy", array)
     run = finish(explain_run(finish(train_run(workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))))
-    (table,) = [event for event in run.events() if isinstance(event, Table)]
+    (table,) = [event for event in run.read_events() if isinstance(event, Table)]
     assert {row[0]: row[-2:] for row in table.rows}["centre"] == ["17", "15"]
-    told = [event.text for event in run.events() if isinstance(event, Note)]
+    told = [event.text for event in run.read_events() if isinstance(event, Note)]
     assert any("20 images, 15 of them with a lesion in their mask" in text for text in told)
     assert any("3 of the 20 images have no breast" in text for text in told)
 
@@ -128,7 +128,7 @@ def test_images_that_have_changed_since_the_training_are_not_explained(trained, 
     np.save(path, images)
     explanation = explain_run(run)
     assert worker.take_run(explanation, stopping=explanation) == "failed"
-    assert "images of" in explanation.status.message
+    assert "images of" in explanation.read_status().message
 
 
 def test_what_is_drawn_are_the_surest_right_the_surest_wrong_and_others_by_lot():

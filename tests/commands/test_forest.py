@@ -58,13 +58,15 @@ def tensors(run):
 
 def refused(run) -> str:
     assert worker.take_run(run, stopping=run) == "failed"
-    return run.status.message
+    return run.read_status().message
 
 
 def again(run) -> Run:
     """The same run anew, not yet begun."""
-    preset = chosen_preset(run.workspace, run.stage, run.preset)
-    return find_or_create_run(run.workspace, registry.find_stage(run.stage), settings_of(run), preset, fresh=True)
+    preset = chosen_preset(run.workspace, run.read_stage(), run.read_preset())
+    return find_or_create_run(
+        run.workspace, registry.find_stage(run.read_stage()), settings_of(run), preset, fresh=True
+    )
 
 
 # --- what it leaves behind --------------------------------------------------------------------------------------------
@@ -80,40 +82,40 @@ def test_predictions_keep_to_the_contract_of_a_train_run(head, forest):
 def test_its_threshold_is_chosen_on_validation_by_the_rule_of_its_head(head, forest):
     val = read_predictions(forest.predictions_file("val"))
     labels, probs = val["label"].to_numpy(), val["prob"].to_numpy()
-    result = forest.status.result
+    result = forest.read_status().result
     assert result["threshold"] == youden_threshold(labels, probs)
     assert result["val_auc"] == auc(labels, probs)
-    assert result["threshold_rule"] == head.status.result["threshold_rule"]
+    assert result["threshold_rule"] == head.read_status().result["threshold_rule"]
 
 
 def test_it_says_what_it_is_made_of(head, forest):
-    result = forest.status.result
+    result = forest.read_status().result
     assert result["model"] == "Small_RF"
     assert result["weights"] == "none: from scratch"
     nodes = sum(tree.tree_.node_count for tree in learner_of(forest).estimators_)
-    assert result["parameters"] == head.status.result["parameters"] - (96 * 16 + 16 + 16 + 1) + nodes
-    assert {output["path"].rpartition("/")[2] for output in forest.status.outputs} == {
+    assert result["parameters"] == head.read_status().result["parameters"] - (96 * 16 + 16 + 16 + 1) + nodes
+    assert {output["path"].rpartition("/")[2] for output in forest.read_status().outputs} == {
         *("val.csv", "test.csv", "learner.skops", "embeddings.png")
     }
 
 
 def test_it_remembers_the_women_its_network_has_seen_and_what_it_was_measured_on(head, forest):
     for fact in ("patients_seen", "dataset_hash", "split_hash", "images_sha256", "protocol", "synthetic"):
-        assert forest.environment[fact] == head.environment[fact]
+        assert forest.read_environment()[fact] == head.read_environment()[fact]
 
 
 def test_its_embeddings_are_drawn(forest):
-    (picture,) = [event for event in forest.events() if isinstance(event, Picture)]
+    (picture,) = [event for event in forest.read_events() if isinstance(event, Picture)]
     assert (forest.figures_folder / "embeddings.png").read_bytes().startswith(b"\x89PNG")
     assert "pool2048" in picture.title
 
 
 def test_another_forest_on_the_same_network_extracts_nothing(head, forest):
     run = finish(forest_run(head, trees=10, projection="tsne"))
-    told = [event.name for event in run.events() if isinstance(event, Progress)]
+    told = [event.name for event in run.read_events() if isinstance(event, Progress)]
     assert "trees" in told
     assert not [name for name in told if name.startswith("embeddings")]
-    assert any("extracted before" in event.text for event in run.events() if isinstance(event, Note))
+    assert any("extracted before" in event.text for event in run.read_events() if isinstance(event, Note))
     assert len(learner_of(run).estimators_) == 10
 
 
@@ -122,7 +124,7 @@ def test_another_forest_on_the_same_network_extracts_nothing(head, forest):
 )
 def test_other_learners_and_the_dense_embedding_come_by_the_same_door(head, forest, learner, name):
     run = finish(forest_run(head, learner=learner, embedding="dense128"))
-    assert run.status.result["model"] == name
+    assert run.read_status().result["model"] == name
     assert run.predictions_file("test").read_bytes() != forest.predictions_file("test").read_bytes()
 
 
@@ -137,7 +139,7 @@ def test_neither_head_nor_forest_moves_a_bit_of_the_backbone(head, tmp_path):
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"fc.0.weight", "fc.0.bias", "fc.3.weight", "fc.3.bias"}
     assert any("running_mean" in name for name in before)
-    assert head.outputs_stand()
+    assert head.has_intact_outputs()
 
 
 def test_shuffled_test_labels_change_no_trained_bit(head, forest):
@@ -156,7 +158,7 @@ def test_shuffled_test_labels_change_no_trained_bit(head, forest):
     assert inside(learner_of(their_forest)) == inside(learner_of(forest))
     for ours, theirs in ((head, their_head), (forest, their_forest)):
         assert ours.predictions_file("val").read_bytes() == theirs.predictions_file("val").read_bytes()
-        assert ours.status.result["threshold"] == theirs.status.result["threshold"]
+        assert ours.read_status().result["threshold"] == theirs.read_status().result["threshold"]
         said, said_there = (read_predictions(run.predictions_file("test")) for run in (ours, theirs))
         assert (said["prob"] == said_there["prob"]).all()
         assert (said["label"] != said_there["label"]).any()
@@ -169,7 +171,7 @@ def test_an_image_that_cannot_be_read_is_an_error_and_never_a_black_one(tmp_path
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
     run = job_for(workspace, "preprocess", {"dataset": "cut", "cache": "cut", "workers": 1}, ["resnet"])
     assert worker.take_run(run, stopping=run) == "failed"
-    assert film.stem in run.status.message
+    assert film.stem in run.read_status().message
     assert "cut" not in workspace.products("cache")
     with pytest.raises(SettingsError, match="no cache is called 'cut'"):
         head_run(workspace, dataset="cut", cache="cut")
@@ -212,7 +214,7 @@ def test_the_images_are_read_once_where_all_of_them_have_labels(head):
     run = finish(forest_run(head, seed=9))
     read_whole = [
         event
-        for event in run.events()
+        for event in run.read_events()
         if isinstance(event, Progress) and event.name.startswith("fingerprint") and event.done == event.total
     ]
     assert len(read_whole) == 1
@@ -223,10 +225,10 @@ def test_the_images_are_read_once_where_all_of_them_have_labels(head):
 
 def test_stopped_at_any_event_it_ends_as_an_undisturbed_one(head, forest):
     stopped, turns = again(forest), 0
-    while stopped.status.state != "done":
+    while stopped.read_status().state != "done":
         turns += 1
         generator = registry.find_stage("forest").generate(settings_of(stopped), stopped)
-        with stopped.held(), stopped.recording():
+        with stopped.hold_lock(), stopped.open_event_log():
             for count, _ in enumerate(generator, start=1):
                 if count >= 2 * turns:
                     break
@@ -275,14 +277,14 @@ def test_more_trees_than_memory_allows_are_refused_before_anything_is_grown(head
     run = forest_run(head, trees=5000)
     said = refused(run)
     assert "5,000 trees of up to 71 nodes may take 0.7 GiB" in said
-    assert not [event for event in run.events() if isinstance(event, Progress)]
+    assert not [event for event in run.read_events() if isinstance(event, Progress)]
 
 
 def test_on_a_trial_of_a_study_nothing_grows_that_would_predict_the_test(head):
     trial = finish(head_run(head.workspace, trial="a-study/1", epochs=1))
     run = forest_run(trial)
     assert f"{trial.id} is a trial of a study" in refused(run)
-    assert "train the study's winner" in run.status.hint
+    assert "train the study's winner" in run.read_status().hint
     assert not run.predictions_file("test").exists()
 
 
@@ -298,7 +300,7 @@ def test_resnet50_rf_is_a_plan_of_the_head_the_forest_and_their_average(head, fo
     given = {"dataset": "pocket", "cache": "pocket"}
     plan = job_for(head.workspace, "train", given, ["ResNet50_RF"])
     assert isinstance(plan, Plan)
-    assert [(step.name, step.stage, step.preset) for step in plan.steps] == [
+    assert [(step.name, step.stage, step.preset) for step in plan.read_steps()] == [
         ("head", "train", "ResNet50_Head"),
         ("forest", "forest", None),
         ("average", "average", None),
@@ -318,20 +320,20 @@ def test_its_three_rows_stand_in_every_comparison_and_what_is_done_counts(head, 
     given = {"dataset": "pocket", "cache": "pocket", "head": "Small_Head", "trees": 20, "threads": 1, "device": "cpu"}
     before = {run.name for run in workspace.runs_folder.iterdir()}
     plan = job_for(workspace, "head-and-forest", given)
-    assert worker.take_plan(plan) == "done", plan.status.message
-    assert {plan.status.runs["head"], plan.status.runs["forest"]} <= before
-    compared = finish(job_for(workspace, "compare", {"runs": list(plan.status.runs.values())}))
-    rows = {row["model"]: row for row in compared.status.result["rows"]}
+    assert worker.take_plan(plan) == "done", plan.read_status().message
+    assert {plan.read_status().runs["head"], plan.read_status().runs["forest"]} <= before
+    compared = finish(job_for(workspace, "compare", {"runs": list(plan.read_status().runs.values())}))
+    rows = {row["model"]: row for row in compared.read_status().result["rows"]}
     assert rows.keys() == {"Small_Head", "Small_RF", "Small_Head + Small_RF"}
     assert len({row["protocol"] for row in rows.values()}) == 1
     everything = job_for(workspace, "compare", {})
-    assert set(plan.status.runs.values()) <= set(everything.given_settings["runs"])
+    assert set(plan.read_status().runs.values()) <= set(everything.read_settings()["runs"])
 
 
 @pytest.mark.parametrize("said", ["none", "imagenet"])
 def test_the_weights_that_a_person_names_are_those_of_the_head(head, said):
     plan = job_for(head.workspace, "train", {"dataset": "pocket", "cache": "pocket", "weights": said}, ["ResNet50_RF"])
-    assert plan.steps[0].settings["weights"] == said, "none is from scratch, and not nothing said"
+    assert plan.read_steps()[0].settings["weights"] == said, "none is from scratch, and not nothing said"
 
 
 @pytest.mark.parametrize(
@@ -357,8 +359,8 @@ def test_an_average_is_the_mean_of_each_image_and_has_seen_whom_any_of_them_has(
         ours, one, other = (read_predictions(each.predictions_file(split)) for each in (run, head, forest))
         assert (ours["prob"] == (one["prob"] + other["prob"]) / 2).all()
     val = read_predictions(run.predictions_file("val"))
-    assert run.status.result["threshold"] == youden_threshold(val["label"].to_numpy(), val["prob"].to_numpy())
-    assert len(run.environment["patients_seen"]) == WOMEN["train"] + WOMEN["val"]
+    assert run.read_status().result["threshold"] == youden_threshold(val["label"].to_numpy(), val["prob"].to_numpy())
+    assert len(run.read_environment()["patients_seen"]) == WOMEN["train"] + WOMEN["val"]
 
 
 def test_models_of_unlike_splits_are_not_averaged(head, forest):
@@ -384,11 +386,13 @@ def test_what_several_members_share_counts_once_in_an_average(head, forest):
     nodes = [sum(tree.tree_.node_count for tree in load(_file(run), width).estimators_)
              for run, width in ((forest, 96), (dense, 16))]  # fmt: skip
     one, two, three = (finish(average_run(*runs)) for runs in ((head, forest), (forest, dense), (head, forest, dense)))
-    of_head = head.status.result["parameters"]
-    assert one.status.result["parameters"] == of_head + nodes[0]
-    assert two.status.result["parameters"] == of_head - 17 + sum(nodes), "the last layer has 16 weights and a bias"
-    assert three.status.result["parameters"] == of_head + sum(nodes)
-    own = [run.status.seconds / 60 for run in (head, forest, dense, two)]
+    of_head = head.read_status().result["parameters"]
+    assert one.read_status().result["parameters"] == of_head + nodes[0]
+    assert two.read_status().result["parameters"] == of_head - 17 + sum(nodes), (
+        "the last layer has 16 weights and a bias"
+    )
+    assert three.read_status().result["parameters"] == of_head + sum(nodes)
+    own = [run.read_status().seconds / 60 for run in (head, forest, dense, two)]
     assert minutes_of_work(forest) == pytest.approx(own[0] + own[1]), "with those of its network"
     assert open_trained_model(two).minutes == pytest.approx(sum(own))
-    assert open_trained_model(three).minutes == pytest.approx(sum(own[:3]) + three.status.seconds / 60)
+    assert open_trained_model(three).minutes == pytest.approx(sum(own[:3]) + three.read_status().seconds / 60)

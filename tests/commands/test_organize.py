@@ -147,7 +147,7 @@ def test_work_done_before_the_tables_around_changed_is_not_taken_for_done(
     (tmp_path / "list.txt").write_text("\n".join(map(str, copy.rglob("*.dcm"))))
 
     def key(given: Path) -> str:
-        return job_for(workspace, "organize", {"download": [str(given)]}).status.key
+        return job_for(workspace, "organize", {"download": [str(given)]}).read_status().key
 
     given = (subject.parent, subject, tmp_path / "list.txt")
     before = [key(path) for path in given]
@@ -166,4 +166,4 @@ def finish(run: Run | Plan) -> None:
     started = worker.start(run)
     assert started.process is not None
     started.process.wait(timeout=120)
-    assert run.status.state == "done", run.status
+    assert run.read_status().state == "done", run.read_status()

@@ -22,7 +22,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     download = small_download(workspace.root.parent)
     for name, split in (("official", "official"), ("folds", "kfold")):
         dataset_of(download, workspace.dataset_folder(name), split=split, seed=4)
-    assert preprocessed(workspace, "official").status.result["images"] == 24
+    assert preprocessed(workspace, "official").read_status().result["images"] == 24
     return workspace
 
 
@@ -35,21 +35,21 @@ def preprocessed(workspace: Workspace, dataset: str, **given: object) -> Run:
 
 
 def told(run: Run) -> str:
-    return "\n".join(event.text for event in run.events() if isinstance(event, Note))
+    return "\n".join(event.text for event in run.read_events() if isinstance(event, Note))
 
 
 def test_another_split_of_the_same_images_reads_the_cache_that_stands(standing):
     run = preprocessed(standing, "folds")
-    assert run.status.state == "done", run.status.message
-    assert run.status.result["cache"].startswith("official-fast")
+    assert run.read_status().state == "done", run.read_status().message
+    assert run.read_status().result["cache"].startswith("official-fast")
     assert "nothing is made twice" in told(run)
     assert len(standing.products("cache")) == 1
-    assert run.outputs_stand()
+    assert run.has_intact_outputs()
 
 
 def test_a_cache_that_was_named_is_made(standing):
     run = preprocessed(standing, "folds", cache="mine")
-    assert run.status.result["cache"] == "mine"
+    assert run.read_status().result["cache"] == "mine"
     shutil.rmtree(standing.cache_folder("mine"))
 
 
@@ -67,8 +67,8 @@ def test_pictures_in_two_splits_are_told(standing):
     train.unlink()
     shutil.copy(test, train)
     run = preprocessed(standing, "official", cache="twins")
-    assert run.status.result["same_pixels"] == 1
-    table = next(event for event in run.events() if isinstance(event, Table))
+    assert run.read_status().result["same_pixels"] == 1
+    table = next(event for event in run.read_events() if isinstance(event, Table))
     assert table.rows == [[", ".join(sorted([test.stem, train.stem])), table.rows[0][1]]]
     assert "in two splits" in told(run)
     report = (dataset / "audit-pixels.md").read_text(encoding="utf-8")
@@ -99,7 +99,7 @@ def test_a_film_that_changed_is_made_anew_by_the_same_command(standing):
     shutil.copyfile(other, film)
     after = preprocessed(standing, "official", cache="mine")
     assert after.id != before.id
-    assert after.status.result["same_pixels"] == before.status.result["same_pixels"] + 1
+    assert after.read_status().result["same_pixels"] == before.read_status().result["same_pixels"] + 1
     film.write_bytes(kept)
 
 
@@ -110,11 +110,11 @@ def test_copies_without_a_change_are_refused(standing):
 
 def test_augmented_copies_are_written_where_they_are_asked_for(standing):
     run = preprocessed(standing, "official", write_augmented=2)
-    assert run.status.state == "done", run.status.message
+    assert run.read_status().state == "done", run.read_status().message
     train = Dataset.open(standing.dataset_folder("official")).images("train")["image_id"]
     written = sorted(path.name for path in (run.folder / "augmented").iterdir())
     assert written == sorted(f"{name}_{copy}.png" for name in train for copy in (1, 2))
     assert str(run.folder / "augmented") in told(run)
-    assert run.outputs_stand()
+    assert run.has_intact_outputs()
     (run.folder / "augmented" / written[0]).unlink()
-    assert not run.outputs_stand()
+    assert not run.has_intact_outputs()

@@ -33,19 +33,19 @@ def run(tmp_path_factory):
 
 
 def test_it_has_seen_training_women_and_nobody_else(run):
-    seen = run.environment["patients_seen"]
+    seen = run.read_environment()["patients_seen"]
     assert len(seen) == WOMEN["train"]
     assert all(woman.startswith("P_train") for woman in seen)
-    told = " ".join(event.text for event in run.events() if isinstance(event, Note))
+    told = " ".join(event.text for event in run.read_events() if isinstance(event, Note))
     assert f"{2 * WOMEN['train'] - 2} images of {WOMEN['train'] - 1} women to learn from, 2 of 1 others" in told
 
 
 def test_it_tells_how_well_it_rebuilds_and_shows_it(run):
     metrics = pd.read_csv(run.metrics_file)
     assert list(metrics.columns)[3:] == ["train_gain", "val_loss", "val_gain"]
-    assert run.status.result["val_gain"] == pytest.approx(metrics["val_gain"].max())
+    assert run.read_status().result["val_gain"] == pytest.approx(metrics["val_gain"].max())
     assert metrics["val_loss"].iloc[-1] < metrics["val_loss"].iloc[0]
-    pictures = [event for event in run.events() if isinstance(event, Picture)]
+    pictures = [event for event in run.read_events() if isinstance(event, Picture)]
     assert [picture.path.rpartition("/")[2] for picture in pictures] == ["epoch_0002.png", "epoch_0003.png"]
     assert all((run.figures_folder / f"epoch_000{epoch}.png").stat().st_size > 1000 for epoch in (2, 3))
 
@@ -57,7 +57,7 @@ def test_stopped_and_resumed_it_ends_the_same_to_the_bit_with_the_vectors_of_its
     other = pretrain_run(workspace)
     for steps in (3, 4):
         generator = find_stage("pretrain").generate(settings_of(other), other)
-        with other.held():
+        with other.hold_lock():
             for event in generator:
                 steps -= isinstance(event, Progress) and event.name == "step"
                 if not steps:
@@ -75,7 +75,7 @@ def test_a_run_that_was_stopped_behind_an_epoch_has_its_picture_all_the_same(run
     other = pretrain_run(run.workspace, seed=9)
     for epoch in (2, 3):
         generator = find_stage("pretrain").generate(settings_of(other), other)
-        with other.held():
+        with other.hold_lock():
             while not (isinstance(event := next(generator), Metrics) and event.values["epoch"] == epoch):
                 pass
             generator.close()
@@ -92,12 +92,12 @@ def test_a_training_on_the_same_dataset_may_take_its_encoder(run, monkeypatch):
     encoder = {name.removeprefix("encoder."): one for name, one in pretrained.items() if name.startswith("encoder.")}
     assert set(taken) - set(encoder) == {"head.fc.weight", "head.fc.bias"}
     assert all(torch.allclose(taken[name], tensor, atol=1e-6) for name, tensor in encoder.items())
-    assert set(trained.environment["patients_seen"]) >= set(run.environment["patients_seen"])
+    assert set(trained.read_environment()["patients_seen"]) >= set(run.read_environment()["patients_seen"])
 
 
 def refused(run):
-    with pytest.raises(TFMError) as refusal, run.held():
-        for _ in find_stage(run.stage).generate(settings_of(run), run):
+    with pytest.raises(TFMError) as refusal, run.hold_lock():
+        for _ in find_stage(run.read_stage()).generate(settings_of(run), run):
             pass
     return refusal.value
 
@@ -127,7 +127,7 @@ def test_an_encoder_goes_on_learning_on_the_same_dataset_and_it_is_told_that_it_
 ):
     make_swin_small(monkeypatch)
     onward = finish(pretrain_run(run.workspace, weights=f"run:{run.id}", epochs=1))
-    told = [event.text for event in onward.events() if isinstance(event, Note) and event.level == "warning"]
+    told = [event.text for event in onward.read_events() if isinstance(event, Note) and event.level == "warning"]
     assert any("has seen 1 of the 1 women who are kept back" in text for text in told)
     turned(run.workspace, "turned_again", {"train": "test", "test": "train"})
     refusal = refused(pretrain_run(run.workspace, weights=f"run:{run.id}", dataset="turned_again"))
@@ -163,7 +163,7 @@ def test_the_spectral_term_of_an_encoder_without_attention_is_refused_by_name_an
     assert "ResNet has no window attention" in refusal.message
     assert "beta" in refusal.fields
     plain = finish(pretrain_run(run.workspace, architecture="test_resnet", beta=0, epochs=1, fill="zeros"))
-    assert np.isfinite(plain.status.result["val_loss"])
+    assert np.isfinite(plain.read_status().result["val_loss"])
 
 
 def test_two_processes_rebuild_as_one_does_with_as_large_a_step_norms_and_all(run):
@@ -171,7 +171,7 @@ def test_two_processes_rebuild_as_one_does_with_as_large_a_step_norms_and_all(ru
     both, alone = (finish(pretrain_run(run.workspace, **given, **how)) for how in ({"devices": 2}, {"accumulate": 2}))
     one, two = (pd.read_csv(which.metrics_file).iloc[1].to_dict() for which in (both, alone))
     assert one == pytest.approx(two, rel=1e-4)
-    assert any("2 processes take a share" in event.text for event in both.events() if isinstance(event, Note))
+    assert any("2 processes take a share" in event.text for event in both.read_events() if isinstance(event, Note))
     one, two = (read(which.checkpoints_folder / "last.pt")["task"] for which in (both, alone))
     assert one.keys() == two.keys() != set()
     for shape, vectors in one.items():
@@ -194,5 +194,5 @@ def test_images_without_a_block_of_breast_are_counted_and_told(run, monkeypatch)
     breast[: len(training) : 12] = 0
     np.save(path, breast)
     one = finish(pretrain_run(run.workspace, dataset="bare", cache="bare", epochs=1))
-    told = [event.text for event in one.events() if isinstance(event, Note) and event.level == "warning"]
+    told = [event.text for event in one.read_events() if isinstance(event, Note) and event.level == "warning"]
     assert any("3 of the 36 images have no block of 16 pixels that is breast enough" in text for text in told)

@@ -133,26 +133,26 @@ def test_what_is_no_mammogram_or_shows_a_judge_is_left_out_each_with_its_reason(
         "again": "a link to a folder that is looked through without it",
         "deep/up": "a link to a folder that it lies in",
     }
-    table = next(event for event in run.events() if isinstance(event, Table))
+    table = next(event for event in run.read_events() if isinstance(event, Table))
     assert table.title == "12 files of the extra folders are left out"
 
 
 def test_the_others_are_learned_from_beside_the_training_women_and_remembered(run, workspace):
     dataset, _ = films_of(workspace)
     women = set(dataset.images("train")["patient_id"])
-    seen = run.environment["patients_seen"]
+    seen = run.read_environment()["patients_seen"]
     assert set(seen) - women == {"extra:H-17", "extra:others/deep/film1.png", "extra:others/deep/film2.png"}
     own = len(dataset.images("train")) - 2 * len(kept_back(workspace))
-    told = " ".join(event.text for event in run.events() if isinstance(event, Note))
+    told = " ".join(event.text for event in run.read_events() if isinstance(event, Note))
     assert "4 images of the extra folders are learned from as well" in told
-    assert run.status.result["images"] == own + 4
-    assert (run.environment["extra"]["images"], run.environment["extra"]["left_out"]) == (4, 12)
+    assert run.read_status().result["images"] == own + 4
+    assert (run.read_environment()["extra"]["images"], run.read_environment()["extra"]["left_out"]) == (4, 12)
     assert workspace.products("cache") == ["films"], "nobody is asked which cache is meant"
 
 
 def test_they_come_out_of_the_very_steps_of_the_cache(run, workspace, folder):
     dataset, cache = films_of(workspace)
-    made = Cache.open(workspace.root / "unlabelled" / run.environment["extra"]["caches"][0])
+    made = Cache.open(workspace.root / "unlabelled" / run.read_environment()["extra"]["caches"][0])
     film = dataset.images("train")["image_id"].iloc[0]
     here = {name: row for row, name in enumerate(made.index["image_id"])}
     theirs = cache.images[list(cache.index["image_id"]).index(film)]
@@ -167,7 +167,7 @@ def test_they_come_out_of_the_very_steps_of_the_cache(run, workspace, folder):
 
 def stopped(run, counted, number):
     generator = find_stage("pretrain").generate(settings_of(run), run)
-    with run.held(), contextlib.closing(generator):
+    with run.hold_lock(), contextlib.closing(generator):
         for event in generator:
             number -= isinstance(event, Progress) and event.name == counted
             if not number:
@@ -177,7 +177,7 @@ def stopped(run, counted, number):
 def test_stopped_in_the_cache_and_in_the_training_it_ends_the_same_to_the_bit(run, workspace, monkeypatch):
     make_swin_small(monkeypatch)
     monkeypatch.setattr(checkpoint, "WRITE_SHARE", 0)
-    made = workspace.root / "unlabelled" / run.environment["extra"]["caches"][0]
+    made = workspace.root / "unlabelled" / run.read_environment()["extra"]["caches"][0]
     whole = {path.name: path.read_bytes() for path in made.glob("*.npy")}
     shutil.rmtree(made)
     other = restarted(run)

@@ -54,7 +54,7 @@ def change_lesions(workspace, change):
 def begun(run) -> list[str]:
     """What is said before the first step; no further."""
     told = []
-    with run.held():
+    with run.hold_lock():
         events = find_stage("segment").generate(settings_of(run), run)
         for event in events:
             if isinstance(event, Progress) and event.name == "step":
@@ -65,7 +65,7 @@ def begun(run) -> list[str]:
 
 
 def notes(run) -> str:
-    return " ".join(event.text for event in run.events() if isinstance(event, Note))
+    return " ".join(event.text for event in run.read_events() if isinstance(event, Note))
 
 
 def test_every_image_has_a_score_by_the_contract_of_predictions(run):
@@ -76,7 +76,7 @@ def test_every_image_has_a_score_by_the_contract_of_predictions(run):
         assert table["prob"].between(0, 1).all()
         assert table["prob"].nunique() > 1
     val = read_predictions(run.predictions_file("val"))
-    assert run.status.result["threshold"] == youden_threshold(val["label"].to_numpy(), val["prob"].to_numpy())
+    assert run.read_status().result["threshold"] == youden_threshold(val["label"].to_numpy(), val["prob"].to_numpy())
 
 
 def test_images_without_a_lesion_are_measured_as_such_and_those_of_unknown_lesions_are_not(run):
@@ -89,7 +89,7 @@ def test_images_without_a_lesion_are_measured_as_such_and_those_of_unknown_lesio
 
 
 def test_the_model_stands_beside_what_knows_nothing_with_intervals(run):
-    (table,) = (event for event in run.events() if isinstance(event, Table))
+    (table,) = (event for event in run.read_events() if isinstance(event, Table))
     assert [row[1] for row in table.rows] == ["model", "brightest blob", "nothing"]
     assert all(len(row) == len(table.columns) for row in table.rows)
     account = files.read_json(run.folder / "lesions.json")
@@ -101,13 +101,13 @@ def test_the_model_stands_beside_what_knows_nothing_with_intervals(run):
     assert {nothing[f"{name}_{end}"] for name in ("dice", "found_2", "clear") for end in ("low", "high")} == {None}
     assert (nothing["dice"], nothing["found_2"], nothing["area_error"]) == (0, 0, 1)
     assert found["dice_low"] < found["dice"] < found["dice_high"]
-    assert found["dice"] == run.status.result["dice"]
+    assert found["dice"] == run.read_status().result["dice"]
     assert 0 <= found["found_0.5"] <= found["found_1"] <= found["found_2"] <= 1
     assert 0.2 < blob["dice"] < 1, "discs are bright, and stars are not"
 
 
 def test_discs_and_stars_are_found(run):
-    assert run.status.result["dice"] > 0.4
+    assert run.read_status().result["dice"] > 0.4
 
 
 def test_best_middle_and_worst_cases_are_pictured(run):
@@ -122,9 +122,9 @@ def test_best_middle_and_worst_cases_are_pictured(run):
 def test_it_stands_in_one_ranking_with_a_classifier_and_can_be_evaluated(run):
     classifier = finish(train_run(run.workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))
     compared = finish(job_for(run.workspace, "compare", {"runs": [run.id, classifier.id]}))
-    (table,) = (event for event in compared.events() if isinstance(event, Table))
+    (table,) = (event for event in compared.read_events() if isinstance(event, Table))
     assert {row[0] for row in table.rows} == {"DeepLabV3Plus, lesion", "ResNet18_CFT"}
-    assert finish(job_for(run.workspace, "evaluate", {"run": run.id})).status.result["auc"] is not None
+    assert finish(job_for(run.workspace, "evaluate", {"run": run.id})).read_status().result["auc"] is not None
 
 
 def test_train_starts_it_by_its_name_in_the_menu(run):
@@ -140,11 +140,11 @@ def test_weights_are_a_backbones_or_a_whole_segmenters_of_the_same_classes(run):
     others = {"dataset": "others", "cache": "others", "weights": f"run:{run.id}", "epochs": 1}
     again = segment_run(run.workspace, **others)
     begun(again)
-    assert set(run.environment["patients_seen"]) < set(again.environment["patients_seen"])
+    assert set(run.read_environment()["patients_seen"]) < set(again.read_environment()["patients_seen"])
     refused = segment_run(run.workspace, **(others | {"classes": "malignancy"}))
     assert worker.take_run(refused, stopping=refused) == "failed"
-    assert "it tells apart background, lesion, and this one background, benign" in refused.status.message
-    assert "--classes" in refused.status.hint
+    assert "it tells apart background, lesion, and this one background, benign" in refused.read_status().message
+    assert "--classes" in refused.read_status().hint
 
 
 def test_two_processes_learn_as_one_does_with_as_large_a_step(run):
@@ -158,13 +158,13 @@ def test_two_processes_learn_as_one_does_with_as_large_a_step(run):
 
 def test_an_extension_counts_the_minutes_of_the_run_it_goes_on_from(run):
     longer = finish(extended(run, 3))
-    assert minutes_of_work(longer) == pytest.approx((run.status.seconds + longer.status.seconds) / 60)
+    assert minutes_of_work(longer) == pytest.approx((run.read_status().seconds + longer.read_status().seconds) / 60)
 
 
 def test_an_extension_with_other_classes_is_refused_by_name(run):
     longer = segment_run(run.workspace, epochs=3, extends=run.id, classes="malignancy")
     assert worker.take_run(longer, stopping=longer) == "failed"
-    assert "it tells apart background, lesion, and this one background, benign" in longer.status.message
+    assert "it tells apart background, lesion, and this one background, benign" in longer.read_status().message
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def pocket_workspace(workspace):
 def refusal(workspace, **given) -> str:
     run = segment_run(workspace, **given)
     assert worker.take_run(run, stopping=run) == "failed"
-    return f"{run.status.message} ({run.status.hint})"
+    return f"{run.read_status().message} ({run.read_status().hint})"
 
 
 def test_a_dataset_without_lesion_masks_is_refused(pocket_workspace):

@@ -23,8 +23,8 @@ def steps(workspace, **given):
 
 
 def work(plan):
-    assert worker.take_plan(plan) == "done", plan.status.message
-    return dict(plan.status.runs)
+    assert worker.take_plan(plan) == "done", plan.read_status().message
+    return dict(plan.read_status().runs)
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +49,14 @@ def test_an_encoder_is_pretrained_taken_up_by_a_training_and_explained(workspace
     pretrained, trained, explained = (
         lookup.find_run(workspace, runs[name]) for name in ("pretrain", "train", "explain")
     )
-    assert trained.given_settings["model"]["weights"] == f"run:{pretrained.id}"
-    assert trained.status.result["model"] == "SwinMIM"
-    assert trained.status.result["weights"] == f"run {pretrained.id}"
-    assert explained.status.result["trained"] == trained.id
-    said = trained.given_settings
+    assert trained.read_settings()["model"]["weights"] == f"run:{pretrained.id}"
+    assert trained.read_status().result["model"] == "SwinMIM"
+    assert trained.read_status().result["weights"] == f"run {pretrained.id}"
+    assert explained.read_status().result["trained"] == trained.id
+    said = trained.read_settings()
     assert said["breast"] == {"pooling": "breast", "background_contrast": 0.1, "beta": 1e-3, "attention_gamma": 1e-3}
-    assert (said["optim"]["epochs"], pretrained.given_settings["optim"]["epochs"]) == (1, 1)
-    assert pretrained.given_settings["beta"] == 1e-3
+    assert (said["optim"]["epochs"], pretrained.read_settings()["optim"]["epochs"]) == (1, 1)
+    assert pretrained.read_settings()["beta"] == 1e-3
 
 
 def test_started_again_it_is_the_same_plan_and_other_labels_take_up_the_same_encoder(workspace, first, runs):
@@ -87,10 +87,10 @@ def test_a_forced_run_that_was_halted_goes_on_and_no_older_one_takes_its_place(w
     plan = job_for(workspace, "swin-mim", given | {"force_pretrain": True, "skip_train": True})
     plan.request_pause()
     assert worker.take_plan(plan) == "paused"
-    begun = plan.status.runs["pretrain"]
+    begun = plan.read_status().runs["pretrain"]
     assert begun != runs["pretrain"]
     assert work(plan)["pretrain"] == begun
-    assert lookup.find_run(workspace, begun).status.state == "done"
+    assert lookup.find_run(workspace, begun).read_status().state == "done"
 
 
 def test_phases_can_be_left_out(workspace):

@@ -16,7 +16,7 @@ def trained(workspace, seed, told):
     """A done train run, of which nothing stands but its events."""
     run = find_or_create_run(workspace, find_stage("train"), Train(dataset="d", cache="c", seed=seed), None)
     assert isinstance(run, Run)
-    with run.recording():
+    with run.open_event_log():
         for event in told:
             run.record(event)
     run.update(state="done")
@@ -50,8 +50,8 @@ def test_each_figure_of_each_run_is_a_curve_and_what_was_told_twice_is_there_onc
     first = trained(workspace, 1, [epoch(1, 0.5), epoch(2, 0.75), epoch(3, 0.125), resumed, epoch(2, 0.25)])
     second = trained(workspace, 2, [epoch(1, 0.5)])
     run = job_for(workspace, "tensorboard", {})
-    assert take_run(run, stopping=run) == "done", run.status.message
-    assert sorted(run.given_settings["runs"]) == sorted([first.id, second.id]), "none named: all"
+    assert take_run(run, stopping=run) == "done", run.read_status().message
+    assert sorted(run.read_settings()["runs"]) == sorted([first.id, second.id]), "none named: all"
     curves = shown(run.folder / "tensorboard" / first.id)
     log = (first.folder / "events.jsonl").read_text().splitlines()
     first_told, last_told = (json.loads(log[line])["time"] for line in (0, 4))
@@ -61,14 +61,14 @@ def test_each_figure_of_each_run_is_a_curve_and_what_was_told_twice_is_there_onc
     }
     assert len(shown(run.folder / "tensorboard" / second.id)) == 2
     assert not (first.folder / "tensorboard").exists(), "a run's folder has one writer"
-    assert run.outputs_stand()
+    assert run.has_intact_outputs()
 
 
 def test_what_takes_no_epochs_has_its_curves_over_its_rows(workspace, products):
     tried = [Metrics({"C": penalty, "val_auc": value}) for penalty, value in ((1e-5, 0.5), (0.1, 0.75), (10.0, 0.25))]
     told = trained(workspace, 1, tried + tried)
     run = job_for(workspace, "tensorboard", {"runs": [told.id]})
-    assert take_run(run, stopping=run) == "done", run.status.message
+    assert take_run(run, stopping=run) == "done", run.read_status().message
     curves = shown(run.folder / "tensorboard" / told.id)
     assert [(step, value) for step, _, value in curves["val_auc"]] == [(1, 0.5), (2, 0.75), (3, 0.25)]
     assert [value for _, _, value in curves["C"]] == pytest.approx([1e-5, 0.1, 10])
@@ -78,7 +78,7 @@ def test_taken_up_again_it_shows_nothing_twice(workspace, products):
     told = trained(workspace, 1, [epoch(1, 0.5)])
     run = job_for(workspace, "tensorboard", {"runs": [told.id]})
     for _ in range(2):
-        assert take_run(run, stopping=run) == "done", run.status.message
+        assert take_run(run, stopping=run) == "done", run.read_status().message
         run.update(state="halted")
     assert len(list((run.folder / "tensorboard" / told.id).iterdir())) == 1
 
@@ -87,4 +87,4 @@ def test_a_run_that_told_no_figures_is_named(workspace, products):
     silent = trained(workspace, 1, [])
     run = job_for(workspace, "tensorboard", {"runs": [silent.id]})
     assert take_run(run, stopping=run) == "failed"
-    assert silent.id in run.status.message
+    assert silent.id in run.read_status().message

@@ -41,36 +41,38 @@ def test_predictions_keep_to_their_contract(run):
 
 def test_threshold_is_chosen_on_validation_only(run):
     val, test = predictions(run, "val"), predictions(run, "test")
-    chosen = run.status.result["threshold"]
+    chosen = run.read_status().result["threshold"]
     assert chosen == youden_threshold(val["label"].to_numpy(), val["prob"].to_numpy())
     assert chosen not in set(test["prob"])
 
 
 def test_a_wanted_sensitivity_is_reached_on_validation_and_the_rule_is_told(run):
     other = finish(train_run(run.workspace, "ResNet18_CFT", **TINY, threshold="sensitivity:0.9"))
-    val, result = predictions(other, "val"), other.status.result
+    val, result = predictions(other, "val"), other.read_status().result
     called = confusion(val["label"].to_numpy(), val["prob"].to_numpy(), result["threshold"])
     assert called.sensitivity >= 0.9
     assert result["threshold"] in set(val["prob"])
     assert result["threshold_rule"] == "sensitivity:0.9"
-    assert run.status.result["threshold_rule"] == "youden"
+    assert run.read_status().result["threshold_rule"] == "youden"
     assert predictions(other, "test").equals(predictions(run, "test"))
 
 
 def test_the_result_is_that_of_the_best_checkpoint(run):
     val = predictions(run, "val")
-    assert run.status.result["val_auc"] == pytest.approx(pd.read_csv(run.metrics_file)["val_auc"].max(), rel=1e-12)
-    assert run.status.result["val_auc"] == auc(val["label"].to_numpy(), val["prob"].to_numpy())
+    assert run.read_status().result["val_auc"] == pytest.approx(
+        pd.read_csv(run.metrics_file)["val_auc"].max(), rel=1e-12
+    )
+    assert run.read_status().result["val_auc"] == auc(val["label"].to_numpy(), val["prob"].to_numpy())
 
 
 def test_a_run_remembers_the_women_it_has_seen_and_no_other(run):
-    seen = run.environment["patients_seen"]
+    seen = run.read_environment()["patients_seen"]
     assert len(seen) == WOMEN["train"] + WOMEN["val"]
     assert not any(woman.startswith("P_test") for woman in seen)
 
 
 def test_a_run_remembers_what_it_was_measured_on_and_with(run):
-    environment = run.environment
+    environment = run.read_environment()
     assert {"dataset", "dataset_hash", "split_hash", "protocol", "synthetic", "normalisation"} <= environment.keys()
     assert environment["threads"] == 1
     assert environment["device"] == "cpu"
@@ -78,8 +80,8 @@ def test_a_run_remembers_what_it_was_measured_on_and_with(run):
 
 
 def test_the_outputs_stand_until_somebody_changes_them(run):
-    assert run.outputs_stand()
-    names = {output["path"].rpartition("/")[2] for output in run.status.outputs}
+    assert run.has_intact_outputs()
+    names = {output["path"].rpartition("/")[2] for output in run.read_status().outputs}
     assert names == {"val.csv", "test.csv", "best.pt", "metrics.csv"}
 
 
@@ -122,7 +124,7 @@ def test_one_rule_in_several_spellings_is_one(rule):
 
 
 def test_the_network_is_introduced_before_its_first_step(run):
-    told = " ".join(event.text for event in run.events() if isinstance(event, Note))
-    assert f"{run.status.result['parameters']:,} parameters" in told
+    told = " ".join(event.text for event in run.read_events() if isinstance(event, Note))
+    assert f"{run.read_status().result['parameters']:,} parameters" in told
     assert "GiB for batches of" in told
     assert "(NCHW)" in told

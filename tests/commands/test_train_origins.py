@@ -38,7 +38,7 @@ def other_women(workspace, name="others"):
 
 def refused(run) -> str:
     assert worker.take_run(run, stopping=run) == "failed"
-    return run.status.message
+    return run.read_status().message
 
 
 def cut_off(path):
@@ -50,20 +50,20 @@ def anew(extension):
         extension.workspace,
         registry.find_stage("train"),
         launch.settings_of(extension),
-        launch.chosen_preset(extension.workspace, "train", extension.preset),
+        launch.chosen_preset(extension.workspace, "train", extension.read_preset()),
         fresh=True,
     )
 
 
 def warnings(run):
-    return [event.text for event in run.events() if isinstance(event, Note) and event.level == "warning"]
+    return [event.text for event in run.read_events() if isinstance(event, Note) and event.level == "warning"]
 
 
 def test_weights_that_have_seen_this_runs_women_are_refused(trained):
     run = train_run(trained.workspace, "ResNet18_CFT", **TINY, seed=1, weights=f"run:{trained.id}")
     said = refused(run)
     assert f"the weights of {trained.id} have seen 8 of the 8 validation women: P_val00" in said
-    assert "other women" in run.status.hint
+    assert "other women" in run.read_status().hint
     assert not run.checkpoints_folder.exists()
 
 
@@ -79,13 +79,13 @@ def test_a_file_of_which_nobody_knows_whom_it_has_seen_is_named_in_every_run_tha
     mine = tmp_path / "mine.pth"
     mine.write_bytes((trained.checkpoints_folder / "best.pt").read_bytes())
     first = finish(train_run(trained.workspace, "ResNet18_CFT", **TINY, weights=f"file:{mine}"))
-    assert first.status.result["weights"] == "mine.pth: origin unknown"
+    assert first.read_status().result["weights"] == "mine.pth: origin unknown"
     weights = f"run:{first.id}"
     for name in ("second", "third"):
         other_women(trained.workspace, name)
         given = TINY | {"dataset": name, "cache": name, "weights": weights}
         run = finish(train_run(trained.workspace, "ResNet18_CFT", **given))
-        assert run.status.result["weights"] == f"run {weights[4:]}; mine.pth: origin unknown"
+        assert run.read_status().result["weights"] == f"run {weights[4:]}; mine.pth: origin unknown"
         weights = f"run:{run.id}"
 
 
@@ -104,10 +104,10 @@ def test_weights_of_a_run_on_other_women_are_taken_and_its_women_are_ours_too(tr
     ours, theirs = (read(one.checkpoints_folder / "best.pt")["network"] for one in (run, trained))
     name = next(name for name, tensor in ours.items() if tensor.ndim == 4)
     assert torch.allclose(ours[name], theirs[name], atol=1e-6)
-    seen = run.environment["patients_seen"]
-    assert set(trained.environment["patients_seen"]) < set(seen)
+    seen = run.read_environment()["patients_seen"]
+    assert set(trained.read_environment()["patients_seen"]) < set(seen)
     assert any(woman.startswith("othersP_val") for woman in seen)
-    assert run.status.result["weights"] == f"run {trained.id}"
+    assert run.read_status().result["weights"] == f"run {trained.id}"
 
 
 def test_weights_of_a_run_that_are_no_longer_as_it_wrote_them_are_refused(trained):
@@ -133,10 +133,10 @@ def test_an_extension_goes_on_from_the_last_checkpoint_on_the_new_curve(trained)
     assert metrics.iloc[0].equals(before.iloc[0])
     assert metrics["learning_rate"][1] > before["learning_rate"][0], "of four epochs the second is not near the end"
     assert read(run.checkpoints_folder / "last.pt")["standing"]["step"] == 16
-    assert run.status.result["val_auc"] >= trained.status.result["val_auc"]
-    assert trained.outputs_stand()
-    alone = run.status.seconds / 60
-    assert minutes_of_work(run) == pytest.approx(alone + trained.status.seconds / 60), "those of both"
+    assert run.read_status().result["val_auc"] >= trained.read_status().result["val_auc"]
+    assert trained.has_intact_outputs()
+    alone = run.read_status().seconds / 60
+    assert minutes_of_work(run) == pytest.approx(alone + trained.read_status().seconds / 60), "those of both"
 
 
 def test_an_extension_that_was_stopped_ends_as_if_it_had_not_been(trained):
@@ -157,7 +157,7 @@ def test_an_extension_killed_between_two_renames_loses_nothing(trained):
     assert read(last)["standing"]["epoch"] == 2
     last.replace(previous)
     finish(stopped)
-    told = " ".join(event.text for event in stopped.events() if isinstance(event, Note))
+    told = " ".join(event.text for event in stopped.read_events() if isinstance(event, Note))
     assert "going on from a checkpoint: 2 epochs" in told
     assert stopped.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
 
@@ -199,7 +199,7 @@ def test_an_extension_on_another_split_is_refused(trained):
         again = launch.extended(trained, 4)
         assert again.id != run.id
         assert "dataset and split" in refused(again)
-        assert "have changed since it was trained" in again.status.message
+        assert "have changed since it was trained" in again.read_status().message
     finally:
         moved.write_bytes(before)
 
@@ -213,7 +213,7 @@ def test_pixels_that_changed_under_a_run_are_noticed_when_it_goes_on(workspace):
     images[-1, 30, 30] ^= 1  # a test image's, which nothing before the end would read
     np.save(path, images)
     assert "the images of the cache pocket have changed since this run began" in refused(run)
-    assert f"runs restart {run.id}" in run.status.hint
+    assert f"runs restart {run.id}" in run.read_status().hint
 
 
 def test_a_fold_of_a_dataset_without_folds_is_refused_and_with_folds_the_others_are_learned_from(workspace):
@@ -236,7 +236,7 @@ def test_a_fold_of_a_dataset_without_folds_is_refused_and_with_folds_the_others_
     first, unsaid = (train_run(workspace, "ResNet18_CFT", **TINY, **given) for given in ({"fold": 1}, {}))
     assert first.id == unsaid.id, "one training under one key"
     plan = launch.job_for(workspace, "train", {"dataset": "pocket", **TINY, "folds": 3, "seeds": 2}, ["ResNet18_CFT"])
-    assert [step.name for step in plan.steps][:3] == [
+    assert [step.name for step in plan.read_steps()][:3] == [
         "ResNet18_CFT-fold1-seed7",
         "ResNet18_CFT-fold1-seed8",
         "ResNet18_CFT-fold2-seed7",

@@ -33,13 +33,13 @@ def study(tmp_path_factory):
 def test_each_trial_is_a_run_of_its_own_and_says_truly_how_it_ended(study):
     runs = trial_runs(study)
     assert len({run.id for run in runs}) == TRIALS
-    assert {run.status.part_of for run in runs} == {study.id}
+    assert {run.read_status().part_of for run in runs} == {study.id}
     for run in runs:
-        assert run.stage == "train"
-        failed = run.given_settings["optim"]["learning_rate"] == DIVERGES
-        assert run.status.state in (["failed"] if failed else ["done", "pruned"])
-    states = [run.status.state for run in runs]
-    result = study.status.result
+        assert run.read_stage() == "train"
+        failed = run.read_settings()["optim"]["learning_rate"] == DIVERGES
+        assert run.read_status().state in (["failed"] if failed else ["done", "pruned"])
+    states = [run.read_status().state for run in runs]
+    result = study.read_status().result
     assert result["failed"] == states.count("failed") > 0
     assert result["pruned"] == states.count("pruned")
     assert result["trials"] == TRIALS
@@ -50,41 +50,41 @@ def test_a_trial_that_falls_behind_is_pruned_and_its_run_says_so(workspace, monk
     monkeypatch.setattr(Study, "is_behind", lambda _study, number, _epoch, _best: number == 1)
     run = finish(study_run(workspace, 2, space=SPACE | {"learning_rate": [0.02]}))
     first, second = trial_runs(run)
-    assert (first.status.state, second.status.state) == ("done", "pruned")
+    assert (first.read_status().state, second.read_status().state) == ("done", "pruned")
     assert len(second.metrics_file.read_text().splitlines()) == 2, "the head, and one epoch"
-    assert run.status.result["pruned"] == 1
-    assert [event.state for event in second.events() if isinstance(event, StateChange)][-1] == "pruned"
+    assert run.read_status().result["pruned"] == 1
+    assert [event.state for event in second.read_events() if isinstance(event, StateChange)][-1] == "pruned"
 
 
 def test_the_winner_is_best_on_validation_and_the_test_was_never_looked_at(study):
-    result, runs = study.status.result, trial_runs(study)
-    done = [run.status.result["val_auc"] for run in runs if run.status.state == "done"]
+    result, runs = study.read_status().result, trial_runs(study)
+    done = [run.read_status().result["val_auc"] for run in runs if run.read_status().state == "done"]
     assert result["val_auc"] == pytest.approx(max(done), rel=1e-12)
-    assert result["winner"]["learning_rate"] == runs[result["best_trial"]].given_settings["optim"]["learning_rate"]
+    assert result["winner"]["learning_rate"] == runs[result["best_trial"]].read_settings()["optim"]["learning_rate"]
     assert not any(run.predictions_file("test").exists() for run in runs)
-    assert not any(woman.startswith("P_test") for woman in study.environment["patients_seen"])
+    assert not any(woman.startswith("P_test") for woman in study.read_environment()["patients_seen"])
 
 
 def test_its_table_tells_each_trial_as_it_stands_at_the_end(study):
-    lines = {event.cells[0]: event for event in study.events() if isinstance(event, Line)}
+    lines = {event.cells[0]: event for event in study.read_events() if isinstance(event, Line)}
     states = [lines[str(number)].cells[1] for number in range(TRIALS)]
-    assert states == [run.status.state for run in trial_runs(study)]
+    assert states == [run.read_status().state for run in trial_runs(study)]
     assert lines["0"].columns[:4] == ["trial", "state", "val AUC", "epochs"]
     assert "label smoothing" in lines["0"].columns
     assert "batch size" not in lines["0"].columns, "of one value there is nothing to tell"
 
 
 def test_its_figures_stand(study):
-    names = {output["path"].rpartition("/")[2] for output in study.status.outputs}
+    names = {output["path"].rpartition("/")[2] for output in study.read_status().outputs}
     assert {"history.png", "parallel.png"} <= names
-    assert study.outputs_stand()
+    assert study.has_intact_outputs()
 
 
 def test_a_study_killed_in_the_middle_of_a_trial_ends_as_an_undisturbed_one(study, workspace):
     make_products(workspace)
     disturbed = study_run(workspace, TRIALS, seed=SEED)
     killed(disturbed, "in_the_middle_of_writing", KILLED_AT)
-    assert "halted" in {run.status.state for run in trial_runs(disturbed)}
+    assert "halted" in {run.read_status().state for run in trial_runs(disturbed)}
     finish(disturbed)
     assert told_of(disturbed) == told_of(study)
 
@@ -94,24 +94,24 @@ def test_more_trials_are_so_many_in_all(study):
     before = trial_runs(study)
     more = finish(study_run(study.workspace, TRIALS + 1, seed=SEED))
     assert [run.id for run in trial_runs(more)][:TRIALS] == [run.id for run in before]
-    assert len(more.status.runs) == more.status.result["trials"] == TRIALS + 1
-    assert len([run for run in lookup.runs(study.workspace) if run.status.part_of]) == TRIALS + 1
+    assert len(more.read_status().runs) == more.read_status().result["trials"] == TRIALS + 1
+    assert len([run for run in lookup.runs(study.workspace) if run.read_status().part_of]) == TRIALS + 1
 
 
 def test_trials_are_not_offered_for_a_comparison(study):
     leaf = next(leaf for leaf in registry.asked(registry.find("compare")) if leaf.name == "runs")
-    assert not any(run.status.part_of for run in readable_runs(study.workspace, leaf))
+    assert not any(run.read_status().part_of for run in readable_runs(study.workspace, leaf))
 
 
 def test_the_winner_is_trained_with_its_settings_and_has_seen_whom_the_study_saw(study):
     assert study.id in {run.id for run in untrained_winners(study.workspace)}
     machine = {name: QUICK[name] for name in ("device", "threads")}
     winner = finish(job_for(study.workspace, "train", {"study": study.id, "epochs": 1} | machine, ["ResNet18_CFT"]))
-    chosen = study.status.result["winner"]
-    assert winner.given_settings["optim"]["learning_rate"] == chosen["learning_rate"]
-    assert winner.given_settings["optim"]["label_smoothing"] == chosen["label_smoothing"]
-    assert winner.given_settings["optim"]["epochs"] == 1
-    assert set(study.environment["patients_seen"]) <= set(winner.environment["patients_seen"])
+    chosen = study.read_status().result["winner"]
+    assert winner.read_settings()["optim"]["learning_rate"] == chosen["learning_rate"]
+    assert winner.read_settings()["optim"]["label_smoothing"] == chosen["label_smoothing"]
+    assert winner.read_settings()["optim"]["epochs"] == 1
+    assert set(study.read_environment()["patients_seen"]) <= set(winner.read_environment()["patients_seen"])
     assert winner.predictions_file("test").exists()
     assert study.id not in {run.id for run in untrained_winners(study.workspace)}
     winner.update(state="failed")
@@ -122,7 +122,7 @@ def test_what_the_study_has_found_cannot_be_said_otherwise(study):
     def winner(**given):
         return job_for(study.workspace, "train", {"study": study.id} | given, ["ResNet18_CFT"])
 
-    found = study.status.result["winner"]
+    found = study.read_status().result["winner"]
     with pytest.raises(SettingsError) as refusal:
         winner(learning_rate="0.1")
     assert refusal.value.fields == ("learning_rate",)
@@ -133,17 +133,17 @@ def test_what_the_study_has_found_cannot_be_said_otherwise(study):
     same = winner(learning_rate=str(found["learning_rate"]))
     assert same.id == winner().id
     free = winner(epochs=3, tta=True, threshold="sensitivity:0.9", seed=5, device="cpu")
-    assert free.given_settings["optim"]["learning_rate"] == found["learning_rate"]
+    assert free.read_settings()["optim"]["learning_rate"] == found["learning_rate"]
 
 
 def test_a_trial_is_nothing_by_itself_to_be_restarted_or_extended(study):
-    done = next(run for run in trial_runs(study) if run.status.state == "done")
+    done = next(run for run in trial_runs(study) if run.read_status().state == "done")
     for anew in (lambda: restarted(done), lambda: extended(done, 9)):
         with pytest.raises(RunError, match=f"is part of {study.id}") as refusal:
             anew()
         assert f"runs restart {study.id}" in refusal.value.hint
     assert growing(done) is None
-    assert done.anew == study.anew
+    assert done.describe_restart() == study.describe_restart()
 
 
 def test_a_winner_is_refused_where_the_study_has_seen_its_test(study):
@@ -157,21 +157,21 @@ def test_a_winner_is_refused_where_the_study_has_seen_its_test(study):
     given = {"study": study.id, "dataset": "turned", "cache": "turned", "epochs": 1, "device": "cpu"}
     run = job_for(study.workspace, "train", given, ["ResNet18_CFT"])
     assert worker.take_run(run, stopping=run) == "failed"
-    assert f"the trials of {study.id} have seen 10 of the 10 test women" in run.status.message
+    assert f"the trials of {study.id} have seen 10 of the 10 test women" in run.read_status().message
 
 
 def test_where_every_trial_fails_the_study_says_so(workspace):
     make_products(workspace)
     run = study_run(workspace, 1, space=SPACE | {"learning_rate": [DIVERGES]})
     assert worker.take_run(run, stopping=run) == "failed"
-    assert "none of the 1 trials came to its end; the first said: " in run.status.message
-    assert "not a finite number" in run.status.message
+    assert "none of the 1 trials came to its end; the first said: " in run.read_status().message
+    assert "not a finite number" in run.read_status().message
 
 
 def test_a_model_that_trains_no_layer_has_nothing_to_search(study):
     run = study_run(study.workspace, 1, model="ResNet18_OPW", space={"dropout": [0.1, 0.2]})
     assert worker.take_run(run, stopping=run) == "failed"
-    assert "trains no layer" in run.status.message
+    assert "trains no layer" in run.read_status().message
 
 
 NAMES = {"dataset": "pocket", "cache": "pocket"}
@@ -300,7 +300,7 @@ def test_every_space_that_ships_can_be_searched(name):
 def test_a_study_and_its_winner_are_one_plan(study):
     machine = {name: QUICK[name] for name in ("device", "threads")}
     plan = job_for(study.workspace, "train", NAMES | {"trials": 3} | machine, ["EfficientNetB3_Optuna"])
-    first, second = plan.steps
+    first, second = plan.read_steps()
     assert (first.stage, first.preset, first.settings["trials"]) == ("tune", "EfficientNetB3", 3)
     assert (second.stage, second.preset, second.settings["study"]) == ("train", "EfficientNetB3_CFT", "@study.run")
     with pytest.raises(SettingsError, match="no part of a queue"):

@@ -66,16 +66,16 @@ def test_what_is_no_fault_of_the_trial_halts_the_study_which_takes_it_up_again(p
     def interrupted(*words, **named) -> Iterator[Event]:
         for event in learn(*words, **named):
             yield event
-            if isinstance(event, Metrics) and len(run.status.runs) == 2:
+            if isinstance(event, Metrics) and len(run.read_status().runs) == 2:
                 told.append(event)
                 raise mishap()
 
     with monkeypatch.context() as patched:
         patched.setattr(main_process, "learn", interrupted)
         assert taken(run) == "halted"
-    assert run.status.message.startswith("trial 1 is halted: ")
-    assert str(mishap()).rpartition("] ")[2] in run.status.message
-    assert run.status.hint
+    assert run.read_status().message.startswith("trial 1 is halted: ")
+    assert str(mishap()).rpartition("] ")[2] in run.read_status().message
+    assert run.read_status().hint
     assert states(run) == ["COMPLETE", "RUNNING"]
     finish(run)
     assert "FAIL" not in states(run)
@@ -87,14 +87,14 @@ def test_a_trial_out_of_memory_fails_and_the_study_goes_on(products, monkeypatch
     backward = loop._backward
 
     def too_much(*words, **named):
-        if len(run.status.runs) == 1:
+        if len(run.read_status().runs) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
         return backward(*words, **named)
 
     monkeypatch.setattr(loop, "_backward", too_much)
     finish(run)
     assert states(run) == ["FAIL", "COMPLETE"]
-    assert "too small for batches of 9" in trial_runs(run)[0].status.message
+    assert "too small for batches of 9" in trial_runs(run)[0].read_status().message
 
 
 def test_a_trial_that_somebody_else_worked_is_told_to_hyperband(products, monkeypatch):
@@ -119,7 +119,7 @@ def test_a_lock_that_is_taken_between_look_and_work_is_waited_for(products, monk
 
     def worked(child: Run) -> Iterator[Event]:
         tries.append(child.id)
-        with child.held() if len(tries) == 1 else contextlib.nullcontext():
+        with child.hold_lock() if len(tries) == 1 else contextlib.nullcontext():
             yield from work(child)
 
     monkeypatch.setattr(search, "worked", worked)
@@ -143,11 +143,11 @@ def test_two_workers_at_once_share_the_trials_of_one_file(products, monkeypatch)
     started = worker.start(first)
     finish(second)
     assert started.process.wait(timeout=120) == 0, first.log_file.read_text()
-    worked = [*first.status.runs, *second.status.runs]
+    worked = [*first.read_status().runs, *second.read_status().runs]
     assert sorted(worked) == ["0", "1", "2", "3"], "none is lost, and each was somebody's alone"
     assert len({run.id for run in (*trial_runs(first), *trial_runs(second))}) == 4
     assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials_of(first))
-    assert first.status.result["best_trial"] == second.status.result["best_trial"]
+    assert first.read_status().result["best_trial"] == second.read_status().result["best_trial"]
 
 
 @pytest.mark.long
@@ -158,7 +158,7 @@ def test_a_worker_goes_on_inside_the_trial_that_another_was_killed_in(products):
     left.request_pause()  # which nobody saw any more
     finish(second)
     assert trial_runs(second)[0].id == left.id
-    assert any(isinstance(event, Note) and "going on from a checkpoint" in event.text for event in left.events())
+    assert any(isinstance(event, Note) and "going on from a checkpoint" in event.text for event in left.read_events())
 
 
 def searching(study: Study, run: Run) -> search.Search:
@@ -193,8 +193,8 @@ def test_a_worker_whose_trial_was_taken_up_meanwhile_lets_go_of_it(products, mon
             yield event
 
     monkeypatch.setattr(main_process, "learn", overtaken)
-    assert finish(run).status.result["val_auc"] == 0.9
-    said = [event.text for event in run.events() if isinstance(event, Note)]
+    assert finish(run).read_status().result["val_auc"] == 0.9
+    said = [event.text for event in run.read_events() if isinstance(event, Note)]
     assert "trial 0 was taken up by another on elsewhere:/workspace meanwhile" in said
 
 
@@ -204,7 +204,7 @@ def test_a_worker_that_stands_still_here_or_is_gone_has_left_its_trial(products)
     here = searching(study, run)
     other = study_run(products, 2, space=TAME, seed=9)
     claimed = study.claim(2, f"{other.id} on {here._here}", frozenset())
-    with other.held():
+    with other.hold_lock():
         assert not here._is_left(claimed)
     assert here._is_left(claimed)
     gone = study.claim(2, f"removed on {here._here}", frozenset())
@@ -229,8 +229,8 @@ def test_a_study_waits_for_the_gpu_of_another_and_says_for_whom(products, monkey
                 if isinstance(event, Note) and event.text.startswith(gpu_lock.WAITING):
                     assert "a-trial-of-another-study has it" in event.text
                     held.close()
-    assert run.status.state == "done"
-    assert any(isinstance(event, Note) and gpu_lock.WAITING in event.text for event in run.events())
+    assert run.read_status().state == "done"
+    assert any(isinstance(event, Note) and gpu_lock.WAITING in event.text for event in run.read_events())
 
 
 # --- what does not go together ----------------------------------------------------------------------------------------
@@ -271,10 +271,10 @@ def test_weights_out_of_reach_are_refused_with_what_a_study_can_be_told(products
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     run = study_run(products, 1, space={"learning_rate": [0.02]})
     assert taken(run) == "failed"
-    assert "--space '{weights: [none]}'" in run.status.hint
-    assert "--space '{weights: [file:" in run.status.hint
-    assert "--weights" not in run.status.hint
-    assert not run.status.runs
+    assert "--space '{weights: [none]}'" in run.read_status().hint
+    assert "--space '{weights: [file:" in run.read_status().hint
+    assert "--weights" not in run.read_status().hint
+    assert not run.read_status().runs
 
 
 def test_values_that_only_go_together_with_others_are_searched(products):
@@ -297,7 +297,9 @@ def test_values_that_do_not_go_together_fail_their_trial_and_no_other(products, 
     monkeypatch.setattr(Study, "values", lambda study, trial: values(study, trial) | (odd if trial.number == 0 else {}))
     run = finish(study_run(products, 2, space=TAME))
     assert states(run) == ["FAIL", "COMPLETE"]
-    assert any(isinstance(event, Note) and "no ImageNet weights for MammoCNN" in event.text for event in run.events())
+    assert any(
+        isinstance(event, Note) and "no ImageNet weights for MammoCNN" in event.text for event in run.read_events()
+    )
 
 
 def test_a_cache_of_other_images_is_refused_before_the_first_trial(products):
@@ -306,8 +308,8 @@ def test_a_cache_of_other_images_is_refused_before_the_first_trial(products):
     index.write_text(index.read_text().replace(",1.2.", ",9.9."))
     run = study_run(products, 1, space=TAME, caches=["other"])
     assert taken(run) == "failed"
-    assert "are not in the cache" in run.status.message
-    assert not run.status.runs
+    assert "are not in the cache" in run.read_status().message
+    assert not run.read_status().runs
 
 
 def test_whom_the_weights_of_its_model_have_seen_the_study_has_seen_too(products):
@@ -322,7 +324,7 @@ def test_whom_the_weights_of_its_model_have_seen_the_study_has_seen_too(products
     run = study_run(products, 1, space=TAME | {"weights": [f"run:{before.id}"]})
     with contextlib.closing(worker.worked(run)) as events:
         assert isinstance(next(events), Note)
-    assert set(before.environment["patients_seen"]) < set(run.environment["patients_seen"])
+    assert set(before.read_environment()["patients_seen"]) < set(run.read_environment()["patients_seen"])
 
 
 def test_what_the_study_is_not_told_its_trials_take_from_the_preset(products):
@@ -334,6 +336,6 @@ def test_what_the_study_is_not_told_its_trials_take_from_the_preset(products):
     given = {name: value for name, value in QUICK.items() if name != "checkpoint_seconds"}
     run = finish(job_for(products, "tune", given | {"space": TAME, "trials": 1, "model": "Mine"}))
     (trial,) = trial_runs(run)
-    assert trial.given_settings["machine"]["precision"] == "bf16"
-    assert trial.given_settings["machine"]["device"] == QUICK["device"]
-    assert trial.given_settings["seed"] == 99
+    assert trial.read_settings()["machine"]["precision"] == "bf16"
+    assert trial.read_settings()["machine"]["device"] == QUICK["device"]
+    assert trial.read_settings()["seed"] == 99

@@ -123,7 +123,7 @@ def test_a_view_of_a_resumed_run_shows_each_epoch_once(workspace):
 
     run = job_for(workspace, "tests.toys.count", {"target": 3})
     assert isinstance(run, Run)
-    with run.recording():
+    with run.open_event_log():
         for event in (StateChange("running"), *(Metrics({"epoch": n, "loss": 1.0 / n}) for n in (1, 2, 3))):
             run.record(event)
         run.record(StateChange("running"))
@@ -139,7 +139,7 @@ def test_a_gauge_replaces_what_it_said_before_and_a_run_taken_up_anew_says_all_a
     run = job_for(workspace, "tests.toys.count", {"target": 3})
     assert isinstance(run, Run)
     view = RunView(run)
-    with run.recording():
+    with run.open_event_log():
         run.record(Gauges({"images/s": "40", "GPU memory": "3.1 GiB"}))
         run.record(Gauges({"images/s": "52"}))
         view.catch_up()
@@ -241,4 +241,4 @@ def test_a_queue_keeps_what_was_meant_when_it_was_made(workspace):
         for file in (".arrangement", "manifest.csv", "index.csv", "settings.yaml"):
             (folder / file).write_text("x")
     plan = job_for(workspace, "train", {"epochs": 2}, ["MammoCNN", "ResNet18_CFT"])
-    assert [step.settings for step in plan.steps] == [{"epochs": 2, "dataset": "d", "cache": "c"}] * 2
+    assert [step.settings for step in plan.read_steps()] == [{"epochs": 2, "dataset": "d", "cache": "c"}] * 2

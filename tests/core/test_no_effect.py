@@ -81,11 +81,11 @@ def test_a_run_of_a_regression_takes_no_epochs_and_can_be_repeated_from_its_own_
     with pytest.raises(SettingsError, match="epochs has no effect where trained is none"):
         job_for(workspace, "train", {"epochs": "5", "weights": "none"}, ["ResNet18_OPW"])
     run = job_for(workspace, "train", {"weights": "none"}, ["ResNet18_OPW"])
-    assert restarted(run).status.key == run.status.key
+    assert restarted(run).read_status().key == run.read_status().key
     with pytest.raises(RunError, match="cannot be extended"):
         extended(run, 5)
     same = job_for(workspace, "train", {"weights": "none", "trained": "none", "batch_size": 32}, ["ResNet18_PFT"])
-    assert same.status.key == run.status.key
+    assert same.read_status().key == run.read_status().key
 
 
 def of_seed(workspace, seed=None, **given):
@@ -107,7 +107,7 @@ def test_seeds_that_would_all_be_the_same_run_are_refused_and_among_others_such_
         job_for(workspace, "train", {"seeds": "3"}, ["ResNet18_OPW"])
     assert refusal.value.fields == ("seeds",)
     plan = job_for(workspace, "train", {"seeds": "2"}, ["ResNet18_OPW", "ResNet18_CFT"])
-    assert [step.name for step in plan.steps] == ["ResNet18_OPW", "ResNet18_CFT-seed7", "ResNet18_CFT-seed8"]
+    assert [step.name for step in plan.read_steps()] == ["ResNet18_OPW", "ResNet18_CFT-seed7", "ResNet18_CFT-seed8"]
     asked, asker = form("train", workspace, preset=["ResNet18_OPW"])
     asked.fill()
     assert "seeds" not in asker.names
@@ -119,7 +119,7 @@ def test_of_several_models_only_those_are_told_of_epochs_that_take_some(workspac
     given = [own for _, own in for_each(workspace, "train", {"epochs": 5, "weights": "none"}, pair)]
     assert given == [{"weights": "none"}, {"epochs": 5, "weights": "none"}]
     plan = job_for(workspace, "train", {"epochs": 5, "weights": "none", "dataset": "d", "cache": "c"}, pair)
-    assert [step.settings.get("epochs") for step in plan.steps] == [None, 5]
+    assert [step.settings.get("epochs") for step in plan.read_steps()] == [None, 5]
     alone = [own for _, own in for_each(workspace, "train", {"epochs": 5}, ["ResNet18_OPW", "DenseNet121_OPW"])]
     assert alone == [{"epochs": 5}, {"epochs": 5}], "with none of them: there it is refused"
     preset = workspace.preset("models", "ResNet18_OPW")

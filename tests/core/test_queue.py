@@ -20,7 +20,7 @@ TOY = "tests.toys.learn"
 def steps(workspace, presets=(), **words):
     plan = job_for(workspace, TOY, words, presets)
     assert isinstance(plan, Plan)
-    return plan.steps
+    return plan.read_steps()
 
 
 @pytest.fixture
@@ -62,9 +62,9 @@ def test_a_queue_of_seeds_shares_its_runs_with_those_that_were_started_by_themse
     finish(alone)
     plan = job_for(workspace, TOY, {"epochs": 1, "pages": 1, "seeds": 2})
     finish(plan)
-    assert plan.status.state == "done", plan.status.message
-    assert list(plan.status.runs) == ["learn-seed7", "learn-seed8"]
-    assert plan.status.runs["learn-seed8"] == alone.id
+    assert plan.read_status().state == "done", plan.read_status().message
+    assert list(plan.read_status().runs) == ["learn-seed7", "learn-seed8"]
+    assert plan.read_status().runs["learn-seed8"] == alone.id
     assert job_for(workspace, TOY, {"epochs": 1, "pages": 1, "seeds": 2}).id == plan.id, (
         "to start it again is to resume"
     )
@@ -106,18 +106,20 @@ def test_what_repeats_and_what_grows_are_settings_of_their_stage():
 def test_an_extended_run_goes_on_from_where_the_old_one_ended(workspace):
     old = job_for(workspace, TOY, {"epochs": 3, "pages": 2})
     finish(old)
-    before = (old.folder / "settings.yaml").read_bytes(), old.status
+    before = (old.folder / "settings.yaml").read_bytes(), old.read_status()
     new = extended(old, "5")
     finish(new)
     assert new.id != old.id
-    assert new.given_settings["extends"] == old.id
-    assert new.status.result["epochs"] == 5
-    rows = [event.values["epoch"] for event in new.events() if hasattr(event, "values") and "epoch" in event.values]
+    assert new.read_settings()["extends"] == old.id
+    assert new.read_status().result["epochs"] == 5
+    rows = [
+        event.values["epoch"] for event in new.read_events() if hasattr(event, "values") and "epoch" in event.values
+    ]
     assert rows == [4, 5], "what was learned is not learned again"
-    assert ((old.folder / "settings.yaml").read_bytes(), old.status) == before, "the old one stays as it is"
+    assert ((old.folder / "settings.yaml").read_bytes(), old.read_status()) == before, "the old one stays as it is"
     assert extended(old, 5).id == new.id, "the same extension is the same run"
     assert restarted(new).id != new.id, "restart always makes a new one"
-    assert extended(new, 7).given_settings["extends"] == new.id
+    assert extended(new, 7).read_settings()["extends"] == new.id
 
 
 @pytest.mark.parametrize(("total", "says"), [("3", "was started for 3 epochs already"), ("far", "whole number")])

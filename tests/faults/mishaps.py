@@ -68,5 +68,5 @@ def between_the_two_renames(number: int) -> None:
 def killed(run: Run, moment: str, number: int) -> None:
     words = [sys.executable, "-c", CHILD, str(run.folder), moment, str(number)]
     child = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, timeout=120)
-    assert child.returncode == -signal.SIGKILL, child.stderr or run.status.message
-    assert run.status.state == "halted"
+    assert child.returncode == -signal.SIGKILL, child.stderr or run.read_status().message
+    assert run.read_status().state == "halted"

@@ -235,7 +235,7 @@ def test_a_run_killed_while_it_writes_a_checkpoint_ends_bit_identical(
     half_written = [path for path in run.checkpoints_folder.iterdir() if path.suffix == ".tmp"]
     assert len(half_written) == 1
     finish(run)
-    assert not any(isinstance(event, Note) and event.level == "warning" for event in run.events())
+    assert not any(isinstance(event, Note) and event.level == "warning" for event in run.read_events())
     calm_workspace = type(pocket_workspace)(tmp_path / "calm")
     make_products(calm_workspace)
     calm = finish(train_run(calm_workspace, "ResNet18_CFT", **given))

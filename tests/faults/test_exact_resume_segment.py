@@ -30,7 +30,7 @@ def test_a_stopped_segmenter_ends_as_the_undisturbed_one(tmp_path, monkeypatch, 
     run = segment_run(tmp_path / "stopped", way)
     for stop in (2, 3):
         steps = 0
-        with run.held():
+        with run.hold_lock():
             events = find_stage("segment").generate(settings_of(run), run)
             for event in events:
                 steps += isinstance(event, Progress) and event.name == "step"

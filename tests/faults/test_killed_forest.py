@@ -65,12 +65,12 @@ def test_a_killed_forest_ends_bit_identical(tmp_path, moment):
         words, cwd=PROJECT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
     )
     assert ended.returncode == -signal.SIGKILL, ended.stderr
-    assert run.status.state == "halted"
+    assert run.read_status().state == "halted"
     assert not (run.checkpoints_folder / "learner.skops").exists()
-    before = len(run.events())
+    before = len(run.read_events())
     finish(run)
     taken_up = [
-        event.done for event in run.events()[before:] if isinstance(event, Progress) and "training" in event.name
+        event.done for event in run.read_events()[before:] if isinstance(event, Progress) and "training" in event.name
     ]
     assert taken_up == ([2, 3, 4] if moment == "extraction" else [])
     assert predictions(run) == predictions(calm)

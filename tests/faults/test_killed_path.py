@@ -47,7 +47,7 @@ def finish(plan: Plan) -> None:
     started = worker.start(plan)
     assert started.process is not None
     started.process.wait(timeout=300)
-    assert plan.status.state == "done", plan.status
+    assert plan.read_status().state == "done", plan.read_status()
 
 
 def kill_when_at(plan: Plan, step: str, events: int) -> None:
@@ -56,8 +56,8 @@ def kill_when_at(plan: Plan, step: str, events: int) -> None:
     assert started.process is not None
     deadline = time.monotonic() + 120
     while started.process.poll() is None and time.monotonic() < deadline:
-        run_id = plan.status.runs.get(step)
-        if run_id and len(find_run(plan.workspace, run_id).events()) >= events:
+        run_id = plan.read_status().runs.get(step)
+        if run_id and len(find_run(plan.workspace, run_id).read_events()) >= events:
             break
         time.sleep(0.005)
     os.killpg(started.process.pid, signal.SIGKILL)
@@ -66,7 +66,8 @@ def kill_when_at(plan: Plan, step: str, events: int) -> None:
 
 def rows(job: Job) -> list[dict[str, object]]:
     return [
-        {name: value for name, value in row.items() if name not in NOT_COMPARED} for row in job.status.result["rows"]
+        {name: value for name, value in row.items() if name not in NOT_COMPARED}
+        for row in job.read_status().result["rows"]
     ]
 
 
@@ -78,7 +79,7 @@ def fingerprints(plan: Plan) -> dict[str, str]:
         for path in sorted(root.glob(pattern)):
             if path.is_file() and path.suffix != ".lock":
                 found[str(path.relative_to(root))] = path
-    run = find_run(plan.workspace, plan.status.runs["MammoCNN"])
+    run = find_run(plan.workspace, plan.read_status().runs["MammoCNN"])
     for name in ("metrics.csv", "predictions/val.csv", "predictions/test.csv"):
         found[name] = run.folder / name
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items()}
@@ -141,7 +142,7 @@ def test_the_demo_killed_at_any_moment_ends_in_the_same_table(tmp_path):
     for kill in range(6):
         shown = demo(workspace)
         time.sleep(moments.uniform(2, 28))  # any moment: there is no event to wait for
-        working = [plan for plan in plans(Workspace(workspace)) if plan.alive]
+        working = [plan for plan in plans(Workspace(workspace)) if plan.is_alive()]
         for plan in working:
             worker.stop_at_once(plan)
         if kill % 2 or not working:

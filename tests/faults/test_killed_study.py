@@ -19,7 +19,7 @@ GIVEN = {"max_epochs": 4, "startup_trials": 2}
 def finish(run):
     started = worker.start(run)
     started.process.wait(timeout=900)
-    assert run.status.state == "done", run.status
+    assert run.read_status().state == "done", run.read_status()
 
 
 @pytest.mark.long
@@ -36,11 +36,11 @@ def test_a_study_killed_five_times_ends_as_an_undisturbed_one(tmp_path):
     for _ in range(KILLS):
         lines += fate.randint(4, 12)  # of its log, until the next death
         started = worker.start(disturbed)
-        while started.process.poll() is None and len(disturbed.events()) < lines:
+        while started.process.poll() is None and len(disturbed.read_events()) < lines:
             time.sleep(0.01)
         assert started.process.poll() is None, "it was done before it could be killed"
         os.killpg(started.process.pid, signal.SIGKILL)
         started.process.wait()
-        lines = len(disturbed.events())
+        lines = len(disturbed.read_events())
     finish(disturbed)
     assert told_of(disturbed) == told_of(calm)

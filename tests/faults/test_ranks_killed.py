@@ -47,7 +47,7 @@ def under_way(run, epochs: int = 2):
 
 
 def count(run) -> int:
-    return sum(isinstance(event, Metrics) for event in run.events())
+    return sum(isinstance(event, Metrics) for event in run.read_events())
 
 
 def children(pid: int) -> list[int]:
@@ -68,9 +68,9 @@ def test_a_run_one_of_whose_processes_is_killed_is_halted_and_ends_bit_identical
     (other,) = children(first.pid)
     os.kill(other, signal.SIGKILL)
     assert first.wait(timeout=30) == 1
-    assert run.status.state == "halted"
-    assert run.status.message == "process 2 of 2 was killed (SIGKILL)"
-    assert "last checkpoint" in run.status.hint
+    assert run.read_status().state == "halted"
+    assert run.read_status().message == "process 2 of 2 was killed (SIGKILL)"
+    assert "last checkpoint" in run.read_status().hint
     assert gone(first.pid)
     assert count(run) < ALIKE["epochs"]
     assert differences(finish(run), calm) == []
@@ -82,7 +82,7 @@ def test_the_others_end_with_the_first(run, calm):
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
     until(lambda: gone(first.pid), "a process lingers")
-    assert run.status.state == "halted"
+    assert run.read_status().state == "halted"
     assert differences(finish(run), calm) == []
 
 
@@ -91,7 +91,7 @@ def test_a_wish_to_stop_that_all_of_them_get_pauses_the_run(run, calm):
     first = under_way(run)
     os.killpg(first.pid, signal.SIGTERM)
     assert first.wait(timeout=30) == worker.PAUSED
-    assert run.status.state == "paused"
+    assert run.read_status().state == "paused"
     assert gone(first.pid)
     assert differences(finish(run), calm) == []
 
@@ -104,4 +104,4 @@ def test_a_process_that_hangs_and_is_then_killed_is_noticed_by_the_first_that_wa
     until(lambda: time.time() - run.folder.joinpath("events.jsonl").stat().st_mtime > 1, "it does not wait")
     os.kill(other, signal.SIGKILL)
     assert first.wait(timeout=30) == 1
-    assert run.status.state == "halted"
+    assert run.read_status().state == "halted"

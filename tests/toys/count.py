@@ -31,7 +31,7 @@ def count(settings: Count, run: Run) -> Iterator[Event]:
     checkpoint = run.checkpoints_folder / "last.json"
     checkpoint.parent.mkdir(exist_ok=True)
     kept = files.read_json(checkpoint) if checkpoint.exists() else None
-    before = find_run(run.workspace, settings.start_from).status.result["sum"] if settings.start_from else 0
+    before = find_run(run.workspace, settings.start_from).read_status().result["sum"] if settings.start_from else 0
     number, total = kept or (0, before)
     yield Note(f"counting on from {number}")
     while number < settings.target:

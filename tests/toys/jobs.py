@@ -24,14 +24,14 @@ def finish(job) -> None:
 
 def wait_for_event(run: Run, count: int) -> None:
     deadline = time.monotonic() + 30
-    while sum(isinstance(event, Metrics) for event in run.events()) < count:
+    while sum(isinstance(event, Metrics) for event in run.read_events()) < count:
         assert time.monotonic() < deadline, "the run did not get that far"
         time.sleep(0.005)
 
 
 def wait_for_step(plan, name: str) -> None:
     deadline = time.monotonic() + 30
-    while name not in plan.status.runs:
+    while name not in plan.read_status().runs:
         assert time.monotonic() < deadline, "the plan did not get that far"
         time.sleep(0.01)
 

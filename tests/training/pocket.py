@@ -109,14 +109,14 @@ def train_run(workspace: Workspace, name: str = "MammoCNN", **given) -> Run:
 
 def finish(run: Run) -> Run:
     """In this process, as a worker does it."""
-    assert worker.take_run(run, stopping=run) == "done", run.status.message
+    assert worker.take_run(run, stopping=run) == "done", run.read_status().message
     return run
 
 
 def stop_after(run: Run, steps: int) -> None:
     """Ask for events until so many training steps are done, then never again: a pause, or a death without a word."""
     generator = find_stage("train").generate(settings_of(run), run)
-    with run.held():
+    with run.hold_lock():
         for event in generator:
             steps -= isinstance(event, Progress) and event.name == "step"
             if not steps:

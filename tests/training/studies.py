@@ -45,13 +45,13 @@ def study_run(workspace: Workspace, trials: int, **given) -> Run:
 
 def trial_runs(study: Run) -> list[Run]:
     """In the order of their trials."""
-    runs = study.status.runs
+    runs = study.read_status().runs
     return [find_run(study.workspace, runs[str(number)]) for number in sorted(map(int, runs))]
 
 
 def trials_of(study: Run) -> list[FrozenTrial]:
     """As the study itself knows them."""
-    storage = study.given_settings["storage"] or f"sqlite:///{study.study_file}"
+    storage = study.read_settings()["storage"] or f"sqlite:///{study.study_file}"
     (name,) = optuna.get_all_study_names(storage)
     return optuna.load_study(study_name=name, storage=storage).trials
 
@@ -59,14 +59,14 @@ def trials_of(study: Run) -> list[FrozenTrial]:
 def told_of(study: Run) -> list[tuple[object, ...]]:
     """All that a study and its trials leave behind and that an equal study must leave too."""
     runs = [
-        (run.status.state, run.given_settings, *map(_bytes, (run.metrics_file, run.predictions_file("val"))))
+        (run.read_status().state, run.read_settings(), *map(_bytes, (run.metrics_file, run.predictions_file("val"))))
         for run in trial_runs(study)
     ]
     known = [
         (trial.number, trial.state.name, trial.params, trial.value, trial.intermediate_values, trial.system_attrs)
         for trial in trials_of(study)
     ]
-    result = {name: value for name, value in study.status.result.items() if name != "run"}
+    result = {name: value for name, value in study.read_status().result.items() if name != "run"}
     return [*runs, *map(_checkpoints, trial_runs(study)), *known, (result,)]
 
 
@@ -76,8 +76,8 @@ def _bytes(path: Path) -> bytes:
 
 def _checkpoints(run: Run) -> tuple[object, ...]:
     """The best, and the last where a trial ended with an epoch: within one they are written by the clock."""
-    checkpoints = Checkpoints(run.checkpoints_folder, seconds=0, key=run.status.key)
-    if run.status.state == "failed":
+    checkpoints = Checkpoints(run.checkpoints_folder, seconds=0, key=run.read_status().key)
+    if run.read_status().state == "failed":
         return ()
     content, trouble = checkpoints.resume()
     return (*_plain(checkpoints.load_best()), *_plain(content), *trouble)

@@ -85,9 +85,9 @@ def test_a_run_keeps_the_size_that_it_found(workspace, monkeypatch):
     run = train_run(workspace, "ResNet18_CFT", **tiny, batch_size="auto")
     monkeypatch.setattr(batch_size, "LARGEST", 8)
     stop_after(run, 1)
-    assert run.environment["batch_size"] == 8
+    assert run.read_environment()["batch_size"] == 8
     monkeypatch.setattr(batch_size, "LARGEST", 2)
     finish(run)
-    assert run.environment["batch_size"] == 8
+    assert run.read_environment()["batch_size"] == 8
     other = finish(train_run(workspace, "ResNet18_CFT", **tiny, batch_size=8))
     assert left_behind(other) == left_behind(run)

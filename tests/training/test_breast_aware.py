@@ -226,11 +226,11 @@ def test_a_run_of_it_all_leaves_what_every_run_leaves(workspace, monkeypatch):
     make_swin_small(monkeypatch)
     make_products(workspace)
     run = finish(train_run(workspace, "ResNet18_CFT", **EVERYTHING, unlabelled="pseudo", epochs=1))
-    assert len(run.environment["patients_seen"]) == 26, "those without a label are seen too"
+    assert len(run.read_environment()["patients_seen"]) == 26, "those without a label are seen too"
     assert "task" in read(run.checkpoints_folder / "last.pt")
     assert not any(place.startswith("/task") for place in flat(read(run.checkpoints_folder / "best.pt")))
     few = finish(train_run(workspace, "ResNet18_CFT", architecture="test_resnet", label_percent=50, epochs=1))
-    assert len(few.environment["patients_seen"]) == 8 + 2 * round(9 * 0.5)
+    assert len(few.read_environment()["patients_seen"]) == 8 + 2 * round(9 * 0.5)
 
 
 def test_images_that_lack_breast_or_background_are_counted_and_told(bench_top):

@@ -65,24 +65,24 @@ def test_a_run_that_goes_on_with_other_threads_or_another_version_says_so(run):
     assert "threads 3 (now 1)" in warning
     assert f"torch 1.0 (now {torch.__version__})" in warning
     assert "not end bit for bit" in warning
-    assert run.environment["threads"] == 3
-    assert run.environment["resumed_with"] == [{"threads": 1, "torch": torch.__version__}]
+    assert run.read_environment()["threads"] == 3
+    assert run.read_environment()["resumed_with"] == [{"threads": 1, "torch": torch.__version__}]
 
 
 def test_threads_are_the_machines_own_whatever_a_run_before_in_the_same_process_was_given(run):
     exhaust(prepare(MachineSettings(device="cpu"), run, contextlib.ExitStack()))
-    own = run.environment["threads"]
+    own = run.read_environment()["threads"]
     others = [train_run(run.workspace, seed=seed) for seed in (1, 2)]
     exhaust(prepare(MachineSettings(device="cpu", threads=own + 1), others[0], contextlib.ExitStack()))
     exhaust(prepare(MachineSettings(device="cpu"), others[1], contextlib.ExitStack()))
-    assert others[1].environment["threads"] == own
+    assert others[1].read_environment()["threads"] == own
     assert torch.get_num_threads() == own
 
 
 def test_repeatable_arithmetic_is_a_choice_and_remembered(run):
     exhaust(prepare(MachineSettings(device="cpu", threads=1, deterministic=False), run, contextlib.ExitStack()))
     assert not torch.are_deterministic_algorithms_enabled()
-    assert run.environment["deterministic"] is False
+    assert run.read_environment()["deterministic"] is False
     exhaust(prepare(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
     assert torch.are_deterministic_algorithms_enabled()
 
@@ -92,8 +92,8 @@ def test_a_run_that_goes_on_elsewhere_says_so(run):
     events, _ = exhaust(prepare(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
     warnings = [event for event in events if isinstance(event, Note) and event.level == "warning"]
     assert "began with device cuda:0 (now cpu)" in warnings[0].text
-    assert run.environment["device"] == "cuda:0"
-    assert run.environment["resumed_with"][0]["device"] == "cpu"
+    assert run.read_environment()["device"] == "cuda:0"
+    assert run.read_environment()["resumed_with"][0]["device"] == "cpu"
 
 
 def test_where_a_run_began_it_goes_on_or_says_that_it_cannot(run):

@@ -107,12 +107,12 @@ def test_the_proof_notices_a_lost_piece_of_state(pocket_workspace, calm, monkeyp
     stop_with_checkpoint_at_each_step(run, STEPS_AN_EPOCH + 2, monkeypatch)
     content = read(run.checkpoints_folder / "last.pt")
     lose(content)
-    Checkpoints(run.checkpoints_folder, seconds=0, key=run.status.key).save(content)
+    Checkpoints(run.checkpoints_folder, seconds=0, key=run.read_status().key).save(content)
     assert differences(finish(run), calm["tiny"]) != []
 
 
 def warnings_of(run):
-    return [event.text for event in run.events() if isinstance(event, Note) and event.level == "warning"]
+    return [event.text for event in run.read_events() if isinstance(event, Note) and event.level == "warning"]
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ def test_a_killed_run_ends_bit_identical(pocket_workspace, calm):
     run = train_run(pocket_workspace)
     started = worker.start(run)
     deadline = time.monotonic() + 60
-    while not any(isinstance(event, Metrics) for event in run.events()):
+    while not any(isinstance(event, Metrics) for event in run.read_events()):
         assert time.monotonic() < deadline, run.log_file.read_text()
         time.sleep(0.01)
     os.killpg(started.process.pid, signal.SIGKILL)
     started.process.wait()
-    assert run.status.state == "halted"
+    assert run.read_status().state == "halted"
     again = worker.start(run)
     assert again.process.wait(timeout=120) == 0, run.log_file.read_text()
     assert differences(run, calm["MammoCNN"]) == []
@@ -170,8 +170,8 @@ def test_a_disk_that_is_full_at_a_checkpoint_is_said_and_the_run_goes_on_once_it
     with monkeypatch.context() as patched:
         patched.setattr(torch, "save", full)
         assert worker.take_run(run, stopping=run) == "halted"
-    assert "No space left on device" in run.status.message
-    assert "it goes on where it stopped" in run.status.hint
+    assert "No space left on device" in run.read_status().message
+    assert "it goes on where it stopped" in run.read_status().hint
     kept = read(run.checkpoints_folder / "last.pt")["standing"]
     assert kept["epoch"] == 1
     assert tiny_run(pocket_workspace).id == run.id
@@ -190,7 +190,7 @@ def test_the_test_labels_change_not_one_trained_bit(pocket_workspace, calm):
     ours, theirs = (pd.read_csv(one.predictions_file("test")) for one in (run, calm["tiny"]))
     assert (ours["prob"] == theirs["prob"]).all()
     assert (ours["label"] == 1 - theirs["label"]).all()
-    assert run.status.result["threshold"] == calm["tiny"].status.result["threshold"]
+    assert run.read_status().result["threshold"] == calm["tiny"].read_status().result["threshold"]
 
 
 def test_the_training_labels_do_change_it(pocket_workspace, calm):
@@ -223,9 +223,9 @@ def test_what_is_no_number_stops_the_run_that_says_where_and_keeps_its_last_good
     monkeypatch.setattr(loop, "learning_rate", too_high)
     run = tiny_run(pocket_workspace, epochs=3)
     assert worker.take_run(run, stopping=run) == "failed"
-    assert said in run.status.message
-    assert "--learning-rate" in run.status.hint
-    kept, trouble = Checkpoints(run.checkpoints_folder, seconds=0, key=run.status.key).resume()
+    assert said in run.read_status().message
+    assert "--learning-rate" in run.read_status().hint
+    kept, trouble = Checkpoints(run.checkpoints_folder, seconds=0, key=run.read_status().key).resume()
     assert trouble == []
     assert kept["standing"]["epoch"] == 1
     assert all(torch.isfinite(tensor).all() for tensor in kept["network"].values())
@@ -246,11 +246,11 @@ def test_discs_and_stars_are_learned(pocket_workspace):
         *("epoch", "learning_rate", "train_loss", "train_accuracy", "train_auc", "val_loss", "val_accuracy", "val_auc")
     ]
     assert metrics["train_loss"].iloc[-1] < 0.5 * metrics["train_loss"].iloc[0]
-    assert run.status.result["val_auc"] > 0.9
+    assert run.read_status().result["val_auc"] > 0.9
 
 
 def test_a_watcher_sees_epochs_and_steps(calm):
-    events = calm["MammoCNN"].events()
+    events = calm["MammoCNN"].read_events()
     assert {event.name for event in events if isinstance(event, Progress)} >= {"epoch", "step", "validation"}
     rows = [event.values for event in events if isinstance(event, Metrics)]
     assert [row["epoch"] for row in rows] == [1, 2]

@@ -30,9 +30,9 @@ def test_a_stage_that_learns_from_some_of_the_training_women_has_seen_no_other(r
     assert {name: len(seen) for name, seen in women.items()} == WOMEN
     material = replace(whole, train=first(whole.train, 6), val=first(whole.train, 2), test=first(whole.test, 0))
     begin(run, material)
-    assert set(run.environment["patients_seen"]) == set(first(whole.train, 6).patients)
-    assert run.environment["dataset"] == "pocket"
-    assert run.environment["weights_sha256"] is None
+    assert set(run.read_environment()["patients_seen"]) == set(first(whole.train, 6).patients)
+    assert run.read_environment()["dataset"] == "pocket"
+    assert run.read_environment()["weights_sha256"] is None
 
 
 def test_other_first_weights_are_noticed_when_a_run_goes_on(run, tmp_path):
@@ -76,4 +76,4 @@ def test_to_read_all_images_before_the_first_step_is_told_bit_by_bit(run):
     told = [*start(run, material, ModelSettings()), *measured(run, material.cache, material.train)]
     read = {name: [(one.done, one.total) for one in told if one.name == name] for name in {one.name for one in told}}
     assert read == {"fingerprint of the images": [(64, 72), (72, 72)], "greys of the training images": [(36, 36)]}
-    assert run.environment["normalisation"].keys() == {"mean", "deviation"}
+    assert run.read_environment()["normalisation"].keys() == {"mean", "deviation"}

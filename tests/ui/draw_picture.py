@@ -58,7 +58,7 @@ def contact_sheet(place: Path) -> Path:
     ):
         run = job_for(workspace, stage, given)
         assert isinstance(run, Run)
-        assert take_run(run, stopping=run) == "done", run.status.message
+        assert take_run(run, stopping=run) == "done", run.read_status().message
     return run.figures_folder / "steps.png"
 
 

@@ -195,7 +195,7 @@ def test_a_plan_one_of_whose_runs_was_removed_is_shown_all_the_same(tmp_path):
 
     plan = find_or_create_plan(Workspace(tmp_path / "workspace"), "toy", three_steps())
     finish(plan)
-    assert wizard("runs", "remove", plan.status.runs["one"], "--yes", cwd=tmp_path).returncode == 0
+    assert wizard("runs", "remove", plan.read_status().runs["one"], "--yes", cwd=tmp_path).returncode == 0
     assert wizard("runs", "show", plan.id, cwd=tmp_path).returncode == 0
 
 

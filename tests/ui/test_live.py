@@ -51,7 +51,7 @@ def on_screen(job, columns, rows):
 def at_work(workspace, epochs=3, notes=("it begins",)):
     """A run in its last epoch, as its log tells it."""
     run = job_for(workspace, TOY, {"epochs": epochs})
-    with run.recording():
+    with run.open_event_log():
         run.record(StateChange("running"))
         for note in notes:
             run.record(Note(note))
@@ -102,12 +102,12 @@ def test_the_step_at_work_is_shown_also_where_later_ones_were_done_before_it(wor
     plan = find_or_create_plan(workspace, "p", [Step(f"s{seed}", TOY, {"seed": seed}) for seed in (1, 2)])
     first, second = (job_for(workspace, TOY, {"seed": seed}) for seed in (1, 2))
     for run, said in ((first, "the first"), (second, "the second")):
-        with run.recording():
+        with run.open_event_log():
             run.record(Note(said))
     second.update(state="done")
     plan.update(runs={"s1": first.id, "s2": second.id})
     assert "the second" in "\n".join(on_screen(plan, 80, 24))
-    with first.held():
+    with first.hold_lock():
         first.update(state="running")
         assert "the first" in "\n".join(on_screen(plan, 80, 24))
 
@@ -170,7 +170,7 @@ def test_ctrl_c_pauses_a_command_and_its_screen_goes(workspace):
         terminal.press("ctrl-c")
         terminal.wait_for("Paused.")
         assert terminal.wait_for_end() == 130
-    assert run.status.state == "paused"
+    assert run.read_status().state == "paused"
 
 
 def test_sigterm_pauses_a_command_as_ctrl_c_does(workspace):
@@ -180,7 +180,7 @@ def test_sigterm_pauses_a_command_as_ctrl_c_does(workspace):
     wait_for_event(run, 2)
     os.kill(command.pid, signal.SIGTERM)
     said, _ = command.communicate(timeout=30)
-    assert (command.returncode, run.status.state) == (130, "paused"), said
+    assert (command.returncode, run.read_status().state) == (130, "paused"), said
     assert "Pausing at the next safe point" in said
 
 
@@ -211,7 +211,7 @@ def test_the_words_that_make_a_queue_are_options_of_the_command(workspace):
     told = CliRunner().invoke(app, words)
     assert told.exit_code == 0, told.output
     (plan,) = plans(workspace)
-    assert list(plan.status.runs) == ["learn-seed7", "learn-seed8"]
+    assert list(plan.read_status().runs) == ["learn-seed7", "learn-seed8"]
 
 
 # --- further ----------------------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_a_run_is_extended_from_the_menu(workspace):
     assert asked.trouble_with("2") == "it was started for 2: give a higher total"
     assert "whole number" in asked.trouble_with("far")
     (new,) = (one for one in runs(workspace) if one.id != run.id)
-    assert new.status.result["epochs"] == 3
+    assert new.read_status().result["epochs"] == 3
 
 
 def test_a_failure_ends_with_one_instruction(workspace):
@@ -278,7 +278,7 @@ def test_a_done_run_tells_its_results_figures_first(workspace):
     console = Console(file=io.StringIO(), width=100)
     show_job(run, console)
     said = console.file.getvalue()
-    known = run.status.result["known"]
+    known = run.read_status().result["known"]
     assert f"{known:.6g}" in said.partition("Results")[2]
     assert outcome(run) == f"known {known:.3f}, epochs 2"
 
@@ -289,13 +289,13 @@ def test_a_done_queue_tells_what_came_of_each_of_its_runs(workspace):
     console = Console(file=io.StringIO(), width=100)
     show_end(plan, console)
     said = console.file.getvalue()
-    assert all(step.name in said for step in plan.steps)
+    assert all(step.name in said for step in plan.read_steps())
     assert said.count("known") == 2
 
 
 def test_a_new_epoch_forgets_the_validation_of_the_one_before_and_a_halt_the_pace(workspace):
     run = job_for(workspace, TOY, {"epochs": 3})
-    with run.recording():
+    with run.open_event_log():
         for epoch in (1, 2):
             run.record(Progress("step", 0, 20, "batches", within="epoch"))
             run.record(Progress("step", 20, 20, "batches", within="epoch"))
@@ -316,7 +316,7 @@ def test_a_new_epoch_forgets_the_validation_of_the_one_before_and_a_halt_the_pac
 
 def test_a_worker_without_a_sign_of_life_is_said_to_be_so_and_since_when(workspace, monkeypatch):
     run = at_work(workspace)
-    with run.held():
+    with run.hold_lock():
         run.update(state="running")
         assert "no sign of life" not in " ".join(on_screen(run, 100, 30))
         monkeypatch.setattr(job, "SILENT_AFTER_SECONDS", 0)

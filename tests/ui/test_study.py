@@ -24,7 +24,7 @@ TOLD_EACH = 4  # lines
 
 def study_at_work(workspace, trials):
     run = job_for(workspace, TOY, {"pages": trials})
-    with run.held(), run.recording():
+    with run.hold_lock(), run.open_event_log():
         run.update(state="running")
         run.record(StateChange("running"))
         for trial in range(trials):

@@ -35,9 +35,9 @@ def test_the_trial_runs_with_what_it_knows_of_the_answers_shows_its_picture_and_
     trial, own = lookup.runs(workspace)
     assert (trial.stage, own.stage) == ("tests.toys.proof", TOY)
     assert trial.preset == own.preset == "warm"
-    assert trial.given_settings["baths"] == {"developer": {"seconds": 30}, "toner": {"shade": 0.5}}
-    assert trial.given_settings["paper"] == "matt"
-    assert own.status.result == {"baths": ["developer", "toner"], "copies": 4}
+    assert trial.read_settings()["baths"] == {"developer": {"seconds": 30}, "toner": {"shade": 0.5}}
+    assert trial.read_settings()["paper"] == "matt"
+    assert own.read_status().result == {"baths": ["developer", "toner"], "copies": 4}
     assert "2 films on matt paper" in shown
     assert "▀" in shown
     assert asker.names[-4:] == ["what_now", "go_on", "what_now", "go_on"], "back to the same screen, then on"
@@ -46,7 +46,7 @@ def test_the_trial_runs_with_what_it_knows_of_the_answers_shows_its_picture_and_
 def test_the_same_trial_again_is_shown_and_not_done_again(workspace):
     done(workspace, what_now=("trial", "trial", BACK), baths=(["stop"], BACK), copies=("1", BACK), paper=("a", BACK),
          preset=("plain", BACK))  # fmt: skip
-    assert [run.stage for run in lookup.runs(workspace)] == ["tests.toys.proof"]
+    assert [run.read_stage() for run in lookup.runs(workspace)] == ["tests.toys.proof"]
 
 
 @pytest.mark.parametrize(("paper", "says"), [("gold", "there is no gold paper"), ("wet", "dry it first")])
@@ -54,8 +54,8 @@ def test_a_trial_that_cannot_be_made_or_fails_is_told_and_leads_back(workspace, 
     asker, shown = done(workspace, paper=paper, what_now=("trial", "start"))
     assert says in shown
     assert "Traceback" not in shown
-    assert lookup.runs(workspace)[-1].stage == TOY
-    assert lookup.runs(workspace)[-1].status.state == "done"
+    assert lookup.runs(workspace)[-1].read_stage() == TOY
+    assert lookup.runs(workspace)[-1].read_status().state == "done"
     assert asker.names.count("what_now") == 2
 
 

@@ -39,8 +39,8 @@ def build_ensemble(runs: list[Run]) -> Ensemble:
                 f"(the other: {models[0].protocol.words})",
                 hint="average models of one dataset, one split and one rule for the threshold",
             )
-    facts = {name: runs[0].environment[name] for name in _FACTS}
-    seen = set().union(*(run.environment["patients_seen"] for run in runs))
+    facts = {name: runs[0].read_environment()[name] for name in _FACTS}
+    seen = set().union(*(run.read_environment()["patients_seen"] for run in runs))
     parameters, minutes = _together(runs, models)
     facts |= {"patients_seen": sorted(seen), "minutes_before": minutes}
     return Ensemble(models, {split: _mean(runs, split) for split in ("val", "test")}, facts, parameters)
@@ -52,7 +52,7 @@ def _together(runs: list[Run], models: list[TrainedModel]) -> tuple[int, float]:
     networks: dict[str, tuple[int, float]] = {}  # by the run that trained it
     for run, model in zip(runs, models, strict=True):
         network, below, before = run.id, model.parameters, model.minutes
-        if "backbone" in (known := run.environment):
+        if "backbone" in (known := run.read_environment()):
             network, below, before = known["backbone"], known["backbone_parameters"], known["minutes_before"]
         parameters += model.parameters - below
         minutes += model.minutes - before

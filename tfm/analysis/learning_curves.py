@@ -17,7 +17,7 @@ def read_metrics(run: Run) -> list[tuple[float, Row]]:
     """Each with the time at which it was told. A run that was taken up again tells some rows twice: the last word
     holds, as in metrics.csv."""
     told: list[tuple[float, Row]] = []
-    for time, event in run.events_from(0)[0]:
+    for time, event in run.read_events_from(0)[0]:
         if isinstance(event, Metrics):
             while told and _place(told[-1][1]) >= _place(event.values):
                 told.pop()

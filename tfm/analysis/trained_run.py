@@ -79,7 +79,7 @@ def open_trained_model(run: Run) -> TrainedModel:
             hint="train the study's winner, and look at that",
         )
     predictions = read_predictions(run.predictions_file("test"))
-    status = run.status
+    status = run.read_status()
     result = status.result
     return TrainedModel(
         run=run.id,
@@ -89,7 +89,7 @@ def open_trained_model(run: Run) -> TrainedModel:
         minutes=minutes_of_work(run),
         threshold=result["threshold"],
         predictions=predictions,
-        protocol=build_protocol(run.environment, predictions, result["threshold_rule"]),
+        protocol=build_protocol(run.read_environment(), predictions, result["threshold_rule"]),
     )
 
 

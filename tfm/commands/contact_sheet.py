@@ -66,7 +66,7 @@ def contact_sheet(settings: ContactSheet, run: Run) -> Iterator[Event]:
         yield Progress("images", number, len(films), "images")
     if not steps:
         raise DataError("none of these images can be prepared", hint=failed[0].hint)
-    preset = run.preset or ""
+    preset = run.read_preset() or ""
     sheet, augmented = run.figures_folder / "steps.png", run.figures_folder / "augmentations.png"
     draw(sheet, f"{settings.dataset}, {preset}: each image after each step (red: lesions, blue: breast)", steps)
     yield Picture(str(sheet), "Each image after each step", thumbnail(before_and_after[0]))

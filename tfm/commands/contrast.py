@@ -62,7 +62,7 @@ def contrast(settings: Contrast, run: Run) -> Iterator[Event]:
 
     ways = settings.ways or settings.runs
     explained = [find_run(run.workspace, name) for name in settings.explained]
-    of = {str(one.status.result["trained"]): one for one in explained}
+    of = {str(one.read_status().result["trained"]): one for one in explained}
     runs: dict[str, list[Run]] = {}
     looks: dict[str, list[Run]] = {}
     for way, name in zip(ways, settings.runs, strict=True):

@@ -78,14 +78,14 @@ def explain(settings: Explain, run: Run) -> Iterator[Event]:
     check_same(origin, (yield from material.facts()))
     predictions = read_predictions(origin.run.predictions_file(settings.split))
     protocol = replace(
-        build_protocol(origin.run.environment, predictions, choices.threshold), split=_SPLITS[settings.split]
+        build_protocol(origin.run.read_environment(), predictions, choices.threshold), split=_SPLITS[settings.split]
     )
     shown = choose_examples(predictions, trained.threshold, settings.pictures)
     with contextlib.ExitStack() as held:
         device = yield from prepare(settings.machine, run, held)
         explained = _opened(settings, choices, origin, material, device)
         yield from _introduced(explained)
-        batch_size = origin.run.environment["batch_size"]
+        batch_size = origin.run.read_environment()["batch_size"]
         table, maps = yield from score_explanations(
             explained, batch_size, [place for group in shown.values() for place in group]
         )
@@ -122,7 +122,7 @@ def _opened(settings: Explain, choices: Train, origin: Origin, material: Materia
     asked = BreastSettings(pooling=choices.breast.pooling)  # no answer hangs on what else a loss is made of
     task = task_of(network, labels, choices.batches, choices.optim, choices.machine, asked, choices.labels)
     rows = material.test if settings.split == "test" else material.val
-    images = Images(material.cache, rows, Normalisation(**origin.run.environment["normalisation"]), device)
+    images = Images(material.cache, rows, Normalisation(**origin.run.read_environment()["normalisation"]), device)
     return Explainer.of(network, task, images, card_of(choices.model, in_size, 1))
 
 

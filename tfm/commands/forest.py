@@ -104,7 +104,7 @@ def _embedded(
     backbone = Backbone.of(origin, trained.model, settings.learning.embedding, in_size, trained.machine.precision)
     run.remember(backbone_parameters=parameters(backbone.network) - parameters(backbone.part))
     place = run.workspace.embeddings_folder
-    return (yield from embeddings(place, backbone, material, run.environment, device, run.id))
+    return (yield from embeddings(place, backbone, material, run.read_environment(), device, run.id))
 
 
 def _learned(settings: Forest, run: Run, material: Material, found: Found) -> Generator[Event, None, Learner]:
@@ -113,7 +113,7 @@ def _learned(settings: Forest, run: Run, material: Material, found: Found) -> Ge
 
     file = _file(run)
     if not file.exists():
-        threads = run.environment["threads"]
+        threads = run.read_environment()["threads"]
         learner = yield from grown(settings.learning, found["train"], material.train.labels, settings.seed, threads)
         save(learner, file)
         del learner  # with it, what is read would be in memory twice
@@ -138,8 +138,8 @@ def _finish(
     picture = yield from _drawn(settings, trained, run, material, found, model)
     result |= {
         "model": model,
-        "weights": origin(trained.model.weights, run.environment["origin_unknown"]),
-        "parameters": run.environment["backbone_parameters"] + size(learner),
+        "weights": origin(trained.model.weights, run.read_environment()["origin_unknown"]),
+        "parameters": run.read_environment()["backbone_parameters"] + size(learner),
     }
     outputs = [run.predictions_file("val"), run.predictions_file("test"), _file(run), picture]
     yield Result(result, outputs=[str(path) for path in outputs])
@@ -164,6 +164,6 @@ def _drawn(
     projected = project_embeddings(found, material, settings.projection, settings.seed)
     test = read_predictions(run.predictions_file("test"))
     title = f"What {model} learns from: {settings.learning.embedding}"
-    draw_embeddings(path, projected, title, build_protocol(run.environment, test, trained.threshold))
+    draw_embeddings(path, projected, title, build_protocol(run.read_environment(), test, trained.threshold))
     yield Picture(str(path), title)
     return path

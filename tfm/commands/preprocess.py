@@ -62,7 +62,7 @@ class Preprocess(Settings):
 
 def _name(settings: Preprocess, run: Run) -> str:
     """Other steps never end in the same cache."""
-    preset = run.workspace.preset("preprocess", run.preset or "")
+    preset = run.workspace.preset("preprocess", run.read_preset() or "")
     steps = settings.chain.model_dump_json()
     same = steps == resolve(Preprocess, preset.settings, {"dataset": settings.dataset}).chain.model_dump_json()
     own = "" if same else f"-{seed_at(steps):016x}"[:5]

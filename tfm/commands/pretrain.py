@@ -124,7 +124,7 @@ def _trained(
     yield from gpu_cache.settle(training)
     yield from batch_size.settle(run, training)
     yield from _introduced(settings, material, begun, without_block, training)
-    checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
+    checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.read_status().key)
     yield from _learn(settings, run, model, training, task, checkpoints)
     best = max(training.standing.rows, key=lambda row: row[task.best])
     yield Result(

@@ -122,7 +122,7 @@ def _trained(
     yield from gpu_cache.settle(training)
     yield from batch_size.settle(run, training, begun.before)
     yield _introduced(settings, task, network, seen, training)
-    checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
+    checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.read_status().key)
     yield from learn(training, network, settings.machine, checkpoints, run.metrics_file, begun.before)
     training.judged.load_state_dict(checkpoints.load_best()["network"])
     yield from _finish(settings, run, training, task, material, checkpoints.best)
@@ -226,7 +226,9 @@ def _finish(
         tables[split] = make_table(rows, said[split].scores)
     test = replace(training.val, rows=material.test.only(known["test"]))
     measured = yield from evaluate_lesions(task, said["val"].of(known["val"]), said["test"].of(known["test"]), test)
-    protocol = describe_protocol(build_protocol(run.environment, tables["test"][known["test"]], settings.threshold))
+    protocol = describe_protocol(
+        build_protocol(run.read_environment(), tables["test"][known["test"]], settings.threshold)
+    )
     figures, overlays = run.folder / "lesions.json", run.figures_folder / "overlays.png"
     files.write_json(figures, measured.values() | {"protocol": protocol})
     yield _told(measured, protocol)
@@ -235,8 +237,8 @@ def _finish(
     yield Result(
         {
             # What its score means hangs on the classes.
-            "model": f"{run.preset or 'DeepLabV3+'}, {settings.lesions.classes}",
-            "weights": origin(settings.model.weights, run.environment["origin_unknown"]),
+            "model": f"{run.read_preset() or 'DeepLabV3+'}, {settings.lesions.classes}",
+            "weights": origin(settings.model.weights, run.read_environment()["origin_unknown"]),
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,
             **save_predictions(run, tables, settings.threshold),

@@ -168,7 +168,7 @@ def _trained(
     yield from batch_size.settle(run, training, begun.before)
     yield from _introduced(settings, training, material.cache)
     yield Note(f"{len(train)} images to learn from, {len(val)} for validation, {len(test)} for the test; {device}")
-    checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.status.key)
+    checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.read_status().key)
     yield from _learn(settings, run, training, checkpoints, begun.before)
     training.judged.load_state_dict(checkpoints.load_best()["network"])
     yield from _finish(settings, run, training, test, checkpoints.best)
@@ -256,8 +256,8 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
     outputs = [*(run.predictions_file(split) for split in tables), best, run.metrics_file]
     yield Result(
         {
-            "model": run.preset or settings.model.architecture,
-            "weights": origin(settings.model.weights, run.environment["origin_unknown"]),
+            "model": run.read_preset() or settings.model.architecture,
+            "weights": origin(settings.model.weights, run.read_environment()["origin_unknown"]),
             "parameters": parameters(training.network),
             "epochs": training.standing.epoch,
             **save_predictions(run, tables, settings.threshold),

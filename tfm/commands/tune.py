@@ -181,7 +181,7 @@ def _concluded(
         raise TrainingError(
             f"none of the {len(trials)} trials came to its end"
             + (f"; the first said: {messages[0]}" if messages else ""),
-            hint=f"mend what they say, then {run.anew}; or search a tamer space",
+            hint=f"mend what they say, then {run.describe_restart()}; or search a tamer space",
         )
     yield rank_trials(trials, searched, _SHOWN)
     pictures = draw_study(run.figures_folder, trials, searched, _caption(settings, run))
@@ -209,7 +209,7 @@ def _concluded(
 
 
 def _caption(settings: Tune, run: Run) -> str:
-    facts = run.environment
+    facts = run.read_environment()
     return (
         f"{settings.model}; dataset {settings.dataset} ({facts['protocol']}; {facts['dataset_hash'][:8]}), split "
         f"{facts['split_hash'][:8]}; AUC of validation, per image: chosen by it, so too good to be reported"

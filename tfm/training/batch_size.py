@@ -31,7 +31,7 @@ _CPU_SHARE = 1 / 4  # of the machine's memory: others are at work on it too
 def settle(run: Run, training: Training, before: Origin | None = None) -> Iterator[Event]:
     """What was tried out before the first step holds for the whole run, and for those that go on from it."""
     if training.batches.batch_size == "auto":
-        began = run.environment | (before.run.environment if before else {})
+        began = run.read_environment() | (before.run.read_environment() if before else {})
         training.batch_size = began.get("batch_size") or fitting(training)
         yield Note(f"batches of {training.batch_size} images")
     run.remember(batch_size=training.batch_size)

@@ -27,7 +27,7 @@ def prepare(settings: DeviceSettings, run: Run, held: contextlib.ExitStack) -> G
     """Resolve device and threads at the first start and set the same again on resume; `run` remembers them. A GPU is
     waited for, and is `run`'s until `held` is closed, by when the caller's own frame should know nothing that lies in
     its memory."""
-    began = run.environment
+    began = run.read_environment()
     if settings.device == "auto" and "device" in began:
         device = _as_it_began(began["device"], run)
     else:
@@ -63,7 +63,7 @@ def _as_it_began(device: str, run: Run) -> torch.device:
     except TrainingError as error:
         raise HaltedError(
             f"{run.id} began on {device}, and {error.message}",
-            hint=f"give it that device again, or start it anew on another: {run.anew}",
+            hint=f"give it that device again, or start it anew on another: {run.describe_restart()}",
         ) from None
 
 

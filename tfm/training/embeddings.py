@@ -63,7 +63,7 @@ class Backbone:
                 fields=("embedding",),
             )
         part = head(network) if embedding == "pool2048" else last_layer(network)
-        began = origin.run.environment
+        began = origin.run.read_environment()
         normalisation = Normalisation(**began["normalisation"])
         return cls(network, part, embedding, normalisation, began["batch_size"], precision)
 

@@ -59,7 +59,7 @@ class Menu:
 
     def status_panel(self) -> Panel:
         table = Table.grid(padding=(0, 2))
-        runs = [job.status.state for job in self._jobs()]
+        runs = [job.read_status().state for job in self._jobs()]
         counts = ", ".join(f"{runs.count(state)} {state}" for state in dict.fromkeys(runs)) or "none yet"
         rows = {
             "workspace": _below_home(self.workspace.root),
@@ -99,17 +99,17 @@ class Menu:
     def _jobs(self) -> list[Run | Plan]:
         """Plans, and the runs that neither a plan nor another run speaks for."""
         plans = lookup.plans(self.workspace)
-        of_plans = {run for plan in plans for run in plan.status.runs.values()}
+        of_plans = {run for plan in plans for run in plan.read_status().runs.values()}
         return [
             *plans,
-            *(run for run in lookup.runs(self.workspace) if run.id not in of_plans and not run.status.part_of),
+            *(run for run in lookup.runs(self.workspace) if run.id not in of_plans and not run.read_status().part_of),
         ]
 
     def _unfinished(self) -> list[Choice]:
         """Halted and paused ones first: Enter resumes. Then what a finished study leaves to be done."""
         found = []
         for job in reversed(self._jobs()):
-            state = job.status.state
+            state = job.read_status().state
             if state == "running":
                 found.append(Choice(f"watch {job.id}", "watch", job.id, section="At work"))
             if state in ("halted", "paused"):
@@ -199,7 +199,7 @@ class Menu:
 
 
 def _winner_of(study: Run) -> Filled:
-    return Filled("train", (study.status.result["model"],), {"study": study.id})
+    return Filled("train", (study.read_status().result["model"],), {"study": study.id})
 
 
 def _below_home(path: Path) -> str:

@@ -71,7 +71,7 @@ class RunView:
 
     def catch_up(self) -> list[Event]:
         """Read what the log has gained; returns those events."""
-        fresh, self._offset = self.run.events_from(self._offset)
+        fresh, self._offset = self.run.read_events_from(self._offset)
         for time, event in fresh:
             self._fold(time, event)
         return [event for _, event in fresh]

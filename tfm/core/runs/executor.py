@@ -35,10 +35,10 @@ def worked(run: Run) -> Iterator[Event]:
     """The events of a run that is held and recorded meanwhile; of one that is done, none. Close it where it should
     pause."""
     begun = time.monotonic()
-    spent = run.seconds_spent
+    spent = run.read_seconds_spent()
     result: Result | None = None
-    with run.held(), run.recording():
-        if run.status.state == "done":  # by another worker, while this one waited for the lock
+    with run.hold_lock(), run.open_event_log():
+        if run.read_status().state == "done":  # by another worker, while this one waited for the lock
             return
         run.update(**taken_up(spent))
         run.record(StateChange("running"))
@@ -66,15 +66,15 @@ def worked(run: Run) -> Iterator[Event]:
 
 def prune(run: Run, why: str) -> None:
     """End for good a run that stands still, where it stands."""
-    with run.held(), run.recording():
+    with run.hold_lock(), run.open_event_log():
         run.record(StateChange("pruned", why))
         run.update(state="pruned", message=why, hint="")
 
 
 def _events(run: Run) -> Iterator[Event]:
-    stage = registry.find_stage(run.stage)
+    stage = registry.find_stage(run.read_stage())
     settings = launch.settings_of(run)
-    if launch.key_of_run(run.workspace, stage, settings) != run.status.key:
+    if launch.key_of_run(run.workspace, stage, settings) != run.read_status().key:
         raise _changed(run)
     run.remember_first(**_environment())
     with contextlib.closing(stage.generate(settings, run)) as events:  # type: ignore[type-var]
@@ -82,14 +82,14 @@ def _events(run: Run) -> Iterator[Event]:
 
 
 def _changed(run: Run) -> RunError:
-    if not run.settings_stand:
+    if not run.has_original_settings():
         return RunError(
             f"{run.settings_file} was changed, and with other settings it is another run",
-            hint=f"put back what stood there, or start that other one: {run.anew}",
+            hint=f"put back what stood there, or start that other one: {run.describe_restart()}",
         )
     return RunError(
         "what this run reads, or the stage itself, has changed since it began",
-        hint=f"start it anew: {run.anew}",
+        hint=f"start it anew: {run.describe_restart()}",
     )
 
 

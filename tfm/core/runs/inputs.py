@@ -58,7 +58,7 @@ def meant(workspace: Workspace, settings: type[Settings], given: Mapping[str, An
         elif leaf.reads.kind == "weights" and named and str(named).startswith(_OF_A_RUN):
             filled[leaf.name] = _OF_A_RUN + lookup.find_run(workspace, str(named).removeprefix(_OF_A_RUN)).id
         elif leaf.reads.kind == "run" and leaf.is_list and leaf.required:
-            filled[leaf.name] = [run.id for run in readable_runs(workspace, leaf) if run.outputs_stand()]
+            filled[leaf.name] = [run.id for run in readable_runs(workspace, leaf) if run.has_intact_outputs()]
         elif leaf.reads.kind in PRODUCT_FILES and leaf.required and not filled.get(leaf.name):
             filled[leaf.name] = _only(workspace, leaf.reads.kind)
     return filled
@@ -68,7 +68,7 @@ def _given_by_runs(workspace: Workspace, settings: type[Settings], given: Mappin
     found: dict[str, Any] = {}
     for leaf in leaves(settings):
         if leaf.reads and leaf.reads.fixes and leaf.from_text(given.get(leaf.name)):
-            result = lookup.find_run(workspace, str(given[leaf.name])).status.result
+            result = lookup.find_run(workspace, str(given[leaf.name])).read_status().result
             found |= result.get(leaf.reads.gives, {}) | result.get(leaf.reads.fixes, {})
     return found
 
@@ -88,7 +88,7 @@ def readable_runs(workspace: Workspace, leaf: Leaf) -> list[Run]:
     """The runs that a setting may name; those that are part of another are not offered, and can be named."""
     assert leaf.reads is not None
     makers = leaf.reads.made_by
-    return [run for run in lookup.runs(workspace) if not run.status.part_of and run.is_done_by(makers)]
+    return [run for run in lookup.runs(workspace) if not run.read_status().part_of and run.is_done_by(makers)]
 
 
 def left_out(workspace: Workspace, settings: Settings, setting: str) -> Iterator[Note]:
@@ -96,11 +96,11 @@ def left_out(workspace: Workspace, settings: Settings, setting: str) -> Iterator
     taken is not chosen either, the list was made by hand, and nobody is missed."""
     leaf = next(leaf for leaf in leaves(type(settings)) if leaf.name == setting)
     others = [one for one in readable_runs(workspace, leaf) if one.id not in value_at(settings, leaf)]
-    if any(one.outputs_stand() for one in others):
+    if any(one.has_intact_outputs() for one in others):
         return
     for one in others:
         yield Note(
-            f"{one.id} is left out: what it left behind is no longer there as it was written. Do it anew: {one.anew}",
+            f"{one.id} is left out: its outputs are missing or changed. Repeat it: {one.describe_restart()}",
             "warning",
         )
 
@@ -146,15 +146,15 @@ def _check_model(workspace: Workspace, leaf: Leaf, reading: Reads, name: str) ->
 
 def _check_run(workspace: Workspace, leaf: Leaf, reading: Reads, name: str) -> None:
     run = lookup.find_run(workspace, name)
-    if reading.made_by and run.stage not in reading.made_by:
+    if reading.made_by and run.read_stage() not in reading.made_by:
         raise SettingsError(
-            f"{run.id} is a run of {run.stage}, and {' or '.join(reading.made_by)} is needed here",
+            f"{run.id} is a run of {run.read_stage()}, and {' or '.join(reading.made_by)} is needed here",
             hint="see `python wizard.py runs list`",
             fields=(leaf.name,),
         )
-    if run.status.state != "done":
+    if run.read_status().state != "done":
         raise SettingsError(
-            f"{run.id} is {run.status.state}: it has nothing to read yet",
+            f"{run.id} is {run.read_status().state}: it has nothing to read yet",
             hint=f"finish it first: `python wizard.py runs resume {run.id}`",
             fields=(leaf.name,),
         )
@@ -164,7 +164,7 @@ def _check_fixed(workspace: Workspace, settings: Settings, leaf: Leaf, reading: 
     """Who changes what a run has found is told: with another value it is not what that run found."""
     run = lookup.find_run(workspace, name)
     known = {one.name: one for one in leaves(type(settings))}
-    found = {one: known[one].parse(value) for one, value in run.status.result.get(reading.fixes, {}).items()}
+    found = {one: known[one].parse(value) for one, value in run.read_status().result.get(reading.fixes, {}).items()}
     other = {one: value for one, value in found.items() if value_at(settings, known[one]) != value}
     if other:
         raise SettingsError(
@@ -181,7 +181,7 @@ def identity(workspace: Workspace, reading: Reads, name: str) -> str:
     """What a run's key says of something it reads: its name, and its content as far as a quick look can tell."""
     kind = reading.kind
     if kind == "run":
-        return _digest([name, lookup.find_run(workspace, name).status.key])
+        return _digest([name, lookup.find_run(workspace, name).read_status().key])
     if kind == "weights":
         return files.sha256(Path(name.removeprefix("file:"))) if name.startswith("file:") else name
     if kind == "model":

@@ -70,21 +70,19 @@ class Job:
     def log_file(self) -> Path:
         return self.folder / "log.txt"
 
-    @property
-    def status(self) -> Status:
+    def read_status(self) -> Status:
         """As recorded; a recorded "running" without a living worker is a halt, and is said so. A damaged job must not
         keep the others from being shown."""
         try:
-            recorded = self._recorded
+            recorded = self._read_recorded_status()
         except RunError as error:
             return Status(state="damaged", message=error.message, hint=error.hint)
-        if recorded.state == "running" and not self.alive:
-            recorded = self._recorded  # it may have ended between the two looks
+        if recorded.state == "running" and not self.is_alive():
+            recorded = self._read_recorded_status()  # it may have ended between the two looks
             return replace(recorded, state="halted") if recorded.state == "running" else recorded
         return recorded
 
-    @property
-    def _recorded(self) -> Status:
+    def _read_recorded_status(self) -> Status:
         try:
             return Status(**files.read_json(self._status_file))
         except (OSError, ValueError, TypeError):
@@ -94,10 +92,9 @@ class Job:
             ) from None
 
     def update(self, **changes: Any) -> None:
-        files.write_json(self._status_file, asdict(replace(self._recorded, **changes)))
+        files.write_json(self._status_file, asdict(replace(self._read_recorded_status(), **changes)))
 
-    @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """True exactly while a worker holds the lock; the kernel frees it on any death."""
         try:
             with FileLock(self.folder / "lock", timeout=0.05, poll_interval=0.01):
@@ -105,34 +102,31 @@ class Job:
         except Timeout:
             return True
 
-    @property
-    def seconds_spent(self) -> float:
+    def read_seconds_spent(self) -> float:
         """By all workers so far; of one that was killed, up to its last heartbeat."""
         try:
-            recorded = self._recorded
+            recorded = self._read_recorded_status()
         except RunError:
             return 0.0
-        killed_at = self._last_heartbeat if recorded.state == "running" else None
+        killed_at = self._read_last_heartbeat() if recorded.state == "running" else None
         if killed_at is None:
             return recorded.seconds
         return recorded.seconds + max(0.0, killed_at - datetime.fromisoformat(recorded.started).timestamp())
 
-    @property
-    def _last_heartbeat(self) -> float | None:
+    def _read_last_heartbeat(self) -> float | None:
         try:
             return self._heartbeat_file.stat().st_mtime
         except FileNotFoundError:
             return None
 
-    @property
-    def silent_since(self) -> datetime | None:
+    def read_silent_since(self) -> datetime | None:
         """Its last heartbeat, where that is longer ago than a worker that works would let it be."""
-        last = self._last_heartbeat
+        last = self._read_last_heartbeat()
         silent = last is not None and time.time() - last >= SILENT_AFTER_SECONDS
         return datetime.fromtimestamp(last) if last is not None and silent else None
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
+    def hold_lock(self) -> Iterator[None]:
         """Be this job's one worker: its lock taken, its heart beating. Raises BusyError where another one is."""
         try:
             lock = FileLock(self.folder / "lock", timeout=_LOCK_WAIT_SECONDS, poll_interval=0.02)
@@ -166,8 +160,7 @@ class Job:
     def withdraw_pause(self) -> None:
         self._pause_file.unlink(missing_ok=True)
 
-    @property
-    def pause_requested(self) -> bool:
+    def is_pause_requested(self) -> bool:
         return self._pause_file.exists()
 
 

@@ -221,9 +221,9 @@ def find_or_create_run(
     one, which is `part_of` another run or stands for itself."""
     key = key_of_run(workspace, stage, settings)
     with workspace.locked():
-        same = [] if fresh else [run for run in reversed(lookup.runs(workspace)) if run.status.key == key]
-        standing = (run for run in same if run.status.state == "done" and run.outputs_stand())
-        unfinished = (run for run in same if run.status.state != "done")
+        same = [] if fresh else [run for run in reversed(lookup.runs(workspace)) if run.read_status().key == key]
+        standing = (run for run in same if run.read_status().state == "done" and run.has_intact_outputs())
+        unfinished = (run for run in same if run.read_status().state != "done")
         found = next(standing, None) or next(unfinished, None)
         if found is not None:
             return found
@@ -244,7 +244,7 @@ def find_or_create_plan(workspace: Workspace, name: str, steps: list[Step]) -> P
     anew = any(step.fresh for step in steps)
     with workspace.locked():
         for plan in reversed(lookup.plans(workspace)):
-            status = plan.status
+            status = plan.read_status()
             if status.key == key and not (anew and status.state == "done"):
                 return plan
         return Plan.create(workspace, name, steps, key)
@@ -252,45 +252,48 @@ def find_or_create_plan(workspace: Workspace, name: str, steps: list[Step]) -> P
 
 def untrained_winners(workspace: Workspace) -> list[Run]:
     """The studies of which nobody has trained the winner yet."""
-    standing = [run for run in lookup.runs(workspace) if not run.status.part_of]
-    studies = [run for run in standing if "winner" in run.status.result]
+    standing = [run for run in lookup.runs(workspace) if not run.read_status().part_of]
+    studies = [run for run in standing if "winner" in run.read_status().result]
     trained = set()
     for run in standing if studies else ():
         with contextlib.suppress(RunError):  # its settings are damaged: it trains nothing
-            if run.status.state != "failed":
-                trained.add(run.given_settings.get("study"))
+            if run.read_status().state != "failed":
+                trained.add(run.read_settings().get("study"))
     return [run for run in studies if run.id not in trained]
 
 
 def restarted(run: Run) -> Run:
     """A new run of the same settings; the old one stays as it is."""
     _check_whole(run)
-    preset = chosen_preset(run.workspace, run.stage, run.preset)
-    return find_or_create_run(run.workspace, registry.find_stage(run.stage), settings_of(run), preset, fresh=True)
+    preset = chosen_preset(run.workspace, run.read_stage(), run.read_preset())
+    return find_or_create_run(
+        run.workspace, registry.find_stage(run.read_stage()), settings_of(run), preset, fresh=True
+    )
 
 
 def _check_whole(run: Run) -> None:
     """By itself such a run would stand in comparisons as what it is not: a training that was never part of a choice."""
-    if run.status.part_of:
+    study = run.read_status().part_of
+    if study:
         raise RunError(
-            f"{run.id} is part of {run.status.part_of}, and nothing by itself",
-            hint=f"do that one anew: {run.anew}; or train what it found: `python wizard.py train MODEL --study "
-            f"{run.status.part_of}`",
+            f"{run.id} belongs to {study} and cannot be continued on its own",
+            hint=f"repeat all of it: {run.describe_restart()}; or train what it found: `python wizard.py train MODEL "
+            f"--study {study}`",
         )
 
 
 def growing(run: Run) -> Leaf | None:
     """The setting by which a run can be taken further, where its stage has one that did something."""
-    if run.status.part_of:
+    if run.read_status().part_of:
         return None
-    stage = registry.find_stage(run.stage)
-    idle = {leaf.name for leaf, _ in without_effect(stage.settings, run.given_settings)}
+    stage = registry.find_stage(run.read_stage())
+    idle = {leaf.name for leaf, _ in without_effect(stage.settings, run.read_settings())}
     return leaf_of(stage.settings, stage.extends_by) if stage.extends_by and stage.extends_by not in idle else None
 
 
 def how_it_goes_on(run: Run) -> str:
     """What its stage says of an extension: where a new run goes on from the old one's end, or of what grows."""
-    stage = registry.find_stage(run.stage)
+    stage = registry.find_stage(run.read_stage())
     assert stage.extends_by is not None
     known = {leaf.name: leaf for leaf in leaves(stage.settings)}
     return known.get("extends", known[stage.extends_by]).explanation
@@ -299,16 +302,16 @@ def how_it_goes_on(run: Run) -> str:
 def extended(run: Run, total: Any) -> Run:
     """A new run that goes on from where this one ended, up to a higher total of the setting that may grow."""
     _check_whole(run)
-    stage = registry.find_stage(run.stage)
+    stage = registry.find_stage(run.read_stage())
     leaf = growing(run)
     if leaf is None:
         raise RunError(
             f"{run.id} cannot be extended: nothing in it could go on",
-            hint=f"do the same anew: {run.anew}",
+            hint=f"do the same anew: {run.describe_restart()}",
         )
     before = value_at(settings_of(run), leaf)
     origin = {"extends": run.id} if "extends" in stage.settings.model_fields else {}
-    settings = resolve(stage.settings, {}, run.given_settings | {leaf.name: total} | origin)
+    settings = resolve(stage.settings, {}, run.read_settings() | {leaf.name: total} | origin)
     if value_at(settings, leaf) <= before:
         raise SettingsError(
             f"{run.id} was started for {before} {leaf.name.replace('_', ' ')} already",
@@ -316,7 +319,9 @@ def extended(run: Run, total: Any) -> Run:
             fields=(leaf.name,),
         )
     reading.check_reads(run.workspace, settings)
-    return find_or_create_run(run.workspace, stage, settings, chosen_preset(run.workspace, run.stage, run.preset))
+    return find_or_create_run(
+        run.workspace, stage, settings, chosen_preset(run.workspace, run.read_stage(), run.read_preset())
+    )
 
 
 def run_of_step(plan: Plan, step: Step, results: Mapping[str, Mapping[str, Any]]) -> Run:
@@ -329,17 +334,22 @@ def run_of_step(plan: Plan, step: Step, results: Mapping[str, Mapping[str, Any]]
 
 def _begun(plan: Plan, step: Step, key: str) -> Run | None:
     """The run that this plan made for the step, as long as it is of use: a plan that is resumed begins nothing anew."""
-    own = [run for run in lookup.runs(plan.workspace) if run.id == plan.status.runs.get(step.name)]
-    useful = [run for run in own if run.status.key == key and (run.status.state != "done" or run.outputs_stand())]
+    own = [run for run in lookup.runs(plan.workspace) if run.id == plan.read_status().runs.get(step.name)]
+    useful = [
+        run
+        for run in own
+        if run.read_status().key == key and (run.read_status().state != "done" or run.has_intact_outputs())
+    ]
     return useful[0] if useful else None
 
 
 def settings_of(run: Run) -> Settings:
     """As its file says, which only a hand can have made wrong."""
     try:
-        return resolve(registry.find_stage(run.stage).settings, {}, run.given_settings)
+        return resolve(registry.find_stage(run.read_stage()).settings, {}, run.read_settings())
     except SettingsError as error:
         raise RunError(
             f"{run.settings_file} was changed: {error.message}",
-            hint=f"put back what stood there; other settings make a new run: `python wizard.py {run.stage} --help`",
+            hint="restore the file; to use other settings, start a new run: "
+            f"`python wizard.py {run.read_stage()} --help`",
         ) from None

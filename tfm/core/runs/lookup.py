@@ -48,7 +48,7 @@ def _only_match(name: str, jobs: list[J], root: Path) -> J:
 
 
 def _created(job: Job) -> str:
-    return job.status.created
+    return job.read_status().created
 
 
 def _job_folders(parent: Path) -> list[Path]:

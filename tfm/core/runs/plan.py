@@ -44,8 +44,7 @@ class Plan(Job):
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
         return cls(make_job_folder(workspace.plans_folder, name, {"plan.yaml": text}, key), workspace)
 
-    @property
-    def steps(self) -> list[Step]:
+    def read_steps(self) -> list[Step]:
         file = self.folder / "plan.yaml"
         try:
             return [Step(**step) for step in files.read_yaml(file)["steps"]]

@@ -47,8 +47,7 @@ class Run(Job):
         documents = {"settings.yaml": text, "environment.json": json.dumps(written)}
         return cls(make_job_folder(workspace.runs_folder, name, documents, key, part_of), workspace)
 
-    @property
-    def _head(self) -> dict[str, Any]:
+    def _read_head(self) -> dict[str, Any]:
         try:
             head = files.read_yaml(self.settings_file)
         except (OSError, ValueError, yaml.YAMLError):
@@ -60,53 +59,47 @@ class Run(Job):
             )
         return head
 
-    @property
-    def anew(self) -> str:
+    def describe_restart(self) -> str:
         """How to do the same in a new run: one that is part of another is made by that alone."""
-        return f"`python wizard.py runs restart {self.status.part_of or self.id}`"
+        return f"`python wizard.py runs restart {self.read_status().part_of or self.id}`"
 
     @property
     def settings_file(self) -> Path:
         return self.folder / "settings.yaml"
 
-    @property
-    def settings_stand(self) -> bool:
+    def has_original_settings(self) -> bool:
         """Whether its settings are still written as they were when it was made."""
         stands = files.sha256(self.settings_file)
-        return bool(self.environment.get("settings_sha256", stands) == stands)
+        return bool(self.read_environment().get("settings_sha256", stands) == stands)
 
-    @property
-    def stage(self) -> str:
-        return str(self._head["stage"])
+    def read_stage(self) -> str:
+        return str(self._read_head()["stage"])
 
     def is_done_by(self, makers: tuple[str, ...]) -> bool:
         """Whether it is a done run of one of these stages; of any, where none is named."""
         try:
-            return self.status.state == "done" and (not makers or self.stage in makers)
+            return self.read_status().state == "done" and (not makers or self.read_stage() in makers)
         except RunError:  # its settings are damaged: nobody should read from it
             return False
 
-    @property
-    def preset(self) -> str | None:
-        return self._head.get("preset")
+    def read_preset(self) -> str | None:
+        return self._read_head().get("preset")
 
-    @property
-    def given_settings(self) -> dict[str, Any]:
-        return self._head.get("settings") or {}
+    def read_settings(self) -> dict[str, Any]:
+        return self._read_head().get("settings") or {}
 
-    @property
-    def environment(self) -> dict[str, Any]:
+    def read_environment(self) -> dict[str, Any]:
         with contextlib.suppress(FileNotFoundError):
             return dict(files.read_json(self.folder / "environment.json"))
         return {}
 
     def remember(self, **facts: Any) -> None:
         """Facts resolved at the start (versions, device, threads, patients seen), kept for resuming and for readers."""
-        files.write_json(self.folder / "environment.json", self.environment | facts)
+        files.write_json(self.folder / "environment.json", self.read_environment() | facts)
 
     def remember_first(self, **facts: Any) -> None:
         """Those of the first start stay; where a resume finds others, these are kept beside them."""
-        known = self.environment
+        known = self.read_environment()
         others = {name: value for name, value in facts.items() if known.get(name, value) != value}
         resumed = {"resumed_with": [*known.get("resumed_with", []), others]} if others else {}
         self.remember(**facts | known | resumed)
@@ -139,7 +132,7 @@ class Run(Job):
         return self.folder / "events.jsonl"
 
     @contextlib.contextmanager
-    def recording(self) -> Iterator[None]:
+    def open_event_log(self) -> Iterator[None]:
         """The event log, open to append; a line a killed worker left unfinished is cut off first."""
         with open(self._events_file, "a+b") as raw:
             _cut_unfinished_line(raw)
@@ -152,7 +145,7 @@ class Run(Job):
         self._log.write(json.dumps(as_record(event, time.time()), ensure_ascii=False) + "\n")
         self._log.flush()
 
-    def events_from(self, offset: int) -> tuple[list[tuple[float, Event]], int]:
+    def read_events_from(self, offset: int) -> tuple[list[tuple[float, Event]], int]:
         """The whole lines that stand behind a byte offset, with their times, and the offset after them."""
         try:
             with open(self._events_file, "rb") as file:
@@ -163,8 +156,8 @@ class Run(Job):
         whole = block[: block.rfind(b"\n") + 1]
         return [*filter(None, map(_read_line, whole.splitlines()))], offset + len(whole)
 
-    def events(self) -> list[Event]:
-        return [event for _, event in self.events_from(0)[0]]
+    def read_events(self) -> list[Event]:
+        return [event for _, event in self.read_events_from(0)[0]]
 
     def describe_outputs(self, paths: list[str]) -> list[dict[str, Any]]:
         return [
@@ -180,9 +173,9 @@ class Run(Job):
         root = self.workspace.root
         return path.relative_to(root) if path.is_relative_to(root) else path
 
-    def outputs_stand(self) -> bool:
+    def has_intact_outputs(self) -> bool:
         """Whether every file the run left behind is still there, byte for byte."""
-        for output in self.status.outputs:
+        for output in self.read_status().outputs:
             path = self.workspace.root / output["path"]
             if not path.is_file() or path.stat().st_size != output["size"] or files.sha256(path) != output["sha256"]:
                 return False
@@ -190,10 +183,10 @@ class Run(Job):
 
     def check_outputs(self) -> None:
         """Before another run takes them up."""
-        if not self.outputs_stand():
+        if not self.has_intact_outputs():
             raise DataError(
                 f"what {self.id} left behind is no longer there as it was written",
-                hint=f"do the same anew: {self.anew}",
+                hint=f"do the same anew: {self.describe_restart()}",
             )
 
 

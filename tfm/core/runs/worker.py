@@ -41,14 +41,13 @@ class Started:
     job: Job
     process: subprocess.Popen[bytes] | None
 
-    @property
-    def going(self) -> bool:
-        return (self.process is not None and self.process.poll() is None) or self.job.alive
+    def is_running(self) -> bool:
+        return (self.process is not None and self.process.poll() is None) or self.job.is_alive()
 
 
 def start(job: Job) -> Started:
     """Start a worker for a job, or attach to the one it has. The worker outlives this process."""
-    if job.alive:
+    if job.is_alive():
         return Started(job, None)
     job.withdraw_pause()
     paths = [str(presets.PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -72,11 +71,11 @@ def start(job: Job) -> Started:
 
 def stop_at_once(job: Job) -> None:
     """Kill the worker, and whatever it started, without asking it. What it had written whole stays."""
-    pid = job.status.pid
-    if pid is not None and job.alive and job.status.host == socket.gethostname():
+    pid = job.read_status().pid
+    if pid is not None and job.is_alive() and job.read_status().host == socket.gethostname():
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL) if hasattr(os, "killpg") else os.kill(pid, signal.SIGTERM)
-        while job.alive:
+        while job.is_alive():
             time.sleep(0.02)
 
 
@@ -88,17 +87,17 @@ def take_run(run: Run, stopping: Job) -> State:
     pause."""
     with contextlib.closing(worked(run)) as events:  # type: ignore[type-var]
         for _ in events:
-            if _stop_asked or stopping.pause_requested or run.pause_requested:
+            if _stop_asked or stopping.is_pause_requested() or run.is_pause_requested():
                 break
-    return run.status.state
+    return run.read_status().state
 
 
 def take_plan(plan: Plan) -> State:
     """Each step becomes a run: found done and kept, found halted and resumed, or made anew. A step that fails stops
     only the steps that read from it."""
     begun = time.monotonic()
-    spent = plan.seconds_spent
-    with plan.held():
+    spent = plan.read_seconds_spent()
+    with plan.hold_lock():
         plan.update(**taken_up(spent))
         state, message, hint, result = _take_steps(plan)
         plan.update(**ended(state, message, hint, spent + time.monotonic() - begun), result=result)
@@ -110,7 +109,7 @@ def _take_steps(plan: Plan) -> tuple[State, str, str, dict[str, Any]]:
     results: dict[str, dict[str, Any]] = {}
     failures: list[tuple[str, str]] = []
     try:
-        steps = plan.steps
+        steps = plan.read_steps()
         check(steps)  # waiting steps may have been edited
     except TFMError as error:
         return "failed", error.message, error.hint, {}
@@ -130,18 +129,18 @@ def _take_steps(plan: Plan) -> tuple[State, str, str, dict[str, Any]]:
 def _take_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) -> tuple[State, str, str]:
     try:
         run = launch.run_of_step(plan, step, results)
-        plan.update(runs=plan.status.runs | {step.name: run.id})
-        while run.alive:  # somebody started it by itself: its result serves this plan as well
-            if _stop_asked or plan.pause_requested:
+        plan.update(runs=plan.read_status().runs | {step.name: run.id})
+        while run.is_alive():  # somebody started it by itself: its result serves this plan as well
+            if _stop_asked or plan.is_pause_requested():
                 return "paused", "", ""
             time.sleep(0.2)
-        state = run.status.state
+        state = run.read_status().state
         if state != "done":
             run.withdraw_pause()  # one that an earlier worker never saw
             state = take_run(run, stopping=plan)
         if state == "done":
-            results[step.name] = run.status.result
-        return state, run.status.message, run.status.hint
+            results[step.name] = run.read_status().result
+        return state, run.read_status().message, run.read_status().hint
     except Exception as error:
         trouble = told(error, plan.log_file)
         return "failed", trouble.message, trouble.hint

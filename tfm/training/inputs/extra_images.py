@@ -169,7 +169,7 @@ def _told(run: Run, extra: Rows, left_out: dict[Path, Reasons]) -> Iterator[Even
 
 def _remember(run: Run, extra: Rows, caches: Sequence[Cache], taken: set[str], left_out: dict[Path, Reasons]) -> None:
     digest = hashlib.sha256(json.dumps([extra.table["image_id"].tolist(), sorted(taken)]).encode()).hexdigest()
-    before = run.environment.get("extra")
+    before = run.read_environment().get("extra")
     if before and before["sha256"] != digest:
         raise DataError(
             f"the images of {', '.join(map(str, left_out))} have changed since this run began",

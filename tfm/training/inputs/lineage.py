@@ -33,29 +33,29 @@ class Origin:
 
     @property
     def checkpoints(self) -> Checkpoints:
-        return Checkpoints(self.run.checkpoints_folder, seconds=0, key=self.run.status.key)
+        return Checkpoints(self.run.checkpoints_folder, seconds=0, key=self.run.read_status().key)
 
     @property
     def patients_seen(self) -> list[str]:
-        return list(self.run.environment["patients_seen"])
+        return list(self.run.read_environment()["patients_seen"])
 
     @property
     def unknown(self) -> list[str]:
         """The files from which its weights come, of which nobody knows whom they have seen."""
-        return list(self.run.environment["origin_unknown"])
+        return list(self.run.read_environment()["origin_unknown"])
 
 
 def minutes_of_work(run: Run) -> float:
     """Without the waits for other runs, and with those of the run that it goes on from or stands on. From a worker's
     death to the next start nobody waited."""
-    told, _ = run.events_from(0)
+    told, _ = run.read_events_from(0)
     waited = sum(
         later - time
         for (time, event), (later, following) in itertools.pairwise(told)
         if isinstance(event, Progress) and event.name.startswith(WAITING) and not isinstance(following, StateChange)
     )
-    before: float = run.environment.get("minutes_before", 0.0)
-    return (run.status.seconds - waited) / 60 + before
+    before: float = run.read_environment().get("minutes_before", 0.0)
+    return (run.read_status().seconds - waited) / 60 + before
 
 
 def of_weights(workspace: Workspace, weights: str, val: Rows, test: Rows) -> Origin | None:
@@ -89,7 +89,7 @@ def of_study(run: Run, study: str | None, test: Rows) -> Origin | None:
 
 def check_same(origin: Origin, here: dict[str, object]) -> None:
     """Women who were learned from may have come into the test since."""
-    began = origin.run.environment
+    began = origin.run.read_environment()
     # A run of before masks had digests says nothing about its own.
     changed = [words for name, words in SAME.items() if began.get(name, here[name]) != here[name]]
     if changed:

@@ -105,10 +105,10 @@ def remember(
     pixels = [f"{array}_sha256" for array in ARRAYS]
     kept = {name: f"the {lineage.SAME[name]} of the cache {material.cache.folder.name}" for name in pixels}
     for name, words in (kept | {"weights_sha256": f"the weights in {weights}"}).items():
-        if run.environment.get(name, facts[name]) != facts[name]:
+        if run.read_environment().get(name, facts[name]) != facts[name]:
             raise DataError(
                 f"{words} have changed since this run began",
-                hint=f"train on what stands now: {run.anew}",
+                hint=f"train on what stands now: {run.describe_restart()}",
             )
     seen = {*material.train.patients, *material.val.patients}.union(*(one.patients_seen for one in origins))
     run.remember(**facts, patients_seen=sorted(seen))

@@ -84,7 +84,7 @@ class Search:
         if run_id == self.run.id:
             return True
         if folder.is_dir():
-            return not Run(folder, self.run.workspace).alive
+            return not Run(folder, self.run.workspace).is_alive()
         return place == self._here or count_silent_seconds(trial) > _LOST_AFTER_SECONDS
 
     def _of_others(self) -> list[FrozenTrial]:
@@ -114,7 +114,7 @@ class Search:
             behind = yield from self._worked(number, child)
         except UpdateFinishedTrialError:  # by whoever took it up meanwhile
             behind = False
-        status = child.status
+        status = child.read_status()
         if not self._is_mine(number):
             yield Note(f"trial {number} was taken up by {get_owner(self.study.trial(number))} meanwhile", "warning")
         elif behind:
@@ -144,19 +144,19 @@ class Search:
         given = given_to_trial(self.model, self.shared | values) | {"trial": f"{self.study.name}/{number}"}
         settings = resolve(stage.settings, self.model.settings, given)
         child = find_or_create_run(self.run.workspace, stage, settings, self.model, part_of=self.run.id)
-        self.run.update(runs=self.run.status.runs | {str(number): child.id})
+        self.run.update(runs=self.run.read_status().runs | {str(number): child.id})
         return child
 
     def _worked(self, number: int, child: Run) -> Generator[Event, None, bool]:
         """Until it ends, or falls behind, which it returns. What somebody else does of it meanwhile counts as well."""
         tried = False
         while True:
-            while child.alive:  # somebody resumed it by itself
+            while child.is_alive():  # somebody resumed it by itself
                 self.study.seen(number)
                 time.sleep(_SECONDS_BETWEEN)
                 yield Progress("epoch", 0, 1)
             behind = self._is_behind(number, child, self.study.trial(number).last_step or 1)
-            if behind or tried or child.status.state == "done":
+            if behind or tried or child.read_status().state == "done":
                 return behind
             child.withdraw_pause()  # one that an earlier worker never saw
             with contextlib.suppress(BusyError):  # somebody has just taken it
@@ -170,7 +170,7 @@ class Search:
         with contextlib.closing(worked(child)) as events:  # type: ignore[type-var]
             for event in events:
                 self.study.seen(number)
-                if child.pause_requested:
+                if child.is_pause_requested():
                     self.run.request_pause()
                 if isinstance(event, Metrics):
                     behind = self._is_behind(number, child, int(event.values["epoch"]))

@@ -24,16 +24,16 @@ from tfm.ui.screens import live
 def run(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bool = False) -> int:
     """Start a job, or attach to it, and stay until it ends. Returns the exit status. `quiet`: only the end is shown."""
     console = render.console(stderr=as_json)
-    if job.status.state == "damaged":
-        raise RunError(job.status.message, hint=job.status.hint)
-    if isinstance(job, Run) and job.status.state == "done":
-        if not job.outputs_stand():
+    if job.read_status().state == "damaged":
+        raise RunError(job.read_status().message, hint=job.read_status().hint)
+    if isinstance(job, Run) and job.read_status().state == "done":
+        if not job.has_intact_outputs():
             raise RunError(
                 f"{job.id} was done, but what it left behind is gone or changed",
-                hint=f"do it anew: {job.anew}",
+                hint=f"do it anew: {job.describe_restart()}",
             )
         console.print("This was done before, and it still stands: nothing to do again.", style="green")
-        status = job.status
+        status = job.read_status()
     else:
         started = start(job)
         if started.process is None:
@@ -50,7 +50,7 @@ def run(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bool = False) ->
 
 def _print_status(job: Run | Plan, as_json: bool) -> None:
     if as_json:
-        status = job.status
+        status = job.read_status()
         _print_json({"id": job.id, "state": status.state, "result": status.result, "message": status.message})
 
 
@@ -66,7 +66,7 @@ def _watched(started: Started, console: Console) -> Status:
         return live.watch(started, console)
     except KeyboardInterrupt:
         started.job.withdraw_pause()
-        return started.job.status
+        return started.job.read_status()
 
 
 def answer(found: registry.Answer, given: dict[str, Any], workspace: Workspace, *, as_json: bool) -> int:

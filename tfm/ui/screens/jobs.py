@@ -29,8 +29,8 @@ _LEAVING = (
 
 def see(job: Run | Plan, asker: Asker, console: Console) -> None:
     """Start a job or attach to it, watch it, and say how it ended."""
-    started = Started(job, None) if job.status.state == "done" and isinstance(job, Run) else start(job)
-    while started.going:
+    started = Started(job, None) if job.read_status().state == "done" and isinstance(job, Run) else start(job)
+    while started.is_running():
         console.clear()
         try:
             live.watch(started, console, moving=not isinstance(asker, PlainAsker))
@@ -72,8 +72,8 @@ def runs_screen(workspace: Workspace, asker: Asker, console: Console) -> None:
         if not standing:
             wait(asker)
             return
-        newest_first = sorted(standing, key=lambda job: job.status.created, reverse=True)
-        choices = [Choice(job.id, job.id, f"{job.status.state}  {outcome(job)}") for job in newest_first]
+        newest_first = sorted(standing, key=lambda job: job.read_status().created, reverse=True)
+        choices = [Choice(job.id, job.id, f"{job.read_status().state}  {outcome(job)}") for job in newest_first]
         chosen = asker.ask(Question("run", "Which one?", choices=choices))
         try:
             _act_on(lookup.find(workspace, chosen), asker, console)
@@ -82,7 +82,7 @@ def runs_screen(workspace: Workspace, asker: Asker, console: Console) -> None:
 
 
 def _can_restart(job: Run | Plan) -> bool:
-    return isinstance(job, Run) and job.status.state != "damaged" and not job.status.part_of
+    return isinstance(job, Run) and job.read_status().state != "damaged" and not job.read_status().part_of
 
 
 def _grows(run: Run) -> Leaf | None:
@@ -106,7 +106,7 @@ def _further(run: Run, grows: Leaf, asker: Asker) -> Run:
 
 
 def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
-    state = job.status.state
+    state = job.read_status().state
     choices = [Choice("show", "Show its settings and results")]
     grows = _grows(job) if isinstance(job, Run) and state == "done" else None
     if state == "running":
@@ -122,7 +122,7 @@ def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
             wait(asker)
         case "see":
             see(job, asker, console)
-        case "pause" if job.alive:
+        case "pause" if job.is_alive():
             job.request_pause()
         case "extend" if isinstance(job, Run) and grows:
             see(_further(job, grows, asker), asker, console)

@@ -37,14 +37,14 @@ class JobView:
 
     def __init__(self, job: Run | Plan) -> None:
         self.job = job
-        self.status = job.status
+        self.status = job.read_status()
         self.current: RunView | None = None
         self.states: dict[str, str] = {}  # of a plan's steps
         self._views: dict[str, RunView] = {}
 
     def look(self) -> None:
         """How it stands now, and what the run at work has said; of a long plan, nobody reads all the logs."""
-        self.status = self.job.status
+        self.status = self.job.read_status()
         at_work = self.job.id
         if isinstance(self.job, Plan):
             self.states = {step.name: self._state(step.name) for step in self._steps}
@@ -56,7 +56,7 @@ class JobView:
 
     def catch_up(self) -> list[tuple[RunView, list[Event]]]:
         """What all its runs have said since."""
-        self.status = self.job.status
+        self.status = self.job.read_status()
         said = [(view, view.catch_up()) for view in map(self._view, self._run_ids())]
         return [(view, events) for view, events in said if events]
 
@@ -81,21 +81,21 @@ class JobView:
     @cached_property
     def _steps(self) -> list[Step]:
         assert isinstance(self.job, Plan)
-        return self.job.steps
+        return self.job.read_steps()
 
     def _state(self, step: str) -> str:
         """What is done stays so."""
         if self.states.get(step) == "done":
             return "done"
         run_id = self.status.runs.get(step)
-        return self._run(run_id).status.state if run_id and self._stands(run_id) else "waiting"
+        return self._run(run_id).read_status().state if run_id and self._stands(run_id) else "waiting"
 
     def draw(self, console: Console) -> RenderableType:
         """Everything within the window: notes give way first, curves grow into what is left."""
         inside = console.options.update(width=console.width - _FRAME)
         parts: list[RenderableType] = [_steps(self.states, inside.max_width)] if self.states else []
-        if self.status.state == "running" and self.job.silent_since:
-            parts.append(render.silence(self.job.silent_since))
+        if self.status.state == "running" and (since := self.job.read_silent_since()):
+            parts.append(render.silence(since))
         view = self.current
         if view is not None:
             going = self.status.state in ("running", "waiting")
@@ -115,7 +115,8 @@ class JobView:
                 parts.append(render.curves(curves, inside.max_width, min(_HIGHEST_CURVE, room // len(curves))))
             parts += notes
         title = f"{self.job.id}: {self.status.state}"
-        keys = "pausing at the next safe point …" if self.job.pause_requested else "Ctrl-C: pause, or leave it running"
+        pausing = self.job.is_pause_requested()
+        keys = "pausing at the next safe point …" if pausing else "Ctrl-C: pause, or leave it running"
         return Panel(Group(*parts), title=title, border_style="cyan", subtitle=keys)
 
 
@@ -160,7 +161,7 @@ def watch(started: Started, console: Console, *, moving: bool = True) -> Status:
         _watch_live(started, view, console)
     else:
         _watch_lines(started, view, console)
-    return job.status
+    return job.read_status()
 
 
 def _watch_live(started: Started, view: JobView, console: Console) -> None:
@@ -168,7 +169,7 @@ def _watch_live(started: Started, view: JobView, console: Console) -> None:
     before: list[Segment] = []
     with Live(console=console, auto_refresh=False, screen=True) as live:
         while True:
-            going = started.going
+            going = started.is_running()
             view.look()
             now = list(console.render(view.draw(console)))
             if now != before:
@@ -183,7 +184,7 @@ def _watch_lines(started: Started, view: JobView, console: Console) -> None:
     """Without a terminal: a line per run, note and epoch."""
     announced: set[str] = set()
     while True:
-        going = started.going
+        going = started.is_running()
         for run_view, events in view.catch_up():
             if run_view.run.id not in announced:
                 announced.add(run_view.run.id)
@@ -204,7 +205,7 @@ def _watch_lines(started: Started, view: JobView, console: Console) -> None:
 
 def show_end(job: Run | Plan, console: Console) -> None:
     """How it ended: its tables where it is done, what to do where it is not."""
-    status = job.status
+    status = job.read_status()
     view = JobView(job)
     view.look()
     if status.state == "done" and view.current is not None:
@@ -225,10 +226,11 @@ def show_end(job: Run | Plan, console: Console) -> None:
 def _results(job: Run | Plan) -> Table:
     """For a stage that draws no table of its own; of a plan, what came of each step."""
     if isinstance(job, Run):
-        return Table("Results", ["", ""], [list(row) for row in render.results(job.status.result, ".6g").items()])
+        results = render.results(job.read_status().result, ".6g")
+        return Table("Results", ["", ""], [list(row) for row in results.items()])
     steps = {
-        step: Run(job.workspace.runs_folder / run_id, job.workspace).status.result
-        for step, run_id in job.status.runs.items()
+        step: Run(job.workspace.runs_folder / run_id, job.workspace).read_status().result
+        for step, run_id in job.read_status().runs.items()
         if (job.workspace.runs_folder / run_id).is_dir()
     }
     rows = [

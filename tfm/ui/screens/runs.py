@@ -159,7 +159,7 @@ def _ends_with(act: Callable[[], int]) -> None:
 
 def listing(workspace: Workspace, width: int) -> Table:
     standing: list[Run | Plan] = [*lookup.runs(workspace), *lookup.plans(workspace)]
-    rows = [_row(job) for job in sorted(standing, key=lambda job: job.status.created, reverse=True)]
+    rows = [_row(job) for job in sorted(standing, key=lambda job: job.read_status().created, reverse=True)]
     table = Table(
         title=f"Runs in {workspace.root}", title_justify="left", header_style="bold cyan", box=box.SIMPLE_HEAD
     )
@@ -174,17 +174,17 @@ def listing(workspace: Workspace, width: int) -> Table:
 
 def _row(job: Run | Plan) -> tuple[Text, Text, Text, Text]:
     """Columns that are never cut, and the outcome, of which the screen's edge may take a part."""
-    status = job.status
+    status = job.read_status()
     return (
         Text(job.id),
         render.state(status.state),
-        Text(render.duration(job.seconds_spent)),
+        Text(render.duration(job.read_seconds_spent())),
         Text(outcome(job)),
     )
 
 
 def outcome(job: Run | Plan) -> str:
-    status = job.status
+    status = job.read_status()
     if status.state == "done" and isinstance(job, Plan):
         return ", ".join(status.runs)
     if status.message:
@@ -209,29 +209,29 @@ def watch_job(job: Run | Plan, console: Console) -> None:
 
 
 def pause_job(job: Run | Plan, console: Console) -> None:
-    if not job.alive:
-        raise RunError(f"{job.id} is {job.status.state}, not running", hint="only a running one can be paused")
+    if not job.is_alive():
+        raise RunError(f"{job.id} is {job.read_status().state}, not running", hint="only a running one can be paused")
     job.request_pause()
     console.print("Asked to pause: waiting for its next safe point (Ctrl-C: not waiting for it)", style="cyan")
-    if job.silent_since:
-        console.print(render.silence(job.silent_since))
+    if since := job.read_silent_since():
+        console.print(render.silence(since))
     try:
         live.watch(Started(job, None), render.console(quiet=True))
     except KeyboardInterrupt:
         return
-    console.print(render.state(job.status.state))
+    console.print(render.state(job.read_status().state))
 
 
 def of_a_whole(job: Run | Plan) -> str:
     """What becomes of a study one of whose trials is removed."""
-    whole = job.status.part_of
+    whole = job.read_status().part_of
     if not whole:
         return ""
     return f" (it is a trial of {whole}, which keeps what it was told of it, and makes it anew if it had not ended)"
 
 
 def remove_job(job: Run | Plan, console: Console) -> None:
-    if job.alive:
+    if job.is_alive():
         raise RunError(f"{job.id} is running", hint=f"pause it first: `python wizard.py runs pause {job.id}`")
     whole = of_a_whole(job)
     shutil.rmtree(job.folder)
