@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tfm.analysis.brightest_blob import compute_brightness, grow_blob
-from tfm.metrics.saliency import points_at, share_outside
+from tfm.metrics.saliency import measure_share_outside, score_pointing_game
 
 SIDE = 100
 
@@ -45,5 +45,5 @@ def test_the_brightest_place_is_that_of_a_lesion_and_no_single_speck_nor_a_label
     image, breast = mammogram
     image[80, 20] = 255
     lesion = cv2.circle(np.zeros_like(image), (70, 60), 8, 1, -1) > 0
-    assert points_at(compute_brightness(image, breast), lesion) == 1
-    assert share_outside(compute_brightness(image, breast), breast > 0) == 0
+    assert score_pointing_game(compute_brightness(image, breast), lesion) == 1
+    assert measure_share_outside(compute_brightness(image, breast), breast > 0) == 0

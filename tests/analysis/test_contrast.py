@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfm.analysis.contrast import Measurements
-from tfm.metrics.classification import auc, clustered_interval
+from tfm.metrics.classification import bootstrap_interval, compute_auc
 
 WOMEN = 60
 
@@ -12,7 +12,7 @@ WOMEN = 60
 def measured(**ways):
     labels = np.repeat(np.arange(WOMEN) % 2, 2)
     patients = np.repeat([f"P_{number}" for number in range(WOMEN)], 2)
-    return Measurements(patients, labels, ways, auc)
+    return Measurements(patients, labels, ways, compute_auc)
 
 
 def noise(*shape):
@@ -26,7 +26,7 @@ def test_the_mean_of_runs_with_one_run_is_the_runs_own_auc_and_interval():
     outcome = one.outcomes({})["plain"]
     assert not outcome.differences
     assert outcome.each == [outcome.mean.value]
-    exact = clustered_interval(auc, one.patients, labels, scores, seed=0)
+    exact = bootstrap_interval(compute_auc, one.patients, labels, scores, seed=0)
     assert [outcome.mean.value, outcome.mean.low, outcome.mean.high] == pytest.approx(
         [exact.value, exact.low, exact.high]
     )

@@ -12,7 +12,7 @@ from tfm.analysis.comparison import COLUMNS, rank_models
 from tfm.analysis.evaluation import count_independent_trials, evaluate, format_interval
 from tfm.analysis.threshold import format_threshold
 from tfm.analysis.trained_run import Protocol, TrainedModel
-from tfm.metrics.classification import Interval, auc, interval_at_edge
+from tfm.metrics.classification import Interval, compute_auc, compute_exact_interval
 
 PROTOCOL = Protocol(
     dataset="cbis",
@@ -41,7 +41,7 @@ def test_the_figures_are_those_of_the_predictions_at_the_runs_own_threshold():
     model = trained(2.0, threshold=0.3)
     judged = evaluate(model)
     truth, called = model.predictions["label"] == 1, model.predictions["prob"] >= 0.3
-    assert judged.auc.value == auc(model.predictions["label"].to_numpy(), model.predictions["prob"].to_numpy())
+    assert judged.auc.value == compute_auc(model.predictions["label"].to_numpy(), model.predictions["prob"].to_numpy())
     assert judged.rates["sensitivity"].value == (called & truth).sum() / truth.sum()
     assert judged.rates["specificity"].value == (~called & ~truth).sum() / (~truth).sum()
     assert judged.rates["accuracy"].value == (called == truth).mean()
@@ -136,7 +136,7 @@ def test_pairs_are_made_of_different_women():
 
 def test_of_samples_that_are_perfectly_told_apart_the_interval_leaves_out_the_truth_seldom_enough():
     """All pairs won, as the truth would have it at the lower end, is what happens once in forty samples at most."""
-    generator, interval = np.random.default_rng(4), interval_at_edge(1.0, 6)
+    generator, interval = np.random.default_rng(4), compute_exact_interval(1.0, 6)
     apart = np.sqrt(2) * norm.ppf(interval.low)  # two normals whose AUC is the lower end
     perfect = [generator.normal(apart, 1, 6).min() > generator.normal(0, 1, 6).max() for _ in range(4000)]
     assert 0 < np.mean(perfect) <= 0.025

@@ -12,7 +12,7 @@ from tfm.analysis.lesions.evaluation import MODEL, LesionPredictions, evaluate_l
 from tfm.analysis.lesions.scores import BRIGHTEST
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.lesion_classes import mask_class
-from tfm.metrics.froc import marks
+from tfm.metrics.froc import find_marks
 from tfm.training.batches import Images, Normalisation
 from tfm.training.inputs.samples import Rows
 from tfm.training.lesion_maps import tally
@@ -43,7 +43,7 @@ def heats(truths: np.ndarray, edge: float) -> np.ndarray:
 def said(truths: np.ndarray, maps: np.ndarray) -> LesionPredictions:
     counts = tally(torch.from_numpy(maps)[:, None], torch.from_numpy(truths)[:, None]).numpy()
     return LesionPredictions(
-        maps.max((1, 2)), counts, [[marks(heat, truth) for heat, truth in zip(maps, truths, strict=True)]]
+        maps.max((1, 2)), counts, [[find_marks(heat, truth) for heat, truth in zip(maps, truths, strict=True)]]
     )
 
 

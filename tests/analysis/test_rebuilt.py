@@ -5,7 +5,7 @@ import timm
 
 from tests.training.bench_top import BenchTop
 from tfm.analysis.reconstruction_figure import draw_reconstructions
-from tfm.models.masked_image_model import Rebuilder
+from tfm.models.masked_image_model import MaskedImageModel
 from tfm.training.settings import MaskSettings
 from tfm.training.tasks.reconstruction import Reconstruct
 
@@ -18,7 +18,7 @@ def training(tmp_path_factory):
 def drawn(folder, training, token):
     """By a network that rebuilds nothing, so that only what it sees can differ."""
     masks = MaskSettings(block=16)
-    network = Rebuilder(timm.create_model("test_resnet", in_chans=1), masks.block, "token")
+    network = MaskedImageModel(timm.create_model("test_resnet", in_chans=1), masks.block, "token")
     for tensor in (*network.decoder.parameters(), network.token):
         tensor.data.zero_()
     network.token.data += token

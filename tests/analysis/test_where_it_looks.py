@@ -10,8 +10,8 @@ from tfm.analysis.explanation import attention_map as attention
 from tfm.analysis.explanation.attention_map import compute_attention_map, merge_windows
 from tfm.analysis.explanation.grad_cam import BENIGN, MALIGNANT, compute_grad_cam
 from tfm.core.errors import SettingsError
-from tfm.models.attention import blocks, watching
-from tfm.models.card import explanation_layer
+from tfm.models.attention import find_blocks, record_attention
+from tfm.models.model_card import find_explanation_layer
 
 PATCH, WINDOW = 4, 4
 WHOLE, PADDED = (8, 12), (10, 13)  # places, in windows of 4×4
@@ -37,7 +37,7 @@ def swin(grid, *, shifted):
     network.patch_embed.proj.bias.data.zero_()
     network.patch_embed.norm = nn.Identity()
     network.norm = nn.Identity()
-    for block in blocks(network):
+    for block in find_blocks(network):
         block.norm1 = nn.Identity()
         for weight in (block.attn.qkv.weight, block.attn.qkv.bias, block.attn.relative_position_bias_table):
             weight.data.zero_()
@@ -47,7 +47,7 @@ def swin(grid, *, shifted):
             part.weight.data.zero_()
             part.bias.data.zero_()
     network.head.fc.weight.data.copy_(brightness[None])
-    assert any(blocks(network)[-1].shift_size) is shifted
+    assert any(find_blocks(network)[-1].shift_size) is shifted
     return network
 
 
@@ -83,10 +83,10 @@ def test_attention_finds_what_is_planted_at_every_place(grid, shifted):
 def test_grad_cam_finds_what_is_planted_at_every_place_for_its_class(grid, shifted):
     network = swin(grid, shifted=shifted)
     images = torch.cat([planted(grid, *place) for place in places(grid)])
-    heat = compute_grad_cam(network, network, images, explanation_layer(network), "NHWC")
+    heat = compute_grad_cam(network, network, images, find_explanation_layer(network), "NHWC")
     assert [peak(one) for one in heat[:, MALIGNANT]] == places(grid)
     assert heat[:, BENIGN].abs().sum() == 0
-    dark = compute_grad_cam(network, network, -images, explanation_layer(network), "NHWC")
+    dark = compute_grad_cam(network, network, -images, find_explanation_layer(network), "NHWC")
     assert [peak(one) for one in dark[:, BENIGN]] == places(grid)
     assert dark[:, MALIGNANT].abs().sum() == 0
 
@@ -107,7 +107,7 @@ def test_grad_cam_of_a_convolution_finds_what_is_planted_and_a_false_layout_does
 def test_grad_cam_is_the_published_formula():
     torch.manual_seed(1)
     network = timm.create_model("test_resnet", in_chans=1, num_classes=1).eval()
-    images, layer = torch.randn(2, 1, 64, 64), explanation_layer(network)
+    images, layer = torch.randn(2, 1, 64, 64), find_explanation_layer(network)
     heat = compute_grad_cam(network, network, images, layer, "NCHW")
     features = network.forward_features(images).detach().requires_grad_()
     gradient = torch.autograd.grad(network.forward_head(features).sum(), features)[0]
@@ -154,7 +154,7 @@ def test_a_map_is_made_of_the_last_blocks_own_weights():
     ).eval()
     images = torch.randn(1, 1, 32, 32)
     heat = compute_attention_map(network, images)
-    with torch.no_grad(), watching([blocks(network)[-1].attn]) as seen:
+    with torch.no_grad(), record_attention([find_blocks(network)[-1].attn]) as seen:
         network(images)
     shifted = torch.zeros(8, 8)
     for window, weights in enumerate(seen[0].mean(1)):

@@ -32,16 +32,16 @@ from pathlib import Path
 import cv2
 from tests.data.caches import FAST
 from tfm.core.settings.resolve import resolve
-from tfm.imaging.chain import preprocess_one
+from tfm.imaging.chain import preprocess_image
 from tfm.imaging.settings import ChainSettings
 cv2.setNumThreads(1)
 chain = resolve(ChainSettings, FAST, {})
 warm_up, *films = [Path(name) for name in sys.argv[1:]]
-preprocess_one(warm_up, None, chain)
+preprocess_image(warm_up, None, chain)
 print("ready", flush=True)
 sys.stdin.readline()
 for film in films:
-    preprocess_one(film, None, chain)
+    preprocess_image(film, None, chain)
 print("done", flush=True)
 """
 

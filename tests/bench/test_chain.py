@@ -16,8 +16,8 @@ from tests.imaging.films import chain
 from tfm.data.phantom.dicom import Header, dataset_of, encode
 from tfm.data.phantom.mammogram import draw
 from tfm.data.phantom.spec import Exposure, Lesion
-from tfm.imaging.breast_mask import breast_mask
-from tfm.imaging.chain import preprocess_one
+from tfm.imaging.breast_mask import compute_breast_mask
+from tfm.imaging.chain import preprocess_image
 from tfm.imaging.read_image import read_pixels
 from tfm.imaging.settings import ChainSettings
 
@@ -70,7 +70,7 @@ def floor(path: Path) -> None:
 
 def cached(path: Path, steps: ChainSettings, row: Path, mask: Path | None = None) -> None:
     """A film read, prepared and written as a cache writes a row of its arrays."""
-    done = preprocess_one(path, mask, steps)
+    done = preprocess_image(path, mask, steps)
     with open(row, "wb") as file:
         file.write(done.image.data)
         file.write(done.breast.data)
@@ -91,7 +91,7 @@ def the_usual_way(path: Path, steps: list[Step], folder: Path) -> np.ndarray:
 
 
 def only_the_breast(image: np.ndarray) -> np.ndarray:
-    return np.where(breast_mask(image), image, 0).astype(np.uint16)
+    return np.where(compute_breast_mask(image), image, 0).astype(np.uint16)
 
 
 def cropped_to_the_breast(image: np.ndarray) -> np.ndarray:
@@ -177,7 +177,7 @@ def test_fast_is_many_times_faster_than_png_between_the_steps(film, tmp_path, re
 @pytest.mark.parametrize("filter", USUAL_THESIS)
 def test_thesis_is_the_same_as_with_png_between_the_steps(film, tmp_path, filter, record_property: Told):
     wanted = the_usual_way(film, USUAL_THESIS[filter], tmp_path)
-    done = preprocess_one(film, None, chain("thesis", **{"blur.filter": filter}))
+    done = preprocess_image(film, None, chain("thesis", **{"blur.filter": filter}))
     at = done.record["resize"]
     rows, columns = slice(at["top"], at["top"] + at["height"]), slice(at["left"], at["left"] + at["width"])
     apart = np.abs(done.image[rows, columns].astype(int) - wanted)[done.breast[rows, columns] > 0].mean()

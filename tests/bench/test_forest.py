@@ -16,8 +16,8 @@ import torch
 from tests.returned import returned
 from tfm.core.events import Progress
 from tfm.data.cache.cache import Cache
-from tfm.models.build import build
-from tfm.models.head import head
+from tfm.models.build import build_model
+from tfm.models.head import find_head
 from tfm.models.settings import ModelSettings
 from tfm.training.batches import Images, Normalisation
 from tfm.training.embedding_classifier import grown
@@ -64,13 +64,13 @@ def test_extraction_is_at_least_095_of_the_bare_forward_pass(
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        network = build(ModelSettings(architecture="resnet50", head=128, trained="head"), (SIDE, SIDE)).eval()
+        network = build_model(ModelSettings(architecture="resnet50", head=128, trained="head"), (SIDE, SIDE)).eval()
         count = (BATCHES + WARM) * BATCH
         pixels = np.random.default_rng(1).integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8)
         cache = Cache(Path(), pd.DataFrame(), pixels, np.ones_like(pixels), np.zeros_like(pixels))
         rows = Rows(pd.DataFrame({"label": np.arange(count) % 2}), np.arange(count))
         images = Images(cache, rows, Normalisation(0.5, 0.3), torch.device("cpu"))
-        events = features(network, head(network), images, BATCH, tmp_path / "train.npy", name="embeddings")
+        events = features(network, find_head(network), images, BATCH, tmp_path / "train.npy", name="embeddings")
         batch = torch.rand(BATCH, 1, SIDE, SIDE)
 
         def extract() -> None:

@@ -10,8 +10,8 @@ import pytest
 import timm
 import torch
 
-from tfm.models.attention import attentions, query_key, watching
-from tfm.models.spectral import SpectralNorms, excess
+from tfm.models.attention import find_attentions, get_query_key, record_attention
+from tfm.models.spectral_loss import SpectralNorms, compute_excess
 
 IMAGES, STEPS, WARM = 4, 7, 2
 
@@ -27,7 +27,7 @@ def test_the_terms_cost_a_few_percent_of_a_step(record_property: Callable[[str, 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network = timm.create_model("swin_tiny_patch4_window7_224", in_chans=1, num_classes=1).train()
-    watched, norms, batch = attentions(network), SpectralNorms(network), torch.rand(IMAGES, 1, 224, 224)
+    watched, norms, batch = find_attentions(network), SpectralNorms(network), torch.rand(IMAGES, 1, 224, 224)
     nothing = torch.zeros(())
 
     def stepped(_: list[torch.Tensor]) -> torch.Tensor:
@@ -37,15 +37,15 @@ def test_the_terms_cost_a_few_percent_of_a_step(record_property: Callable[[str, 
     terms: dict[str, Callable[[list[torch.Tensor]], torch.Tensor]] = {
         "bare": lambda maps: nothing,
         "norms": stepped,
-        "attention": lambda maps: excess(maps, [one.window_size for one in watched], IMAGES).sum(),
-        "norms by SVD": lambda maps: sum((torch.linalg.svdvals(query_key(a))[:, 0] ** 2).sum() for a in watched),
+        "attention": lambda maps: compute_excess(maps, [one.window_size for one in watched], IMAGES).sum(),
+        "norms by SVD": lambda maps: sum((torch.linalg.svdvals(get_query_key(a))[:, 0] ** 2).sum() for a in watched),
         "attention by SVD": lambda maps: by_svd(maps, IMAGES).sum(),
     }
 
     def seconds(term: Callable[[list[torch.Tensor]], torch.Tensor]) -> float:
         begun = time.perf_counter()
         network.zero_grad()
-        with watching(watched) as maps:
+        with record_attention(watched) as maps:
             loss = network(batch).sum()
         (loss + 1e-3 * term(maps)).backward()
         return time.perf_counter() - begun

@@ -15,8 +15,8 @@ from tfm.core.runs import worker
 from tfm.core.runs.launch import job_for
 from tfm.core.runs.workspace import Workspace
 from tfm.data.cache.cache import Cache
-from tfm.metrics.saliency import share_outside
-from tfm.models.build import build
+from tfm.metrics.saliency import measure_share_outside
+from tfm.models.build import build_model
 from tfm.models.settings import ModelSettings
 from tfm.training.checkpoint import read
 
@@ -62,7 +62,7 @@ def test_every_look_is_scored_on_every_test_image_beside_those_that_know_nothing
 
 def test_attention_outside_the_breast_is_that_of_the_network_that_left_the_predictions(trained, explained):
     cache = Cache.open(trained.workspace.cache_folder("pocket"))
-    network = build(ModelSettings(architecture="swin_pico"), cache.images.shape[1:]).eval()
+    network = build_model(ModelSettings(architecture="swin_pico"), cache.images.shape[1:]).eval()
     network.load_state_dict(read(trained.checkpoints_folder / "best.pt")["network"])
     table = read_scores(explained.looks_file).query("look == 'attention'")
     for name, outside in zip(table["image_id"], table["outside"], strict=True):
@@ -70,7 +70,7 @@ def test_attention_outside_the_breast_is_that_of_the_network_that_left_the_predi
         grey = torch.from_numpy(cache.images[at].astype(np.float32) / 255)[None, None]
         scale = trained.read_environment()["normalisation"]
         heat = compute_attention_map(network, (grey - scale["mean"]) / scale["deviation"])[0].numpy()
-        assert outside == pytest.approx(share_outside(heat, cache.breast[at] > 0), abs=1e-4)
+        assert outside == pytest.approx(measure_share_outside(heat, cache.breast[at] > 0), abs=1e-4)
 
 
 def test_its_table_and_its_page_state_the_protocol_and_count_the_images(explained):

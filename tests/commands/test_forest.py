@@ -24,7 +24,7 @@ from tfm.core.runs.launch import chosen_preset, find_or_create_run, job_for, set
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.settings import presets
-from tfm.metrics.classification import auc, youden_threshold
+from tfm.metrics.classification import compute_auc, find_youden_threshold
 from tfm.training import device
 from tfm.training.checkpoint import read
 from tfm.training.embedding_classifier import load
@@ -83,8 +83,8 @@ def test_its_threshold_is_chosen_on_validation_by_the_rule_of_its_head(head, for
     val = read_predictions(forest.predictions_file("val"))
     labels, probs = val["label"].to_numpy(), val["prob"].to_numpy()
     result = forest.read_status().result
-    assert result["threshold"] == youden_threshold(labels, probs)
-    assert result["val_auc"] == auc(labels, probs)
+    assert result["threshold"] == find_youden_threshold(labels, probs)
+    assert result["val_auc"] == compute_auc(labels, probs)
     assert result["threshold_rule"] == head.read_status().result["threshold_rule"]
 
 
@@ -359,7 +359,9 @@ def test_an_average_is_the_mean_of_each_image_and_has_seen_whom_any_of_them_has(
         ours, one, other = (read_predictions(each.predictions_file(split)) for each in (run, head, forest))
         assert (ours["prob"] == (one["prob"] + other["prob"]) / 2).all()
     val = read_predictions(run.predictions_file("val"))
-    assert run.read_status().result["threshold"] == youden_threshold(val["label"].to_numpy(), val["prob"].to_numpy())
+    assert run.read_status().result["threshold"] == find_youden_threshold(
+        val["label"].to_numpy(), val["prob"].to_numpy()
+    )
     assert len(run.read_environment()["patients_seen"]) == WOMEN["train"] + WOMEN["val"]
 
 

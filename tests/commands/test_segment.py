@@ -17,7 +17,7 @@ from tfm.core.runs.launch import extended, job_for, settings_of
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import leaves
 from tfm.data.dataset.lesion_classes import mask_class
-from tfm.metrics.classification import youden_threshold
+from tfm.metrics.classification import find_youden_threshold
 from tfm.training.inputs.lineage import minutes_of_work
 
 TINY = {"backbone": "test_resnet", "classes": "lesion"}
@@ -76,7 +76,9 @@ def test_every_image_has_a_score_by_the_contract_of_predictions(run):
         assert table["prob"].between(0, 1).all()
         assert table["prob"].nunique() > 1
     val = read_predictions(run.predictions_file("val"))
-    assert run.read_status().result["threshold"] == youden_threshold(val["label"].to_numpy(), val["prob"].to_numpy())
+    assert run.read_status().result["threshold"] == find_youden_threshold(
+        val["label"].to_numpy(), val["prob"].to_numpy()
+    )
 
 
 def test_images_without_a_lesion_are_measured_as_such_and_those_of_unknown_lesions_are_not(run):

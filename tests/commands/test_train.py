@@ -10,7 +10,7 @@ from tfm.core.events import Note
 from tfm.core.registry import find_stage
 from tfm.core.settings.fields import leaves
 from tfm.core.settings.resolve import resolve
-from tfm.metrics.classification import auc, confusion, youden_threshold
+from tfm.metrics.classification import compute_auc, compute_confusion, find_youden_threshold
 
 TOLD = {"dataset": "d", "cache": "c"}
 TINY = {"architecture": "test_resnet", "epochs": 1}
@@ -42,14 +42,14 @@ def test_predictions_keep_to_their_contract(run):
 def test_threshold_is_chosen_on_validation_only(run):
     val, test = predictions(run, "val"), predictions(run, "test")
     chosen = run.read_status().result["threshold"]
-    assert chosen == youden_threshold(val["label"].to_numpy(), val["prob"].to_numpy())
+    assert chosen == find_youden_threshold(val["label"].to_numpy(), val["prob"].to_numpy())
     assert chosen not in set(test["prob"])
 
 
 def test_a_wanted_sensitivity_is_reached_on_validation_and_the_rule_is_told(run):
     other = finish(train_run(run.workspace, "ResNet18_CFT", **TINY, threshold="sensitivity:0.9"))
     val, result = predictions(other, "val"), other.read_status().result
-    called = confusion(val["label"].to_numpy(), val["prob"].to_numpy(), result["threshold"])
+    called = compute_confusion(val["label"].to_numpy(), val["prob"].to_numpy(), result["threshold"])
     assert called.sensitivity >= 0.9
     assert result["threshold"] in set(val["prob"])
     assert result["threshold_rule"] == "sensitivity:0.9"
@@ -62,7 +62,7 @@ def test_the_result_is_that_of_the_best_checkpoint(run):
     assert run.read_status().result["val_auc"] == pytest.approx(
         pd.read_csv(run.metrics_file)["val_auc"].max(), rel=1e-12
     )
-    assert run.read_status().result["val_auc"] == auc(val["label"].to_numpy(), val["prob"].to_numpy())
+    assert run.read_status().result["val_auc"] == compute_auc(val["label"].to_numpy(), val["prob"].to_numpy())
 
 
 def test_a_run_remembers_the_women_it_has_seen_and_no_other(run):

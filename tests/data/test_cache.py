@@ -10,7 +10,7 @@ from tests.data.caches import build, chain, contents, dataset_of, small_download
 from tfm.core.errors import DataError
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
-from tfm.imaging.chain import preprocess_one
+from tfm.imaging.chain import preprocess_image
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_a_row_of_the_cache_is_what_the_chain_makes_of_that_image(dataset, made)
     cache = Cache.open(made)
     assert list(cache.index["image_id"]) == sorted(dataset.manifest["image_id"])
     row = dataset.manifest.set_index("image_id").loc[cache.index["image_id"][3]]
-    film = preprocess_one(dataset.path(row["file"]), dataset.path(row["mask"]), chain())
+    film = preprocess_image(dataset.path(row["file"]), dataset.path(row["mask"]), chain())
     assert np.array_equal(cache.images[3], film.image)
     assert np.array_equal(cache.breast[3], film.breast)
     assert np.array_equal(cache.lesions[3], film.lesions)
@@ -50,7 +50,7 @@ def test_sixteen_bits_stay_sixteen(dataset, tmp_path):
     build(tmp_path / "c", dataset, fine)
     cache = Cache.open(tmp_path / "c")
     row = dataset.manifest.sort_values("image_id").iloc[-1]
-    film = preprocess_one(dataset.path(row["file"]), dataset.path(row["mask"]), fine)
+    film = preprocess_image(dataset.path(row["file"]), dataset.path(row["mask"]), fine)
     assert cache.images.dtype == np.uint16
     assert np.array_equal(cache.images[-1], film.image)
     assert np.array_equal(cache.lesions[-1], film.lesions)

@@ -12,9 +12,9 @@ from tfm.core.settings.resolve import resolve
 from tfm.core.settings.schema import Settings
 from tfm.data.phantom.mammogram import Phantom, draw
 from tfm.data.phantom.spec import Exposure, Lesion
-from tfm.imaging.chain import each_step
-from tfm.imaging.lesion_mask import lesions_seen
-from tfm.imaging.mammogram import Film
+from tfm.imaging.chain import apply_steps
+from tfm.imaging.lesion_mask import project_lesions
+from tfm.imaging.mammogram import Mammogram
 from tfm.imaging.settings import ChainSettings
 
 PRESETS = Path(__file__).resolve().parents[2] / "configs" / "preprocess"
@@ -28,17 +28,17 @@ def chain(preset: str, **given: object) -> ChainSettings:
     return resolve(ChainSettings, read_yaml(PRESETS / f"{preset}.yaml")["settings"], given)
 
 
-def run_chain(film: Film, steps: Mapping[str, Settings]) -> Film:
+def run_chain(film: Mammogram, steps: Mapping[str, Settings]) -> Mammogram:
     """What the last step makes."""
-    return [film, *(made for _, made in each_step(film, steps))][-1]
+    return [film, *(made for _, made in apply_steps(film, steps))][-1]
 
 
-def breast_of(film: Film) -> np.ndarray:
+def breast_of(film: Mammogram) -> np.ndarray:
     """(H, W) bool, as the film lies now."""
-    _, breast = film.with_breast()
+    _, breast = film.locate_breast()
     return breast.mask(film.geometry, film.image.shape)
 
 
-def lesions_of(film: Film, drawn: np.ndarray) -> np.ndarray:
+def lesions_of(film: Mammogram, drawn: np.ndarray) -> np.ndarray:
     """What was drawn on the film as it was read, as the film shows it now."""
-    return lesions_seen(drawn, drawn.shape, film.geometry, film.image.shape)
+    return project_lesions(drawn, drawn.shape, film.geometry, film.image.shape)

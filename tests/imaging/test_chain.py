@@ -10,7 +10,7 @@ import pytest
 
 from tests.imaging.films import PRESETS, chain, phantom
 from tfm.core.errors import DataError
-from tfm.imaging.chain import preprocess_one
+from tfm.imaging.chain import preprocess_image
 
 SIZES = {"fast": (512, 512), "thesis": (512, 512), "resnet": (224, 224), "highres": (1152, 896)}
 
@@ -31,7 +31,7 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
 @pytest.mark.parametrize("side", ["LEFT", "RIGHT"])
 def test_every_preset_makes_a_training_image_with_its_lesion_inside_the_breast(preset, side, tmp_path) -> None:
     film, mask, _ = written(tmp_path, side)
-    done = preprocess_one(film, mask, chain(preset))
+    done = preprocess_image(film, mask, chain(preset))
     assert done.image.shape == done.breast.shape == done.lesions.shape == SIZES[preset]
     assert done.image.dtype == (np.uint16 if preset == "highres" else np.uint8)
     assert set(np.unique(done.lesions)) == {0, 3}
@@ -47,11 +47,11 @@ def test_a_lesions_area_and_place_are_kept(kind: str, tmp_path: Path) -> None:
     height, width = mask.shape
     smaller = cv2.resize(mask, (round(0.87 * width), round(0.87 * height)), interpolation=cv2.INTER_NEAREST)
     cv2.imwrite(str(tmp_path / "smaller.png"), 3 * smaller)
-    done = preprocess_one(film, mask_file, chain("fast"))
+    done = preprocess_image(film, mask_file, chain("fast"))
     box, scale = done.record["crop_breast"], done.record["resize"]["scale"]
     assert box["bottom"] - box["top"] < height
     assert (done.lesions > 0).sum() == pytest.approx(mask.sum() * scale**2, rel=0.05)
-    of_smaller = preprocess_one(film, tmp_path / "smaller.png", chain("fast"))
+    of_smaller = preprocess_image(film, tmp_path / "smaller.png", chain("fast"))
     assert overlap(of_smaller.lesions, done.lesions) > 0.9
     assert of_smaller.record["pixels"] == done.record["pixels"]
     assert of_smaller.record["lesions"] != done.record["lesions"]
@@ -59,13 +59,13 @@ def test_a_lesions_area_and_place_are_kept(kind: str, tmp_path: Path) -> None:
 
 def test_what_a_fixed_border_cuts_off_a_lesion_is_told(tmp_path: Path) -> None:
     film, mask, drawn = written(tmp_path, "LEFT")
-    assert preprocess_one(film, mask, chain("fast")).record["lesions_kept"] == pytest.approx(1, abs=0.03)
+    assert preprocess_image(film, mask, chain("fast")).record["lesions_kept"] == pytest.approx(1, abs=0.03)
     at_the_wall = np.zeros_like(drawn)
     at_the_wall[180:220, : drawn.shape[1] // 10] = 2
     cv2.imwrite(str(mask), at_the_wall)
-    kept = preprocess_one(film, mask, chain("thesis")).record["lesions_kept"]
+    kept = preprocess_image(film, mask, chain("thesis")).record["lesions_kept"]
     assert kept == pytest.approx(0.5, abs=0.05)
-    assert preprocess_one(film, mask, chain("thesis", **{"border.share": 0.2})).record["lesions_kept"] == 0
+    assert preprocess_image(film, mask, chain("thesis", **{"border.share": 0.2})).record["lesions_kept"] == 0
 
 
 def test_a_lesion_beside_the_nipple_that_is_cut_off_is_not_in_the_padding(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_lesion_beside_the_nipple_that_is_cut_off_is_not_in_the_padding(tmp_pa
     beside = np.zeros_like(drawn)
     beside[180:220, -drawn.shape[1] // 30 :] = 2
     cv2.imwrite(str(mask), beside)
-    done = preprocess_one(film, mask, chain("thesis"))
+    done = preprocess_image(film, mask, chain("thesis"))
     assert not done.lesions.any()
     assert done.record["lesions_kept"] == 0
 
@@ -82,16 +82,16 @@ def test_a_mask_of_16_bits_is_refused_and_one_of_another_size_is_noted(tmp_path:
     film, mask, drawn = written(tmp_path)
     cv2.imwrite(str(mask), drawn.astype(np.uint16))
     with pytest.raises(DataError, match=r"mask\.png: a lesion mask of 16 bits"):
-        preprocess_one(film, mask, chain("fast"))
+        preprocess_image(film, mask, chain("fast"))
     cv2.imwrite(str(mask), drawn[::2])
-    assert preprocess_one(film, mask, chain("fast")).record["mask_size"] == [drawn.shape[0] // 2, drawn.shape[1]]
+    assert preprocess_image(film, mask, chain("fast")).record["mask_size"] == [drawn.shape[0] // 2, drawn.shape[1]]
 
 
 def test_an_empty_mask_and_none_are_no_lesion(tmp_path: Path) -> None:
     film, mask, drawn = written(tmp_path)
     cv2.imwrite(str(mask), np.zeros_like(drawn))
-    assert not preprocess_one(film, mask, chain("fast")).lesions.any()
-    none = preprocess_one(film, None, chain("fast"))
+    assert not preprocess_image(film, mask, chain("fast")).lesions.any()
+    none = preprocess_image(film, None, chain("fast"))
     assert not none.lesions.any()
     assert none.record["lesions"] == ""
 
@@ -104,7 +104,7 @@ def test_equal_pixels_have_one_name_whatever_file_holds_them(tmp_path: Path) -> 
     changed[100, 100] ^= 1
     cv2.imwrite(str(tmp_path / "changed.png"), changed)
     names = [
-        preprocess_one(tmp_path / name, None, chain("resnet")).record["pixels"]
+        preprocess_image(tmp_path / name, None, chain("resnet")).record["pixels"]
         for name in ("film.png", "again.tiff", "changed.png")
     ]
     assert names[0] == names[1] != names[2]
@@ -131,7 +131,7 @@ def noise(shape: tuple[int, int], kind: type) -> np.ndarray:
 def test_what_is_no_mammogram_is_refused_in_words_or_made_in_whole(preset, pixels, tmp_path) -> None:
     cv2.imwrite(str(tmp_path / "odd.png"), pixels)
     try:
-        done = preprocess_one(tmp_path / "odd.png", None, chain(preset))
+        done = preprocess_image(tmp_path / "odd.png", None, chain(preset))
     except DataError:
         return
     assert done.image.shape == done.breast.shape == SIZES[preset]
@@ -141,4 +141,4 @@ def test_what_is_no_mammogram_is_refused_in_words_or_made_in_whole(preset, pixel
 def test_a_black_film_is_refused_by_name(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "black.png"), np.zeros((300, 200), np.uint16))
     with pytest.raises(DataError, match=r"black\.png.*no breast"):
-        preprocess_one(tmp_path / "black.png", None, chain("fast"))
+        preprocess_image(tmp_path / "black.png", None, chain("fast"))

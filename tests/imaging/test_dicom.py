@@ -22,7 +22,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from tests.imaging.dicom_files import PIXELS, colour, compressed, dataset, ht_jpeg_2000, jpeg_lossless, saved
 from tfm.core.errors import DataError
 from tfm.imaging import dicom
-from tfm.imaging.read_image import read_pixels, read_scan
+from tfm.imaging.read_image import read_image, read_pixels
 
 SMOOTH = (np.add.outer(np.arange(64), np.arange(48)) * 37).astype(np.uint16)  # (64, 48), 12 bits in 16
 SHOWN = SMOOTH << 4
@@ -106,7 +106,7 @@ def is_decoded_by_pydicom(syntax: uid.UID) -> bool:
 
 def test_every_syntax_that_pydicom_decodes_is_in_the_table() -> None:
     assert set(filter(is_decoded_by_pydicom, uid.AllTransferSyntaxes)) == set(PROVEN_BY)
-    assert all(dicom.codecs().values())
+    assert all(dicom.list_codecs().values())
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
@@ -287,13 +287,13 @@ def test_a_file_that_inflates_without_end_is_refused(tmp_path: Path, monkeypatch
     start = 144 + int.from_bytes(content[140:144], "little")
     bomb = zlib.compressobj(9, wbits=-15)
     path.write_bytes(content[:start] + bomb.compress(bytes(2**24)) + bomb.flush())
-    monkeypatch.setattr(dicom, "MOST_IN_ALL", 2**20)
+    monkeypatch.setattr(dicom, "MAX_TOTAL_PIXELS", 2**20)
     with pytest.raises(DataError, match="inflates"):
         read_pixels(path)
 
 
 def test_a_real_film_is_read_as_pydicom_reads_it(shared_data: Path) -> None:
     film = next(path for path in sorted((shared_data / "tree").rglob("*.dcm")) if path.stat().st_size > 10**7)
-    read = read_scan(film)
+    read = read_image(film)
     assert read.pixels.shape == (4006, 1846)
     np.testing.assert_array_equal(read.pixels, pydicom.dcmread(film).pixel_array)

@@ -10,16 +10,16 @@ import pytest
 
 from tests.imaging.films import breast_of, lesions_of, phantom, run_chain
 from tfm.imaging.geometry import Geometry
-from tfm.imaging.mammogram import Film
+from tfm.imaging.mammogram import Mammogram
 from tfm.imaging.settings import STEPS, Blur, Border, Clahe, CropBreast, Intensity, Polarity, Resize
 
 SIDES = ("LEFT", "RIGHT")
 
 
 @pytest.fixture(scope="module", params=SIDES)
-def film(request: pytest.FixtureRequest) -> Film:
+def film(request: pytest.FixtureRequest) -> Mammogram:
     """With its breast found, as after the first step that asks for it."""
-    return Film(phantom(request.param).image).with_breast()[0]
+    return Mammogram(phantom(request.param).image).locate_breast()[0]
 
 
 def frozen(pixels: np.ndarray) -> np.ndarray:
@@ -30,7 +30,9 @@ def frozen(pixels: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", STEPS)
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_every_step_keeps_the_form_of_an_image_and_leaves_its_input_alone(name: str, kind: type, film: Film) -> None:
+def test_every_step_keeps_the_form_of_an_image_and_leaves_its_input_alone(
+    name: str, kind: type, film: Mammogram
+) -> None:
     given = replace(film, image=frozen((film.image // (256 if kind is np.uint8 else 1)).astype(kind)))
     done = run_chain(given, {name: STEPS[name]()})
     assert done.image.ndim == 2
@@ -45,7 +47,7 @@ def test_every_step_keeps_the_form_of_an_image_and_leaves_its_input_alone(name: 
 def test_lesions_and_breast_follow_the_image_through_every_step(name: str, side: str) -> None:
     """A lesion painted into the image, and the lesion mask looked up, stay one thing; so does the breast."""
     truth = phantom(side)
-    found = Film(truth.image).with_breast()[0]
+    found = Mammogram(truth.image).locate_breast()[0]
     inside, lesion = breast_of(found), truth.lesion_masks[0].astype(np.uint8) * np.uint8(2)
     tissue = np.linspace(5000, 12000, len(inside))[:, None] * inside
     painted = replace(found, image=np.where(lesion > 0, 60000, tissue).astype(np.uint16))
@@ -59,7 +61,7 @@ def test_lesions_and_breast_follow_the_image_through_every_step(name: str, side:
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_every_step_gives_the_same_twice(name: str, film: Film) -> None:
+def test_every_step_gives_the_same_twice(name: str, film: Mammogram) -> None:
     once, again = (run_chain(film, {name: STEPS[name]()}) for _ in range(2))
     np.testing.assert_array_equal(once.image, again.image)
     assert (once.record, once.geometry) == (again.record, again.geometry)
@@ -70,13 +72,13 @@ def test_every_step_gives_the_same_twice(name: str, film: Film) -> None:
 def test_polarity_turns_white_film_and_leaves_black_film(side: str, view: str) -> None:
     image = phantom(side, view=view).image
     for given in (image, (image // 256).astype(np.uint8)):
-        turned = run_chain(Film(np.iinfo(given.dtype).max - given), {"polarity": Polarity()})
+        turned = run_chain(Mammogram(np.iinfo(given.dtype).max - given), {"polarity": Polarity()})
         assert turned.record == {"polarity": {"turned": True}}
         np.testing.assert_array_equal(turned.image, given)
-        kept = run_chain(Film(given), {"polarity": Polarity()})
+        kept = run_chain(Mammogram(given), {"polarity": Polarity()})
         assert kept.record == {"polarity": {"turned": False}}
         np.testing.assert_array_equal(kept.image, given)
-    assert run_chain(Film(image), {"polarity": Polarity(turn="always")}).record == {"polarity": {"turned": True}}
+    assert run_chain(Mammogram(image), {"polarity": Polarity(turn="always")}).record == {"polarity": {"turned": True}}
 
 
 def test_polarity_of_every_real_mammogram_is_found_whichever_way_it_is(shared_data) -> None:
@@ -85,27 +87,29 @@ def test_polarity_of_every_real_mammogram_is_found_whichever_way_it_is(shared_da
     ):
         image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         for given, turned in ((image, False), (np.iinfo(image.dtype).max - image, True)):
-            assert run_chain(Film(given), {"polarity": Polarity()}).record["polarity"]["turned"] == turned, path.name
+            assert run_chain(Mammogram(given), {"polarity": Polarity()}).record["polarity"]["turned"] == turned, (
+                path.name
+            )
 
 
 def test_border_cuts_the_strips_that_are_found_and_nothing_else() -> None:
     image = phantom("LEFT").image
     image[:8], image[-9:], image[:, -12:] = 65535, 65535, 65535
-    done = run_chain(Film(image), {"border": Border()})
+    done = run_chain(Mammogram(image), {"border": Border()})
     assert done.record["border"] == {"top": 8, "bottom": 391, "left": 0, "right": image.shape[1] - 12}
     np.testing.assert_array_equal(done.image, image[8:391, :-12])
 
 
 def test_border_of_a_fixed_share_is_cut_off_every_side() -> None:
     image = np.ones((400, 300), np.uint16)
-    done = run_chain(Film(image), {"border": Border(cut="share", share=0.05)})
+    done = run_chain(Mammogram(image), {"border": Border(cut="share", share=0.05)})
     assert done.record["border"] == {"top": 20, "bottom": 380, "left": 15, "right": 285}
 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_annotations_black_out_frame_and_label_and_nothing_in_the_breast(side: str) -> None:
     truth = phantom(side)
-    done = run_chain(Film(truth.image), {"annotations": STEPS["annotations"]()})
+    done = run_chain(Mammogram(truth.image), {"annotations": STEPS["annotations"]()})
     assert truth.image[truth.label_mask].max() > 60000
     assert not done.image[truth.label_mask].any()
     inside = breast_of(done)
@@ -114,7 +118,7 @@ def test_annotations_black_out_frame_and_label_and_nothing_in_the_breast(side: s
 
 @pytest.mark.parametrize("side", SIDES)
 def test_orient_brings_every_chest_wall_to_the_left_and_says_so(side: str) -> None:
-    done = run_chain(Film(phantom(side).image), {"orient": STEPS["orient"]()})
+    done = run_chain(Mammogram(phantom(side).image), {"orient": STEPS["orient"]()})
     inside = breast_of(done)
     assert inside[:, 0].sum() > 0.3 * len(inside)
     assert not inside[:, -1].any()
@@ -124,7 +128,7 @@ def test_orient_brings_every_chest_wall_to_the_left_and_says_so(side: str) -> No
 
 @pytest.mark.parametrize("side", SIDES)
 def test_orient_before_and_after_resize_is_the_same(side: str) -> None:
-    film, orient, resize = Film(phantom(side).image), STEPS["orient"](), Resize(height=90, width=90)
+    film, orient, resize = Mammogram(phantom(side).image), STEPS["orient"](), Resize(height=90, width=90)
     before = run_chain(film, {"orient": orient, "resize": resize})
     after = run_chain(film, {"resize": resize, "orient": orient})
     assert np.abs(before.image.astype(int) - after.image).max() <= 1
@@ -132,7 +136,7 @@ def test_orient_before_and_after_resize_is_the_same(side: str) -> None:
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.05])
-def test_crop_keeps_the_whole_breast_and_the_margin_asked_for(margin: float, film: Film) -> None:
+def test_crop_keeps_the_whole_breast_and_the_margin_asked_for(margin: float, film: Mammogram) -> None:
     done = run_chain(film, {"crop_breast": CropBreast(margin=margin)})
     inside = breast_of(done)
     assert inside.sum() == pytest.approx(breast_of(film).sum(), abs=20)  # looked up anew, at other pixels
@@ -146,7 +150,7 @@ def test_crop_keeps_the_whole_breast_and_the_margin_asked_for(margin: float, fil
 @pytest.mark.parametrize("size", [(64, 64), (64, 200), (200, 64), (700, 700)])
 @pytest.mark.parametrize("side", SIDES)
 def test_resize_keeps_proportions_and_the_chest_wall_at_its_edge(size: tuple[int, int], side: str) -> None:
-    film = Film(phantom(side).image).with_breast()[0]
+    film = Mammogram(phantom(side).image).locate_breast()[0]
     film = replace(film, image=np.full(film.image.shape, 50000, np.uint16))
     done = run_chain(film, {"resize": Resize(height=size[0], width=size[1])})
     rows, columns = np.flatnonzero(done.image.any(axis=1)), np.flatnonzero(done.image.any(axis=0))
@@ -160,7 +164,7 @@ def test_resize_keeps_proportions_and_the_chest_wall_at_its_edge(size: tuple[int
 
 @pytest.mark.parametrize("filter", ["gaussian", "bilateral"])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_blur_is_opencvs_own_around_the_breast_and_nothing_beside_it(filter: str, kind: type, film: Film) -> None:
+def test_blur_is_opencvs_own_around_the_breast_and_nothing_beside_it(filter: str, kind: type, film: Mammogram) -> None:
     image = (film.image // (256 if kind is np.uint8 else 1)).astype(kind)
     done = run_chain(replace(film, image=image), {"blur": Blur(filter=filter)})  # type: ignore[arg-type]
     scale = 257 if kind is np.uint16 else 1
@@ -178,7 +182,9 @@ def test_blur_is_opencvs_own_around_the_breast_and_nothing_beside_it(filter: str
 
 
 @pytest.mark.parametrize("share", [0.15, 0.24])
-def test_blur_and_annotations_take_a_film_that_was_cut_after_its_breast_was_found(share: float, film: Film) -> None:
+def test_blur_and_annotations_take_a_film_that_was_cut_after_its_breast_was_found(
+    share: float, film: Mammogram
+) -> None:
     cut = run_chain(film, {"border": Border(cut="share", share=share)})
     blurred = run_chain(cut, {"blur": Blur()}).image
     inside = breast_of(cut)
@@ -186,7 +192,7 @@ def test_blur_and_annotations_take_a_film_that_was_cut_after_its_breast_was_foun
     assert not run_chain(cut, {"annotations": STEPS["annotations"]()}).image[~inside].any()
 
 
-def test_clahe_raises_contrast_within_the_breast_and_keeps_black_black(film: Film) -> None:
+def test_clahe_raises_contrast_within_the_breast_and_keeps_black_black(film: Mammogram) -> None:
     eight = replace(film, image=(film.image // 256).astype(np.uint8))
     flat = run_chain(eight, {"annotations": STEPS["annotations"]()})
     done = run_chain(flat, {"clahe": Clahe()})
@@ -197,7 +203,7 @@ def test_clahe_raises_contrast_within_the_breast_and_keeps_black_black(film: Fil
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_intensity_uses_all_greys_and_any_exposure_gives_the_same(bits: int, film: Film) -> None:
+def test_intensity_uses_all_greys_and_any_exposure_gives_the_same(bits: int, film: Mammogram) -> None:
     step = {"intensity": Intensity(bits=bits)}  # type: ignore[arg-type]
     done = run_chain(film, step)
     dimmer = run_chain(replace(film, image=film.image // 2 + 500), step)
@@ -209,7 +215,7 @@ def test_intensity_uses_all_greys_and_any_exposure_gives_the_same(bits: int, fil
     assert np.abs(done.image.astype(int) - dimmer.image).max() <= white / 200
 
 
-def test_intensity_by_the_maximum_or_not_at_all_keeps_differences_between_films(film: Film) -> None:
+def test_intensity_by_the_maximum_or_not_at_all_keeps_differences_between_films(film: Mammogram) -> None:
     dim = replace(film, image=film.image // 4)
     by_maximum = run_chain(dim, {"intensity": Intensity(stretch="maximum")}).image
     assert by_maximum.max() == 255
@@ -218,12 +224,12 @@ def test_intensity_by_the_maximum_or_not_at_all_keeps_differences_between_films(
     assert np.abs(untouched - dim.image / 257).max() <= 0.5
 
 
-def test_a_breast_of_one_grey_becomes_black_and_not_nan(film: Film) -> None:
+def test_a_breast_of_one_grey_becomes_black_and_not_nan(film: Mammogram) -> None:
     flat = replace(film, image=np.full(film.image.shape, 300, np.uint16))
     assert not run_chain(flat, {"intensity": Intensity()}).image.any()
 
 
-def test_steps_run_in_the_order_of_the_chain(film: Film) -> None:
+def test_steps_run_in_the_order_of_the_chain(film: Mammogram) -> None:
     small_first = run_chain(film, {"resize": Resize(height=64, width=64), "crop_breast": CropBreast()})
     assert list(small_first.record) == ["resize", "crop_breast"]
     assert small_first.image.shape != (64, 64)
@@ -237,7 +243,7 @@ def test_the_geometry_says_where_each_pixel_lies_on_the_film(size: tuple[int, in
     image[y - 2 : y + 3, x - 2 : x + 3] = 65535
     moving = {name: STEPS[name]() for name in ("border", "crop_breast", "orient")}
     steps = moving | {"resize": Resize(height=size[0], width=size[1])}
-    done = run_chain(Film(image), steps)
+    done = run_chain(Mammogram(image), steps)
     seen_y, seen_x = np.argwhere(done.image == done.image.max()).mean(axis=0) + 0.5
     at: Geometry = done.geometry
     assert at.is_mirrored

@@ -10,21 +10,21 @@ import torch
 
 from tfm.core.errors import SettingsError
 from tfm.core.settings.resolve import resolve
-from tfm.models.build import build
-from tfm.models.card import origin, parameters
-from tfm.models.settings import ModelSettings, architectures
+from tfm.models.build import build_model
+from tfm.models.model_card import count_parameters, describe_weights
+from tfm.models.settings import ModelSettings, list_architectures
 
 ARCHITECTURES = ["MammoCNN", "resnet18", "swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"]
 
 
 def test_mammocnn_has_the_published_number_of_parameters():
-    assert parameters(build(ModelSettings(architecture="MammoCNN"), (512, 512))) == 3_337_057
+    assert count_parameters(build_model(ModelSettings(architecture="MammoCNN"), (512, 512))) == 3_337_057
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_architecture_gives_one_logit_an_image_and_learns_in_every_layer(architecture):
     torch.manual_seed(1)
-    network = build(ModelSettings(architecture=architecture), (128, 64))
+    network = build_model(ModelSettings(architecture=architecture), (128, 64))
     logits = network(torch.randn(2, 1, 128, 64))
     assert logits.shape == (2, 1)
     logits.sum().backward()
@@ -33,28 +33,28 @@ def test_every_architecture_gives_one_logit_an_image_and_learns_in_every_layer(a
 
 
 def test_dropout_rises_evenly_over_the_stages_of_mammocnn():
-    network = build(ModelSettings(dropout=0.4), (64, 64))
+    network = build_model(ModelSettings(dropout=0.4), (64, 64))
     shares = [module.p for module in network.modules() if isinstance(module, torch.nn.Dropout)]
     assert shares == pytest.approx([0.1, 0.2, 0.3, 0.4])
 
 
 def test_mammocnn_refuses_a_size_it_cannot_pool_evenly():
     with pytest.raises(SettingsError, match="100×128") as refusal:
-        build(ModelSettings(), (100, 128))
+        build_model(ModelSettings(), (100, 128))
     assert "multiples of 64" in refusal.value.hint
 
 
 def test_the_same_seed_gives_the_same_first_weights():
     def first_weights():
         torch.manual_seed(3)
-        return build(ModelSettings(), (64, 64)).state_dict()
+        return build_model(ModelSettings(), (64, 64)).state_dict()
 
     again = first_weights()
     assert all(torch.equal(tensor, again[name]) for name, tensor in first_weights().items())
 
 
 def test_the_architectures_that_can_be_named_are_those_that_can_be_built():
-    assert architectures() == {*timm.list_models(), "mammocnn", "swin_pico"}
+    assert list_architectures() == {*timm.list_models(), "mammocnn", "swin_pico"}
 
 
 def test_an_unknown_architecture_is_refused_when_it_is_named_with_the_nearest_one():
@@ -81,7 +81,7 @@ print("timm" in sys.modules, "torch" in sys.modules)
 
 
 def test_a_table_says_where_weights_come_from():
-    assert origin("none") == "none: from scratch"
-    assert origin("imagenet") == "ImageNet"
-    assert origin("run:2026-01-01_train-MammoCNN_ab12") == "run 2026-01-01_train-MammoCNN_ab12"
-    assert origin("file:/somewhere/mine.pth") == "mine.pth: origin unknown"
+    assert describe_weights("none") == "none: from scratch"
+    assert describe_weights("imagenet") == "ImageNet"
+    assert describe_weights("run:2026-01-01_train-MammoCNN_ab12") == "run 2026-01-01_train-MammoCNN_ab12"
+    assert describe_weights("file:/somewhere/mine.pth") == "mine.pth: origin unknown"

@@ -6,9 +6,16 @@ import torch
 from torch.nn import functional
 
 from tfm.core.errors import SettingsError
-from tfm.models.build import build
-from tfm.models.features import at_feature_size, breast_mean, check_averaging, classified, feature_map, likeness
-from tfm.models.masked_image_model import Rebuilder
+from tfm.models.build import build_model
+from tfm.models.features import (
+    average_breast,
+    check_averaging,
+    classify_pooled,
+    compare_to_background,
+    compute_feature_map,
+    resize_to_features,
+)
+from tfm.models.masked_image_model import MaskedImageModel
 from tfm.models.settings import ModelSettings
 
 SWIN = "swin_tiny_patch4_window7_224"
@@ -24,10 +31,10 @@ def encoder(name, **given):
 @pytest.mark.parametrize("name", ENCODERS)
 def test_features_averaged_everywhere_give_the_networks_own_answer(name):
     network, images = encoder(name), torch.randn(2, 1, 64, 64)
-    features = feature_map(network, images)
+    features = compute_feature_map(network, images)
     assert features.shape == (2, network.num_features, 2, 2)
-    everywhere = at_feature_size(torch.ones(2, 1, 64, 64, dtype=torch.uint8), features)
-    assert torch.allclose(classified(network, breast_mean(features, everywhere)), network(images), atol=1e-5)
+    everywhere = resize_to_features(torch.ones(2, 1, 64, 64, dtype=torch.uint8), features)
+    assert torch.allclose(classify_pooled(network, average_breast(features, everywhere)), network(images), atol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "size"), [("resnet18", (512, 384)), (SWIN, (128, 192))])
@@ -36,7 +43,7 @@ def test_a_place_of_the_map_is_a_place_of_the_image(name, size):
     network, images = encoder(name, **({"img_size": size} if name == SWIN else {})), torch.zeros(1, 1, *size)
     changed = images.clone()
     changed[..., :32, -32:] = 5
-    apart = (feature_map(network, changed) - feature_map(network, images)).abs().sum(1)[0]
+    apart = (compute_feature_map(network, changed) - compute_feature_map(network, images)).abs().sum(1)[0]
     down, right = divmod(int(apart.argmax()), apart.shape[1])
     assert down < apart.shape[0] / 4
     assert right >= apart.shape[1] * 3 / 4
@@ -44,15 +51,15 @@ def test_a_place_of_the_map_is_a_place_of_the_image(name, size):
 
 @pytest.mark.parametrize("name", ["MammoCNN", "vit_tiny_patch16_224"])
 def test_a_network_without_a_feature_map_is_refused_by_name(name):
-    network = build(ModelSettings(architecture=name), (64, 64))
+    network = build_model(ModelSettings(architecture=name), (64, 64))
     with pytest.raises(SettingsError, match=type(network).__name__) as refusal:
-        feature_map(network, torch.zeros(1, 1, 64, 64))
+        compute_feature_map(network, torch.zeros(1, 1, 64, 64))
     assert refusal.value.fields == ("architecture",)
 
 
 @pytest.mark.parametrize("name", ["resnet50_clip", "vgg11"])
 def test_a_network_that_does_not_classify_the_average_of_its_map_is_refused_by_name(name):
-    network = build(ModelSettings(architecture=name), (64, 64))
+    network = build_model(ModelSettings(architecture=name), (64, 64))
     with pytest.raises(SettingsError, match=f"{type(network).__name__} does not classify the average") as refusal:
         check_averaging(network, (64, 64))
     assert "architecture" in refusal.value.fields
@@ -77,9 +84,11 @@ def test_a_network_that_does_is_left_as_it_was(name):
     ],
 )
 def test_an_encoder_whose_map_does_not_stand_for_the_whole_image_cannot_rebuild_it(name, size, words):
-    encoder = build(ModelSettings(architecture=name), size)
+    encoder = build_model(ModelSettings(architecture=name), size)
     with pytest.raises(SettingsError, match=words) as refusal:
-        Rebuilder(encoder, 8, "token").eval()(torch.zeros(1, 1, *size), torch.zeros(1, 1, *size, dtype=torch.bool))
+        MaskedImageModel(encoder, 8, "token").eval()(
+            torch.zeros(1, 1, *size), torch.zeros(1, 1, *size, dtype=torch.bool)
+        )
     assert refusal.value.fields == ("architecture",)
 
 
@@ -104,9 +113,9 @@ def plainly(features, weight):
 
 def test_the_mean_of_the_breast_weighs_each_place_by_its_share_of_breast():
     features = torch.randn(4, 5, 2, 3)
-    share = at_feature_size(breasts(), features)
+    share = resize_to_features(breasts(), features)
     assert share[3, 0].tolist() == [[pytest.approx(20 / 32), 0, 0], [pytest.approx(20 / 32 * 8 / 32), 0, 0]]
-    pooled = breast_mean(features, share)
+    pooled = average_breast(features, share)
     for image in (0, 1, 3):
         assert torch.allclose(pooled[image], plainly(features[image], share[image, 0]), atol=1e-6)
     assert torch.allclose(pooled[2], features[2].mean((1, 2)), atol=1e-6), "without a breast: the whole image"
@@ -114,8 +123,8 @@ def test_the_mean_of_the_breast_weighs_each_place_by_its_share_of_breast():
 
 def test_breast_and_background_are_compared_where_an_image_has_both():
     features = torch.randn(4, 5, 2, 3, requires_grad=True)
-    share = at_feature_size(breasts(), features)
-    cosine, both = likeness(features, share)
+    share = resize_to_features(breasts(), features)
+    cosine, both = compare_to_background(features, share)
     assert both.tolist() == [True, False, False, True]
     for image in (0, 3):
         inside, outside = (plainly(features[image], part) for part in (share[image, 0], 1 - share[image, 0]))
@@ -130,15 +139,15 @@ def test_breast_and_background_are_compared_where_an_image_has_both():
 
 def test_gradients_of_the_comparison_and_of_the_mean_are_those_of_differences():
     features = torch.randn(4, 3, 2, 3, dtype=torch.float64, requires_grad=True)
-    share = at_feature_size(breasts(), features).double()
-    assert torch.autograd.gradcheck(lambda given: likeness(given, share)[0], features)
-    assert torch.autograd.gradcheck(lambda given: breast_mean(given, share), features)
+    share = resize_to_features(breasts(), features).double()
+    assert torch.autograd.gradcheck(lambda given: compare_to_background(given, share)[0], features)
+    assert torch.autograd.gradcheck(lambda given: average_breast(given, share), features)
 
 
 @pytest.mark.parametrize("fill", ["token", "zeros"])
 @pytest.mark.parametrize("name", ENCODERS)
 def test_every_encoder_rebuilds_an_image_of_its_own_size_and_learns_in_every_layer(name, fill):
-    network = Rebuilder(encoder(name), 8, fill).train()
+    network = MaskedImageModel(encoder(name), 8, fill).train()
     images, hidden = torch.randn(2, 1, 64, 64), torch.rand(2, 1, 64, 64) > 0.5
     rebuilt = network(images, hidden)
     assert rebuilt.shape == images.shape
@@ -151,10 +160,10 @@ def test_what_is_hidden_never_reaches_the_encoder_and_what_is_not_stays():
     images, hidden = torch.randn(1, 1, 64, 44), torch.zeros(1, 1, 64, 44, dtype=torch.bool)
     hidden[..., 8:16, 16:40] = True
     for fill in ("token", "zeros"):
-        network = Rebuilder(encoder("resnet18"), 8, fill)
+        network = MaskedImageModel(encoder("resnet18"), 8, fill)
         if network.token is not None:
             network.token.data.normal_()
-        seen = network.veiled(images, hidden)
+        seen = network.hide_blocks(images, hidden)
         assert torch.equal(seen[~hidden], images[~hidden])
         block = torch.zeros(8, 8) if network.token is None else network.token[0, 0]
         for right in (16, 24, 32):
@@ -165,11 +174,11 @@ def test_what_is_hidden_never_reaches_the_encoder_and_what_is_not_stays():
 
 def test_each_place_of_the_map_paints_its_own_pixels():
     """With a decoder that paints the first feature evenly, the image is that feature's map enlarged."""
-    network, images = Rebuilder(encoder(SWIN), 8, "zeros").eval(), torch.randn(1, 1, 64, 64)
+    network, images = MaskedImageModel(encoder(SWIN), 8, "zeros").eval(), torch.randn(1, 1, 64, 64)
     convolution = network.decoder[0]
     convolution.weight.data.zero_()
     convolution.bias.data.zero_()
     convolution.weight.data[:, 0] = 1
-    features = feature_map(network.encoder, images)[:, :1]
+    features = compute_feature_map(network.encoder, images)[:, :1]
     rebuilt = network(images, torch.zeros(1, 1, 64, 64, dtype=torch.bool))
     assert torch.allclose(rebuilt, functional.interpolate(features, scale_factor=32, mode="nearest"), atol=1e-6)

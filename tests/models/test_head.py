@@ -6,11 +6,11 @@ from torch import nn
 
 from tfm.core.errors import SettingsError
 from tfm.core.settings.resolve import resolve
-from tfm.models.build import build
-from tfm.models.freezing import freeze, train_mode
-from tfm.models.head import classifiers, head, last_layer, put_hidden_layer, width_into
+from tfm.models.build import build_model
+from tfm.models.freezing import freeze, set_train_mode
+from tfm.models.head import count_inputs, find_head, find_last_layer, get_classifier_names, insert_hidden_layer
 from tfm.models.settings import ModelSettings
-from tfm.models.weights import load
+from tfm.models.weights import load_weights
 
 SIZE = (64, 64)
 WIDE = {"test_resnet": 96, "swin_tiny_patch4_window7_224": 768, "densenet121": 1024, "MammoCNN": 128}
@@ -18,19 +18,19 @@ WIDE = {"test_resnet": 96, "swin_tiny_patch4_window7_224": 768, "densenet121": 1
 
 def network_of(architecture="test_resnet", **given):
     torch.manual_seed(2)
-    return build(ModelSettings(architecture=architecture, head=16, **given), SIZE)
+    return build_model(ModelSettings(architecture=architecture, head=16, **given), SIZE)
 
 
 @pytest.mark.parametrize("architecture", WIDE)
 def test_it_reads_the_pooled_features_and_gives_one_answer(architecture):
     network = network_of(architecture, dropout=0.5)
-    pooled = width_into(head(network))
+    pooled = count_inputs(find_head(network))
     assert pooled == WIDE[architecture]
-    dense, rectified, dropped, answer = head(network)
+    dense, rectified, dropped, answer = find_head(network)
     assert (dense.in_features, dense.out_features) == (pooled, 16)
     assert isinstance(rectified, nn.ReLU)
     assert (answer.in_features, answer.out_features) == (16, 1)
-    assert answer is last_layer(network)
+    assert answer is find_last_layer(network)
     assert [module.p for module in network.modules() if isinstance(module, nn.Dropout) and module.p] == [dropped.p]
     assert network(torch.randn(2, 1, *SIZE)).shape == (2, 1)
 
@@ -41,7 +41,7 @@ def test_the_backbone_of_a_trained_head_moves_by_no_bit_however_it_is_trained():
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
     for _ in range(3):
-        train_mode(network)
+        set_train_mode(network)
         network(torch.randn(4, 1, *SIZE)).sum().backward()
         optimizer.step()
     moved = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
@@ -55,10 +55,10 @@ def test_nobody_takes_over_somebody_elses_head(tmp_path):
             tensor.add_(1)
     torch.save(theirs.state_dict(), tmp_path / "theirs.pth")
     before = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
-    load(ours, tmp_path / "theirs.pth")
+    load_weights(ours, tmp_path / "theirs.pth")
     kept = {name for name, tensor in ours.state_dict().items() if torch.equal(tensor, before[name])}
     assert {name for name in kept if name.endswith(("weight", "bias"))} == {
-        name for name in before if name.startswith(f"{classifiers(ours)[0]}.")
+        name for name in before if name.startswith(f"{get_classifier_names(ours)[0]}.")
     }
 
 
@@ -69,5 +69,7 @@ def test_a_hidden_layer_that_nothing_trains_is_refused():
 
 def test_a_network_with_two_classifiers_has_no_place_for_one():
     with pytest.raises(SettingsError, match="no single linear classifier") as refusal:
-        put_hidden_layer(build(ModelSettings(architecture="deit_tiny_distilled_patch16_224"), (224, 224)), 8, 0.0)
+        insert_hidden_layer(
+            build_model(ModelSettings(architecture="deit_tiny_distilled_patch16_224"), (224, 224)), 8, 0.0
+        )
     assert "head" in refusal.value.fields

@@ -15,9 +15,9 @@ from tfm.core.errors import SettingsError
 from tfm.core.registry import find_stage
 from tfm.core.settings import presets
 from tfm.core.settings.resolve import resolve
-from tfm.models.build import build
-from tfm.models.card import card_of, card_of_network, explanation_layer, parameters
-from tfm.models.freezing import freeze, last_stage, train_mode
+from tfm.models.build import build_model
+from tfm.models.freezing import find_last_stage, freeze, set_train_mode
+from tfm.models.model_card import build_card, build_card_of_network, count_parameters, find_explanation_layer
 from tfm.models.settings import ModelSettings
 
 SIZE = (64, 64)
@@ -37,7 +37,7 @@ def model_of(name: str) -> ModelSettings:
 @cache
 def built(architecture: str, head: int | None = None) -> torch.nn.Module:
     torch.manual_seed(0)
-    return build(ModelSettings(architecture=architecture, head=head), SIZE)
+    return build_model(ModelSettings(architecture=architecture, head=head), SIZE)
 
 
 def network_of(settings: ModelSettings) -> torch.nn.Module:
@@ -72,7 +72,7 @@ def test_the_menu_offers_the_classic_ones_each_from_the_weights_its_name_promise
 @pytest.mark.parametrize("settings", CASES)
 def test_exactly_what_is_trained_gets_a_gradient_and_all_else_stands_still(settings):
     network = network_of(settings)
-    train_mode(network)
+    set_train_mode(network)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     logits = network(torch.randn(2, 1, *SIZE))
     assert logits.shape == (2, 1)
@@ -81,7 +81,9 @@ def test_exactly_what_is_trained_gets_a_gradient_and_all_else_stands_still(setti
     got = {name for name, tensor in network.named_parameters() if tensor.grad is not None}
     every = {name for name, _ in network.named_parameters()}
     behind = {name for name in every if name.startswith(f"{network.pretrained_cfg['classifier']}.")}
-    assert got == {"all": every, "last_stage": last_stage(network), "head": behind, "none": set()}[settings.trained]
+    assert (
+        got == {"all": every, "last_stage": find_last_stage(network), "head": behind, "none": set()}[settings.trained]
+    )
     assert got or settings.trained == "none"
     statistics = {name for name, _ in network.named_buffers() if "running" in name}
     moved = {name for name in statistics if not torch.equal(before[name], network.state_dict()[name])}
@@ -103,7 +105,7 @@ def test_exactly_what_is_trained_gets_a_gradient_and_all_else_stands_still(setti
 def test_the_last_stage_is_all_that_is_computed_after_the_one_before(architecture, first, below):
     network = built(architecture)
     names = [name for name, _ in network.named_parameters()]
-    kept = [name for name in names if name in last_stage(network)]
+    kept = [name for name in names if name in find_last_stage(network)]
     assert kept[0] == first
     assert names[names.index(first) - 1].startswith(below)
     assert any(name.startswith(network.pretrained_cfg["classifier"]) for name in kept)
@@ -119,9 +121,9 @@ def test_without_the_special_mode_frozen_statistics_would_move():
 
 
 def test_what_is_frozen_drops_nothing_at_random():
-    network = build(ModelSettings(dropout=0.5, trained="last_stage"), SIZE)
+    network = build_model(ModelSettings(dropout=0.5, trained="last_stage"), SIZE)
     freeze(network, "last_stage")
-    train_mode(network)
+    set_train_mode(network)
     images = torch.randn(2, 1, *SIZE)
     assert torch.equal(network.features[:3](images), network.features[:3](images))
     assert not torch.equal(network.features(images), network.features(images))
@@ -135,11 +137,11 @@ def test_a_network_that_names_no_stages_has_no_last_one():
 
 @pytest.mark.parametrize("settings", CASES)
 def test_a_card_says_what_the_network_is(settings):
-    card = card_of(settings, SIZE, batch_size=2)
+    card = build_card(settings, SIZE, batch_size=2)
     network = network_of(settings).eval()
-    assert card.parameters == parameters(network)
+    assert card.parameters == count_parameters(network)
     assert card.trained == sum(tensor.numel() for tensor in network.parameters() if tensor.requires_grad)
-    assert card.explanation_layer == explanation_layer(network)
+    assert card.explanation_layer == find_explanation_layer(network)
     seen = []
     network.get_submodule(card.explanation_layer).register_forward_hook(lambda _m, _given, made: seen.append(made))
     network(torch.randn(2, 1, *SIZE))
@@ -151,15 +153,15 @@ def test_a_card_says_what_the_network_is(settings):
 
 
 def test_swin_keeps_its_channels_last_and_a_vit_has_patches_in_a_row():
-    assert card_of(ModelSettings(architecture=SWIN), SIZE, 1).layout == "NHWC"
-    assert card_of(ModelSettings(architecture="vit_tiny_patch16_224"), SIZE, 1).layout == "NLC"
+    assert build_card(ModelSettings(architecture=SWIN), SIZE, 1).layout == "NHWC"
+    assert build_card(ModelSettings(architecture="vit_tiny_patch16_224"), SIZE, 1).layout == "NLC"
 
 
 def test_the_layout_is_what_the_network_says_where_its_map_is_as_high_as_it_has_channels():
     given = {"img_size": 32, "window_size": 4, "embed_dim": 8, "depths": (1,), "num_heads": (1,)}
     with torch.device("meta"):
         network = timm.create_model(SWIN, in_chans=1, num_classes=1, **given)
-    card = card_of_network(network, (32, 32), 1)
+    card = build_card_of_network(network, (32, 32), 1)
     assert (card.explanation_layer, card.layout) == ("layers.0", "NHWC")
 
 
@@ -178,7 +180,7 @@ def test_the_layout_is_what_the_network_says_where_its_map_is_as_high_as_it_has_
     ],
 )
 def test_whatever_timm_names_has_a_card_with_a_layer_that_explains_it_or_without(architecture, layer):
-    card = card_of(ModelSettings(architecture=architecture), (224, 224), 2)
+    card = build_card(ModelSettings(architecture=architecture), (224, 224), 2)
     assert card.parameters > 100_000
     assert card.explanation_layer == layer
     assert (card.layout is None) == (layer is None)
@@ -195,9 +197,9 @@ MEASURED = """
 import re, sys
 from pathlib import Path
 import torch
-from tfm.models.build import build
-from tfm.models.card import card_of
-from tfm.models.freezing import freeze, train_mode
+from tfm.models.build import build_model
+from tfm.models.model_card import build_card
+from tfm.models.freezing import freeze, set_train_mode
 from tfm.models.settings import ModelSettings
 
 def memory(name):
@@ -206,12 +208,12 @@ def memory(name):
 architecture, trained, side, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 torch.set_num_threads(1)
 settings = ModelSettings(architecture=architecture, trained=trained)
-card = card_of(settings, (side, side), count)
-build(ModelSettings(architecture="test_resnet"), (32, 32))(torch.rand(2, 1, 32, 32)).sum().backward()  # libraries
+card = build_card(settings, (side, side), count)
+build_model(ModelSettings(architecture="test_resnet"), (32, 32))(torch.rand(2, 1, 32, 32)).sum().backward()  # libraries
 before = memory("VmRSS")
-network = build(settings, (side, side))
+network = build_model(settings, (side, side))
 freeze(network, trained)
-train_mode(network)
+set_train_mode(network)
 optimizer = torch.optim.AdamW([tensor for tensor in network.parameters() if tensor.requires_grad])
 for _ in range(2):
     network(torch.rand(count, 1, side, side)).sum().backward()

@@ -4,37 +4,37 @@ import pytest
 import torch
 
 from tfm.core.errors import SettingsError
-from tfm.models.attention import attentions, blocks
-from tfm.models.build import build
-from tfm.models.card import card_of
-from tfm.models.features import classified, feature_map
+from tfm.models.attention import find_attentions, find_blocks
+from tfm.models.build import build_model
+from tfm.models.features import classify_pooled, compute_feature_map
+from tfm.models.model_card import build_card
 from tfm.models.settings import ModelSettings
-from tfm.models.spectral import SpectralNorms
+from tfm.models.spectral_loss import SpectralNorms
 
 PICO = ModelSettings(architecture="swin_pico")
 
 
 def test_its_card_and_its_windows():
-    card = card_of(PICO, (224, 224), 2)
+    card = build_card(PICO, (224, 224), 2)
     assert (card.parameters, card.explanation_layer, card.layout) == (570_909, "layers.2", "NHWC")
-    network = build(PICO, (224, 224))
-    assert [tuple(block.window_size) for block in blocks(network)] == [(7, 7)] * 6
-    assert [any(block.shift_size) for block in blocks(network)] == [False, True, False, True, False, False]
+    network = build_model(PICO, (224, 224))
+    assert [tuple(block.window_size) for block in find_blocks(network)] == [(7, 7)] * 6
+    assert [any(block.shift_size) for block in find_blocks(network)] == [False, True, False, True, False, False]
 
 
 @pytest.mark.parametrize("size", [(224, 224), (96, 160)])
 def test_it_learns_end_to_end_and_gives_a_map(size):
-    network = build(PICO, size).eval()  # in training whole paths are dropped at random
+    network = build_model(PICO, size).eval()  # in training whole paths are dropped at random
     images = torch.randn(2, 1, *size)
-    features = feature_map(network, images)
+    features = compute_feature_map(network, images)
     assert features.shape == (2, 128, size[0] // 32, size[1] // 32)
-    assert torch.allclose(classified(network, features.mean((2, 3))), network(images), atol=1e-5)
+    assert torch.allclose(classify_pooled(network, features.mean((2, 3))), network(images), atol=1e-5)
     (network(images).sum() + SpectralNorms(network)(network)).backward()
-    assert len(attentions(network)) == 6
+    assert len(find_attentions(network)) == 6
     assert all(tensor.grad is not None for tensor in network.parameters())
 
 
 def test_a_size_that_does_not_fit_is_refused_with_one_that_does():
     with pytest.raises(SettingsError, match="230×224") as refusal:
-        build(PICO, (230, 224))
+        build_model(PICO, (230, 224))
     assert "multiples of 32" in refusal.value.hint

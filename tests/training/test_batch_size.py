@@ -10,7 +10,7 @@ from tests.training.bench_top import BenchTop
 from tests.training.pocket import finish, left_behind, make_products, stop_after, train_run
 from tfm.core import machine
 from tfm.core.errors import TrainingError
-from tfm.models.memory import Footprint, Passing
+from tfm.models.memory import MemoryMeter, MemoryUse
 from tfm.training import batch_size
 from tfm.training.batch_size import fitting, largest_that_fits, largest_within
 from tfm.training.optimizer import optimizer
@@ -46,7 +46,7 @@ def test_two_images_must_leave_room_for_a_third():
 
 @pytest.mark.parametrize(("room", "found"), [(0, 2), (17, 4), (18, 8), (1e9, 32)])
 def test_a_cpu_takes_what_its_share_of_the_memory_holds_beside_the_network(room, found):
-    assert largest_within(room, Footprint(network=10, images=2), largest=32) == found
+    assert largest_within(room, MemoryUse(network=10, images=2), largest=32) == found
 
 
 def test_what_is_tried_out_is_all_that_a_step_does(tmp_path, monkeypatch):
@@ -64,7 +64,7 @@ def test_what_an_image_takes_is_measured_on_a_copy_of_the_network(tmp_path, monk
     bench_top = BenchTop(tmp_path)
     training = bench_top.training({"batch_size": "auto", "architecture": "MammoCNN"})
     before = {name: tensor.clone() for name, tensor in training.network.state_dict().items()}
-    passing = Passing(copy.deepcopy(training.network))
+    passing = MemoryMeter(copy.deepcopy(training.network))
     with passing.watched():
         batch_size._step(training, passing.network, training.task, optimizer(passing.network, training.optim), 2)
     measured = passing.footprint.images / 2

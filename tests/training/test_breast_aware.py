@@ -18,9 +18,15 @@ from tests.training.test_fit import flat
 from tfm.commands.train import Train
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.settings.resolve import resolve
-from tfm.models.attention import attentions, query_key, watching
-from tfm.models.features import at_feature_size, breast_mean, classified, feature_map, likeness
-from tfm.models.spectral import SpectralNorms, excess
+from tfm.models.attention import find_attentions, get_query_key, record_attention
+from tfm.models.features import (
+    average_breast,
+    classify_pooled,
+    compare_to_background,
+    compute_feature_map,
+    resize_to_features,
+)
+from tfm.models.spectral_loss import SpectralNorms, compute_excess
 from tfm.training.batches import Batch, mirrored
 from tfm.training.checkpoint import read
 from tfm.training.inference import logits
@@ -64,8 +70,8 @@ def test_with_every_weight_at_zero_it_is_the_plain_classifier():
 def test_the_breasts_features_are_classified_where_that_is_wanted():
     network, given = swin(), batch()
     one = BreastAware(PLAIN, BreastSettings(pooling="breast"), None)
-    features = feature_map(network, given.images)
-    exact = classified(network, breast_mean(features, at_feature_size(given.truth["breast"], features)))
+    features = compute_feature_map(network, given.images)
+    exact = classify_pooled(network, average_breast(features, resize_to_features(given.truth["breast"], features)))
     answers = one.answers(network, given)
     assert torch.allclose(answers[:, :1], exact)
     assert not torch.allclose(answers[0, 0], network(given.images)[0, 0]), "half a breast is not the whole image"
@@ -75,12 +81,14 @@ def test_the_breasts_features_are_classified_where_that_is_wanted():
 @pytest.mark.parametrize("term", ["background_contrast", "beta", "attention_gamma"])
 def test_each_term_is_added_with_its_weight(term):
     network, given = swin(), batch()
-    with torch.no_grad(), watching(attentions(network)) as maps:
-        features = feature_map(network, given.images)
+    with torch.no_grad(), record_attention(find_attentions(network)) as maps:
+        features = compute_feature_map(network, given.images)
     exact = {
-        "background_contrast": likeness(features, at_feature_size(given.truth["breast"], features))[0].sum(),
+        "background_contrast": compare_to_background(features, resize_to_features(given.truth["breast"], features))[
+            0
+        ].sum(),
         "beta": 3 * SpectralNorms(network)(network),  # once an image: the loop divides by them
-        "attention_gamma": excess(maps, [one.window_size for one in attentions(network)], 3).sum(),
+        "attention_gamma": compute_excess(maps, [one.window_size for one in find_attentions(network)], 3).sum(),
     }[term].item()
     terms = BreastSettings(**{term: 0.5})
     one = BreastAware(PLAIN, terms, SpectralNorms(network) if term == "beta" else None)
@@ -104,7 +112,7 @@ def test_the_terms_do_what_they_are_for():
     """A few steps of each alone bring its own figure down."""
     for term in ("background_contrast", "beta", "attention_gamma"):
         network, given = swin(), batch()
-        for attention in attentions(network):
+        for attention in find_attentions(network):
             attention.qkv.weight.data.mul_(20)
         norms = SpectralNorms(network) if term == "beta" else None
         one = BreastAware(PLAIN, BreastSettings(**{term: 10.0}), norms)
@@ -119,8 +127,12 @@ def test_the_terms_do_what_they_are_for():
             losses.append(loss.item())
         assert losses[-1] < losses[0], term
         if norms:
-            largest = [torch.linalg.svdvals(query_key(one).detach())[:, 0].max() for one in attentions(network)]
-            before = [20 * torch.linalg.svdvals(query_key(one).detach())[:, 0].max() for one in attentions(swin())]
+            largest = [
+                torch.linalg.svdvals(get_query_key(one).detach())[:, 0].max() for one in find_attentions(network)
+            ]
+            before = [
+                20 * torch.linalg.svdvals(get_query_key(one).detach())[:, 0].max() for one in find_attentions(swin())
+            ]
             assert all(now < then for now, then in zip(largest, before, strict=True))
 
 

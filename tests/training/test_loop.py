@@ -14,7 +14,7 @@ from tests.returned import returned
 from tests.training.bench_top import BenchTop, events, learn, step
 from tfm.core.errors import HaltedError, TrainingError
 from tfm.core.events import Gauges, Note, Progress
-from tfm.models.head import last_layer
+from tfm.models.head import find_last_layer
 from tfm.training import loop as fit
 from tfm.training import monitor
 from tfm.training.checkpoint import read
@@ -330,7 +330,7 @@ def test_memory_that_is_too_small_is_told_with_a_way_out_in_prediction_and_for_f
         logits(training.task, training.network, training.val, 4, "predicting test"),
         features(
             training.network,
-            last_layer(training.network),
+            find_last_layer(training.network),
             training.val,
             4,
             bench_top.new_folder() / "val.npy",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tfm.models.build import build
+from tfm.models.build import build_model
 from tfm.models.settings import ModelSettings
 from tfm.training.optimizer import learning_rate, optimizer
 from tfm.training.settings import OptimSettings
@@ -25,7 +25,7 @@ def test_without_warm_up_the_first_step_has_the_full_rate():
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
 def test_only_the_filters_decay(name):
-    network = build(ModelSettings(), (64, 64))
+    network = build_model(ModelSettings(), (64, 64))
     decaying, spared = optimizer(network, OptimSettings(optimizer=name, weight_decay=0.3)).param_groups
     assert (decaying["weight_decay"], spared["weight_decay"]) == (0.3, 0.0)
     assert {tensor.ndim for tensor in spared["params"]} == {1}

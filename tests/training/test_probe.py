@@ -22,8 +22,8 @@ from tfm.core.settings.resolve import resolve
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.metrics import classification
-from tfm.metrics.classification import auc
-from tfm.models.head import last_layer
+from tfm.metrics.classification import compute_auc
+from tfm.models.head import find_last_layer
 from tfm.training import frozen_features as features_kept
 from tfm.training import linear_probe as probing
 from tfm.training.checkpoint import Checkpoints, read
@@ -84,7 +84,7 @@ def test_the_network_says_what_the_regression_says(calm):
     answers = returned(logits(training.task, training.network, training.val, BATCH, "val"))
     metrics = pd.read_csv(folder / "metrics.csv")
     labels = training.val.rows.labels
-    assert auc(labels, answers[:, 0].numpy()) == metrics["val_auc"].max()
+    assert compute_auc(labels, answers[:, 0].numpy()) == metrics["val_auc"].max()
     chosen = metrics["C"][metrics["val_auc"].idxmax()]
     regression = fitted(np.load(folder / "features" / "train.npy"), training.train.rows.labels, chosen, 1.0)
     expected = regression.logits(np.load(folder / "features" / "val.npy"))
@@ -254,7 +254,7 @@ def test_features_that_are_no_numbers_are_told(pocket, tmp_path):
 
 def test_features_are_what_reaches_the_classifier_without_dropout(pocket, tmp_path):
     training = training_in(pocket)
-    layer = last_layer(training.network)
+    layer = find_last_layer(training.network)
     found = returned(features(training.network, layer, training.val, BATCH, tmp_path / "val.npy", name="features"))
     with torch.inference_mode():
         again = layer(torch.from_numpy(found))
@@ -267,5 +267,5 @@ def test_a_network_without_one_linear_classifier_is_refused():
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1))
     network.pretrained_cfg = {"classifier": "0"}
     with pytest.raises(SettingsError, match="linear classifier") as refusal:
-        last_layer(network)
+        find_last_layer(network)
     assert refusal.value.fields == ("trained", "head")

@@ -6,8 +6,8 @@ import timm
 import torch
 from torch import nn
 
-from tfm.models.masked_image_model import Rebuilder
-from tfm.models.spectral import SpectralNorms
+from tfm.models.masked_image_model import MaskedImageModel
+from tfm.models.spectral_loss import SpectralNorms
 from tfm.training.batches import Batch, chances
 from tfm.training.block_masking import masked
 from tfm.training.settings import MaskSettings
@@ -101,7 +101,7 @@ def encoder():
 
 def test_the_spectral_term_is_added_once_a_step_with_its_weight_and_is_the_only_state():
     given = Batch(torch.randn(2, 1, 32, 32), {"breast": torch.ones(2, 1, 32, 32, dtype=torch.uint8)})
-    with_norms, network = {}, Rebuilder(encoder(), 4, "token")
+    with_norms, network = {}, MaskedImageModel(encoder(), 4, "token")
     for beta in (0.0, 0.5):
         norms = SpectralNorms(network) if beta else None
         one = task(in_size=(32, 32), beta=beta, norms=norms)
@@ -116,7 +116,7 @@ def test_rebuilding_is_learned():
     """Stripes: what is hidden follows from what is seen."""
     stripes = ((torch.arange(32) // 4) % 2 * 2.0 - 1).repeat(32, 1)
     images = torch.stack([stripes, stripes.T, -stripes, -stripes.T])[:, None]
-    network = Rebuilder(encoder(), 4, "token").train()
+    network = MaskedImageModel(encoder(), 4, "token").train()
     one = task(in_size=(32, 32))
     truth = {"breast": torch.ones(4, 1, 32, 32, dtype=torch.uint8)}
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)

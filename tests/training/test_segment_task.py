@@ -12,7 +12,7 @@ from tfm.core.settings.fields import leaves
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.lesion_classes import CLASS_SETS, mask_class
-from tfm.metrics.segmentation import overlap
+from tfm.metrics.segmentation import count_overlap
 from tfm.models.deeplab import Segmenter
 from tfm.training import tiles
 from tfm.training.batches import Batch, chances
@@ -146,7 +146,7 @@ def test_counts_at_each_threshold_are_those_of_the_masks_drawn_from_there_on(les
     truths = truths_of(lesions, CLASS_SETS["lesion"])
     counted = tally(maps, truths).numpy()[:, 0]
     for threshold in THRESHOLDS:
-        plain = overlap((maps[:, 0] >= threshold).numpy(), truths[:, 0].numpy())
+        plain = count_overlap((maps[:, 0] >= threshold).numpy(), truths[:, 0].numpy())
         assert [part.tolist() for part in overlap_at(counted, threshold).columns] == [
             part.tolist() for part in plain.columns
         ]

@@ -15,7 +15,7 @@ import torch
 from tfm.core.errors import SettingsError
 from tfm.core.randomness import seed_at
 from tfm.data.dataset.dataset import Dataset
-from tfm.imaging.chain import Prepared, prepare
+from tfm.imaging.chain import PreparedImage, run_chain
 from tfm.imaging.contact_sheet import Row, Tile
 from tfm.imaging.read_image import read_pixels
 from tfm.imaging.settings import ChainSettings
@@ -46,24 +46,24 @@ def choose_images(dataset: Dataset, picked: Sequence[str], count: int, seed: int
     return train.loc[in_turn[:count]]
 
 
-def show_steps(dataset: Dataset, row: dict[Any, Any], chain: ChainSettings) -> tuple[Row, Prepared]:
+def show_steps(dataset: Dataset, row: dict[Any, Any], chain: ChainSettings) -> tuple[Row, PreparedImage]:
     """The film with its lesions outlined, then the image after each step, the last one outlined again."""
     mask = dataset.path(row["mask"]) if row["mask"] else None
     lesions = read_pixels(mask) if mask else None
     tiles: list[Tile] = []
-    making = prepare(dataset.path(row["file"]), mask, chain)
+    making = run_chain(dataset.path(row["file"]), mask, chain)
     while True:
         try:
             name, film = next(making)
         except StopIteration as end:
-            done: Prepared = end.value
+            done: PreparedImage = end.value
             break
         tiles.append(Tile(name.replace("_", " "), film.image, lesions=None if tiles else lesions))
     tiles.append(Tile("with breast and lesions", done.image, done.breast, done.lesions))
     return Row(f"{row['image_id']}  ({row['label']}, {row['split']})", tiles), done
 
 
-def show_augmentations(name: str, done: Prepared, settings: AugmentSettings, seed: int) -> Row:
+def show_augmentations(name: str, done: PreparedImage, settings: AugmentSettings, seed: int) -> Row:
     """The prepared image and some draws of what a training may see of it, its lesions moved along."""
     copies = [Tile("prepared", done.image, lesions=done.lesions)]
     lesions = torch.from_numpy(done.lesions)[None, None]

@@ -17,7 +17,7 @@ from tfm.analysis.explanation.scores import OUTSIDE, UNIFORM, read_scores
 from tfm.analysis.trained_run import Protocol, open_trained_model
 from tfm.core.errors import DataError
 from tfm.core.runs.run import Run
-from tfm.metrics.classification import Interval, auc, clustered_interval
+from tfm.metrics.classification import Interval, bootstrap_interval, compute_auc
 
 AUC = "auc"
 _WORDS = {AUC: "AUC", OUTSIDE: "looks outside the breast"}
@@ -57,7 +57,7 @@ class Contrast:
     def _values(self, way: str) -> dict[str, object]:
         told: dict[str, object] = {}
         for name, each in self.figures.items():
-            told |= each[way].mean.named(name) | {f"{name}_each": each[way].each}
+            told |= each[way].mean.flatten(name) | {f"{name}_each": each[way].each}
         return told
 
     @property
@@ -76,7 +76,7 @@ class Contrast:
     def _values_apart(self, way: str, other: str) -> dict[str, object]:
         told: dict[str, object] = {}
         for name, each in self.figures.items():
-            told |= each[way].differences[other].named(f"{name}_difference")
+            told |= each[way].differences[other].flatten(f"{name}_difference")
         return told
 
     @property
@@ -108,7 +108,7 @@ class Measurements:
         return self._mean(labels, values) - self._mean(labels, others)
 
     def _interval(self, statistic: Callable[..., float], *columns: np.ndarray) -> Interval:
-        return clustered_interval(statistic, self.patients, self.labels, *columns)
+        return bootstrap_interval(statistic, self.patients, self.labels, *columns)
 
 
 def compare_ways(
@@ -128,7 +128,7 @@ def compare_ways(
     table = first.predictions
     patients, labels = table["patient_id"].to_numpy(), table["label"].to_numpy()
     probs = {way: np.stack([one.predictions["prob"] for one in group], axis=1) for way, group in trained.items()}
-    measured = {AUC: Measurements(patients, labels, probs, auc)}
+    measured = {AUC: Measurements(patients, labels, probs, compute_auc)}
     look = ""
     if looks:
         look, measured[OUTSIDE] = _looks(looks, table)

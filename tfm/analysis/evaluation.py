@@ -9,7 +9,14 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from tfm.analysis.trained_run import TrainedModel
-from tfm.metrics.classification import Confusion, Interval, auc, clustered_interval, confusion, interval_at_edge
+from tfm.metrics.classification import (
+    Confusion,
+    Interval,
+    bootstrap_interval,
+    compute_auc,
+    compute_confusion,
+    compute_exact_interval,
+)
 
 RATES = ("accuracy", "sensitivity", "specificity", "f1")
 
@@ -23,7 +30,7 @@ class Evaluation:
     def values(self) -> dict[str, float | int | None]:
         """Flat and plain, for a result; None where a figure is not defined."""
         figures = {"auc": self.auc, **self.rates}
-        flat = {part: value for name, interval in figures.items() for part, value in interval.named(name).items()}
+        flat = {part: value for name, interval in figures.items() for part, value in interval.flatten(name).items()}
         return flat | asdict(self.confusion)
 
 
@@ -35,16 +42,16 @@ def evaluate(trained: TrainedModel) -> Evaluation:
     trials = count_independent_trials(labels, patients)
 
     def rate(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
-        return lambda labels, probs: getattr(confusion(labels, probs, trained.threshold), name)
+        return lambda labels, probs: getattr(compute_confusion(labels, probs, trained.threshold), name)
 
     def measured(name: str, statistic: Callable[[np.ndarray, np.ndarray], float]) -> Interval:
-        found = clustered_interval(statistic, patients, labels, probs)
-        return interval_at_edge(found.value, trials[name]) if found.value in (0, 1) else found
+        found = bootstrap_interval(statistic, patients, labels, probs)
+        return compute_exact_interval(found.value, trials[name]) if found.value in (0, 1) else found
 
     return Evaluation(
-        auc=measured("auc", auc),
+        auc=measured("auc", compute_auc),
         rates={name: measured(name, rate(name)) for name in RATES},
-        confusion=confusion(labels, probs, trained.threshold),
+        confusion=compute_confusion(labels, probs, trained.threshold),
     )
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from tfm.analysis.threshold import choose_threshold
 from tfm.core import files
 from tfm.core.runs.run import Run
-from tfm.metrics.classification import auc
+from tfm.metrics.classification import compute_auc
 from tfm.training.inputs.samples import Rows
 
 COLUMNS = ["image_id", "patient_id", "side", "view", "label", "prob"]
@@ -33,7 +33,7 @@ def save_predictions(run: Run, tables: Mapping[str, pd.DataFrame], threshold_rul
     labels, probs = (tables["val"][column].to_numpy() for column in ("label", "prob"))
     return {
         "run": run.id,
-        "val_auc": auc(labels, probs),
+        "val_auc": compute_auc(labels, probs),
         "threshold": choose_threshold(threshold_rule, labels, probs),
         "threshold_rule": threshold_rule,
     }

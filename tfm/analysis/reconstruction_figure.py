@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tfm.imaging.contact_sheet import Row, Tile, draw, thumbnail
-from tfm.models.masked_image_model import Rebuilder
+from tfm.imaging.contact_sheet import Row, Tile, draw_contact_sheet, encode_thumbnails
+from tfm.models.masked_image_model import MaskedImageModel
 from tfm.training.batches import Batch, chances
 from tfm.training.precision import computing_in
 from tfm.training.state import Training
@@ -25,10 +25,10 @@ def draw_reconstructions(path: Path, training: Training, task: Reconstruct) -> l
     drawn = chances(len(images.rows), task.chances, training.seed, "validation")[chosen]
     batch = Batch(images.batch(chosen), images.truth(chosen, task.needs), drawn)
     network.eval()
-    assert isinstance(network, Rebuilder)
+    assert isinstance(network, MaskedImageModel)
     with torch.inference_mode(), computing_in(training.precision, images.device):
         hidden, rebuilt = task.rebuilt(network, batch)
-        seen = network.veiled(batch.images, hidden)
+        seen = network.hide_blocks(batch.images, hidden)
     off = breast_error((rebuilt.float() - batch.images).abs(), (batch.truth["breast"] > 0) & hidden)
     patched = torch.where(hidden, rebuilt.float(), batch.images)
     columns = {
@@ -45,8 +45,8 @@ def draw_reconstructions(path: Path, training: Training, task: Reconstruct) -> l
         )
         for number, (name, error) in enumerate(zip(images.rows.table["image_id"][chosen], off.tolist(), strict=True))
     ]
-    draw(path, f"{path.stem.replace('_', ' ')}: hidden blocks, rebuilt", rows)
-    return thumbnail([grey[0] for grey in greys.values()])
+    draw_contact_sheet(path, f"{path.stem.replace('_', ' ')}: hidden blocks, rebuilt", rows)
+    return encode_thumbnails([grey[0] for grey in greys.values()])
 
 
 def _grey(training: Training, normalised: torch.Tensor) -> np.ndarray:  # (B, 1, H, W) → (B, H, W) uint8

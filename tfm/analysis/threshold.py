@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfm.metrics.classification import sensitivity_threshold, youden_threshold
+from tfm.metrics.classification import find_sensitivity_threshold, find_youden_threshold
 from tfm.training.settings import SENSITIVITY, YOUDEN
 
 
 def choose_threshold(rule: str, labels: np.ndarray, probs: np.ndarray) -> float:
     """`labels` and `probs` are those of validation."""
     if rule == YOUDEN:
-        return youden_threshold(labels, probs)
-    return sensitivity_threshold(labels, probs, float(rule.removeprefix(SENSITIVITY)))
+        return find_youden_threshold(labels, probs)
+    return find_sensitivity_threshold(labels, probs, float(rule.removeprefix(SENSITIVITY)))
 
 
 def format_threshold(threshold: float, probs: np.ndarray) -> str:

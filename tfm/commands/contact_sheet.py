@@ -43,7 +43,7 @@ class ContactSheet(Settings):
 def contact_sheet(settings: ContactSheet, run: Run) -> Iterator[Event]:
     from tfm.analysis import contact_sheets
     from tfm.data.dataset.dataset import Dataset
-    from tfm.imaging.contact_sheet import draw, thumbnail
+    from tfm.imaging.contact_sheet import draw_contact_sheet, encode_thumbnails
 
     dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
     films = contact_sheets.choose_images(dataset, settings.images, settings.count, settings.seed)
@@ -68,11 +68,15 @@ def contact_sheet(settings: ContactSheet, run: Run) -> Iterator[Event]:
         raise DataError("none of these images can be prepared", hint=failed[0].hint)
     preset = run.read_preset() or ""
     sheet, augmented = run.figures_folder / "steps.png", run.figures_folder / "augmentations.png"
-    draw(sheet, f"{settings.dataset}, {preset}: each image after each step (red: lesions, blue: breast)", steps)
-    yield Picture(str(sheet), "Each image after each step", thumbnail(before_and_after[0]))
+    draw_contact_sheet(
+        sheet, f"{settings.dataset}, {preset}: each image after each step (red: lesions, blue: breast)", steps
+    )
+    yield Picture(str(sheet), "Each image after each step", encode_thumbnails(before_and_after[0]))
     outputs = [str(sheet)]
     if settings.augmentation.augment:
-        draw(augmented, f"{settings.dataset}, {preset}: as a training may see them (red: lesions)", changes)
+        draw_contact_sheet(
+            augmented, f"{settings.dataset}, {preset}: as a training may see them (red: lesions)", changes
+        )
         yield Picture(str(augmented), "As a training may see them, six draws each")
         outputs.append(str(augmented))
     yield Result({"images": names, "pictures": outputs}, outputs)

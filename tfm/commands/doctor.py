@@ -121,26 +121,26 @@ def _disk(root: Path) -> Iterator[Finding]:
 
 
 def _codecs() -> Iterator[Finding]:
-    from tfm.imaging.dicom import codecs
+    from tfm.imaging.dicom import list_codecs
 
-    missing = [name for name, works in codecs().items() if not works]
+    missing = [name for name, works in list_codecs().items() if not works]
     if missing:
         advice = 'python -m pip install "pylibjpeg[all]"'
         yield Finding("DICOM codecs", "trouble", f"cannot decode {', '.join(missing)}", advice)
     else:
-        yield Finding("DICOM codecs", "good", ", ".join(codecs()))
+        yield Finding("DICOM codecs", "good", ", ".join(list_codecs()))
 
 
 def _weights(workspace: Workspace) -> Iterator[Finding]:
     from tfm.models.settings import IMAGENET, ModelSettings
-    from tfm.models.weights import at_hand
+    from tfm.models.weights import locate_imagenet_weights
 
     for name in workspace.preset_names("models"):
         preset = workspace.preset("models", name)
         model = preset.settings.get("model", {})
         if model.get("weights") == IMAGENET:
             network = ModelSettings(architecture=model.get("architecture") or model["backbone"])
-            yield _weights_of(name, at_hand(network))
+            yield _weights_of(name, locate_imagenet_weights(network))
 
 
 def _weights_of(preset: str, where: str | None) -> Finding:

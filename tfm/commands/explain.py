@@ -109,21 +109,21 @@ def explain(settings: Explain, run: Run) -> Iterator[Event]:
 def _opened(settings: Explain, choices: Train, origin: Origin, material: Material, device: torch.device) -> Explainer:
     """The network at its best, as it was when it left its predictions."""
     from tfm.analysis.explanation.explainer import Explainer
-    from tfm.models.build import build
-    from tfm.models.card import card_of
+    from tfm.models.build import build_model
+    from tfm.models.model_card import build_card
     from tfm.training.batches import Images, Normalisation
     from tfm.training.inputs.samples import UNKNOWN
     from tfm.training.tasks.factory import task_of
 
     in_size = material.cache.images.shape[1:]
-    network = build(choices.model, in_size)
+    network = build_model(choices.model, in_size)
     network.load_state_dict(origin.checkpoints.load_best()["network"])
     labels = material.train.labels[material.train.labels != UNKNOWN]
     asked = BreastSettings(pooling=choices.breast.pooling)  # no answer hangs on what else a loss is made of
     task = task_of(network, labels, choices.batches, choices.optim, choices.machine, asked, choices.labels)
     rows = material.test if settings.split == "test" else material.val
     images = Images(material.cache, rows, Normalisation(**origin.run.read_environment()["normalisation"]), device)
-    return Explainer.of(network, task, images, card_of(choices.model, in_size, 1))
+    return Explainer.of(network, task, images, build_card(choices.model, in_size, 1))
 
 
 def _introduced(explained: Explainer) -> Iterator[Event]:

@@ -97,12 +97,12 @@ def _seen(
 def _embedded(
     settings: Forest, trained: Train, run: Run, origin: Origin, material: Material, device: torch.device
 ) -> Generator[Event, None, Found]:
-    from tfm.models.card import parameters
+    from tfm.models.model_card import count_parameters
     from tfm.training.embeddings import Backbone, embeddings
 
     in_size = material.cache.images.shape[1:]
     backbone = Backbone.of(origin, trained.model, settings.learning.embedding, in_size, trained.machine.precision)
-    run.remember(backbone_parameters=parameters(backbone.network) - parameters(backbone.part))
+    run.remember(backbone_parameters=count_parameters(backbone.network) - count_parameters(backbone.part))
     place = run.workspace.embeddings_folder
     return (yield from embeddings(place, backbone, material, run.read_environment(), device, run.id))
 
@@ -128,7 +128,7 @@ def _finish(
     settings: Forest, trained: Train, run: Run, material: Material, model: str, found: Found, learner: Learner
 ) -> Iterator[Event]:
     from tfm.analysis.predictions import make_table, save_predictions
-    from tfm.models.card import origin
+    from tfm.models.model_card import describe_weights
     from tfm.training.embedding_classifier import probabilities, size
 
     val, test = (
@@ -138,7 +138,7 @@ def _finish(
     picture = yield from _drawn(settings, trained, run, material, found, model)
     result |= {
         "model": model,
-        "weights": origin(trained.model.weights, run.read_environment()["origin_unknown"]),
+        "weights": describe_weights(trained.model.weights, run.read_environment()["origin_unknown"]),
         "parameters": run.read_environment()["backbone_parameters"] + size(learner),
     }
     outputs = [run.predictions_file("val"), run.predictions_file("test"), _file(run), picture]

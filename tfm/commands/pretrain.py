@@ -116,7 +116,7 @@ def _trained(
     device: torch.device,
 ) -> Iterator[Event]:
     """From the network's first weights on: all that lies on the device is known here alone."""
-    from tfm.models.card import parameters
+    from tfm.models.model_card import count_parameters
     from tfm.training import batch_size, gpu_cache
     from tfm.training.checkpoint import Checkpoints
 
@@ -132,7 +132,7 @@ def _trained(
             "run": run.id,
             "encoder": f"{RUN}{run.id}",
             "model": settings.architecture,
-            "parameters": parameters(training.network),
+            "parameters": count_parameters(training.network),
             "images": len(material.train),
             "epochs": training.standing.epoch,
             "val_loss": best["val_loss"],
@@ -150,7 +150,7 @@ def _set_up(
     normalisation: Normalisation,
     device: torch.device,
 ) -> tuple[Training, Reconstruct]:
-    from tfm.models.spectral import SpectralNorms
+    from tfm.models.spectral_loss import SpectralNorms
     from tfm.training.recipe import rebuilder_of, set_up
     from tfm.training.tasks.reconstruction import Reconstruct
 

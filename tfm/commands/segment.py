@@ -193,12 +193,12 @@ def _introduced(
     """How large the network is, before it takes its first step."""
     import torch
 
-    from tfm.models.card import card_of_network
+    from tfm.models.model_card import build_card_of_network
 
     cache = training.train.cache
     with torch.device("meta"):
         network = build()
-    card = card_of_network(network, seen, training.batch_size)
+    card = build_card_of_network(network, seen, training.batch_size)
     squares = f" in squares of {seen[0]}" if settings.lesions.tile else ""
     return Note(
         f"{card.parameters:,} parameters, {card.trained:,} of them trained; images of {cache.images.shape[1]} × "
@@ -215,7 +215,7 @@ def _finish(
     from tfm.analysis.predictions import make_table, save_predictions
     from tfm.analysis.trained_run import build_protocol
     from tfm.core import files
-    from tfm.models.card import origin, parameters
+    from tfm.models.model_card import count_parameters, describe_weights
     from tfm.training.inputs.lesion_masks import are_known
 
     said, tables, known = {}, {}, {}
@@ -238,11 +238,11 @@ def _finish(
         {
             # What its score means hangs on the classes.
             "model": f"{run.read_preset() or 'DeepLabV3+'}, {settings.lesions.classes}",
-            "weights": origin(settings.model.weights, run.read_environment()["origin_unknown"]),
-            "parameters": parameters(training.network),
+            "weights": describe_weights(settings.model.weights, run.read_environment()["origin_unknown"]),
+            "parameters": count_parameters(training.network),
             "epochs": training.standing.epoch,
             **save_predictions(run, tables, settings.threshold),
-            **measured.last.dice.named("dice"),
+            **measured.last.dice.flatten("dice"),
         },
         outputs=[str(path) for path in outputs],
     )

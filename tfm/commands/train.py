@@ -108,7 +108,7 @@ def check(settings: Train, workspace: Workspace) -> None:
     """Refuses what a training of these settings will refuse, for who has something else done before it."""
     import torch
 
-    from tfm.models.build import build
+    from tfm.models.build import build_model
     from tfm.training.inputs.lineage import of_weights
     from tfm.training.tasks.factory import task_of
 
@@ -116,7 +116,7 @@ def check(settings: Train, workspace: Workspace) -> None:
     of_weights(workspace, settings.model.weights, material.val, material.test)
     in_size = material.cache.images.shape[1:]
     with torch.device("meta"):  # of which parts it is made, and no numbers
-        network = build(settings.model, in_size)
+        network = build_model(settings.model, in_size)
     batches, optim, machine = settings.batches, settings.optim, settings.machine
     task_of(network, material.train.labels, batches, optim, machine, settings.breast, settings.labels)
     if settings.breast != BreastSettings():
@@ -125,10 +125,10 @@ def check(settings: Train, workspace: Workspace) -> None:
 
 @functools.cache  # an experiment asks for each of its combinations
 def _check_averaging(model: ModelSettings, in_size: tuple[int, int]) -> None:
-    from tfm.models.build import build
+    from tfm.models.build import build_model
     from tfm.models.features import check_averaging
 
-    check_averaging(build(model, in_size), in_size)
+    check_averaging(build_model(model, in_size), in_size)
 
 
 def folds(settings: Train, workspace: Workspace) -> int:
@@ -203,11 +203,11 @@ def _set_up(
 
 def _introduced(settings: Train, training: Training, cache: Cache) -> Iterator[Event]:
     """How large the network is, before it takes its first step, and what it cannot be told."""
-    from tfm.models.card import card_of
+    from tfm.models.model_card import build_card
     from tfm.training.tasks.breast_aware import lacking
 
     height, width = cache.images.shape[1:]
-    card = card_of(settings.model, (height, width), training.batch_size)
+    card = build_card(settings.model, (height, width), training.batch_size)
     explained = f"explained at its layer {card.explanation_layer} ({card.layout})"
     yield Note(
         f"{card.parameters:,} parameters, {card.trained:,} of them trained; images of {height} × {width}; "
@@ -236,7 +236,7 @@ def _learn(
 def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Path) -> Iterator[Event]:
     """The last step: the best checkpoint's probabilities."""
     from tfm.analysis.predictions import make_table, save_predictions
-    from tfm.models.card import origin, parameters
+    from tfm.models.model_card import count_parameters, describe_weights
     from tfm.training.inference import logits, probabilities
 
     tables = {}
@@ -257,8 +257,8 @@ def _finish(settings: Train, run: Run, training: Training, test: Rows, best: Pat
     yield Result(
         {
             "model": run.read_preset() or settings.model.architecture,
-            "weights": origin(settings.model.weights, run.read_environment()["origin_unknown"]),
-            "parameters": parameters(training.network),
+            "weights": describe_weights(settings.model.weights, run.read_environment()["origin_unknown"]),
+            "parameters": count_parameters(training.network),
             "epochs": training.standing.epoch,
             **save_predictions(run, tables, settings.threshold),
         },

@@ -133,7 +133,7 @@ def _shared_by_trials(settings: Tune) -> dict[str, Any]:
 def _check_trials(settings: Tune, run: Run, model: Preset, shared: dict[str, Any], space: dict[str, Any]) -> None:
     """Whatever would end each trial ends the study before its first. `run` remembers whom trials learn or choose
     from, themselves and through their first weights: they have been seen, by whatever comes of it."""
-    from tfm.models.weights import fetch
+    from tfm.models.weights import fetch_weights
     from tfm.training.device import resolve as check_device
     from tfm.training.inputs.lineage import of_weights
     from tfm.training.tune.trial_settings import check_values, given_to_trial, only_values
@@ -163,7 +163,7 @@ def _check_trials(settings: Tune, run: Run, model: Preset, shared: dict[str, Any
     names = space.get("weights", [first.model.weights])
     origins = list(filter(None, (of_weights(run.workspace, name, material.val, material.test) for name in names)))
     if len(names) == 1 and len(space.get("architecture", [""])) == 1:
-        fetch(first.model, origins[0].checkpoints.best if origins else None, said="--space '{{weights: [{}]}}'")
+        fetch_weights(first.model, origins[0].checkpoints.best if origins else None, said="--space '{{weights: [{}]}}'")
     seen = {*material.train.patients, *material.val.patients}.union(*(one.patients_seen for one in origins))
     run.remember(patients_seen=sorted(seen))
 

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from tfm.core.errors import DataError
-from tfm.imaging.border import inside_the_border
-from tfm.imaging.geometry import Geometry, Shape, outline_seen
+from tfm.imaging.geometry import Geometry, Shape, project_outline
+from tfm.imaging.scan_border import find_area_inside_border
 
 THUMBNAIL_HEIGHT = 256  # finer ones move the outline by less than the dilation does
 SAMPLES_HEIGHT = 1024  # of a large film, so many rows are enough to make the thumbnail of
@@ -26,7 +26,7 @@ DILATION_SHARE = 0.02
 
 
 @dataclass(frozen=True)
-class Breast:
+class BreastMask:
     """The breast's outline on a film, at the thumbnail's resolution; any image of that film can look it up."""
 
     outline: np.ndarray  # (h, w) uint8: 255 inside, 0 outside
@@ -37,7 +37,7 @@ class Breast:
         """(H, W) bool, not to be written to, for an image of that shape which lies there on the film."""
         if (at, shape) not in self._seen:
             self._seen.clear()  # one step after the other looks at one image; an earlier one is past
-            self._seen[at, shape] = outline_seen(self.outline, self.at, at, shape)
+            self._seen[at, shape] = project_outline(self.outline, self.at, at, shape)
         return self._seen[at, shape]
 
     def box(self, at: Geometry, shape: Shape, margin: int = 0) -> tuple[slice, slice]:
@@ -47,14 +47,14 @@ class Breast:
         columns = at.columns(self.at.left + self.at.right * np.array([left, left + width]))
         return _span(rows, margin, shape[0]), _span(columns, margin, shape[1])
 
-    def bands(self, count: int) -> Iterator[Breast]:
+    def bands(self, count: int) -> Iterator[BreastMask]:
         """So many parts, one below the other: together their boxes hold little more than the breast."""
         edges = np.linspace(0, len(self.outline), count + 1).astype(int)
         for top, bottom in pairwise(edges):
             if self.outline[top:bottom].any():
-                yield Breast(self.outline[top:bottom], self.at.moved(int(top), 0))
+                yield BreastMask(self.outline[top:bottom], self.at.shift(int(top), 0))
 
-    def chest_wall_is_right(self, at: Geometry) -> bool:
+    def is_chest_wall_right(self, at: Geometry) -> bool:
         """The breast is broad at the chest wall and narrow at the nipple: its mass lies on the chest wall's side."""
         heights = np.count_nonzero(self.outline, axis=0)
         columns = np.flatnonzero(heights)
@@ -69,15 +69,15 @@ def _span(places: np.ndarray, margin: int, count: int) -> slice:
     return slice(start, max(start, min(count, last + margin)))
 
 
-def breast_mask(image: np.ndarray) -> np.ndarray:
+def compute_breast_mask(image: np.ndarray) -> np.ndarray:
     """image (H, W) uint8 or uint16, brighter is denser → (H, W) bool."""
     return find_breast(image, Geometry()).mask(Geometry(), image.shape)
 
 
-def find_breast(image: np.ndarray, at: Geometry) -> Breast:
+def find_breast(image: np.ndarray, at: Geometry) -> BreastMask:
     """On a thumbnail: square root of intensity → 0.6 × Otsu → largest part → holes filled → dilation."""
     check_grey(image)
-    rows, columns = inside_the_border(image)
+    rows, columns = find_area_inside_border(image)
     inner = image[rows, columns]
     thumbnail = _thumbnail(inner)
     if thumbnail.min() == thumbnail.max():
@@ -87,7 +87,7 @@ def find_breast(image: np.ndarray, at: Geometry) -> Breast:
     breast = _filled(_regrown(breast, bright))
     outline = cv2.dilate(breast, _kernel(DILATION_SHARE, len(breast))) * np.uint8(255)
     down, right = inner.shape[0] / thumbnail.shape[0], inner.shape[1] / thumbnail.shape[1]
-    return Breast(outline, at.moved(rows.start, columns.start).scaled(down, right))
+    return BreastMask(outline, at.shift(rows.start, columns.start).scale(down, right))
 
 
 def check_grey(image: np.ndarray) -> None:

@@ -17,14 +17,14 @@ import xxhash
 from tfm.core.errors import DataError
 from tfm.core.settings.schema import Settings
 from tfm.imaging.geometry import Geometry
-from tfm.imaging.lesion_mask import below_a_pixel, lesions_seen
-from tfm.imaging.mammogram import Film
-from tfm.imaging.read_image import read_pixels, read_scan
+from tfm.imaging.lesion_mask import count_subpixel_lesions, project_lesions
+from tfm.imaging.mammogram import Mammogram
+from tfm.imaging.read_image import read_image, read_pixels
 from tfm.imaging.settings import ChainSettings
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedImage:
     """One training image. `record` has what was read, what each step did, and where the image lies on its film."""
 
     image: np.ndarray  # (H, W) uint8 or uint16
@@ -33,14 +33,14 @@ class Prepared:
     record: dict[str, Any]
 
 
-def preprocess_one(
+def preprocess_image(
     path: Path,
     lesion_mask_path: Path | None,
     chain: ChainSettings,
     check: Callable[[np.ndarray], None] | None = None,
-) -> Prepared:
+) -> PreparedImage:
     """`check` refuses a film by its pixels."""
-    making = prepare(path, lesion_mask_path, chain)
+    making = run_chain(path, lesion_mask_path, chain)
     _, film = next(making)
     if check:
         check(film.image)
@@ -48,35 +48,35 @@ def preprocess_one(
         try:
             next(making)
         except StopIteration as end:
-            prepared: Prepared = end.value
+            prepared: PreparedImage = end.value
             return prepared
 
 
-def prepare(
+def run_chain(
     path: Path, lesion_mask_path: Path | None, chain: ChainSettings
-) -> Generator[tuple[str, Film], None, Prepared]:
+) -> Generator[tuple[str, Mammogram], None, PreparedImage]:
     """The film as it was read, then each step's name with what it made; at the end the training image."""
-    scan = read_scan(path, chain.frame)
+    scan = read_image(path, chain.frame)
     record: dict[str, Any] = {"pixels": _hash(scan.pixels), "lesions": ""}
     if scan.frames > 1:
         record["frame"] = f"{scan.frame} of {scan.frames}"
-    film = Film(scan.pixels)
+    film = Mammogram(scan.pixels)
     yield "film", film
     try:
-        for name, film in each_step(film, chain.chosen()):  # noqa: B020 (the last one is what we want)
+        for name, film in apply_steps(film, chain.chosen()):  # noqa: B020 (the last one is what we want)
             yield name, film
-        film, breast = film.with_breast()
+        film, breast = film.locate_breast()
     except DataError as error:
         raise DataError(f"{path}: {error.message}", hint=error.hint) from None
     shape = film.image.shape
     lesions: np.ndarray = np.zeros(shape, np.uint8)
     if lesion_mask_path is not None:
         drawn = _lesion_mask(lesion_mask_path)
-        lesions = lesions_seen(drawn, scan.pixels.shape, film.geometry, shape)
+        lesions = project_lesions(drawn, scan.pixels.shape, film.geometry, shape)
         record["lesions"] = _hash(drawn)
         record |= _account(lesions, film.geometry, drawn, scan.pixels)
     record |= film.record | {"geometry": film.geometry.record()}
-    return Prepared(film.image, breast.mask(film.geometry, shape).view(np.uint8), lesions, record)
+    return PreparedImage(film.image, breast.mask(film.geometry, shape).view(np.uint8), lesions, record)
 
 
 def _lesion_mask(path: Path) -> np.ndarray:
@@ -94,12 +94,12 @@ def _account(seen: np.ndarray, at: Geometry, drawn: np.ndarray, film: np.ndarray
     there = np.count_nonzero(drawn) * film.size / drawn.size
     here = np.count_nonzero(seen) * at.down * abs(at.right)
     found: dict[str, Any] = {"lesions_kept": round(min(1.0, here / there), 3) if there else 0.0}
-    if small := below_a_pixel(drawn, film.shape, at):
+    if small := count_subpixel_lesions(drawn, film.shape, at):
         found["lesions_below_a_pixel"] = small
     return found | ({"mask_size": list(drawn.shape)} if drawn.shape != film.shape else {})
 
 
-def each_step(film: Film, steps: Mapping[str, Settings]) -> Iterator[tuple[str, Film]]:
+def apply_steps(film: Mammogram, steps: Mapping[str, Settings]) -> Iterator[tuple[str, Mammogram]]:
     """Step → its settings, run in the mapping's order: each step's name with what it made."""
     for name, settings in steps.items():
         film = import_module(f"tfm.imaging.steps.{name}").apply(film, settings)

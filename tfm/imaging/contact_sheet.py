@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tfm.core import files
 
-TILE = 256  # pixels, the longer side of an image on the sheet
+TILE_SIDE = 256  # pixels, the longer side of an image on the sheet
 _GAP, _LINE = 8, 22
 _TITLE_SIZE, _WORDS_SIZE = 15, 13
 _BACKGROUND, _INK, _DIM = (24, 26, 30), (235, 235, 235), (150, 160, 170)
@@ -37,10 +37,10 @@ class Row:
     tiles: list[Tile]
 
 
-def draw(path: Path, title: str, rows: Sequence[Row]) -> None:
+def draw_contact_sheet(path: Path, title: str, rows: Sequence[Row]) -> None:
     columns = max(len(row.tiles) for row in rows)
-    row_height = 2 * _LINE + TILE + _GAP
-    size = (_GAP + columns * (TILE + _GAP), 2 * _LINE + len(rows) * row_height)
+    row_height = 2 * _LINE + TILE_SIDE + _GAP
+    size = (_GAP + columns * (TILE_SIDE + _GAP), 2 * _LINE + len(rows) * row_height)
     sheet = Image.new("RGB", size, _BACKGROUND)
     pen = ImageDraw.Draw(sheet)
     pen.text((_GAP, _GAP), title, _INK, ImageFont.load_default(_TITLE_SIZE + 3))
@@ -48,7 +48,7 @@ def draw(path: Path, title: str, rows: Sequence[Row]) -> None:
         top = 2 * _LINE + number * row_height
         pen.text((_GAP, top), row.title, _INK, ImageFont.load_default(_TITLE_SIZE))
         for column, tile in enumerate(row.tiles):
-            left = _GAP + column * (TILE + _GAP)
+            left = _GAP + column * (TILE_SIDE + _GAP)
             pen.text((left, top + _LINE), tile.words, _DIM, ImageFont.load_default(_WORDS_SIZE))
             sheet.paste(Image.fromarray(_drawn(tile)), (left, top + 2 * _LINE))
     path.parent.mkdir(exist_ok=True)
@@ -56,7 +56,7 @@ def draw(path: Path, title: str, rows: Sequence[Row]) -> None:
         sheet.save(temporary, format="png")
 
 
-def thumbnail(images: Sequence[np.ndarray]) -> list[str]:
+def encode_thumbnails(images: Sequence[np.ndarray]) -> list[str]:
     """Side by side, a row of pixels a string, two hex digits a pixel."""
     tiles = []
     for image in images:
@@ -68,7 +68,7 @@ def thumbnail(images: Sequence[np.ndarray]) -> list[str]:
 
 
 def _drawn(tile: Tile) -> np.ndarray:  # (h, w, 3) uint8
-    small = cv2.cvtColor(_small(tile.image, TILE), cv2.COLOR_GRAY2RGB)
+    small = cv2.cvtColor(_small(tile.image, TILE_SIDE), cv2.COLOR_GRAY2RGB)
     for mask, colour in ((tile.breast, _BREAST), (tile.lesions, _LESION)):
         if mask is not None:
             # As shares: a lesion of less than half a pixel is still there to be outlined.

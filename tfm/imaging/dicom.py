@@ -18,19 +18,19 @@ from pydicom import uid
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
-from tfm.imaging.compressed_frame import check_stream
-from tfm.imaging.decoding import (
-    MOST_IN_ALL,
+from tfm.imaging.compressed_frame import check_compressed_frame
+from tfm.imaging.decoded_image import (
+    MAX_TOTAL_PIXELS,
     ONE_GREY_IMAGE,
+    DecodedImage,
     Frame,
-    Scan,
-    Unreadable,
+    UnreadableError,
     check_size,
-    chosen,
-    grey_of,
-    over_whole_range,
+    convert_to_grey,
+    scale_to_full_range,
+    select_frame,
 )
-from tfm.imaging.display_lut import palette, presented
+from tfm.imaging.display_lut import build_display_lut, build_palette_lut
 
 _SYNTAXES = {
     "uncompressed": uid.ExplicitVRLittleEndian,
@@ -80,23 +80,23 @@ def is_dicom(head: bytes) -> bool:
     )
 
 
-def read_dicom(file: BufferedReader, frame: Frame) -> Scan:
+def read_dicom(file: BufferedReader, frame: Frame) -> DecodedImage:
     _check_deflated(file)
     header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
     form = _form(header)
-    number = chosen(frame, form.frames)
+    number = select_frame(frame, form.frames)
     plain = form.syntax in (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian) and form.samples == 1
     stored = _plain_frame(file, form, number - 1) if plain else _decoded_frame(file, form, number - 1)
-    return Scan(_shown(stored, header, form, number - 1), number, form.frames)
+    return DecodedImage(_shown(stored, header, form, number - 1), number, form.frames)
 
 
 def _form(header: pydicom.Dataset) -> _Form:
     if not header.get("Rows") or not header.get("Columns"):
-        raise Unreadable("there is no image in the file")
+        raise UnreadableError("there is no image in the file")
     photometric = str(header.get("PhotometricInterpretation") or "no photometric interpretation")
     samples = int(header.get("SamplesPerPixel") or 1)
     if (photometric not in _GREY or samples != 1) and (photometric not in _COLOUR or samples != 3):
-        raise Unreadable(f"a colour image ({photometric}, {samples} a pixel)", ONE_GREY_IMAGE)
+        raise UnreadableError(f"a colour image ({photometric}, {samples} a pixel)", ONE_GREY_IMAGE)
     allocated = int(header.get("BitsAllocated") or 0)
     stored = int(header.get("BitsStored") or allocated)
     form = _Form(
@@ -112,9 +112,9 @@ def _form(header: pydicom.Dataset) -> _Form:
     )
     check_size(form.rows, form.columns, form.frames)
     if allocated not in (8, 16) or not 1 < stored <= allocated:
-        raise Unreadable(f"{allocated} bits a pixel, {stored} of them used", ONE_GREY_IMAGE)
+        raise UnreadableError(f"{allocated} bits a pixel, {stored} of them used", ONE_GREY_IMAGE)
     if int(header.get("HighBit") or stored - 1) != stored - 1:
-        raise Unreadable(f"the highest of {stored} bits is said to be bit {header.HighBit}, not {stored - 1}")
+        raise UnreadableError(f"the highest of {stored} bits is said to be bit {header.HighBit}, not {stored - 1}")
     return form
 
 
@@ -123,7 +123,7 @@ def _frames(header: pydicom.Dataset) -> int:
     try:
         return 1 if said in (None, "") else int(said)
     except (TypeError, ValueError):
-        raise Unreadable(f"the header claims {said} frames") from None
+        raise UnreadableError(f"the header claims {said} frames") from None
 
 
 def _syntax(header: pydicom.Dataset) -> uid.UID:
@@ -140,7 +140,7 @@ def _plain_frame(file: BufferedReader, form: _Form, index: int) -> np.ndarray:
     """(H, W) as stored, straight from the file, which stands where the pixels begin: nothing is copied."""
     head = file.read(12)
     if len(head) < 12:
-        raise Unreadable("there is no image in the file")
+        raise UnreadableError("there is no image in the file")
     group, element, length = struct.unpack_from("<HHI", head)
     if head[4:6] in (b"OB", b"OW", b"UN"):
         (length,) = struct.unpack_from("<I", head, 8)
@@ -149,28 +149,28 @@ def _plain_frame(file: BufferedReader, form: _Form, index: int) -> np.ndarray:
     if group << 16 | element != _PIXEL_DATA:
         raise _decimal()
     if length == _UNDEFINED:
-        raise Unreadable("the pixels are compressed, and the header says that they are not")
+        raise UnreadableError("the pixels are compressed, and the header says that they are not")
     _check_length(length, form)
     start = file.tell()
     if start + length > os.fstat(file.fileno()).st_size:
-        raise Unreadable("the file is cut: not all of its pixels are there")
+        raise UnreadableError("the file is cut: not all of its pixels are there")
     pixels = np.empty((form.rows, form.columns), form.pixel)
     file.seek(start + index * pixels.nbytes)
     if file.readinto(pixels.data) != pixels.nbytes:
-        raise Unreadable("the file was cut while it was read")
+        raise UnreadableError("the file was cut while it was read")
     return pixels
 
 
-def _decimal() -> Unreadable:
-    return Unreadable("pixels of decimal numbers, which have no whole range", ONE_GREY_IMAGE)
+def _decimal() -> UnreadableError:
+    return UnreadableError("pixels of decimal numbers, which have no whole range", ONE_GREY_IMAGE)
 
 
 def _check_length(length: int, form: _Form) -> None:
     wanted = form.rows * form.row_bytes * form.frames
     if length < wanted:
-        raise Unreadable(f"the file is cut: {length} bytes of pixels where {wanted} are needed")
+        raise UnreadableError(f"the file is cut: {length} bytes of pixels where {wanted} are needed")
     if length >= wanted + max(form.row_bytes, 2):  # less is padding
-        raise Unreadable(f"the header speaks of {wanted} bytes of pixels, and there are {length}")
+        raise UnreadableError(f"the header speaks of {wanted} bytes of pixels, and there are {length}")
 
 
 def _decoded_frame(file: BufferedReader, form: _Form, index: int) -> np.ndarray:
@@ -180,7 +180,7 @@ def _decoded_frame(file: BufferedReader, form: _Form, index: int) -> np.ndarray:
     if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
         raise _decimal()
     if not dataset.get("PixelData"):
-        raise Unreadable("there is no image in the file, or it is cut")
+        raise UnreadableError("there is no image in the file, or it is cut")
     if form.syntax.is_encapsulated:
         _check_compressed(dataset, form, index)
     else:
@@ -193,18 +193,18 @@ def _decoded_frame(file: BufferedReader, form: _Form, index: int) -> np.ndarray:
 
 def _check_compressed(dataset: pydicom.Dataset, form: _Form, index: int) -> None:
     if not _can_decode(form.syntax):
-        raise Unreadable(
+        raise UnreadableError(
             f"compressed as {form.syntax.name}, which cannot be decoded here", 'python -m pip install "pylibjpeg[all]"'
         )
     offsets = (dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths"))
     extended = (offsets[0], offsets[1]) if all(offsets) else None
     stream = get_frame(dataset.PixelData, index, number_of_frames=form.frames, extended_offsets=extended)
-    check_stream(stream, form.syntax, form.rows, form.columns, form.samples, form.allocated)
+    check_compressed_frame(stream, form.syntax, form.rows, form.columns, form.samples, form.allocated)
 
 
 def _shown(stored: np.ndarray, header: pydicom.Dataset, form: _Form, index: int) -> np.ndarray:
     if stored.ndim == 3:
-        stored = grey_of(stored)
+        stored = convert_to_grey(stored)
     pixels = stored.view(form.pixel)
     if form.signed:  # offset binary: the least that can be stored is 0
         pixels = (pixels ^ form.pixel.type(1 << (form.stored - 1))) & form.pixel.type((1 << form.stored) - 1)
@@ -216,12 +216,12 @@ def _shown(stored: np.ndarray, header: pydicom.Dataset, form: _Form, index: int)
             pixels = form.pixel.type(most) - pixels
         if form.signed:  # such values have no black of their own; counted from the least possible, film would be grey
             pixels = pixels - pixels.min()
-        return over_whole_range(pixels, most)
+        return scale_to_full_range(pixels, most)
     if int(pixels.max()) > most:
-        raise Unreadable(f"there are values above {most}, the most its header allows")
+        raise UnreadableError(f"there are values above {most}, the most its header allows")
     shown: np.ndarray = (~table if inverse else table)[pixels]
     if shown.min() == shown.max() and pixels.min() < pixels.max():
-        raise Unreadable("the window or table of the header leaves one grey of the image", ONE_GREY_IMAGE)
+        raise UnreadableError("the window or table of the header leaves one grey of the image", ONE_GREY_IMAGE)
     return shown
 
 
@@ -229,10 +229,10 @@ def _table(header: pydicom.Dataset, form: _Form, index: int) -> np.ndarray | Non
     if form.samples == 3:
         return None
     if form.photometric != "PALETTE COLOR":
-        return presented(header, index, form.stored, form.signed)
-    table = palette(header, form.stored)
+        return build_display_lut(header, index, form.stored, form.signed)
+    table = build_palette_lut(header, form.stored)
     if table is None:
-        raise Unreadable("a colour image (PALETTE COLOR)", ONE_GREY_IMAGE)
+        raise UnreadableError("a colour image (PALETTE COLOR)", ONE_GREY_IMAGE)
     return table
 
 
@@ -247,12 +247,12 @@ def _check_deflated(file: BufferedReader) -> None:
     inflating, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
     while piece := inflating.unconsumed_tail or file.read(2**20):
         size += len(inflating.decompress(piece, 2**20))
-        if size > 2 * MOST_IN_ALL:
-            raise Unreadable("the file inflates to more than any mammogram has")
+        if size > 2 * MAX_TOTAL_PIXELS:
+            raise UnreadableError("the file inflates to more than any mammogram has")
     file.seek(0)
 
 
-def codecs() -> dict[str, bool]:
+def list_codecs() -> dict[str, bool]:
     """Each transfer syntax a mammogram may come in, and whether this machine can decode it."""
     return {name: _can_decode(syntax) for name, syntax in _SYNTAXES.items()}
 

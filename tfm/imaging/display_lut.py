@@ -10,13 +10,13 @@ import math
 import numpy as np
 from pydicom import Dataset
 
-from tfm.imaging.decoding import ONE_GREY_IMAGE, Unreadable
+from tfm.imaging.decoded_image import ONE_GREY_IMAGE, UnreadableError
 
 _WHITE = 65535
 _PALETTES = ("Red", "Green", "Blue")
 
 
-def presented(header: Dataset, index: int, bits: int, signed: bool) -> np.ndarray | None:
+def build_display_lut(header: Dataset, index: int, bits: int, signed: bool) -> np.ndarray | None:
     """(2**bits,) uint16: stored value, counted from the least that can be stored → grey over the whole range.
     None where the header asks for nothing, so that nothing is spent on it."""
     modality = _said_of(header, index, "PixelValueTransformationSequence")
@@ -37,7 +37,7 @@ def presented(header: Dataset, index: int, bits: int, signed: bool) -> np.ndarra
     return _greys(shares)
 
 
-def palette(header: Dataset, bits: int) -> np.ndarray | None:
+def build_palette_lut(header: Dataset, bits: int) -> np.ndarray | None:
     """The same table for an image of palette colours. None where they are not all greys."""
     names = [f"{colour}PaletteColorLookupTable" for colour in _PALETTES]
     if not all(header.get(f"{name}Data") and header.get(f"{name}Descriptor") for name in names):
@@ -68,7 +68,7 @@ def _number(said: Dataset, name: str) -> float:
     value = said[name].value
     number = float(value[0] if said[name].VM > 1 else value)
     if not math.isfinite(number):
-        raise Unreadable(f"{name} is {number} in the header")
+        raise UnreadableError(f"{name} is {number} in the header")
     return number
 
 
@@ -77,7 +77,7 @@ def _rescale(said: Dataset) -> tuple[float, float]:
         return 1.0, 0.0
     slope, intercept = _number(said, "RescaleSlope"), _number(said, "RescaleIntercept")
     if slope == 0:
-        raise Unreadable("the rescale slope of the header is 0, which leaves one grey")
+        raise UnreadableError("the rescale slope of the header is 0, which leaves one grey")
     return slope, intercept
 
 
@@ -92,7 +92,7 @@ def _modality_values(said: Dataset, stored: np.ndarray) -> tuple[np.ndarray, flo
 
 def _looked_up(values: np.ndarray, item: Dataset) -> tuple[np.ndarray, float, float]:
     if not item.get("LUTDescriptor") or "LUTData" not in item:
-        raise Unreadable("a lookup table of the header is empty")
+        raise UnreadableError("a lookup table of the header is empty")
     found, most = _entries_at(values, item, "LUTDescriptor", "LUTData")
     return found, 0.0, most
 
@@ -107,7 +107,7 @@ def _entries_at(values: np.ndarray, said: Dataset, descriptor: str, data: str) -
         first -= 2**16
     entries = _entries(said, data, count)
     if not 8 <= bits <= 16 or int(entries.max()) >= 2**bits:
-        raise Unreadable(f"a lookup table of the header says {bits} bits, and holds {int(entries.max())}")
+        raise UnreadableError(f"a lookup table of the header says {bits} bits, and holds {int(entries.max())}")
     places = np.clip(np.rint(values) - first, 0, count - 1).astype(np.intp)
     return entries[places].astype(np.float64), float(2**bits - 1)
 
@@ -121,7 +121,7 @@ def _entries(said: Dataset, data: str, count: int) -> np.ndarray:
     else:
         entries = np.frombuffer(value, "<u2" if is_little_endian else ">u2")
     if len(entries) < count:
-        raise Unreadable(f"a lookup table of the header has {len(entries)} entries where it says {count}")
+        raise UnreadableError(f"a lookup table of the header has {len(entries)} entries where it says {count}")
     return entries[:count]
 
 
@@ -130,9 +130,9 @@ def _windowed(values: np.ndarray, said: Dataset) -> np.ndarray:
     center, width = _number(said, "WindowCenter"), _number(said, "WindowWidth")
     function = str(said.get("VOILUTFunction") or "LINEAR").strip().upper()
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
-        raise Unreadable(f"a window of the unknown kind {function}", ONE_GREY_IMAGE)
+        raise UnreadableError(f"a window of the unknown kind {function}", ONE_GREY_IMAGE)
     if width < 1 if function == "LINEAR" else width <= 0:
-        raise Unreadable(f"the window of the header is {width:g} wide")
+        raise UnreadableError(f"the window of the header is {width:g} wide")
     if function == "SIGMOID":
         return 1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -700, 700)))
     if function == "LINEAR":

@@ -24,23 +24,23 @@ class Geometry:
     right: float = 1.0
     seen: tuple[float, float, float, float] = (-math.inf, math.inf, -math.inf, math.inf)
 
-    def moved(self, top: int, left: int) -> Geometry:
+    def shift(self, top: int, left: int) -> Geometry:
         """From another first pixel on; a negative one adds padding."""
         return replace(self, top=self.top + top * self.down, left=self.left + left * self.right)
 
-    def cropped(self, rows: slice, columns: slice) -> Geometry:
+    def crop(self, rows: slice, columns: slice) -> Geometry:
         """What is cut off does not come back, however the image is padded later."""
         top, bottom = (self.top + row * self.down for row in (rows.start, rows.stop))
         left, right = sorted(self.left + column * self.right for column in (columns.start, columns.stop))
         before = self.seen
         seen = (max(before[0], top), min(before[1], bottom), max(before[2], left), min(before[3], right))
-        return replace(self.moved(rows.start, columns.start), seen=seen)
+        return replace(self.shift(rows.start, columns.start), seen=seen)
 
-    def scaled(self, down: float, right: float) -> Geometry:
+    def scale(self, down: float, right: float) -> Geometry:
         """Each new pixel as large as so many old ones."""
         return replace(self, down=self.down * down, right=self.right * right)
 
-    def mirrored(self, width: int) -> Geometry:
+    def mirror(self, width: int) -> Geometry:
         return replace(self, left=self.left + width * self.right, right=-self.right)
 
     @property
@@ -59,12 +59,12 @@ class Geometry:
         return {name: getattr(self, name) for name in ("top", "left", "down", "right")}
 
 
-def outline_seen(grid: np.ndarray, grid_at: Geometry, at: Geometry, shape: Shape) -> np.ndarray:
+def project_outline(grid: np.ndarray, grid_at: Geometry, at: Geometry, shape: Shape) -> np.ndarray:
     """grid (h, w) uint8, 255 inside and 0 outside, as an image of `shape` sees it → (H, W) bool. A coarse grid gives
     a curve and not its own staircase."""
     # An image much finer than the grid is looked up at every few pixels, and those between are filled in: 4 × faster.
     every = max(1, int(min(abs(grid_at.right / at.right), grid_at.down / at.down)) // 4)
-    coarse = at.scaled(every, every)
+    coarse = at.scale(every, every)
     height, width = -(-shape[0] // every), -(-shape[1] // every)
     # Of the middles of two pixels; OpenCV counts from the middle of the first.
     across, x = coarse.right / grid_at.right, (coarse.left + coarse.right / 2 - grid_at.left) / grid_at.right - 0.5
@@ -90,7 +90,9 @@ def _within(middles: np.ndarray, seen: tuple[float, ...], first: float, step: fl
     return slice(int(on[0]), int(on[-1]) + 1) if on.size else slice(0, 0)
 
 
-def shares_seen(grid: np.ndarray, grid_at: Geometry, at: Geometry, shape: Shape) -> tuple[slice, slice, np.ndarray]:
+def compute_coverage(
+    grid: np.ndarray, grid_at: Geometry, at: Geometry, shape: Shape
+) -> tuple[slice, slice, np.ndarray]:
     """How much of each pixel of an image of `shape` is inside, by area and exactly: the rows and columns that see any
     of the grid, and the shares there. grid (h, w) bool."""
     tops = (grid_at.top + grid_at.down * np.arange(grid.shape[0] + 1)).clip(*at.seen[:2])

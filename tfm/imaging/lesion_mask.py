@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from tfm.imaging.geometry import Geometry, Shape, shares_seen
+from tfm.imaging.geometry import Geometry, Shape, compute_coverage
 
 
-def lesions_seen(lesions: np.ndarray, film: Shape, at: Geometry, shape: Shape) -> np.ndarray:
+def project_lesions(lesions: np.ndarray, film: Shape, at: Geometry, shape: Shape) -> np.ndarray:
     """lesions (h, w) uint8, 0 or a lesion's class, drawn over a film of shape `film`, at whatever size → (H, W) uint8.
 
     A pixel belongs to a class that covers half of it. A lesion smaller than that would vanish from the truth, so each
@@ -18,9 +18,9 @@ def lesions_seen(lesions: np.ndarray, film: Shape, at: Geometry, shape: Shape) -
     choose first, of equals the higher class; where lesions crowd in fewer pixels than they are, some are lost."""
     seen = np.zeros(shape, np.uint8)
     touched: list[tuple[int, np.ndarray]] = []  # a lesion's class and its pixels (n, 2), the most covered first
-    whole = Geometry().scaled(film[0] / lesions.shape[0], film[1] / lesions.shape[1])
+    whole = Geometry().scale(film[0] / lesions.shape[0], film[1] / lesions.shape[1])
     for lesion_class, top, left, inside in _each(lesions):
-        rows, columns, shares = shares_seen(inside, whole.moved(top, left), at, shape)
+        rows, columns, shares = compute_coverage(inside, whole.shift(top, left), at, shape)
         seen[rows, columns][shares >= 0.5] = lesion_class
         places = np.argwhere(shares > 0)
         order = np.argsort(-shares[tuple(places.T)], kind="stable")
@@ -32,7 +32,7 @@ def lesions_seen(lesions: np.ndarray, film: Shape, at: Geometry, shape: Shape) -
     return seen
 
 
-def below_a_pixel(lesions: np.ndarray, film: Shape, at: Geometry) -> int:
+def count_subpixel_lesions(lesions: np.ndarray, film: Shape, at: Geometry) -> int:
     """How many lesions cover less than one pixel of the image that lies there, whatever of them it shows."""
     pixel = at.down * abs(at.right) * lesions.size / (film[0] * film[1])
     return sum(int(inside.sum()) < pixel for *_, inside in _each(lesions))

@@ -10,31 +10,31 @@ from typing import Any
 
 import numpy as np
 
-from tfm.imaging.breast_mask import Breast, find_breast
+from tfm.imaging.breast_mask import BreastMask, find_breast
 from tfm.imaging.geometry import Geometry
 
 
 @dataclass(frozen=True)
-class Film:
+class Mammogram:
     """No step writes into the pixels it was given. The breast is found when a step first asks for it, in the image as
     it is by then: polarity and border may be put right before."""
 
     image: np.ndarray  # (H, W) uint8 or uint16
     geometry: Geometry = field(default_factory=Geometry)
-    breast: Breast | None = None
+    breast: BreastMask | None = None
     record: dict[str, Any] = field(default_factory=dict)  # step → what it did
 
-    def noting(self, step: str, **what: Any) -> Film:
+    def record_step(self, step: str, **what: Any) -> Mammogram:
         return replace(self, record={**self.record, step: what})
 
-    def cropped(self, step: str, rows: slice, columns: slice) -> Film:
+    def crop(self, step: str, rows: slice, columns: slice) -> Mammogram:
         """Between the first and before the last row and column, noted as that step's doing."""
         box = {"top": rows.start, "bottom": rows.stop, "left": columns.start, "right": columns.stop}
         return replace(
-            self.noting(step, **box), image=self.image[rows, columns], geometry=self.geometry.cropped(rows, columns)
+            self.record_step(step, **box), image=self.image[rows, columns], geometry=self.geometry.crop(rows, columns)
         )
 
-    def with_breast(self) -> tuple[Film, Breast]:
+    def locate_breast(self) -> tuple[Mammogram, BreastMask]:
         if self.breast is not None:
             return self, self.breast
         breast = find_breast(self.image, self.geometry)

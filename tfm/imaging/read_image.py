@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from tfm.core.errors import DataError
-from tfm.imaging.decoding import DOWNLOAD_AGAIN, Frame, Scan, Unreadable
+from tfm.imaging.decoded_image import DOWNLOAD_AGAIN, DecodedImage, Frame, UnreadableError
 from tfm.imaging.dicom import is_dicom, read_dicom
 from tfm.imaging.image_files import read_jpeg, read_pgm, read_png, read_tiff
 
 _HEAD = 132  # bytes, by which the form of a file is told
 
-Reader = Callable[[BufferedReader, Frame], Scan]
+Reader = Callable[[BufferedReader, Frame], DecodedImage]
 
 _FORMS: dict[bytes, Reader] = {
     b"\x89PNG\r\n\x1a\n": read_png,
@@ -36,14 +36,14 @@ _FORMS: dict[bytes, Reader] = {
 
 def read_pixels(path: Path, frame: Frame = "middle") -> np.ndarray:
     """(H, W) uint8 or uint16 over the whole range of its type, brighter is denser; may be read-only."""
-    return read_scan(path, frame).pixels
+    return read_image(path, frame).pixels
 
 
-def read_scan(path: Path, frame: Frame = "middle") -> Scan:
+def read_image(path: Path, frame: Frame = "middle") -> DecodedImage:
     try:
         with warnings.catch_warnings(action="ignore"):  # what parsers mutter is either no matter or an error below
             return _read(path, frame)
-    except Unreadable as why:
+    except UnreadableError as why:
         raise DataError(f"{path}: {why}", hint=why.hint) from None
     except FileNotFoundError:
         raise DataError(
@@ -61,21 +61,21 @@ def read_scan(path: Path, frame: Frame = "middle") -> Scan:
         raise DataError(f"{path}: the image cannot be read: {_in_a_line(error)}", hint=DOWNLOAD_AGAIN) from error
 
 
-def why_no_image(path: Path) -> str:
+def explain_unknown_format(path: Path) -> str:
     """Empty where a file begins as an image does; nothing more is read of it."""
     try:
         with open(path, "rb") as file:
             _reader(file.read(_HEAD))
-    except Unreadable as why:
+    except UnreadableError as why:
         return str(why)
     except OSError as error:
         return error.strerror or "cannot be read"
     return ""
 
 
-def _read(path: Path, frame: Frame) -> Scan:
+def _read(path: Path, frame: Frame) -> DecodedImage:
     if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-        raise Unreadable("a folder, not a file" if path.is_dir() else "not a plain file", "give an image file")
+        raise UnreadableError("a folder, not a file" if path.is_dir() else "not a plain file", "give an image file")
     with open(path, "rb") as file:
         head = file.read(_HEAD)
         file.seek(0)
@@ -89,8 +89,8 @@ def _reader(head: bytes) -> Reader:
         if head.startswith(magic):
             return reader
     if not head:
-        raise Unreadable("the file is empty")
-    raise Unreadable("not an image file", "give a DICOM, PNG, JPEG, TIFF or PGM file, whatever its name ends in")
+        raise UnreadableError("the file is empty")
+    raise UnreadableError("not an image file", "give a DICOM, PNG, JPEG, TIFF or PGM file, whatever its name ends in")
 
 
 def _in_a_line(error: Exception) -> str:

@@ -26,7 +26,7 @@ class Interval:
     low: float
     high: float
 
-    def named(self, name: str) -> dict[str, float | None]:
+    def flatten(self, name: str) -> dict[str, float | None]:
         """For a program: by name, name_low and name_high; None, which JSON has a word for, where one is not defined."""
         parts = {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
         return {part: float(value) if math.isfinite(value) else None for part, value in parts.items()}
@@ -62,7 +62,7 @@ def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else math.nan
 
 
-def confusion(labels: np.ndarray, probs: np.ndarray, threshold: float) -> Confusion:
+def compute_confusion(labels: np.ndarray, probs: np.ndarray, threshold: float) -> Confusion:
     truth, probs = _checked(labels, probs)
     called = probs >= threshold
     return Confusion(
@@ -73,13 +73,13 @@ def confusion(labels: np.ndarray, probs: np.ndarray, threshold: float) -> Confus
     )
 
 
-def auc(labels: np.ndarray, scores: np.ndarray) -> float:
+def compute_auc(labels: np.ndarray, scores: np.ndarray) -> float:
     """The chance that a malignant image scores above a benign one; a tie counts half."""
     truth, scores = _checked(labels, scores, both_classes=True)
     return float(_weighted_auc(truth, scores, np.ones((1, truth.size)))[0])
 
 
-def youden_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
+def find_youden_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
     """The observed probability with the largest sensitivity + specificity; of equals the lowest, which misses least."""
     truth, probs = _checked(labels, probs, both_classes=True)
     thresholds, group = np.unique(probs, return_inverse=True)
@@ -91,7 +91,7 @@ def youden_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
     return float(thresholds[np.argmax(hits * negatives.sum() - alarms * positives.sum())])
 
 
-def sensitivity_threshold(labels: np.ndarray, probs: np.ndarray, wanted: float) -> float:
+def find_sensitivity_threshold(labels: np.ndarray, probs: np.ndarray, wanted: float) -> float:
     """The highest probability that calls at least this share of the malignant images: so it calls the fewest benign."""
     truth, probs = _checked(labels, probs, both_classes=True)
     malignant = np.sort(probs[truth])[::-1]
@@ -99,7 +99,7 @@ def sensitivity_threshold(labels: np.ndarray, probs: np.ndarray, wanted: float) 
     return float(malignant[np.searchsorted(np.arange(1, malignant.size + 1) / malignant.size, wanted)])
 
 
-def clustered_interval(
+def bootstrap_interval(
     statistic: Callable[..., float],
     patients: np.ndarray,
     *columns: np.ndarray,
@@ -123,7 +123,7 @@ def clustered_interval(
     shares = np.full(names.size, 1 / names.size)
     counts = generator_at(seed, "bootstrap").multinomial(names.size, shares, size=rounds)  # (rounds, patients)
     weights = counts[:, patient_of_row]  # (rounds, rows)
-    if statistic is auc:  # the figure of every table: all rounds at once, 3 × as fast as one by one
+    if statistic is compute_auc:  # the figure of every table: all rounds at once, 3 × as fast as one by one
         drawn = _weighted_auc(*_checked(*columns), weights)
     else:
         drawn = np.array([_drawn(statistic, columns, row_counts) for row_counts in weights])
@@ -134,7 +134,7 @@ def clustered_interval(
     return Interval(value, float(low), float(high))
 
 
-def interval_at_edge(value: float, trials: int) -> Interval:
+def compute_exact_interval(value: float, trials: int) -> Interval:
     """Clopper and Pearson's, of a share that is exactly 0 or 1 in so many independent trials: there every resample
     gives the same again, and a bootstrap would tell of certainty."""
     if not trials:

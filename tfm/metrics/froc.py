@@ -14,14 +14,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-MARKS = 10  # of an image at most
+MAX_MARKS = 10  # of an image at most
 _APART = 0.05  # of the image's longer side: peaks nearer to a higher one are part of it
 _NEARLY = 0.01  # of the longer side: a mark that misses a lesion by no more finds it
 
 Marks = list[tuple[float, int]]  # a peak's height, and the number of the lesion it finds from 1 on; 0 for none
 
 
-def marks(heat: np.ndarray, lesions: np.ndarray) -> tuple[Marks, int]:
+def find_marks(heat: np.ndarray, lesions: np.ndarray) -> tuple[Marks, int]:
     """heat (H, W), lesions (H, W) bool, each connected part one lesion → the marks and how many lesions there are."""
     count, parts = cv2.connectedComponents(np.asarray(lesions, np.uint8))
     nearly = max(1, round(_NEARLY * max(heat.shape)))
@@ -33,7 +33,7 @@ def _peaks(heat: np.ndarray) -> Iterable[tuple[float, int, int]]:
     at the pixel nearest their middle. What is near a higher one is part of it."""
     rows, columns, heights = _tops(heat.astype(np.float32))
     apart = max(1, round(_APART * max(heat.shape)))
-    for _ in range(MARKS):
+    for _ in range(MAX_MARKS):
         if not heights.size:
             return
         yield float(heights[0]), int(rows[0]), int(columns[0])
@@ -70,7 +70,7 @@ def _found(parts: np.ndarray, row: int, column: int, nearly: int) -> int:
 
 
 @dataclass(frozen=True)
-class Froc:
+class FrocCurve:
     """The marks of n images, highest first; those that find a lesion again are left out."""
 
     heights: np.ndarray[Any, Any]  # (m,)
@@ -79,7 +79,7 @@ class Froc:
     lesions: np.ndarray[Any, Any]  # (n,) in each image
 
     @classmethod
-    def of(cls, marked: Iterable[tuple[Marks, int]]) -> Froc:
+    def of(cls, marked: Iterable[tuple[Marks, int]]) -> FrocCurve:
         """What `marks` says of each image."""
         rows, lesions = [], []
         for image, (found, count) in enumerate(marked):

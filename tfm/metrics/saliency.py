@@ -8,17 +8,17 @@ from __future__ import annotations
 import numpy as np
 
 
-def share_outside(heat: np.ndarray, breast: np.ndarray) -> float:  # (H, W), (H, W) bool
+def measure_share_outside(heat: np.ndarray, breast: np.ndarray) -> float:  # (H, W), (H, W) bool
     """Of all that is looked at, the part outside the breast."""
     return _share(heat, ~breast)
 
 
-def energy_in(heat: np.ndarray, lesion: np.ndarray) -> float:  # (H, W), (H, W) bool
+def measure_share_inside(heat: np.ndarray, lesion: np.ndarray) -> float:  # (H, W), (H, W) bool
     """Of all that is looked at, the part in the lesion."""
     return _share(heat, lesion) if lesion.any() else float("nan")
 
 
-def points_at(heat: np.ndarray, lesion: np.ndarray) -> float:  # (H, W), (H, W) bool
+def score_pointing_game(heat: np.ndarray, lesion: np.ndarray) -> float:  # (H, W), (H, W) bool
     """The pointing game: whether the highest place lies in the lesion; of several equally high, the part that does. A
     map that is the same everywhere points nowhere."""
     if not lesion.any() or heat.max() <= heat.min():
@@ -31,7 +31,7 @@ def _share(heat: np.ndarray, inside: np.ndarray) -> float:
     return float(heat[inside].sum(dtype=np.float64) / total) if total > 0 else float("nan")
 
 
-def centre(shape: tuple[int, ...]) -> np.ndarray:  # (H, W) float64
+def make_centre_map(shape: tuple[int, ...]) -> np.ndarray:  # (H, W) float64
     """A look at the middle of the image, fading evenly to nothing in its corners."""
     down, right = np.indices(shape)
     far = np.hypot(down - (shape[0] - 1) / 2, right - (shape[1] - 1) / 2)

@@ -17,12 +17,12 @@ _ATTENTIONS = (swin_transformer.WindowAttention, swin_transformer_v2.WindowAtten
 _BLOCKS = (swin_transformer.SwinTransformerBlock, swin_transformer_v2.SwinTransformerV2Block)
 
 
-def attentions(network: nn.Module) -> list[nn.Module]:
+def find_attentions(network: nn.Module) -> list[nn.Module]:
     """One a block, in the order in which an image passes them."""
     return _all_of(network, _ATTENTIONS)
 
 
-def blocks(network: nn.Module) -> list[nn.Module]:
+def find_blocks(network: nn.Module) -> list[nn.Module]:
     return _all_of(network, _BLOCKS)
 
 
@@ -42,14 +42,14 @@ def _all_of(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[nn.M
     return found
 
 
-def query_key(attention: nn.Module) -> torch.Tensor:  # (2, C, C in), a view: W_Q and W_K
+def get_query_key(attention: nn.Module) -> torch.Tensor:  # (2, C, C in), a view: W_Q and W_K
     weight = attention.get_parameter("qkv.weight")
     rows = len(weight) // 3
     return weight[: 2 * rows].view(2, rows, -1)
 
 
 @contextmanager
-def watching(watched: list[nn.Module]) -> Iterator[list[torch.Tensor]]:
+def record_attention(watched: list[nn.Module]) -> Iterator[list[torch.Tensor]]:
     """Fills with one tensor (images × windows, heads, n, n) for each of these attentions that an image passes: the very
     weights it goes on with, gradient and all, before any of them is dropped."""
     seen: list[torch.Tensor] = []

@@ -9,21 +9,21 @@ import timm
 from torch import nn
 
 from tfm.models import zoo
-from tfm.models.head import put_hidden_layer
-from tfm.models.settings import ModelSettings, in_zoo
+from tfm.models.head import insert_hidden_layer
+from tfm.models.settings import ModelSettings, is_zoo_model
 
 
-def build(settings: ModelSettings, in_size: tuple[int, int]) -> nn.Module:
+def build_model(settings: ModelSettings, in_size: tuple[int, int]) -> nn.Module:
     """Its first weights come from torch's generator: seed that before."""
     if settings.head is None:
         return _as_designed(settings.architecture, settings.dropout, in_size)
     network = _as_designed(settings.architecture, 0.0, in_size)
-    put_hidden_layer(network, settings.head, settings.dropout)
+    insert_hidden_layer(network, settings.head, settings.dropout)
     return network
 
 
 def _as_designed(architecture: str, dropout: float, in_size: tuple[int, int]) -> nn.Module:
-    if in_zoo(architecture):
+    if is_zoo_model(architecture):
         module = importlib.import_module(f"{zoo.__name__}.{architecture.lower()}")
         network: nn.Module = module.build(dropout, in_size)
         return network

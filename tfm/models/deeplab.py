@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn import functional
 
 from tfm.core.errors import SettingsError, WeightsError
-from tfm.models.build import build
+from tfm.models.build import build_model
 from tfm.models.settings import SegmenterSettings
-from tfm.models.weights import load, read
+from tfm.models.weights import load_weights, read_weights
 
 SIDE_MULTIPLE = 16  # the coarsest map that DeepLabV3+ looks at
 
@@ -111,12 +111,12 @@ def build_segmenter(settings: SegmenterSettings, classes: Sequence[str], in_size
 
 def load_segmenter(network: Segmenter, settings: SegmenterSettings, path: Path) -> None:
     """A whole segmenter's weights, or those of its backbone as it stands alone; anything else is refused."""
-    given = read(path)
+    given = read_weights(path)
     if "classes" in given:
         _load_whole(network, given, path)
         return
-    alone = build(settings.classifier, in_size=(0, 0))  # a convolutional network takes any
-    load(alone, path)
+    alone = build_model(settings.classifier, in_size=(0, 0))  # a convolutional network takes any
+    load_weights(alone, path)
     tensors = {_flat(name): tensor for name, tensor in alone.state_dict().items()}
     # timm's networks of features have the names of the whole ones, but for dots.
     network.backbone.load_state_dict({name: tensors[_flat(name)] for name in network.backbone.state_dict()})

@@ -11,18 +11,18 @@ from torch.nn import functional
 from tfm.core.errors import SettingsError
 
 
-def feature_map(network: nn.Module, images: torch.Tensor) -> torch.Tensor:  # (B, 1, H, W) → (B, C, h, w)
+def compute_feature_map(network: nn.Module, images: torch.Tensor) -> torch.Tensor:  # (B, 1, H, W) → (B, C, h, w)
     """Whatever the encoder's own layout; a list of patches, or no map at all, is refused."""
     made = _forward(network, "forward_features", images)
-    channel = 3 if channels_last(network) else 1
+    channel = 3 if is_channels_last(network) else 1
     if made.ndim != 4 or made.shape[channel] != network.num_features:
-        raise no_map(network)
+        raise raise_no_map(network)
     return made.movedim(channel, 1)
 
 
-def classified(network: nn.Module, pooled: torch.Tensor) -> torch.Tensor:  # (B, C) → (B, classes)
+def classify_pooled(network: nn.Module, pooled: torch.Tensor) -> torch.Tensor:  # (B, C) → (B, classes)
     """What the network makes of features that are averaged already: of a map of one place, the average is itself."""
-    place = pooled[:, None, None] if channels_last(network) else pooled[:, :, None, None]
+    place = pooled[:, None, None] if is_channels_last(network) else pooled[:, :, None, None]
     return _forward(network, "forward_head", place)
 
 
@@ -33,7 +33,7 @@ def check_averaging(network: nn.Module, in_size: tuple[int, int]) -> None:
     training = network.training
     network.eval()
     image = torch.randn(1, 1, *in_size, generator=torch.Generator().manual_seed(0))
-    own, averaged = network(image), classified(network, feature_map(network, image).mean((2, 3)))
+    own, averaged = network(image), classify_pooled(network, compute_feature_map(network, image).mean((2, 3)))
     network.train(training)
     if not torch.allclose(own, averaged, rtol=1e-3, atol=1e-4):
         raise SettingsError(
@@ -45,18 +45,18 @@ def check_averaging(network: nn.Module, in_size: tuple[int, int]) -> None:
         )
 
 
-def channels_last(network: nn.Module) -> bool:
+def is_channels_last(network: nn.Module) -> bool:
     """Whether its channels stand behind height and width, as timm's networks say of themselves."""
     return getattr(network, "output_fmt", "NCHW") == "NHWC"
 
 
 def _forward(network: nn.Module, name: str, given: torch.Tensor) -> torch.Tensor:
     if not hasattr(network, name):
-        raise no_map(network)
+        raise raise_no_map(network)
     return cast(torch.Tensor, getattr(network, name)(given))
 
 
-def no_map(network: nn.Module) -> SettingsError:
+def raise_no_map(network: nn.Module) -> SettingsError:
     return SettingsError(
         f"{type(network).__name__} does not give a feature map that can be laid over its image",
         hint="choose a Swin encoder such as swin_tiny_patch4_window7_224, or a convolutional one of timm's",
@@ -64,22 +64,22 @@ def no_map(network: nn.Module) -> SettingsError:
     )
 
 
-def at_feature_size(breast: torch.Tensor, features: torch.Tensor) -> torch.Tensor:  # (B, 1, H, W) → (B, 1, h, w)
+def resize_to_features(breast: torch.Tensor, features: torch.Tensor) -> torch.Tensor:  # (B, 1, H, W) → (B, 1, h, w)
     """The share of each place of the map that is breast."""
     return functional.interpolate(breast.float(), features.shape[-2:], mode="area")
 
 
-def breast_mean(features: torch.Tensor, share: torch.Tensor) -> torch.Tensor:  # (B, C, h, w), (B, 1, h, w) → (B, C)
+def average_breast(features: torch.Tensor, share: torch.Tensor) -> torch.Tensor:  # (B, C, h, w), (B, 1, h, w) → (B, C)
     """The features of the breast: each place counts as far as it is breast. An image without any counts as a whole."""
     empty = share.sum((2, 3), keepdim=True) == 0
     weight = torch.where(empty, torch.ones_like(share), share)
     return (features * weight).sum((2, 3)) / weight.sum((2, 3))
 
 
-def likeness(features: torch.Tensor, share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def compare_to_background(features: torch.Tensor, share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(B,) cosine between the features of breast and of background, 0 where an image lacks one of them; and (B,) bool,
     which images have both."""
     both = ((share.sum((2, 3)) > 0) & ((1 - share).sum((2, 3)) > 0))[:, 0]
     usable = torch.where(both[:, None, None, None], share, torch.full_like(share, 0.5))
-    cosine = functional.cosine_similarity(breast_mean(features, usable), breast_mean(features, 1 - usable))
+    cosine = functional.cosine_similarity(average_breast(features, usable), average_breast(features, 1 - usable))
     return cosine * both, both

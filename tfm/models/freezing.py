@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from tfm.core.errors import SettingsError
-from tfm.models.head import classifiers
+from tfm.models.head import get_classifier_names
 from tfm.models.settings import Trained
 
 
@@ -25,14 +25,16 @@ def _trained_part(network: nn.Module, trained: Trained) -> set[str]:
         case "all":
             return names
         case "last_stage":
-            return last_stage(network)
+            return find_last_stage(network)
         case "head":
-            return {name for name in names if name.startswith(tuple(f"{part}." for part in classifiers(network)))}
+            return {
+                name for name in names if name.startswith(tuple(f"{part}." for part in get_classifier_names(network)))
+            }
         case "none":
             return set()
 
 
-def train_mode(network: nn.Module) -> None:
+def set_train_mode(network: nn.Module) -> None:
     """In place of `network.train()`, which would let frozen layers go on counting batch statistics."""
     network.train()
     for module in network.modules():
@@ -41,7 +43,7 @@ def train_mode(network: nn.Module) -> None:
             module.eval()
 
 
-def last_stage(network: nn.Module) -> set[str]:
+def find_last_stage(network: nn.Module) -> set[str]:
     """The names of all that is computed after the last feature map but one: networks name their layers in the order in
     which an image passes them."""
     features: Any = getattr(network, "feature_info", [])

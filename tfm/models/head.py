@@ -9,15 +9,15 @@ from torch import nn
 from tfm.core.errors import SettingsError
 
 
-def classifiers(network: nn.Module) -> tuple[str, ...]:
+def get_classifier_names(network: nn.Module) -> tuple[str, ...]:
     """The dotted names of the modules that give the answer; what was learned for other classes stands there."""
     card: Any = network.pretrained_cfg
     return (card["classifier"],) if isinstance(card["classifier"], str) else tuple(card["classifier"])
 
 
-def head(network: nn.Module) -> nn.Module:
+def find_head(network: nn.Module) -> nn.Module:
     """All behind the pooled features."""
-    names = [name for name in classifiers(network) if name]
+    names = [name for name in get_classifier_names(network) if name]
     found = network.get_submodule(names[0]) if len(names) == 1 else None
     if not isinstance(found, nn.Linear | nn.Sequential):
         raise SettingsError(
@@ -29,19 +29,19 @@ def head(network: nn.Module) -> nn.Module:
     return found
 
 
-def last_layer(network: nn.Module) -> nn.Linear:
+def find_last_layer(network: nn.Module) -> nn.Linear:
     """The one that gives the answer."""
-    return _linears(head(network))[-1]
+    return _linears(find_head(network))[-1]
 
 
-def width_into(part: nn.Module) -> int:
+def count_inputs(part: nn.Module) -> int:
     """How many numbers of an image come into a head, or into its last layer."""
     return _linears(part)[0].in_features
 
 
-def put_hidden_layer(network: nn.Module, width: int, dropout: float) -> None:
-    pooled = width_into(head(network))
-    (name,) = classifiers(network)
+def insert_hidden_layer(network: nn.Module, width: int, dropout: float) -> None:
+    pooled = count_inputs(find_head(network))
+    (name,) = get_classifier_names(network)
     layers = [nn.Linear(pooled, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 1)]
     network.set_submodule(name, nn.Sequential(*layers))
 

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from tfm.core.errors import SettingsError
-from tfm.models.features import feature_map, no_map
+from tfm.models.features import compute_feature_map, raise_no_map
 
-ENCODER = "encoder."  # how the names of its encoder's tensors begin
+ENCODER_PREFIX = "encoder."  # how the names of its encoder's tensors begin
 
 
-class Rebuilder(nn.Module):
+class MaskedImageModel(nn.Module):
     """As SimMIM: one 1×1 convolution gives each place of the last feature map all its pixels."""
 
     def __init__(self, encoder: nn.Module, block: int, fill: Literal["token", "zeros"]) -> None:
@@ -24,7 +24,7 @@ class Rebuilder(nn.Module):
         features: Any = getattr(encoder, "feature_info", None)
         without_classifier: Any = getattr(encoder, "reset_classifier", None)
         if not features or not without_classifier:
-            raise no_map(encoder)
+            raise raise_no_map(encoder)
         without_classifier(0)
         self.encoder = encoder
         channels: Any = encoder.num_features
@@ -34,7 +34,7 @@ class Rebuilder(nn.Module):
 
     def forward(self, images: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
         """(B, 1, H, W) normalised, (B, 1, H, W) bool → (B, 1, H, W)."""
-        rebuilt: torch.Tensor = self.decoder(feature_map(self.encoder, self.veiled(images, hidden)))
+        rebuilt: torch.Tensor = self.decoder(compute_feature_map(self.encoder, self.hide_blocks(images, hidden)))
         height, width = images.shape[2:]
         if rebuilt.shape[2] < height or rebuilt.shape[3] < width:
             raise SettingsError(
@@ -46,7 +46,7 @@ class Rebuilder(nn.Module):
             )
         return rebuilt[..., :height, :width]
 
-    def veiled(self, images: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:  # what the encoder sees
+    def hide_blocks(self, images: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:  # what the encoder sees
         if self.token is None:
             return images.masked_fill(hidden, 0)
         height, width = images.shape[2:]

@@ -12,14 +12,14 @@ from torch import nn
 
 
 @dataclass(frozen=True)
-class Footprint:
+class MemoryUse:
     """In bytes. A GPU's libraries take their own share on top: some hundred MB, whatever the network."""
 
     network: int  # the weights; of those that are trained also the gradient and the optimizer's two moments
     images: int  # what is kept for the way back; and the largest map twice, as it comes and as its gradient goes
 
 
-class Passing:
+class MemoryMeter:
     """What goes through a network while it is watched."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -45,10 +45,10 @@ class Passing:
             self._largest = max(self._largest, made.nbytes)
 
     @property
-    def footprint(self) -> Footprint:
+    def footprint(self) -> MemoryUse:
         state = self.network.state_dict().values()
         weights = {tensor.untyped_storage()._cdata for tensor in state}
         numbers: int = sum(tensor.nbytes for tensor in state)
         moving: int = sum(tensor.nbytes for tensor in self.network.parameters() if tensor.requires_grad)
         kept: int = sum(storage.nbytes() for name, storage in self._kept.items() if name not in weights)
-        return Footprint(numbers + 3 * moving, kept + 2 * self._largest)
+        return MemoryUse(numbers + 3 * moving, kept + 2 * self._largest)

@@ -22,7 +22,7 @@ _ZOO = {"mammocnn": "MammoCNN", "swin_pico": "swin_pico"}  # a file of the zoo, 
 
 
 @functools.cache
-def architectures() -> frozenset[str]:
+def list_architectures() -> frozenset[str]:
     """Ours and timm's, read from their files: importing timm takes seconds, and this is asked at a keystroke."""
     installed = importlib.util.find_spec("timm")
     if installed is None or installed.origin is None:
@@ -33,17 +33,17 @@ def architectures() -> frozenset[str]:
     return frozenset(names)
 
 
-def in_zoo(architecture: str) -> bool:
+def is_zoo_model(architecture: str) -> bool:
     return architecture.lower() in _ZOO
 
 
 def _architecture(text: str) -> str:
     """timm's names may carry the name of their weights: resnet18.a1_in1k."""
-    if in_zoo(text):
+    if is_zoo_model(text):
         return _ZOO[text.lower()]
-    if text.partition(".")[0] in architectures():
+    if text.partition(".")[0] in list_architectures():
         return text
-    close = difflib.get_close_matches(text.lower(), architectures(), n=3)
+    close = difflib.get_close_matches(text.lower(), list_architectures(), n=3)
     advice = f"did you mean {' or '.join(close)}?" if close else "choose MammoCNN, swin_pico or a timm name"
     raise ValueError(f"there is no architecture called {text!r}; {advice}")
 
@@ -90,7 +90,7 @@ class ModelSettings(Settings):
 
     @model_validator(mode="after")
     def _can_have_those_weights(self) -> Self:
-        if self.weights == IMAGENET and in_zoo(self.architecture):
+        if self.weights == IMAGENET and is_zoo_model(self.architecture):
             raise SettingsError(
                 f"there are no ImageNet weights for {self.architecture}",
                 hint=f"train it from scratch (--weights {FROM_SCRATCH}) or from a file (--weights {FILE}PATH)",
@@ -100,7 +100,7 @@ class ModelSettings(Settings):
 
 
 def _backbone(text: str) -> str:
-    if in_zoo(text):
+    if is_zoo_model(text):
         raise ValueError(f"{text} is no backbone: choose a timm name, such as resnet34, resnet50 or efficientnet_b3")
     return _architecture(text)
 

@@ -14,7 +14,7 @@ _EFFICIENTNET = "features.1.0.block.0.0.weight"
 _COUNTER = "num_batches_tracked"  # missing in old files
 
 
-def as_timm(given: Tensors, wanted: list[str]) -> Tensors:
+def convert_to_timm(given: Tensors, wanted: list[str]) -> Tensors:
     """`wanted` are all names of the network, in its own order. Whether the tensors fit is not judged here."""
     if _EFFICIENTNET in given and "conv_stem.weight" in wanted:
         return _in_order(given, wanted)

@@ -15,17 +15,19 @@ from torch import nn
 
 from tfm.core import checksum
 from tfm.core.errors import WeightsError, of_a_disk
-from tfm.models.head import classifiers
-from tfm.models.masked_image_model import ENCODER
-from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings, in_zoo
-from tfm.models.torchvision_names import as_timm
+from tfm.models.head import get_classifier_names
+from tfm.models.masked_image_model import ENCODER_PREFIX
+from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings, is_zoo_model
+from tfm.models.torchvision_names import convert_to_timm
 
 _HUB_FILE = "model.safetensors"
 _PATIENCE = 5.0  # seconds to wait for the hub when only asking whether it is there
 _SHOWN = 3  # of the tensors that do not fit
 
 
-def fetch(settings: ModelSettings, checkpoint: Path | None = None, *, said: str = "--weights {}") -> Path | None:
+def fetch_weights(
+    settings: ModelSettings, checkpoint: Path | None = None, *, said: str = "--weights {}"
+) -> Path | None:
     """The weights' file on this machine, fetched where need be; None for a start from scratch. `checkpoint` is the best
     one of the run that the settings name, where they name one: what is a run is not known here. `said` is how whoever
     asks lets a person name other weights.
@@ -58,18 +60,18 @@ def fetch(settings: ModelSettings, checkpoint: Path | None = None, *, said: str 
         ) from error
 
 
-def load(network: nn.Module, path: Path) -> None:
+def load_weights(network: nn.Module, path: Path) -> None:
     """Every tensor of the network but its classifier's takes its value from the file, or the file is refused."""
     card: dict[str, Any] = network.pretrained_cfg  # type: ignore[assignment]
 
-    heads = tuple(f"{head}." for head in classifiers(network))
+    heads = tuple(f"{head}." for head in get_classifier_names(network))
 
     def wanted(name: str) -> bool:
         # The counter of batches is missing in files of before 2018, and nothing is computed from it.
         return not name.startswith(heads) and not name.endswith("num_batches_tracked")
 
     expected = {name: tensor for name, tensor in network.state_dict().items() if wanted(name)}
-    given = as_timm(read(path), list(network.state_dict()))
+    given = convert_to_timm(read_weights(path), list(network.state_dict()))
     stem = f"{card['first_conv']}.weight"
     if stem in given and stem in expected:
         given[stem] = _grey(given[stem], expected[stem])
@@ -99,7 +101,7 @@ def _and_more(names: list[str], shown: int) -> str:
     return f", and {len(names) - shown} more" if len(names) > shown else ""
 
 
-def read(path: Path) -> dict[str, torch.Tensor]:
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
     if checksum.is_sealed(path) and not checksum.is_whole(path):
         raise WeightsError(f"{path} is damaged: its SHA-256 does not match", hint="copy it anew from where it came")
     hint = "give a .safetensors file, or a .pth file that holds a network's tensors and nothing else"
@@ -119,7 +121,9 @@ def _of_checkpoint(content: Any) -> Any:
     if not isinstance(content, dict) or not isinstance(content.get("network"), dict):
         return content
     tensors = content.get("ema") or content["network"]
-    encoder = {name.removeprefix(ENCODER): one for name, one in tensors.items() if name.startswith(ENCODER)}
+    encoder = {
+        name.removeprefix(ENCODER_PREFIX): one for name, one in tensors.items() if name.startswith(ENCODER_PREFIX)
+    }
     return encoder or tensors
 
 
@@ -133,7 +137,7 @@ def _shape(tensor: torch.Tensor) -> str:
     return "×".join(map(str, tensor.shape)) or "a number"
 
 
-def at_hand(settings: ModelSettings) -> str | None:
+def locate_imagenet_weights(settings: ModelSettings) -> str | None:
     """Where a network's ImageNet weights are: on this machine, or at their hub; None where neither can be reached."""
     card = _card(settings)
     return _at_hand(card.hf_hub_id) if card and card.hf_hub_id else None
@@ -153,4 +157,4 @@ def _at_hand(hub: str) -> str | None:
 
 def _card(settings: ModelSettings) -> Any:
     """What timm knows of its weights; None for a network of ours."""
-    return None if in_zoo(settings.architecture) else timm.get_pretrained_cfg(settings.architecture)
+    return None if is_zoo_model(settings.architecture) else timm.get_pretrained_cfg(settings.architecture)

@@ -14,8 +14,8 @@ from tfm.core import machine
 from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Note
 from tfm.core.runs.run import Run
-from tfm.models.freezing import train_mode
-from tfm.models.memory import Footprint, Passing
+from tfm.models.freezing import set_train_mode
+from tfm.models.memory import MemoryMeter, MemoryUse
 from tfm.training.device_errors import repeatable_told
 from tfm.training.inputs.lineage import Origin
 from tfm.training.loop import batch_of, drawn_for
@@ -41,12 +41,12 @@ def fitting(training: Training) -> int:
     """A power of two. On a GPU what it takes; on a CPU what a quarter of the machine's memory holds, which is no
     matter of speed there."""
     network, task = copy.deepcopy((training.network, training.task))  # in one: a task may know its network
-    train_mode(network)
+    set_train_mode(network)
     try_out = functools.partial(_step, training, network, task, optimizer(network, training.optim))
     largest = max(SMALLEST, min(LARGEST, 1 << (len(training.train.rows).bit_length() - 1)))
     if training.train.device.type == "cuda":
         return largest_that_fits(try_out, largest)
-    passing = Passing(network)
+    passing = MemoryMeter(network)
     with passing.watched():
         try_out(SMALLEST)
     return largest_within(_CPU_SHARE * (machine.memory_gib() or 0) * 2**30, passing.footprint, largest)
@@ -70,7 +70,7 @@ def largest_that_fits(try_out: Callable[[int], None], largest: int) -> int:
     return found
 
 
-def largest_within(room: float, smallest: Footprint, largest: int) -> int:
+def largest_within(room: float, smallest: MemoryUse, largest: int) -> int:
     """`room` bytes; `smallest` is measured with as few images as may be."""
     size = SMALLEST
     while 2 * size <= largest and smallest.network + 2 * size * smallest.images / SMALLEST <= room:

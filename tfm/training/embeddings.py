@@ -20,9 +20,9 @@ from torch import nn
 from tfm.core import files
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Event, Note
-from tfm.models.build import build
+from tfm.models.build import build_model
 from tfm.models.freezing import freeze
-from tfm.models.head import head, last_layer
+from tfm.models.head import find_head, find_last_layer
 from tfm.models.settings import ModelSettings
 from tfm.training import gpu_lock
 from tfm.training.batches import Images, Normalisation
@@ -53,7 +53,7 @@ class Backbone:
     def of(
         cls, origin: Origin, model: ModelSettings, embedding: Embedding, in_size: tuple[int, int], precision: str
     ) -> Backbone:
-        network = build(model, in_size)
+        network = build_model(model, in_size)
         network.load_state_dict(origin.checkpoints.load_best()["network"])
         freeze(network, "none")
         if embedding == "dense128" and model.head is None:
@@ -62,7 +62,7 @@ class Backbone:
                 hint="choose --embedding pool2048, or a run that was trained with one: --head 128",
                 fields=("embedding",),
             )
-        part = head(network) if embedding == "pool2048" else last_layer(network)
+        part = find_head(network) if embedding == "pool2048" else find_last_layer(network)
         began = origin.run.read_environment()
         normalisation = Normalisation(**began["normalisation"])
         return cls(network, part, embedding, normalisation, began["batch_size"], precision)

@@ -18,7 +18,7 @@ from torch import nn
 from tfm.core import files
 from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Progress
-from tfm.models.head import width_into
+from tfm.models.head import count_inputs
 from tfm.training.batches import Images, cut
 from tfm.training.device_errors import limits_told
 from tfm.training.precision import computing_in
@@ -40,7 +40,7 @@ def features(
     as they are: nothing is augmented."""
     met: list[torch.Tensor] = []
     batches = cut(np.arange(len(images.rows)), batch_size)
-    kept = _Kept(file, len(images.rows), width_into(part))
+    kept = _Kept(file, len(images.rows), count_inputs(part))
     network.eval()
     for done, chosen in enumerate(batches[kept.done :], start=kept.done + 1):
         hook = part.register_forward_pre_hook(lambda _part, given: met.append(given[0]))

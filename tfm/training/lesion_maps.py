@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from tfm.data.dataset.lesion_classes import ClassSet
-from tfm.metrics.segmentation import Overlap, dice
+from tfm.metrics.segmentation import Overlap, compute_dice
 
 ANY = "any lesion"
 THRESHOLDS = np.arange(1, 20) / 20
@@ -58,6 +58,6 @@ def best_threshold(tallies: np.ndarray) -> tuple[float, float]:
     half, and NaN."""
     if not tallies[:, -1].any():
         return 0.5, float("nan")
-    found = [dice(*overlap_at(tallies, threshold).columns) for threshold in THRESHOLDS]
+    found = [compute_dice(*overlap_at(tallies, threshold).columns) for threshold in THRESHOLDS]
     best = int(np.argmax(found))
     return float(THRESHOLDS[best]), found[best]

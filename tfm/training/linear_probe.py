@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Metrics, Progress
-from tfm.models.head import last_layer
+from tfm.models.head import find_last_layer
 from tfm.training.batches import Images
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.frozen_features import features
@@ -71,7 +71,7 @@ def probe(training: Training, checkpoints: Checkpoints, metrics_file: Path, fold
 
 def _features(training: Training, images: Images, file: Path, name: str) -> Generator[Event, None, np.ndarray]:
     network, size = training.judged, training.batch_size
-    layer = last_layer(network)
+    layer = find_last_layer(network)
     return (yield from features(network, layer, images, size, file, name=name, precision=training.precision))
 
 
@@ -97,7 +97,7 @@ def fitted(found: np.ndarray, labels: np.ndarray, penalty: float, malignant_weig
 
 
 def _write_back(training: Training, regression: Regression) -> None:
-    layer = last_layer(training.judged)
+    layer = find_last_layer(training.judged)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(regression.weights)[None])
         layer.bias.fill_(regression.bias)

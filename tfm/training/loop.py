@@ -17,7 +17,7 @@ from tfm.core import files
 from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Metrics, Note, Progress
 from tfm.core.randomness import seed_at
-from tfm.models.freezing import train_mode
+from tfm.models.freezing import set_train_mode
 from tfm.training import augment
 from tfm.training.batches import Batch, balanced, chances, cut, shuffled
 from tfm.training.checkpoint import Checkpoints
@@ -84,7 +84,7 @@ def _train(training: Training, checkpoints: Checkpoints, dials: Dials) -> Iterat
     """The rest of the epoch: of a fresh one, all of it."""
     standing = training.standing
     steps, drawn = _epoch(training)
-    train_mode(training.network)
+    set_train_mode(training.network)
     dials.start()
     for taken in steps[standing.epoch_step :]:
         training.ranks.tell(standing.epoch, standing.epoch_step, standing.step)
@@ -102,7 +102,7 @@ def _train(training: Training, checkpoints: Checkpoints, dials: Dials) -> Iterat
 def follow(training: Training, orders: Iterable[tuple[int, int, int]]) -> None:
     """The loop of another process than the first: the steps that it is told, each by its place."""
     standing, known = training.standing, -1
-    train_mode(training.network)
+    set_train_mode(training.network)
     # Made at its first use, and there may be none in the first step: see Together.add_up.
     training.scaler.scale(torch.zeros((), device=training.train.device))
     for standing.epoch, standing.epoch_step, standing.step in orders:

@@ -11,11 +11,11 @@ from torch import nn
 
 from tfm.core.randomness import seed_at
 from tfm.data.cache.cache import Cache
-from tfm.models.build import build
+from tfm.models.build import build_model
 from tfm.models.freezing import freeze
-from tfm.models.masked_image_model import Rebuilder
+from tfm.models.masked_image_model import MaskedImageModel
 from tfm.models.settings import ModelSettings
-from tfm.models.weights import load
+from tfm.models.weights import load_weights
 from tfm.training.batches import Images, Normalisation
 from tfm.training.inputs.samples import Rows
 from tfm.training.optimizer import optimizer
@@ -27,17 +27,17 @@ from tfm.training.tasks import Task
 
 def network_of(model: ModelSettings, weights: Path | None, in_size: tuple[int, int], seed: int) -> nn.Module:
     torch.manual_seed(seed_at(seed, "weights") % 2**63)
-    network = build(model, in_size)
+    network = build_model(model, in_size)
     if weights is not None:
-        load(network, weights)
+        load_weights(network, weights)
     freeze(network, model.trained)
     return network
 
 
 def rebuilder_of(
     model: ModelSettings, weights: Path | None, in_size: tuple[int, int], seed: int, masks: MaskSettings
-) -> Rebuilder:
-    return Rebuilder(network_of(model, weights, in_size, seed), masks.block, masks.fill)
+) -> MaskedImageModel:
+    return MaskedImageModel(network_of(model, weights, in_size, seed), masks.block, masks.fill)
 
 
 def _compiled(network: nn.Module) -> nn.Module:

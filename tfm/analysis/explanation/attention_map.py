@@ -8,18 +8,18 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tfm.models.attention import blocks, watching
-from tfm.models.features import feature_map
+from tfm.models.attention import find_blocks, record_attention
+from tfm.models.features import compute_feature_map
 
 
 def compute_attention_map(network: nn.Module, images: torch.Tensor) -> torch.Tensor:  # (B, 1, H, W) → (B, H, W)
     """How much the last block looks at each place, heads averaged; one where attention is even."""
-    block: Any = blocks(network)[-1]
+    block: Any = find_blocks(network)[-1]
     grids: list[torch.Size] = []
     hook = block.register_forward_pre_hook(lambda _, given: grids.append(given[0].shape))
     try:
-        with torch.no_grad(), watching([block.attn]) as seen:
-            feature_map(network, images)
+        with torch.no_grad(), record_attention([block.attn]) as seen:
+            compute_feature_map(network, images)
     finally:
         hook.remove()
     (_, height, width, _), (weights,) = grids[0], seen

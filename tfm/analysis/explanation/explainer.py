@@ -14,8 +14,8 @@ from torch import nn
 from tfm.analysis.explanation.attention_map import compute_attention_map
 from tfm.analysis.explanation.grad_cam import BENIGN, MALIGNANT, compute_grad_cam
 from tfm.models.attention import has_attention
-from tfm.models.card import Card
 from tfm.models.freezing import freeze
+from tfm.models.model_card import ModelCard
 from tfm.training.batches import Batch, Images
 from tfm.training.device_errors import limits_told
 from tfm.training.tasks import Task
@@ -29,10 +29,10 @@ class Explainer:
     network: nn.Module
     task: Task  # whose answers begin with the logit
     images: Images
-    card: Card
+    card: ModelCard
 
     @classmethod
-    def of(cls, network: nn.Module, task: Task, images: Images, card: Card) -> Explainer:
+    def of(cls, network: nn.Module, task: Task, images: Images, card: ModelCard) -> Explainer:
         """`network` at its best: from now on nothing of it is trained."""
         freeze(network, "none")
         return cls(network.to(images.device).eval(), task, images, card)

@@ -17,8 +17,8 @@ from tfm.analysis.evaluation import format_interval
 from tfm.analysis.explanation.explainer import Explainer
 from tfm.core import files
 from tfm.core.events import Event, Progress
-from tfm.metrics.classification import Interval, clustered_interval, interval_at_edge
-from tfm.metrics.saliency import centre, energy_in, points_at, share_outside
+from tfm.metrics.classification import Interval, bootstrap_interval, compute_exact_interval
+from tfm.metrics.saliency import make_centre_map, measure_share_inside, measure_share_outside, score_pointing_game
 from tfm.training.batches import cut
 
 OUTSIDE, ENERGY, POINTS = "outside", "energy", "points"
@@ -60,7 +60,7 @@ def _scored(explained: Explainer, place: int, maps: dict[str, np.ndarray]) -> li
     breast, lesion = images.cache.breast[at] > 0, images.cache.lesions[at] > 0
     beside = {
         BRIGHTEST: compute_brightness(images.cache.images[at], breast),
-        CENTRE: centre(breast.shape),
+        CENTRE: make_centre_map(breast.shape),
         UNIFORM: np.ones(breast.shape),
     }
     named: dict[str, object] = {name: images.rows.table[name][place] for name in ("image_id", "patient_id", "label")}
@@ -68,8 +68,8 @@ def _scored(explained: Explainer, place: int, maps: dict[str, np.ndarray]) -> li
 
 
 def score_map(heat: np.ndarray, breast: np.ndarray, lesion: np.ndarray) -> dict[str, float]:  # (H, W), bool, bool
-    outside = share_outside(heat, breast) if breast.any() else math.nan
-    return {OUTSIDE: outside, ENERGY: energy_in(heat, lesion), POINTS: points_at(heat, lesion)}
+    outside = measure_share_outside(heat, breast) if breast.any() else math.nan
+    return {OUTSIDE: outside, ENERGY: measure_share_inside(heat, lesion), POINTS: score_pointing_game(heat, lesion)}
 
 
 def pair_with_baselines(table: pd.DataFrame, ways: list[str]) -> pd.DataFrame:
@@ -115,9 +115,9 @@ def _mean(rows: pd.DataFrame, figure: str) -> Interval:
     if known.empty:
         return Interval(math.nan, math.nan, math.nan)
     mean: Callable[..., float] = np.mean
-    found = clustered_interval(mean, known["patient_id"].to_numpy(), known[figure].to_numpy())
+    found = bootstrap_interval(mean, known["patient_id"].to_numpy(), known[figure].to_numpy())
     if figure == POINTS and found.value in (0, 1):  # the others are 0 or 1 by what the look is, not by chance
-        return interval_at_edge(float(found.value), known["patient_id"].nunique())
+        return compute_exact_interval(float(found.value), known["patient_id"].nunique())
     return Interval(float(found.value), found.low, found.high)
 
 
@@ -135,7 +135,7 @@ def flatten_all(figures: dict[str, Figures]) -> dict[str, dict[str, float | None
 
 
 def flatten(figures: Figures) -> dict[str, float | None]:
-    return {part: value for name, interval in figures.items() for part, value in interval.named(name).items()}
+    return {part: value for name, interval in figures.items() for part, value in interval.flatten(name).items()}
 
 
 def write_scores(path: Path, table: pd.DataFrame) -> None:

@@ -25,7 +25,7 @@ from tfm.analysis.lesions.scores import (
 from tfm.analysis.trained_run import Protocol
 from tfm.core.events import Event
 from tfm.metrics.classification import Interval
-from tfm.metrics.froc import MARKS, Marks, marks
+from tfm.metrics.froc import MAX_MARKS, Marks, find_marks
 from tfm.training.batches import Images
 from tfm.training.inference import answers
 from tfm.training.lesion_maps import TALLY, best_threshold, map_names, maps_of, overlap_at, tally, truths_of
@@ -35,7 +35,7 @@ from tfm.training.tasks.segmentation import Segment
 from tfm.training.tiles import probabilities
 
 MODEL = "model"
-_MARKED = 2 * MARKS + 1  # numbers: height and lesion of each mark, and how many lesions there are
+_MARKED = 2 * MAX_MARKS + 1  # numbers: height and lesion of each mark, and how many lesions there are
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _marked(heats: np.ndarray, truths: np.ndarray) -> np.ndarray:
     """Of one image, (m, H, W) each → (m × _MARKED,), for a table that holds numbers alone."""
     rows = np.zeros((len(heats), _MARKED), np.float32)
     for row, heat, truth in zip(rows, heats, truths, strict=True):
-        found, count = marks(heat, truth)
+        found, count = find_marks(heat, truth)
         row[: 2 * len(found)] = np.array(found, dtype=np.float32).reshape(-1)
         row[-1] = count
     return rows.reshape(-1)

@@ -12,9 +12,16 @@ import torch
 
 from tfm.analysis.brightest_blob import compute_brightness, grow_blob
 from tfm.core.events import Event, Progress
-from tfm.metrics.classification import Interval, clustered_interval, interval_at_edge
-from tfm.metrics.froc import Froc, Marks, marks
-from tfm.metrics.segmentation import Overlap, area_error, dice, iou, left_clear, overlap
+from tfm.metrics.classification import Interval, bootstrap_interval, compute_exact_interval
+from tfm.metrics.froc import FrocCurve, Marks, find_marks
+from tfm.metrics.segmentation import (
+    Overlap,
+    compute_area_error,
+    compute_dice,
+    compute_iou,
+    compute_specificity,
+    count_overlap,
+)
 from tfm.training.batches import Images
 from tfm.training.lesion_maps import truths_of
 from tfm.training.tasks.segmentation import Segment
@@ -43,28 +50,28 @@ class MaskScores:
     def values(self) -> dict[str, float | int | None]:
         """Flat and plain; None where a figure is not defined."""
         figures = self.figures.items()
-        flat = {part: value for name, interval in figures for part, value in interval.named(name).items()}
+        flat = {part: value for name, interval in figures for part, value in interval.flatten(name).items()}
         return flat | {"images": self.images, "lesions": self.lesions}
 
 
 def score_masks(drawn: Overlap, marked: list[tuple[Marks, int]], patients: np.ndarray) -> MaskScores:
-    curve, numbers = Froc.of(marked), np.arange(len(patients))
+    curve, numbers = FrocCurve.of(marked), np.arange(len(patients))
 
     def interval(statistic: Callable[..., float], *columns: np.ndarray) -> Interval:
-        return clustered_interval(statistic, patients, *columns)
+        return bootstrap_interval(statistic, patients, *columns)
 
     def share(statistic: Callable[..., float], among: np.ndarray, *columns: np.ndarray) -> Interval:
         """`among` are the images that it is a share of, or of whose lesions."""
         found = interval(statistic, *columns)
-        return interval_at_edge(found.value, len(set(patients[among]))) if found.value in (0, 1) else found
+        return compute_exact_interval(found.value, len(set(patients[among]))) if found.value in (0, 1) else found
 
     return MaskScores(
         images=int((drawn.true > 0).sum()),
         lesions=int(curve.lesions.sum()),
-        dice=interval(dice, *drawn.columns),
-        iou=interval(iou, *drawn.columns),
-        area_error=interval(area_error, *drawn.columns),
-        left_clear=share(left_clear, drawn.true == 0, *drawn.columns),
+        dice=interval(compute_dice, *drawn.columns),
+        iou=interval(compute_iou, *drawn.columns),
+        area_error=interval(compute_area_error, *drawn.columns),
+        left_clear=share(compute_specificity, drawn.true == 0, *drawn.columns),
         found=tuple(
             share(lambda at, rate=rate: curve.sensitivity(rate, at), curve.lesions > 0, numbers)
             for rate in FALSE_ALARM_RATES
@@ -84,8 +91,8 @@ def score_baselines(
         bright = compute_brightness(images.cache.images[at], images.cache.breast[at])
         lesions = torch.from_numpy(np.array(images.cache.lesions[at])[None, None])
         for number, truth in enumerate(truths_of(lesions, task.classes)[0].numpy()):
-            counted[number].append(overlap(grow_blob(bright, areas[number])[None], truth[None]))
-            marked[number].append(marks(bright, truth))
+            counted[number].append(count_overlap(grow_blob(bright, areas[number])[None], truth[None]))
+            marked[number].append(find_marks(bright, truth))
         yield Progress("the brightest blobs", place + 1, count, "images")
     drawn = [Overlap(*map(np.concatenate, zip(*(one.columns for one in each), strict=True))) for each in counted]
     brightest = [score_masks(one, found, patients) for one, found in zip(drawn, marked, strict=True)]

@@ -18,7 +18,7 @@ from tfm.data.cache.row_maker import Answer, Check, Failed, Made, RowMaker, Task
 from tfm.data.cache.row_sources import Films, Source, sources_of
 from tfm.data.cache.worker_pool import Died, share_out
 from tfm.data.cache.writer import FAILURES, Building, Donor, discard, put_in_place
-from tfm.imaging.decoding import DOWNLOAD_AGAIN
+from tfm.imaging.decoded_image import DOWNLOAD_AGAIN
 from tfm.imaging.settings import ChainSettings
 
 Workers = Literal["auto"] | int

@@ -13,7 +13,7 @@ import numpy as np
 
 from tfm.core.errors import TFMError
 from tfm.data.cache.arrays import ArrayFiles, Form, Row
-from tfm.imaging.chain import Prepared, preprocess_one
+from tfm.imaging.chain import PreparedImage, preprocess_image
 from tfm.imaging.settings import ChainSettings
 
 Check = Callable[[np.ndarray], None]  # of a film as it was read; a DataError where it is none to be made of
@@ -43,12 +43,12 @@ class Failed:
 
 # Prepared is an image without arrays to take it: none are there yet, or it is of another form than theirs.
 # OSError: the disk refused the row, and will refuse others.
-Answer = Made | Failed | Prepared | OSError
+Answer = Made | Failed | PreparedImage | OSError
 
 
-def film_of(task: Task, chain: ChainSettings, check: Check | None) -> Prepared | Failed:
+def film_of(task: Task, chain: ChainSettings, check: Check | None) -> PreparedImage | Failed:
     try:
-        return preprocess_one(task.film, task.mask, chain, check)
+        return preprocess_image(task.film, task.mask, chain, check)
     except TFMError as error:
         return Failed(error.message, error.hint)
     except Exception as error:  # one film on which a step stumbles must not cost the others
@@ -56,7 +56,7 @@ def film_of(task: Task, chain: ChainSettings, check: Check | None) -> Prepared |
         return Failed(said, "this is a defect of the program: the list has its traceback", traceback.format_exc())
 
 
-def row_of(film: Prepared) -> Row:
+def row_of(film: PreparedImage) -> Row:
     return {"images": film.image, "breast": film.breast, "lesions": film.lesions}
 
 

@@ -24,7 +24,7 @@ from tfm.data.cache.build import Unmakeable, Workers, build_cache
 from tfm.data.cache.cache import Cache
 from tfm.data.cache.row_maker import Failed
 from tfm.data.download.folders import shown
-from tfm.imaging.read_image import has_at_most_two_values, why_no_image
+from tfm.imaging.read_image import explain_unknown_format, has_at_most_two_values
 from tfm.imaging.settings import ChainSettings
 
 LEFT_OUT = "left_out.json"  # in a cache's folder: files that were tried in vain, and are not tried again
@@ -86,7 +86,7 @@ def _reason(name: str, met: Met, patient: str, uid: str) -> str:
         return _CUT_OUT if found[2] else ""
     if uid.startswith(_CBIS_UIDS) or _CBIS_UIDS in name:  # Kaggle's copy: other pixels, so that no look would tell
         return _NOBODYS
-    return why_no_image(Path(met.path))
+    return explain_unknown_format(Path(met.path))
 
 
 def _identity(met: Met) -> tuple[str, str]:

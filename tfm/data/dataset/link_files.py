@@ -17,7 +17,7 @@ from tfm.core.files import beside, write_bytes
 from tfm.data.dataset.dataset_plan import Placement
 from tfm.data.download.findings import Finding
 from tfm.data.download.headers import is_jpeg
-from tfm.imaging.decoding import DOWNLOAD_AGAIN
+from tfm.imaging.decoded_image import DOWNLOAD_AGAIN
 from tfm.imaging.read_image import has_at_most_two_values, read_pixels
 
 LinkMode = Literal["hard", "symlink", "copy", "png"]

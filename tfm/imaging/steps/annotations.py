@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from tfm.imaging.mammogram import Film
+from tfm.imaging.mammogram import Mammogram
 from tfm.imaging.settings import Annotations
 
 
-def apply(film: Film, settings: Annotations) -> Film:
-    film, breast = film.with_breast()
+def apply(film: Mammogram, settings: Annotations) -> Mammogram:
+    film, breast = film.locate_breast()
     rows, columns = breast.box(film.geometry, film.image.shape)
     within = film.image[rows, columns]
-    mask = breast.mask(film.geometry.moved(rows.start, columns.start), within.shape)
+    mask = breast.mask(film.geometry.shift(rows.start, columns.start), within.shape)
     image = np.zeros_like(film.image)
     np.multiply(within, mask, out=image[rows, columns])
     return replace(film, image=image)

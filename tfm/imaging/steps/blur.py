@@ -7,14 +7,14 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from tfm.imaging.mammogram import Film
+from tfm.imaging.mammogram import Mammogram
 from tfm.imaging.settings import Blur
 
 _BANDS = 8
 
 
-def apply(film: Film, settings: Blur) -> Film:
-    film, breast = film.with_breast()
+def apply(film: Mammogram, settings: Blur) -> Mammogram:
+    film, breast = film.locate_breast()
     image = film.image.copy()
     reach = settings.size // 2
     for band in breast.bands(_BANDS):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from tfm.imaging.border import inside_the_border
-from tfm.imaging.mammogram import Film
+from tfm.imaging.mammogram import Mammogram
+from tfm.imaging.scan_border import find_area_inside_border
 from tfm.imaging.settings import Border
 
 
-def apply(film: Film, settings: Border) -> Film:
+def apply(film: Mammogram, settings: Border) -> Mammogram:
     height, width = film.image.shape
     if settings.cut == "found":
-        rows, columns = inside_the_border(film.image)
+        rows, columns = find_area_inside_border(film.image)
     else:
         down, across = int(settings.share * height), int(settings.share * width)
         rows, columns = slice(down, height - down), slice(across, width - across)
-    return film.cropped("border", rows, columns)
+    return film.crop("border", rows, columns)

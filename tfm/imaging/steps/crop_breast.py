@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tfm.imaging.mammogram import Film
+from tfm.imaging.mammogram import Mammogram
 from tfm.imaging.settings import CropBreast
 
 
-def apply(film: Film, settings: CropBreast) -> Film:
-    film, breast = film.with_breast()
+def apply(film: Mammogram, settings: CropBreast) -> Mammogram:
+    film, breast = film.locate_breast()
     margin = round(settings.margin * film.image.shape[0])
-    return film.cropped("crop_breast", *breast.box(film.geometry, film.image.shape, margin))
+    return film.crop("crop_breast", *breast.box(film.geometry, film.image.shape, margin))

@@ -8,19 +8,21 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from tfm.imaging.mammogram import Film
+from tfm.imaging.mammogram import Mammogram
 from tfm.imaging.settings import Intensity
 
 
-def apply(film: Film, settings: Intensity) -> Film:
+def apply(film: Mammogram, settings: Intensity) -> Mammogram:
     low, high = 0, int(np.iinfo(film.image.dtype).max)
     if settings.stretch == "maximum":
         high = int(film.image.max())
     elif settings.stretch == "breast":
-        film, breast = film.with_breast()
+        film, breast = film.locate_breast()
         mask = breast.mask(film.geometry, film.image.shape)
         low, high = _percentiles(film.image, mask, settings.low, settings.high)
-    return replace(film.noting("intensity", low=low, high=high), image=_stretched(film.image, low, high, settings.bits))
+    return replace(
+        film.record_step("intensity", low=low, high=high), image=_stretched(film.image, low, high, settings.bits)
+    )
 
 
 def _percentiles(image: np.ndarray, mask: np.ndarray, low: float, high: float) -> tuple[int, int]:

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import cv2
 
-from tfm.imaging.mammogram import Film
+from tfm.imaging.mammogram import Mammogram
 from tfm.imaging.settings import Orient
 
 
-def apply(film: Film, settings: Orient) -> Film:
-    film, breast = film.with_breast()
-    flipped = breast.chest_wall_is_right(film.geometry)
-    noted = film.noting("orient", flipped=flipped)
+def apply(film: Mammogram, settings: Orient) -> Mammogram:
+    film, breast = film.locate_breast()
+    flipped = breast.is_chest_wall_right(film.geometry)
+    noted = film.record_step("orient", flipped=flipped)
     if not flipped:
         return noted
-    geometry = film.geometry.mirrored(film.image.shape[1])
+    geometry = film.geometry.mirror(film.image.shape[1])
     return replace(noted, image=cv2.flip(film.image, 1), geometry=geometry)

@@ -7,16 +7,16 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from tfm.imaging.mammogram import Film
+from tfm.imaging.mammogram import Mammogram
 from tfm.imaging.settings import Polarity
 
 _LOOK_HEIGHT = 128
 _LEAST_FILM = 0.1  # of an image: less than this is a lesion or a label, and no film
 
 
-def apply(film: Film, settings: Polarity) -> Film:
+def apply(film: Mammogram, settings: Polarity) -> Mammogram:
     turned = settings.turn == "always" or _film_is_bright(film.image)
-    noted = film.noting("polarity", turned=turned)
+    noted = film.record_step("polarity", turned=turned)
     return replace(noted, image=np.iinfo(film.image.dtype).max - film.image) if turned else noted
 
 

@@ -7,22 +7,22 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from tfm.imaging.mammogram import Film
+from tfm.imaging.mammogram import Mammogram
 from tfm.imaging.settings import Resize
 
 
-def apply(film: Film, settings: Resize) -> Film:
-    film, breast = film.with_breast()
+def apply(film: Mammogram, settings: Resize) -> Mammogram:
+    film, breast = film.locate_breast()
     height, width = film.image.shape
     scale = min(settings.height / height, settings.width / width)
     inner = max(1, round(height * scale)), max(1, round(width * scale))
     top = (settings.height - inner[0]) // 2
-    left = settings.width - inner[1] if breast.chest_wall_is_right(film.geometry) else 0
+    left = settings.width - inner[1] if breast.is_chest_wall_right(film.geometry) else 0
     image = np.zeros((settings.height, settings.width), film.image.dtype)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     image[top : top + inner[0], left : left + inner[1]] = cv2.resize(
         film.image, inner[::-1], interpolation=interpolation
     )
-    geometry = film.geometry.scaled(height / inner[0], width / inner[1]).moved(-top, -left)
-    noted = film.noting("resize", scale=scale, top=top, left=left, height=inner[0], width=inner[1])
+    geometry = film.geometry.scale(height / inner[0], width / inner[1]).shift(-top, -left)
+    noted = film.record_step("resize", scale=scale, top=top, left=left, height=inner[0], width=inner[1])
     return replace(noted, image=image, geometry=geometry)

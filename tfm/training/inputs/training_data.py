@@ -19,7 +19,7 @@ from tfm.data.cache.arrays import ARRAYS
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.models.settings import FILE, ModelSettings
-from tfm.models.weights import fetch
+from tfm.models.weights import fetch_weights
 from tfm.training.batches import Normalisation, fingerprints, measure
 from tfm.training.inputs import lineage
 from tfm.training.inputs.lineage import Origin
@@ -78,7 +78,7 @@ def start(
     source = lineage.of_weights(run.workspace, model.weights, judges.val, judges.test)
     before = lineage.of_extension(run, extends)
     chosen_by = lineage.of_study(run, study, material.test)
-    weights = fetch(model, source.checkpoints.best if source else None)
+    weights = fetch_weights(model, source.checkpoints.best if source else None)
     facts = yield from material.facts()
     if before:
         lineage.check_same(before, facts)

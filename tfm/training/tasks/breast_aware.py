@@ -11,9 +11,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from tfm.models.attention import attentions, watching
-from tfm.models.features import at_feature_size, breast_mean, classified, feature_map, likeness
-from tfm.models.spectral import SpectralNorms, excess
+from tfm.models.attention import find_attentions, record_attention
+from tfm.models.features import (
+    average_breast,
+    classify_pooled,
+    compare_to_background,
+    compute_feature_map,
+    resize_to_features,
+)
+from tfm.models.spectral_loss import SpectralNorms, compute_excess
 from tfm.training.batches import Batch, Images
 from tfm.training.settings import BreastSettings
 from tfm.training.tasks.classification import Classify
@@ -48,14 +54,16 @@ class BreastAware:
 
     def answers(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         """(B, 4): the logit; how alike breast and background are; whether there are both; the attention's excess."""
-        watched: list[Any] = attentions(network) if self.terms.attention_gamma else []
-        with watching(watched) as maps:
-            features = feature_map(network, batch.images)
-        share = at_feature_size(batch.truth["breast"], features)
+        watched: list[Any] = find_attentions(network) if self.terms.attention_gamma else []
+        with record_attention(watched) as maps:
+            features = compute_feature_map(network, batch.images)
+        share = resize_to_features(batch.truth["breast"], features)
         counted = share if self.terms.pooling == "breast" else torch.ones_like(share)
-        logits = classified(network, breast_mean(features, counted))
-        alike, both = likeness(features.float(), share)
-        over = excess(maps, [one.window_size for one in watched], len(alike)) if maps else torch.zeros_like(alike)
+        logits = classify_pooled(network, average_breast(features, counted))
+        alike, both = compare_to_background(features.float(), share)
+        over = (
+            compute_excess(maps, [one.window_size for one in watched], len(alike)) if maps else torch.zeros_like(alike)
+        )
         return torch.stack([logits[:, 0].float(), alike, both.float(), over], dim=1)
 
     def learned(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tfm.metrics.classification import auc, confusion
+from tfm.metrics.classification import compute_auc, compute_confusion
 from tfm.training.batches import Batch
 from tfm.training.inference import probabilities
 from tfm.training.inputs.samples import UNKNOWN
@@ -39,14 +39,14 @@ class Classify:
     def learned(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
         known = labels != UNKNOWN
         probs = probabilities(answers)[known]
-        return {"train_accuracy": accuracy(labels[known], probs), "train_auc": auc(labels[known], probs)}
+        return {"train_accuracy": accuracy(labels[known], probs), "train_auc": compute_auc(labels[known], probs)}
 
     def figures(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
         probs = probabilities(answers)
         return {
             "val_loss": self.mean_loss(answers, labels),
             "val_accuracy": accuracy(labels, probs),
-            "val_auc": auc(labels, probs),
+            "val_auc": compute_auc(labels, probs),
         }
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -76,7 +76,7 @@ def classify(optim: OptimSettings, batches: BatchSettings, labels: np.ndarray) -
 
 def accuracy(labels: np.ndarray, probs: np.ndarray) -> float:
     """While a network is trained no threshold is chosen yet: at one half."""
-    return confusion(labels, probs, 0.5).accuracy
+    return compute_confusion(labels, probs, 0.5).accuracy
 
 
 def balance(labels: np.ndarray) -> float:

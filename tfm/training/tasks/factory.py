@@ -6,8 +6,8 @@ import numpy as np
 from torch import nn
 
 from tfm.core.errors import SettingsError
-from tfm.models.attention import attentions
-from tfm.models.spectral import SpectralNorms
+from tfm.models.attention import find_attentions
+from tfm.models.spectral_loss import SpectralNorms
 from tfm.training.inputs.samples import UNKNOWN
 from tfm.training.settings import BatchSettings, BreastSettings, LabelSettings, MachineSettings, OptimSettings
 from tfm.training.tasks import Task
@@ -35,7 +35,7 @@ def task_of(
                 fields=("compile",),
             )
         if breast.attention_gamma:
-            attentions(network)  # refused now where it has none
+            find_attentions(network)  # refused now where it has none
         task = BreastAware(plain, breast, SpectralNorms(network) if breast.beta else None)
     if (labels == UNKNOWN).any():
         teacher = Teacher(network) if labelling.unlabelled == "consistency" else None

@@ -11,8 +11,8 @@ from pydicom import uid
 
 from tests.imaging.dicom_files import PIXELS, compressed, dataset, jpeg_lossless, saved
 from tfm.core.errors import DataError
-from tfm.imaging.decoding import Frame
-from tfm.imaging.read_image import read_pixels, read_scan
+from tfm.imaging.decoded_image import Frame
+from tfm.imaging.read_image import read_image, read_pixels
 
 FRAMES = np.stack([PIXELS >> shift for shift in range(5)])
 
@@ -23,7 +23,7 @@ def test_the_asked_frame_is_read(frame: Frame, number: int, is_compressed: bool,
     made = dataset(FRAMES)
     if is_compressed:
         made.compress(uid.RLELossless)
-    read = read_scan(saved(made, tmp_path), frame)
+    read = read_image(saved(made, tmp_path), frame)
     assert (read.frame, read.frames) == (number, 5)
     np.testing.assert_array_equal(read.pixels, FRAMES[number - 1] << 4)
 
@@ -47,7 +47,7 @@ def test_only_the_asked_frame_is_decoded(tmp_path: Path) -> None:
 def test_the_asked_page_of_a_tiff_is_read(frame: Frame, number: int, tmp_path: Path) -> None:
     pages = [Image.fromarray(PIXELS >> page) for page in range(1, 5)]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
-    read = read_scan(tmp_path / "pages.tif", frame)
+    read = read_image(tmp_path / "pages.tif", frame)
     assert (read.frame, read.frames) == (number, 4)
     np.testing.assert_array_equal(read.pixels, PIXELS >> number)
     with pytest.raises(DataError, match="4 frames"):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tfm.core.randomness import seed_at
-from tfm.models.attention import attentions, query_key
+from tfm.models.attention import find_attentions, get_query_key
 
 _VECTORS = 8  # σ₂/σ₁ is about 0.99 in such layers: a single vector would stay some percent off
 _ITERATIONS = 6  # for a map, which is another one in each image and has nothing to start from
@@ -55,19 +55,19 @@ class SpectralNorms:
 def _groups(network: nn.Module) -> dict[str, list[nn.Module]]:
     """The attentions whose matrices are of one size."""
     groups: dict[str, list[nn.Module]] = {}
-    for attention in attentions(network):
-        shape = "×".join(map(str, query_key(attention).shape[1:]))
+    for attention in find_attentions(network):
+        shape = "×".join(map(str, get_query_key(attention).shape[1:]))
         groups.setdefault(shape, []).append(attention)
     return groups
 
 
 def _stacked(network: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:  # (L, 2, C, C in) each
     for shape, group in _groups(network).items():
-        yield shape, torch.stack([query_key(attention) for attention in group])
+        yield shape, torch.stack([get_query_key(attention) for attention in group])
 
 
 def _first(shape: str, group: list[nn.Module]) -> torch.Tensor:
-    one = query_key(group[0])
+    one = get_query_key(group[0])
     generator = torch.Generator().manual_seed(seed_at("spectral", shape) % 2**63)
     return torch.randn(len(group), 2, one.shape[-1], _VECTORS, generator=generator, dtype=one.dtype)
 
@@ -82,7 +82,7 @@ def _advanced(weights: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     return turned
 
 
-def excess(maps: list[torch.Tensor], windows: list[tuple[int, int]], images: int) -> torch.Tensor:  # (images,)
+def compute_excess(maps: list[torch.Tensor], windows: list[tuple[int, int]], images: int) -> torch.Tensor:  # (images,)
     """Σ_l (σ_max(A_l)² − 1), of each image the mean over its windows and heads. Rows of attention sum to one, so it is
     never below zero: 0 where attention is even or where each place looks at itself, the number of a window's places
     less one where all look at the same."""

@@ -20,8 +20,8 @@ from PIL import Image
 
 from tests.imaging.dicom_files import PIXELS, dataset, saved
 from tfm.core.errors import DataError
-from tfm.imaging import decoding, dicom
-from tfm.imaging.read_image import read_pixels, read_scan
+from tfm.imaging import decoded_image, dicom
+from tfm.imaging.read_image import read_image, read_pixels
 
 WORDS = PIXELS << 4
 BYTES = PIXELS.astype(np.uint8)
@@ -208,7 +208,7 @@ def test_a_header_that_claims_too_much_is_refused_in_our_words_before_it_is_deco
 
 def test_the_largest_film_is_no_bomb(door: Callable[[bytes], np.ndarray]) -> None:
     """Pillow warns from 89 million pixels on."""
-    assert decoding.MOST_PIXELS > Image.MAX_IMAGE_PIXELS
+    assert decoded_image.MAX_FRAME_PIXELS > Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings(action="error"):
         read = door(tiff(np.zeros((9500, 9500), np.uint8), compression="tiff_adobe_deflate"))
     assert read.shape == (9500, 9500)
@@ -217,7 +217,7 @@ def test_the_largest_film_is_no_bomb(door: Callable[[bytes], np.ndarray]) -> Non
 def test_a_single_image_has_one_frame(door: Callable[[bytes], np.ndarray], tmp_path: Path) -> None:
     for content in (png(BYTES), pgm(BYTES, 255), by_pillow("JPEG", SMOOTH)):
         door(content)
-        assert (read_scan(tmp_path / "film.dcm", "last").frame, read_scan(tmp_path / "film.dcm").frames) == (1, 1)
+        assert (read_image(tmp_path / "film.dcm", "last").frame, read_image(tmp_path / "film.dcm").frames) == (1, 1)
         with pytest.raises(DataError, match="1 frame") as refused:
             read_pixels(tmp_path / "film.dcm", 2)
         assert "from 1 to 1" in refused.value.hint
@@ -285,5 +285,5 @@ def test_real_films_are_read_as_they_are(shared_data: Path) -> None:
 
 
 def test_the_door_opens_without_tables_and_networks() -> None:
-    code = "import sys, tfm.imaging.pixels; sys.exit(bool({'torch', 'pandas', 'scipy'} & set(sys.modules)))"
+    code = "import sys, tfm.imaging.read_image; sys.exit(bool({'torch', 'pandas', 'scipy'} & set(sys.modules)))"
     assert os.spawnl(os.P_WAIT, sys.executable, sys.executable, "-c", code) == 0

@@ -10,7 +10,7 @@ WIDEST_SHARE = 0.04  # of the height: no border is wider
 WHITE_SHARE = 0.9  # of the brightest pixel
 
 
-def inside_the_border(image: np.ndarray) -> tuple[slice, slice]:
+def find_area_inside_border(image: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns within the lines at the edges that are white from end to end: the scan past the film. No tissue
     is that."""
     height, width = image.shape

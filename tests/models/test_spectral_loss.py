@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional
 
 from tfm.core.errors import SettingsError
-from tfm.models.attention import attentions, blocks, query_key, watching
-from tfm.models.spectral import SpectralNorms, excess
+from tfm.models.attention import find_attentions, find_blocks, get_query_key, record_attention
+from tfm.models.spectral_loss import SpectralNorms, compute_excess
 
 SWINS = {
     "swin": "swin_tiny_patch4_window7_224",
@@ -29,7 +29,7 @@ def small(kind="swin", **given):
     """Two stages with shifted and unshifted blocks; at this size windows are padded."""
     torch.manual_seed(2)
     network = timm.create_model(SWINS[kind], **SMALL | given)
-    for attention in attentions(network):
+    for attention in find_attentions(network):
         attention.qkv.weight.data.mul_(20)  # far from the even attention of fresh weights
     return network.eval()
 
@@ -63,21 +63,22 @@ def by_hand(block, maps_in):
 @pytest.mark.parametrize("fused", [False, True])
 def test_the_attention_that_is_watched_is_that_of_the_formula_with_position_scale_and_shift(fused):
     network = small()
-    for attention in attentions(network):
+    for attention in find_attentions(network):
         attention.fused_attn = fused
     given = []
     hooks = [
-        one.attn.register_forward_pre_hook(lambda _, args: given.append(args[0].detach())) for one in blocks(network)
+        one.attn.register_forward_pre_hook(lambda _, args: given.append(args[0].detach()))
+        for one in find_blocks(network)
     ]
     images = torch.randn(2, 1, 60, 44)
-    with torch.no_grad(), watching(attentions(network)) as seen:
+    with torch.no_grad(), record_attention(find_attentions(network)) as seen:
         watched = network(images)
     for hook in hooks:
         hook.remove()
-    assert any(one.attn_mask is not None for one in blocks(network)), "one block at least is shifted"
-    for block, into, real in zip(blocks(network), given, seen, strict=True):
+    assert any(one.attn_mask is not None for one in find_blocks(network)), "one block at least is shifted"
+    for block, into, real in zip(find_blocks(network), given, seen, strict=True):
         assert torch.allclose(real, by_hand(block, into), atol=1e-5)
-    assert all(attention.fused_attn is fused for attention in attentions(network)), "as it was before"
+    assert all(attention.fused_attn is fused for attention in find_attentions(network)), "as it was before"
     with torch.no_grad():
         assert torch.allclose(network(images), watched, atol=1e-4), "and looking at it changes nothing"
 
@@ -85,30 +86,30 @@ def test_the_attention_that_is_watched_is_that_of_the_formula_with_position_scal
 @pytest.mark.parametrize("kind", SWINS)
 def test_rows_of_watched_attention_sum_to_one_and_carry_gradients(kind):
     network = small(kind, img_size=(64, 64)).train()
-    with watching(attentions(network)) as seen:
+    with record_attention(find_attentions(network)) as seen:
         network(torch.randn(2, 1, 64, 64))
     assert len(seen) == 4
     for maps in seen:
         assert torch.allclose(maps.sum(-1), torch.ones(maps.shape[:-1]), atol=1e-5)
-    excess(seen, [one.window_size for one in attentions(network)], 2).sum().backward()
-    assert all(attention.qkv.weight.grad.abs().sum() > 0 for attention in attentions(network))
+    compute_excess(seen, [one.window_size for one in find_attentions(network)], 2).sum().backward()
+    assert all(attention.qkv.weight.grad.abs().sum() > 0 for attention in find_attentions(network))
 
 
 @pytest.mark.parametrize("kind", SWINS)
 def test_attention_comes_from_the_rows_that_are_taken_for_queries_and_keys_and_from_no_other(kind):
     network = small(kind, img_size=(64, 64))
-    with watching(attentions(network)) as seen:
+    with record_attention(find_attentions(network)) as seen:
         network(torch.randn(2, 1, 64, 64))
-    for attention, maps in zip(attentions(network), seen, strict=True):
+    for attention, maps in zip(find_attentions(network), seen, strict=True):
         (gradient,) = torch.autograd.grad(maps.square().sum(), attention.qkv.weight, retain_graph=True)
-        assert torch.equal(query_key(attention).flatten(0, 1), attention.qkv.weight[gradient.abs().sum(1) > 0])
+        assert torch.equal(get_query_key(attention).flatten(0, 1), attention.qkv.weight[gradient.abs().sum(1) > 0])
 
 
 def test_every_layers_norm_is_within_a_percent_of_the_svd_after_fifty_steps_of_a_training_that_moves_it():
     torch.manual_seed(1)
     network = timm.create_model(SWINS["swin"], in_chans=1, num_classes=0)
     norms = SpectralNorms(network)
-    weights = [attention.qkv.weight for attention in attentions(network)]
+    weights = [attention.qkv.weight for attention in find_attentions(network)]
     with torch.no_grad():
         for step in range(50):
             for weight in weights:
@@ -116,7 +117,7 @@ def test_every_layers_norm_is_within_a_percent_of_the_svd_after_fifty_steps_of_a
             norms.advance(network)
             found = norms.squares(network)
     exact = [
-        largest_square(torch.cat([query_key(one) for one in attentions(network) if one.dim == dim]).detach())
+        largest_square(torch.cat([get_query_key(one) for one in find_attentions(network) if one.dim == dim]).detach())
         for dim in (96, 192, 384, 768)
     ]
     assert sum(len(values) for values in found) == 24
@@ -127,7 +128,7 @@ def test_every_layers_norm_is_within_a_percent_of_the_svd_after_fifty_steps_of_a
 def two_layers(**given):
     """Queries and keys of two sizes, in float64."""
     network = small(**given).double()
-    return network, [attention.qkv.weight for attention in attentions(network)]
+    return network, [attention.qkv.weight for attention in find_attentions(network)]
 
 
 def test_the_gradient_of_the_norms_is_that_of_a_full_svd():
@@ -136,7 +137,7 @@ def test_the_gradient_of_the_norms_is_that_of_a_full_svd():
     for _ in range(300):
         norms.advance(network)
     total = norms(network)
-    exact = sum(largest_square(query_key(attention)).sum() for attention in attentions(network))
+    exact = sum(largest_square(get_query_key(attention)).sum() for attention in find_attentions(network))
     assert total.item() == pytest.approx(exact.item(), rel=1e-9)
     for ours, theirs in zip(torch.autograd.grad(total, weights), torch.autograd.grad(exact, weights), strict=True):
         rows = len(ours) // 3
@@ -159,7 +160,9 @@ def test_both_terms_pass_the_check_of_gradients_by_differences():
     assert torch.autograd.gradcheck(from_there, weights[0], atol=1e-6)
     torch.manual_seed(4)
     scores = (4 * torch.randn(4, 2, 5, 5, dtype=torch.float64)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda scores: excess([_converging(scores)], [(1, 5)], 2), scores, atol=1e-8)
+    assert torch.autograd.gradcheck(
+        lambda scores: compute_excess([_converging(scores)], [(1, 5)], 2), scores, atol=1e-8
+    )
 
 
 def _converging(scores):
@@ -175,7 +178,7 @@ def test_the_excess_is_the_mean_over_windows_and_heads_of_each_images_own_full_s
         sum(float(values[image * len(values) // 2 : (image + 1) * len(values) // 2].mean()) for values in exact)
         for image in (0, 1)
     ]
-    assert excess(maps, 2 * [(1, 5)], 2).tolist() == pytest.approx(by_image, rel=1e-4)
+    assert compute_excess(maps, 2 * [(1, 5)], 2).tolist() == pytest.approx(by_image, rel=1e-4)
 
 
 @pytest.mark.parametrize("sharpness", [1, 5, 20])
@@ -183,23 +186,23 @@ def test_the_excess_is_the_mean_over_windows_and_heads_of_each_images_own_full_s
 def test_the_excess_of_real_attention_is_within_a_percent_of_the_svd_in_shifted_and_unshifted_blocks(kind, sharpness):
     """A window at the rim of a shifted block is made of parts that do not look at each other."""
     network = small(kind, window_size=7, img_size=(84, 112))
-    for attention in attentions(network):
+    for attention in find_attentions(network):
         attention.qkv.weight.data.mul_(sharpness / 20)
-    with torch.no_grad(), watching(attentions(network)) as seen:
+    with torch.no_grad(), record_attention(find_attentions(network)) as seen:
         network(torch.rand(2, 1, 84, 112))
-    assert {any(block.shift_size) for block in blocks(network)} == {True, False}
-    for block, maps in zip(blocks(network), seen, strict=True):
+    assert {any(block.shift_size) for block in find_blocks(network)} == {True, False}
+    for block, maps in zip(find_blocks(network), seen, strict=True):
         exact = (largest_square(maps.double()) - 1).reshape(2, -1).mean(1)
-        assert torch.allclose(excess([maps], [block.window_size], 2).double(), exact, rtol=0.01, atol=1e-6)
+        assert torch.allclose(compute_excess([maps], [block.window_size], 2).double(), exact, rtol=0.01, atol=1e-6)
 
 
 def test_the_excess_of_attention_in_half_the_bits_is_that_of_the_attention():
     torch.manual_seed(5)
     maps = _converging(torch.randn(6, 3, 5, 5)).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
-        halved = excess([maps], [(1, 5)], 2)
+        halved = compute_excess([maps], [(1, 5)], 2)
     assert halved.dtype == torch.float32
-    assert torch.allclose(halved, excess([maps.float()], [(1, 5)], 2), rtol=1e-6)
+    assert torch.allclose(halved, compute_excess([maps.float()], [(1, 5)], 2), rtol=1e-6)
 
 
 def test_even_attention_and_looking_at_oneself_exceed_nothing_and_a_sink_exceeds_most():
@@ -208,7 +211,7 @@ def test_even_attention_and_looking_at_oneself_exceed_nothing_and_a_sink_exceeds
     itself = torch.eye(places)[None, None]
     sink = torch.zeros(1, 1, places, places)
     sink[..., 17] = 1
-    assert [excess([one], [(7, 7)], 1).item() for one in (even, itself, sink)] == pytest.approx(
+    assert [compute_excess([one], [(7, 7)], 1).item() for one in (even, itself, sink)] == pytest.approx(
         [0, 0, places - 1], abs=1e-4
     )
 
@@ -229,7 +232,7 @@ def test_the_vectors_are_all_the_state_there_is():
 
 @pytest.mark.parametrize("network", [nn.Linear(2, 2), timm.create_model("test_resnet"), timm.create_model("test_vit")])
 def test_an_encoder_without_window_attention_is_refused_by_name(network):
-    for look in (attentions, blocks, SpectralNorms):
+    for look in (find_attentions, find_blocks, SpectralNorms):
         with pytest.raises(SettingsError, match=type(network).__name__) as refusal:
             look(network)
         assert refusal.value.fields == ("beta", "attention_gamma")

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from tfm.core.errors import SettingsError, WeightsError
 from tfm.core.settings.resolve import resolve
-from tfm.models.build import build
+from tfm.models.build import build_model
 from tfm.models.deeplab import Segmenter, Upsampling, build_segmenter, load_segmenter
 from tfm.models.settings import ModelSettings, SegmenterSettings
 
@@ -57,7 +57,7 @@ def saved(network, path):
 
 def test_a_backbone_takes_the_weights_it_was_trained_with_alone(tmp_path):
     torch.manual_seed(1)
-    alone = build(ModelSettings(architecture="test_resnet"), SIZE)
+    alone = build_model(ModelSettings(architecture="test_resnet"), SIZE)
     network = build_segmenter(TINY, LESION, SIZE)
     decoder = {name: tensor.clone() for name, tensor in network.state_dict().items() if "encoder" not in name}
     load_segmenter(network, TINY, saved(alone, tmp_path / "alone.pt"))

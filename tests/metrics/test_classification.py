@@ -15,11 +15,11 @@ from tfm.core.errors import DataError
 from tfm.metrics.classification import (
     Confusion,
     Interval,
-    auc,
-    clustered_interval,
-    confusion,
-    sensitivity_threshold,
-    youden_threshold,
+    bootstrap_interval,
+    compute_auc,
+    compute_confusion,
+    find_sensitivity_threshold,
+    find_youden_threshold,
 )
 
 
@@ -39,15 +39,15 @@ def plain_auc(labels: np.ndarray, scores: np.ndarray) -> float:
 @pytest.mark.parametrize("decimals", [0, 1, 8])
 def test_auc_is_the_share_of_pairs_in_the_right_order(seed: int, decimals: int) -> None:
     labels, scores = reading(seed, decimals=decimals)
-    assert auc(labels, scores) == pytest.approx(plain_auc(labels, scores), abs=1e-12)
-    assert auc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+    assert compute_auc(labels, scores) == pytest.approx(plain_auc(labels, scores), abs=1e-12)
+    assert compute_auc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
 
 
 def test_auc_of_perfect_of_inverted_and_of_constant_scores() -> None:
     labels = np.array([0, 0, 1, 1])
-    assert auc(labels, np.array([0.1, 0.2, 0.8, 0.9])) == 1
-    assert auc(labels, np.array([0.9, 0.8, 0.2, 0.1])) == 0
-    assert auc(labels, np.full(4, 0.5)) == 0.5
+    assert compute_auc(labels, np.array([0.1, 0.2, 0.8, 0.9])) == 1
+    assert compute_auc(labels, np.array([0.9, 0.8, 0.2, 0.1])) == 0
+    assert compute_auc(labels, np.full(4, 0.5)) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -63,21 +63,21 @@ def test_auc_of_perfect_of_inverted_and_of_constant_scores() -> None:
 )
 def test_auc_refuses_what_it_cannot_mean(labels: list[int], scores: list[float], words: str) -> None:
     with pytest.raises(DataError, match=words) as refused:
-        auc(np.array(labels), np.array(scores))
+        compute_auc(np.array(labels), np.array(scores))
     assert refused.value.hint
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_youden_threshold_is_as_good_as_any(seed: int) -> None:
     labels, probs = reading(seed)
-    called = confusion(labels, probs, youden_threshold(labels, probs))
+    called = compute_confusion(labels, probs, find_youden_threshold(labels, probs))
     false_alarms, hits, _ = roc_curve(labels, probs)
     assert called.sensitivity + called.specificity - 1 == pytest.approx(np.max(hits - false_alarms), abs=1e-12)
 
 
 def test_of_equally_good_thresholds_the_more_sensitive_wins() -> None:
     labels, probs = np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4])
-    assert youden_threshold(labels, probs) == 0.2
+    assert find_youden_threshold(labels, probs) == 0.2
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -86,20 +86,20 @@ def test_the_threshold_of_a_wanted_sensitivity_reaches_it_with_as_few_false_alar
     seed: int, wanted: float
 ) -> None:
     labels, probs = reading(seed)
-    chosen = sensitivity_threshold(labels, probs, wanted)
-    called = confusion(labels, probs, chosen)
+    chosen = find_sensitivity_threshold(labels, probs, wanted)
+    called = compute_confusion(labels, probs, chosen)
     assert called.sensitivity >= wanted
-    others = [confusion(labels, probs, threshold) for threshold in np.unique(probs)]
+    others = [compute_confusion(labels, probs, threshold) for threshold in np.unique(probs)]
     assert called.specificity == max(other.specificity for other in others if other.sensitivity >= wanted)
 
 
 def test_seven_of_a_hundred_are_a_share_of_007() -> None:
     labels, probs = np.r_[np.ones(100), 0], np.r_[np.linspace(1, 0.1, 100), 0]
-    assert confusion(labels, probs, sensitivity_threshold(labels, probs, 0.07)).tp == 7
+    assert compute_confusion(labels, probs, find_sensitivity_threshold(labels, probs, 0.07)).tp == 7
 
 
 def test_a_probability_at_the_threshold_is_positive() -> None:
-    assert confusion(np.array([0, 1, 1]), np.array([0.5, 0.5, 0.4]), 0.5) == Confusion(tp=1, fp=1, tn=0, fn=1)
+    assert compute_confusion(np.array([0, 1, 1]), np.array([0.5, 0.5, 0.4]), 0.5) == Confusion(tp=1, fp=1, tn=0, fn=1)
 
 
 def test_rates_of_a_known_table() -> None:
@@ -119,8 +119,8 @@ def test_a_rate_without_denominator_is_nan_and_never_zero() -> None:
 def test_the_fast_auc_bootstrap_equals_the_plain_one() -> None:
     labels, scores = reading(3)
     patients = np.arange(labels.size) // 3
-    fast = clustered_interval(auc, patients, labels, scores, seed=1, rounds=300)
-    plain = clustered_interval(lambda *columns: auc(*columns), patients, labels, scores, seed=1, rounds=300)
+    fast = bootstrap_interval(compute_auc, patients, labels, scores, seed=1, rounds=300)
+    plain = bootstrap_interval(lambda *columns: compute_auc(*columns), patients, labels, scores, seed=1, rounds=300)
     assert (fast.value, fast.low, fast.high) == pytest.approx((plain.value, plain.low, plain.high), abs=1e-12)
     assert fast.low < fast.value < fast.high
 
@@ -128,10 +128,10 @@ def test_the_fast_auc_bootstrap_equals_the_plain_one() -> None:
 def test_copies_of_a_patients_images_bring_no_certainty() -> None:
     labels, scores = reading(5)
     women = np.arange(labels.size)
-    once = clustered_interval(auc, women, labels, scores, seed=1)
+    once = bootstrap_interval(compute_auc, women, labels, scores, seed=1)
     copies = [np.tile(column, 4) for column in (women, labels, scores)]
-    clustered = clustered_interval(auc, *copies, seed=1)
-    naive = clustered_interval(auc, np.arange(4 * labels.size), *copies[1:], seed=1)
+    clustered = bootstrap_interval(compute_auc, *copies, seed=1)
+    naive = bootstrap_interval(compute_auc, np.arange(4 * labels.size), *copies[1:], seed=1)
     assert (clustered.low, clustered.high) == pytest.approx((once.low, once.high), abs=1e-12)
     assert clustered.high - clustered.low > 1.6 * (naive.high - naive.low)
 
@@ -140,30 +140,30 @@ def test_the_interval_ignores_the_order_of_rows_and_follows_the_seed() -> None:
     labels, scores = reading(6)
     patients = np.array([f"P_{row // 2:05d}" for row in range(labels.size)])
     shuffled = np.random.default_rng(0).permutation(labels.size)
-    here = clustered_interval(auc, patients, labels, scores, seed=1)
-    assert clustered_interval(auc, patients[shuffled], labels[shuffled], scores[shuffled], seed=1) == here
-    assert clustered_interval(auc, patients, labels, scores, seed=2) != here
+    here = bootstrap_interval(compute_auc, patients, labels, scores, seed=1)
+    assert bootstrap_interval(compute_auc, patients[shuffled], labels[shuffled], scores[shuffled], seed=1) == here
+    assert bootstrap_interval(compute_auc, patients, labels, scores, seed=2) != here
 
 
 def test_rounds_of_one_class_are_dropped_and_too_many_of_them_leave_no_interval() -> None:
-    mixed_women = clustered_interval(
-        auc, np.array([0, 1, 2, 3]), np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.5, 0.9]), seed=1
+    mixed_women = bootstrap_interval(
+        compute_auc, np.array([0, 1, 2, 3]), np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.5, 0.9]), seed=1
     )
     assert 0 <= mixed_women.low <= mixed_women.high <= 1
-    undefined = clustered_interval(lambda column: math.nan, np.arange(4), np.arange(4), seed=1, rounds=10)
+    undefined = bootstrap_interval(lambda column: math.nan, np.arange(4), np.arange(4), seed=1, rounds=10)
     assert math.isnan(undefined.low)
     assert math.isnan(undefined.high)
 
 
 def test_one_patient_carries_no_interval() -> None:
-    alone = clustered_interval(auc, np.zeros(4), np.array([0, 1, 0, 1]), np.array([0.1, 0.6, 0.5, 0.9]), seed=1)
+    alone = bootstrap_interval(compute_auc, np.zeros(4), np.array([0, 1, 0, 1]), np.array([0.1, 0.6, 0.5, 0.9]), seed=1)
     assert alone.value == 1
     assert math.isnan(alone.low)
 
 
 def test_columns_of_another_length_are_refused() -> None:
     with pytest.raises(DataError, match="length"):
-        clustered_interval(auc, np.arange(3), np.array([0, 1]), np.array([0.1, 0.2]), seed=1)
+        bootstrap_interval(compute_auc, np.arange(3), np.array([0, 1]), np.array([0.1, 0.2]), seed=1)
 
 
 def test_clustered_interval_covers_the_truth_about_as_often_as_it_says() -> None:
@@ -174,7 +174,7 @@ def test_clustered_interval_covers_the_truth_about_as_often_as_it_says() -> None
         women = np.repeat(np.arange(60), 2)
         labels = np.repeat(np.arange(60) % 2, 2)
         scores = rng.normal(labels, 1) + np.repeat(rng.normal(0, 1, 60), 2)
-        interval = clustered_interval(auc, women, labels, scores, seed=trial, rounds=400)
+        interval = bootstrap_interval(compute_auc, women, labels, scores, seed=trial, rounds=400)
         covered += interval.low <= truth <= interval.high
     assert 0.88 <= covered / 100 <= 1
 
@@ -183,10 +183,10 @@ def test_clustered_interval_covers_the_truth_about_as_often_as_it_says() -> None
 def test_2000_rounds_over_the_official_test_split_take_under_2_seconds() -> None:
     labels, scores = reading(7, images=640, decimals=8)
     start = time.perf_counter()
-    clustered_interval(auc, np.arange(640) // 2, labels, scores, seed=1)
+    bootstrap_interval(compute_auc, np.arange(640) // 2, labels, scores, seed=1)
     assert time.perf_counter() - start < 2
 
 
 def test_an_interval_for_a_program_is_json_where_it_is_not_defined_too() -> None:
-    named = Interval(np.float64(0.7), math.nan, math.nan).named("auc")
+    named = Interval(np.float64(0.7), math.nan, math.nan).flatten("auc")
     assert json.loads(json.dumps(named, allow_nan=False)) == {"auc": 0.7, "auc_low": None, "auc_high": None}

@@ -12,7 +12,7 @@ import pytest
 from tfm.core.errors import DataError
 from tfm.data.phantom.mammogram import Phantom, draw
 from tfm.data.phantom.spec import Exposure, Lesion
-from tfm.imaging.breast_mask import breast_mask
+from tfm.imaging.breast_mask import compute_breast_mask
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 real_data = pytest.mark.skipif(not (DATA / "mass256").is_dir(), reason="the real mammograms are not here")
@@ -39,7 +39,7 @@ def phantoms(count: int, height: int = 384) -> list[Phantom]:
 
 @pytest.fixture(scope="module")
 def drawn() -> list[tuple[Phantom, np.ndarray]]:
-    return [(phantom, breast_mask(phantom.image)) for phantom in phantoms(32)]
+    return [(phantom, compute_breast_mask(phantom.image)) for phantom in phantoms(32)]
 
 
 def test_mask_agrees_with_the_drawn_breast(drawn: list[tuple[Phantom, np.ndarray]]) -> None:
@@ -59,7 +59,7 @@ def test_every_drawn_lesion_pixel_is_breast(drawn: list[tuple[Phantom, np.ndarra
 def test_a_large_film_and_its_thumbnail_have_one_mask() -> None:
     (phantom,) = phantoms(1, height=1600)
     small = cv2.resize(phantom.image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-    large_mask, small_mask = breast_mask(phantom.image), breast_mask(small)
+    large_mask, small_mask = compute_breast_mask(phantom.image), compute_breast_mask(small)
     shrunk = cv2.resize(large_mask.astype(np.uint8), small.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
     assert (shrunk & small_mask).sum() / (shrunk | small_mask).sum() > 0.99
 
@@ -87,7 +87,7 @@ def test_a_frame_brighter_and_longer_than_the_breast_is_not_the_breast(frame: Ca
     cv2.ellipse(image, (0, 200), (60, 80), 0, -90, 90, 20000, -1)
     tissue = image > 0
     frame(image)
-    mask = breast_mask(image)
+    mask = compute_breast_mask(image)
     assert not mask[image == 65535].any()
     assert mask[tissue].all()
 
@@ -97,7 +97,7 @@ def test_a_frame_that_touches_the_breast_does_not_lead_out_of_it() -> None:
     image[:10, :200] = 65535
     cv2.ellipse(image, (0, 60), (120, 200), 0, -90, 90, 20000, -1)
     near = cv2.dilate((image == 20000).astype(np.uint8), np.ones((25, 25), np.uint8)) > 0
-    mask = breast_mask(image)
+    mask = compute_breast_mask(image)
     assert mask[image == 20000].all()
     assert not (mask & ~near).any()
 
@@ -107,7 +107,7 @@ def test_the_nipple_is_breast_and_a_speck_beside_the_breast_is_not() -> None:
     cv2.ellipse(image, (0, 200), (140, 160), 0, -90, 90, 20000, -1)
     image[196:204, 138:150] = 20000
     image[120:124, 142:146] = 20000
-    mask = breast_mask(image)
+    mask = compute_breast_mask(image)
     assert mask[196:204, 138:150].all()
     assert not mask[120:124, 142:146].any()
 
@@ -118,7 +118,7 @@ def test_lesions_of_all_real_training_masses_are_kept() -> None:
     for path in sorted((DATA / "mass256" / "images").glob("*.png")):
         image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         lesion = cv2.imread(str(DATA / "mass256" / "masks" / path.name), cv2.IMREAD_UNCHANGED) > 0
-        mask = breast_mask(image)
+        mask = compute_breast_mask(image)
         kept.append((mask & lesion).sum() / lesion.sum())
         on_background.append((mask & (image == 0)).sum() / mask.sum())
     assert len(kept) == 1231
@@ -131,7 +131,7 @@ def test_lesions_of_all_real_training_masses_are_kept() -> None:
 @pytest.mark.parametrize("path", sorted((DATA / "film").glob("*.png")), ids=lambda path: path.stem)
 def test_labels_of_real_films_are_left_out_and_the_breast_is_one_piece(path: Path) -> None:
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    mask = breast_mask(image)
+    mask = compute_breast_mask(image)
     assert 0.35 < mask.mean() < 0.7
     assert cv2.connectedComponents(mask.astype(np.uint8))[0] == 2
     away = mask[:, -image.shape[1] // 10 :] if "LEFT" in path.name else mask[:, : image.shape[1] // 10]
@@ -153,7 +153,7 @@ def test_labels_of_real_films_are_left_out_and_the_breast_is_one_piece(path: Pat
 )
 def test_an_image_without_a_breast_is_refused_with_a_hint(image: np.ndarray) -> None:
     with pytest.raises(DataError) as refused:
-        breast_mask(image)
+        compute_breast_mask(image)
     assert refused.value.hint
 
 
@@ -162,7 +162,7 @@ def test_odd_shapes_give_a_mask_of_their_shape_or_a_refusal(shape: tuple[int, in
     image = np.zeros(shape, np.uint8)
     image[0, 0] = 200
     try:
-        mask = breast_mask(image)
+        mask = compute_breast_mask(image)
     except DataError:
         return
     assert mask.shape == shape

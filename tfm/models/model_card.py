@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from tfm.models.build import build
-from tfm.models.features import channels_last
-from tfm.models.freezing import freeze, train_mode
-from tfm.models.memory import Passing
+from tfm.models.build import build_model
+from tfm.models.features import is_channels_last
+from tfm.models.freezing import freeze, set_train_mode
+from tfm.models.memory import MemoryMeter
 from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelCard:
     parameters: int
     trained: int  # of these
     in_size: tuple[int, int]  # height, width
@@ -31,24 +31,24 @@ class Card:
     layout: str | None  # of that map: NCHW, NHWC, or NLC where there is no map but a list of patches
 
 
-def card_of(settings: ModelSettings, in_size: tuple[int, int], batch_size: int) -> Card:
+def build_card(settings: ModelSettings, in_size: tuple[int, int], batch_size: int) -> ModelCard:
     with torch.device("meta"):  # shapes and types, no numbers: it takes no memory and hardly any time
-        network = build(settings, in_size)
+        network = build_model(settings, in_size)
     freeze(network, settings.trained)
-    return card_of_network(network, in_size, batch_size)
+    return build_card_of_network(network, in_size, batch_size)
 
 
-def card_of_network(network: nn.Module, in_size: tuple[int, int], batch_size: int) -> Card:
+def build_card_of_network(network: nn.Module, in_size: tuple[int, int], batch_size: int) -> ModelCard:
     """Of one that was built on torch's device "meta"."""
     images = torch.empty(batch_size, 1, *in_size, device="meta")
-    train_mode(network)
-    passing, explained = Passing(network), _Explained(network)
+    set_train_mode(network)
+    passing, explained = MemoryMeter(network), _Explained(network)
     with passing.watched(), explained.watched():
         network(images)
     footprint = passing.footprint
-    return Card(
-        parameters=parameters(network),
-        trained=parameters(network, trained=True),
+    return ModelCard(
+        parameters=count_parameters(network),
+        trained=count_parameters(network, trained=True),
         in_size=in_size,
         batch_size=batch_size,
         memory=footprint.network + footprint.images,
@@ -57,18 +57,18 @@ def card_of_network(network: nn.Module, in_size: tuple[int, int], batch_size: in
     )
 
 
-def parameters(network: nn.Module, *, trained: bool = False) -> int:
+def count_parameters(network: nn.Module, *, trained: bool = False) -> int:
     return sum(tensor.numel() for tensor in network.parameters() if tensor.requires_grad or not trained)
 
 
-def explanation_layer(network: nn.Module) -> str | None:
+def find_explanation_layer(network: nn.Module) -> str | None:
     """The name of the module that gives the last feature map, where the network says which and has it."""
     features: Any = getattr(network, "feature_info", None)
     name = features[-1]["module"] if features else None
     return name if name in dict(network.named_modules()) else None
 
 
-def origin(weights: str, unknown: Sequence[str] = ()) -> str:
+def describe_weights(weights: str, unknown: Sequence[str] = ()) -> str:
     """Which patients a file's weights have seen is not known, and is said; of a run's too, where they come from one."""
     if weights == FROM_SCRATCH:
         return "none: from scratch"
@@ -83,7 +83,7 @@ class _Explained:
     """The layer that explains a network, once an image has passed it and it was found to make a map."""
 
     def __init__(self, network: nn.Module) -> None:
-        self._network, self._name = network, explanation_layer(network)
+        self._network, self._name = network, find_explanation_layer(network)
         self.layer: str | None = None
         self.layout: str | None = None
 
@@ -100,7 +100,7 @@ class _Explained:
         if not isinstance(made, torch.Tensor) or made.ndim not in (3, 4):
             return  # several scales at once, or one number a channel: no map
         features: Any = self._network.feature_info
-        last = channels_last(self._network)
+        last = is_channels_last(self._network)
         if made.ndim == 4 and made.shape[3 if last else 1] != features[-1]["num_chs"]:
             return  # not as the network says of itself: which of its sides are a place is not known
         self.layout = "NLC" if made.ndim == 3 else "NHWC" if last else "NCHW"
