@@ -53,13 +53,13 @@ def test_a_printed_command_exists_with_its_options(page, command):
     if name == "runs":
         return
     settings = registry.asked(registry.find(name))
-    known = {f"--{prefix}{leaf.name.replace('_', '-')}" for leaf in settings for prefix in ("", "no-")}
+    known = {f"--{prefix}{field.name.replace('_', '-')}" for field in settings for prefix in ("", "no-")}
     assert {word for word in words if word.startswith("--")} <= known | OPTIONS_OF_EVERY_COMMAND
 
 
 def test_the_page_on_presets_describes_every_model():
     page = (PROJECT / "configs" / "README.md").read_text(encoding="utf-8")
-    assert [name for name in presets.preset_names("models") if name not in page] == []
+    assert [name for name in presets.list_presets("models") if name not in page] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))

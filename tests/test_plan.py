@@ -15,7 +15,7 @@ def test_a_plan_of_three_steps_resumes_in_the_second(workspace, tmp_path):
     calm = find_or_create_plan(Workspace(tmp_path / "calm"), "toy", three_steps())
     finish(calm)
     plan = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
-    started = worker.start(plan)
+    started = worker.start_worker(plan)
     wait_for_step(plan, "two")
     second = find_run(workspace, plan.read_status().runs["two"])
     wait_for_event(second, 15)
@@ -54,22 +54,22 @@ def test_a_step_of_which_a_part_was_ended_from_outside_halts_its_plan_in_words_a
         Step("reads_cut", TOY, {"target": 5, "start_from": "@cut.run"}),
     ]
     plan = find_or_create_plan(workspace, "toy", steps)
-    assert worker.take_plan(plan) == "halted"
+    assert worker.execute_plan(plan) == "halted"
     run = find_run(workspace, plan.read_status().runs["cut"])
     for job in (plan, run):
         assert job.read_status().state == "halted"
         assert job.read_status().message == "the abacus was taken away"
     assert set(plan.read_status().runs) == {"cut"}
-    assert worker.take_plan(plan) == "done"
+    assert worker.execute_plan(plan) == "done"
     assert run.read_status().message == ""
 
 
 def test_pausing_a_plan_pauses_its_step(workspace):
     plan = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
-    started = worker.start(plan)
+    started = worker.start_worker(plan)
     wait_for_step(plan, "two")
     plan.request_pause()
-    assert started.process.wait(timeout=30) == worker.PAUSED
+    assert started.process.wait(timeout=30) == worker.PAUSED_EXIT_STATUS
     assert plan.read_status().state == "paused"
     finish(plan)
     assert plan.read_status().state == "done"

@@ -12,7 +12,7 @@ import pytest
 from tests.toys.jobs import finish, toy_run, wait_for_event
 from tfm.core.events import StateChange
 from tfm.core.runs import worker
-from tfm.core.runs.launch import restarted
+from tfm.core.runs.launch import restart_run
 from tfm.core.runs.workspace import Workspace
 
 
@@ -30,7 +30,7 @@ def test_a_killed_run_ends_as_the_undisturbed_one(workspace, tmp_path):
     run = toy_run(workspace, target=120, seconds_a_step=0.004)
     moments = random.Random(7)
     for kill in range(6):
-        started = worker.start(run)
+        started = worker.start_worker(run)
         if kill == 0:
             os.kill(started.process.pid, signal.SIGKILL)  # before it has done anything
         else:
@@ -49,7 +49,7 @@ def test_the_proof_notices_a_lost_checkpoint(workspace, tmp_path):
     calm = toy_run(Workspace(tmp_path / "calm"), target=120)
     finish(calm)
     run = toy_run(workspace, target=120, seconds_a_step=0.002)
-    started = worker.start(run)
+    started = worker.start_worker(run)
     wait_for_event(run, 30)
     os.kill(started.process.pid, signal.SIGKILL)
     started.process.wait()
@@ -60,9 +60,9 @@ def test_the_proof_notices_a_lost_checkpoint(workspace, tmp_path):
 
 def test_two_starts_attach_to_one_worker(workspace):
     run = toy_run(workspace, target=60, seconds_a_step=0.02)
-    racers = [worker.start(run) for _ in range(3)]
+    racers = [worker.start_worker(run) for _ in range(3)]
     wait_for_event(run, 5)
-    late = worker.start(run)
+    late = worker.start_worker(run)
     assert late.process is None
     assert late.is_running()
     for racer in racers:
@@ -75,13 +75,13 @@ def test_two_starts_attach_to_one_worker(workspace):
 @pytest.mark.parametrize("how", ["file", "SIGTERM", "SIGINT"])
 def test_a_run_is_paused_and_resumed(workspace, how):
     run = toy_run(workspace, target=100, seconds_a_step=0.01)
-    started = worker.start(run)
+    started = worker.start_worker(run)
     wait_for_event(run, 5)
     if how == "file":
         run.request_pause()
     else:
         started.process.send_signal(getattr(signal, how))
-    assert started.process.wait(timeout=30) == worker.PAUSED
+    assert started.process.wait(timeout=30) == worker.PAUSED_EXIT_STATUS
     assert run.read_status().state == "paused"
     finish(run)
     assert run.read_status().state == "done"
@@ -106,7 +106,7 @@ def test_the_same_settings_find_the_same_run_and_other_settings_do_not(workspace
 def test_work_that_stands_is_found_before_a_newer_try_that_failed(workspace):
     done = toy_run(workspace, target=5)
     finish(done)
-    restarted(done).update(state="failed")
+    restart_run(done).update(state="failed")
     assert toy_run(workspace, target=5).id == done.id
 
 
@@ -191,7 +191,7 @@ def test_what_was_read_from_a_restarted_run_is_not_what_was_read_from_the_old_on
     finish(old)
     reader = toy_run(workspace, target=6, start_from=old.id)
     finish(reader)
-    new = restarted(old)
+    new = restart_run(old)
     finish(new)
     assert toy_run(workspace, target=6, start_from=old.id).id == reader.id
     assert toy_run(workspace, target=6, start_from=new.id).id != reader.id
@@ -235,7 +235,7 @@ def test_what_a_killed_writer_left_beside_its_target_is_swept(workspace):
 def test_the_time_of_killed_workers_counts(workspace):
     run = toy_run(workspace, target=500, seconds_a_step=0.01)
     for events in (230, 460):  # each past a heartbeat
-        started = worker.start(run)
+        started = worker.start_worker(run)
         wait_for_event(run, events)
         os.killpg(started.process.pid, signal.SIGKILL)
         started.process.wait()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.toys.learn import Learn
-from tfm.core.events import Metrics, Note, Progress, StateChange, as_record
+from tfm.core.events import Metrics, Note, Progress, StateChange, to_record
 from tfm.core.registry import find_stage
 from tfm.core.runs.launch import find_or_create_run
 from tfm.training.gpu_lock import WAITING
@@ -23,7 +23,7 @@ def test_minutes_are_those_of_work_and_not_of_waiting_for_a_gpu(workspace):
         (1300, Metrics({"epoch": 1})),
     ]
     run = find_or_create_run(workspace, find_stage("tests.toys.learn"), Learn(), None)
-    lines = [json.dumps(as_record(event, float(time))) for time, event in told]
+    lines = [json.dumps(to_record(event, float(time))) for time, event in told]
     (run.folder / "events.jsonl").write_text("\n".join(lines) + "\n")
     run.update(seconds=58 + 120 + 180)
     assert minutes_of_work(run) == pytest.approx(3)

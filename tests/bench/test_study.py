@@ -11,7 +11,7 @@ import pytest
 from tests.training import pocket
 from tests.training.studies import SPACE, study_run
 from tfm.core.events import Event
-from tfm.core.runs.executor import worked
+from tfm.core.runs.executor import execute
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.training.tune import search
@@ -40,7 +40,7 @@ def test_a_study_takes_at_most_2_percent_of_the_time_of_its_trials(
 
     def timed(trial: Run) -> Iterator[Event]:
         here = 0.0
-        with contextlib.closing(worked(trial)) as events:
+        with contextlib.closing(execute(trial)) as events:
             try:
                 while True:
                     begun = time.perf_counter()
@@ -52,10 +52,10 @@ def test_a_study_takes_at_most_2_percent_of_the_time_of_its_trials(
             finally:
                 spent.append(here)
 
-    monkeypatch.setattr(search, "worked", timed)
+    monkeypatch.setattr(search, "execute", timed)
     study = study_run(workspace, TRIALS, **GIVEN)
     begun = time.perf_counter()
-    for _ in worked(study):
+    for _ in execute(study):
         pass
     whole = time.perf_counter() - begun
     assert study.read_status().state == "done", study.read_status()

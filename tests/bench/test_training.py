@@ -100,7 +100,7 @@ def seconds(work: Callable[[], None]) -> float:
 
 
 def segmenting(cache: Cache) -> Training:
-    settings = resolve(Segment, presets.preset("models", "DeepLabV3Plus").settings, SEGMENTED)
+    settings = resolve(Segment, presets.load_preset("models", "DeepLabV3Plus").settings, SEGMENTED)
     network = build_segmenter(settings.model, CLASS_SETS[settings.lesions.classes].names, (SIDE, SIDE))
     task = segment(settings.lesions, settings.optim, np.arange(7, 0, -1), len(cache.images))
     rows = rows_of_all(cache)

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from tests.training.pocket import make_products
-from tfm.core.runs.launch import job_for
+from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.presets import CONFIGS
@@ -44,6 +44,6 @@ def average_run(*runs: Run) -> Run:
 
 
 def _run(workspace: Workspace, stage: str, given: dict[str, object], presets: list[str] | None = None) -> Run:
-    run = job_for(workspace, stage, given, presets or [])
+    run = find_or_create_job(workspace, stage, given, presets or [])
     assert isinstance(run, Run)
     return run

@@ -5,7 +5,7 @@ import pytest
 from tests.training.pocket import finish, make_products, rewrite_manifest, train_run
 from tfm.core.errors import SettingsError
 from tfm.core.events import Intervals, Note, Picture, Table
-from tfm.core.runs.launch import job_for
+from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.workspace import Workspace
 
 TINY = {"architecture": "test_resnet", "epochs": 1}
@@ -27,7 +27,7 @@ def runs(tmp_path_factory):
 
 
 def compared(runs):
-    return finish(job_for(runs[0].workspace, "compare", {"runs": [run.id for run in runs]}))
+    return finish(find_or_create_job(runs[0].workspace, "compare", {"runs": [run.id for run in runs]}))
 
 
 def of_kind(run, kind):
@@ -49,7 +49,7 @@ def test_the_order_of_the_runs_does_not_matter(runs):
 
 
 def test_no_run_named_means_every_finished_train_run(runs):
-    everything = finish(job_for(runs[0].workspace, "compare", {}))
+    everything = finish(find_or_create_job(runs[0].workspace, "compare", {}))
     assert {row["run"] for row in everything.read_status().result["rows"]} == {run.id for run in runs}
 
 
@@ -58,7 +58,7 @@ def test_who_no_longer_stands_is_left_out_of_everything_and_named(runs):
     whole = table.read_bytes()
     table.write_bytes(whole[:-1])
     try:
-        everything = finish(job_for(runs[0].workspace, "compare", {}))
+        everything = finish(find_or_create_job(runs[0].workspace, "compare", {}))
         named = compared(runs[2:])
     finally:
         table.write_bytes(whole)
@@ -89,4 +89,4 @@ def test_a_row_says_what_the_model_is_made_of(runs):
 
 def test_nothing_to_compare_says_what_to_do(workspace):
     with pytest.raises(SettingsError, match="runs"):
-        job_for(workspace, "compare", {})
+        find_or_create_job(workspace, "compare", {})

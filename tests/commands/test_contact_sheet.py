@@ -9,7 +9,7 @@ from PIL import Image
 from tests.data.phantoms import phantom_download
 from tfm.core.events import Note, Picture
 from tfm.core.runs import worker
-from tfm.core.runs.launch import job_for
+from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset.dataset import Dataset
@@ -20,16 +20,16 @@ def organized(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     home = tmp_path_factory.mktemp("sheet")
     phantom_download(home / "download", 8, 4)
     workspace = Workspace(home / "workspace")
-    run = job_for(workspace, "organize", {"download": [str(home / "download")], "name": "drawn"})
+    run = find_or_create_job(workspace, "organize", {"download": [str(home / "download")], "name": "drawn"})
     assert isinstance(run, Run)
-    assert worker.take_run(run, stopping=run) == "done", run.read_status().message
+    assert worker.execute_run(run, stopping=run) == "done", run.read_status().message
     return workspace
 
 
 def sheet(workspace: Workspace, preset: str = "fast", **given: object) -> Run:
-    run = job_for(workspace, "contact-sheet", given, [preset])
+    run = find_or_create_job(workspace, "contact-sheet", given, [preset])
     assert isinstance(run, Run)
-    worker.take_run(run, stopping=run)
+    worker.execute_run(run, stopping=run)
     return run
 
 

@@ -7,7 +7,7 @@ from tfm.core import files
 from tfm.core.errors import SettingsError
 from tfm.core.events import Picture, Table
 from tfm.core.runs import worker
-from tfm.core.runs.launch import job_for
+from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.workspace import Workspace
 
 TINY = {"architecture": "test_resnet", "epochs": 1}
@@ -21,7 +21,7 @@ def trained(tmp_path_factory):
 
 
 def evaluated(trained):
-    return finish(job_for(trained.workspace, "evaluate", {"run": trained.id}))
+    return finish(find_or_create_job(trained.workspace, "evaluate", {"run": trained.id}))
 
 
 def test_every_table_carries_its_protocol_and_the_phantoms_warning(trained):
@@ -53,10 +53,10 @@ def test_figures_go_into_the_evaluations_own_folder_and_the_train_run_stays_as_i
 def test_a_run_that_is_not_a_finished_train_run_is_refused(trained):
     evaluation = evaluated(trained)
     with pytest.raises(SettingsError, match="is a run of evaluate"):
-        job_for(trained.workspace, "evaluate", {"run": evaluation.id})
+        find_or_create_job(trained.workspace, "evaluate", {"run": evaluation.id})
     waiting = train_run(trained.workspace, "ResNet18_CFT", **TINY, seed=99)
     with pytest.raises(SettingsError, match="waiting"):
-        job_for(trained.workspace, "evaluate", {"run": waiting.id})
+        find_or_create_job(trained.workspace, "evaluate", {"run": waiting.id})
 
 
 def test_predictions_that_somebody_changed_are_not_judged(workspace):
@@ -64,6 +64,6 @@ def test_predictions_that_somebody_changed_are_not_judged(workspace):
     run = finish(train_run(workspace, "ResNet18_CFT", **TINY))
     path = run.predictions_file("test")
     path.write_text(path.read_text().replace(",0,", ",1,"))
-    evaluation = job_for(workspace, "evaluate", {"run": run.id})
-    assert worker.take_run(evaluation, stopping=evaluation) == "failed"
+    evaluation = find_or_create_job(workspace, "evaluate", {"run": run.id})
+    assert worker.execute_run(evaluation, stopping=evaluation) == "failed"
     assert "no longer there as it was written" in evaluation.read_status().message

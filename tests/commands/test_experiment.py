@@ -8,8 +8,8 @@ from tfm.core.errors import SettingsError
 from tfm.core.events import Table
 from tfm.core.registry import find
 from tfm.core.runs import lookup, worker
-from tfm.core.runs.launch import job_for
-from tfm.core.runs.plan import check
+from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.plan import check_steps
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
 
@@ -27,7 +27,7 @@ def steps(file, workspace, **given):
 def test_what_ships_is_a_plan_whose_cells_differ_only_where_they_should(file, workspace):
     make_products(workspace)
     planned = steps(file, workspace, seeds=2, settings=TINY)
-    check(planned)
+    check_steps(planned)
     *_, last = planned
     ways = last.settings["ways"]
     assert len(ways) == len(last.settings["runs"]) == len(last.settings["explained"]) == 2 * len(set(ways))
@@ -56,8 +56,8 @@ def worked(folder, change, **given):
     change(content)
     own = folder / "own.yaml"
     own.write_text(yaml.safe_dump(content, sort_keys=False))
-    plan = job_for(workspace, "experiment", DATA | {"file": str(own), "settings": TINY} | given)
-    assert worker.take_plan(plan) == "done", plan.read_status().message
+    plan = find_or_create_job(workspace, "experiment", DATA | {"file": str(own), "settings": TINY} | given)
+    assert worker.execute_plan(plan) == "done", plan.read_status().message
     return plan
 
 
@@ -119,12 +119,12 @@ STAGES = {"pretrain": 2, "train": 8, "explain": 8}
 
 def test_words_of_a_contrast_that_do_not_fit_its_runs_are_refused(plan):
     runs = [plan.read_status().runs[step.name] for step in plan.read_steps() if step.stage == "train"][:2]
-    before = lookup.runs(plan.workspace)
+    before = lookup.list_runs(plan.workspace)
     with pytest.raises(SettingsError, match="no run stands for better"):
-        job_for(plan.workspace, "contrast", {"runs": runs, "against": {"better": ["worse"]}})
+        find_or_create_job(plan.workspace, "contrast", {"runs": runs, "against": {"better": ["worse"]}})
     with pytest.raises(SettingsError, match="1 for 2 runs"):
-        job_for(plan.workspace, "contrast", {"runs": runs, "ways": ["one"]})
-    assert len(lookup.runs(plan.workspace)) == len(before), "no run is made for it"
+        find_or_create_job(plan.workspace, "contrast", {"runs": runs, "ways": ["one"]})
+    assert len(lookup.list_runs(plan.workspace)) == len(before), "no run is made for it"
 
 
 def swin_mim(factors, settings="{}"):

@@ -12,7 +12,7 @@ from tfm.analysis.explanation.scores import read_scores
 from tfm.core import files
 from tfm.core.events import Note, Picture, Table
 from tfm.core.runs import worker
-from tfm.core.runs.launch import job_for
+from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.workspace import Workspace
 from tfm.data.cache.cache import Cache
 from tfm.metrics.saliency import measure_share_outside
@@ -34,7 +34,7 @@ def trained(tmp_path_factory):
 
 def explain_run(trained, **given):
     known = {"run": trained.id, "pictures": 3, "threads": 1, "device": "cpu"}
-    return job_for(trained.workspace, "explain", known | given)
+    return find_or_create_job(trained.workspace, "explain", known | given)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_images_that_have_changed_since_the_training_are_not_explained(trained, 
     images[0, 0, 0] += 1
     np.save(path, images)
     explanation = explain_run(run)
-    assert worker.take_run(explanation, stopping=explanation) == "failed"
+    assert worker.execute_run(explanation, stopping=explanation) == "failed"
     assert "images of" in explanation.read_status().message
 
 

@@ -20,7 +20,7 @@ from tfm.core import machine, registry
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note, Picture, Progress
 from tfm.core.runs import worker
-from tfm.core.runs.launch import chosen_preset, find_or_create_run, job_for, settings_of
+from tfm.core.runs.launch import find_or_create_job, find_or_create_run, find_preset, load_settings
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.settings import presets
@@ -57,15 +57,15 @@ def tensors(run):
 
 
 def refused(run) -> str:
-    assert worker.take_run(run, stopping=run) == "failed"
+    assert worker.execute_run(run, stopping=run) == "failed"
     return run.read_status().message
 
 
 def again(run) -> Run:
     """The same run anew, not yet begun."""
-    preset = chosen_preset(run.workspace, run.read_stage(), run.read_preset())
+    preset = find_preset(run.workspace, run.read_stage(), run.read_preset())
     return find_or_create_run(
-        run.workspace, registry.find_stage(run.read_stage()), settings_of(run), preset, fresh=True
+        run.workspace, registry.find_stage(run.read_stage()), load_settings(run), preset, fresh=True
     )
 
 
@@ -169,10 +169,10 @@ def test_an_image_that_cannot_be_read_is_an_error_and_never_a_black_one(tmp_path
     dataset = dataset_of(small_download(tmp_path), workspace.dataset_folder("cut"), seed=4)
     film = dataset.path(dataset.images("train")["file"][0])
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
-    run = job_for(workspace, "preprocess", {"dataset": "cut", "cache": "cut", "workers": 1}, ["resnet"])
-    assert worker.take_run(run, stopping=run) == "failed"
+    run = find_or_create_job(workspace, "preprocess", {"dataset": "cut", "cache": "cut", "workers": 1}, ["resnet"])
+    assert worker.execute_run(run, stopping=run) == "failed"
     assert film.stem in run.read_status().message
-    assert "cut" not in workspace.products("cache")
+    assert "cut" not in workspace.list_products("cache")
     with pytest.raises(SettingsError, match="no cache is called 'cut'"):
         head_run(workspace, dataset="cut", cache="cut")
 
@@ -227,7 +227,7 @@ def test_stopped_at_any_event_it_ends_as_an_undisturbed_one(head, forest):
     stopped, turns = again(forest), 0
     while stopped.read_status().state != "done":
         turns += 1
-        generator = registry.find_stage("forest").generate(settings_of(stopped), stopped)
+        generator = registry.find_stage("forest").generate(load_settings(stopped), stopped)
         with stopped.hold_lock(), stopped.open_event_log():
             for count, _ in enumerate(generator, start=1):
                 if count >= 2 * turns:
@@ -273,7 +273,7 @@ def test_one_class_only_is_refused(tmp_path):
 
 
 def test_more_trees_than_memory_allows_are_refused_before_anything_is_grown(head, monkeypatch):
-    monkeypatch.setattr(machine, "memory_gib", lambda: 0.001)
+    monkeypatch.setattr(machine, "read_memory_gib", lambda: 0.001)
     run = forest_run(head, trees=5000)
     said = refused(run)
     assert "5,000 trees of up to 71 nodes may take 0.7 GiB" in said
@@ -298,14 +298,14 @@ def test_a_run_without_a_network_is_no_backbone(head, forest):
 
 def test_resnet50_rf_is_a_plan_of_the_head_the_forest_and_their_average(head, forest):
     given = {"dataset": "pocket", "cache": "pocket"}
-    plan = job_for(head.workspace, "train", given, ["ResNet50_RF"])
+    plan = find_or_create_job(head.workspace, "train", given, ["ResNet50_RF"])
     assert isinstance(plan, Plan)
     assert [(step.name, step.stage, step.preset) for step in plan.read_steps()] == [
         ("head", "train", "ResNet50_Head"),
         ("forest", "forest", None),
         ("average", "average", None),
     ]
-    preset = presets.preset("models", "ResNet50_Head").settings
+    preset = presets.load_preset("models", "ResNet50_Head").settings
     assert preset["model"] == {
         "architecture": "resnet50",
         "weights": "imagenet",
@@ -319,20 +319,22 @@ def test_its_three_rows_stand_in_every_comparison_and_what_is_done_counts(head, 
     workspace = head.workspace
     given = {"dataset": "pocket", "cache": "pocket", "head": "Small_Head", "trees": 20, "threads": 1, "device": "cpu"}
     before = {run.name for run in workspace.runs_folder.iterdir()}
-    plan = job_for(workspace, "head-and-forest", given)
-    assert worker.take_plan(plan) == "done", plan.read_status().message
+    plan = find_or_create_job(workspace, "head-and-forest", given)
+    assert worker.execute_plan(plan) == "done", plan.read_status().message
     assert {plan.read_status().runs["head"], plan.read_status().runs["forest"]} <= before
-    compared = finish(job_for(workspace, "compare", {"runs": list(plan.read_status().runs.values())}))
+    compared = finish(find_or_create_job(workspace, "compare", {"runs": list(plan.read_status().runs.values())}))
     rows = {row["model"]: row for row in compared.read_status().result["rows"]}
     assert rows.keys() == {"Small_Head", "Small_RF", "Small_Head + Small_RF"}
     assert len({row["protocol"] for row in rows.values()}) == 1
-    everything = job_for(workspace, "compare", {})
+    everything = find_or_create_job(workspace, "compare", {})
     assert set(plan.read_status().runs.values()) <= set(everything.read_settings()["runs"])
 
 
 @pytest.mark.parametrize("said", ["none", "imagenet"])
 def test_the_weights_that_a_person_names_are_those_of_the_head(head, said):
-    plan = job_for(head.workspace, "train", {"dataset": "pocket", "cache": "pocket", "weights": said}, ["ResNet50_RF"])
+    plan = find_or_create_job(
+        head.workspace, "train", {"dataset": "pocket", "cache": "pocket", "weights": said}, ["ResNet50_RF"]
+    )
     assert plan.read_steps()[0].settings["weights"] == said, "none is from scratch, and not nothing said"
 
 
@@ -347,7 +349,7 @@ def test_the_weights_that_a_person_names_are_those_of_the_head(head, said):
 )
 def test_a_plan_that_could_not_end_is_refused_before_anything_is_trained(head, given, says):
     with pytest.raises(SettingsError, match=says):
-        job_for(head.workspace, "head-and-forest", {"dataset": "pocket", "cache": "pocket"} | given)
+        find_or_create_job(head.workspace, "head-and-forest", {"dataset": "pocket", "cache": "pocket"} | given)
 
 
 # --- the average ------------------------------------------------------------------------------------------------------

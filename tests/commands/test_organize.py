@@ -14,7 +14,7 @@ from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Table
 from tfm.core.registry import Outlook
 from tfm.core.runs import worker
-from tfm.core.runs.launch import job_for
+from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
@@ -122,7 +122,7 @@ def test_a_download_of_crops_alone_keeps_tcias_split(phantoms: Path, workspace: 
 
 
 def test_a_name_that_is_taken_is_told_before_it_starts(phantoms: Path, workspace: Workspace) -> None:
-    finish(job_for(workspace, "organize", {"download": [str(phantoms)], "val_share": 0.25}))
+    finish(find_or_create_job(workspace, "organize", {"download": [str(phantoms)], "val_share": 0.25}))
     with pytest.raises(SettingsError, match="already") as caught:
         list(organize.preview(Organize(download=[phantoms], val_share=0.3), workspace))
     assert caught.value.fields == ("name",)
@@ -132,7 +132,7 @@ def test_a_workspace_inside_the_download_is_refused_and_nothing_is_made(phantoms
     copy = shutil.copytree(phantoms, tmp_path / "copy")
     inside = Workspace(copy / "workspace")
     with pytest.raises(SettingsError, match="lies inside") as caught:
-        job_for(inside, "organize", {"download": [str(copy)]})
+        find_or_create_job(inside, "organize", {"download": [str(copy)]})
     assert "--workspace" in caught.value.hint
     assert not inside.root.exists()
 
@@ -147,7 +147,7 @@ def test_work_done_before_the_tables_around_changed_is_not_taken_for_done(
     (tmp_path / "list.txt").write_text("\n".join(map(str, copy.rglob("*.dcm"))))
 
     def key(given: Path) -> str:
-        return job_for(workspace, "organize", {"download": [str(given)]}).read_status().key
+        return find_or_create_job(workspace, "organize", {"download": [str(given)]}).read_status().key
 
     given = (subject.parent, subject, tmp_path / "list.txt")
     before = [key(path) for path in given]
@@ -163,7 +163,7 @@ def test_work_done_before_the_tables_around_changed_is_not_taken_for_done(
 
 
 def finish(run: Run | Plan) -> None:
-    started = worker.start(run)
+    started = worker.start_worker(run)
     assert started.process is not None
     started.process.wait(timeout=120)
     assert run.read_status().state == "done", run.read_status()

@@ -9,7 +9,7 @@ from tests.data.caches import dataset_of, small_download
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note, Table
 from tfm.core.runs import worker
-from tfm.core.runs.launch import job_for
+from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset.dataset import Dataset
@@ -28,9 +28,9 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 def preprocessed(workspace: Workspace, dataset: str, **given: object) -> Run:
     given = {"dataset": dataset, "workers": 1, "resize.height": 64, "resize.width": 64} | given
-    run = job_for(workspace, "preprocess", given)
+    run = find_or_create_job(workspace, "preprocess", given)
     assert isinstance(run, Run)
-    worker.take_run(run, stopping=run)
+    worker.execute_run(run, stopping=run)
     return run
 
 
@@ -43,7 +43,7 @@ def test_another_split_of_the_same_images_reads_the_cache_that_stands(standing):
     assert run.read_status().state == "done", run.read_status().message
     assert run.read_status().result["cache"].startswith("official-fast")
     assert "nothing is made twice" in told(run)
-    assert len(standing.products("cache")) == 1
+    assert len(standing.list_products("cache")) == 1
     assert run.has_intact_outputs()
 
 

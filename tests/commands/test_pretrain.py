@@ -11,7 +11,7 @@ from tests.training.test_fit import flat
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.events import Metrics, Note, Picture, Progress
 from tfm.core.registry import find_stage
-from tfm.core.runs.launch import job_for, settings_of
+from tfm.core.runs.launch import find_or_create_job, load_settings
 from tfm.core.runs.workspace import Workspace
 from tfm.training import checkpoint
 from tfm.training.checkpoint import read
@@ -20,7 +20,7 @@ GIVEN = QUICK | {"architecture": SWIN, "block": 16, "pictures_every": 2, "epochs
 
 
 def pretrain_run(workspace, **given):
-    return job_for(workspace, "pretrain", GIVEN | given, [])
+    return find_or_create_job(workspace, "pretrain", GIVEN | given, [])
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_stopped_and_resumed_it_ends_the_same_to_the_bit_with_the_vectors_of_its
     make_products(workspace)
     other = pretrain_run(workspace)
     for steps in (3, 4):
-        generator = find_stage("pretrain").generate(settings_of(other), other)
+        generator = find_stage("pretrain").generate(load_settings(other), other)
         with other.hold_lock():
             for event in generator:
                 steps -= isinstance(event, Progress) and event.name == "step"
@@ -74,7 +74,7 @@ def test_a_run_that_was_stopped_behind_an_epoch_has_its_picture_all_the_same(run
     make_swin_small(monkeypatch)
     other = pretrain_run(run.workspace, seed=9)
     for epoch in (2, 3):
-        generator = find_stage("pretrain").generate(settings_of(other), other)
+        generator = find_stage("pretrain").generate(load_settings(other), other)
         with other.hold_lock():
             while not (isinstance(event := next(generator), Metrics) and event.values["epoch"] == epoch):
                 pass
@@ -97,7 +97,7 @@ def test_a_training_on_the_same_dataset_may_take_its_encoder(run, monkeypatch):
 
 def refused(run):
     with pytest.raises(TFMError) as refusal, run.hold_lock():
-        for _ in find_stage(run.read_stage()).generate(settings_of(run), run):
+        for _ in find_stage(run.read_stage()).generate(load_settings(run), run):
             pass
     return refusal.value
 

@@ -18,10 +18,10 @@ from tfm.core import files
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Note, Progress, Table
 from tfm.core.registry import find, find_stage
-from tfm.core.runs.launch import job_for, key_of_run, restarted, settings_of
+from tfm.core.runs.launch import compute_run_key, find_or_create_job, load_settings, restart_run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.resolve import resolve
-from tfm.core.settings.serialize import differing
+from tfm.core.settings.serialize import collect_key_values
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.imaging.read_image import read_pixels
@@ -40,12 +40,12 @@ def workspace(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("extra") / "workspace")
     dataset_of(small_download(workspace.root.parent), workspace.dataset_folder("films"))
     size = {"resize.height": SIDE, "resize.width": SIDE, "workers": 1}
-    finish(job_for(workspace, "preprocess", {"dataset": "films", "cache": "films"} | size))
+    finish(find_or_create_job(workspace, "preprocess", {"dataset": "films", "cache": "films"} | size))
     return workspace
 
 
 def pretrain_run(workspace, **given):
-    return job_for(workspace, "pretrain", GIVEN | {"cache": "films"} | given, [])
+    return find_or_create_job(workspace, "pretrain", GIVEN | {"cache": "films"} | given, [])
 
 
 def films_of(workspace):
@@ -147,7 +147,7 @@ def test_the_others_are_learned_from_beside_the_training_women_and_remembered(ru
     assert "4 images of the extra folders are learned from as well" in told
     assert run.read_status().result["images"] == own + 4
     assert (run.read_environment()["extra"]["images"], run.read_environment()["extra"]["left_out"]) == (4, 12)
-    assert workspace.products("cache") == ["films"], "nobody is asked which cache is meant"
+    assert workspace.list_products("cache") == ["films"], "nobody is asked which cache is meant"
 
 
 def test_they_come_out_of_the_very_steps_of_the_cache(run, workspace, folder):
@@ -166,7 +166,7 @@ def test_they_come_out_of_the_very_steps_of_the_cache(run, workspace, folder):
 
 
 def stopped(run, counted, number):
-    generator = find_stage("pretrain").generate(settings_of(run), run)
+    generator = find_stage("pretrain").generate(load_settings(run), run)
     with run.hold_lock(), contextlib.closing(generator):
         for event in generator:
             number -= isinstance(event, Progress) and event.name == counted
@@ -180,7 +180,7 @@ def test_stopped_in_the_cache_and_in_the_training_it_ends_the_same_to_the_bit(ru
     made = workspace.root / "unlabelled" / run.read_environment()["extra"]["caches"][0]
     whole = {path.name: path.read_bytes() for path in made.glob("*.npy")}
     shutil.rmtree(made)
-    other = restarted(run)
+    other = restart_run(run)
     stopped(other, "images", 3)
     stopped(other, "step", 2)
     finish(other)
@@ -192,7 +192,7 @@ def test_stopped_in_the_cache_and_in_the_training_it_ends_the_same_to_the_bit(ru
 
 def test_a_folder_that_changed_is_another_key_and_noticed_on_resume(run, workspace, folder, monkeypatch):
     make_swin_small(monkeypatch)
-    begun = restarted(run)
+    begun = restart_run(run)
     stopped(begun, "step", 1)
     cv2.imwrite(str(folder / "film3.png"), breast(3))
     try:
@@ -206,8 +206,8 @@ def test_a_folder_that_changed_is_another_key_and_noticed_on_resume(run, workspa
 def test_without_extra_folders_the_key_is_what_it_was(workspace):
     stage = find_stage("pretrain")
     settings = resolve(stage.settings, {}, GIVEN | {"cache": "films"})
-    assert "extra" not in differing(settings)
-    assert key_of_run(workspace, stage, settings) == key_of_run(
+    assert "extra" not in collect_key_values(settings)
+    assert compute_run_key(workspace, stage, settings) == compute_run_key(
         workspace, stage, resolve(stage.settings, {}, GIVEN | {"cache": "films", "extra": []})
     )
 

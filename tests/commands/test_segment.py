@@ -13,9 +13,9 @@ from tfm.core.errors import SettingsError
 from tfm.core.events import Note, Progress, Table
 from tfm.core.registry import find_stage
 from tfm.core.runs import worker
-from tfm.core.runs.launch import extended, job_for, settings_of
+from tfm.core.runs.launch import extend_run, find_or_create_job, load_settings
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings.fields import leaves
+from tfm.core.settings.fields import list_fields
 from tfm.data.dataset.lesion_classes import mask_class
 from tfm.metrics.classification import find_youden_threshold
 from tfm.training.inputs.lineage import minutes_of_work
@@ -25,7 +25,7 @@ CLEAR = ["P_test00_LEFT_CC", "P_test00_LEFT_MLO"]
 
 
 def segment_run(workspace, **given):
-    return job_for(workspace, "segment", QUICK | TINY | given)
+    return find_or_create_job(workspace, "segment", QUICK | TINY | given)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def begun(run) -> list[str]:
     """What is said before the first step; no further."""
     told = []
     with run.hold_lock():
-        events = find_stage("segment").generate(settings_of(run), run)
+        events = find_stage("segment").generate(load_settings(run), run)
         for event in events:
             if isinstance(event, Progress) and event.name == "step":
                 break
@@ -123,14 +123,16 @@ def test_best_middle_and_worst_cases_are_pictured(run):
 
 def test_it_stands_in_one_ranking_with_a_classifier_and_can_be_evaluated(run):
     classifier = finish(train_run(run.workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))
-    compared = finish(job_for(run.workspace, "compare", {"runs": [run.id, classifier.id]}))
+    compared = finish(find_or_create_job(run.workspace, "compare", {"runs": [run.id, classifier.id]}))
     (table,) = (event for event in compared.read_events() if isinstance(event, Table))
     assert {row[0] for row in table.rows} == {"DeepLabV3Plus, lesion", "ResNet18_CFT"}
-    assert finish(job_for(run.workspace, "evaluate", {"run": run.id})).read_status().result["auc"] is not None
+    assert (
+        finish(find_or_create_job(run.workspace, "evaluate", {"run": run.id})).read_status().result["auc"] is not None
+    )
 
 
 def test_train_starts_it_by_its_name_in_the_menu(run):
-    assert job_for(run.workspace, "train", QUICK | TINY, ["DeepLabV3Plus"]).id == run.id
+    assert find_or_create_job(run.workspace, "train", QUICK | TINY, ["DeepLabV3Plus"]).id == run.id
 
 
 def test_weights_are_a_backbones_or_a_whole_segmenters_of_the_same_classes(run):
@@ -144,7 +146,7 @@ def test_weights_are_a_backbones_or_a_whole_segmenters_of_the_same_classes(run):
     begun(again)
     assert set(run.read_environment()["patients_seen"]) < set(again.read_environment()["patients_seen"])
     refused = segment_run(run.workspace, **(others | {"classes": "malignancy"}))
-    assert worker.take_run(refused, stopping=refused) == "failed"
+    assert worker.execute_run(refused, stopping=refused) == "failed"
     assert "it tells apart background, lesion, and this one background, benign" in refused.read_status().message
     assert "--classes" in refused.read_status().hint
 
@@ -159,13 +161,13 @@ def test_two_processes_learn_as_one_does_with_as_large_a_step(run):
 
 
 def test_an_extension_counts_the_minutes_of_the_run_it_goes_on_from(run):
-    longer = finish(extended(run, 3))
+    longer = finish(extend_run(run, 3))
     assert minutes_of_work(longer) == pytest.approx((run.read_status().seconds + longer.read_status().seconds) / 60)
 
 
 def test_an_extension_with_other_classes_is_refused_by_name(run):
     longer = segment_run(run.workspace, epochs=3, extends=run.id, classes="malignancy")
-    assert worker.take_run(longer, stopping=longer) == "failed"
+    assert worker.execute_run(longer, stopping=longer) == "failed"
     assert "it tells apart background, lesion, and this one background, benign" in longer.read_status().message
 
 
@@ -177,7 +179,7 @@ def pocket_workspace(workspace):
 
 def refusal(workspace, **given) -> str:
     run = segment_run(workspace, **given)
-    assert worker.take_run(run, stopping=run) == "failed"
+    assert worker.execute_run(run, stopping=run) == "failed"
     return f"{run.read_status().message} ({run.read_status().hint})"
 
 
@@ -228,7 +230,7 @@ def test_lesions_smaller_than_a_pixel_are_counted_and_said(pocket_workspace):
 
 
 def test_every_setting_has_a_name_of_its_own_and_a_question():
-    settings = leaves(find_stage("segment").settings)
-    names = [leaf.name for leaf in settings]
+    settings = list_fields(find_stage("segment").settings)
+    names = [field.name for field in settings]
     assert len(names) == len(set(names))
-    assert all(leaf.field.description for leaf in settings)
+    assert all(field.info.description for field in settings)

@@ -6,10 +6,10 @@ from tests.training.pocket import QUICK, make_products, rewrite_manifest
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.registry import find
 from tfm.core.runs import lookup, worker
-from tfm.core.runs.launch import job_for
+from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
-from tfm.core.settings.fields import leaves
+from tfm.core.settings.fields import list_fields
 from tfm.core.settings.resolve import resolve
 
 TINY = {name: QUICK[name] for name in ("dataset", "cache", "threads", "device", "batch_size")}
@@ -23,7 +23,7 @@ def steps(workspace, **given):
 
 
 def work(plan):
-    assert worker.take_plan(plan) == "done", plan.read_status().message
+    assert worker.execute_plan(plan) == "done", plan.read_status().message
     return dict(plan.read_status().runs)
 
 
@@ -37,7 +37,7 @@ def workspace(tmp_path_factory):
 @pytest.fixture(scope="module")
 def first(workspace):
     """By the name in the model menu."""
-    return job_for(workspace, "train", TINY, ["SwinMIM"])
+    return find_or_create_job(workspace, "train", TINY, ["SwinMIM"])
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +60,9 @@ def test_an_encoder_is_pretrained_taken_up_by_a_training_and_explained(workspace
 
 
 def test_started_again_it_is_the_same_plan_and_other_labels_take_up_the_same_encoder(workspace, first, runs):
-    assert job_for(workspace, "swin-mim", TINY).id != first.id, "it goes by another name"
-    assert job_for(workspace, "train", TINY, ["SwinMIM"]).id == first.id
-    few = work(job_for(workspace, "swin-mim", TINY | {"label_percent": 50, "visualize": False}))
+    assert find_or_create_job(workspace, "swin-mim", TINY).id != first.id, "it goes by another name"
+    assert find_or_create_job(workspace, "train", TINY, ["SwinMIM"]).id == first.id
+    few = work(find_or_create_job(workspace, "swin-mim", TINY | {"label_percent": 50, "visualize": False}))
     assert few["pretrain"] == runs["pretrain"]
     assert few["train"] != runs["train"]
     assert set(few) == {"pretrain", "train"}
@@ -70,23 +70,23 @@ def test_started_again_it_is_the_same_plan_and_other_labels_take_up_the_same_enc
 
 def test_what_is_forced_is_done_anew_once_and_not_again_by_a_resume(workspace, runs):
     given = TINY | {"force_train": True, "visualize": False}
-    forced = job_for(workspace, "swin-mim", given)
+    forced = find_or_create_job(workspace, "swin-mim", given)
     anew = work(forced)
     assert anew["pretrain"] == runs["pretrain"]
     assert anew["train"] != runs["train"]
     assert work(forced) == anew, "resumed"
-    again = job_for(workspace, "swin-mim", TINY | {"force_train": True, "visualize": False})
+    again = find_or_create_job(workspace, "swin-mim", TINY | {"force_train": True, "visualize": False})
     assert again.id != forced.id
-    assert job_for(workspace, "swin-mim", TINY | {"force_train": True, "visualize": False}).id == again.id, (
+    assert find_or_create_job(workspace, "swin-mim", TINY | {"force_train": True, "visualize": False}).id == again.id, (
         "not begun yet: the same"
     )
 
 
 def test_a_forced_run_that_was_halted_goes_on_and_no_older_one_takes_its_place(workspace, runs):
     given = {name: value for name, value in TINY.items() if name != "cls_epochs"}
-    plan = job_for(workspace, "swin-mim", given | {"force_pretrain": True, "skip_train": True})
+    plan = find_or_create_job(workspace, "swin-mim", given | {"force_pretrain": True, "skip_train": True})
     plan.request_pause()
-    assert worker.take_plan(plan) == "paused"
+    assert worker.execute_plan(plan) == "paused"
     begun = plan.read_status().runs["pretrain"]
     assert begun != runs["pretrain"]
     assert work(plan)["pretrain"] == begun
@@ -125,7 +125,7 @@ def test_what_is_hidden_in_the_pretraining_is_set_by_the_plan_and_asked_for_in_t
     given = {"block": 16, "threshold": 0.4, "share": 0.6, "fill": "zeros", "loss_on": "masked"}
     settings = steps(workspace, **given)["pretrain"].settings
     assert settings["masks"] | {"loss_on": settings["loss_on"]} == given
-    own, its = ({leaf.name: leaf for leaf in leaves(find(name).settings)} for name in ("swin-mim", "pretrain"))
+    own, its = ({field.name: field for field in list_fields(find(name).settings)} for name in ("swin-mim", "pretrain"))
     assert all(own[name].question == its[name].question for name in given)
 
 
@@ -142,7 +142,7 @@ def test_what_is_hidden_in_the_pretraining_is_set_by_the_plan_and_asked_for_in_t
 )
 def test_what_a_phase_would_refuse_is_refused_before_the_pretraining_is_paid_for(workspace, wrong, words):
     with pytest.raises(TFMError, match=words):
-        job_for(workspace, "swin-mim", TINY | wrong)
+        find_or_create_job(workspace, "swin-mim", TINY | wrong)
 
 
 def test_weights_that_have_seen_the_test_women_are_refused_before_anything_begins(workspace, runs):
@@ -151,8 +151,8 @@ def test_weights_that_have_seen_the_test_women_are_refused_before_anything_begin
     rewrite_manifest(workspace, lambda rows: rows.assign(split=rows["split"].replace(splits)), "turned")
     given = TINY | {"dataset": "turned", "weights": f"run:{runs['pretrain']}"}
     with pytest.raises(TFMError, match="have seen 18 of the 18 test women"):
-        job_for(workspace, "swin-mim", given)
+        find_or_create_job(workspace, "swin-mim", given)
 
 
 def test_the_preset_sets_nothing_for_the_plan_and_its_training_both_go_by_it():
-    assert presets.preset("models", "SwinMIM").settings == {}
+    assert presets.load_preset("models", "SwinMIM").settings == {}

@@ -7,9 +7,9 @@ import pytest
 from tfm.commands.train import Train
 from tfm.core.events import Metrics, StateChange
 from tfm.core.registry import find_stage
-from tfm.core.runs.launch import find_or_create_run, job_for
+from tfm.core.runs.launch import find_or_create_job, find_or_create_run
 from tfm.core.runs.run import Run
-from tfm.core.runs.worker import take_run
+from tfm.core.runs.worker import execute_run
 
 
 def trained(workspace, seed, told):
@@ -49,8 +49,8 @@ def test_each_figure_of_each_run_is_a_curve_and_what_was_told_twice_is_there_onc
     resumed = StateChange("running")
     first = trained(workspace, 1, [epoch(1, 0.5), epoch(2, 0.75), epoch(3, 0.125), resumed, epoch(2, 0.25)])
     second = trained(workspace, 2, [epoch(1, 0.5)])
-    run = job_for(workspace, "tensorboard", {})
-    assert take_run(run, stopping=run) == "done", run.read_status().message
+    run = find_or_create_job(workspace, "tensorboard", {})
+    assert execute_run(run, stopping=run) == "done", run.read_status().message
     assert sorted(run.read_settings()["runs"]) == sorted([first.id, second.id]), "none named: all"
     curves = shown(run.folder / "tensorboard" / first.id)
     log = (first.folder / "events.jsonl").read_text().splitlines()
@@ -67,8 +67,8 @@ def test_each_figure_of_each_run_is_a_curve_and_what_was_told_twice_is_there_onc
 def test_what_takes_no_epochs_has_its_curves_over_its_rows(workspace, products):
     tried = [Metrics({"C": penalty, "val_auc": value}) for penalty, value in ((1e-5, 0.5), (0.1, 0.75), (10.0, 0.25))]
     told = trained(workspace, 1, tried + tried)
-    run = job_for(workspace, "tensorboard", {"runs": [told.id]})
-    assert take_run(run, stopping=run) == "done", run.read_status().message
+    run = find_or_create_job(workspace, "tensorboard", {"runs": [told.id]})
+    assert execute_run(run, stopping=run) == "done", run.read_status().message
     curves = shown(run.folder / "tensorboard" / told.id)
     assert [(step, value) for step, _, value in curves["val_auc"]] == [(1, 0.5), (2, 0.75), (3, 0.25)]
     assert [value for _, _, value in curves["C"]] == pytest.approx([1e-5, 0.1, 10])
@@ -76,15 +76,15 @@ def test_what_takes_no_epochs_has_its_curves_over_its_rows(workspace, products):
 
 def test_taken_up_again_it_shows_nothing_twice(workspace, products):
     told = trained(workspace, 1, [epoch(1, 0.5)])
-    run = job_for(workspace, "tensorboard", {"runs": [told.id]})
+    run = find_or_create_job(workspace, "tensorboard", {"runs": [told.id]})
     for _ in range(2):
-        assert take_run(run, stopping=run) == "done", run.read_status().message
+        assert execute_run(run, stopping=run) == "done", run.read_status().message
         run.update(state="halted")
     assert len(list((run.folder / "tensorboard" / told.id).iterdir())) == 1
 
 
 def test_a_run_that_told_no_figures_is_named(workspace, products):
     silent = trained(workspace, 1, [])
-    run = job_for(workspace, "tensorboard", {"runs": [silent.id]})
-    assert take_run(run, stopping=run) == "failed"
+    run = find_or_create_job(workspace, "tensorboard", {"runs": [silent.id]})
+    assert execute_run(run, stopping=run) == "failed"
     assert silent.id in run.read_status().message

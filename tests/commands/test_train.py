@@ -8,7 +8,7 @@ from tfm.analysis.predictions import read_predictions
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note
 from tfm.core.registry import find_stage
-from tfm.core.settings.fields import leaves
+from tfm.core.settings.fields import list_fields
 from tfm.core.settings.resolve import resolve
 from tfm.metrics.classification import compute_auc, compute_confusion, find_youden_threshold
 
@@ -91,11 +91,11 @@ def test_device_and_threads_make_no_other_run_and_epochs_do(run):
 
 
 def test_every_setting_has_a_name_of_its_own_and_a_question():
-    settings = leaves(find_stage("train").settings)
-    names = [leaf.name for leaf in settings]
+    settings = list_fields(find_stage("train").settings)
+    names = [field.name for field in settings]
     assert len(names) == len(set(names))
-    assert all(leaf.field.description for leaf in settings)
-    assert {leaf.name for leaf in settings if leaf.important} == {
+    assert all(field.info.description for field in settings)
+    assert {field.name for field in settings if field.is_important} == {
         *("dataset", "cache", "epochs", "batch_size", "learning_rate", "weights")
     }
 

@@ -37,7 +37,7 @@ def other_women(workspace, name="others"):
 
 
 def refused(run) -> str:
-    assert worker.take_run(run, stopping=run) == "failed"
+    assert worker.execute_run(run, stopping=run) == "failed"
     return run.read_status().message
 
 
@@ -49,8 +49,8 @@ def anew(extension):
     return launch.find_or_create_run(
         extension.workspace,
         registry.find_stage("train"),
-        launch.settings_of(extension),
-        launch.chosen_preset(extension.workspace, "train", extension.read_preset()),
+        launch.load_settings(extension),
+        launch.find_preset(extension.workspace, "train", extension.read_preset()),
         fresh=True,
     )
 
@@ -71,7 +71,7 @@ def test_weights_that_have_seen_this_runs_women_are_refused(trained):
 @pytest.mark.parametrize(("stage", "presets"), [("train", ["ResNet18_CFT"]), ("pretrain", [])])
 def test_what_is_wrong_with_weights_is_told_before_a_gpu_is_looked_for_and_waited_for(trained, stage, presets):
     given = QUICK | {"architecture": "test_resnet", "weights": f"run:{trained.id}", "device": "cuda:0", "seed": 2}
-    run = launch.job_for(trained.workspace, stage, given, presets)
+    run = launch.find_or_create_job(trained.workspace, stage, given, presets)
     assert f"the weights of {trained.id} have seen" in refused(run)
 
 
@@ -90,7 +90,7 @@ def test_a_file_of_which_nobody_knows_whom_it_has_seen_is_named_in_every_run_tha
 
 
 def test_a_run_without_checkpoints_gives_no_weights_and_stays_as_it_is(trained):
-    other = finish(launch.job_for(trained.workspace, "evaluate", {"run": trained.id}))
+    other = finish(launch.find_or_create_job(trained.workspace, "evaluate", {"run": trained.id}))
     before = sorted(other.folder.iterdir())
     said = refused(train_run(trained.workspace, "ResNet18_CFT", **TINY, weights=f"run:{other.id}"))
     assert f"{other.id} has no best checkpoint" in said
@@ -126,7 +126,7 @@ def test_weights_of_a_run_that_are_no_longer_as_it_wrote_them_are_refused(traine
 
 
 def test_an_extension_goes_on_from_the_last_checkpoint_on_the_new_curve(trained):
-    run = finish(launch.extended(trained, 4))
+    run = finish(launch.extend_run(trained, 4))
     assert run.id != trained.id
     metrics, before = (pd.read_csv(one.metrics_file) for one in (run, trained))
     assert list(metrics["epoch"]) == [1, 2, 3, 4]
@@ -140,7 +140,7 @@ def test_an_extension_goes_on_from_the_last_checkpoint_on_the_new_curve(trained)
 
 
 def test_an_extension_that_was_stopped_ends_as_if_it_had_not_been(trained):
-    whole = finish(launch.extended(trained, 3))
+    whole = finish(launch.extend_run(trained, 3))
     stopped = anew(whole)
     stop_after(stopped, 6)
     finish(stopped)
@@ -150,7 +150,7 @@ def test_an_extension_that_was_stopped_ends_as_if_it_had_not_been(trained):
 
 
 def test_an_extension_killed_between_two_renames_loses_nothing(trained):
-    whole = finish(launch.extended(trained, 3))
+    whole = finish(launch.extend_run(trained, 3))
     stopped = anew(whole)
     stop_after(stopped, 6)
     last, previous = (stopped.checkpoints_folder / name for name in ("last.pt", "previous.pt"))
@@ -163,7 +163,7 @@ def test_an_extension_killed_between_two_renames_loses_nothing(trained):
 
 
 def test_an_extension_with_two_damaged_checkpoints_starts_over_from_its_origins_end(trained):
-    whole = finish(launch.extended(trained, 3))
+    whole = finish(launch.extend_run(trained, 3))
     stopped = anew(whole)
     stop_after(stopped, 6)
     for name in ("last.pt", "previous.pt"):
@@ -176,9 +176,9 @@ def test_an_extension_with_two_damaged_checkpoints_starts_over_from_its_origins_
 
 
 def test_an_extension_says_that_the_last_checkpoint_of_its_origin_is_damaged(trained):
-    two = finish(launch.extended(trained, 2))
+    two = finish(launch.extend_run(trained, 2))
     cut_off(two.checkpoints_folder / "last.pt")
-    run = finish(launch.extended(two, 3))
+    run = finish(launch.extend_run(two, 3))
     (warning,) = warnings(run)
     assert f"{two.id}'s checkpoint last.pt cannot be used" in warning
     assert "goes on from the one before" in warning
@@ -186,7 +186,7 @@ def test_an_extension_says_that_the_last_checkpoint_of_its_origin_is_damaged(tra
 
 
 def test_an_extension_on_another_split_is_refused(trained):
-    run = launch.extended(trained, 4)
+    run = launch.extend_run(trained, 4)
     moved = trained.workspace.dataset_folder("pocket") / "manifest.csv"
     before = moved.read_bytes()
     try:
@@ -196,7 +196,7 @@ def test_an_extension_on_another_split_is_refused(trained):
                 split=manifest["split"].mask(manifest["patient_id"] == "P_train00", "test")
             ),
         )
-        again = launch.extended(trained, 4)
+        again = launch.extend_run(trained, 4)
         assert again.id != run.id
         assert "dataset and split" in refused(again)
         assert "have changed since it was trained" in again.read_status().message
@@ -235,14 +235,16 @@ def test_a_fold_of_a_dataset_without_folds_is_refused_and_with_folds_the_others_
     assert judged == set(manifest["image_id"][manifest["fold"] == 2])
     first, unsaid = (train_run(workspace, "ResNet18_CFT", **TINY, **given) for given in ({"fold": 1}, {}))
     assert first.id == unsaid.id, "one training under one key"
-    plan = launch.job_for(workspace, "train", {"dataset": "pocket", **TINY, "folds": 3, "seeds": 2}, ["ResNet18_CFT"])
+    plan = launch.find_or_create_job(
+        workspace, "train", {"dataset": "pocket", **TINY, "folds": 3, "seeds": 2}, ["ResNet18_CFT"]
+    )
     assert [step.name for step in plan.read_steps()][:3] == [
         "ResNet18_CFT-fold1-seed7",
         "ResNet18_CFT-fold1-seed8",
         "ResNet18_CFT-fold2-seed7",
     ]
     with pytest.raises(SettingsError, match="6 folds are wanted"):
-        launch.job_for(workspace, "train", {"dataset": "pocket", **TINY, "folds": 6}, ["ResNet18_CFT"])
+        launch.find_or_create_job(workspace, "train", {"dataset": "pocket", **TINY, "folds": 6}, ["ResNet18_CFT"])
 
 
 def test_mirrored_images_are_asked_for_validation_and_test_alike(trained):

@@ -12,8 +12,14 @@ from tfm.core import registry
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.events import Line, StateChange
 from tfm.core.runs import lookup, worker
-from tfm.core.runs.inputs import readable_runs
-from tfm.core.runs.launch import extended, growing, job_for, restarted, untrained_winners
+from tfm.core.runs.inputs import list_readable_runs
+from tfm.core.runs.launch import (
+    extend_run,
+    find_extensible_field,
+    find_or_create_job,
+    find_untrained_studies,
+    restart_run,
+)
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
 from tfm.core.settings.resolve import resolve
@@ -95,32 +101,34 @@ def test_more_trials_are_so_many_in_all(study):
     more = finish(study_run(study.workspace, TRIALS + 1, seed=SEED))
     assert [run.id for run in trial_runs(more)][:TRIALS] == [run.id for run in before]
     assert len(more.read_status().runs) == more.read_status().result["trials"] == TRIALS + 1
-    assert len([run for run in lookup.runs(study.workspace) if run.read_status().part_of]) == TRIALS + 1
+    assert len([run for run in lookup.list_runs(study.workspace) if run.read_status().part_of]) == TRIALS + 1
 
 
 def test_trials_are_not_offered_for_a_comparison(study):
-    leaf = next(leaf for leaf in registry.asked(registry.find("compare")) if leaf.name == "runs")
-    assert not any(run.read_status().part_of for run in readable_runs(study.workspace, leaf))
+    field = next(field for field in registry.asked(registry.find("compare")) if field.name == "runs")
+    assert not any(run.read_status().part_of for run in list_readable_runs(study.workspace, field))
 
 
 def test_the_winner_is_trained_with_its_settings_and_has_seen_whom_the_study_saw(study):
-    assert study.id in {run.id for run in untrained_winners(study.workspace)}
+    assert study.id in {run.id for run in find_untrained_studies(study.workspace)}
     machine = {name: QUICK[name] for name in ("device", "threads")}
-    winner = finish(job_for(study.workspace, "train", {"study": study.id, "epochs": 1} | machine, ["ResNet18_CFT"]))
+    winner = finish(
+        find_or_create_job(study.workspace, "train", {"study": study.id, "epochs": 1} | machine, ["ResNet18_CFT"])
+    )
     chosen = study.read_status().result["winner"]
     assert winner.read_settings()["optim"]["learning_rate"] == chosen["learning_rate"]
     assert winner.read_settings()["optim"]["label_smoothing"] == chosen["label_smoothing"]
     assert winner.read_settings()["optim"]["epochs"] == 1
     assert set(study.read_environment()["patients_seen"]) <= set(winner.read_environment()["patients_seen"])
     assert winner.predictions_file("test").exists()
-    assert study.id not in {run.id for run in untrained_winners(study.workspace)}
+    assert study.id not in {run.id for run in find_untrained_studies(study.workspace)}
     winner.update(state="failed")
-    assert study.id in {run.id for run in untrained_winners(study.workspace)}
+    assert study.id in {run.id for run in find_untrained_studies(study.workspace)}
 
 
 def test_what_the_study_has_found_cannot_be_said_otherwise(study):
     def winner(**given):
-        return job_for(study.workspace, "train", {"study": study.id} | given, ["ResNet18_CFT"])
+        return find_or_create_job(study.workspace, "train", {"study": study.id} | given, ["ResNet18_CFT"])
 
     found = study.read_status().result["winner"]
     with pytest.raises(SettingsError) as refusal:
@@ -138,11 +146,11 @@ def test_what_the_study_has_found_cannot_be_said_otherwise(study):
 
 def test_a_trial_is_nothing_by_itself_to_be_restarted_or_extended(study):
     done = next(run for run in trial_runs(study) if run.read_status().state == "done")
-    for anew in (lambda: restarted(done), lambda: extended(done, 9)):
+    for anew in (lambda: restart_run(done), lambda: extend_run(done, 9)):
         with pytest.raises(RunError, match=f"is part of {study.id}") as refusal:
             anew()
         assert f"runs restart {study.id}" in refusal.value.hint
-    assert growing(done) is None
+    assert find_extensible_field(done) is None
     assert done.describe_restart() == study.describe_restart()
 
 
@@ -155,22 +163,22 @@ def test_a_winner_is_refused_where_the_study_has_seen_its_test(study):
 
     rewrite_manifest(study.workspace, turned, "turned")
     given = {"study": study.id, "dataset": "turned", "cache": "turned", "epochs": 1, "device": "cpu"}
-    run = job_for(study.workspace, "train", given, ["ResNet18_CFT"])
-    assert worker.take_run(run, stopping=run) == "failed"
+    run = find_or_create_job(study.workspace, "train", given, ["ResNet18_CFT"])
+    assert worker.execute_run(run, stopping=run) == "failed"
     assert f"the trials of {study.id} have seen 10 of the 10 test women" in run.read_status().message
 
 
 def test_where_every_trial_fails_the_study_says_so(workspace):
     make_products(workspace)
     run = study_run(workspace, 1, space=SPACE | {"learning_rate": [DIVERGES]})
-    assert worker.take_run(run, stopping=run) == "failed"
+    assert worker.execute_run(run, stopping=run) == "failed"
     assert "none of the 1 trials came to its end; the first said: " in run.read_status().message
     assert "not a finite number" in run.read_status().message
 
 
 def test_a_model_that_trains_no_layer_has_nothing_to_search(study):
     run = study_run(study.workspace, 1, model="ResNet18_OPW", space={"dropout": [0.1, 0.2]})
-    assert worker.take_run(run, stopping=run) == "failed"
+    assert worker.execute_run(run, stopping=run) == "failed"
     assert "trains no layer" in run.read_status().message
 
 
@@ -284,24 +292,24 @@ def test_a_refused_address_is_shown_without_its_password(given):
 def test_a_password_is_in_nothing_that_is_written(study):
     address = "postgresql://anna:secret@127.0.0.1:1/studies"
     run = study_run(study.workspace, 1, storage=address)
-    assert worker.take_run(run, stopping=run) == "failed"
+    assert worker.execute_run(run, stopping=run) == "failed"
     texts = [path.read_text(encoding="utf-8") for path in run.folder.iterdir() if path.is_file()]
     assert any("anna@127.0.0.1" in text for text in texts)
     assert not any("secret" in text for text in texts)
 
 
-@pytest.mark.parametrize("name", presets.preset_names("tune"))
+@pytest.mark.parametrize("name", presets.list_presets("tune"))
 def test_every_space_that_ships_can_be_searched(name):
-    preset = presets.preset("tune", name)
+    preset = presets.load_preset("tune", name)
     assert preset.stage == "tune"
     assert resolve(Tune, preset.settings, NAMES).space
 
 
 def test_a_study_and_its_winner_are_one_plan(study):
     machine = {name: QUICK[name] for name in ("device", "threads")}
-    plan = job_for(study.workspace, "train", NAMES | {"trials": 3} | machine, ["EfficientNetB3_Optuna"])
+    plan = find_or_create_job(study.workspace, "train", NAMES | {"trials": 3} | machine, ["EfficientNetB3_Optuna"])
     first, second = plan.read_steps()
     assert (first.stage, first.preset, first.settings["trials"]) == ("tune", "EfficientNetB3", 3)
     assert (second.stage, second.preset, second.settings["study"]) == ("train", "EfficientNetB3_CFT", "@study.run")
     with pytest.raises(SettingsError, match="no part of a queue"):
-        job_for(study.workspace, "train", NAMES, ["EfficientNetB3_Optuna", "MammoCNN"])
+        find_or_create_job(study.workspace, "train", NAMES, ["EfficientNetB3_Optuna", "MammoCNN"])

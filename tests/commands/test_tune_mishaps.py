@@ -18,7 +18,7 @@ from tfm.core import files
 from tfm.core.errors import HaltedError, SettingsError
 from tfm.core.events import Event, Metrics, Note
 from tfm.core.runs import worker
-from tfm.core.runs.launch import job_for
+from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
@@ -44,7 +44,7 @@ def states(study: Run) -> list[str]:
 
 
 def taken(study: Run) -> str:
-    return worker.take_run(study, stopping=study)
+    return worker.execute_run(study, stopping=study)
 
 
 # --- from outside -----------------------------------------------------------------------------------------------------
@@ -100,13 +100,13 @@ def test_a_trial_out_of_memory_fails_and_the_study_goes_on(products, monkeypatch
 def test_a_trial_that_somebody_else_worked_is_told_to_hyperband(products, monkeypatch):
     """Resumed by itself from the menu, while the study wants it too."""
     run = study_run(products, 1, space=TAME)
-    work = search.worked
+    work = search.execute
 
     def taken_just_before(child: Run) -> Iterator[Event]:
-        assert worker.take_run(child, stopping=child) == "done"
+        assert worker.execute_run(child, stopping=child) == "done"
         yield from work(child)
 
-    monkeypatch.setattr(search, "worked", taken_just_before)
+    monkeypatch.setattr(search, "execute", taken_just_before)
     finish(run)
     (trial,) = trials_of(run)
     assert list(trial.intermediate_values) == [1, 2]
@@ -115,14 +115,14 @@ def test_a_trial_that_somebody_else_worked_is_told_to_hyperband(products, monkey
 def test_a_lock_that_is_taken_between_look_and_work_is_waited_for(products, monkeypatch):
     monkeypatch.setattr(search, "_SECONDS_BETWEEN", 0.01)
     run = study_run(products, 1, space=TAME)
-    work, tries = search.worked, []
+    work, tries = search.execute, []
 
     def worked(child: Run) -> Iterator[Event]:
         tries.append(child.id)
         with child.hold_lock() if len(tries) == 1 else contextlib.nullcontext():
             yield from work(child)
 
-    monkeypatch.setattr(search, "worked", worked)
+    monkeypatch.setattr(search, "execute", worked)
     finish(run)
     assert len(tries) == 2
     assert states(run) == ["COMPLETE"]
@@ -140,7 +140,7 @@ def two_workers(workspace: Workspace, trials: int) -> list[Run]:
 def test_two_workers_at_once_share_the_trials_of_one_file(products, monkeypatch):
     monkeypatch.setattr(search, "_SECONDS_BETWEEN", 0.1)
     first, second = two_workers(products, 4)
-    started = worker.start(first)
+    started = worker.start_worker(first)
     finish(second)
     assert started.process.wait(timeout=120) == 0, first.log_file.read_text()
     worked = [*first.read_status().runs, *second.read_status().runs]
@@ -162,7 +162,7 @@ def test_a_worker_goes_on_inside_the_trial_that_another_was_killed_in(products):
 
 
 def searching(study: Study, run: Run) -> search.Search:
-    return search.Search(run, study, 2, presets.preset("models", "ResNet18_CFT"), {}, [])
+    return search.Search(run, study, 2, presets.load_preset("models", "ResNet18_CFT"), {}, [])
 
 
 def test_a_worker_of_another_workspace_that_gives_no_sign_for_long_has_lost_its_trial(products, monkeypatch):
@@ -224,7 +224,7 @@ def test_a_study_waits_for_the_gpu_of_another_and_says_for_whom(products, monkey
     run = study_run(products, 1, space=TAME)
     with contextlib.ExitStack() as held:
         list(device.take_turn("gpu-of-two-studies", "a-trial-of-another-study", held))
-        with contextlib.closing(worker.worked(run)) as events:
+        with contextlib.closing(worker.execute(run)) as events:
             for event in events:
                 if isinstance(event, Note) and event.text.startswith(gpu_lock.WAITING):
                     assert "a-trial-of-another-study has it" in event.text
@@ -236,7 +236,7 @@ def test_a_study_waits_for_the_gpu_of_another_and_says_for_whom(products, monkey
 # --- what does not go together ----------------------------------------------------------------------------------------
 
 DATA = {"dataset": "pocket", "cache": "pocket"}
-FROZEN = presets.preset("models", "ResNet50_Head")  # which changes no image
+FROZEN = presets.load_preset("models", "ResNet50_Head")  # which changes no image
 ROTATION = {"rotation": {"low": 0.0, "high": 30.0}}
 
 
@@ -282,11 +282,11 @@ def test_values_that_only_go_together_with_others_are_searched(products):
     assert "no ImageNet weights" in refusal_of(products, FROZEN, {"architecture": ["MammoCNN"]}).message
 
 
-@pytest.mark.parametrize("space", presets.preset_names("tune"))
+@pytest.mark.parametrize("space", presets.list_presets("tune"))
 def test_every_space_that_ships_goes_with_its_model_or_with_each_that_is_trained(products, space):
-    found = presets.preset("tune", space).settings
-    for name in [found["model"]] if "model" in found else presets.preset_names("models"):
-        preset = presets.preset("models", name)
+    found = presets.load_preset("tune", space).settings
+    for name in [found["model"]] if "model" in found else presets.list_presets("models"):
+        preset = presets.load_preset("models", name)
         if preset.stage == "train" and preset.settings["model"].get("trained") != "none":
             check_values(products, preset, DATA, found["space"])
 
@@ -322,19 +322,19 @@ def test_whom_the_weights_of_its_model_have_seen_the_study_has_seen_too(products
     given = {"architecture": "test_resnet", "epochs": 1, "dataset": "others", "cache": "others"}
     before = finish(train_run(products, "ResNet18_CFT", **given))
     run = study_run(products, 1, space=TAME | {"weights": [f"run:{before.id}"]})
-    with contextlib.closing(worker.worked(run)) as events:
+    with contextlib.closing(worker.execute(run)) as events:
         assert isinstance(next(events), Note)
     assert set(before.read_environment()["patients_seen"]) < set(run.read_environment()["patients_seen"])
 
 
 def test_what_the_study_is_not_told_its_trials_take_from_the_preset(products):
-    settings = presets.preset("models", "ResNet18_CFT").settings | {"machine": {"precision": "bf16"}, "seed": 99}
+    settings = presets.load_preset("models", "ResNet18_CFT").settings | {"machine": {"precision": "bf16"}, "seed": 99}
     (products.root / "models").mkdir()
     files.write_yaml(
         products.root / "models" / "Mine.yaml", {"title": "Mine", "about": "x", "stage": "train", "settings": settings}
     )
     given = {name: value for name, value in QUICK.items() if name != "checkpoint_seconds"}
-    run = finish(job_for(products, "tune", given | {"space": TAME, "trials": 1, "model": "Mine"}))
+    run = finish(find_or_create_job(products, "tune", given | {"space": TAME, "trials": 1, "model": "Mine"}))
     (trial,) = trial_runs(run)
     assert trial.read_settings()["machine"]["precision"] == "bf16"
     assert trial.read_settings()["machine"]["device"] == QUICK["device"]

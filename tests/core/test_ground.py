@@ -9,12 +9,12 @@ import sys
 import pytest
 
 from tfm.core import files, randomness
-from tfm.core.errors import DiskError, RunError, SettingsError, TFMError, told
-from tfm.core.events import Gauges, Metrics, Note, Picture, Progress, Result, Table, as_record, from_record
-from tfm.core.runs.inputs import key, meant
-from tfm.core.runs.launch import find_or_create_plan, job_for
-from tfm.core.runs.lookup import find_run, runs
-from tfm.core.runs.plan import Step, filled
+from tfm.core.errors import DiskError, RunError, SettingsError, TFMError, translate_error
+from tfm.core.events import Gauges, Metrics, Note, Picture, Progress, Result, Table, parse_record, to_record
+from tfm.core.runs.inputs import complete_values, compute_key
+from tfm.core.runs.launch import find_or_create_job, find_or_create_plan
+from tfm.core.runs.lookup import find_run, list_runs
+from tfm.core.runs.plan import Step, fill_references
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.resolve import resolve
@@ -24,7 +24,7 @@ from tfm.ui.saved_answers import Answers
 
 
 def fail_midway(target):
-    with files.beside(target) as temporary:
+    with files.write_atomically(target) as temporary:
         temporary.write_text("half")
         raise ZeroDivisionError
 
@@ -44,7 +44,7 @@ def test_a_writer_killed_midway_leaves_the_old_file_and_a_leftover_that_is_swept
     script = f"""
 import os, signal, pathlib
 from tfm.core import files
-with files.beside(pathlib.Path({str(target)!r})) as temporary:
+with files.write_atomically(pathlib.Path({str(target)!r})) as temporary:
     temporary.write_text("new")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -52,7 +52,7 @@ with files.beside(pathlib.Path({str(target)!r})) as temporary:
     assert killed.returncode == -signal.SIGKILL
     assert target.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 2
-    files.sweep(tmp_path)
+    files.remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
@@ -82,18 +82,18 @@ def test_an_address_gives_the_same_numbers_in_any_process_and_another_address_ot
 
 
 def test_a_full_disk_is_told_in_words_and_a_defect_with_its_log(tmp_path):
-    full = told(OSError(errno.ENOSPC, "No space left on device", "/data/x"))
+    full = translate_error(OSError(errno.ENOSPC, "No space left on device", "/data/x"))
     assert isinstance(full, DiskError)
     assert "free some space" in full.hint
     log = tmp_path / "log.txt"
     try:
         1 / 0  # noqa: B018
     except ZeroDivisionError as error:
-        defect = told(error, log)
+        defect = translate_error(error, log)
     assert str(log) in defect.hint
     assert "Traceback" in log.read_text()
     mine = TFMError("a", hint="b")
-    assert told(mine) is mine
+    assert translate_error(mine) is mine
 
 
 @pytest.mark.parametrize(
@@ -110,18 +110,18 @@ def test_a_full_disk_is_told_in_words_and_a_defect_with_its_log(tmp_path):
     ids=lambda event: type(event).__name__,
 )
 def test_an_event_survives_its_log(event):
-    assert from_record(as_record(event, 1.0)) == event
+    assert parse_record(to_record(event, 1.0)) == event
 
 
 def test_a_picture_in_a_log_from_before_thumbnails_is_read():
     record = {"time": 1.0, "kind": "picture", "path": "/roc.png", "title": "ROC"}
-    assert from_record(record) == Picture("/roc.png", "ROC")
+    assert parse_record(record) == Picture("/roc.png", "ROC")
 
 
 def test_a_view_of_a_resumed_run_shows_each_epoch_once(workspace):
     from tfm.core.events import StateChange
 
-    run = job_for(workspace, "tests.toys.count", {"target": 3})
+    run = find_or_create_job(workspace, "tests.toys.count", {"target": 3})
     assert isinstance(run, Run)
     with run.open_event_log():
         for event in (StateChange("running"), *(Metrics({"epoch": n, "loss": 1.0 / n}) for n in (1, 2, 3))):
@@ -136,7 +136,7 @@ def test_a_view_of_a_resumed_run_shows_each_epoch_once(workspace):
 def test_a_gauge_replaces_what_it_said_before_and_a_run_taken_up_anew_says_all_again(workspace):
     from tfm.core.events import StateChange
 
-    run = job_for(workspace, "tests.toys.count", {"target": 3})
+    run = find_or_create_job(workspace, "tests.toys.count", {"target": 3})
     assert isinstance(run, Run)
     view = RunView(run)
     with run.open_event_log():
@@ -160,20 +160,20 @@ def test_a_step_may_name_only_results_of_steps_before_it(workspace):
 def test_references_are_filled_wherever_they_stand():
     settings = {"runs": ["@a.run", "@b.run"], "deep": {"x": "@a.sum"}, "plain": 3}
     results = {"a": {"run": "r1", "sum": 5}, "b": {"run": "r2"}}
-    assert filled(settings, results) == {"runs": ["r1", "r2"], "deep": {"x": 5}, "plain": 3}
+    assert fill_references(settings, results) == {"runs": ["r1", "r2"], "deep": {"x": 5}, "plain": 3}
     with pytest.raises(SettingsError, match="has no"):
-        filled({"x": "@b.sum"}, results)
+        fill_references({"x": "@b.sum"}, results)
 
 
 def test_a_part_of_a_name_finds_the_one_run_and_never_guesses(workspace):
-    first = job_for(workspace, "tests.toys.count", {"target": 3})
-    second = job_for(workspace, "tests.toys.count", {"target": 4})
+    first = find_or_create_job(workspace, "tests.toys.count", {"target": 3})
+    second = find_or_create_job(workspace, "tests.toys.count", {"target": 4})
     assert find_run(workspace, first.id[-6:]).id == first.id
     with pytest.raises(RunError, match="part of 2 names"):
         find_run(workspace, "count")
     with pytest.raises(RunError, match="nothing in"):
         find_run(workspace, "absent")
-    assert [run.id for run in runs(workspace)] == [first.id, second.id]
+    assert [run.id for run in list_runs(workspace)] == [first.id, second.id]
 
 
 def test_the_only_dataset_is_meant_and_with_two_none_is_guessed(workspace):
@@ -181,15 +181,15 @@ def test_the_only_dataset_is_meant_and_with_two_none_is_guessed(workspace):
 
     preprocess = find("preprocess").settings
     with pytest.raises(SettingsError, match="there is no dataset"):
-        meant(workspace, preprocess, {})
+        complete_values(workspace, preprocess, {})
     for name in ("one", "two"):
         folder = workspace.dataset_folder(name)
         folder.mkdir(parents=True)
         (folder / "manifest.csv").write_text("x")
         if name == "one":
-            assert meant(workspace, preprocess, {})["dataset"] == "one"
+            assert complete_values(workspace, preprocess, {})["dataset"] == "one"
     with pytest.raises(SettingsError, match="several datasets: one, two"):
-        meant(workspace, preprocess, {})
+        complete_values(workspace, preprocess, {})
 
 
 def test_answers_are_kept_per_stage_and_preset_and_a_damaged_file_loses_only_them(tmp_path):
@@ -207,7 +207,7 @@ def test_answers_are_kept_per_stage_and_preset_and_a_damaged_file_loses_only_the
 def test_a_workspace_that_cannot_be_made_is_told_and_nothing_is_made(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(DiskError):
-        job_for(Workspace(tmp_path / "file" / "workspace"), "tests.toys.count", {})
+        find_or_create_job(Workspace(tmp_path / "file" / "workspace"), "tests.toys.count", {})
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -216,8 +216,8 @@ def test_the_order_of_a_mappings_steps_is_part_of_the_key(workspace):
         steps: dict[str, int]
 
     forth, back = (resolve(Chain, {}, {"steps": steps}) for steps in ({"a": 1, "b": 2}, {"b": 2, "a": 1}))
-    assert key(workspace, "x", 1, forth) != key(workspace, "x", 1, back)
-    assert key(workspace, "x", 1, forth) != key(workspace, "x", 2, forth)
+    assert compute_key(workspace, "x", 1, forth) != compute_key(workspace, "x", 1, back)
+    assert compute_key(workspace, "x", 1, forth) != compute_key(workspace, "x", 2, forth)
 
 
 def test_a_driver_that_breaks_or_hangs_is_none_to_use(tmp_path, monkeypatch):
@@ -229,9 +229,9 @@ def test_a_driver_that_breaks_or_hangs_is_none_to_use(tmp_path, monkeypatch):
     for script in ("exit 9", "sleep 5", "echo 'GB10, [N/A]'"):
         driver.write_text(f"#!/bin/sh\n{script}\n")
         driver.chmod(0o755)
-        machine.nvidia_gpus.cache_clear()
-        assert machine.nvidia_gpus() == ()
-    machine.nvidia_gpus.cache_clear()
+        machine.find_nvidia_gpus.cache_clear()
+        assert machine.find_nvidia_gpus() == ()
+    machine.find_nvidia_gpus.cache_clear()
 
 
 def test_a_queue_keeps_what_was_meant_when_it_was_made(workspace):
@@ -240,5 +240,5 @@ def test_a_queue_keeps_what_was_meant_when_it_was_made(workspace):
         folder.mkdir(parents=True)
         for file in (".arrangement", "manifest.csv", "index.csv", "settings.yaml"):
             (folder / file).write_text("x")
-    plan = job_for(workspace, "train", {"epochs": 2}, ["MammoCNN", "ResNet18_CFT"])
+    plan = find_or_create_job(workspace, "train", {"epochs": 2}, ["MammoCNN", "ResNet18_CFT"])
     assert [step.settings for step in plan.read_steps()] == [{"epochs": 2, "dataset": "d", "cache": "c"}] * 2

@@ -7,26 +7,26 @@ import pytest
 from tests.ui.test_form import form, with_products
 from tfm.core import registry
 from tfm.core.errors import RunError, SettingsError
-from tfm.core.runs.launch import extended, for_each, job_for, resolved_settings, restarted
+from tfm.core.runs.launch import extend_run, find_or_create_job, resolve_settings, restart_run, split_values_by_preset
 from tfm.core.settings import presets
-from tfm.core.settings.fields import leaves
+from tfm.core.settings.fields import list_fields
 from tfm.core.settings.resolve import resolve
-from tfm.core.settings.schema import NoEffect, Settings
-from tfm.core.settings.serialize import differing
+from tfm.core.settings.schema import NoEffectWhen, Settings
+from tfm.core.settings.serialize import collect_key_values
 from tfm.imaging.settings import ChainSettings
 
 
 class Edge(Settings):
     steep: float = 1.0
     """How steep"""
-    wide: Annotated[int, NoEffect("steep", 0)] = 3
+    wide: Annotated[int, NoEffectWhen("steep", 0)] = 3
     """How wide"""
 
 
 class Filter(Settings):
     kind: Literal["plain", "edges"] = "plain"
     """Which filter"""
-    edge: Annotated[Edge, NoEffect("kind", "plain")] = Edge()
+    edge: Annotated[Edge, NoEffectWhen("kind", "plain")] = Edge()
 
 
 def test_what_has_no_effect_is_refused_in_words_and_nothing_else_is():
@@ -41,14 +41,14 @@ def test_what_has_no_effect_is_refused_in_words_and_nothing_else_is():
 
 def test_what_a_preset_says_without_effect_stays_out_of_the_settings_and_of_the_key():
     preset = {"kind": "edges", "steep": 0.5}
-    assert differing(resolve(Filter, preset, {})) == {"kind": "edges", "steep": 0.5}
-    assert differing(resolve(Filter, preset, {"kind": "plain"})) == {}
+    assert collect_key_values(resolve(Filter, preset, {})) == {"kind": "edges", "steep": 0.5}
+    assert collect_key_values(resolve(Filter, preset, {"kind": "plain"})) == {}
 
 
 def test_its_explanation_says_when_it_does_nothing():
-    steep = next(leaf for leaf in leaves(Filter) if leaf.name == "steep")
+    steep = next(field for field in list_fields(Filter) if field.name == "steep")
     assert steep.explanation == "It has no effect where kind is plain."
-    wide = next(leaf for leaf in leaves(Filter) if leaf.name == "wide")
+    wide = next(field for field in list_fields(Filter) if field.name == "wide")
     assert wide.explanation == "It has no effect where kind is plain, or where steep is 0."
 
 
@@ -65,13 +65,13 @@ def test_the_value_of_a_step_that_it_does_not_use_is_refused(step, value):
 @pytest.mark.parametrize("name", presets.names())
 def test_every_mark_names_a_setting_that_decides_in_the_stages_that_have_it(name):
     """Unless it came with a group of settings that other stages have too."""
-    found = leaves(registry.find(name).settings)
-    classes = [found, *(leaf.values_of(part) for leaf in found for part in leaf.parts)]
+    found = list_fields(registry.find(name).settings)
+    classes = [found, *(field.list_part_fields(part) for field in found for part in field.parts)]
     for group in classes:
-        names = {leaf.name.rpartition(".")[2] for leaf in group}
-        assert {mark.setting for leaf in group for mark in leaf.idle} - names <= {"trained"}
+        names = {field.name.rpartition(".")[2] for field in group}
+        assert {mark.setting for field in group for mark in field.no_effect} - names <= {"trained"}
     if name == "train":
-        assert "trained" in {leaf.name for leaf in found}
+        assert "trained" in {field.name for field in found}
 
 
 def test_a_run_of_a_regression_takes_no_epochs_and_can_be_repeated_from_its_own_file(workspace):
@@ -79,18 +79,20 @@ def test_a_run_of_a_regression_takes_no_epochs_and_can_be_repeated_from_its_own_
     (workspace.dataset_folder("d") / ".arrangement").write_text("x")
     (workspace.cache_folder("c") / "settings.yaml").write_text("x")
     with pytest.raises(SettingsError, match="epochs has no effect where trained is none"):
-        job_for(workspace, "train", {"epochs": "5", "weights": "none"}, ["ResNet18_OPW"])
-    run = job_for(workspace, "train", {"weights": "none"}, ["ResNet18_OPW"])
-    assert restarted(run).read_status().key == run.read_status().key
+        find_or_create_job(workspace, "train", {"epochs": "5", "weights": "none"}, ["ResNet18_OPW"])
+    run = find_or_create_job(workspace, "train", {"weights": "none"}, ["ResNet18_OPW"])
+    assert restart_run(run).read_status().key == run.read_status().key
     with pytest.raises(RunError, match="cannot be extended"):
-        extended(run, 5)
-    same = job_for(workspace, "train", {"weights": "none", "trained": "none", "batch_size": 32}, ["ResNet18_PFT"])
+        extend_run(run, 5)
+    same = find_or_create_job(
+        workspace, "train", {"weights": "none", "trained": "none", "batch_size": 32}, ["ResNet18_PFT"]
+    )
     assert same.read_status().key == run.read_status().key
 
 
 def of_seed(workspace, seed=None, **given):
     given |= {"trained": "none"} | ({"seed": seed} if seed else {})
-    return resolved_settings(workspace, "train", given, workspace.preset("models", "ResNet18_OPW"))
+    return resolve_settings(workspace, "train", given, workspace.load_preset("models", "ResNet18_OPW"))
 
 
 def test_a_regression_on_given_weights_and_labels_has_no_seed_and_any_other_one_has(workspace):
@@ -104,9 +106,9 @@ def test_a_regression_on_given_weights_and_labels_has_no_seed_and_any_other_one_
 def test_seeds_that_would_all_be_the_same_run_are_refused_and_among_others_such_a_model_is_run_once(workspace):
     with_products(workspace)
     with pytest.raises(SettingsError, match="seed has no effect here, and all 3 runs would be the same") as refusal:
-        job_for(workspace, "train", {"seeds": "3"}, ["ResNet18_OPW"])
+        find_or_create_job(workspace, "train", {"seeds": "3"}, ["ResNet18_OPW"])
     assert refusal.value.fields == ("seeds",)
-    plan = job_for(workspace, "train", {"seeds": "2"}, ["ResNet18_OPW", "ResNet18_CFT"])
+    plan = find_or_create_job(workspace, "train", {"seeds": "2"}, ["ResNet18_OPW", "ResNet18_CFT"])
     assert [step.name for step in plan.read_steps()] == ["ResNet18_OPW", "ResNet18_CFT-seed7", "ResNet18_CFT-seed8"]
     asked, asker = form("train", workspace, preset=["ResNet18_OPW"])
     asked.fill()
@@ -116,15 +118,17 @@ def test_seeds_that_would_all_be_the_same_run_are_refused_and_among_others_such_
 def test_of_several_models_only_those_are_told_of_epochs_that_take_some(workspace):
     with_products(workspace)
     pair = ["ResNet18_OPW", "ResNet18_CFT"]
-    given = [own for _, own in for_each(workspace, "train", {"epochs": 5, "weights": "none"}, pair)]
+    given = [own for _, own in split_values_by_preset(workspace, "train", {"epochs": 5, "weights": "none"}, pair)]
     assert given == [{"weights": "none"}, {"epochs": 5, "weights": "none"}]
-    plan = job_for(workspace, "train", {"epochs": 5, "weights": "none", "dataset": "d", "cache": "c"}, pair)
+    plan = find_or_create_job(workspace, "train", {"epochs": 5, "weights": "none", "dataset": "d", "cache": "c"}, pair)
     assert [step.settings.get("epochs") for step in plan.read_steps()] == [None, 5]
-    alone = [own for _, own in for_each(workspace, "train", {"epochs": 5}, ["ResNet18_OPW", "DenseNet121_OPW"])]
+    alone = [
+        own for _, own in split_values_by_preset(workspace, "train", {"epochs": 5}, ["ResNet18_OPW", "DenseNet121_OPW"])
+    ]
     assert alone == [{"epochs": 5}, {"epochs": 5}], "with none of them: there it is refused"
-    preset = workspace.preset("models", "ResNet18_OPW")
+    preset = workspace.load_preset("models", "ResNet18_OPW")
     with pytest.raises(SettingsError, match="epochs has no effect"):
-        resolved_settings(workspace, "train", alone[0] | {"dataset": "d", "cache": "c"}, preset)
+        resolve_settings(workspace, "train", alone[0] | {"dataset": "d", "cache": "c"}, preset)
 
 
 def test_a_form_asks_only_for_what_has_an_effect(workspace):
@@ -153,8 +157,8 @@ def test_a_form_offers_of_a_step_only_the_values_it_uses(workspace):
     asked, _ = form("preprocess", workspace)
     draft = asked.draft
     draft.answers = {"blur": True}
-    steps = next(leaf for leaf in draft.leaves if leaf.parts)
+    steps = next(field for field in draft.fields if field.parts)
     assert {"blur.sigma_color", "intensity.low"} & draft.idle == {"blur.sigma_color"}
-    assert "blur.size" in {leaf.name for leaf in draft.values_on(steps)}
+    assert "blur.size" in {field.name for field in draft.values_on(steps)}
     draft.answers = {"blur": True, "blur.filter": "bilateral"}
     assert "blur.sigma_color" not in draft.idle

@@ -9,7 +9,7 @@ from tests.toys import learn as toy
 from tests.toys.jobs import finish
 from tfm.core import registry
 from tfm.core.errors import RunError, SettingsError
-from tfm.core.runs.launch import extended, growing, job_for, queue, restarted
+from tfm.core.runs.launch import build_queue, extend_run, find_extensible_field, find_or_create_job, restart_run
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.settings import presets as offers
@@ -18,7 +18,7 @@ TOY = "tests.toys.learn"
 
 
 def steps(workspace, presets=(), **words):
-    plan = job_for(workspace, TOY, words, presets)
+    plan = find_or_create_job(workspace, TOY, words, presets)
     assert isinstance(plan, Plan)
     return plan.read_steps()
 
@@ -45,7 +45,7 @@ def test_each_model_runs_for_each_fold_and_each_seed(workspace, classes):
 
 
 def test_a_word_said_once_is_no_queue_and_stands_in_no_name(workspace, classes):
-    assert isinstance(job_for(workspace, TOY, {"seeds": 1}, ["Latin"]), Run)
+    assert isinstance(find_or_create_job(workspace, TOY, {"seeds": 1}, ["Latin"]), Run)
     assert [step.name for step in steps(workspace, ["Latin", "Greek"], seeds=1)] == ["Latin", "Greek"]
     assert [step.name for step in steps(workspace, ["Latin"], folds=2)] == ["Latin-fold1", "Latin-fold2"]
 
@@ -58,14 +58,14 @@ def test_the_seeds_are_counted_up_from_the_one_that_is_given(workspace):
 
 
 def test_a_queue_of_seeds_shares_its_runs_with_those_that_were_started_by_themselves(workspace):
-    alone = job_for(workspace, TOY, {"epochs": 1, "pages": 1, "seed": 8})
+    alone = find_or_create_job(workspace, TOY, {"epochs": 1, "pages": 1, "seed": 8})
     finish(alone)
-    plan = job_for(workspace, TOY, {"epochs": 1, "pages": 1, "seeds": 2})
+    plan = find_or_create_job(workspace, TOY, {"epochs": 1, "pages": 1, "seeds": 2})
     finish(plan)
     assert plan.read_status().state == "done", plan.read_status().message
     assert list(plan.read_status().runs) == ["learn-seed7", "learn-seed8"]
     assert plan.read_status().runs["learn-seed8"] == alone.id
-    assert job_for(workspace, TOY, {"epochs": 1, "pages": 1, "seeds": 2}).id == plan.id, (
+    assert find_or_create_job(workspace, TOY, {"epochs": 1, "pages": 1, "seeds": 2}).id == plan.id, (
         "to start it again is to resume"
     )
 
@@ -83,20 +83,20 @@ def test_a_queue_of_seeds_shares_its_runs_with_those_that_were_started_by_themse
 )
 def test_a_queue_that_cannot_be_is_refused_before_anything_is_made(workspace, words, says):
     with pytest.raises(SettingsError) as refused:
-        job_for(workspace, TOY, words)
+        find_or_create_job(workspace, TOY, words)
     assert says in refused.value.message
     assert not workspace.root.exists()
 
 
 def test_what_starts_another_stage_knows_the_words_of_that_stage_only(workspace, classes):
     with pytest.raises(SettingsError, match="Counting knows no seeds"):
-        job_for(workspace, TOY, {"seeds": 2}, ["Counting"])
+        find_or_create_job(workspace, TOY, {"seeds": 2}, ["Counting"])
 
 
 def test_what_repeats_and_what_grows_are_settings_of_their_stage():
     for name in offers.names():
         found = registry.find(name)
-        names = [leaf.name for leaf in registry.asked(found)]
+        names = [field.name for field in registry.asked(found)]
         assert len(names) == len(set(names))
         assert {repeat.setting for repeat in registry.repeats_of(found)} <= set(names)
         if isinstance(found, registry.Stage) and found.extends_by:
@@ -104,10 +104,10 @@ def test_what_repeats_and_what_grows_are_settings_of_their_stage():
 
 
 def test_an_extended_run_goes_on_from_where_the_old_one_ended(workspace):
-    old = job_for(workspace, TOY, {"epochs": 3, "pages": 2})
+    old = find_or_create_job(workspace, TOY, {"epochs": 3, "pages": 2})
     finish(old)
     before = (old.folder / "settings.yaml").read_bytes(), old.read_status()
-    new = extended(old, "5")
+    new = extend_run(old, "5")
     finish(new)
     assert new.id != old.id
     assert new.read_settings()["extends"] == old.id
@@ -117,29 +117,29 @@ def test_an_extended_run_goes_on_from_where_the_old_one_ended(workspace):
     ]
     assert rows == [4, 5], "what was learned is not learned again"
     assert ((old.folder / "settings.yaml").read_bytes(), old.read_status()) == before, "the old one stays as it is"
-    assert extended(old, 5).id == new.id, "the same extension is the same run"
-    assert restarted(new).id != new.id, "restart always makes a new one"
-    assert extended(new, 7).read_settings()["extends"] == new.id
+    assert extend_run(old, 5).id == new.id, "the same extension is the same run"
+    assert restart_run(new).id != new.id, "restart always makes a new one"
+    assert extend_run(new, 7).read_settings()["extends"] == new.id
 
 
 @pytest.mark.parametrize(("total", "says"), [("3", "was started for 3 epochs already"), ("far", "whole number")])
 def test_an_extension_needs_a_higher_total(workspace, total, says):
-    old = job_for(workspace, TOY, {"epochs": 3, "pages": 1})
+    old = find_or_create_job(workspace, TOY, {"epochs": 3, "pages": 1})
     finish(old)
     with pytest.raises(SettingsError, match=says):
-        extended(old, total)
+        extend_run(old, total)
 
 
 def test_only_what_is_done_can_be_extended_and_only_where_something_grows(workspace):
-    unfinished = job_for(workspace, TOY, {"epochs": 3})
+    unfinished = find_or_create_job(workspace, TOY, {"epochs": 3})
     with pytest.raises(SettingsError, match="nothing to read yet"):
-        extended(unfinished, 5)
-    count = job_for(workspace, "tests.toys.count", {"target": 3})
-    assert growing(count) is None
+        extend_run(unfinished, 5)
+    count = find_or_create_job(workspace, "tests.toys.count", {"target": 3})
+    assert find_extensible_field(count) is None
     with pytest.raises(RunError, match="cannot be extended"):
-        extended(count, 5)
+        extend_run(count, 5)
 
 
 def test_a_queue_is_told_before_it_is_made(workspace):
-    assert [step.name for step in queue(workspace, TOY, {}, (), {"seeds": 2})] == ["learn-seed7", "learn-seed8"]
+    assert [step.name for step in build_queue(workspace, TOY, {}, (), {"seeds": 2})] == ["learn-seed7", "learn-seed8"]
     assert not workspace.root.exists()

@@ -10,10 +10,10 @@ from pydantic import Field
 from tfm.core import registry
 from tfm.core.errors import SettingsError
 from tfm.core.settings import presets
-from tfm.core.settings.fields import leaves
+from tfm.core.settings.fields import list_fields
 from tfm.core.settings.resolve import resolve
-from tfm.core.settings.schema import IMPORTANT, OUT_OF_KEY, InputPath, Settings, Switches
-from tfm.core.settings.serialize import as_commented_yaml, differing
+from tfm.core.settings.schema import IMPORTANT, NOT_IN_RUN_KEY, InputPath, Settings, Switches
+from tfm.core.settings.serialize import collect_key_values, format_commented_yaml
 
 
 class Optim(Settings):
@@ -44,7 +44,7 @@ class Toy(Settings):
     """Stop after how many"""
     steps: Annotated[dict[str, dict[str, Any] | bool], Switches({"crop": Crop, "turn": Turn})] = {}  # noqa: RUF012
     """Steps"""
-    threads: Annotated[int, OUT_OF_KEY] = 2
+    threads: Annotated[int, NOT_IN_RUN_KEY] = 2
     """Threads"""
     optim: Optim = Optim()
 
@@ -163,12 +163,12 @@ def test_a_path_that_is_not_there_is_refused(tmp_path: Path):
 
 
 def test_only_what_differs_and_matters_is_part_of_a_key():
-    assert differing(resolve(Toy, {}, {"epochs": 3, "threads": 8, "patience": 5})) == {"epochs": 3}
+    assert collect_key_values(resolve(Toy, {}, {"epochs": 3, "threads": 8, "patience": 5})) == {"epochs": 3}
 
 
 def test_the_yaml_of_a_run_repeats_it_and_carries_the_questions():
     settings = resolve(Toy, {}, {"epochs": 3, "layers": "1,2", "crop.x": 4})
-    text = as_commented_yaml(settings)
+    text = format_commented_yaml(settings)
     assert "# How fast to learn" in text
     assert resolve(Toy, {}, yaml.safe_load(text)) == settings
 
@@ -178,12 +178,12 @@ def test_the_yaml_of_a_run_repeats_it_and_carries_the_questions():
 
 @pytest.mark.parametrize("name", presets.names())
 def test_every_setting_has_a_question_and_a_name_of_its_own(name):
-    found = leaves(registry.find(name).settings)
-    names = [leaf.name for leaf in found]
-    names += [part for leaf in found for part in leaf.parts]
+    found = list_fields(registry.find(name).settings)
+    names = [field.name for field in found]
+    names += [part for field in found for part in field.parts]
     assert len(set(names)) == len(names), "names of settings and of parts are flat on the command line"
-    assert [leaf.name for leaf in found if not leaf.field.description] == []
-    assert [leaf.question for leaf in found if len(leaf.question) > 100] == []
+    assert [field.name for field in found if not field.info.description] == []
+    assert [field.question for field in found if len(field.question) > 100] == []
 
 
 @pytest.mark.parametrize("name", presets.names())
@@ -197,21 +197,21 @@ def preset_files():
 
 @pytest.mark.parametrize("path", preset_files(), ids=lambda path: path.stem)
 def test_every_preset_that_ships_loads(path):
-    preset = presets.preset(path.parent.name, path.stem)
+    preset = presets.load_preset(path.parent.name, path.stem)
     stage = registry.find(preset.stage)
-    needed = {leaf.name: "x" for leaf in leaves(stage.settings) if leaf.required and leaf.reads}
+    needed = {field.name: "x" for field in list_fields(stage.settings) if field.is_required and field.input}
     assert resolve(stage.settings, preset.settings, needed)
 
 
 def test_a_preset_with_an_unknown_key_is_refused(tmp_path: Path):
     (tmp_path / "mine.yaml").write_text("title: x\nabout: y\nstage: train\nsetings: {}\n")
     with pytest.raises(SettingsError, match="must hold title"):
-        presets.preset("models", "mine", own=tmp_path)
+        presets.load_preset("models", "mine", own=tmp_path)
 
 
 def test_an_unknown_preset_names_the_nearest():
     with pytest.raises(SettingsError) as caught:
-        presets.preset("models", "mammocn")
+        presets.load_preset("models", "mammocn")
     assert "MammoCNN" in caught.value.hint
 
 

@@ -18,7 +18,7 @@ from tfm.data.dataset import dataset_plan
 from tfm.data.dataset.dataset import Dataset
 from tfm.imaging.settings import ChainSettings
 
-FAST = presets.preset("preprocess", "fast").settings
+FAST = presets.load_preset("preprocess", "fast").settings
 PUBLIC = ("images.npy", "breast.npy", "lesions.npy", "index.csv", "settings.yaml", "sums.json")
 
 

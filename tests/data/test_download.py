@@ -9,7 +9,7 @@ import pytest
 from tests.data.intake import KINDS, catalog_of, choices, looked_at, written
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError, SettingsError
-from tfm.core.file_walk import walk
+from tfm.core.file_walk import walk_files
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.dataset_plan import arrange
 from tfm.data.download import read_download
@@ -100,7 +100,7 @@ def test_a_directory_loop_and_links_are_walked_once(phantoms: Path, tmp_path: Pa
     (home / "self").symlink_to(home)
     (home / "broken").symlink_to(home / "nowhere")
     (home / "circle").symlink_to(home / "circle")
-    met = [one.path for one in walk([home]) if not one.trouble]
+    met = [one.path for one in walk_files([home]) if not one.problem]
     assert len(met) == len(set(met)) == sum(path.is_file() for path in phantoms.rglob("*"))
     assert images(home, index=index) == images(phantoms, index=index)
 
@@ -113,9 +113,9 @@ def test_links_into_one_another_reach_everything_whichever_comes_first(names: tu
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / names[0]).symlink_to(tmp_path / "data" / "mass")
     (tmp_path / "home" / names[1]).symlink_to(tmp_path / "data")
-    met = sorted(Path(one.path).parent.name for one in walk([tmp_path / "home"]))
+    met = sorted(Path(one.path).parent.name for one in walk_files([tmp_path / "home"]))
     assert met == ["calc", "mass"]
-    beside = sorted(Path(one.path).parent.name for one in walk([tmp_path / "data" / "mass", tmp_path / "home"]))
+    beside = sorted(Path(one.path).parent.name for one in walk_files([tmp_path / "data" / "mass", tmp_path / "home"]))
     assert beside == ["calc", "mass"]
 
 

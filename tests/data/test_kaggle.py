@@ -11,7 +11,7 @@ import pytest
 from tests.data.intake import catalog_of, choices, written
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
-from tfm.core.file_walk import walk
+from tfm.core.file_walk import walk_files
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.dataset_plan import arrange
 from tfm.data.sources.kaggle import read_jpeg_header
@@ -91,9 +91,9 @@ def test_a_jpeg_cut_anywhere_is_seen(kaggle: Path, tmp_path: Path) -> None:
     folder.mkdir()
     for kept in (0, 10, 300, len(whole) // 2, len(whole) - 2):
         (folder / "1-001.jpg").write_bytes(whole[:kept])
-        assert read_jpeg_header(next(walk([folder]))).fault in ("unreadable", "truncated"), kept
+        assert read_jpeg_header(next(walk_files([folder]))).fault in ("unreadable", "truncated"), kept
     (folder / "1-001.jpg").write_bytes(whole)
-    assert read_jpeg_header(next(walk([folder]))).fault == ""
+    assert read_jpeg_header(next(walk_files([folder]))).fault == ""
 
 
 def test_a_table_without_a_needed_column_is_named(kaggle: Path, tmp_path: Path) -> None:

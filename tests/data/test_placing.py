@@ -84,7 +84,7 @@ def test_pixels_that_cannot_be_decoded_leave_the_image_out_and_move_nobody(
 def test_a_disk_that_is_too_small_is_told_before_the_first_byte(
     link: str, organized: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "free_gib", lambda place: 1 / 2**10)
+    monkeypatch.setattr(machine, "read_free_gib", lambda place: 1 / 2**10)
     with pytest.raises(DiskError, match="takes about") as caught:
         organized(link)
     assert "--workspace" in caught.value.hint
@@ -94,7 +94,7 @@ def test_a_disk_that_is_too_small_is_told_before_the_first_byte(
 def test_links_need_no_room_but_for_the_masks(
     organized: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "free_gib", lambda place: 1 / 2**10)
+    monkeypatch.setattr(machine, "read_free_gib", lambda place: 1 / 2**10)
     assert len(organized("hard").manifest)
 
 

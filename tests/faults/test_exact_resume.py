@@ -21,7 +21,7 @@ from tfm.training.inference import logits
 from tfm.training.linear_probe import probe
 from tfm.training.loop import fit
 
-FOUND = {name: presets.preset("models", name) for name in presets.preset_names("models")}
+FOUND = {name: presets.load_preset("models", name) for name in presets.list_presets("models")}
 PRESETS = {name: preset.settings for name, preset in FOUND.items() if preset.stage == "train"}
 SMALL = {"weights": "none", "epochs": 2, "batch_size": 2, "accumulate": 2, "patience": None}
 KEEPING = {"ema": 0.9, "gradient_clip": 1.0, "balance": "sampling", "dropout": 0.3}  # options

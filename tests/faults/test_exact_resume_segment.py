@@ -6,7 +6,7 @@ from tests.training.pocket import QUICK, finish, make_products
 from tests.training.test_fit import differences
 from tfm.core.events import Progress
 from tfm.core.registry import find_stage
-from tfm.core.runs.launch import job_for, settings_of
+from tfm.core.runs.launch import find_or_create_job, load_settings
 from tfm.core.runs.workspace import Workspace
 from tfm.training import checkpoint
 
@@ -20,7 +20,7 @@ def segment_run(folder, way):
     workspace = Workspace(folder)
     make_products(workspace)
     given = QUICK | {"backbone": "test_resnet", "checkpoint_seconds": 0, "epochs": 2} | WAYS[way]
-    return job_for(workspace, "segment", given)
+    return find_or_create_job(workspace, "segment", given)
 
 
 @pytest.mark.parametrize("way", ["squares", pytest.param("whole", marks=pytest.mark.long)])
@@ -31,7 +31,7 @@ def test_a_stopped_segmenter_ends_as_the_undisturbed_one(tmp_path, monkeypatch, 
     for stop in (2, 3):
         steps = 0
         with run.hold_lock():
-            events = find_stage("segment").generate(settings_of(run), run)
+            events = find_stage("segment").generate(load_settings(run), run)
             for event in events:
                 steps += isinstance(event, Progress) and event.name == "step"
                 if steps == stop:

@@ -47,7 +47,7 @@ else:
     left = 1
     skops.io.dump = killed(skops.io.dump)
 run = worker.open_job(Path(sys.argv[1]))
-worker.take_run(run, stopping=run)
+worker.execute_run(run, stopping=run)
 """
 
 

@@ -16,7 +16,7 @@ import pytest
 from tfm.core.runs import worker
 from tfm.core.runs.job import Job
 from tfm.core.runs.launch import find_or_create_plan
-from tfm.core.runs.lookup import find_run, plans
+from tfm.core.runs.lookup import find_run, list_plans
 from tfm.core.runs.plan import Plan, Step
 from tfm.core.runs.workspace import Workspace
 
@@ -44,7 +44,7 @@ def small_path(workspace: Workspace) -> list[Step]:
 
 
 def finish(plan: Plan) -> None:
-    started = worker.start(plan)
+    started = worker.start_worker(plan)
     assert started.process is not None
     started.process.wait(timeout=300)
     assert plan.read_status().state == "done", plan.read_status()
@@ -52,7 +52,7 @@ def finish(plan: Plan) -> None:
 
 def kill_when_at(plan: Plan, step: str, events: int) -> None:
     """Let the plan come to a step and some events into it; then no warning."""
-    started = worker.start(plan)
+    started = worker.start_worker(plan)
     assert started.process is not None
     deadline = time.monotonic() + 120
     while started.process.poll() is None and time.monotonic() < deadline:
@@ -142,9 +142,9 @@ def test_the_demo_killed_at_any_moment_ends_in_the_same_table(tmp_path):
     for kill in range(6):
         shown = demo(workspace)
         time.sleep(moments.uniform(2, 28))  # any moment: there is no event to wait for
-        working = [plan for plan in plans(Workspace(workspace)) if plan.is_alive()]
+        working = [plan for plan in list_plans(Workspace(workspace)) if plan.is_alive()]
         for plan in working:
-            worker.stop_at_once(plan)
+            worker.kill_worker(plan)
         if kill % 2 or not working:
             os.killpg(shown.pid, signal.SIGKILL)  # and who watches it
         shown.communicate()

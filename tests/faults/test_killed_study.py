@@ -17,7 +17,7 @@ GIVEN = {"max_epochs": 4, "startup_trials": 2}
 
 
 def finish(run):
-    started = worker.start(run)
+    started = worker.start_worker(run)
     started.process.wait(timeout=900)
     assert run.read_status().state == "done", run.read_status()
 
@@ -35,7 +35,7 @@ def test_a_study_killed_five_times_ends_as_an_undisturbed_one(tmp_path):
     lines = 0
     for _ in range(KILLS):
         lines += fate.randint(4, 12)  # of its log, until the next death
-        started = worker.start(disturbed)
+        started = worker.start_worker(disturbed)
         while started.process.poll() is None and len(disturbed.read_events()) < lines:
             time.sleep(0.01)
         assert started.process.poll() is None, "it was done before it could be killed"

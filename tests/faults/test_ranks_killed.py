@@ -40,7 +40,7 @@ def until(condition, what: str):
 
 
 def under_way(run, epochs: int = 2):
-    started = worker.start(run)
+    started = worker.start_worker(run)
     before = count(run)
     until(lambda: count(run) >= before + epochs, "it did not get under way")
     return started.process
@@ -90,7 +90,7 @@ def test_the_others_end_with_the_first(run, calm):
 def test_a_wish_to_stop_that_all_of_them_get_pauses_the_run(run, calm):
     first = under_way(run)
     os.killpg(first.pid, signal.SIGTERM)
-    assert first.wait(timeout=30) == worker.PAUSED
+    assert first.wait(timeout=30) == worker.PAUSED_EXIT_STATUS
     assert run.read_status().state == "paused"
     assert gone(first.pid)
     assert differences(finish(run), calm) == []

@@ -10,7 +10,7 @@ import pytest
 
 from tfm.core.errors import SettingsError
 from tfm.core.files import read_yaml
-from tfm.core.settings.fields import leaves
+from tfm.core.settings.fields import list_fields
 from tfm.core.settings.resolve import resolve
 from tfm.imaging.settings import STEPS, ChainSettings
 
@@ -38,8 +38,8 @@ def test_every_step_has_its_file_and_every_file_its_settings() -> None:
 def test_every_step_says_what_it_is_and_every_setting_is_a_question(name: str) -> None:
     assert STEPS[name].__doc__
     assert STEPS[name]()  # every setting has a default
-    for leaf in leaves(STEPS[name]):
-        assert leaf.field.description, leaf.name
+    for field in list_fields(STEPS[name]):
+        assert field.info.description, field.name
 
 
 def test_a_resolved_chain_holds_every_setting_in_the_order_of_the_preset() -> None:

@@ -21,16 +21,16 @@ from tfm.models.model_card import build_card, build_card_of_network, count_param
 from tfm.models.settings import ModelSettings
 
 SIZE = (64, 64)
-PRESETS = presets.preset_names("models")
-NETWORKS = [name for name in PRESETS if presets.preset("models", name).stage == "train"]  # the others are plans
+PRESETS = presets.list_presets("models")
+NETWORKS = [name for name in PRESETS if presets.load_preset("models", name).stage == "train"]  # the others are plans
 SWIN = "swin_tiny_patch4_window7_224"
 
 
-NETWORKS = [name for name in PRESETS if presets.preset("models", name).stage == "train"]  # the others are plans
+NETWORKS = [name for name in PRESETS if presets.load_preset("models", name).stage == "train"]  # the others are plans
 
 
 def model_of(name: str) -> ModelSettings:
-    preset = presets.preset("models", name)
+    preset = presets.load_preset("models", name)
     return resolve(find_stage("train").settings, preset.settings, {"dataset": "d", "cache": "c"}).model
 
 
@@ -188,7 +188,7 @@ def test_whatever_timm_names_has_a_card_with_a_layer_that_explains_it_or_without
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_tells_a_person_in_two_sentences_what_it_is(name):
-    preset = presets.preset("models", name)
+    preset = presets.load_preset("models", name)
     assert len(preset.title) <= 50
     assert len(re.findall(r"\.(?:\s|$)", preset.about)) == 2
 

@@ -10,7 +10,7 @@ from tfm.core.events import Event, Metrics, Note, Progress, Result
 from tfm.core.registry import stage
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
-from tfm.core.settings.schema import OUT_OF_KEY, RunId, Settings
+from tfm.core.settings.schema import NOT_IN_RUN_KEY, RunId, Settings
 
 
 class Count(Settings):
@@ -22,7 +22,7 @@ class Count(Settings):
     """A number at which to fail"""
     ended_at: int | None = None
     """A number at which a part of it is ended from outside, once"""
-    seconds_a_step: Annotated[float, OUT_OF_KEY] = 0.0
+    seconds_a_step: Annotated[float, NOT_IN_RUN_KEY] = 0.0
     """How long a number takes"""
 
 

@@ -4,7 +4,7 @@ import time
 
 from tfm.core.events import Metrics
 from tfm.core.runs import worker
-from tfm.core.runs.launch import job_for
+from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.plan import Step
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
@@ -13,11 +13,11 @@ TOY = "tests.toys.count"
 
 
 def toy_run(workspace: Workspace, **given) -> Run:
-    return job_for(workspace, TOY, given)
+    return find_or_create_job(workspace, TOY, given)
 
 
 def finish(job) -> None:
-    started = worker.start(job)
+    started = worker.start_worker(job)
     assert started.process is not None
     started.process.wait(timeout=60)
 

@@ -13,13 +13,13 @@ from tfm.core.registry import Repeat, stage
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings.schema import IMPORTANT, OUT_OF_KEY, RunId, Settings
+from tfm.core.settings.schema import IMPORTANT, NOT_IN_RUN_KEY, RunId, Settings
 
 
 class Loop(Settings):
     epochs: Annotated[int, Field(ge=1), IMPORTANT] = 4
     """How often to read the book"""
-    seconds_a_step: Annotated[float, OUT_OF_KEY] = 0.0
+    seconds_a_step: Annotated[float, NOT_IN_RUN_KEY] = 0.0
     """How long a page takes"""
 
 

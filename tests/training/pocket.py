@@ -14,7 +14,7 @@ from tfm.core import files
 from tfm.core.events import Progress
 from tfm.core.registry import find_stage
 from tfm.core.runs import worker
-from tfm.core.runs.launch import job_for, settings_of
+from tfm.core.runs.launch import find_or_create_job, load_settings
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset.dataset import mask_file, write_manifest
@@ -104,18 +104,18 @@ QUICK = {
 
 
 def train_run(workspace: Workspace, name: str = "MammoCNN", **given) -> Run:
-    return job_for(workspace, "train", QUICK | given, [name])
+    return find_or_create_job(workspace, "train", QUICK | given, [name])
 
 
 def finish(run: Run) -> Run:
     """In this process, as a worker does it."""
-    assert worker.take_run(run, stopping=run) == "done", run.read_status().message
+    assert worker.execute_run(run, stopping=run) == "done", run.read_status().message
     return run
 
 
 def stop_after(run: Run, steps: int) -> None:
     """Ask for events until so many training steps are done, then never again: a pause, or a death without a word."""
-    generator = find_stage("train").generate(settings_of(run), run)
+    generator = find_stage("train").generate(load_settings(run), run)
     with run.hold_lock():
         for event in generator:
             steps -= isinstance(event, Progress) and event.name == "step"

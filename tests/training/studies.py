@@ -10,7 +10,7 @@ import optuna
 import torch
 from optuna.trial import FrozenTrial
 
-from tfm.core.runs.launch import job_for
+from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
@@ -40,7 +40,7 @@ SPACE = {
 
 
 def study_run(workspace: Workspace, trials: int, **given) -> Run:
-    return job_for(workspace, "tune", QUICK | {"space": SPACE, "trials": trials} | given)
+    return find_or_create_job(workspace, "tune", QUICK | {"space": SPACE, "trials": trials} | given)
 
 
 def trial_runs(study: Run) -> list[Run]:

@@ -9,7 +9,7 @@ import torch
 from tests.training.pocket import finish, make_products, train_run
 from tfm.core.errors import SettingsError
 from tfm.core.runs import worker
-from tfm.core.runs.launch import settings_of
+from tfm.core.runs.launch import load_settings
 from tfm.core.settings.resolve import resolve
 from tfm.training import augment
 from tfm.training.batches import Images
@@ -242,7 +242,7 @@ def test_the_watch_over_augmentation_notices_an_image_of_another_split(tiny, mon
         return self.normalised(changed)
 
     monkeypatch.setattr(Images, "batch", planted)
-    worker.take_run(tiny, stopping=tiny)
+    worker.execute_run(tiny, stopping=tiny)
     assert touched == films_of(tiny, "train") | films_of(tiny, "val") | films_of(tiny, "test")
 
 
@@ -274,6 +274,6 @@ def test_what_is_trained_on_is_augmented_as_the_run_says(tiny, workspace):
     assert other.id != tiny.id, "another strength is another run"
     losses = {pd.read_csv(finish(run).metrics_file)["train_loss"].iloc[0] for run in (tiny, other)}
     off = train_run(workspace, "ResNet18_CFT", **settings, augment=False)
-    assert not settings_of(off).batches.augmentation.augment
+    assert not load_settings(off).batches.augmentation.augment
     losses.add(pd.read_csv(finish(off).metrics_file)["train_loss"].iloc[0])
     assert len(losses) == 3

@@ -72,9 +72,9 @@ def test_what_an_image_takes_is_measured_on_a_copy_of_the_network(tmp_path, monk
     # Of each stage two convolutions, each with what normalisation and the activation keep of it.
     assert 4 * maps < measured < 16 * maps
     room = passing.footprint.network + 4 * measured
-    monkeypatch.setattr(machine, "memory_gib", lambda: 4 * room / 2**30)
+    monkeypatch.setattr(machine, "read_memory_gib", lambda: 4 * room / 2**30)
     assert fitting(training) == 4
-    monkeypatch.setattr(machine, "memory_gib", lambda: 1e6)
+    monkeypatch.setattr(machine, "read_memory_gib", lambda: 1e6)
     assert fitting(training) == 8, "no more than there are images"
     assert all(torch.equal(before[name], tensor) for name, tensor in training.network.state_dict().items())
 

@@ -48,7 +48,7 @@ def exhaust(generator):
 def test_a_resumed_run_computes_with_the_threads_it_began_with(run):
     before = torch.get_num_threads()
     try:
-        run.remember(threads=1, device="cpu")
+        run.save_facts(threads=1, device="cpu")
         torch.set_num_threads(2)
         _, device = exhaust(prepare(MachineSettings(device="cpu"), run, contextlib.ExitStack()))
         assert torch.get_num_threads() == 1
@@ -59,7 +59,7 @@ def test_a_resumed_run_computes_with_the_threads_it_began_with(run):
 
 
 def test_a_run_that_goes_on_with_other_threads_or_another_version_says_so(run):
-    run.remember(threads=3, device="cpu", torch="1.0")
+    run.save_facts(threads=3, device="cpu", torch="1.0")
     events, _ = exhaust(prepare(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
     (warning,) = [event.text for event in events if isinstance(event, Note) and event.level == "warning"]
     assert "threads 3 (now 1)" in warning
@@ -88,7 +88,7 @@ def test_repeatable_arithmetic_is_a_choice_and_remembered(run):
 
 
 def test_a_run_that_goes_on_elsewhere_says_so(run):
-    run.remember(device="cuda:0")
+    run.save_facts(device="cuda:0")
     events, _ = exhaust(prepare(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
     warnings = [event for event in events if isinstance(event, Note) and event.level == "warning"]
     assert "began with device cuda:0 (now cpu)" in warnings[0].text
@@ -97,11 +97,11 @@ def test_a_run_that_goes_on_elsewhere_says_so(run):
 
 
 def test_where_a_run_began_it_goes_on_or_says_that_it_cannot(run):
-    run.remember(device="cuda:99")
+    run.save_facts(device="cuda:99")
     with pytest.raises(HaltedError, match=f"{run.id} began on cuda:99, and cuda:99 cannot be used") as refusal:
         exhaust(prepare(MachineSettings(), run, contextlib.ExitStack()))
     assert f"runs restart {run.id}" in refusal.value.hint
-    run.remember(device="cpu")
+    run.save_facts(device="cpu")
     _, device = exhaust(prepare(MachineSettings(threads=1), run, contextlib.ExitStack()))
     assert device == torch.device("cpu"), "also where there is a GPU today"
 

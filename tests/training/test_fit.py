@@ -142,7 +142,7 @@ def test_a_run_with_damaged_checkpoints_says_so_and_ends_bit_identical(pocket_wo
 
 def test_a_killed_run_ends_bit_identical(pocket_workspace, calm):
     run = train_run(pocket_workspace)
-    started = worker.start(run)
+    started = worker.start_worker(run)
     deadline = time.monotonic() + 60
     while not any(isinstance(event, Metrics) for event in run.read_events()):
         assert time.monotonic() < deadline, run.log_file.read_text()
@@ -150,7 +150,7 @@ def test_a_killed_run_ends_bit_identical(pocket_workspace, calm):
     os.killpg(started.process.pid, signal.SIGKILL)
     started.process.wait()
     assert run.read_status().state == "halted"
-    again = worker.start(run)
+    again = worker.start_worker(run)
     assert again.process.wait(timeout=120) == 0, run.log_file.read_text()
     assert differences(run, calm["MammoCNN"]) == []
 
@@ -169,7 +169,7 @@ def test_a_disk_that_is_full_at_a_checkpoint_is_said_and_the_run_goes_on_once_it
 
     with monkeypatch.context() as patched:
         patched.setattr(torch, "save", full)
-        assert worker.take_run(run, stopping=run) == "halted"
+        assert worker.execute_run(run, stopping=run) == "halted"
     assert "No space left on device" in run.read_status().message
     assert "it goes on where it stopped" in run.read_status().hint
     kept = read(run.checkpoints_folder / "last.pt")["standing"]
@@ -222,7 +222,7 @@ def test_what_is_no_number_stops_the_run_that_says_where_and_keeps_its_last_good
 
     monkeypatch.setattr(loop, "learning_rate", too_high)
     run = tiny_run(pocket_workspace, epochs=3)
-    assert worker.take_run(run, stopping=run) == "failed"
+    assert worker.execute_run(run, stopping=run) == "failed"
     assert said in run.read_status().message
     assert "--learning-rate" in run.read_status().hint
     kept, trouble = Checkpoints(run.checkpoints_folder, seconds=0, key=run.read_status().key).resume()

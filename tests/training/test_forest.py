@@ -161,7 +161,7 @@ def test_a_learner_of_embeddings_of_another_width_is_refused(tmp_path):
 
 
 def test_more_trees_than_memory_holds_are_refused_with_the_estimate(monkeypatch):
-    monkeypatch.setattr(machine, "memory_gib", lambda: 8.0)
+    monkeypatch.setattr(machine, "read_memory_gib", lambda: 8.0)
     with pytest.raises(
         SettingsError, match=r"20,000 trees of up to 5,999 nodes may take 29\.1 GiB.* has 8\.0 GiB"
     ) as no:

@@ -8,7 +8,7 @@ import torch
 from tests.training.pocket import make_products, rewrite_manifest
 from tfm.core.errors import DataError
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings.fields import leaves
+from tfm.core.settings.fields import list_fields
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.lesion_classes import CLASS_SETS, mask_class
@@ -163,7 +163,7 @@ def test_the_best_threshold_is_the_lowest_of_the_best_and_one_half_where_nothing
 
 
 def test_every_class_set_can_be_chosen_and_every_choice_is_one():
-    (chosen,) = (leaf for leaf in leaves(SegmentSettings) if leaf.name == "classes")
+    (chosen,) = (field for field in list_fields(SegmentSettings) if field.name == "classes")
     assert set(chosen.choices) == set(CLASS_SETS)
 
 

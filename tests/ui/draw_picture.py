@@ -11,9 +11,9 @@ import pyte
 
 from tests.data.phantoms import phantom_download
 from tests.ui.terminal import PROJECT, Terminal, as_svg
-from tfm.core.runs.launch import job_for
+from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.run import Run
-from tfm.core.runs.worker import take_run
+from tfm.core.runs.worker import execute_run
 from tfm.core.runs.workspace import Workspace
 
 
@@ -56,9 +56,9 @@ def contact_sheet(place: Path) -> Path:
         ("organize", {"download": [str(place / "download")], "name": "phantoms"}),
         ("contact-sheet", {"count": 2}),
     ):
-        run = job_for(workspace, stage, given)
+        run = find_or_create_job(workspace, stage, given)
         assert isinstance(run, Run)
-        assert take_run(run, stopping=run) == "done", run.read_status().message
+        assert execute_run(run, stopping=run) == "done", run.read_status().message
     return run.figures_folder / "steps.png"
 
 

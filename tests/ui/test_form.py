@@ -10,9 +10,9 @@ from rich.console import Console
 from tests.ui.scripted import BACK, LEAVE, Scripted
 from tfm.core import registry
 from tfm.core.errors import SettingsError
-from tfm.core.runs.launch import chosen_preset, job_for, resolved_settings
+from tfm.core.runs.launch import find_or_create_job, find_preset, resolve_settings
 from tfm.core.settings import presets as offers
-from tfm.core.settings.fields import leaves
+from tfm.core.settings.fields import list_fields
 from tfm.ui.command_line import Filled, command_line
 from tfm.ui.field_prompts import question_for
 from tfm.ui.form import Form
@@ -132,10 +132,10 @@ def test_rules_across_fields_ask_again_only_for_the_fields_they_name(workspace, 
 
 @pytest.mark.parametrize("name", offers.names())
 def test_every_setting_of_every_stage_makes_a_question(name, workspace):
-    for leaf in leaves(registry.find(name).settings):
-        question = question_for(leaf, leaf.default, workspace)
+    for field in list_fields(registry.find(name).settings):
+        question = question_for(field, field.default, workspace)
         assert question.text
-        assert leaf.question in question.why
+        assert field.question in question.why
 
 
 def test_the_command_shown_means_the_very_same_settings(workspace, tmp_path):
@@ -147,8 +147,8 @@ def test_the_command_shown_means_the_very_same_settings(workspace, tmp_path):
     options = dict(zip(words[4::2], words[5::2], strict=True))
     options.pop("--workspace")
     given = {"download": [words[3]]} | {name[2:].replace("-", "_"): value for name, value in options.items()}
-    preset = chosen_preset(workspace, "organize")
-    assert resolved_settings(workspace, "organize", given, preset) == resolved_settings(
+    preset = find_preset(workspace, "organize")
+    assert resolve_settings(workspace, "organize", given, preset) == resolve_settings(
         workspace, "organize", filled.given, preset
     )
     assert _assignment("resize.height=128") == ("resize.height", "128")
@@ -163,7 +163,7 @@ def test_a_value_within_a_step_can_be_changed_and_is_part_of_the_command(workspa
     filled = asked.fill()
     assert filled.given == {"resize.height": 128}
     assert command_line(filled, workspace).split()[3:5] == ["--set", "resize.height=128"]
-    settings = resolved_settings(workspace, "preprocess", filled.given, chosen_preset(workspace, "preprocess"))
+    settings = resolve_settings(workspace, "preprocess", filled.given, find_preset(workspace, "preprocess"))
     assert settings.chain.chosen()["resize"].height == 128
 
 
@@ -219,7 +219,7 @@ def test_a_preset_that_says_what_cannot_be_is_grey_and_names_its_file(workspace,
     assert says in why
     assert str(own / "mine.yaml") in why
     with pytest.raises(SettingsError, match=r"mine\.yaml"):
-        job_for(workspace, "train", {}, ["MammoCNN", "mine"])
+        find_or_create_job(workspace, "train", {}, ["MammoCNN", "mine"])
 
 
 def test_a_preset_that_breaks_under_a_form_ends_it_with_words(workspace):
@@ -255,7 +255,7 @@ def test_how_many_folds_and_seeds_is_asked_last_and_makes_the_same_queue_as_the_
 
 
 def test_a_damaged_answer_to_how_many_is_forgotten(workspace):
-    workspace.make()
+    workspace.create_folder()
     workspace.answers_file.write_text("tests.toys.learn: {seeds: a few, sections: 2}")
     asked, _ = form("tests.toys.learn", workspace)
     assert asked.fill().given == {"sections": 2}
@@ -275,15 +275,17 @@ def test_more_folds_than_there_are_cannot_be_started(workspace):
 
 
 def test_a_run_to_start_from_can_be_taken_back(workspace):
-    extends = next(leaf for leaf in leaves(registry.find("tests.toys.learn").settings) if leaf.name == "extends")
+    extends = next(
+        field for field in list_fields(registry.find("tests.toys.learn").settings) if field.name == "extends"
+    )
     question = question_for(extends, None, workspace)
     assert [(choice.value, choice.title) for choice in question.choices] == [(None, "none")]
 
 
 def test_what_explains_a_question_is_printed_as_it_stands(monkeypatch):
-    leaf = next(leaf for leaf in leaves(registry.find("train").settings) if leaf.name == "weights")
+    field = next(field for field in list_fields(registry.find("train").settings) if field.name == "weights")
     lines = iter(["?", "none"])
     monkeypatch.setattr("builtins.input", lambda _: next(lines))
     console = Console(file=io.StringIO(), width=200)
-    assert PlainAsker(console).ask(question_for(leaf, "none", None)) == "none"
+    assert PlainAsker(console).ask(question_for(field, "none", None)) == "none"
     assert "run:ID: the best checkpoint" in console.file.getvalue()

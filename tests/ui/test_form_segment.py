@@ -12,10 +12,10 @@ def test_it_asks_for_what_is_told_apart_and_for_no_other_stages_preset(workspace
     (workspace.root / "models").mkdir(parents=True)
     (workspace.root / "models" / "Mine.yaml").write_text("title: x\nabout: y\nstage: segment\n")
     (workspace.root / "models" / "Other.yaml").write_text("title: x\nabout: y\nstage: train\n")
-    assert workspace.preset_names("models", like="DeepLabV3Plus") == ["DeepLabV3Plus", "Mine"]
+    assert workspace.list_presets("models", like="DeepLabV3Plus") == ["DeepLabV3Plus", "Mine"]
     asked, asker = form("segment", workspace, preset="Mine")
     assert asked.fill().presets == ("Mine",)
 
 
 def test_a_folder_of_one_stage_is_offered_whole():
-    assert offers.preset_names("preprocess", like="fast") == offers.preset_names("preprocess")
+    assert offers.list_presets("preprocess", like="fast") == offers.list_presets("preprocess")

@@ -20,10 +20,10 @@ from tests.ui.terminal import PROJECT, Terminal
 from tests.ui.test_cli import wizard
 from tfm.core.events import Gauges, Metrics, Note, Progress, StateChange
 from tfm.core.runs import job
-from tfm.core.runs.launch import find_or_create_plan, job_for
-from tfm.core.runs.lookup import plans, runs
+from tfm.core.runs.launch import find_or_create_job, find_or_create_plan
+from tfm.core.runs.lookup import list_plans, list_runs
 from tfm.core.runs.plan import Step
-from tfm.core.runs.worker import take_plan
+from tfm.core.runs.worker import execute_plan
 from tfm.ui import cli, render
 from tfm.ui.prompts import PlainAsker, ToMenu
 from tfm.ui.run_view import RunView
@@ -50,7 +50,7 @@ def on_screen(job, columns, rows):
 
 def at_work(workspace, epochs=3, notes=("it begins",)):
     """A run in its last epoch, as its log tells it."""
-    run = job_for(workspace, TOY, {"epochs": epochs})
+    run = find_or_create_job(workspace, TOY, {"epochs": epochs})
     with run.open_event_log():
         run.record(StateChange("running"))
         for note in notes:
@@ -83,7 +83,7 @@ def test_curves_grow_with_the_window(workspace):
 @pytest.mark.parametrize("failed", [False, True])
 def test_of_a_long_plan_what_is_at_work_is_shown(workspace, failed):
     plan = find_or_create_plan(workspace, "long", [Step(f"model-seed{n}", TOY, {"seed": n}) for n in range(40)])
-    standing = {f"model-seed{n}": job_for(workspace, TOY, {"seed": n}) for n in range(30)}
+    standing = {f"model-seed{n}": find_or_create_job(workspace, TOY, {"seed": n}) for n in range(30)}
     for name, run in standing.items():
         run.update(state="failed" if failed and name.endswith("seed3") else "done")
     standing["model-seed29"].update(state="paused")
@@ -100,7 +100,7 @@ def test_of_a_long_plan_what_is_at_work_is_shown(workspace, failed):
 
 def test_the_step_at_work_is_shown_also_where_later_ones_were_done_before_it(workspace):
     plan = find_or_create_plan(workspace, "p", [Step(f"s{seed}", TOY, {"seed": seed}) for seed in (1, 2)])
-    first, second = (job_for(workspace, TOY, {"seed": seed}) for seed in (1, 2))
+    first, second = (find_or_create_job(workspace, TOY, {"seed": seed}) for seed in (1, 2))
     for run, said in ((first, "the first"), (second, "the second")):
         with run.open_event_log():
             run.record(Note(said))
@@ -124,7 +124,7 @@ def test_a_run_of_many_epochs_does_not_slow_the_screen(workspace):
 
 
 def test_how_long_all_epochs_take_is_known_within_the_first(workspace):
-    view = RunView(job_for(workspace, TOY, {}))
+    view = RunView(find_or_create_job(workspace, TOY, {}))
     times = iter(range(100))
     view._fold(next(times), Progress("epoch", 0, 10, "epochs"))
     for step in (1, 2, 3, 4, 5):
@@ -134,7 +134,7 @@ def test_how_long_all_epochs_take_is_known_within_the_first(workspace):
 
 
 def test_what_was_done_before_a_run_was_taken_up_again_makes_it_no_faster(workspace):
-    view = RunView(job_for(workspace, TOY, {}))
+    view = RunView(find_or_create_job(workspace, TOY, {}))
     times = iter(range(100))
     view._fold(next(times), Progress("epoch", 3, 10, "epochs"))
     for step in (6, 7, 8):
@@ -152,7 +152,7 @@ def test_a_curve_shows_the_whole_run_and_leaves_gaps():
 
 
 def test_without_a_terminal_an_epoch_is_one_line(workspace):
-    run = job_for(workspace, TOY, {"epochs": 3})
+    run = find_or_create_job(workspace, TOY, {"epochs": 3})
     told = wizard("runs", "resume", run.id, "--workspace", workspace.root, COLUMNS="60")
     assert told.returncode == 0, told.stderr
     epochs = [line for line in told.stdout.splitlines() if "val_auc" in line]
@@ -164,7 +164,7 @@ def test_without_a_terminal_an_epoch_is_one_line(workspace):
 
 
 def test_ctrl_c_pauses_a_command_and_its_screen_goes(workspace):
-    run = job_for(workspace, TOY, {"epochs": 500, "seconds_a_step": 0.01})
+    run = find_or_create_job(workspace, TOY, {"epochs": 500, "seconds_a_step": 0.01})
     with Terminal("runs", "resume", run.id, "--workspace", str(workspace.root)) as terminal:
         terminal.wait_for("images/s")
         terminal.press("ctrl-c")
@@ -174,7 +174,7 @@ def test_ctrl_c_pauses_a_command_and_its_screen_goes(workspace):
 
 
 def test_sigterm_pauses_a_command_as_ctrl_c_does(workspace):
-    run = job_for(workspace, TOY, {"epochs": 500, "seconds_a_step": 0.01})
+    run = find_or_create_job(workspace, TOY, {"epochs": 500, "seconds_a_step": 0.01})
     words = [sys.executable, str(PROJECT / "wizard.py"), "runs", "resume", run.id, "--workspace", str(workspace.root)]
     command = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=PROJECT)
     wait_for_event(run, 2)
@@ -190,7 +190,7 @@ def test_nothing_moves_in_the_accessible_menu(workspace, plain, monkeypatch):
     file = io.StringIO()
     console = Console(file=file, width=100, height=40, force_terminal=True)
     asker = PlainAsker(console) if plain else Scripted({})
-    interactive.see(job_for(workspace, TOY, {"epochs": 2}), asker, console)
+    interactive.see(find_or_create_job(workspace, TOY, {"epochs": 2}), asker, console)
     own_screen = "\x1b[?1049h"
     wiped = "\x1b[2K"
     assert (own_screen in file.getvalue()) != plain
@@ -210,7 +210,7 @@ def test_the_words_that_make_a_queue_are_options_of_the_command(workspace):
     words = ["--seeds", "2", "--epochs", "1", "--json", "--workspace", str(workspace.root)]
     told = CliRunner().invoke(app, words)
     assert told.exit_code == 0, told.output
-    (plan,) = plans(workspace)
+    (plan,) = list_plans(workspace)
     assert list(plan.read_status().runs) == ["learn-seed7", "learn-seed8"]
 
 
@@ -218,7 +218,7 @@ def test_the_words_that_make_a_queue_are_options_of_the_command(workspace):
 
 
 def test_a_run_is_extended_by_a_command_that_says_how_far(workspace):
-    run = job_for(workspace, TOY, {"epochs": 2})
+    run = find_or_create_job(workspace, TOY, {"epochs": 2})
     finish(run)
     place = ["--workspace", workspace.root]
     unsaid = wizard("runs", "extend", run.id, *place)
@@ -232,22 +232,22 @@ def test_a_run_is_extended_by_a_command_that_says_how_far(workspace):
     told = wizard("runs", "extend", "--epochs=3", run.id, "--json", *place)
     assert told.stdout.splitlines()[-1] == first.stdout.splitlines()[-1], "whichever is said first"
     assert json.loads(told.stdout.splitlines()[-1])["result"]["epochs"] == 3
-    other = job_for(workspace, "tests.toys.count", {"target": 2})
+    other = find_or_create_job(workspace, "tests.toys.count", {"target": 2})
     finish(other)
     assert "cannot be extended" in wizard("runs", "extend", other.id, "--epochs", "3", *place).stderr
 
 
 def test_a_done_run_whose_settings_are_gone_can_be_removed_from_the_menu(workspace):
-    run = job_for(workspace, TOY, {"epochs": 1})
+    run = find_or_create_job(workspace, TOY, {"epochs": 1})
     finish(run)
     (run.folder / "settings.yaml").unlink()
     asker = Scripted({"run": (run.id, LEAVE), "action": "remove", "sure": True})
     interactive.runs_screen(workspace, asker, Console(file=io.StringIO()))
-    assert runs(workspace) == []
+    assert list_runs(workspace) == []
 
 
 def test_a_run_is_extended_from_the_menu(workspace):
-    run = job_for(workspace, TOY, {"epochs": 2})
+    run = find_or_create_job(workspace, TOY, {"epochs": 2})
     finish(run)
     asker = Scripted({"run": (run.id, LEAVE), "action": "extend", "total": "3"})
     console = Console(file=io.StringIO(), width=100)
@@ -258,12 +258,12 @@ def test_a_run_is_extended_from_the_menu(workspace):
     assert "worked out anew" in asked.why
     assert asked.trouble_with("2") == "it was started for 2: give a higher total"
     assert "whole number" in asked.trouble_with("far")
-    (new,) = (one for one in runs(workspace) if one.id != run.id)
+    (new,) = (one for one in list_runs(workspace) if one.id != run.id)
     assert new.read_status().result["epochs"] == 3
 
 
 def test_a_failure_ends_with_one_instruction(workspace):
-    run = job_for(workspace, "tests.toys.count", {"target": 3, "fail_at": 2})
+    run = find_or_create_job(workspace, "tests.toys.count", {"target": 3, "fail_at": 2})
     finish(run)
     console = Console(file=io.StringIO(), width=100)
     show_end(run, console)
@@ -273,7 +273,7 @@ def test_a_failure_ends_with_one_instruction(workspace):
 
 
 def test_a_done_run_tells_its_results_figures_first(workspace):
-    run = job_for(workspace, TOY, {"epochs": 2})
+    run = find_or_create_job(workspace, TOY, {"epochs": 2})
     finish(run)
     console = Console(file=io.StringIO(), width=100)
     show_job(run, console)
@@ -284,8 +284,8 @@ def test_a_done_run_tells_its_results_figures_first(workspace):
 
 
 def test_a_done_queue_tells_what_came_of_each_of_its_runs(workspace):
-    plan = job_for(workspace, TOY, {"epochs": 1, "seeds": 2})
-    assert take_plan(plan) == "done"
+    plan = find_or_create_job(workspace, TOY, {"epochs": 1, "seeds": 2})
+    assert execute_plan(plan) == "done"
     console = Console(file=io.StringIO(), width=100)
     show_end(plan, console)
     said = console.file.getvalue()
@@ -294,7 +294,7 @@ def test_a_done_queue_tells_what_came_of_each_of_its_runs(workspace):
 
 
 def test_a_new_epoch_forgets_the_validation_of_the_one_before_and_a_halt_the_pace(workspace):
-    run = job_for(workspace, TOY, {"epochs": 3})
+    run = find_or_create_job(workspace, TOY, {"epochs": 3})
     with run.open_event_log():
         for epoch in (1, 2):
             run.record(Progress("step", 0, 20, "batches", within="epoch"))

@@ -14,7 +14,7 @@ from tests.ui.test_form import no_trial
 from tfm.core.errors import DataError
 from tfm.core.events import Note, Progress
 from tfm.core.registry import Outlook
-from tfm.core.runs.launch import resolved_settings
+from tfm.core.runs.launch import resolve_settings
 from tfm.ui.command_line import command_line
 from tfm.ui.form import Form
 from tfm.ui.preview import watched
@@ -93,7 +93,7 @@ def test_the_settled_is_set_not_asked_and_part_of_the_command(workspace, box):
     assert filled.given["split"] == "random"
     assert "split: random" in asker.at("label")[0]
     assert "--split random" in command_line(filled, workspace)
-    assert resolved_settings(workspace, TOY, filled.given, None).split == "random"
+    assert resolve_settings(workspace, TOY, filled.given, None).split == "random"
 
 
 def test_the_settled_beats_last_times_answer_and_is_not_kept_as_one(workspace, box):
@@ -117,7 +117,7 @@ def test_what_a_person_changes_wins_over_the_settled(workspace, box):
     filled = asked.fill()
     question = next(question for question in asker.asked if question.name == "split")
     assert question.default == "random", "it starts from what holds"
-    assert resolved_settings(workspace, TOY, filled.given, None).split == "official"
+    assert resolve_settings(workspace, TOY, filled.given, None).split == "official"
     assert toy.previewed[-1].split == "official"
     assert asker.names.count("split") == 1, "changed once, it is not asked again on the way"
 

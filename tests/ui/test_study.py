@@ -13,7 +13,7 @@ from tests.ui.test_form import form, with_products
 from tests.ui.test_live import TOY, on_screen
 from tfm.core.events import Line, StateChange
 from tfm.core.runs import lookup
-from tfm.core.runs.launch import job_for
+from tfm.core.runs.launch import find_or_create_job
 from tfm.ui.command_line import Filled, command_line
 from tfm.ui.menu import Menu
 from tfm.ui.screens.live import JobView
@@ -23,7 +23,7 @@ TOLD_EACH = 4  # lines
 
 
 def study_at_work(workspace, trials):
-    run = job_for(workspace, TOY, {"pages": trials})
+    run = find_or_create_job(workspace, TOY, {"pages": trials})
     with run.hold_lock(), run.open_event_log():
         run.update(state="running")
         run.record(StateChange("running"))
@@ -80,7 +80,7 @@ def test_a_preset_that_is_a_plan_asks_what_the_plan_asks(workspace):
 
 def test_the_menu_offers_to_train_the_winner_of_a_study_that_is_done(workspace):
     menu = Menu(workspace, Scripted({}), Console(file=io.StringIO()))
-    study = job_for(workspace, TOY, {})
+    study = find_or_create_job(workspace, TOY, {})
     offered = f"winner {study.id}"
     assert offered not in [choice.value for choice in menu.question().choices]
     study.update(state="done", result={"model": "ResNet18_CFT", "winner": {"learning_rate": 0.1}})
@@ -96,4 +96,4 @@ def test_before_the_winner_is_trained_what_will_run_is_shown_and_can_be_declined
     assert asker.names == ["what_now"]
     assert f"train ResNet18_CFT --study {study.id}" in " ".join(screen.getvalue().split())
     assert "0.0123" in screen.getvalue()
-    assert [run.id for run in lookup.runs(workspace)] == [study.id]
+    assert [run.id for run in lookup.list_runs(workspace)] == [study.id]

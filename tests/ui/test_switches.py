@@ -9,7 +9,7 @@ from rich.console import Console
 from tests.ui.darkroom import write_presets
 from tests.ui.scripted import Scripted
 from tests.ui.test_form import no_trial
-from tfm.core.runs.launch import chosen_preset, resolved_settings
+from tfm.core.runs.launch import find_preset, resolve_settings
 from tfm.core.settings import presets as offers
 from tfm.ui.cli import _assignment
 from tfm.ui.command_line import command_line
@@ -41,7 +41,7 @@ def settings_from_words(filled, workspace):
     words = shlex.split(command_line(filled, workspace))
     given = dict(_assignment(words[index + 1]) for index, word in enumerate(words) if word == "--set")
     preset = words[words.index("--preset") + 1] if "--preset" in words else None
-    return given, resolved_settings(workspace, TOY, given, chosen_preset(workspace, TOY, preset))
+    return given, resolve_settings(workspace, TOY, given, find_preset(workspace, TOY, preset))
 
 
 def test_the_parts_are_boxes_in_the_presets_order_ticked_as_it_has_them(workspace):
@@ -66,7 +66,7 @@ def test_only_what_differs_from_the_preset_is_given_and_the_command_means_the_sa
     assert filled.given == {"stop": False, "toner": True}
     words, settings = settings_from_words(filled, workspace)
     assert words == {"stop": "false", "toner": "true"}
-    assert settings == resolved_settings(workspace, TOY, filled.given, chosen_preset(workspace, TOY))
+    assert settings == resolve_settings(workspace, TOY, filled.given, find_preset(workspace, TOY))
     assert settings.baths == {"developer": {"seconds": 90}, "toner": {"shade": 0.5}, "fixer": {"strength": "weak"}}
 
 
@@ -142,11 +142,11 @@ def test_last_times_answer_is_ticked_and_another_preset_keeps_its_own(workspace)
 
 def test_of_several_presets_what_differs_stays_each_its_own(workspace):
     draft = Draft(TOY, workspace, presets=("plain", "warm"))
-    baths = next(leaf for leaf in draft.leaves if leaf.name == "baths")
+    baths = next(field for field in draft.fields if field.name == "baths")
     question = question_for(baths, draft.current(baths), workspace)
     grey = {choice.value for choice in question.choices if choice.disabled}
     assert (grey, question.default) == ({"stop", "toner"}, ["developer", "fixer"])
-    values = {leaf.name: draft.current(leaf) for leaf in draft.values_on(baths)}
+    values = {field.name: draft.current(field) for field in draft.values_on(baths)}
     assert values == {"developer.seconds": "each its own", "fixer.strength": "each its own"}
     draft.answer(baths, ["fixer"])
     assert draft.given == {"developer": False}
@@ -155,7 +155,7 @@ def test_of_several_presets_what_differs_stays_each_its_own(workspace):
 
 def test_in_plain_lines_the_chosen_ones_say_so(workspace, monkeypatch):
     draft = Draft(TOY, workspace, presets=("plain",))
-    baths = next(leaf for leaf in draft.leaves if leaf.name == "baths")
+    baths = next(field for field in draft.fields if field.name == "baths")
     file = io.StringIO()
     monkeypatch.setattr("builtins.input", lambda _: "1 4")
     chosen = PlainAsker(Console(file=file, width=100)).ask(question_for(baths, draft.current(baths), workspace))

@@ -32,7 +32,7 @@ def test_the_trial_runs_with_what_it_knows_of_the_answers_shows_its_picture_and_
         workspace, preset="warm", copies="4", paper="matt", baths=["developer", "toner"],
         what_now=("trial", "start"),
     )  # fmt: skip
-    trial, own = lookup.runs(workspace)
+    trial, own = lookup.list_runs(workspace)
     assert (trial.stage, own.stage) == ("tests.toys.proof", TOY)
     assert trial.preset == own.preset == "warm"
     assert trial.read_settings()["baths"] == {"developer": {"seconds": 30}, "toner": {"shade": 0.5}}
@@ -46,7 +46,7 @@ def test_the_trial_runs_with_what_it_knows_of_the_answers_shows_its_picture_and_
 def test_the_same_trial_again_is_shown_and_not_done_again(workspace):
     done(workspace, what_now=("trial", "trial", BACK), baths=(["stop"], BACK), copies=("1", BACK), paper=("a", BACK),
          preset=("plain", BACK))  # fmt: skip
-    assert [run.read_stage() for run in lookup.runs(workspace)] == ["tests.toys.proof"]
+    assert [run.read_stage() for run in lookup.list_runs(workspace)] == ["tests.toys.proof"]
 
 
 @pytest.mark.parametrize(("paper", "says"), [("gold", "there is no gold paper"), ("wet", "dry it first")])
@@ -54,8 +54,8 @@ def test_a_trial_that_cannot_be_made_or_fails_is_told_and_leads_back(workspace, 
     asker, shown = done(workspace, paper=paper, what_now=("trial", "start"))
     assert says in shown
     assert "Traceback" not in shown
-    assert lookup.runs(workspace)[-1].read_stage() == TOY
-    assert lookup.runs(workspace)[-1].read_status().state == "done"
+    assert lookup.list_runs(workspace)[-1].read_stage() == TOY
+    assert lookup.list_runs(workspace)[-1].read_status().state == "done"
     assert asker.names.count("what_now") == 2
 
 

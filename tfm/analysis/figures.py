@@ -67,5 +67,5 @@ def save_figure(figure: Figure, path: Path, words: str) -> None:
     figure.supxlabel(textwrap.fill(words, _CAPTION_WIDTH), fontsize=6, color="dimgrey")
     FigureCanvasAgg(figure)
     path.parent.mkdir(exist_ok=True)
-    with files.beside(path) as temporary:
+    with files.write_atomically(path) as temporary:
         figure.savefig(temporary, format="png", dpi=_DOTS_PER_INCH)

@@ -12,12 +12,12 @@ from pydantic import AfterValidator
 
 from tfm.core.events import Event, Note, Result
 from tfm.core.registry import stage
-from tfm.core.runs.inputs import left_out
+from tfm.core.runs.inputs import report_skipped_runs
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
-from tfm.core.settings.schema import POSITIONAL, Reads, Settings
+from tfm.core.settings.schema import POSITIONAL, Input, Settings
 
-Member = Annotated[str, Reads("run", made_by=("train", "forest"))]
+Member = Annotated[str, Input("run", made_by=("train", "forest"))]
 
 
 def _several(runs: list[str]) -> list[str]:
@@ -38,9 +38,9 @@ def average(settings: Average, run: Run) -> Iterator[Event]:
     from tfm.analysis.ensemble import build_ensemble
     from tfm.analysis.predictions import save_predictions
 
-    yield from left_out(run.workspace, settings, "runs")
+    yield from report_skipped_runs(run.workspace, settings, "runs")
     mean = build_ensemble([find_run(run.workspace, name) for name in settings.runs])
-    run.remember(**mean.facts)
+    run.save_facts(**mean.facts)
     rule = mean.models[0].protocol.threshold_rule
     result = save_predictions(run, mean.predictions, rule) | mean.result
     yield Note(f"the mean of {len(mean.models)} models: {result['model']}")

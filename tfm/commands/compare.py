@@ -12,14 +12,14 @@ from pydantic import Field
 
 from tfm.core.events import Event, Intervals, Picture, Result, Table
 from tfm.core.registry import stage
-from tfm.core.runs.inputs import left_out
+from tfm.core.runs.inputs import report_skipped_runs
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
-from tfm.core.settings.schema import POSITIONAL, JudgedRun, Settings
+from tfm.core.settings.schema import POSITIONAL, RunWithPredictions, Settings
 
 
 class Compare(Settings):
-    runs: Annotated[list[JudgedRun], POSITIONAL, Field(min_length=1)]
+    runs: Annotated[list[RunWithPredictions], POSITIONAL, Field(min_length=1)]
     """Which trained models to compare
     None named: every finished one of the workspace."""
 
@@ -30,7 +30,7 @@ def compare(settings: Compare, run: Run) -> Iterator[Event]:
     from tfm.analysis.figures import draw_comparison
     from tfm.analysis.trained_run import open_trained_model
 
-    yield from left_out(run.workspace, settings, "runs")
+    yield from report_skipped_runs(run.workspace, settings, "runs")
     chosen = {one.id: one for one in (find_run(run.workspace, name) for name in settings.runs)}
     rankings = rank_models([open_trained_model(one) for one in chosen.values()])
     pictures = []

@@ -15,13 +15,13 @@ from tfm.core.errors import DataError
 from tfm.core.events import Event, Note, Picture, Progress, Result
 from tfm.core.registry import stage
 from tfm.core.runs.run import Run
-from tfm.core.settings.schema import DatasetFilms, Settings
+from tfm.core.settings.schema import DatasetWithFiles, Settings
 from tfm.imaging.settings import ChainSettings
 from tfm.training.settings import DEFAULT_SEED, AugmentSettings
 
 
 class ContactSheet(Settings):
-    dataset: DatasetFilms
+    dataset: DatasetWithFiles
     """Which dataset?"""
 
     images: tuple[str, ...] = ()

@@ -16,13 +16,13 @@ from tfm.core.events import Event, Result, Table
 from tfm.core.registry import stage
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
-from tfm.core.settings.schema import POSITIONAL, JudgedRun, Reads, Settings
+from tfm.core.settings.schema import POSITIONAL, Input, RunWithPredictions, Settings
 
-Explanation = Annotated[str, Reads("run", made_by=("explain",))]
+Explanation = Annotated[str, Input("run", made_by=("explain",))]
 
 
 class Contrast(Settings):
-    runs: Annotated[list[JudgedRun], POSITIONAL, Field(min_length=1)]
+    runs: Annotated[list[RunWithPredictions], POSITIONAL, Field(min_length=1)]
     """Which trained models to contrast
     None named: every finished one of the workspace."""
     ways: list[str] = []  # noqa: RUF012

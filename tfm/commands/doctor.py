@@ -64,7 +64,7 @@ def _torch() -> Iterator[Finding]:
     import torch
 
     yield Finding("PyTorch", "good", torch.__version__)
-    gpus = machine.nvidia_gpus()
+    gpus = machine.find_nvidia_gpus()
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             free, total = (size / 2**30 for size in torch.cuda.mem_get_info(index))
@@ -90,11 +90,11 @@ def _torch() -> Iterator[Finding]:
 
 
 def _cores() -> Finding:
-    return Finding("cores", "good" if machine.cores() > 1 else "note", str(machine.cores()))
+    return Finding("cores", "good" if machine.count_cores() > 1 else "note", str(machine.count_cores()))
 
 
 def _memory() -> Finding:
-    found = machine.memory_gib()
+    found = machine.read_memory_gib()
     if found is None:
         return Finding("memory", "note", "not told by this system")
     enough = found >= _NEEDED_GIB["memory"]
@@ -103,7 +103,7 @@ def _memory() -> Finding:
 
 
 def _disk(root: Path) -> Iterator[Finding]:
-    free = machine.free_gib(root)
+    free = machine.read_free_gib(root)
     enough = free >= _NEEDED_GIB["disk"]
     advice = (
         ""
@@ -135,8 +135,8 @@ def _weights(workspace: Workspace) -> Iterator[Finding]:
     from tfm.models.settings import IMAGENET, ModelSettings
     from tfm.models.weights import locate_imagenet_weights
 
-    for name in workspace.preset_names("models"):
-        preset = workspace.preset("models", name)
+    for name in workspace.list_presets("models"):
+        preset = workspace.load_preset("models", name)
         model = preset.settings.get("model", {})
         if model.get("weights") == IMAGENET:
             network = ModelSettings(architecture=model.get("architecture") or model["backbone"])

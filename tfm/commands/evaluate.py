@@ -12,11 +12,11 @@ from tfm.core.events import Event, Picture, Result, Table
 from tfm.core.registry import stage
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
-from tfm.core.settings.schema import POSITIONAL, JudgedRun, Settings
+from tfm.core.settings.schema import POSITIONAL, RunWithPredictions, Settings
 
 
 class Evaluate(Settings):
-    run: Annotated[JudgedRun, POSITIONAL]
+    run: Annotated[RunWithPredictions, POSITIONAL]
     """Which trained model to measure"""
 
 

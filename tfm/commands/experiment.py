@@ -21,9 +21,9 @@ from tfm.core.errors import SettingsError
 from tfm.core.registry import Planner, find, planner
 from tfm.core.runs.plan import Step
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings.resolve import check_values, nested, resolve
+from tfm.core.settings.resolve import check_values, place_values, resolve
 from tfm.core.settings.schema import IMPORTANT, POSITIONAL, CacheName, DatasetName, InputPath, Settings
-from tfm.core.settings.serialize import differing
+from tfm.core.settings.serialize import collect_key_values
 
 Levels = dict[str, dict[str, Any]]  # name → settings
 _AS_SHIPPED = "compare it with one that ships, in configs/experiments"
@@ -144,7 +144,7 @@ def _named_in(planned: type[Settings], place: str, given: Mapping[str, Any]) -> 
     """The settings that are given there, whether flat or in their groups."""
     with _at(place):
         check_values(planned, given)
-        return list(_leaf_names(nested(planned, given)))
+        return list(_leaf_names(place_values(planned, given)))
 
 
 def _leaf_names(placed: Mapping[str, Any]) -> Iterator[str]:
@@ -157,7 +157,9 @@ def _leaf_names(placed: Mapping[str, Any]) -> Iterator[str]:
 
 def _check_differs(settings: Experiment, way: str, chosen: Settings, known: dict[str, Settings]) -> None:
     """From every way that is `known`, to which it is added."""
-    same = [other for other, one in known.items() if other != way and differing(one) == differing(chosen)]
+    same = [
+        other for other, one in known.items() if other != way and collect_key_values(one) == collect_key_values(chosen)
+    ]
     if same:
         raise SettingsError(
             f"{settings.file}: {same[0]} and {way} are the same: their settings do not differ",

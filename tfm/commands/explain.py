@@ -16,7 +16,7 @@ from pydantic import Field
 from tfm.commands.train import Train, arranged
 from tfm.core.events import Event, Note, Picture, Result, Table
 from tfm.core.registry import stage
-from tfm.core.runs.launch import settings_of
+from tfm.core.runs.launch import load_settings
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 from tfm.core.settings.schema import IMPORTANT, POSITIONAL, Settings, TrainedRun
@@ -72,7 +72,7 @@ def explain(settings: Explain, run: Run) -> Iterator[Event]:
 
     origin = Origin(find_run(run.workspace, settings.run))
     trained = open_trained_model(origin.run)
-    choices = settings_of(origin.run)
+    choices = load_settings(origin.run)
     assert isinstance(choices, Train)
     material = arranged(choices, run.workspace)
     check_same(origin, (yield from material.facts()))

@@ -15,7 +15,7 @@ from tfm.commands.train import Train, arranged
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Picture, Result
 from tfm.core.registry import stage
-from tfm.core.runs.launch import settings_of
+from tfm.core.runs.launch import load_settings
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 from tfm.core.settings.schema import POSITIONAL, Settings, TrainedRun
@@ -58,7 +58,7 @@ def forest(settings: Forest, run: Run) -> Iterator[Event]:
 
     origin = Origin(find_run(run.workspace, settings.backbone))
     backbone = open_trained_model(origin.run)
-    trained = settings_of(origin.run)
+    trained = load_settings(origin.run)
     assert isinstance(trained, Train)
     if trained.breast.pooling == "breast":
         raise SettingsError(
@@ -75,7 +75,7 @@ def forest(settings: Forest, run: Run) -> Iterator[Event]:
     if len(learned) < len(material.train):
         material = replace(material, train=learned)
         facts = yield from material.facts()
-    run.remember(origin_unknown=origin.unknown, backbone=backbone.run, minutes_before=backbone.minutes)
+    run.save_facts(origin_unknown=origin.unknown, backbone=backbone.run, minutes_before=backbone.minutes)
     remember(run, material, facts, origin.checkpoints.best, [origin])
     found = yield from _seen(settings, trained, run, origin, material)
     learner = yield from _learned(settings, run, material, found)
@@ -102,7 +102,7 @@ def _embedded(
 
     in_size = material.cache.images.shape[1:]
     backbone = Backbone.of(origin, trained.model, settings.learning.embedding, in_size, trained.machine.precision)
-    run.remember(backbone_parameters=count_parameters(backbone.network) - count_parameters(backbone.part))
+    run.save_facts(backbone_parameters=count_parameters(backbone.network) - count_parameters(backbone.part))
     place = run.workspace.embeddings_folder
     return (yield from embeddings(place, backbone, material, run.read_environment(), device, run.id))
 

@@ -12,11 +12,11 @@ from pydantic import Field
 from tfm.commands.train import Train, arranged
 from tfm.core.errors import SettingsError
 from tfm.core.registry import planner
-from tfm.core.runs.launch import resolved_settings
+from tfm.core.runs.launch import resolve_settings
 from tfm.core.runs.plan import Step
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.schema import CacheName, DatasetName, ModelName, Settings
-from tfm.core.settings.serialize import as_yaml_values
+from tfm.core.settings.serialize import dump_plain_values
 from tfm.models.settings import Weights
 from tfm.training.settings import DEFAULT_SEED, DeviceSettings, LearnerSettings
 
@@ -46,10 +46,10 @@ def head_and_forest(settings: HeadAndForest, workspace: Workspace) -> list[Step]
     from tfm.training.embedding_classifier import check_memory
     from tfm.training.inputs.samples import UNKNOWN
 
-    shared = {"seed": settings.seed, "machine": as_yaml_values(settings.machine)}
+    shared = {"seed": settings.seed, "machine": dump_plain_values(settings.machine)}
     given: dict[str, Any] = {"dataset": settings.dataset, "cache": settings.cache, "fold": settings.fold}
     given |= {"weights": settings.weights} if settings.weights != "preset" else {}
-    head = resolved_settings(workspace, "train", given | shared, workspace.preset("models", settings.head))
+    head = resolve_settings(workspace, "train", given | shared, workspace.load_preset("models", settings.head))
     assert isinstance(head, Train)
     if settings.learning.embedding == "dense128" and head.model.head is None:
         raise SettingsError(
@@ -59,7 +59,7 @@ def head_and_forest(settings: HeadAndForest, workspace: Workspace) -> list[Step]
         )
     labels = arranged(head, workspace).train.labels
     check_memory(settings.learning, int((labels != UNKNOWN).sum()))  # before a head is trained for it
-    learning = {"learning": as_yaml_values(settings.learning)}
+    learning = {"learning": dump_plain_values(settings.learning)}
     return [
         Step("head", "train", given | shared, settings.head),
         Step("forest", "forest", {"backbone": "@head.run", **learning, **shared}),

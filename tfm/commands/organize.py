@@ -146,7 +146,7 @@ def organize(settings: Organize, run: Run) -> Iterator[Event]:
     found, catalog, arrangement = yield from _arranged(settings, run.workspace)
     yield from _warned(catalog, arrangement.choices.role)
     yield from _thin(arrangement.findings)
-    with run.workspace.making("dataset", settings.name) as folder:
+    with run.workspace.lock_product("dataset", settings.name) as folder:
         organizing.refuse_replacing(folder, catalog, arrangement)
         writing = organizing.organize_dataset(
             folder, catalog, arrangement, downloads=found.sources, link=settings.link, version=organize.version

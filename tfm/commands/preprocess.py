@@ -17,7 +17,7 @@ from tfm.core.randomness import seed_at
 from tfm.core.registry import stage
 from tfm.core.runs.run import Run
 from tfm.core.settings.resolve import resolve
-from tfm.core.settings.schema import OUT_OF_KEY, DatasetFilms, NoEffect, ProductName, Settings
+from tfm.core.settings.schema import NOT_IN_RUN_KEY, DatasetWithFiles, NoEffectWhen, ProductName, Settings
 from tfm.imaging.settings import ChainSettings
 from tfm.training.settings import DEFAULT_SEED, AugmentSettings
 
@@ -31,14 +31,14 @@ _MOST_OF_IT = 0.9
 
 
 class Preprocess(Settings):
-    dataset: DatasetFilms
+    dataset: DatasetWithFiles
     """Which dataset?"""
 
     cache: ProductName | None = None
     """What should the cache be called?
     Empty: after its dataset and preset, with a few letters more where a step's settings aren't the preset's."""
 
-    workers: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], OUT_OF_KEY] = "auto"
+    workers: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], NOT_IN_RUN_KEY] = "auto"
     """How many processes make images at the same time
     auto: one for each core, fewer for few images or little memory. Each needs up to 600 MB."""
 
@@ -48,9 +48,9 @@ class Preprocess(Settings):
     """How many augmented copies of each training image to write as files
     To look at, or for use elsewhere: training makes its own, anew each epoch; copy 1 is what its first epoch sees."""
 
-    augmentation: Annotated[AugmentSettings, NoEffect("write_augmented", 0)] = AugmentSettings()
+    augmentation: Annotated[AugmentSettings, NoEffectWhen("write_augmented", 0)] = AugmentSettings()
 
-    seed: Annotated[int, NoEffect("write_augmented", 0)] = DEFAULT_SEED
+    seed: Annotated[int, NoEffectWhen("write_augmented", 0)] = DEFAULT_SEED
     """Seed of the augmented copies, as in training"""
 
     @model_validator(mode="after")
@@ -62,7 +62,7 @@ class Preprocess(Settings):
 
 def _name(settings: Preprocess, run: Run) -> str:
     """Other steps never end in the same cache."""
-    preset = run.workspace.preset("preprocess", run.read_preset() or "")
+    preset = run.workspace.load_preset("preprocess", run.read_preset() or "")
     steps = settings.chain.model_dump_json()
     same = steps == resolve(Preprocess, preset.settings, {"dataset": settings.dataset}).chain.model_dump_json()
     own = "" if same else f"-{seed_at(steps):016x}"[:5]
@@ -75,7 +75,7 @@ def _standing(settings: Preprocess, run: Run, dataset: Dataset, own: str) -> Gen
 
     if settings.cache:
         return None
-    names = sorted(run.workspace.products("cache"), key=lambda name: (name != own, name))
+    names = sorted(run.workspace.list_products("cache"), key=lambda name: (name != own, name))
     folders = map(run.workspace.cache_folder, names)
     return (yield from find_standing(folders, dataset, settings.chain, preprocess.version))
 
@@ -137,7 +137,7 @@ def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
         yield Note(f"the cache {standing} already holds these images, made by the same steps: nothing is made twice")
         name = standing
     else:
-        with run.workspace.making("cache", name) as folder:
+        with run.workspace.lock_product("cache", name) as folder:
             version, workers = preprocess.version, settings.workers
             yield from build_cache(folder, dataset, settings.chain, version=version, workers=workers)
     cache = Cache.open(run.workspace.cache_folder(name))

@@ -17,7 +17,7 @@ from tfm.commands.preprocess import preprocess
 from tfm.core.events import Event, Metrics, Note, Picture, Result
 from tfm.core.registry import Repeat, stage
 from tfm.core.runs.run import Run
-from tfm.core.settings.schema import OUT_OF_KEY, CacheName, DatasetName, InputFolder, Settings
+from tfm.core.settings.schema import NOT_IN_RUN_KEY, CacheName, DatasetName, InputFolder, Settings
 from tfm.models.settings import FROM_SCRATCH, RUN, Architecture, ModelSettings, Weights
 from tfm.training.settings import (
     DEFAULT_SEED,
@@ -72,7 +72,7 @@ class Pretrain(Settings):
     It holds back how sharply attention can tell places apart. 0: not at all, as for an encoder without attention."""
     batches: UnlabelledBatches = UnlabelledBatches()
     optim: UnlabelledOptim = UnlabelledOptim()
-    pictures_every: Annotated[int, Field(ge=1), OUT_OF_KEY] = 10
+    pictures_every: Annotated[int, Field(ge=1), NOT_IN_RUN_KEY] = 10
     """After how many epochs what is rebuilt is drawn
     And after the last one."""
     seed: int = DEFAULT_SEED

@@ -18,7 +18,7 @@ from tfm.commands.train import folds
 from tfm.core.events import Event, Note, Picture, Result, Table
 from tfm.core.registry import Repeat, stage
 from tfm.core.runs.run import Run
-from tfm.core.settings.schema import CacheName, DatasetName, Reads, Settings
+from tfm.core.settings.schema import CacheName, DatasetName, Input, Settings
 from tfm.models.settings import SegmenterSettings
 from tfm.training.settings import (
     DEFAULT_SEED,
@@ -65,7 +65,7 @@ class Segment(Settings):
     seed: int = DEFAULT_SEED
     """Seed of everything random: first weights, order, augmentation, squares, dropout"""
     machine: MachineSettings = MachineSettings()
-    extends: Annotated[str, Reads("run", made_by=("segment",))] | None = None
+    extends: Annotated[str, Input("run", made_by=("segment",))] | None = None
     """The run that this one goes on from
     From its last checkpoint, with more epochs. The learning rate follows the curve of the new number of epochs, so it
     leaps up where the old run had come to the end of its own; patience begins anew."""

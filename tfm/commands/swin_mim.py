@@ -19,8 +19,8 @@ from tfm.core.registry import planner
 from tfm.core.runs.plan import Step
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.resolve import resolve
-from tfm.core.settings.schema import IMPORTANT, CacheName, DatasetName, InputFolder, NoEffect, Settings
-from tfm.core.settings.serialize import as_yaml_values
+from tfm.core.settings.schema import IMPORTANT, CacheName, DatasetName, InputFolder, NoEffectWhen, Settings
+from tfm.core.settings.serialize import dump_plain_values
 from tfm.models.settings import FROM_SCRATCH, Architecture, Weights
 from tfm.training.settings import (
     DEFAULT_SEED,
@@ -36,14 +36,14 @@ from tfm.training.settings import (
 _MODEL = "SwinMIM"  # the preset by whose name its training stands in every table; it sets nothing
 _SHARED = ("dataset", "cache", "fold", "architecture", "batch_size", "beta", "seed")
 _IN_TRAINING = ("label_percent", "unlabelled", "pooling", "background_contrast", "attention_gamma")
-_WITHOUT_PRETRAINING = NoEffect("skip_pretrain", True)
-_WITHOUT_TRAINING = NoEffect("skip_train", True)
+_WITHOUT_PRETRAINING = NoEffectWhen("skip_pretrain", True)
+_WITHOUT_TRAINING = NoEffectWhen("skip_train", True)
 
 
 def _told(settings: type[Settings], name: str) -> FieldInfo:
     """Another stage's setting in its own words and bounds. Where it does nothing is another matter here."""
     field = copy.copy(settings.model_fields[name])
-    field.metadata = [one for one in field.metadata if not isinstance(one, NoEffect)]
+    field.metadata = [one for one in field.metadata if not isinstance(one, NoEffectWhen)]
     return field
 
 
@@ -69,7 +69,7 @@ class SwinMIM(Settings):
     The first phase that is not left out. With skip-pretrain, run:ID takes up an encoder of an earlier pretraining."""
     label_percent: Annotated[float, _told(LabelSettings, "label_percent"), IMPORTANT, _WITHOUT_TRAINING] = 100.0
     unlabelled: Annotated[
-        Unlabelled, _told(LabelSettings, "unlabelled"), _WITHOUT_TRAINING, NoEffect("label_percent", 100)
+        Unlabelled, _told(LabelSettings, "unlabelled"), _WITHOUT_TRAINING, NoEffectWhen("label_percent", 100)
     ] = "ignore"
     mim_epochs: Annotated[int, Field(ge=1), IMPORTANT, _WITHOUT_PRETRAINING] = 100
     """Passes over the training images in the pretraining (masked image modelling)"""
@@ -117,12 +117,12 @@ def swin_mim(settings: SwinMIM, workspace: Workspace) -> list[Step]:
             hint="leave out one of them only; to explain a run that is done: `python wizard.py explain RUN`",
             fields=("skip_pretrain", "skip_train"),
         )
-    machine = as_yaml_values(settings.machine)
+    machine = dump_plain_values(settings.machine)
     shared: dict[str, Any] = {name: getattr(settings, name) for name in _SHARED} | {"machine": machine}
     steps, weights = [], settings.weights
     if not settings.skip_pretrain:
         own: dict[str, Any] = {"epochs": settings.mim_epochs, "learning_rate": settings.mim_learning_rate}
-        own |= {"masks": as_yaml_values(settings.masks), "loss_on": settings.loss_on}
+        own |= {"masks": dump_plain_values(settings.masks), "loss_on": settings.loss_on}
         if settings.extra:
             own["extra"] = [str(folder) for folder in settings.extra]
         check_block(Cache.open(workspace.cache_folder(settings.cache)), settings.masks)

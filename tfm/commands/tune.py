@@ -16,11 +16,11 @@ from tfm.core.events import Event, Note, Picture, Result
 from tfm.core.registry import stage
 from tfm.core.runs import launch
 from tfm.core.runs.run import Run
-from tfm.core.settings.fields import leaves
+from tfm.core.settings.fields import list_fields
 from tfm.core.settings.presets import Preset
 from tfm.core.settings.resolve import resolve
-from tfm.core.settings.schema import IMPORTANT, OUT_OF_KEY, POSITIONAL, CacheName, DatasetName, ModelName, Settings
-from tfm.core.settings.serialize import said
+from tfm.core.settings.schema import IMPORTANT, NOT_IN_RUN_KEY, POSITIONAL, CacheName, DatasetName, ModelName, Settings
+from tfm.core.settings.serialize import collect_non_default_values
 from tfm.training.settings import DEFAULT_SEED, MachineSettings
 from tfm.training.tune.settings import HyperbandSettings, StorageUrl, parse_space
 
@@ -38,9 +38,9 @@ _SHOWN = 10  # trials in the table at the end
 
 def _searchable(space: dict[str, Any]) -> dict[str, Any]:
     known = {
-        leaf.name: leaf
-        for leaf in leaves(Train)
-        if leaf.name not in _NOT_SEARCHED and OUT_OF_KEY not in leaf.field.metadata and not leaf.is_mapping
+        field.name: field
+        for field in list_fields(Train)
+        if field.name not in _NOT_SEARCHED and NOT_IN_RUN_KEY not in field.info.metadata and not field.is_mapping
     }
     if "none" in space.get("trained", ()):
         raise SettingsError(
@@ -48,8 +48,8 @@ def _searchable(space: dict[str, Any]) -> dict[str, Any]:
             hint="leave none out: all, last_stage and head are searched",
             fields=("space",),
         )
-    own = (leaf for leaf in leaves(Tune) if not leaf.positional)
-    elsewhere = {leaf.name: f"it is said beside the space: --{leaf.name.replace('_', '-')}" for leaf in own}
+    own = (field for field in list_fields(Tune) if not field.is_positional)
+    elsewhere = {field.name: f"it is said beside the space: --{field.name.replace('_', '-')}" for field in own}
     return parse_space(space, known, elsewhere | _SAID_BY)
 
 
@@ -103,7 +103,7 @@ def tune(settings: Tune, run: Run) -> Iterator[Event]:
     from tfm.training.tune.storage import open_storage, report_database_errors
     from tfm.training.tune.study import Study
 
-    model = run.workspace.preset("models", settings.model)
+    model = run.workspace.load_preset("models", settings.model)
     shared = _shared_by_trials(settings)
     space = settings.space | ({"cache": [settings.cache, *settings.caches]} if settings.caches else {})
     _check_trials(settings, run, model, shared, space)
@@ -120,14 +120,14 @@ def tune(settings: Tune, run: Run) -> Iterator[Event]:
 def name_of(settings: Tune, run: Run) -> str:
     """Equal searches have equal names, however many trials they are to have, wherever they are kept, whoever works."""
     alike = settings.model_copy(update={"trials": 1, "storage": None, "worker": 1})
-    return f"tfm-{launch.key_of_run(run.workspace, tune, alike)}"
+    return f"tfm-{launch.compute_run_key(run.workspace, tune, alike)}"
 
 
 def _shared_by_trials(settings: Tune) -> dict[str, Any]:
     """What the study says of all its trials; of the rest the model's preset has the word."""
     seed = {"seed": settings.seed} if settings.seed != DEFAULT_SEED else {}
     data = {"dataset": settings.dataset, "cache": settings.cache, "fold": settings.fold}
-    return data | seed | said(settings.machine) | {"epochs": settings.hyperband.max_epochs}
+    return data | seed | collect_non_default_values(settings.machine) | {"epochs": settings.hyperband.max_epochs}
 
 
 def _check_trials(settings: Tune, run: Run, model: Preset, shared: dict[str, Any], space: dict[str, Any]) -> None:
@@ -153,7 +153,7 @@ def _check_trials(settings: Tune, run: Run, model: Preset, shared: dict[str, Any
         for cache in space.get("cache", [settings.cache])
     ]
     material = materials[0]
-    run.remember(
+    run.save_facts(
         dataset=settings.dataset,
         dataset_hash=material.dataset.content_hash,
         split_hash=material.dataset.split_hash,
@@ -165,7 +165,7 @@ def _check_trials(settings: Tune, run: Run, model: Preset, shared: dict[str, Any
     if len(names) == 1 and len(space.get("architecture", [""])) == 1:
         fetch_weights(first.model, origins[0].checkpoints.best if origins else None, said="--space '{{weights: [{}]}}'")
     seen = {*material.train.patients, *material.val.patients}.union(*(one.patients_seen for one in origins))
-    run.remember(patients_seen=sorted(seen))
+    run.save_facts(patients_seen=sorted(seen))
 
 
 def _concluded(
@@ -188,7 +188,7 @@ def _concluded(
     for path, title in pictures:
         yield Picture(str(path), title)
     states = [trial.state.name for trial in trials]
-    given = given_to_trial(run.workspace.preset("models", settings.model), shared | best.params)
+    given = given_to_trial(run.workspace.load_preset("models", settings.model), shared | best.params)
     winner = {name: given[name] for name in best.params if name in given}
     data = {name: given[name] for name in ("dataset", "cache", "fold") if name not in winner}
     yield Note(f"to train the winner: python wizard.py train {settings.model} --study {run.id}")

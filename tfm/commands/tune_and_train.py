@@ -14,7 +14,7 @@ from tfm.core.registry import planner
 from tfm.core.runs.plan import Step
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.schema import IMPORTANT, CacheName, DatasetName, Settings
-from tfm.core.settings.serialize import said
+from tfm.core.settings.serialize import collect_non_default_values
 from tfm.training.settings import MachineSettings
 
 
@@ -36,9 +36,9 @@ class TuneAndTrain(Settings):
 
 @planner
 def tune_and_train(settings: TuneAndTrain, workspace: Workspace) -> list[Step]:
-    preset = workspace.preset("tune", settings.search)
+    preset = workspace.load_preset("tune", settings.search)
     model = preset.settings.get("model", Tune.model_fields["model"].default)
-    shared = said(settings.machine)  # the rest is as the model's preset has it
+    shared = collect_non_default_values(settings.machine)  # the rest is as the model's preset has it
     given: dict[str, Any] = {"dataset": settings.dataset, "cache": settings.cache, "fold": settings.fold}
     return [
         Step("study", "tune", given | {"trials": settings.trials} | shared, preset.name),

@@ -12,17 +12,17 @@ _MARK = b"\nsha256:"
 _LENGTH = len(_MARK) + 2 * hashlib.sha256().digest_size
 
 
-def seal(path: Path) -> None:
-    digest = files.sha256(path)
+def append_checksum(path: Path) -> None:
+    digest = files.compute_sha256(path)
     with open(path, "ab") as file:
         file.write(_MARK + digest.encode())
 
 
-def is_sealed(path: Path) -> bool:
+def has_checksum(path: Path) -> bool:
     return _seal_of(path).startswith(_MARK)
 
 
-def is_whole(path: Path) -> bool:
+def has_valid_checksum(path: Path) -> bool:
     """A file without a seal is not."""
     size, digest = path.stat().st_size - _LENGTH, hashlib.sha256()
     with open(path, "rb") as file:

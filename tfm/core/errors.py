@@ -73,16 +73,16 @@ _DISK_HINTS: dict[int | None, str] = {
 }
 
 
-def of_a_disk(error: OSError) -> bool:
+def is_disk_error(error: OSError) -> bool:
     """Told by `told` as it is: nobody else's words would lead to that disk."""
     return error.errno in _DISK_HINTS
 
 
-def told(error: Exception, log: Path | None = None) -> TFMError:
+def translate_error(error: Exception, log: Path | None = None) -> TFMError:
     """Any error in words for a person. The traceback of a defect goes to `log`, or to a file of its own."""
     if isinstance(error, TFMError):
         return error
-    if isinstance(error, OSError) and of_a_disk(error):
+    if isinstance(error, OSError) and is_disk_error(error):
         written = error.filename2 or error.filename or (log and log.parent)
         place = f" ({written})" if written else ""
         return DiskError(f"{error.strerror}{place}", hint=_DISK_HINTS[error.errno])

@@ -103,10 +103,10 @@ _KINDS: dict[str, type[Event]] = {
 }
 
 
-def as_record(event: Event, time: float) -> dict[str, Any]:
+def to_record(event: Event, time: float) -> dict[str, Any]:
     return {"time": round(time, 3), "kind": type(event).__name__.lower(), **asdict(event)}
 
 
-def from_record(record: dict[str, Any]) -> Event:
+def parse_record(record: dict[str, Any]) -> Event:
     values = {name: value for name, value in record.items() if name not in ("time", "kind")}
     return _KINDS[record["kind"]](**values)

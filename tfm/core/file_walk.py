@@ -10,13 +10,13 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
+class FoundFile:
     """A file as a walk meets it. Of what cannot be looked at (a folder, too) only the path is known, and why."""
 
     path: str
     size: int = 0
     mtime_ns: int = 0
-    trouble: str = ""
+    problem: str = ""
 
 
 _LOOP = "a link to a folder that it lies in"
@@ -24,7 +24,7 @@ _ANYWAY = "a link to a folder that is looked through without it"
 _NOWHERE = "a link that leads nowhere"
 
 
-def walk(roots: Iterable[Path], *, links: bool = False) -> Iterator[Met]:
+def walk_files(roots: Iterable[Path], *, links: bool = False) -> Iterator[FoundFile]:
     """Every regular file below, in no order; links to folders are followed, and no folder is walked twice. With `links`
     those by which nothing is reached are met as well, and why."""
     folders = [os.path.realpath(root) for root in roots]
@@ -35,10 +35,10 @@ def walk(roots: Iterable[Path], *, links: bool = False) -> Iterator[Met]:
         if folder not in walked:
             walked.add(folder)
             met = _within(folder, folders, above)
-            yield from met if links else (one for one in met if one.trouble not in (_LOOP, _ANYWAY, _NOWHERE))
+            yield from met if links else (one for one in met if one.problem not in (_LOOP, _ANYWAY, _NOWHERE))
 
 
-def _within(folder: str, folders: list[str], roots: tuple[str, ...]) -> Iterator[Met]:
+def _within(folder: str, folders: list[str], roots: tuple[str, ...]) -> Iterator[FoundFile]:
     """The files of one folder; the folders in it are added to those that wait."""
     try:
         entries = list(os.scandir(folder))
@@ -52,22 +52,22 @@ def _within(folder: str, folders: list[str], roots: tuple[str, ...]) -> Iterator
             elif entry.is_symlink() and entry.is_dir():
                 yield from _linked(entry.path, folders, roots)
             elif stat.S_ISREG((facts := entry.stat()).st_mode):
-                yield Met(entry.path, facts.st_size, facts.st_mtime_ns)
+                yield FoundFile(entry.path, facts.st_size, facts.st_mtime_ns)
         except FileNotFoundError:  # or removed since
             if entry.is_symlink():
-                yield Met(entry.path, trouble=_NOWHERE)
+                yield FoundFile(entry.path, problem=_NOWHERE)
         except OSError as error:
             yield _unknown(entry.path, error)
 
 
-def _linked(link: str, folders: list[str], roots: tuple[str, ...]) -> Iterator[Met]:
+def _linked(link: str, folders: list[str], roots: tuple[str, ...]) -> Iterator[FoundFile]:
     """A link to a folder, where nothing more is reached by it; its target is added to those that wait."""
     target = os.path.realpath(link)
     if _holds(target, str(Path(link).parent)):  # followed, it would lead out of the root
-        yield Met(link, trouble=_LOOP)
+        yield FoundFile(link, problem=_LOOP)
         return
     if any(_holds(root, target) for root in roots):
-        yield Met(link, trouble=_ANYWAY)
+        yield FoundFile(link, problem=_ANYWAY)
     folders.append(target)  # in any case: on the way without the link a folder may be closed
 
 
@@ -75,5 +75,5 @@ def _holds(outer: str, inner: str) -> bool:
     return f"{inner}{os.sep}".startswith(f"{outer.rstrip(os.sep)}{os.sep}")
 
 
-def _unknown(path: str, error: OSError) -> Met:
-    return Met(path, trouble=error.strerror or "cannot be read")
+def _unknown(path: str, error: OSError) -> FoundFile:
+    return FoundFile(path, problem=error.strerror or "cannot be read")

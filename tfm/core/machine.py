@@ -22,7 +22,7 @@ class Gpu:
 
 
 @cache
-def nvidia_gpus() -> tuple[Gpu, ...]:
+def find_nvidia_gpus() -> tuple[Gpu, ...]:
     """As the driver tells them; empty where there is none, whatever PyTorch may think."""
     if shutil.which("nvidia-smi") is None:
         return ()
@@ -35,12 +35,12 @@ def nvidia_gpus() -> tuple[Gpu, ...]:
         return ()
 
 
-def cores() -> int:
+def count_cores() -> int:
     """Those this process may use, which in a container or a queue are fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def memory_gib() -> float | None:
+def read_memory_gib() -> float | None:
     """The machine's, or what a container may have of it."""
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return None
@@ -51,17 +51,17 @@ def memory_gib() -> float | None:
     return min(sizes) / 2**30
 
 
-def free_gib(place: Path) -> float:
+def read_free_gib(place: Path) -> float:
     """On the disk that holds `place`, or would hold it."""
     while not place.exists():
         place = place.parent
     return shutil.disk_usage(place).free / 2**30
 
 
-def device_in_words() -> str:
-    gpus = nvidia_gpus()
+def describe_device() -> str:
+    gpus = find_nvidia_gpus()
     if gpus:
         return ", ".join(f"{gpu.name} ({gpu.memory_gib:.0f} GiB)" for gpu in gpus)
     if platform.system() == "Darwin" and platform.machine() == "arm64":
-        return f"Apple GPU, {cores()} cores"
-    return f"CPU, {cores()} cores"
+        return f"Apple GPU, {count_cores()} cores"
+    return f"CPU, {count_cores()} cores"

@@ -18,7 +18,7 @@ from tfm.core.runs.plan import Step
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets as offers
-from tfm.core.settings.fields import Leaf, leaves
+from tfm.core.settings.fields import SettingField, list_fields
 from tfm.core.settings.schema import IMPORTANT, Settings
 
 
@@ -51,11 +51,11 @@ class Repeat:
     at_most: Callable[[Any, Workspace], int] | None = None
 
     @property
-    def leaf(self) -> Leaf:
+    def field(self) -> SettingField:
         """It is asked for as a setting is; no run ever sees it."""
         said = f"How many {self.word}?\nA run for each, counted up from {self.setting}; several make a queue."
         about = Annotated[int, Field(ge=1, description=said), IMPORTANT]
-        return Leaf(self.word, (self.word,), FieldInfo.from_annotated_attribute(about, 1))
+        return SettingField(self.word, (self.word,), FieldInfo.from_annotated_attribute(about, 1))
 
 
 @dataclass(frozen=True)
@@ -163,9 +163,9 @@ def repeats_of(found: Kind) -> tuple[Repeat, ...]:
     return found.repeats if isinstance(found, Stage) else ()
 
 
-def asked(found: Kind) -> list[Leaf]:
+def asked(found: Kind) -> list[SettingField]:
     """All that a form asks and a command line takes: the settings, and behind them the words that make a queue."""
-    return leaves(found.settings) + [repeat.leaf for repeat in repeats_of(found)]
+    return list_fields(found.settings) + [repeat.field for repeat in repeats_of(found)]
 
 
 def summary(name: str) -> str:

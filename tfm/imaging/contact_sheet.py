@@ -52,7 +52,7 @@ def draw_contact_sheet(path: Path, title: str, rows: Sequence[Row]) -> None:
             pen.text((left, top + _LINE), tile.words, _DIM, ImageFont.load_default(_WORDS_SIZE))
             sheet.paste(Image.fromarray(_drawn(tile)), (left, top + 2 * _LINE))
     path.parent.mkdir(exist_ok=True)
-    with files.beside(path) as temporary:
+    with files.write_atomically(path) as temporary:
         sheet.save(temporary, format="png")
 
 

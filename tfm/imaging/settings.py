@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from tfm.core.errors import SettingsError
 from tfm.core.settings.resolve import resolve
-from tfm.core.settings.schema import NoEffect, Settings, Switches
+from tfm.core.settings.schema import NoEffectWhen, Settings, Switches
 
 
 def _odd(size: int) -> int:
@@ -36,7 +36,7 @@ class Border(Settings):
     cut: Literal["found", "share"] = "found"
     """How much to cut off: the bright strips that are found, or a fixed share of each side"""
 
-    share: Annotated[float, Field(gt=0, lt=0.25), NoEffect("cut", "found")] = 0.05
+    share: Annotated[float, Field(gt=0, lt=0.25), NoEffectWhen("cut", "found")] = 0.05
     """The fixed share of height and width to cut off each side
     The chest wall lies at a side too: with a fixed share some tissue goes with the border."""
 
@@ -79,10 +79,10 @@ class Blur(Settings):
     """Width of the filter in pixels of the image it is used on
     The same number smooths more after the step resize than before it."""
 
-    sigma_color: Annotated[float, Field(gt=0), NoEffect("filter", "gaussian")] = 90.0
+    sigma_color: Annotated[float, Field(gt=0), NoEffectWhen("filter", "gaussian")] = 90.0
     """Bilateral: how many greys of 256 two pixels may differ and still be smoothed together"""
 
-    sigma_space: Annotated[float, Field(gt=0), NoEffect("filter", "gaussian")] = 90.0
+    sigma_space: Annotated[float, Field(gt=0), NoEffectWhen("filter", "gaussian")] = 90.0
     """Bilateral: how far apart, in pixels, two pixels may lie and still be smoothed together"""
 
 
@@ -93,10 +93,10 @@ class Intensity(Settings):
     """To what: two percentiles of the breast's own pixels, the brightest pixel, or not at all
     Films of any exposure compare after the first; the others keep differences between films."""
 
-    low: Annotated[float, Field(ge=0, lt=50), NoEffect("stretch", "maximum", "none")] = 0.5
+    low: Annotated[float, Field(ge=0, lt=50), NoEffectWhen("stretch", "maximum", "none")] = 0.5
     """Percentile of the breast's pixels that becomes black"""
 
-    high: Annotated[float, Field(gt=50, le=100), NoEffect("stretch", "maximum", "none")] = 99.5
+    high: Annotated[float, Field(gt=50, le=100), NoEffectWhen("stretch", "maximum", "none")] = 99.5
     """Percentile of the breast's pixels that becomes white
     100 lets a single bright speck of dust decide the contrast of the whole image."""
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from tfm.core.errors import SettingsError
-from tfm.core.settings.schema import IMPORTANT, NoEffect, Reads, Settings
+from tfm.core.settings.schema import IMPORTANT, Input, NoEffectWhen, Settings
 
 FROM_SCRATCH, IMAGENET, FILE, RUN = "none", "imagenet", "file:", "run:"
 
@@ -62,7 +62,7 @@ def _source(text: str) -> str:
 
 
 Architecture = Annotated[str, AfterValidator(_architecture)]
-Weights = Annotated[str, AfterValidator(_source), Reads("weights"), IMPORTANT]
+Weights = Annotated[str, AfterValidator(_source), Input("weights"), IMPORTANT]
 
 
 class ModelSettings(Settings):
@@ -80,10 +80,10 @@ class ModelSettings(Settings):
     all: every layer. last_stage: the last stage and the classifier; the layers below stay as they are, their batch
     statistics too. head: the classifier alone, with its hidden layer where it has one. none: a logistic regression on
     the network's frozen features takes the classifier's place."""
-    head: Annotated[Annotated[int, Field(ge=1)] | None, NoEffect("trained", "none")] = None
+    head: Annotated[Annotated[int, Field(ge=1)] | None, NoEffectWhen("trained", "none")] = None
     """Width of a hidden layer before the classifier, 128 for example
     It is always learned anew, as the classifier is. None: the classifier reads the last features as they are."""
-    dropout: Annotated[float, Field(ge=0, lt=1), NoEffect("trained", "none")] = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1), NoEffectWhen("trained", "none")] = 0.0
     """Share of the last features that is dropped at random while training
     Where there is a hidden layer, behind that one. Else in MammoCNN it rises evenly over the four stages up to this
     share."""
@@ -111,7 +111,7 @@ class SegmenterSettings(Settings):
     backbone: Annotated[str, AfterValidator(_backbone)] = "resnet34"
     """Network that DeepLabV3+ looks through
     A convolutional network that timm knows: resnet34, resnet50, efficientnet_b3, convnext_tiny, …"""
-    weights: Annotated[str, AfterValidator(_source), Reads("weights"), IMPORTANT] = FROM_SCRATCH
+    weights: Annotated[str, AfterValidator(_source), Input("weights"), IMPORTANT] = FROM_SCRATCH
     """Weights to start from: none, imagenet, run:ID or file:PATH
     none: from scratch. imagenet: timm's own for the backbone, fetched once from the Hugging Face hub and kept on this
     machine. run:ID: the best checkpoint of a run of yours, be it of the backbone, trained to tell benign from

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tfm.core import checksum
-from tfm.core.errors import WeightsError, of_a_disk
+from tfm.core.errors import WeightsError, is_disk_error
 from tfm.models.head import get_classifier_names
 from tfm.models.masked_image_model import ENCODER_PREFIX
 from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings, is_zoo_model
@@ -49,7 +49,7 @@ def fetch_weights(
     try:
         return Path(huggingface_hub.hf_hub_download(card.hf_hub_id, _HUB_FILE))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        if isinstance(error, OSError) and of_a_disk(error):
+        if isinstance(error, OSError) and is_disk_error(error):
             raise
         url = huggingface_hub.hf_hub_url(card.hf_hub_id, _HUB_FILE)
         kept = f"{card.hf_hub_id.rpartition('/')[2]}.safetensors"
@@ -102,7 +102,7 @@ def _and_more(names: list[str], shown: int) -> str:
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    if checksum.is_sealed(path) and not checksum.is_whole(path):
+    if checksum.has_checksum(path) and not checksum.has_valid_checksum(path):
         raise WeightsError(f"{path} is damaged: its SHA-256 does not match", hint="copy it anew from where it came")
     hint = "give a .safetensors file, or a .pth file that holds a network's tensors and nothing else"
     try:

@@ -25,7 +25,7 @@ def write_copies(
     """(files done, files in all). `rows` are the training's own: copy k of an image is what a training with that seed
     sees of it in its k-th epoch. A file that stands is not drawn again: one folder, one cache, seed and settings."""
     folder.mkdir(parents=True, exist_ok=True)
-    files.sweep(folder)
+    files.remove_leftovers(folder)
     for copy in range(copies):
         drawn = augment.draw(seed, copy, len(rows))
         for row, image_id in enumerate(rows.table["image_id"]):

@@ -34,7 +34,7 @@ def settle(run: Run, training: Training, before: Origin | None = None) -> Iterat
         began = run.read_environment() | (before.run.read_environment() if before else {})
         training.batch_size = began.get("batch_size") or fitting(training)
         yield Note(f"batches of {training.batch_size} images")
-    run.remember(batch_size=training.batch_size)
+    run.save_facts(batch_size=training.batch_size)
 
 
 def fitting(training: Training) -> int:
@@ -49,7 +49,7 @@ def fitting(training: Training) -> int:
     passing = MemoryMeter(network)
     with passing.watched():
         try_out(SMALLEST)
-    return largest_within(_CPU_SHARE * (machine.memory_gib() or 0) * 2**30, passing.footprint, largest)
+    return largest_within(_CPU_SHARE * (machine.read_memory_gib() or 0) * 2**30, passing.footprint, largest)
 
 
 def largest_that_fits(try_out: Callable[[int], None], largest: int) -> int:

@@ -85,7 +85,7 @@ class Checkpoints:
 
 def _beside(path: Path) -> contextlib.AbstractContextManager[Path]:
     path.parent.mkdir(exist_ok=True)
-    return files.beside(path)
+    return files.write_atomically(path)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
@@ -96,11 +96,11 @@ def _write(path: Path, content: dict[str, Any]) -> None:
             if isinstance(error.__context__, OSError):  # a full disk, which torch reports as a defect of its own
                 raise error.__context__ from None
             raise
-    checksum.seal(path)
+    checksum.append_checksum(path)
 
 
 def read(path: Path) -> dict[str, Any]:
-    if not checksum.is_whole(path):
+    if not checksum.has_valid_checksum(path):
         raise Damaged("its SHA-256 does not match")
     content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)  # it reads past the seal
     return content

@@ -38,7 +38,7 @@ def prepare(settings: DeviceSettings, run: Run, held: contextlib.ExitStack) -> G
     compute_with(threads, settings.deterministic)
     goes_on = {"device": str(device), "device_name": _name(device), "threads": threads, "torch": torch.__version__}
     yield from _other_than_it_began(began, goes_on)
-    run.remember_first(**goes_on, deterministic=settings.deterministic)
+    run.save_start_facts(**goes_on, deterministic=settings.deterministic)
     if device.type == "cuda":
         count = settings.devices if isinstance(settings, MachineSettings) else 1
         for name in sorted(_gpu_name(nth(device, number)) for number in range(count)):

@@ -44,7 +44,7 @@ _TRUSTED = ["sklearn.tree._tree.Tree", "sklearn.ensemble._hist_gradient_boosting
 
 def check_memory(settings: LearnerSettings, images: int) -> None:
     """Before anything is grown: a tree has at most a leaf an image, and a node less than twice as many."""
-    memory = machine.memory_gib()
+    memory = machine.read_memory_gib()
     if settings.learner == "logistic" or memory is None:
         return
     leaves = min(images, _LEAVES_BOOSTED) if settings.learner == "boosting" else images
@@ -133,7 +133,7 @@ def size(learner: Learner) -> int:
 
 def save(learner: Learner, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
-    with files.beside(path) as temporary:
+    with files.write_atomically(path) as temporary:
         skops.io.dump(learner, temporary)
 
 

@@ -94,7 +94,7 @@ def embeddings(
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as held:
         yield from gpu_lock.take(folder / "lock", "the folder of the embeddings", run, held)
-        files.sweep(folder)
+        files.remove_leftovers(folder)
         account = _checked(folder, of)
         if "sha256" in account:
             yield Note(f"the embeddings were extracted before: {folder}")
@@ -135,7 +135,7 @@ def _extracted(
             name=f"embeddings of {words}",
             precision=backbone.precision,
         )
-    digests = {split: files.sha256(folder / f"{split}.npy") for split in found}
+    digests = {split: files.compute_sha256(folder / f"{split}.npy") for split in found}
     files.write_json(folder / _ACCOUNT, {"of": of, "sha256": digests})
     return found
 
@@ -144,7 +144,7 @@ def _standing(folder: Path, digests: dict[str, str]) -> Found:
     found = {}
     for split, digest in digests.items():
         file = folder / f"{split}.npy"
-        if not file.is_file() or files.sha256(file) != digest:
+        if not file.is_file() or files.compute_sha256(file) != digest:
             raise _not_as_written(folder, file.name)
         found[split] = np.load(file)
     return found

@@ -66,7 +66,7 @@ class _Kept:
         if not file.exists() or np.load(file, mmap_mode="r").shape != (count, width):
             self._map.unlink(missing_ok=True)
             file.parent.mkdir(parents=True, exist_ok=True)
-            with files.beside(file) as temporary:
+            with files.write_atomically(file) as temporary:
                 np.lib.format.open_memmap(temporary, "w+", np.dtype(np.float32), (count, width))
         self._start = np.load(file, mmap_mode="r").offset
         self.done = self._map.stat().st_size if self._map.exists() else 0

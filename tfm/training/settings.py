@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from tfm.core.settings.schema import IMPORTANT, OUT_OF_KEY, NoEffect, NoEffectBut, Settings
+from tfm.core.settings.schema import IMPORTANT, NOT_IN_RUN_KEY, NoEffectUnless, NoEffectWhen, Settings
 
 
 def _device(text: str) -> str:
@@ -18,13 +18,15 @@ def _device(text: str) -> str:
 
 
 DEFAULT_SEED = 7
-NOT_IN_A_REGRESSION = NoEffect("trained", "none")  # on frozen features, which takes no steps
+NOT_IN_A_REGRESSION = NoEffectWhen("trained", "none")  # on frozen features, which takes no steps
 # It draws the first weights and whose labels are kept; of a regression on given features to given labels, nothing.
-NOTHING_DRAWN = NoEffect("trained", "none", also=(NoEffectBut("weights", "none"), NoEffect("label_percent", 100)))
-_WHERE_CHANGED = NoEffect("augment", False)
-_WHERE_TREES_GROW = NoEffect("learner", "logistic")
+NOTHING_DRAWN = NoEffectWhen(
+    "trained", "none", also=(NoEffectUnless("weights", "none"), NoEffectWhen("label_percent", 100))
+)
+_WHERE_CHANGED = NoEffectWhen("augment", False)
+_WHERE_TREES_GROW = NoEffectWhen("learner", "logistic")
 # Of a network that learns nothing before its head: what is asked of features or attention has no gradient.
-_FROZEN_FEATURES = NoEffect("trained", "head", "none")
+_FROZEN_FEATURES = NoEffectWhen("trained", "head", "none")
 YOUDEN, SENSITIVITY = "youden", "sensitivity:"
 
 
@@ -158,16 +160,16 @@ class LabelSettings(Settings):
     and test keep all of theirs. 100: everybody's."""
     unlabelled: Annotated[
         Unlabelled,
-        NoEffect("label_percent", 100),
-        NoEffect("balance", "sampling"),  # which takes labelled images only
+        NoEffectWhen("label_percent", 100),
+        NoEffectWhen("balance", "sampling"),  # which takes labelled images only
         NOT_IN_A_REGRESSION,
     ] = "ignore"
     """What the images of the other women are for
     ignore: nothing, they are left out. pseudo: where the network is sure of one of them, its answer is taken as a
     label. consistency: its answer should be that of its own moving average about the mirror image (mean teacher)."""
-    confidence: Annotated[float, Field(gt=0.5, lt=1), NoEffect("unlabelled", "ignore", "consistency")] = 0.95
+    confidence: Annotated[float, Field(gt=0.5, lt=1), NoEffectWhen("unlabelled", "ignore", "consistency")] = 0.95
     """Probability from which on the network counts as sure of an image without a label"""
-    unlabelled_weight: Annotated[float, Field(gt=0), NoEffect("unlabelled", "ignore")] = 1.0
+    unlabelled_weight: Annotated[float, Field(gt=0), NoEffectWhen("unlabelled", "ignore")] = 1.0
     """Weight of an image without a label, where one with a label has 1"""
 
 
@@ -191,10 +193,10 @@ class DeviceSettings(Settings):
     deterministic: bool = True
     """Compute so that the same run always ends in the same bits
     On a GPU this costs some time; a run without it, stopped and resumed, ends nearly as an undisturbed one."""
-    device: Annotated[str, AfterValidator(_device), OUT_OF_KEY] = "auto"
+    device: Annotated[str, AfterValidator(_device), NOT_IN_RUN_KEY] = "auto"
     """Where to compute: auto, cpu or cuda:N
     auto takes the first GPU that works, else the CPU."""
-    threads: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], OUT_OF_KEY] = "auto"
+    threads: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], NOT_IN_RUN_KEY] = "auto"
     """CPU threads to compute with"""
 
 
@@ -219,7 +221,7 @@ class MachineSettings(DeviceSettings):
     """Machines to train on at once, each with that many GPUs
     The run says what to start on the others. All must reach this one by its name, have the program and the workspace
     in the same place, and their GPUs free."""
-    checkpoint_seconds: Annotated[float, Field(ge=0), OUT_OF_KEY, NOT_IN_A_REGRESSION] = 60.0
+    checkpoint_seconds: Annotated[float, Field(ge=0), NOT_IN_RUN_KEY, NOT_IN_A_REGRESSION] = 60.0
     """Seconds between two checkpoints within an epoch
     Rarer where writing one takes long: a fiftieth of the time at most is spent on it."""
 
@@ -263,9 +265,9 @@ class SegmentSettings(Settings):
     """Side of the squares that training cuts out of the images, in pixels
     For images too large to be learned from whole: 512 for the preset highres. Validation and test then look at whole
     images square by square. None: whole images."""
-    lesion_tiles: Annotated[float, Field(ge=0, le=1), NoEffect("tile", None)] = 0.75
+    lesion_tiles: Annotated[float, Field(ge=0, le=1), NoEffectWhen("tile", None)] = 0.75
     """Share of the squares that are cut out where a lesion is
     The others lie anywhere."""
-    window_overlap: Annotated[float, Field(ge=0, le=0.9), NoEffect("tile", None)] = 0.5
+    window_overlap: Annotated[float, Field(ge=0, le=0.9), NoEffectWhen("tile", None)] = 0.5
     """Share by which neighbouring squares overlap when whole images are looked at
     Where they overlap the middle of a square counts for more than its rim."""

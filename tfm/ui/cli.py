@@ -19,7 +19,7 @@ from tfm.core.settings import presets as offers
 
 if TYPE_CHECKING:
     from tfm.core.registry import Answer, Planner, Stage
-    from tfm.core.settings.fields import Leaf
+    from tfm.core.settings.fields import SettingField
 
 _EPILOG = "Every command has --help. Without a command: the menu. For research and teaching, never for diagnosis."
 
@@ -113,8 +113,8 @@ def _command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
 
     found = registry.find(name)
     asked = registry.asked(registry.find(_started(found, words)))
-    parameters = [_preset_parameter(found), *(_parameter(leaf) for leaf in asked)]
-    parameters += [_set_parameter(leaf) for leaf in asked if leaf.parts]
+    parameters = [_preset_parameter(found), *(_parameter(field) for field in asked)]
+    parameters += [_set_parameter(field) for field in asked if field.parts]
     parameters += [_WORKSPACE, _JSON] if isinstance(found, Answer) else [_WORKSPACE, _DETACH, _QUIET, _JSON]
 
     def command(context: typer.Context, **words: Any) -> None:
@@ -129,9 +129,9 @@ def _command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
 def _started(found: Stage | Planner | Answer, words: Sequence[str]) -> str:
     """Of a preset that ships; those of one's own stand in a workspace, which is not looked for yet."""
     presets = getattr(found, "presets", None)
-    named = [word for word in words if presets and word in offers.preset_names(presets)]
+    named = [word for word in words if presets and word in offers.list_presets(presets)]
     says_itself = len(named) == 1 and getattr(found, "default_preset", None) is None
-    return offers.preset(presets, named[0]).stage if presets and says_itself else found.name
+    return offers.load_preset(presets, named[0]).stage if presets and says_itself else found.name
 
 
 def _keyword(name: str, annotation: Any) -> Parameter:
@@ -168,7 +168,7 @@ def _preset_parameter(found: Stage | Planner | Answer) -> Parameter | None:
 
     if not isinstance(found, Stage) or found.presets is None:
         return None
-    names = ", ".join(offers.preset_names(found.presets, like=found.default_preset))
+    names = ", ".join(offers.list_presets(found.presets, like=found.default_preset))
     if found.default_preset is None:
         return _keyword(
             "presets",
@@ -182,27 +182,27 @@ def _preset_parameter(found: Stage | Planner | Answer) -> Parameter | None:
     )
 
 
-def _parameter(leaf: Leaf) -> Parameter:
-    help_text = _as_it_is(leaf.question + (f"\n\n{leaf.explanation}" if leaf.explanation else ""))
-    panel = (leaf.group.capitalize() or "Settings") if not leaf.positional else None
-    option = f"--{leaf.name.replace('_', '-')}"
-    if leaf.positional:
-        several = list[str] if leaf.is_list else str
+def _parameter(field: SettingField) -> Parameter:
+    help_text = _as_it_is(field.question + (f"\n\n{field.explanation}" if field.explanation else ""))
+    panel = (field.group.capitalize() or "Settings") if not field.is_positional else None
+    option = f"--{field.name.replace('_', '-')}"
+    if field.is_positional:
+        several = list[str] if field.is_list else str
         return _keyword(
-            leaf.name,
+            field.name,
             Annotated[
                 several | None,
                 typer.Argument(
                     help=help_text,
-                    metavar=leaf.name.upper() + ("…" if leaf.is_list else ""),
-                    show_default=not leaf.required and _shown_default(leaf),
+                    metavar=field.name.upper() + ("…" if field.is_list else ""),
+                    show_default=not field.is_required and _shown_default(field),
                 ),
             ],
         )
-    default = _shown_default(leaf)
-    if leaf.is_bool:
+    default = _shown_default(field)
+    if field.is_bool:
         return _keyword(
-            leaf.name,
+            field.name,
             Annotated[
                 bool | None,
                 typer.Option(
@@ -210,9 +210,9 @@ def _parameter(leaf: Leaf) -> Parameter:
                 ),
             ],
         )
-    metavar = "|".join(map(str, leaf.choices)) or leaf.name.rpartition("_")[2].upper()
+    metavar = "|".join(map(str, field.choices)) or field.name.rpartition("_")[2].upper()
     return _keyword(
-        leaf.name,
+        field.name,
         Annotated[
             str | None,
             typer.Option(option, help=help_text, show_default=default, metavar=metavar, rich_help_panel=panel),
@@ -220,29 +220,29 @@ def _parameter(leaf: Leaf) -> Parameter:
     )
 
 
-def _set_parameter(leaf: Leaf) -> Parameter:
-    part = next(iter(leaf.parts))
-    values = [value for each in leaf.parts for value in leaf.values_of(each)]
+def _set_parameter(field: SettingField) -> Parameter:
+    part = next(iter(field.parts))
+    values = [value for each in field.parts for value in field.list_part_fields(each)]
     examples = " or ".join([f"{part}=false", *(f"{value.name}={value.default}" for value in values[-1:])])
-    help_text = f"One of the {leaf.name} on or off, or one of its values: {examples}. May be repeated."
-    told = f"\n\nThere are: {', '.join(leaf.parts)}."
+    help_text = f"One of the {field.name} on or off, or one of its values: {examples}. May be repeated."
+    told = f"\n\nThere are: {', '.join(field.parts)}."
     return _keyword("set", Annotated[list[str] | None, typer.Option(help=help_text + told, metavar="NAME=VALUE")])
 
 
-def _shown_default(leaf: Leaf) -> str | bool:
-    if leaf.required:
-        return "asked for" if not leaf.reads else "the only one"
-    if leaf.is_mapping or leaf.default is None:
+def _shown_default(field: SettingField) -> str | bool:
+    if field.is_required:
+        return "asked for" if not field.input else "the only one"
+    if field.is_mapping or field.default is None:
         return False
-    if leaf.is_bool:
-        return "yes" if leaf.default else "no"
-    shown = ", ".join(map(str, leaf.default)) if isinstance(leaf.default, list | tuple) else str(leaf.default)
+    if field.is_bool:
+        return "yes" if field.default else "no"
+    shown = ", ".join(map(str, field.default)) if isinstance(field.default, list | tuple) else str(field.default)
     return shown or False
 
 
 def _run_command(found: Stage | Planner | Answer, context: typer.Context, words: dict[str, Any]) -> None:
     from tfm.core.registry import Answer
-    from tfm.core.runs.launch import job_for
+    from tfm.core.runs.launch import find_or_create_job
     from tfm.ui.error_panel import chosen_workspace
     from tfm.ui.screens import foreground
 
@@ -253,7 +253,7 @@ def _run_command(found: Stage | Planner | Answer, context: typer.Context, words:
     if isinstance(found, Answer):
         raise typer.Exit(foreground.answer(found, given, workspace, as_json=bool(as_json)))
     chosen = [presets] if isinstance(presets, str) else presets or []
-    job = job_for(workspace, found.name, given, chosen)
+    job = find_or_create_job(workspace, found.name, given, chosen)
     raise typer.Exit(foreground.run(job, detach=bool(detach), quiet=bool(quiet), as_json=bool(as_json)))
 
 

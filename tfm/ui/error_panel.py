@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from tfm.core.errors import SettingsError, told
+from tfm.core.errors import SettingsError, translate_error
 from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace
 from tfm.ui import render
 
@@ -30,5 +30,5 @@ def guarded(act: Callable[[], None]) -> None:
     except typer.Exit:
         raise
     except Exception as error:
-        render.console(stderr=True).print(render.error_panel(told(error)))
+        render.console(stderr=True).print(render.error_panel(translate_error(error)))
         raise typer.Exit(WRONG_USE if isinstance(error, SettingsError) else FAILED) from None

@@ -5,76 +5,76 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tfm.core.runs.inputs import readable_runs
+from tfm.core.runs.inputs import list_readable_runs
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings.fields import Leaf
+from tfm.core.settings.fields import SettingField
 from tfm.ui.prompts import Choice, Question
 
 EACH_ITS_OWN = "each its own"  # what several presets say where they differ
 
 
-def question_for(leaf: Leaf, default: Any, workspace: Workspace) -> Question:
-    why = "\n".join(filter(None, [leaf.question, leaf.explanation, _on_a_command_line(leaf)]))
-    if leaf.parts:
-        return _which_parts(leaf, why, default or {})
-    choices = _choices(leaf, workspace)
+def question_for(field: SettingField, default: Any, workspace: Workspace) -> Question:
+    why = "\n".join(filter(None, [field.question, field.explanation, _on_a_command_line(field)]))
+    if field.parts:
+        return _which_parts(field, why, default or {})
+    choices = _choices(field, workspace)
     if choices and default == EACH_ITS_OWN:
         choices.insert(0, Choice(EACH_ITS_OWN, EACH_ITS_OWN))
     if choices:
         return Question(
-            leaf.name,
-            leaf.question,
+            field.name,
+            field.question,
             why,
             choices,
-            several=leaf.is_list,
-            optional=not leaf.required,
+            several=field.is_list,
+            optional=not field.is_required,
             default=plain(default),
         )
 
     def check(text: str) -> Any:
-        return text if text == default == EACH_ITS_OWN else leaf.parse(text)
+        return text if text == default == EACH_ITS_OWN else field.parse(text)
 
-    return Question(leaf.name, leaf.question, why, default=as_text(default), check=check, is_path=leaf.is_path)
+    return Question(field.name, field.question, why, default=as_text(default), check=check, is_path=field.is_path)
 
 
-def _on_a_command_line(leaf: Leaf) -> str:
-    if leaf.positional:
+def _on_a_command_line(field: SettingField) -> str:
+    if field.is_positional:
         return ""
-    if leaf.parts:
-        part = next(iter(leaf.parts))
+    if field.parts:
+        part = next(iter(field.parts))
         return f"(on a command line: --set {part}=true, --set {part}=false)"
-    option = f"--set {leaf.name}=…" if "." in leaf.name else f"--{leaf.name.replace('_', '-')}"
+    option = f"--set {field.name}=…" if "." in field.name else f"--{field.name.replace('_', '-')}"
     return f"(on a command line: {option})"
 
 
-def _which_parts(leaf: Leaf, why: str, switched: Mapping[str, Any]) -> Question:
+def _which_parts(field: SettingField, why: str, switched: Mapping[str, Any]) -> Question:
     """Boxes to tick; where several presets differ, each keeps its own. That none is no answer is for the setting's own
     type to say."""
     choices = [
         Choice(
             part,
             part,
-            (leaf.parts[part].__doc__ or "").strip().split("\n", 1)[0],
+            (field.parts[part].__doc__ or "").strip().split("\n", 1)[0],
             disabled=EACH_ITS_OWN if switched.get(part) == EACH_ITS_OWN else None,
         )
-        for part in dict.fromkeys([*switched, *leaf.parts])
+        for part in dict.fromkeys([*switched, *field.parts])
     ]
     default = [part for part, on in switched.items() if on is True]
-    return Question(leaf.name, leaf.question, why, choices, several=True, optional=True, default=default)
+    return Question(field.name, field.question, why, choices, several=True, optional=True, default=default)
 
 
-def _choices(leaf: Leaf, workspace: Workspace) -> list[Choice]:
-    if leaf.reads and leaf.reads.kind in ("dataset", "cache"):
-        return [Choice(name, name) for name in workspace.products(leaf.reads.kind)]
-    if leaf.reads and leaf.reads.kind == "run":
-        return [*_without(leaf), *(Choice(run.id, run.id) for run in reversed(readable_runs(workspace, leaf)))]
-    if leaf.is_bool:
+def _choices(field: SettingField, workspace: Workspace) -> list[Choice]:
+    if field.input and field.input.kind in ("dataset", "cache"):
+        return [Choice(name, name) for name in workspace.list_products(field.input.kind)]
+    if field.input and field.input.kind == "run":
+        return [*_without(field), *(Choice(run.id, run.id) for run in reversed(list_readable_runs(workspace, field)))]
+    if field.is_bool:
         return [Choice(True, "yes"), Choice(False, "no")]
-    return [*_without(leaf), *(Choice(value, str(value)) for value in leaf.choices)] if leaf.choices else []
+    return [*_without(field), *(Choice(value, str(value)) for value in field.choices)] if field.choices else []
 
 
-def _without(leaf: Leaf) -> list[Choice]:
-    return [Choice(None, "none")] if leaf.optional and not leaf.is_list else []
+def _without(field: SettingField) -> list[Choice]:
+    return [Choice(None, "none")] if field.is_optional and not field.is_list else []
 
 
 def plain(value: Any) -> Any:

@@ -14,9 +14,9 @@ from rich.console import Console
 from tfm.core import registry
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.events import Event
-from tfm.core.runs.launch import chosen_preset
+from tfm.core.runs.launch import find_preset
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings.fields import Leaf
+from tfm.core.settings.fields import SettingField
 from tfm.core.settings.schema import Settings
 from tfm.ui import form_summary
 from tfm.ui import preview as looking
@@ -89,24 +89,26 @@ class Form:
             yield "preset", self._choose_preset
         important = self.draft.important
         if self.draft.look is not None:
-            for leaf in self._before_look():
-                yield leaf.name, partial(self._ask, leaf)
+            for field in self._before_look():
+                yield field.name, partial(self._ask, field)
             self._look()
-        for leaf in important:
-            if leaf.name not in self.draft.outlook.settled and self.draft.is_worth_asking(leaf):
-                yield leaf.name, partial(self._ask, leaf)
+        for field in important:
+            if field.name not in self.draft.outlook.settled and self.draft.is_worth_asking(field):
+                yield field.name, partial(self._ask, field)
         yield _LAST, self._confirm
 
-    def _before_look(self) -> list[Leaf]:
-        required = [leaf for leaf in self.draft.important if leaf.required]
-        return required + [leaf for leaf in self.draft.leaves if leaf.name in self.asked_for_look and not leaf.required]
+    def _before_look(self) -> list[SettingField]:
+        required = [field for field in self.draft.important if field.is_required]
+        return required + [
+            field for field in self.draft.fields if field.name in self.asked_for_look and not field.is_required
+        ]
 
     def _without_refused(self, answered: list[str], refused: TFMError) -> list[str]:
         """What a look refused is asked for again, or what it says it lacks; what no question mends is told."""
         if self.draft.look is None:
             raise refused
         self.refused, self.asked_for_look = refused, _fields(refused)
-        before = [leaf.name for leaf in self._before_look()]
+        before = [field.name for field in self._before_look()]
         again = [name for name in before if name in (_fields(refused) or before)]
         if not again:
             raise refused
@@ -120,13 +122,13 @@ class Form:
         stage = registry.find(self.draft.stage)
         if not isinstance(stage, registry.Stage) or stage.presets is None:
             return False
-        return self.workspace.preset_names(stage.presets, stage.default_preset) != [stage.default_preset]
+        return self.workspace.list_presets(stage.presets, stage.default_preset) != [stage.default_preset]
 
     def _choose_preset(self) -> None:
         stage = registry.find(self.draft.stage)
         assert isinstance(stage, registry.Stage)
         assert stage.presets is not None
-        names = self.workspace.preset_names(stage.presets, stage.default_preset)
+        names = self.workspace.list_presets(stage.presets, stage.default_preset)
         choices, explained = self._preset_choices(names)
         several = stage.default_preset is None
         self._redraw()
@@ -149,7 +151,7 @@ class Form:
         choices, explained = [], []
         for name in names:
             try:
-                found = chosen_preset(self.workspace, self.draft.stage, name)
+                found = find_preset(self.workspace, self.draft.stage, name)
             except SettingsError as error:
                 choices.append(Choice(name, name, disabled=error.message))
                 continue
@@ -224,13 +226,13 @@ class Form:
         return [choice for choice in found if choice is not None]
 
     def _ask_again(self, fields: tuple[str, ...]) -> None:
-        for leaf in self.draft.leaves:
-            if leaf.name in fields:
-                self._ask(leaf)
+        for field in self.draft.fields:
+            if field.name in fields:
+                self._ask(field)
 
     def _trouble(self) -> tuple[TFMError | None, tuple[str, ...]]:
         """Why it cannot start as it stands, and the settings that this is about."""
-        looked_at = tuple(leaf.name for leaf in self._before_look())
+        looked_at = tuple(field.name for field in self._before_look())
         try:
             self._look()
         except TFMError as error:
@@ -244,10 +246,10 @@ class Form:
             return error, _fields(error)
         return None, ()
 
-    def _ask(self, leaf: Leaf) -> None:
+    def _ask(self, field: SettingField) -> None:
         self._redraw()
-        question = question_for(leaf, self.draft.current(leaf), self.workspace)
-        self.draft.answer(leaf, self.asker.ask(self._narrowed(question)))
+        question = question_for(field, self.draft.current(field), self.workspace)
+        self.draft.answer(field, self.asker.ask(self._narrowed(question)))
 
     def _narrowed(self, question: Question) -> Question:
         """What the look does not offer is grey, says why, and is no default."""
@@ -267,24 +269,24 @@ class Form:
         try:
             self._redraw()
             name = self.asker.ask(Question(name="setting", text="Which setting?", choices=choices))
-            self._ask(next(leaf for leaf, choice in changeable if choice.value == name))
+            self._ask(next(field for field, choice in changeable if choice.value == name))
         except Back:
             return
 
-    def _changeable(self) -> list[tuple[Leaf, Choice]]:
+    def _changeable(self) -> list[tuple[SettingField, Choice]]:
         """Every setting that has an effect; of a mapping, what may be set of the parts that are on: resize.height."""
         found = []
         idle = self.draft.idle
-        for leaf in self.draft.leaves:
-            section = leaf.name if leaf.parts else leaf.group
-            for one in (each for each in (leaf, *self.draft.values_on(leaf)) if each.name not in idle):
+        for field in self.draft.fields:
+            section = field.name if field.parts else field.group
+            for one in (each for each in (field, *self.draft.values_on(field)) if each.name not in idle):
                 words = f"{called(one.name)}: {self._current_in_words(one)}"
                 found.append((one, Choice(one.name, words, one.question, section=section)))
         return found
 
-    def _current_in_words(self, leaf: Leaf) -> str:
-        current = self.draft.current(leaf)
-        if not leaf.parts:
+    def _current_in_words(self, field: SettingField) -> str:
+        current = self.draft.current(field)
+        if not field.parts:
             return shown(current)
         return f"{sum(on is True for on in current.values())} of {len(current)} on"
 

@@ -4,19 +4,28 @@ them. Nothing here asks, draws or keeps anything."""
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tfm.core import registry
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.registry import Outlook
 from tfm.core.runs import inputs
-from tfm.core.runs.launch import chosen_preset, for_each, idle_with, parted, queue, resolved_settings, started
+from tfm.core.runs.launch import (
+    build_queue,
+    find_names_without_effect,
+    find_preset,
+    find_started_command,
+    resolve_settings,
+    split_repeats,
+    split_values_by_preset,
+)
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets as offers
-from tfm.core.settings.fields import Leaf, leaves, value_at
-from tfm.core.settings.resolve import merged, nested, without_effect
+from tfm.core.settings.fields import SettingField, get_value, list_fields
+from tfm.core.settings.resolve import find_fields_without_effect, merge, place_values
 from tfm.core.settings.schema import Settings
 from tfm.ui.command_line import Filled
 from tfm.ui.field_prompts import EACH_ITS_OWN, plain, shown
@@ -29,13 +38,13 @@ class Draft:
     stage: str
     workspace: Workspace
     presets: tuple[str, ...] = ()
-    answers: dict[str, Any] = field(default_factory=dict)
-    outlook: Outlook = field(default_factory=Outlook)
-    settled: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, Any] = dataclasses.field(default_factory=dict)
+    outlook: Outlook = dataclasses.field(default_factory=Outlook)
+    settled: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def started(self) -> str:
-        return started(self.workspace, self.stage, self.presets)
+        return find_started_command(self.workspace, self.stage, self.presets)
 
     @property
     def definition(self) -> registry.Stage | registry.Planner | registry.Answer:
@@ -50,7 +59,7 @@ class Draft:
         return self.definition.preview if isinstance(self.definition, registry.Stage) else None
 
     @property
-    def leaves(self) -> list[Leaf]:
+    def fields(self) -> list[SettingField]:
         """All that is asked: the settings, and behind them the words that make a queue."""
         return registry.asked(self.definition)
 
@@ -59,18 +68,18 @@ class Draft:
         return {repeat.word: repeat for repeat in registry.repeats_of(self.definition)}
 
     @property
-    def required(self) -> list[Leaf]:
-        return [leaf for leaf in self.leaves if leaf.required]
+    def required(self) -> list[SettingField]:
+        return [field for field in self.fields if field.is_required]
 
     @property
-    def important(self) -> list[Leaf]:
+    def important(self) -> list[SettingField]:
         """One dataset or cache that is the only one is meant: no question."""
-        found = [leaf for leaf in self.leaves if leaf.important and (leaf.parts or not leaf.is_mapping)]
-        return [leaf for leaf in found if not (leaf.required and self._is_only_choice(leaf))]
+        found = [field for field in self.fields if field.is_important and (field.parts or not field.is_mapping)]
+        return [field for field in found if not (field.is_required and self._is_only_choice(field))]
 
-    def _is_only_choice(self, leaf: Leaf) -> bool:
-        kind = leaf.reads.kind if leaf.reads else ""
-        return kind in ("dataset", "cache") and len(self.workspace.products(kind)) == 1
+    def _is_only_choice(self, field: SettingField) -> bool:
+        kind = field.input.kind if field.input else ""
+        return kind in ("dataset", "cache") and len(self.workspace.list_products(kind)) == 1
 
     # --- what is given ------------------------------------------------------------------------------------------------
 
@@ -79,21 +88,21 @@ class Draft:
         self.answers = _known_to(self.definition.settings, answers)
         for word in answers.keys() & self.repeats.keys():
             with contextlib.suppress(ValueError):
-                self.answers[word] = self.repeats[word].leaf.parse(answers[word])
+                self.answers[word] = self.repeats[word].field.parse(answers[word])
 
     def take(self, outlook: Outlook) -> None:
         """What it settled holds, and for a default that it does not offer, what it offers instead."""
         self.outlook = outlook
         self.settled = {name: plain(value) for name, value in outlook.settled.items()}
-        for leaf in self.leaves:
-            if leaf.name in outlook.offered and leaf.name not in self.given:
-                default = plain(self.unchanged(leaf))
-                instead = self.offered_instead(leaf.name, default, leaf.is_list)
+        for field in self.fields:
+            if field.name in outlook.offered and field.name not in self.given:
+                default = plain(self.unchanged(field))
+                instead = self.offered_instead(field.name, default, field.is_list)
                 if instead != default:
-                    self.settled[leaf.name] = instead
+                    self.settled[field.name] = instead
 
     def reset(self) -> None:
-        required = {leaf.name for leaf in self.required}
+        required = {field.name for field in self.required}
         self.answers = {name: value for name, value in self.answers.items() if name in required}
         self.take(self.outlook)
 
@@ -102,7 +111,7 @@ class Draft:
         """What was said of a part that is not on waits until it is; so does what has no effect."""
         idle = self.idle
         reached = {name.partition(".")[0] for name in self._said if "." in name}
-        switches = [self._switched(leaf, self._said) for leaf in self.leaves if reached & leaf.parts.keys()]
+        switches = [self._switched(field, self._said) for field in self.fields if reached & field.parts.keys()]
         off = {part for switched in switches for part, on in switched.items() if on is not True}
         return {
             name: value
@@ -128,12 +137,12 @@ class Draft:
         presets = self.presets if shows.presets == stage.presets else ()
         return Filled(shows.name, presets, _known_to(shows.settings, self.given))
 
-    def answer(self, leaf: Leaf, value: Any) -> None:
+    def answer(self, field: SettingField, value: Any) -> None:
         """What a person said; of a mapping's parts, which are on."""
-        if not leaf.parts:
-            self._say(leaf.name, plain(value), plain(self.unchanged(leaf)))
+        if not field.parts:
+            self._say(field.name, plain(value), plain(self.unchanged(field)))
             return
-        for part, on in self.unchanged(leaf).items():
+        for part, on in self.unchanged(field).items():
             if on != EACH_ITS_OWN:
                 self._say(part, part in value, on)
 
@@ -151,14 +160,14 @@ class Draft:
 
     @property
     def chosen_presets(self) -> list[offers.Preset | None]:
-        return [chosen_preset(self.workspace, self.stage, name) for name in self.presets or (None,)]
+        return [find_preset(self.workspace, self.stage, name) for name in self.presets or (None,)]
 
-    def unchanged(self, leaf: Leaf) -> Any:
+    def unchanged(self, field: SettingField) -> Any:
         """What holds where nothing is given; of several presets, only what is the same for all."""
-        return self._switched(leaf, {}) if leaf.parts else _one_for_all(self._held(leaf, {}))
+        return self._switched(field, {}) if field.parts else _one_for_all(self._held(field, {}))
 
-    def current(self, leaf: Leaf) -> Any:
-        return self._switched(leaf, self._said) if leaf.parts else self.given.get(leaf.name, self.unchanged(leaf))
+    def current(self, field: SettingField) -> Any:
+        return self._switched(field, self._said) if field.parts else self.given.get(field.name, self.unchanged(field))
 
     @property
     def idle(self) -> set[str]:
@@ -166,98 +175,100 @@ class Draft:
         stage = self.definition
         if isinstance(stage, registry.Stage) and stage.presets and not (self.presets or stage.default_preset):
             return set()  # nothing is known before one is chosen
-        given, _ = parted(stage, self._said)
+        given, _ = split_repeats(stage, self._said)
         settings = stage.settings
-        found = set.intersection(*(idle_with(settings, preset, given) for preset in self.chosen_presets))
-        for leaf in self.leaves:
-            for part in leaf.parts:
+        found = set.intersection(
+            *(find_names_without_effect(settings, preset, given) for preset in self.chosen_presets)
+        )
+        for field in self.fields:
+            for part in field.parts:
                 held = [
                     mapping[part]
-                    for mapping in self._held(leaf, given)
+                    for mapping in self._held(field, given)
                     if mapping and mapping.get(part, False) is not False
                 ]
-                each = [without_effect(leaf.parts[part], {} if one is True else one) for one in held]
+                each = [find_fields_without_effect(field.parts[part], {} if one is True else one) for one in held]
                 names = [{f"{part}.{inner.name}" for inner, _ in idle} for idle in each]
                 found |= set.intersection(*names) if names else set()
         return found | {word for word, repeat in self.repeats.items() if repeat.setting in found}
 
-    def values_on(self, leaf: Leaf) -> list[Leaf]:
+    def values_on(self, field: SettingField) -> list[SettingField]:
         """What may be set of the parts that are on."""
-        on = [part for part, state in self._switched(leaf, self._said).items() if state is True]
-        return [value for part in on for value in leaf.values_of(part)]
+        on = [part for part, state in self._switched(field, self._said).items() if state is True]
+        return [value for part in on for value in field.list_part_fields(part)]
 
-    def _switched(self, leaf: Leaf, said: Mapping[str, Any]) -> dict[str, Any]:
+    def _switched(self, field: SettingField, said: Mapping[str, Any]) -> dict[str, Any]:
         """Each part of a mapping, on or off, in the preset's order. A value said of a part switches nothing."""
-        if not leaf.parts:
+        if not field.parts:
             return {}
-        switches = {name: value for name, value in said.items() if name in leaf.parts}
-        held = [mapping or {} for mapping in self._held(leaf, switches)]
-        order = [part for part in dict.fromkeys([*held[0], *leaf.parts]) if part in leaf.parts]
+        switches = {name: value for name, value in said.items() if name in field.parts}
+        held = [mapping or {} for mapping in self._held(field, switches)]
+        order = [part for part in dict.fromkeys([*held[0], *field.parts]) if part in field.parts]
         return {part: _one_for_all([one.get(part, False) is not False for one in held]) for part in order}
 
-    def _held(self, leaf: Leaf, given: Mapping[str, Any]) -> list[Any]:
+    def _held(self, field: SettingField, given: Mapping[str, Any]) -> list[Any]:
         """The setting's value in each preset, below what is given."""
-        given, _ = parted(self.definition, given)
-        return [_value_in(preset, self.definition.settings, leaf, given) for preset in self.chosen_presets]
+        given, _ = split_repeats(self.definition, given)
+        return [_value_in(preset, self.definition.settings, field, given) for preset in self.chosen_presets]
 
     def resolved(self) -> list[Settings]:
         """As it will run, with what goes without saying; one for each preset."""
-        given, _ = parted(self.definition, self.given)
+        given, _ = split_repeats(self.definition, self.given)
         return [
-            resolved_settings(self.workspace, self.started, own, preset)
-            for preset, own in for_each(self.workspace, self.stage, given, self.presets)
+            resolve_settings(self.workspace, self.started, own, preset)
+            for preset, own in split_values_by_preset(self.workspace, self.stage, given, self.presets)
         ]
 
     def queue(self) -> list[str]:
         """The names of its runs, where it makes several."""
-        given, counts = parted(self.definition, self.given)
+        given, counts = split_repeats(self.definition, self.given)
         if len(self.presets) < 2 and not counts:
             return []
-        return [step.name for step in queue(self.workspace, self.stage, given, self.presets, counts)]
+        return [step.name for step in build_queue(self.workspace, self.stage, given, self.presets, counts)]
 
-    def is_worth_asking(self, leaf: Leaf) -> bool:
+    def is_worth_asking(self, field: SettingField) -> bool:
         """Not what has no effect, nor how many there should be of what there can be only one of."""
-        if leaf.name in self.idle:
+        if field.name in self.idle:
             return False
-        repeat = self.repeats.get(leaf.name)
+        repeat = self.repeats.get(field.name)
         if repeat is None or repeat.at_most is None:
             return True
         with contextlib.suppress(TFMError):  # what is wrong is told where all is answered
             return min(repeat.at_most(settings, self.workspace) for settings in self.resolved()) > 1
         return False
 
-    def resolved_values(self, chosen: Sequence[Leaf]) -> list[Any]:
+    def resolved_values(self, chosen: Sequence[SettingField]) -> list[Any]:
         resolved = self.resolved()
         return [
-            self.current(leaf)
-            if leaf.name in self.repeats
-            else _one_for_all([value_at(settings, leaf) for settings in resolved])
-            for leaf in chosen
+            self.current(field)
+            if field.name in self.repeats
+            else _one_for_all([get_value(settings, field) for settings in resolved])
+            for field in chosen
         ]
 
     def for_look(self) -> dict[str, Any]:
         """What a look looks at, each in its own type: the required settings, and any other that names what is read."""
-        answers = inputs.meant(self.workspace, self.definition.settings, self.answers)
+        answers = inputs.complete_values(self.workspace, self.definition.settings, self.answers)
         values = {}
-        for leaf in self.leaves:
-            if leaf.required or (leaf.reads and leaf.name in answers):
+        for field in self.fields:
+            if field.is_required or (field.input and field.name in answers):
                 try:
-                    values[leaf.name] = leaf.parse(_one_for_all(self._held(leaf, answers)))
+                    values[field.name] = field.parse(_one_for_all(self._held(field, answers)))
                 except ValueError as error:
-                    raise SettingsError(str(error), hint=leaf.question, fields=(leaf.name,)) from None
+                    raise SettingsError(str(error), hint=field.question, fields=(field.name,)) from None
         return values
 
     def check_offered(self, resolved: list[Settings]) -> None:
         """Nothing stands that the look said cannot be: an answer from before it, or a default."""
-        for leaf in leaves(self.definition.settings):
-            values = [value_at(settings, leaf) for settings in resolved]
-            chosen = [one for value in values for one in (value or [] if leaf.is_list else [value])]
-            wrong = [one for one in chosen if not self.is_offered(leaf.name, one)]
+        for field in list_fields(self.definition.settings):
+            values = [get_value(settings, field) for settings in resolved]
+            chosen = [one for value in values for one in (value or [] if field.is_list else [value])]
+            wrong = [one for one in chosen if not self.is_offered(field.name, one)]
             if wrong:
                 raise SettingsError(
-                    f"{leaf.name.replace('_', ' ')}: {shown(wrong)} cannot be chosen here",
-                    hint=self.why_not_offered(leaf.name),
-                    fields=(leaf.name,),
+                    f"{field.name.replace('_', ' ')}: {shown(wrong)} cannot be chosen here",
+                    hint=self.why_not_offered(field.name),
+                    fields=(field.name,),
                 )
 
     def offered_instead(self, name: str, value: Any, several: bool) -> Any:
@@ -284,15 +295,17 @@ def _known_to(settings: type[Settings], words: Mapping[str, Any]) -> dict[str, A
     known = {}
     for name, value in words.items():
         with contextlib.suppress(SettingsError):
-            nested(settings, {name: value})
+            place_values(settings, {name: value})
             known[name] = value
     return known
 
 
-def _value_in(preset: offers.Preset | None, settings: type[Settings], leaf: Leaf, given: Mapping[str, Any]) -> Any:
-    value: Any = merged(nested(settings, preset.settings if preset else {}), nested(settings, given))
-    for name in leaf.path:
+def _value_in(
+    preset: offers.Preset | None, settings: type[Settings], field: SettingField, given: Mapping[str, Any]
+) -> Any:
+    value: Any = merge(place_values(settings, preset.settings if preset else {}), place_values(settings, given))
+    for name in field.path:
         if not isinstance(value, Mapping) or name not in value:
-            return leaf.default
+            return field.default
         value = value[name]
     return value

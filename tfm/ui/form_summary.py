@@ -37,9 +37,9 @@ def will_run(draft: Draft, console: Console) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2))
     given = draft.given
     idle = draft.idle
-    told = [leaf for leaf in draft.leaves if leaf.name not in idle and (leaf.important or leaf.name in given)]
-    for leaf, value in zip(told, draft.resolved_values(told), strict=True):
-        table.add_row(Text(leaf.question), Text(shown(value), style="cyan"))
+    told = [field for field in draft.fields if field.name not in idle and (field.is_important or field.name in given)]
+    for field, value in zip(told, draft.resolved_values(told), strict=True):
+        table.add_row(Text(field.question), Text(shown(value), style="cyan"))
     for name in given:
         if "." in name:
             table.add_row(name, Text(shown(given[name]), style="cyan"))

@@ -11,15 +11,15 @@ from rich.panel import Panel
 from rich.table import Table
 
 from tfm.core import machine, registry
-from tfm.core.errors import TFMError, told
+from tfm.core.errors import TFMError, translate_error
 from tfm.core.runs import lookup
-from tfm.core.runs.inputs import readable_runs
-from tfm.core.runs.launch import job_for, untrained_winners
+from tfm.core.runs.inputs import list_readable_runs
+from tfm.core.runs.launch import find_or_create_job, find_untrained_studies
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace
 from tfm.core.settings import presets as offers
-from tfm.core.settings.fields import leaves
+from tfm.core.settings.fields import list_fields
 from tfm.ui import render
 from tfm.ui.command_line import Filled
 from tfm.ui.form import Form
@@ -63,7 +63,7 @@ class Menu:
         counts = ", ".join(f"{runs.count(state)} {state}" for state in dict.fromkeys(runs)) or "none yet"
         rows = {
             "workspace": _below_home(self.workspace.root),
-            "device": machine.device_in_words(),
+            "device": machine.describe_device(),
             "data": f"datasets: {self._standing('dataset')} · caches: {self._standing('cache')}",
             "runs": counts,
         }
@@ -77,7 +77,7 @@ class Menu:
         )
 
     def _standing(self, kind: str) -> str:
-        return ", ".join(self.workspace.products(kind)) or "none yet"
+        return ", ".join(self.workspace.list_products(kind)) or "none yet"
 
     def question(self) -> Question:
         choices = [*self._unfinished(), *(choice for choice in self._stages() if choice.section != offers.MORE)]
@@ -98,11 +98,15 @@ class Menu:
 
     def _jobs(self) -> list[Run | Plan]:
         """Plans, and the runs that neither a plan nor another run speaks for."""
-        plans = lookup.plans(self.workspace)
+        plans = lookup.list_plans(self.workspace)
         of_plans = {run for plan in plans for run in plan.read_status().runs.values()}
         return [
             *plans,
-            *(run for run in lookup.runs(self.workspace) if run.id not in of_plans and not run.read_status().part_of),
+            *(
+                run
+                for run in lookup.list_runs(self.workspace)
+                if run.id not in of_plans and not run.read_status().part_of
+            ),
         ]
 
     def _unfinished(self) -> list[Choice]:
@@ -114,7 +118,7 @@ class Menu:
                 found.append(Choice(f"watch {job.id}", "watch", job.id, section="At work"))
             if state in ("halted", "paused"):
                 found.append(Choice(f"resume {job.id}", "resume", f"{job.id} ({state})", section="Unfinished"))
-        for run in reversed(untrained_winners(self.workspace)):
+        for run in reversed(find_untrained_studies(self.workspace)):
             found.append(Choice(f"winner {run.id}", "train the winner", f"of {run.id}", section="Next"))
         return sorted(found, key=lambda choice: choice.section)
 
@@ -135,13 +139,13 @@ class Menu:
 
     def _why_not(self, name: str) -> str | None:
         """The reason why a stage cannot run yet, from what its settings say it reads."""
-        for leaf in leaves(registry.find(name).settings):
-            if not leaf.reads or not leaf.required:
+        for field in list_fields(registry.find(name).settings):
+            if not field.input or not field.is_required:
                 continue
-            if leaf.reads.kind in ("dataset", "cache") and not self.workspace.products(leaf.reads.kind):
-                return f"needs a {leaf.reads.kind}"
-            if leaf.reads.kind == "run" and not readable_runs(self.workspace, leaf):
-                return f"needs a run of {leaf.reads.made_by[0]}"  # the usual way to one, for a line that isn't cut
+            if field.input.kind in ("dataset", "cache") and not self.workspace.list_products(field.input.kind):
+                return f"needs a {field.input.kind}"
+            if field.input.kind == "run" and not list_readable_runs(self.workspace, field):
+                return f"needs a run of {field.input.made_by[0]}"  # the usual way to one, for a line that isn't cut
         return None
 
     # --- what is done -------------------------------------------------------------------------------------------------
@@ -159,7 +163,7 @@ class Menu:
         except TFMError as error:
             self._tell(error)
         except Exception as error:
-            self._tell(told(error))
+            self._tell(translate_error(error))
 
     def _act(self, chosen: str) -> None:
         action, _, job_id = chosen.partition(" ")
@@ -167,7 +171,7 @@ class Menu:
             winner = _winner_of(lookup.find_run(self.workspace, job_id))
             self._start(self._form(winner.stage).confirm(winner))
         elif job_id:
-            interactive.see(lookup.find(self.workspace, job_id), self.asker, self.console)
+            interactive.see(lookup.find_job(self.workspace, job_id), self.asker, self.console)
         elif action == "more":
             self._run_form(self.asker.ask(self._more()))
         elif action == "runs":
@@ -190,7 +194,7 @@ class Menu:
         self._told(partial(self._start, filled))
 
     def _start(self, filled: Filled) -> None:
-        job = job_for(self.workspace, filled.stage, filled.given, filled.presets)
+        job = find_or_create_job(self.workspace, filled.stage, filled.given, filled.presets)
         interactive.see(job, self.asker, self.console)
 
     def _tell(self, error: TFMError) -> None:

@@ -89,9 +89,9 @@ def test_what_to_do_is_said_as_whoever_failed_said_it(dataset, tmp_path):
 
 
 def test_as_many_are_at_work_as_cores_images_and_memory_allow(monkeypatch):
-    monkeypatch.setattr(machine, "cores", lambda: 16)
+    monkeypatch.setattr(machine, "count_cores", lambda: 16)
     for gib, images, workers in [(64, 3000, 16), (8, 3000, 10), (1, 3000, 1), (None, 3000, 16), (64, 24, 3)]:
-        monkeypatch.setattr(machine, "memory_gib", lambda gib=gib: gib)
+        monkeypatch.setattr(machine, "read_memory_gib", lambda gib=gib: gib)
         assert caching._how_many("auto", images) == workers, (gib, images)
     assert caching._how_many(5, 3) == 5
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfm.core import registry
-from tfm.core.errors import DiskError, HaltedError, RunError, told
+from tfm.core.errors import DiskError, HaltedError, RunError, translate_error
 from tfm.core.events import Event, Result, StateChange
 from tfm.core.runs import launch
-from tfm.core.runs.job import State, now
+from tfm.core.runs.job import State, format_now
 from tfm.core.runs.run import Run
 from tfm.core.settings import presets
 
@@ -31,7 +31,7 @@ class _Ending:
     hint: str = ""
 
 
-def worked(run: Run) -> Iterator[Event]:
+def execute(run: Run) -> Iterator[Event]:
     """The events of a run that is held and recorded meanwhile; of one that is done, none. Close it where it should
     pause."""
     begun = time.monotonic()
@@ -40,7 +40,7 @@ def worked(run: Run) -> Iterator[Event]:
     with run.hold_lock(), run.open_event_log():
         if run.read_status().state == "done":  # by another worker, while this one waited for the lock
             return
-        run.update(**taken_up(spent))
+        run.update(**build_start_changes(spent))
         run.record(StateChange("running"))
         ending = _Ending("done")
         try:
@@ -53,18 +53,18 @@ def worked(run: Run) -> Iterator[Event]:
         except GeneratorExit:
             ending = _Ending("done" if result else "paused")
         except Exception as error:
-            trouble = told(error, run.log_file)
+            trouble = translate_error(error, run.log_file)
             outside = isinstance(trouble, HaltedError | DiskError)  # nothing in the run itself keeps it from going on
             ending, result = _Ending("halted" if outside else "failed", trouble.message, trouble.hint), None
         run.record(StateChange(ending.state, ending.message, ending.hint))
         outputs = run.describe_outputs(result.outputs) if result else []
         seconds = spent + time.monotonic() - begun
-        last_words = ended(ending.state, ending.message, ending.hint, seconds)
+        last_words = build_end_changes(ending.state, ending.message, ending.hint, seconds)
         run.update(**last_words, result=result.values if result else {}, outputs=outputs)
         run.withdraw_pause()
 
 
-def prune(run: Run, why: str) -> None:
+def prune_run(run: Run, why: str) -> None:
     """End for good a run that stands still, where it stands."""
     with run.hold_lock(), run.open_event_log():
         run.record(StateChange("pruned", why))
@@ -73,10 +73,10 @@ def prune(run: Run, why: str) -> None:
 
 def _events(run: Run) -> Iterator[Event]:
     stage = registry.find_stage(run.read_stage())
-    settings = launch.settings_of(run)
-    if launch.key_of_run(run.workspace, stage, settings) != run.read_status().key:
+    settings = launch.load_settings(run)
+    if launch.compute_run_key(run.workspace, stage, settings) != run.read_status().key:
         raise _changed(run)
-    run.remember_first(**_environment())
+    run.save_start_facts(**_environment())
     with contextlib.closing(stage.generate(settings, run)) as events:  # type: ignore[type-var]
         yield from events
 
@@ -93,14 +93,14 @@ def _changed(run: Run) -> RunError:
     )
 
 
-def taken_up(spent: float) -> dict[str, Any]:
+def build_start_changes(spent: float) -> dict[str, Any]:
     """What the status of a job says from now on."""
-    here = {"pid": os.getpid(), "host": socket.gethostname(), "started": now()}
+    here = {"pid": os.getpid(), "host": socket.gethostname(), "started": format_now()}
     return {"state": "running", "seconds": spent, "message": "", "hint": "", **here}
 
 
-def ended(state: State, message: str, hint: str, seconds: float) -> dict[str, Any]:
-    return {"state": state, "ended": now(), "seconds": round(seconds, 1), "message": message, "hint": hint}
+def build_end_changes(state: State, message: str, hint: str, seconds: float) -> dict[str, Any]:
+    return {"state": state, "ended": format_now(), "seconds": round(seconds, 1), "message": message, "hint": hint}
 
 
 def _environment() -> dict[str, Any]:

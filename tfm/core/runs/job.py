@@ -136,7 +136,7 @@ class Job:
                 f"{self.id} is already being worked on", hint="watch it: `python wizard.py runs watch`"
             ) from None
         for place in (self.folder, *filter(Path.is_dir, self.folder.iterdir())):
-            files.sweep(place)
+            files.remove_leftovers(place)
         stop = threading.Event()
         beat = threading.Thread(target=self._beat, args=(stop,), daemon=True)
         beat.start()
@@ -164,18 +164,18 @@ class Job:
         return self._pause_file.exists()
 
 
-def now() -> str:
+def format_now() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def new_folder_name(name: str) -> str:
+def make_folder_name(name: str) -> str:
     return f"{datetime.now():%Y-%m-%d}_{name}_{os.urandom(3).hex()}"
 
 
-def make_job_folder(parent: Path, name: str, documents: dict[str, str], key: str, part_of: str = "") -> Path:
+def create_job_folder(parent: Path, name: str, documents: dict[str, str], key: str, part_of: str = "") -> Path:
     """A job's folder appears whole, with its first documents and a status, or not at all."""
     parent.mkdir(parents=True, exist_ok=True)
-    final = parent / new_folder_name(name)
+    final = parent / make_folder_name(name)
     temporary = parent / f".{final.name}.tmp"
     temporary.mkdir()
     for file, text in documents.items():

@@ -12,23 +12,23 @@ from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 
 
-def runs(workspace: Workspace) -> list[Run]:
+def list_runs(workspace: Workspace) -> list[Run]:
     """Newest last."""
     return sorted((Run(folder, workspace) for folder in _job_folders(workspace.runs_folder)), key=_created)
 
 
-def plans(workspace: Workspace) -> list[Plan]:
+def list_plans(workspace: Workspace) -> list[Plan]:
     """Newest last."""
     return sorted((Plan(folder, workspace) for folder in _job_folders(workspace.plans_folder)), key=_created)
 
 
 def find_run(workspace: Workspace, name: str) -> Run:
     """A run by its id, or by any part of it that names only one."""
-    return _only_match(name, runs(workspace), workspace.root)
+    return _only_match(name, list_runs(workspace), workspace.root)
 
 
-def find(workspace: Workspace, name: str) -> Run | Plan:
-    both: list[Run | Plan] = [*runs(workspace), *plans(workspace)]
+def find_job(workspace: Workspace, name: str) -> Run | Plan:
+    both: list[Run | Plan] = [*list_runs(workspace), *list_plans(workspace)]
     return _only_match(name, both, workspace.root)
 
 

@@ -16,7 +16,7 @@ import yaml
 
 from tfm.core import files
 from tfm.core.errors import RunError, SettingsError
-from tfm.core.runs.job import Job, make_job_folder
+from tfm.core.runs.job import Job, create_job_folder
 from tfm.core.runs.workspace import Workspace
 
 
@@ -42,7 +42,7 @@ class Plan(Job):
     def create(cls, workspace: Workspace, name: str, steps: list[Step], key: str) -> Plan:
         content = {"name": name, "steps": [asdict(step) for step in steps]}
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        return cls(make_job_folder(workspace.plans_folder, name, {"plan.yaml": text}, key), workspace)
+        return cls(create_job_folder(workspace.plans_folder, name, {"plan.yaml": text}, key), workspace)
 
     def read_steps(self) -> list[Step]:
         file = self.folder / "plan.yaml"
@@ -55,7 +55,7 @@ class Plan(Job):
             ) from None
 
 
-def check(steps: list[Step]) -> None:
+def check_steps(steps: list[Step]) -> None:
     """Names are unique and a step reads only from steps before it."""
     before: set[str] = set()
     for step in steps:
@@ -70,12 +70,12 @@ def check(steps: list[Step]) -> None:
         before.add(step.name)
 
 
-def filled(settings: Any, results: Mapping[str, Mapping[str, Any]]) -> Any:
+def fill_references(settings: Any, results: Mapping[str, Mapping[str, Any]]) -> Any:
     """Settings with each "@step.value" replaced by what that step's result says."""
     if isinstance(settings, dict):
-        return {name: filled(value, results) for name, value in settings.items()}
+        return {name: fill_references(value, results) for name, value in settings.items()}
     if isinstance(settings, list):
-        return [filled(value, results) for value in settings]
+        return [fill_references(value, results) for value in settings]
     if isinstance(settings, str) and settings.startswith("@"):
         step, value = _split(settings)
         if value not in results[step]:
@@ -100,6 +100,6 @@ def _split(reference: str) -> tuple[str, str]:
     return step, value
 
 
-def key_of(name: str, steps: list[Step]) -> str:
+def compute_plan_key(name: str, steps: list[Step]) -> str:
     content = json.dumps([name, [asdict(step) for step in steps]], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:24]

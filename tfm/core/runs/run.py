@@ -15,11 +15,11 @@ import yaml
 
 from tfm.core import files
 from tfm.core.errors import DataError, RunError
-from tfm.core.events import Event, as_record, from_record
-from tfm.core.runs.job import Job, make_job_folder
+from tfm.core.events import Event, parse_record, to_record
+from tfm.core.runs.job import Job, create_job_folder
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.schema import Settings
-from tfm.core.settings.serialize import as_commented_yaml
+from tfm.core.settings.serialize import format_commented_yaml
 
 
 class Run(Job):
@@ -40,12 +40,12 @@ class Run(Job):
         part_of: str = "",
     ) -> Run:
         head = yaml.safe_dump({"stage": stage, "version": version, "preset": preset}, sort_keys=False)
-        body = "".join("  " + line for line in as_commented_yaml(settings).splitlines(keepends=True))
+        body = "".join("  " + line for line in format_commented_yaml(settings).splitlines(keepends=True))
         text = head + "settings:\n" + body
         name = "-".join(filter(None, [stage.rpartition(".")[2], preset]))
         written = {"settings_sha256": hashlib.sha256(text.encode()).hexdigest()}
         documents = {"settings.yaml": text, "environment.json": json.dumps(written)}
-        return cls(make_job_folder(workspace.runs_folder, name, documents, key, part_of), workspace)
+        return cls(create_job_folder(workspace.runs_folder, name, documents, key, part_of), workspace)
 
     def _read_head(self) -> dict[str, Any]:
         try:
@@ -69,7 +69,7 @@ class Run(Job):
 
     def has_original_settings(self) -> bool:
         """Whether its settings are still written as they were when it was made."""
-        stands = files.sha256(self.settings_file)
+        stands = files.compute_sha256(self.settings_file)
         return bool(self.read_environment().get("settings_sha256", stands) == stands)
 
     def read_stage(self) -> str:
@@ -93,16 +93,16 @@ class Run(Job):
             return dict(files.read_json(self.folder / "environment.json"))
         return {}
 
-    def remember(self, **facts: Any) -> None:
+    def save_facts(self, **facts: Any) -> None:
         """Facts resolved at the start (versions, device, threads, patients seen), kept for resuming and for readers."""
         files.write_json(self.folder / "environment.json", self.read_environment() | facts)
 
-    def remember_first(self, **facts: Any) -> None:
+    def save_start_facts(self, **facts: Any) -> None:
         """Those of the first start stay; where a resume finds others, these are kept beside them."""
         known = self.read_environment()
         others = {name: value for name, value in facts.items() if known.get(name, value) != value}
         resumed = {"resumed_with": [*known.get("resumed_with", []), others]} if others else {}
-        self.remember(**facts | known | resumed)
+        self.save_facts(**facts | known | resumed)
 
     @property
     def metrics_file(self) -> Path:
@@ -142,7 +142,7 @@ class Run(Job):
 
     def record(self, event: Event) -> None:
         assert self._log is not None, "record() needs recording()"
-        self._log.write(json.dumps(as_record(event, time.time()), ensure_ascii=False) + "\n")
+        self._log.write(json.dumps(to_record(event, time.time()), ensure_ascii=False) + "\n")
         self._log.flush()
 
     def read_events_from(self, offset: int) -> tuple[list[tuple[float, Event]], int]:
@@ -164,7 +164,7 @@ class Run(Job):
             {
                 "path": str(self._in_workspace(Path(path))),
                 "size": Path(path).stat().st_size,
-                "sha256": files.sha256(Path(path)),
+                "sha256": files.compute_sha256(Path(path)),
             }
             for path in paths
         ]
@@ -177,7 +177,11 @@ class Run(Job):
         """Whether every file the run left behind is still there, byte for byte."""
         for output in self.read_status().outputs:
             path = self.workspace.root / output["path"]
-            if not path.is_file() or path.stat().st_size != output["size"] or files.sha256(path) != output["sha256"]:
+            if (
+                not path.is_file()
+                or path.stat().st_size != output["size"]
+                or files.compute_sha256(path) != output["sha256"]
+            ):
                 return False
         return True
 
@@ -194,7 +198,7 @@ def _read_line(line: bytes) -> tuple[float, Event] | None:
     """A damaged line tells nothing, and keeps nobody from the others."""
     try:
         record = json.loads(line)
-        return record["time"], from_record(record)
+        return record["time"], parse_record(record)
     except (ValueError, KeyError, TypeError):
         return None
 

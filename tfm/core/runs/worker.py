@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfm.core.errors import BusyError, TFMError, told
+from tfm.core.errors import BusyError, TFMError, translate_error
 from tfm.core.runs import launch
-from tfm.core.runs.executor import ended, taken_up, worked
+from tfm.core.runs.executor import build_end_changes, build_start_changes, execute
 from tfm.core.runs.job import Job, State
-from tfm.core.runs.plan import Plan, Step, check
+from tfm.core.runs.plan import Plan, Step, check_steps
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
 
-PAUSED = 130
-_EXIT_STATUS: dict[State, int] = {"done": 0, "failed": 1, "halted": 1, "paused": PAUSED}
+PAUSED_EXIT_STATUS = 130
+_EXIT_STATUS: dict[State, int] = {"done": 0, "failed": 1, "halted": 1, "paused": PAUSED_EXIT_STATUS}
 
 _stop_asked = False  # set by SIGTERM: the same wish as a pause file, from the operating system
 
@@ -35,7 +35,7 @@ _stop_asked = False  # set by SIGTERM: the same wish as a pause file, from the o
 
 
 @dataclass(frozen=True)
-class Started:
+class StartedJob:
     """A job and, where this process started it, its worker; without one we watch somebody else's."""
 
     job: Job
@@ -45,10 +45,10 @@ class Started:
         return (self.process is not None and self.process.poll() is None) or self.job.is_alive()
 
 
-def start(job: Job) -> Started:
+def start_worker(job: Job) -> StartedJob:
     """Start a worker for a job, or attach to the one it has. The worker outlives this process."""
     if job.is_alive():
-        return Started(job, None)
+        return StartedJob(job, None)
     job.withdraw_pause()
     paths = [str(presets.PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
     with open(job.log_file, "ab") as log:
@@ -66,10 +66,10 @@ def start(job: Job) -> Started:
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
             start_new_session=True,
         )
-    return Started(job, process)
+    return StartedJob(job, process)
 
 
-def stop_at_once(job: Job) -> None:
+def kill_worker(job: Job) -> None:
     """Kill the worker, and whatever it started, without asking it. What it had written whole stays."""
     pid = job.read_status().pid
     if pid is not None and job.is_alive() and job.read_status().host == socket.gethostname():
@@ -82,25 +82,25 @@ def stop_at_once(job: Job) -> None:
 # --- working ----------------------------------------------------------------------------------------------------------
 
 
-def take_run(run: Run, stopping: Job) -> State:
+def execute_run(run: Run, stopping: Job) -> State:
     """Ask the run's stage for event after event until it is done, fails, or `stopping` (the run or its plan) is to
     pause."""
-    with contextlib.closing(worked(run)) as events:  # type: ignore[type-var]
+    with contextlib.closing(execute(run)) as events:  # type: ignore[type-var]
         for _ in events:
             if _stop_asked or stopping.is_pause_requested() or run.is_pause_requested():
                 break
     return run.read_status().state
 
 
-def take_plan(plan: Plan) -> State:
+def execute_plan(plan: Plan) -> State:
     """Each step becomes a run: found done and kept, found halted and resumed, or made anew. A step that fails stops
     only the steps that read from it."""
     begun = time.monotonic()
     spent = plan.read_seconds_spent()
     with plan.hold_lock():
-        plan.update(**taken_up(spent))
+        plan.update(**build_start_changes(spent))
         state, message, hint, result = _take_steps(plan)
-        plan.update(**ended(state, message, hint, spent + time.monotonic() - begun), result=result)
+        plan.update(**build_end_changes(state, message, hint, spent + time.monotonic() - begun), result=result)
         plan.withdraw_pause()
     return state
 
@@ -110,7 +110,7 @@ def _take_steps(plan: Plan) -> tuple[State, str, str, dict[str, Any]]:
     failures: list[tuple[str, str]] = []
     try:
         steps = plan.read_steps()
-        check(steps)  # waiting steps may have been edited
+        check_steps(steps)  # waiting steps may have been edited
     except TFMError as error:
         return "failed", error.message, error.hint, {}
     for step in steps:
@@ -128,7 +128,7 @@ def _take_steps(plan: Plan) -> tuple[State, str, str, dict[str, Any]]:
 
 def _take_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) -> tuple[State, str, str]:
     try:
-        run = launch.run_of_step(plan, step, results)
+        run = launch.find_or_create_step_run(plan, step, results)
         plan.update(runs=plan.read_status().runs | {step.name: run.id})
         while run.is_alive():  # somebody started it by itself: its result serves this plan as well
             if _stop_asked or plan.is_pause_requested():
@@ -137,12 +137,12 @@ def _take_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) -> tu
         state = run.read_status().state
         if state != "done":
             run.withdraw_pause()  # one that an earlier worker never saw
-            state = take_run(run, stopping=plan)
+            state = execute_run(run, stopping=plan)
         if state == "done":
             results[step.name] = run.read_status().result
         return state, run.read_status().message, run.read_status().hint
     except Exception as error:
-        trouble = told(error, plan.log_file)
+        trouble = translate_error(error, plan.log_file)
         return "failed", trouble.message, trouble.hint
 
 
@@ -164,7 +164,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, _ask_to_stop)
     job = open_job(Path(sys.argv[1]).resolve())
     try:
-        state = take_plan(job) if isinstance(job, Plan) else take_run(job, stopping=job)
+        state = execute_plan(job) if isinstance(job, Plan) else execute_run(job, stopping=job)
     except BusyError:
         return 0  # another worker has it: who started this one attaches to that
     return _EXIT_STATUS[state]

@@ -46,13 +46,13 @@ class Workspace:
         """What was read of downloads' headers."""
         return self.root / "index" / "headers.sqlite"
 
-    def preset_names(self, folder: str, like: str | None = None) -> list[str]:
-        return presets.preset_names(folder, self._own_presets(folder), like)
+    def list_presets(self, folder: str, like: str | None = None) -> list[str]:
+        return presets.list_presets(folder, self._own_presets(folder), like)
 
-    def preset(self, folder: str, name: str) -> presets.Preset:
+    def load_preset(self, folder: str, name: str) -> presets.Preset:
         """One that ships, or a user's own: workspace/models/*.yaml become entries of the model menu,
         workspace/preprocess/*.yaml chains in an order of one's own, workspace/tune/*.yaml spaces to search."""
-        return presets.preset(folder, name, self._own_presets(folder))
+        return presets.load_preset(folder, name, self._own_presets(folder))
 
     def _own_presets(self, folder: str) -> Path | None:
         return self.root / folder if folder in ("models", "preprocess", "tune") else None
@@ -66,23 +66,23 @@ class Workspace:
     def product_folder(self, kind: str, name: str) -> Path:
         return self.root / kind / name
 
-    def products(self, kind: str) -> list[str]:
+    def list_products(self, kind: str) -> list[str]:
         """The names of the finished datasets or caches."""
         marks = self.root.glob(f"{kind}/*/{PRODUCT_FILES[kind][0]}")
         return sorted(mark.parent.name for mark in marks)
 
-    def locked(self) -> FileLock:
+    def lock(self) -> FileLock:
         """Held for the instant in which a job is found or made, so that two starts never make two."""
-        self.make()
+        self.create_folder()
         return FileLock(self.root / ".lock")
 
-    def sharing(self, study: str) -> FileLock:
+    def lock_study(self, study: str) -> FileLock:
         """Held while a worker of a study takes a trial: it asks a database meanwhile, for which nobody else waits."""
-        self.make()
+        self.create_folder()
         return FileLock(self.root / f".{study}.lock")
 
     @contextlib.contextmanager
-    def making(self, kind: str, name: str) -> Iterator[Path]:
+    def lock_product(self, kind: str, name: str) -> Iterator[Path]:
         """A dataset's or cache's folder, for the one run that may make and write it now."""
         folder = self.product_folder(kind, name)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ class Workspace:
                 f"another run is writing {kind} {name}", hint="wait for it, or give this one another name"
             ) from None
 
-    def make(self) -> None:
+    def create_folder(self) -> None:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -18,96 +18,97 @@ from pydantic.fields import FieldInfo
 
 from tfm.core.errors import SettingsError
 from tfm.core.settings import messages
-from tfm.core.settings.schema import IMPORTANT, POSITIONAL, NoEffect, Reads, Settings, Switches
+from tfm.core.settings.schema import IMPORTANT, POSITIONAL, Input, NoEffectWhen, Settings, Switches
 
 
 @dataclass(frozen=True)
-class Leaf:
+class SettingField:
     """One setting, as a form, a command line and a YAML file see it. Its name is unique within a stage."""
 
     name: str
     path: tuple[str, ...]
-    field: FieldInfo
-    idle: tuple[NoEffect, ...] = ()  # its own, and its groups'
+    info: FieldInfo
+    no_effect: tuple[NoEffectWhen, ...] = ()  # its own, and its groups'
 
     @property
     def question(self) -> str:
-        return (self.field.description or self.name.replace("_", " ")).strip().split("\n", 1)[0]
+        return (self.info.description or self.name.replace("_", " ")).strip().split("\n", 1)[0]
 
     @property
     def explanation(self) -> str:
-        lines = [line.strip() for line in (self.field.description or "").strip().split("\n")[1:]]
-        idle = [f"It has no effect where {', or where '.join(mark.where for mark in self.idle)}."] if self.idle else []
-        return "\n".join([*lines, *idle]).strip()
+        lines = [line.strip() for line in (self.info.description or "").strip().split("\n")[1:]]
+        if self.no_effect:
+            lines.append(f"It has no effect where {', or where '.join(mark.where for mark in self.no_effect)}.")
+        return "\n".join(lines).strip()
 
     @property
     def group(self) -> str:
         return self.path[-2].replace("_", " ") if len(self.path) > 1 else ""
 
     @property
-    def required(self) -> bool:
-        return self.field.is_required()
+    def is_required(self) -> bool:
+        return self.info.is_required()
 
     @property
     def default(self) -> Any:
-        return None if self.required else self.field.get_default(call_default_factory=True)
+        return None if self.is_required else self.info.get_default(call_default_factory=True)
 
     @property
-    def important(self) -> bool:
-        return self.required or IMPORTANT in self.field.metadata
+    def is_important(self) -> bool:
+        return self.is_required or IMPORTANT in self.info.metadata
 
     @property
-    def positional(self) -> bool:
-        return POSITIONAL in self.field.metadata
+    def is_positional(self) -> bool:
+        return POSITIONAL in self.info.metadata
 
     @property
-    def reads(self) -> Reads | None:
-        return next((mark for mark in _walk(self._annotated) if isinstance(mark, Reads)), None)
+    def input(self) -> Input | None:
+        return next((mark for mark in _walk(self._annotated) if isinstance(mark, Input)), None)
 
     @property
     def choices(self) -> tuple[Any, ...]:
         """Every value, where the type allows only named ones; else nothing."""
         if self.is_mapping:
             return ()
-        options = [get_args(part) for part in _walk(self.field.annotation) if get_origin(part) is Literal]
-        others = [part for part in _walk(self.field.annotation) if part in (int, float, str, Path)]
+        options = [get_args(part) for part in _walk(self.info.annotation) if get_origin(part) is Literal]
+        others = [part for part in _walk(self.info.annotation) if part in (int, float, str, Path)]
         return tuple(value for group in options for value in group) if options and not others else ()
 
     @property
     def is_bool(self) -> bool:
-        return self.field.annotation is bool
+        return self.info.annotation is bool
 
     @property
     def is_list(self) -> bool:
-        return any(get_origin(part) in (list, tuple) for part in _walk(self.field.annotation))
+        return any(get_origin(part) in (list, tuple) for part in _walk(self.info.annotation))
 
     @property
     def is_path(self) -> bool:
-        return any(part is Path for part in _walk(self.field.annotation))
+        return any(part is Path for part in _walk(self.info.annotation))
 
     @property
     def is_mapping(self) -> bool:
-        return any(get_origin(part) is dict for part in _walk(self.field.annotation))
+        return any(get_origin(part) is dict for part in _walk(self.info.annotation))
 
     @property
     def parts(self) -> Mapping[str, type[Settings]]:
         """What can be switched on and off in it, where it is such a mapping."""
-        return next((mark.parts for mark in self.field.metadata if isinstance(mark, Switches)), {})
+        return next((mark.parts for mark in self.info.metadata if isinstance(mark, Switches)), {})
 
-    def values_of(self, part: str) -> list[Leaf]:
+    def list_part_fields(self, part: str) -> list[SettingField]:
         """What may be set of one part, each by the name that reaches it: `resize.height`."""
         return [
-            Leaf(f"{part}.{inner.name}", (*self.path, part, *inner.path), inner.field, inner.idle)
-            for inner in leaves(self.parts[part])
+            SettingField(f"{part}.{inner.name}", (*self.path, part, *inner.path), inner.info, inner.no_effect)
+            for inner in list_fields(self.parts[part])
         ]
 
     @property
-    def optional(self) -> bool:
-        return any(part is type(None) for part in _walk(self.field.annotation))
+    def is_optional(self) -> bool:
+        return any(part is type(None) for part in _walk(self.info.annotation))
 
     @property
     def _annotated(self) -> Any:
-        return Annotated[self.field.annotation, *self.field.metadata] if self.field.metadata else self.field.annotation
+        return Annotated[self.info.annotation, *self.info.metadata] if self.info.metadata else self.info.annotation
 
     @functools.cached_property
     def _type(self) -> TypeAdapter[Any]:
@@ -116,30 +117,30 @@ class Leaf:
     def parse(self, value: Any) -> Any:
         """A value in the setting's own type, or a ValueError that says why not: the check behind every keystroke."""
         try:
-            return self._type.validate_python(self.from_text(value))
+            return self._type.validate_python(self.parse_text(value))
         except SettingsError as error:
             raise ValueError(error.message) from None
         except ValidationError as error:
-            raise ValueError(", or ".join(dict.fromkeys(map(messages.plain, error.errors())))) from None
+            raise ValueError(", or ".join(dict.fromkeys(map(messages.describe_problem, error.errors())))) from None
 
-    def from_text(self, value: Any) -> Any:
+    def parse_text(self, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        if self.optional and value.strip().lower() in ("none", ""):
+        if self.is_optional and value.strip().lower() in ("none", ""):
             return None
         if self.is_list and not value.lstrip().startswith("["):
             return [part.strip() for part in value.split(",") if part.strip()]
         if not self.is_list and not self.is_mapping:
             return value
         try:
-            return yaml_value(value)
+            return parse_yaml(value)
         except ValueError as error:
             raise SettingsError(
                 f"{self.name.replace('_', '-')}: {error}", hint=self.question, fields=(self.name,)
             ) from None
 
 
-def yaml_value(text: str) -> Any:
+def parse_yaml(text: str) -> Any:
     """One value as YAML writes it."""
     try:
         return yaml.safe_load(text)
@@ -157,21 +158,23 @@ def _walk(annotation: Any) -> Iterator[Any]:
             yield from _walk(part)
 
 
-@functools.cache  # asked for at every question, and a leaf keeps what checks its values
-def leaves(settings: type[Settings], path: tuple[str, ...] = (), idle: tuple[NoEffect, ...] = ()) -> list[Leaf]:
+@functools.cache  # asked for at every question, and a field keeps what checks its values
+def list_fields(
+    settings: type[Settings], path: tuple[str, ...] = (), idle: tuple[NoEffectWhen, ...] = ()
+) -> list[SettingField]:
     """Every setting of a class, those of its groups included, in the order they are written."""
-    found: list[Leaf] = []
+    found: list[SettingField] = []
     for name, field in settings.model_fields.items():
-        marks = (*idle, *(mark for mark in field.metadata if isinstance(mark, NoEffect)))
+        marks = (*idle, *(mark for mark in field.metadata if isinstance(mark, NoEffectWhen)))
         if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
-            found += leaves(field.annotation, (*path, name), marks)
+            found += list_fields(field.annotation, (*path, name), marks)
         else:
-            found.append(Leaf(name, (*path, name), field, marks))
+            found.append(SettingField(name, (*path, name), field, marks))
     return found
 
 
-def value_at(settings: Settings, leaf: Leaf) -> Any:
+def get_value(settings: Settings, field: SettingField) -> Any:
     value: Any = settings
-    for name in leaf.path:
+    for name in field.path:
         value = getattr(value, name)
     return value

@@ -11,15 +11,15 @@ from pydantic import ValidationError
 from tfm.core.errors import SettingsError
 
 
-def explained(error: ValidationError, questions: Mapping[str, str]) -> SettingsError:
+def build_validation_error(error: ValidationError, questions: Mapping[str, str]) -> SettingsError:
     """All that pydantic found wrong; `questions` are those of the settings by name."""
     wrong: dict[tuple[str, str], list[str]] = {}  # what could have been given, each way of it
     for item in error.errors():
         where = [str(part) for part in item["loc"] if not str(part).startswith(("function-", "constrained-"))]
         if item["type"] == "extra_forbidden":
-            return unknown(where[-1], questions)
+            return build_unknown_setting_error(where[-1], questions)
         name = next((part for part in reversed(where) if part in questions), ".".join(where))
-        what = plain(item)
+        what = describe_problem(item)
         shown = item.get("input")
         given = f" (given: {shown})" if item["type"] != "missing" and isinstance(shown, str | int | float) else ""
         wrong.setdefault((name, given), []).append(what)
@@ -47,19 +47,19 @@ _PLAIN_WORDS = {
 }
 
 
-def plain(item: Mapping[str, Any]) -> str:
+def describe_problem(item: Mapping[str, Any]) -> str:
     """pydantic's complaint in words for a person."""
     message = str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
     return _PLAIN_WORDS.get(item["type"], message[:1].lower() + message[1:])
 
 
-def unknown(name: str, known: Iterable[str]) -> SettingsError:
+def build_unknown_setting_error(name: str, known: Iterable[str]) -> SettingsError:
     close = difflib.get_close_matches(name, list(known), n=1)
     hint = f"did you mean {close[0]}?" if close else "the settings are: " + ", ".join(sorted(known))
     return SettingsError(f"no setting is called {name}", hint=hint)
 
 
-def without_effect(where: Mapping[str, str], setting: str) -> SettingsError:
+def build_no_effect_error(where: Mapping[str, str], setting: str) -> SettingsError:
     """Each setting that was given, with where it does nothing; `setting` is what keeps the first from it."""
     names = ", ".join(name.replace("_", "-") for name in where)
     return SettingsError(
@@ -69,7 +69,7 @@ def without_effect(where: Mapping[str, str], setting: str) -> SettingsError:
     )
 
 
-def not_in(place: str, name: str, known: Iterable[str], field: str) -> SettingsError:
+def build_unknown_part_error(place: str, name: str, known: Iterable[str], field: str) -> SettingsError:
     """A word that reaches into a mapping where nothing of that name is."""
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1)

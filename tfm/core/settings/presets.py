@@ -70,7 +70,7 @@ class Preset:
 _WORDS = ("title", "about", "stage")
 
 
-def preset_names(folder: str, own: Path | None = None, like: str | None = None) -> list[str]:
+def list_presets(folder: str, own: Path | None = None, like: str | None = None) -> list[str]:
     """All of a folder; or those that start the same stage as one of them does, and any that cannot be read."""
     names = sorted(_preset_files(folder, own))
     if like is None:
@@ -80,12 +80,12 @@ def preset_names(folder: str, own: Path | None = None, like: str | None = None) 
 
 def _stage_of(folder: str, name: str, own: Path | None) -> str | None:
     try:
-        return preset(folder, name, own).stage
+        return load_preset(folder, name, own).stage
     except SettingsError:  # said where it is shown
         return None
 
 
-def preset(folder: str, name: str, own: Path | None = None) -> Preset:
+def load_preset(folder: str, name: str, own: Path | None = None) -> Preset:
     """One of the presets in configs/`folder`, or of a user's `own` folder."""
     found = _preset_files(folder, own)
     if name not in found:

@@ -24,13 +24,15 @@ class Settings(BaseModel):
 
 
 @dataclass(frozen=True)
-class Reads:
+class Input:
     """Marks a field that names something a run reads; its content is part of the run's key, with its name."""
 
     kind: Literal["dataset", "cache", "run", "path", "weights", "model"]
     made_by: tuple[str, ...] = ()  # for runs: the stages whose done runs will do; empty for any
-    gives: str = ""  # for runs: the value of their result that holds settings, which hold here where nothing is said
-    fixes: str = ""  # for runs: another such value, whose settings hold here and cannot be said otherwise
+    defaults_key: str = (
+        ""  # for runs: the value of their result that holds settings, which hold here where nothing is said
+    )
+    fixed_key: str = ""  # for runs: another such value, whose settings hold here and cannot be said otherwise
     with_files: bool = False  # for datasets: the films and masks as well, not only what is written of them
 
 
@@ -42,12 +44,12 @@ class Switches:
     parts: Mapping[str, type[Settings]]
 
 
-class NoEffect:
+class NoEffectWhen:
     """Marks a field, or a group of them, that does nothing where another setting has one of these values. It is then
     not asked for, refused where it is given all the same, and stays at its default: equal work has one key. What stands
     in `also` must hold too."""
 
-    def __init__(self, setting: str, *values: Any, also: tuple[NoEffect, ...] = ()) -> None:
+    def __init__(self, setting: str, *values: Any, also: tuple[NoEffectWhen, ...] = ()) -> None:
         self.setting = setting
         self.values = values
         self.also = also
@@ -60,16 +62,16 @@ class NoEffect:
 
     _verb = "is"
 
-    def holds(self, values: Mapping[str, Any]) -> bool:
+    def applies(self, values: Mapping[str, Any]) -> bool:
         """With these values by name; of a setting that is not among them nothing is known."""
         mine = self.setting in values and self._meets(values[self.setting])
-        return mine and all(other.holds(values) for other in self.also)
+        return mine and all(other.applies(values) for other in self.also)
 
     def _meets(self, value: Any) -> bool:
         return value in self.values
 
 
-class NoEffectBut(NoEffect):
+class NoEffectUnless(NoEffectWhen):
     """Where the other setting has any value but these."""
 
     _verb = "is not"
@@ -88,7 +90,7 @@ class _Mark:
 
 IMPORTANT = _Mark("IMPORTANT")  # asked first in a form; everything else waits behind "advanced"
 POSITIONAL = _Mark("POSITIONAL")  # on the command line it is given without its name
-OUT_OF_KEY = _Mark("OUT_OF_KEY")  # changes how fast or where a run works, never what comes out
+NOT_IN_RUN_KEY = _Mark("OUT_OF_KEY")  # changes how fast or where a run works, never what comes out
 
 
 def _given(path: object) -> object:
@@ -122,14 +124,16 @@ def _makeable(path: Path) -> Path:
 
 
 ProductName = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$", max_length=100)]  # of what a stage makes
-DatasetName = Annotated[str, Reads("dataset")]
-DatasetFilms = Annotated[str, Reads("dataset", with_files=True)]
-CacheName = Annotated[str, Reads("cache")]
-RunId = Annotated[str, Reads("run")]
-TrainedRun = Annotated[str, Reads("run", made_by=("train",))]
-StudyRun = Annotated[str, Reads("run", made_by=("tune",), gives="data", fixes="winner")]
-ModelName = Annotated[str, Reads("model", made_by=("train",))]  # a preset of the model menu
-JudgedRun = Annotated[str, Reads("run", made_by=("train", "forest", "average", "segment"))]  # one that left predictions
-InputPath = Annotated[Path, Reads("path"), BeforeValidator(_given), AfterValidator(_existing)]
+DatasetName = Annotated[str, Input("dataset")]
+DatasetWithFiles = Annotated[str, Input("dataset", with_files=True)]
+CacheName = Annotated[str, Input("cache")]
+RunId = Annotated[str, Input("run")]
+TrainedRun = Annotated[str, Input("run", made_by=("train",))]
+StudyRun = Annotated[str, Input("run", made_by=("tune",), defaults_key="data", fixed_key="winner")]
+ModelName = Annotated[str, Input("model", made_by=("train",))]  # a preset of the model menu
+RunWithPredictions = Annotated[
+    str, Input("run", made_by=("train", "forest", "average", "segment"))
+]  # one that left predictions
+InputPath = Annotated[Path, Input("path"), BeforeValidator(_given), AfterValidator(_existing)]
 InputFolder = Annotated[InputPath, AfterValidator(_folder)]
 OutputPath = Annotated[Path, BeforeValidator(_given), AfterValidator(_makeable)]

@@ -7,38 +7,38 @@ from typing import Any
 
 import yaml
 
-from tfm.core.settings.fields import leaves, value_at
-from tfm.core.settings.schema import OUT_OF_KEY, Settings
+from tfm.core.settings.fields import get_value, list_fields
+from tfm.core.settings.schema import NOT_IN_RUN_KEY, Settings
 
 
-def as_yaml_values(settings: Settings) -> dict[str, Any]:
+def dump_plain_values(settings: Settings) -> dict[str, Any]:
     """Every value, plain enough for YAML and JSON."""
     return settings.model_dump(mode="json")
 
 
-def differing(settings: Settings) -> dict[str, Any]:
+def collect_key_values(settings: Settings) -> dict[str, Any]:
     """Leaf name → plain value, for what is not the default and is part of a run's key."""
-    outside = {leaf.name for leaf in leaves(type(settings)) if OUT_OF_KEY in leaf.field.metadata}
-    return {name: value for name, value in said(settings).items() if name not in outside}
+    outside = {field.name for field in list_fields(type(settings)) if NOT_IN_RUN_KEY in field.info.metadata}
+    return {name: value for name, value in collect_non_default_values(settings).items() if name not in outside}
 
 
-def said(settings: Settings) -> dict[str, Any]:
+def collect_non_default_values(settings: Settings) -> dict[str, Any]:
     """Leaf name → plain value, for all that is not the default: what other settings need be told of it."""
     result = {}
-    plain = as_yaml_values(settings)
-    for leaf in leaves(type(settings)):
-        value = value_at(settings, leaf)
-        if leaf.required or value != leaf.default:
+    plain = dump_plain_values(settings)
+    for field in list_fields(type(settings)):
+        value = get_value(settings, field)
+        if field.is_required or value != field.default:
             shown: Any = plain
-            for name in leaf.path:
+            for name in field.path:
                 shown = shown[name]
-            result[leaf.name] = shown
+            result[field.name] = shown
     return result
 
 
-def as_commented_yaml(settings: Settings) -> str:
+def format_commented_yaml(settings: Settings) -> str:
     """The same values for a person: each under the question it answers."""
-    questions = {leaf.path: leaf.question for leaf in leaves(type(settings))}
+    questions = {field.path: field.question for field in list_fields(type(settings))}
 
     def lines(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
         indent = "  " * len(path)
@@ -52,4 +52,4 @@ def as_commented_yaml(settings: Settings) -> str:
                 yield f"{indent}{name}:"
                 yield from lines(value, here)
 
-    return "\n".join(lines(as_yaml_values(settings), ())) + "\n"
+    return "\n".join(lines(dump_plain_values(settings), ())) + "\n"

@@ -80,7 +80,7 @@ def create_arrays(folder: Path, count: int, form: Form) -> None:
     soon as it is there: workers look for them."""
     for name in ARRAYS:
         shape, kind = (count, form.height, form.width), form.type_of(name)
-        with files.beside(array_file(folder, name)) as temporary, open(temporary, "wb") as file:
+        with files.write_atomically(array_file(folder, name)) as temporary, open(temporary, "wb") as file:
             header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
             write_array_header_1_0(file, header)
             file.truncate(file.tell() + math.prod(shape) * kind.itemsize)

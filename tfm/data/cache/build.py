@@ -50,7 +50,7 @@ def build_cache(
     """Stopped anywhere and started again it goes on, and ends byte for byte the same, whatever stood there and however
     many work at it. `version` is that of the code that makes the images. `check` refuses a film by its pixels."""
     folder.mkdir(exist_ok=True)
-    files.sweep(folder)
+    files.remove_leftovers(folder)
     put_in_place(folder)
     settings = settings_of(chain, version)
     standing = Standing.read(folder)
@@ -107,8 +107,8 @@ def _how_many(workers: Workers, images: int) -> int:
     """Of the whole cache, not of what is left of it: a film that ended a worker must not be tried in this process."""
     if workers != "auto":
         return workers
-    most = min(machine.cores(), images // _WORTH_A_WORKER)
-    memory = machine.memory_gib()
+    most = min(machine.count_cores(), images // _WORTH_A_WORKER)
+    memory = machine.read_memory_gib()
     if memory is not None:
         most = min(most, int((memory - _LEFT_GIB) / _WORKER_GIB))
     return max(1, most)

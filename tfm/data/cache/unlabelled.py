@@ -19,7 +19,7 @@ import pydicom
 from tfm.core import files
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Progress
-from tfm.core.file_walk import Met, walk
+from tfm.core.file_walk import FoundFile, walk_files
 from tfm.data.cache.build import Unmakeable, Workers, build_cache
 from tfm.data.cache.cache import Cache
 from tfm.data.cache.row_maker import Failed
@@ -55,15 +55,15 @@ class Folder:
 
 def gather(folder: Path) -> Generator[Event, None, Folder]:
     """By what its files say of themselves. None is opened further than its header."""
-    met = sorted(walk([folder], links=True), key=lambda one: one.path)
+    met = sorted(walk_files([folder], links=True), key=lambda one: one.path)
     rows: list[dict[str, str]] = []
     left_out: Reasons = {}
     for done, one in enumerate(met, 1):
         name = Path(one.path).relative_to(folder).as_posix() if Path(one.path).is_relative_to(folder) else one.path
         if Path(name).name.startswith("."):  # what macOS leaves on foreign disks
             continue
-        patient, uid = _identity(one) if not one.trouble else ("", "")
-        reason = one.trouble or _reason(name, one, patient, uid)
+        patient, uid = _identity(one) if not one.problem else ("", "")
+        reason = one.problem or _reason(name, one, patient, uid)
         if reason:
             left_out[shown(name)] = reason
         else:
@@ -79,7 +79,7 @@ def _cbis(name: str, patient: str) -> re.Match[str] | None:
     return next(iter([*_CBIS_NAME.finditer(patient), *reversed([*_CBIS_NAME.finditer(name)])]), None)
 
 
-def _reason(name: str, met: Met, patient: str, uid: str) -> str:
+def _reason(name: str, met: FoundFile, patient: str, uid: str) -> str:
     if shown(name) != name:
         return "its name is no text"
     if found := _cbis(name, patient):
@@ -89,7 +89,7 @@ def _reason(name: str, met: Met, patient: str, uid: str) -> str:
     return explain_unknown_format(Path(met.path))
 
 
-def _identity(met: Met) -> tuple[str, str]:
+def _identity(met: FoundFile) -> tuple[str, str]:
     """PatientID and SOP instance UID of a DICOM file. What is wrong with one, its pixels will say."""
     with warnings.catch_warnings(action="ignore"), contextlib.suppress(Exception):  # pydicom raises whatever it likes
         tags = ["PatientID", "SOPInstanceUID"]

@@ -100,7 +100,7 @@ class Building:
         if not self._has_our_rows():
             self._set_aside()
             return
-        files.sweep(self.folder)
+        files.remove_leftovers(self.folder)
         self.arrays = ArrayFiles(self.folder)
         self.records = self._logged()
 

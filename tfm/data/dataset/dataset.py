@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tfm.core.errors import DataError
-from tfm.core.files import read_json, sha256, write_text
+from tfm.core.files import compute_sha256, read_json, write_text
 from tfm.data.dataset.split import FOLDS, SPLITS, fold_in_words, prove_no_leak, split_hash, split_of_fold
 
 MANIFEST_COLUMNS = (
@@ -51,7 +51,9 @@ class Dataset:
         manifest = _read_manifest(path)
         prove_no_leak(manifest)
         account = read_json(folder / AUDIT)
-        return cls(folder, manifest, sha256(path), split_hash(manifest), account["protocol"], account["synthetic"])
+        return cls(
+            folder, manifest, compute_sha256(path), split_hash(manifest), account["protocol"], account["synthetic"]
+        )
 
     def in_fold(self, number: int) -> Dataset:
         """The same images with fold `number` for validation and the other folds for training. It is arranged as its

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from tfm.core.errors import DataError
-from tfm.core.files import beside, write_bytes
+from tfm.core.files import write_atomically, write_bytes
 from tfm.data.dataset.dataset_plan import Placement
 from tfm.data.download.findings import Finding
 from tfm.data.download.headers import is_jpeg
@@ -68,21 +68,21 @@ def place(placement: Placement, target: Path, link: LinkMode) -> str:
 
 def _hard_link(source: Path, target: Path) -> str:
     if not (_is_plain(target) and target.samefile(source)):
-        with beside(target) as temporary:
+        with write_atomically(target) as temporary:
             os.link(source.resolve(), temporary)  # Linux would link the link
     return "hard"
 
 
 def _symlink(source: Path, target: Path) -> str:
     if not (target.is_symlink() and target.readlink() == source):
-        with beside(target) as temporary:
+        with write_atomically(target) as temporary:
             temporary.symlink_to(source)
     return "symlink"
 
 
 def _copy(source: Path, target: Path) -> str:
     if not _is_copy(source, target):
-        with beside(target) as temporary:
+        with write_atomically(target) as temporary:
             shutil.copy2(source, temporary)
     return "copy"
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tfm.core import machine
 from tfm.core.errors import DiskError, SettingsError
-from tfm.core.files import read_json, sweep, write_json, write_text
+from tfm.core.files import read_json, remove_leftovers, write_json, write_text
 from tfm.data.dataset.audit import as_text, audit
 from tfm.data.dataset.dataset import AUDIT, AUDIT_TEXT, LABELS, LESIONS, MANIFEST, MASKS, MISSING, write_manifest
 from tfm.data.dataset.dataset_plan import Arrangement
@@ -100,7 +100,7 @@ def _refuse_full_disk(folder: Path, arrangement: Arrangement, link: LinkMode) ->
             linkable[disk] = link in ("hard", "symlink") and can_link(one.source, folder, link)
         if not (linkable[disk] or (folder / one.file).exists()):
             needed += one.size
-    free = machine.free_gib(folder)
+    free = machine.read_free_gib(folder)
     if needed / 2**30 > free:
         raise DiskError(
             f"the dataset takes about {_size(needed)}, and the disk of {folder} has {_size(free * 2**30)} free",
@@ -117,8 +117,8 @@ def _clear_the_way(folder: Path, arrangement: Arrangement, key: str) -> None:
     classes = [folder / split / label for split in SPLITS for label in LABELS]
     for inside in (*classes, folder / MASKS):
         inside.mkdir(parents=True, exist_ok=True)
-        sweep(inside)
-    sweep(folder)
+        remove_leftovers(inside)
+    remove_leftovers(folder)
     same = (folder / _KEY).is_file() and (folder / _KEY).read_text() == key
     if not same:
         (folder / MANIFEST).unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfm.core.errors import DataError
-from tfm.core.file_walk import Met, walk
+from tfm.core.file_walk import FoundFile, walk_files
 from tfm.data.download.findings import Finding
 from tfm.data.download.headers import is_jpeg
 
@@ -48,7 +48,7 @@ class Download:
 
     sources: tuple[Path, ...]  # as given, or the download around a folder deep inside it
     folders: tuple[Path, ...]
-    images: tuple[Met, ...]  # DICOM and JPEG files, by path
+    images: tuple[FoundFile, ...]  # DICOM and JPEG files, by path
     tables: Tables
     findings: tuple[Finding, ...]
 
@@ -63,9 +63,9 @@ def survey(given: Sequence[Path], csvs: Sequence[Path] = ()) -> Download:
     ]
     listed, lost = _listed([path for path in sources if path.is_file()])
     folders = [path for path in (*sources, *listed) if path.is_dir()]
-    met = list(walk(folders))
-    findings += [*lost, *(Finding("unreadable", shown(one.path), one.trouble) for one in met if one.trouble)]
-    below = [one for one in met if not one.trouble]
+    met = list(walk_files(folders))
+    findings += [*lost, *(Finding("unreadable", shown(one.path), one.problem) for one in met if one.problem)]
+    below = [one for one in met if not one.problem]
     named = [_met(path) for path in listed if path.is_file()]
     images = {one.path: one for one in [*filter(_is_image, below), *named]}
     if not images:
@@ -122,7 +122,7 @@ def _layout(path: str) -> str:
     return "folders of another kind"
 
 
-def _is_image(met: Met) -> bool:
+def _is_image(met: FoundFile) -> bool:
     folder, name = os.path.split(met.path)
     if name.startswith("."):  # what macOS leaves on foreign disks
         return False
@@ -161,13 +161,13 @@ def _lines(path: Path) -> list[str]:
         ) from None
 
 
-def _met(path: Path) -> Met:
+def _met(path: Path) -> FoundFile:
     facts = path.stat()
-    return Met(str(path), facts.st_size, facts.st_mtime_ns)
+    return FoundFile(str(path), facts.st_size, facts.st_mtime_ns)
 
 
 def _given(csvs: Sequence[Path]) -> tuple[Path, ...]:
-    below = (Path(one.path) for one in walk(path for path in csvs if path.is_dir()) if _is_csv(one.path))
+    below = (Path(one.path) for one in walk_files(path for path in csvs if path.is_dir()) if _is_csv(one.path))
     return (*below, *(path.resolve() for path in csvs if path.is_file()))
 
 

@@ -13,7 +13,7 @@ from dataclasses import astuple, fields
 from pathlib import Path
 
 from tfm.core.errors import BusyError, DiskError
-from tfm.core.file_walk import Met
+from tfm.core.file_walk import FoundFile
 from tfm.data.download.headers import Header, is_jpeg, read_header
 from tfm.data.sources.kaggle import read_jpeg_header
 
@@ -27,12 +27,12 @@ _HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 Known = dict[tuple[str, int, int], Header]  # path, size, time
 
 
-def read_headers(images: Sequence[Met], file: Path) -> Iterator[Header]:
+def read_headers(images: Sequence[FoundFile], file: Path) -> Iterator[Header]:
     """One an image and in their order; `file` is the index."""
     file.parent.mkdir(parents=True, exist_ok=True)
     index, known = _opened(file)
     with closing(index):
-        fresh: list[tuple[Met, Header]] = []
+        fresh: list[tuple[FoundFile, Header]] = []
         for met in images:
             header = known.get((met.path, met.size, met.mtime_ns))
             if header is None:
@@ -46,7 +46,7 @@ def read_headers(images: Sequence[Met], file: Path) -> Iterator[Header]:
         _save(index, fresh)
 
 
-def _reader(met: Met) -> Callable[[Met], Header]:
+def _reader(met: FoundFile) -> Callable[[FoundFile], Header]:
     return read_jpeg_header if is_jpeg(met.path) else read_header
 
 
@@ -79,7 +79,7 @@ def _read(file: Path) -> tuple[sqlite3.Connection, Known]:
     return index, {(path, size, mtime): Header(path, size, *kept) for path, size, mtime, kept in found}
 
 
-def _save(index: sqlite3.Connection, fresh: Sequence[tuple[Met, Header]]) -> None:
+def _save(index: sqlite3.Connection, fresh: Sequence[tuple[FoundFile, Header]]) -> None:
     marks = ", ".join("?" * (len(_KEPT) + 3))
     rows = [(os.fsencode(met.path), met.size, met.mtime_ns, *astuple(header)[2:]) for met, header in fresh]
     try:

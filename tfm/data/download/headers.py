@@ -16,7 +16,7 @@ import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from tfm.core.file_walk import Met
+from tfm.core.file_walk import FoundFile
 
 PHANTOM_MAKER = "TFM phantom"  # in the header of every drawn image, so that none is ever taken for a patient's
 
@@ -79,7 +79,7 @@ def is_jpeg(path: str) -> bool:
     return path.lower().endswith((".jpg", ".jpeg"))
 
 
-def read_header(met: Met) -> Header:
+def read_header(met: FoundFile) -> Header:
     """Of a DICOM file."""
     try:
         with open(met.path, "rb", buffering=0) as file:
@@ -89,7 +89,7 @@ def read_header(met: Met) -> Header:
         return Header(path=met.path, size=met.size, fault="unreadable")
 
 
-def _in_head(met: Met, head: bytes) -> Header | None:
+def _in_head(met: FoundFile, head: bytes) -> Header | None:
     """None where the header does not end in the first block, or that block alone cannot be read."""
     try:
         buffer = io.BytesIO(head)
@@ -101,7 +101,7 @@ def _in_head(met: Met, head: bytes) -> Header | None:
     return found if met.size <= len(head) or buffer.tell() < len(head) else None
 
 
-def _parsed(met: Met, file: Any) -> Header:
+def _parsed(met: FoundFile, file: Any) -> Header:
     file.seek(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd values are for the catalog to tell, file by file

@@ -32,7 +32,7 @@ def write(plan: DownloadPlan, out: Path) -> Iterator[tuple[int, int]]:
             _write_table(out / root / layout.listing.path, as_csv(rows, layout.listing.line_end))
     for name, text in case_csvs(plan).items():
         _write_table(out / layout.case_csvs / name, text)
-    files.sweep(out)
+    files.remove_leftovers(out)
 
 
 def _claim(plan: DownloadPlan, out: Path) -> None:
@@ -54,7 +54,7 @@ def _claim(plan: DownloadPlan, out: Path) -> None:
 
 def _write_table(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.sweep(path.parent)
+    files.remove_leftovers(path.parent)
     files.write_text(path, text)
 
 
@@ -72,7 +72,7 @@ def _write_mammogram(m: Mammogram, layout: Layout, out: Path) -> Iterator[tuple[
 def _write_series(series: Series, drawing: Drawing, layout: Layout, root: Path) -> None:
     folder = root / layout.folder(series)
     folder.mkdir(parents=True, exist_ok=True)
-    files.sweep(folder)
+    files.remove_leftovers(folder)
     for instance in series.instances:
         path = root / layout.path(series, instance)
         if not path.exists():

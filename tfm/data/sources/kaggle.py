@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from tfm.core.errors import DataError
-from tfm.core.file_walk import Met
+from tfm.core.file_walk import FoundFile
 from tfm.data.download.headers import PHANTOM_MAKER, Header
 from tfm.data.sources.cbis_ddsm import column_names, read_text_table
 
@@ -30,7 +30,7 @@ def is_info(path: Path) -> bool:
     return {_IMAGE, "SeriesInstanceUID"} <= set(column_names(path))
 
 
-def read_jpeg_header(met: Met) -> Header:
+def read_jpeg_header(met: FoundFile) -> Header:
     """What the file and its place say: size and series. Bits are unknown, since a JPEG always has eight."""
     series, name = Path(met.path).parts[-2:]
     try:

@@ -62,7 +62,7 @@ def with_extra(
     taken: set[str] = set()
     first = len(material.cache.images)
     for folder in folders:
-        with run.workspace.making("unlabelled", _name(folder, chain)) as home:
+        with run.workspace.lock_product("unlabelled", _name(folder, chain)) as home:
             films, cache = yield from cache_of(home, folder, chain, version=version)
         reasons = _reasons(films, cache, known, taken)
         stay = ~cache.index["image_id"].isin(reasons).to_numpy()
@@ -175,7 +175,7 @@ def _remember(run: Run, extra: Rows, caches: Sequence[Cache], taken: set[str], l
             f"the images of {', '.join(map(str, left_out))} have changed since this run began",
             hint=f"learn from what stands now: `python wizard.py runs restart {run.id}`",
         )
-    run.remember(
+    run.save_facts(
         extra={
             "folders": [str(folder) for folder in left_out],
             "caches": [cache.folder.name for cache in caches],

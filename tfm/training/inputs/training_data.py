@@ -82,10 +82,10 @@ def start(
     facts = yield from material.facts()
     if before:
         lineage.check_same(before, facts)
-        run.remember(minutes_before=lineage.minutes_of_work(before.run))
+        run.save_facts(minutes_before=lineage.minutes_of_work(before.run))
     givers = [one for one in (source, before) if one]
     named = {Path(model.weights.removeprefix(FILE)).name} if model.weights.startswith(FILE) else set()
-    run.remember(origin_unknown=sorted(named.union(*(one.unknown for one in givers))))
+    run.save_facts(origin_unknown=sorted(named.union(*(one.unknown for one in givers))))
     remember(run, material, facts, weights, [*givers, chosen_by] if chosen_by else givers)
     return Start(weights, source, before)
 
@@ -93,7 +93,7 @@ def start(
 def measured(run: Run, cache: Cache, train: Rows) -> Generator[Event, None, Normalisation]:
     """Over the images that a run learns from; `run` remembers it."""
     normalisation = yield from measure(cache, train)
-    run.remember(normalisation=asdict(normalisation))
+    run.save_facts(normalisation=asdict(normalisation))
     return normalisation
 
 
@@ -101,7 +101,7 @@ def remember(
     run: Run, material: Material, facts: dict[str, Any], weights: Path | None, origins: Iterable[Origin]
 ) -> None:
     """Of a run that began before: that its images, their masks and its first weights are still the same."""
-    facts |= {"weights_sha256": files.sha256(weights) if weights else None}
+    facts |= {"weights_sha256": files.compute_sha256(weights) if weights else None}
     pixels = [f"{array}_sha256" for array in ARRAYS]
     kept = {name: f"the {lineage.SAME[name]} of the cache {material.cache.folder.name}" for name in pixels}
     for name, words in (kept | {"weights_sha256": f"the weights in {weights}"}).items():
@@ -111,4 +111,4 @@ def remember(
                 hint=f"train on what stands now: {run.describe_restart()}",
             )
     seen = {*material.train.patients, *material.val.patients}.union(*(one.patients_seen for one in origins))
-    run.remember(**facts, patients_seen=sorted(seen))
+    run.save_facts(**facts, patients_seen=sorted(seen))

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tfm.core.errors import BusyError, HaltedError, SettingsError
 from tfm.core.events import Event, Gauges, Line, Metrics, Note, Progress
 from tfm.core.registry import find_stage
-from tfm.core.runs.executor import prune, worked
+from tfm.core.runs.executor import execute, prune_run
 from tfm.core.runs.launch import find_or_create_run
 from tfm.core.runs.run import Run
 from tfm.core.settings.presets import Preset
@@ -72,7 +72,9 @@ class Search:
         return f"{self.run.id} on {self._here}"
 
     def _claimed(self) -> FrozenTrial | None:
-        with self.run.workspace.sharing(self.study.name):  # two heirs of one dead worker would both take what it left
+        with self.run.workspace.lock_study(
+            self.study.name
+        ):  # two heirs of one dead worker would both take what it left
             heirless = frozenset(get_owner(trial) for trial in self._of_others() if self._is_left(trial))
             return self.study.claim(self.total, self._me, heirless)
 
@@ -119,7 +121,7 @@ class Search:
             yield Note(f"trial {number} was taken up by {get_owner(self.study.trial(number))} meanwhile", "warning")
         elif behind:
             if status.state != "done":
-                prune(child, "behind others after as many epochs")
+                prune_run(child, "behind others after as many epochs")
             self.study.prune(number)
         elif status.state == "done":
             self.study.finish(number, max(best for _, best in _bests(child)))
@@ -167,7 +169,7 @@ class Search:
         """Until it ends, falls behind or is another's. Each step is a point at which the study may be stopped, and with
         it the trial; of steps only some are passed on, for a study has very many."""
         passed_on = 0.0
-        with contextlib.closing(worked(child)) as events:  # type: ignore[type-var]
+        with contextlib.closing(execute(child)) as events:  # type: ignore[type-var]
             for event in events:
                 self.study.seen(number)
                 if child.is_pause_requested():

@@ -15,36 +15,38 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from tfm.core.errors import SettingsError
 from tfm.core.settings import messages
-from tfm.core.settings.fields import Leaf
+from tfm.core.settings.fields import SettingField
 from tfm.core.settings.schema import IMPORTANT, Settings
 
 _RANGE = {"low", "high", "log", "step"}
 _HOW = "write a list of values, as in [adamw, sgd], or a range, as in {low: 0.0001, high: 0.01, log: true}"
 
 
-def parse_space(space: Mapping[str, Any], known: Mapping[str, Leaf], elsewhere: Mapping[str, str]) -> dict[str, Any]:
+def parse_space(
+    space: Mapping[str, Any], known: Mapping[str, SettingField], elsewhere: Mapping[str, str]
+) -> dict[str, Any]:
     """Setting → values to choose among, or the range to draw from, each in the setting's own type. `elsewhere` says
     where that is said which no space can name."""
     if not space:
         raise _refused("the space to search is empty", "name at least one setting. " + _HOW)
     for name in space:
         if name not in known:
-            hint = elsewhere.get(name) or messages.unknown(name, known).hint
+            hint = elsewhere.get(name) or messages.build_unknown_setting_error(name, known).hint
             raise _refused(f"the space to search names {name}, which cannot be searched", hint)
     return {name: _options(name, options, known[name]) for name, options in space.items()}
 
 
-def _options(name: str, options: Any, leaf: Leaf) -> list[Any] | dict[str, Any]:
+def _options(name: str, options: Any, field: SettingField) -> list[Any] | dict[str, Any]:
     if isinstance(options, Mapping):
-        return _range(name, options, leaf)
+        return _range(name, options, field)
     if not isinstance(options, list | tuple) or not options:
         raise _refused(f"the space to search says nothing to choose from for {name}", _HOW)
-    return list(dict.fromkeys(_value(name, option, leaf) for option in options))
+    return list(dict.fromkeys(_value(name, option, field) for option in options))
 
 
-def _range(name: str, given: Mapping[str, Any], leaf: Leaf) -> dict[str, Any]:
+def _range(name: str, given: Mapping[str, Any], field: SettingField) -> dict[str, Any]:
     _check_words(name, given)
-    low, high = (_value(name, given[end], leaf) for end in ("low", "high"))
+    low, high = (_value(name, given[end], field) for end in ("low", "high"))
     if any(isinstance(end, bool) or not isinstance(end, int | float) for end in (low, high)):
         raise _refused(f"{name} is no number: there is no range of it", _HOW)
     log, step = given.get("log", False), given.get("step")
@@ -75,11 +77,11 @@ def _is_step(step: Any, low: float, high: float) -> bool:
     return isinstance(step, kinds) and not isinstance(step, bool) and 0 < step <= high - low
 
 
-def _value(name: str, value: Any, leaf: Leaf) -> Any:
+def _value(name: str, value: Any, field: SettingField) -> Any:
     try:
-        return leaf.parse(value)
+        return field.parse(value)
     except ValueError as error:
-        among = f": {', '.join(map(str, leaf.choices))}" if leaf.choices else ""
+        among = f": {', '.join(map(str, field.choices))}" if field.choices else ""
         raise _refused(
             f"the space to search holds {value} for {name}: {error}",
             f"give values that `train --{name.replace('_', '-')}` takes{among}",

@@ -14,7 +14,7 @@ from tfm.core.events import Intervals, Note, Picture, Result, Table
 from tfm.core.runs.job import Status
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
-from tfm.core.runs.worker import Started, start
+from tfm.core.runs.worker import StartedJob, start_worker
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.resolve import resolve
 from tfm.ui import render
@@ -35,7 +35,7 @@ def run(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bool = False) ->
         console.print("This was done before, and it still stands: nothing to do again.", style="green")
         status = job.read_status()
     else:
-        started = start(job)
+        started = start_worker(job)
         if started.process is None:
             console.print(f"{job.id} is at work already: watching it.", style="cyan")
         if detach:
@@ -54,7 +54,7 @@ def _print_status(job: Run | Plan, as_json: bool) -> None:
         _print_json({"id": job.id, "state": status.state, "result": status.result, "message": status.message})
 
 
-def _watched(started: Started, console: Console) -> Status:
+def _watched(started: StartedJob, console: Console) -> Status:
     """Ctrl-C pauses it, and so does SIGTERM, with which a queue or a container ends what it runs."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

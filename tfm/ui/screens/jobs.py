@@ -9,12 +9,12 @@ from rich.console import Console
 
 from tfm.core.errors import TFMError
 from tfm.core.runs import lookup
-from tfm.core.runs.launch import extended, growing, how_it_goes_on, restarted, settings_of
+from tfm.core.runs.launch import describe_extension, extend_run, find_extensible_field, load_settings, restart_run
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
-from tfm.core.runs.worker import Started, start, stop_at_once
+from tfm.core.runs.worker import StartedJob, kill_worker, start_worker
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings.fields import Leaf, value_at
+from tfm.core.settings.fields import SettingField, get_value
 from tfm.ui.prompts import Asker, Back, Choice, PlainAsker, Question, ToMenu
 from tfm.ui.screens import live
 from tfm.ui.screens.runs import listing, of_a_whole, outcome, remove_job, show_job
@@ -29,7 +29,7 @@ _LEAVING = (
 
 def see(job: Run | Plan, asker: Asker, console: Console) -> None:
     """Start a job or attach to it, watch it, and say how it ended."""
-    started = Started(job, None) if job.read_status().state == "done" and isinstance(job, Run) else start(job)
+    started = StartedJob(job, None) if job.read_status().state == "done" and isinstance(job, Run) else start_worker(job)
     while started.is_running():
         console.clear()
         try:
@@ -43,7 +43,7 @@ def see(job: Run | Plan, asker: Asker, console: Console) -> None:
     wait(asker)
 
 
-def _go_on(started: Started, asker: Asker) -> bool:
+def _go_on(started: StartedJob, asker: Asker) -> bool:
     """What Ctrl-C meant; False where the job is left to itself."""
     question = Question(
         "leaving", f"{started.job.id} is at work.", choices=_LEAVING, default="leave", can_go_back=False
@@ -54,7 +54,7 @@ def _go_on(started: Started, asker: Asker) -> bool:
         case "pause":
             started.job.request_pause()
         case "abort":
-            stop_at_once(started.job)
+            kill_worker(started.job)
     return True
 
 
@@ -68,7 +68,7 @@ def runs_screen(workspace: Workspace, asker: Asker, console: Console) -> None:
     while True:
         console.clear()
         console.print(listing(workspace, console.width))
-        standing: list[Run | Plan] = [*lookup.plans(workspace), *lookup.runs(workspace)]
+        standing: list[Run | Plan] = [*lookup.list_plans(workspace), *lookup.list_runs(workspace)]
         if not standing:
             wait(asker)
             return
@@ -76,7 +76,7 @@ def runs_screen(workspace: Workspace, asker: Asker, console: Console) -> None:
         choices = [Choice(job.id, job.id, f"{job.read_status().state}  {outcome(job)}") for job in newest_first]
         chosen = asker.ask(Question("run", "Which one?", choices=choices))
         try:
-            _act_on(lookup.find(workspace, chosen), asker, console)
+            _act_on(lookup.find_job(workspace, chosen), asker, console)
         except Back:
             continue
 
@@ -85,15 +85,15 @@ def _can_restart(job: Run | Plan) -> bool:
     return isinstance(job, Run) and job.read_status().state != "damaged" and not job.read_status().part_of
 
 
-def _grows(run: Run) -> Leaf | None:
+def _grows(run: Run) -> SettingField | None:
     """A run whose settings are damaged can still be looked at and removed."""
     with contextlib.suppress(TFMError):
-        return growing(run)
+        return find_extensible_field(run)
     return None
 
 
-def _further(run: Run, grows: Leaf, asker: Asker) -> Run:
-    before = value_at(settings_of(run), grows)
+def _further(run: Run, grows: SettingField, asker: Asker) -> Run:
+    before = get_value(load_settings(run), grows)
 
     def check(text: str) -> Any:
         total = grows.parse(text)
@@ -102,7 +102,7 @@ def _further(run: Run, grows: Leaf, asker: Asker) -> Run:
         return total
 
     text = f"{grows.question}, in all (until now {before})"
-    return extended(run, asker.ask(Question("total", text, how_it_goes_on(run), check=check)))
+    return extend_run(run, asker.ask(Question("total", text, describe_extension(run), check=check)))
 
 
 def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
@@ -127,7 +127,7 @@ def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
         case "extend" if isinstance(job, Run) and grows:
             see(_further(job, grows, asker), asker, console)
         case "restart" if isinstance(job, Run):
-            see(restarted(job), asker, console)
+            see(restart_run(job), asker, console)
         case "remove":
             sure = Question(
                 "sure",

@@ -14,11 +14,11 @@ from rich.text import Text
 
 from tfm.core.errors import TFMError
 from tfm.core.events import Event, Line, Metrics, Note, Table
-from tfm.core.machine import free_gib
+from tfm.core.machine import read_free_gib
 from tfm.core.runs.job import Status
 from tfm.core.runs.plan import Plan, Step
 from tfm.core.runs.run import Run
-from tfm.core.runs.worker import PAUSED, Started
+from tfm.core.runs.worker import PAUSED_EXIT_STATUS, StartedJob
 from tfm.ui import render
 from tfm.ui.run_view import RunView
 
@@ -152,7 +152,7 @@ def _fitting(notes: Iterable[Note], room: int, console: Console, inside: Console
     return fitting
 
 
-def watch(started: Started, console: Console, *, moving: bool = True) -> Status:
+def watch(started: StartedJob, console: Console, *, moving: bool = True) -> Status:
     """Show a job until it ends. KeyboardInterrupt passes through: what it means is for the caller to say."""
     job = started.job
     assert isinstance(job, Run | Plan)
@@ -164,7 +164,7 @@ def watch(started: Started, console: Console, *, moving: bool = True) -> Status:
     return job.read_status()
 
 
-def _watch_live(started: Started, view: JobView, console: Console) -> None:
+def _watch_live(started: StartedJob, view: JobView, console: Console) -> None:
     """On a screen of its own, which is written over and never wiped, and only where something changed."""
     before: list[Segment] = []
     with Live(console=console, auto_refresh=False, screen=True) as live:
@@ -180,7 +180,7 @@ def _watch_live(started: Started, view: JobView, console: Console) -> None:
             time.sleep(_LOOK_SECONDS)
 
 
-def _watch_lines(started: Started, view: JobView, console: Console) -> None:
+def _watch_lines(started: StartedJob, view: JobView, console: Console) -> None:
     """Without a terminal: a line per run, note and epoch."""
     announced: set[str] = set()
     while True:
@@ -255,7 +255,7 @@ def _how_it_ended(job: Run | Plan, status: Status) -> list[RenderableType]:
             return [Text(f"Pruned: {status.message}.", style="yellow"), resume]
         case "paused":
             return [Text("Paused.", style="yellow"), resume]
-    if free_gib(job.folder) < _FULL_DISK_GIB:
+    if read_free_gib(job.folder) < _FULL_DISK_GIB:
         full = TFMError(f"{job.id} was halted: the disk of {job.folder.parent.parent} is full", hint=_FREE_SPACE)
         return [render.error_panel(full), resume]
     if status.message:
@@ -264,4 +264,4 @@ def _how_it_ended(job: Run | Plan, status: Status) -> list[RenderableType]:
 
 
 def exit_status(status: Status) -> int:
-    return {"done": 0, "running": 0, "paused": PAUSED}.get(status.state, 1)
+    return {"done": 0, "running": 0, "paused": PAUSED_EXIT_STATUS}.get(status.state, 1)

@@ -16,12 +16,12 @@ from rich.text import Text
 
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.runs import lookup
-from tfm.core.runs.launch import extended, growing, how_it_goes_on, restarted, settings_of
+from tfm.core.runs.launch import describe_extension, extend_run, find_extensible_field, load_settings, restart_run
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
-from tfm.core.runs.worker import Started
+from tfm.core.runs.worker import StartedJob
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings.fields import value_at
+from tfm.core.settings.fields import get_value
 from tfm.ui import render
 from tfm.ui.error_panel import chosen_workspace, guarded
 from tfm.ui.screens import foreground, live
@@ -50,17 +50,17 @@ def list_(context: typer.Context, workspace: _Workspace = None) -> None:
 
 @app.command(help="One run: its state, settings and results.")
 def show(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
-    guarded(lambda: show_job(lookup.find(chosen_workspace(context, workspace), run), render.console()))
+    guarded(lambda: show_job(lookup.find_job(chosen_workspace(context, workspace), run), render.console()))
 
 
 @app.command(help="See a run work; Ctrl-C leaves it running.")
 def watch(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
-    guarded(lambda: watch_job(lookup.find(chosen_workspace(context, workspace), run), render.console()))
+    guarded(lambda: watch_job(lookup.find_job(chosen_workspace(context, workspace), run), render.console()))
 
 
 @app.command(help="Ask a run to stop at its next safe point.")
 def pause(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
-    guarded(lambda: pause_job(lookup.find(chosen_workspace(context, workspace), run), render.console()))
+    guarded(lambda: pause_job(lookup.find_job(chosen_workspace(context, workspace), run), render.console()))
 
 
 @app.command(help="Go on with a paused, halted or failed run.")
@@ -68,7 +68,7 @@ def resume(
     context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
 ) -> None:
     def go_on() -> int:
-        job = lookup.find(chosen_workspace(context, workspace), run)
+        job = lookup.find_job(chosen_workspace(context, workspace), run)
         return foreground.run(job, detach=detach, as_json=json)
 
     _ends_with(go_on)
@@ -79,7 +79,7 @@ def restart(
     context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
 ) -> None:
     def again() -> int:
-        new = restarted(lookup.find_run(chosen_workspace(context, workspace), run))
+        new = restart_run(lookup.find_run(chosen_workspace(context, workspace), run))
         return foreground.run(new, detach=detach, as_json=json)
 
     _ends_with(again)
@@ -97,7 +97,7 @@ def extend(
     def further() -> int:
         name, words = _run_and_how_far([run, *context.args])
         old = lookup.find_run(chosen_workspace(context, workspace), name)
-        new = extended(old, _total(old, words))
+        new = extend_run(old, _total(old, words))
         return foreground.run(new, detach=detach, as_json=json)
 
     _ends_with(further)
@@ -112,13 +112,13 @@ def _run_and_how_far(words: list[str]) -> tuple[str, list[str]]:
 
 def _total(run: Run, words: list[str]) -> str:
     """How far, as in --epochs 90; that a stage has no such setting is said where the run would be made."""
-    grows = growing(run)
+    grows = find_extensible_field(run)
     option, _, total = " ".join(words).replace(" ", "=", 1).partition("=")
     if grows and option != f"--{grows.name.replace('_', '-')}":
-        before = value_at(settings_of(run), grows)
+        before = get_value(load_settings(run), grows)
         raise SettingsError(
             f"how far {run.id} should go on is not said",
-            hint=f"give the new total, as in --{grows.name.replace('_', '-')} {2 * before}. {how_it_goes_on(run)}",
+            hint=f"give the new total, as in --{grows.name.replace('_', '-')} {2 * before}. {describe_extension(run)}",
         )
     return total
 
@@ -131,7 +131,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
     def act() -> None:
-        job = lookup.find(chosen_workspace(context, workspace), run)
+        job = lookup.find_job(chosen_workspace(context, workspace), run)
         if not yes and not sys.stdin.isatty():
             raise SettingsError(
                 f"{job.id} would be deleted for good{of_a_whole(job)}", hint="say --yes if that is meant"
@@ -158,7 +158,7 @@ def _ends_with(act: Callable[[], int]) -> None:
 
 
 def listing(workspace: Workspace, width: int) -> Table:
-    standing: list[Run | Plan] = [*lookup.runs(workspace), *lookup.plans(workspace)]
+    standing: list[Run | Plan] = [*lookup.list_runs(workspace), *lookup.list_plans(workspace)]
     rows = [_row(job) for job in sorted(standing, key=lambda job: job.read_status().created, reverse=True)]
     table = Table(
         title=f"Runs in {workspace.root}", title_justify="left", header_style="bold cyan", box=box.SIMPLE_HEAD
@@ -201,7 +201,7 @@ def show_job(job: Run | Plan, console: Console) -> None:
 
 def watch_job(job: Run | Plan, console: Console) -> None:
     try:
-        live.watch(Started(job, None), console)
+        live.watch(StartedJob(job, None), console)
     except KeyboardInterrupt:
         console.print("It goes on running.", style="cyan")
         return
@@ -216,7 +216,7 @@ def pause_job(job: Run | Plan, console: Console) -> None:
     if since := job.read_silent_since():
         console.print(render.silence(since))
     try:
-        live.watch(Started(job, None), render.console(quiet=True))
+        live.watch(StartedJob(job, None), render.console(quiet=True))
     except KeyboardInterrupt:
         return
     console.print(render.state(job.read_status().state))
