@@ -13,7 +13,7 @@ from tfm.core.events import Event, Progress
 from tfm.core.settings import presets
 from tfm.core.settings.resolve import resolve
 from tfm.data.cache.build import build_cache
-from tfm.data.cache.manifest import find_standing
+from tfm.data.cache.manifest import find_cache
 from tfm.data.dataset import dataset_plan
 from tfm.data.dataset.dataset import Dataset
 from tfm.imaging.settings import ChainSettings
@@ -32,7 +32,7 @@ def small_download(home: Path) -> Path:
 
 
 def dataset_of(download: Path, folder: Path, **other: Any) -> Dataset:
-    """The women of a download, arranged anew: 24 images."""
+    """Organize a download anew: 24 images."""
     joined = catalog_of(download, index=folder.with_name("headers.sqlite"))
     arranged = dataset_plan.arrange(joined, choices(**({"val_share": 0.25, "seed": 0} | other)))
     for _ in written(folder, joined, arranged, download):
@@ -40,10 +40,10 @@ def dataset_of(download: Path, folder: Path, **other: Any) -> Dataset:
     return Dataset.open(folder)
 
 
-def building(
+def track_build(
     folder: Path, dataset: Dataset, settings: ChainSettings, **other: Any
 ) -> Generator[tuple[int, int], None, None]:
-    """Images done and images in all, as often as that is said."""
+    """Build and yield (images done, images in all) at each report."""
     folder.mkdir(parents=True, exist_ok=True)
     events = build_cache(folder, dataset, settings, **({"version": 1, "workers": 1} | other))
     with contextlib.closing(events):  # type: ignore[type-var]
@@ -55,28 +55,28 @@ def building(
 def build(
     folder: Path, dataset: Dataset, settings: ChainSettings, *, stop_after: int | None = None, **other: Any
 ) -> None:
-    making = building(folder, dataset, settings, **other)
-    for done, _ in making:
+    progress = track_build(folder, dataset, settings, **other)
+    for done, _ in progress:
         if done == stop_after:
-            making.close()
+            progress.close()
             return
 
 
-def found(
+def search(
     folders: Sequence[Path], dataset: Dataset, settings: ChainSettings, version: int = 1
 ) -> tuple[str | None, list[Event]]:
-    """The standing cache, and what was said while it was looked for."""
-    said: list[Event] = []
-    looking = find_standing(folders, dataset, settings, version)
+    """The cache that has all images, and the events of the search."""
+    events: list[Event] = []
+    found = find_cache(folders, dataset, settings, version)
     while True:
         try:
-            said.append(next(looking))
+            events.append(next(found))
         except StopIteration as end:
-            return end.value, said
+            return end.value, events
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """What a fresh build makes, and nothing else: the rest of a folder must be what only the next build reads."""
+    """The files of a finished build, and there must be no others; sources.json holds times: it is not compared."""
     found = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
     assert found.pop("sources.json")
     assert sorted(found) == sorted(PUBLIC)
@@ -89,7 +89,7 @@ def touch(path: Path, *, later: int = 1) -> None:
 
 
 def film(dataset: Dataset, row: int) -> Path:
-    """Of a row of the cache."""
+    """The image file of a row of the cache."""
     return dataset.path(dataset.manifest.sort_values("image_id")["file"].iloc[row])
 
 
@@ -102,8 +102,13 @@ def without(dataset: Dataset, *rows: int) -> Dataset:
     return replace(dataset, manifest=manifest.drop(index=list(rows)))
 
 
+def unfinished_rows(folder: Path) -> list[Path]:
+    """The rows that an unfinished build has made."""
+    return sorted((folder / ".building").glob("*.row"))
+
+
 def spoil(path: Path) -> None:
-    """As long and as old as before, and unreadable: whoever reads it fails."""
+    """Make a file unreadable, with its size and time unchanged: reading it fails."""
     before = path.stat()
     path.write_bytes(bytes(before.st_size))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from tests.training.bench_top import learn, training_of
 from tfm.core.settings.resolve import resolve
-from tfm.data.cache import Cache
+from tfm.data.cache.cache import Cache
 from tfm.commands.train import Train
 from tfm.training.inputs.samples import Rows
 

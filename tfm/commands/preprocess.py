@@ -71,13 +71,13 @@ def _name(settings: Preprocess, run: Run) -> str:
 
 def _standing(settings: Preprocess, run: Run, dataset: Dataset, own: str) -> Generator[Event, None, str | None]:
     """A cache in which these very images are already, if no other name was asked for; their own one first."""
-    from tfm.data.cache.manifest import find_standing
+    from tfm.data.cache.manifest import find_cache
 
     if settings.cache:
         return None
     names = sorted(run.workspace.list_products("cache"), key=lambda name: (name != own, name))
     folders = map(run.workspace.cache_folder, names)
-    return (yield from find_standing(folders, dataset, settings.chain, preprocess.version))
+    return (yield from find_cache(folders, dataset, settings.chain, preprocess.version))
 
 
 def _told_twice(twins: list[Twins]) -> Iterator[Event]:

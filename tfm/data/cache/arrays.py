@@ -1,18 +1,19 @@
-"""A cache's arrays as files: made, and written row by row, by as many processes as one likes. They are read in `cache`.
-Plain writes, never a writable memory map: on a full disk a write is an error in words, where a map ends the process."""
+"""The array files of a cache: their form, memory-mapped reading, and writing. Rows are made in `row_maker`."""
 
 from __future__ import annotations
 
-import math
+import contextlib
+import hashlib
+import io
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.format import write_array_header_1_0
 
-from tfm.core import files
+from tfm.core.events import Event, Progress
 
 ARRAYS = ("images", "breast", "lesions")
 
@@ -20,7 +21,7 @@ Row = dict[str, np.ndarray[Any, Any]]  # array → (H, W) of one image
 
 
 class Form(NamedTuple):
-    """What all images of a cache have in common."""
+    """Size and type that all images of a cache share."""
 
     height: int
     width: int
@@ -33,10 +34,10 @@ class Form(NamedTuple):
 
     @property
     def row_bytes(self) -> int:
-        """Of all arrays together."""
-        return sum(self.height * self.width * self.type_of(name).itemsize for name in ARRAYS)
+        """Size of one row in all arrays together."""
+        return sum(self.height * self.width * self.dtype_of(name).itemsize for name in ARRAYS)
 
-    def type_of(self, array: str) -> np.dtype[Any]:
+    def dtype_of(self, array: str) -> np.dtype[Any]:
         return np.dtype(self.type if array == "images" else "uint8")
 
     def __str__(self) -> str:
@@ -51,8 +52,8 @@ def map_arrays(folder: Path) -> dict[str, np.memmap[Any, Any]]:
     return {name: np.load(array_file(folder, name), mmap_mode="r") for name in ARRAYS}
 
 
-class Behind:
-    """Arrays of several caches, one behind the other, read by rows as a memory map is."""
+class JoinedArrays:
+    """Arrays of several caches, indexed by row as if they were one memory map."""
 
     def __init__(self, parts: Sequence[np.ndarray[Any, Any]]) -> None:
         self.parts = parts
@@ -67,51 +68,38 @@ class Behind:
     def __getitem__(self, key: Any) -> np.ndarray[Any, Any]:
         rows = np.arange(len(self))[key]
         flat = rows.reshape(-1)
-        found = np.empty((len(flat), *self.shape[1:]), self.dtype)
-        whose = np.searchsorted(self._ends, flat, side="right")
+        result = np.empty((len(flat), *self.shape[1:]), self.dtype)
+        part_of_row = np.searchsorted(self._ends, flat, side="right")
         for number, part in enumerate(self.parts):
-            here = whose == number
-            found[here] = part[flat[here] - (self._ends[number] - len(part))]
-        return found.reshape(*rows.shape, *self.shape[1:])
+            here = part_of_row == number
+            result[here] = part[flat[here] - (self._ends[number] - len(part))]
+        return result.reshape(*rows.shape, *self.shape[1:])
 
 
-def create_arrays(folder: Path, count: int, form: Form) -> None:
-    """At their full length, with nothing in them: a row takes room on the disk once it is written. Each is whole as
-    soon as it is there: workers look for them."""
-    for name in ARRAYS:
-        shape, kind = (count, form.height, form.width), form.type_of(name)
-        with files.write_atomically(array_file(folder, name)) as temporary, open(temporary, "wb") as file:
-            header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
-            write_array_header_1_0(file, header)
-            file.truncate(file.tell() + math.prod(shape) * kind.itemsize)
+def write_arrays(folder: Path, form: Form, rows: Iterable[Row], count: int) -> Generator[Event, None, dict[str, str]]:
+    """Write `count` rows to disk and return the SHA-256 of each file.
 
+    Plain writes, not a writable memory map: on a full disk a write raises an error, while a map ends the process.
+    """
+    with contextlib.ExitStack() as stack:
+        opened = {name: stack.enter_context(open(array_file(folder, name), "wb")) for name in ARRAYS}
+        digests = {name: hashlib.sha256() for name in ARRAYS}
 
-class ArrayFiles:
-    """Open for writing; each process opens its own."""
+        def write(name: str, content: bytes) -> None:
+            opened[name].write(content)
+            digests[name].update(content)
 
-    def __init__(self, folder: Path) -> None:
-        mapped = map_arrays(folder)
-        self.count = len(mapped["images"])
-        self.form = Form.of(mapped["images"])
-        self._starts = {name: array.offset for name, array in mapped.items()}
-        self._files = {name: open(array_file(folder, name), "r+b", buffering=0) for name in ARRAYS}  # noqa: SIM115
-
-    def write(self, number: int, row: Row) -> None:
-        for name, file in self._files.items():
-            kind = self.form.type_of(name)
-            content = np.ascontiguousarray(row[name], kind).data.cast("B")
-            file.seek(self._starts[name] + number * len(content))
-            while content:  # a disk that fills up takes the first part, and refuses the next
-                content = content[file.write(content) :]
-
-    def sync(self) -> None:
-        for file in self._files.values():
+        for name in ARRAYS:
+            header = io.BytesIO()
+            descr = np.lib.format.dtype_to_descr(form.dtype_of(name))
+            shape = (count, form.height, form.width)
+            write_array_header_1_0(header, {"descr": descr, "fortran_order": False, "shape": shape})
+            write(name, header.getvalue())
+        for done, row in enumerate(rows, 1):
+            for name in ARRAYS:
+                write(name, row[name].astype(form.dtype_of(name), copy=False).tobytes())
+            yield Progress("packed", done, count, "images")
+        for file in opened.values():
+            file.flush()
             os.fsync(file.fileno())
-
-    def allocated(self) -> int:
-        """Bytes on the disk, where the system tells."""
-        return sum(512 * getattr(os.fstat(file.fileno()), "st_blocks", 0) for file in self._files.values())
-
-    def close(self) -> None:
-        for file in self._files.values():
-            file.close()
+    return {name: digest.hexdigest() for name, digest in digests.items()}

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from tfm.core.errors import DataError
-from tfm.data.cache.arrays import ARRAYS, Behind, array_file, map_arrays
+from tfm.data.cache.arrays import ARRAYS, JoinedArrays, array_file, map_arrays
 
 INDEX, SETTINGS = "index.csv", "settings.yaml"  # whoever has an index has a whole cache
 
@@ -58,7 +58,8 @@ class Cache:
                 hint="the chain needs the step intensity, which makes one of films of 8 and of 16 bits",
             )
         images, breast, lesions = (
-            cast(np.ndarray[Any, Any], Behind([getattr(cache, name) for cache in (self, *others)])) for name in ARRAYS
+            cast(np.ndarray[Any, Any], JoinedArrays([getattr(cache, name) for cache in (self, *others)]))
+            for name in ARRAYS
         )
         index = pd.concat([self.index, *(cache.index for cache in others)], ignore_index=True)
         return Cache(self.folder, index, images, breast, lesions, tuple(cache.folder for cache in others))

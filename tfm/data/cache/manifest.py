@@ -1,11 +1,10 @@
-"""A finished cache that stands in its folder: what it was made with and of, and for whom it serves.
-How one comes about is in caching, how it is read in cache."""
+"""A finished cache: what it was made of, whether it is intact, and whether it has the rows that somebody needs.
+How a cache is made is in `build`, how it is read in `cache`."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from collections import ChainMap
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,78 +19,83 @@ from tfm.core.errors import DataError
 from tfm.core.events import Event, Progress
 from tfm.data.cache.arrays import ARRAYS, array_file
 from tfm.data.cache.cache import INDEX, SETTINGS
-from tfm.data.cache.row_sources import Facts, Films, Source, same, sources_of
+from tfm.data.cache.row_sources import Facts, ImageFolder, RowSource, read_sources, row_key
 from tfm.data.dataset.dataset import Dataset
 from tfm.imaging.settings import ChainSettings
 
 SUMS, SOURCES = "sums.json", "sources.json"
 
 
-def settings_of(chain: ChainSettings, version: int) -> dict[str, Any]:
-    """Steps as pairs: in another order the same steps make other images."""
+def describe_settings(chain: ChainSettings, version: int) -> dict[str, Any]:
+    """The content of settings.yaml. Steps are pairs: in another order the same steps make other images."""
     values = chain.model_dump(mode="json")
     return {"version": version, **values, "steps": [[name, step] for name, step in values["steps"].items()]}
 
 
-def chain_of(cache: Path, version: int) -> ChainSettings:
-    """The steps by which a cache was made, for others to be made by the same code."""
+def read_chain(cache: Path, version: int) -> ChainSettings:
+    """Return the steps that made a cache, to make other images by the same code."""
     settings = files.read_yaml(cache / SETTINGS)
     if settings.get("version") != version:
         raise DataError(
-            f"the cache {cache.name} was made by another version of the program: by its steps nothing alike is made",
-            hint="preprocess its dataset again, and learn from the cache that comes of it",
+            f"the cache {cache.name} was made by another version of the program, which makes other images",
+            hint="preprocess its dataset again, and use the cache that results",
         )
     return ChainSettings(frame=settings["frame"], steps=dict(settings["steps"]))
 
 
 @dataclass(frozen=True)
-class Standing:
+class CacheManifest:
     folder: Path
     version: int
-    settings: dict[str, Any]  # the version among them
-    dataset: str  # whose it is: that dataset's next preprocess may replace it
-    facts: dict[str, Facts]  # image_id → what its row was made of, in the order of the rows
+    settings: dict[str, Any]  # with the version
+    dataset: str  # the owner: the next preprocess of that dataset may replace the cache
+    facts: dict[str, Facts]  # image_id → facts of its source, in row order
 
     @classmethod
-    def read(cls, folder: Path) -> Standing | None:
-        """None where there is no index, or what belongs to it is gone or damaged: one bad cache must not keep anybody
-        from the others."""
+    def read(cls, folder: Path) -> CacheManifest | None:
+        """None if the cache is unfinished or damaged: one bad cache must not block the use of others."""
         if not (folder / INDEX).is_file():
             return None
         try:
-            settings, made_of = files.read_yaml(folder / SETTINGS), files.read_json(folder / SOURCES)
+            settings, sources = files.read_yaml(folder / SETTINGS), files.read_json(folder / SOURCES)
             facts = {
                 name: Facts(sop_uid=one["sop_uid"], film=one["film"], mask=one["mask"])
-                for name, one in made_of["images"].items()
+                for name, one in sources["images"].items()
             }
-            return cls(folder, int(settings["version"]), settings, made_of["dataset"], facts)
+            return cls(folder, int(settings["version"]), settings, sources["dataset"], facts)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
             return None
 
-    def holds(self, sources: Sequence[Source]) -> bool:
-        return all(same(source.facts, self.facts.get(source.image_id)) for source in sources)
+    def find_rows(self, sources: Sequence[RowSource]) -> dict[int, int]:
+        """Map the position of each source whose row is in this cache to that row."""
+        row_of = {name: row for row, name in enumerate(self.facts)}
+        keys = ((row_key(source.facts), row_key(self.facts.get(source.image_id))) for source in sources)
+        return {n: row_of[sources[n].image_id] for n, (needed, own) in enumerate(keys) if needed and needed == own}
 
-    def serves(self, films: Films, sources: Sequence[Source]) -> bool:
-        """Another dataset's cache may hold more than is needed; a dataset's own holds its images and no others."""
+    def has_all(self, sources: Sequence[RowSource]) -> bool:
+        return len(self.find_rows(sources)) == len(sources)
+
+    def is_up_to_date(self, images: ImageFolder, sources: Sequence[RowSource]) -> bool:
+        """Another dataset's cache may have more rows than needed; a dataset's own has exactly its images."""
         exact = len(self.facts) == len(sources)
-        return self.holds(sources) and (exact or self.dataset != films.folder.name)
+        return self.has_all(sources) and (exact or self.dataset != images.folder.name)
 
-    def is_whole(self) -> Generator[Event, None, bool]:
-        """Whether arrays and index are, byte for byte, what was made."""
+    def check_files(self) -> Generator[Event, None, bool]:
+        """Return whether arrays and index are, byte for byte, what was written."""
         try:
             recorded, index = files.read_json(self.folder / SUMS), (self.folder / INDEX).read_bytes()
-            found = yield from sums(self.folder, len(self.facts), index)
+            sums = yield from _sum_arrays(self.folder, len(self.facts))
         except (OSError, ValueError):
             return False
-        return bool(recorded == found)
+        return bool(recorded == {**sums, "index": hashlib.sha256(index).hexdigest()})
 
-    def records(self) -> list[dict[str, Any]]:
-        """What the chain recorded of each row."""
-        return [json.loads(record) for record in pd.read_csv(self.folder / INDEX, dtype=str)["record"]]
+    def read_records(self) -> list[str]:
+        """Return the preprocessing record of each row, as JSON."""
+        return list(pd.read_csv(self.folder / INDEX, dtype=str)["record"])
 
 
-def sums(folder: Path, count: int, index: bytes) -> Generator[Event, None, dict[str, str]]:
-    """Of the arrays and the index of so many images, in as many parts: all at once would be minutes without a word."""
+def _sum_arrays(folder: Path, count: int) -> Generator[Event, None, dict[str, str]]:
+    """The SHA-256 of each array, read in `count` parts, with an event after each."""
     digests = {name: hashlib.sha256() for name in ARRAYS}
     with contextlib.ExitStack() as opened:
         arrays = {name: opened.enter_context(open(array_file(folder, name), "rb")) for name in ARRAYS}
@@ -100,39 +104,41 @@ def sums(folder: Path, count: int, index: bytes) -> Generator[Event, None, dict[
             for name, file in arrays.items():
                 digests[name].update(file.read(parts[name]))
             yield Progress("checked", number + 1, count, "images")
-    return {name: digest.hexdigest() for name, digest in {**digests, "index": hashlib.sha256(index)}.items()}
+    return {name: digest.hexdigest() for name, digest in digests.items()}
 
 
-def find_standing(
+def find_cache(
     folders: Iterable[Path], dataset: Dataset, chain: ChainSettings, version: int
 ) -> Generator[Event, None, str | None]:
-    """The first cache that already holds, made by this very chain, all images of the dataset: those of the same films
-    in another split or other folds are the same images. Only one that does is read through."""
-    settings = settings_of(chain, version)
-    alike = [one for one in map(Standing.read, folders) if one is not None and one.settings == settings]
-    if not alike:
+    """Return the first cache that has all images of a dataset, made by the same chain.
+
+    The same images in another split or other folds have the same rows. Only a cache that has them all is read through.
+    """
+    settings = describe_settings(chain, version)
+    manifests = [one for one in map(CacheManifest.read, folders) if one is not None and one.settings == settings]
+    if not manifests:
         return None
-    sources = yield from sources_of(dataset, ChainMap(*(one.facts for one in alike)))
-    for standing in alike:
-        if standing.holds(sources) and (yield from standing.is_whole()):
-            return standing.folder.name
+    sources = yield from read_sources(dataset, ChainMap(*(one.facts for one in manifests)))
+    for manifest in manifests:
+        if manifest.has_all(sources) and (yield from manifest.check_files()):
+            return manifest.folder.name
     return None
 
 
-def refuse_replacing(folder: Path, films: Films, chain: ChainSettings, version: int) -> None:
-    """A cache of another dataset, or made by other steps, stays: models may be training from it. What an older version
-    made is made anew, whatever its settings were called."""
+def refuse_replacing(folder: Path, images: ImageFolder, chain: ChainSettings, version: int) -> None:
+    """A cache of another dataset, or made by other steps, stays: models may be training from it.
+    A cache of an older version is made again, whatever its settings were called."""
     if not (folder / INDEX).is_file():
         return
-    standing = Standing.read(folder)
-    if standing is None:
+    manifest = CacheManifest.read(folder)
+    if manifest is None:
         raise DataError(
-            f"there is a cache called {folder.name} already, damaged so that nobody can tell whose it is",
-            hint=f"remove {folder}, or give this one a name of its own: --cache NAME",
+            f"the cache {folder.name} exists already, and is so damaged that its dataset is unknown",
+            hint=f"remove {folder}, or give this one another name: --cache NAME",
         )
-    same_settings = standing.version < version or standing.settings == settings_of(chain, version)
-    if standing.dataset != films.folder.name or not same_settings:
+    same_settings = manifest.version < version or manifest.settings == describe_settings(chain, version)
+    if manifest.dataset != images.folder.name or not same_settings:
         raise DataError(
-            f"there is a cache called {folder.name} already, of another dataset or made with other settings",
-            hint="give this one a name of its own: --cache NAME",
+            f"a cache called {folder.name} exists already, of another dataset or made with other settings",
+            hint="give this one another name: --cache NAME",
         )

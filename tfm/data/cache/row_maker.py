@@ -1,89 +1,93 @@
-"""The making of one row of a cache: a film through the chain, and into the arrays. What a worker process imports.
-Which rows there are to make is known in caching."""
+"""Makes one row of a cache: preprocesses an image and writes the row's file. Every worker process imports this module.
+Which rows are needed is decided in `build`; `writer` packs the rows into arrays."""
 
 from __future__ import annotations
 
+import errno
+import io
+import json
+import os
+import shutil
 import traceback
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from tfm.core import files
 from tfm.core.errors import TFMError
-from tfm.data.cache.arrays import ArrayFiles, Form, Row
+from tfm.data.cache.arrays import ARRAYS, Form, Row
 from tfm.imaging.chain import PreparedImage, preprocess_image
 from tfm.imaging.settings import ChainSettings
 
-Check = Callable[[np.ndarray], None]  # of a film as it was read; a DataError where it is none to be made of
+PixelCheck = Callable[[np.ndarray], None]  # raises a DataError for pixels that are no mammogram
 
 
 @dataclass(frozen=True)
-class Task:
+class RowTask:
     number: int  # of the row
     film: Path
     mask: Path | None
+    file: Path  # to write the row to
 
 
 @dataclass(frozen=True)
-class Made:
-    record: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Failed:
-    """One image that cannot be made; the others can."""
+class FailedRow:
+    """One image that cannot be preprocessed; the others can."""
 
     message: str
     hint: str
-    defect: str = ""  # the traceback, where the program is to blame
-    by_itself: bool = True  # False: another try may go well
+    traceback: str = ""  # of a defect of the program
+    permanent: bool = True  # False: another try may succeed
 
 
-# Prepared is an image without arrays to take it: none are there yet, or it is of another form than theirs.
-# OSError: the disk refused the row, and will refuse others.
-Answer = Made | Failed | PreparedImage | OSError
+@dataclass(frozen=True)
+class UnwrittenRow:
+    """The disk refused the row, and will refuse others."""
+
+    form: Form
+    error: OSError
 
 
-def film_of(task: Task, chain: ChainSettings, check: Check | None) -> PreparedImage | Failed:
-    try:
-        return preprocess_image(task.film, task.mask, chain, check)
-    except TFMError as error:
-        return Failed(error.message, error.hint)
-    except Exception as error:  # one film on which a step stumbles must not cost the others
-        said = f"{task.film}: {type(error).__name__}: {error}"
-        return Failed(said, "this is a defect of the program: the list has its traceback", traceback.format_exc())
-
-
-def row_of(film: PreparedImage) -> Row:
-    return {"images": film.image, "breast": film.breast, "lesions": film.lesions}
-
-
+@dataclass(frozen=True)
 class RowMaker:
-    """Makes a row and writes it at its place; sent to a worker, it opens the files there."""
+    """Sent to each worker process. `count` is the number of rows of the whole cache."""
 
-    def __init__(self, folder: Path, chain: ChainSettings, check: Check | None = None) -> None:
-        self.folder = folder
-        self.chain = chain
-        self.check = check
-        self._arrays: ArrayFiles | None = None
+    chain: ChainSettings
+    count: int
+    check: PixelCheck | None = None
 
-    def close(self) -> None:
-        if self._arrays is not None:
-            self._arrays.close()
-
-    def __call__(self, task: Task) -> Answer:
-        film = film_of(task, self.chain, self.check)
-        if isinstance(film, Failed):
-            return film
+    def __call__(self, task: RowTask) -> Form | FailedRow | UnwrittenRow:
+        """Return the form of the written row, or why there is none."""
         try:
-            self._arrays = self._arrays or ArrayFiles(self.folder)
-            if Form.of(film.image) != self._arrays.form:
-                return film
-            self._arrays.write(task.number, row_of(film))
-        except FileNotFoundError:
-            return film
+            image = preprocess_image(task.film, task.mask, self.chain, self.check)
+        except TFMError as error:
+            return FailedRow(error.message, error.hint)
+        except Exception as error:  # one image that breaks a step must not cost the others
+            message = f"{task.film}: {type(error).__name__}: {error}"
+            hint = "this is a defect of the program; its traceback is in the list of failures"
+            return FailedRow(message, hint, traceback.format_exc())
+        form = Form.of(image.image)
+        try:
+            if self.count * form.row_bytes > shutil.disk_usage(task.file.parent.parent).free:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            task.file.parent.mkdir(exist_ok=True)
+            files.write_bytes(task.file, encode_row(image))
         except OSError as error:
-            return error
-        return Made(film.record)
+            return UnwrittenRow(form, error)
+        return form
+
+
+def encode_row(image: PreparedImage) -> bytes:
+    record = json.dumps(image.record, sort_keys=True)
+    buffer = io.BytesIO()
+    np.savez(buffer, images=image.image, breast=image.breast, lesions=image.lesions, record=record)
+    return zlib.compress(buffer.getvalue(), level=1)
+
+
+def decode_row(content: bytes) -> tuple[Row, str]:
+    """The row and its record, as JSON."""
+    with np.load(io.BytesIO(zlib.decompress(content))) as stored:
+        return {name: stored[name] for name in ARRAYS}, str(stored["record"])

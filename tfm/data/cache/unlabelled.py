@@ -20,9 +20,9 @@ from tfm.core import files
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Progress
 from tfm.core.file_walk import FoundFile, walk_files
-from tfm.data.cache.build import Unmakeable, Workers, build_cache
+from tfm.data.cache.build import FailedImages, Workers, build_cache
 from tfm.data.cache.cache import Cache
-from tfm.data.cache.row_maker import Failed
+from tfm.data.cache.row_maker import FailedRow
 from tfm.data.download.folders import shown
 from tfm.imaging.read_image import explain_unknown_format, has_at_most_two_values
 from tfm.imaging.settings import ChainSettings
@@ -113,7 +113,7 @@ def cache_of(
     while len((films := gathered.without(tried)).manifest):
         try:
             yield from build_cache(home, films, chain, version=version, workers=workers, check=_no_mask)
-        except Unmakeable as refusal:
+        except FailedImages as refusal:
             failures = {source.image_id: failed for source, failed in refusal.failures}
             if len(failures) == len(films.manifest) or not all(map(_to_blame, failures.values())):
                 raise
@@ -128,8 +128,8 @@ def cache_of(
     )
 
 
-def _to_blame(failed: Failed) -> bool:
-    return failed.by_itself and not failed.defect
+def _to_blame(failed: FailedRow) -> bool:
+    return failed.permanent and not failed.traceback
 
 
 def _tried_before(home: Path, gathered: Folder, version: int) -> Reasons:

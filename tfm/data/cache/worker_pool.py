@@ -1,177 +1,137 @@
-"""Worker processes that do one job to many things. They end when whoever hired them ends, in whatever way.
-What the job is stands elsewhere: the job's module is all that a worker imports."""
+"""Run one job on many tasks in worker processes: the standard library's process pool, with two additions.
+A task that kills its worker is reported and the others continue; workers end at once when their parent ends in any way.
+
+Results must be small (under 16 KB): a worker that is killed while it sends a large one blocks the pool.
+"""
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import multiprocessing
 import os
-import queue
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
-from types import TracebackType
-from typing import Any, Generic, TypeVar
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
 
 import cv2
 
 from tfm.core.errors import TFMError
 
-_GIVEN_AHEAD = 2  # tasks: one in hand, one waiting, so that a worker never waits while we write
-_READY = "ready"
-_END_SECONDS = 5.0
-_PAUSING = {signal.SIGINT, signal.SIGTERM}  # they mean us: between two answers we pause, and end the workers ourselves
+_TASKS_PER_WORKER = 2  # one running, one waiting, so that a worker never idles while the parent is busy
+_PAUSE_SIGNALS = {signal.SIGINT, signal.SIGTERM}  # meant for the parent, which pauses between two results
 
 T = TypeVar("T")
-A = TypeVar("A")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Died:
-    """In an answer's place: the worker ended with this task in hand."""
-
-    how: str
+class WorkerDied:
+    """The result of a task that ended its worker process while it ran alone."""
 
 
-def share_out(job: Callable[[T], A], tasks: Sequence[T], workers: int) -> Generator[tuple[T, A | Died], None, None]:
-    """Each task with its answer, in the order in which they are done. Job, tasks and answers travel between processes;
-    one worker is this very process, several never are, even for one task. Closing the generator ends them at once."""
+def run_in_workers(
+    job: Callable[[T], R], tasks: Sequence[T], workers: int
+) -> Generator[tuple[T, R | WorkerDied], None, None]:
+    """Yield each task with its result, in the order of completion.
+
+    With one worker the job runs in this process; with several it never does, even for one task. Closing the generator
+    ends the workers at once. When a worker dies, each unfinished task runs again alone, which shows the guilty one.
+    """
     if workers == 1:
         for task in tasks:
             yield task, job(task)
         return
-    with _Crew(job, min(workers, len(tasks))) as crew:
-        yield from crew.answers(deque(tasks))
+    waiting = deque(tasks)
+    while waiting:
+        suspects = deque((yield from _run_until_death(job, waiting, workers)))
+        while suspects:
+            for task in (yield from _run_until_death(job, suspects, 1)):
+                yield task, WorkerDied()
 
 
-class _Worker(Generic[T]):
-    def __init__(self, job: Callable[[T], Any]) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, job), daemon=True)
-        with _signals_held():
-            self.process.start()
-        theirs.close()  # ours alone keeps the pipe open: when we end, the worker reads its end
-        self.ready = False
-        self.given: deque[T] = deque()
-
-    def how_it_ended(self) -> str:
-        self.process.join(_END_SECONDS)
-        status = self.process.exitcode
-        if status is None or status >= 0:
-            return f"ended with status {status}"
-        told = signal.strsignal(-status) or f"signal {-status}"
-        return f"ended by itself ({told})" + (
-            ": the system may have run out of memory" if -status == getattr(signal, "SIGKILL", 0) else ""
-        )
-
-    def end(self) -> None:
-        self.pipe.close()
-        self.process.kill()
-        self.process.join(_END_SECONDS)
+def _run_until_death(
+    job: Callable[[T], R], waiting: deque[T], workers: int
+) -> Generator[tuple[T, R | WorkerDied], None, list[T]]:
+    """Run tasks until all are done or a worker dies; return the tasks that were unfinished then."""
+    running: dict[Future[R], T] = {}
+    at_once = 1 if workers == 1 else workers * _TASKS_PER_WORKER
+    with _open_pool(job, min(workers, len(waiting))) as pool:
+        if workers == 1:
+            _check_start(pool)
+        try:
+            while waiting or running:
+                while waiting and len(running) < at_once:
+                    running[_submit(pool, _run_job, waiting[0])] = waiting[0]
+                    waiting.popleft()
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    result = future.result()
+                    yield running.pop(future), result
+        except BrokenProcessPool:
+            return list(running.values())
+    return []
 
 
-class _Crew(Generic[T, A]):
-    def __init__(self, job: Callable[[T], A], count: int) -> None:
-        self.job = job
-        self.workers: list[_Worker[T]] = []
-        atexit.register(self.end)  # before multiprocessing's own, which would wait for them
-        for _ in range(count):
-            self.workers.append(_Worker(job))
-
-    def __enter__(self) -> _Crew[T, A]:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
-
-    def end(self) -> None:
-        atexit.unregister(self.end)
-        for worker in self.workers:
-            worker.end()
-        self.workers = []
-
-    def answers(self, waiting: deque[T]) -> Iterator[tuple[T, A | Died]]:
-        while waiting or any(worker.given for worker in self.workers):
-            self._give(waiting)
-            busy: dict[Any, _Worker[T]] = {worker.pipe: worker for worker in self.workers if worker.given}
-            for pipe in wait(list(busy)):
-                worker = busy[pipe]
-                try:
-                    answer = worker.pipe.recv()
-                except (EOFError, OSError):
-                    how = self._replace(worker)
-                    yield worker.given.popleft(), Died(how)
-                    waiting.extendleft(reversed(worker.given))
-                    continue
-                if worker.ready:
-                    yield worker.given.popleft(), answer
-                else:
-                    worker.ready = answer == _READY
-
-    def _give(self, waiting: deque[T]) -> None:
-        while waiting:
-            worker = min(self.workers, key=lambda one: len(one.given))
-            if len(worker.given) == _GIVEN_AHEAD:
-                return
-            try:
-                worker.pipe.send(waiting[0])
-            except OSError:  # it ended; where it had something in hand, reading from it tells so
-                if worker.given:
-                    return
-                self._replace(worker)
-                continue
-            worker.given.append(waiting.popleft())
-
-    def _replace(self, worker: _Worker[T]) -> str:
-        how = worker.how_it_ended()
-        worker.end()
-        if not worker.ready:
-            raise TFMError(
-                f"a worker process could not start: it {how}",
-                hint="close other programs, or do without worker processes: --workers 1",
-            )
-        self.workers[self.workers.index(worker)] = _Worker(self.job)
-        return how
+def _check_start(pool: ProcessPoolExecutor) -> None:
+    try:
+        _submit(pool, os.getpid).result()
+    except BrokenProcessPool:
+        raise TFMError(
+            "a worker process could not start",
+            hint="close other programs, or run without worker processes: --workers 1",
+        ) from None
 
 
 @contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """A process started meanwhile never hears them: not even before its first line runs."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    resource_tracker.ensure_running()  # starting it, as the first worker would, lets the signals through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PAUSING)
+def _open_pool(job: Callable[[Any], Any], workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose workers end at once when the block ends, or when this process does."""
+    context = multiprocessing.get_context("spawn")
+    resource_tracker.ensure_running()  # its start, otherwise within `_submit`, unblocks the signals
+    lifeline, held_end = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (job, lifeline))
     try:
-        yield
+        yield pool
+    finally:
+        held_end.close()
+        pool.shutdown(cancel_futures=True)
+        lifeline.close()
+
+
+def _submit(pool: ProcessPoolExecutor, function: Callable[..., Any], *args: Any) -> Future[Any]:
+    """Submit with the pause signals blocked: a worker process that starts here inherits that from its first line on."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        return pool.submit(function, *args)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PAUSE_SIGNALS)
+    try:
+        return pool.submit(function, *args)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(pipe: Connection[Any, Any], job: Callable[[Any], Any]) -> None:
-    for number in _PAUSING:
+_job: Callable[[Any], Any]  # of this worker process
+
+
+def _start_worker(job: Callable[[Any], Any], lifeline: Connection[Any, Any]) -> None:
+    global _job
+    _job = job
+    for number in _PAUSE_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(1)
-    tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(pipe, tasks), daemon=True).start()
-    with contextlib.suppress(OSError):  # nobody is there to hear the answer
-        pipe.send(_READY)
-        while True:
-            pipe.send(job(tasks.get()))
+    threading.Thread(target=_exit_with, args=(lifeline,), daemon=True).start()
 
 
-def _listen(pipe: Connection[Any, Any], tasks: queue.SimpleQueue[Any]) -> None:
-    """A thread of its own, so that the hirer's end is seen at once, whatever the job is at."""
-    try:
-        while True:
-            tasks.put(pipe.recv())
-    except (EOFError, OSError):
-        os._exit(0)
+def _exit_with(lifeline: Connection[Any, Any]) -> None:
+    """A thread of its own, so that the worker ends whatever its job is doing."""
+    with contextlib.suppress(EOFError, OSError):
+        lifeline.recv()
+    os._exit(0)
+
+
+def _run_job(task: Any) -> Any:
+    return _job(task)

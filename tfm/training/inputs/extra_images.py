@@ -22,7 +22,7 @@ from tfm.core.events import Event, Note, Table
 from tfm.core.randomness import seed_at
 from tfm.core.runs.run import Run
 from tfm.data.cache.cache import Cache
-from tfm.data.cache.manifest import chain_of
+from tfm.data.cache.manifest import read_chain
 from tfm.data.cache.unlabelled import Folder, Reasons, cache_of
 from tfm.imaging.settings import ChainSettings
 from tfm.training.inputs.samples import UNKNOWN, Rows
@@ -55,7 +55,7 @@ def with_extra(
     """The training images, and behind them those of `folders` which show nobody of `judged` and nothing of the dataset,
     made by the steps of its cache. `version` is that of the code that makes images. `run` remembers which they are;
     of one that began before, that they still are."""
-    chain = chain_of(material.cache.folder, version)
+    chain = read_chain(material.cache.folder, version)
     known = _known(material, judged)
     caches, tables, positions = [], [], []
     left_out: dict[Path, Reasons] = {}

@@ -5,19 +5,21 @@ import signal
 import time
 
 
-class Labour:
-    """A number is doubled, a word obeyed."""
+class Job:
+    """Doubles a number, obeys a word."""
 
     def __call__(self, task: int | str) -> tuple[int, int | str]:
         if task == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if task == "sleep":
             time.sleep(60)
+        if task == "nap":
+            time.sleep(0.3)
         return os.getpid(), task * 2 if isinstance(task, int) else task
 
 
-class Unfit(Labour):
-    """Cannot even arrive where it should work."""
+class UnpicklableJob(Job):
+    """Cannot be unpickled in a worker process."""
 
     def __reduce__(self) -> tuple[type, tuple[str]]:
         return int, ("not a number",)

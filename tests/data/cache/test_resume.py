@@ -1,4 +1,4 @@
-"""A cache ends byte for byte as a fresh one, whatever happened while it was made, and nothing is made twice."""
+"""A resumed build ends byte for byte as an undisturbed one and makes no row twice, whatever stopped it."""
 
 import contextlib
 import os
@@ -15,15 +15,16 @@ import pytest
 
 from tests.data.caches import (
     build,
-    building,
     chain,
     contents,
     dataset_of,
     film,
-    found,
     mask,
+    search,
     spoil,
     touch,
+    track_build,
+    unfinished_rows,
     without,
 )
 from tfm.core.errors import DataError
@@ -37,7 +38,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 5, 23])
-def test_a_cache_that_was_stopped_ends_byte_for_byte_as_an_undisturbed_one(whole, fresh, tmp_path, stop_after):
+def test_a_stopped_build_ends_byte_for_byte_as_an_undisturbed_one(whole, fresh, tmp_path, stop_after):
     build(tmp_path / "c", whole, chain(), stop_after=stop_after)
     with pytest.raises(DataError, match="not a finished cache"):
         Cache.open(tmp_path / "c")
@@ -45,7 +46,7 @@ def test_a_cache_that_was_stopped_ends_byte_for_byte_as_an_undisturbed_one(whole
     assert contents(tmp_path / "c") == fresh
 
 
-def test_what_was_made_before_a_stop_is_not_made_again(dataset, fresh, tmp_path):
+def test_rows_made_before_a_stop_are_not_made_again(dataset, fresh, tmp_path):
     build(tmp_path / "c", dataset, chain(), stop_after=7)
     for row in range(7):
         spoil(film(dataset, row))
@@ -53,33 +54,43 @@ def test_what_was_made_before_a_stop_is_not_made_again(dataset, fresh, tmp_path)
     assert contents(tmp_path / "c") == fresh
 
 
-def test_rows_whose_log_was_cut_are_made_again(whole, fresh, tmp_path):
+def test_a_damaged_row_is_removed_and_made_again(whole, fresh, tmp_path):
+    """As a power cut may leave it."""
     build(tmp_path / "c", whole, chain(), stop_after=5)
-    log = tmp_path / "c" / ".building" / "done.jsonl"
-    assert log.read_text().count("\n") == 5
-    log.write_text(log.read_text()[:-20])
+    row = unfinished_rows(tmp_path / "c")[2]
+    row.write_bytes(row.read_bytes()[:-20])
+    with pytest.raises(DataError, match="damaged"):
+        build(tmp_path / "c", whole, chain())
     build(tmp_path / "c", whole, chain())
     assert contents(tmp_path / "c") == fresh
 
 
-def test_a_row_made_of_a_film_that_changed_back_is_made_again(dataset, fresh, tmp_path):
-    """The log of its first making is true again, but the row is not: it was made of another film since."""
+def test_a_film_that_changed_and_changed_back_has_its_first_row(dataset, fresh, tmp_path):
     path = film(dataset, 2)
     before = (path.read_bytes(), path.stat())
     build(tmp_path / "c", dataset, chain(), stop_after=5)
     shutil.copy2(film(dataset, 9), path)
-    making = building(tmp_path / "c", dataset, chain())
-    assert [next(making)[0] for _ in range(2)] == [4, 5]
-    log = (tmp_path / "c" / ".building" / "done.jsonl").read_bytes()
-    making.close()
-    (tmp_path / "c" / ".building" / "done.jsonl").write_bytes(log)  # killed: the row is there, its line is not
+    progress = track_build(tmp_path / "c", dataset, chain())
+    assert [next(progress)[0] for _ in range(2)] == [4, 5]
+    progress.close()
     path.write_bytes(before[0])
     os.utime(path, ns=(before[1].st_atime_ns, before[1].st_mtime_ns))
     build(tmp_path / "c", dataset, chain())
     assert contents(tmp_path / "c") == fresh
 
 
-def test_two_workers_make_what_one_process_makes_and_go_on_where_it_stopped(whole, fresh, tmp_path):
+def test_an_unfinished_build_of_an_older_version_is_discarded(whole, fresh, made, tmp_path):
+    """It held arrays and a log of the rows that were done."""
+    for name in (".building", ".earlier"):
+        shutil.copytree(made, tmp_path / "c" / name)
+        (tmp_path / "c" / name / "index.csv").unlink()
+        (tmp_path / "c" / name / "done.jsonl").write_text("[0]\n")
+    assert next(track_build(tmp_path / "c", whole, chain())) == (0, 24)
+    build(tmp_path / "c", whole, chain())
+    assert contents(tmp_path / "c") == fresh
+
+
+def test_two_workers_make_the_same_cache_as_one_process_and_resume_its_build(whole, fresh, tmp_path):
     build(tmp_path / "c", whole, chain(), stop_after=3)
     build(tmp_path / "c", whole, chain(), stop_after=9, workers=2)
     build(tmp_path / "c", whole, chain(), workers=2)
@@ -89,10 +100,10 @@ def test_two_workers_make_what_one_process_makes_and_go_on_where_it_stopped(whol
 KILLED = """
 import sys, time
 from pathlib import Path
-from tests.data.caches import building, chain
-from tfm.data.dataset import Dataset
+from tests.data.caches import chain, track_build
+from tfm.data.dataset.dataset import Dataset
 if __name__ == "__main__":
-    for done, total in building(Path(sys.argv[1]), Dataset.open(Path(sys.argv[2])), chain(), workers=2):
+    for done, total in track_build(Path(sys.argv[1]), Dataset.open(Path(sys.argv[2])), chain(), workers=2):
         print(done, flush=True)
 """
 
@@ -105,7 +116,7 @@ def test_a_killed_build_with_two_workers_ends_bit_identical(whole, fresh, tmp_pa
         for line in process.stdout:
             if int(line) >= at:
                 process.send_signal(signal.SIGKILL)
-        process.wait()
+        assert process.wait() == -signal.SIGKILL
     build(tmp_path / "c", whole, chain())
     assert contents(tmp_path / "c") == fresh
 
@@ -114,8 +125,8 @@ CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
 KILLED_HERE = 9
 
 
-def came_to_its_end(work: Callable[[], None], *, changes: int) -> bool:
-    """In a process of its own, which ends as a kill ends it before it changes a folder once more than that."""
+def finishes_within(work: Callable[[], None], *, changes: int) -> bool:
+    """Do the work in a process that is killed after `changes` changes to a folder; return whether it finished."""
     child = os.fork()
     if child == 0:
         left = iter(range(changes))
@@ -137,8 +148,8 @@ def came_to_its_end(work: Callable[[], None], *, changes: int) -> bool:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to be killed at an instant")
 def test_a_kill_at_any_change_of_the_folder_is_repaired_at_the_next_start(dataset, fresh, tmp_path):
-    """All rows are there, in what stands or in what was begun with other images: what is killed is the rest, each
-    copying, replacing and removing of it."""
+    """All rows exist, in the old cache or in an unfinished build with other images: what is killed is the packing, the
+    replacing and the removing."""
     old, path, scan = tmp_path / "old", film(dataset, 3), film(dataset, 3).read_bytes()
     shutil.copy(film(dataset, 9), path)
     build(old, dataset, chain())
@@ -148,7 +159,7 @@ def test_a_kill_at_any_change_of_the_folder_is_repaired_at_the_next_start(datase
     changes = 0
     while True:
         home = Path(shutil.copytree(old, tmp_path / str(changes) / "c"))
-        ended = came_to_its_end(lambda home=home: build(home, dataset, chain()), changes=changes)
+        ended = finishes_within(lambda home=home: build(home, dataset, chain()), changes=changes)
         with contextlib.suppress(DataError):
             opened = {path.name: path.read_bytes() for path in Cache.open(home).files}
             assert opened.items() <= before.items() or opened.items() <= fresh.items(), "never half and half"
@@ -158,7 +169,7 @@ def test_a_kill_at_any_change_of_the_folder_is_repaired_at_the_next_start(datase
         if ended:
             break
         changes += 1
-    assert changes > 40, "each change was one to be killed at"
+    assert changes > 40, "it was killed at each change"
 
 
 def test_only_what_changed_is_made_again(dataset, fresh, tmp_path):
@@ -172,10 +183,12 @@ def test_only_what_changed_is_made_again(dataset, fresh, tmp_path):
     made = contents(tmp_path / "c")
     assert made == contents(tmp_path / "fresh")
     rows = zip(made["index.csv"].splitlines()[1:], fresh["index.csv"].splitlines()[1:], strict=True)
-    assert [number for number, (now, before) in enumerate(rows) if now != before] == [4, 6], "who reads it sees which"
+    assert [number for number, (now, before) in enumerate(rows) if now != before] == [4, 6], (
+        "the index shows which rows changed"
+    )
 
 
-def test_what_came_is_made_and_what_went_is_left_out(dataset, fresh, tmp_path):
+def test_added_images_are_made_and_removed_ones_are_left_out(dataset, fresh, tmp_path):
     build(tmp_path / "c", without(dataset, 2, 20), chain())
     build(tmp_path / "fresh", without(dataset, 5), chain())
     for row in set(range(24)) - {2, 20}:
@@ -184,7 +197,7 @@ def test_what_came_is_made_and_what_went_is_left_out(dataset, fresh, tmp_path):
     assert contents(tmp_path / "c") == contents(tmp_path / "fresh")
 
 
-def test_another_scan_of_the_same_name_is_another_image(dataset, fresh, tmp_path):
+def test_a_new_scan_under_the_same_name_is_made_again(dataset, fresh, tmp_path):
     build(tmp_path / "c", dataset, chain())
     manifest = dataset.manifest.assign(sop_uid=dataset.manifest["sop_uid"] + ".1")
     spoil(film(dataset, 0))
@@ -192,7 +205,7 @@ def test_another_scan_of_the_same_name_is_another_image(dataset, fresh, tmp_path
         build(tmp_path / "c", replace(dataset, manifest=manifest), chain())
 
 
-def test_a_mask_drawn_again_alike_is_the_same_mask(dataset, tmp_path):
+def test_a_mask_written_again_with_the_same_content_is_the_same_mask(dataset, tmp_path):
     build(tmp_path / "c", dataset, chain())
     for row in range(24):
         touch(mask(dataset, row))
@@ -200,7 +213,7 @@ def test_a_mask_drawn_again_alike_is_the_same_mask(dataset, tmp_path):
     build(tmp_path / "c", dataset, chain())
 
 
-def test_an_intact_cache_is_not_made_again_and_a_damaged_one_is(whole, fresh, tmp_path):
+def test_a_damaged_cache_is_made_again_and_an_intact_one_is_not(whole, fresh, tmp_path):
     build(tmp_path / "c", whole, chain())
     images = tmp_path / "c" / "images.npy"
     before = images.stat().st_ino
@@ -213,7 +226,7 @@ def test_an_intact_cache_is_not_made_again_and_a_damaged_one_is(whole, fresh, tm
     assert contents(tmp_path / "c") == fresh
 
 
-def test_who_trains_from_the_old_arrays_keeps_them_whole(dataset, tmp_path):
+def test_a_training_that_mapped_the_old_arrays_keeps_them(dataset, tmp_path):
     build(tmp_path / "c", dataset, chain())
     mapped = Cache.open(tmp_path / "c")
     before = np.array(mapped.images)
@@ -223,7 +236,7 @@ def test_who_trains_from_the_old_arrays_keeps_them_whole(dataset, tmp_path):
     assert not np.array_equal(Cache.open(tmp_path / "c").images, before)
 
 
-def test_a_raised_version_makes_everything_again(whole, fresh, tmp_path):
+def test_a_new_version_makes_all_rows_again(whole, fresh, tmp_path):
     build(tmp_path / "c", whole, chain(), version=0)
     inode = (tmp_path / "c" / "images.npy").stat().st_ino
     assert contents(tmp_path / "c")["settings.yaml"] != fresh["settings.yaml"]
@@ -232,7 +245,7 @@ def test_a_raised_version_makes_everything_again(whole, fresh, tmp_path):
     assert (tmp_path / "c" / "images.npy").stat().st_ino != inode
 
 
-def test_what_an_older_version_made_is_made_again_though_its_settings_had_another_shape(whole, fresh, tmp_path):
+def test_a_cache_of_an_older_version_is_made_again_though_its_settings_had_other_keys(whole, fresh, tmp_path):
     build(tmp_path / "c", whole, chain(), version=0)
     settings = tmp_path / "c" / "settings.yaml"
     assert "frame: middle\n" in settings.read_text()
@@ -241,14 +254,14 @@ def test_what_an_older_version_made_is_made_again_though_its_settings_had_anothe
     assert contents(tmp_path / "c") == fresh
 
 
-def test_another_chain_makes_other_images_and_never_mixes_with_what_was_begun(whole, tmp_path):
+def test_rows_of_another_chain_are_never_mixed_in(whole, tmp_path):
     build(tmp_path / "c", whole, chain(), stop_after=20)
     build(tmp_path / "c", whole, chain(**{"intensity.high": 90}))
     build(tmp_path / "fresh", whole, chain(**{"intensity.high": 90}))
     assert contents(tmp_path / "c") == contents(tmp_path / "fresh")
 
 
-def test_a_cache_that_other_steps_made_is_never_replaced(whole, fresh, tmp_path):
+def test_a_cache_made_by_other_steps_is_never_replaced(whole, fresh, tmp_path):
     build(tmp_path / "c", whole, chain())
     steps = dict(chain().steps)
     back = ChainSettings(steps={**{name: steps.pop(name) for name in ("annotations", "crop_breast")}, **steps})
@@ -260,7 +273,7 @@ def test_a_cache_that_other_steps_made_is_never_replaced(whole, fresh, tmp_path)
     assert contents(tmp_path / "c") == fresh
 
 
-def test_another_datasets_cache_is_never_replaced_but_serves_where_it_holds_all(dataset, fresh, tmp_path):
+def test_another_datasets_cache_is_never_replaced_but_used_if_it_has_all_images(dataset, fresh, tmp_path):
     build(tmp_path / "c", dataset, chain())
     other = Dataset.open(Path(shutil.copytree(dataset.folder, tmp_path / "dataset" / "another")))
     with pytest.raises(DataError, match="of another dataset"):
@@ -273,38 +286,38 @@ def test_another_datasets_cache_is_never_replaced_but_serves_where_it_holds_all(
     assert contents(tmp_path / "c") == fresh
 
 
-def test_the_same_images_split_otherwise_are_the_same_cache(download, whole, fresh, tmp_path):
+def test_another_split_of_the_same_images_uses_the_same_cache(download, whole, fresh, tmp_path):
     other = dataset_of(download, tmp_path / "folds", split="kfold", seed=5)
     assert list(other.manifest["split"]) != list(whole.manifest["split"])
     other = replace(other, manifest=other.manifest.sort_values("split"))
     build(tmp_path / "c", other, chain())
     assert contents(tmp_path / "c") == fresh
-    assert found([tmp_path / "c"], whole, chain())[0] == "c"
+    assert search([tmp_path / "c"], whole, chain())[0] == "c"
 
 
-def test_a_standing_cache_is_found_only_where_nothing_would_be_made(dataset, tmp_path):
+def test_a_cache_is_found_only_if_it_has_every_row(dataset, tmp_path):
     build(tmp_path / "part", without(dataset, 3), chain())
-    build(tmp_path / "begun", dataset, chain(), stop_after=9)
+    build(tmp_path / "unfinished", dataset, chain(), stop_after=9)
     build(tmp_path / "c", dataset, chain())
-    folders = [tmp_path / name for name in ("none", "part", "begun", "c")]
-    assert found(folders, dataset, chain())[0] == "c"
-    assert found(folders, without(dataset, 3), chain())[0] == "part"
-    assert found(folders, without(dataset, 4), chain())[0] == "c", "it may hold more"
-    assert found(folders, dataset, chain(**{"intensity.high": 90}))[0] is None
-    assert found(folders, dataset, chain(), 2)[0] is None
+    folders = [tmp_path / name for name in ("none", "part", "unfinished", "c")]
+    assert search(folders, dataset, chain())[0] == "c"
+    assert search(folders, without(dataset, 3), chain())[0] == "part"
+    assert search(folders, without(dataset, 4), chain())[0] == "c", "it may have more rows"
+    assert search(folders, dataset, chain(**{"intensity.high": 90}))[0] is None
+    assert search(folders, dataset, chain(), 2)[0] is None
     touch(film(dataset, 4))
-    assert found(folders, dataset, chain())[0] is None
+    assert search(folders, dataset, chain())[0] is None
     touch(film(dataset, 4), later=-1)
     (tmp_path / "c" / "images.npy").write_bytes((tmp_path / "c" / "images.npy").read_bytes()[:-1])
-    assert found(folders, dataset, chain())[0] is None
+    assert search(folders, dataset, chain())[0] is None
 
 
-def test_only_a_cache_that_would_serve_is_read_through_and_there_may_be_a_pause_after_each_image(dataset, tmp_path):
+def test_only_a_cache_with_every_row_is_read_through_with_an_event_for_each_image(dataset, tmp_path):
     build(tmp_path / "part", without(dataset, 3), chain())
     build(tmp_path / "c", dataset, chain())
-    _, said = found([tmp_path / "part", tmp_path / "c"], dataset, chain())
+    _, events = search([tmp_path / "part", tmp_path / "c"], dataset, chain())
     for name in ("compared", "checked"):
-        counts = [event for event in said if isinstance(event, Progress) and event.name == name]
+        counts = [event for event in events if isinstance(event, Progress) and event.name == name]
         assert [event.done for event in counts] == list(range(1, 25)), name
 
 
@@ -319,21 +332,21 @@ DAMAGE: list[tuple[str, bytes]] = [
 
 
 @pytest.mark.parametrize(("name", "content"), DAMAGE)
-def test_one_damaged_cache_keeps_nobody_from_the_others(whole, fresh, made, tmp_path, name, content):
+def test_a_damaged_cache_does_not_block_the_others(whole, fresh, made, tmp_path, name, content):
     for copy in ("bad", "good"):
         shutil.copytree(made, tmp_path / copy)
     (tmp_path / "bad" / name).write_bytes(content)
-    assert found([tmp_path / "bad", tmp_path / "good"], whole, chain())[0] == "good"
-    with pytest.raises(DataError, match="damaged") as told:
+    assert search([tmp_path / "bad", tmp_path / "good"], whole, chain())[0] == "good"
+    with pytest.raises(DataError, match="damaged") as error:
         build(tmp_path / "bad", whole, chain())
-    assert "--cache" in told.value.hint
+    assert "--cache" in error.value.hint
     assert contents(tmp_path / "good") == fresh
 
 
 @pytest.mark.parametrize("name", ["index.csv", "sums.json"])
-def test_a_cache_whose_index_or_sums_are_damaged_is_made_again(whole, fresh, made, tmp_path, name):
+def test_a_cache_with_a_damaged_index_or_checksum_file_is_made_again(whole, fresh, made, tmp_path, name):
     shutil.copytree(made, tmp_path / "c")
     (tmp_path / "c" / name).write_bytes((tmp_path / "c" / name).read_bytes()[:-30])
-    assert found([tmp_path / "c"], whole, chain())[0] is None
+    assert search([tmp_path / "c"], whole, chain())[0] is None
     build(tmp_path / "c", whole, chain())
     assert contents(tmp_path / "c") == fresh
