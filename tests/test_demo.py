@@ -46,7 +46,7 @@ def test_the_table_says_in_the_same_breath_that_phantoms_prove_nothing(finished)
     _, told, _ = finished
     screen = " ".join(told.stderr.split())
     assert "the figures say nothing about performance on real mammograms" in screen
-    assert "python wizard.py organize" in screen
+    assert "organize a download" in screen
 
 
 def test_the_same_command_again_reuses_what_stands(finished):

@@ -1,11 +1,16 @@
 """The laws of the house, read from the code itself; each is also shown to catch a planted violation."""
 
 import ast
+import functools
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tfm.core import registry
+from tfm.core.settings import presets
 
 PROJECT = Path(__file__).resolve().parent.parent
 FLOORS = ["core", "metrics", "imaging", "data", "models", "training", "analysis", "commands", "ui"]
@@ -120,6 +125,44 @@ def test_a_planted_heavy_import_is_caught(floor, planted):
 
 def test_an_import_inside_a_function_is_light_enough():
     assert heavy("commands", "def f():\n    import torch\n    from tfm.data.download import catalog") == []
+
+
+OPTIONS_OF_EVERY_COMMAND = {"accessible", "detach", "help", "json", "preset", "quiet", "set", "workspace", "yes"}
+
+
+@functools.cache
+def options() -> set[str]:
+    """Every option of every command."""
+    settings = {leaf.name for name in presets.names() for leaf in registry.asked(registry.find(name))}
+    return {name.replace("_", "-") for name in settings | OPTIONS_OF_EVERY_COMMAND}
+
+
+def spelled_commands(source: str) -> list[str]:
+    """Every command line and flag of this program that a text in the source spells."""
+    texts = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
+    found = [word for text in texts for word in re.findall(r"wizard\.py|(?<![\w-])--[a-z][a-z-]+", str(text))]
+    return [word for word in found if word == "wizard.py" or word[2:].removeprefix("no-") in options()]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in SOURCES if floor_of(path) != "ui"],
+    ids=lambda path: str(path.relative_to(PROJECT)),
+)
+def test_only_ui_spells_commands_and_flags(path):
+    assert spelled_commands(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        'raise RunError("it is paused", hint=f"resume it: python wizard.py runs resume {run.id}")',
+        'hint = "choose a smaller --batch-size"',
+        'class A:\n    deep: bool = True\n    """Deep or not\n    Leave it out with --no-deterministic."""',
+    ],
+)
+def test_a_planted_flag_is_caught(planted):
+    assert spelled_commands(planted) != []
 
 
 def test_importing_every_stage_and_the_menu_loads_nothing_heavy():

@@ -101,7 +101,7 @@ def test_a_caption_carries_the_protocol_and_says_when_the_data_are_phantoms():
     assert "phantoms" not in PROTOCOL.words
     phantom = dataclasses.replace(PROTOCOL, synthetic=True).words
     assert "say nothing about performance on real mammograms" in phantom
-    assert "python wizard.py organize DOWNLOAD" in phantom
+    assert "organize a download" in phantom
 
 
 def test_models_whose_thresholds_were_chosen_by_other_rules_are_not_ranked_together_and_each_names_its_own():

@@ -43,7 +43,7 @@ def test_everything_the_path_needs_is_looked_at(tmp_path):
 def test_weights_out_of_reach_come_with_a_way_out(tmp_path):
     weights = findings(tmp_path)["weights of ResNet18_CFT"]
     assert weights["state"] == "note"
-    assert "--weights none" in weights["advice"]
+    assert "weights=none" in weights["advice"]
 
 
 def test_a_workspace_that_cannot_be_written_is_trouble(tmp_path):

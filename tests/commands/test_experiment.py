@@ -166,5 +166,5 @@ def test_what_a_factor_varies_is_not_held_throughout_by_the_command_line_either(
     make_products(workspace)
     file = tmp_path / "x.yaml"
     file.write_text(swin_mim("a: {b: {beta: 0}, c: {}}"))
-    with pytest.raises(SettingsError, match="factor a: beta is set here and by --settings"):
+    with pytest.raises(SettingsError, match="factor a: beta is set here and by `setting: settings`"):
         steps(file, workspace, settings={"beta": 0.1})

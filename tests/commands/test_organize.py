@@ -133,7 +133,7 @@ def test_a_workspace_inside_the_download_is_refused_and_nothing_is_made(phantoms
     inside = Workspace(copy / "workspace")
     with pytest.raises(SettingsError, match="lies inside") as caught:
         find_or_create_job(inside, "organize", {"download": [str(copy)]})
-    assert "--workspace" in caught.value.hint
+    assert "setting: workspace" in caught.value.hint
     assert not inside.root.exists()
 
 

@@ -148,7 +148,7 @@ def test_weights_are_a_backbones_or_a_whole_segmenters_of_the_same_classes(run):
     refused = segment_run(run.workspace, **(others | {"classes": "malignancy"}))
     assert worker.execute_run(refused, stopping=refused) == "failed"
     assert "it tells apart background, lesion, and this one background, benign" in refused.read_status().message
-    assert "--classes" in refused.read_status().hint
+    assert "setting: classes" in refused.read_status().hint
 
 
 def test_two_processes_learn_as_one_does_with_as_large_a_step(run):
@@ -187,7 +187,7 @@ def test_a_dataset_without_lesion_masks_is_refused(pocket_workspace):
     rewrite_manifest(pocket_workspace, lambda manifest: manifest.assign(mask=""))
     said = refusal(pocket_workspace)
     assert "there is no training image with a lesion in its mask" in said
-    assert "--images full" in said
+    assert "images=full" in said
 
 
 def test_masks_that_came_to_the_dataset_after_the_cache_was_made_are_missed(pocket_workspace):

@@ -135,7 +135,7 @@ def test_what_the_study_has_found_cannot_be_said_otherwise(study):
         winner(learning_rate="0.1")
     assert refusal.value.fields == ("learning_rate",)
     assert f"learning-rate: 0.1 is wanted, and {study.id} has found {found['learning_rate']}" in refusal.value.message
-    assert "without --study" in refusal.value.hint
+    assert "without `setting: study`" in refusal.value.hint
     with pytest.raises(SettingsError, match="batch-size: 12 is wanted"):
         winner(batch_size=12)
     same = winner(learning_rate=str(found["learning_rate"]))
@@ -220,10 +220,10 @@ def test_a_space_that_cannot_be_searched_is_refused_before_anything_starts(wrong
     [
         ({"lerning_rate": [1]}, "did you mean learning_rate?"),
         ({"dropout": {"low": 0, "hihg": 0.5}}, "did you mean high?"),
-        ({"epochs": [1, 2]}, "--max-epochs"),
-        ({"cache": ["one", "two"]}, "--caches"),
-        ({"device": ["cpu"]}, "beside the space: --device"),
-        ({"learning_rate": {"low": 0, "high": 0.1}}, "give values that `train --learning-rate` takes"),
+        ({"epochs": [1, 2]}, "`setting: max_epochs`"),
+        ({"cache": ["one", "two"]}, "`setting: caches="),
+        ({"device": ["cpu"]}, "beside the space: `setting: device`"),
+        ({"learning_rate": {"low": 0, "high": 0.1}}, "`setting: learning_rate`"),
         ({"optimizer": ["adamw", "magic"]}, "adamw, adam, sgd"),
     ],
 )

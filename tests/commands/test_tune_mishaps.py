@@ -271,9 +271,9 @@ def test_weights_out_of_reach_are_refused_with_what_a_study_can_be_told(products
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     run = study_run(products, 1, space={"learning_rate": [0.02]})
     assert taken(run) == "failed"
-    assert "--space '{weights: [none]}'" in run.read_status().hint
-    assert "--space '{weights: [file:" in run.read_status().hint
-    assert "--weights" not in run.read_status().hint
+    assert "space={weights: [none]}" in run.read_status().hint
+    assert "space={weights: [file:" in run.read_status().hint
+    assert "setting: weights" not in run.read_status().hint
     assert not run.read_status().runs
 
 

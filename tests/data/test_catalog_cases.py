@@ -212,7 +212,7 @@ def test_a_kind_that_is_not_there_is_refused_alone_and_named_beside_another(tmp_
     cases = read_cases([path])
     with pytest.raises(DataError, match="no calc case") as caught:
         of_kinds(cases, ("calc",))
-    assert "--lesions mass" in caught.value.hint
+    assert "lesions=mass" in caught.value.hint
     assert len(of_kinds(cases, ("mass", "calc"))) == 1
     assert [one.subject for one in absent_files(cases, ("mass", "calc"))] == ["mass test", "calc train", "calc test"]
 

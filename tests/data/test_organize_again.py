@@ -45,7 +45,7 @@ def test_the_same_again_is_welcome(standing: Standing) -> None:
 def test_other_settings_need_a_name_of_their_own(standing: Standing) -> None:
     with pytest.raises(SettingsError, match="already") as caught:
         refuse_replacing(standing.folder, standing.catalog, standing.arranged(seed=1))
-    assert "--name" in caught.value.hint
+    assert "setting: name=" in caught.value.hint
 
 
 def test_patients_never_replace_phantoms(standing: Standing) -> None:

@@ -87,7 +87,7 @@ def test_a_disk_that_is_too_small_is_told_before_the_first_byte(
     monkeypatch.setattr(machine, "read_free_gib", lambda place: 1 / 2**10)
     with pytest.raises(DiskError, match="takes about") as caught:
         organized(link)
-    assert "--workspace" in caught.value.hint
+    assert "setting: workspace" in caught.value.hint
     assert not list((tmp_path / "dataset").rglob("*"))
 
 

@@ -207,8 +207,8 @@ except WeightsError as error:
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=project, env=environment, check=True
     ).stdout
     assert "https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/model.safetensors" in told
-    assert "--weights file:resnet18.a1_in1k.safetensors" in told
-    assert "--weights none" in told
+    assert "weights=file:resnet18.a1_in1k.safetensors" in told
+    assert "weights=none" in told
 
 
 def test_a_disk_that_is_full_is_told_as_one_and_not_as_a_hub_out_of_reach(monkeypatch):
@@ -225,7 +225,7 @@ def test_there_are_no_imagenet_weights_for_mammocnn():
     """Said where it is chosen, and not by a run that fails."""
     with pytest.raises(SettingsError, match="MammoCNN") as refusal:
         ModelSettings(weights="imagenet")
-    assert "--weights none" in refusal.value.hint
+    assert "weights=none" in refusal.value.hint
 
 
 def test_from_scratch_fetches_nothing_and_a_file_is_taken_where_it_lies(tmp_path):

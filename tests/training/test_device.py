@@ -22,7 +22,7 @@ from tfm.training.settings import MachineSettings
 def test_a_gpu_that_is_not_there_is_never_replaced_by_the_cpu():
     with pytest.raises(TrainingError, match="cuda:0 cannot be used") as refusal:
         resolve_device("cuda:0")
-    assert "--device auto" in refusal.value.hint
+    assert "device=auto" in refusal.value.hint
 
 
 def test_a_device_that_does_not_exist_is_refused_when_chosen():

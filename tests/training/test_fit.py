@@ -224,7 +224,7 @@ def test_what_is_no_number_stops_the_run_that_says_where_and_keeps_its_last_good
     run = tiny_run(pocket_workspace, epochs=3)
     assert worker.execute_run(run, stopping=run) == "failed"
     assert said in run.read_status().message
-    assert "--learning-rate" in run.read_status().hint
+    assert "setting: learning_rate" in run.read_status().hint
     kept, trouble = Checkpoints(run.checkpoints_folder, seconds=0, key=run.read_status().key).resume()
     assert trouble == []
     assert kept["standing"]["epoch"] == 1

@@ -294,7 +294,7 @@ def test_what_cannot_be_repeated_to_the_bit_is_told_by_name_with_a_way_out(bench
             learn(training, bench_top.new_folder())
     finally:
         torch.use_deterministic_algorithms(before)
-    assert "--deterministic false" in refusal.value.hint
+    assert "deterministic=false" in refusal.value.hint
 
 
 def too_large(*_):
@@ -307,7 +307,7 @@ def test_memory_that_is_too_small_is_told_with_a_way_out_in_a_step_and_in_valida
     monkeypatch.setattr(type(training.task), where, too_large)
     with pytest.raises(TrainingError, match="memory of cpu is too small for batches of 4") as refusal:
         learn(training, bench_top.new_folder())
-    assert "--accumulate" in refusal.value.hint
+    assert "setting: accumulate" in refusal.value.hint
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ def test_a_fit_that_does_not_converge_is_an_error(monkeypatch):
     monkeypatch.setattr(probing, "_MOST_STEPS", 1)
     with pytest.raises(TrainingError, match="did not converge") as refusal:
         fitted(*blobs(), 10.0, 1.0)
-    assert "--trained last_stage" in refusal.value.hint
+    assert "trained=last_stage" in refusal.value.hint
 
 
 def test_of_equal_validation_the_stronger_penalty_is_taken(pocket, tmp_path, monkeypatch):

@@ -80,7 +80,7 @@ def test_fewer_labels_are_a_part_of_more_and_the_seed_says_whose():
 def test_a_percentage_that_leaves_no_image_of_a_class_is_refused():
     with pytest.raises(DataError, match="10 % of the labels leave no malignant training image") as refusal:
         labelled(rows(malignant=3), keeping(10), 7)
-    assert "--label-percent" in refusal.value.hint
+    assert "setting: label_percent" in refusal.value.hint
 
 
 def test_where_nothing_is_learned_from_images_without_a_label_they_are_left_out():

@@ -13,7 +13,7 @@ from tfm.core.errors import SettingsError
 from tfm.core.runs.launch import find_or_create_job, find_preset, resolve_settings
 from tfm.core.settings import presets as offers
 from tfm.core.settings.fields import list_fields
-from tfm.ui.command_line import Filled, command_line
+from tfm.ui.command_line import Filled, write_command
 from tfm.ui.field_prompts import question_for
 from tfm.ui.form import Form
 from tfm.ui.prompts import Back, PlainAsker, ToMenu
@@ -115,7 +115,7 @@ def test_the_only_cache_is_meant_and_of_two_one_is_asked_for(workspace):
 def test_several_models_make_a_queue_with_one_command(workspace):
     with_products(workspace)
     asked, _ = form("train", workspace, preset=["MammoCNN", "ResNet18_CFT"], epochs="3")
-    words = shlex.split(command_line(asked.fill(), workspace))
+    words = shlex.split(write_command(asked.fill(), workspace))
     assert words[:5] == ["python", "wizard.py", "train", "MammoCNN", "ResNet18_CFT"]
     assert words[5:7] == ["--epochs", "3"]
 
@@ -143,7 +143,7 @@ def test_the_command_shown_means_the_very_same_settings(workspace, tmp_path):
 
     (tmp_path / "download").mkdir()
     filled = Filled("organize", (), {"download": [str(tmp_path / "download")], "lesions": "mass", "val_share": 0.2})
-    words = shlex.split(command_line(filled, workspace))
+    words = shlex.split(write_command(filled, workspace))
     options = dict(zip(words[4::2], words[5::2], strict=True))
     options.pop("--workspace")
     given = {"download": [words[3]]} | {name[2:].replace("-", "_"): value for name, value in options.items()}
@@ -162,7 +162,7 @@ def test_a_value_within_a_step_can_be_changed_and_is_part_of_the_command(workspa
     )
     filled = asked.fill()
     assert filled.given == {"resize.height": 128}
-    assert command_line(filled, workspace).split()[3:5] == ["--set", "resize.height=128"]
+    assert write_command(filled, workspace).split()[3:5] == ["--set", "resize.height=128"]
     settings = resolve_settings(workspace, "preprocess", filled.given, find_preset(workspace, "preprocess"))
     assert settings.chain.chosen()["resize"].height == 128
 
@@ -246,7 +246,7 @@ def test_how_many_folds_and_seeds_is_asked_last_and_makes_the_same_queue_as_the_
     filled = asked.fill()
     assert asker.names == ["sections", "epochs", "folds", "seeds", "what_now"]
     assert filled.given == {"folds": 2, "seeds": 3}
-    assert "--folds 2 --seeds 3" in command_line(filled, workspace)
+    assert "--folds 2 --seeds 3" in write_command(filled, workspace)
     screen = asked.console.file.getvalue()
     assert "A queue of 6 runs" in screen
     assert "fold2-seed9" in screen

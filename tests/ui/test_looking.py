@@ -15,7 +15,7 @@ from tfm.core.errors import DataError
 from tfm.core.events import Note, Progress
 from tfm.core.registry import Outlook
 from tfm.core.runs.launch import resolve_settings
-from tfm.ui.command_line import command_line
+from tfm.ui.command_line import write_command
 from tfm.ui.form import Form
 from tfm.ui.preview import watched
 from tfm.ui.prompts import ToMenu
@@ -92,7 +92,7 @@ def test_the_settled_is_set_not_asked_and_part_of_the_command(workspace, box):
     assert "split" not in asker.names
     assert filled.given["split"] == "random"
     assert "split: random" in asker.at("label")[0]
-    assert "--split random" in command_line(filled, workspace)
+    assert "--split random" in write_command(filled, workspace)
     assert resolve_settings(workspace, TOY, filled.given, None).split == "random"
 
 
@@ -309,7 +309,7 @@ def test_a_refusal_that_no_question_can_mend_is_told(workspace):
 def test_the_command_that_is_shown_gives_the_same_settings(workspace, box):
     folder = box(*MASSES)
     filled = form(workspace, box=folder)[0].fill()
-    words = shlex.split(command_line(filled, workspace))
+    words = shlex.split(write_command(filled, workspace))
     assert words[2:4] == [TOY, str(folder)]
     options = dict(zip(words[4::2], words[5::2], strict=True))
     assert options == {"--lesions": "mass", "--split": "random", "--workspace": str(workspace.root)}

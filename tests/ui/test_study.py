@@ -14,7 +14,7 @@ from tests.ui.test_live import TOY, on_screen
 from tfm.core.events import Line, StateChange
 from tfm.core.runs import lookup
 from tfm.core.runs.launch import find_or_create_job
-from tfm.ui.command_line import Filled, command_line
+from tfm.ui.command_line import Filled, write_command
 from tfm.ui.menu import Menu
 from tfm.ui.screens.live import JobView
 
@@ -75,7 +75,7 @@ def test_a_preset_that_is_a_plan_asks_what_the_plan_asks(workspace):
     filled = asked.fill()
     assert filled == Filled("train", ("EfficientNetB3_Optuna",), {"trials": 30})
     assert "epochs" not in asker.names
-    assert " train EfficientNetB3_Optuna --trials 30" in command_line(filled, workspace)
+    assert " train EfficientNetB3_Optuna --trials 30" in write_command(filled, workspace)
 
 
 def test_the_menu_offers_to_train_the_winner_of_a_study_that_is_done(workspace):

@@ -12,7 +12,7 @@ from tests.ui.test_form import no_trial
 from tfm.core.runs.launch import find_preset, resolve_settings
 from tfm.core.settings import presets as offers
 from tfm.ui.cli import _assignment
-from tfm.ui.command_line import command_line
+from tfm.ui.command_line import write_command
 from tfm.ui.field_prompts import question_for
 from tfm.ui.form import Form
 from tfm.ui.form_state import Draft
@@ -38,7 +38,7 @@ def asked_for(asker, name):
 
 def settings_from_words(filled, workspace):
     """What the shown command means."""
-    words = shlex.split(command_line(filled, workspace))
+    words = shlex.split(write_command(filled, workspace))
     given = dict(_assignment(words[index + 1]) for index, word in enumerate(words) if word == "--set")
     preset = words[words.index("--preset") + 1] if "--preset" in words else None
     return given, resolve_settings(workspace, TOY, given, find_preset(workspace, TOY, preset))

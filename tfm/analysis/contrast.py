@@ -15,6 +15,7 @@ from tfm.analysis.evaluation import format_interval, format_number
 from tfm.analysis.explanation.explainer import ATTENTION, FOR_MALIGNANT
 from tfm.analysis.explanation.scores import OUTSIDE, UNIFORM, read_scores
 from tfm.analysis.trained_run import Protocol, open_trained_model
+from tfm.core import hints
 from tfm.core.errors import DataError
 from tfm.core.runs.run import Run
 from tfm.metrics.classification import Interval, bootstrap_interval, compute_auc
@@ -162,6 +163,6 @@ def _outside(looks: pd.DataFrame, look: str, table: pd.DataFrame) -> np.ndarray:
     if set(own.index) != set(table["image_id"]):
         raise DataError(
             "an explanation looked at other images than those that were tested",
-            hint="explain the test images: `python wizard.py explain RUN --split test`",
+            hint=f"explain the test images: {hints.command('explain RUN', split='test')}",
         )
     return own.loc[table["image_id"]].to_numpy()

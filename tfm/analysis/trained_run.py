@@ -15,7 +15,7 @@ from tfm.training.inputs.lineage import minutes_of_work
 
 _PHANTOMS = (
     "these images are phantoms: the figures say nothing about performance on real mammograms; "
-    "for that, go on with `python wizard.py organize DOWNLOAD`"
+    "organize a download of CBIS-DDSM for that"
 )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Result, Table
 from tfm.core.registry import stage
@@ -88,7 +89,7 @@ def _explanation(of: dict[str, Run], name: str) -> Run:
     if name not in of:
         raise SettingsError(
             f"explained: there is no explanation of {name}",
-            hint=f"make it, `python wizard.py explain {name}`, or name none",
+            hint=f"make it, {hints.command('explain', name)}, or name none",
             fields=("explained",),
         )
     return of[name]

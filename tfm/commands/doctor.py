@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tfm.core import machine
+from tfm.core import hints, machine
 from tfm.core.events import Event, Result, Table
 from tfm.core.registry import answer
 from tfm.core.runs.workspace import Workspace
@@ -98,7 +98,7 @@ def _memory() -> Finding:
     if found is None:
         return Finding("memory", "note", "not told by this system")
     enough = found >= _NEEDED_GIB["memory"]
-    advice = "" if enough else "take small batches (--batch-size 4) and small images"
+    advice = "" if enough else f"take small batches ({hints.setting('batch_size', 4)}) and small images"
     return Finding("memory", "good" if enough else "note", f"{found:.0f} GiB", advice)
 
 
@@ -108,7 +108,8 @@ def _disk(root: Path) -> Iterator[Finding]:
     advice = (
         ""
         if enough
-        else "a full CBIS-DDSM needs 163 GB, its caches 1 to 10 GB: free some, or choose another --workspace"
+        else f"a full CBIS-DDSM needs 163 GB, its caches 1 to 10 GB: free some, or choose another "
+        f"{hints.setting('workspace')}"
     )
     yield Finding("disk", "good" if enough else "note", f"{free:.0f} GiB free for {root}", advice)
     place = root
@@ -117,7 +118,9 @@ def _disk(root: Path) -> Iterator[Finding]:
     if os.access(place, os.W_OK | os.X_OK):
         yield Finding("workspace", "good", f"{root} can be written")
     else:
-        yield Finding("workspace", "trouble", f"{place} cannot be written", "choose another --workspace")
+        yield Finding(
+            "workspace", "trouble", f"{place} cannot be written", f"choose another {hints.setting('workspace')}"
+        )
 
 
 def _codecs() -> Iterator[Finding]:
@@ -146,5 +149,6 @@ def _weights(workspace: Workspace) -> Iterator[Finding]:
 def _weights_of(preset: str, where: str | None) -> Finding:
     if where:
         return Finding(f"weights of {preset}", "good", where)
-    advice = "connect once to fetch them, or train with --weights none or --weights file:PATH"
+    without, from_file = hints.setting("weights", "none"), hints.setting("weights", "file:PATH")
+    advice = f"connect once to fetch them, or train with {without} or {from_file}"
     return Finding(f"weights of {preset}", "note", "not on this machine, and their hub is out of reach", advice)

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field
 
-from tfm.core import files
+from tfm.core import files, hints
 from tfm.core.errors import SettingsError
 from tfm.core.registry import Planner, find, planner
 from tfm.core.runs.plan import Step
@@ -124,7 +124,7 @@ def _at(place: str) -> Iterator[None]:
 
 def _check_named_once(settings: Experiment, varied: Varied, data: Mapping[str, Any], planned: type[Settings]) -> None:
     """No setting is both held throughout and varied, or varied by two factors: one of the two would do nothing."""
-    throughout = {f"settings of {settings.file}": varied.settings, "--settings": settings.settings}
+    throughout = {f"settings of {settings.file}": varied.settings, hints.setting("settings"): settings.settings}
     places: dict[str, str] = dict.fromkeys(data, "the experiment itself")
     for place, given in throughout.items():
         places |= dict.fromkeys(_named_in(planned, place, given), place)

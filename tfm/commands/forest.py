@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from tfm.commands.train import Train, arranged
+from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Picture, Result
 from tfm.core.registry import stage
@@ -64,7 +65,7 @@ def forest(settings: Forest, run: Run) -> Iterator[Event]:
         raise SettingsError(
             f"the network of {origin.run.id} has learned from the average over the breast, and embeddings are that "
             "over the whole image",
-            hint="choose a run that was trained with --pooling average",
+            hint=f"choose a run that was trained with {hints.setting('pooling', 'average')}",
             fields=("backbone",),
         )
     material = arranged(trained, run.workspace)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tfm.commands.train import Train, arranged
+from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.core.registry import planner
 from tfm.core.runs.launch import resolve_settings
@@ -54,7 +55,7 @@ def head_and_forest(settings: HeadAndForest, workspace: Workspace) -> list[Step]
     if settings.learning.embedding == "dense128" and head.model.head is None:
         raise SettingsError(
             f"the network of {settings.head} has no hidden layer before its classifier",
-            hint="choose --embedding pool2048, or a model with one, as ResNet50_Head has it",
+            hint=f"choose {hints.setting('embedding', 'pool2048')}, or a model with one, as ResNet50_Head has it",
             fields=("embedding", "head"),
         )
     labels = arranged(head, workspace).train.labels

@@ -1,6 +1,7 @@
 """Pretrain an encoder without labels, on hidden breast blocks
 
-Learns from training images only, and its weights may then be used to train on the same dataset: `--weights run:ID`.
+Learns from training images only, and its weights may then be used to train on the same dataset:
+`setting: weights=run:ID`.
 """
 
 from __future__ import annotations

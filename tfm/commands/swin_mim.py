@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from tfm.commands.pretrain import LossOn, Pretrain
 from tfm.commands.train import Train, check
+from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.core.registry import planner
 from tfm.core.runs.plan import Step
@@ -114,7 +115,7 @@ def swin_mim(settings: SwinMIM, workspace: Workspace) -> list[Step]:
     if settings.skip_pretrain and settings.skip_train:
         raise SettingsError(
             "without pretraining and without training nothing is left to be done",
-            hint="leave out one of them only; to explain a run that is done: `python wizard.py explain RUN`",
+            hint=f"leave out one of them only; to explain a run that is done: {hints.command('explain RUN')}",
             fields=("skip_pretrain", "skip_train"),
         )
     machine = dump_plain_values(settings.machine)

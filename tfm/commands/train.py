@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
+from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Result
 from tfm.core.registry import Repeat, stage
@@ -88,7 +89,7 @@ class Train(Settings):
         if self.model.trained == "none" and self.batches.balance == "sampling":
             raise SettingsError(
                 "balance: a regression on frozen features has no epochs in which images could be taken again",
-                hint="leave it as it is, which weighs the same: --balance weights",
+                hint=f"leave it as it is, which weighs the same: {hints.setting('balance', 'weights')}",
                 fields=("balance",),
             )
         return self

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, Field, model_validator
 
 from tfm.commands.train import Train, arranged
+from tfm.core import hints
 from tfm.core.errors import SettingsError, TrainingError
 from tfm.core.events import Event, Note, Picture, Result
 from tfm.core.registry import stage
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 # What a study itself says of its trials, or what every trial must share to be comparable.
 _NOT_SEARCHED = {"dataset", "cache", "fold", "epochs", "tta", "seed", "extends", "study", "trial"}
 _SAID_BY = {
-    "epochs": "how many a trial has is said beside the space: --max-epochs, and --min-epochs",
-    "cache": "the others to try are named beside the space: --caches NAME,NAME",
+    "epochs": f"how many a trial has is said beside the space: {hints.setting('max_epochs')} and "
+    f"{hints.setting('min_epochs')}",
+    "cache": f"the others to try are named beside the space: {hints.setting('caches', 'NAME,NAME')}",
 }
 _SHOWN = 10  # trials in the table at the end
 
@@ -49,7 +51,7 @@ def _searchable(space: dict[str, Any]) -> dict[str, Any]:
             fields=("space",),
         )
     own = (field for field in list_fields(Tune) if not field.is_positional)
-    elsewhere = {field.name: f"it is said beside the space: --{field.name.replace('_', '-')}" for field in own}
+    elsewhere = {field.name: f"it is said beside the space: {hints.setting(field.name)}" for field in own}
     return parse_space(space, known, elsewhere | _SAID_BY)
 
 
@@ -91,7 +93,7 @@ class Tune(Settings):
         if self.worker > 1 and self.storage is None:
             raise SettingsError(
                 f"worker {self.worker} has no storage to share",
-                hint="give all workers the same --storage, as in sqlite:///study.db",
+                hint=f"give all workers the same {hints.setting('storage')}, as in sqlite:///study.db",
                 fields=("storage",),
             )
         return self
@@ -163,7 +165,11 @@ def _check_trials(settings: Tune, run: Run, model: Preset, shared: dict[str, Any
     names = space.get("weights", [first.model.weights])
     origins = list(filter(None, (of_weights(run.workspace, name, material.val, material.test) for name in names)))
     if len(names) == 1 and len(space.get("architecture", [""])) == 1:
-        fetch_weights(first.model, origins[0].checkpoints.best if origins else None, said="--space '{{weights: [{}]}}'")
+        fetch_weights(
+            first.model,
+            origins[0].checkpoints.best if origins else None,
+            refer=lambda value: hints.setting("space", f"{{weights: [{value}]}}"),
+        )
     seen = {*material.train.patients, *material.val.patients}.union(*(one.patients_seen for one in origins))
     run.save_facts(patients_seen=sorted(seen))
 
@@ -191,7 +197,7 @@ def _concluded(
     given = given_to_trial(run.workspace.load_preset("models", settings.model), shared | best.params)
     winner = {name: given[name] for name in best.params if name in given}
     data = {name: given[name] for name in ("dataset", "cache", "fold") if name not in winner}
-    yield Note(f"to train the winner: python wizard.py train {settings.model} --study {run.id}")
+    yield Note(f"to train the winner: {hints.command('train', settings.model, study=run.id)}")
     yield Result(
         {
             "run": run.id,

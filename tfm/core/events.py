@@ -80,7 +80,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Result:
-    """The last event of a stage: named values that later steps and `--json` read, and the files that must stand."""
+    """The last event of a stage: values that later steps and the JSON output read, and the files that must exist."""
 
     values: dict[str, Any]
     outputs: list[str] = field(default_factory=list)

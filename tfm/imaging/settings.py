@@ -183,7 +183,7 @@ class ChainSettings(Settings):
     steps: Steps
     """The steps that make training images of films, in their order
     Each with its settings, as in `resize: {height: 512}`. `true` takes a step as it is, `false` leaves out one that
-    the preset has. From the command line: `--set resize.height=128`."""
+    the preset has. Set one value with `setting: resize.height=128`."""
 
     def chosen(self) -> dict[str, Settings]:
         """Step → its settings, in the order in which they run."""

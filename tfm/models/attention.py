@@ -10,6 +10,7 @@ import torch
 from timm.models import swin_transformer, swin_transformer_v2
 from torch import nn
 
+from tfm.core import hints
 from tfm.core.errors import SettingsError
 
 # Only of these is it known that rows 0..C of the fused layer make the queries and C..2C the keys.
@@ -36,7 +37,7 @@ def _all_of(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[nn.M
         raise SettingsError(
             f"{type(network).__name__} has no window attention to look at",
             hint="choose a Swin encoder such as swin_tiny_patch4_window7_224, or leave its attention out: "
-            "--beta 0, --attention-gamma 0",
+            f"{hints.setting('beta', 0)}, {hints.setting('attention_gamma', 0)}",
             fields=("beta", "attention_gamma"),
         )
     return found

@@ -13,6 +13,7 @@ from segmentation_models_pytorch.decoders.deeplabv3.decoder import ASPPPooling
 from torch import nn
 from torch.nn import functional
 
+from tfm.core import hints
 from tfm.core.errors import SettingsError, WeightsError
 from tfm.models.build import build_model
 from tfm.models.settings import SegmenterSettings
@@ -93,7 +94,8 @@ def build_segmenter(settings: SegmenterSettings, classes: Sequence[str], in_size
     if any(side % SIDE_MULTIPLE for side in in_size):
         raise SettingsError(
             f"DeepLabV3+ cannot take images of {in_size[0]}×{in_size[1]} pixels",
-            hint=f"preprocess to a height and width that are multiples of {SIDE_MULTIPLE}, or cut tiles: --tile 512",
+            hint=f"preprocess to a height and width that are multiples of {SIDE_MULTIPLE}, or cut tiles: "
+            f"{hints.setting('tile', 512)}",
         )
     try:
         network = Segmenter(settings.backbone, classes, settings.dropout)
@@ -101,7 +103,8 @@ def build_segmenter(settings: SegmenterSettings, classes: Sequence[str], in_size
         reason = str(error).strip() or "its layers cannot be dilated"
         raise SettingsError(
             f"{settings.backbone} cannot be the backbone of DeepLabV3+ ({reason})",
-            hint="choose another --backbone, such as resnet34, resnet50, efficientnet_b3 or convnext_tiny",
+            hint=f"choose another "
+            f"{hints.setting('backbone')}, such as resnet34, resnet50, efficientnet_b3 or convnext_tiny",
             fields=("backbone",),
         ) from error
     if settings.trained == "decoder":
@@ -132,5 +135,6 @@ def _load_whole(network: Segmenter, given: dict[str, torch.Tensor], path: Path) 
     except RuntimeError as error:
         raise WeightsError(
             f"the segmenter in {path} is another one: {str(error).strip().splitlines()[-1].strip()}",
-            hint="choose the --classes and --backbone it was trained with, or other weights",
+            hint=f"choose the {hints.setting('classes')} and "
+            f"{hints.setting('backbone')} it was trained with, or other weights",
         ) from error

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tfm.core import hints
 from tfm.core.errors import SettingsError
 
 
@@ -40,7 +41,8 @@ def check_averaging(network: nn.Module, in_size: tuple[int, int]) -> None:
             f"{type(network).__name__} does not classify the average of its last feature map, so the breast's cannot "
             "take its place",
             hint="choose a Swin encoder such as swin_tiny_patch4_window7_224 or a network with plain average pooling, "
-            "such as resnet50; or leave it as it is: --pooling average --background-contrast 0",
+            f"such as resnet50; or leave it as it is: {hints.setting('pooling', 'average')} "
+            f"{hints.setting('background_contrast', 0)}",
             fields=("architecture", "pooling", "background_contrast"),
         )
 

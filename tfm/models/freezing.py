@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.models.head import get_classifier_names
 from tfm.models.settings import Trained
@@ -53,7 +54,7 @@ def find_last_stage(network: nn.Module) -> set[str]:
     if not passed:
         raise SettingsError(
             f"{type(network).__name__} does not say which of its stages is the last",
-            hint="train all of it, or none: --trained all, --trained none",
+            hint=f"train all of it, or none: {hints.setting('trained', 'all')}, {hints.setting('trained', 'none')}",
             fields=("trained",),
         )
     return set(names[passed[-1] + 1 :])

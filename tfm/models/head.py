@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from tfm.core import hints
 from tfm.core.errors import SettingsError
 
 
@@ -22,8 +23,9 @@ def find_head(network: nn.Module) -> nn.Module:
     if not isinstance(found, nn.Linear | nn.Sequential):
         raise SettingsError(
             f"{type(network).__name__} has no single linear classifier that something else could take the place of",
-            hint="train its last stage, or all of it, without a hidden layer of your own: --trained last_stage, "
-            "--trained all",
+            hint=f"train its last stage, or all of it, without a hidden layer of your own: "
+            f"{hints.setting('trained', 'last_stage')}, "
+            f"{hints.setting('trained', 'all')}",
             fields=("trained", "head"),
         )
     return found

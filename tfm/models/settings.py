@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.core.settings.schema import IMPORTANT, Input, NoEffectWhen, Settings
 
@@ -93,7 +94,8 @@ class ModelSettings(Settings):
         if self.weights == IMAGENET and is_zoo_model(self.architecture):
             raise SettingsError(
                 f"there are no ImageNet weights for {self.architecture}",
-                hint=f"train it from scratch (--weights {FROM_SCRATCH}) or from a file (--weights {FILE}PATH)",
+                hint=f"train it from scratch ({hints.setting('weights', FROM_SCRATCH)}) or from a file "
+                f"({hints.setting('weights', FILE + 'PATH')})",
                 fields=("weights",),
             )
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Offl
 from safetensors.torch import load_file
 from torch import nn
 
-from tfm.core import checksum
+from tfm.core import checksum, hints
 from tfm.core.errors import WeightsError, is_disk_error
 from tfm.models.head import get_classifier_names
 from tfm.models.masked_image_model import ENCODER_PREFIX
@@ -25,12 +26,16 @@ _PATIENCE = 5.0  # seconds to wait for the hub when only asking whether it is th
 _SHOWN = 3  # of the tensors that do not fit
 
 
+def _refer_to_weights(weights: str) -> str:
+    return hints.setting("weights", weights)
+
+
 def fetch_weights(
-    settings: ModelSettings, checkpoint: Path | None = None, *, said: str = "--weights {}"
+    settings: ModelSettings, checkpoint: Path | None = None, *, refer: Callable[[str], str] = _refer_to_weights
 ) -> Path | None:
     """The weights' file on this machine, fetched where need be; None for a start from scratch. `checkpoint` is the best
-    one of the run that the settings name, where they name one: what is a run is not known here. `said` is how whoever
-    asks lets a person name other weights.
+    one of the run that the settings name, where they name one: what is a run is not known here. `refer` names
+    the setting by which other weights are given.
 
     Asked before a run does anything else, so that weights out of reach are told at once.
     """
@@ -44,7 +49,7 @@ def fetch_weights(
     if card is None or not card.hf_hub_id:
         raise WeightsError(
             f"there are no ImageNet weights for {settings.architecture}",
-            hint=f"train it from scratch ({said.format(FROM_SCRATCH)}) or from a file ({said.format(FILE + 'PATH')})",
+            hint=f"train it from scratch ({refer(FROM_SCRATCH)}) or from a file ({refer(FILE + 'PATH')})",
         )
     try:
         return Path(huggingface_hub.hf_hub_download(card.hf_hub_id, _HUB_FILE))
@@ -56,7 +61,7 @@ def fetch_weights(
         raise WeightsError(
             f"the ImageNet weights of {settings.architecture} cannot be fetched from the Hugging Face hub",
             hint=f"where there is a network, fetch {url}, save it on this machine as {kept} and give "
-            f"{said.format(FILE + kept)}; or train from scratch: {said.format(FROM_SCRATCH)}",
+            f"{refer(FILE + kept)}; or train from scratch: {refer(FROM_SCRATCH)}",
         ) from error
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from tfm.core import hints
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Progress
 from tfm.core.randomness import generator_at
@@ -85,7 +86,8 @@ def balanced(seed: int, epoch: int, labels: np.ndarray) -> np.ndarray:
         if not len(members):
             raise DataError(
                 f"none of the {count} images to learn from is {'malignant' if label else 'benign'}, and half are to be",
-                hint="organize a larger part of the data, or take the images as they are: --balance none",
+                hint=f"organize a larger part of the data, or take the images as they are: "
+                f"{hints.setting('balance', 'none')}",
             )
         again = np.arange(share) // len(members)
         taken.append(np.resize(members, share) + again * count)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from tfm.core import checksum, files
+from tfm.core import checksum, files, hints
 from tfm.core.errors import TrainingError
 
 WRITE_SHARE = 50  # writing takes at most this part of the time: a fiftieth
@@ -79,7 +79,8 @@ class Checkpoints:
             return self._own(self.best)
         except (Damaged, FileNotFoundError) as error:
             raise TrainingError(
-                f"the best checkpoint cannot be read ({error})", hint="train again: `python wizard.py runs restart`"
+                f"the best checkpoint cannot be read ({error})",
+                hint=f"train again: {hints.command('runs restart RUN')}",
             ) from error
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from tfm.core import hints
 from tfm.core.errors import HaltedError, TrainingError
 from tfm.core.events import Event, Note
 from tfm.core.runs.run import Run
@@ -89,9 +90,10 @@ def resolve(wanted: str) -> torch.device:
         raise TrainingError(
             f"{wanted} cannot be used: "
             + (f"there are {torch.cuda.device_count()} GPUs" if usable else "PyTorch finds no usable GPU"),
-            hint="choose one of them by --device cuda:N, or fewer --devices"
+            hint=f"choose one of them by {hints.setting('device', 'cuda:N')}, or fewer {hints.setting('devices')}"
             if usable
-            else "choose --device auto or cpu, or mend the GPU's driver: `nvidia-smi` must list it",
+            else f"choose "
+            f"{hints.setting('device', 'auto')} or cpu, or mend the GPU's driver: `nvidia-smi` must list it",
         )
     return device
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
+from tfm.core import hints
 from tfm.core.errors import HaltedError, TrainingError
 
 _UNREPEATABLE = " does not have a deterministic implementation"  # PyTorch's words, behind the operation's name
@@ -30,7 +31,8 @@ def limits_told(device: torch.device, batch_size: int) -> Iterator[None]:
             raise
         raise TrainingError(
             f"the memory of {device} is too small for batches of {batch_size} images",
-            hint="choose a smaller --batch-size (with --accumulate for as large a step), or a cache of smaller images",
+            hint=f"choose a smaller {hints.setting('batch_size')} (with "
+            f"{hints.setting('accumulate')} for as large a step), or a cache of smaller images",
         ) from error
 
 
@@ -45,5 +47,5 @@ def repeatable_told(device: torch.device) -> Iterator[None]:
         raise TrainingError(
             f"{operation}, which this network needs, cannot be computed on {device} so that it always ends in the same "
             "bits",
-            hint="do without that (--deterministic false), or choose another network",
+            hint=f"do without that ({hints.setting('deterministic', False)}), or choose another network",
         ) from error

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from tfm.core import files, machine
+from tfm.core import files, hints, machine
 from tfm.core.errors import DataError, SettingsError, TrainingError
 from tfm.core.events import Event, Progress
 from tfm.core.randomness import seed_at
@@ -54,7 +54,7 @@ def check_memory(settings: LearnerSettings, images: int) -> None:
         raise SettingsError(
             f"{settings.trees:,} trees of up to {2 * leaves - 1:,} nodes may take {wanted:,.1f} GiB, and this machine "
             f"has {memory:.1f} GiB, of which they may have half",
-            hint="grow fewer (--trees), or keep them small: --depth 10",
+            hint=f"grow fewer ({hints.setting('trees')}), or keep them small: {hints.setting('depth', 10)}",
             fields=("trees", "depth"),
         )
 
@@ -105,7 +105,8 @@ def _regressed(settings: LearnerSettings, found: np.ndarray, labels: np.ndarray)
         except ConvergenceWarning as warning:
             raise TrainingError(
                 f"the logistic regression did not converge: {str(warning).splitlines()[0]}",
-                hint="look for images or weights that are not as they should be; or choose --learner forest",
+                hint=f"look for images or weights that are not as they should be; or choose "
+                f"{hints.setting('learner', 'forest')}",
             ) from None
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tfm.core import files
+from tfm.core import files, hints
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Event, Note
 from tfm.models.build import build_model
@@ -59,7 +59,8 @@ class Backbone:
         if embedding == "dense128" and model.head is None:
             raise SettingsError(
                 f"the network of {origin.run.id} has no hidden layer before its classifier",
-                hint="choose --embedding pool2048, or a run that was trained with one: --head 128",
+                hint=f"choose {hints.setting('embedding', 'pool2048')}, or a run that was trained with one: "
+                f"{hints.setting('head', 128)}",
                 fields=("embedding",),
             )
         part = find_head(network) if embedding == "pool2048" else find_last_layer(network)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tfm.core import files
+from tfm.core import files, hints
 from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Progress
 from tfm.models.head import count_inputs
@@ -53,7 +53,7 @@ def features(
     if not np.isfinite(found).all():
         raise TrainingError(
             f"{type(network).__name__} gives features that are not finite numbers",
-            hint="look whether its weights are as they should be; or choose --precision fp32",
+            hint=f"look whether its weights are as they should be; or choose {hints.setting('precision', 'fp32')}",
         )
     return found
 

@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from tfm.core import hints
 from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Metrics, Progress
 from tfm.models.head import find_last_layer
@@ -90,7 +91,7 @@ def fitted(found: np.ndarray, labels: np.ndarray, penalty: float, malignant_weig
             raise TrainingError(
                 f"the logistic regression with C = {penalty:g} did not converge: {str(warning).splitlines()[0]}",
                 hint="look for images or weights that are not as they should be; or train more than the classifier: "
-                "--trained last_stage",
+                f"{hints.setting('trained', 'last_stage')}",
             ) from None
     scaled = regression.coef_[0] / deviation
     return Regression(scaled, float(regression.intercept_[0] - scaled @ mean))

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from tfm.core import files
+from tfm.core import files, hints
 from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Metrics, Note, Progress
 from tfm.core.randomness import seed_at
@@ -197,7 +197,7 @@ def _scaled(training: Training) -> bool:
 def _diverged(standing: Standing, what: str, where: str) -> TrainingError:
     return TrainingError(
         f"{what} is not a finite number {where}, in epoch {standing.epoch + 1}",
-        hint="choose a lower --learning-rate; what was saved before is kept",
+        hint=f"choose a lower {hints.setting('learning_rate')}; what was saved before is kept",
     )
 
 

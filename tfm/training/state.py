@@ -13,6 +13,7 @@ import torch
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
+from tfm.core import hints
 from tfm.core.errors import TrainingError
 from tfm.training.batches import Images
 from tfm.training.distributed.process_group import Ranks
@@ -93,5 +94,6 @@ class Training:
             raise TrainingError(
                 f"the checkpoint is not one of this training of {type(self.network).__name__}: "
                 f"{str(error).strip().splitlines()[-1].strip()}",
-                hint="put back the checkpoints that were made with it, or train anew: `python wizard.py runs restart`",
+                hint=f"put back the checkpoints that were made with it, or train anew: "
+                f"{hints.command('runs restart RUN')}",
             ) from error

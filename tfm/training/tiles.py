@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.data.cache.cache import Cache
 
@@ -21,7 +22,7 @@ def seen_at_once(tile: int | None, cache: Cache) -> tuple[int, int]:
     if tile > min(size):
         raise SettingsError(
             f"squares of {tile} pixels cannot be cut out of images of {size[0]} × {size[1]}",
-            hint="choose a smaller --tile, or none: --tile none",
+            hint=f"choose a smaller {hints.setting('tile')}, or none: {hints.setting('tile', 'none')}",
             fields=("tile",),
         )
     return tile, tile

@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from tfm.core.errors import SettingsError
 from tfm.core.settings import presets as offers
+from tfm.ui.spelling import flag, set_reader, spell
 
 if TYPE_CHECKING:
     from tfm.core.registry import Answer, Planner, Stage
@@ -26,6 +27,7 @@ _EPILOG = "Every command has --help. Without a command: the menu. For research a
 
 def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
+    set_reader(None)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Unicode gets a mark, not a crash
@@ -43,7 +45,8 @@ def _app(words: Sequence[str]) -> typer.Typer:
     for section, names in offers.sections().items():
         for name in names:
             function = _command(name, words) if name == asked_for else _listed
-            app.command(name, help=_help(name), rich_help_panel=section)(function)
+            text = offers.summary(name) + (f"\n\n{offers.explanation(name)}" if name == asked_for else "")
+            app.command(name, help=_as_it_is(spell(text)), rich_help_panel=section)(function)
     if asked_for == "runs":
         from tfm.ui.screens import runs
 
@@ -63,10 +66,6 @@ def _command_in(words: Sequence[str]) -> str | None:
     while position < len(words) and words[position].startswith("-"):
         position += 2 if words[position] == "--workspace" else 1
     return words[position] if position < len(words) else None
-
-
-def _help(name: str) -> str:
-    return _as_it_is(offers.summary(name) + "\n\n" + offers.explanation(name))
 
 
 def _as_it_is(text: str) -> str:
@@ -113,6 +112,7 @@ def _command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
 
     found = registry.find(name)
     asked = registry.asked(registry.find(_started(found, words)))
+    set_reader(None, found.name)
     parameters = [_preset_parameter(found), *(_parameter(field) for field in asked)]
     parameters += [_set_parameter(field) for field in asked if field.parts]
     parameters += [_WORKSPACE, _JSON] if isinstance(found, Answer) else [_WORKSPACE, _DETACH, _QUIET, _JSON]
@@ -183,9 +183,9 @@ def _preset_parameter(found: Stage | Planner | Answer) -> Parameter | None:
 
 
 def _parameter(field: SettingField) -> Parameter:
-    help_text = _as_it_is(field.question + (f"\n\n{field.explanation}" if field.explanation else ""))
+    help_text = _as_it_is(spell(field.question + (f"\n\n{field.explanation}" if field.explanation else "")))
     panel = (field.group.capitalize() or "Settings") if not field.is_positional else None
-    option = f"--{field.name.replace('_', '-')}"
+    option = flag(field.name)
     if field.is_positional:
         several = list[str] if field.is_list else str
         return _keyword(
@@ -206,7 +206,7 @@ def _parameter(field: SettingField) -> Parameter:
             Annotated[
                 bool | None,
                 typer.Option(
-                    f"{option}/--no-{option[2:]}", help=help_text, show_default=default, rich_help_panel=panel
+                    f"{option}/{flag(f'no-{field.name}')}", help=help_text, show_default=default, rich_help_panel=panel
                 ),
             ],
         )
@@ -247,6 +247,7 @@ def _run_command(found: Stage | Planner | Answer, context: typer.Context, words:
     from tfm.ui.screens import foreground
 
     workspace = chosen_workspace(context, words.pop("workspace", None))
+    set_reader(workspace, found.name)
     detach, quiet, as_json, presets = (words.pop(word, None) for word in ("detach", "quiet", "json", "presets"))
     given = {name: value for name, value in words.items() if value not in (None, [])}
     given |= dict(_assignment(text) for text in given.pop("set", []))

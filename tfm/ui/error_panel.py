@@ -30,5 +30,5 @@ def guarded(act: Callable[[], None]) -> None:
     except typer.Exit:
         raise
     except Exception as error:
-        render.console(stderr=True).print(render.error_panel(translate_error(error)))
+        render.print_error(render.console(stderr=True), translate_error(error))
         raise typer.Exit(WRONG_USE if isinstance(error, SettingsError) else FAILED) from None

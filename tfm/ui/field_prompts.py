@@ -9,21 +9,23 @@ from tfm.core.runs.inputs import list_readable_runs
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField
 from tfm.ui.prompts import Choice, Question
+from tfm.ui.spelling import flag, spell
 
 EACH_ITS_OWN = "each its own"  # what several presets say where they differ
 
 
 def question_for(field: SettingField, default: Any, workspace: Workspace) -> Question:
-    why = "\n".join(filter(None, [field.question, field.explanation, _on_a_command_line(field)]))
+    text = spell(field.question)
+    why = "\n".join(filter(None, [text, spell(field.explanation), _on_a_command_line(field)]))
     if field.parts:
-        return _which_parts(field, why, default or {})
+        return _which_parts(field, text, why, default or {})
     choices = _choices(field, workspace)
     if choices and default == EACH_ITS_OWN:
         choices.insert(0, Choice(EACH_ITS_OWN, EACH_ITS_OWN))
     if choices:
         return Question(
             field.name,
-            field.question,
+            text,
             why,
             choices,
             several=field.is_list,
@@ -34,7 +36,7 @@ def question_for(field: SettingField, default: Any, workspace: Workspace) -> Que
     def check(text: str) -> Any:
         return text if text == default == EACH_ITS_OWN else field.parse(text)
 
-    return Question(field.name, field.question, why, default=as_text(default), check=check, is_path=field.is_path)
+    return Question(field.name, text, why, default=as_text(default), check=check, is_path=field.is_path)
 
 
 def _on_a_command_line(field: SettingField) -> str:
@@ -43,24 +45,24 @@ def _on_a_command_line(field: SettingField) -> str:
     if field.parts:
         part = next(iter(field.parts))
         return f"(on a command line: --set {part}=true, --set {part}=false)"
-    option = f"--set {field.name}=…" if "." in field.name else f"--{field.name.replace('_', '-')}"
+    option = f"--set {field.name}=…" if "." in field.name else flag(field.name)
     return f"(on a command line: {option})"
 
 
-def _which_parts(field: SettingField, why: str, switched: Mapping[str, Any]) -> Question:
+def _which_parts(field: SettingField, text: str, why: str, switched: Mapping[str, Any]) -> Question:
     """Boxes to tick; where several presets differ, each keeps its own. That none is no answer is for the setting's own
     type to say."""
     choices = [
         Choice(
             part,
             part,
-            (field.parts[part].__doc__ or "").strip().split("\n", 1)[0],
+            spell(field.parts[part].__doc__ or "").strip().split("\n", 1)[0],
             disabled=EACH_ITS_OWN if switched.get(part) == EACH_ITS_OWN else None,
         )
         for part in dict.fromkeys([*switched, *field.parts])
     ]
     default = [part for part, on in switched.items() if on is True]
-    return Question(field.name, field.question, why, choices, several=True, optional=True, default=default)
+    return Question(field.name, text, why, choices, several=True, optional=True, default=default)
 
 
 def _choices(field: SettingField, workspace: Workspace) -> list[Choice]:

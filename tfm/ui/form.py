@@ -25,6 +25,7 @@ from tfm.ui.field_prompts import called, question_for, shown
 from tfm.ui.form_state import Draft
 from tfm.ui.prompts import Asker, Back, Choice, PlainAsker, Question
 from tfm.ui.saved_answers import Answers
+from tfm.ui.spelling import spell
 
 _LAST = "what_now"
 
@@ -153,11 +154,11 @@ class Form:
             try:
                 found = find_preset(self.workspace, self.draft.stage, name)
             except SettingsError as error:
-                choices.append(Choice(name, name, disabled=error.message))
+                choices.append(Choice(name, name, disabled=spell(error.message)))
                 continue
             assert found is not None
-            choices.append(Choice(name, name, found.title))
-            explained.append(f"{name}: {found.title}\n{found.about}")
+            choices.append(Choice(name, name, spell(found.title)))
+            explained.append(spell(f"{name}: {found.title}\n{found.about}"))
         return choices, "\n\n".join(explained)
 
     # --- looking ------------------------------------------------------------------------------------------------------
@@ -257,7 +258,7 @@ class Form:
             return question
         why = self.draft.why_not_offered(question.name)
         choices = [
-            one if self.draft.is_offered(question.name, one.value) else replace(one, disabled=why)
+            one if self.draft.is_offered(question.name, one.value) else replace(one, disabled=spell(why))
             for one in question.choices
         ]
         default = self.draft.offered_instead(question.name, question.default, question.several)
@@ -281,7 +282,7 @@ class Form:
             section = field.name if field.parts else field.group
             for one in (each for each in (field, *self.draft.values_on(field)) if each.name not in idle):
                 words = f"{called(one.name)}: {self._current_in_words(one)}"
-                found.append((one, Choice(one.name, words, one.question, section=section)))
+                found.append((one, Choice(one.name, words, spell(one.question), section=section)))
         return found
 
     def _current_in_words(self, field: SettingField) -> str:

@@ -9,15 +9,16 @@ from rich.text import Text
 
 from tfm.core import registry
 from tfm.core.errors import TFMError
-from tfm.ui.command_line import command_line
+from tfm.ui.command_line import write_command
 from tfm.ui.field_prompts import called, shown
 from tfm.ui.form_state import Draft
+from tfm.ui.spelling import spell
 
 _NAMED = 6
 
 
 def head(draft: Draft, console: Console) -> None:
-    console.print(Panel(registry.summary(draft.stage), title=draft.stage, border_style="cyan"))
+    console.print(Panel(spell(registry.summary(draft.stage)), title=draft.stage, border_style="cyan"))
     answered = {"preset": ", ".join(draft.presets)} if draft.presets else {}
     answered |= {name: shown(value) for name, value in draft.given.items()}
     for name, value in answered.items():
@@ -26,7 +27,7 @@ def head(draft: Draft, console: Console) -> None:
 
 
 def not_yet(trouble: TFMError, console: Console) -> None:
-    console.print(Panel(Text(f"{trouble.message}\n\n{trouble.hint}"), title="not yet", border_style="yellow"))
+    console.print(Panel(Text(spell(f"{trouble.message}\n\n{trouble.hint}")), title="not yet", border_style="yellow"))
 
 
 def _in_few_words(names: list[str]) -> str:
@@ -39,7 +40,7 @@ def will_run(draft: Draft, console: Console) -> None:
     idle = draft.idle
     told = [field for field in draft.fields if field.name not in idle and (field.is_important or field.name in given)]
     for field, value in zip(told, draft.resolved_values(told), strict=True):
-        table.add_row(Text(field.question), Text(shown(value), style="cyan"))
+        table.add_row(Text(spell(field.question)), Text(shown(value), style="cyan"))
     for name in given:
         if "." in name:
             table.add_row(name, Text(shown(given[name]), style="cyan"))
@@ -48,4 +49,4 @@ def will_run(draft: Draft, console: Console) -> None:
         table.add_row(f"A queue of {len(queue)} runs", Text(_in_few_words(queue), style="cyan"))
     console.print(Panel(table, title="this will run", border_style="green"))
     console.print("The same from a command line:", style="dim")
-    console.print(Text(command_line(draft.filled, draft.workspace)), soft_wrap=True)
+    console.print(Text(write_command(draft.filled, draft.workspace)), soft_wrap=True)

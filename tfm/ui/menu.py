@@ -26,13 +26,16 @@ from tfm.ui.form import Form
 from tfm.ui.prompts import Asker, Back, Choice, Question, ToMenu, asker
 from tfm.ui.screens import foreground
 from tfm.ui.screens import jobs as interactive
+from tfm.ui.spelling import set_reader, spell
 
 
 def run_menu(workspace: Path | None, accessible: bool) -> None:
     console = render.console(
         color_system=None if accessible else "auto"
     )  # without colours, no picture is made of blocks
-    Menu(Workspace(workspace or DEFAULT_WORKSPACE), asker(accessible, console), console).loop()
+    opened = Workspace(workspace or DEFAULT_WORKSPACE)
+    set_reader(opened, in_menu=True)
+    Menu(opened, asker(accessible, console), console).loop()
 
 
 class Menu:
@@ -124,7 +127,7 @@ class Menu:
 
     def _stages(self) -> list[Choice]:
         return [
-            Choice(name, name, offers.summary(name), self._why_not(name), section)
+            Choice(name, name, spell(offers.summary(name)), self._why_not(name), section)
             for section, names in offers.sections().items()
             for name in names
         ]
@@ -198,7 +201,7 @@ class Menu:
         interactive.see(job, self.asker, self.console)
 
     def _tell(self, error: TFMError) -> None:
-        self.console.print(render.error_panel(error))
+        render.print_error(self.console, error)
         interactive.wait(self.asker)
 
 

@@ -95,7 +95,7 @@ def show(shown: list[Shown], console: Console) -> None:
         drawable = []
         for event in group:
             if isinstance(event, Note):
-                console.print(render.note(event))
+                render.print_note(console, event)
             else:
                 drawable.append(event)
         render.print_shown(console, drawable)

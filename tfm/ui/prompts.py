@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.text import Text
 
+from tfm.ui.spelling import spell
+
 
 class Back(Exception):
     """One question back."""
@@ -53,7 +55,7 @@ class Question:
         try:
             self.checked(text)
         except ValueError as error:
-            return str(error)
+            return spell(str(error))
         return None
 
 
@@ -211,7 +213,7 @@ class PlainAsker:
             try:
                 return self._chosen(question, line) if question.choices else question.checked(line)
             except ValueError as error:
-                self.console.print(f"That does not do: {error}", style="red")
+                self.console.print(spell(f"That does not do: {error}"), style="red")
 
     def _line(self, question: Question) -> str:
         back = "<: back, " if question.can_go_back else ""

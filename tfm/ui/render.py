@@ -20,6 +20,7 @@ from tfm.core.errors import TFMError
 from tfm.core.events import Intervals, Line, Note, Picture, Table
 from tfm.ui import thumbnail
 from tfm.ui.run_view import Bar
+from tfm.ui.spelling import find_commands, spell
 
 _LONGEST_WORD = 24  # a longer one may be broken over lines
 _SLOW = 0.2  # a second: below it one tells how long each takes
@@ -44,11 +45,30 @@ def console(**options: Any) -> Console:
 def error_panel(error: TFMError) -> Panel:
     return Panel(
         Group(
-            Text(error.message), Text(), Text("What to do: ", style="bold").append(Text(error.hint, style="not bold"))
+            Text(spell(error.message)),
+            Text(),
+            Text("What to do: ", style="bold").append(Text(spell(error.hint), style="not bold")),
         ),
         title="that did not work",
         border_style="red",
     )
+
+
+def print_error(console: Console, error: TFMError) -> None:
+    _print_to_copy(console, error_panel(error), f"{error.message}\n{error.hint}")
+
+
+def print_note(console: Console, event: Note) -> None:
+    _print_to_copy(console, note(event), event.text)
+
+
+def _print_to_copy(console: Console, drawn: RenderableType, text: str) -> None:
+    """Print a text, and below it each of its commands that is broken over two lines: one can be copied whole."""
+    console.print(drawn)
+    lines = ["".join(segment.text for segment in line) for line in console.render_lines(drawn)]
+    for command in find_commands(text):
+        if not any(command in line for line in lines):
+            console.print(Text(command, style="dim"), soft_wrap=True)
 
 
 def state(name: str) -> Text:
@@ -56,9 +76,8 @@ def state(name: str) -> Text:
 
 
 def note(event: Note) -> Text:
-    return Text(
-        ("! " if event.level == "warning" else "· ") + event.text, style="yellow" if event.level == "warning" else ""
-    )
+    is_warning = event.level == "warning"
+    return Text(("! " if is_warning else "· ") + spell(event.text), style="yellow" if is_warning else "")
 
 
 def silence(since: datetime) -> Text:
@@ -72,11 +91,13 @@ def drawn(event: Table | Intervals | Picture, console: Console) -> RenderableTyp
         case Intervals():
             return intervals(event, console.width)
         case Picture():
-            line = Text(f"{event.title}: {event.path}", style="cyan", overflow="fold")
+            line = Text(f"{spell(event.title)}: {event.path}", style="cyan", overflow="fold")
             return Group(*thumbnail.blocks(event.thumbnail, console), line)
 
 
 def table(event: Table, width: int) -> RenderableType:
+    rows = [[*map(spell, row)] for row in event.rows]
+    event = Table(spell(event.title), [*map(spell, event.columns)], rows, spell(event.caption))
     widths = _widths(event, width)
     shown = _grid(event, widths) if widths else _stacked(event)
     return Group(shown, Text(event.caption, style="yellow")) if event.caption else shown
@@ -136,7 +157,7 @@ def results(values: Mapping[str, Any], figures: str) -> dict[str, str]:
     plain = [one for one in values.items() if isinstance(one[1], str | int | float) and one[0] != "run"]
     plain.sort(key=lambda one: (not isinstance(one[1], float), isinstance(one[1], str)))
     return {
-        name.replace("_", " "): format(value, figures) if isinstance(value, float) else str(value)
+        name.replace("_", " "): format(value, figures) if isinstance(value, float) else spell(str(value))
         for name, value in plain
     }
 

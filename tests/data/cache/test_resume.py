@@ -339,7 +339,7 @@ def test_a_damaged_cache_does_not_block_the_others(whole, fresh, made, tmp_path,
     assert search([tmp_path / "bad", tmp_path / "good"], whole, chain())[0] == "good"
     with pytest.raises(DataError, match="damaged") as error:
         build(tmp_path / "bad", whole, chain())
-    assert "--cache" in error.value.hint
+    assert "setting: cache=" in error.value.hint
     assert contents(tmp_path / "good") == fresh
 
 

@@ -123,7 +123,7 @@ def test_closing_ends_the_workers_at_once():
 def test_a_worker_that_cannot_start_is_reported_and_not_blamed_on_a_task(capfd):
     with pytest.raises(TFMError, match="could not start") as error:
         list(run_in_workers(UnpicklableJob(), [1, 2], 2))
-    assert "--workers 1" in error.value.hint
+    assert "workers=1" in error.value.hint
     assert "not a number" in capfd.readouterr().err, "a run's log says why"
     assert multiprocessing.active_children() == []
 

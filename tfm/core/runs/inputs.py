@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfm.core import files
+from tfm.core import files, hints
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Note
 from tfm.core.file_walk import walk_files
@@ -24,8 +24,8 @@ from tfm.core.settings.schema import Input, Settings
 from tfm.core.settings.serialize import collect_key_values
 
 _HOW_TO_GET = {
-    "dataset": "organize a download first: `python wizard.py organize DOWNLOAD`",
-    "cache": "preprocess a dataset first: `python wizard.py preprocess`",
+    "dataset": f"organize a download first: {hints.command('organize DOWNLOAD')}",
+    "cache": f"preprocess a dataset first: {hints.command('preprocess')}",
 }
 
 _OF_A_RUN = "run:"  # before the id of a run whose weights are read
@@ -129,7 +129,7 @@ def _check_path(workspace: Workspace, field: SettingField, path: Path) -> None:
     if path.is_dir() and workspace.root.is_relative_to(path.resolve()):
         raise SettingsError(
             f"the workspace {workspace.root} lies inside {path}, which is to be read",
-            hint="choose a workspace outside of it: --workspace FOLDER",
+            hint=f"choose a workspace outside of it: {hints.setting('workspace', 'FOLDER')}",
             fields=(field.name,),
         )
 
@@ -139,7 +139,7 @@ def _check_model(workspace: Workspace, field: SettingField, reading: Input, name
     if preset.stage not in reading.made_by:
         raise SettingsError(
             f"{name} is a preset of {preset.stage}, and {' or '.join(reading.made_by)} is needed here",
-            hint="choose another model: see `python wizard.py train --help`",
+            hint=f"choose another model: see {hints.command('train', help=True)}",
             fields=(field.name,),
         )
 
@@ -149,13 +149,13 @@ def _check_run(workspace: Workspace, field: SettingField, reading: Input, name: 
     if reading.made_by and run.read_stage() not in reading.made_by:
         raise SettingsError(
             f"{run.id} is a run of {run.read_stage()}, and {' or '.join(reading.made_by)} is needed here",
-            hint="see `python wizard.py runs list`",
+            hint=f"see {hints.command('runs list')}",
             fields=(field.name,),
         )
     if run.read_status().state != "done":
         raise SettingsError(
             f"{run.id} is {run.read_status().state}: it has nothing to read yet",
-            hint=f"finish it first: `python wizard.py runs resume {run.id}`",
+            hint=f"finish it first: {hints.command('runs resume', run.id)}",
             fields=(field.name,),
         )
 
@@ -172,7 +172,8 @@ def _check_fixed(workspace: Workspace, settings: Settings, field: SettingField, 
                 f"{one.replace('_', '-')}: {get_value(settings, known[one])} is wanted, and {run.id} has found {value}"
                 for one, value in other.items()
             ),
-            hint=f"leave out {', '.join(one.replace('_', '-') for one in other)}, or start it without --{field.name}",
+            hint=f"leave out {', '.join(one.replace('_', '-') for one in other)}, or start it without "
+            f"{hints.setting(field.name)}",
             fields=tuple(other),
         )
 

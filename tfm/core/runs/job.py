@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from tfm.core import files
+from tfm.core import files, hints
 from tfm.core.errors import BusyError, RunError
 
 State = Literal["waiting", "running", "paused", "halted", "failed", "pruned", "done", "damaged"]
@@ -48,7 +48,7 @@ class Job:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         if not self._status_file.is_file():
-            raise RunError(f"{folder} is not a run or plan", hint="see `python wizard.py runs list`")
+            raise RunError(f"{folder} is not a run or plan", hint=f"see {hints.command('runs list')}")
 
     @property
     def id(self) -> str:
@@ -88,7 +88,7 @@ class Job:
         except (OSError, ValueError, TypeError):
             raise RunError(
                 f"{self._status_file} is damaged or gone",
-                hint=f"restore that file, or remove the run: `python wizard.py runs remove {self.id}`",
+                hint=f"restore that file, or remove the run: {hints.command('runs remove', self.id)}",
             ) from None
 
     def update(self, **changes: Any) -> None:
@@ -133,7 +133,7 @@ class Job:
             lock.acquire()
         except Timeout:
             raise BusyError(
-                f"{self.id} is already being worked on", hint="watch it: `python wizard.py runs watch`"
+                f"{self.id} is already being worked on", hint=f"watch it: {hints.command('runs watch', self.id)}"
             ) from None
         for place in (self.folder, *filter(Path.is_dir, self.folder.iterdir())):
             files.remove_leftovers(place)

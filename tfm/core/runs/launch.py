@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tfm.core import registry
+from tfm.core import hints, registry
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.runs import inputs as reading
 from tfm.core.runs import lookup
@@ -284,8 +284,8 @@ def _check_whole(run: Run) -> None:
     if study:
         raise RunError(
             f"{run.id} belongs to {study} and cannot be continued on its own",
-            hint=f"repeat all of it: {run.describe_restart()}; or train what it found: `python wizard.py train MODEL "
-            f"--study {study}`",
+            hint=f"repeat all of it: {run.describe_restart()}; or train what it found: "
+            f"{hints.command('train MODEL', study=study)}",
         )
 
 
@@ -358,5 +358,5 @@ def load_settings(run: Run) -> Settings:
         raise RunError(
             f"{run.settings_file} was changed: {error.message}",
             hint="restore the file; to use other settings, start a new run: "
-            f"`python wizard.py {run.read_stage()} --help`",
+            f"{hints.command(run.read_stage(), help=True)}",
         ) from None

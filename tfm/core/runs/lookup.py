@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
+from tfm.core import hints
 from tfm.core.errors import RunError
 from tfm.core.runs.job import Job
 from tfm.core.runs.plan import Plan
@@ -40,7 +41,7 @@ def _only_match(name: str, jobs: list[J], root: Path) -> J:
     if len(matching) == 1:
         return matching[0]
     if not matching:
-        raise RunError(f"nothing in {root} is called {name!r}", hint="see `python wizard.py runs list`")
+        raise RunError(f"nothing in {root} is called {name!r}", hint=f"see {hints.command('runs list')}")
     raise RunError(
         f"{name!r} is part of {len(matching)} names",
         hint="give more of it: " + ", ".join(job.id for job in matching[:6]),

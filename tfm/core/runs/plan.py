@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from tfm.core import files
+from tfm.core import files, hints
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.runs.job import Job, create_job_folder
 from tfm.core.runs.workspace import Workspace
@@ -51,7 +51,7 @@ class Plan(Job):
         except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
             raise RunError(
                 f"{file} is damaged or gone",
-                hint=f"restore that file, or remove the plan: `python wizard.py runs remove {self.id}`",
+                hint=f"restore that file, or remove the plan: {hints.command('runs remove', self.id)}",
             ) from None
 
 

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import yaml
 
-from tfm.core import files
+from tfm.core import files, hints
 from tfm.core.errors import DataError, RunError
 from tfm.core.events import Event, parse_record, to_record
 from tfm.core.runs.job import Job, create_job_folder
@@ -55,13 +55,13 @@ class Run(Job):
         if not isinstance(head, dict) or "stage" not in head:
             raise RunError(
                 f"{self.settings_file} is damaged or gone",
-                hint=f"restore that file, or remove the run: `python wizard.py runs remove {self.id}`",
+                hint=f"restore that file, or remove the run: {hints.command('runs remove', self.id)}",
             )
         return head
 
     def describe_restart(self) -> str:
         """How to do the same in a new run: one that is part of another is made by that alone."""
-        return f"`python wizard.py runs restart {self.read_status().part_of or self.id}`"
+        return hints.command("runs restart", self.read_status().part_of or self.id)
 
     @property
     def settings_file(self) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from tfm.core import hints
 from tfm.core.errors import BusyError, DiskError
 from tfm.core.settings import presets
 
@@ -23,7 +24,7 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
         if self.root.exists() and not self.root.is_dir():
-            raise DiskError(f"{self.root} is a file, not a folder", hint="choose another --workspace")
+            raise DiskError(f"{self.root} is a file, not a folder", hint=f"choose another {hints.setting('workspace')}")
 
     @property
     def runs_folder(self) -> Path:
@@ -99,9 +100,10 @@ class Workspace:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DiskError(
-                f"{self.root} cannot be made ({error.strerror})", hint="choose another --workspace"
+                f"{self.root} cannot be made ({error.strerror})", hint=f"choose another {hints.setting('workspace')}"
             ) from None
         if not os.access(self.root, os.W_OK | os.X_OK):
             raise DiskError(
-                f"{self.root} cannot be written", hint="choose another --workspace, or change its permissions"
+                f"{self.root} cannot be written",
+                hint=f"choose another {hints.setting('workspace')}, or change its permissions",
             )

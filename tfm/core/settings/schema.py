@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Str
 
 
 class Settings(BaseModel):
-    """A field's docstring is its documentation everywhere: the first line is the question, `--help` and the YAML
+    """A field's docstring is its documentation everywhere: the first line is the question, the help and the YAML
     comment; the rest is what `?` shows."""
 
     model_config = ConfigDict(

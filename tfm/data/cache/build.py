@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Literal
 
-from tfm.core import files, machine
+from tfm.core import files, hints, machine
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Progress
 from tfm.data.cache.arrays import Form
@@ -95,7 +95,7 @@ def _make_rows(writer: CacheWriter, maker: RowMaker, workers: Workers) -> Genera
                     failures.append((writer.sources[task.number], result))
                 case WorkerDied():
                     message = f"{task.film}: a worker process ended abruptly while it made this image, and again alone"
-                    hint = f"if memory ran out, try with --workers 1, else {DOWNLOAD_AGAIN}"
+                    hint = f"if memory ran out, try with {hints.setting('workers', 1)}, else {DOWNLOAD_AGAIN}"
                     failures.append((writer.sources[task.number], FailedRow(message, hint, permanent=False)))
             yield Progress("images", done, total, "images")
     return failures

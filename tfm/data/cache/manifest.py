@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from tfm.core import files
+from tfm.core import files, hints
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Progress
 from tfm.data.cache.arrays import ARRAYS, array_file
@@ -134,11 +134,11 @@ def refuse_replacing(folder: Path, images: ImageFolder, chain: ChainSettings, ve
     if manifest is None:
         raise DataError(
             f"the cache {folder.name} exists already, and is so damaged that its dataset is unknown",
-            hint=f"remove {folder}, or give this one another name: --cache NAME",
+            hint=f"remove {folder}, or give this one another name: {hints.setting('cache', 'NAME')}",
         )
     same_settings = manifest.version < version or manifest.settings == describe_settings(chain, version)
     if manifest.dataset != images.folder.name or not same_settings:
         raise DataError(
             f"a cache called {folder.name} exists already, of another dataset or made with other settings",
-            hint="give this one another name: --cache NAME",
+            hint=f"give this one another name: {hints.setting('cache', 'NAME')}",
         )

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 import cv2
 
+from tfm.core import hints
 from tfm.core.errors import TFMError
 
 _TASKS_PER_WORKER = 2  # one running, one waiting, so that a worker never idles while the parent is busy
@@ -84,7 +85,7 @@ def _check_start(pool: ProcessPoolExecutor) -> None:
     except BrokenProcessPool:
         raise TFMError(
             "a worker process could not start",
-            hint="close other programs, or run without worker processes: --workers 1",
+            hint=f"close other programs, or run without worker processes: {hints.setting('workers', 1)}",
         ) from None
 
 

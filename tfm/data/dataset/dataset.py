@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tfm.core import hints
 from tfm.core.errors import DataError
 from tfm.core.files import compute_sha256, read_json, write_text
 from tfm.data.dataset.split import FOLDS, SPLITS, fold_in_words, prove_no_leak, split_hash, split_of_fold
@@ -63,7 +64,7 @@ class Dataset:
         if number not in range(1, FOLDS + 1) or self.manifest["fold"].isna().any():
             raise DataError(
                 f"{self.folder.name} has no fold {number}",
-                hint=f"organize it with --split kfold; its folds are then 1 to {FOLDS}",
+                hint=f"organize it with {hints.setting('split', 'kfold')}; its folds are then 1 to {FOLDS}",
             )
         manifest = self.manifest.assign(split=split_of_fold(self.manifest["fold"], number))
         prove_no_leak(manifest)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from tfm.core import hints
 from tfm.core.errors import DataError, SettingsError
 from tfm.data.dataset import split as splitting
 from tfm.data.dataset.dataset import LABELS, MANIFEST_COLUMNS, image_file, manifest_text, mask_file
@@ -174,7 +175,7 @@ def _refuse_nothing(catalog: Catalog, choices: Choices, present: pd.Series) -> N
     if choices.split != "random" and not catalog.has_test(choices.role):
         raise SettingsError(
             "nothing of the official test is here: the split cannot be TCIA's",
-            hint="add the test CSVs and their files, or choose --split random",
+            hint=f"add the test CSVs and their files, or choose {hints.setting('split', 'random')}",
             fields=("split",),
         )
 

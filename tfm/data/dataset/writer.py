@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tfm.core import machine
+from tfm.core import hints, machine
 from tfm.core.errors import DiskError, SettingsError
 from tfm.core.files import read_json, remove_leftovers, write_json, write_text
 from tfm.data.dataset.audit import as_text, audit
@@ -81,7 +81,7 @@ def refuse_replacing(folder: Path, catalog: Catalog, arrangement: Arrangement) -
     if not (same_images and same_settings):
         raise SettingsError(
             f"there is a dataset called {folder.name} already, made with other settings or of other data",
-            hint="give this one a name of its own: --name NAME",
+            hint=f"give this one a name of its own: {hints.setting('name', 'NAME')}",
             fields=("name",),
         )
 
@@ -104,7 +104,8 @@ def _refuse_full_disk(folder: Path, arrangement: Arrangement, link: LinkMode) ->
     if needed / 2**30 > free:
         raise DiskError(
             f"the dataset takes about {_size(needed)}, and the disk of {folder} has {_size(free * 2**30)} free",
-            hint="make room, choose a --workspace on another disk, or links in place of copies: --link symlink",
+            hint=f"make room, choose a {hints.setting('workspace')} on another disk, or links in place of copies: "
+            f"{hints.setting('link', 'symlink')}",
         )
 
 

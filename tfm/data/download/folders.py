@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfm.core import hints
 from tfm.core.errors import DataError
 from tfm.core.file_walk import FoundFile, walk_files
 from tfm.data.download.findings import Finding
@@ -96,7 +97,7 @@ def refuse_nesting(place: Path, downloads: Iterable[Path]) -> None:
         if inner.is_relative_to(download) or download.is_relative_to(inner):
             raise DataError(
                 f"{place}, which is to be written, and the download {download} lie one in the other",
-                hint="choose a workspace outside the download: --workspace FOLDER",
+                hint=f"choose a workspace outside the download: {hints.setting('workspace', 'FOLDER')}",
             )
 
 

@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import astuple, fields
 from pathlib import Path
 
+from tfm.core import hints
 from tfm.core.errors import BusyError, DiskError
 from tfm.core.file_walk import FoundFile
 from tfm.data.download.headers import Header, is_jpeg, read_header
@@ -89,5 +90,5 @@ def _save(index: sqlite3.Connection, fresh: Sequence[tuple[FoundFile, Header]]) 
     except sqlite3.OperationalError as error:
         raise DiskError(
             f"what was read of the headers cannot be kept in the workspace: {error}",
-            hint="make room there, or choose another --workspace",
+            hint=f"make room there, or choose another {hints.setting('workspace')}",
         ) from None

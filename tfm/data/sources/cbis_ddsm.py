@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tfm.core import hints
 from tfm.core.errors import DataError, SettingsError
 from tfm.data.download.findings import Finding
 from tfm.data.download.folders import UTF_16, Tables
@@ -56,7 +57,7 @@ def find_case_files(tables: Tables) -> list[Path]:
         raise SettingsError(
             "no case CSV was found in the folders given, nor around them",
             hint="put mass_case_description_train_set.csv and its three sisters beside the download (they are offered "
-            "on the same TCIA page), or say where they are: --csv FOLDER",
+            f"on the same TCIA page), or say where they are: {hints.setting('csv', 'FOLDER')}",
             fields=("download", "csv"),
         )
     return found
@@ -93,7 +94,8 @@ def of_kinds(cases: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
     if not len(chosen):
         raise DataError(
             f"no {' or '.join(kinds)} case in the CSVs found",
-            hint=f"add the {kinds[0]} CSVs, or choose the kind that you have: --lesions {_other(kinds[0])}",
+            hint=f"add the {kinds[0]} CSVs, or choose the kind that you have: "
+            f"{hints.setting('lesions', _other(kinds[0]))}",
         )
     return chosen
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tfm.core import files
+from tfm.core import files, hints
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Note, Table
 from tfm.core.randomness import seed_at
@@ -173,7 +173,7 @@ def _remember(run: Run, extra: Rows, caches: Sequence[Cache], taken: set[str], l
     if before and before["sha256"] != digest:
         raise DataError(
             f"the images of {', '.join(map(str, left_out))} have changed since this run began",
-            hint=f"learn from what stands now: `python wizard.py runs restart {run.id}`",
+            hint=f"learn from what stands now: {hints.command('runs restart', run.id)}",
         )
     run.save_facts(
         extra={

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfm.core import hints
 from tfm.core.errors import DataError
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
@@ -76,5 +77,6 @@ def check_lesions(name: str, pixels: np.ndarray) -> None:
     if not pixels[:, 1:].any():
         raise DataError(
             f"there is no {name} image with a lesion in its mask",
-            hint="organize a download that has ROI masks, as full mammograms (--images full), and preprocess it",
+            hint=f"organize a download that has ROI masks, as full mammograms "
+            f"({hints.setting('images', 'full')}), and preprocess it",
         )

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tfm.core import hints
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Note, Progress, StateChange
 from tfm.core.runs.lookup import find_run
@@ -66,7 +67,7 @@ def of_weights(workspace: Workspace, weights: str, val: Rows, test: Rows) -> Ori
     if not origin.checkpoints.best.is_file():
         raise DataError(
             f"{origin.run.id} has no best checkpoint to take weights from",
-            hint="name a run of train or pretrain that is done: see `python wizard.py runs list`",
+            hint=f"name a run of train or pretrain that is done: see {hints.command('runs list')}",
         )
     origin.run.check_outputs()
     check_unseen(f"the weights of {origin.run.id}", origin.patients_seen, validation=val, test=test)

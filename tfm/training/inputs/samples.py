@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from tfm.core import hints
 from tfm.core.errors import DataError
 from tfm.core.randomness import seed_at
 from tfm.data.cache.cache import Cache
@@ -63,8 +64,9 @@ def held_out(rows: Rows, share: float, seed: int, usable: np.ndarray) -> tuple[R
         raise DataError(
             f"of {len(rows.patients)} women to learn from, {len(women)} have an image that something can be learned "
             "from: one is needed for that, and another one is kept back to choose the best epoch",
-            hint="organize a larger part of the data, or look at the breast masks on a contact sheet; --block and "
-            "--threshold say which parts of a breast can be hidden",
+            hint=f"organize a larger part of the data, or look at the breast masks on a contact sheet; "
+            f"{hints.setting('block')} and "
+            f"{hints.setting('threshold')} say which parts of a breast can be hidden",
         )
     back = rows.table["patient_id"].isin(women[:count]).to_numpy()
     return rows.only(~back), rows.only(back)
@@ -85,7 +87,7 @@ def labelled(rows: Rows, settings: LabelSettings, seed: int) -> Rows:
     if left != {0, 1}:
         raise DataError(
             f"{percent:g} % of the labels leave no {'malignant' if 1 not in left else 'benign'} training image",
-            hint="keep more of them: --label-percent",
+            hint=f"keep more of them: {hints.setting('label_percent')}",
         )
     whole = Rows(rows.table.assign(label=known), rows.positions)
     return whole.only(whole.labels != UNKNOWN) if settings.unlabelled == "ignore" else whole

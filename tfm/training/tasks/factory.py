@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
+from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.models.attention import find_attentions
 from tfm.models.spectral_loss import SpectralNorms
@@ -31,7 +32,7 @@ def task_of(
         if machine.compile:
             raise SettingsError(
                 "a network that is told where the breast is goes through its parts one by one, and not compiled",
-                hint="leave it as it is: --compile false",
+                hint=f"leave it as it is: {hints.setting('compile', False)}",
                 fields=("compile",),
             )
         if breast.attention_gamma:
@@ -43,7 +44,8 @@ def task_of(
             raise SettingsError(
                 "a mean teacher also averages what layers have gathered of their batches, which is each process's own, "
                 "and there are several",
-                hint="train on one device (--devices 1 --nodes 1), or without it: --unlabelled pseudo or ignore",
+                hint=f"train on one device ({hints.setting('devices', 1)} "
+                f"{hints.setting('nodes', 1)}), or without it: {hints.setting('unlabelled', 'pseudo')} or ignore",
                 fields=("devices", "nodes"),
             )
         task = Semi(task, labelling, teacher)

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.core.settings import messages
 from tfm.core.settings.fields import SettingField
@@ -84,7 +85,7 @@ def _value(name: str, value: Any, field: SettingField) -> Any:
         among = f": {', '.join(map(str, field.choices))}" if field.choices else ""
         raise _refused(
             f"the space to search holds {value} for {name}: {error}",
-            f"give values that `train --{name.replace('_', '-')}` takes{among}",
+            f"give values that {hints.setting(name)} of {hints.command('train')} takes{among}",
         ) from None
 
 

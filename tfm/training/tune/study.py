@@ -15,6 +15,7 @@ from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.core.randomness import seed_at
 from tfm.training.tune.settings import HyperbandSettings
@@ -47,7 +48,7 @@ class Study:
         elif kept != self._space:
             raise SettingsError(
                 f"the storage holds a study called {self.name} that searches another space",
-                hint="give another --storage: a study searches one space",
+                hint=f"give another {hints.setting('storage')}: a study searches one space",
                 fields=("storage",),
             )
 

@@ -19,6 +19,7 @@ from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.resolve import resolve
 from tfm.ui import render
 from tfm.ui.screens import live
+from tfm.ui.spelling import command_line, spell_values
 
 
 def run(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bool = False) -> int:
@@ -39,7 +40,8 @@ def run(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bool = False) ->
         if started.process is None:
             console.print(f"{job.id} is at work already: watching it.", style="cyan")
         if detach:
-            console.print(f"{job.id} works on. Watch it: python wizard.py runs watch {job.id}", soft_wrap=True)
+            watch = command_line(["runs", "watch", job.id], job.workspace)
+            console.print(f"{job.id} works on. Watch it: {watch}", soft_wrap=True)
             _print_status(job, as_json)
             return 0
         status = _watched(started, render.console(quiet=True) if quiet else console)
@@ -77,7 +79,7 @@ def answer(found: registry.Answer, given: dict[str, Any], workspace: Workspace, 
         if isinstance(event, Table | Intervals | Picture):
             console.print(render.drawn(event, console))
         elif isinstance(event, Note):
-            console.print(render.note(event))
+            render.print_note(console, event)
         elif isinstance(event, Result):
             result = event
     if as_json:
@@ -86,4 +88,6 @@ def answer(found: registry.Answer, given: dict[str, Any], workspace: Workspace, 
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    render.console(soft_wrap=True, highlight=False).print(json.dumps(value, ensure_ascii=False), markup=False)
+    render.console(soft_wrap=True, highlight=False).print(
+        json.dumps(spell_values(value), ensure_ascii=False), markup=False
+    )

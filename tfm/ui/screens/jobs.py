@@ -18,6 +18,7 @@ from tfm.core.settings.fields import SettingField, get_value
 from tfm.ui.prompts import Asker, Back, Choice, PlainAsker, Question, ToMenu
 from tfm.ui.screens import live
 from tfm.ui.screens.runs import listing, of_a_whole, outcome, remove_job, show_job
+from tfm.ui.spelling import spell
 
 _LEAVING = (
     Choice("leave", "Leave it running and go back"),
@@ -101,8 +102,8 @@ def _further(run: Run, grows: SettingField, asker: Asker) -> Run:
             raise ValueError(f"it was started for {before}: give a higher total")
         return total
 
-    text = f"{grows.question}, in all (until now {before})"
-    return extend_run(run, asker.ask(Question("total", text, describe_extension(run), check=check)))
+    text = spell(f"{grows.question}, in all (until now {before})")
+    return extend_run(run, asker.ask(Question("total", text, spell(describe_extension(run)), check=check)))
 
 
 def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
@@ -113,7 +114,7 @@ def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
         choices += [Choice("see", "Watch it"), Choice("pause", "Pause it")]
     else:
         choices += [Choice("see", "Resume it")] if state not in ("done", "damaged") else []
-        choices += [Choice("extend", f"Go on from where it ended: {grows.question}")] if grows else []
+        choices += [Choice("extend", spell(f"Go on from where it ended: {grows.question}"))] if grows else []
         choices += [Choice("restart", "Do the same again, as a new run")] if _can_restart(job) else []
         choices += [Choice("remove", "Remove it, with its results")]
     match asker.ask(Question("action", f"{job.id} ({state})", choices=choices)):

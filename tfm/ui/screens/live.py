@@ -21,6 +21,7 @@ from tfm.core.runs.run import Run
 from tfm.core.runs.worker import PAUSED_EXIT_STATUS, StartedJob
 from tfm.ui import render
 from tfm.ui.run_view import RunView
+from tfm.ui.spelling import command_line, spell
 
 _LOOK_SECONDS = 0.15
 _FRAME, _BORDERS = 4, 2  # columns and lines that the panel takes
@@ -210,7 +211,7 @@ def show_end(job: Run | Plan, console: Console) -> None:
     view.look()
     if status.state == "done" and view.current is not None:
         for note in view.current.notes if console.is_terminal else ():  # elsewhere they were printed as they came
-            console.print(render.note(note))
+            render.print_note(console, note)
         shown = view.current.shown
         if not any(isinstance(event, Table) for event in shown):
             shown = [*shown, _results(job)]
@@ -220,7 +221,10 @@ def show_end(job: Run | Plan, console: Console) -> None:
         )
         return
     for line in _how_it_ended(job, status):
-        console.print(line, highlight=False, soft_wrap=isinstance(line, Text))  # a command stays one line to copy
+        if isinstance(line, TFMError):
+            render.print_error(console, line)
+        else:
+            console.print(line, highlight=False, soft_wrap=True)  # a command stays one line to copy
 
 
 def _results(job: Run | Plan) -> Table:
@@ -240,26 +244,26 @@ def _results(job: Run | Plan) -> Table:
     return Table("Results", ["step", "what came of it"], rows)
 
 
-def _how_it_ended(job: Run | Plan, status: Status) -> list[RenderableType]:
-    resume = Text(f"python wizard.py runs resume {job.id}", style="dim")
+def _how_it_ended(job: Run | Plan, status: Status) -> list[TFMError | Text]:
+    resume = Text(command_line(["runs", "resume", job.id], job.workspace), style="dim")
     match status.state:
         case "failed" | "damaged":  # whether the same run can be mended is for the hint to say
-            return [render.error_panel(TFMError(status.message, hint=status.hint))]
+            return [TFMError(status.message, hint=status.hint)]
         case "waiting":
             hint = f"what happened is in {job.log_file}"
-            return [render.error_panel(TFMError(f"{job.id} ended before it began", hint=hint))]
+            return [TFMError(f"{job.id} ended before it began", hint=hint)]
         case "running":
-            watch = Text(f"python wizard.py runs watch {job.id}", style="dim")
+            watch = Text(command_line(["runs", "watch", job.id], job.workspace), style="dim")
             return [Text("It goes on running.", style="yellow"), watch]
         case "pruned":
-            return [Text(f"Pruned: {status.message}.", style="yellow"), resume]
+            return [Text(spell(f"Pruned: {status.message}."), style="yellow"), resume]
         case "paused":
             return [Text("Paused.", style="yellow"), resume]
     if read_free_gib(job.folder) < _FULL_DISK_GIB:
         full = TFMError(f"{job.id} was halted: the disk of {job.folder.parent.parent} is full", hint=_FREE_SPACE)
-        return [render.error_panel(full), resume]
+        return [full, resume]
     if status.message:
-        return [render.error_panel(TFMError(status.message, hint=status.hint)), resume]
+        return [TFMError(status.message, hint=status.hint), resume]
     return [Text("It was stopped from outside.", style="yellow"), resume]
 
 

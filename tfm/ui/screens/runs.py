@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tfm.core import hints
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.runs import lookup
 from tfm.core.runs.launch import describe_extension, extend_run, find_extensible_field, load_settings, restart_run
@@ -25,6 +26,7 @@ from tfm.core.settings.fields import get_value
 from tfm.ui import render
 from tfm.ui.error_panel import chosen_workspace, guarded
 from tfm.ui.screens import foreground, live
+from tfm.ui.spelling import flag, set_reader, spell
 
 _Workspace = Annotated[Path | None, typer.Option(help="Where everything that is made lives.", show_default="workspace")]
 _Id = Annotated[str, typer.Argument(metavar="RUN", help="A run's or plan's id, or a part of it that names only one.")]
@@ -40,27 +42,27 @@ app = typer.Typer(
 @app.callback()
 def default(context: typer.Context, workspace: _Workspace = None) -> None:
     if context.invoked_subcommand is None:
-        guarded(lambda: _print_listing(chosen_workspace(context, workspace)))
+        guarded(lambda: _print_listing(_open(context, workspace)))
 
 
 @app.command("list", help="Every run and plan, newest first.")
 def list_(context: typer.Context, workspace: _Workspace = None) -> None:
-    guarded(lambda: _print_listing(chosen_workspace(context, workspace)))
+    guarded(lambda: _print_listing(_open(context, workspace)))
 
 
 @app.command(help="One run: its state, settings and results.")
 def show(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
-    guarded(lambda: show_job(lookup.find_job(chosen_workspace(context, workspace), run), render.console()))
+    guarded(lambda: show_job(_find(context, workspace, run), render.console()))
 
 
 @app.command(help="See a run work; Ctrl-C leaves it running.")
 def watch(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
-    guarded(lambda: watch_job(lookup.find_job(chosen_workspace(context, workspace), run), render.console()))
+    guarded(lambda: watch_job(_find(context, workspace, run), render.console()))
 
 
 @app.command(help="Ask a run to stop at its next safe point.")
 def pause(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
-    guarded(lambda: pause_job(lookup.find_job(chosen_workspace(context, workspace), run), render.console()))
+    guarded(lambda: pause_job(_find(context, workspace, run), render.console()))
 
 
 @app.command(help="Go on with a paused, halted or failed run.")
@@ -68,7 +70,7 @@ def resume(
     context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
 ) -> None:
     def go_on() -> int:
-        job = lookup.find_job(chosen_workspace(context, workspace), run)
+        job = _find(context, workspace, run)
         return foreground.run(job, detach=detach, as_json=json)
 
     _ends_with(go_on)
@@ -79,7 +81,7 @@ def restart(
     context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
 ) -> None:
     def again() -> int:
-        new = restart_run(lookup.find_run(chosen_workspace(context, workspace), run))
+        new = restart_run(lookup.find_run(_open(context, workspace), run))
         return foreground.run(new, detach=detach, as_json=json)
 
     _ends_with(again)
@@ -96,7 +98,7 @@ def extend(
 ) -> None:
     def further() -> int:
         name, words = _run_and_how_far([run, *context.args])
-        old = lookup.find_run(chosen_workspace(context, workspace), name)
+        old = lookup.find_run(_open(context, workspace), name)
         new = extend_run(old, _total(old, words))
         return foreground.run(new, detach=detach, as_json=json)
 
@@ -114,11 +116,11 @@ def _total(run: Run, words: list[str]) -> str:
     """How far, as in --epochs 90; that a stage has no such setting is said where the run would be made."""
     grows = find_extensible_field(run)
     option, _, total = " ".join(words).replace(" ", "=", 1).partition("=")
-    if grows and option != f"--{grows.name.replace('_', '-')}":
+    if grows and option != flag(grows.name):
         before = get_value(load_settings(run), grows)
         raise SettingsError(
             f"how far {run.id} should go on is not said",
-            hint=f"give the new total, as in --{grows.name.replace('_', '-')} {2 * before}. {describe_extension(run)}",
+            hint=f"give the new total, as in {flag(grows.name)} {2 * before}. {describe_extension(run)}",
         )
     return total
 
@@ -131,7 +133,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
     def act() -> None:
-        job = lookup.find_job(chosen_workspace(context, workspace), run)
+        job = _find(context, workspace, run)
         if not yes and not sys.stdin.isatty():
             raise SettingsError(
                 f"{job.id} would be deleted for good{of_a_whole(job)}", hint="say --yes if that is meant"
@@ -143,6 +145,16 @@ def remove(
 
 
 _BETWEEN = 15  # what the table draws between its columns and around them
+
+
+def _open(context: typer.Context, given: Path | None) -> Workspace:
+    workspace = chosen_workspace(context, given)
+    set_reader(workspace)
+    return workspace
+
+
+def _find(context: typer.Context, workspace: Path | None, run: str) -> Run | Plan:
+    return lookup.find_job(_open(context, workspace), run)
 
 
 def _print_listing(workspace: Workspace) -> None:
@@ -188,7 +200,7 @@ def outcome(job: Run | Plan) -> str:
     if status.state == "done" and isinstance(job, Plan):
         return ", ".join(status.runs)
     if status.message:
-        return status.message.split("\n", 1)[0]
+        return spell(status.message).split("\n", 1)[0]
     return ", ".join(f"{name} {value}" for name, value in render.results(status.result, ".3f").items())
 
 
@@ -232,7 +244,7 @@ def of_a_whole(job: Run | Plan) -> str:
 
 def remove_job(job: Run | Plan, console: Console) -> None:
     if job.is_alive():
-        raise RunError(f"{job.id} is running", hint=f"pause it first: `python wizard.py runs pause {job.id}`")
+        raise RunError(f"{job.id} is running", hint=f"pause it first: {hints.command('runs pause', job.id)}")
     whole = of_a_whole(job)
     shutil.rmtree(job.folder)
     console.print(f"{job.id} is removed{whole}.", highlight=False)

@@ -1,0 +1,150 @@
+"""Commands and settings as a person types them: references of `tfm.core.hints` become command lines, flags and fields.
+
+Every text that reaches a person passes `spell`. Nothing below `ui` knows how a command or a flag is written.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfm.core.settings import presets
+
+if TYPE_CHECKING:
+    from tfm.core.runs.workspace import Workspace
+    from tfm.core.settings.fields import SettingField
+
+_REFERENCE = re.compile(r"""`(command|setting): ((?:'[^']*'|"[^"]*"|[^`'"])+)`""")
+_OF_EVERY_COMMAND = {"workspace", "detach", "quiet", "json", "help"}  # options that no form asks for
+
+
+@dataclass(frozen=True)
+class _Reader:
+    workspace: Workspace | None = None
+    command: str | None = None
+    in_menu: bool = False
+
+
+_reader: ContextVar[_Reader] = ContextVar("reader", default=_Reader())  # noqa: B039
+
+
+def set_reader(workspace: Workspace | None, command: str | None = None, *, in_menu: bool = False) -> None:
+    """Say who reads what this process prints: in which workspace, and as options of which command or in the menu."""
+    _reader.set(_Reader(workspace, command, in_menu))
+
+
+def spell(text: str) -> str:
+    """Replace each reference in a text by what a person types."""
+    return _REFERENCE.sub(_spell_reference, text)
+
+
+def find_commands(text: str) -> list[str]:
+    """The command lines that a text refers to."""
+    return [_spell_reference(found).strip("`") for found in _REFERENCE.finditer(text) if found[1] == "command"]
+
+
+def spell_values(value: Any) -> Any:
+    """Spell each text in a JSON value."""
+    if isinstance(value, str):
+        return spell(value)
+    if isinstance(value, Mapping):
+        return {name: spell_values(part) for name, part in value.items()}
+    return [spell_values(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def command_line(words: Sequence[str], workspace: Workspace | None) -> str:
+    """Write a command so that it runs when pasted: it starts this program, from this folder, in this workspace."""
+    from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace  # not before something is printed: help opens fast
+
+    is_elsewhere = workspace is not None and workspace.root != Workspace(DEFAULT_WORKSPACE).root
+    place = ["--workspace", str(workspace.root)] if workspace and is_elsewhere else []
+    return shlex.join([_find_python(), _relative(presets.PROJECT / "wizard.py"), *words, *place])
+
+
+def flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def assign(field: SettingField, value: Any) -> list[str]:
+    """The words of a command line that give a setting a value."""
+    if field.is_positional:
+        return [str(part) for part in value] if isinstance(value, list) else [str(value)]
+    if field.is_bool:
+        return [flag(field.name) if as_typed(value) == "true" else flag(f"no-{field.name}")]
+    return [flag(field.name), as_typed(value)]
+
+
+def assign_part(name: str, value: Any) -> list[str]:
+    """The same for a part of a setting, `clahe`, or for a value of one, `resize.height`."""
+    return ["--set", f"{name}={as_typed(value)}"]
+
+
+def as_typed(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return {"None": "none", "True": "true", "False": "false"}.get(str(value), str(value))
+
+
+def _spell_reference(reference: re.Match[str]) -> str:
+    kind, content = reference.groups()
+    words = shlex.split(content)
+    if kind == "setting":
+        name, _, value = words[0].partition("=")
+        return _spell_setting(name, value)
+    end = words.index("with") if "with" in words else len(words)
+    command = words[:end]
+    for assignment in words[end + 1 :]:
+        name, _, value = assignment.partition("=")
+        command += _option(words[0], name, value)
+    return f"`{command_line(command, _reader.get().workspace)}`"
+
+
+def _spell_setting(name: str, value: str) -> str:
+    reader = _reader.get()
+    if not reader.in_menu or name in _OF_EVERY_COMMAND:
+        return shlex.join(_option(reader.command, name, value))
+    label = name if "." in name else name.replace("_", " ")
+    return f'"{label}: {value}"' if value else label
+
+
+def _option(command: str | None, name: str, value: str) -> list[str]:
+    if name in _OF_EVERY_COMMAND:
+        return [flag(name), value] if value not in ("", "true") else [flag(name)]
+    field = _find_field(command, name)
+    if field is None:
+        return assign_part(name, value) if value else ["--set", name]
+    if value:
+        return assign(field, value)
+    return [name.upper() if field.is_positional else flag(name)]
+
+
+def _find_field(command: str | None, name: str) -> SettingField | None:
+    """A setting of this command, or else of any other: a step of a plan has settings that the plan does not."""
+    from tfm.core import registry
+
+    names = presets.names()
+    own = [command] if command and (command in names or "." in command) else []
+    for one in dict.fromkeys([*own, *names]):
+        for field in registry.asked(registry.find(one)):
+            if field.name == name:
+                return field
+    return None
+
+
+def _find_python() -> str:
+    """`python`, if that is the interpreter that runs this program."""
+    found = shutil.which("python")
+    is_this = found is not None and Path(found).parent == Path(sys.executable).parent
+    return "python" if is_this else _relative(Path(sys.executable))
+
+
+def _relative(file: Path) -> str:
+    here = Path.cwd()
+    return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
