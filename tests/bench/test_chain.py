@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.imaging.films import chain
+from tests.imaging.drawn_mammograms import resolve_chain
 from tfm.data.phantom.dicom import Header, dataset_of, encode
 from tfm.data.phantom.mammogram import draw
 from tfm.data.phantom.spec import Exposure, Lesion
@@ -145,7 +145,7 @@ USUAL_THESIS = {
 def test_fast_takes_little_more_than_reading_and_resizing(film, tmp_path, record_property: Told):
     ratios = []
     for _ in range(3):  # a busy machine slows either side now and then
-        ours = seconds(lambda: cached(film, chain("fast", clahe=True), tmp_path / "row"), 9)
+        ours = seconds(lambda: cached(film, resolve_chain("fast", clahe=True), tmp_path / "row"), 9)
         ratios.append(ours / seconds(lambda: floor(film), 9))
     record_property("times the floor", round(min(ratios), 2))
     assert min(ratios) <= 2.5
@@ -159,7 +159,7 @@ def test_with_its_lesion_mask_a_film_takes_little_more(film, tmp_path, record_pr
     mask.write_bytes(cv2.imencode(".png", drawn, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
     ratios = []
     for _ in range(3):
-        ours = seconds(lambda: cached(film, chain("fast"), tmp_path / "row", mask), 9)
+        ours = seconds(lambda: cached(film, resolve_chain("fast"), tmp_path / "row", mask), 9)
         ratios.append(ours / seconds(lambda: floor(film), 9))
     record_property("times the floor", round(min(ratios), 2))
     assert min(ratios) <= 4  # of it the decoding of a PNG as large as the film takes one
@@ -169,7 +169,7 @@ def test_fast_is_many_times_faster_than_png_between_the_steps(film, tmp_path, re
     faster = []
     for _ in range(3):
         usual = seconds(lambda: the_usual_way(film, USUAL_FAST, tmp_path), 1)
-        faster.append(usual / seconds(lambda: cached(film, chain("fast", clahe=True), tmp_path / "row"), 5))
+        faster.append(usual / seconds(lambda: cached(film, resolve_chain("fast", clahe=True), tmp_path / "row"), 5))
     record_property("times faster", round(max(faster), 1))
     assert max(faster) >= 25
 
@@ -177,7 +177,7 @@ def test_fast_is_many_times_faster_than_png_between_the_steps(film, tmp_path, re
 @pytest.mark.parametrize("filter", USUAL_THESIS)
 def test_thesis_is_the_same_as_with_png_between_the_steps(film, tmp_path, filter, record_property: Told):
     wanted = the_usual_way(film, USUAL_THESIS[filter], tmp_path)
-    done = preprocess_image(film, None, chain("thesis", **{"blur.filter": filter}))
+    done = preprocess_image(film, None, resolve_chain("thesis", **{"blur.filter": filter}))
     at = done.record["resize"]
     rows, columns = slice(at["top"], at["top"] + at["height"]), slice(at["left"], at["left"] + at["width"])
     apart = np.abs(done.image[rows, columns].astype(int) - wanted)[done.breast[rows, columns] > 0].mean()
@@ -187,7 +187,7 @@ def test_thesis_is_the_same_as_with_png_between_the_steps(film, tmp_path, filter
 
 @pytest.mark.parametrize("filter", ["gaussian", pytest.param("bilateral", marks=pytest.mark.long)])
 def test_thesis_is_many_times_faster_than_png_between_the_steps(film, tmp_path, filter, record_property: Told):
-    steps = chain("thesis", **{"blur.filter": filter})
+    steps = resolve_chain("thesis", **{"blur.filter": filter})
     faster = []
     for _ in range(3):
         usual = seconds(lambda: the_usual_way(film, USUAL_THESIS[filter], tmp_path), 1)

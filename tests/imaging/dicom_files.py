@@ -1,4 +1,4 @@
-"""Small DICOM files for tests: plain ones, and the compressed forms that no library at hand writes."""
+"""Small DICOM files for tests: plain ones, and compressed ones that no installed library writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, Expli
 PIXELS = np.random.default_rng(1).integers(0, 4096, (40, 30)).astype(np.uint16)  # 12 bits stored in 16
 
 
-def dataset(pixels: np.ndarray = PIXELS, syntax: str = ExplicitVRLittleEndian, **said: object) -> pydicom.Dataset:
+def build_dataset(
+    pixels: np.ndarray = PIXELS, syntax: str = ExplicitVRLittleEndian, **values: object
+) -> pydicom.Dataset:
     made = pydicom.Dataset()
     made.file_meta = pydicom.dataset.FileMetaDataset()
     made.file_meta.TransferSyntaxUID = syntax
@@ -26,37 +28,39 @@ def dataset(pixels: np.ndarray = PIXELS, syntax: str = ExplicitVRLittleEndian, *
         made.NumberOfFrames = len(pixels)
     made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
     made.BitsAllocated = 8 * pixels.itemsize
-    made.BitsStored = said.pop("bits", made.BitsAllocated if pixels.itemsize == 1 else 12)
+    made.BitsStored = values.pop("bits", made.BitsAllocated if pixels.itemsize == 1 else 12)
     made.HighBit, made.PixelRepresentation = made.BitsStored - 1, int(pixels.dtype.kind == "i")
     made.PixelData = pixels.tobytes()
     made["PixelData"].VR = "OB" if pixels.itemsize == 1 else "OW"
-    for name, value in said.items():
+    for name, value in values.items():
         setattr(made, name, value)
     return made
 
 
-def saved(made: pydicom.Dataset, folder: Path) -> Path:
+def save_dicom(made: pydicom.Dataset, folder: Path) -> Path:
     path = folder / "mammogram.dcm"
     made.save_as(path, enforce_file_format=True)
     return path
 
 
-def compressed(syntax: str, *streams: bytes, **said: object) -> pydicom.Dataset:
-    made = dataset(**said)
+def build_compressed(syntax: str, *streams: bytes, **values: object) -> pydicom.Dataset:
+    made = build_dataset(**values)
     made.file_meta.TransferSyntaxUID = syntax
     made.PixelData = encapsulate(list(streams))
     made["PixelData"].VR = "OB"
     return made
 
 
-def colour(channels: np.ndarray, photometric: str = "RGB", syntax: str = ExplicitVRLittleEndian) -> pydicom.Dataset:
-    made = dataset(channels[:, :, 0], syntax, bits=8 * channels.itemsize)
+def build_colour(
+    channels: np.ndarray, photometric: str = "RGB", syntax: str = ExplicitVRLittleEndian
+) -> pydicom.Dataset:
+    made = build_dataset(channels[:, :, 0], syntax, bits=8 * channels.itemsize)
     made.PhotometricInterpretation, made.SamplesPerPixel, made.PlanarConfiguration = photometric, 3, 0
     made.PixelData = channels.tobytes()
     return made
 
 
-def jpeg_lossless(pixels: np.ndarray, selection: int = 1, bits: int = 16) -> bytes:
+def encode_jpeg_lossless(pixels: np.ndarray, selection: int = 1, bits: int = 16) -> bytes:
     """ITU T.81 process 14 with selection value 1 (each pixel as its difference from the left one) or 2 (from the one
     above), every category of differences under a code of 5 bits. No library here writes what most units do."""
     values = pixels.astype(int)
@@ -84,7 +88,7 @@ def jpeg_lossless(pixels: np.ndarray, selection: int = 1, bits: int = 16) -> byt
     )
 
 
-def ht_jpeg_2000(negative: bool = False) -> bytes:
+def encode_htj2k(negative: bool = False) -> bytes:
     """ISO 15444-15: a single pixel of 8 bits, 1 above or below the middle grey, in one code block with one cleanup pass
     of the high throughput coder: a bit of sign, a run that ends at once, the code 0110 of one significant sample."""
     packet = bytes([0b1_1_000000, 0b0_1_0_0_100_0])  # not empty, included, 7 empty planes, 1 pass, as ever, 4 bytes

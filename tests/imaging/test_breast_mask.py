@@ -1,4 +1,4 @@
-"""The breast mask keeps lesions and skin line, and leaves film frame and labels out: on real films and drawn ones."""
+"""The breast mask keeps lesions and skin line and excludes film frame and labels, on real and drawn mammograms."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 real_data = pytest.mark.skipif(not (DATA / "mass256").is_dir(), reason="the real mammograms are not here")
 
 
-def phantoms(count: int, height: int = 384) -> list[Phantom]:
-    """Both sides, views and kinds, all densities, every difficulty."""
+def draw_phantoms(count: int, height: int = 384) -> list[Phantom]:
+    """Both sides, views and kinds, all densities and difficulties."""
     return [
         draw(
             Exposure(
@@ -39,50 +39,50 @@ def phantoms(count: int, height: int = 384) -> list[Phantom]:
 
 @pytest.fixture(scope="module")
 def drawn() -> list[tuple[Phantom, np.ndarray]]:
-    return [(phantom, compute_breast_mask(phantom.image)) for phantom in phantoms(32)]
+    return [(phantom, compute_breast_mask(phantom.image)) for phantom in draw_phantoms(32)]
 
 
-def test_mask_agrees_with_the_drawn_breast(drawn: list[tuple[Phantom, np.ndarray]]) -> None:
+def test_mask_overlaps_the_drawn_breast_by_97_percent(drawn: list[tuple[Phantom, np.ndarray]]) -> None:
     overlaps = [(mask & truth.breast_mask).sum() / (mask | truth.breast_mask).sum() for truth, mask in drawn]
     assert min(overlaps) >= 0.97
 
 
-def test_no_frame_or_label_pixel_is_breast(drawn: list[tuple[Phantom, np.ndarray]]) -> None:
+def test_mask_contains_no_pixel_of_frame_or_label(drawn: list[tuple[Phantom, np.ndarray]]) -> None:
     assert sum((mask & truth.label_mask).sum() for truth, mask in drawn) == 0
     assert all(truth.label_mask.any() for truth, _ in drawn)
 
 
-def test_every_drawn_lesion_pixel_is_breast(drawn: list[tuple[Phantom, np.ndarray]]) -> None:
+def test_mask_contains_every_lesion_pixel(drawn: list[tuple[Phantom, np.ndarray]]) -> None:
     assert all((lesion <= mask).all() for truth, mask in drawn for lesion in truth.lesion_masks)
 
 
-def test_a_large_film_and_its_thumbnail_have_one_mask() -> None:
-    (phantom,) = phantoms(1, height=1600)
+def test_mask_is_the_same_at_a_quarter_of_the_resolution() -> None:
+    (phantom,) = draw_phantoms(1, height=1600)
     small = cv2.resize(phantom.image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     large_mask, small_mask = compute_breast_mask(phantom.image), compute_breast_mask(small)
     shrunk = cv2.resize(large_mask.astype(np.uint8), small.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
     assert (shrunk & small_mask).sum() / (shrunk | small_mask).sum() > 0.99
 
 
-def straight(image: np.ndarray) -> None:
+def draw_straight_frame(image: np.ndarray) -> None:
     image[:8], image[-8:], image[:, -8:] = 65535, 65535, 65535
 
 
-def slanted(image: np.ndarray) -> None:
+def draw_slanted_frame(image: np.ndarray) -> None:
     height, width = image.shape
     cv2.line(image, (0, 0), (width, 10), 65535, 7)
     cv2.line(image, (width - 10, 0), (width, height), 65535, 7)
     cv2.line(image, (0, height - 8), (width, height), 65535, 7)
 
 
-def torn(image: np.ndarray) -> None:
-    straight(image)
+def draw_torn_frame(image: np.ndarray) -> None:
+    draw_straight_frame(image)
     image[:12, 80:], image[-12:, 80:], image[60:340, -12:] = 65535, 65535, 65535
     image[:, 140:165] = 0
 
 
-@pytest.mark.parametrize("frame", [straight, slanted, torn])
-def test_a_frame_brighter_and_longer_than_the_breast_is_not_the_breast(frame: Callable[[np.ndarray], None]) -> None:
+@pytest.mark.parametrize("frame", [draw_straight_frame, draw_slanted_frame, draw_torn_frame])
+def test_mask_excludes_a_frame_that_is_brighter_and_longer_than_the_breast(frame: Callable[[np.ndarray], None]) -> None:
     image = np.zeros((400, 300), np.uint16)
     cv2.ellipse(image, (0, 200), (60, 80), 0, -90, 90, 20000, -1)
     tissue = image > 0
@@ -92,7 +92,7 @@ def test_a_frame_brighter_and_longer_than_the_breast_is_not_the_breast(frame: Ca
     assert mask[tissue].all()
 
 
-def test_a_frame_that_touches_the_breast_does_not_lead_out_of_it() -> None:
+def test_mask_does_not_leak_along_a_frame_that_touches_the_breast() -> None:
     image = np.zeros((400, 300), np.uint16)
     image[:10, :200] = 65535
     cv2.ellipse(image, (0, 60), (120, 200), 0, -90, 90, 20000, -1)
@@ -102,7 +102,7 @@ def test_a_frame_that_touches_the_breast_does_not_lead_out_of_it() -> None:
     assert not (mask & ~near).any()
 
 
-def test_the_nipple_is_breast_and_a_speck_beside_the_breast_is_not() -> None:
+def test_mask_includes_the_nipple_but_no_speck_beside_the_breast() -> None:
     image = np.zeros((400, 300), np.uint16)
     cv2.ellipse(image, (0, 200), (140, 160), 0, -90, 90, 20000, -1)
     image[196:204, 138:150] = 20000
@@ -113,7 +113,7 @@ def test_the_nipple_is_breast_and_a_speck_beside_the_breast_is_not() -> None:
 
 
 @real_data
-def test_lesions_of_all_real_training_masses_are_kept() -> None:
+def test_mask_keeps_the_lesions_of_all_real_training_masses() -> None:
     kept, on_background = [], []
     for path in sorted((DATA / "mass256" / "images").glob("*.png")):
         image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
@@ -129,13 +129,13 @@ def test_lesions_of_all_real_training_masses_are_kept() -> None:
 
 @real_data
 @pytest.mark.parametrize("path", sorted((DATA / "film").glob("*.png")), ids=lambda path: path.stem)
-def test_labels_of_real_films_are_left_out_and_the_breast_is_one_piece(path: Path) -> None:
+def test_mask_of_real_mammograms_is_one_piece_without_labels(path: Path) -> None:
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     mask = compute_breast_mask(image)
     assert 0.35 < mask.mean() < 0.7
     assert cv2.connectedComponents(mask.astype(np.uint8))[0] == 2
     away = mask[:, -image.shape[1] // 10 :] if "LEFT" in path.name else mask[:, : image.shape[1] // 10]
-    assert not away.any()  # there lie the letters and the far frame
+    assert not away.any()  # where the letters and the far frame are
 
 
 @pytest.mark.parametrize(
@@ -151,14 +151,14 @@ def test_labels_of_real_films_are_left_out_and_the_breast_is_one_piece(path: Pat
     ],
     ids=["black", "one grey", "one pixel", "no pixels", "colour", "float", "a speck"],
 )
-def test_an_image_without_a_breast_is_refused_with_a_hint(image: np.ndarray) -> None:
+def test_image_without_a_breast_is_refused_with_a_hint(image: np.ndarray) -> None:
     with pytest.raises(DataError) as refused:
         compute_breast_mask(image)
     assert refused.value.hint
 
 
 @pytest.mark.parametrize("shape", [(2, 1), (1, 2), (3, 300), (300, 3)])
-def test_odd_shapes_give_a_mask_of_their_shape_or_a_refusal(shape: tuple[int, int]) -> None:
+def test_extreme_shapes_give_a_mask_of_their_shape_or_are_refused(shape: tuple[int, int]) -> None:
     image = np.zeros(shape, np.uint8)
     image[0, 0] = 200
     try:

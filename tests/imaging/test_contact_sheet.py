@@ -1,4 +1,4 @@
-"""A contact sheet shows each image it was given, and its outlines, under its words."""
+"""A contact sheet shows each image with its outlines and caption."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from PIL import Image
 from tfm.imaging.contact_sheet import TILE_SIDE, Row, Tile, draw_contact_sheet, encode_thumbnails
 
 
-def test_every_tile_is_on_the_sheet_with_its_outlines(tmp_path: Path) -> None:
+def test_sheet_shows_every_tile_with_its_outlines(tmp_path: Path) -> None:
     bright = np.full((400, 200), 50000, np.uint16)
     dim = np.full((100, 100), 60, np.uint8)
     lesion = np.zeros((100, 100), np.uint8)
@@ -27,7 +27,7 @@ def test_every_tile_is_on_the_sheet_with_its_outlines(tmp_path: Path) -> None:
     assert 200 < red.sum() < 2500, "the lesion's outline, 77 pixels a side"
 
 
-def test_a_lesion_of_less_than_half_a_pixel_is_outlined(tmp_path: Path) -> None:
+def test_lesion_smaller_than_half_a_pixel_is_outlined(tmp_path: Path) -> None:
     lesion = np.zeros((4600, 3000), np.uint8)
     lesion[2000:2006, 1000:1006] = 2
     draw_contact_sheet(
@@ -37,7 +37,7 @@ def test_a_lesion_of_less_than_half_a_pixel_is_outlined(tmp_path: Path) -> None:
     assert ((sheet[..., 0] > 150) & (sheet[..., 2] < 110)).any()
 
 
-def test_a_thumbnail_is_rows_of_hex_that_show_the_images_side_by_side() -> None:
+def test_thumbnails_are_rows_of_hex_digits_side_by_side() -> None:
     rows = encode_thumbnails([np.full((90, 90), 255, np.uint8), np.full((90, 45), 0x8000, np.uint16)])
     assert len(rows) == 48
     assert rows[10] == "ff" * 48 + "80" * 24 + "00" * 24

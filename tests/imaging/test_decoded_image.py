@@ -1,4 +1,4 @@
-"""Of a file with several frames (tomosynthesis, TIFF pages) exactly the asked one is decoded."""
+"""Files with several frames (tomosynthesis, TIFF pages): exactly the requested frame is decoded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from pydicom import uid
 
-from tests.imaging.dicom_files import PIXELS, compressed, dataset, jpeg_lossless, saved
+from tests.imaging.dicom_files import PIXELS, build_compressed, build_dataset, encode_jpeg_lossless, save_dicom
 from tfm.core.errors import DataError
 from tfm.imaging.decoded_image import Frame
 from tfm.imaging.read_image import read_image, read_pixels
@@ -19,32 +19,34 @@ FRAMES = np.stack([PIXELS >> shift for shift in range(5)])
 
 @pytest.mark.parametrize(("frame", "number"), [("first", 1), ("middle", 3), ("last", 5), (1, 1), (4, 4)])
 @pytest.mark.parametrize("is_compressed", [False, True])
-def test_the_asked_frame_is_read(frame: Frame, number: int, is_compressed: bool, tmp_path: Path) -> None:
-    made = dataset(FRAMES)
+def test_requested_frame_is_read(frame: Frame, number: int, is_compressed: bool, tmp_path: Path) -> None:
+    made = build_dataset(FRAMES)
     if is_compressed:
         made.compress(uid.RLELossless)
-    read = read_image(saved(made, tmp_path), frame)
+    read = read_image(save_dicom(made, tmp_path), frame)
     assert (read.frame, read.frames) == (number, 5)
     np.testing.assert_array_equal(read.pixels, FRAMES[number - 1] << 4)
 
 
 @pytest.mark.parametrize("frame", [0, 6, -1])
-def test_a_frame_that_is_not_there_is_refused_with_how_many_are(frame: int, tmp_path: Path) -> None:
+def test_missing_frame_is_refused_with_the_number_of_frames(frame: int, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="5 frames"):
-        read_pixels(saved(dataset(FRAMES), tmp_path), frame)
+        read_pixels(save_dicom(build_dataset(FRAMES), tmp_path), frame)
 
 
-def test_only_the_asked_frame_is_decoded(tmp_path: Path) -> None:
-    broken = jpeg_lossless(PIXELS)[:-700]
-    made = compressed(uid.JPEGLosslessSV1, broken, jpeg_lossless(PIXELS), pixels=np.stack([PIXELS, PIXELS]))
-    path = saved(made, tmp_path)
+def test_only_the_requested_frame_is_decoded(tmp_path: Path) -> None:
+    broken = encode_jpeg_lossless(PIXELS)[:-700]
+    made = build_compressed(
+        uid.JPEGLosslessSV1, broken, encode_jpeg_lossless(PIXELS), pixels=np.stack([PIXELS, PIXELS])
+    )
+    path = save_dicom(made, tmp_path)
     np.testing.assert_array_equal(read_pixels(path, 2), PIXELS << 4)
-    with pytest.raises(DataError, match="cut"):
+    with pytest.raises(DataError, match="truncated"):
         read_pixels(path, 1)
 
 
 @pytest.mark.parametrize(("frame", "number"), [("first", 1), ("middle", 2), ("last", 4), (3, 3)])
-def test_the_asked_page_of_a_tiff_is_read(frame: Frame, number: int, tmp_path: Path) -> None:
+def test_requested_page_of_a_tiff_is_read(frame: Frame, number: int, tmp_path: Path) -> None:
     pages = [Image.fromarray(PIXELS >> page) for page in range(1, 5)]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
     read = read_image(tmp_path / "pages.tif", frame)

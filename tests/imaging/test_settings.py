@@ -1,4 +1,4 @@
-"""A chain can be written in YAML, changed from a command line and checked, without a single array library."""
+"""A chain is written in YAML, changed by dotted names and validated, without importing an array library."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ FAST = read_yaml(REPOSITORY / "configs" / "preprocess" / "fast.yaml")["settings"
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
-def test_every_preset_says_what_it_is_and_resolves(path: Path) -> None:
+def test_every_preset_is_described_and_resolves(path: Path) -> None:
     preset = read_yaml(path)
     assert list(preset) == ["title", "about", "stage", "settings"]
     steps = preset["settings"]["steps"]
-    assert set(steps) == set(STEPS), "it says of every step whether it is on, and where it would stand"
-    chosen = resolve(ChainSettings, preset["settings"], {}).chosen()
+    assert set(steps) == set(STEPS), "a preset lists every step, on or off, in its place"
+    chosen = resolve(ChainSettings, preset["settings"], {}).parse_steps()
     assert list(chosen) == [name for name in steps if steps[name] is not False]
 
 
-def test_every_step_has_its_file_and_every_file_its_settings() -> None:
+def test_every_step_has_a_file_and_every_file_has_settings() -> None:
     files = {path.stem for path in (REPOSITORY / "tfm" / "imaging" / "steps").glob("*.py")} - {"__init__"}
     assert files == set(STEPS)
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_every_step_says_what_it_is_and_every_setting_is_a_question(name: str) -> None:
+def test_every_step_and_setting_is_described(name: str) -> None:
     assert STEPS[name].__doc__
     assert STEPS[name]()  # every setting has a default
     for field in list_fields(STEPS[name]):
         assert field.info.description, field.name
 
 
-def test_a_resolved_chain_holds_every_setting_in_the_order_of_the_preset() -> None:
+def test_resolved_chain_has_every_setting_in_the_order_of_the_preset() -> None:
     chain = resolve(ChainSettings, {"steps": {"intensity": True, "resize": {"height": 64}}}, {})
     assert chain.steps == {
         "intensity": {"stretch": "breast", "low": 0.5, "high": 99.5, "bits": 8},
@@ -51,14 +51,14 @@ def test_a_resolved_chain_holds_every_setting_in_the_order_of_the_preset() -> No
     assert resolve(ChainSettings, chain.model_dump(), {}) == chain
 
 
-def test_the_command_line_reaches_into_a_step() -> None:
+def test_dotted_names_change_settings_of_a_step() -> None:
     chain = resolve(ChainSettings, FAST, {"resize.height": "128", "intensity.bits": "16", "steps.orient": "false"})
     assert chain.steps["resize"] == {"height": 128, "width": 512}
-    assert chain.chosen()["intensity"].model_dump()["bits"] == 16
+    assert chain.parse_steps()["intensity"].model_dump()["bits"] == 16
     assert list(chain.steps) == ["crop_breast", "resize", "annotations", "intensity"]
 
 
-def test_a_step_that_is_switched_on_stands_where_the_preset_has_it() -> None:
+def test_step_that_is_switched_on_keeps_its_place_in_the_preset() -> None:
     chain = resolve(ChainSettings, FAST, {"blur": "true", "clahe.clip_limit": "3"})
     assert list(chain.steps) == ["crop_breast", "blur", "resize", "annotations", "orient", "intensity", "clahe"]
     assert chain.steps["clahe"] == {"clip_limit": 3.0, "tiles": 8}
@@ -67,24 +67,24 @@ def test_a_step_that_is_switched_on_stands_where_the_preset_has_it() -> None:
 @pytest.mark.parametrize(
     ("steps", "words"),
     [
-        ({"resize": True, "crop_breast": True}, "crop_breast must stand before resize"),
-        ({"resize": True, "border": True}, "border must stand before resize"),
-        ({"annotations": True, "polarity": True, "resize": True}, "polarity must stand before annotations"),
+        ({"resize": True, "crop_breast": True}, "crop_breast must come before resize"),
+        ({"resize": True, "border": True}, "border must come before resize"),
+        ({"annotations": True, "polarity": True, "resize": True}, "polarity must come before annotations"),
     ],
 )
-def test_an_order_that_cannot_come_right_is_refused(steps: dict[str, bool], words: str) -> None:
+def test_impossible_order_is_refused(steps: dict[str, bool], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         resolve(ChainSettings, {"steps": steps}, {})
 
 
 @pytest.mark.parametrize("frame", ["first", "last", 12])
-def test_a_frame_is_chosen_by_name_or_number(frame: str | int) -> None:
+def test_frame_is_a_name_or_a_number(frame: str | int) -> None:
     assert resolve(ChainSettings, FAST, {"frame": str(frame)}).frame == frame
     assert resolve(ChainSettings, FAST, {}).frame == "middle"
 
 
 @pytest.mark.parametrize("frame", ["second", "0", "-1", "1.5"])
-def test_a_frame_that_cannot_be_is_refused(frame: str) -> None:
+def test_invalid_frame_is_refused(frame: str) -> None:
     with pytest.raises(SettingsError, match="first, middle, last or a number"):
         resolve(ChainSettings, FAST, {"frame": frame})
 
@@ -100,11 +100,11 @@ def test_a_frame_that_cannot_be_is_refused(frame: str) -> None:
         ({"intensity.bits": "many"}, "intensity"),
         ({"blur.size": "4"}, "must be odd"),
         ({"clahe.clip_limit": "inf"}, "finite"),
-        ({"resize": "false"}, "resize is needed"),
-        ({"steps": dict.fromkeys(FAST["steps"], False)}, "resize is needed"),
+        ({"resize": "false"}, "resize is missing"),
+        ({"steps": dict.fromkeys(FAST["steps"], False)}, "resize is missing"),
     ],
 )
-def test_what_no_step_knows_is_refused_and_the_way_out_is_named(given: dict[str, object], words: str) -> None:
+def test_invalid_step_settings_are_refused_with_advice(given: dict[str, object], words: str) -> None:
     with pytest.raises(SettingsError, match=words) as refused:
         resolve(ChainSettings, FAST, given)
     assert refused.value.fields == ("steps",)

@@ -164,7 +164,7 @@ def test_a_value_within_a_step_can_be_changed_and_is_part_of_the_command(workspa
     assert filled.given == {"resize.height": 128}
     assert write_command(filled, workspace).split()[3:5] == ["--set", "resize.height=128"]
     settings = resolve_settings(workspace, "preprocess", filled.given, find_preset(workspace, "preprocess"))
-    assert settings.chain.chosen()["resize"].height == 128
+    assert settings.chain.parse_steps()["resize"].height == 128
 
 
 def test_an_answer_that_no_setting_knows_any_more_locks_nobody_out(workspace):

@@ -15,7 +15,7 @@ import torch
 from tfm.core.errors import SettingsError
 from tfm.core.randomness import seed_at
 from tfm.data.dataset.dataset import Dataset
-from tfm.imaging.chain import PreparedImage, run_chain
+from tfm.imaging.chain import PreprocessedImage, run_chain
 from tfm.imaging.contact_sheet import Row, Tile
 from tfm.imaging.read_image import read_pixels
 from tfm.imaging.settings import ChainSettings
@@ -46,7 +46,7 @@ def choose_images(dataset: Dataset, picked: Sequence[str], count: int, seed: int
     return train.loc[in_turn[:count]]
 
 
-def show_steps(dataset: Dataset, row: dict[Any, Any], chain: ChainSettings) -> tuple[Row, PreparedImage]:
+def show_steps(dataset: Dataset, row: dict[Any, Any], chain: ChainSettings) -> tuple[Row, PreprocessedImage]:
     """The film with its lesions outlined, then the image after each step, the last one outlined again."""
     mask = dataset.path(row["mask"]) if row["mask"] else None
     lesions = read_pixels(mask) if mask else None
@@ -56,14 +56,14 @@ def show_steps(dataset: Dataset, row: dict[Any, Any], chain: ChainSettings) -> t
         try:
             name, film = next(making)
         except StopIteration as end:
-            done: PreparedImage = end.value
+            done: PreprocessedImage = end.value
             break
         tiles.append(Tile(name.replace("_", " "), film.image, lesions=None if tiles else lesions))
     tiles.append(Tile("with breast and lesions", done.image, done.breast, done.lesions))
     return Row(f"{row['image_id']}  ({row['label']}, {row['split']})", tiles), done
 
 
-def show_augmentations(name: str, done: PreparedImage, settings: AugmentSettings, seed: int) -> Row:
+def show_augmentations(name: str, done: PreprocessedImage, settings: AugmentSettings, seed: int) -> Row:
     """The prepared image and some draws of what a training may see of it, its lesions moved along."""
     copies = [Tile("prepared", done.image, lesions=done.lesions)]
     lesions = torch.from_numpy(done.lesions)[None, None]

@@ -1,6 +1,6 @@
-"""From a film to a training image: the steps of a chain, one after the other.
+"""From a mammogram to a training image: run the steps of a chain in order.
 
-A step's file is found by its name; what a chain may hold is said in `settings`, where its results go is the cache's.
+Which steps exist is in `settings`; what each does is in `steps/`, under the step's name.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from tfm.imaging.settings import ChainSettings
 
 
 @dataclass(frozen=True)
-class PreparedImage:
-    """One training image. `record` has what was read, what each step did, and where the image lies on its film."""
+class PreprocessedImage:
+    """One training image. `record` holds what was read, what each step did, and the image's geometry."""
 
     image: np.ndarray  # (H, W) uint8 or uint16
     breast: np.ndarray  # (H, W) uint8, 1 inside
-    lesions: np.ndarray  # (H, W) uint8, 0 where there is none, else the lesion's class
+    lesions: np.ndarray  # (H, W) uint8, 0 outside lesions, else the lesion's class
     record: dict[str, Any]
 
 
@@ -38,77 +38,81 @@ def preprocess_image(
     lesion_mask_path: Path | None,
     chain: ChainSettings,
     check: Callable[[np.ndarray], None] | None = None,
-) -> PreparedImage:
-    """`check` refuses a film by its pixels."""
-    making = run_chain(path, lesion_mask_path, chain)
-    _, film = next(making)
+) -> PreprocessedImage:
+    """Run the chain. `check` may reject the mammogram by its pixels before any step runs."""
+    steps = run_chain(path, lesion_mask_path, chain)
+    _, mammogram = next(steps)
     if check:
-        check(film.image)
+        check(mammogram.image)
     while True:
         try:
-            next(making)
+            next(steps)
         except StopIteration as end:
-            prepared: PreparedImage = end.value
-            return prepared
+            preprocessed: PreprocessedImage = end.value
+            return preprocessed
 
 
 def run_chain(
     path: Path, lesion_mask_path: Path | None, chain: ChainSettings
-) -> Generator[tuple[str, Mammogram], None, PreparedImage]:
-    """The film as it was read, then each step's name with what it made; at the end the training image."""
-    scan = read_image(path, chain.frame)
-    record: dict[str, Any] = {"pixels": _hash(scan.pixels), "lesions": ""}
-    if scan.frames > 1:
-        record["frame"] = f"{scan.frame} of {scan.frames}"
-    film = Mammogram(scan.pixels)
-    yield "film", film
+) -> Generator[tuple[str, Mammogram], None, PreprocessedImage]:
+    """Yield the mammogram as it was read, then each step's name and result; return the training image."""
+    decoded = read_image(path, chain.frame)
+    record: dict[str, Any] = {"pixels": _hash_pixels(decoded.pixels), "lesions": ""}
+    if decoded.frames > 1:
+        record["frame"] = f"{decoded.frame} of {decoded.frames}"
+    mammogram = Mammogram(decoded.pixels)
+    yield "film", mammogram
     try:
-        for name, film in apply_steps(film, chain.chosen()):  # noqa: B020 (the last one is what we want)
-            yield name, film
-        film, breast = film.locate_breast()
+        for name, mammogram in apply_steps(mammogram, chain.parse_steps()):  # noqa: B020 (the last one is kept)
+            yield name, mammogram
+        mammogram, breast = mammogram.locate_breast()
     except DataError as error:
         raise DataError(f"{path}: {error.message}", hint=error.hint) from None
-    shape = film.image.shape
-    lesions: np.ndarray = np.zeros(shape, np.uint8)
+    image, geometry = mammogram.image, mammogram.geometry
+    lesions: np.ndarray = np.zeros(image.shape, np.uint8)
     if lesion_mask_path is not None:
-        drawn = _lesion_mask(lesion_mask_path)
-        lesions = project_lesions(drawn, scan.pixels.shape, film.geometry, shape)
-        record["lesions"] = _hash(drawn)
-        record |= _account(lesions, film.geometry, drawn, scan.pixels)
-    record |= film.record | {"geometry": film.geometry.record()}
-    return PreparedImage(film.image, breast.mask(film.geometry, shape).view(np.uint8), lesions, record)
+        mask = _read_lesion_mask(lesion_mask_path)
+        lesions = project_lesions(mask, decoded.pixels.shape, geometry, image.shape)
+        record["lesions"] = _hash_pixels(mask)
+        record |= _describe_lesions(lesions, geometry, mask, decoded.pixels)
+    record |= mammogram.record | {"geometry": geometry.as_dict()}
+    return PreprocessedImage(image, breast.render(geometry, image.shape).view(np.uint8), lesions, record)
 
 
-def _lesion_mask(path: Path) -> np.ndarray:
+def _read_lesion_mask(path: Path) -> np.ndarray:
     mask = read_pixels(path)
     if mask.dtype != np.uint8:
-        raise DataError(
-            f"{path}: a lesion mask of 16 bits", hint="organize the download again: it draws the masks anew"
-        )
+        raise DataError(f"{path}: the lesion mask has 16 bits", hint="organize the download again to rebuild the masks")
     return mask
 
 
-def _account(seen: np.ndarray, at: Geometry, drawn: np.ndarray, film: np.ndarray) -> dict[str, Any]:
-    """What became of the lesions: the share of their area that is still in the image, of which a fixed border may have
-    cut off some; how many are smaller than a pixel; and that a mask has another size than its film."""
-    there = np.count_nonzero(drawn) * film.size / drawn.size
-    here = np.count_nonzero(seen) * at.down * abs(at.right)
-    found: dict[str, Any] = {"lesions_kept": round(min(1.0, here / there), 3) if there else 0.0}
-    if small := count_subpixel_lesions(drawn, film.shape, at):
-        found["lesions_below_a_pixel"] = small
-    return found | ({"mask_size": list(drawn.shape)} if drawn.shape != film.shape else {})
+def _describe_lesions(
+    projected: np.ndarray, geometry: Geometry, mask: np.ndarray, pixels: np.ndarray
+) -> dict[str, Any]:
+    """The share of the lesions' area that is still in the image (a fixed border may cut some off), how many lesions are
+    smaller than a pixel, and the mask's size where it differs from the mammogram's."""
+    before = np.count_nonzero(mask) * pixels.size / mask.size
+    after = np.count_nonzero(projected) * geometry.down * abs(geometry.right)
+    facts: dict[str, Any] = {"lesions_kept": round(min(1.0, after / before), 3) if before else 0.0}
+    if small := count_subpixel_lesions(mask, pixels.shape, geometry):
+        facts["lesions_below_a_pixel"] = small
+    if mask.shape != pixels.shape:
+        facts["mask_size"] = list(mask.shape)
+    return facts
 
 
-def apply_steps(film: Mammogram, steps: Mapping[str, Settings]) -> Iterator[tuple[str, Mammogram]]:
-    """Step → its settings, run in the mapping's order: each step's name with what it made."""
+def apply_steps(mammogram: Mammogram, steps: Mapping[str, Settings]) -> Iterator[tuple[str, Mammogram]]:
+    """Apply steps (name → settings) in the mapping's order; yield each step's name and result."""
     for name, settings in steps.items():
-        film = import_module(f"tfm.imaging.steps.{name}").apply(film, settings)
-        yield name, film
+        mammogram = import_module(f"tfm.imaging.steps.{name}").apply(mammogram, settings)
+        yield name, mammogram
 
 
-def _hash(pixels: np.ndarray) -> str:
-    """Equal for equal pixels, however the file that held them was written. 128 bits; a cryptographic one would take
-    as long as all the rest of a chain."""
+def _hash_pixels(pixels: np.ndarray) -> str:
+    """Hash the pixels, independent of the file format.
+
+    128 bits, not cryptographic: a cryptographic hash would take as long as the rest of the chain.
+    """
     digest = xxhash.xxh3_128(f"{pixels.shape} {pixels.dtype}".encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()

@@ -1,6 +1,6 @@
-"""What a compressed frame says of itself, held against the file's header before a decoder is let near it.
+"""Check a compressed frame against the file's header before it is decoded.
 
-Decoders believe the stream: they fill what is missing with grey, and make room for whatever size it claims.
+Decoders trust the stream: they fill missing parts with grey and allocate whatever size it claims.
 """
 
 from __future__ import annotations
@@ -25,23 +25,24 @@ class FrameHeader(NamedTuple):
 
 
 def check_compressed_frame(
-    stream: bytes, syntax: uid.UID, rows: int, columns: int, samples: int, most_bits: int
+    stream: bytes, syntax: uid.UID, rows: int, columns: int, samples: int, max_bits: int
 ) -> None:
+    """Raise an error unless the stream has the size the DICOM header claims and is complete."""
     if syntax == uid.RLELossless:
-        return  # it has no header of its own, and its decoder counts
-    size = _of_jpeg_2000(stream) if syntax in uid.JPEG2000TransferSyntaxes else _of_jpeg(stream)
-    if (size.rows, size.columns, size.samples) != (rows, columns, samples):
+        return  # RLE has no header of its own; its decoder checks the length
+    header = _read_jpeg_2000_header(stream) if syntax in uid.JPEG2000TransferSyntaxes else _read_jpeg_header(stream)
+    if (header.rows, header.columns, header.samples) != (rows, columns, samples):
         raise UnreadableError(
-            f"the header says {rows} × {columns} × {samples}, "
-            f"and its compressed pixels {size.rows} × {size.columns} × {size.samples}"
+            f"the header claims {rows} × {columns} × {samples}, "
+            f"but the compressed pixels are {header.rows} × {header.columns} × {header.samples}"
         )
-    if size.bits > most_bits:
-        raise UnreadableError(f"the compressed pixels have {size.bits} bits where the header has room for {most_bits}")
+    if header.bits > max_bits:
+        raise UnreadableError(f"the compressed pixels have {header.bits} bits, but the header allows only {max_bits}")
     if not stream.rstrip(b"\0\xff").endswith(_END):
-        raise UnreadableError("the compressed pixels are cut")
+        raise UnreadableError("the compressed pixels are truncated")
 
 
-def _of_jpeg_2000(stream: bytes) -> FrameHeader:
+def _read_jpeg_2000_header(stream: bytes) -> FrameHeader:
     start = stream.find(_SIZE_OF_JPEG_2000)
     if start < 0 or len(stream) < start + 43:
         raise UnreadableError("the compressed pixels are damaged")
@@ -50,10 +51,10 @@ def _of_jpeg_2000(stream: bytes) -> FrameHeader:
     return FrameHeader(bottom - top, right - left, samples, (stream[start + 42] & 0x7F) + 1)
 
 
-def _of_jpeg(stream: bytes) -> FrameHeader:
-    """JPEG of all kinds, and JPEG-LS."""
+def _read_jpeg_header(stream: bytes) -> FrameHeader:
+    """Read the frame header of any kind of JPEG, including JPEG-LS."""
     start = 2
-    while start + 10 <= len(stream) and stream[start] == 0xFF:
+    while start + 10 <= len(stream) and stream[start] == 0xFF:  # each round advances by at least one byte
         marker = stream[start + 1]
         if marker in _START_OF_FRAME:
             bits, rows, columns, samples = struct.unpack_from(">BHHB", stream, start + 4)

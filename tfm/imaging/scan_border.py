@@ -1,4 +1,7 @@
-"""Where the scan ends and the film begins: bright strips along the edges of a scanned film."""
+"""Find the bright strips that a scanner leaves along the edges of a film.
+
+The step that cuts them off is `steps/border.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,26 @@ from itertools import takewhile
 
 import numpy as np
 
-WIDEST_SHARE = 0.04  # of the height: no border is wider
+MAX_BORDER_SHARE = 0.04  # of the height
 WHITE_SHARE = 0.9  # of the brightest pixel
 
 
 def find_area_inside_border(image: np.ndarray) -> tuple[slice, slice]:
-    """Rows and columns within the lines at the edges that are white from end to end: the scan past the film. No tissue
-    is that."""
+    """Return the rows and columns inside the border: lines at the edges that are white from end to end.
+
+    Tissue never fills a whole line with white.
+    """
     height, width = image.shape
     white = WHITE_SHARE * float(image.max())
-    widest = round(WIDEST_SHARE * height)
-    step = max(1, height // 512)  # a white line is seen in a part of its pixels
+    max_lines = round(MAX_BORDER_SHARE * height)
+    step = max(1, height // 512)  # some of a line's pixels are enough to see that it is white
 
-    def thickness(lines: np.ndarray) -> int:
-        # Not the median: white strips half as long lie over tissue, and cutting those costs lesions at the chest wall.
-        white_lines = takewhile(lambda line: np.quantile(line[::step], 0.05) >= white, lines[:widest])
+    def count_white_lines(lines: np.ndarray) -> int:
+        # Not the median: white strips of half the length lie over tissue, and cutting them would lose lesions at the
+        # chest wall.
+        white_lines = takewhile(lambda line: np.quantile(line[::step], 0.05) >= white, lines[:max_lines])
         return sum(1 for _ in white_lines)
 
-    top, bottom = thickness(image), thickness(image[::-1])
-    left, right = thickness(image.T), thickness(image.T[::-1])
+    top, bottom = count_white_lines(image), count_white_lines(image[::-1])
+    left, right = count_white_lines(image.T), count_white_lines(image.T[::-1])
     return slice(top, height - bottom), slice(left, width - right)

@@ -1,6 +1,6 @@
-"""What may be chosen about preprocessing: the settings of each step, and a chain of them. No arrays here.
+"""The settings of each preprocessing step, and of a chain of steps. No arrays here.
 
-What the steps do stands in `steps/`, one file a step, each under its name in `STEPS`.
+The steps themselves are in `steps/`, one file per name in `STEPS`.
 """
 
 from __future__ import annotations
@@ -16,103 +16,106 @@ from tfm.core.settings.resolve import resolve
 from tfm.core.settings.schema import NoEffectWhen, Settings, Switches
 
 
-def _odd(size: int) -> int:
+def _check_odd(size: int) -> int:
     if size % 2 == 0:
-        raise ValueError("must be odd: a filter has a middle")
+        raise ValueError("must be odd, so that the filter has a centre pixel")
     return size
 
 
 class Polarity(Settings):
-    """Black on white turned to white on black, as some exported pictures need."""
+    """Invert images that are black on white, as some exported images are."""
 
     turn: Literal["found", "always"] = "found"
-    """Which images to turn: those whose film is brighter than what is on it, or all
-    A DICOM file says itself which way it is meant, and is read so; pictures don't."""
+    """Which images should be inverted: those found to have a bright background, or always all?
+    DICOM files state their polarity and are read accordingly; other image files do not."""
 
 
 class Border(Settings):
-    """The scanner's bright border cut off."""
+    """Cut off the scanner's bright border."""
 
     cut: Literal["found", "share"] = "found"
-    """How much to cut off: the bright strips that are found, or a fixed share of each side"""
+    """How much should be cut off: the bright strips that are found, or a fixed share of each side?"""
 
     share: Annotated[float, Field(gt=0, lt=0.25), NoEffectWhen("cut", "found")] = 0.05
-    """The fixed share of height and width to cut off each side
-    The chest wall lies at a side too: with a fixed share some tissue goes with the border."""
+    """Which share of the height and width should be cut off each side?
+    The chest wall is at one side: a fixed share cuts off some tissue with the border."""
 
 
 class Annotations(Settings):
-    """Labels, tape and film frame to black."""
+    """Blacken labels, tape and the film frame."""
 
 
 class Orient(Settings):
-    """All breasts with the chest wall on the left."""
+    """Mirror images so that the chest wall is on the left."""
 
 
 class CropBreast(Settings):
-    """The breast without the empty film around it."""
+    """Crop to the breast, without the background around it."""
 
     margin: Annotated[float, Field(ge=0, le=0.5)] = 0.01
-    """How much film to leave around the breast, as a share of the image's height
-    0 cuts at the breast mask, which lies a little outside the skin line already."""
+    """How wide a margin should be kept around the breast, as a share of the image's height?
+    0 crops at the breast mask, which already lies slightly outside the skin line."""
 
 
 class Resize(Settings):
-    """One size for all."""
+    """Scale all images to one size."""
 
     height: Annotated[int, Field(ge=16, le=8192)] = 512
-    """Height of the images that a network sees, in pixels
-    Small lesions need height: calcifications are lost below about 1000."""
+    """How high should the training images be, in pixels?
+    Small lesions need resolution: calcifications are lost below about 1000."""
 
     width: Annotated[int, Field(ge=16, le=8192)] = 512
-    """Width of the images that a network sees, in pixels
-    The breast keeps its proportions: what it does not fill is black, on the side away from the chest wall."""
+    """How wide should the training images be, in pixels?
+    The breast keeps its proportions; the rest is black, on the side away from the chest wall."""
 
 
 class Blur(Settings):
-    """Grain of the film smoothed."""
+    """Smooth the film grain."""
 
     filter: Literal["gaussian", "bilateral"] = "gaussian"
-    """Which filter: gaussian smooths all, bilateral spares edges and takes longer"""
+    """Which filter should be used?
+    gaussian smooths everything; bilateral preserves edges and takes longer."""
 
-    size: Annotated[int, Field(ge=3, le=31), AfterValidator(_odd)] = 5
-    """Width of the filter in pixels of the image it is used on
-    The same number smooths more after the step resize than before it."""
+    size: Annotated[int, Field(ge=3, le=31), AfterValidator(_check_odd)] = 5
+    """How wide should the filter be, in pixels of the image it is applied to?
+    The same width smooths more after the step resize than before it."""
 
     sigma_color: Annotated[float, Field(gt=0), NoEffectWhen("filter", "gaussian")] = 90.0
-    """Bilateral: how many greys of 256 two pixels may differ and still be smoothed together"""
+    """Bilateral filter: by how many of 256 grey levels may two pixels differ and still be smoothed together?"""
 
     sigma_space: Annotated[float, Field(gt=0), NoEffectWhen("filter", "gaussian")] = 90.0
-    """Bilateral: how far apart, in pixels, two pixels may lie and still be smoothed together"""
+    """Bilateral filter: how many pixels apart may two pixels be and still be smoothed together?"""
 
 
 class Intensity(Settings):
-    """Grey values stretched to what the breast uses."""
+    """Stretch the grey values to the range that the breast uses."""
 
     stretch: Literal["breast", "maximum", "none"] = "breast"
-    """To what: two percentiles of the breast's own pixels, the brightest pixel, or not at all
-    Films of any exposure compare after the first; the others keep differences between films."""
+    """How should grey values be stretched?
+    breast: between two percentiles of the breast's pixels, which evens out exposure. maximum: up to the brightest
+    pixel. none: not at all."""
 
     low: Annotated[float, Field(ge=0, lt=50), NoEffectWhen("stretch", "maximum", "none")] = 0.5
-    """Percentile of the breast's pixels that becomes black"""
+    """Which percentile of the breast's pixels should become black?"""
 
     high: Annotated[float, Field(gt=50, le=100), NoEffectWhen("stretch", "maximum", "none")] = 99.5
-    """Percentile of the breast's pixels that becomes white
-    100 lets a single bright speck of dust decide the contrast of the whole image."""
+    """Which percentile of the breast's pixels should become white?
+    With 100, a single bright speck of dust determines the contrast of the whole image."""
 
-    bits: Annotated[Literal[8, 16], BeforeValidator(int)] = 8  # a command line gives text
-    """Bits of a grey value: 8 takes half the room, 16 keeps the film's fine steps"""
+    bits: Annotated[Literal[8, 16], BeforeValidator(int)] = 8  # text from a command line
+    """How many bits should a grey value have?
+    8 needs half the disk space; 16 keeps fine differences in grey."""
 
 
 class Clahe(Settings):
-    """Contrast raised part by part, in dense and fatty tissue alike (CLAHE)."""
+    """Enhance local contrast in dense and fatty tissue alike (CLAHE)."""
 
     clip_limit: Annotated[float, Field(gt=0)] = 2.0
-    """How much contrast may be raised
-    Higher shows more, the film's grain too."""
+    """How strongly may contrast be enhanced?
+    Higher values show more detail, and more film grain."""
 
     tiles: Annotated[int, Field(ge=1, le=64)] = 8
-    """Into how many parts the image is divided, each way"""
+    """Into how many tiles should the image be divided, in each direction?"""
 
 
 STEPS: dict[str, type[Settings]] = {
@@ -129,32 +132,31 @@ STEPS: dict[str, type[Settings]] = {
 
 
 _ORDER = [  # earlier, later, why
-    *(("polarity", name, "where the breast is cannot be told on white film") for name in STEPS if name != "polarity"),
-    *((name, "resize", "what it leaves is of many sizes") for name in ("border", "crop_breast")),
+    *(("polarity", name, "the breast cannot be found on a bright background") for name in STEPS if name != "polarity"),
+    *((name, "resize", "it leaves images of different sizes") for name in ("border", "crop_breast")),
 ]
 
 
-def _checked_steps(steps: dict[str, dict[str, Any] | bool]) -> dict[str, dict[str, Any] | bool]:
-    """Every step with all its settings, those that are off left out."""
-    chosen = {name: _checked_step(name, {} if given is True else given) for name, given in steps.items()}
+def _check_steps(steps: dict[str, dict[str, Any] | bool]) -> dict[str, dict[str, Any] | bool]:
+    """Fill in all settings of each step and leave out steps that are off."""
+    chosen = {name: _parse_step(name, {} if given is True else given) for name, given in steps.items()}
     checked: dict[str, dict[str, Any] | bool] = {
         name: settings.model_dump(mode="json") for name, settings in chosen.items() if settings is not None
     }
     if "resize" not in checked:
-        raise ValueError("the step resize is needed: films are of many sizes, and training images of one")
+        raise ValueError("the step resize is missing: training images must all have one size")
     places = {name: place for place, name in enumerate(checked)}
     for early, late, reason in _ORDER:
         if early in places and late in places and places[early] > places[late]:
-            raise ValueError(f"{early} must stand before {late}: {reason}")
+            raise ValueError(f"{early} must come before {late}: {reason}")
     return checked
 
 
-def _checked_step(name: str, given: Mapping[str, Any] | Literal[False]) -> Settings | None:
+def _parse_step(name: str, given: Mapping[str, Any] | Literal[False]) -> Settings | None:
     if name not in STEPS:
         close = difflib.get_close_matches(name, STEPS, n=1)
-        raise ValueError(
-            f"no step is called {name}: " + (f"did you mean {close[0]}?" if close else f"there are {', '.join(STEPS)}")
-        )
+        advice = f"did you mean {close[0]}?" if close else f"choose from {', '.join(STEPS)}"
+        raise ValueError(f"there is no step {name}: {advice}")
     if given is False:
         return None
     try:
@@ -163,10 +165,10 @@ def _checked_step(name: str, given: Mapping[str, Any] | Literal[False]) -> Setti
         raise ValueError(f"{name}: {error.message} ({error.hint})") from None
 
 
-Steps = Annotated[dict[str, dict[str, Any] | bool], Switches(STEPS), AfterValidator(_checked_steps)]
+Steps = Annotated[dict[str, dict[str, Any] | bool], Switches(STEPS), AfterValidator(_check_steps)]
 
 
-def _frame(value: object) -> object:
+def _parse_frame(value: object) -> object:
     text = str(value)
     if text in ("first", "middle", "last"):
         return text
@@ -176,15 +178,15 @@ def _frame(value: object) -> object:
 
 
 class ChainSettings(Settings):
-    frame: Annotated[Literal["first", "middle", "last"] | int, BeforeValidator(_frame)] = "middle"
-    """Which frame to take of a file that has several: first, middle, last or its number
-    Tomosynthesis has dozens of frames; CBIS-DDSM's films have one each."""
+    frame: Annotated[Literal["first", "middle", "last"] | int, BeforeValidator(_parse_frame)] = "middle"
+    """Which frame should be used if a file has several: first, middle, last, or its number?
+    Tomosynthesis files have dozens of frames; those of CBIS-DDSM have one."""
 
     steps: Steps
-    """The steps that make training images of films, in their order
-    Each with its settings, as in `resize: {height: 512}`. `true` takes a step as it is, `false` leaves out one that
-    the preset has. Set one value with `setting: resize.height=128`."""
+    """Which steps turn mammograms into training images, in which order?
+    Each with its settings, for example `resize: {height: 512}`. `true` uses a step with its default settings, `false`
+    leaves out a step of the preset."""
 
-    def chosen(self) -> dict[str, Settings]:
-        """Step → its settings, in the order in which they run."""
+    def parse_steps(self) -> dict[str, Settings]:
+        """Map each step to its settings, in the order in which they run."""
         return {name: STEPS[name].model_validate(values) for name, values in self.steps.items()}

@@ -19,7 +19,7 @@ import numpy as np
 from tfm.core import files
 from tfm.core.errors import TFMError
 from tfm.data.cache.arrays import ARRAYS, Form, Row
-from tfm.imaging.chain import PreparedImage, preprocess_image
+from tfm.imaging.chain import PreprocessedImage, preprocess_image
 from tfm.imaging.settings import ChainSettings
 
 PixelCheck = Callable[[np.ndarray], None]  # raises a DataError for pixels that are no mammogram
@@ -80,7 +80,7 @@ class RowMaker:
         return form
 
 
-def encode_row(image: PreparedImage) -> bytes:
+def encode_row(image: PreprocessedImage) -> bytes:
     record = json.dumps(image.record, sort_keys=True)
     buffer = io.BytesIO()
     np.savez(buffer, images=image.image, breast=image.breast, lesions=image.lesions, record=record)

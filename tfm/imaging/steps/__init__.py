@@ -1,4 +1,4 @@
-"""One file a step: `apply(film, settings) -> Film`, a pure function. The file's name is the step's name everywhere.
+"""One file per step: a pure function `apply(mammogram, settings) -> Mammogram`. The file's name is the step's name.
 
-Their settings stand in `tfm.imaging.settings`, so that menus need not import arrays.
+The steps' settings are in `tfm.imaging.settings`, so that menus need not import numpy.
 """

@@ -1,4 +1,4 @@
-"""Labels, tape, handwriting and film frame become black; the skin line, inside the dilated breast mask, stays."""
+"""Blacken everything outside the breast mask: labels, tape, handwriting, film frame. The skin line is inside it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tfm.imaging.mammogram import Mammogram
 from tfm.imaging.settings import Annotations
 
 
-def apply(film: Mammogram, settings: Annotations) -> Mammogram:
-    film, breast = film.locate_breast()
-    rows, columns = breast.box(film.geometry, film.image.shape)
-    within = film.image[rows, columns]
-    mask = breast.mask(film.geometry.shift(rows.start, columns.start), within.shape)
-    image = np.zeros_like(film.image)
-    np.multiply(within, mask, out=image[rows, columns])
-    return replace(film, image=image)
+def apply(mammogram: Mammogram, settings: Annotations) -> Mammogram:
+    mammogram, breast = mammogram.locate_breast()
+    rows, columns = breast.find_box(mammogram.geometry, mammogram.image.shape)
+    box = mammogram.image[rows, columns]
+    mask = breast.render(mammogram.geometry.shift(rows.start, columns.start), box.shape)
+    image = np.zeros_like(mammogram.image)
+    np.multiply(box, mask, out=image[rows, columns])
+    return replace(mammogram, image=image)

@@ -1,4 +1,4 @@
-"""Contrast-limited adaptive histogram equalisation: each part of the image stretched by its own histogram."""
+"""Contrast-limited adaptive histogram equalisation (CLAHE)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tfm.imaging.mammogram import Mammogram
 from tfm.imaging.settings import Clahe
 
 
-def apply(film: Mammogram, settings: Clahe) -> Mammogram:
-    image = cv2.createCLAHE(settings.clip_limit, (settings.tiles, settings.tiles)).apply(film.image)
-    # It lifts black a little where a part is mostly black; but black is no tissue.
-    np.multiply(image, film.image > 0, out=image)
-    return replace(film, image=image)
+def apply(mammogram: Mammogram, settings: Clahe) -> Mammogram:
+    image = cv2.createCLAHE(settings.clip_limit, (settings.tiles, settings.tiles)).apply(mammogram.image)
+    # CLAHE lifts black a little in tiles that are mostly black: keep the background black.
+    np.multiply(image, mammogram.image > 0, out=image)
+    return replace(mammogram, image=image)

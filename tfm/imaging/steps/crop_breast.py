@@ -1,4 +1,4 @@
-"""The breast's bounding box with a margin: a third to a half of a film is empty, and resolution is what counts."""
+"""Crop to the breast's bounding box plus a margin: a third to a half of a mammogram is background."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tfm.imaging.mammogram import Mammogram
 from tfm.imaging.settings import CropBreast
 
 
-def apply(film: Mammogram, settings: CropBreast) -> Mammogram:
-    film, breast = film.locate_breast()
-    margin = round(settings.margin * film.image.shape[0])
-    return film.crop("crop_breast", *breast.box(film.geometry, film.image.shape, margin))
+def apply(mammogram: Mammogram, settings: CropBreast) -> Mammogram:
+    mammogram, breast = mammogram.locate_breast()
+    margin = round(settings.margin * mammogram.image.shape[0])
+    return mammogram.crop("crop_breast", *breast.find_box(mammogram.geometry, mammogram.image.shape, margin))

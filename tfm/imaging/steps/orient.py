@@ -1,4 +1,4 @@
-"""The chest wall comes to the left. Told by pixels: a file's laterality is missing or wrong in some."""
+"""Mirror images so that the chest wall is on the left, judged by pixels: some files lack or misstate laterality."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tfm.imaging.mammogram import Mammogram
 from tfm.imaging.settings import Orient
 
 
-def apply(film: Mammogram, settings: Orient) -> Mammogram:
-    film, breast = film.locate_breast()
-    flipped = breast.is_chest_wall_right(film.geometry)
-    noted = film.record_step("orient", flipped=flipped)
-    if not flipped:
-        return noted
-    geometry = film.geometry.mirror(film.image.shape[1])
-    return replace(noted, image=cv2.flip(film.image, 1), geometry=geometry)
+def apply(mammogram: Mammogram, settings: Orient) -> Mammogram:
+    mammogram, breast = mammogram.locate_breast()
+    is_flipped = breast.is_chest_wall_right(mammogram.geometry)
+    recorded = mammogram.record_step("orient", flipped=is_flipped)
+    if not is_flipped:
+        return recorded
+    geometry = mammogram.geometry.mirror(mammogram.image.shape[1])
+    return replace(recorded, image=cv2.flip(mammogram.image, 1), geometry=geometry)

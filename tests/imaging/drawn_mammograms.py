@@ -1,4 +1,4 @@
-"""Drawn films with the truth about them, for the tests of the imaging floor."""
+"""Drawn mammograms with known breast and lesions, for the tests of `tfm.imaging`."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from tfm.imaging.settings import ChainSettings
 PRESETS = Path(__file__).resolve().parents[2] / "configs" / "preprocess"
 
 
-def phantom(side: str, kind: str = "mass", view: str = "CC", height: int = 400) -> Phantom:
+def draw_phantom(side: str, kind: str = "mass", view: str = "CC", height: int = 400) -> Phantom:
     return draw(Exposure(2, "P_00007", side, view, 2, height, 0.1, (Lesion(1, kind, malignant=True),)))  # type: ignore[arg-type]
 
 
-def chain(preset: str, **given: object) -> ChainSettings:
+def resolve_chain(preset: str, **given: object) -> ChainSettings:
     return resolve(ChainSettings, read_yaml(PRESETS / f"{preset}.yaml")["settings"], given)
 
 
-def run_chain(film: Mammogram, steps: Mapping[str, Settings]) -> Mammogram:
+def apply_all(film: Mammogram, steps: Mapping[str, Settings]) -> Mammogram:
     """What the last step makes."""
     return [film, *(made for _, made in apply_steps(film, steps))][-1]
 
 
-def breast_of(film: Mammogram) -> np.ndarray:
+def find_breast_mask(film: Mammogram) -> np.ndarray:
     """(H, W) bool, as the film lies now."""
     _, breast = film.locate_breast()
-    return breast.mask(film.geometry, film.image.shape)
+    return breast.render(film.geometry, film.image.shape)
 
 
-def lesions_of(film: Mammogram, drawn: np.ndarray) -> np.ndarray:
+def project_drawn_lesions(film: Mammogram, drawn: np.ndarray) -> np.ndarray:
     """What was drawn on the film as it was read, as the film shows it now."""
     return project_lesions(drawn, drawn.shape, film.geometry, film.image.shape)
