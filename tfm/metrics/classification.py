@@ -1,6 +1,6 @@
-"""How well probabilities tell malignant from benign: AUC, thresholds, confusion, intervals that know the patient.
+"""Classification metrics: AUC, thresholds, confusion counts, and confidence intervals clustered by patient.
 
-Nothing here reads files or knows what a run is; arrays go in, numbers come out.
+Arrays in, numbers out; no files and no runs.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from tfm.core.errors import DataError
 from tfm.core.randomness import generator_at
 
 CONFIDENCE = 0.95
-_SEED = 0  # of an interval: it belongs to what was measured, not to anybody's choice of seed
+_SEED = 0  # fixed: an interval belongs to the data, not to a run's seed
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its 95 % interval; low and high are NaN where the data cannot carry one."""
+    """A value and its 95 % interval; low and high are NaN if the data are too few."""
 
     value: float
     low: float
     high: float
 
     def flatten(self, name: str) -> dict[str, float | None]:
-        """For a program: by name, name_low and name_high; None, which JSON has a word for, where one is not defined."""
-        parts = {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
-        return {part: float(value) if math.isfinite(value) else None for part, value in parts.items()}
+        """Return {name, name_low, name_high}, ready for JSON: None instead of NaN."""
+        values = {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+        return {key: float(value) if math.isfinite(value) else None for key, value in values.items()}
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts at one threshold. A rate without a denominator is NaN: a silent 0 would be averaged as if measured."""
+    """Counts at one threshold. A rate without a denominator is NaN, so that nobody averages it as 0."""
 
     tp: int
     fp: int
@@ -43,59 +43,59 @@ class Confusion:
 
     @property
     def accuracy(self) -> float:
-        return _ratio(self.tp + self.tn, self.tp + self.fp + self.tn + self.fn)
+        return _divide(self.tp + self.tn, self.tp + self.fp + self.tn + self.fn)
 
     @property
     def sensitivity(self) -> float:
-        return _ratio(self.tp, self.tp + self.fn)
+        return _divide(self.tp, self.tp + self.fn)
 
     @property
     def specificity(self) -> float:
-        return _ratio(self.tn, self.tn + self.fp)
+        return _divide(self.tn, self.tn + self.fp)
 
     @property
     def f1(self) -> float:
-        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+        return _divide(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
 
-def _ratio(part: int, whole: int) -> float:
+def _divide(part: int, whole: int) -> float:
     return part / whole if whole else math.nan
 
 
 def compute_confusion(labels: np.ndarray, probs: np.ndarray, threshold: float) -> Confusion:
-    truth, probs = _checked(labels, probs)
-    called = probs >= threshold
+    truth, probs = _validate(labels, probs)
+    positive = probs >= threshold
     return Confusion(
-        tp=int(np.sum(called & truth)),
-        fp=int(np.sum(called & ~truth)),
-        tn=int(np.sum(~called & ~truth)),
-        fn=int(np.sum(~called & truth)),
+        tp=int(np.sum(positive & truth)),
+        fp=int(np.sum(positive & ~truth)),
+        tn=int(np.sum(~positive & ~truth)),
+        fn=int(np.sum(~positive & truth)),
     )
 
 
 def compute_auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """The chance that a malignant image scores above a benign one; a tie counts half."""
-    truth, scores = _checked(labels, scores, both_classes=True)
-    return float(_weighted_auc(truth, scores, np.ones((1, truth.size)))[0])
+    """The probability that a malignant image scores above a benign one; a tie counts half."""
+    truth, scores = _validate(labels, scores, both_classes=True)
+    return float(_compute_weighted_auc(truth, scores, np.ones((1, truth.size)))[0])
 
 
 def find_youden_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
-    """The observed probability with the largest sensitivity + specificity; of equals the lowest, which misses least."""
-    truth, probs = _checked(labels, probs, both_classes=True)
+    """The observed probability with the largest sensitivity + specificity; at a tie, the lowest (most sensitive)."""
+    truth, probs = _validate(labels, probs, both_classes=True)
     thresholds, group = np.unique(probs, return_inverse=True)
     positives = np.bincount(group, truth)
     negatives = np.bincount(group, ~truth)
-    # Whole numbers, so that equals are equal: hits / P − alarms / N, times P·N.
+    # hits / P − alarms / N, times P·N: in integers, so that ties are exact.
     hits = positives[::-1].cumsum()[::-1]
     alarms = negatives[::-1].cumsum()[::-1]
     return float(thresholds[np.argmax(hits * negatives.sum() - alarms * positives.sum())])
 
 
 def find_sensitivity_threshold(labels: np.ndarray, probs: np.ndarray, wanted: float) -> float:
-    """The highest probability that calls at least this share of the malignant images: so it calls the fewest benign."""
-    truth, probs = _checked(labels, probs, both_classes=True)
+    """The highest probability that reaches this sensitivity, and so calls the fewest benign images malignant."""
+    truth, probs = _validate(labels, probs, both_classes=True)
     malignant = np.sort(probs[truth])[::-1]
-    # Compared as the sensitivity itself is computed: 7 of 100 are 0.07, where 0.07 × 100 is more than 7.
+    # Compare shares, as sensitivity is computed: 7 / 100 is 0.07, but 0.07 × 100 is more than 7.
     return float(malignant[np.searchsorted(np.arange(1, malignant.size + 1) / malignant.size, wanted)])
 
 
@@ -106,7 +106,7 @@ def bootstrap_interval(
     seed: int = _SEED,
     rounds: int = 2000,
 ) -> Interval:
-    """Percentile bootstrap of `statistic(*columns)` that draws patients, each with all her rows.
+    """Percentile cluster bootstrap of `statistic(*columns)`: patients are resampled, each with all its rows.
 
     Rounds in which the statistic is undefined (NaN or DataError, as with one class only) are dropped.
     """
@@ -114,20 +114,20 @@ def bootstrap_interval(
     columns = tuple(np.asarray(column) for column in columns)
     if any(column.shape[:1] != patient_of_row.shape for column in columns):
         raise DataError(
-            "the columns of a bootstrap differ in length from the patients",
-            hint="give one patient and one value of each column per image",
+            "the bootstrap columns and the patients differ in length",
+            hint="pass one patient and one value per column for each image",
         )
     value = statistic(*columns)
-    if names.size < 2:  # one patient drawn again and again would give an interval of no width
+    if names.size < 2:  # resampling a single patient would give an interval of width 0
         return Interval(value, math.nan, math.nan)
     shares = np.full(names.size, 1 / names.size)
     counts = generator_at(seed, "bootstrap").multinomial(names.size, shares, size=rounds)  # (rounds, patients)
     weights = counts[:, patient_of_row]  # (rounds, rows)
-    if statistic is compute_auc:  # the figure of every table: all rounds at once, 3 × as fast as one by one
-        drawn = _weighted_auc(*_checked(*columns), weights)
+    if statistic is compute_auc:  # used most: all rounds at once are 3 × as fast as one by one
+        values = _compute_weighted_auc(*_validate(*columns), weights)
     else:
-        drawn = np.array([_drawn(statistic, columns, row_counts) for row_counts in weights])
-    defined = drawn[~np.isnan(drawn)]
+        values = np.array([_evaluate_resample(statistic, columns, row_counts) for row_counts in weights])
+    defined = values[~np.isnan(values)]
     if 2 * defined.size < rounds:
         return Interval(value, math.nan, math.nan)
     low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
@@ -135,15 +135,16 @@ def bootstrap_interval(
 
 
 def compute_exact_interval(value: float, trials: int) -> Interval:
-    """Clopper and Pearson's, of a share that is exactly 0 or 1 in so many independent trials: there every resample
-    gives the same again, and a bootstrap would tell of certainty."""
+    """Clopper-Pearson interval of a share that is 0 or 1, for which a bootstrap interval has width 0."""
     if not trials:
         return Interval(value, math.nan, math.nan)
-    reach = 1 - ((1 - CONFIDENCE) / 2) ** (1 / trials)
-    return Interval(value, 1 - reach, 1.0) if value == 1 else Interval(value, 0.0, reach)
+    width = 1 - ((1 - CONFIDENCE) / 2) ** (1 / trials)
+    return Interval(value, 1 - width, 1.0) if value == 1 else Interval(value, 0.0, width)
 
 
-def _drawn(statistic: Callable[..., float], columns: tuple[np.ndarray, ...], row_counts: np.ndarray) -> float:
+def _evaluate_resample(
+    statistic: Callable[..., float], columns: tuple[np.ndarray, ...], row_counts: np.ndarray
+) -> float:
     rows = np.repeat(np.arange(row_counts.size), row_counts)
     try:
         return statistic(*(column[rows] for column in columns))
@@ -151,8 +152,8 @@ def _drawn(statistic: Callable[..., float], columns: tuple[np.ndarray, ...], row
         return math.nan
 
 
-def _weighted_auc(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """AUC of each row of weights (rounds, n); NaN where a row leaves only one class."""
+def _compute_weighted_auc(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """AUC for each row of weights (rounds, n); NaN if a row leaves only one class."""
     order = np.argsort(scores, kind="stable")
     truth, weights = truth[order], weights[:, order]
     tie_starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
@@ -160,29 +161,29 @@ def _weighted_auc(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) ->
     negatives = np.add.reduceat(weights * ~truth, tie_starts, axis=1).astype(float)
     below = negatives.cumsum(axis=1) - negatives / 2
     with np.errstate(invalid="ignore"):
-        won: np.ndarray = (positives * below).sum(axis=1) / (positives.sum(axis=1) * negatives.sum(axis=1))
-    return won
+        values: np.ndarray = (positives * below).sum(axis=1) / (positives.sum(axis=1) * negatives.sum(axis=1))
+    return values
 
 
-def _checked(labels: np.ndarray, scores: np.ndarray, *, both_classes: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Labels as (n,) bool and scores as (n,) float64, or a DataError that says what is wrong with them."""
+def _validate(labels: np.ndarray, scores: np.ndarray, *, both_classes: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels as (n,) bool and scores as (n,) float64, or raise a DataError that says what is wrong."""
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if labels.ndim != 1 or labels.shape != scores.shape or labels.size == 0:
         raise DataError(
-            f"labels {labels.shape} and scores {scores.shape} do not pair up",
-            hint="give one label and one score per image, and at least one image",
+            f"labels {labels.shape} and scores {scores.shape} do not match",
+            hint="pass one label and one score per image, for at least one image",
         )
     if not np.isin(labels, (0, 1)).all():
-        raise DataError("labels other than 0 (benign) and 1 (malignant)", hint="look at the label column")
+        raise DataError("some labels are neither 0 (benign) nor 1 (malignant)", hint="check the label column")
     if not np.isfinite(scores).all():
         raise DataError(
-            "scores that are not finite numbers", hint="training diverged: try a lower learning rate and train again"
+            "some scores are not finite numbers", hint="training diverged: train again with a lower learning rate"
         )
     truth = labels.astype(bool)
     if both_classes and (truth.all() or not truth.any()):
         only = "malignant" if truth.all() else "benign"
         raise DataError(
             f"all {truth.size} images are {only}: AUC needs both classes",
-            hint="choose a split or subset that holds benign and malignant images",
+            hint="choose a split or subset with benign and malignant images",
         )
     return truth, scores

@@ -1,6 +1,6 @@
-"""How well a map of where a network looks fits what is known: breast and lesion; and what naive maps would reach.
+"""How well a saliency map agrees with breast and lesion, and a naive map to compare with.
 
-A map is (H, W), at least zero everywhere; nan where a figure is not defined. Where maps come from is not known here.
+Maps are (H, W) and non-negative; a figure that is undefined is NaN. How maps are made is in `tfm.analysis`.
 """
 
 from __future__ import annotations
@@ -9,30 +9,32 @@ import numpy as np
 
 
 def measure_share_outside(heat: np.ndarray, breast: np.ndarray) -> float:  # (H, W), (H, W) bool
-    """Of all that is looked at, the part outside the breast."""
-    return _share(heat, ~breast)
+    """The share of the map's sum outside the breast."""
+    return _measure_share(heat, ~breast)
 
 
 def measure_share_inside(heat: np.ndarray, lesion: np.ndarray) -> float:  # (H, W), (H, W) bool
-    """Of all that is looked at, the part in the lesion."""
-    return _share(heat, lesion) if lesion.any() else float("nan")
+    """The share of the map's sum inside the lesion."""
+    return _measure_share(heat, lesion) if lesion.any() else float("nan")
 
 
 def score_pointing_game(heat: np.ndarray, lesion: np.ndarray) -> float:  # (H, W), (H, W) bool
-    """The pointing game: whether the highest place lies in the lesion; of several equally high, the part that does. A
-    map that is the same everywhere points nowhere."""
+    """Pointing game: 1 if the map's maximum is in the lesion, else 0; of several maxima, the share in the lesion.
+
+    NaN for a constant map.
+    """
     if not lesion.any() or heat.max() <= heat.min():
         return float("nan")
     return float(lesion[heat == heat.max()].mean())
 
 
-def _share(heat: np.ndarray, inside: np.ndarray) -> float:
+def _measure_share(heat: np.ndarray, inside: np.ndarray) -> float:
     total = heat.sum(dtype=np.float64)
     return float(heat[inside].sum(dtype=np.float64) / total) if total > 0 else float("nan")
 
 
 def make_centre_map(shape: tuple[int, ...]) -> np.ndarray:  # (H, W) float64
-    """A look at the middle of the image, fading evenly to nothing in its corners."""
+    """Build a map that falls linearly from 1 at the image's centre to 0 in its corners."""
     down, right = np.indices(shape)
-    far = np.hypot(down - (shape[0] - 1) / 2, right - (shape[1] - 1) / 2)
-    return np.asarray(1 - far / far.max())
+    distance = np.hypot(down - (shape[0] - 1) / 2, right - (shape[1] - 1) / 2)
+    return np.asarray(1 - distance / distance.max())

@@ -157,7 +157,7 @@ def evaluate_lesions(
     beside = yield from score_baselines(images, task, compute_median_areas(val.tallies))
     last = drawn[-1]
     with np.errstate(invalid="ignore"):
-        dices = np.where(last.true > 0, 2 * last.both / (last.drawn + last.true), np.nan)
+        dices = np.where(last.true > 0, 2 * last.both / (last.predicted + last.true), np.nan)
     return LesionEvaluation(names, thresholds, {MODEL: model} | beside, dices)
 
 

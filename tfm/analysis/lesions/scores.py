@@ -55,7 +55,7 @@ class MaskScores:
 
 
 def score_masks(drawn: Overlap, marked: list[tuple[Marks, int]], patients: np.ndarray) -> MaskScores:
-    curve, numbers = FrocCurve.of(marked), np.arange(len(patients))
+    curve, numbers = FrocCurve.collect(marked), np.arange(len(patients))
 
     def interval(statistic: Callable[..., float], *columns: np.ndarray) -> Interval:
         return bootstrap_interval(statistic, patients, *columns)
@@ -73,7 +73,7 @@ def score_masks(drawn: Overlap, marked: list[tuple[Marks, int]], patients: np.nd
         area_error=interval(compute_area_error, *drawn.columns),
         left_clear=share(compute_specificity, drawn.true == 0, *drawn.columns),
         found=tuple(
-            share(lambda at, rate=rate: curve.sensitivity(rate, at), curve.lesions > 0, numbers)
+            share(lambda at, rate=rate: curve.compute_sensitivity(rate, at), curve.lesions > 0, numbers)
             for rate in FALSE_ALARM_RATES
         ),
     )
