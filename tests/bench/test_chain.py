@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tests.imaging.drawn_mammograms import resolve_chain
-from tfm.data.phantom.dicom import Header, dataset_of, encode
-from tfm.data.phantom.mammogram import draw
+from tfm.data.phantom.dicom import Header, build_dataset, encode
+from tfm.data.phantom.mammogram import draw_mammogram
 from tfm.data.phantom.spec import Exposure, Lesion
 from tfm.imaging.breast_mask import compute_breast_mask
 from tfm.imaging.chain import preprocess_image
@@ -43,13 +43,13 @@ def film(request, tmp_path_factory) -> Path:
     if request.param == "4006 × 1846" and whole:
         return whole[0]
     height, width = SIZES[request.param]
-    drawn = draw(Exposure(2, "P_00007", "RIGHT", "MLO", 3, 1024, 0.3, (Lesion(1, "mass", malignant=True),)))
+    drawn = draw_mammogram(Exposure(2, "P_00007", "RIGHT", "MLO", 3, 1024, 0.3, (Lesion(1, "mass", malignant=True),)))
     smooth = cv2.resize(drawn.image, (width, height), interpolation=cv2.INTER_CUBIC)
     grain = np.random.default_rng(1).normal(0, 400, smooth.shape)
     pixels = np.clip(smooth + grain, 0, 65535).astype(np.uint16)
     path = tmp_path_factory.mktemp("film") / "film.dcm"
     header = Header("P", "1.2", "1.2.3", "1.2.3.4", "full mammogram images", "RIGHT", "MLO")
-    path.write_bytes(encode(dataset_of(header, pixels)))
+    path.write_bytes(encode(build_dataset(header, pixels)))
     return path
 
 

@@ -1,4 +1,4 @@
-"""How long a download of 6775 series takes to be known, beside the least that could be done to its files."""
+"""Time to index a download of 6775 series, as ratios to a plain read and a plain walk of the same files."""
 
 import os
 import subprocess
@@ -15,39 +15,39 @@ PROJECT = Path(__file__).resolve().parents[2]
 INDEXING = """
 import re, sys, time
 from pathlib import Path
-from tfm.data.download import survey
-from tfm.data.index import read_headers
-begun = time.perf_counter()
-count = sum(1 for _ in read_headers(survey([Path(sys.argv[1])]).images, Path(sys.argv[2])))
-seconds = time.perf_counter() - begun
+from tfm.data.download.folders import scan_folders
+from tfm.data.download.header_index import read_headers
+start = time.perf_counter()
+count = sum(1 for _ in read_headers(scan_folders([Path(sys.argv[1])]).images, Path(sys.argv[2])))
+seconds = time.perf_counter() - start
 status = Path("/proc/self/status")  # getrusage would count the parent's memory, from before this program began
 peak = re.search(r"VmHWM:\\s+(\\d+) kB", status.read_text())[1] if status.exists() else 0
 print(count, seconds, int(peak) / 1024)
 """
 
 
-def indexed(official_tree: Path, index: Path) -> tuple[int, float, float]:
-    """Files, seconds, and the most memory in MiB."""
+def time_indexing(official_tree: Path, index: Path) -> tuple[int, float, float]:
+    """Return the number of files, the seconds and the peak memory in MiB."""
     command = [sys.executable, "-c", INDEXING, str(official_tree), str(index)]
-    said = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True, text=True).stdout.split()
-    return int(said[0]), float(said[1]), float(said[2])
+    output = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True, text=True).stdout.split()
+    return int(output[0]), float(output[1]), float(output[2])
 
 
-def reading_4_kib_of_each(official_tree: Path) -> float:
-    begun = time.perf_counter()
+def time_reading_4_kib_of_each_file(official_tree: Path) -> float:
+    start = time.perf_counter()
     for folder, _, names in os.walk(official_tree):
         for name in names:
             with open(f"{folder}/{name}", "rb", buffering=0) as file:
                 file.read(4096)
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
-def asking_the_size_of_each(official_tree: Path) -> float:
-    begun = time.perf_counter()
+def time_stat_of_each_file(official_tree: Path) -> float:
+    start = time.perf_counter()
     for folder, _, names in os.walk(official_tree):
         for name in names:
             os.stat(f"{folder}/{name}")  # noqa: PTH116 (the floor: no object made)
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 def test_first_at_most_ten_times_a_read_then_at_most_twice_a_walk(
@@ -56,12 +56,12 @@ def test_first_at_most_ten_times_a_read_then_at_most_twice_a_walk(
     firsts, agains, mebibytes = [], [], 0.0
     for number in range(3):
         index = tmp_path / f"{number}.sqlite"
-        floor = reading_4_kib_of_each(official_tree)
-        count, seconds, memory = indexed(official_tree, index)
+        floor = time_reading_4_kib_of_each_file(official_tree)
+        count, seconds, memory = time_indexing(official_tree, index)
         assert count == 10239
         firsts.append(seconds / floor)
-        floor = asking_the_size_of_each(official_tree)
-        agains.append(indexed(official_tree, index)[1] / floor)
+        floor = time_stat_of_each_file(official_tree)
+        agains.append(time_indexing(official_tree, index)[1] / floor)
         mebibytes = max(mebibytes, memory)
     record_property("first", round(min(firsts), 2))
     record_property("again", round(min(agains), 2))

@@ -18,12 +18,12 @@ Writing = Iterator[tuple[int, int]]
 KINDS = ("mass", "calc")
 
 
-def looked_at(*given: Path, index: Path, csvs: tuple[Path, ...] = ()) -> read_download.Found:
-    return returned(read_download.look(given, csvs, index))
+def looked_at(*given: Path, index: Path, csvs: tuple[Path, ...] = ()) -> read_download.DownloadContents:
+    return returned(read_download.read_download(given, csvs, index))
 
 
 def catalog_of(*given: Path, index: Path, kinds: tuple[str, ...] = KINDS) -> Catalog:
-    return read_download.catalog_of(looked_at(*given, index=index), kinds)
+    return read_download.build_catalog(looked_at(*given, index=index), kinds)
 
 
 def cases_below(folder: Path) -> pd.DataFrame:

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from tfm.data.phantom import cohort, download, traps
+from tfm.data.phantom import cohort, traps
 from tfm.data.phantom.spec import DownloadPlan
+from tfm.data.phantom.writer import write_download
 
 
 def phantom_download(
@@ -14,5 +15,5 @@ def phantom_download(
     plan = cohort.plan_download(
         train_women=train_women, test_women=test_women, traps=traps.parse_traps(planted), **(usual | other)
     )
-    list(download.write(plan, folder))
+    list(write_download(plan, folder))
     return plan

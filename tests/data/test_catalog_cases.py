@@ -8,7 +8,7 @@ import pytest
 from tests.data.intake import cases_below, tables_below
 from tfm.core.errors import DataError, SettingsError
 from tfm.data.dataset.image_table import unite
-from tfm.data.sources.cbis_ddsm import absent_files, find_case_files, of_kinds, read_cases
+from tfm.data.sources.cbis_ddsm import find_case_files, read_cases, report_missing_csvs, select_kinds
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 with_official_csvs = pytest.mark.skipif(not SHARED.exists(), reason="the official CSVs are not here")
@@ -59,7 +59,7 @@ def test_each_kind_alone_has_tcias_counts(
     women: tuple[int, int],
     malignant: tuple[int, int] | None,
 ) -> None:
-    table, findings = unite(of_kinds(official_cases, [kind]))
+    table, findings = unite(select_kinds(official_cases, [kind]))
     of_split = [table[table["official"] == split] for split in ("train", "test")]
     assert tuple(map(len, of_split)) == images
     assert tuple(rows["patient_id"].nunique() for rows in of_split) == women
@@ -84,7 +84,7 @@ def test_17_official_images_are_both_benign_and_malignant(official_cases: pd.Dat
     mixed = [
         found
         for kind in ("mass", "calc")
-        for found in unite(of_kinds(official_cases, [kind]))[1]
+        for found in unite(select_kinds(official_cases, [kind]))[1]
         if found.kind == "mixed-labels"
     ]
     assert len(mixed) == 17
@@ -211,10 +211,14 @@ def test_a_kind_that_is_not_there_is_refused_alone_and_named_beside_another(tmp_
     path = write_csv(tmp_path / "mass_case_description_train_set.csv", "P_00001,2,LEFT,CC,1,mass,4,BENIGN,3")
     cases = read_cases([path])
     with pytest.raises(DataError, match="no calc case") as caught:
-        of_kinds(cases, ("calc",))
+        select_kinds(cases, ("calc",))
     assert "lesions=mass" in caught.value.hint
-    assert len(of_kinds(cases, ("mass", "calc"))) == 1
-    assert [one.subject for one in absent_files(cases, ("mass", "calc"))] == ["mass test", "calc train", "calc test"]
+    assert len(select_kinds(cases, ("mass", "calc"))) == 1
+    assert [one.subject for one in report_missing_csvs(cases, ("mass", "calc"))] == [
+        "mass test",
+        "calc train",
+        "calc test",
+    ]
 
 
 def with_paths(*rows: str) -> str:

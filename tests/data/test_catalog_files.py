@@ -9,8 +9,8 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from tfm.core.errors import DataError
-from tfm.data.download.catalog import Catalog, join
-from tfm.data.download.folders import survey
+from tfm.data.download.catalog import Catalog, match_files
+from tfm.data.download.folders import scan_folders
 from tfm.data.download.header_index import read_headers
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -49,7 +49,7 @@ def one_lesion(image: str = "1.2.1", crop: str = "1.2.2", mask: str = "1.2.2") -
 
 
 def catalog_of(folder: Path, cases: pd.DataFrame) -> Catalog:
-    return join(cases, read_headers(survey([folder]).images, folder / "index" / "headers.sqlite"))
+    return match_files(cases, read_headers(scan_folders([folder]).images, folder / "index" / "headers.sqlite"))
 
 
 def told(catalog: Catalog) -> list[tuple[str, str]]:
@@ -134,12 +134,12 @@ def test_other_series_uids_than_the_csvs_are_told(tmp_path: Path) -> None:
 def test_an_empty_folder_is_refused_and_macos_leftovers_are_no_images(tmp_path: Path) -> None:
     (tmp_path / "._1-1.dcm").write_bytes(b"left by a Mac")
     with pytest.raises(DataError, match="no mammograms"):
-        survey([tmp_path])
+        scan_folders([tmp_path])
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the real files are not here")
 def test_real_files_are_whole_and_say_what_they_are(tmp_path: Path) -> None:
-    headers = list(read_headers(survey([SHARED / "tree"]).images, tmp_path / "headers.sqlite"))
+    headers = list(read_headers(scan_folders([SHARED / "tree"]).images, tmp_path / "headers.sqlite"))
     assert len(headers) == 13
     assert {header.fault for header in headers} == {""}
     full = [header for header in headers if header.subject == "Mass-Test_P_00016_LEFT_CC"]

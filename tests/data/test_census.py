@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tfm.data.sources.cbis_ddsm import read_cases
-from tfm.data.sources.csv_summary import as_rows, census
+from tfm.data.sources.csv_summary import flatten_counts, summarize_cases
 
 # kind, split, woman, side, view, id, pathology
 SMALL = """
@@ -67,7 +67,7 @@ def of_scans(*counts: int) -> dict[str, int]:
 
 
 def test_every_count_of_a_small_table_is_what_a_person_counts(small: pd.DataFrame) -> None:
-    assert census(small) == {
+    assert summarize_cases(small) == {
         "case CSVs": {
             "mass train": of_csv(7, 6, 4, 3, 1, 3, 3, 3),
             "mass test": of_csv(3, 3, 2, 2, 0, 1, 1, 2),
@@ -132,28 +132,30 @@ def test_every_count_of_a_small_table_is_what_a_person_counts(small: pd.DataFram
 
 def test_the_order_of_the_rows_changes_neither_the_counts_nor_their_order(small: pd.DataFrame) -> None:
     before = small.copy()
-    assert json.dumps(census(small[::-1])) == json.dumps(census(small))
+    assert json.dumps(summarize_cases(small[::-1])) == json.dumps(summarize_cases(small))
     pd.testing.assert_frame_equal(small, before)
 
 
 def test_a_kind_that_is_not_there_is_not_counted(small: pd.DataFrame) -> None:
-    masses = census(small[small["kind"] == "mass"])
+    masses = summarize_cases(small[small["kind"] == "mass"])
     assert list(masses["case CSVs"]) == ["mass train", "mass test", "all"]
     assert masses["women in train and test"]["among all"] == masses["women in train and test"]["within masses"] == 1
     assert masses["scans issued twice"]["scans"] == 0
-    assert not [what for what, _ in as_rows(masses) if what.endswith(("with calcifications", "within calcifications"))]
+    assert not [
+        what for what, _ in flatten_counts(masses) if what.endswith(("with calcifications", "within calcifications"))
+    ]
     assert list(masses["values"]) == ["density", "assessment", "subtlety", "shape", "margins"]
 
 
 def test_csvs_without_paths_name_no_series(small: pd.DataFrame) -> None:
-    counts = census(small.assign(image_series="", crop_series="", mask_series=""))
+    counts = summarize_cases(small.assign(image_series="", crop_series="", mask_series=""))
     assert set(counts["series the CSVs name"].values()) == {0}
     assert set(counts["files the CSVs name"].values()) == {0}
     assert counts["case CSVs"]["all"]["images"] == 15
 
 
 def test_a_person_reads_every_count_once(small: pd.DataFrame) -> None:
-    rows = as_rows(census(small))
+    rows = flatten_counts(summarize_cases(small))
     assert len({what for what, _ in rows}) == len(rows)
     assert ("case CSVs: mass train: lesions", "7") in rows
     assert ("scans issued twice: once in train, once in test", "3") in rows
@@ -166,7 +168,7 @@ def official_cases(shared_data: Path) -> pd.DataFrame:
 
 
 def test_the_official_csvs_give_the_published_counts(official_cases: pd.DataFrame) -> None:
-    counts = census(official_cases)
+    counts = summarize_cases(official_cases)
     assert counts["case CSVs"] == {
         "mass train": of_csv(1318, 1231, 691, 577, 104, 637, 602, 629),
         "mass test": of_csv(378, 361, 201, 194, 37, 147, 145, 216),
@@ -189,7 +191,7 @@ def test_the_official_csvs_give_the_published_counts(official_cases: pd.DataFram
 
 
 def test_the_official_csvs_lack_the_values_that_are_known_to_be_missing(official_cases: pd.DataFrame) -> None:
-    assert census(official_cases)["values"] == {
+    assert summarize_cases(official_cases)["values"] == {
         "density": {"0": 2, "missing": 0},
         "assessment": {"0": 238, "missing": 0},
         "subtlety": {"0": 2, "missing": 0},
@@ -201,7 +203,7 @@ def test_the_official_csvs_lack_the_values_that_are_known_to_be_missing(official
 
 
 def test_a_breast_with_masses_and_calcifications_is_one_breast(official_cases: pd.DataFrame) -> None:
-    breasts = census(official_cases)["breasts"]
+    breasts = summarize_cases(official_cases)["breasts"]
     of_kinds = [breasts["masses"], breasts["calcifications"]]
     assert sum(kind["breasts"] for kind in of_kinds) == 1755
     assert sum(kind["with CC and MLO"] for kind in of_kinds) == 1348
@@ -209,7 +211,7 @@ def test_a_breast_with_masses_and_calcifications_is_one_breast(official_cases: p
 
 
 def test_scans_issued_twice_leave_3032_of_which_35_are_of_women_in_test(official_cases: pd.DataFrame) -> None:
-    assert census(official_cases)["scans, each once"] == {
+    assert summarize_cases(official_cases)["scans, each once"] == {
         "all": of_scans(3032, 1566, 1347, 12),
         "train": of_scans(2356, 1217, 1065, 5),
         "test": of_scans(641, 349, 267, 7),

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tfm.core.errors import DataError
-from tfm.data.download.tcia_metadata import is_listing, read_listing, read_manifest, tcia_manifest
+from tfm.data.download.tcia_metadata import format_manifest, is_listing, parse_manifest, read_listing
 
 HEAD = "Series UID,Collection,Subject ID,Study UID,Series Description,Number of Images,File Size,File Location,Time"
 FULL = "1.2.3,CBIS-DDSM,Mass-Test_P_00001_LEFT_CC,1.2,full mammogram images,1,28.97 MB,{place},12:00"
@@ -77,11 +77,11 @@ def test_the_real_listings_are_read_whole(shared_data: Path, name: str, count: i
 def test_the_real_manifest_asks_for_the_listed_series_and_comes_back_in_its_own_form(shared_data: Path) -> None:
     (path,) = (shared_data / "csv").glob("*.tcia")
     real = path.read_bytes().decode()
-    series = read_manifest(real)
+    series = parse_manifest(real)
     assert (len(series), len(set(series))) == (6775, 6775)
     assert set(series) == set(read_listing(shared_data / "csv" / "metadata.csv")["series_uid"])
-    ours = tcia_manifest(series)
-    assert read_manifest(ours) == sorted(series)
+    ours = format_manifest(series)
+    assert parse_manifest(ours) == sorted(series)
     head, real_head = ours.split("\n")[:6], real.split("\n")[:6]
     assert [line for line in head if "basket" not in line] == [line for line in real_head if "basket" not in line]
     assert [line.split("=")[0] for line in head] == [line.split("=")[0] for line in real_head]
@@ -89,29 +89,29 @@ def test_the_real_manifest_asks_for_the_listed_series_and_comes_back_in_its_own_
 
 
 def test_a_manifest_depends_on_the_series_alone() -> None:
-    text = tcia_manifest(["1.2.10", "1.2.9", "1.2.10"])
-    assert text == tcia_manifest(iter(["1.2.9", "1.2.10"]))
+    text = format_manifest(["1.2.10", "1.2.9", "1.2.10"])
+    assert text == format_manifest(iter(["1.2.9", "1.2.10"]))
     assert text.split("\n")[5:] == ["ListOfSeriesToDownload=", "1.2.10", "1.2.9"]
 
     def basket(text: str) -> str:
         return text.split("\n")[3]
 
-    assert basket(text) != basket(tcia_manifest(["1.2.9"]))
+    assert basket(text) != basket(format_manifest(["1.2.9"]))
     assert basket(text).startswith("databasketId=manifest-")
     assert basket(text).endswith(".tcia")
 
 
 def test_no_manifest_asks_for_a_series_without_uid() -> None:
     with pytest.raises(DataError, match="is no series UID") as caught:
-        tcia_manifest(["1.2.3", ""])
+        format_manifest(["1.2.3", ""])
     assert "case CSVs" in caught.value.hint
 
 
 def test_a_manifest_written_on_windows_is_read_alike_and_another_text_refused() -> None:
-    text = tcia_manifest(["1.2.3", "1.2.4"])
-    assert read_manifest(text.replace("\n", "\r\n") + "\r\n") == ["1.2.3", "1.2.4"]
-    assert read_manifest(tcia_manifest([])) == []
+    text = format_manifest(["1.2.3", "1.2.4"])
+    assert parse_manifest(text.replace("\n", "\r\n") + "\r\n") == ["1.2.3", "1.2.4"]
+    assert parse_manifest(format_manifest([])) == []
     with pytest.raises(DataError, match="no manifest of TCIA"):
-        read_manifest("Series UID\n1.2.3\n")
+        parse_manifest("Series UID\n1.2.3\n")
     with pytest.raises(DataError, match=r"'1\.2\.4,1\.2\.4' is no series UID"):
-        read_manifest(text + ",1.2.4")
+        parse_manifest(text + ",1.2.4")

@@ -13,7 +13,7 @@ from tfm.core.file_walk import walk_files
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.dataset_plan import arrange
 from tfm.data.download import read_download
-from tfm.data.download.folders import layouts, survey
+from tfm.data.download.folders import describe_layouts, scan_folders
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def index(tmp_path: Path) -> Path:
 
 
 def images(*given: Path, index: Path, csvs: tuple[Path, ...] = ()) -> list[str]:
-    found = read_download.catalog_of(looked_at(*given, index=index, csvs=csvs), KINDS)
+    found = read_download.build_catalog(looked_at(*given, index=index, csvs=csvs), KINDS)
     return sorted(arrange(found, choices()).manifest["sop_uid"])
 
 
@@ -145,7 +145,7 @@ def test_a_list_may_name_folders_and_be_of_windows(phantoms: Path, tmp_path: Pat
 def test_a_list_of_another_machine_says_which_line_names_nothing(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("C:\\data\\1-1.dcm\nC:\\data\\1-2.dcm\n")
     with pytest.raises(DataError, match="of the 2 lines listed none names a file here, C:"):
-        survey([tmp_path / "list.txt"])
+        scan_folders([tmp_path / "list.txt"])
 
 
 def test_nothing_is_written_into_a_download(phantoms: Path, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_no_mammograms_say_what_to_choose(tmp_path: Path) -> None:
     (tmp_path / "._1-1.dcm").write_bytes(b"left by a Mac")
     (tmp_path / "holiday.jpg").write_bytes(b"\xff\xd8")
     with pytest.raises(DataError, match="no mammograms") as caught:
-        survey([tmp_path])
+        scan_folders([tmp_path])
     assert "NBIA Data Retriever" in caught.value.hint
 
 
@@ -207,5 +207,5 @@ def test_no_mammograms_say_what_to_choose(tmp_path: Path) -> None:
     ],
 )
 def test_the_layout_is_named(layout: str, words: str, tmp_path: Path) -> None:
-    found = survey([made(tmp_path / "download", layout)])
-    assert layouts(one.path for one in found.images) == [words]
+    found = scan_folders([made(tmp_path / "download", layout)])
+    assert describe_layouts(one.path for one in found.images) == [words]

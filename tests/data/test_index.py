@@ -11,7 +11,7 @@ import pytest
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import BusyError
 from tfm.data.download import header_index
-from tfm.data.download.folders import survey
+from tfm.data.download.folders import scan_folders
 from tfm.data.download.headers import Header
 
 
@@ -23,7 +23,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(folder: Path, file: Path) -> list[Header]:
-    return list(header_index.read_headers(survey([folder]).images, file))
+    return list(header_index.read_headers(scan_folders([folder]).images, file))
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_read_that_is_stopped_is_not_begun_anew(
     phantoms: Path, tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(header_index, "_SAVE_EVERY", 5)
-    reading = header_index.read_headers(survey([phantoms]).images, tmp_path / "headers.sqlite")
+    reading = header_index.read_headers(scan_folders([phantoms]).images, tmp_path / "headers.sqlite")
     for _ in range(12):
         next(reading)
     reading.close()

@@ -12,7 +12,7 @@ from tests.data.phantoms import phantom_download
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.dataset_plan import arrange
-from tfm.data.download.tcia_metadata import read_manifest
+from tfm.data.download.tcia_metadata import parse_manifest
 from tfm.data.phantom import series
 from tfm.data.phantom.spec import DownloadPlan, Finding, LayoutName, Mammogram
 
@@ -106,15 +106,15 @@ def test_missing_tcia_asks_for_just_what_is_not_here_whole(organized: Organized)
     expected = set()
     for drawn in organized.plan.mammograms:
         if drawn.absent or drawn.truncated:
-            expected.add(series.full_series(drawn).uid)
+            expected.add(series.build_full_series(drawn).uid)
         for one in drawn.findings:
             if one.absent or one.mask_unreadable:
                 expected |= {
                     lost.uid
-                    for lost in series.lesion_series(drawn, one)
+                    for lost in series.build_lesion_series(drawn, one)
                     if one.absent or "mask" in lost.description.lower()
                 }
-    fetched = read_manifest((organized.dataset.folder / "missing.tcia").read_text())
+    fetched = parse_manifest((organized.dataset.folder / "missing.tcia").read_text())
     assert set(fetched) == expected
     assert organized.account["series"]["to fetch again"] == len(expected)
 

@@ -13,17 +13,17 @@ from tfm.data.dataset.dataset_plan import Arrangement, arrange
 from tfm.data.dataset.invariants import prove
 from tfm.data.dataset.split import split_of_fold
 from tfm.data.download.catalog import Catalog
-from tfm.data.download.read_download import Found, catalog_of
+from tfm.data.download.read_download import DownloadContents, build_catalog
 
 
 @pytest.fixture(scope="module")
-def found(official_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Found:
+def found(official_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> DownloadContents:
     return looked_at(official_tree, index=tmp_path_factory.mktemp("index") / "headers.sqlite")
 
 
 @pytest.fixture(scope="module")
-def both(found: Found) -> Catalog:
-    return catalog_of(found, KINDS)
+def both(found: DownloadContents) -> Catalog:
+    return build_catalog(found, KINDS)
 
 
 def counts(arrangement: Arrangement) -> dict[str, int]:
@@ -35,8 +35,8 @@ def women(manifest: pd.DataFrame, *splits: str) -> int:
 
 
 @pytest.mark.parametrize(("kind", "train", "test"), [("mass", 1231, 361), ("calc", 1227, 284)])
-def test_each_kind_alone_has_tcias_images(found: Found, kind: str, train: int, test: int) -> None:
-    catalog = catalog_of(found, (kind,))
+def test_each_kind_alone_has_tcias_images(found: DownloadContents, kind: str, train: int, test: int) -> None:
+    catalog = build_catalog(found, (kind,))
     arranged = arrange(catalog, choices())
     assert (counts(arranged)["train"] + counts(arranged)["val"], counts(arranged)["test"]) == (train, test)
     assert arranged.protocol == f"official, {kind}"
@@ -131,8 +131,8 @@ def test_crops_are_one_image_a_lesion_each_with_its_own_label(both: Catalog) -> 
     assert arranged.protocol == "official, mass+calc, crops"
 
 
-def test_a_download_without_official_test_must_be_split_at_random(found: Found) -> None:
-    catalog = catalog_of(found, KINDS)
+def test_a_download_without_official_test_must_be_split_at_random(found: DownloadContents) -> None:
+    catalog = build_catalog(found, KINDS)
     lesions = catalog.lesions
     without = Catalog(**{**vars(catalog), "lesions": lesions.assign(
         image_file=lesions["image_file"].where(lesions["split"] == "train", "")

@@ -137,7 +137,7 @@ def test_masks_show_each_lesion_in_its_class_at_the_mammograms_size(intake: Inta
     for drawn in intake.plan.mammograms:
         name = f"{drawn.exposure.patient}_{drawn.exposure.side}_{drawn.exposure.view}"
         if name in rows.index and rows.loc[name, "mask"]:
-            truth = mammogram.draw(drawn.exposure)
+            truth = mammogram.draw_mammogram(drawn.exposure)
             classes = expected.setdefault(name, np.zeros(truth.image.shape, np.uint8))
             for finding in drawn.findings:
                 value = MASK_CLASSES.index(IN_WORDS[drawn.kind, finding.pathology])

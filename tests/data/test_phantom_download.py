@@ -9,10 +9,10 @@ import pydicom
 import pytest
 
 from tfm.core.errors import DataError, SettingsError
-from tfm.data.phantom import download
 from tfm.data.phantom.cohort import plan_download
-from tfm.data.phantom.mammogram import draw
+from tfm.data.phantom.mammogram import draw_mammogram
 from tfm.data.phantom.spec import DownloadPlan
+from tfm.data.phantom.writer import write_download
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
@@ -41,29 +41,29 @@ def case_rows(folder: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("phantom") / "clean"
-    list(download.write(plan(), out))
+    list(write_download(plan(), out))
     return out
 
 
 def test_progress_is_told_after_each_mammogram(tmp_path):
     wanted = plan(test_women=0, train_women=2)
-    assert list(download.write(wanted, tmp_path)) == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert list(write_download(wanted, tmp_path)) == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_two_writes_give_the_same_bytes(clean, tmp_path):
-    list(download.write(plan(), tmp_path))
+    list(write_download(plan(), tmp_path))
     assert tree(tmp_path) == tree(clean)
 
 
 def test_another_seed_gives_other_pixels_and_other_uids(clean, tmp_path):
-    list(download.write(plan(seed=6), tmp_path))
+    list(write_download(plan(seed=6), tmp_path))
     uids = [{p.parent.name for p in out.rglob("*.dcm")} for out in (clean, tmp_path)]
     assert not uids[0] & uids[1]
 
 
 def test_a_kill_before_anything_stands_can_be_resumed(clean, tmp_path):
     (tmp_path / ".phantom.yaml.0badbeef.tmp").write_bytes(b"synth")
-    list(download.write(plan(), tmp_path))
+    list(write_download(plan(), tmp_path))
     assert tree(tmp_path) == tree(clean)
 
 
@@ -71,11 +71,11 @@ def test_a_folder_that_holds_something_else_is_never_written_to(clean, tmp_path)
     official = tmp_path / "mass_case_description_train_set.csv"
     official.write_bytes(b"patient_id")
     with pytest.raises(DataError, match="not empty"):
-        next(download.write(plan(), tmp_path))
+        next(write_download(plan(), tmp_path))
     assert tree(tmp_path) == {official.name: b"patient_id"}
     before = tree(clean)
     with pytest.raises(DataError, match="other settings"):
-        next(download.write(plan(seed=6), clean))
+        next(write_download(plan(seed=6), clean))
     assert tree(clean) == before
 
 
@@ -114,7 +114,7 @@ def test_the_files_hold_what_draw_returns(clean):
     for mammogram in plan().mammograms:
         (path,) = clean.glob(f"*/CBIS-DDSM/{mammogram.subject}/*/*/1-1.dcm")
         (mask,) = clean.glob(f"*/CBIS-DDSM/{mammogram.subject}_1/*/*/1-2.dcm")
-        phantom = draw(mammogram.exposure)
+        phantom = draw_mammogram(mammogram.exposure)
         assert np.array_equal(pydicom.dcmread(path).pixel_array, phantom.image)
         assert np.array_equal(pydicom.dcmread(mask).pixel_array > 0, phantom.lesion_masks[0])
 
@@ -161,7 +161,7 @@ def test_tables_have_the_official_columns_and_line_ends(tmp_path):
     if not (SHARED / "csv").exists():
         pytest.skip("no official CSVs here")
     forms = frozenset({"density-header", "linefeed-in-paths", "wrong-file-names"})
-    list(download.write(plan(train_women=4, test_women=4, traps=forms), tmp_path))
+    list(write_download(plan(train_women=4, test_women=4, traps=forms), tmp_path))
     names = {p.name for p in tmp_path.glob("*.csv")}
     assert names == {p.name for p in (SHARED / "csv").glob("*_case_*.csv")}
     assert len(names) == 4

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tfm.data.phantom.mammogram import Phantom, draw
+from tfm.data.phantom.mammogram import Phantom, draw_mammogram
 from tfm.data.phantom.spec import KINDS, VIEWS, Exposure, Lesion
 
 
@@ -44,7 +44,7 @@ def stands_out(phantom: Phantom) -> float:
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("side", ["LEFT", "RIGHT"])
 def test_the_chest_wall_is_at_the_right_edge_for_the_right_breast_and_the_label_is_on_the_other_side(view, side):
-    phantom = draw(exposure(1, view=view, side=side))
+    phantom = draw_mammogram(exposure(1, view=view, side=side))
     columns = phantom.breast_mask.sum(axis=0)
     wall, far = (0, -1) if side == "LEFT" else (-1, 0)
     assert columns[wall] > 0.5 * phantom.image.shape[0]
@@ -54,7 +54,7 @@ def test_the_chest_wall_is_at_the_right_edge_for_the_right_breast_and_the_label_
 
 
 def test_image_and_truth_have_one_shape_and_the_promised_types():
-    phantom = draw(exposure(2, height=256))
+    phantom = draw_mammogram(exposure(2, height=256))
     assert phantom.image.dtype == np.uint16
     assert phantom.image.shape[0] == 256
     assert 0.7 < phantom.image.shape[1] / phantom.image.shape[0] < 0.85
@@ -69,7 +69,7 @@ def test_lesions_lie_inside_the_breast_apart_from_each_other_and_off_the_label(k
     for patient in range(12):
         lesions = tuple(Lesion(k, kind, k % 2 == 0) for k in (1, 2, 3))
         view = VIEWS[patient % 2]
-        phantom = draw(exposure(patient, view=view, lesions=lesions, difficulty=difficulty, height=256))
+        phantom = draw_mammogram(exposure(patient, view=view, lesions=lesions, difficulty=difficulty, height=256))
         assert not (phantom.breast_mask & phantom.label_mask).any()
         assert np.sum(phantom.lesion_masks, axis=0).max() == 1
         for mask in phantom.lesion_masks:
@@ -79,7 +79,7 @@ def test_lesions_lie_inside_the_breast_apart_from_each_other_and_off_the_label(k
 
 def test_the_breast_is_brighter_than_the_film_and_the_label_brighter_than_the_breast():
     for patient in range(4):
-        phantom = draw(exposure(patient, view=VIEWS[patient % 2]))
+        phantom = draw_mammogram(exposure(patient, view=VIEWS[patient % 2]))
         film = phantom.image[~phantom.breast_mask & ~phantom.label_mask]
         breast, label = phantom.image[phantom.breast_mask], phantom.image[phantom.label_mask]
         assert np.percentile(film, 99) < np.percentile(breast, 10)
@@ -88,21 +88,21 @@ def test_the_breast_is_brighter_than_the_film_and_the_label_brighter_than_the_br
 
 def test_a_mass_spans_about_a_tenth_of_the_height():
     for patient in range(8):
-        phantom = draw(exposure(patient, lesions=mass(patient % 2 == 1)))
+        phantom = draw_mammogram(exposure(patient, lesions=mass(patient % 2 == 1)))
         _, _, width, height = cv2.boundingRect(phantom.lesion_masks[0].astype(np.uint8))
         assert 0.07 < max(width, height) / phantom.image.shape[0] < 0.20
 
 
 def test_malignant_masses_are_more_spiculated_than_benign_ones():
-    benign = [spiculation(draw(exposure(p, lesions=mass(False)))) for p in range(10)]
-    malignant = [spiculation(draw(exposure(p, lesions=mass(True)))) for p in range(10)]
+    benign = [spiculation(draw_mammogram(exposure(p, lesions=mass(False)))) for p in range(10)]
+    malignant = [spiculation(draw_mammogram(exposure(p, lesions=mass(True)))) for p in range(10)]
     assert min(malignant) > np.median(benign)
     assert np.median(malignant) > 1.5 * np.median(benign)
 
 
 def test_malignant_calcifications_are_many_and_small_benign_ones_few_and_large():
     def grains(patient: int, malignant: bool) -> tuple[int, float]:
-        phantom = draw(
+        phantom = draw_mammogram(
             exposure(patient, density=1, difficulty=0.0, height=768, lesions=(Lesion(1, "calc", malignant),))
         )
         bright = (phantom.image > 0.5 * phantom.image[phantom.lesion_masks[0]].max()) & phantom.lesion_masks[0]
@@ -118,7 +118,7 @@ def test_malignant_calcifications_are_many_and_small_benign_ones_few_and_large()
 @pytest.mark.parametrize("measure", [stands_out, spiculation])
 def test_difficulty_is_monotone(measure):
     levels = [
-        np.mean([measure(draw(exposure(p, lesions=mass(True), difficulty=d))) for p in range(6)])
+        np.mean([measure(draw_mammogram(exposure(p, lesions=mass(True), difficulty=d))) for p in range(6)])
         for d in (0.0, 0.5, 1.0)
     ]
     assert levels[0] > levels[1] > levels[2]
@@ -127,25 +127,25 @@ def test_difficulty_is_monotone(measure):
 def test_denser_breasts_are_brighter():
     means = []
     for density in (1, 2, 3, 4):
-        phantoms = [draw(exposure(p, density=density, height=256)) for p in range(4)]
+        phantoms = [draw_mammogram(exposure(p, density=density, height=256)) for p in range(4)]
         means.append(np.mean([p.image[p.breast_mask].mean() for p in phantoms]))
     assert means == sorted(means)
 
 
 def test_both_views_show_the_same_lesion():
     for patient in range(6):
-        masks = [draw(exposure(patient, view=view)).lesion_masks[0] for view in VIEWS]
+        masks = [draw_mammogram(exposure(patient, view=view)).lesion_masks[0] for view in VIEWS]
         areas = [mask.sum() for mask in masks]
         assert abs(areas[0] - areas[1]) < 0.04 * areas[0]
 
 
 def test_pixels_are_a_pure_function_of_the_exposure():
-    one, again, other = draw(exposure(3)), draw(exposure(3)), draw(exposure(3, seed=8))
+    one, again, other = draw_mammogram(exposure(3)), draw_mammogram(exposure(3)), draw_mammogram(exposure(3, seed=8))
     assert np.array_equal(one.image, again.image)
     assert not np.array_equal(one.image[:, :200], other.image[:, :200])
 
 
 def test_the_breast_is_one_piece():
     for patient in range(30):
-        mask = draw(exposure(patient, view=VIEWS[patient % 2], seed=patient, height=256)).breast_mask
+        mask = draw_mammogram(exposure(patient, view=VIEWS[patient % 2], seed=patient, height=256)).breast_mask
         assert cv2.connectedComponents(mask.astype(np.uint8))[0] == 2

@@ -18,11 +18,11 @@ import pytest
 from tfm.commands.phantom import Phantom
 from tfm.core.errors import DataError, SettingsError
 from tfm.data.download.headers import PHANTOM_MAKER
-from tfm.data.phantom import download
 from tfm.data.phantom.cohort import plan_download
 from tfm.data.phantom.layouts import LAYOUTS
 from tfm.data.phantom.spec import DownloadPlan, LayoutName
 from tfm.data.phantom.traps import TRAPS
+from tfm.data.phantom.writer import write_download
 
 _RETRIEVED = r"manifest-phantom/CBIS-DDSM/(?P<subject>[^/]+)/"
 _NAME = r"(?P<description>ROI mask images|full mammogram images)"
@@ -65,7 +65,7 @@ def plan(*traps: str, layout: LayoutName = "nbia", **changes: Any) -> DownloadPl
 
 
 def written(out: Path, wanted: DownloadPlan) -> Path:
-    list(download.write(wanted, out))
+    list(write_download(wanted, out))
     return out
 
 
@@ -236,7 +236,7 @@ def test_a_killed_write_goes_on_and_ends_byte_identical(layout, tmp_path):
     wanted = plan(*TRAPS, layout=layout)
     whole = tree(written(tmp_path / "whole", wanted))
     killed = tmp_path / "killed"
-    list(itertools.islice(download.write(wanted, killed), 5))
+    list(itertools.islice(write_download(wanted, killed), 5))
     assert not list(killed.rglob("*.csv")), "tables must come last"
     standing = sorted(path for path in killed.rglob("*") if path.suffix in (".dcm", ".jpg"))
     lost = next(path for path in reversed(standing) if len(list(path.parent.iterdir())) == 2)

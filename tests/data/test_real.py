@@ -14,13 +14,13 @@ from tests.data.intake import KINDS, choices, looked_at, written
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.dataset_plan import arrange
-from tfm.data.download.read_download import catalog_of
-from tfm.data.download.tcia_metadata import read_manifest
+from tfm.data.download.read_download import build_catalog
+from tfm.data.download.tcia_metadata import parse_manifest
 
 
 def organized(home: Path, *given: Path, csvs: tuple[Path, ...] = (), **chosen: object) -> Dataset:
     found = looked_at(*given, csvs=csvs, index=home / "headers.sqlite")
-    catalog = catalog_of(found, KINDS)
+    catalog = build_catalog(found, KINDS)
     list(written(home / "dataset", catalog, arrange(catalog, choices(**chosen)), *given))
     return Dataset.open(home / "dataset")
 
@@ -46,8 +46,8 @@ def test_missing_tcia_and_the_tree_are_the_whole_collection(shared_data: Path, t
     """Fetched besides, the 12 crops' series come again, since the masks in them are not here."""
     files = real_files(shared_data / "tree")
     dataset = organized(tmp_path, shared_data / "tree", csvs=(shared_data / "csv",))
-    asked = set(read_manifest((dataset.folder / "missing.tcia").read_text()))
-    everything = set(read_manifest(next((shared_data / "csv").glob("*.tcia")).read_text()))
+    asked = set(parse_manifest((dataset.folder / "missing.tcia").read_text()))
+    everything = set(parse_manifest(next((shared_data / "csv").glob("*.tcia")).read_text()))
     assert asked < everything
     here = {file.SeriesInstanceUID for file in files}
     assert asked | here == everything

@@ -9,7 +9,7 @@ from tests.data.intake import cases_below
 from tfm.core.errors import DataError
 from tfm.data.dataset.image_table import unite
 from tfm.data.dataset.split import official, prove_no_leak, random, split_hash
-from tfm.data.sources.cbis_ddsm import of_kinds
+from tfm.data.sources.cbis_ddsm import select_kinds
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
@@ -51,7 +51,7 @@ def test_official_counts_of_both_kinds_together(official_images: pd.DataFrame) -
 def test_nothing_is_left_out_of_one_kind_alone(kind: str) -> None:
     if not SHARED.exists():
         pytest.skip("the official CSVs are not here")
-    images = unite(of_kinds(cases_below(SHARED / "csv"), [kind]))[0]
+    images = unite(select_kinds(cases_below(SHARED / "csv"), [kind]))[0]
     split = official(images, present=everything(images), val_share=0.15, seed=7)
     assert (split != "").all()
     assert (split == "test").equals(images["official"] == "test")

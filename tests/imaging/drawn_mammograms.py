@@ -10,7 +10,7 @@ import numpy as np
 from tfm.core.files import read_yaml
 from tfm.core.settings.resolve import resolve
 from tfm.core.settings.schema import Settings
-from tfm.data.phantom.mammogram import Phantom, draw
+from tfm.data.phantom.mammogram import Phantom, draw_mammogram
 from tfm.data.phantom.spec import Exposure, Lesion
 from tfm.imaging.chain import apply_steps
 from tfm.imaging.lesion_mask import project_lesions
@@ -21,7 +21,7 @@ PRESETS = Path(__file__).resolve().parents[2] / "configs" / "preprocess"
 
 
 def draw_phantom(side: str, kind: str = "mass", view: str = "CC", height: int = 400) -> Phantom:
-    return draw(Exposure(2, "P_00007", side, view, 2, height, 0.1, (Lesion(1, kind, malignant=True),)))  # type: ignore[arg-type]
+    return draw_mammogram(Exposure(2, "P_00007", side, view, 2, height, 0.1, (Lesion(1, kind, malignant=True),)))  # type: ignore[arg-type]
 
 
 def resolve_chain(preset: str, **given: object) -> ChainSettings:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tfm.core.errors import DataError
-from tfm.data.phantom.mammogram import Phantom, draw
+from tfm.data.phantom.mammogram import Phantom, draw_mammogram
 from tfm.data.phantom.spec import Exposure, Lesion
 from tfm.imaging.breast_mask import compute_breast_mask
 
@@ -21,7 +21,7 @@ real_data = pytest.mark.skipif(not (DATA / "mass256").is_dir(), reason="the real
 def draw_phantoms(count: int, height: int = 384) -> list[Phantom]:
     """Both sides, views and kinds, all densities and difficulties."""
     return [
-        draw(
+        draw_mammogram(
             Exposure(
                 seed=5,
                 patient=f"P_{number:05d}",

@@ -21,8 +21,8 @@ from tfm.core.settings.schema import IMPORTANT, POSITIONAL, InputPath, ProductNa
 if TYPE_CHECKING:
     from tfm.data.dataset.dataset_plan import Arrangement, Choices
     from tfm.data.download.catalog import Catalog
-    from tfm.data.download.findings import Finding
-    from tfm.data.download.read_download import Found
+    from tfm.data.download.notices import Notice
+    from tfm.data.download.read_download import DownloadContents
 
 
 class Organize(Settings):
@@ -91,10 +91,10 @@ def look(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | Out
     from tfm.data.download import folders as download
     from tfm.data.download import read_download
 
-    found = yield from read_download.look(given["download"], given.get("csv", ()), workspace.index_file)
+    found = yield from read_download.read_download(given["download"], given.get("csv", ()), workspace.index_file)
     kinds = sorted(set(found.cases["kind"]), reverse=True)
-    catalog = read_download.catalog_of(found, kinds)
-    layouts = ", ".join(download.layouts(header.path for header in found.headers))
+    catalog = read_download.build_catalog(found, kinds)
+    layouts = ", ".join(download.describe_layouts(header.path for header in found.headers))
     yield _counted("Found", "CSV", audit.promised_and_found(catalog.lesions), f"{len(found.headers)} files: {layouts}")
     yield from _warned(catalog, "image")
     settled, reasons = {}, {}
@@ -122,19 +122,21 @@ def preview(settings: Organize, workspace: Workspace) -> Iterator[Event]:
     yield from _thin(arrangement.findings)
 
 
-def _arranged(settings: Organize, workspace: Workspace) -> Generator[Event, None, tuple[Found, Catalog, Arrangement]]:
+def _arranged(
+    settings: Organize, workspace: Workspace
+) -> Generator[Event, None, tuple[DownloadContents, Catalog, Arrangement]]:
     from tfm.data.dataset import dataset_plan
     from tfm.data.download import read_download
 
-    found = yield from read_download.look(settings.download, settings.csv, workspace.index_file)
-    catalog = read_download.catalog_of(found, settings.kinds())
+    found = yield from read_download.read_download(settings.download, settings.csv, workspace.index_file)
+    catalog = read_download.build_catalog(found, settings.kinds())
     return found, catalog, dataset_plan.arrange(catalog, settings.choices())
 
 
 def reads_besides(settings: Organize) -> list[Path]:
     from tfm.data.download import folders as download
 
-    return download.read_besides(settings.download, settings.csv)
+    return download.find_implicit_inputs(settings.download, settings.csv)
 
 
 @stage(version=4, look=look, preview=preview, reads_besides=reads_besides)
@@ -183,7 +185,7 @@ def _warned(catalog: Catalog, role: str) -> Iterator[Note]:
         yield Note(f"{lost} of {len(rows)} {what} are not here whole: a comparison on the rest says less", "warning")
 
 
-def _thin(findings: Sequence[Finding]) -> Iterator[Note]:
+def _thin(findings: Sequence[Notice]) -> Iterator[Note]:
     thin = [f"{found.words} in {found.subject}" for found in findings if found.kind == "thin"]
     if thin:
         yield Note(f"{', '.join(thin)}: too little of the download is here to learn or to measure", "warning")

@@ -84,11 +84,11 @@ class Phantom(Settings):
 
 @stage(version=1)
 def phantom(settings: Phantom, run: Run) -> Iterator[Event]:
-    from tfm.data.phantom import download
+    from tfm.data.phantom.writer import write_download
 
     plan = settings.plan()
     total = 0
-    for done, total in download.write(plan, settings.out):
+    for done, total in write_download(plan, settings.out):
         yield Progress("phantoms", done, total, "images")
     yield Note(
         f"{total} synthetic mammograms under {settings.out}. No patients: they say nothing about real performance."

@@ -23,7 +23,7 @@ from tfm.core.file_walk import FoundFile, walk_files
 from tfm.data.cache.build import FailedImages, Workers, build_cache
 from tfm.data.cache.cache import Cache
 from tfm.data.cache.row_maker import FailedRow
-from tfm.data.download.folders import shown
+from tfm.data.download.folders import make_printable
 from tfm.imaging.read_image import explain_unknown_format, has_at_most_two_values
 from tfm.imaging.settings import ChainSettings
 
@@ -65,7 +65,7 @@ def gather(folder: Path) -> Generator[Event, None, Folder]:
         patient, uid = _identity(one) if not one.problem else ("", "")
         reason = one.problem or _reason(name, one, patient, uid)
         if reason:
-            left_out[shown(name)] = reason
+            left_out[make_printable(name)] = reason
         else:
             woman = _cbis(name, patient)
             rows.append({"image_id": name, "patient_id": woman[1] if woman else patient, "sop_uid": uid})
@@ -80,7 +80,7 @@ def _cbis(name: str, patient: str) -> re.Match[str] | None:
 
 
 def _reason(name: str, met: FoundFile, patient: str, uid: str) -> str:
-    if shown(name) != name:
+    if make_printable(name) != name:
         return "its name is no text"
     if found := _cbis(name, patient):
         return _CUT_OUT if found[2] else ""

@@ -15,7 +15,7 @@ from tfm.data.dataset.invariants import Proof
 from tfm.data.dataset.lesion_classes import MASK_CLASSES
 from tfm.data.dataset.split import SPLITS, split_hash
 from tfm.data.download.catalog import Catalog
-from tfm.data.download.findings import FINDING_KINDS
+from tfm.data.download.notices import NOTICE_KINDS
 from tfm.data.sources import csv_summary
 
 _STANDING = {"hard": "hard links", "symlink": "symbolic links", "copy": "copies", "png": "PNG without loss"}
@@ -29,7 +29,7 @@ def audit(
     catalog: Catalog, arrangement: Arrangement, proofs: Sequence[Proof], placed_as: Counter[str]
 ) -> dict[str, Any]:
     """`placed_as` counts how the image files stand: "hard", "symlink", "copy" or "png"."""
-    counted = csv_summary.census(catalog.lesions)
+    counted = csv_summary.summarize_cases(catalog.lesions)
     return {
         "protocol": arrangement.protocol,
         "synthetic": catalog.synthetic,
@@ -78,7 +78,7 @@ def promised_and_found(lesions: pd.DataFrame) -> Table:
 
 
 def series(catalog: Catalog, named: int) -> dict[str, int]:
-    counts = {"named by the CSVs": named, "to fetch again": len(catalog.series_to_fetch())}
+    counts = {"named by the CSVs": named, "to fetch again": len(catalog.list_series_to_fetch())}
     counts["in the download"] = catalog.series
     if catalog.listing is not None:
         counts["listed in metadata.csv"] = len(catalog.listing)
@@ -88,7 +88,7 @@ def series(catalog: Catalog, named: int) -> dict[str, int]:
 def kinds_of_finding(account: dict[str, Any]) -> list[tuple[str, int]]:
     """Heading and how many, in the order of an audit."""
     counts = Counter(found["kind"] for found in account["findings"])
-    return [(heading, counts[kind]) for kind, heading in FINDING_KINDS.items() if counts[kind]]
+    return [(heading, counts[kind]) for kind, heading in NOTICE_KINDS.items() if counts[kind]]
 
 
 def as_text(account: dict[str, Any]) -> str:
@@ -133,7 +133,7 @@ def _groups(counts: dict[str, Any]) -> list[str]:
     for heading, group in counts.items():
         columns = {tuple(row) if isinstance(row, dict) else () for row in group.values()}
         is_table = len(columns) == 1 and columns != {()}
-        lines = _table(heading, group) if is_table else _list(dict(csv_summary.as_rows(group)))
+        lines = _table(heading, group) if is_table else _list(dict(csv_summary.flatten_counts(group)))
         parts += [lines] if is_table else [f"**{heading}**", lines]
     return parts
 
@@ -156,7 +156,7 @@ def _findings(findings: list[dict[str, str]]) -> list[str]:
     if not findings:
         return ["Nothing was out of order."]
     parts = []
-    for kind, heading in FINDING_KINDS.items():
+    for kind, heading in NOTICE_KINDS.items():
         found = [f"- {finding['subject']}: {finding['words']}" for finding in findings if finding["kind"] == kind]
         if found:
             more = [f"- … and {len(found) - _MOST_LISTED} more, in audit.json"] if len(found) > _MOST_LISTED else []

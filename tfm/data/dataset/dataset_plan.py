@@ -17,9 +17,9 @@ from tfm.data.dataset import split as splitting
 from tfm.data.dataset.dataset import LABELS, MANIFEST_COLUMNS, image_file, manifest_text, mask_file
 from tfm.data.dataset.image_table import VIEW_KEY, Lesion, by_lesion, by_view, crops, unite
 from tfm.data.dataset.lesion_classes import mask_class
-from tfm.data.download.catalog import Catalog, lesion_subject
-from tfm.data.download.findings import Finding, in_order
+from tfm.data.download.catalog import Catalog, format_lesion_subject
 from tfm.data.download.headers import is_jpeg
+from tfm.data.download.notices import Notice, sort_notices
 
 ROLES = {"full": "image", "crops": "crop"}
 _WHAT = {"image": "mammograms", "crop": "crops"}
@@ -68,7 +68,7 @@ class Arrangement:
     choices: Choices
     images: pd.DataFrame  # the manifest, and what else is known of each image
     placements: list[Placement]  # in the manifest's order
-    noticed: list[Finding]
+    noticed: list[Notice]
     lesions: str  # the kinds that were joined
     synthetic: bool
     promised: int  # images that the CSVs found have in TCIA's test; in all, where that is not looked at
@@ -79,8 +79,8 @@ class Arrangement:
         return self.images[list(MANIFEST_COLUMNS)]
 
     @property
-    def findings(self) -> list[Finding]:
-        return in_order([*self.noticed, *_thin(self.images, self.choices)])
+    def findings(self) -> list[Notice]:
+        return sort_notices([*self.noticed, *_thin(self.images, self.choices)])
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -121,7 +121,7 @@ class Arrangement:
         ]
         return hashlib.sha256((manifest_text(self.manifest) + json.dumps([version, made_of])).encode()).hexdigest()
 
-    def without(self, bad: Mapping[str, Finding]) -> Arrangement:
+    def without(self, bad: Mapping[str, Notice]) -> Arrangement:
         """What stands once some files of the dataset turned out to be impossible: an image goes, a mask is missed."""
         images = self.images[~self.images["file"].isin(bad)].reset_index(drop=True)
         images["mask"] = images["mask"].mask(images["mask"].isin(bad), "")
@@ -152,7 +152,7 @@ def arrange(catalog: Catalog, choices: Choices) -> Arrangement:
     views = set(kept[VIEW_KEY].agg("_".join, axis=1))
     about_images = [*noticed, *_about_issues(sources, groups, role)]
     findings = [*catalog.findings, *(one for one in about_images if one.subject in views | set(kept["image_id"]))]
-    findings += [Finding("left-out", name, why) for name, why in zip(images["image_id"], reasons, strict=True) if why]
+    findings += [Notice("left-out", name, why) for name, why in zip(images["image_id"], reasons, strict=True) if why]
     return Arrangement(
         choices=choices,
         images=kept,
@@ -190,7 +190,7 @@ def _refuse_one_file_for_two(images: pd.DataFrame) -> None:
         )
 
 
-def _is_test_without_csv(found: Finding) -> bool:
+def _is_test_without_csv(found: Notice) -> bool:
     return found.kind == "no-csv" and found.subject.endswith(" test")
 
 
@@ -203,14 +203,14 @@ def _divide(images: pd.DataFrame, usable: pd.Series, choices: Choices) -> tuple[
     return pd.NA, divide(images, present=usable, val_share=choices.val_share, seed=choices.seed)
 
 
-def _thin(images: pd.DataFrame, choices: Choices) -> list[Finding]:
+def _thin(images: pd.DataFrame, choices: Choices) -> list[Notice]:
     """Of folds each one validates in its turn."""
     parts = {split: images["split"] == split for split in splitting.SPLITS}
     if choices.split == "kfold":
         folds = {f"fold {number}": images["fold"] == number for number in range(1, splitting.FOLDS + 1)}
         parts = folds | {"test": parts["test"]}
     return [
-        Finding("thin", name, f"no {label} image")
+        Notice("thin", name, f"no {label} image")
         for name, inside in parts.items()
         for label in LABELS
         if not (inside & (images["label"] == label)).any()
@@ -222,17 +222,17 @@ def _source(lesions: list[Lesion], role: str) -> Lesion:
     return next((lesion for lesion in lesions if lesion[f"{role}_file"]), lesions[0])
 
 
-def _about_issues(sources: dict[str, Lesion], groups: dict[str, list[Lesion]], role: str) -> list[Finding]:
+def _about_issues(sources: dict[str, Lesion], groups: dict[str, list[Lesion]], role: str) -> list[Notice]:
     """Twins are one scan by woman, side and view; whether their files agree can only be told where both are here."""
     findings = []
     for name, source in sources.items():
         issue = f"{source['kind']} {source['split']}"
         if issue != f"{groups[name][0]['kind']} {groups[name][0]['split']}":
-            findings.append(Finding("repaired", name, f"the file of the {issue} issue stands for the scan"))
+            findings.append(Notice("repaired", name, f"the file of the {issue} issue stands for the scan"))
         here = [lesion for lesion in groups[name] if lesion[f"{role}_file"]]
         sizes = sorted({f"{one[f'{role}_rows']} × {one[f'{role}_columns']}" for one in here})
         if len(sizes) > 1:
-            findings.append(Finding("odd-twin", name, f"the files of its issues have {' and '.join(sizes)} pixels"))
+            findings.append(Notice("odd-twin", name, f"the files of its issues have {' and '.join(sizes)} pixels"))
     return findings
 
 
@@ -264,7 +264,7 @@ def _placement(image: dict[Hashable, Any], source: Lesion, lesions: list[Lesion]
 
 def _lesion_mask(lesion: Lesion) -> LesionMask:
     return LesionMask(
-        subject=lesion_subject(lesion),
+        subject=format_lesion_subject(lesion),
         file=Path(lesion["mask_file"]),
         sop_uid=lesion["mask_sop"],
         size=lesion["mask_bytes"],

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from tfm.data.download.findings import Finding
+from tfm.data.download.notices import Notice
 
 VIEW_KEY = ["patient_id", "side", "view"]
 _SCALES = {"density": (1, 4), "assessment": (0, 5), "subtlety": (1, 5)}  # BI-RADS 0 is a value: "incomplete"
@@ -34,7 +34,7 @@ def by_lesion(lesions: pd.DataFrame) -> dict[str, list[Lesion]]:
     return {f"{view}_{one['kind']}_{one['lesion_id']}": [one] for view, found in views.items() for one in found}
 
 
-def unite(lesions: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+def unite(lesions: pd.DataFrame) -> tuple[pd.DataFrame, list[Notice]]:
     """A row a breast-view, sorted by image_id: image_id, VIEW_KEY, kind, label, density, assessment, subtlety, and
 
     lesions    how many it has
@@ -47,7 +47,7 @@ def unite(lesions: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
     return _table(_image(name, found, found) for name, found in views.items()), findings
 
 
-def crops(lesions: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+def crops(lesions: pd.DataFrame) -> tuple[pd.DataFrame, list[Notice]]:
     """A row a lesion, in the columns of `unite`; what is official of a lesion is what is of its scan."""
     views = by_view(lesions)
     findings = [finding for name, found in views.items() for finding in _noticed(name, found)]
@@ -79,25 +79,25 @@ def _image(name: str, lesions: list[Lesion], scan: list[Lesion]) -> dict[str, ob
     }
 
 
-def _noticed(name: str, lesions: list[Lesion]) -> list[Finding]:
+def _noticed(name: str, lesions: list[Lesion]) -> list[Notice]:
     noticed = []
     issues = list(dict.fromkeys(_issue(lesion) for lesion in lesions))
     if len(issues) > 1:
         before, after = _label(_standing(lesions)), _label(lesions)
         change = f": {before} becomes {after}" if before != after else ""
-        noticed.append(Finding("twin", name, f"issued in {' and '.join(issues)}{change}"))
+        noticed.append(Notice("twin", name, f"issued in {' and '.join(issues)}{change}"))
     for lesion in lesions:
         for column in _SCALES:
             if not _is_on_scale(lesion, column):
                 value: str = "missing" if pd.isna(lesion[column]) else str(lesion[column])
-                noticed.append(Finding("odd-value", name, f"{column} {value} (lesion {lesion['lesion_id']})"))
+                noticed.append(Notice("odd-value", name, f"{column} {value} (lesion {lesion['lesion_id']})"))
     return noticed
 
 
-def _mixed(name: str, lesions: list[Lesion]) -> list[Finding]:
+def _mixed(name: str, lesions: list[Lesion]) -> list[Notice]:
     if len({lesion["pathology"] == "MALIGNANT" for lesion in lesions}) == 1:
         return []
-    return [Finding("mixed-labels", name, ", ".join(lesion["pathology"].lower() for lesion in lesions))]
+    return [Notice("mixed-labels", name, ", ".join(lesion["pathology"].lower() for lesion in lesions))]
 
 
 def _issue(lesion: Lesion) -> str:

@@ -15,8 +15,8 @@ import numpy as np
 from tfm.core.errors import DataError
 from tfm.core.files import write_atomically, write_bytes
 from tfm.data.dataset.dataset_plan import Placement
-from tfm.data.download.findings import Finding
 from tfm.data.download.headers import is_jpeg
+from tfm.data.download.notices import Notice
 from tfm.imaging.decoded_image import DOWNLOAD_AGAIN
 from tfm.imaging.read_image import has_at_most_two_values, read_pixels
 
@@ -30,7 +30,7 @@ _SOON_READ = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # a mask is written once and read
 class Unusable(Exception):
     """A file of the dataset that cannot be made, because what it is made of is no image, or shows nothing."""
 
-    def __init__(self, file: str, finding: Finding) -> None:
+    def __init__(self, file: str, finding: Notice) -> None:
         self.file, self.finding = file, finding
 
 
@@ -93,7 +93,7 @@ def _decode(placement: Placement, target: Path) -> str:
         try:
             pixels = read_pixels(placement.source)
         except DataError as error:
-            raise Unusable(placement.file, Finding("left-out", placement.image_id, error.message)) from None
+            raise Unusable(placement.file, Notice("left-out", placement.image_id, error.message)) from None
         write_bytes(target, cv2.imencode(".png", pixels)[1].tobytes())
     return "png"
 
@@ -115,7 +115,7 @@ def write_mask(target: Path, placement: Placement) -> None:
         try:
             inside = _lesion_inside(lesion.file, classes.shape)
         except DataError as error:
-            raise Unusable(placement.mask, Finding("bad-mask", lesion.subject, error.message)) from None
+            raise Unusable(placement.mask, Notice("bad-mask", lesion.subject, error.message)) from None
         # Classes rise with malignancy, so the larger one wins where lesions overlap.
         np.maximum(classes, inside * np.uint8(lesion.pixel_class), out=classes)
     write_bytes(target, cv2.imencode(".png", classes, _SOON_READ)[1].tobytes())

@@ -18,10 +18,10 @@ from tfm.data.dataset.dataset_plan import Arrangement
 from tfm.data.dataset.invariants import prove
 from tfm.data.dataset.link_files import LinkMode, Unusable, can_link, place, write_mask
 from tfm.data.dataset.split import SPLITS
-from tfm.data.download.catalog import Catalog, lesions_text
-from tfm.data.download.findings import Finding
-from tfm.data.download.folders import refuse_nesting
-from tfm.data.download.tcia_metadata import tcia_manifest
+from tfm.data.download.catalog import Catalog, format_lesion_table
+from tfm.data.download.folders import refuse_nested_folders
+from tfm.data.download.notices import Notice
+from tfm.data.download.tcia_metadata import format_manifest
 
 _KEY = ".arrangement"  # of what the files standing in the folder were made: others are never taken for them
 _OURS = re.compile(r"P_\d+_(LEFT|RIGHT)_[A-Z]+(_(mass|calc)_\d+)?\.(dcm|dicom|ima|jpe?g|png)")
@@ -39,12 +39,12 @@ def organize_dataset(
 ) -> Iterator[tuple[int, int]]:
     """(images done, images in all) after each image. The manifest comes last: a folder with one is whole. `version` is
     that of the code that makes masks and images."""
-    refuse_nesting(folder, downloads)
+    refuse_nested_folders(folder, downloads)
     proofs = prove(catalog, arrangement)
     _refuse_full_disk(folder, arrangement, link)
     _clear_the_way(folder, arrangement, arrangement.key(version))
     placed_as: Counter[str] = Counter()
-    bad: dict[str, Finding] = {}  # files of the dataset that could not be made, and why
+    bad: dict[str, Notice] = {}  # files of the dataset that could not be made, and why
     for done, placement in enumerate(arrangement.placements, start=1):
         try:
             placed_as[place(placement, folder / placement.file, link)] += 1
@@ -54,7 +54,7 @@ def organize_dataset(
             bad[reason.file] = reason.finding
         yield done, len(arrangement.placements)
     standing = arrangement.without(bad)
-    write_text(folder / LESIONS, lesions_text(catalog, downloads))
+    write_text(folder / LESIONS, format_lesion_table(catalog, downloads))
     _write_missing(folder, catalog)
     account = audit(catalog, standing, proofs, placed_as)
     write_json(folder / AUDIT, account)
@@ -63,9 +63,9 @@ def organize_dataset(
 
 
 def _write_missing(folder: Path, catalog: Catalog) -> None:
-    series = catalog.series_to_fetch()
+    series = catalog.list_series_to_fetch()
     if series:
-        write_text(folder / MISSING, tcia_manifest(series))
+        write_text(folder / MISSING, format_manifest(series))
     else:
         (folder / MISSING).unlink(missing_ok=True)
 

@@ -16,9 +16,9 @@ import pandas as pd
 
 from tfm.core.errors import DataError
 from tfm.data.dataset.image_table import Lesion
-from tfm.data.download.findings import Finding
-from tfm.data.download.folders import shown
+from tfm.data.download.folders import make_printable
 from tfm.data.download.headers import Header, is_jpeg
+from tfm.data.download.notices import Notice
 from tfm.data.sources.cbis_ddsm import LESION_KEY
 from tfm.imaging.read_image import has_at_most_two_values, read_pixels
 
@@ -36,7 +36,7 @@ _WHAT = {"image": "mammogram", "mask": "mask", "crop": "crop"}
 @dataclass(frozen=True)
 class Catalog:
     lesions: pd.DataFrame  # the columns of `read_cases`, then FILE_COLUMNS
-    findings: list[Finding]
+    findings: list[Notice]
     synthetic: bool  # drawn by a program, not taken of a patient
     lacking: list[tuple[str, str]]  # subject and UID of each series that the CSVs promise and that is not whole here
     headers: dict[str, int]  # what was read, counted
@@ -47,7 +47,7 @@ class Catalog:
         """Whether any file of TCIA's test is here; scans issued in train too make no test set."""
         return bool(((self.lesions["split"] == "test") & (self.lesions[f"{role}_file"] != "")).any())
 
-    def series_to_fetch(self) -> list[str]:
+    def list_series_to_fetch(self) -> list[str]:
         """UIDs of `lacking`; where the CSVs have none, those that the listing has under the same subject."""
         listed = {} if self.listing is None else self.listing.groupby("subject")["series_uid"].apply(list).to_dict()
         return sorted(
@@ -55,12 +55,12 @@ class Catalog:
         )
 
 
-def lesions_text(catalog: Catalog, downloads: Sequence[Path]) -> str:
+def format_lesion_table(catalog: Catalog, downloads: Sequence[Path]) -> str:
     """The table as CSV, with files as they lie below the downloads: the same wherever those are. The split is that of
     the CSVs, not the dataset's, and is called so."""
     root = os.path.commonpath(downloads) + os.sep
     files = {
-        f"{role}_file": catalog.lesions[f"{role}_file"].map(lambda file: shown(file.removeprefix(root)))
+        f"{role}_file": catalog.lesions[f"{role}_file"].map(lambda file: make_printable(file.removeprefix(root)))
         for role in ROLES
     }
     table = catalog.lesions.assign(**files).rename(columns={"split": "official_split"})
@@ -68,20 +68,20 @@ def lesions_text(catalog: Catalog, downloads: Sequence[Path]) -> str:
     return text
 
 
-def view_subject(case: Lesion) -> str:
+def format_view_subject(case: Lesion) -> str:
     """TCIA's PatientID of a mammogram. That of a lesion's series ends with its id besides."""
     prefix = f"{_PREFIX[case['kind']]}-{_SPLIT_WORD[case['split']]}"
     return f"{prefix}_{case['patient_id']}_{case['side']}_{case['view']}"
 
 
-def lesion_subject(case: Lesion) -> str:
-    return f"{view_subject(case)}_{case['lesion_id']}"
+def format_lesion_subject(case: Lesion) -> str:
+    return f"{format_view_subject(case)}_{case['lesion_id']}"
 
 
-def join(
+def match_files(
     cases: pd.DataFrame,
     headers: Iterable[Header],
-    noticed: Iterable[Finding] = (),
+    noticed: Iterable[Notice] = (),
     listing: pd.DataFrame | None = None,
 ) -> Catalog:
     """`noticed` is what finding the files and reading the cases told already."""
@@ -90,7 +90,7 @@ def join(
         files.add(header)
     files.note_duplicates()
     rows = []
-    for _, group in groupby(cases.sort_values(LESION_KEY).to_dict("records"), view_subject):
+    for _, group in groupby(cases.sort_values(LESION_KEY).to_dict("records"), format_view_subject):
         lesions_of_view = list(group)
         image = files.mammogram(lesions_of_view[0])
         for case in lesions_of_view:
@@ -117,7 +117,7 @@ class _Files:
     by_tail: dict[tuple[str, str], list[Header]] = field(default_factory=lambda: defaultdict(list))
     by_subject: dict[str, list[Header]] = field(default_factory=lambda: defaultdict(list))
     by_sop: dict[str, list[Header]] = field(default_factory=lambda: defaultdict(list))
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Notice] = field(default_factory=list)
     lacking: set[tuple[str, str]] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
     synthetic: bool = False
@@ -127,10 +127,10 @@ class _Files:
         if header.fault == "unreadable":
             self._note("unreadable", _place(header), f"{header.size} bytes, and no image that can be read")
             return
-        self.synthetic |= header.synthetic
+        self.synthetic |= header.is_synthetic
         self.by_series[header.series_uid].append(header)
-        self.by_tail[header.named, header.tail].append(header)
-        self.by_subject[header.named].append(header)
+        self.by_tail[header.tcia_subject, header.series_tail].append(header)
+        self.by_subject[header.tcia_subject].append(header)
         self.by_sop[header.sop_uid].append(header)
         self.counts["JPEG files"] += is_jpeg(header.path)
         self.counts["without Laterality"] += not header.side
@@ -141,10 +141,10 @@ class _Files:
             if len(same) > 1:
                 places = " and ".join(_place(header) for header in same)
                 sizes = " and ".join(f"{size} bytes" for size in sorted({header.size for header in same}))
-                self._note("duplicate", same[0].named or same[0].series_uid, f"one UID, {sizes}: {places}")
+                self._note("duplicate", same[0].tcia_subject or same[0].series_uid, f"one UID, {sizes}: {places}")
 
     def mammogram(self, case: Lesion) -> Header | None:
-        subject, series = view_subject(case), {case["image_series"]} - {""}
+        subject, series = format_view_subject(case), {case["image_series"]} - {""}
         found = self._of_series(series, subject)
         likely = [file for file in found if file.bits != 8] or [file for file in found if not _has_two_values(file)]
         image = self._whole(likely, subject, "image", series)
@@ -154,7 +154,7 @@ class _Files:
 
     def mask_and_crop(self, case: Lesion, image: Header | None) -> tuple[Header | None, Header | None]:
         """Told from each other by content: CSV columns, file names and order are wrong too often."""
-        subject, series = lesion_subject(case), {case["mask_series"], case["crop_series"]} - {""}
+        subject, series = format_lesion_subject(case), {case["mask_series"], case["crop_series"]} - {""}
         roles: dict[str, list[Header]] = {"mask": [], "crop": []}
         for file in self._of_series(series, subject):
             roles[_role(file, image)].append(file)
@@ -199,18 +199,18 @@ class _Files:
 
     def _compare_names(self, case: Lesion, image: Header, subject: str) -> None:
         """The CSV's word stands: it was checked by people. What the header says otherwise is told."""
-        said = {"PatientID": (image.named, subject), "side": (image.side, _SIDES[case["side"]])}
+        said = {"PatientID": (image.tcia_subject, subject), "side": (image.side, _SIDES[case["side"]])}
         said["view"] = (image.view if image.view in _VIEWS else "", case["view"])
         for what, (header, csv) in said.items():
             if header and header != csv:
                 self._note("other-name", subject, f"the header's {what} is {header}")
 
     def _note(self, kind: str, subject: str, words: str) -> None:
-        self.findings.append(Finding(kind, subject, words))
+        self.findings.append(Notice(kind, subject, words))
 
 
 def _place(header: Header) -> str:
-    return shown("/".join(Path(header.path).parts[-_PARTS_SHOWN:]))
+    return make_printable("/".join(Path(header.path).parts[-_PARTS_SHOWN:]))
 
 
 def _role(file: Header, image: Header | None) -> str:

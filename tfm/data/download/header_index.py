@@ -31,7 +31,7 @@ Known = dict[tuple[str, int, int], Header]  # path, size, time
 def read_headers(images: Sequence[FoundFile], file: Path) -> Iterator[Header]:
     """One an image and in their order; `file` is the index."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    index, known = _opened(file)
+    index, known = _open_index(file)
     with closing(index):
         fresh: list[tuple[FoundFile, Header]] = []
         for met in images:
@@ -51,19 +51,19 @@ def _reader(met: FoundFile) -> Callable[[FoundFile], Header]:
     return read_jpeg_header if is_jpeg(met.path) else read_header
 
 
-def _opened(file: Path) -> tuple[sqlite3.Connection, Known]:
+def _open_index(file: Path) -> tuple[sqlite3.Connection, Known]:
     try:
-        return _read(file)
+        return _load_index(file)
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & 0xFF in _HELD:  # the low byte: the rest is detail
             raise BusyError(
                 f"another program holds {file}", hint="wait until it is done, or end it, and start again"
             ) from None
         file.unlink(missing_ok=True)
-        return _read(file)
+        return _load_index(file)
 
 
-def _read(file: Path) -> tuple[sqlite3.Connection, Known]:
+def _load_index(file: Path) -> tuple[sqlite3.Connection, Known]:
     index = sqlite3.connect(file, timeout=_PATIENCE, isolation_level=None)
     try:
         index.execute("BEGIN IMMEDIATE")  # two that start at once make one table

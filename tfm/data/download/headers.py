@@ -57,11 +57,11 @@ class Header:
     maker: str = ""
 
     @property
-    def synthetic(self) -> bool:
+    def is_synthetic(self) -> bool:
         return self.maker == PHANTOM_MAKER
 
     @property
-    def named(self) -> str:
+    def tcia_subject(self) -> str:
         """TCIA's name of the view or lesion: the header's, else that of a folder above."""
         if self.subject:
             return self.subject
@@ -69,7 +69,7 @@ class Header:
         return found[-1] if found else ""
 
     @property
-    def tail(self) -> str:
+    def series_tail(self) -> str:
         """The last five digits of the series UID, as the folder says: they survive where the UIDs were made anew."""
         found = _TAIL.search(Path(self.path).parent.name)
         return found[1] if found else ""
@@ -84,16 +84,16 @@ def read_header(met: FoundFile) -> Header:
     try:
         with open(met.path, "rb", buffering=0) as file:
             head = file.read(_HEAD)
-            return _in_head(met, head) or _parsed(met, file)
+            return _parse_first_block(met, head) or _parse(met, file)
     except Exception:  # pydicom raises whatever it likes about broken files
         return Header(path=met.path, size=met.size, fault="unreadable")
 
 
-def _in_head(met: FoundFile, head: bytes) -> Header | None:
+def _parse_first_block(met: FoundFile, head: bytes) -> Header | None:
     """None where the header does not end in the first block, or that block alone cannot be read."""
     try:
         buffer = io.BytesIO(head)
-        found = _parsed(met, buffer)
+        found = _parse(met, buffer)
     except Exception:
         if met.size <= len(head):
             raise
@@ -101,12 +101,12 @@ def _in_head(met: FoundFile, head: bytes) -> Header | None:
     return found if met.size <= len(head) or buffer.tell() < len(head) else None
 
 
-def _parsed(met: FoundFile, file: Any) -> Header:
+def _parse(met: FoundFile, file: Any) -> Header:
     file.seek(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd values are for the catalog to tell, file by file
         found = pydicom.dcmread(file, stop_before_pixels=True)
-        facts = {name: _value(found, name) for name in _TAG}
+        facts = {name: _read_value(found, name) for name in _TAG}
         samples, frames = facts.pop("samples") or 1, int(facts.pop("frames") or 1)
         if not (facts["sop_uid"] and facts["rows"] and facts["columns"] and facts["bits"]):
             return Header(path=met.path, size=met.size, fault="unreadable")
@@ -116,7 +116,7 @@ def _parsed(met: FoundFile, file: Any) -> Header:
         return Header(path=met.path, size=met.size, fault=fault, **facts)
 
 
-def _value(found: pydicom.Dataset, name: str) -> Any:
+def _read_value(found: pydicom.Dataset, name: str) -> Any:
     """The element as it stands in the file: pydicom's own conversion takes longer than reading the whole header."""
     raw = found.get_item(_TAG[name])
     value, is_little = (raw.value or b"", raw.is_little_endian) if isinstance(raw, RawDataElement) else (b"", True)

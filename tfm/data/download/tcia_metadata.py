@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from tfm.core.errors import DataError
-from tfm.data.sources.cbis_ddsm import column_names, read_text_table
+from tfm.data.sources.cbis_ddsm import read_column_names, read_text_table
 
 _COLUMNS = {"series uid": "series_uid", "subject id": "subject"}  # NBIA's, as `_plain` has them: ours
 _UID = r"[0-9]+(\.[0-9]+)+"
@@ -28,20 +28,20 @@ manifestVersion=3.0
 
 def is_listing(path: Path) -> bool:
     """Whether a file is a metadata.csv of NBIA Data Retriever, whatever it is called. Only its header line is read."""
-    return {*_COLUMNS, "file location"} <= set(map(_plain, column_names(path)))
+    return {*_COLUMNS, "file location"} <= set(map(_normalize, read_column_names(path)))
 
 
 def read_listing(path: Path) -> pd.DataFrame:
     """A row a series: series_uid, and subject (TCIA's PatientID). Of half a listing, the lines that are whole."""
     table = read_text_table(path)
-    listed = table.rename(columns={name: _COLUMNS.get(_plain(str(name)), str(name)) for name in table})[
+    listed = table.rename(columns={name: _COLUMNS.get(_normalize(str(name)), str(name)) for name in table})[
         [*_COLUMNS.values()]
     ]
     whole = listed["series_uid"].str.fullmatch(_UID).fillna(False) & listed["subject"].notna()
     return listed[whole.astype(bool)].drop_duplicates("series_uid", ignore_index=True)
 
 
-def tcia_manifest(series: Iterable[str]) -> str:
+def format_manifest(series: Iterable[str]) -> str:
     """What NBIA Data Retriever opens to download these series: equal series give an equal text."""
     wanted = sorted(set(series))
     for uid in wanted:
@@ -52,7 +52,7 @@ def tcia_manifest(series: Iterable[str]) -> str:
     return head + "\n".join([_SERIES_FOLLOW, *wanted])
 
 
-def read_manifest(text: str) -> list[str]:
+def parse_manifest(text: str) -> list[str]:
     """The series that a .tcia manifest asks for, in its order."""
     lines = [line.strip() for line in text.splitlines()]
     if _SERIES_FOLLOW not in lines:
@@ -71,5 +71,5 @@ def _check_uid(uid: str, what: str, *, hint: str) -> None:
         raise DataError(f"{uid!r} is no series UID, but {what}", hint=hint)
 
 
-def _plain(header: str) -> str:
+def _normalize(header: str) -> str:
     return header.strip().lower().replace("_", " ")

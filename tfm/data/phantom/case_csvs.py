@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from tfm.core.randomness import generator_at
 from tfm.data.phantom.layouts import LAYOUTS, Layout
-from tfm.data.phantom.listings import Row, as_csv
-from tfm.data.phantom.series import CROP, FULL, MASK, Instance, Series, full_series, lesion_series
+from tfm.data.phantom.listings import Row, format_csv
+from tfm.data.phantom.series import CROP, FULL, MASK, Instance, Series, build_full_series, build_lesion_series
 from tfm.data.phantom.spec import CsvForm, DownloadPlan, Fact, Finding, Kind, Mammogram
 
 _ABNORMALITY = {"mass": "mass", "calc": "calcification"}
@@ -21,16 +21,16 @@ _ODD: dict[Fact, object] = {"density": 0, "assessment": 0, "subtlety": 0, "shape
 _ASSESSMENTS = {"MALIGNANT": (4, 4, 5), "BENIGN": (3, 4, 4), "BENIGN_WITHOUT_CALLBACK": (2,)}
 
 
-def case_csvs(plan: DownloadPlan) -> dict[str, str]:
+def build_case_csvs(plan: DownloadPlan) -> dict[str, str]:
     """File name → text; a file that would have no rows is left out."""
     rows: dict[str, list[Row]] = {}
     for m in plan.mammograms:
         name = f"{m.kind}_case_description_{m.split}_set.csv"
-        rows.setdefault(name, []).extend(_case_row(m, finding, plan) for finding in m.findings)
-    return {name: as_csv(found) for name, found in sorted(rows.items())}
+        rows.setdefault(name, []).extend(_build_row(m, finding, plan) for finding in m.findings)
+    return {name: format_csv(found) for name, found in sorted(rows.items())}
 
 
-def _case_row(m: Mammogram, finding: Finding, plan: DownloadPlan) -> Row:
+def _build_row(m: Mammogram, finding: Finding, plan: DownloadPlan) -> Row:
     exposure = m.exposure
     lesion = exposure.lesions[finding.lesion]
     # One lesion is described alike in both views.
@@ -48,7 +48,7 @@ def _case_row(m: Mammogram, finding: Finding, plan: DownloadPlan) -> Row:
         facts[fact] = _ODD[fact]
     density = "breast density" if plan.csv.density_with_space and m.kind == "calc" else "breast_density"
     shape, surround = _SHAPE_COLUMNS[m.kind]
-    full, crop, mask = _paths(m, finding, plan.csv, LAYOUTS[plan.layout])
+    full, crop, mask = _build_paths(m, finding, plan.csv, LAYOUTS[plan.layout])
     return {
         "patient_id": exposure.patient,
         density: facts["density"],
@@ -67,11 +67,11 @@ def _case_row(m: Mammogram, finding: Finding, plan: DownloadPlan) -> Row:
     }
 
 
-def _paths(m: Mammogram, finding: Finding, form: CsvForm, layout: Layout) -> tuple[str, str, str]:
+def _build_paths(m: Mammogram, finding: Finding, form: CsvForm, layout: Layout) -> tuple[str, str, str]:
     path = {
         instance.description: f"{series.subject}/{series.study}/{series.uid}/"
-        + (_name_of_old(m.kind, series, instance) if form.names_of_old else layout.name_in_case_csv(instance))
-        for series in (full_series(m), *lesion_series(m, finding))
+        + (_format_2017_name(m.kind, series, instance) if form.names_of_old else layout.name_in_case_csv(instance))
+        for series in (build_full_series(m), *build_lesion_series(m, finding))
         for instance in series.instances
     }
     full, crop, mask = path[FULL], path[CROP], path[MASK]
@@ -82,7 +82,7 @@ def _paths(m: Mammogram, finding: Finding, form: CsvForm, layout: Layout) -> tup
     return (full, crop, mask + "\n") if m.kind == "mass" else (full, crop + "\n", mask)
 
 
-def _name_of_old(kind: Kind, series: Series, instance: Instance) -> str:
+def _format_2017_name(kind: Kind, series: Series, instance: Instance) -> str:
     """What was issued in 2017, whichever file of the series came first since."""
     second = {"mass": MASK, "calc": CROP}[kind]
     return "000001.dcm" if len(series.instances) == 2 and instance.description == second else "000000.dcm"

@@ -47,7 +47,7 @@ def plan_download(
     layout: LayoutName = "nbia",
 ) -> DownloadPlan:
     _check(train_women, test_women, kinds, height, difficulty)
-    trap_door.check(traps)
+    trap_door.check_traps(traps)
     recipe: dict[str, object] = {
         "train_women": train_women,
         "test_women": test_women,
@@ -62,11 +62,11 @@ def plan_download(
     mammograms: list[Mammogram] = []
     splits: tuple[tuple[Split, int, int], ...] = (("train", train_women, 0), ("test", test_women, train_women))
     for split, count, before in splits:
-        cases = _cases(count, cast(list[Kind], recipe["kinds"]), seed, split)
-        labels = _pathologies(cases, seed, split, shuffle_labels)
+        cases = _draw_cases(count, cast(list[Kind], recipe["kinds"]), seed, split)
+        labels = _assign_pathologies(cases, seed, split, shuffle_labels)
         for number, (case, pathology) in enumerate(zip(cases, labels, strict=True), start=before + 1):
-            mammograms += _imaged(f"P_{number:05d}", case, pathology, split, height, difficulty, seed)
-    return trap_door.plant(DownloadPlan(recipe, tuple(mammograms), layout), traps)
+            mammograms += _make_mammograms(f"P_{number:05d}", case, pathology, split, height, difficulty, seed)
+    return trap_door.apply_traps(DownloadPlan(recipe, tuple(mammograms), layout), traps)
 
 
 def _check(train_women: int, test_women: int, kinds: Sequence[str], height: int, difficulty: float) -> None:
@@ -94,13 +94,13 @@ def _check(train_women: int, test_women: int, kinds: Sequence[str], height: int,
         )
 
 
-def _cases(count: int, kinds: Sequence[Kind], seed: int, split: Split) -> list[_Case]:
+def _draw_cases(count: int, kinds: Sequence[Kind], seed: int, split: Split) -> list[_Case]:
     """Kinds and classes as even as the count allows, in random order."""
     even = [_Case(kinds[i % len(kinds)], i // len(kinds) % 2 == 1) for i in range(count)]
     return [even[i] for i in generator_at(seed, "phantom cases", split).permutation(count)]
 
 
-def _pathologies(cases: Sequence[_Case], seed: int, split: Split, shuffle: bool) -> list[str]:
+def _assign_pathologies(cases: Sequence[_Case], seed: int, split: Split, shuffle: bool) -> list[str]:
     """What the CSV calls each woman's finding: the truth, or, shuffled, the same labels dealt over the women.
 
     They are dealt so that within a kind the drawn-malignant women get as many of each label as the drawn-benign do:
@@ -124,7 +124,7 @@ def _pathologies(cases: Sequence[_Case], seed: int, split: Split, shuffle: bool)
     return dealt
 
 
-def _imaged(
+def _make_mammograms(
     patient: str, case: _Case, pathology: str, split: Split, height: int, difficulty: float, seed: int
 ) -> list[Mammogram]:
     rng = generator_at(seed, "phantom woman", patient)

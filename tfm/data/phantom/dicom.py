@@ -31,20 +31,20 @@ class Header:
     view: str
 
 
-def uid_at(*address: str | int) -> str:
+def make_uid(*address: str | int) -> str:
     """A UID under 2.25, the root for UUIDs, which needs no registration."""
     number = seed_at(*address, "high") << 64 | seed_at(*address, "low")
     return f"2.25.{uuid.UUID(int=number, version=4).int}"
 
 
-def dataset_of(header: Header, pixels: np.ndarray) -> FileDataset:  # pixels: (H, W) uint8 or uint16
+def build_dataset(header: Header, pixels: np.ndarray) -> FileDataset:  # pixels: (H, W) uint8 or uint16
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
     meta.MediaStorageSOPInstanceUID = UID(header.instance)
     meta.TransferSyntaxUID = ImplicitVRLittleEndian
     meta.ImplementationClassUID, meta.ImplementationVersionName = _WRITER_UID, _WRITER_NAME
     dataset = FileDataset(io.BytesIO(), {}, file_meta=meta, preamble=b"\0" * 128)
-    _identify(dataset, header)
+    _set_identity(dataset, header)
     _describe_pixels(dataset, pixels)
     return dataset
 
@@ -55,7 +55,7 @@ def encode(dataset: FileDataset) -> bytes:
     return buffer.getvalue()
 
 
-def _identify(dataset: FileDataset, header: Header) -> None:
+def _set_identity(dataset: FileDataset, header: Header) -> None:
     dataset.SpecificCharacterSet = "ISO_IR 100"
     dataset.SOPClassUID, dataset.SOPInstanceUID = SecondaryCaptureImageStorage, header.instance
     dataset.StudyDate = dataset.ContentDate = STUDY_DATE

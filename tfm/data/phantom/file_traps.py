@@ -7,10 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tfm.data.phantom.spec import VIEWS, DownloadPlan, Finding, Mammogram
-from tfm.data.phantom.trap_sites import changed_at, free_place, free_places, needed_whole, no_ground, whole_mammograms
+from tfm.data.phantom.trap_sites import (
+    change_finding,
+    find_free_place,
+    list_free_places,
+    list_protected_patients,
+    list_whole_mammograms,
+    no_ground,
+)
 
 
-def _every_other_finding(plan: DownloadPlan, change: Callable[[Finding], Finding]) -> DownloadPlan:
+def _change_every_other_finding(plan: DownloadPlan, change: Callable[[Finding], Finding]) -> DownloadPlan:
     count, mammograms = 0, []
     for m in plan.mammograms:
         findings = []
@@ -21,20 +28,20 @@ def _every_other_finding(plan: DownloadPlan, change: Callable[[Finding], Finding
     return replace(plan, mammograms=tuple(mammograms))
 
 
-def arbitrary_order(plan: DownloadPlan) -> DownloadPlan:
+def swap_file_order(plan: DownloadPlan) -> DownloadPlan:
     """Which of a lesion's two files is the mask differs from lesion to lesion."""
-    return _every_other_finding(plan, lambda finding: replace(finding, mask_first=True))
+    return _change_every_other_finding(plan, lambda finding: replace(finding, mask_first=True))
 
 
-def mask_size(plan: DownloadPlan) -> DownloadPlan:
+def rescale_masks(plan: DownloadPlan) -> DownloadPlan:
     """Some masks are smaller than their mammogram, 0.87 times a side."""
-    return _every_other_finding(plan, lambda finding: replace(finding, mask_scale=0.87))
+    return _change_every_other_finding(plan, lambda finding: replace(finding, mask_scale=0.87))
 
 
-def _of_view(plan: DownloadPlan, view: str, name: str) -> tuple[Mammogram, ...]:
+def _list_mammograms_of_view(plan: DownloadPlan, view: str, name: str) -> tuple[Mammogram, ...]:
     """File-level traps hit different views, so that two of them never meet on one file; and, while there are others,
     no woman whose whole images another trap needs."""
-    needed = needed_whole(plan)
+    needed = list_protected_patients(plan)
     mammograms = sorted(
         (m for m in plan.mammograms if m.exposure.view == view), key=lambda m: m.exposure.patient in needed
     )
@@ -43,9 +50,9 @@ def _of_view(plan: DownloadPlan, view: str, name: str) -> tuple[Mammogram, ...]:
     return tuple(mammograms)
 
 
-def missing_series(plan: DownloadPlan) -> DownloadPlan:
+def remove_series(plan: DownloadPlan) -> DownloadPlan:
     """A mammogram's series and a lesion's series are listed but are not on the disk."""
-    of_cc = _of_view(plan, VIEWS[0], "missing-series")
+    of_cc = _list_mammograms_of_view(plan, VIEWS[0], "missing-series")
 
     def lost(m: Mammogram) -> Mammogram:
         if m is of_cc[0]:
@@ -57,15 +64,15 @@ def missing_series(plan: DownloadPlan) -> DownloadPlan:
     return replace(plan, mammograms=tuple(lost(m) for m in plan.mammograms))
 
 
-def truncated_file(plan: DownloadPlan) -> DownloadPlan:
+def truncate_file(plan: DownloadPlan) -> DownloadPlan:
     """A mammogram's file is cut in half, as by a broken download."""
-    cut = _of_view(plan, VIEWS[1], "truncated-file")[0]
+    cut = _list_mammograms_of_view(plan, VIEWS[1], "truncated-file")[0]
     return replace(plan, mammograms=tuple(replace(m, truncated=m is cut) for m in plan.mammograms))
 
 
-def duplicate_file(plan: DownloadPlan) -> DownloadPlan:
+def copy_series(plan: DownloadPlan) -> DownloadPlan:
     """A mammogram's series was downloaded twice and lies in a second folder too, with the same UIDs."""
-    whole = whole_mammograms(plan)
+    whole = list_whole_mammograms(plan)
     if not whole:
         raise no_ground("duplicate-file", "a mammogram that is whole")
     return replace(
@@ -73,29 +80,29 @@ def duplicate_file(plan: DownloadPlan) -> DownloadPlan:
     )
 
 
-def unreadable_file(plan: DownloadPlan) -> DownloadPlan:
+def overwrite_mask_file(plan: DownloadPlan) -> DownloadPlan:
     """The file of a mask holds nothing but zeros: it is no image at all."""
-    place = free_place(plan, "unreadable-file")
-    return changed_at(plan, place, lambda finding: replace(finding, mask_unreadable=True))
+    place = find_free_place(plan, "unreadable-file")
+    return change_finding(plan, place, lambda finding: replace(finding, mask_unreadable=True))
 
 
 def empty_mask(plan: DownloadPlan) -> DownloadPlan:
     """A mask can be read, but no pixel of it is set."""
-    place = free_place(plan, "empty-mask")
-    return changed_at(plan, place, lambda finding: replace(finding, mask_empty=True))
+    place = find_free_place(plan, "empty-mask")
+    return change_finding(plan, place, lambda finding: replace(finding, mask_empty=True))
 
 
 def separate_series(plan: DownloadPlan) -> DownloadPlan:
     """Of some lesions, crop and mask lie in series of their own, one file each."""
-    free = free_places(plan)
+    free = list_free_places(plan)
     if not free:
         raise no_ground("separate-series", "a lesion without another trap")
     for place in free[::3]:
-        plan = changed_at(plan, place, lambda finding: replace(finding, separate=True))
+        plan = change_finding(plan, place, lambda finding: replace(finding, separate=True))
     return plan
 
 
-def no_laterality(plan: DownloadPlan) -> DownloadPlan:
+def remove_laterality(plan: DownloadPlan) -> DownloadPlan:
     """The headers of some mammograms and of their masks and crops tell neither the side nor the view."""
-    silent = {m.subject for m in whole_mammograms(plan)[::3]}
+    silent = {m.subject for m in list_whole_mammograms(plan)[::3]}
     return replace(plan, mammograms=tuple(replace(m, no_laterality=m.subject in silent) for m in plan.mammograms))

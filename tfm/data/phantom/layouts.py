@@ -15,7 +15,7 @@ from pydicom.dataset import FileDataset
 from tfm.core.randomness import seed_at
 from tfm.data.download.headers import PHANTOM_MAKER
 from tfm.data.phantom.dicom import encode
-from tfm.data.phantom.listings import NBIA_DATE, Row, dicom_info_row, metadata_row
+from tfm.data.phantom.listings import NBIA_DATE, Row, build_dicom_info_row, build_metadata_row
 from tfm.data.phantom.series import Drawing, Instance, Series
 from tfm.data.phantom.spec import LayoutName
 
@@ -47,19 +47,19 @@ class Layout:
         return self.folder(series) / self.name(instance)
 
 
-def _number(instance: Instance) -> str:
+def _name_by_number(instance: Instance) -> str:
     return f"1-{instance.number}.dcm"
 
 
-def _number_of_old(instance: Instance) -> str:
+def _name_by_2019_number(instance: Instance) -> str:
     return f"{instance.number - 1:06d}.dcm"
 
 
-def _uid(instance: Instance) -> str:
+def _name_by_uid(instance: Instance) -> str:
     return f"{instance.uid}.dcm"
 
 
-def _kaggle_name(instance: Instance) -> str:
+def _name_jpeg(instance: Instance) -> str:
     """The second number is nothing that could be known beforehand."""
     return f"{instance.number}-{1 + seed_at('phantom jpeg', instance.uid) % 999:03d}.jpg"
 
@@ -87,21 +87,23 @@ def _folder_classic(series: Series) -> PurePosixPath:
     return _of_subject(series, series.study, series.uid)
 
 
-def _metadata_rows(layout: Layout, series: Series, drawing: Drawing, root: Path) -> list[Row]:
+def _build_metadata_rows(layout: Layout, series: Series, drawing: Drawing, root: Path) -> list[Row]:
     def size(instance: Instance) -> int:
         """Of the file when whole: what is absent or damaged must be drawn to know it."""
         if series.absent or instance.damage:
             return len(layout.encode(drawing.dataset(instance)))
         return (root / layout.path(series, instance)).stat().st_size
 
-    return [metadata_row(series, layout.folder(series), sum(map(size, series.instances)))]
+    return [build_metadata_row(series, layout.folder(series), sum(map(size, series.instances)))]
 
 
-def _dicom_info_rows(layout: Layout, series: Series, drawing: Drawing, _: Path) -> list[Row]:
-    return [dicom_info_row(series, one, layout.path(series, one), drawing.dataset(one)) for one in series.instances]
+def _build_dicom_info_rows(layout: Layout, series: Series, drawing: Drawing, _: Path) -> list[Row]:
+    return [
+        build_dicom_info_row(series, one, layout.path(series, one), drawing.dataset(one)) for one in series.instances
+    ]
 
 
-def _jpeg(dataset: FileDataset) -> bytes:
+def _encode_jpeg(dataset: FileDataset) -> bytes:
     """With the header's confession as its comment: the file must be known for a phantom without the table too."""
     pixels = dataset.pixel_array
     grey = pixels if pixels.dtype == np.uint8 else np.round(pixels / 257).astype(np.uint8)
@@ -110,21 +112,23 @@ def _jpeg(dataset: FileDataset) -> bytes:
     return buffer.getvalue()
 
 
-def _retriever(folder: Callable[[Series], PurePosixPath], name: Callable[[Instance], str] = _number) -> Layout:
+def _make_nbia_layout(
+    folder: Callable[[Series], PurePosixPath], name: Callable[[Instance], str] = _name_by_number
+) -> Layout:
     """As NBIA Data Retriever writes."""
-    metadata = Listing("metadata.csv", "\r\n", _metadata_rows)
+    metadata = Listing("metadata.csv", "\r\n", _build_metadata_rows)
     return Layout(folder, name, name, encode, metadata, "manifest-phantom", "manifest-phantom-2")
 
 
 LAYOUTS: dict[LayoutName, Layout] = {
-    "nbia": _retriever(_folder_2021),
-    "nbia-2020": _retriever(_folder_2020),
-    "nbia-2019": _retriever(_folder_2019, _number_of_old),
-    "classic": _retriever(_folder_classic),
+    "nbia": _make_nbia_layout(_folder_2021),
+    "nbia-2020": _make_nbia_layout(_folder_2020),
+    "nbia-2019": _make_nbia_layout(_folder_2019, _name_by_2019_number),
+    "classic": _make_nbia_layout(_folder_classic),
     "mirror": Layout(
         folder=lambda series: PurePosixPath("dicom", series.study, series.uid),
-        name=_uid,
-        name_in_case_csv=_uid,
+        name=_name_by_uid,
+        name_in_case_csv=_name_by_uid,
         encode=encode,
         listing=None,
         root="",
@@ -132,10 +136,10 @@ LAYOUTS: dict[LayoutName, Layout] = {
     ),
     "kaggle": Layout(
         folder=lambda series: PurePosixPath("jpeg", series.uid),
-        name=_kaggle_name,
-        name_in_case_csv=_number_of_old,
-        encode=_jpeg,
-        listing=Listing("csv/dicom_info.csv", "\n", _dicom_info_rows),
+        name=_name_jpeg,
+        name_in_case_csv=_name_by_2019_number,
+        encode=_encode_jpeg,
+        listing=Listing("csv/dicom_info.csv", "\n", _build_dicom_info_rows),
         root="",
         second_root="again",
         case_csvs="csv",

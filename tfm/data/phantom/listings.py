@@ -30,7 +30,7 @@ _KAGGLE_FACTS = (
 )
 
 
-def as_csv(rows: Sequence[Row], line_end: str = "\r\n") -> str:
+def format_csv(rows: Sequence[Row], line_end: str = "\r\n") -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(rows[0]), lineterminator=line_end)
     writer.writeheader()
@@ -38,7 +38,7 @@ def as_csv(rows: Sequence[Row], line_end: str = "\r\n") -> str:
     return buffer.getvalue()
 
 
-def metadata_row(series: Series, folder: PurePosixPath, size: int) -> Row:
+def build_metadata_row(series: Series, folder: PurePosixPath, size: int) -> Row:
     """A series, with its size in bytes, as NBIA Data Retriever lists it."""
     return {
         "Series UID": series.uid,
@@ -61,7 +61,7 @@ def metadata_row(series: Series, folder: PurePosixPath, size: int) -> Row:
     }
 
 
-def dicom_info_row(series: Series, instance: Instance, jpeg: PurePosixPath, dataset: FileDataset) -> Row:
+def build_dicom_info_row(series: Series, instance: Instance, jpeg: PurePosixPath, dataset: FileDataset) -> Row:
     """A JPEG, with what the header of the DICOM file said from which it was made."""
     dicom = PurePosixPath("CBIS-DDSM", "dicom", series.uid, f"1-{instance.number}.dcm")
     facts = {fact: str(dataset.get(fact, "")) for fact in _KAGGLE_FACTS}

@@ -27,7 +27,7 @@ class Phantom:
     lesion_masks: tuple[np.ndarray, ...]  # each (H, W) bool, in the order of the exposure's lesions
 
 
-def draw(exposure: Exposure) -> Phantom:
+def draw_mammogram(exposure: Exposure) -> Phantom:
     address = (exposure.seed, "phantom", exposure.patient, exposure.side)
     rng = generator_at(*address, exposure.view)
     size = exposure.height, round(rng.uniform(0.75, 0.80) * exposure.height)
@@ -44,9 +44,9 @@ def draw(exposure: Exposure) -> Phantom:
     if exposure.side == "RIGHT":
         grey, breast = grey[:, ::-1], breast[:, ::-1]
         lesion_masks = [np.ascontiguousarray(mask[:, ::-1]) for mask in lesion_masks]
-    borders = _borders(rng, exposure, size)
-    burned = np.maximum(borders, _label(rng, exposure, size))
-    image = _scanned(rng, grey, burned)
+    borders = _draw_borders(rng, exposure, size)
+    burned = np.maximum(borders, _draw_label(rng, exposure, size))
+    image = _scan(rng, grey, burned)
     label_mask = burned > 0
     return Phantom(image, breast & ~label_mask, label_mask, tuple(lesion_masks))
 
@@ -64,7 +64,7 @@ def _add_lesion(
     patch = draw_lesion(rng, lesion, exposure.difficulty, exposure.height, turn)
     nipple_x, nipple_y = anatomy.nipple
     wanted = (nipple_x * (1 - depth), nipple_y + rise * 0.25 * exposure.height)
-    x, y = _nearest_room(anatomy, taken, patch, wanted)
+    x, y = _find_nearest_room(anatomy, taken, patch, wanted)
     contrast = (0.36 if lesion.kind == "mass" else 0.62) * (1 - 0.75 * exposure.difficulty) * brightness
     middle = patch.signal.shape[0] // 2
     top, left = y - middle, x - middle
@@ -77,7 +77,7 @@ def _add_lesion(
     return mask
 
 
-def _nearest_room(
+def _find_nearest_room(
     anatomy: Anatomy, taken: np.ndarray, patch: Patch, wanted: tuple[float, float]
 ) -> tuple[int, int]:  # x, y
     """The place nearest to the wanted one where the lesion's outline fits: in the breast, off the muscle, alone."""
@@ -90,7 +90,7 @@ def _nearest_room(
     return int(x[nearest]), int(y[nearest])
 
 
-def _borders(rng: np.random.Generator, exposure: Exposure, size: tuple[int, int]) -> np.ndarray:  # (H, W) uint8
+def _draw_borders(rng: np.random.Generator, exposure: Exposure, size: tuple[int, int]) -> np.ndarray:  # (H, W) uint8
     """Bright strips where the scan reaches past the film: at top, bottom and the side away from the chest wall."""
     height, width = size
     strips = np.zeros(size, np.uint8)
@@ -104,7 +104,7 @@ def _borders(rng: np.random.Generator, exposure: Exposure, size: tuple[int, int]
     return strips
 
 
-def _label(rng: np.random.Generator, exposure: Exposure, size: tuple[int, int]) -> np.ndarray:  # (H, W) uint8
+def _draw_label(rng: np.random.Generator, exposure: Exposure, size: tuple[int, int]) -> np.ndarray:  # (H, W) uint8
     """Lead letters in the upper corner away from the chest wall, where the breast never reaches."""
     height, width = size
     text = f"{exposure.side[0]} {exposure.view}"
@@ -117,7 +117,7 @@ def _label(rng: np.random.Generator, exposure: Exposure, size: tuple[int, int]) 
     return label
 
 
-def _scanned(rng: np.random.Generator, grey: np.ndarray, burned: np.ndarray) -> np.ndarray:  # (H, W) uint16
+def _scan(rng: np.random.Generator, grey: np.ndarray, burned: np.ndarray) -> np.ndarray:  # (H, W) uint16
     """Film blackening, grain, then what is burned in."""
     shine = burned.astype(np.float32) / 255
     film = (_BLACK + np.clip(grey, 0, 0.95)) * (1 - shine) + _BORDER_GREY * shine

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from pydicom.dataset import FileDataset
 
-from tfm.data.phantom.dicom import Header, dataset_of, uid_at
-from tfm.data.phantom.mammogram import Phantom, draw
+from tfm.data.phantom.dicom import Header, build_dataset, make_uid
+from tfm.data.phantom.mammogram import Phantom, draw_mammogram
 from tfm.data.phantom.spec import Finding, Mammogram
 
 FULL, MASK, CROP = "full mammogram images", "ROI mask images", "cropped images"
@@ -45,27 +45,29 @@ def _address(m: Mammogram, subject: str) -> tuple[str, ...]:
     return ("phantom uid", repr(m.exposure), subject)
 
 
-def full_series(m: Mammogram) -> Series:
+def build_full_series(m: Mammogram) -> Series:
     address = _address(m, m.subject)
-    film = Instance(1, uid_at(*address, FULL), FULL, "cut" if m.truncated else "")
+    film = Instance(1, make_uid(*address, FULL), FULL, "cut" if m.truncated else "")
     return Series(
-        *(m.subject, uid_at(*address, "study"), uid_at(*address, "series"), FULL, (film,)),
+        *(m.subject, make_uid(*address, "study"), make_uid(*address, "series"), FULL, (film,)),
         absent=m.absent,
         twice=m.twice_on_disk,
     )
 
 
-def lesion_series(m: Mammogram, finding: Finding) -> list[Series]:
+def build_lesion_series(m: Mammogram, finding: Finding) -> list[Series]:
     """Crop and mask: together in one series, named after the mask, or each in its own, which has a study of its own."""
     subject = m.lesion_subject(finding)
     address = _address(m, subject)
 
     def series(description: str, held: tuple[str, ...], *own: str) -> Series:
         instances = tuple(
-            Instance(number, uid_at(*address, what), what, "zeros" if what == MASK and finding.mask_unreadable else "")
+            Instance(
+                number, make_uid(*address, what), what, "zeros" if what == MASK and finding.mask_unreadable else ""
+            )
             for number, what in enumerate(held, start=1)
         )
-        study, uid = uid_at(*address, "study", *own), uid_at(*address, "series", *own)
+        study, uid = make_uid(*address, "study", *own), make_uid(*address, "series", *own)
         return Series(subject, study, uid, description, instances, finding.absent)
 
     if finding.separate:
@@ -73,8 +75,8 @@ def lesion_series(m: Mammogram, finding: Finding) -> list[Series]:
     return [series(MASK, (MASK, CROP) if finding.mask_first else (CROP, MASK))]
 
 
-def all_series(m: Mammogram) -> list[Series]:
-    return [full_series(m), *(series for finding in m.findings for series in lesion_series(m, finding))]
+def build_all_series(m: Mammogram) -> list[Series]:
+    return [build_full_series(m), *(series for finding in m.findings for series in build_lesion_series(m, finding))]
 
 
 class Drawing:
@@ -89,19 +91,19 @@ class Drawing:
     @cached_property
     def _datasets(self) -> dict[str, FileDataset]:
         m = self._mammogram
-        phantom = draw(m.exposure)
-        found = _datasets(m, full_series(m), {FULL: phantom.image})
+        phantom = draw_mammogram(m.exposure)
+        found = _build_datasets(m, build_full_series(m), {FULL: phantom.image})
         for finding in m.findings:
-            pixels = {CROP: _crop(phantom, finding), MASK: _mask(phantom, finding)}
-            for series in lesion_series(m, finding):
-                found |= _datasets(m, series, pixels)
+            pixels = {CROP: _build_crop(phantom, finding), MASK: _build_mask(phantom, finding)}
+            for series in build_lesion_series(m, finding):
+                found |= _build_datasets(m, series, pixels)
         return found
 
 
-def _datasets(m: Mammogram, series: Series, pixels: dict[str, np.ndarray]) -> dict[str, FileDataset]:
+def _build_datasets(m: Mammogram, series: Series, pixels: dict[str, np.ndarray]) -> dict[str, FileDataset]:
     side, view = ("", "") if m.no_laterality else (m.exposure.side, m.exposure.view)
     return {
-        one.uid: dataset_of(
+        one.uid: build_dataset(
             Header(series.subject, series.study, series.uid, one.uid, one.description, side, view),
             pixels[one.description],
         )
@@ -109,7 +111,7 @@ def _datasets(m: Mammogram, series: Series, pixels: dict[str, np.ndarray]) -> di
     }
 
 
-def _mask(phantom: Phantom, finding: Finding) -> np.ndarray:  # (H, W) uint8, 0 and 255
+def _build_mask(phantom: Phantom, finding: Finding) -> np.ndarray:  # (H, W) uint8, 0 and 255
     mask = phantom.lesion_masks[finding.lesion].astype(np.uint8) * (0 if finding.mask_empty else 255)
     if finding.mask_scale == 1:
         return mask
@@ -117,7 +119,7 @@ def _mask(phantom: Phantom, finding: Finding) -> np.ndarray:  # (H, W) uint8, 0 
     return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
-def _crop(phantom: Phantom, finding: Finding) -> np.ndarray:  # (h, w) uint16, stretched to 65535
+def _build_crop(phantom: Phantom, finding: Finding) -> np.ndarray:  # (h, w) uint16, stretched to 65535
     height = phantom.image.shape[0]
     margin = max(2, round(_MARGIN * height))
     x, y, w, h = cv2.boundingRect(phantom.lesion_masks[finding.lesion].astype(np.uint8))

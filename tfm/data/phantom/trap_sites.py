@@ -21,17 +21,17 @@ def no_ground(name: str, needed: str) -> SettingsError:
     )
 
 
-def free_place(
+def find_free_place(
     plan: DownloadPlan, name: str, preferred: Callable[[Mammogram], bool] = lambda _: True
 ) -> tuple[int, int]:
     """The best finding for one more trap: the places of its mammogram in the plan and of itself in the mammogram."""
-    free = free_places(plan)
+    free = list_free_places(plan)
     if not free:
         raise no_ground(name, "a lesion without another trap")
     return min(free, key=lambda place: not preferred(plan.mammograms[place[0]]))
 
 
-def free_places(plan: DownloadPlan) -> list[tuple[int, int]]:
+def list_free_places(plan: DownloadPlan) -> list[tuple[int, int]]:
     """Where no other trap lies; first those on whose mammogram least was planted."""
     free = [
         (number, place)
@@ -40,34 +40,34 @@ def free_places(plan: DownloadPlan) -> list[tuple[int, int]]:
         for place, finding in enumerate(m.findings)
         if not _is_taken(finding)
     ]
-    return sorted(free, key=lambda found: _planted(plan.mammograms[found[0]]))
+    return sorted(free, key=lambda found: _count_traps(plan.mammograms[found[0]]))
 
 
-def whole_mammograms(plan: DownloadPlan) -> list[Mammogram]:
+def list_whole_mammograms(plan: DownloadPlan) -> list[Mammogram]:
     """Those that can be read, first those on which least was planted."""
-    return sorted((m for m in plan.mammograms if not (m.absent or m.truncated)), key=_planted)
+    return sorted((m for m in plan.mammograms if not (m.absent or m.truncated)), key=_count_traps)
 
 
-def scan_of(m: Mammogram) -> Scan:
+def get_scan(m: Mammogram) -> Scan:
     return m.exposure.patient, m.exposure.side, m.exposure.view
 
 
-def issued_again(plan: DownloadPlan) -> set[Scan]:
+def find_repeated_scans(plan: DownloadPlan) -> set[Scan]:
     """Scans that stand in two case CSVs."""
-    issues = Counter(map(scan_of, plan.mammograms))
+    issues = Counter(map(get_scan, plan.mammograms))
     return {scan for scan, count in issues.items() if count > 1}
 
 
-def needed_whole(plan: DownloadPlan) -> set[str]:
+def list_protected_patients(plan: DownloadPlan) -> set[str]:
     """Women in both splits, or with a scan issued twice: without her files nobody sees it."""
     splits: dict[str, set[str]] = {}
     for m in plan.mammograms:
         splits.setdefault(m.exposure.patient, set()).add(m.split)
     in_both = {patient for patient, found in splits.items() if len(found) > 1}
-    return in_both | {patient for patient, _, _ in issued_again(plan)}
+    return in_both | {patient for patient, _, _ in find_repeated_scans(plan)}
 
 
-def changed_at(plan: DownloadPlan, place: tuple[int, int], change: Callable[[Finding], Finding]) -> DownloadPlan:
+def change_finding(plan: DownloadPlan, place: tuple[int, int], change: Callable[[Finding], Finding]) -> DownloadPlan:
     mammograms = list(plan.mammograms)
     findings = list(mammograms[place[0]].findings)
     findings[place[1]] = change(findings[place[1]])
@@ -80,5 +80,5 @@ def _is_taken(finding: Finding) -> bool:
     return files or finding.swapped or bool(finding.odd_values)
 
 
-def _planted(m: Mammogram) -> int:
+def _count_traps(m: Mammogram) -> int:
     return m.twice_on_disk + sum(map(_is_taken, m.findings))

@@ -9,29 +9,28 @@ from tfm.core.errors import SettingsError
 from tfm.data.phantom import case_traps, csv_traps, file_traps
 from tfm.data.phantom.spec import DownloadPlan
 
-_IN_ORDER_OF_PLANTING: tuple[Callable[[DownloadPlan], DownloadPlan], ...] = (
-    case_traps.both_splits,
-    case_traps.issued_across_splits,
-    case_traps.issued_twice,
-    case_traps.several_lesions,
-    case_traps.mixed_labels,
-    file_traps.arbitrary_order,
-    file_traps.mask_size,
-    file_traps.missing_series,
-    file_traps.truncated_file,
-    file_traps.duplicate_file,
-    file_traps.unreadable_file,
-    file_traps.empty_mask,
-    csv_traps.swapped_columns,
-    file_traps.separate_series,
-    csv_traps.odd_values,
-    file_traps.no_laterality,
-    csv_traps.linefeed_in_paths,
-    csv_traps.density_header,
-    csv_traps.wrong_file_names,
-)
-_PLANTS = {plant.__name__.replace("_", "-"): plant for plant in _IN_ORDER_OF_PLANTING}
-TRAPS = {name: " ".join((plant.__doc__ or "").split()) for name, plant in _PLANTS.items()}
+# By name, in the order in which they are applied.
+TRAPS: dict[str, Callable[[DownloadPlan], DownloadPlan]] = {
+    "both-splits": case_traps.put_patient_in_both_splits,
+    "issued-across-splits": case_traps.repeat_scan_across_splits,
+    "issued-twice": case_traps.repeat_scan_in_training,
+    "several-lesions": case_traps.add_lesions,
+    "mixed-labels": case_traps.mix_labels,
+    "arbitrary-order": file_traps.swap_file_order,
+    "mask-size": file_traps.rescale_masks,
+    "missing-series": file_traps.remove_series,
+    "truncated-file": file_traps.truncate_file,
+    "duplicate-file": file_traps.copy_series,
+    "unreadable-file": file_traps.overwrite_mask_file,
+    "empty-mask": file_traps.empty_mask,
+    "swapped-columns": csv_traps.swap_columns,
+    "separate-series": file_traps.separate_series,
+    "odd-values": csv_traps.write_odd_values,
+    "no-laterality": file_traps.remove_laterality,
+    "linefeed-in-paths": csv_traps.insert_linefeeds,
+    "density-header": csv_traps.rename_density_column,
+    "wrong-file-names": csv_traps.use_2017_file_names,
+}
 
 
 def parse_traps(text: str) -> frozenset[str]:
@@ -39,11 +38,11 @@ def parse_traps(text: str) -> frozenset[str]:
     if text.strip() in ("all", "none"):
         return frozenset(TRAPS if text.strip() == "all" else ())
     names = frozenset(name.strip() for name in text.split(",") if name.strip())
-    check(names)
+    check_traps(names)
     return names
 
 
-def check(names: frozenset[str]) -> None:
+def check_traps(names: frozenset[str]) -> None:
     unknown = sorted(names - set(TRAPS))
     if unknown:
         raise SettingsError(
@@ -53,8 +52,8 @@ def check(names: frozenset[str]) -> None:
         )
 
 
-def plant(plan: DownloadPlan, names: frozenset[str]) -> DownloadPlan:
-    for name, plant_one in _PLANTS.items():
+def apply_traps(plan: DownloadPlan, names: frozenset[str]) -> DownloadPlan:
+    for name, apply_trap in TRAPS.items():
         if name in names:
-            plan = plant_one(plan)
+            plan = apply_trap(plan)
     return plan

@@ -11,8 +11,8 @@ import pandas as pd
 
 from tfm.core import hints
 from tfm.core.errors import DataError, SettingsError
-from tfm.data.download.findings import Finding
 from tfm.data.download.folders import UTF_16, Tables
+from tfm.data.download.notices import Notice
 
 # Our name for a column: the names it has had in CSVs found in the wild (lower case, blanks for - and _).
 _NEEDED = {
@@ -69,7 +69,7 @@ def read_cases(paths: Sequence[Path]) -> pd.DataFrame:
 
     A CSV met twice counts once; two that contradict each other are refused.
     """
-    read = {path: _read_one(path) for path in paths}
+    read = {path: _read_case_file(path) for path in paths}
     cases = pd.concat(read.values(), ignore_index=True).drop_duplicates()
     twice = cases[cases.duplicated(LESION_KEY)]
     if len(twice):
@@ -89,7 +89,7 @@ def _refuse_contradiction(lesion: pd.Series, read: dict[Path, pd.DataFrame]) -> 
     )
 
 
-def of_kinds(cases: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
+def select_kinds(cases: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
     chosen = cases[cases["kind"].isin(list(kinds))].reset_index(drop=True)
     if not len(chosen):
         raise DataError(
@@ -104,47 +104,47 @@ def _other(kind: str) -> str:
     return "calc" if kind == "mass" else "mass"
 
 
-def absent_files(cases: pd.DataFrame, kinds: Sequence[str]) -> list[Finding]:
+def report_missing_csvs(cases: pd.DataFrame, kinds: Sequence[str]) -> list[Notice]:
     """The parts of the collection that no CSV speaks of: whoever has a part of it should know which."""
     present = set(zip(cases["kind"], cases["split"], strict=True))
     return [
-        Finding("no-csv", f"{kind} {split}", "no CSV with these cases was found")
+        Notice("no-csv", f"{kind} {split}", "no CSV with these cases was found")
         for kind in kinds
         for split in ("train", "test")
         if (kind, split) not in present
     ]
 
 
-def _plain(header: str) -> str:
+def _normalize(header: str) -> str:
     return header.strip().lower().replace("_", " ").replace("-", " ")
 
 
 def _is_case_file(path: Path) -> bool:
     """By its name, which TCIA gave it; under another name by all the columns that are needed."""
-    named = set(map(_plain, column_names(path)))
+    named = set(map(_normalize, read_column_names(path)))
     return "case_description" in path.name.lower() or all(named & set(known) for known in _NEEDED.values())
 
 
-def column_names(path: Path) -> list[str]:
+def read_column_names(path: Path) -> list[str]:
     """The column names of a CSV; none of a file that cannot be read as one."""
     try:
-        first = _first_line(path)
-        return next(csv.reader([first], delimiter=_separator(first)), [])
+        first = _read_first_line(path)
+        return next(csv.reader([first], delimiter=_detect_separator(first)), [])
     except (OSError, csv.Error):
         return []
 
 
-def _first_line(path: Path) -> str:
-    with open(path, encoding=_encoding(path), errors="replace", newline="") as file:
+def _read_first_line(path: Path) -> str:
+    with open(path, encoding=_detect_encoding(path), errors="replace", newline="") as file:
         return next((line for line in iter(lambda: file.readline(_LONGEST_HEADER), "") if line.strip()), "")
 
 
-def _encoding(path: Path) -> str:
+def _detect_encoding(path: Path) -> str:
     with open(path, "rb") as file:
         return "utf-16" if file.read(2) in UTF_16 else "utf-8-sig"
 
 
-def _separator(header: str) -> str:
+def _detect_separator(header: str) -> str:
     """Excel writes semicolons where commas are decimal points."""
     return max(",;\t", key=header.count)
 
@@ -152,16 +152,18 @@ def _separator(header: str) -> str:
 def read_text_table(path: Path) -> pd.DataFrame:
     """A CSV as it stands, all values text."""
     try:
-        return pd.read_csv(path, dtype=str, encoding=_encoding(path), sep=_separator(_first_line(path)))
+        return pd.read_csv(
+            path, dtype=str, encoding=_detect_encoding(path), sep=_detect_separator(_read_first_line(path))
+        )
     except UnicodeDecodeError as error:
         raise DataError(f"{path} holds characters that are not UTF-8", hint="save it as CSV UTF-8") from error
     except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DataError(f"{path} cannot be read as a CSV: {error}", hint=_OFFICIAL) from error
 
 
-def _read_one(path: Path) -> pd.DataFrame:
+def _read_case_file(path: Path) -> pd.DataFrame:
     raw = read_text_table(path)
-    columns = {_plain(name): name for name in raw.columns}
+    columns = {_normalize(name): name for name in raw.columns}
     table = pd.DataFrame(index=raw.index)
     for ours, known in (_NEEDED | _WORDS | _PATHS).items():
         theirs = next((columns[name] for name in known if name in columns), None)
@@ -171,13 +173,13 @@ def _read_one(path: Path) -> pd.DataFrame:
             raise DataError(f'{path} has no column "{known[0]}"', hint=_OFFICIAL)
         else:
             table[ours] = ""
-    return _typed(table, path)
+    return _convert_columns(table, path)
 
 
-def _typed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _convert_columns(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     paths = {column: table[column].fillna("").str.replace("\\", "/") for column in _PATHS}
     _refuse_climbing(paths, path)
-    table["split"] = _splits(paths["image_series"].str.extract(r"-(Training|Test)_")[0].map(_SPLITS), path)
+    table["split"] = _resolve_splits(paths["image_series"].str.extract(r"-(Training|Test)_")[0].map(_SPLITS), path)
     # TCIA's PatientID names one view; the woman inside it is what may never stand in two splits.
     table["patient_id"] = table["patient_id"].str.extract(r"(P_\d+)")[0]
     for column in _WORDS_KNOWN:
@@ -209,7 +211,7 @@ def _refuse_climbing(paths: dict[str, pd.Series], path: Path) -> None:
             )
 
 
-def _splits(named: pd.Series, path: Path) -> pd.Series:
+def _resolve_splits(named: pd.Series, path: Path) -> pd.Series:
     """TCIA's own split: what the paths in the rows say, else what the file name says; never against each other."""
     words = _SPLIT_IN_NAME.findall(path.name.lower())
     if len(words) != 1:

@@ -19,7 +19,7 @@ _DESCRIBES = {"shape": "mass", "margins": "mass", "calc_type": "calc", "distribu
 Counts = dict[str, int]
 
 
-def census(cases: pd.DataFrame) -> dict[str, Any]:
+def summarize_cases(cases: pd.DataFrame) -> dict[str, Any]:
     """`cases` as `tables.read_cases` has them. Groups of counts, each under the words in which a person reads it."""
     lesions = cases.assign(malignant=cases["pathology"] == "MALIGNANT")
     images = _images(lesions)
@@ -38,12 +38,12 @@ def census(cases: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def as_rows(counts: dict[str, Any]) -> list[tuple[str, str]]:
+def flatten_counts(counts: dict[str, Any]) -> list[tuple[str, str]]:
     """(what, how often), a line a count."""
     rows = []
     for what, count in counts.items():
         if isinstance(count, dict):
-            rows += [(f"{what}: {part}", number) for part, number in as_rows(count)]
+            rows += [(f"{what}: {part}", number) for part, number in flatten_counts(count)]
         else:
             rows.append((what, str(count)))
     return rows

@@ -12,7 +12,7 @@ from PIL import Image
 from tfm.core.errors import DataError
 from tfm.core.file_walk import FoundFile
 from tfm.data.download.headers import PHANTOM_MAKER, Header
-from tfm.data.sources.cbis_ddsm import column_names, read_text_table
+from tfm.data.sources.cbis_ddsm import read_column_names, read_text_table
 
 _FACTS = {
     "sop_uid": "SOPInstanceUID",
@@ -26,8 +26,8 @@ _NEEDED = {_IMAGE, _BITS, *_FACTS.values()}
 _END, _END_WITHIN = b"\xff\xd9", 64  # a whole JPEG's last mark, and the bytes in which it must stand
 
 
-def is_info(path: Path) -> bool:
-    return {_IMAGE, "SeriesInstanceUID"} <= set(column_names(path))
+def is_dicom_info(path: Path) -> bool:
+    return {_IMAGE, "SeriesInstanceUID"} <= set(read_column_names(path))
 
 
 def read_jpeg_header(met: FoundFile) -> Header:
@@ -48,9 +48,9 @@ def read_jpeg_header(met: FoundFile) -> Header:
     return Header(met.path, met.size, fault, sop_uid=sop, series_uid=series, rows=rows, columns=columns, maker=maker)
 
 
-def with_info(found: Sequence[Header], tables: Iterable[Path]) -> list[Header]:
+def add_dicom_info(found: Sequence[Header], tables: Iterable[Path]) -> list[Header]:
     """JPEG headers with the facts that dicom_info.csv tells of the file each was made from."""
-    known = {place: row for path in tables for place, row in _read_info(path).items()}
+    known = {place: row for path in tables for place, row in _read_dicom_info(path).items()}
     return [_told(header, known.get(_place(header.path))) for header in found]
 
 
@@ -67,7 +67,7 @@ def _place(path: str) -> tuple[str, ...]:
     return tuple(path.replace("\\", "/").split("/")[-2:])
 
 
-def _read_info(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
+def _read_dicom_info(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
     table = read_text_table(path).fillna("")
     missing = sorted(_NEEDED - set(table))
     if missing:

@@ -8,19 +8,19 @@ from pathlib import Path
 
 from tfm.core import files
 from tfm.core.errors import DataError
-from tfm.data.phantom.case_csvs import case_csvs
+from tfm.data.phantom.case_csvs import build_case_csvs
 from tfm.data.phantom.layouts import LAYOUTS, Layout
-from tfm.data.phantom.listings import Row, as_csv
-from tfm.data.phantom.series import Drawing, Instance, Series, all_series
+from tfm.data.phantom.listings import Row, format_csv
+from tfm.data.phantom.series import Drawing, Instance, Series, build_all_series
 from tfm.data.phantom.spec import DownloadPlan, Mammogram
 
 RECIPE = "phantom.yaml"
 _ZEROS = bytes(4096)
 
 
-def write(plan: DownloadPlan, out: Path) -> Iterator[tuple[int, int]]:
+def write_download(plan: DownloadPlan, out: Path) -> Iterator[tuple[int, int]]:
     """Yields (done, total) after each mammogram. `out` must be new, empty, or hold a part of the same plan."""
-    _claim(plan, out)
+    _reserve_folder(plan, out)
     layout = LAYOUTS[plan.layout]
     listed: dict[str, list[Row]] = {}
     for done, mammogram in enumerate(plan.mammograms, start=1):
@@ -29,13 +29,13 @@ def write(plan: DownloadPlan, out: Path) -> Iterator[tuple[int, int]]:
         yield done, len(plan.mammograms)
     if layout.listing:
         for root, rows in listed.items():
-            _write_table(out / root / layout.listing.path, as_csv(rows, layout.listing.line_end))
-    for name, text in case_csvs(plan).items():
+            _write_table(out / root / layout.listing.path, format_csv(rows, layout.listing.line_end))
+    for name, text in build_case_csvs(plan).items():
         _write_table(out / layout.case_csvs / name, text)
     files.remove_leftovers(out)
 
 
-def _claim(plan: DownloadPlan, out: Path) -> None:
+def _reserve_folder(plan: DownloadPlan, out: Path) -> None:
     """Never mix two downloads, and never overwrite a real one's CSVs."""
     recipe = out / RECIPE
     wanted = {"synthetic": "drawn by a program: no patients", **plan.recipe}
@@ -61,7 +61,7 @@ def _write_table(path: Path, text: str) -> None:
 def _write_mammogram(m: Mammogram, layout: Layout, out: Path) -> Iterator[tuple[str, list[Row]]]:
     """Writes what does not stand yet; yields what the layout lists of each series, by the copy it lies in."""
     drawing = Drawing(m)
-    for series in all_series(m):
+    for series in build_all_series(m):
         for root in (layout.root, layout.second_root) if series.twice else (layout.root,):
             if not series.absent:
                 _write_series(series, drawing, layout, out / root)
@@ -76,10 +76,10 @@ def _write_series(series: Series, drawing: Drawing, layout: Layout, root: Path) 
     for instance in series.instances:
         path = root / layout.path(series, instance)
         if not path.exists():
-            files.write_bytes(path, _content(instance, drawing, layout))
+            files.write_bytes(path, _encode_instance(instance, drawing, layout))
 
 
-def _content(instance: Instance, drawing: Drawing, layout: Layout) -> bytes:
+def _encode_instance(instance: Instance, drawing: Drawing, layout: Layout) -> bytes:
     if instance.damage == "zeros":
         return _ZEROS
     whole = layout.encode(drawing.dataset(instance))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Each kind of finding, in the order and under the heading in which an audit shows it.
-FINDING_KINDS = {
+NOTICE_KINDS = {
     "note": "How the folders given were understood",
     "unreadable": "Files and folders that cannot be read",
     "truncated": "Files cut short",
@@ -29,17 +29,17 @@ FINDING_KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Notice:
     kind: str  # a key of FINDING_KINDS
     subject: str  # TCIA's name of a view or lesion, an image_id, or a file
     words: str
 
     def __post_init__(self) -> None:
-        if self.kind not in FINDING_KINDS:
+        if self.kind not in NOTICE_KINDS:
             raise ValueError(f"no such kind of finding: {self.kind}")
 
 
-def in_order(findings: list[Finding]) -> list[Finding]:
+def sort_notices(findings: list[Notice]) -> list[Notice]:
     """By kind, then subject: the same audit whatever was looked at first."""
-    kinds = list(FINDING_KINDS)
+    kinds = list(NOTICE_KINDS)
     return sorted(findings, key=lambda found: (kinds.index(found.kind), found.subject, found.words))
