@@ -12,7 +12,7 @@ import pytest
 from tests.toys.jobs import finish, toy_run, wait_for_event
 from tfm.core.events import StateChange
 from tfm.core.runs import worker
-from tfm.core.runs.launch import restart_run
+from tfm.core.runs.restart import restart_run
 from tfm.core.runs.workspace import Workspace
 
 

@@ -13,7 +13,9 @@ from tfm.core.errors import SettingsError
 from tfm.core.events import Note, Progress, Table
 from tfm.core.registry import find_stage
 from tfm.core.runs import worker
-from tfm.core.runs.launch import extend_run, find_or_create_job, load_settings
+from tfm.core.runs.command_settings import load_settings
+from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.restart import extend_run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import list_fields
 from tfm.data.dataset.lesion_classes import mask_class
@@ -216,7 +218,7 @@ def test_sampling_asks_for_both_labels_among_the_images_whose_lesions_are_known(
 
 def test_squares_that_do_not_fit_are_refused(pocket_workspace):
     assert "squares of 80 pixels cannot be cut out of images of 64 × 64" in refusal(pocket_workspace, tile=80)
-    with pytest.raises(SettingsError, match="has no effect where tile is none"):
+    with pytest.raises(SettingsError, match="has no effect when tile is none"):
         segment_run(pocket_workspace, lesion_tiles=0.5)
 
 

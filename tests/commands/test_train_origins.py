@@ -11,7 +11,7 @@ from tests.training.pocket import QUICK, finish, make_products, rewrite_manifest
 from tfm.core import registry
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note
-from tfm.core.runs import launch, worker
+from tfm.core.runs import command_settings, launch, restart, worker
 from tfm.core.runs.workspace import Workspace
 from tfm.training.checkpoint import read
 from tfm.training.inputs.lineage import minutes_of_work
@@ -49,8 +49,8 @@ def anew(extension):
     return launch.find_or_create_run(
         extension.workspace,
         registry.find_stage("train"),
-        launch.load_settings(extension),
-        launch.find_preset(extension.workspace, "train", extension.read_preset()),
+        command_settings.load_settings(extension),
+        command_settings.find_preset(extension.workspace, "train", extension.read_preset()),
         fresh=True,
     )
 
@@ -126,7 +126,7 @@ def test_weights_of_a_run_that_are_no_longer_as_it_wrote_them_are_refused(traine
 
 
 def test_an_extension_goes_on_from_the_last_checkpoint_on_the_new_curve(trained):
-    run = finish(launch.extend_run(trained, 4))
+    run = finish(restart.extend_run(trained, 4))
     assert run.id != trained.id
     metrics, before = (pd.read_csv(one.metrics_file) for one in (run, trained))
     assert list(metrics["epoch"]) == [1, 2, 3, 4]
@@ -140,7 +140,7 @@ def test_an_extension_goes_on_from_the_last_checkpoint_on_the_new_curve(trained)
 
 
 def test_an_extension_that_was_stopped_ends_as_if_it_had_not_been(trained):
-    whole = finish(launch.extend_run(trained, 3))
+    whole = finish(restart.extend_run(trained, 3))
     stopped = anew(whole)
     stop_after(stopped, 6)
     finish(stopped)
@@ -150,7 +150,7 @@ def test_an_extension_that_was_stopped_ends_as_if_it_had_not_been(trained):
 
 
 def test_an_extension_killed_between_two_renames_loses_nothing(trained):
-    whole = finish(launch.extend_run(trained, 3))
+    whole = finish(restart.extend_run(trained, 3))
     stopped = anew(whole)
     stop_after(stopped, 6)
     last, previous = (stopped.checkpoints_folder / name for name in ("last.pt", "previous.pt"))
@@ -163,7 +163,7 @@ def test_an_extension_killed_between_two_renames_loses_nothing(trained):
 
 
 def test_an_extension_with_two_damaged_checkpoints_starts_over_from_its_origins_end(trained):
-    whole = finish(launch.extend_run(trained, 3))
+    whole = finish(restart.extend_run(trained, 3))
     stopped = anew(whole)
     stop_after(stopped, 6)
     for name in ("last.pt", "previous.pt"):
@@ -176,9 +176,9 @@ def test_an_extension_with_two_damaged_checkpoints_starts_over_from_its_origins_
 
 
 def test_an_extension_says_that_the_last_checkpoint_of_its_origin_is_damaged(trained):
-    two = finish(launch.extend_run(trained, 2))
+    two = finish(restart.extend_run(trained, 2))
     cut_off(two.checkpoints_folder / "last.pt")
-    run = finish(launch.extend_run(two, 3))
+    run = finish(restart.extend_run(two, 3))
     (warning,) = warnings(run)
     assert f"{two.id}'s checkpoint last.pt cannot be used" in warning
     assert "goes on from the one before" in warning
@@ -186,7 +186,7 @@ def test_an_extension_says_that_the_last_checkpoint_of_its_origin_is_damaged(tra
 
 
 def test_an_extension_on_another_split_is_refused(trained):
-    run = launch.extend_run(trained, 4)
+    run = restart.extend_run(trained, 4)
     moved = trained.workspace.dataset_folder("pocket") / "manifest.csv"
     before = moved.read_bytes()
     try:
@@ -196,7 +196,7 @@ def test_an_extension_on_another_split_is_refused(trained):
                 split=manifest["split"].mask(manifest["patient_id"] == "P_train00", "test")
             ),
         )
-        again = launch.extend_run(trained, 4)
+        again = restart.extend_run(trained, 4)
         assert again.id != run.id
         assert "dataset and split" in refused(again)
         assert "have changed since it was trained" in again.read_status().message
@@ -219,7 +219,7 @@ def test_pixels_that_changed_under_a_run_are_noticed_when_it_goes_on(workspace):
 def test_a_fold_of_a_dataset_without_folds_is_refused_and_with_folds_the_others_are_learned_from(workspace):
     make_products(workspace)
     assert registry.find_stage("train").repeats[0].word == "folds"
-    with pytest.raises(SettingsError, match="fold: 2 is wanted, and the folds there are: 1"):
+    with pytest.raises(SettingsError, match="fold: 2 is too high"):
         train_run(workspace, "ResNet18_CFT", **TINY, fold=2)
 
     def folded(manifest):

@@ -13,13 +13,9 @@ from tfm.core.errors import RunError, SettingsError
 from tfm.core.events import Line, StateChange
 from tfm.core.runs import lookup, worker
 from tfm.core.runs.inputs import list_readable_runs
-from tfm.core.runs.launch import (
-    extend_run,
-    find_extensible_field,
-    find_or_create_job,
-    find_untrained_studies,
-    restart_run,
-)
+from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.lookup import list_unused_runs
+from tfm.core.runs.restart import extend_run, find_extensible_field, restart_run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
 from tfm.core.settings.resolve import resolve
@@ -110,7 +106,7 @@ def test_trials_are_not_offered_for_a_comparison(study):
 
 
 def test_the_winner_is_trained_with_its_settings_and_has_seen_whom_the_study_saw(study):
-    assert study.id in {run.id for run in find_untrained_studies(study.workspace)}
+    assert study.id in {run.id for run in list_unused_runs(study.workspace, "winner", "study")}
     machine = {name: QUICK[name] for name in ("device", "threads")}
     winner = finish(
         find_or_create_job(study.workspace, "train", {"study": study.id, "epochs": 1} | machine, ["ResNet18_CFT"])
@@ -121,9 +117,9 @@ def test_the_winner_is_trained_with_its_settings_and_has_seen_whom_the_study_saw
     assert winner.read_settings()["optim"]["epochs"] == 1
     assert set(study.read_environment()["patients_seen"]) <= set(winner.read_environment()["patients_seen"])
     assert winner.predictions_file("test").exists()
-    assert study.id not in {run.id for run in find_untrained_studies(study.workspace)}
+    assert study.id not in {run.id for run in list_unused_runs(study.workspace, "winner", "study")}
     winner.update(state="failed")
-    assert study.id in {run.id for run in find_untrained_studies(study.workspace)}
+    assert study.id in {run.id for run in list_unused_runs(study.workspace, "winner", "study")}
 
 
 def test_what_the_study_has_found_cannot_be_said_otherwise(study):
@@ -147,7 +143,7 @@ def test_what_the_study_has_found_cannot_be_said_otherwise(study):
 def test_a_trial_is_nothing_by_itself_to_be_restarted_or_extended(study):
     done = next(run for run in trial_runs(study) if run.read_status().state == "done")
     for anew in (lambda: restart_run(done), lambda: extend_run(done, 9)):
-        with pytest.raises(RunError, match=f"is part of {study.id}") as refusal:
+        with pytest.raises(RunError, match=f"belongs to {study.id}") as refusal:
             anew()
         assert f"runs restart {study.id}" in refusal.value.hint
     assert find_extensible_field(done) is None
@@ -311,5 +307,5 @@ def test_a_study_and_its_winner_are_one_plan(study):
     first, second = plan.read_steps()
     assert (first.stage, first.preset, first.settings["trials"]) == ("tune", "EfficientNetB3", 3)
     assert (second.stage, second.preset, second.settings["study"]) == ("train", "EfficientNetB3_CFT", "@study.run")
-    with pytest.raises(SettingsError, match="no part of a queue"):
+    with pytest.raises(SettingsError, match="cannot be queued"):
         find_or_create_job(study.workspace, "train", NAMES, ["EfficientNetB3_Optuna", "MammoCNN"])

@@ -248,7 +248,7 @@ def refusal_of(workspace: Workspace, preset: presets.Preset, space: dict) -> Set
 
 
 def test_a_setting_that_has_no_effect_with_any_value_is_refused_before_the_first_trial(products):
-    assert "rotation has no effect where augment is false" in refusal_of(products, FROZEN, ROTATION).message
+    assert "rotation has no effect when augment is false" in refusal_of(products, FROZEN, ROTATION).message
     for augment in ([True], [True, False]):
         check_values(products, FROZEN, DATA, ROTATION | {"augment": augment})
 

@@ -169,7 +169,7 @@ def test_a_part_of_a_name_finds_the_one_run_and_never_guesses(workspace):
     first = find_or_create_job(workspace, "tests.toys.count", {"target": 3})
     second = find_or_create_job(workspace, "tests.toys.count", {"target": 4})
     assert find_run(workspace, first.id[-6:]).id == first.id
-    with pytest.raises(RunError, match="part of 2 names"):
+    with pytest.raises(RunError, match="matches 2 runs or plans"):
         find_run(workspace, "count")
     with pytest.raises(RunError, match="nothing in"):
         find_run(workspace, "absent")

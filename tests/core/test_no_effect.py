@@ -7,7 +7,10 @@ import pytest
 from tests.ui.test_form import form, with_products
 from tfm.core import registry
 from tfm.core.errors import RunError, SettingsError
-from tfm.core.runs.launch import extend_run, find_or_create_job, resolve_settings, restart_run, split_values_by_preset
+from tfm.core.runs.command_settings import resolve_settings
+from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.queue import split_values_by_preset
+from tfm.core.runs.restart import extend_run, restart_run
 from tfm.core.settings import presets
 from tfm.core.settings.fields import list_fields
 from tfm.core.settings.resolve import resolve
@@ -30,12 +33,12 @@ class Filter(Settings):
 
 
 def test_what_has_no_effect_is_refused_in_words_and_nothing_else_is():
-    with pytest.raises(SettingsError, match=r"^steep has no effect where kind is plain$") as refusal:
+    with pytest.raises(SettingsError, match=r"^steep has no effect when kind is plain$") as refusal:
         resolve(Filter, {}, {"steep": "0.5"})
     assert refusal.value.hint == "leave out steep, or choose another value for kind"
     assert refusal.value.fields == ("steep",)
     assert resolve(Filter, {}, {"steep": "0.5", "kind": "edges"}).edge.steep == 0.5
-    with pytest.raises(SettingsError, match="wide has no effect where steep is 0"):
+    with pytest.raises(SettingsError, match="wide has no effect when steep is 0"):
         resolve(Filter, {}, {"steep": "0", "kind": "edges", "wide": 4})
 
 
@@ -47,9 +50,9 @@ def test_what_a_preset_says_without_effect_stays_out_of_the_settings_and_of_the_
 
 def test_its_explanation_says_when_it_does_nothing():
     steep = next(field for field in list_fields(Filter) if field.name == "steep")
-    assert steep.explanation == "It has no effect where kind is plain."
+    assert steep.explanation == "It has no effect when kind is plain."
     wide = next(field for field in list_fields(Filter) if field.name == "wide")
-    assert wide.explanation == "It has no effect where kind is plain, or where steep is 0."
+    assert wide.explanation == "It has no effect when kind is plain, or when steep is 0."
 
 
 @pytest.mark.parametrize(
@@ -58,7 +61,7 @@ def test_its_explanation_says_when_it_does_nothing():
 )
 def test_the_value_of_a_step_that_it_does_not_use_is_refused(step, value):
     idle = {"blur.filter": "gaussian", "border.cut": "found", "intensity.stretch": "maximum", "resize": True}
-    with pytest.raises(SettingsError, match=rf"{step.partition('.')[2].replace('_', '-')} has no effect where"):
+    with pytest.raises(SettingsError, match=rf"{step.partition('.')[2].replace('_', '-')} has no effect when"):
         resolve(ChainSettings, {}, idle | {step: value})
 
 
@@ -78,7 +81,7 @@ def test_a_run_of_a_regression_takes_no_epochs_and_can_be_repeated_from_its_own_
     with_products(workspace)
     (workspace.dataset_folder("d") / ".arrangement").write_text("x")
     (workspace.cache_folder("c") / "settings.yaml").write_text("x")
-    with pytest.raises(SettingsError, match="epochs has no effect where trained is none"):
+    with pytest.raises(SettingsError, match="epochs has no effect when trained is none"):
         find_or_create_job(workspace, "train", {"epochs": "5", "weights": "none"}, ["ResNet18_OPW"])
     run = find_or_create_job(workspace, "train", {"weights": "none"}, ["ResNet18_OPW"])
     assert restart_run(run).read_status().key == run.read_status().key
@@ -97,7 +100,7 @@ def of_seed(workspace, seed=None, **given):
 
 def test_a_regression_on_given_weights_and_labels_has_no_seed_and_any_other_one_has(workspace):
     with_products(workspace)
-    with pytest.raises(SettingsError, match="seed has no effect where trained is none and weights is not none"):
+    with pytest.raises(SettingsError, match="seed has no effect when trained is none and weights is not none"):
         of_seed(workspace, 8)
     assert of_seed(workspace, 8, weights="none").seed == 8
     assert of_seed(workspace, 8, label_percent=50).seed == 8
@@ -105,7 +108,7 @@ def test_a_regression_on_given_weights_and_labels_has_no_seed_and_any_other_one_
 
 def test_seeds_that_would_all_be_the_same_run_are_refused_and_among_others_such_a_model_is_run_once(workspace):
     with_products(workspace)
-    with pytest.raises(SettingsError, match="seed has no effect here, and all 3 runs would be the same") as refusal:
+    with pytest.raises(SettingsError, match="seed has no effect here, so all 3 runs would be the same") as refusal:
         find_or_create_job(workspace, "train", {"seeds": "3"}, ["ResNet18_OPW"])
     assert refusal.value.fields == ("seeds",)
     plan = find_or_create_job(workspace, "train", {"seeds": "2"}, ["ResNet18_OPW", "ResNet18_CFT"])

@@ -9,8 +9,10 @@ from tests.toys import learn as toy
 from tests.toys.jobs import finish
 from tfm.core import registry
 from tfm.core.errors import RunError, SettingsError
-from tfm.core.runs.launch import build_queue, extend_run, find_extensible_field, find_or_create_job, restart_run
+from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.plan import Plan
+from tfm.core.runs.queue import build_queue
+from tfm.core.runs.restart import extend_run, find_extensible_field, restart_run
 from tfm.core.runs.run import Run
 from tfm.core.settings import presets as offers
 
@@ -73,9 +75,9 @@ def test_a_queue_of_seeds_shares_its_runs_with_those_that_were_started_by_themse
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ({"folds": 4}, "4 folds are wanted, counted up from 1, and there are 3"),
-        ({"folds": 2, "fold": 3}, "2 folds are wanted, counted up from 3, and there are 3"),
-        ({"fold": 4}, "fold: 4 is wanted, and the folds there are: 3"),
+        ({"folds": 4}, "4 folds starting at 1 are too many"),
+        ({"folds": 2, "fold": 3}, "2 folds starting at 3 are too many"),
+        ({"fold": 4}, "fold: 4 is too high"),
         ({"seeds": "0"}, "seeds: must be"),
         ({"seeds": "many"}, "seeds: must be a whole number"),
         ({"sedes": 2}, "sedes"),
@@ -89,7 +91,7 @@ def test_a_queue_that_cannot_be_is_refused_before_anything_is_made(workspace, wo
 
 
 def test_what_starts_another_stage_knows_the_words_of_that_stage_only(workspace, classes):
-    with pytest.raises(SettingsError, match="Counting knows no seeds"):
+    with pytest.raises(SettingsError, match="Counting cannot be repeated by seeds"):
         find_or_create_job(workspace, TOY, {"seeds": 2}, ["Counting"])
 
 
@@ -122,7 +124,7 @@ def test_an_extended_run_goes_on_from_where_the_old_one_ended(workspace):
     assert extend_run(new, 7).read_settings()["extends"] == new.id
 
 
-@pytest.mark.parametrize(("total", "says"), [("3", "was started for 3 epochs already"), ("far", "whole number")])
+@pytest.mark.parametrize(("total", "says"), [("3", "already started with 3 epochs"), ("far", "whole number")])
 def test_an_extension_needs_a_higher_total(workspace, total, says):
     old = find_or_create_job(workspace, TOY, {"epochs": 3, "pages": 1})
     finish(old)

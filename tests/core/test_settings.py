@@ -114,8 +114,8 @@ def test_a_value_given_for_a_part_that_the_preset_has_off_switches_it_on():
         ({"corp": True}, "did you mean crop"),
         ({"corp.x": 1}, "did you mean crop"),
         ({"steps.corp": True}, "did you mean crop"),
-        ({"crop.xx": 1}, "nothing in crop is called xx: did you mean x?"),
-        ({"turn.x": 1}, "turn has nothing to be set"),
+        ({"crop.xx": 1}, "crop contains nothing called xx: did you mean x?"),
+        ({"turn.x": 1}, "turn has no settings"),
         ({"crop": "perhaps"}, "crop: must be true or false"),
         ({"crop": "["}, "cannot be read"),
     ],
@@ -132,7 +132,7 @@ def test_a_part_or_value_that_is_not_there_is_said_in_words(given, says):
     [
         ({"epochs": "0"}, "epochs"),
         ({"epochs": "many"}, "many"),
-        ({}, "epochs: is needed"),
+        ({}, "epochs: is required"),
         ({"epochs": 1, "learning_rate": -1}, "learning-rate"),
     ],
 )
@@ -157,7 +157,7 @@ def test_a_path_that_is_not_there_is_refused(tmp_path: Path):
     class Reads(Settings):
         download: InputPath
 
-    with pytest.raises(SettingsError, match="there is nothing at"):
+    with pytest.raises(SettingsError, match="does not exist"):
         resolve(Reads, {}, {"download": str(tmp_path / "absent")})
     assert resolve(Reads, {}, {"download": str(tmp_path)}).download == tmp_path
 

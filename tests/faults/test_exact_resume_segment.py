@@ -6,7 +6,8 @@ from tests.training.pocket import QUICK, finish, make_products
 from tests.training.test_fit import differences
 from tfm.core.events import Progress
 from tfm.core.registry import find_stage
-from tfm.core.runs.launch import find_or_create_job, load_settings
+from tfm.core.runs.command_settings import load_settings
+from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.workspace import Workspace
 from tfm.training import checkpoint
 

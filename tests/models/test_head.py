@@ -63,7 +63,7 @@ def test_nobody_takes_over_somebody_elses_head(tmp_path):
 
 
 def test_a_hidden_layer_that_nothing_trains_is_refused():
-    with pytest.raises(SettingsError, match="head has no effect where trained is none"):
+    with pytest.raises(SettingsError, match="head has no effect when trained is none"):
         resolve(ModelSettings, {}, {"head": 16, "trained": "none"})
 
 

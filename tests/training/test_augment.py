@@ -9,7 +9,7 @@ import torch
 from tests.training.pocket import finish, make_products, train_run
 from tfm.core.errors import SettingsError
 from tfm.core.runs import worker
-from tfm.core.runs.launch import load_settings
+from tfm.core.runs.command_settings import load_settings
 from tfm.core.settings.resolve import resolve
 from tfm.training import augment
 from tfm.training.batches import Images

@@ -105,7 +105,7 @@ def test_depth_and_class_weights_are_what_they_say():
 
 @pytest.mark.parametrize("given", [{"trees": 20}, {"depth": 3}])
 def test_a_regression_has_no_trees(given):
-    with pytest.raises(SettingsError, match="has no effect where learner is logistic"):
+    with pytest.raises(SettingsError, match="has no effect when learner is logistic"):
         resolve(LearnerSettings, {}, {"learner": "logistic"} | given)
 
 

@@ -10,7 +10,8 @@ from rich.console import Console
 from tests.ui.scripted import BACK, LEAVE, Scripted
 from tfm.core import registry
 from tfm.core.errors import SettingsError
-from tfm.core.runs.launch import find_or_create_job, find_preset, resolve_settings
+from tfm.core.runs.command_settings import find_preset, resolve_settings
+from tfm.core.runs.launch import find_or_create_job
 from tfm.core.settings import presets as offers
 from tfm.core.settings.fields import list_fields
 from tfm.ui.command_line import Filled, write_command
@@ -51,7 +52,7 @@ def test_what_is_wrong_is_said_at_the_keystroke_with_the_settings_own_words(work
     with pytest.raises(Back):
         asked.fill()
     question = asker.asked[0]
-    assert "there is nothing at" in question.trouble_with("/no/such/place")
+    assert "does not exist" in question.trouble_with("/no/such/place")
     assert question.trouble_with("/") is None
 
 
@@ -200,8 +201,8 @@ def test_a_preset_of_ones_own_that_is_broken_is_grey_and_the_others_stay(workspa
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"modle": {"architecture": "resnet18"}}, "no setting is called modle"),
-        ({"optim": {"epochz": 3}}, "no setting is called epochz"),
+        ({"modle": {"architecture": "resnet18"}}, "there is no setting called modle"),
+        ({"optim": {"epochz": 3}}, "there is no setting called epochz"),
         ({"optim": 3}, "optim is a group of settings"),
         ({"model": {"architecture": "resnet81"}}, "there is no architecture called 'resnet81'"),
     ],

@@ -14,7 +14,7 @@ from tests.ui.test_form import no_trial
 from tfm.core.errors import DataError
 from tfm.core.events import Note, Progress
 from tfm.core.registry import Outlook
-from tfm.core.runs.launch import resolve_settings
+from tfm.core.runs.command_settings import resolve_settings
 from tfm.ui.command_line import write_command
 from tfm.ui.form import Form
 from tfm.ui.preview import watched

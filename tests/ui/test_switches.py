@@ -9,7 +9,7 @@ from rich.console import Console
 from tests.ui.darkroom import write_presets
 from tests.ui.scripted import Scripted
 from tests.ui.test_form import no_trial
-from tfm.core.runs.launch import find_preset, resolve_settings
+from tfm.core.runs.command_settings import find_preset, resolve_settings
 from tfm.core.settings import presets as offers
 from tfm.ui.cli import _assignment
 from tfm.ui.command_line import write_command

@@ -16,7 +16,7 @@ from pydantic import Field
 from tfm.commands.train import Train, arranged
 from tfm.core.events import Event, Note, Picture, Result, Table
 from tfm.core.registry import stage
-from tfm.core.runs.launch import load_settings
+from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 from tfm.core.settings.schema import IMPORTANT, POSITIONAL, Settings, TrainedRun

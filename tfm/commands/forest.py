@@ -16,7 +16,7 @@ from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Picture, Result
 from tfm.core.registry import stage
-from tfm.core.runs.launch import load_settings
+from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 from tfm.core.settings.schema import POSITIONAL, Settings, TrainedRun

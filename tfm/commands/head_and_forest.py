@@ -13,7 +13,7 @@ from tfm.commands.train import Train, arranged
 from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.core.registry import planner
-from tfm.core.runs.launch import resolve_settings
+from tfm.core.runs.command_settings import resolve_settings
 from tfm.core.runs.plan import Step
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.schema import CacheName, DatasetName, ModelName, Settings

@@ -15,7 +15,7 @@ from tfm.core import hints
 from tfm.core.errors import SettingsError, TrainingError
 from tfm.core.events import Event, Note, Picture, Result
 from tfm.core.registry import stage
-from tfm.core.runs import launch
+from tfm.core.runs.inputs import compute_run_key
 from tfm.core.runs.run import Run
 from tfm.core.settings.fields import list_fields
 from tfm.core.settings.presets import Preset
@@ -122,7 +122,7 @@ def tune(settings: Tune, run: Run) -> Iterator[Event]:
 def name_of(settings: Tune, run: Run) -> str:
     """Equal searches have equal names, however many trials they are to have, wherever they are kept, whoever works."""
     alike = settings.model_copy(update={"trials": 1, "storage": None, "worker": 1})
-    return f"tfm-{launch.compute_run_key(run.workspace, tune, alike)}"
+    return f"tfm-{compute_run_key(run.workspace, tune, alike)}"
 
 
 def _shared_by_trials(settings: Tune) -> dict[str, Any]:

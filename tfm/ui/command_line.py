@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfm.core import registry
-from tfm.core.runs.launch import find_started_command
+from tfm.core.runs.command_settings import find_started_command
 from tfm.core.runs.workspace import Workspace
 from tfm.ui import spelling
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from tfm.core import registry
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.events import Event
-from tfm.core.runs.launch import find_preset
+from tfm.core.runs.command_settings import find_preset
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField
 from tfm.core.settings.schema import Settings

@@ -13,19 +13,12 @@ from tfm.core import registry
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.registry import Outlook
 from tfm.core.runs import inputs
-from tfm.core.runs.launch import (
-    build_queue,
-    find_names_without_effect,
-    find_preset,
-    find_started_command,
-    resolve_settings,
-    split_repeats,
-    split_values_by_preset,
-)
+from tfm.core.runs.command_settings import find_preset, find_started_command, resolve_settings
+from tfm.core.runs.queue import build_queue, split_repeats, split_values_by_preset
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets as offers
 from tfm.core.settings.fields import SettingField, get_value, list_fields
-from tfm.core.settings.resolve import find_fields_without_effect, merge, place_values
+from tfm.core.settings.resolve import find_fields_without_effect, find_names_without_effect, merge, place_values
 from tfm.core.settings.schema import Settings
 from tfm.ui.command_line import Filled
 from tfm.ui.field_prompts import EACH_ITS_OWN, plain, shown
@@ -178,7 +171,10 @@ class Draft:
         given, _ = split_repeats(stage, self._said)
         settings = stage.settings
         found = set.intersection(
-            *(find_names_without_effect(settings, preset, given) for preset in self.chosen_presets)
+            *(
+                find_names_without_effect(settings, preset.settings if preset else {}, given)
+                for preset in self.chosen_presets
+            )
         )
         for field in self.fields:
             for part in field.parts:

@@ -14,7 +14,8 @@ from tfm.core import machine, registry
 from tfm.core.errors import TFMError, translate_error
 from tfm.core.runs import lookup
 from tfm.core.runs.inputs import list_readable_runs
-from tfm.core.runs.launch import find_or_create_job, find_untrained_studies
+from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.lookup import list_unused_runs
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace
@@ -121,7 +122,7 @@ class Menu:
                 found.append(Choice(f"watch {job.id}", "watch", job.id, section="At work"))
             if state in ("halted", "paused"):
                 found.append(Choice(f"resume {job.id}", "resume", f"{job.id} ({state})", section="Unfinished"))
-        for run in reversed(find_untrained_studies(self.workspace)):
+        for run in reversed(list_unused_runs(self.workspace, result="winner", setting="study")):
             found.append(Choice(f"winner {run.id}", "train the winner", f"of {run.id}", section="Next"))
         return sorted(found, key=lambda choice: choice.section)
 

@@ -18,7 +18,8 @@ from typing import Any
 from tfm.core import registry
 from tfm.core.errors import DiskError, HaltedError, RunError, translate_error
 from tfm.core.events import Event, Result, StateChange
-from tfm.core.runs import launch
+from tfm.core.runs.command_settings import load_settings
+from tfm.core.runs.inputs import compute_run_key
 from tfm.core.runs.job import State, format_now
 from tfm.core.runs.run import Run
 from tfm.core.settings import presets
@@ -73,8 +74,8 @@ def prune_run(run: Run, why: str) -> None:
 
 def _events(run: Run) -> Iterator[Event]:
     stage = registry.find_stage(run.read_stage())
-    settings = launch.load_settings(run)
-    if launch.compute_run_key(run.workspace, stage, settings) != run.read_status().key:
+    settings = load_settings(run)
+    if compute_run_key(run.workspace, stage, settings) != run.read_status().key:
         raise _changed(run)
     run.save_start_facts(**_environment())
     with contextlib.closing(stage.generate(settings, run)) as events:  # type: ignore[type-var]

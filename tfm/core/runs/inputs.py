@@ -16,6 +16,7 @@ from tfm.core import files, hints
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Note
 from tfm.core.file_walk import walk_files
+from tfm.core.registry import Stage
 from tfm.core.runs import lookup
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import PRODUCT_FILES, PRODUCT_TREES, Workspace
@@ -207,6 +208,11 @@ def compute_key(
         inputs.setdefault(field.name, []).append(identify_input(workspace, reading, name))
     chosen = {name: value for name, value in collect_key_values(settings).items() if name not in inputs}
     return _digest([stage, version, sorted(chosen.items()), inputs])
+
+
+def compute_run_key(workspace: Workspace, stage: Stage, settings: Settings) -> str:
+    paths = stage.reads_besides(settings) if stage.reads_besides else ()
+    return compute_key(workspace, stage.name, stage.version, settings, paths)
 
 
 def _digest(value: Any) -> str:

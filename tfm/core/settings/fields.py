@@ -1,6 +1,6 @@
-"""The settings of a class one by one, as a form, a command line and a YAML file see them.
+"""The fields of a settings class one by one, as a form, a command line and a YAML file see them.
 
-What holds of what was said stands in resolving.
+How values are merged and checked together is in `resolve`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tfm.core.settings.schema import IMPORTANT, POSITIONAL, Input, NoEffectWhen,
 
 @dataclass(frozen=True)
 class SettingField:
-    """One setting, as a form, a command line and a YAML file see it. Its name is unique within a stage."""
+    """One setting. Its name is unique within a command."""
 
     name: str
     path: tuple[str, ...]
     info: FieldInfo
-    no_effect: tuple[NoEffectWhen, ...] = ()  # its own, and its groups'
+    no_effect: tuple[NoEffectWhen, ...] = ()  # its own marks and those of its groups
 
     @property
     def question(self) -> str:
@@ -38,7 +38,7 @@ class SettingField:
     def explanation(self) -> str:
         lines = [line.strip() for line in (self.info.description or "").strip().split("\n")[1:]]
         if self.no_effect:
-            lines.append(f"It has no effect where {', or where '.join(mark.where for mark in self.no_effect)}.")
+            lines.append(f"It has no effect when {', or when '.join(mark.condition for mark in self.no_effect)}.")
         return "\n".join(lines).strip()
 
     @property
@@ -63,15 +63,15 @@ class SettingField:
 
     @property
     def input(self) -> Input | None:
-        return next((mark for mark in _walk(self._annotated) if isinstance(mark, Input)), None)
+        return next((mark for mark in _iterate_types(self._annotated) if isinstance(mark, Input)), None)
 
     @property
     def choices(self) -> tuple[Any, ...]:
-        """Every value, where the type allows only named ones; else nothing."""
+        """Every allowed value, if the type only allows literals; else nothing."""
         if self.is_mapping:
             return ()
-        options = [get_args(part) for part in _walk(self.info.annotation) if get_origin(part) is Literal]
-        others = [part for part in _walk(self.info.annotation) if part in (int, float, str, Path)]
+        options = [get_args(part) for part in self._types if get_origin(part) is Literal]
+        others = [part for part in self._types if part in (int, float, str, Path)]
         return tuple(value for group in options for value in group) if options and not others else ()
 
     @property
@@ -80,50 +80,55 @@ class SettingField:
 
     @property
     def is_list(self) -> bool:
-        return any(get_origin(part) in (list, tuple) for part in _walk(self.info.annotation))
+        return any(get_origin(part) in (list, tuple) for part in self._types)
 
     @property
     def is_path(self) -> bool:
-        return any(part is Path for part in _walk(self.info.annotation))
+        return any(part is Path for part in self._types)
 
     @property
     def is_mapping(self) -> bool:
-        return any(get_origin(part) is dict for part in _walk(self.info.annotation))
+        return any(get_origin(part) is dict for part in self._types)
+
+    @property
+    def is_optional(self) -> bool:
+        return any(part is type(None) for part in self._types)
 
     @property
     def parts(self) -> Mapping[str, type[Settings]]:
-        """What can be switched on and off in it, where it is such a mapping."""
+        """The classes of the parts that a mapping can switch on and off, by name."""
         return next((mark.parts for mark in self.info.metadata if isinstance(mark, Switches)), {})
 
     def list_part_fields(self, part: str) -> list[SettingField]:
-        """What may be set of one part, each by the name that reaches it: `resize.height`."""
+        """The fields of one part, with dotted names such as `resize.height`."""
         return [
             SettingField(f"{part}.{inner.name}", (*self.path, part, *inner.path), inner.info, inner.no_effect)
             for inner in list_fields(self.parts[part])
         ]
 
     @property
-    def is_optional(self) -> bool:
-        return any(part is type(None) for part in _walk(self.info.annotation))
+    def _types(self) -> list[Any]:
+        return list(_iterate_types(self.info.annotation))
 
     @property
     def _annotated(self) -> Any:
         return Annotated[self.info.annotation, *self.info.metadata] if self.info.metadata else self.info.annotation
 
     @functools.cached_property
-    def _type(self) -> TypeAdapter[Any]:
+    def _type_adapter(self) -> TypeAdapter[Any]:
         return TypeAdapter(self._annotated)
 
     def parse(self, value: Any) -> Any:
-        """A value in the setting's own type, or a ValueError that says why not: the check behind every keystroke."""
+        """Convert a value to the field's type. Raises ValueError with a reason that a prompt can show."""
         try:
-            return self._type.validate_python(self.parse_text(value))
+            return self._type_adapter.validate_python(self.parse_text(value))
         except SettingsError as error:
             raise ValueError(error.message) from None
         except ValidationError as error:
             raise ValueError(", or ".join(dict.fromkeys(map(messages.describe_problem, error.errors())))) from None
 
     def parse_text(self, value: Any) -> Any:
+        """Convert text from a command line to a plain value; other values stay as they are."""
         if not isinstance(value, str):
             return value
         if self.is_optional and value.strip().lower() in ("none", ""):
@@ -141,36 +146,44 @@ class SettingField:
 
 
 def parse_yaml(text: str) -> Any:
-    """One value as YAML writes it."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
-        raise ValueError(f"{text} cannot be read: a bracket or quote is open, or too many") from None
+        raise ValueError(f"{text} cannot be read: check its brackets and quotes") from None
 
 
-def _walk(annotation: Any) -> Iterator[Any]:
+def _iterate_types(annotation: Any) -> Iterator[Any]:
     yield annotation
     origin = get_origin(annotation)
     if origin is Literal:
         return
     if origin in (Union, types.UnionType, Annotated, list, tuple):
         for part in get_args(annotation):
-            yield from _walk(part)
+            yield from _iterate_types(part)
 
 
-@functools.cache  # asked for at every question, and a field keeps what checks its values
+@functools.cache  # called at every question, and each field keeps its type adapter
 def list_fields(
-    settings: type[Settings], path: tuple[str, ...] = (), idle: tuple[NoEffectWhen, ...] = ()
+    settings: type[Settings], path: tuple[str, ...] = (), no_effect: tuple[NoEffectWhen, ...] = ()
 ) -> list[SettingField]:
-    """Every setting of a class, those of its groups included, in the order they are written."""
-    found: list[SettingField] = []
-    for name, field in settings.model_fields.items():
-        marks = (*idle, *(mark for mark in field.metadata if isinstance(mark, NoEffectWhen)))
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
-            found += list_fields(field.annotation, (*path, name), marks)
+    """Every field of a class and of its groups, in the order they are written.
+
+    Args:
+        path: The names of the groups that contain the class.
+        no_effect: The marks of these groups.
+    """
+    fields: list[SettingField] = []
+    for name, info in settings.model_fields.items():
+        marks = (*no_effect, *(mark for mark in info.metadata if isinstance(mark, NoEffectWhen)))
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Settings):
+            fields += list_fields(info.annotation, (*path, name), marks)
         else:
-            found.append(SettingField(name, (*path, name), field, marks))
-    return found
+            fields.append(SettingField(name, (*path, name), info, marks))
+    return fields
+
+
+def find_field(settings: type[Settings], name: str) -> SettingField:
+    return next(field for field in list_fields(settings) if field.name == name)
 
 
 def get_value(settings: Settings, field: SettingField) -> Any:

@@ -1,6 +1,6 @@
-"""Settings: what a person may choose, described once, and the marks that say what else is true of a choice.
+"""The base class of all settings, and the marks and types of their fields.
 
-Nothing here asks, prints or reads a terminal; forms, commands and YAML files are made from leaves.
+How forms, command lines and YAML files see a field is in `fields`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Str
 
 
 class Settings(BaseModel):
-    """A field's docstring is its documentation everywhere: the first line is the question, the help and the YAML
-    comment; the rest is what `?` shows."""
+    """A field's docstring documents it everywhere: its first line is the question, the help text and the YAML
+    comment; a form shows the rest on `?`."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
@@ -25,29 +25,35 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True)
 class Input:
-    """Marks a field that names something a run reads; its content is part of the run's key, with its name."""
+    """Marks a field that names an input of a run. The run's key covers the input's name and content.
+
+    Attributes:
+        made_by: For runs: the commands whose complete runs are allowed; empty for all.
+        defaults_key: For runs: the value of their result that holds defaults for other settings.
+        fixed_key: For runs: the value of their result that holds settings which cannot be changed here.
+        with_files: For datasets: whether the key also covers the images and masks, not only the manifest.
+    """
 
     kind: Literal["dataset", "cache", "run", "path", "weights", "model"]
-    made_by: tuple[str, ...] = ()  # for runs: the stages whose done runs will do; empty for any
-    defaults_key: str = (
-        ""  # for runs: the value of their result that holds settings, which hold here where nothing is said
-    )
-    fixed_key: str = ""  # for runs: another such value, whose settings hold here and cannot be said otherwise
-    with_files: bool = False  # for datasets: the films and masks as well, not only what is written of them
+    made_by: tuple[str, ...] = ()
+    defaults_key: str = ""
+    fixed_key: str = ""
+    with_files: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Switches:
-    """Marks a mapping of named parts, each off (`false`), on (`true`) or on with values of its own. A part's class says
-    what it does, in the first line of its docstring, and what may be set of it."""
+    """Marks a mapping of named parts, each off (`false`), on (`true`) or on with its own values. The docstring and the
+    fields of a part's class describe it."""
 
     parts: Mapping[str, type[Settings]]
 
 
 class NoEffectWhen:
-    """Marks a field, or a group of them, that does nothing where another setting has one of these values. It is then
-    not asked for, refused where it is given all the same, and stays at its default: equal work has one key. What stands
-    in `also` must hold too."""
+    """Marks a field or a group that has no effect when another setting has one of these values, and when all of `also`
+    apply. It is then not asked for, refused if given, and left at its default, so that equal work has one key."""
+
+    _verb = "is"
 
     def __init__(self, setting: str, *values: Any, also: tuple[NoEffectWhen, ...] = ()) -> None:
         self.setting = setting
@@ -55,28 +61,26 @@ class NoEffectWhen:
         self.also = also
 
     @property
-    def where(self) -> str:
+    def condition(self) -> str:
         values = " or ".join(str(value).lower() for value in self.values)
         own = f"{self.setting.replace('_', '-')} {self._verb} {values}"
-        return " and ".join([own, *(other.where for other in self.also)])
-
-    _verb = "is"
+        return " and ".join([own, *(other.condition for other in self.also)])
 
     def applies(self, values: Mapping[str, Any]) -> bool:
-        """With these values by name; of a setting that is not among them nothing is known."""
-        mine = self.setting in values and self._meets(values[self.setting])
-        return mine and all(other.applies(values) for other in self.also)
+        """Whether it has no effect with these values by name. An unknown value is no reason."""
+        own = self.setting in values and self._matches(values[self.setting])
+        return own and all(other.applies(values) for other in self.also)
 
-    def _meets(self, value: Any) -> bool:
+    def _matches(self, value: Any) -> bool:
         return value in self.values
 
 
 class NoEffectUnless(NoEffectWhen):
-    """Where the other setting has any value but these."""
+    """Marks a field or a group that has no effect unless another setting has one of these values."""
 
     _verb = "is not"
 
-    def _meets(self, value: Any) -> bool:
+    def _matches(self, value: Any) -> bool:
         return value not in self.values
 
 
@@ -88,42 +92,42 @@ class _Mark:
         return self.name
 
 
-IMPORTANT = _Mark("IMPORTANT")  # asked first in a form; everything else waits behind "advanced"
-POSITIONAL = _Mark("POSITIONAL")  # on the command line it is given without its name
-NOT_IN_RUN_KEY = _Mark("OUT_OF_KEY")  # changes how fast or where a run works, never what comes out
+IMPORTANT = _Mark("IMPORTANT")  # asked first in a form; the others are below "advanced"
+POSITIONAL = _Mark("POSITIONAL")  # given without its name on the command line
+NOT_IN_RUN_KEY = _Mark("NOT_IN_RUN_KEY")  # changes the speed or the machine of a run, never its result
 
 
-def _given(path: object) -> object:
+def _check_not_empty(path: object) -> object:
     if isinstance(path, str) and not path.strip():
         raise ValueError("give the path of a folder")
     return path
 
 
-def _existing(path: Path) -> Path:
+def _resolve_existing(path: Path) -> Path:
     path = path.expanduser().resolve()
     if not path.exists():
-        raise ValueError(f"there is nothing at {path}")
+        raise ValueError(f"{path} does not exist")
     return path
 
 
-def _folder(path: Path) -> Path:
+def _check_is_folder(path: Path) -> Path:
     if not path.is_dir():
         raise ValueError(f"{path} is a file, not a folder")
     return path
 
 
-def _makeable(path: Path) -> Path:
-    """A folder that stands, or could be made."""
+def _resolve_writable_folder(path: Path) -> Path:
+    """A folder that exists or can be created."""
     path = path.expanduser().resolve()
     nearest = next(place for place in (path, *path.parents) if place.exists())
     if not nearest.is_dir():
         raise ValueError(f"{nearest} is a file, not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise ValueError(f"{nearest} cannot be written")
+        raise ValueError(f"{nearest} is not writable")
     return path
 
 
-ProductName = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$", max_length=100)]  # of what a stage makes
+ProductName = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$", max_length=100)]  # of a new product
 DatasetName = Annotated[str, Input("dataset")]
 DatasetWithFiles = Annotated[str, Input("dataset", with_files=True)]
 CacheName = Annotated[str, Input("cache")]
@@ -133,7 +137,7 @@ StudyRun = Annotated[str, Input("run", made_by=("tune",), defaults_key="data", f
 ModelName = Annotated[str, Input("model", made_by=("train",))]  # a preset of the model menu
 RunWithPredictions = Annotated[
     str, Input("run", made_by=("train", "forest", "average", "segment"))
-]  # one that left predictions
-InputPath = Annotated[Path, Input("path"), BeforeValidator(_given), AfterValidator(_existing)]
-InputFolder = Annotated[InputPath, AfterValidator(_folder)]
-OutputPath = Annotated[Path, BeforeValidator(_given), AfterValidator(_makeable)]
+]  # a run with predictions
+InputPath = Annotated[Path, Input("path"), BeforeValidator(_check_not_empty), AfterValidator(_resolve_existing)]
+InputFolder = Annotated[InputPath, AfterValidator(_check_is_folder)]
+OutputPath = Annotated[Path, BeforeValidator(_check_not_empty), AfterValidator(_resolve_writable_folder)]

@@ -1,4 +1,4 @@
-"""Settings as a file and as a key carry them: plain values, those that differ, and YAML with its questions."""
+"""Settings as plain values: for files, for run keys, and as YAML with a comment above each value."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from tfm.core.settings.fields import get_value, list_fields
+from tfm.core.settings.fields import list_fields
 from tfm.core.settings.schema import NOT_IN_RUN_KEY, Settings
 
 
@@ -16,31 +16,31 @@ def dump_plain_values(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json")
 
 
-def collect_key_values(settings: Settings) -> dict[str, Any]:
-    """Leaf name → plain value, for what is not the default and is part of a run's key."""
-    outside = {field.name for field in list_fields(type(settings)) if NOT_IN_RUN_KEY in field.info.metadata}
-    return {name: value for name, value in collect_non_default_values(settings).items() if name not in outside}
-
-
 def collect_non_default_values(settings: Settings) -> dict[str, Any]:
-    """Leaf name → plain value, for all that is not the default: what other settings need be told of it."""
-    result = {}
+    """Map the name of each field that differs from its default to its plain value."""
     plain = dump_plain_values(settings)
+    result = {}
     for field in list_fields(type(settings)):
-        value = get_value(settings, field)
+        value: Any = settings
+        plain_value: Any = plain
+        for name in field.path:
+            value, plain_value = getattr(value, name), plain_value[name]
         if field.is_required or value != field.default:
-            shown: Any = plain
-            for name in field.path:
-                shown = shown[name]
-            result[field.name] = shown
+            result[field.name] = plain_value
     return result
 
 
+def collect_key_values(settings: Settings) -> dict[str, Any]:
+    """The non-default values that are part of a run's key."""
+    excluded = {field.name for field in list_fields(type(settings)) if NOT_IN_RUN_KEY in field.info.metadata}
+    return {name: value for name, value in collect_non_default_values(settings).items() if name not in excluded}
+
+
 def format_commented_yaml(settings: Settings) -> str:
-    """The same values for a person: each under the question it answers."""
+    """All values as YAML for a person: each below the question that it answers."""
     questions = {field.path: field.question for field in list_fields(type(settings))}
 
-    def lines(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    def format_lines(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
         indent = "  " * len(path)
         for name, value in values.items():
             here = (*path, name)
@@ -50,6 +50,6 @@ def format_commented_yaml(settings: Settings) -> str:
                 yield from (indent + line for line in text.rstrip("\n").split("\n"))
             else:
                 yield f"{indent}{name}:"
-                yield from lines(value, here)
+                yield from format_lines(value, here)
 
-    return "\n".join(lines(dump_plain_values(settings), ())) + "\n"
+    return "\n".join(format_lines(dump_plain_values(settings), ())) + "\n"

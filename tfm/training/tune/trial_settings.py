@@ -11,16 +11,15 @@ from typing import Any
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.registry import find_stage
 from tfm.core.runs import inputs
-from tfm.core.runs.launch import find_names_without_effect
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.presets import Preset
-from tfm.core.settings.resolve import resolve
+from tfm.core.settings.resolve import find_names_without_effect, resolve
 
 
 def given_to_trial(model: Preset, values: Mapping[str, Any]) -> dict[str, Any]:
     """All but what has no effect beside the rest, as dropout where no layer is trained: as if nobody had said it."""
     given = dict(values)
-    while idle := find_names_without_effect(find_stage("train").settings, model, given) & given.keys():
+    while idle := find_names_without_effect(find_stage("train").settings, model.settings, given) & given.keys():
         given = {name: value for name, value in given.items() if name not in idle}
     return given
 

@@ -9,8 +9,9 @@ from rich.console import Console
 
 from tfm.core.errors import TFMError
 from tfm.core.runs import lookup
-from tfm.core.runs.launch import describe_extension, extend_run, find_extensible_field, load_settings, restart_run
+from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.plan import Plan
+from tfm.core.runs.restart import describe_extension, extend_run, find_extensible_field, restart_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.worker import StartedJob, kill_worker, start_worker
 from tfm.core.runs.workspace import Workspace

@@ -17,8 +17,9 @@ from rich.text import Text
 from tfm.core import hints
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.runs import lookup
-from tfm.core.runs.launch import describe_extension, extend_run, find_extensible_field, load_settings, restart_run
+from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.plan import Plan
+from tfm.core.runs.restart import describe_extension, extend_run, find_extensible_field, restart_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.worker import StartedJob
 from tfm.core.runs.workspace import Workspace
