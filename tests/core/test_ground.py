@@ -20,7 +20,7 @@ from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.resolve import resolve
 from tfm.core.settings.schema import Settings
 from tfm.ui.run_view import RunView
-from tfm.ui.saved_answers import Answers
+from tfm.ui.saved_answers import SavedAnswers
 
 
 def fail_midway(target):
@@ -193,7 +193,7 @@ def test_the_only_dataset_is_meant_and_with_two_none_is_guessed(workspace):
 
 
 def test_answers_are_kept_per_stage_and_preset_and_a_damaged_file_loses_only_them(tmp_path):
-    answers = Answers(tmp_path / "w" / "answers.yaml")
+    answers = SavedAnswers(tmp_path / "w" / "answers.yaml")
     answers.keep("train", ("A",), {})
     assert not answers.file.exists(), "looking makes nothing"
     answers.keep("train", ("A",), {"learning_rate": 0.1})

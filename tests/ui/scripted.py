@@ -23,7 +23,7 @@ class Scripted:
         self.asked.append(question)
         waiting = self.answers.get(question.name, [])
         if not waiting:
-            return question.default if question.choices else question.checked("")
+            return question.default if question.choices else question.parse("")
         answer = waiting.pop(0)
         if answer is BACK:
             raise Back
@@ -34,4 +34,4 @@ class Scripted:
             for one in answer if question.several else [answer]:
                 assert one in offered, f"{question.name} does not offer {one!r}"
             return answer
-        return question.checked(answer)
+        return question.parse(answer)

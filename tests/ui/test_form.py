@@ -14,8 +14,8 @@ from tfm.core.runs.command_settings import find_preset, resolve_settings
 from tfm.core.runs.launch import find_or_create_job
 from tfm.core.settings import presets as offers
 from tfm.core.settings.fields import list_fields
-from tfm.ui.command_line import Filled, write_command
-from tfm.ui.field_prompts import question_for
+from tfm.ui.command_line import FilledForm, write_command
+from tfm.ui.field_prompts import build_question
 from tfm.ui.form import Form
 from tfm.ui.prompts import Back, PlainAsker, ToMenu
 
@@ -44,7 +44,7 @@ def test_the_important_comes_first_and_the_rest_keeps_its_defaults(workspace, tm
     filled = asked.fill()
     assert asker.names[0] == "out"
     assert "seed" not in asker.names
-    assert filled == Filled("phantom", (), {"out": str(tmp_path), "difficulty": 0.5})
+    assert filled == FilledForm("phantom", (), {"out": str(tmp_path), "difficulty": 0.5})
 
 
 def test_what_is_wrong_is_said_at_the_keystroke_with_the_settings_own_words(workspace):
@@ -52,8 +52,8 @@ def test_what_is_wrong_is_said_at_the_keystroke_with_the_settings_own_words(work
     with pytest.raises(Back):
         asked.fill()
     question = asker.asked[0]
-    assert "does not exist" in question.trouble_with("/no/such/place")
-    assert question.trouble_with("/") is None
+    assert "does not exist" in question.find_problem("/no/such/place")
+    assert question.find_problem("/") is None
 
 
 def test_back_walks_over_the_answers_and_out_of_the_first_question(workspace, tmp_path):
@@ -134,16 +134,16 @@ def test_rules_across_fields_ask_again_only_for_the_fields_they_name(workspace, 
 @pytest.mark.parametrize("name", offers.names())
 def test_every_setting_of_every_stage_makes_a_question(name, workspace):
     for field in list_fields(registry.find(name).settings):
-        question = question_for(field, field.default, workspace)
+        question = build_question(field, field.default, workspace)
         assert question.text
         assert field.question in question.why
 
 
 def test_the_command_shown_means_the_very_same_settings(workspace, tmp_path):
-    from tfm.ui.cli import _assignment
+    from tfm.ui.cli import parse_assignment
 
     (tmp_path / "download").mkdir()
-    filled = Filled("organize", (), {"download": [str(tmp_path / "download")], "lesions": "mass", "val_share": 0.2})
+    filled = FilledForm("organize", (), {"download": [str(tmp_path / "download")], "lesions": "mass", "val_share": 0.2})
     words = shlex.split(write_command(filled, workspace))
     options = dict(zip(words[4::2], words[5::2], strict=True))
     options.pop("--workspace")
@@ -152,8 +152,8 @@ def test_the_command_shown_means_the_very_same_settings(workspace, tmp_path):
     assert resolve_settings(workspace, "organize", given, preset) == resolve_settings(
         workspace, "organize", filled.given, preset
     )
-    assert _assignment("resize.height=128") == ("resize.height", "128")
-    assert _assignment("orient=false") == ("orient", "false")
+    assert parse_assignment("resize.height=128") == ("resize.height", "128")
+    assert parse_assignment("orient=false") == ("orient", "false")
 
 
 def test_a_value_within_a_step_can_be_changed_and_is_part_of_the_command(workspace):
@@ -227,9 +227,9 @@ def test_a_preset_that_breaks_under_a_form_ends_it_with_words(workspace):
     """Nothing could be asked that mends it, and so nothing is tried again."""
     with_products(workspace, caches=("c", "e"))
     asked, _ = form("train", workspace)
-    asked.draft.presets = ("no such one",)
+    asked.state.presets = ("no such one",)
     with pytest.raises(SettingsError, match="no such one"):
-        asked._walk()
+        asked.ask_all()
 
 
 def test_where_several_models_differ_each_keeps_its_own_unless_told_otherwise(workspace):
@@ -279,7 +279,7 @@ def test_a_run_to_start_from_can_be_taken_back(workspace):
     extends = next(
         field for field in list_fields(registry.find("tests.toys.learn").settings) if field.name == "extends"
     )
-    question = question_for(extends, None, workspace)
+    question = build_question(extends, None, workspace)
     assert [(choice.value, choice.title) for choice in question.choices] == [(None, "none")]
 
 
@@ -288,5 +288,5 @@ def test_what_explains_a_question_is_printed_as_it_stands(monkeypatch):
     lines = iter(["?", "none"])
     monkeypatch.setattr("builtins.input", lambda _: next(lines))
     console = Console(file=io.StringIO(), width=200)
-    assert PlainAsker(console).ask(question_for(field, "none", None)) == "none"
+    assert PlainAsker(console).ask(build_question(field, "none", None)) == "none"
     assert "run:ID: the best checkpoint" in console.file.getvalue()

@@ -27,9 +27,9 @@ from tfm.core.runs.worker import execute_plan
 from tfm.ui import cli, render
 from tfm.ui.prompts import PlainAsker, ToMenu
 from tfm.ui.run_view import RunView
-from tfm.ui.screens import jobs as interactive
-from tfm.ui.screens.live import JobView, show_end
-from tfm.ui.screens.runs import outcome, show_job
+from tfm.ui.screens import job_menu
+from tfm.ui.screens.live_view import JobView, print_end
+from tfm.ui.screens.runs_commands import describe_outcome, print_job
 
 TOY = "tests.toys.learn"
 COLUMNS = (
@@ -43,7 +43,7 @@ def on_screen(job, columns, rows):
     file = io.StringIO()
     console = Console(file=file, width=columns, height=rows, force_terminal=True, color_system=None)
     view = JobView(job)
-    view.look()
+    view.refresh()
     console.print(view.draw(console))
     return file.getvalue().splitlines()
 
@@ -116,7 +116,7 @@ def test_the_step_at_work_is_shown_also_where_later_ones_were_done_before_it(wor
 def test_a_run_of_many_epochs_does_not_slow_the_screen(workspace):
     run = at_work(workspace, 2000)
     view, console = JobView(run), Console(file=io.StringIO(), width=200, height=50, force_terminal=True)
-    view.look()
+    view.refresh()
     begun = time.perf_counter()
     for _ in range(5):
         list(console.render(view.draw(console)))
@@ -126,9 +126,9 @@ def test_a_run_of_many_epochs_does_not_slow_the_screen(workspace):
 def test_how_long_all_epochs_take_is_known_within_the_first(workspace):
     view = RunView(find_or_create_job(workspace, TOY, {}))
     times = iter(range(100))
-    view._fold(next(times), Progress("epoch", 0, 10, "epochs"))
+    view.apply_event(next(times), Progress("epoch", 0, 10, "epochs"))
     for step in (1, 2, 3, 4, 5):
-        view._fold(next(times), Progress("step", step, 8, "batches", within="epoch"))
+        view.apply_event(next(times), Progress("step", step, 8, "batches", within="epoch"))
     assert view.bars["step"].seconds_left == pytest.approx(3)
     assert view.bars["epoch"].seconds_left == pytest.approx(10 * 8 - 5)
 
@@ -136,19 +136,19 @@ def test_how_long_all_epochs_take_is_known_within_the_first(workspace):
 def test_what_was_done_before_a_run_was_taken_up_again_makes_it_no_faster(workspace):
     view = RunView(find_or_create_job(workspace, TOY, {}))
     times = iter(range(100))
-    view._fold(next(times), Progress("epoch", 3, 10, "epochs"))
+    view.apply_event(next(times), Progress("epoch", 3, 10, "epochs"))
     for step in (6, 7, 8):
-        view._fold(next(times), Progress("step", step, 8, "batches", within="epoch"))
-    view._fold(next(times), Progress("epoch", 4, 10, "epochs"))
+        view.apply_event(next(times), Progress("step", step, 8, "batches", within="epoch"))
+    view.apply_event(next(times), Progress("epoch", 4, 10, "epochs"))
     assert view.bars["epoch"].seconds_left == pytest.approx(6 * 8, rel=0.6)
 
 
 def test_a_curve_shows_the_whole_run_and_leaves_gaps():
     rising = [float(n) for n in range(1000)]
-    assert render.curve(rising, 8) == ["▁▂▃▄▅▆▇█"]
-    assert render.curve([0.0, float("nan"), 7.0], 8) == ["▁ █"]
-    assert render.curve([1.0, 2.0, 3.0, 4.0], 8, 2) == ["  ▃█", "▁▆██"]
-    assert render.curve([], 8) == render.curve([float("nan")], 8) == [""]
+    assert render.draw_curve(rising, 8) == ["▁▂▃▄▅▆▇█"]
+    assert render.draw_curve([0.0, float("nan"), 7.0], 8) == ["▁ █"]
+    assert render.draw_curve([1.0, 2.0, 3.0, 4.0], 8, 2) == ["  ▃█", "▁▆██"]
+    assert render.draw_curve([], 8) == render.draw_curve([float("nan")], 8) == [""]
 
 
 def test_without_a_terminal_an_epoch_is_one_line(workspace):
@@ -190,7 +190,7 @@ def test_nothing_moves_in_the_accessible_menu(workspace, plain, monkeypatch):
     file = io.StringIO()
     console = Console(file=file, width=100, height=40, force_terminal=True)
     asker = PlainAsker(console) if plain else Scripted({})
-    interactive.see(find_or_create_job(workspace, TOY, {"epochs": 2}), asker, console)
+    job_menu.open_job(find_or_create_job(workspace, TOY, {"epochs": 2}), asker, console)
     own_screen = "\x1b[?1049h"
     wiped = "\x1b[2K"
     assert (own_screen in file.getvalue()) != plain
@@ -203,7 +203,7 @@ def test_nothing_moves_in_the_accessible_menu(workspace, plain, monkeypatch):
 
 def test_the_words_that_make_a_queue_are_options_of_the_command(workspace):
     app = typer.Typer()
-    app.command()(cli._command(TOY))
+    app.command()(cli.build_command(TOY))
     told = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "120"})
     assert "--seeds" in told.stdout
     assert "counted up from fold" in told.stdout
@@ -242,7 +242,7 @@ def test_a_done_run_whose_settings_are_gone_can_be_removed_from_the_menu(workspa
     finish(run)
     (run.folder / "settings.yaml").unlink()
     asker = Scripted({"run": (run.id, LEAVE), "action": "remove", "sure": True})
-    interactive.runs_screen(workspace, asker, Console(file=io.StringIO()))
+    job_menu.open_runs(workspace, asker, Console(file=io.StringIO()))
     assert list_runs(workspace) == []
 
 
@@ -252,12 +252,12 @@ def test_a_run_is_extended_from_the_menu(workspace):
     asker = Scripted({"run": (run.id, LEAVE), "action": "extend", "total": "3"})
     console = Console(file=io.StringIO(), width=100)
     with pytest.raises(ToMenu):
-        interactive.runs_screen(workspace, asker, console)
+        job_menu.open_runs(workspace, asker, console)
     asked = next(question for question in asker.asked if question.name == "total")
     assert "until now 2" in asked.text
     assert "worked out anew" in asked.why
-    assert asked.trouble_with("2") == "it was started for 2: give a higher total"
-    assert "whole number" in asked.trouble_with("far")
+    assert asked.find_problem("2") == "it was started for 2: give a higher total"
+    assert "whole number" in asked.find_problem("far")
     (new,) = (one for one in list_runs(workspace) if one.id != run.id)
     assert new.read_status().result["epochs"] == 3
 
@@ -266,7 +266,7 @@ def test_a_failure_ends_with_one_instruction(workspace):
     run = find_or_create_job(workspace, "tests.toys.count", {"target": 3, "fail_at": 2})
     finish(run)
     console = Console(file=io.StringIO(), width=100)
-    show_end(run, console)
+    print_end(run, console)
     assert "the toy was told to fail" in console.file.getvalue()
     assert console.file.getvalue().count("What to do") == 1
     assert "runs resume" not in console.file.getvalue()
@@ -276,18 +276,18 @@ def test_a_done_run_tells_its_results_figures_first(workspace):
     run = find_or_create_job(workspace, TOY, {"epochs": 2})
     finish(run)
     console = Console(file=io.StringIO(), width=100)
-    show_job(run, console)
+    print_job(run, console)
     said = console.file.getvalue()
     known = run.read_status().result["known"]
     assert f"{known:.6g}" in said.partition("Results")[2]
-    assert outcome(run) == f"known {known:.3f}, epochs 2"
+    assert describe_outcome(run) == f"known {known:.3f}, epochs 2"
 
 
 def test_a_done_queue_tells_what_came_of_each_of_its_runs(workspace):
     plan = find_or_create_job(workspace, TOY, {"epochs": 1, "seeds": 2})
     assert execute_plan(plan) == "done"
     console = Console(file=io.StringIO(), width=100)
-    show_end(plan, console)
+    print_end(plan, console)
     said = console.file.getvalue()
     assert all(step.name in said for step in plan.read_steps())
     assert said.count("known") == 2

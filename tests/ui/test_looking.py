@@ -17,7 +17,7 @@ from tfm.core.registry import Outlook
 from tfm.core.runs.command_settings import resolve_settings
 from tfm.ui.command_line import write_command
 from tfm.ui.form import Form
-from tfm.ui.preview import watched
+from tfm.ui.preview import watch_preview
 from tfm.ui.prompts import ToMenu
 
 TOY = "tests.toys.look"
@@ -291,7 +291,9 @@ def test_a_bar_shows_how_far_it_is_and_does_not_stay(workspace, box):
 def test_where_nothing_moves_one_line_says_that_it_looks():
     file = io.StringIO()
     events = [Progress("films", 1, 3), Note("one film"), Outlook(settled={"split": "random"})]
-    seen = watched(iter(events), Console(file=file, width=100, force_terminal=True, color_system=None), moving=False)
+    seen = watch_preview(
+        iter(events), Console(file=file, width=100, force_terminal=True, color_system=None), moving=False
+    )
     assert file.getvalue() == "Looking … (Ctrl-C: to the menu)\n"
     assert (seen.shown, seen.outlook) == ([events[1]], events[2])
 

@@ -11,7 +11,7 @@ from tfm.ui import render
 
 def test_a_value_whose_data_carry_no_interval_is_drawn_without_one(capsys):
     rows = [("one", 0.8, 0.7, 0.9), ("too few", 0.8, math.nan, math.nan)]
-    Console(width=80).print(render.intervals(Intervals("AUC", rows, low=0.0, high=1.0, mark=0.5), 80))
+    Console(width=80).print(render.draw_intervals(Intervals("AUC", rows, low=0.0, high=1.0, mark=0.5), 80))
     _, drawn, bare, _ = capsys.readouterr().out.splitlines()
     assert "━" in drawn
     assert "(0.700 to 0.900)" in drawn
@@ -24,7 +24,7 @@ def test_no_column_of_a_table_is_cut_off_however_narrow_the_window_is(width, cap
     columns = ["what", "drawn by", "Dice (95 % interval)", "area error", "found at 0.5", "at 1", "left clear"]
     rows = [["malignant mass", "DeepLabV3+", *["0.284 (0.241 to 0.324)"] * 4, f"0.9{number}"] for number in range(2)]
     console = Console(width=width)
-    console.print(render.drawn(Table("Lesions", columns, rows), console))
+    console.print(render.draw_event(Table("Lesions", columns, rows), console))
     lines = capsys.readouterr().out.splitlines()
     words = " ".join(lines).split()
     assert all(len(line.rstrip()) <= width for line in lines)

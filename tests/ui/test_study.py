@@ -14,9 +14,9 @@ from tests.ui.test_live import TOY, on_screen
 from tfm.core.events import Line, StateChange
 from tfm.core.runs import lookup
 from tfm.core.runs.launch import find_or_create_job
-from tfm.ui.command_line import Filled, write_command
+from tfm.ui.command_line import FilledForm, write_command
 from tfm.ui.menu import Menu
-from tfm.ui.screens.live import JobView
+from tfm.ui.screens.live_view import JobView
 
 COLUMNS = ["trial", "state", "val AUC", "epochs", *(f"a setting of {number}" for number in range(9))]
 TOLD_EACH = 4  # lines
@@ -57,11 +57,11 @@ def test_five_hundred_trials_are_drawn_as_fast_as_fifty(workspace):
     def seconds(trials):
         view = JobView(study_at_work(workspace, trials))
         console = Console(file=io.StringIO(), width=120, height=40, force_terminal=True)
-        view.look()
+        view.refresh()
         taken = []
         for _ in range(15):
             begun = time.process_time()
-            view.look()
+            view.refresh()
             list(console.render(view.draw(console)))
             taken.append(time.process_time() - begun)
         return median(taken)
@@ -73,7 +73,7 @@ def test_a_preset_that_is_a_plan_asks_what_the_plan_asks(workspace):
     with_products(workspace)
     asked, asker = form("train", workspace, preset=["EfficientNetB3_Optuna"], trials="30")
     filled = asked.fill()
-    assert filled == Filled("train", ("EfficientNetB3_Optuna",), {"trials": 30})
+    assert filled == FilledForm("train", ("EfficientNetB3_Optuna",), {"trials": 30})
     assert "epochs" not in asker.names
     assert " train EfficientNetB3_Optuna --trials 30" in write_command(filled, workspace)
 
@@ -82,9 +82,9 @@ def test_the_menu_offers_to_train_the_winner_of_a_study_that_is_done(workspace):
     menu = Menu(workspace, Scripted({}), Console(file=io.StringIO()))
     study = find_or_create_job(workspace, TOY, {})
     offered = f"winner {study.id}"
-    assert offered not in [choice.value for choice in menu.question().choices]
+    assert offered not in [choice.value for choice in menu.build_question().choices]
     study.update(state="done", result={"model": "ResNet18_CFT", "winner": {"learning_rate": 0.1}})
-    assert offered in [choice.value for choice in menu.question().choices]
+    assert offered in [choice.value for choice in menu.build_question().choices]
 
 
 def test_before_the_winner_is_trained_what_will_run_is_shown_and_can_be_declined(workspace):
@@ -92,7 +92,7 @@ def test_before_the_winner_is_trained_what_will_run_is_shown_and_can_be_declined
     study = study_run(workspace, 1)
     study.update(state="done", result={"model": "ResNet18_CFT", "winner": {"learning_rate": 0.0123}})
     screen, asker = io.StringIO(), Scripted({"what_now": BACK})
-    Menu(workspace, asker, Console(file=screen, width=100)).do(f"winner {study.id}")
+    Menu(workspace, asker, Console(file=screen, width=100)).open_entry(f"winner {study.id}")
     assert asker.names == ["what_now"]
     assert f"train ResNet18_CFT --study {study.id}" in " ".join(screen.getvalue().split())
     assert "0.0123" in screen.getvalue()

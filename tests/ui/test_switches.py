@@ -11,11 +11,11 @@ from tests.ui.scripted import Scripted
 from tests.ui.test_form import no_trial
 from tfm.core.runs.command_settings import find_preset, resolve_settings
 from tfm.core.settings import presets as offers
-from tfm.ui.cli import _assignment
+from tfm.ui.cli import parse_assignment
 from tfm.ui.command_line import write_command
-from tfm.ui.field_prompts import question_for
+from tfm.ui.field_prompts import build_question
 from tfm.ui.form import Form
-from tfm.ui.form_state import Draft
+from tfm.ui.form_state import FormState
 from tfm.ui.prompts import PlainAsker
 
 TOY = "tests.toys.develop"
@@ -39,7 +39,7 @@ def asked_for(asker, name):
 def settings_from_words(filled, workspace):
     """What the shown command means."""
     words = shlex.split(write_command(filled, workspace))
-    given = dict(_assignment(words[index + 1]) for index, word in enumerate(words) if word == "--set")
+    given = dict(parse_assignment(words[index + 1]) for index, word in enumerate(words) if word == "--set")
     preset = words[words.index("--preset") + 1] if "--preset" in words else None
     return given, resolve_settings(workspace, TOY, given, find_preset(workspace, TOY, preset))
 
@@ -94,7 +94,7 @@ def test_a_value_of_a_part_is_asked_with_its_own_question_choices_and_check(work
     assert asked.fill().given == {"stop": False, "fixer.strength": "strong"}
     (seconds,), (strength,) = asked_for(asker, "developer.seconds"), asked_for(asker, "fixer.strength")
     assert seconds.text == "How long the film lies in it"
-    assert "greater than 0" in seconds.trouble_with("0")
+    assert "greater than 0" in seconds.find_problem("0")
     assert "--set developer.seconds=" in seconds.why
     assert [choice.value for choice in strength.choices] == ["weak", "strong"]
 
@@ -141,24 +141,24 @@ def test_last_times_answer_is_ticked_and_another_preset_keeps_its_own(workspace)
 
 
 def test_of_several_presets_what_differs_stays_each_its_own(workspace):
-    draft = Draft(TOY, workspace, presets=("plain", "warm"))
+    draft = FormState(TOY, workspace, presets=("plain", "warm"))
     baths = next(field for field in draft.fields if field.name == "baths")
-    question = question_for(baths, draft.current(baths), workspace)
+    question = build_question(baths, draft.get_value(baths), workspace)
     grey = {choice.value for choice in question.choices if choice.disabled}
     assert (grey, question.default) == ({"stop", "toner"}, ["developer", "fixer"])
-    values = {field.name: draft.current(field) for field in draft.values_on(baths)}
+    values = {field.name: draft.get_value(field) for field in draft.list_part_fields(baths)}
     assert values == {"developer.seconds": "each its own", "fixer.strength": "each its own"}
     draft.answer(baths, ["fixer"])
     assert draft.given == {"developer": False}
-    assert [list(settings.baths) for settings in draft.resolved()] == [["stop", "fixer"], ["toner", "fixer"]]
+    assert [list(settings.baths) for settings in draft.resolve()] == [["stop", "fixer"], ["toner", "fixer"]]
 
 
 def test_in_plain_lines_the_chosen_ones_say_so(workspace, monkeypatch):
-    draft = Draft(TOY, workspace, presets=("plain",))
+    draft = FormState(TOY, workspace, presets=("plain",))
     baths = next(field for field in draft.fields if field.name == "baths")
     file = io.StringIO()
     monkeypatch.setattr("builtins.input", lambda _: "1 4")
-    chosen = PlainAsker(Console(file=file, width=100)).ask(question_for(baths, draft.current(baths), workspace))
+    chosen = PlainAsker(Console(file=file, width=100)).ask(build_question(baths, draft.get_value(baths), workspace))
     assert chosen == ["developer", "fixer"]
     told = [line for line in file.getvalue().splitlines() if line.lstrip()[:1].isdigit()]
     assert [line.endswith("(chosen)") for line in told] == [True, True, False, True]

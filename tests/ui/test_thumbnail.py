@@ -7,7 +7,7 @@ from rich.console import Console
 
 from tfm.core.events import Picture, Table
 from tfm.ui import render
-from tfm.ui.thumbnail import blocks
+from tfm.ui.thumbnail import draw_blocks
 
 BLACK_OVER_WHITE = ["000000", "ffffff"]
 
@@ -27,33 +27,33 @@ def _grey(colour):
 
 
 def printed(picture, console):
-    render.print_shown(console, [picture])
+    render.print_events(console, [picture])
     return console.file.getvalue()
 
 
 def test_a_character_is_two_pixels_and_runs_of_one_look_are_one_span():
-    (line,) = blocks(["0000ff", "8080ff"], terminal())
+    (line,) = draw_blocks(["0000ff", "8080ff"], terminal())
     assert line.plain == "▀▀▀"
     assert len(line.spans) == 2
     assert greys(line) == [(0, 128), (0, 128), (255, 255)]
 
 
 def test_of_an_odd_number_of_rows_the_last_half_stays_empty():
-    lines = blocks(["00", "40", "ff"], terminal())
+    lines = draw_blocks(["00", "40", "ff"], terminal())
     assert [greys(line) for line in lines] == [[(0, 64)], [(255, None)]]
 
 
 @pytest.mark.parametrize(("width", "columns", "lines"), [(200, 160, 30), (160, 160, 30), (120, 120, 23), (40, 40, 8)])
 def test_it_is_never_wider_than_the_terminal_nor_larger_than_it_is_and_keeps_its_proportions(width, columns, lines):
-    drawn = blocks(["7f" * 160] * 60, terminal(width))
+    drawn = draw_blocks(["7f" * 160] * 60, terminal(width))
     assert (len(drawn), {len(line.plain) for line in drawn}) == (lines, {columns})
     assert {pair for line in drawn for pair in greys(line)} <= {(127, 127), (127, None)}
 
 
 def test_what_is_made_smaller_is_averaged():
-    (line,) = blocks(["00ff0000", "ffff8000", "ffff8000", "ffff8000"], terminal(2))
+    (line,) = draw_blocks(["00ff0000", "ffff8000", "ffff8000", "ffff8000"], terminal(2))
     assert greys(line) == [(191, 255), (32, 64)]
-    (line,) = blocks(["00ff80", "00ff80"], terminal(2))
+    (line,) = draw_blocks(["00ff80", "00ff80"], terminal(2))
     assert greys(line) == [(85, None), (170, None)]
 
 
@@ -68,7 +68,7 @@ def test_what_is_made_smaller_is_averaged():
     ids=["none", "sixteen", "NO_COLOR", "ascii"],
 )
 def test_without_greys_or_the_character_there_is_no_picture(console):
-    assert blocks(BLACK_OVER_WHITE, console) == []
+    assert draw_blocks(BLACK_OVER_WHITE, console) == []
 
 
 def test_the_path_stands_below_the_picture_and_alone_where_there_is_none():
@@ -85,5 +85,5 @@ def test_the_path_stands_below_the_picture_and_alone_where_there_is_none():
 def test_a_picture_stands_apart_from_its_neighbours_and_mere_paths_do_not():
     console = terminal(color_system=None)
     paths = [Picture("/a.png", "a"), Picture("/b.png", "b"), Table("t", ["x"], [["1"]])]
-    render.print_shown(console, paths)
+    render.print_events(console, paths)
     assert console.file.getvalue().startswith("a: /a.png\nb: /b.png\n\nt")

@@ -23,7 +23,7 @@ def done(workspace, **answers):
     """The form of the toy, filled, and what it started run to its end."""
     asker, file = Scripted(answers), io.StringIO()
     console = Console(file=file, width=100, force_terminal=True, color_system="truecolor")
-    Menu(workspace, asker, console).do(TOY)
+    Menu(workspace, asker, console).open_entry(TOY)
     return asker, file.getvalue()
 
 
@@ -33,8 +33,8 @@ def test_the_trial_runs_with_what_it_knows_of_the_answers_shows_its_picture_and_
         what_now=("trial", "start"),
     )  # fmt: skip
     trial, own = lookup.list_runs(workspace)
-    assert (trial.stage, own.stage) == ("tests.toys.proof", TOY)
-    assert trial.preset == own.preset == "warm"
+    assert (trial.read_stage(), own.read_stage()) == ("tests.toys.proof", TOY)
+    assert trial.read_preset() == own.read_preset() == "warm"
     assert trial.read_settings()["baths"] == {"developer": {"seconds": 30}, "toner": {"shade": 0.5}}
     assert trial.read_settings()["paper"] == "matt"
     assert own.read_status().result == {"baths": ["developer", "toner"], "copies": 4}

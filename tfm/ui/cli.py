@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from tfm.core.errors import SettingsError
 from tfm.core.settings import presets as offers
-from tfm.ui.spelling import flag, set_reader, spell
+from tfm.ui.spelling import format_flag, set_reader, spell
 
 if TYPE_CHECKING:
     from tfm.core.registry import Answer, Planner, Stage
@@ -32,35 +32,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Unicode gets a mark, not a crash
     try:
-        _app(words)(args=words, prog_name="wizard.py")
+        _build_app(words)(args=words, prog_name="wizard.py")
     except SystemExit as end:
         return int(end.code or 0)
     return 0
 
 
-def _app(words: Sequence[str]) -> typer.Typer:
+def _build_app(words: Sequence[str]) -> typer.Typer:
     app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-    app.callback(invoke_without_command=True, epilog=_EPILOG)(_menu)
-    asked_for = _command_in(words)
+    app.callback(invoke_without_command=True, epilog=_EPILOG)(_open_menu)
+    asked_for = _find_command(words)
     for section, names in offers.sections().items():
         for name in names:
-            function = _command(name, words) if name == asked_for else _listed
+            function = build_command(name, words) if name == asked_for else _reject_placeholder
             text = offers.summary(name) + (f"\n\n{offers.explanation(name)}" if name == asked_for else "")
-            app.command(name, help=_as_it_is(spell(text)), rich_help_panel=section)(function)
+            app.command(name, help=_escape_markup(spell(text)), rich_help_panel=section)(function)
     if asked_for == "runs":
-        from tfm.ui.screens import runs
+        from tfm.ui.screens import runs_commands
 
-        app.add_typer(runs.app, name="runs", rich_help_panel="Runs")
+        app.add_typer(runs_commands.app, name="runs", rich_help_panel="Runs")
     else:
         app.command(
             "runs",
             help="List, show, watch, pause, resume, extend, restart or remove what was started.",
             rich_help_panel="Runs",
-        )(_listed)
+        )(_reject_placeholder)
     return app
 
 
-def _command_in(words: Sequence[str]) -> str | None:
+def _find_command(words: Sequence[str]) -> str | None:
     """The first word that is neither an option nor an option's value."""
     position = 0
     while position < len(words) and words[position].startswith("-"):
@@ -68,17 +68,17 @@ def _command_in(words: Sequence[str]) -> str | None:
     return words[position] if position < len(words) else None
 
 
-def _as_it_is(text: str) -> str:
+def _escape_markup(text: str) -> str:
     """No bracket is markup, and no word between colons a picture: typer itself leaves no other way to say so."""
     return re.sub(r":(\S+?):", r":[none]\1[/none]:", escape(text))
 
 
-def _listed() -> None:
+def _reject_placeholder() -> None:
     """Stands in the list for a command that wasn't asked for."""
     raise AssertionError("a command that was asked for is built whole")
 
 
-def _menu(
+def _open_menu(
     context: typer.Context,
     workspace: Annotated[
         Path | None, typer.Option(help="Where everything that is made lives.", show_default="workspace")
@@ -90,35 +90,35 @@ def _menu(
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         names = "\n  ".join(offers.names())
-        from tfm.ui.error_panel import WRONG_USE
+        from tfm.ui.command_context import WRONG_USE
 
         typer.echo(f"The menu needs a terminal. Without one, use the commands:\n  {names}\nEach has --help.", err=True)
         raise typer.Exit(WRONG_USE)
-    from tfm.ui.error_panel import guarded
+    from tfm.ui.command_context import report_errors
     from tfm.ui.menu import run_menu
 
-    guarded(lambda: run_menu(workspace, accessible))
+    report_errors(lambda: run_menu(workspace, accessible))
 
 
 # --- one command ------------------------------------------------------------------------------------------------------
 
 
-def _command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
+def build_command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
     """A function with the signature that typer reads: one optional string an option, so that None is "not given". A
     preset that starts something else has the options of that."""
     from tfm.core import registry
     from tfm.core.registry import Answer
-    from tfm.ui.error_panel import guarded
+    from tfm.ui.command_context import report_errors
 
     found = registry.find(name)
-    asked = registry.asked(registry.find(_started(found, words)))
+    asked = registry.asked(registry.find(_find_started_name(found, words)))
     set_reader(None, found.name)
-    parameters = [_preset_parameter(found), *(_parameter(field) for field in asked)]
-    parameters += [_set_parameter(field) for field in asked if field.parts]
+    parameters = [_build_preset_parameter(found), *(_build_parameter(field) for field in asked)]
+    parameters += [_build_set_parameter(field) for field in asked if field.parts]
     parameters += [_WORKSPACE, _JSON] if isinstance(found, Answer) else [_WORKSPACE, _DETACH, _QUIET, _JSON]
 
     def command(context: typer.Context, **words: Any) -> None:
-        guarded(lambda: _run_command(found, context, words))
+        report_errors(lambda: _run_command(found, context, words))
 
     kept = [_CONTEXT, *(parameter for parameter in parameters if parameter is not None)]
     command.__signature__ = Signature(kept)  # type: ignore[attr-defined]
@@ -126,7 +126,7 @@ def _command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
     return command
 
 
-def _started(found: Stage | Planner | Answer, words: Sequence[str]) -> str:
+def _find_started_name(found: Stage | Planner | Answer, words: Sequence[str]) -> str:
     """Of a preset that ships; those of one's own stand in a workspace, which is not looked for yet."""
     presets = getattr(found, "presets", None)
     named = [word for word in words if presets and word in offers.list_presets(presets)]
@@ -134,28 +134,28 @@ def _started(found: Stage | Planner | Answer, words: Sequence[str]) -> str:
     return offers.load_preset(presets, named[0]).stage if presets and says_itself else found.name
 
 
-def _keyword(name: str, annotation: Any) -> Parameter:
+def _make_keyword(name: str, annotation: Any) -> Parameter:
     return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 _CONTEXT = Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
 _THIS_RUN = "This run"
-_WORKSPACE = _keyword(
+_WORKSPACE = _make_keyword(
     "workspace",
     Annotated[
         Path | None,
         typer.Option(help="Where everything that is made lives.", show_default="workspace", rich_help_panel=_THIS_RUN),
     ],
 )
-_DETACH = _keyword(
+_DETACH = _make_keyword(
     "detach",
     Annotated[bool | None, typer.Option("--detach", help="Start it and return at once.", rich_help_panel=_THIS_RUN)],
 )
-_QUIET = _keyword(
+_QUIET = _make_keyword(
     "quiet",
     Annotated[bool | None, typer.Option("--quiet", help="Say nothing before it has ended.", rich_help_panel=_THIS_RUN)],
 )
-_JSON = _keyword(
+_JSON = _make_keyword(
     "json",
     Annotated[
         bool | None, typer.Option("--json", help="A last line of results, for scripts.", rich_help_panel=_THIS_RUN)
@@ -163,55 +163,58 @@ _JSON = _keyword(
 )
 
 
-def _preset_parameter(found: Stage | Planner | Answer) -> Parameter | None:
+def _build_preset_parameter(found: Stage | Planner | Answer) -> Parameter | None:
     from tfm.core.registry import Stage
 
     if not isinstance(found, Stage) or found.presets is None:
         return None
     names = ", ".join(offers.list_presets(found.presets, like=found.default_preset))
     if found.default_preset is None:
-        return _keyword(
+        return _make_keyword(
             "presets",
             Annotated[
                 list[str] | None, typer.Argument(help=f"Which: {names}. Several make a queue.", metavar="MODEL…")
             ],
         )
-    return _keyword(
+    return _make_keyword(
         "presets",
         Annotated[str | None, typer.Option("--preset", help=f"Which: {names}.", show_default=found.default_preset)],
     )
 
 
-def _parameter(field: SettingField) -> Parameter:
-    help_text = _as_it_is(spell(field.question + (f"\n\n{field.explanation}" if field.explanation else "")))
+def _build_parameter(field: SettingField) -> Parameter:
+    help_text = _escape_markup(spell(field.question + (f"\n\n{field.explanation}" if field.explanation else "")))
     panel = (field.group.capitalize() or "Settings") if not field.is_positional else None
-    option = flag(field.name)
+    option = format_flag(field.name)
     if field.is_positional:
         several = list[str] if field.is_list else str
-        return _keyword(
+        return _make_keyword(
             field.name,
             Annotated[
                 several | None,
                 typer.Argument(
                     help=help_text,
                     metavar=field.name.upper() + ("…" if field.is_list else ""),
-                    show_default=not field.is_required and _shown_default(field),
+                    show_default=not field.is_required and _describe_default(field),
                 ),
             ],
         )
-    default = _shown_default(field)
+    default = _describe_default(field)
     if field.is_bool:
-        return _keyword(
+        return _make_keyword(
             field.name,
             Annotated[
                 bool | None,
                 typer.Option(
-                    f"{option}/{flag(f'no-{field.name}')}", help=help_text, show_default=default, rich_help_panel=panel
+                    f"{option}/{format_flag(f'no-{field.name}')}",
+                    help=help_text,
+                    show_default=default,
+                    rich_help_panel=panel,
                 ),
             ],
         )
     metavar = "|".join(map(str, field.choices)) or field.name.rpartition("_")[2].upper()
-    return _keyword(
+    return _make_keyword(
         field.name,
         Annotated[
             str | None,
@@ -220,16 +223,16 @@ def _parameter(field: SettingField) -> Parameter:
     )
 
 
-def _set_parameter(field: SettingField) -> Parameter:
+def _build_set_parameter(field: SettingField) -> Parameter:
     part = next(iter(field.parts))
     values = [value for each in field.parts for value in field.list_part_fields(each)]
     examples = " or ".join([f"{part}=false", *(f"{value.name}={value.default}" for value in values[-1:])])
     help_text = f"One of the {field.name} on or off, or one of its values: {examples}. May be repeated."
     told = f"\n\nThere are: {', '.join(field.parts)}."
-    return _keyword("set", Annotated[list[str] | None, typer.Option(help=help_text + told, metavar="NAME=VALUE")])
+    return _make_keyword("set", Annotated[list[str] | None, typer.Option(help=help_text + told, metavar="NAME=VALUE")])
 
 
-def _shown_default(field: SettingField) -> str | bool:
+def _describe_default(field: SettingField) -> str | bool:
     if field.is_required:
         return "asked for" if not field.input else "the only one"
     if field.is_mapping or field.default is None:
@@ -243,22 +246,22 @@ def _shown_default(field: SettingField) -> str | bool:
 def _run_command(found: Stage | Planner | Answer, context: typer.Context, words: dict[str, Any]) -> None:
     from tfm.core.registry import Answer
     from tfm.core.runs.launch import find_or_create_job
-    from tfm.ui.error_panel import chosen_workspace
+    from tfm.ui.command_context import open_workspace
     from tfm.ui.screens import foreground
 
-    workspace = chosen_workspace(context, words.pop("workspace", None))
+    workspace = open_workspace(context, words.pop("workspace", None))
     set_reader(workspace, found.name)
     detach, quiet, as_json, presets = (words.pop(word, None) for word in ("detach", "quiet", "json", "presets"))
     given = {name: value for name, value in words.items() if value not in (None, [])}
-    given |= dict(_assignment(text) for text in given.pop("set", []))
+    given |= dict(parse_assignment(text) for text in given.pop("set", []))
     if isinstance(found, Answer):
-        raise typer.Exit(foreground.answer(found, given, workspace, as_json=bool(as_json)))
+        raise typer.Exit(foreground.print_answer(found, given, workspace, as_json=bool(as_json)))
     chosen = [presets] if isinstance(presets, str) else presets or []
     job = find_or_create_job(workspace, found.name, given, chosen)
-    raise typer.Exit(foreground.run(job, detach=bool(detach), quiet=bool(quiet), as_json=bool(as_json)))
+    raise typer.Exit(foreground.run_in_foreground(job, detach=bool(detach), quiet=bool(quiet), as_json=bool(as_json)))
 
 
-def _assignment(text: str) -> tuple[str, str]:
+def parse_assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
         raise SettingsError(f"--set {text} cannot be read", hint=f"write it as NAME=VALUE, as in {text}=true")

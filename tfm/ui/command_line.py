@@ -12,7 +12,7 @@ from tfm.ui import spelling
 
 
 @dataclass(frozen=True)
-class Filled:
+class FilledForm:
     """What a form returns: a command, its presets, and the settings that a person gave."""
 
     stage: str
@@ -20,7 +20,7 @@ class Filled:
     given: dict[str, Any]
 
 
-def write_command(filled: Filled, workspace: Workspace) -> str:
+def write_command(filled: FilledForm, workspace: Workspace) -> str:
     words = [filled.stage]
     stage = registry.find(filled.stage)
     known = registry.find(find_started_command(workspace, filled.stage, filled.presets))
@@ -33,4 +33,4 @@ def write_command(filled: Filled, workspace: Workspace) -> str:
     for name in sorted(filled.given, key=lambda name: name not in by_name or not by_name[name].is_positional):
         value = filled.given[name]
         words += spelling.assign(by_name[name], value) if name in by_name else spelling.assign_part(name, value)
-    return spelling.command_line(words, workspace)
+    return spelling.write_command_line(words, workspace)

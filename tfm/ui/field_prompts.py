@@ -9,19 +9,19 @@ from tfm.core.runs.inputs import list_readable_runs
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField
 from tfm.ui.prompts import Choice, Question
-from tfm.ui.spelling import flag, spell
+from tfm.ui.spelling import format_flag, spell
 
-EACH_ITS_OWN = "each its own"  # what several presets say where they differ
+VARIES = "each its own"  # what several presets say where they differ
 
 
-def question_for(field: SettingField, default: Any, workspace: Workspace) -> Question:
+def build_question(field: SettingField, default: Any, workspace: Workspace) -> Question:
     text = spell(field.question)
-    why = "\n".join(filter(None, [text, spell(field.explanation), _on_a_command_line(field)]))
+    why = "\n".join(filter(None, [text, spell(field.explanation), _describe_flag(field)]))
     if field.parts:
-        return _which_parts(field, text, why, default or {})
-    choices = _choices(field, workspace)
-    if choices and default == EACH_ITS_OWN:
-        choices.insert(0, Choice(EACH_ITS_OWN, EACH_ITS_OWN))
+        return _build_parts_question(field, text, why, default or {})
+    choices = _list_choices(field, workspace)
+    if choices and default == VARIES:
+        choices.insert(0, Choice(VARIES, VARIES))
     if choices:
         return Question(
             field.name,
@@ -30,26 +30,26 @@ def question_for(field: SettingField, default: Any, workspace: Workspace) -> Que
             choices,
             several=field.is_list,
             optional=not field.is_required,
-            default=plain(default),
+            default=convert_to_plain(default),
         )
 
     def check(text: str) -> Any:
-        return text if text == default == EACH_ITS_OWN else field.parse(text)
+        return text if text == default == VARIES else field.parse(text)
 
-    return Question(field.name, text, why, default=as_text(default), check=check, is_path=field.is_path)
+    return Question(field.name, text, why, default=format_text(default), check=check, is_path=field.is_path)
 
 
-def _on_a_command_line(field: SettingField) -> str:
+def _describe_flag(field: SettingField) -> str:
     if field.is_positional:
         return ""
     if field.parts:
         part = next(iter(field.parts))
         return f"(on a command line: --set {part}=true, --set {part}=false)"
-    option = f"--set {field.name}=…" if "." in field.name else flag(field.name)
+    option = f"--set {field.name}=…" if "." in field.name else format_flag(field.name)
     return f"(on a command line: {option})"
 
 
-def _which_parts(field: SettingField, text: str, why: str, switched: Mapping[str, Any]) -> Question:
+def _build_parts_question(field: SettingField, text: str, why: str, switched: Mapping[str, Any]) -> Question:
     """Boxes to tick; where several presets differ, each keeps its own. That none is no answer is for the setting's own
     type to say."""
     choices = [
@@ -57,7 +57,7 @@ def _which_parts(field: SettingField, text: str, why: str, switched: Mapping[str
             part,
             part,
             spell(field.parts[part].__doc__ or "").strip().split("\n", 1)[0],
-            disabled=EACH_ITS_OWN if switched.get(part) == EACH_ITS_OWN else None,
+            disabled=VARIES if switched.get(part) == VARIES else None,
         )
         for part in dict.fromkeys([*switched, *field.parts])
     ]
@@ -65,7 +65,7 @@ def _which_parts(field: SettingField, text: str, why: str, switched: Mapping[str
     return Question(field.name, text, why, choices, several=True, optional=True, default=default)
 
 
-def _choices(field: SettingField, workspace: Workspace) -> list[Choice]:
+def _list_choices(field: SettingField, workspace: Workspace) -> list[Choice]:
     if field.input and field.input.kind in ("dataset", "cache"):
         return [Choice(name, name) for name in workspace.list_products(field.input.kind)]
     if field.input and field.input.kind == "run":
@@ -79,27 +79,27 @@ def _without(field: SettingField) -> list[Choice]:
     return [Choice(None, "none")] if field.is_optional and not field.is_list else []
 
 
-def plain(value: Any) -> Any:
+def convert_to_plain(value: Any) -> Any:
     """As YAML and JSON can keep it."""
     if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
+        return [convert_to_plain(part) for part in value]
     return value if isinstance(value, str | int | float | bool | dict | None) else str(value)
 
 
-def as_text(value: Any) -> str | None:
+def format_text(value: Any) -> str | None:
     if isinstance(value, list | tuple):
         return ", ".join(str(part) for part in value)
     return None if value is None else str(value)
 
 
-def called(name: str) -> str:
+def format_name(name: str) -> str:
     """A setting's name for a person; one that reaches into a part stays as it is typed."""
     return name if "." in name else name.replace("_", " ")
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
         return ", ".join(value)
-    return as_text(value) or "—"
+    return format_text(value) or "—"

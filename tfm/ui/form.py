@@ -18,13 +18,12 @@ from tfm.core.runs.command_settings import find_preset
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField
 from tfm.core.settings.schema import Settings
-from tfm.ui import form_summary
-from tfm.ui import preview as looking
-from tfm.ui.command_line import Filled
-from tfm.ui.field_prompts import called, question_for, shown
-from tfm.ui.form_state import Draft
+from tfm.ui import form_summary, preview
+from tfm.ui.command_line import FilledForm
+from tfm.ui.field_prompts import build_question, format_name, format_value
+from tfm.ui.form_state import FormState
 from tfm.ui.prompts import Asker, Back, Choice, PlainAsker, Question
-from tfm.ui.saved_answers import Answers
+from tfm.ui.saved_answers import SavedAnswers
 from tfm.ui.spelling import spell
 
 _LAST = "what_now"
@@ -34,47 +33,47 @@ class Form:
     """`start` runs what a filled form says and shows it: here only a stage's trial, the form's own is the caller's."""
 
     def __init__(
-        self, stage: str, workspace: Workspace, asker: Asker, console: Console, start: Callable[[Filled], None]
+        self, stage: str, workspace: Workspace, asker: Asker, console: Console, start: Callable[[FilledForm], None]
     ) -> None:
         self.workspace = workspace
         self.start = start
         self.asker = asker
         self.console = console
-        self.draft = Draft(stage, workspace)
-        self.answers = Answers(workspace.answers_file)
-        self.found: list[looking.Shown] = []
-        self.looked_at: dict[str, Any] | None = None
-        self.refused: TFMError | None = None
-        self.asked_for_look: tuple[str, ...] = ()
-        self.previewed: list[looking.Shown] = []
-        self.preview_of: list[Settings] = []
+        self.state = FormState(stage, workspace)
+        self.answers = SavedAnswers(workspace.answers_file)
+        self.found: list[preview.ShownEvent] = []
+        self.inspected: dict[str, Any] | None = None
+        self.look_error: TFMError | None = None
+        self.fields_for_look: tuple[str, ...] = ()
+        self.preview_events: list[preview.ShownEvent] = []
+        self.previewed_settings: list[Settings] = []
 
-    def fill(self) -> Filled:
+    def fill(self) -> FilledForm:
         """Ask until the person starts it. Raises Back from before the first question, ToMenu at any."""
-        self._recall()
+        self._load_answers()
         try:
-            self._walk()
+            self.ask_all()
         finally:
-            self.answers.keep(self.draft.stage, self.draft.presets, self.draft.answers)
-        return self.draft.filled
+            self.answers.save(self.state.stage, self.state.presets, self.state.answers)
+        return self.state.filled_form
 
-    def confirm(self, filled: Filled) -> Filled:
+    def confirm(self, filled: FilledForm) -> FilledForm:
         """Of what is filled in already only the last question is asked. Raises Back and ToMenu."""
-        self.draft.presets, self.draft.answers = filled.presets, dict(filled.given)
+        self.state.presets, self.state.answers = filled.presets, dict(filled.given)
         self._confirm()
-        return self.draft.filled
+        return self.state.filled_form
 
-    def _recall(self) -> None:
-        self.draft.recall(self.answers.of(self.draft.stage, self.draft.presets))
+    def _load_answers(self) -> None:
+        self.state.load_answers(self.answers.load(self.state.stage, self.state.presets))
 
-    def _walk(self) -> None:
+    def ask_all(self) -> None:
         """One after the other; Back is one question back, and out of the first."""
         answered: list[str] = []
         while _LAST not in answered:
             try:
-                name, ask = next(question for question in self._questions() if question[0] not in answered)
+                name, ask = next(question for question in self._list_questions() if question[0] not in answered)
             except TFMError as error:  # between questions only a look is at work
-                answered = self._without_refused(answered, error)
+                answered = self._reopen_questions(answered, error)
                 continue
             try:
                 ask()
@@ -84,33 +83,33 @@ class Form:
                     raise
                 answered.pop()
 
-    def _questions(self) -> Iterator[tuple[str, Callable[[], None]]]:
+    def _list_questions(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """In their order. Who takes the next one looks, where all that a look needs lies behind."""
         if self._has_presets_to_choose:
             yield "preset", self._choose_preset
-        important = self.draft.important
-        if self.draft.look is not None:
-            for field in self._before_look():
+        important = self.state.important
+        if self.state.look is not None:
+            for field in self._list_look_fields():
                 yield field.name, partial(self._ask, field)
             self._look()
         for field in important:
-            if field.name not in self.draft.outlook.settled and self.draft.is_worth_asking(field):
+            if field.name not in self.state.outlook.settled and self.state.is_worth_asking(field):
                 yield field.name, partial(self._ask, field)
         yield _LAST, self._confirm
 
-    def _before_look(self) -> list[SettingField]:
-        required = [field for field in self.draft.important if field.is_required]
+    def _list_look_fields(self) -> list[SettingField]:
+        required = [field for field in self.state.important if field.is_required]
         return required + [
-            field for field in self.draft.fields if field.name in self.asked_for_look and not field.is_required
+            field for field in self.state.fields if field.name in self.fields_for_look and not field.is_required
         ]
 
-    def _without_refused(self, answered: list[str], refused: TFMError) -> list[str]:
+    def _reopen_questions(self, answered: list[str], refused: TFMError) -> list[str]:
         """What a look refused is asked for again, or what it says it lacks; what no question mends is told."""
-        if self.draft.look is None:
+        if self.state.look is None:
             raise refused
-        self.refused, self.asked_for_look = refused, _fields(refused)
-        before = [field.name for field in self._before_look()]
-        again = [name for name in before if name in (_fields(refused) or before)]
+        self.look_error, self.fields_for_look = refused, _get_fields(refused)
+        before = [field.name for field in self._list_look_fields()]
+        again = [name for name in before if name in (_get_fields(refused) or before)]
         if not again:
             raise refused
         return list(takewhile(lambda name: name not in again, answered))
@@ -120,20 +119,20 @@ class Form:
     @property
     def _has_presets_to_choose(self) -> bool:
         """One default that is the only one needs no question."""
-        stage = registry.find(self.draft.stage)
+        stage = registry.find(self.state.stage)
         if not isinstance(stage, registry.Stage) or stage.presets is None:
             return False
         return self.workspace.list_presets(stage.presets, stage.default_preset) != [stage.default_preset]
 
     def _choose_preset(self) -> None:
-        stage = registry.find(self.draft.stage)
+        stage = registry.find(self.state.stage)
         assert isinstance(stage, registry.Stage)
         assert stage.presets is not None
         names = self.workspace.list_presets(stage.presets, stage.default_preset)
-        choices, explained = self._preset_choices(names)
+        choices, explained = self._list_preset_choices(names)
         several = stage.default_preset is None
         self._redraw()
-        presets = self.draft.presets
+        presets = self.state.presets
         answer = self.asker.ask(
             Question(
                 name="preset",
@@ -144,15 +143,15 @@ class Form:
                 default=list(presets) if several else (presets or (stage.default_preset,))[0],
             )
         )
-        self.draft.presets = tuple(answer) if several else (answer,)
-        self._recall()
+        self.state.presets = tuple(answer) if several else (answer,)
+        self._load_answers()
 
-    def _preset_choices(self, names: list[str]) -> tuple[list[Choice], str]:
+    def _list_preset_choices(self, names: list[str]) -> tuple[list[Choice], str]:
         """A preset of one's own that is broken is grey and says why; the others stay at hand."""
         choices, explained = [], []
         for name in names:
             try:
-                found = find_preset(self.workspace, self.draft.stage, name)
+                found = find_preset(self.workspace, self.state.stage, name)
             except SettingsError as error:
                 choices.append(Choice(name, name, disabled=spell(error.message)))
                 continue
@@ -165,45 +164,45 @@ class Form:
 
     def _look(self) -> None:
         """Anew only where an answer that it looks at changed, or was refused."""
-        look = self.draft.look
+        look = self.state.look
         if look is None:
             return
-        given = self.draft.for_look()
-        if given == self.looked_at:
+        given = self.state.collect_look_values()
+        if given == self.inspected:
             return
-        self.looked_at, self.refused, self.found = None, None, []
-        self.draft.take(registry.Outlook())
+        self.inspected, self.look_error, self.found = None, None, []
+        self.state.apply_outlook(registry.Outlook())
         self._redraw()
-        seen = self._watched(look(given, self.workspace))
-        self.looked_at, self.found = given, seen.shown
-        self.draft.take(seen.outlook)
+        seen = self._watch_preview(look(given, self.workspace))
+        self.inspected, self.found = given, seen.shown
+        self.state.apply_outlook(seen.outlook)
 
     def _preview(self, resolved: list[Settings]) -> None:
-        preview = self.draft.preview
-        if preview is None or resolved == self.preview_of:
+        preview = self.state.preview
+        if preview is None or resolved == self.previewed_settings:
             return
-        self.preview_of = []
+        self.previewed_settings = []
         self._redraw()
-        self.previewed = self._watched(_one_after_the_other(preview, resolved, self.workspace)).shown
-        self.preview_of = resolved
+        self.preview_events = self._watch_preview(_preview_each(preview, resolved, self.workspace)).shown
+        self.previewed_settings = resolved
 
-    def _watched(self, events: Iterator[Event | registry.Outlook]) -> looking.Seen:
-        return looking.watched(events, self.console, moving=not isinstance(self.asker, PlainAsker))
+    def _watch_preview(self, events: Iterator[Event | registry.Outlook]) -> preview.PreviewResult:
+        return preview.watch_preview(events, self.console, moving=not isinstance(self.asker, PlainAsker))
 
     # --- settings -----------------------------------------------------------------------------------------------------
 
     def _confirm(self) -> None:
         """The last question: start it as it stands, or change something first."""
         while True:
-            trouble, fields = self._trouble()
+            trouble, fields = self._find_problem()
             self._redraw()
             if trouble is None:
-                form_summary.will_run(self.draft, self.console)
-                looking.show(self.previewed, self.console)
+                form_summary.print_summary(self.state, self.console)
+                preview.print_events(self.preview_events, self.console)
             else:
-                form_summary.not_yet(trouble, self.console)
-            trial = self.draft.trial if trouble is None else None
-            choices = self._what_can_be_done(trouble is None, fields, trial)
+                form_summary.print_problem(trouble, self.console)
+            trial = self.state.trial if trouble is None else None
+            choices = self._list_actions(trouble is None, fields, trial)
             match self.asker.ask(Question(name=_LAST, text="What now?", choices=choices)):
                 case "start":
                     return
@@ -214,58 +213,58 @@ class Form:
                 case "change":
                     self._change_one()
                 case "reset":
-                    self.draft.reset()
+                    self.state.reset()
 
-    def _what_can_be_done(self, can_start: bool, fields: tuple[str, ...], trial: Filled | None) -> list[Choice]:
+    def _list_actions(self, can_start: bool, fields: tuple[str, ...], trial: FilledForm | None) -> list[Choice]:
         found = [
             Choice("start", "Start") if can_start else None,
             Choice("mend", "Answer again") if fields else None,
             Choice("trial", "See it on a few images first") if trial else None,
             Choice("change", "Change a setting …"),
-            Choice("reset", "Take the defaults again") if self.draft.answers else None,
+            Choice("reset", "Take the defaults again") if self.state.answers else None,
         ]
         return [choice for choice in found if choice is not None]
 
     def _ask_again(self, fields: tuple[str, ...]) -> None:
-        for field in self.draft.fields:
+        for field in self.state.fields:
             if field.name in fields:
                 self._ask(field)
 
-    def _trouble(self) -> tuple[TFMError | None, tuple[str, ...]]:
+    def _find_problem(self) -> tuple[TFMError | None, tuple[str, ...]]:
         """Why it cannot start as it stands, and the settings that this is about."""
-        looked_at = tuple(field.name for field in self._before_look())
+        looked_at = tuple(field.name for field in self._list_look_fields())
         try:
             self._look()
         except TFMError as error:
-            return error, _fields(error) or looked_at
+            return error, _get_fields(error) or looked_at
         try:
-            resolved = self.draft.resolved()
-            self.draft.check_offered(resolved)
-            self.draft.queue()
+            resolved = self.state.resolve()
+            self.state.check_offered(resolved)
+            self.state.list_queue()
             self._preview(resolved)
         except TFMError as error:
-            return error, _fields(error)
+            return error, _get_fields(error)
         return None, ()
 
     def _ask(self, field: SettingField) -> None:
         self._redraw()
-        question = question_for(field, self.draft.current(field), self.workspace)
-        self.draft.answer(field, self.asker.ask(self._narrowed(question)))
+        question = build_question(field, self.state.get_value(field), self.workspace)
+        self.state.answer(field, self.asker.ask(self._restrict_choices(question)))
 
-    def _narrowed(self, question: Question) -> Question:
+    def _restrict_choices(self, question: Question) -> Question:
         """What the look does not offer is grey, says why, and is no default."""
-        if question.name not in self.draft.outlook.offered:
+        if question.name not in self.state.outlook.offered:
             return question
-        why = self.draft.why_not_offered(question.name)
+        why = self.state.explain_offer(question.name)
         choices = [
-            one if self.draft.is_offered(question.name, one.value) else replace(one, disabled=spell(why))
+            one if self.state.is_offered(question.name, one.value) else replace(one, disabled=spell(why))
             for one in question.choices
         ]
-        default = self.draft.offered_instead(question.name, question.default, question.several)
+        default = self.state.choose_offered(question.name, question.default, question.several)
         return replace(question, choices=choices, default=default)
 
     def _change_one(self) -> None:
-        changeable = self._changeable()
+        changeable = self._list_changeable()
         choices = [choice for _, choice in changeable]
         try:
             self._redraw()
@@ -274,38 +273,38 @@ class Form:
         except Back:
             return
 
-    def _changeable(self) -> list[tuple[SettingField, Choice]]:
+    def _list_changeable(self) -> list[tuple[SettingField, Choice]]:
         """Every setting that has an effect; of a mapping, what may be set of the parts that are on: resize.height."""
         found = []
-        idle = self.draft.idle
-        for field in self.draft.fields:
+        idle = self.state.ineffective
+        for field in self.state.fields:
             section = field.name if field.parts else field.group
-            for one in (each for each in (field, *self.draft.values_on(field)) if each.name not in idle):
-                words = f"{called(one.name)}: {self._current_in_words(one)}"
+            for one in (each for each in (field, *self.state.list_part_fields(field)) if each.name not in idle):
+                words = f"{format_name(one.name)}: {self._describe_value(one)}"
                 found.append((one, Choice(one.name, words, spell(one.question), section=section)))
         return found
 
-    def _current_in_words(self, field: SettingField) -> str:
-        current = self.draft.current(field)
+    def _describe_value(self, field: SettingField) -> str:
+        current = self.state.get_value(field)
         if not field.parts:
-            return shown(current)
+            return format_value(current)
         return f"{sum(on is True for on in current.values())} of {len(current)} on"
 
     def _redraw(self) -> None:
         """The form anew: old questions never stay on the screen beside new ones."""
         self.console.clear()
-        form_summary.head(self.draft, self.console)
-        looking.show(self.found, self.console)
-        if self.refused is not None:
-            form_summary.not_yet(self.refused, self.console)
+        form_summary.print_header(self.state, self.console)
+        preview.print_events(self.found, self.console)
+        if self.look_error is not None:
+            form_summary.print_problem(self.look_error, self.console)
 
 
-def _one_after_the_other(
+def _preview_each(
     preview: registry.Preview, resolved: list[Settings], workspace: Workspace
 ) -> Iterator[Event | registry.Outlook]:
     for settings in resolved:
         yield from preview(settings, workspace)
 
 
-def _fields(error: TFMError) -> tuple[str, ...]:
+def _get_fields(error: TFMError) -> tuple[str, ...]:
     return error.fields if isinstance(error, SettingsError) else ()

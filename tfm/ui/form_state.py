@@ -20,12 +20,12 @@ from tfm.core.settings import presets as offers
 from tfm.core.settings.fields import SettingField, get_value, list_fields
 from tfm.core.settings.resolve import find_fields_without_effect, find_names_without_effect, merge, place_values
 from tfm.core.settings.schema import Settings
-from tfm.ui.command_line import Filled
-from tfm.ui.field_prompts import EACH_ITS_OWN, plain, shown
+from tfm.ui.command_line import FilledForm
+from tfm.ui.field_prompts import VARIES, convert_to_plain, format_value
 
 
 @dataclass
-class Draft:
+class FormState:
     """defaults < presets < answers < settled. A settled value holds until the person answers that very setting."""
 
     stage: str
@@ -36,12 +36,12 @@ class Draft:
     settled: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
-    def started(self) -> str:
+    def started_command(self) -> str:
         return find_started_command(self.workspace, self.stage, self.presets)
 
     @property
     def definition(self) -> registry.Stage | registry.Planner | registry.Answer:
-        return registry.find(self.started)
+        return registry.find(self.started_command)
 
     @property
     def look(self) -> registry.Look | None:
@@ -76,70 +76,70 @@ class Draft:
 
     # --- what is given ------------------------------------------------------------------------------------------------
 
-    def recall(self, answers: Mapping[str, Any]) -> None:
+    def load_answers(self, answers: Mapping[str, Any]) -> None:
         """Last time's answers, without those that no setting knows any more."""
-        self.answers = _known_to(self.definition.settings, answers)
+        self.answers = _select_known(self.definition.settings, answers)
         for word in answers.keys() & self.repeats.keys():
             with contextlib.suppress(ValueError):
                 self.answers[word] = self.repeats[word].field.parse(answers[word])
 
-    def take(self, outlook: Outlook) -> None:
+    def apply_outlook(self, outlook: Outlook) -> None:
         """What it settled holds, and for a default that it does not offer, what it offers instead."""
         self.outlook = outlook
-        self.settled = {name: plain(value) for name, value in outlook.settled.items()}
+        self.settled = {name: convert_to_plain(value) for name, value in outlook.settled.items()}
         for field in self.fields:
             if field.name in outlook.offered and field.name not in self.given:
-                default = plain(self.unchanged(field))
-                instead = self.offered_instead(field.name, default, field.is_list)
+                default = convert_to_plain(self.get_default(field))
+                instead = self.choose_offered(field.name, default, field.is_list)
                 if instead != default:
                     self.settled[field.name] = instead
 
     def reset(self) -> None:
         required = {field.name for field in self.required}
         self.answers = {name: value for name, value in self.answers.items() if name in required}
-        self.take(self.outlook)
+        self.apply_outlook(self.outlook)
 
     @property
     def given(self) -> dict[str, Any]:
         """What was said of a part that is not on waits until it is; so does what has no effect."""
-        idle = self.idle
-        reached = {name.partition(".")[0] for name in self._said if "." in name}
-        switches = [self._switched(field, self._said) for field in self.fields if reached & field.parts.keys()]
+        idle = self.ineffective
+        reached = {name.partition(".")[0] for name in self._values if "." in name}
+        switches = [self._read_switches(field, self._values) for field in self.fields if reached & field.parts.keys()]
         off = {part for switched in switches for part, on in switched.items() if on is not True}
         return {
             name: value
-            for name, value in self._said.items()
+            for name, value in self._values.items()
             if name not in idle and ("." not in name or name.partition(".")[0] not in off)
         }
 
     @property
-    def _said(self) -> dict[str, Any]:
+    def _values(self) -> dict[str, Any]:
         return self.answers | self.settled
 
     @property
-    def filled(self) -> Filled:
-        return Filled(self.stage, self.presets, self.given)
+    def filled_form(self) -> FilledForm:
+        return FilledForm(self.stage, self.presets, self.given)
 
     @property
-    def trial(self) -> Filled | None:
+    def trial(self) -> FilledForm | None:
         """The stage that shows on a few images what this one would do, with what it knows of what was given."""
         stage = self.definition
         if not isinstance(stage, registry.Stage) or stage.trial is None:
             return None
         shows = registry.find_stage(stage.trial)
         presets = self.presets if shows.presets == stage.presets else ()
-        return Filled(shows.name, presets, _known_to(shows.settings, self.given))
+        return FilledForm(shows.name, presets, _select_known(shows.settings, self.given))
 
     def answer(self, field: SettingField, value: Any) -> None:
         """What a person said; of a mapping's parts, which are on."""
         if not field.parts:
-            self._say(field.name, plain(value), plain(self.unchanged(field)))
+            self._set_answer(field.name, convert_to_plain(value), convert_to_plain(self.get_default(field)))
             return
-        for part, on in self.unchanged(field).items():
-            if on != EACH_ITS_OWN:
-                self._say(part, part in value, on)
+        for part, on in self.get_default(field).items():
+            if on != VARIES:
+                self._set_answer(part, part in value, on)
 
-    def _say(self, name: str, value: Any, unchanged: Any) -> None:
+    def _set_answer(self, name: str, value: Any, unchanged: Any) -> None:
         """What is settled stays so only where a person said the same."""
         if name in self.settled and value == self.settled[name]:
             return
@@ -155,20 +155,24 @@ class Draft:
     def chosen_presets(self) -> list[offers.Preset | None]:
         return [find_preset(self.workspace, self.stage, name) for name in self.presets or (None,)]
 
-    def unchanged(self, field: SettingField) -> Any:
+    def get_default(self, field: SettingField) -> Any:
         """What holds where nothing is given; of several presets, only what is the same for all."""
-        return self._switched(field, {}) if field.parts else _one_for_all(self._held(field, {}))
+        return self._read_switches(field, {}) if field.parts else _merge_values(self._read_preset_values(field, {}))
 
-    def current(self, field: SettingField) -> Any:
-        return self._switched(field, self._said) if field.parts else self.given.get(field.name, self.unchanged(field))
+    def get_value(self, field: SettingField) -> Any:
+        return (
+            self._read_switches(field, self._values)
+            if field.parts
+            else self.given.get(field.name, self.get_default(field))
+        )
 
     @property
-    def idle(self) -> set[str]:
+    def ineffective(self) -> set[str]:
         """The settings, and the values of parts, that have no effect with any of the presets as it stands."""
         stage = self.definition
         if isinstance(stage, registry.Stage) and stage.presets and not (self.presets or stage.default_preset):
             return set()  # nothing is known before one is chosen
-        given, _ = split_repeats(stage, self._said)
+        given, _ = split_repeats(stage, self._values)
         settings = stage.settings
         found = set.intersection(
             *(
@@ -180,7 +184,7 @@ class Draft:
             for part in field.parts:
                 held = [
                     mapping[part]
-                    for mapping in self._held(field, given)
+                    for mapping in self._read_preset_values(field, given)
                     if mapping and mapping.get(part, False) is not False
                 ]
                 each = [find_fields_without_effect(field.parts[part], {} if one is True else one) for one in held]
@@ -188,34 +192,34 @@ class Draft:
                 found |= set.intersection(*names) if names else set()
         return found | {word for word, repeat in self.repeats.items() if repeat.setting in found}
 
-    def values_on(self, field: SettingField) -> list[SettingField]:
+    def list_part_fields(self, field: SettingField) -> list[SettingField]:
         """What may be set of the parts that are on."""
-        on = [part for part, state in self._switched(field, self._said).items() if state is True]
+        on = [part for part, state in self._read_switches(field, self._values).items() if state is True]
         return [value for part in on for value in field.list_part_fields(part)]
 
-    def _switched(self, field: SettingField, said: Mapping[str, Any]) -> dict[str, Any]:
+    def _read_switches(self, field: SettingField, said: Mapping[str, Any]) -> dict[str, Any]:
         """Each part of a mapping, on or off, in the preset's order. A value said of a part switches nothing."""
         if not field.parts:
             return {}
         switches = {name: value for name, value in said.items() if name in field.parts}
-        held = [mapping or {} for mapping in self._held(field, switches)]
+        held = [mapping or {} for mapping in self._read_preset_values(field, switches)]
         order = [part for part in dict.fromkeys([*held[0], *field.parts]) if part in field.parts]
-        return {part: _one_for_all([one.get(part, False) is not False for one in held]) for part in order}
+        return {part: _merge_values([one.get(part, False) is not False for one in held]) for part in order}
 
-    def _held(self, field: SettingField, given: Mapping[str, Any]) -> list[Any]:
+    def _read_preset_values(self, field: SettingField, given: Mapping[str, Any]) -> list[Any]:
         """The setting's value in each preset, below what is given."""
         given, _ = split_repeats(self.definition, given)
-        return [_value_in(preset, self.definition.settings, field, given) for preset in self.chosen_presets]
+        return [_read_preset_value(preset, self.definition.settings, field, given) for preset in self.chosen_presets]
 
-    def resolved(self) -> list[Settings]:
+    def resolve(self) -> list[Settings]:
         """As it will run, with what goes without saying; one for each preset."""
         given, _ = split_repeats(self.definition, self.given)
         return [
-            resolve_settings(self.workspace, self.started, own, preset)
+            resolve_settings(self.workspace, self.started_command, own, preset)
             for preset, own in split_values_by_preset(self.workspace, self.stage, given, self.presets)
         ]
 
-    def queue(self) -> list[str]:
+    def list_queue(self) -> list[str]:
         """The names of its runs, where it makes several."""
         given, counts = split_repeats(self.definition, self.given)
         if len(self.presets) < 2 and not counts:
@@ -224,32 +228,32 @@ class Draft:
 
     def is_worth_asking(self, field: SettingField) -> bool:
         """Not what has no effect, nor how many there should be of what there can be only one of."""
-        if field.name in self.idle:
+        if field.name in self.ineffective:
             return False
         repeat = self.repeats.get(field.name)
         if repeat is None or repeat.at_most is None:
             return True
         with contextlib.suppress(TFMError):  # what is wrong is told where all is answered
-            return min(repeat.at_most(settings, self.workspace) for settings in self.resolved()) > 1
+            return min(repeat.at_most(settings, self.workspace) for settings in self.resolve()) > 1
         return False
 
-    def resolved_values(self, chosen: Sequence[SettingField]) -> list[Any]:
-        resolved = self.resolved()
+    def resolve_values(self, chosen: Sequence[SettingField]) -> list[Any]:
+        resolved = self.resolve()
         return [
-            self.current(field)
+            self.get_value(field)
             if field.name in self.repeats
-            else _one_for_all([get_value(settings, field) for settings in resolved])
+            else _merge_values([get_value(settings, field) for settings in resolved])
             for field in chosen
         ]
 
-    def for_look(self) -> dict[str, Any]:
+    def collect_look_values(self) -> dict[str, Any]:
         """What a look looks at, each in its own type: the required settings, and any other that names what is read."""
         answers = inputs.complete_values(self.workspace, self.definition.settings, self.answers)
         values = {}
         for field in self.fields:
             if field.is_required or (field.input and field.name in answers):
                 try:
-                    values[field.name] = field.parse(_one_for_all(self._held(field, answers)))
+                    values[field.name] = field.parse(_merge_values(self._read_preset_values(field, answers)))
                 except ValueError as error:
                     raise SettingsError(str(error), hint=field.question, fields=(field.name,)) from None
         return values
@@ -262,31 +266,31 @@ class Draft:
             wrong = [one for one in chosen if not self.is_offered(field.name, one)]
             if wrong:
                 raise SettingsError(
-                    f"{field.name.replace('_', ' ')}: {shown(wrong)} cannot be chosen here",
-                    hint=self.why_not_offered(field.name),
+                    f"{field.name.replace('_', ' ')}: {format_value(wrong)} cannot be chosen here",
+                    hint=self.explain_offer(field.name),
                     fields=(field.name,),
                 )
 
-    def offered_instead(self, name: str, value: Any, several: bool) -> Any:
-        if name not in self.outlook.offered or value == EACH_ITS_OWN:
+    def choose_offered(self, name: str, value: Any, several: bool) -> Any:
+        if name not in self.outlook.offered or value == VARIES:
             return value
         offered = [one for one in (value or [] if several else [value]) if self.is_offered(name, one)]
         offered = offered or self.outlook.offered[name]
         return offered if several else offered[0]
 
     def is_offered(self, name: str, value: Any) -> bool:
-        return value == EACH_ITS_OWN or value in self.outlook.offered.get(name, [value])
+        return value == VARIES or value in self.outlook.offered.get(name, [value])
 
-    def why_not_offered(self, name: str) -> str:
+    def explain_offer(self, name: str) -> str:
         return self.outlook.reasons.get(name, "not with what was found")
 
 
-def _one_for_all(values: list[Any]) -> Any:
+def _merge_values(values: list[Any]) -> Any:
     """The value, or the word for several."""
-    return values[0] if all(value == values[0] for value in values) else EACH_ITS_OWN
+    return values[0] if all(value == values[0] for value in values) else VARIES
 
 
-def _known_to(settings: type[Settings], words: Mapping[str, Any]) -> dict[str, Any]:
+def _select_known(settings: type[Settings], words: Mapping[str, Any]) -> dict[str, Any]:
     """Those that a setting knows."""
     known = {}
     for name, value in words.items():
@@ -296,7 +300,7 @@ def _known_to(settings: type[Settings], words: Mapping[str, Any]) -> dict[str, A
     return known
 
 
-def _value_in(
+def _read_preset_value(
     preset: offers.Preset | None, settings: type[Settings], field: SettingField, given: Mapping[str, Any]
 ) -> Any:
     value: Any = merge(place_values(settings, preset.settings if preset else {}), place_values(settings, given))

@@ -22,21 +22,20 @@ from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace
 from tfm.core.settings import presets as offers
 from tfm.core.settings.fields import list_fields
 from tfm.ui import render
-from tfm.ui.command_line import Filled
+from tfm.ui.command_line import FilledForm
 from tfm.ui.form import Form
-from tfm.ui.prompts import Asker, Back, Choice, Question, ToMenu, asker
-from tfm.ui.screens import foreground
-from tfm.ui.screens import jobs as interactive
+from tfm.ui.prompts import Asker, Back, Choice, Question, ToMenu, create_asker
+from tfm.ui.screens import foreground, job_menu
 from tfm.ui.spelling import set_reader, spell
 
 
 def run_menu(workspace: Path | None, accessible: bool) -> None:
-    console = render.console(
+    console = render.create_console(
         color_system=None if accessible else "auto"
     )  # without colours, no picture is made of blocks
     opened = Workspace(workspace or DEFAULT_WORKSPACE)
     set_reader(opened, in_menu=True)
-    Menu(opened, asker(accessible, console), console).loop()
+    Menu(opened, create_asker(accessible, console), console).run()
 
 
 class Menu:
@@ -46,29 +45,29 @@ class Menu:
         self.console = console
         self.last: str | None = None
 
-    def loop(self) -> None:
+    def run(self) -> None:
         while True:
             self.console.clear()
-            self.console.print(self.status_panel())
+            self.console.print(self.build_status_panel())
             try:
-                chosen = self.asker.ask(self.question())
+                chosen = self.asker.ask(self.build_question())
             except (ToMenu, Back):  # Ctrl-C in the menu itself leaves it
                 return
             if chosen == "leave":
                 return
             self.last = chosen
-            self.do(chosen)
+            self.open_entry(chosen)
 
     # --- what is shown ------------------------------------------------------------------------------------------------
 
-    def status_panel(self) -> Panel:
+    def build_status_panel(self) -> Panel:
         table = Table.grid(padding=(0, 2))
-        runs = [job.read_status().state for job in self._jobs()]
+        runs = [job.read_status().state for job in self._list_jobs()]
         counts = ", ".join(f"{runs.count(state)} {state}" for state in dict.fromkeys(runs)) or "none yet"
         rows = {
-            "workspace": _below_home(self.workspace.root),
+            "workspace": _shorten_path(self.workspace.root),
             "device": machine.describe_device(),
-            "data": f"datasets: {self._standing('dataset')} · caches: {self._standing('cache')}",
+            "data": f"datasets: {self._list_products('dataset')} · caches: {self._list_products('cache')}",
             "runs": counts,
         }
         for name, value in rows.items():
@@ -80,11 +79,14 @@ class Menu:
             border_style="cyan",
         )
 
-    def _standing(self, kind: str) -> str:
+    def _list_products(self, kind: str) -> str:
         return ", ".join(self.workspace.list_products(kind)) or "none yet"
 
-    def question(self) -> Question:
-        choices = [*self._unfinished(), *(choice for choice in self._stages() if choice.section != offers.MORE)]
+    def build_question(self) -> Question:
+        choices = [
+            *self._list_unfinished(),
+            *(choice for choice in self._list_stages() if choice.section != offers.MORE),
+        ]
         choices += [
             Choice("runs", "runs", "Look at, pause, resume, extend or remove what was started", section="Besides"),
             Choice("more", "more", "Parts of the work by themselves: pretrain, tune, forest, …", section="Besides"),
@@ -100,7 +102,7 @@ class Menu:
             can_go_back=False,
         )
 
-    def _jobs(self) -> list[Run | Plan]:
+    def _list_jobs(self) -> list[Run | Plan]:
         """Plans, and the runs that neither a plan nor another run speaks for."""
         plans = lookup.list_plans(self.workspace)
         of_plans = {run for plan in plans for run in plan.read_status().runs.values()}
@@ -113,10 +115,10 @@ class Menu:
             ),
         ]
 
-    def _unfinished(self) -> list[Choice]:
+    def _list_unfinished(self) -> list[Choice]:
         """Halted and paused ones first: Enter resumes. Then what a finished study leaves to be done."""
         found = []
-        for job in reversed(self._jobs()):
+        for job in reversed(self._list_jobs()):
             state = job.read_status().state
             if state == "running":
                 found.append(Choice(f"watch {job.id}", "watch", job.id, section="At work"))
@@ -126,22 +128,22 @@ class Menu:
             found.append(Choice(f"winner {run.id}", "train the winner", f"of {run.id}", section="Next"))
         return sorted(found, key=lambda choice: choice.section)
 
-    def _stages(self) -> list[Choice]:
+    def _list_stages(self) -> list[Choice]:
         return [
-            Choice(name, name, spell(offers.summary(name)), self._why_not(name), section)
+            Choice(name, name, spell(offers.summary(name)), self._explain_missing_input(name), section)
             for section, names in offers.sections().items()
             for name in names
         ]
 
-    def _more(self) -> Question:
+    def _build_more_question(self) -> Question:
         return Question(
             name="more",
             text="What next?",
             why="Parts of the work that can be done by themselves; several of them are steps of a model of `train`.",
-            choices=[choice for choice in self._stages() if choice.section == offers.MORE],
+            choices=[choice for choice in self._list_stages() if choice.section == offers.MORE],
         )
 
-    def _why_not(self, name: str) -> str | None:
+    def _explain_missing_input(self, name: str) -> str | None:
         """The reason why a stage cannot run yet, from what its settings say it reads."""
         for field in list_fields(registry.find(name).settings):
             if not field.input or not field.is_required:
@@ -154,62 +156,62 @@ class Menu:
 
     # --- what is done -------------------------------------------------------------------------------------------------
 
-    def do(self, chosen: str) -> None:
+    def open_entry(self, chosen: str) -> None:
         """What an entry says."""
-        self._told(partial(self._act, chosen))
+        self._report_errors(partial(self._open_entry, chosen))
 
-    def _told(self, act: Callable[[], None]) -> None:
+    def _report_errors(self, act: Callable[[], None]) -> None:
         """What goes wrong is told, and no more than that."""
         try:
             act()
         except (Back, ToMenu):
             return
         except TFMError as error:
-            self._tell(error)
+            self._show_error(error)
         except Exception as error:
-            self._tell(translate_error(error))
+            self._show_error(translate_error(error))
 
-    def _act(self, chosen: str) -> None:
+    def _open_entry(self, chosen: str) -> None:
         action, _, job_id = chosen.partition(" ")
         if action == "winner":
-            winner = _winner_of(lookup.find_run(self.workspace, job_id))
-            self._start(self._form(winner.stage).confirm(winner))
+            winner = _build_winner_form(lookup.find_run(self.workspace, job_id))
+            self._start(self._create_form(winner.stage).confirm(winner))
         elif job_id:
-            interactive.see(lookup.find_job(self.workspace, job_id), self.asker, self.console)
+            job_menu.open_job(lookup.find_job(self.workspace, job_id), self.asker, self.console)
         elif action == "more":
-            self._run_form(self.asker.ask(self._more()))
+            self._run_form(self.asker.ask(self._build_more_question()))
         elif action == "runs":
-            interactive.runs_screen(self.workspace, self.asker, self.console)
+            job_menu.open_runs(self.workspace, self.asker, self.console)
         else:
             self._run_form(action)
 
     def _run_form(self, name: str) -> None:
         found = registry.find(name)
         if isinstance(found, registry.Answer):
-            foreground.answer(found, {}, self.workspace, as_json=False)
-            interactive.wait(self.asker)
+            foreground.print_answer(found, {}, self.workspace, as_json=False)
+            job_menu.wait_for_enter(self.asker)
             return
-        self._start(self._form(name).fill())
+        self._start(self._create_form(name).fill())
 
-    def _form(self, name: str) -> Form:
+    def _create_form(self, name: str) -> Form:
         return Form(name, self.workspace, self.asker, self.console, self._try_out)
 
-    def _try_out(self, filled: Filled) -> None:
-        self._told(partial(self._start, filled))
+    def _try_out(self, filled: FilledForm) -> None:
+        self._report_errors(partial(self._start, filled))
 
-    def _start(self, filled: Filled) -> None:
+    def _start(self, filled: FilledForm) -> None:
         job = find_or_create_job(self.workspace, filled.stage, filled.given, filled.presets)
-        interactive.see(job, self.asker, self.console)
+        job_menu.open_job(job, self.asker, self.console)
 
-    def _tell(self, error: TFMError) -> None:
+    def _show_error(self, error: TFMError) -> None:
         render.print_error(self.console, error)
-        interactive.wait(self.asker)
+        job_menu.wait_for_enter(self.asker)
 
 
-def _winner_of(study: Run) -> Filled:
-    return Filled("train", (study.read_status().result["model"],), {"study": study.id})
+def _build_winner_form(study: Run) -> FilledForm:
+    return FilledForm("train", (study.read_status().result["model"],), {"study": study.id})
 
 
-def _below_home(path: Path) -> str:
+def _shorten_path(path: Path) -> str:
     home = Path.home()
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

@@ -24,18 +24,18 @@ from tfm.ui.run_view import Bar
 
 _DRAW_SECONDS = 0.1
 
-Shown = Note | Table | Intervals | Picture
+ShownEvent = Note | Table | Intervals | Picture
 
 
 @dataclass
-class Seen:
-    shown: list[Shown] = field(default_factory=list)
+class PreviewResult:
+    shown: list[ShownEvent] = field(default_factory=list)
     outlook: Outlook = field(default_factory=Outlook)
 
 
-def watched(events: Iterator[Event | Outlook], console: Console, *, moving: bool) -> Seen:
+def watch_preview(events: Iterator[Event | Outlook], console: Console, *, moving: bool) -> PreviewResult:
     """All that comes, once it has come. Ctrl-C stops it and goes to the menu."""
-    seen, bars = Seen(), _Bars(console, moving)
+    seen, bars = PreviewResult(), _ProgressBars(console, moving)
     try:
         with contextlib.closing(_generator(events)) as coming, bars.drawn:
             for event in coming:
@@ -49,11 +49,11 @@ def watched(events: Iterator[Event | Outlook], console: Console, *, moving: bool
     except KeyboardInterrupt:
         raise ToMenu from None
     finally:
-        _forget_keys()
+        _discard_typed_keys()
     return seen
 
 
-def _forget_keys() -> None:
+def _discard_typed_keys() -> None:
     """An Enter that was pressed while nothing was asked answers no question, and starts nothing."""
     if sys.stdin.isatty() and os.name == "posix":
         import termios
@@ -66,7 +66,7 @@ def _generator(events: Iterator[Event | Outlook]) -> Generator[Event | Outlook, 
     yield from events
 
 
-class _Bars:
+class _ProgressBars:
     """Bars on a terminal; where nothing may move, one line that says that something is done."""
 
     def __init__(self, console: Console, moving: bool) -> None:
@@ -85,10 +85,10 @@ class _Bars:
         bar.advance(event.done, now)
         if self.live and now - self.drawn_at >= _DRAW_SECONDS:
             self.drawn_at = now
-            self.live.update(render.bars(self.bars, self.live.console.width), refresh=True)
+            self.live.update(render.draw_bars(self.bars, self.live.console.width), refresh=True)
 
 
-def show(shown: list[Shown], console: Console) -> None:
+def print_events(shown: list[ShownEvent], console: Console) -> None:
     if shown:
         console.print()
     for _, group in groupby(shown, key=lambda event: isinstance(event, Note)):
@@ -98,4 +98,4 @@ def show(shown: list[Shown], console: Console) -> None:
                 render.print_note(console, event)
             else:
                 drawable.append(event)
-        render.print_shown(console, drawable)
+        render.print_events(console, drawable)

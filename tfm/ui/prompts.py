@@ -47,13 +47,13 @@ class Question:
     is_path: bool = False
     can_go_back: bool = True
 
-    def checked(self, text: str) -> Any:
+    def parse(self, text: str) -> Any:
         value = text if text.strip() or self.default is None else self.default
         return self.check(value) if self.check else value
 
-    def trouble_with(self, text: str) -> str | None:
+    def find_problem(self, text: str) -> str | None:
         try:
-            self.checked(text)
+            self.parse(text)
         except ValueError as error:
             return spell(str(error))
         return None
@@ -63,11 +63,11 @@ class Asker(Protocol):
     def ask(self, question: Question) -> Any: ...
 
 
-def asker(accessible: bool, console: Console) -> Asker:
+def create_asker(accessible: bool, console: Console) -> Asker:
     return PlainAsker(console) if accessible else KeyAsker(console)
 
 
-def _explained(question: Question, style: str = "") -> Text:
+def _format_explanation(question: Question, style: str = "") -> Text:
     return Text(question.why or "There is nothing more to say about this one.", style)
 
 
@@ -92,39 +92,39 @@ class KeyAsker:
     def ask(self, question: Question) -> Any:
         while True:
             try:
-                answer = self._drawn(question).unsafe_ask()
+                answer = self._build_prompt(question).unsafe_ask()
             except _Explain:
-                self.console.print(_explained(question, "cyan"))
+                self.console.print(_format_explanation(question, "cyan"))
                 continue
             except KeyboardInterrupt:
                 raise ToMenu from None
             if answer is _BACK or (isinstance(answer, list) and _BACK in answer):
                 raise Back
-            return answer if question.choices else question.checked(answer)
+            return answer if question.choices else question.parse(answer)
 
-    def _drawn(self, question: Question) -> Any:
+    def _build_prompt(self, question: Question) -> Any:
         import questionary
 
         style = questionary.Style(_STYLE)
         if question.choices:
-            rows = self._rows(question)
-            words: dict[str, Any] = {"choices": rows, "style": style, "instruction": _keys(question)}
+            rows = self._build_rows(question)
+            words: dict[str, Any] = {"choices": rows, "style": style, "instruction": _describe_keys(question)}
             if question.several:
-                drawn = questionary.checkbox(question.text, validate=_at_least_one(question), **words)
+                drawn = questionary.checkbox(question.text, validate=_require_one(question), **words)
             else:
-                drawn = questionary.select(question.text, default=_focus(rows, question.default), **words)
+                drawn = questionary.select(question.text, default=_find_default(rows, question.default), **words)
         else:
             shown = f" [{question.default}]" if question.default not in (None, "", []) else ""
             widget = questionary.path if question.is_path else questionary.text
             drawn = widget(
                 f"{question.text}{shown}",
-                validate=lambda text: question.trouble_with(text) or True,
+                validate=lambda text: question.find_problem(text) or True,
                 style=style,
             )
-        _bind(drawn.application, question)
+        _bind_keys(drawn.application, question)
         return drawn
 
-    def _rows(self, question: Question) -> list[Any]:
+    def _build_rows(self, question: Question) -> list[Any]:
         import questionary
 
         rows: list[Any] = []
@@ -142,22 +142,22 @@ class KeyAsker:
         return rows
 
 
-def _focus(rows: list[Any], default: Any) -> Any:
+def _find_default(rows: list[Any], default: Any) -> Any:
     """The default, where it can be chosen: questionary refuses one that is disabled or gone."""
     return next((default for row in rows if getattr(row, "value", None) == default and not row.disabled), None)
 
 
-def _at_least_one(question: Question) -> Callable[[list[Any]], bool | str]:
+def _require_one(question: Question) -> Callable[[list[Any]], bool | str]:
     return lambda marked: bool(marked) or question.optional or "mark at least one with the space bar"
 
 
-def _keys(question: Question) -> str:
+def _describe_keys(question: Question) -> str:
     keys = ["space marks", "enter goes on"] if question.several else []
     keys += ["Esc: back"] if question.can_go_back else []
     return f"({', '.join([*keys, '?: explain'])})" if keys or question.why else " "
 
 
-def _bind(application: Any, question: Question) -> None:
+def _bind_keys(application: Any, question: Question) -> None:
     from prompt_toolkit.filters import Condition
     from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
     from prompt_toolkit.key_binding.key_processor import KeyPress
@@ -204,18 +204,18 @@ class PlainAsker:
                 note += "  (chosen)" if question.several and choice.value in (question.default or []) else ""
                 about = f": {choice.about}" if choice.about else ""
                 self.console.print(f"  {number}. {choice.title}{about}{note}", markup=False)
-            line = self._line(question)
+            line = self._read_line(question)
             if line == "?":
-                self.console.print(_explained(question))
+                self.console.print(_format_explanation(question))
                 continue
             if line == "<" and question.can_go_back:
                 raise Back
             try:
-                return self._chosen(question, line) if question.choices else question.checked(line)
+                return self._parse_choice(question, line) if question.choices else question.parse(line)
             except ValueError as error:
                 self.console.print(spell(f"That does not do: {error}"), style="red")
 
-    def _line(self, question: Question) -> str:
+    def _read_line(self, question: Question) -> str:
         back = "<: back, " if question.can_go_back else ""
         shown = "" if question.default in (None, "", []) or question.choices else f" [{question.default}]"
         try:
@@ -223,17 +223,17 @@ class PlainAsker:
         except (KeyboardInterrupt, EOFError):
             raise ToMenu from None
 
-    def _chosen(self, question: Question, line: str) -> Any:
+    def _parse_choice(self, question: Question, line: str) -> Any:
         if not line and question.default is not None:
             return question.default
-        picked = [self._numbered(question, part) for part in line.replace(",", " ").split()]
+        picked = [self._parse_number(question, part) for part in line.replace(",", " ").split()]
         if question.several and (picked or question.optional):
             return picked
         if len(picked) != 1:
             raise ValueError("give one of the numbers" if not question.several else "give at least one number")
         return picked[0]
 
-    def _numbered(self, question: Question, part: str) -> Any:
+    def _parse_number(self, question: Question, part: str) -> Any:
         if not part.isdigit() or not 1 <= int(part) <= len(question.choices):
             raise ValueError(f"{part} is not one of the numbers")
         choice = question.choices[int(part) - 1]

@@ -37,12 +37,12 @@ _STATE_STYLES = {
 }
 
 
-def console(**options: Any) -> Console:
+def create_console(**options: Any) -> Console:
     """On which run:ID: stays what it is, and becomes no picture of an identity card."""
     return Console(emoji=False, **options)
 
 
-def error_panel(error: TFMError) -> Panel:
+def build_error_panel(error: TFMError) -> Panel:
     return Panel(
         Group(
             Text(spell(error.message)),
@@ -55,14 +55,14 @@ def error_panel(error: TFMError) -> Panel:
 
 
 def print_error(console: Console, error: TFMError) -> None:
-    _print_to_copy(console, error_panel(error), f"{error.message}\n{error.hint}")
+    _print_with_commands(console, build_error_panel(error), f"{error.message}\n{error.hint}")
 
 
 def print_note(console: Console, event: Note) -> None:
-    _print_to_copy(console, note(event), event.text)
+    _print_with_commands(console, format_note(event), event.text)
 
 
-def _print_to_copy(console: Console, drawn: RenderableType, text: str) -> None:
+def _print_with_commands(console: Console, drawn: RenderableType, text: str) -> None:
     """Print a text, and below it each of its commands that is broken over two lines: one can be copied whole."""
     console.print(drawn)
     lines = ["".join(segment.text for segment in line) for line in console.render_lines(drawn)]
@@ -71,39 +71,39 @@ def _print_to_copy(console: Console, drawn: RenderableType, text: str) -> None:
             console.print(Text(command, style="dim"), soft_wrap=True)
 
 
-def state(name: str) -> Text:
+def format_state(name: str) -> Text:
     return Text(name, style=_STATE_STYLES.get(name, ""))
 
 
-def note(event: Note) -> Text:
+def format_note(event: Note) -> Text:
     is_warning = event.level == "warning"
     return Text(("! " if is_warning else "· ") + spell(event.text), style="yellow" if is_warning else "")
 
 
-def silence(since: datetime) -> Text:
+def format_silence(since: datetime) -> Text:
     return Text(f"not responding: no sign of life since {since:%H:%M:%S}", style="yellow")
 
 
-def drawn(event: Table | Intervals | Picture, console: Console) -> RenderableType:
+def draw_event(event: Table | Intervals | Picture, console: Console) -> RenderableType:
     match event:
         case Table():
-            return table(event, console.width)
+            return draw_table(event, console.width)
         case Intervals():
-            return intervals(event, console.width)
+            return draw_intervals(event, console.width)
         case Picture():
             line = Text(f"{spell(event.title)}: {event.path}", style="cyan", overflow="fold")
-            return Group(*thumbnail.blocks(event.thumbnail, console), line)
+            return Group(*thumbnail.draw_blocks(event.thumbnail, console), line)
 
 
-def table(event: Table, width: int) -> RenderableType:
+def draw_table(event: Table, width: int) -> RenderableType:
     rows = [[*map(spell, row)] for row in event.rows]
     event = Table(spell(event.title), [*map(spell, event.columns)], rows, spell(event.caption))
-    widths = _widths(event, width)
-    shown = _grid(event, widths) if widths else _stacked(event)
+    widths = _compute_widths(event, width)
+    shown = _build_grid(event, widths) if widths else _stack_rows(event)
     return Group(shown, Text(event.caption, style="yellow")) if event.caption else shown
 
 
-def _grid(event: Table, widths: list[int]) -> RichTable:
+def _build_grid(event: Table, widths: list[int]) -> RichTable:
     grid = RichTable(
         title=Text(event.title),
         title_justify="left",
@@ -121,7 +121,7 @@ def _grid(event: Table, widths: list[int]) -> RichTable:
     return grid
 
 
-def _widths(event: Table, width: int) -> list[int]:
+def _compute_widths(event: Table, width: int) -> list[int]:
     """Of each column: its longest word at least, and of what is left as large a share as its longest cell wants. Empty
     where there is no room for them all."""
     cells = list(zip(event.columns, *event.rows, strict=True))
@@ -136,7 +136,7 @@ def _widths(event: Table, width: int) -> list[int]:
     return [little + int(share * more) for little, more in zip(least, wanted, strict=True)]
 
 
-def _stacked(event: Table) -> RichTable:
+def _stack_rows(event: Table) -> RichTable:
     """Where so many columns have no room, rows below each other: none may be cut off unseen."""
     stack = RichTable(title=Text(event.title), title_justify="left", title_style="bold", box=None, show_header=False)
     stack.add_column(style="bold cyan")
@@ -152,7 +152,7 @@ def _is_figure(cell: str) -> bool:
     return cell[:1].isdigit() or cell in ("", "–", "—", "nan")
 
 
-def results(values: Mapping[str, Any], figures: str) -> dict[str, str]:
+def format_results(values: Mapping[str, Any], figures: str) -> dict[str, str]:
     """What a stage ended with, as far as it is plain: what was measured, then what was counted, then words."""
     plain = [one for one in values.items() if isinstance(one[1], str | int | float) and one[0] != "run"]
     plain.sort(key=lambda one: (not isinstance(one[1], float), isinstance(one[1], str)))
@@ -162,7 +162,7 @@ def results(values: Mapping[str, Any], figures: str) -> dict[str, str]:
     }
 
 
-def lines(said: Sequence[Line], width: int, most: int) -> Text:
+def draw_lines(said: Sequence[Line], width: int, most: int) -> Text:
     """The last ones of a table that grows, a line each and as many columns as fit: plain text, for it is drawn anew
     several times a second."""
     kept = said[-most:]
@@ -178,7 +178,7 @@ def lines(said: Sequence[Line], width: int, most: int) -> Text:
     return drawn_lines
 
 
-def intervals(event: Intervals, width: int) -> RenderableType:
+def draw_intervals(event: Intervals, width: int) -> RenderableType:
     """A line per row: the interval as a bar, the value as a point, the mark as a thin line behind."""
     label_width = max((len(row[0]) for row in event.rows), default=0)
     room = max(20, min(60, width - label_width - 32))
@@ -204,29 +204,29 @@ def intervals(event: Intervals, width: int) -> RenderableType:
     return Group(*lines)
 
 
-def bars(found: dict[str, Bar], width: int, *, going: bool = True) -> RenderableType:
+def draw_bars(found: dict[str, Bar], width: int, *, going: bool = True) -> RenderableType:
     """With pace and time left, where it is going on."""
     grid = RichTable.grid(padding=(0, 1))
     for name, bar in found.items():
         ends = going and bar.seconds_left is not None and bar.done < bar.total
-        left = f"{duration(bar.seconds_left or 0)} left" if ends else ""
+        left = f"{format_duration(bar.seconds_left or 0)} left" if ends else ""
         grid.add_row(
             name,
             ProgressBar(total=max(bar.total, 1), completed=bar.done + bar.share, width=max(10, min(100, width - 60))),
             f"{bar.done}/{bar.total}",
-            _pace(bar) if going else "",
+            _format_pace(bar) if going else "",
             left,
         )
     return grid
 
 
-def _pace(bar: Bar) -> str:
+def _format_pace(bar: Bar) -> str:
     if not bar.unit or bar.rate <= 0:
         return ""
-    return f"{bar.rate:.1f} {bar.unit}/s" if bar.rate >= _SLOW else f"{duration(1 / bar.rate)} each"
+    return f"{bar.rate:.1f} {bar.unit}/s" if bar.rate >= _SLOW else f"{format_duration(1 / bar.rate)} each"
 
 
-def gauges(values: dict[str, str]) -> Text:
+def draw_gauges(values: dict[str, str]) -> Text:
     """In a line, or as many as it takes; a name is never parted from its value."""
     line = Text()
     for name, value in values.items():
@@ -235,43 +235,43 @@ def gauges(values: dict[str, str]) -> Text:
     return line
 
 
-def curve(values: Sequence[float], width: int, height: int = 1) -> list[str]:
+def draw_curve(values: Sequence[float], width: int, height: int = 1) -> list[str]:
     """All values as a small curve, its lines from the top; neighbours share a column where there are more than that,
     and a value that is not a number leaves a gap."""
-    columns = [_mean(values[first:last]) for first, last in pairwise(_borders(len(values), width))]
+    columns = [_average_finite(values[first:last]) for first, last in pairwise(_split_columns(len(values), width))]
     finite = [value for value in columns if math.isfinite(value)]
     if not finite:
         return [""] * height
     low, span = min(finite), max(finite) - min(finite)
     top = len(_SPARKS) * height - 1
     levels = [round((value - low) / (span or 1.0) * top) if math.isfinite(value) else -1 for value in columns]
-    return ["".join(_cell(level - row * len(_SPARKS)) for level in levels) for row in reversed(range(height))]
+    return ["".join(_draw_cell(level - row * len(_SPARKS)) for level in levels) for row in reversed(range(height))]
 
 
-def _borders(count: int, width: int) -> list[int]:
+def _split_columns(count: int, width: int) -> list[int]:
     columns = min(count, width)
     return [round(column * count / columns) for column in range(columns + 1)] if columns else []
 
 
-def _mean(values: Sequence[float]) -> float:
+def _average_finite(values: Sequence[float]) -> float:
     finite = [value for value in values if math.isfinite(value)]
     return sum(finite) / len(finite) if finite else math.nan
 
 
-def _cell(level: int) -> str:
+def _draw_cell(level: int) -> str:
     """A part of a column, by how far the curve rises above its lower edge."""
     return " " if level < 0 else _SPARKS[min(level, len(_SPARKS) - 1)]
 
 
-def curves(metrics: dict[str, list[float]], width: int, height: int = 1) -> RenderableType:
+def draw_curves(metrics: dict[str, list[float]], width: int, height: int = 1) -> RenderableType:
     grid = RichTable.grid(padding=(0, 1))
     for name, values in metrics.items():
-        drawn_curve = Text("\n".join(curve(values, max(8, width - 48), height)), style="cyan", no_wrap=True)
-        grid.add_row(name.replace("_", " "), drawn_curve, f"{values[-1]:.4g}", _best(name, values))
+        drawn_curve = Text("\n".join(draw_curve(values, max(8, width - 48), height)), style="cyan", no_wrap=True)
+        grid.add_row(name.replace("_", " "), drawn_curve, f"{values[-1]:.4g}", _format_best(name, values))
     return grid
 
 
-def _best(name: str, values: list[float]) -> str:
+def _format_best(name: str, values: list[float]) -> str:
     """Of what is measured on validation: there one wants the lowest loss, or the highest of anything else."""
     finite = [value for value in values if math.isfinite(value)]
     if not finite or not name.startswith("val_"):
@@ -279,7 +279,7 @@ def _best(name: str, values: list[float]) -> str:
     return f"best {min(finite) if 'loss' in name else max(finite):.4g}"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -292,9 +292,9 @@ def _is_one_line(event: Table | Intervals | Picture) -> bool:
     return isinstance(event, Picture) and not event.thumbnail
 
 
-def print_shown(console: Console, shown: list[Table | Intervals | Picture]) -> None:
+def print_events(console: Console, shown: list[Table | Intervals | Picture]) -> None:
     for before, event in pairwise([None, *shown]):
         assert event is not None
         if before is not None and not (_is_one_line(before) and _is_one_line(event)):
             console.print()
-        console.print(drawn(event, console))
+        console.print(draw_event(event, console))

@@ -51,7 +51,7 @@ class Bar:
     def advance(self, done: int, time: float) -> None:
         self.done, self.last_time, self.share = done, time, 0.0
 
-    def advance_within(self, share: float, time: float, *, taken_up: bool) -> None:
+    def advance_partly(self, share: float, time: float, *, taken_up: bool) -> None:
         """What was done of the inner count before this worker took it up says nothing about its pace."""
         if taken_up and self.done == self.first:
             self.first, self.first_time = self.done + share, time
@@ -69,19 +69,19 @@ class RunView:
     shown: list[Table | Intervals | Picture] = field(default_factory=list)
     _offset: int = 0
 
-    def catch_up(self) -> list[Event]:
+    def read_new_events(self) -> list[Event]:
         """Read what the log has gained; returns those events."""
         fresh, self._offset = self.run.read_events_from(self._offset)
         for time, event in fresh:
-            self._fold(time, event)
+            self.apply_event(time, event)
         return [event for _, event in fresh]
 
-    def _fold(self, time: float, event: Event) -> None:
+    def apply_event(self, time: float, event: Event) -> None:
         match event:
             case Progress():
-                self._fold_progress(time, event)
+                self._apply_progress(time, event)
             case Metrics():
-                self._fold_metrics(event.values)
+                self._apply_metrics(event.values)
             case Gauges():
                 self.gauges |= event.values
             case Note():
@@ -93,24 +93,24 @@ class RunView:
             case StateChange(state="running"):  # taken up anew: what was drawn before will be said again
                 self.bars, self.gauges, self.shown, self.lines = {}, {}, [], {}
 
-    def _fold_progress(self, time: float, event: Progress) -> None:
+    def _apply_progress(self, time: float, event: Progress) -> None:
         bar = self.bars.get(event.name)
         if bar is None or event.done < bar.done or event.total != bar.total:
-            self._forget_behind(event.name)
+            self._remove_later_bars(event.name)
             self.bars[event.name] = Bar(event.unit, event.done, event.total, time, time)
         else:
             bar.advance(event.done, time)
         outer = self.bars.get(event.within)
         if outer is not None and event.total:
-            outer.advance_within(event.done / event.total, time, taken_up=bar is None)
+            outer.advance_partly(event.done / event.total, time, taken_up=bar is None)
 
-    def _forget_behind(self, name: str) -> None:
+    def _remove_later_bars(self, name: str) -> None:
         """Where a count begins anew, what came behind it is of the round before, as validation is in a new epoch."""
         names = list(self.bars)
         for behind in names[names.index(name) + 1 :] if name in names else ():
             del self.bars[behind]
 
-    def _fold_metrics(self, values: dict[str, float]) -> None:
+    def _apply_metrics(self, values: dict[str, float]) -> None:
         """Rows are told by their first column (the epoch): one that is said again replaces all from there on."""
         first = next(iter(values))
         keep = bisect_left(self.metrics.get(first, []), values[first])

@@ -12,21 +12,21 @@ import yaml
 from tfm.core import files
 
 
-class Answers:
+class SavedAnswers:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def of(self, stage: str, presets: Sequence[str]) -> dict[str, Any]:
-        kept = self._all().get(_place(stage, presets), {})
+    def load(self, stage: str, presets: Sequence[str]) -> dict[str, Any]:
+        kept = self._read_all().get(_make_key(stage, presets), {})
         return dict(kept) if isinstance(kept, dict) else {}
 
-    def keep(self, stage: str, presets: Sequence[str], given: dict[str, Any]) -> None:
-        if given == self.of(stage, presets):
+    def save(self, stage: str, presets: Sequence[str], given: dict[str, Any]) -> None:
+        if given == self.load(stage, presets):
             return  # nothing is made by looking
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        files.write_yaml(self.file, self._all() | {_place(stage, presets): given})
+        files.write_yaml(self.file, self._read_all() | {_make_key(stage, presets): given})
 
-    def _all(self) -> dict[str, Any]:
+    def _read_all(self) -> dict[str, Any]:
         """A damaged file is no reason to keep a person from the form: it only loses last time's answers."""
         with contextlib.suppress(FileNotFoundError, yaml.YAMLError):
             kept = files.read_yaml(self.file)
@@ -34,5 +34,5 @@ class Answers:
         return {}
 
 
-def _place(stage: str, presets: Sequence[str]) -> str:
+def _make_key(stage: str, presets: Sequence[str]) -> str:
     return " ".join([stage, *presets])

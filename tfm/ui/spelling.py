@@ -59,16 +59,16 @@ def spell_values(value: Any) -> Any:
     return [spell_values(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def command_line(words: Sequence[str], workspace: Workspace | None) -> str:
+def write_command_line(words: Sequence[str], workspace: Workspace | None) -> str:
     """Write a command so that it runs when pasted: it starts this program, from this folder, in this workspace."""
     from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace  # not before something is printed: help opens fast
 
     is_elsewhere = workspace is not None and workspace.root != Workspace(DEFAULT_WORKSPACE).root
     place = ["--workspace", str(workspace.root)] if workspace and is_elsewhere else []
-    return shlex.join([_find_python(), _relative(presets.PROJECT / "wizard.py"), *words, *place])
+    return shlex.join([_find_python(), _shorten_path(presets.PROJECT / "wizard.py"), *words, *place])
 
 
-def flag(name: str) -> str:
+def format_flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
@@ -77,16 +77,16 @@ def assign(field: SettingField, value: Any) -> list[str]:
     if field.is_positional:
         return [str(part) for part in value] if isinstance(value, list) else [str(value)]
     if field.is_bool:
-        return [flag(field.name) if as_typed(value) == "true" else flag(f"no-{field.name}")]
-    return [flag(field.name), as_typed(value)]
+        return [format_flag(field.name) if format_argument(value) == "true" else format_flag(f"no-{field.name}")]
+    return [format_flag(field.name), format_argument(value)]
 
 
 def assign_part(name: str, value: Any) -> list[str]:
     """The same for a part of a setting, `clahe`, or for a value of one, `resize.height`."""
-    return ["--set", f"{name}={as_typed(value)}"]
+    return ["--set", f"{name}={format_argument(value)}"]
 
 
-def as_typed(value: Any) -> str:
+def format_argument(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
     return {"None": "none", "True": "true", "False": "false"}.get(str(value), str(value))
@@ -102,27 +102,27 @@ def _spell_reference(reference: re.Match[str]) -> str:
     command = words[:end]
     for assignment in words[end + 1 :]:
         name, _, value = assignment.partition("=")
-        command += _option(words[0], name, value)
-    return f"`{command_line(command, _reader.get().workspace)}`"
+        command += _format_option(words[0], name, value)
+    return f"`{write_command_line(command, _reader.get().workspace)}`"
 
 
 def _spell_setting(name: str, value: str) -> str:
     reader = _reader.get()
     if not reader.in_menu or name in _OF_EVERY_COMMAND:
-        return shlex.join(_option(reader.command, name, value))
+        return shlex.join(_format_option(reader.command, name, value))
     label = name if "." in name else name.replace("_", " ")
     return f'"{label}: {value}"' if value else label
 
 
-def _option(command: str | None, name: str, value: str) -> list[str]:
+def _format_option(command: str | None, name: str, value: str) -> list[str]:
     if name in _OF_EVERY_COMMAND:
-        return [flag(name), value] if value not in ("", "true") else [flag(name)]
+        return [format_flag(name), value] if value not in ("", "true") else [format_flag(name)]
     field = _find_field(command, name)
     if field is None:
         return assign_part(name, value) if value else ["--set", name]
     if value:
         return assign(field, value)
-    return [name.upper() if field.is_positional else flag(name)]
+    return [name.upper() if field.is_positional else format_flag(name)]
 
 
 def _find_field(command: str | None, name: str) -> SettingField | None:
@@ -142,9 +142,9 @@ def _find_python() -> str:
     """`python`, if that is the interpreter that runs this program."""
     found = shutil.which("python")
     is_this = found is not None and Path(found).parent == Path(sys.executable).parent
-    return "python" if is_this else _relative(Path(sys.executable))
+    return "python" if is_this else _shorten_path(Path(sys.executable))
 
 
-def _relative(file: Path) -> str:
+def _shorten_path(file: Path) -> str:
     here = Path.cwd()
     return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)

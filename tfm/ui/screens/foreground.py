@@ -18,13 +18,13 @@ from tfm.core.runs.worker import StartedJob, start_worker
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.resolve import resolve
 from tfm.ui import render
-from tfm.ui.screens import live
-from tfm.ui.spelling import command_line, spell_values
+from tfm.ui.screens import live_view
+from tfm.ui.spelling import spell_values, write_command_line
 
 
-def run(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bool = False) -> int:
+def run_in_foreground(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bool = False) -> int:
     """Start a job, or attach to it, and stay until it ends. Returns the exit status. `quiet`: only the end is shown."""
-    console = render.console(stderr=as_json)
+    console = render.create_console(stderr=as_json)
     if job.read_status().state == "damaged":
         raise RunError(job.read_status().message, hint=job.read_status().hint)
     if isinstance(job, Run) and job.read_status().state == "done":
@@ -40,14 +40,14 @@ def run(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bool = False) ->
         if started.process is None:
             console.print(f"{job.id} is at work already: watching it.", style="cyan")
         if detach:
-            watch = command_line(["runs", "watch", job.id], job.workspace)
+            watch = write_command_line(["runs", "watch", job.id], job.workspace)
             console.print(f"{job.id} works on. Watch it: {watch}", soft_wrap=True)
             _print_status(job, as_json)
             return 0
-        status = _watched(started, render.console(quiet=True) if quiet else console)
-    live.show_end(job, console)
+        status = _watch_until_end(started, render.create_console(quiet=True) if quiet else console)
+    live_view.print_end(job, console)
     _print_status(job, as_json)
-    return live.exit_status(status)
+    return live_view.get_exit_status(status)
 
 
 def _print_status(job: Run | Plan, as_json: bool) -> None:
@@ -56,28 +56,28 @@ def _print_status(job: Run | Plan, as_json: bool) -> None:
         _print_json({"id": job.id, "state": status.state, "result": status.result, "message": status.message})
 
 
-def _watched(started: StartedJob, console: Console) -> Status:
+def _watch_until_end(started: StartedJob, console: Console) -> Status:
     """Ctrl-C pauses it, and so does SIGTERM, with which a queue or a container ends what it runs."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return live.watch(started, console)
+        return live_view.watch_job(started, console)
     except KeyboardInterrupt:
         started.job.request_pause()
         console.print("Pausing at the next safe point … (Ctrl-C again: leave it running)", style="yellow")
     try:
-        return live.watch(started, console)
+        return live_view.watch_job(started, console)
     except KeyboardInterrupt:
         started.job.withdraw_pause()
         return started.job.read_status()
 
 
-def answer(found: registry.Answer, given: dict[str, Any], workspace: Workspace, *, as_json: bool) -> int:
+def print_answer(found: registry.Answer, given: dict[str, Any], workspace: Workspace, *, as_json: bool) -> int:
     """Something that keeps nothing: drawn as it comes."""
-    console = render.console(stderr=as_json)
+    console = render.create_console(stderr=as_json)
     result = Result({})
     for event in found.generate(resolve(found.settings, {}, given), workspace):
         if isinstance(event, Table | Intervals | Picture):
-            console.print(render.drawn(event, console))
+            console.print(render.draw_event(event, console))
         elif isinstance(event, Note):
             render.print_note(console, event)
         elif isinstance(event, Result):
@@ -88,6 +88,6 @@ def answer(found: registry.Answer, given: dict[str, Any], workspace: Workspace, 
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    render.console(soft_wrap=True, highlight=False).print(
+    render.create_console(soft_wrap=True, highlight=False).print(
         json.dumps(spell_values(value), ensure_ascii=False), markup=False
     )

@@ -15,7 +15,7 @@ from tfm.ui import render
 WRONG_USE, FAILED = 2, 1
 
 
-def chosen_workspace(context: typer.Context, given: Path | None) -> Workspace:
+def open_workspace(context: typer.Context, given: Path | None) -> Workspace:
     """Said behind the command, or before it, or not at all."""
     here: Any = context
     while given is None and here.parent is not None:
@@ -24,11 +24,11 @@ def chosen_workspace(context: typer.Context, given: Path | None) -> Workspace:
     return Workspace(DEFAULT_WORKSPACE if given is None else given)
 
 
-def guarded(act: Callable[[], None]) -> None:
+def report_errors(act: Callable[[], None]) -> None:
     try:
         act()
     except typer.Exit:
         raise
     except Exception as error:
-        render.print_error(render.console(stderr=True), translate_error(error))
+        render.print_error(render.create_console(stderr=True), translate_error(error))
         raise typer.Exit(WRONG_USE if isinstance(error, SettingsError) else FAILED) from None

@@ -17,8 +17,8 @@ from tfm.core.runs.worker import StartedJob, kill_worker, start_worker
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField, get_value
 from tfm.ui.prompts import Asker, Back, Choice, PlainAsker, Question, ToMenu
-from tfm.ui.screens import live
-from tfm.ui.screens.runs import listing, of_a_whole, outcome, remove_job, show_job
+from tfm.ui.screens import live_view
+from tfm.ui.screens.runs_commands import build_table, describe_outcome, describe_study, print_job, remove_job
 from tfm.ui.spelling import spell
 
 _LEAVING = (
@@ -29,23 +29,23 @@ _LEAVING = (
 )
 
 
-def see(job: Run | Plan, asker: Asker, console: Console) -> None:
+def open_job(job: Run | Plan, asker: Asker, console: Console) -> None:
     """Start a job or attach to it, watch it, and say how it ended."""
     started = StartedJob(job, None) if job.read_status().state == "done" and isinstance(job, Run) else start_worker(job)
     while started.is_running():
         console.clear()
         try:
-            live.watch(started, console, moving=not isinstance(asker, PlainAsker))
+            live_view.watch_job(started, console, moving=not isinstance(asker, PlainAsker))
         except KeyboardInterrupt:
             console.clear()
-            if not _go_on(started, asker):
+            if not _ask_what_ctrl_c_meant(started, asker):
                 return
     console.clear()
-    live.show_end(job, console)
-    wait(asker)
+    live_view.print_end(job, console)
+    wait_for_enter(asker)
 
 
-def _go_on(started: StartedJob, asker: Asker) -> bool:
+def _ask_what_ctrl_c_meant(started: StartedJob, asker: Asker) -> bool:
     """What Ctrl-C meant; False where the job is left to itself."""
     question = Question(
         "leaving", f"{started.job.id} is at work.", choices=_LEAVING, default="leave", can_go_back=False
@@ -60,22 +60,24 @@ def _go_on(started: StartedJob, asker: Asker) -> bool:
     return True
 
 
-def wait(asker: Asker) -> None:
+def wait_for_enter(asker: Asker) -> None:
     """Whatever is pressed, Esc and Ctrl-C too, means the same here."""
     with contextlib.suppress(Back, ToMenu):
         asker.ask(Question("go_on", "Enter: back", default=""))
 
 
-def runs_screen(workspace: Workspace, asker: Asker, console: Console) -> None:
+def open_runs(workspace: Workspace, asker: Asker, console: Console) -> None:
     while True:
         console.clear()
-        console.print(listing(workspace, console.width))
+        console.print(build_table(workspace, console.width))
         standing: list[Run | Plan] = [*lookup.list_plans(workspace), *lookup.list_runs(workspace)]
         if not standing:
-            wait(asker)
+            wait_for_enter(asker)
             return
         newest_first = sorted(standing, key=lambda job: job.read_status().created, reverse=True)
-        choices = [Choice(job.id, job.id, f"{job.read_status().state}  {outcome(job)}") for job in newest_first]
+        choices = [
+            Choice(job.id, job.id, f"{job.read_status().state}  {describe_outcome(job)}") for job in newest_first
+        ]
         chosen = asker.ask(Question("run", "Which one?", choices=choices))
         try:
             _act_on(lookup.find_job(workspace, chosen), asker, console)
@@ -87,14 +89,14 @@ def _can_restart(job: Run | Plan) -> bool:
     return isinstance(job, Run) and job.read_status().state != "damaged" and not job.read_status().part_of
 
 
-def _grows(run: Run) -> SettingField | None:
+def _find_extension(run: Run) -> SettingField | None:
     """A run whose settings are damaged can still be looked at and removed."""
     with contextlib.suppress(TFMError):
         return find_extensible_field(run)
     return None
 
 
-def _further(run: Run, grows: SettingField, asker: Asker) -> Run:
+def _ask_extension(run: Run, grows: SettingField, asker: Asker) -> Run:
     before = get_value(load_settings(run), grows)
 
     def check(text: str) -> Any:
@@ -110,7 +112,7 @@ def _further(run: Run, grows: SettingField, asker: Asker) -> Run:
 def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
     state = job.read_status().state
     choices = [Choice("show", "Show its settings and results")]
-    grows = _grows(job) if isinstance(job, Run) and state == "done" else None
+    grows = _find_extension(job) if isinstance(job, Run) and state == "done" else None
     if state == "running":
         choices += [Choice("see", "Watch it"), Choice("pause", "Pause it")]
     else:
@@ -120,20 +122,20 @@ def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
         choices += [Choice("remove", "Remove it, with its results")]
     match asker.ask(Question("action", f"{job.id} ({state})", choices=choices)):
         case "show":
-            show_job(job, console)
-            wait(asker)
+            print_job(job, console)
+            wait_for_enter(asker)
         case "see":
-            see(job, asker, console)
+            open_job(job, asker, console)
         case "pause" if job.is_alive():
             job.request_pause()
         case "extend" if isinstance(job, Run) and grows:
-            see(_further(job, grows, asker), asker, console)
+            open_job(_ask_extension(job, grows, asker), asker, console)
         case "restart" if isinstance(job, Run):
-            see(restart_run(job), asker, console)
+            open_job(restart_run(job), asker, console)
         case "remove":
             sure = Question(
                 "sure",
-                f"Remove it for good{of_a_whole(job)}?",
+                f"Remove it for good{describe_study(job)}?",
                 choices=[Choice(False, "no"), Choice(True, "yes")],
                 default=False,
             )

@@ -21,7 +21,7 @@ from tfm.core.runs.run import Run
 from tfm.core.runs.worker import PAUSED_EXIT_STATUS, StartedJob
 from tfm.ui import render
 from tfm.ui.run_view import RunView
-from tfm.ui.spelling import command_line, spell
+from tfm.ui.spelling import spell, write_command_line
 
 _LOOK_SECONDS = 0.15
 _FRAME, _BORDERS = 4, 2  # columns and lines that the panel takes
@@ -43,7 +43,7 @@ class JobView:
         self.states: dict[str, str] = {}  # of a plan's steps
         self._views: dict[str, RunView] = {}
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """How it stands now, and what the run at work has said; of a long plan, nobody reads all the logs."""
         self.status = self.job.read_status()
         at_work = self.job.id
@@ -53,12 +53,12 @@ class JobView:
             at_work = next(iter([*running, *reversed(self._run_ids())]), "")
         if at_work:
             self.current = self._view(at_work)
-            self.current.catch_up()
+            self.current.read_new_events()
 
-    def catch_up(self) -> list[tuple[RunView, list[Event]]]:
+    def read_new_events(self) -> list[tuple[RunView, list[Event]]]:
         """What all its runs have said since."""
         self.status = self.job.read_status()
-        said = [(view, view.catch_up()) for view in map(self._view, self._run_ids())]
+        said = [(view, view.read_new_events()) for view in map(self._view, self._run_ids())]
         return [(view, events) for view, events in said if events]
 
     def _view(self, run_id: str) -> RunView:
@@ -94,26 +94,26 @@ class JobView:
     def draw(self, console: Console) -> RenderableType:
         """Everything within the window: notes give way first, curves grow into what is left."""
         inside = console.options.update(width=console.width - _FRAME)
-        parts: list[RenderableType] = [_steps(self.states, inside.max_width)] if self.states else []
+        parts: list[RenderableType] = [_draw_steps(self.states, inside.max_width)] if self.states else []
         if self.status.state == "running" and (since := self.job.read_silent_since()):
-            parts.append(render.silence(since))
+            parts.append(render.format_silence(since))
         view = self.current
         if view is not None:
             going = self.status.state in ("running", "waiting")
             gauges = {name: value for name, value in view.gauges.items() if going or not name.endswith("/s")}
-            parts += [render.bars(view.bars, inside.max_width, going=going)] if view.bars else []
-            parts += [render.gauges(gauges)] if gauges else []
-            room = console.height - _BORDERS - _lines(parts, console, inside)
+            parts += [render.draw_bars(view.bars, inside.max_width, going=going)] if view.bars else []
+            parts += [render.draw_gauges(gauges)] if gauges else []
+            room = console.height - _BORDERS - _count_lines(parts, console, inside)
             for lines in view.lines.values():
                 most = max(1, room - _FEWEST_NOTES - _TABLE_HEAD)
-                parts.append(render.lines(list(lines.values()), inside.max_width, most))
+                parts.append(render.draw_lines(list(lines.values()), inside.max_width, most))
                 room -= min(len(lines), most) + _TABLE_HEAD
             curves = dict(list(view.metrics.items())[1:])
-            notes = _fitting(view.notes, room - len(curves), console, inside)
-            room -= _lines(notes, console, inside)
+            notes = _select_fitting(view.notes, room - len(curves), console, inside)
+            room -= _count_lines(notes, console, inside)
             if curves and room > 0:
                 curves = dict(list(curves.items())[-room:])
-                parts.append(render.curves(curves, inside.max_width, min(_HIGHEST_CURVE, room // len(curves))))
+                parts.append(render.draw_curves(curves, inside.max_width, min(_HIGHEST_CURVE, room // len(curves))))
             parts += notes
         title = f"{self.job.id}: {self.status.state}"
         pausing = self.job.is_pause_requested()
@@ -121,39 +121,39 @@ class JobView:
         return Panel(Group(*parts), title=title, border_style="cyan", subtitle=keys)
 
 
-def _steps(states: dict[str, str], width: int) -> Text:
+def _draw_steps(states: dict[str, str], width: int) -> Text:
     """All of a plan's steps; of a long one those that are at work, failed or next, and how many are done."""
-    whole = Text("  ").join(_step(name, state) for name, state in states.items())
+    whole = Text("  ").join(_draw_step(name, state) for name, state in states.items())
     if len(whole) <= _STEP_LINES * width:
         return whole
     names = {wanted: [name for name, state in states.items() if state == wanted] for wanted in ("done", "waiting")}
-    shown = [_step(name, state) for name, state in states.items() if state not in names]
-    shown += [_step(name, "waiting") for name in names["waiting"][:1]]
-    return Text("  ").join([_step(f"{len(names['done'])} of {len(states)}", "done"), *shown[-_STEPS_SHOWN:]])
+    shown = [_draw_step(name, state) for name, state in states.items() if state not in names]
+    shown += [_draw_step(name, "waiting") for name in names["waiting"][:1]]
+    return Text("  ").join([_draw_step(f"{len(names['done'])} of {len(states)}", "done"), *shown[-_STEPS_SHOWN:]])
 
 
-def _step(name: str, state: str) -> Text:
+def _draw_step(name: str, state: str) -> Text:
     mark = {"done": "✓", "running": "▸", "failed": "✗"}.get(state, "·")
-    return Text(f"{mark}{_NO_BREAK}{name}", render.state(state).style)
+    return Text(f"{mark}{_NO_BREAK}{name}", render.format_state(state).style)
 
 
-def _lines(parts: Sequence[RenderableType], console: Console, inside: ConsoleOptions) -> int:
+def _count_lines(parts: Sequence[RenderableType], console: Console, inside: ConsoleOptions) -> int:
     return sum(len(console.render_lines(part, inside)) for part in parts)
 
 
-def _fitting(notes: Iterable[Note], room: int, console: Console, inside: ConsoleOptions) -> list[RenderableType]:
+def _select_fitting(notes: Iterable[Note], room: int, console: Console, inside: ConsoleOptions) -> list[RenderableType]:
     """The last ones that there is room for."""
     fitting: list[RenderableType] = []
     for note in reversed(list(notes)[-max(_FEWEST_NOTES, console.height // 6) :]):
-        drawn = render.note(note)
-        room -= _lines([drawn], console, inside)
+        drawn = render.format_note(note)
+        room -= _count_lines([drawn], console, inside)
         if room < 0:
             break
         fitting.insert(0, drawn)
     return fitting
 
 
-def watch(started: StartedJob, console: Console, *, moving: bool = True) -> Status:
+def watch_job(started: StartedJob, console: Console, *, moving: bool = True) -> Status:
     """Show a job until it ends. KeyboardInterrupt passes through: what it means is for the caller to say."""
     job = started.job
     assert isinstance(job, Run | Plan)
@@ -171,7 +171,7 @@ def _watch_live(started: StartedJob, view: JobView, console: Console) -> None:
     with Live(console=console, auto_refresh=False, screen=True) as live:
         while True:
             going = started.is_running()
-            view.look()
+            view.refresh()
             now = list(console.render(view.draw(console)))
             if now != before:
                 live.update(Segments(now), refresh=True)
@@ -186,13 +186,13 @@ def _watch_lines(started: StartedJob, view: JobView, console: Console) -> None:
     announced: set[str] = set()
     while True:
         going = started.is_running()
-        for run_view, events in view.catch_up():
+        for run_view, events in view.read_new_events():
             if run_view.run.id not in announced:
                 announced.add(run_view.run.id)
                 console.print(f"{run_view.run.id}", style="bold")
             for event in events:
                 if isinstance(event, Note):
-                    console.print(render.note(event), soft_wrap=True)
+                    console.print(render.format_note(event), soft_wrap=True)
                 if isinstance(event, Metrics):
                     figures = "  ".join(f"{name} {value:.4g}" for name, value in event.values.items())
                     console.print(figures, soft_wrap=True)  # one line each, also where nothing is as wide
@@ -204,33 +204,33 @@ def _watch_lines(started: StartedJob, view: JobView, console: Console) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def show_end(job: Run | Plan, console: Console) -> None:
+def print_end(job: Run | Plan, console: Console) -> None:
     """How it ended: its tables where it is done, what to do where it is not."""
     status = job.read_status()
     view = JobView(job)
-    view.look()
+    view.refresh()
     if status.state == "done" and view.current is not None:
         for note in view.current.notes if console.is_terminal else ():  # elsewhere they were printed as they came
             render.print_note(console, note)
         shown = view.current.shown
         if not any(isinstance(event, Table) for event in shown):
-            shown = [*shown, _results(job)]
-        render.print_shown(console, shown)
+            shown = [*shown, _build_results(job)]
+        render.print_events(console, shown)
         console.print(
-            Text("done", style="green").append(f"  {job.id}  ({render.duration(status.seconds)})", style="dim")
+            Text("done", style="green").append(f"  {job.id}  ({render.format_duration(status.seconds)})", style="dim")
         )
         return
-    for line in _how_it_ended(job, status):
+    for line in _describe_end(job, status):
         if isinstance(line, TFMError):
             render.print_error(console, line)
         else:
             console.print(line, highlight=False, soft_wrap=True)  # a command stays one line to copy
 
 
-def _results(job: Run | Plan) -> Table:
+def _build_results(job: Run | Plan) -> Table:
     """For a stage that draws no table of its own; of a plan, what came of each step."""
     if isinstance(job, Run):
-        results = render.results(job.read_status().result, ".6g")
+        results = render.format_results(job.read_status().result, ".6g")
         return Table("Results", ["", ""], [list(row) for row in results.items()])
     steps = {
         step: Run(job.workspace.runs_folder / run_id, job.workspace).read_status().result
@@ -238,14 +238,14 @@ def _results(job: Run | Plan) -> Table:
         if (job.workspace.runs_folder / run_id).is_dir()
     }
     rows = [
-        [step, ", ".join(f"{name} {value}" for name, value in render.results(result, ".3f").items())]
+        [step, ", ".join(f"{name} {value}" for name, value in render.format_results(result, ".3f").items())]
         for step, result in steps.items()
     ]
     return Table("Results", ["step", "what came of it"], rows)
 
 
-def _how_it_ended(job: Run | Plan, status: Status) -> list[TFMError | Text]:
-    resume = Text(command_line(["runs", "resume", job.id], job.workspace), style="dim")
+def _describe_end(job: Run | Plan, status: Status) -> list[TFMError | Text]:
+    resume = Text(write_command_line(["runs", "resume", job.id], job.workspace), style="dim")
     match status.state:
         case "failed" | "damaged":  # whether the same run can be mended is for the hint to say
             return [TFMError(status.message, hint=status.hint)]
@@ -253,7 +253,7 @@ def _how_it_ended(job: Run | Plan, status: Status) -> list[TFMError | Text]:
             hint = f"what happened is in {job.log_file}"
             return [TFMError(f"{job.id} ended before it began", hint=hint)]
         case "running":
-            watch = Text(command_line(["runs", "watch", job.id], job.workspace), style="dim")
+            watch = Text(write_command_line(["runs", "watch", job.id], job.workspace), style="dim")
             return [Text("It goes on running.", style="yellow"), watch]
         case "pruned":
             return [Text(spell(f"Pruned: {status.message}."), style="yellow"), resume]
@@ -267,5 +267,5 @@ def _how_it_ended(job: Run | Plan, status: Status) -> list[TFMError | Text]:
     return [Text("It was stopped from outside.", style="yellow"), resume]
 
 
-def exit_status(status: Status) -> int:
+def get_exit_status(status: Status) -> int:
     return {"done": 0, "running": 0, "paused": PAUSED_EXIT_STATUS}.get(status.state, 1)
