@@ -11,7 +11,7 @@ from tests.returned import returned
 from tfm.analysis.lesions.evaluation import MODEL, LesionPredictions, evaluate_lesions
 from tfm.analysis.lesions.scores import BRIGHTEST
 from tfm.data.cache.cache import Cache
-from tfm.data.dataset.lesion_classes import mask_class
+from tfm.data.dataset.lesion_classes import encode_mask_class
 from tfm.metrics.froc import find_marks
 from tfm.training.batches import Images, Normalisation
 from tfm.training.inputs.samples import Rows
@@ -50,7 +50,7 @@ def said(truths: np.ndarray, maps: np.ndarray) -> LesionPredictions:
 def images(truths: np.ndarray, patients: list[str]) -> Images:
     """Bright where the lesions are."""
     films = np.where(truths, 200, 70).astype(np.uint8)
-    lesions = (truths * mask_class("mass", "MALIGNANT")).astype(np.uint8)
+    lesions = (truths * encode_mask_class("mass", "MALIGNANT")).astype(np.uint8)
     cache = Cache(Path("cache"), pd.DataFrame(), films, np.ones_like(films), lesions)
     rows = Rows(pd.DataFrame({"patient_id": patients}), np.arange(len(films)))
     return Images(cache, rows, Normalisation(0.3, 0.2), torch.device("cpu"))

@@ -168,7 +168,7 @@ def test_shuffled_test_labels_change_no_trained_bit(head, forest):
 def test_an_image_that_cannot_be_read_is_an_error_and_never_a_black_one(tmp_path):
     workspace = workspace_with_a_head(tmp_path)
     dataset = dataset_of(small_download(tmp_path), workspace.dataset_folder("cut"), seed=4)
-    film = dataset.path(dataset.images("train")["file"][0])
+    film = dataset.path(dataset.select_images("train")["file"][0])
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
     run = find_or_create_job(workspace, "preprocess", {"dataset": "cut", "cache": "cut", "workers": 1}, ["resnet"])
     assert worker.execute_run(run, stopping=run) == "failed"

@@ -111,7 +111,7 @@ def test_copies_without_a_change_are_refused(standing):
 def test_augmented_copies_are_written_where_they_are_asked_for(standing):
     run = preprocessed(standing, "official", write_augmented=2)
     assert run.read_status().state == "done", run.read_status().message
-    train = Dataset.open(standing.dataset_folder("official")).images("train")["image_id"]
+    train = Dataset.open(standing.dataset_folder("official")).select_images("train")["image_id"]
     written = sorted(path.name for path in (run.folder / "augmented").iterdir())
     assert written == sorted(f"{name}_{copy}.png" for name in train for copy in (1, 2))
     assert str(run.folder / "augmented") in told(run)

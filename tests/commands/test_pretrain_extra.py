@@ -85,7 +85,7 @@ def as_patient(source: Path, target: Path, patient: str) -> None:
 def folder(workspace):
     """Of thirteen files and three links, four are to be learned from."""
     dataset, _ = films_of(workspace)
-    test, train = dataset.images("test"), dataset.images("train")
+    test, train = dataset.select_images("test"), dataset.select_images("train")
     folder = workspace.root.parent / "others"
     (folder / "deep").mkdir(parents=True)
     for seed in (1, 2):
@@ -142,10 +142,10 @@ def test_what_is_no_mammogram_or_shows_a_judge_is_left_out_each_with_its_reason(
 
 def test_the_others_are_learned_from_beside_the_training_women_and_remembered(run, workspace):
     dataset, _ = films_of(workspace)
-    women = set(dataset.images("train")["patient_id"])
+    women = set(dataset.select_images("train")["patient_id"])
     seen = run.read_environment()["patients_seen"]
     assert set(seen) - women == {"extra:H-17", "extra:others/deep/film1.png", "extra:others/deep/film2.png"}
-    own = len(dataset.images("train")) - 2 * len(kept_back(workspace))
+    own = len(dataset.select_images("train")) - 2 * len(kept_back(workspace))
     told = " ".join(event.text for event in run.read_events() if isinstance(event, Note))
     assert "4 images of the extra folders are learned from as well" in told
     assert run.read_status().result["images"] == own + 4
@@ -156,13 +156,13 @@ def test_the_others_are_learned_from_beside_the_training_women_and_remembered(ru
 def test_they_come_out_of_the_very_steps_of_the_cache(run, workspace, folder):
     dataset, cache = films_of(workspace)
     made = Cache.open(workspace.root / "unlabelled" / run.read_environment()["extra"]["caches"][0])
-    film = dataset.images("train")["image_id"].iloc[0]
+    film = dataset.select_images("train")["image_id"].iloc[0]
     here = {name: row for row, name in enumerate(made.index["image_id"])}
     theirs = cache.images[list(cache.index["image_id"]).index(film)]
     off = np.abs(made.images[here["hers.dcm"]].astype(int) - theirs)  # but for the one pixel that was changed
     assert off.max() <= 1
     assert (made.folder / "settings.yaml").read_bytes() == (cache.folder / "settings.yaml").read_bytes()
-    both = cache.joined([made])
+    both = cache.join([made])
     chosen = np.array([len(cache.images) + 1, 0, len(cache.images) - 1])
     assert (both.images[chosen] == np.stack([made.images[1], cache.images[0], cache.images[-1]])).all()
     assert (both.breast[len(cache.images) - 1 :] == np.concatenate([cache.breast[-1:], made.breast])).all()

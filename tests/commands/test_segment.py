@@ -18,7 +18,7 @@ from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.restart import extend_run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import list_fields
-from tfm.data.dataset.lesion_classes import mask_class
+from tfm.data.dataset.lesion_classes import encode_mask_class
 from tfm.metrics.classification import find_youden_threshold
 from tfm.training.inputs.lineage import minutes_of_work
 
@@ -201,7 +201,7 @@ def test_masks_that_came_to_the_dataset_after_the_cache_was_made_are_missed(pock
 
 
 def test_masks_of_an_earlier_numbering_are_refused(pocket_workspace):
-    old = {mask_class("mass", "BENIGN"): 1, mask_class("mass", "MALIGNANT"): 2}
+    old = {encode_mask_class("mass", "BENIGN"): 1, encode_mask_class("mass", "MALIGNANT"): 2}
     change_lesions(pocket_workspace, lambda lesions, _: np.vectorize(lambda value: old.get(value, 0))(lesions))
     assert "holds the value 2 (calcification without callback)" in refusal(pocket_workspace)
 

@@ -34,7 +34,7 @@ def small_download(home: Path) -> Path:
 def dataset_of(download: Path, folder: Path, **other: Any) -> Dataset:
     """Organize a download anew: 24 images."""
     joined = catalog_of(download, index=folder.with_name("headers.sqlite"))
-    arranged = dataset_plan.arrange(joined, choices(**({"val_share": 0.25, "seed": 0} | other)))
+    arranged = dataset_plan.plan_dataset(joined, choices(**({"val_share": 0.25, "seed": 0} | other)))
     for _ in written(folder, joined, arranged, download):
         pass
     return Dataset.open(folder)

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from tests.returned import returned
-from tfm.data.dataset.dataset_plan import Arrangement, Choices
+from tfm.data.dataset.dataset_plan import DatasetPlan, DatasetSettings
 from tfm.data.dataset.writer import organize_dataset
 from tfm.data.download import read_download
 from tfm.data.download.catalog import Catalog
@@ -34,12 +34,12 @@ def tables_below(folder: Path) -> Tables:
     return Tables((), tuple(folder.rglob("*.csv")), ())
 
 
-def choices(**other: Any) -> Choices:
+def choices(**other: Any) -> DatasetSettings:
     usual = {"images": "full", "split": "official", "without_callback": "benign", "val_share": 0.15, "seed": 7}
-    return Choices(**(usual | {"as_png": False} | other))
+    return DatasetSettings(**(usual | {"as_png": False} | other))
 
 
-def written(folder: Path, catalog: Catalog, arrangement: Arrangement, *downloads: Path, **other: Any) -> Writing:
+def written(folder: Path, catalog: Catalog, arrangement: DatasetPlan, *downloads: Path, **other: Any) -> Writing:
     return organize_dataset(
         folder, catalog, arrangement, downloads=downloads, **({"link": "hard", "version": 1} | other)
     )

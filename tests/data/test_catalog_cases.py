@@ -7,7 +7,7 @@ import pytest
 
 from tests.data.intake import cases_below, tables_below
 from tfm.core.errors import DataError, SettingsError
-from tfm.data.dataset.image_table import unite
+from tfm.data.dataset.image_table import build_mammogram_table
 from tfm.data.sources.cbis_ddsm import find_case_files, read_cases, report_missing_csvs, select_kinds
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -59,7 +59,7 @@ def test_each_kind_alone_has_tcias_counts(
     women: tuple[int, int],
     malignant: tuple[int, int] | None,
 ) -> None:
-    table, findings = unite(select_kinds(official_cases, [kind]))
+    table, findings = build_mammogram_table(select_kinds(official_cases, [kind]))
     of_split = [table[table["official"] == split] for split in ("train", "test")]
     assert tuple(map(len, of_split)) == images
     assert tuple(rows["patient_id"].nunique() for rows in of_split) == women
@@ -69,7 +69,7 @@ def test_each_kind_alone_has_tcias_counts(
 
 
 def test_both_kinds_together_have_71_twins_and_relabel_7_test_images(official_cases: pd.DataFrame) -> None:
-    table, findings = unite(official_cases)
+    table, findings = build_mammogram_table(official_cases)
     twins = [found for found in findings if found.kind == "twin"]
     across = [found for found in twins if "train" in found.words and "test" in found.words]
     assert (len(table), len(twins), len(across)) == (3032, 71, 29)
@@ -84,7 +84,7 @@ def test_17_official_images_are_both_benign_and_malignant(official_cases: pd.Dat
     mixed = [
         found
         for kind in ("mass", "calc")
-        for found in unite(select_kinds(official_cases, [kind]))[1]
+        for found in build_mammogram_table(select_kinds(official_cases, [kind]))[1]
         if found.kind == "mixed-labels"
     ]
     assert len(mixed) == 17
@@ -112,7 +112,7 @@ def test_any_malignant_lesion_makes_the_image_malignant_in_whatever_row(tmp_path
         "P_00001,2,LEFT,CC,4,mass,5,MALIGNANT,5",
         "P_00002,2,LEFT,CC,1,mass,2,BENIGN_WITHOUT_CALLBACK,3",
     )
-    table, findings = unite(read_cases([path]))
+    table, findings = build_mammogram_table(read_cases([path]))
     assert table.set_index("image_id")["label"].to_dict() == {
         "P_00001_LEFT_CC": "malignant",
         "P_00002_LEFT_CC": "benign",
@@ -125,7 +125,7 @@ def test_any_malignant_lesion_makes_the_image_malignant_in_whatever_row(tmp_path
 def test_a_scan_issued_in_train_and_test_is_one_test_image_with_all_its_lesions(tmp_path: Path) -> None:
     write_csv(tmp_path / "mass_case_description_train_set.csv", "P_00001,2,LEFT,CC,1,mass,5,MALIGNANT,5")
     write_csv(tmp_path / "calc_case_description_test_set.csv", "P_00001,2,LEFT,CC,1,calcification,2,BENIGN,3")
-    table, findings = unite(cases_below(tmp_path))
+    table, findings = build_mammogram_table(cases_below(tmp_path))
     image = table.iloc[0]
     assert len(table) == 1
     assert (image["official"], image["kind"], image["label"], image["relabelled"]) == (
@@ -142,7 +142,7 @@ def test_values_no_scale_knows_become_missing_and_are_told(tmp_path: Path) -> No
         "P_00001,0,LEFT,CC,1,calcification,0,BENIGN,N/A",
         density="breast density",
     )
-    table, findings = unite(read_cases([path]))
+    table, findings = build_mammogram_table(read_cases([path]))
     assert table["density"].isna().all()
     assert table["subtlety"].isna().all()
     assert table["assessment"].tolist() == [0], "BI-RADS 0 is a category"

@@ -11,7 +11,7 @@ from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.file_walk import walk_files
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.dataset.dataset_plan import arrange
+from tfm.data.dataset.dataset_plan import plan_dataset
 from tfm.data.download import read_download
 from tfm.data.download.folders import describe_layouts, scan_folders
 
@@ -33,7 +33,7 @@ def index(tmp_path: Path) -> Path:
 
 def images(*given: Path, index: Path, csvs: tuple[Path, ...] = ()) -> list[str]:
     found = read_download.build_catalog(looked_at(*given, index=index, csvs=csvs), KINDS)
-    return sorted(arrange(found, choices()).manifest["sop_uid"])
+    return sorted(plan_dataset(found, choices()).manifest["sop_uid"])
 
 
 def test_one_folder_too_high_or_too_deep_is_the_same_download(phantoms: Path, index: Path) -> None:
@@ -128,7 +128,7 @@ def test_files_that_are_links_are_linked_to_what_they_mean(phantoms: Path, tmp_p
         if path.is_file():
             place.symlink_to(os.path.relpath(path, place.parent))
     found = catalog_of(annex, index=index)
-    list(written(tmp_path / "dataset", found, arrange(found, choices()), annex))
+    list(written(tmp_path / "dataset", found, plan_dataset(found, choices()), annex))
     dataset = Dataset.open(tmp_path / "dataset")
     files = [dataset.path(file) for file in dataset.manifest["file"]]
     assert not any(file.is_symlink() for file in files)
@@ -161,7 +161,7 @@ def test_spaces_accents_and_names_no_encoding_knows(phantoms: Path, tmp_path: Pa
     odd = tmp_path / "Máster ñandú 乳" / os.fsdecode(b"sin codificar \xff\xfe")
     shutil.copytree(phantoms, odd)
     found = catalog_of(odd, index=index)
-    arranged = arrange(found, choices())
+    arranged = plan_dataset(found, choices())
     list(written(tmp_path / "dataset", found, arranged, odd))
     assert sorted(Dataset.open(tmp_path / "dataset").manifest["sop_uid"]) == images(phantoms, index=index)
     assert images(odd, index=index) == images(phantoms, index=index)
@@ -183,7 +183,7 @@ def test_a_read_only_download_is_organized_and_left_as_it_was(phantoms: Path, tm
         path.chmod(0o555 if path.is_dir() else 0o444)
     before = {path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in copy.rglob("*")}
     found = catalog_of(copy, index=index)
-    list(written(tmp_path / "dataset", found, arrange(found, choices()), copy))
+    list(written(tmp_path / "dataset", found, plan_dataset(found, choices()), copy))
     assert {path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in copy.rglob("*")} == before
     for path in [*copy.rglob("*"), copy]:
         path.chmod(0o755)

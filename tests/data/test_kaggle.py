@@ -13,7 +13,7 @@ from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.core.file_walk import walk_files
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.dataset.dataset_plan import arrange
+from tfm.data.dataset.dataset_plan import plan_dataset
 from tfm.data.sources.kaggle import read_jpeg_header
 from tfm.imaging.read_image import has_at_most_two_values
 
@@ -57,7 +57,7 @@ def test_phantoms_are_known_as_such_without_dicom_info(kaggle: Path, tmp_path: P
     (bare / "csv" / "dicom_info.csv").unlink()
     found = catalog_of(bare, index=tmp_path / "headers.sqlite")
     assert found.synthetic
-    assert arrange(found, choices()).protocol.startswith("phantoms")
+    assert plan_dataset(found, choices()).protocol.startswith("phantoms")
 
 
 @pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
@@ -68,14 +68,14 @@ def test_where_both_are_here_dicom_is_taken_and_not_its_jpeg(
     shutil.copytree(kaggle / "jpeg", tmp_path / names[1] / "jpeg")
     shutil.copy2(kaggle / "csv" / "dicom_info.csv", tmp_path / names[1])
     found = catalog_of(tmp_path / names[0], tmp_path / names[1], index=tmp_path / "headers.sqlite")
-    arranged = arrange(found, choices())
+    arranged = plan_dataset(found, choices())
     assert arranged.manifest["file"].str.endswith(".dcm").all()
     assert "JPEG" not in arranged.protocol
 
 
 def test_an_image_is_its_jpeg_and_a_mask_has_no_grey_rim(kaggle: Path, tmp_path: Path) -> None:
     found = catalog_of(kaggle, index=tmp_path / "headers.sqlite")
-    list(written(tmp_path / "d", found, arrange(found, choices()), kaggle))
+    list(written(tmp_path / "d", found, plan_dataset(found, choices()), kaggle))
     dataset = Dataset.open(tmp_path / "d")
     assert dataset.manifest["file"].str.endswith(".jpg").all()
     for row in dataset.manifest.itertuples():

@@ -11,7 +11,7 @@ from tests.data.intake import catalog_of, choices, written
 from tests.data.phantoms import phantom_download
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.dataset.dataset_plan import arrange
+from tfm.data.dataset.dataset_plan import plan_dataset
 from tfm.data.download.tcia_metadata import parse_manifest
 from tfm.data.phantom import series
 from tfm.data.phantom.spec import DownloadPlan, Finding, LayoutName, Mammogram
@@ -40,7 +40,7 @@ def organized(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     home = tmp_path_factory.mktemp(request.param)
     plan = phantom_download(home / "download", 16, 6, planted="all", seed=3, layout=request.param)
     catalog = catalog_of(home / "download", index=home / "headers.sqlite")
-    writing = written(home / "dataset", catalog, arrange(catalog, choices()), home / "download")
+    writing = written(home / "dataset", catalog, plan_dataset(catalog, choices()), home / "download")
     list(writing)
     return Organized(plan, Dataset.open(home / "dataset"), read_json(home / "dataset" / "audit.json"))
 

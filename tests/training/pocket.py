@@ -18,8 +18,8 @@ from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
-from tfm.data.dataset.dataset import mask_file, write_manifest
-from tfm.data.dataset.lesion_classes import mask_class
+from tfm.data.dataset.dataset import name_mask_file, write_manifest
+from tfm.data.dataset.lesion_classes import encode_mask_class
 
 SIDE = 64
 WOMEN = {"train": 18, "val": 8, "test": 10}  # two images each
@@ -31,7 +31,7 @@ def film(malignant: bool, generator: np.random.Generator) -> tuple[np.ndarray, n
     cv2.ellipse(breast, (0, SIDE // 2), (SIDE - 6, SIDE // 2 - 2), 0, 0, 360, 1, -1)
     image[breast > 0] = generator.integers(60, 100, size=int(breast.sum()))
     centre = generator.integers(SIDE // 3, SIDE // 2, size=2)
-    cv2.circle(lesion, centre.tolist(), 8, mask_class("mass", "MALIGNANT" if malignant else "BENIGN"), -1)
+    cv2.circle(lesion, centre.tolist(), 8, encode_mask_class("mass", "MALIGNANT" if malignant else "BENIGN"), -1)
     if malignant:
         for angle in generator.uniform(0, 2 * np.pi, size=7):
             tip = centre + 16 * np.array([np.cos(angle), np.sin(angle)])
@@ -60,7 +60,7 @@ def make_products(workspace: Workspace, name: str = "pocket", *, synthetic: bool
                         "kind": "mass",
                         "split": split,
                         "label": label,
-                        "mask": mask_file(image_id),
+                        "mask": name_mask_file(image_id),
                         "sop_uid": f"1.2.{len(rows)}",
                     }
                 )

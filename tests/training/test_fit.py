@@ -15,7 +15,7 @@ from tests.training.pocket import film, finish, left_behind, make_products, rewr
 from tfm.core.events import Metrics, Note, Progress
 from tfm.core.runs import worker
 from tfm.core.runs.workspace import Workspace
-from tfm.data.dataset.lesion_classes import mask_class
+from tfm.data.dataset.lesion_classes import encode_mask_class
 from tfm.training import checkpoint, loop
 from tfm.training.checkpoint import Checkpoints, read
 from tfm.training.optimizer import learning_rate
@@ -258,5 +258,5 @@ def test_a_watcher_sees_epochs_and_steps(calm):
 
 def test_the_films_of_the_pocket_differ_by_class():
     generator = np.random.default_rng(1)
-    assert film(True, generator)[2].max() == mask_class("mass", "MALIGNANT")
-    assert film(False, generator)[2].max() == mask_class("mass", "BENIGN")
+    assert film(True, generator)[2].max() == encode_mask_class("mass", "MALIGNANT")
+    assert film(False, generator)[2].max() == encode_mask_class("mass", "BENIGN")

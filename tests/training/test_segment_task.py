@@ -11,7 +11,7 @@ from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import list_fields
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.dataset.lesion_classes import CLASS_SETS, mask_class
+from tfm.data.dataset.lesion_classes import CLASS_SETS, encode_mask_class
 from tfm.metrics.segmentation import count_overlap
 from tfm.models.deeplab import Segmenter
 from tfm.training import tiles
@@ -34,8 +34,8 @@ def task_of(**given):
 def lesions():
     """The first image shows a benign and a malignant mass, the second nothing."""
     mask = torch.zeros(2, 1, SIDE, SIDE, dtype=torch.uint8)
-    mask[0, :, 2:5, 2:5] = mask_class("mass", "BENIGN")
-    mask[0, :, 7:9, 6:10] = mask_class("mass", "MALIGNANT")
+    mask[0, :, 2:5, 2:5] = encode_mask_class("mass", "BENIGN")
+    mask[0, :, 7:9, 6:10] = encode_mask_class("mass", "MALIGNANT")
     return mask
 
 
@@ -198,7 +198,7 @@ def test_masks_that_the_manifest_contradicts_are_refused_by_name(pocket):
     dataset, cache, rows = opened(pocket)
     assert (mask_pixels(dataset, cache, rows).sum(1) == cache.images[0].size).all()
     arrays = np.load(cache.folder / "lesions.npy")
-    arrays[arrays == mask_class("mass", "MALIGNANT")] = 2
+    arrays[arrays == encode_mask_class("mass", "MALIGNANT")] = 2
     np.save(cache.folder / "lesions.npy", arrays)
     with pytest.raises(DataError, match=r"P_val01_LEFT_CC holds the value 2 \(calc.* without callback\)") as refusal:
         mask_pixels(*opened(pocket))

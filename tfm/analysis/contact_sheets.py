@@ -39,7 +39,7 @@ def choose_images(dataset: Dataset, picked: Sequence[str], count: int, seed: int
                 fields=("images",),
             )
         return manifest.set_index("image_id", drop=False).loc[list(picked)]
-    train = dataset.images("train")  # a chain is tuned by what is seen here, and must not be tuned to the test
+    train = dataset.select_images("train")  # a chain is tuned by what is seen here, and must not be tuned to the test
     shuffled = train.assign(turn=[seed_at(seed, "sheet", name) for name in train["image_id"]]).sort_values("turn")
     groups = [list(group.index) for _, group in shuffled.groupby(["view", "label"])]
     in_turn = [index for dealt in zip_longest(*groups) for index in dealt if index is not None]

@@ -19,7 +19,7 @@ from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.schema import IMPORTANT, POSITIONAL, InputPath, ProductName, Settings
 
 if TYPE_CHECKING:
-    from tfm.data.dataset.dataset_plan import Arrangement, Choices
+    from tfm.data.dataset.dataset_plan import DatasetPlan, DatasetSettings
     from tfm.data.download.catalog import Catalog
     from tfm.data.download.notices import Notice
     from tfm.data.download.read_download import DownloadContents
@@ -71,10 +71,10 @@ class Organize(Settings):
     def kinds(self) -> tuple[str, ...]:
         return ("mass", "calc") if self.lesions == "both" else (self.lesions,)
 
-    def choices(self) -> Choices:
-        from tfm.data.dataset.dataset_plan import Choices
+    def choices(self) -> DatasetSettings:
+        from tfm.data.dataset.dataset_plan import DatasetSettings
 
-        return Choices(
+        return DatasetSettings(
             images=self.images,
             split=self.split,
             without_callback=self.without_callback,
@@ -95,7 +95,9 @@ def look(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | Out
     kinds = sorted(set(found.cases["kind"]), reverse=True)
     catalog = read_download.build_catalog(found, kinds)
     layouts = ", ".join(download.describe_layouts(header.path for header in found.headers))
-    yield _counted("Found", "CSV", audit.promised_and_found(catalog.lesions), f"{len(found.headers)} files: {layouts}")
+    yield _counted(
+        "Found", "CSV", audit.count_expected_and_found(catalog.lesions), f"{len(found.headers)} files: {layouts}"
+    )
     yield from _warned(catalog, "image")
     settled, reasons = {}, {}
     if len(kinds) == 1:
@@ -115,22 +117,22 @@ def look(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | Out
 def preview(settings: Organize, workspace: Workspace) -> Iterator[Event]:
     from tfm.data.dataset import audit, invariants, writer
 
-    _, catalog, arrangement = yield from _arranged(settings, workspace)
-    writer.refuse_replacing(workspace.dataset_folder(settings.name), catalog, arrangement)
-    invariants.prove(catalog, arrangement)
-    yield _counted("Will be made", "split", audit.splits(arrangement.manifest), f"Protocol: {arrangement.protocol}.")
-    yield from _thin(arrangement.findings)
+    _, catalog, plan = yield from _arranged(settings, workspace)
+    writer.refuse_replacing(workspace.dataset_folder(settings.name), catalog, plan)
+    invariants.check_invariants(catalog, plan)
+    yield _counted("Will be made", "split", audit.count_splits(plan.manifest), f"Protocol: {plan.protocol}.")
+    yield from _thin(plan.findings)
 
 
 def _arranged(
     settings: Organize, workspace: Workspace
-) -> Generator[Event, None, tuple[DownloadContents, Catalog, Arrangement]]:
+) -> Generator[Event, None, tuple[DownloadContents, Catalog, DatasetPlan]]:
     from tfm.data.dataset import dataset_plan
     from tfm.data.download import read_download
 
     found = yield from read_download.read_download(settings.download, settings.csv, workspace.index_file)
     catalog = read_download.build_catalog(found, settings.kinds())
-    return found, catalog, dataset_plan.arrange(catalog, settings.choices())
+    return found, catalog, dataset_plan.plan_dataset(catalog, settings.choices())
 
 
 def reads_besides(settings: Organize) -> list[Path]:
@@ -145,19 +147,19 @@ def organize(settings: Organize, run: Run) -> Iterator[Event]:
     from tfm.data.dataset import dataset
     from tfm.data.dataset import writer as organizing
 
-    found, catalog, arrangement = yield from _arranged(settings, run.workspace)
-    yield from _warned(catalog, arrangement.choices.role)
-    yield from _thin(arrangement.findings)
+    found, catalog, plan = yield from _arranged(settings, run.workspace)
+    yield from _warned(catalog, plan.choices.role)
+    yield from _thin(plan.findings)
     with run.workspace.lock_product("dataset", settings.name) as folder:
-        organizing.refuse_replacing(folder, catalog, arrangement)
+        organizing.refuse_replacing(folder, catalog, plan)
         writing = organizing.organize_dataset(
-            folder, catalog, arrangement, downloads=found.sources, link=settings.link, version=organize.version
+            folder, catalog, plan, downloads=found.sources, link=settings.link, version=organize.version
         )
         for done, total in writing:
             yield Progress("images", done, total, "images")
     account = files.read_json(folder / dataset.AUDIT)
     yield from _told(account, folder)
-    outputs = [str(folder / name) for name in dataset.PAPERS if (folder / name).exists()]
+    outputs = [str(folder / name) for name in dataset.DATASET_DOCUMENTS if (folder / name).exists()]
     yield Result({"dataset": settings.name, "protocol": account["protocol"], "splits": account["splits"]}, outputs)
 
 
@@ -197,7 +199,7 @@ def _told(account: dict[str, Any], folder: Path) -> Iterator[Event]:
     proven = f"Protocol: {account['protocol']}. Women in two splits: {account['leaks']} (proven)."
     yield _counted("The dataset", "split", account["splits"], proven)
     yield _counted("The download", "CSV", account["download"], "")
-    noticed = audit.kinds_of_finding(account)
+    noticed = audit.count_findings(account)
     if noticed:
         yield Table("What was noticed", ["finding", "how often"], [[kind, str(count)] for kind, count in noticed])
     yield Note(f"each finding by name, and every repair: {folder / dataset.AUDIT_TEXT}")

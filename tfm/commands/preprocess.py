@@ -23,7 +23,7 @@ from tfm.training.settings import DEFAULT_SEED, AugmentSettings
 
 if TYPE_CHECKING:
     from tfm.data.cache.cache import Cache
-    from tfm.data.cache.duplicate_images import Twins
+    from tfm.data.cache.duplicate_images import DuplicateImages
     from tfm.data.dataset.dataset import Dataset
 
 
@@ -80,7 +80,7 @@ def _standing(settings: Preprocess, run: Run, dataset: Dataset, own: str) -> Gen
     return (yield from find_cache(folders, dataset, settings.chain, preprocess.version))
 
 
-def _told_twice(twins: list[Twins]) -> Iterator[Event]:
+def _told_twice(twins: list[DuplicateImages]) -> Iterator[Event]:
     """One picture under two names; in two splits it would be a leak."""
     if twins:
         caption = "The audit joins scans issued twice by woman, side and view; these have other names."
@@ -93,7 +93,7 @@ def _told_twice(twins: list[Twins]) -> Iterator[Event]:
 
 def _lesions_told(cache: Cache, dataset: Dataset) -> Iterator[Event]:
     """A label without its lesion teaches nothing, and nobody sees it in the figures."""
-    records = cache.records(dataset.manifest["image_id"])
+    records = cache.read_records(dataset.manifest["image_id"])
     kept = {name: record["lesions_kept"] for name, record in records.items() if "lesions_kept" in record}
     lost = [name for name, share in kept.items() if share == 0]
     cut = [name for name, share in kept.items() if 0 < share < _MOST_OF_IT]
@@ -127,7 +127,7 @@ def _augmented(settings: Preprocess, run: Run, dataset: Dataset, cache: Cache) -
 def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
     from tfm.data.cache.build import build_cache
     from tfm.data.cache.cache import Cache
-    from tfm.data.cache.duplicate_images import find_twins, report
+    from tfm.data.cache.duplicate_images import find_duplicates, write_report
     from tfm.data.dataset.dataset import Dataset
 
     dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
@@ -143,9 +143,9 @@ def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
     cache = Cache.open(run.workspace.cache_folder(name))
     count, height, width = cache.images.shape
     yield Note(f"{count} images of {height} × {width} in the cache {name}")
-    twins = find_twins(dataset, cache)
+    twins = find_duplicates(dataset, cache)
     yield from _told_twice(twins)
-    yield Note(f"whether pictures are there twice was told by their pixels: {report(dataset, twins)}")
+    yield Note(f"whether pictures are there twice was told by their pixels: {write_report(dataset, twins)}")
     yield from _lesions_told(cache, dataset)
     outputs = list(cache.files)
     if settings.write_augmented:

@@ -144,7 +144,7 @@ def _looked_at(material: Material) -> Generator[Event, None, np.ndarray]:
         if unknown:
             yield Note(f"{unknown} {name} images have no lesion mask: no mask is learned or measured there", "warning")
     yield Note("; ".join(said))
-    records = material.cache.records(material.dataset.manifest["image_id"]).values()
+    records = material.cache.read_records(material.dataset.manifest["image_id"]).values()
     small = [record["lesions_below_a_pixel"] for record in records if "lesions_below_a_pixel" in record]
     if small:
         lesions = f"{sum(small)} lesions of {len(small)} images are smaller than a pixel"

@@ -106,5 +106,5 @@ def test_one_picture_under_several_names_is_told_among_those_asked_for(dataset, 
         twin.unlink()
         twin.write_bytes(before)
     cache = Cache.open(tmp_path / "c")
-    assert cache.same_pixels(ids) == [[ids[0], ids[9]]]
-    assert cache.same_pixels(ids[1:]) == []
+    assert cache.find_same_pixels(ids) == [[ids[0], ids[9]]]
+    assert cache.find_same_pixels(ids[1:]) == []

@@ -27,7 +27,7 @@ class Cache:
     images: np.ndarray[Any, Any]  # (N, H, W) uint8 or uint16, memory-mapped like the others
     breast: np.ndarray[Any, Any]  # (N, H, W) uint8, 1 inside the breast
     lesions: np.ndarray[Any, Any]  # (N, H, W) uint8, a lesion's class or 0
-    more: tuple[Path, ...] = ()  # folders of caches whose rows come after its own
+    joined_folders: tuple[Path, ...] = ()  # folders of caches whose rows come after its own
 
     @classmethod
     def open(cls, folder: Path) -> Cache:
@@ -48,7 +48,7 @@ class Cache:
         _check_fit(folder, len(index), **arrays)
         return cls(folder, index, arrays["images"], arrays["breast"], arrays["lesions"])
 
-    def joined(self, others: Sequence[Cache]) -> Cache:
+    def join(self, others: Sequence[Cache]) -> Cache:
         """One behind the other, read as if they were one. Nothing is copied."""
         forms = {(cache.images.shape[1:], cache.images.dtype) for cache in (self, *others)}
         if len(forms) > 1:
@@ -68,15 +68,15 @@ class Cache:
     def files(self) -> list[Path]:
         return [*(array_file(self.folder, name) for name in ARRAYS), self.folder / INDEX, self.folder / SETTINGS]
 
-    def records(self, among: Iterable[str]) -> dict[str, dict[str, Any]]:
+    def read_records(self, among: Iterable[str]) -> dict[str, dict[str, Any]]:
         """image_id → what was read and what each step did, of these images."""
         rows = self.index[self.index["image_id"].isin(set(among))]
         return {name: json.loads(record) for name, record in zip(rows["image_id"], rows["record"], strict=True)}
 
-    def same_pixels(self, among: Iterable[str]) -> list[list[str]]:
+    def find_same_pixels(self, among: Iterable[str]) -> list[list[str]]:
         """The image_ids of each picture that is here under several of these names."""
         named: dict[str, list[str]] = {}
-        for name, record in self.records(among).items():
+        for name, record in self.read_records(among).items():
             named.setdefault(record["pixels"], []).append(name)
         return sorted(names for names in named.values() if len(names) > 1)
 

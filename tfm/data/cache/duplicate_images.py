@@ -15,7 +15,7 @@ _REPORT = "audit-pixels.md"
 
 
 @dataclass(frozen=True)
-class Twins:
+class DuplicateImages:
     """Images with the very same pixels, each with its split."""
 
     images: list[str]
@@ -26,12 +26,12 @@ class Twins:
         return len(set(self.splits)) > 1
 
 
-def find_twins(dataset: Dataset, cache: Cache) -> list[Twins]:
+def find_duplicates(dataset: Dataset, cache: Cache) -> list[DuplicateImages]:
     splits = dict(zip(dataset.manifest["image_id"], dataset.manifest["split"], strict=True))
-    return [Twins(names, [splits[name] for name in names]) for names in cache.same_pixels(splits)]
+    return [DuplicateImages(names, [splits[name] for name in names]) for names in cache.find_same_pixels(splits)]
 
 
-def report(dataset: Dataset, twins: Sequence[Twins]) -> Path:
+def write_report(dataset: Dataset, twins: Sequence[DuplicateImages]) -> Path:
     leaks = sum(pair.is_leak for pair in twins)
     rows = [f"| {', '.join(pair.images)} | {', '.join(pair.splits)} |" for pair in twins]
     parts = [

@@ -40,7 +40,7 @@ Reasons = dict[str, str]  # name → why it is left out
 
 
 @dataclass(frozen=True)
-class Folder:
+class UnlabelledImages:
     folder: Path
     manifest: pd.DataFrame  # image_id and file: the path below the folder; patient_id, "" if unknown; sop_uid; mask: ""
     left_out: Reasons
@@ -48,12 +48,12 @@ class Folder:
     def path(self, relative: str) -> Path:
         return self.folder / relative
 
-    def without(self, more: Reasons) -> Folder:
+    def without(self, more: Reasons) -> UnlabelledImages:
         stay = ~self.manifest["image_id"].isin(more)
-        return Folder(self.folder, self.manifest[stay].reset_index(drop=True), self.left_out | more)
+        return UnlabelledImages(self.folder, self.manifest[stay].reset_index(drop=True), self.left_out | more)
 
 
-def gather(folder: Path) -> Generator[Event, None, Folder]:
+def find_mammograms(folder: Path) -> Generator[Event, None, UnlabelledImages]:
     """By what its files say of themselves. None is opened further than its header."""
     met = sorted(walk_files([folder], links=True), key=lambda one: one.path)
     rows: list[dict[str, str]] = []
@@ -71,7 +71,7 @@ def gather(folder: Path) -> Generator[Event, None, Folder]:
             rows.append({"image_id": name, "patient_id": woman[1] if woman else patient, "sop_uid": uid})
         yield Progress("found", done, len(met), "files")
     manifest = pd.DataFrame(rows, columns=["image_id", "patient_id", "sop_uid"], dtype=str)
-    return Folder(folder, manifest.assign(file=manifest["image_id"], mask=""), left_out)
+    return UnlabelledImages(folder, manifest.assign(file=manifest["image_id"], mask=""), left_out)
 
 
 def _cbis(name: str, patient: str) -> re.Match[str] | None:
@@ -104,11 +104,11 @@ def _no_mask(pixels: np.ndarray) -> None:
         raise DataError(_MASK, hint="leave it out")
 
 
-def cache_of(
+def build_unlabelled_cache(
     home: Path, folder: Path, chain: ChainSettings, *, version: int, workers: Workers = "auto"
-) -> Generator[Event, None, tuple[Folder, Cache]]:
+) -> Generator[Event, None, tuple[UnlabelledImages, Cache]]:
     """Made as a dataset's is, but that images which cannot be made are left out."""
-    gathered = yield from gather(folder)
+    gathered = yield from find_mammograms(folder)
     tried = _tried_before(home, gathered, version)
     while len((films := gathered.without(tried)).manifest):
         try:
@@ -132,7 +132,7 @@ def _to_blame(failed: FailedRow) -> bool:
     return failed.permanent and not failed.traceback
 
 
-def _tried_before(home: Path, gathered: Folder, version: int) -> Reasons:
+def _tried_before(home: Path, gathered: UnlabelledImages, version: int) -> Reasons:
     """Of files that are as they were then, and by the same code."""
     if not (home / LEFT_OUT).is_file():
         return {}
@@ -142,11 +142,11 @@ def _tried_before(home: Path, gathered: Folder, version: int) -> Reasons:
     return {name: reason for name, (state, reason) in before.items() if state == _state(gathered, name)}
 
 
-def _remember(home: Path, gathered: Folder, tried: Reasons, version: int) -> None:
+def _remember(home: Path, gathered: UnlabelledImages, tried: Reasons, version: int) -> None:
     kept = {name: [_state(gathered, name), reason] for name, reason in tried.items()}
     files.write_json(home / LEFT_OUT, {"version": version, "files": kept})
 
 
-def _state(gathered: Folder, name: str) -> list[int]:
+def _state(gathered: UnlabelledImages, name: str) -> list[int]:
     found = gathered.path(name).stat()
     return [found.st_size, found.st_mtime_ns]

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from tfm.data.dataset.dataset import LABELS, MISSING
-from tfm.data.dataset.dataset_plan import Arrangement
+from tfm.data.dataset.dataset_plan import DatasetPlan
 from tfm.data.dataset.image_table import VIEW_KEY
-from tfm.data.dataset.invariants import Proof
+from tfm.data.dataset.invariants import Invariant
 from tfm.data.dataset.lesion_classes import MASK_CLASSES
-from tfm.data.dataset.split import SPLITS, split_hash
+from tfm.data.dataset.split import SPLITS, hash_split
 from tfm.data.download.catalog import Catalog
 from tfm.data.download.notices import NOTICE_KINDS
 from tfm.data.sources import csv_summary
@@ -25,31 +25,29 @@ _CLASSES = ", ".join(f"{value} {name}" for value, name in enumerate(MASK_CLASSES
 Table = dict[str, dict[str, int]]  # row → column → count
 
 
-def audit(
-    catalog: Catalog, arrangement: Arrangement, proofs: Sequence[Proof], placed_as: Counter[str]
+def build_audit(
+    catalog: Catalog, plan: DatasetPlan, proofs: Sequence[Invariant], placed_as: Counter[str]
 ) -> dict[str, Any]:
     """`placed_as` counts how the image files stand: "hard", "symlink", "copy" or "png"."""
     counted = csv_summary.summarize_cases(catalog.lesions)
     return {
-        "protocol": arrangement.protocol,
+        "protocol": plan.protocol,
         "synthetic": catalog.synthetic,
-        "split_hash": split_hash(arrangement.manifest),
-        "settings": arrangement.settings,
-        "leaks": int((arrangement.manifest.groupby("patient_id")["split"].nunique() > 1).sum()),
+        "split_hash": hash_split(plan.manifest),
+        "settings": plan.settings,
+        "leaks": int((plan.manifest.groupby("patient_id")["split"].nunique() > 1).sum()),
         "proofs": [{"claim": proof.claim, "checked": proof.checked, "holds": not proof.against} for proof in proofs],
-        "splits": splits(arrangement.manifest),
-        "download": promised_and_found(catalog.lesions),
-        "series": series(catalog, counted["series the CSVs name"]["all"]),
+        "splits": count_splits(plan.manifest),
+        "download": count_expected_and_found(catalog.lesions),
+        "series": count_series(catalog, counted["series the CSVs name"]["all"]),
         "headers": catalog.headers,
         "census": counted,
         "files": dict(sorted(placed_as.items())),
-        "findings": [
-            {"kind": found.kind, "subject": found.subject, "words": found.words} for found in arrangement.findings
-        ],
+        "findings": [{"kind": found.kind, "subject": found.subject, "words": found.words} for found in plan.findings],
     }
 
 
-def splits(manifest: pd.DataFrame) -> Table:
+def count_splits(manifest: pd.DataFrame) -> Table:
     return {split: _split_counts(manifest[manifest["split"] == split]) for split in SPLITS}
 
 
@@ -62,7 +60,7 @@ def _split_counts(rows: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def promised_and_found(lesions: pd.DataFrame) -> Table:
+def count_expected_and_found(lesions: pd.DataFrame) -> Table:
     counts = {}
     for kind, split in sorted(set(zip(lesions["kind"], lesions["split"], strict=True)), reverse=True):
         rows = lesions[(lesions["kind"] == kind) & (lesions["split"] == split)]
@@ -77,7 +75,7 @@ def promised_and_found(lesions: pd.DataFrame) -> Table:
     return counts
 
 
-def series(catalog: Catalog, named: int) -> dict[str, int]:
+def count_series(catalog: Catalog, named: int) -> dict[str, int]:
     counts = {"named by the CSVs": named, "to fetch again": len(catalog.list_series_to_fetch())}
     counts["in the download"] = catalog.series
     if catalog.listing is not None:
@@ -85,13 +83,13 @@ def series(catalog: Catalog, named: int) -> dict[str, int]:
     return counts
 
 
-def kinds_of_finding(account: dict[str, Any]) -> list[tuple[str, int]]:
+def count_findings(account: dict[str, Any]) -> list[tuple[str, int]]:
     """Heading and how many, in the order of an audit."""
     counts = Counter(found["kind"] for found in account["findings"])
     return [(heading, counts[kind]) for kind, heading in NOTICE_KINDS.items() if counts[kind]]
 
 
-def as_text(account: dict[str, Any]) -> str:
+def format_audit(account: dict[str, Any]) -> str:
     """The same account as Markdown."""
     proofs = "\n".join(f"- {proof['claim']}: holds ({proof['checked']} checked)" for proof in account["proofs"])
     to_fetch = account["series"]["to fetch again"]

@@ -10,7 +10,7 @@ import pandas as pd
 from tfm.core import hints
 from tfm.core.errors import DataError
 from tfm.core.files import compute_sha256, read_json, write_text
-from tfm.data.dataset.split import FOLDS, SPLITS, fold_in_words, prove_no_leak, split_hash, split_of_fold
+from tfm.data.dataset.split import FOLDS, SPLITS, describe_fold, hash_split, refuse_leaks, select_validation_fold
 
 MANIFEST_COLUMNS = (
     *("image_id", "patient_id", "side", "view", "kind", "split", "label"),
@@ -20,15 +20,15 @@ MANIFEST_COLUMNS = (
 LABELS = ("benign", "malignant")
 MANIFEST, AUDIT, AUDIT_TEXT, MASKS = "manifest.csv", "audit.json", "audit.md", "masks"
 LESIONS, MISSING = "lesions.csv", "missing.tcia"
-PAPERS = (MANIFEST, AUDIT, AUDIT_TEXT, LESIONS, MISSING)  # the last only where something is missing
+DATASET_DOCUMENTS = (MANIFEST, AUDIT, AUDIT_TEXT, LESIONS, MISSING)  # the last only where something is missing
 _NUMBERS = ("density", "assessment", "subtlety", "lesions", "fold")
 
 
-def image_file(split: str, label: str, image_id: str, ending: str) -> str:
+def name_image_file(split: str, label: str, image_id: str, ending: str) -> str:
     return f"{split}/{label}/{image_id}{ending}"
 
 
-def mask_file(image_id: str) -> str:
+def name_mask_file(image_id: str) -> str:
     return f"{MASKS}/{image_id}.png"
 
 
@@ -50,13 +50,13 @@ class Dataset:
                 hint="organize a download first, or let the organize that was stopped run to its end",
             )
         manifest = _read_manifest(path)
-        prove_no_leak(manifest)
+        refuse_leaks(manifest)
         account = read_json(folder / AUDIT)
         return cls(
-            folder, manifest, compute_sha256(path), split_hash(manifest), account["protocol"], account["synthetic"]
+            folder, manifest, compute_sha256(path), hash_split(manifest), account["protocol"], account["synthetic"]
         )
 
-    def in_fold(self, number: int) -> Dataset:
+    def select_fold(self, number: int) -> Dataset:
         """The same images with fold `number` for validation and the other folds for training. It is arranged as its
         first fold, which a dataset without folds has too."""
         if number == 1:
@@ -66,12 +66,12 @@ class Dataset:
                 f"{self.folder.name} has no fold {number}",
                 hint=f"organize it with {hints.setting('split', 'kfold')}; its folds are then 1 to {FOLDS}",
             )
-        manifest = self.manifest.assign(split=split_of_fold(self.manifest["fold"], number))
-        prove_no_leak(manifest)
-        protocol = self.protocol.replace(fold_in_words(1), fold_in_words(number))
-        return replace(self, manifest=manifest, split_hash=split_hash(manifest), protocol=protocol)
+        manifest = self.manifest.assign(split=select_validation_fold(self.manifest["fold"], number))
+        refuse_leaks(manifest)
+        protocol = self.protocol.replace(describe_fold(1), describe_fold(number))
+        return replace(self, manifest=manifest, split_hash=hash_split(manifest), protocol=protocol)
 
-    def images(self, split: str) -> pd.DataFrame:
+    def select_images(self, split: str) -> pd.DataFrame:
         if split not in SPLITS:
             raise ValueError(f"no such split: {split}")
         return self.manifest[self.manifest["split"] == split].reset_index(drop=True)
@@ -82,10 +82,10 @@ class Dataset:
 
 
 def write_manifest(folder: Path, manifest: pd.DataFrame) -> None:
-    write_text(folder / MANIFEST, manifest_text(manifest))
+    write_text(folder / MANIFEST, format_manifest(manifest))
 
 
-def manifest_text(manifest: pd.DataFrame) -> str:
+def format_manifest(manifest: pd.DataFrame) -> str:
     text: str = manifest.to_csv(columns=list(MANIFEST_COLUMNS), index=False, lineterminator="\n")
     return text
 

@@ -14,9 +14,16 @@ import pandas as pd
 from tfm.core import hints
 from tfm.core.errors import DataError, SettingsError
 from tfm.data.dataset import split as splitting
-from tfm.data.dataset.dataset import LABELS, MANIFEST_COLUMNS, image_file, manifest_text, mask_file
-from tfm.data.dataset.image_table import VIEW_KEY, Lesion, by_lesion, by_view, crops, unite
-from tfm.data.dataset.lesion_classes import mask_class
+from tfm.data.dataset.dataset import LABELS, MANIFEST_COLUMNS, format_manifest, name_image_file, name_mask_file
+from tfm.data.dataset.image_table import (
+    VIEW_KEY,
+    Lesion,
+    build_crop_table,
+    build_mammogram_table,
+    group_by_lesion,
+    group_by_view,
+)
+from tfm.data.dataset.lesion_classes import encode_mask_class
 from tfm.data.download.catalog import Catalog, format_lesion_subject
 from tfm.data.download.headers import is_jpeg
 from tfm.data.download.notices import Notice, sort_notices
@@ -35,7 +42,7 @@ class LesionMask:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class PlannedImage:
     image_id: str
     source: Path
     size: int  # bytes
@@ -47,7 +54,7 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Choices:
+class DatasetSettings:
     """What a person decides about a dataset, with `lesions` already chosen by the cases that were joined."""
 
     images: Literal["full", "crops"]
@@ -64,10 +71,10 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Arrangement:
-    choices: Choices
+class DatasetPlan:
+    choices: DatasetSettings
     images: pd.DataFrame  # the manifest, and what else is known of each image
-    placements: list[Placement]  # in the manifest's order
+    placements: list[PlannedImage]  # in the manifest's order
     noticed: list[Notice]
     lesions: str  # the kinds that were joined
     synthetic: bool
@@ -94,7 +101,7 @@ class Arrangement:
         choices = self.choices
         kinds = [kind for kind in ("mass", "calc") if self.images["kind"].str.contains(kind).any()]
         seeded = f"(seed {choices.seed})"
-        of_folds = f"official test, {splitting.fold_in_words(1)} {seeded}"
+        of_folds = f"official test, {splitting.describe_fold(1)} {seeded}"
         changed = int((self.images["relabelled"] & (self.images["split"] == "test")).sum())
         is_sealed = choices.split != "random"
         here = int((self.images["split"] == "test").sum()) if is_sealed else len(self.images)
@@ -119,9 +126,9 @@ class Arrangement:
             (place.size, place.rows, place.columns, [(m.sop_uid, m.size, m.pixel_class) for m in place.lesions])
             for place in self.placements
         ]
-        return hashlib.sha256((manifest_text(self.manifest) + json.dumps([version, made_of])).encode()).hexdigest()
+        return hashlib.sha256((format_manifest(self.manifest) + json.dumps([version, made_of])).encode()).hexdigest()
 
-    def without(self, bad: Mapping[str, Notice]) -> Arrangement:
+    def without(self, bad: Mapping[str, Notice]) -> DatasetPlan:
         """What stands once some files of the dataset turned out to be impossible: an image goes, a mask is missed."""
         images = self.images[~self.images["file"].isin(bad)].reset_index(drop=True)
         images["mask"] = images["mask"].mask(images["mask"].isin(bad), "")
@@ -129,10 +136,10 @@ class Arrangement:
         return replace(self, images=images, placements=kept, noticed=[*self.noticed, *bad.values()])
 
 
-def arrange(catalog: Catalog, choices: Choices) -> Arrangement:
+def plan_dataset(catalog: Catalog, choices: DatasetSettings) -> DatasetPlan:
     role = choices.role
-    images, noticed = unite(catalog.lesions) if role == "image" else crops(catalog.lesions)
-    groups = by_view(catalog.lesions) if role == "image" else by_lesion(catalog.lesions)
+    images, noticed = build_mammogram_table(catalog.lesions) if role == "image" else build_crop_table(catalog.lesions)
+    groups = group_by_view(catalog.lesions) if role == "image" else group_by_lesion(catalog.lesions)
     sources = {name: _source(lesions, role) for name, lesions in groups.items()}
     present = images["image_id"].map(lambda name: sources[name][f"{role}_file"] != "")
     _refuse_nothing(catalog, choices, present)
@@ -153,7 +160,7 @@ def arrange(catalog: Catalog, choices: Choices) -> Arrangement:
     about_images = [*noticed, *_about_issues(sources, groups, role)]
     findings = [*catalog.findings, *(one for one in about_images if one.subject in views | set(kept["image_id"]))]
     findings += [Notice("left-out", name, why) for name, why in zip(images["image_id"], reasons, strict=True) if why]
-    return Arrangement(
+    return DatasetPlan(
         choices=choices,
         images=kept,
         placements=placements,
@@ -165,7 +172,7 @@ def arrange(catalog: Catalog, choices: Choices) -> Arrangement:
     )
 
 
-def _refuse_nothing(catalog: Catalog, choices: Choices, present: pd.Series) -> None:
+def _refuse_nothing(catalog: Catalog, choices: DatasetSettings, present: pd.Series) -> None:
     what = _WHAT[choices.role]
     if not present.any():
         raise DataError(
@@ -194,16 +201,16 @@ def _is_test_without_csv(found: Notice) -> bool:
     return found.kind == "no-csv" and found.subject.endswith(" test")
 
 
-def _divide(images: pd.DataFrame, usable: pd.Series, choices: Choices) -> tuple[Any, pd.Series]:
+def _divide(images: pd.DataFrame, usable: pd.Series, choices: DatasetSettings) -> tuple[Any, pd.Series]:
     """The fold (none but with kfold) and the split of each image."""
     if choices.split == "kfold":
-        fold = splitting.folds(images, present=usable, seed=choices.seed)
-        return fold, splitting.split_of_fold(fold, 1)
-    divide = splitting.official if choices.split == "official" else splitting.random
+        fold = splitting.split_into_folds(images, present=usable, seed=choices.seed)
+        return fold, splitting.select_validation_fold(fold, 1)
+    divide = splitting.split_officially if choices.split == "official" else splitting.split_randomly
     return pd.NA, divide(images, present=usable, val_share=choices.val_share, seed=choices.seed)
 
 
-def _thin(images: pd.DataFrame, choices: Choices) -> list[Notice]:
+def _thin(images: pd.DataFrame, choices: DatasetSettings) -> list[Notice]:
     """Of folds each one validates in its turn."""
     parts = {split: images["split"] == split for split in splitting.SPLITS}
     if choices.split == "kfold":
@@ -243,19 +250,21 @@ def _why_left_out(images: pd.DataFrame, present: pd.Series, wanted: pd.Series) -
     return reasons.mask(~present, "no whole file")
 
 
-def _placement(image: dict[Hashable, Any], source: Lesion, lesions: list[Lesion], choices: Choices) -> Placement:
+def _placement(
+    image: dict[Hashable, Any], source: Lesion, lesions: list[Lesion], choices: DatasetSettings
+) -> PlannedImage:
     """A mask lacking one of its lesions would call that lesion background: all of them, or no mask. A crop has none:
     where it lies in its mammogram is not recorded."""
     role = choices.role
     path = Path(source[f"{role}_file"])
     has_masks = role == "image" and all(lesion["mask_file"] for lesion in lesions)
     ending = ".png" if choices.as_png else path.suffix.lower()
-    return Placement(
+    return PlannedImage(
         image_id=image["image_id"],
         source=path,
         size=source[f"{role}_bytes"],
-        file=image_file(image["split"], image["label"], image["image_id"], ending),
-        mask=mask_file(image["image_id"]) if has_masks else "",
+        file=name_image_file(image["split"], image["label"], image["image_id"], ending),
+        mask=name_mask_file(image["image_id"]) if has_masks else "",
         rows=source[f"{role}_rows"],
         columns=source[f"{role}_columns"],
         lesions=tuple(_lesion_mask(lesion) for lesion in lesions) if has_masks else (),
@@ -268,5 +277,5 @@ def _lesion_mask(lesion: Lesion) -> LesionMask:
         file=Path(lesion["mask_file"]),
         sop_uid=lesion["mask_sop"],
         size=lesion["mask_bytes"],
-        pixel_class=mask_class(lesion["kind"], lesion["pathology"]),
+        pixel_class=encode_mask_class(lesion["kind"], lesion["pathology"]),
     )

@@ -17,7 +17,7 @@ _PRECEDENCE = ("test", "train"), ("mass", "calc")  # of a scan's issues, the one
 Lesion = dict[Hashable, Any]  # a row of the lesion table
 
 
-def by_view(lesions: pd.DataFrame) -> dict[str, list[Lesion]]:
+def group_by_view(lesions: pd.DataFrame) -> dict[str, list[Lesion]]:
     """The lesions of each image_id, in its order; within one, those of the issue that stands for the scan first."""
     splits, kinds = _PRECEDENCE
 
@@ -28,13 +28,13 @@ def by_view(lesions: pd.DataFrame) -> dict[str, list[Lesion]]:
     return {name: list(group) for name, group in groupby(rows, _image_id)}
 
 
-def by_lesion(lesions: pd.DataFrame) -> dict[str, list[Lesion]]:
+def group_by_lesion(lesions: pd.DataFrame) -> dict[str, list[Lesion]]:
     """Each lesion alone, under the image_id that its crop has."""
-    views = by_view(lesions)
+    views = group_by_view(lesions)
     return {f"{view}_{one['kind']}_{one['lesion_id']}": [one] for view, found in views.items() for one in found}
 
 
-def unite(lesions: pd.DataFrame) -> tuple[pd.DataFrame, list[Notice]]:
+def build_mammogram_table(lesions: pd.DataFrame) -> tuple[pd.DataFrame, list[Notice]]:
     """A row a breast-view, sorted by image_id: image_id, VIEW_KEY, kind, label, density, assessment, subtlety, and
 
     lesions    how many it has
@@ -42,16 +42,16 @@ def unite(lesions: pd.DataFrame) -> tuple[pd.DataFrame, list[Notice]]:
     callback   whether any of its lesions was called back
     relabelled whether lesions of the other issue changed the label of the one that stands for the scan
     """
-    views = by_view(lesions)
+    views = group_by_view(lesions)
     findings = [finding for name, found in views.items() for finding in (*_noticed(name, found), *_mixed(name, found))]
     return _table(_image(name, found, found) for name, found in views.items()), findings
 
 
-def crops(lesions: pd.DataFrame) -> tuple[pd.DataFrame, list[Notice]]:
+def build_crop_table(lesions: pd.DataFrame) -> tuple[pd.DataFrame, list[Notice]]:
     """A row a lesion, in the columns of `unite`; what is official of a lesion is what is of its scan."""
-    views = by_view(lesions)
+    views = group_by_view(lesions)
     findings = [finding for name, found in views.items() for finding in _noticed(name, found)]
-    alone = by_lesion(lesions)
+    alone = group_by_lesion(lesions)
     return _table(_image(name, found, views[_image_id(found[0])]) for name, found in alone.items()), findings
 
 

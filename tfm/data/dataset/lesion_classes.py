@@ -16,15 +16,15 @@ MASK_CLASSES = (  # by pixel value
 )
 
 
-def mask_class(kind: str, pathology: str) -> int:
+def encode_mask_class(kind: str, pathology: str) -> int:
     return 1 + len(_KINDS) * _PATHOLOGIES.index(pathology) + _KINDS.index(kind)
 
 
-def possible_classes(kinds: str, label: str) -> set[int]:
+def list_possible_classes(kinds: str, label: str) -> set[int]:
     """The pixel values that the mask of an image may hold, by its manifest: `kinds` as in mass+calc."""
     pathologies = _PATHOLOGIES if label == "malignant" else _PATHOLOGIES[:-1]
     shown = [kind for kind in kinds.split("+") if kind]  # none in an image without lesions
-    return {0} | {mask_class(kind, pathology) for kind in shown for pathology in pathologies}
+    return {0} | {encode_mask_class(kind, pathology) for kind in shown for pathology in pathologies}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from tfm.core.errors import DataError
 from tfm.core.files import write_atomically, write_bytes
-from tfm.data.dataset.dataset_plan import Placement
+from tfm.data.dataset.dataset_plan import PlannedImage
 from tfm.data.download.headers import is_jpeg
 from tfm.data.download.notices import Notice
 from tfm.imaging.decoded_image import DOWNLOAD_AGAIN
@@ -27,7 +27,7 @@ _MIDDLE_OF_JPEG = 127  # its black and white are not quite 0 and 255
 _SOON_READ = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # a mask is written once and read for each cache: 4 to 8 × sooner so
 
 
-class Unusable(Exception):
+class UnusableFile(Exception):
     """A file of the dataset that cannot be made, because what it is made of is no image, or shows nothing."""
 
     def __init__(self, file: str, finding: Notice) -> None:
@@ -47,7 +47,7 @@ def can_link(source: Path, folder: Path, link: LinkMode) -> bool:
     return True
 
 
-def place(placement: Placement, target: Path, link: LinkMode) -> str:
+def link_image(placement: PlannedImage, target: Path, link: LinkMode) -> str:
     """Have a source stand at `target`; says how it stands, since some disks cannot link."""
     source = placement.source
     try:
@@ -87,13 +87,13 @@ def _copy(source: Path, target: Path) -> str:
     return "copy"
 
 
-def _decode(placement: Placement, target: Path) -> str:
+def _decode(placement: PlannedImage, target: Path) -> str:
     """The pixels alone, without loss, in a file that anything opens."""
     if not (_is_plain(target) and not target.samefile(placement.source)):
         try:
             pixels = read_pixels(placement.source)
         except DataError as error:
-            raise Unusable(placement.file, Notice("left-out", placement.image_id, error.message)) from None
+            raise UnusableFile(placement.file, Notice("left-out", placement.image_id, error.message)) from None
         write_bytes(target, cv2.imencode(".png", pixels)[1].tobytes())
     return "png"
 
@@ -109,13 +109,13 @@ def _is_copy(source: Path, target: Path) -> bool:
     return (ours.st_size, ours.st_mtime_ns) == (theirs.st_size, theirs.st_mtime_ns)
 
 
-def write_mask(target: Path, placement: Placement) -> None:
+def write_mask(target: Path, placement: PlannedImage) -> None:
     classes = np.zeros((placement.rows, placement.columns), np.uint8)
     for lesion in placement.lesions:
         try:
             inside = _lesion_inside(lesion.file, classes.shape)
         except DataError as error:
-            raise Unusable(placement.mask, Notice("bad-mask", lesion.subject, error.message)) from None
+            raise UnusableFile(placement.mask, Notice("bad-mask", lesion.subject, error.message)) from None
         # Classes rise with malignancy, so the larger one wins where lesions overlap.
         np.maximum(classes, inside * np.uint8(lesion.pixel_class), out=classes)
     write_bytes(target, cv2.imencode(".png", classes, _SOON_READ)[1].tobytes())

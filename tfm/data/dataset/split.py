@@ -15,7 +15,7 @@ FOLDS = 5
 _TELL_US = "do not train on this dataset: run organize again from the download and the official CSVs"
 
 
-def official(images: pd.DataFrame, *, present: pd.Series, val_share: float, seed: int) -> pd.Series:
+def split_officially(images: pd.DataFrame, *, present: pd.Series, val_share: float, seed: int) -> pd.Series:
     """TCIA's test, sealed; `val_share` of the train women for validation; "" for train images of test women.
 
     Who is a test woman is read from all images, so that a file missing from the download moves nobody;
@@ -26,13 +26,13 @@ def official(images: pd.DataFrame, *, present: pd.Series, val_share: float, seed
     return images["patient_id"].map(lambda woman: dealt.get(woman, "")).mask(sealed, "test")
 
 
-def random(images: pd.DataFrame, *, present: pd.Series, val_share: float, seed: int) -> pd.Series:
+def split_randomly(images: pd.DataFrame, *, present: pd.Series, val_share: float, seed: int) -> pd.Series:
     """Every woman drawn anew, 15 % of them for test and `val_share` for validation; TCIA's split is not looked at."""
     dealt = _deal(images[present], {"test": RANDOM_TEST_SHARE, "val": val_share}, seed)
     return images["patient_id"].map(lambda woman: dealt.get(woman, ""))
 
 
-def folds(images: pd.DataFrame, *, present: pd.Series, seed: int) -> pd.Series:
+def split_into_folds(images: pd.DataFrame, *, present: pd.Series, seed: int) -> pd.Series:
     """1 to FOLDS for the train women; TCIA's test, sealed, is 0; <NA> for train images of test women."""
     sealed, free = _sealed_and_free(images)
     benign, malignant = _drawn(images[free & present], seed)
@@ -40,13 +40,13 @@ def folds(images: pd.DataFrame, *, present: pd.Series, seed: int) -> pd.Series:
     return images["patient_id"].map(dealt).astype("Int64").mask(sealed, 0)
 
 
-def split_of_fold(fold: pd.Series, number: int) -> pd.Series:
+def select_validation_fold(fold: pd.Series, number: int) -> pd.Series:
     """Fold `number` validates, the others train."""
     split = pd.Series("train", index=fold.index).mask(fold == number, "val").mask(fold == 0, "test")
     return split.mask(fold.isna(), "")
 
 
-def fold_in_words(number: int) -> str:
+def describe_fold(number: int) -> str:
     """In a protocol."""
     return f"fold {number} of {FOLDS}"
 
@@ -78,7 +78,7 @@ def _deal(images: pd.DataFrame, shares: dict[str, float], seed: int) -> dict[str
     return dealt
 
 
-def prove_no_leak(manifest: pd.DataFrame) -> None:
+def refuse_leaks(manifest: pd.DataFrame) -> None:
     """Raises unless every woman, every mammogram file and every image stands in exactly one split."""
     women = manifest["patient_id"].str.extract(r"(P_\d+)")[0].fillna(manifest["patient_id"])
     for what, owner in (("patient", women), ("file", manifest["sop_uid"]), ("image", manifest["image_id"])):
@@ -90,7 +90,7 @@ def prove_no_leak(manifest: pd.DataFrame) -> None:
             )
 
 
-def split_hash(manifest: pd.DataFrame) -> str:
+def hash_split(manifest: pd.DataFrame) -> str:
     """The same for two datasets that put the same images into the same splits, wherever their files lie."""
     lines = sorted(f"{image} {split}\n" for image, split in zip(manifest["image_id"], manifest["split"], strict=True))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

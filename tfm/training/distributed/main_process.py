@@ -104,7 +104,7 @@ def gather(
         training.optim,
         machine,
         training.seed,
-        (training.train.cache.folder, *training.train.cache.more),
+        (training.train.cache.folder, *training.train.cache.joined_folders),
         training.train.rows,
         training.val.rows,
         training.train.normalisation,

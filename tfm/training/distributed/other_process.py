@@ -109,7 +109,7 @@ def _build(brief: Brief, local: int) -> Training:
         brief.optim.model_copy(update={"ema": None}),  # only the first is ever asked for the average
         brief.machine,
         seed=brief.seed,
-        cache=cache.joined(more) if more else cache,
+        cache=cache.join(more) if more else cache,
         train=brief.train,
         val=brief.val,
         normalisation=brief.normalisation,

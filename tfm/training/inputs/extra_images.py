@@ -23,7 +23,7 @@ from tfm.core.randomness import seed_at
 from tfm.core.runs.run import Run
 from tfm.data.cache.cache import Cache
 from tfm.data.cache.manifest import read_chain
-from tfm.data.cache.unlabelled import Folder, Reasons, cache_of
+from tfm.data.cache.unlabelled import Reasons, UnlabelledImages, build_unlabelled_cache
 from tfm.imaging.settings import ChainSettings
 from tfm.training.inputs.samples import UNKNOWN, Rows
 from tfm.training.inputs.training_data import Material
@@ -63,7 +63,7 @@ def with_extra(
     first = len(material.cache.images)
     for folder in folders:
         with run.workspace.lock_product("unlabelled", _name(folder, chain)) as home:
-            films, cache = yield from cache_of(home, folder, chain, version=version)
+            films, cache = yield from build_unlabelled_cache(home, folder, chain, version=version)
         reasons = _reasons(films, cache, known, taken)
         stay = ~cache.index["image_id"].isin(reasons).to_numpy()
         tables.append(_table(films, known).loc[stay])
@@ -78,7 +78,7 @@ def with_extra(
     both = Rows(
         pd.concat([train.table, extra.table], ignore_index=True), np.concatenate([train.positions, extra.positions])
     )
-    return replace(material, cache=material.cache.joined(caches), train=both)
+    return replace(material, cache=material.cache.join(caches), train=both)
 
 
 def _name(folder: Path, chain: ChainSettings) -> str:
@@ -88,7 +88,7 @@ def _name(folder: Path, chain: ChainSettings) -> str:
 
 
 def _known(material: Material, judged: Sequence[Rows]) -> _Known:
-    manifest, records = material.dataset.manifest, material.cache.records(material.dataset.manifest["image_id"])
+    manifest, records = material.dataset.manifest, material.cache.read_records(material.dataset.manifest["image_id"])
     return _Known(
         patients=frozenset(manifest["patient_id"]),
         judges=frozenset[str]().union(*(rows.patients for rows in judged)),
@@ -97,10 +97,10 @@ def _known(material: Material, judged: Sequence[Rows]) -> _Known:
     )
 
 
-def _reasons(films: Folder, cache: Cache, known: _Known, taken: set[str]) -> Reasons:
+def _reasons(films: UnlabelledImages, cache: Cache, known: _Known, taken: set[str]) -> Reasons:
     """Why some are left out; the pixels of the others are added to what is `taken`."""
     found: Reasons = {}
-    records = cache.records(cache.index["image_id"])
+    records = cache.read_records(cache.index["image_id"])
     patients = dict(zip(films.manifest["image_id"], films.manifest["patient_id"], strict=True))
     for row, (name, uid) in enumerate(zip(cache.index["image_id"], cache.index["sop_uid"], strict=True)):
         pixels = records[name]["pixels"]
@@ -123,7 +123,7 @@ def _filled(breast: np.ndarray) -> float:  # (H, W) 0 or 1
     return float(breast[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean()) if len(rows) else 1.0
 
 
-def _table(films: Folder, known: _Known) -> pd.DataFrame:
+def _table(films: UnlabelledImages, known: _Known) -> pd.DataFrame:
     """In the order of the cache's rows."""
     images = films.manifest.sort_values("image_id", ignore_index=True)
     women = [

@@ -8,7 +8,7 @@ from tfm.core import hints
 from tfm.core.errors import DataError
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.dataset.lesion_classes import MASK_CLASSES, possible_classes
+from tfm.data.dataset.lesion_classes import MASK_CLASSES, list_possible_classes
 from tfm.training.inputs.samples import Rows, check_both_labels
 
 _ANEW = "organize the download again, then preprocess it again: both are made anew where they must be"
@@ -36,7 +36,7 @@ def mask_pixels(dataset: Dataset, cache: Cache, rows: Rows) -> np.ndarray:
         zip(rows.positions, manifest["kind"], manifest["label"], strict=True)
     ):
         pixels = np.bincount(cache.lesions[position].ravel(), minlength=len(MASK_CLASSES))
-        odd = set(np.flatnonzero(pixels).tolist()) - possible_classes(kinds, label)
+        odd = set(np.flatnonzero(pixels).tolist()) - list_possible_classes(kinds, label)
         if odd:
             value = min(odd)
             meaning = MASK_CLASSES[value] if value < len(MASK_CLASSES) else "no class at all"
@@ -51,7 +51,7 @@ def mask_pixels(dataset: Dataset, cache: Cache, rows: Rows) -> np.ndarray:
 
 def _check_drawn(dataset: Dataset, cache: Cache, masked: list[str]) -> None:
     """That the masks of these images are in the cache: without it, they would show no lesion there."""
-    records = cache.records(masked)
+    records = cache.read_records(masked)
     bare = [name for name in masked if not records[name]["lesions"]]
     if bare:
         raise DataError(

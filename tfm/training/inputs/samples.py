@@ -42,7 +42,7 @@ class Rows:
 
 def rows_of(dataset: Dataset, cache: Cache, split: str) -> Rows:
     """By name and by the scan's own UID: another dataset's image of the same name is never taken for it."""
-    images = dataset.images(split).sort_values("image_id", ignore_index=True)
+    images = dataset.select_images(split).sort_values("image_id", ignore_index=True)
     table = images[IDENTITY].assign(label=(images["label"] == "malignant").astype(int))
     names = list(zip(images["image_id"], images["sop_uid"], strict=True))
     place = {name: at for at, name in enumerate(zip(cache.index["image_id"], cache.index["sop_uid"], strict=True))}

@@ -38,7 +38,7 @@ class Material:
 
     @classmethod
     def open(cls, workspace: Workspace, dataset: str, cache: str, fold: int = 1) -> Material:
-        arranged = Dataset.open(workspace.dataset_folder(dataset)).in_fold(fold)
+        arranged = Dataset.open(workspace.dataset_folder(dataset)).select_fold(fold)
         images = Cache.open(workspace.cache_folder(cache))
         train, val, test = (rows_of(arranged, images, split) for split in ("train", "val", "test"))
         return cls(arranged, images, train, val, test)

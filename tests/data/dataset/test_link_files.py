@@ -14,7 +14,7 @@ from tfm.core import machine
 from tfm.core.errors import DiskError
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.dataset.dataset_plan import arrange
+from tfm.data.dataset.dataset_plan import plan_dataset
 from tfm.data.dataset.link_files import LinkMode
 from tfm.data.download.catalog import Catalog
 
@@ -29,7 +29,7 @@ def phantoms(tmp_path: Path) -> Path:
 def organized(phantoms: Path, tmp_path: Path) -> Callable[..., Dataset]:
     def organize(link: LinkMode = "png", images: str = "full", folder: str = "dataset", stop: int = 0) -> Dataset:
         found: Catalog = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
-        arranged = arrange(found, choices(as_png=link == "png", images=images))
+        arranged = plan_dataset(found, choices(as_png=link == "png", images=images))
         for done, _ in written(tmp_path / folder, found, arranged, phantoms, link=link):
             if done == stop:
                 break

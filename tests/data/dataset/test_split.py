@@ -7,18 +7,18 @@ import pytest
 
 from tests.data.intake import cases_below
 from tfm.core.errors import DataError
-from tfm.data.dataset.image_table import unite
-from tfm.data.dataset.split import official, prove_no_leak, random, split_hash
+from tfm.data.dataset.image_table import build_mammogram_table
+from tfm.data.dataset.split import hash_split, refuse_leaks, split_officially, split_randomly
 from tfm.data.sources.cbis_ddsm import select_kinds
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 
 
 @pytest.fixture(scope="module")
 def official_images() -> pd.DataFrame:
     if not SHARED.exists():
         pytest.skip("the official CSVs are not here")
-    return unite(cases_below(SHARED / "csv"))[0]
+    return build_mammogram_table(cases_below(SHARED / "csv"))[0]
 
 
 def invented_images(train: int = 40, test: int = 20) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def everything(images: pd.DataFrame) -> pd.Series:
 
 
 def test_official_counts_of_both_kinds_together(official_images: pd.DataFrame) -> None:
-    split = official(official_images, present=everything(official_images), val_share=0.15, seed=7)
+    split = split_officially(official_images, present=everything(official_images), val_share=0.15, seed=7)
     images = official_images.assign(split=split)
     learned, test = images[split.isin(["train", "val"])], images[split == "test"]
     counts = [(len(x), x["patient_id"].nunique(), int((x["label"] == "malignant").sum())) for x in (learned, test)]
@@ -51,18 +51,18 @@ def test_official_counts_of_both_kinds_together(official_images: pd.DataFrame) -
 def test_nothing_is_left_out_of_one_kind_alone(kind: str) -> None:
     if not SHARED.exists():
         pytest.skip("the official CSVs are not here")
-    images = unite(select_kinds(cases_below(SHARED / "csv"), [kind]))[0]
-    split = official(images, present=everything(images), val_share=0.15, seed=7)
+    images = build_mammogram_table(select_kinds(cases_below(SHARED / "csv"), [kind]))[0]
+    split = split_officially(images, present=everything(images), val_share=0.15, seed=7)
     assert (split != "").all()
     assert (split == "test").equals(images["official"] == "test")
 
 
-@pytest.mark.parametrize("divide", [official, random])
+@pytest.mark.parametrize("divide", [split_officially, split_randomly])
 def test_no_patient_in_two_splits(official_images: pd.DataFrame, divide) -> None:  # type: ignore[no-untyped-def]
     split = divide(official_images, present=everything(official_images), val_share=0.15, seed=7)
     images = official_images.assign(split=split, sop_uid=official_images["image_id"])
     assert (images[split != ""].groupby("patient_id")["split"].nunique() == 1).all()
-    prove_no_leak(images[split != ""])
+    refuse_leaks(images[split != ""])
 
 
 def test_a_split_by_tcias_own_patient_id_leaks_and_is_noticed() -> None:
@@ -70,40 +70,40 @@ def test_a_split_by_tcias_own_patient_id_leaks_and_is_noticed() -> None:
     view = images["image_id"].str.rsplit("_", n=1).str[-1]
     as_tcia = images.assign(patient_id="Mass-Training_" + images["image_id"], split=view.map({"CC": "train"}))
     with pytest.raises(DataError, match=r"60 patient\(s\) in more than one split"):
-        prove_no_leak(as_tcia.fillna({"split": "test"}))
+        refuse_leaks(as_tcia.fillna({"split": "test"}))
 
 
 def test_a_split_by_image_and_a_file_in_two_splits_are_noticed() -> None:
     images = invented_images().assign(split="train")
-    prove_no_leak(images)
+    refuse_leaks(images)
     images.loc[0, "split"] = "test"
     with pytest.raises(DataError, match="P_00000"):
-        prove_no_leak(images)
+        refuse_leaks(images)
     images.loc[1, "split"] = "test"
-    prove_no_leak(images)
+    refuse_leaks(images)
     images.loc[2, "sop_uid"] = images.loc[0, "sop_uid"]
     with pytest.raises(DataError, match=r"1 file\(s\)"):
-        prove_no_leak(images)
+        refuse_leaks(images)
 
 
 def test_the_official_test_is_sealed_whatever_the_seed() -> None:
     images = invented_images()
     for seed in range(5):
-        split = official(images, present=everything(images), val_share=0.15, seed=seed)
+        split = split_officially(images, present=everything(images), val_share=0.15, seed=seed)
         assert (split == "test").equals(images["official"] == "test")
 
 
 def test_a_woman_in_both_official_splits_is_tested_and_her_train_images_left_out() -> None:
     images = invented_images()
     images.loc[1, "official"] = "test"
-    split = official(images, present=everything(images), val_share=0.15, seed=7)
+    split = split_officially(images, present=everything(images), val_share=0.15, seed=7)
     assert split[:2].tolist() == ["", "test"]
     absent = everything(images)
     absent[1] = False  # her test mammogram is missing from the download: she is a test woman all the same
-    assert official(images, present=absent, val_share=0.15, seed=7)[0] == ""
+    assert split_officially(images, present=absent, val_share=0.15, seed=7)[0] == ""
 
 
-@pytest.mark.parametrize("divide", [official, random])
+@pytest.mark.parametrize("divide", [split_officially, split_randomly])
 def test_the_order_of_rows_changes_nothing_and_the_seed_does(divide) -> None:  # type: ignore[no-untyped-def]
     images = invented_images()
     turned = images.sample(frac=1, random_state=3)
@@ -115,14 +115,14 @@ def test_the_order_of_rows_changes_nothing_and_the_seed_does(divide) -> None:  #
 
 def test_validation_takes_its_share_of_women_of_either_label() -> None:
     images = invented_images(train=80)
-    split = official(images, present=everything(images), val_share=0.15, seed=7)
+    split = split_officially(images, present=everything(images), val_share=0.15, seed=7)
     women = images[split == "val"].drop_duplicates("patient_id")
     assert women["label"].value_counts().to_dict() == {"benign": 6, "malignant": 6}
 
 
 def test_a_random_split_is_70_15_15_by_woman() -> None:
     images = invented_images(train=150, test=50)
-    split = random(images, present=everything(images), val_share=0.15, seed=7)
+    split = split_randomly(images, present=everything(images), val_share=0.15, seed=7)
     women = images.assign(split=split).groupby("split")["patient_id"].nunique()
     assert women.to_dict() == {"train": 140, "val": 30, "test": 30}
     mixed = images[split == "test"]["official"]
@@ -131,17 +131,17 @@ def test_a_random_split_is_70_15_15_by_woman() -> None:
 
 def test_a_missing_mammogram_moves_few_women() -> None:
     images = invented_images(train=200)
-    whole = official(images, present=everything(images), val_share=0.15, seed=7)
+    whole = split_officially(images, present=everything(images), val_share=0.15, seed=7)
     some = everything(images)
     some[:20] = False  # ten women
-    part = official(images, present=some, val_share=0.15, seed=7)
+    part = split_officially(images, present=some, val_share=0.15, seed=7)
     assert (whole[20:] != part[20:]).sum() <= 2 * 4
 
 
 @pytest.mark.parametrize("women", range(1, 9))
 def test_of_few_women_the_first_of_each_label_is_for_train(women: int) -> None:
     images = invented_images(train=women, test=4)
-    split = random(images, present=everything(images), val_share=0.15, seed=7)
+    split = split_randomly(images, present=everything(images), val_share=0.15, seed=7)
     assert set(split) <= {"train", "val", "test"}
     for _, of_label in images.assign(split=split).groupby("label"):
         counts = of_label.groupby("split")["patient_id"].nunique()
@@ -151,7 +151,7 @@ def test_of_few_women_the_first_of_each_label_is_for_train(women: int) -> None:
 
 def test_the_split_hash_sees_splits_and_nothing_else() -> None:
     images = invented_images().assign(split="train")
-    assert split_hash(images) == split_hash(images.iloc[::-1].assign(sop_uid="1.2.3"))
+    assert hash_split(images) == hash_split(images.iloc[::-1].assign(sop_uid="1.2.3"))
     moved = images.copy()
     moved.loc[0, "split"] = "val"
-    assert split_hash(moved) != split_hash(images)
+    assert hash_split(moved) != hash_split(images)

@@ -18,7 +18,7 @@ from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import MANIFEST_COLUMNS, Dataset
-from tfm.data.dataset.dataset_plan import Arrangement, arrange
+from tfm.data.dataset.dataset_plan import DatasetPlan, plan_dataset
 from tfm.data.dataset.lesion_classes import MASK_CLASSES
 from tfm.data.download.catalog import Catalog
 from tfm.data.phantom import mammogram
@@ -41,8 +41,8 @@ class Intake:
     cases: pd.DataFrame
     catalog: Catalog
 
-    def arrangement(self, **other: object) -> Arrangement:
-        return arrange(self.catalog, choices(**other))
+    def arrangement(self, **other: object) -> DatasetPlan:
+        return plan_dataset(self.catalog, choices(**other))
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +281,7 @@ def test_a_test_twin_whose_file_is_lost_is_read_from_its_other_issue(intake: Int
     lost = lesions["image_sop"] == standing
     other = lesions.loc[(name == twin) & ~lost, "image_sop"].iloc[0]
     lesions.loc[lost, ["image_file", "image_sop"]] = ""
-    arranged = arrange(replace(intake.catalog, lesions=lesions, findings=[]), choices())
+    arranged = plan_dataset(replace(intake.catalog, lesions=lesions, findings=[]), choices())
     assert arranged.manifest.set_index("image_id").loc[twin, "sop_uid"] == other
     assert [found.subject for found in arranged.findings if found.kind == "repaired"] == [twin]
 
@@ -289,7 +289,7 @@ def test_a_test_twin_whose_file_is_lost_is_read_from_its_other_issue(intake: Int
 def test_csvs_without_any_of_their_mammograms_are_refused(intake: Intake) -> None:
     lesions = intake.catalog.lesions.assign(image_file="")
     with pytest.raises(DataError, match="none of the mammograms"):
-        arrange(replace(intake.catalog, lesions=lesions, findings=[]), choices())
+        plan_dataset(replace(intake.catalog, lesions=lesions, findings=[]), choices())
 
 
 def test_a_folder_that_is_no_dataset_says_what_to_do(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.data.intake import catalog_of, choices, written
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import SettingsError
-from tfm.data.dataset.dataset_plan import Arrangement, arrange
+from tfm.data.dataset.dataset_plan import DatasetPlan, plan_dataset
 from tfm.data.dataset.writer import refuse_replacing
 from tfm.data.download.catalog import Catalog
 
@@ -19,8 +19,8 @@ class Standing:
     folder: Path
     catalog: Catalog
 
-    def arranged(self, catalog: Catalog | None = None, seed: int = 0) -> Arrangement:
-        return arrange(catalog or self.catalog, choices(val_share=0.25, seed=seed))
+    def arranged(self, catalog: Catalog | None = None, seed: int = 0) -> DatasetPlan:
+        return plan_dataset(catalog or self.catalog, choices(val_share=0.25, seed=seed))
 
 
 @pytest.fixture(scope="module")

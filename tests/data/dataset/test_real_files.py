@@ -13,7 +13,7 @@ import pytest
 from tests.data.intake import KINDS, choices, looked_at, written
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.dataset.dataset_plan import arrange
+from tfm.data.dataset.dataset_plan import plan_dataset
 from tfm.data.download.read_download import build_catalog
 from tfm.data.download.tcia_metadata import parse_manifest
 
@@ -21,7 +21,7 @@ from tfm.data.download.tcia_metadata import parse_manifest
 def organized(home: Path, *given: Path, csvs: tuple[Path, ...] = (), **chosen: object) -> Dataset:
     found = looked_at(*given, csvs=csvs, index=home / "headers.sqlite")
     catalog = build_catalog(found, KINDS)
-    list(written(home / "dataset", catalog, arrange(catalog, choices(**chosen)), *given))
+    list(written(home / "dataset", catalog, plan_dataset(catalog, choices(**chosen)), *given))
     return Dataset.open(home / "dataset")
 
 

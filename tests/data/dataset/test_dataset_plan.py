@@ -9,9 +9,9 @@ from tests.data.intake import KINDS, choices, looked_at, written
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.dataset.dataset_plan import Arrangement, arrange
-from tfm.data.dataset.invariants import prove
-from tfm.data.dataset.split import split_of_fold
+from tfm.data.dataset.dataset_plan import DatasetPlan, plan_dataset
+from tfm.data.dataset.invariants import check_invariants
+from tfm.data.dataset.split import select_validation_fold
 from tfm.data.download.catalog import Catalog
 from tfm.data.download.read_download import DownloadContents, build_catalog
 
@@ -26,7 +26,7 @@ def both(found: DownloadContents) -> Catalog:
     return build_catalog(found, KINDS)
 
 
-def counts(arrangement: Arrangement) -> dict[str, int]:
+def counts(arrangement: DatasetPlan) -> dict[str, int]:
     return arrangement.manifest["split"].value_counts().to_dict()
 
 
@@ -37,14 +37,14 @@ def women(manifest: pd.DataFrame, *splits: str) -> int:
 @pytest.mark.parametrize(("kind", "train", "test"), [("mass", 1231, 361), ("calc", 1227, 284)])
 def test_each_kind_alone_has_tcias_images(found: DownloadContents, kind: str, train: int, test: int) -> None:
     catalog = build_catalog(found, (kind,))
-    arranged = arrange(catalog, choices())
+    arranged = plan_dataset(catalog, choices())
     assert (counts(arranged)["train"] + counts(arranged)["val"], counts(arranged)["test"]) == (train, test)
     assert arranged.protocol == f"official, {kind}"
     assert catalog.lacking == []
 
 
 def test_both_kinds_make_2356_and_641_images_and_leave_35_out(both: Catalog) -> None:
-    arranged = arrange(both, choices())
+    arranged = plan_dataset(both, choices())
     manifest = arranged.manifest
     assert (counts(arranged)["train"] + counts(arranged)["val"], counts(arranged)["test"]) == (2356, 641)
     assert sum(one.kind == "left-out" for one in arranged.findings) == 35
@@ -60,7 +60,7 @@ def test_both_kinds_make_2356_and_641_images_and_leave_35_out(both: Catalog) -> 
 def test_the_audit_finds_all_that_the_collection_has_and_nothing_to_fetch(
     both: Catalog, official_tree: Path, tmp_path: Path
 ) -> None:
-    list(written(tmp_path / "all", both, arrange(both, choices()), official_tree))
+    list(written(tmp_path / "all", both, plan_dataset(both, choices()), official_tree))
     account = read_json(tmp_path / "all" / "audit.json")
     assert account["download"] == {
         "mass train": {
@@ -91,35 +91,35 @@ def test_the_audit_finds_all_that_the_collection_has_and_nothing_to_fetch(
 def test_five_folds_share_the_training_women_and_seal_the_test(
     both: Catalog, official_tree: Path, tmp_path: Path
 ) -> None:
-    arranged = arrange(both, choices(split="kfold"))
+    arranged = plan_dataset(both, choices(split="kfold"))
     list(written(tmp_path / "folds", both, arranged, official_tree))
     dataset = Dataset.open(tmp_path / "folds")
-    official = arrange(both, choices()).manifest
+    official = plan_dataset(both, choices()).manifest
     sealed = set(official.loc[official["split"] == "test", "image_id"])
     validated: list[str] = []
     shares: list[float] = []
     for number in range(1, 6):
-        fold = dataset.in_fold(number)
-        assert set(fold.images("test")["image_id"]) == sealed
-        women_of = {split: set(fold.images(split)["patient_id"]) for split in ("train", "val", "test")}
+        fold = dataset.select_fold(number)
+        assert set(fold.select_images("test")["image_id"]) == sealed
+        women_of = {split: set(fold.select_images(split)["patient_id"]) for split in ("train", "val", "test")}
         assert not women_of["train"] & women_of["val"]
         assert len(women_of["val"]) in (243, 244)
-        rows = fold.images("val")
+        rows = fold.select_images("val")
         malignant = set(rows.loc[rows["label"] == "malignant", "patient_id"])
         shares.append(len(malignant) / len(women_of["val"]))
         assert f"fold {number} of 5" in fold.protocol
-        validated += list(fold.images("val")["image_id"])
+        validated += list(fold.select_images("val")["image_id"])
     assert max(shares) - min(shares) < 0.01
     assert sorted(validated) == sorted(official.loc[official["split"] != "test", "image_id"])
-    assert len({dataset.in_fold(number).split_hash for number in range(1, 6)}) == 5
-    as_arranged = split_of_fold(dataset.manifest["fold"], 1)
+    assert len({dataset.select_fold(number).split_hash for number in range(1, 6)}) == 5
+    as_arranged = select_validation_fold(dataset.manifest["fold"], 1)
     assert (as_arranged == dataset.manifest["split"]).all(), "it is arranged as its first fold"
     with pytest.raises(DataError, match="no fold 6"):
-        dataset.in_fold(6)
+        dataset.select_fold(6)
 
 
 def test_crops_are_one_image_a_lesion_each_with_its_own_label(both: Catalog) -> None:
-    arranged = arrange(both, choices(images="crops"))
+    arranged = plan_dataset(both, choices(images="crops"))
     manifest = arranged.manifest
     left_out = [one for one in arranged.findings if one.kind == "left-out"]
     assert len(manifest) + len(left_out) == 3568
@@ -127,7 +127,7 @@ def test_crops_are_one_image_a_lesion_each_with_its_own_label(both: Catalog) -> 
     assert set(manifest["lesions"]) == {1}
     tested = set(both.lesions.loc[both.lesions["split"] == "test", "patient_id"])
     assert not tested & set(manifest.loc[manifest["split"] != "test", "patient_id"])
-    prove(both, arranged)
+    check_invariants(both, arranged)
     assert arranged.protocol == "official, mass+calc, crops"
 
 
@@ -139,9 +139,9 @@ def test_a_download_without_official_test_must_be_split_at_random(found: Downloa
     )})  # fmt: skip
     for split in ("official", "kfold"):
         with pytest.raises(SettingsError, match="nothing of the official test") as caught:
-            arrange(without, choices(split=split))
+            plan_dataset(without, choices(split=split))
         assert caught.value.fields == ("split",)
-    arranged = arrange(without, choices(split="random"))
+    arranged = plan_dataset(without, choices(split="random"))
     assert arranged.protocol.startswith("random (seed 7)")
     assert min(counts(arranged).values()) > 300
 
@@ -151,10 +151,10 @@ def test_missing_test_images_are_part_of_the_protocol(both: Catalog) -> None:
     lost = lesions.index[lesions["split"] == "test"][:40]
     lesions.loc[lost, "image_file"] = ""
     partial = Catalog(**{**vars(both), "lesions": lesions})
-    arranged = arrange(partial, choices())
+    arranged = plan_dataset(partial, choices())
     here = counts(arranged)["test"]
     assert here < 641
     assert arranged.protocol.endswith(f"{here} of 641 test images")
     kept = arranged.manifest.set_index("image_id")["split"]
-    whole = arrange(both, choices()).manifest.set_index("image_id")["split"]
+    whole = plan_dataset(both, choices()).manifest.set_index("image_id")["split"]
     assert (kept == whole[kept.index]).all(), "a missing file moves nobody"

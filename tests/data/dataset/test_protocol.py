@@ -10,8 +10,8 @@ from tests.data.intake import KINDS, catalog_of, choices, looked_at, written
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.dataset.dataset_plan import arrange
-from tfm.data.dataset.invariants import prove
+from tfm.data.dataset.dataset_plan import plan_dataset
+from tfm.data.dataset.invariants import check_invariants
 
 CSV = "{}_case_description_{}_set.csv"
 
@@ -34,7 +34,7 @@ def edited(phantoms: Path) -> Callable[[str, Callable[[list[str]], list[str]]], 
 
 
 def protocol(phantoms: Path, tmp_path: Path, **other: object) -> str:
-    return arrange(catalog_of(phantoms, index=tmp_path / "headers.sqlite"), choices(**other)).protocol
+    return plan_dataset(catalog_of(phantoms, index=tmp_path / "headers.sqlite"), choices(**other)).protocol
 
 
 def test_a_test_without_its_csv_is_part_of_the_protocol(phantoms: Path, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_random_split_of_a_part_says_of_how_many(phantoms: Path, tmp_path: Pat
 
 def test_an_image_that_cannot_be_decoded_is_missing_in_the_protocol(phantoms: Path, tmp_path: Path) -> None:
     found = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
-    arranged = arrange(found, choices(as_png=True))
+    arranged = plan_dataset(found, choices(as_png=True))
     victim = next(place.source for place in arranged.placements if place.file.startswith("test/"))
     content = victim.read_bytes()
     victim.write_bytes(content.replace(b"MONOCHROME2 ", b"MONOCHROMEX "))
@@ -86,23 +86,22 @@ def test_half_a_csv_is_seen_by_the_files_nobody_speaks_of(
 
 def test_a_woman_in_two_folds_fails_the_audit(phantoms: Path, tmp_path: Path) -> None:
     found = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
-    arranged = arrange(found, choices(split="kfold"))
-    prove(found, arranged)
+    arranged = plan_dataset(found, choices(split="kfold"))
+    check_invariants(found, arranged)
     images = arranged.images.copy()
     of_train = images.index[images["fold"].isin([2, 3])]
     woman = images.loc[of_train[0], "patient_id"]
     first = images.index[images["patient_id"] == woman][0]
     images.loc[first, "fold"] = 5 - images.loc[first, "fold"]
     with pytest.raises(DataError, match="not so: no woman is in two folds"):
-        prove(found, replace(arranged, images=images))
+        check_invariants(found, replace(arranged, images=images))
 
 
 def test_folds_that_lack_a_label_are_told(phantoms: Path, tmp_path: Path) -> None:
     found = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
     benign = found.lesions.assign(pathology="BENIGN")
-    thin = [
-        one for one in arrange(replace(found, lesions=benign), choices(split="kfold")).findings if one.kind == "thin"
-    ]
+    plan = plan_dataset(replace(found, lesions=benign), choices(split="kfold"))
+    thin = [one for one in plan.findings if one.kind == "thin"]
     assert {one.subject for one in thin} == {*(f"fold {number}" for number in range(1, 6)), "test"}
     assert {one.words for one in thin} == {"no malignant image"}
 
@@ -117,7 +116,7 @@ def test_a_name_that_only_sounds_like_a_split_is_none(phantoms: Path, tmp_path: 
 def test_a_csv_of_ones_own_is_no_case_csv(phantoms: Path, tmp_path: Path) -> None:
     (phantoms / "my results.csv").write_text("patient_id,pathology,prob\nP_00001,MALIGNANT,0.7\n")
     found = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
-    list(written(tmp_path / "dataset", found, arrange(found, choices()), phantoms))
+    list(written(tmp_path / "dataset", found, plan_dataset(found, choices()), phantoms))
     again = looked_at(phantoms, tmp_path / "dataset" / "masks", index=tmp_path / "headers.sqlite")
     assert {path.name for path in again.case_files} == {
         CSV.format(kind, split) for kind in KINDS for split in ("train", "test")

@@ -1,0 +1,91 @@
+"""Mistakes that public programs make, made on purpose: the invariants notice each one before anything is written."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.data.intake import catalog_of, choices, written
+from tests.data.phantoms import phantom_download
+from tfm.core.errors import DataError
+from tfm.core.randomness import seed_at
+from tfm.data.dataset import dataset_plan, image_table, split
+from tfm.data.download.catalog import Catalog
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("download")
+    phantom_download(folder, 16, 6, planted="all", seed=3)
+    return folder
+
+
+@pytest.fixture
+def catalog(phantoms: Path, tmp_path: Path) -> Catalog:
+    return catalog_of(phantoms, index=tmp_path / "headers.sqlite")
+
+
+def organize(catalog: Catalog, phantoms: Path, tmp_path: Path, **other: Any) -> None:
+    plan = dataset_plan.plan_dataset(catalog, choices(**other))
+    list(written(tmp_path / "dataset", catalog, plan, phantoms))
+
+
+def split_by_patient_id(images: pd.DataFrame, *, present: pd.Series, val_share: float, seed: int) -> pd.Series:
+    """TCIA's PatientID names a view: it puts the two views of a breast into two splits."""
+    places = images["image_id"].map(lambda name: seed_at(seed, name) % 20)
+    return places.map(lambda place: "test" if place < 3 else "val" if place < 6 else "train")
+
+
+def keep_train_images_of_test_patients(images: pd.DataFrame, **_: Any) -> pd.Series:
+    """Mass and calc sets merged without a check for patients who are in both."""
+    return images["official"].mask(images["official"] != "test", "train")
+
+
+def label_by_the_first_lesion(lesions: pd.DataFrame) -> Any:
+    table, findings = BUILD_TABLE(lesions)
+    first = {name: found[0]["pathology"] for name, found in image_table.group_by_view(lesions).items()}
+    labels = table["image_id"].map(lambda name: "malignant" if first[name] == "MALIGNANT" else "benign")
+    return table.assign(label=labels), findings
+
+
+def drop_odd_rows_in_silence(lesions: pd.DataFrame) -> Any:
+    table, findings = BUILD_TABLE(lesions)
+    return table[table["kind"] != "mass+calc"].reset_index(drop=True), findings
+
+
+BUILD_TABLE = image_table.build_mammogram_table
+MISTAKES = {
+    "split by PatientID": (split, "split_randomly", split_by_patient_id, "in two splits"),
+    "train images of test patients": (split, "split_officially", keep_train_images_of_test_patients, "in two splits"),
+    "first-row label": (dataset_plan, "build_mammogram_table", label_by_the_first_lesion, "malignant exactly if"),
+    "rows dropped in silence": (dataset_plan, "build_mammogram_table", drop_odd_rows_in_silence, "every image of"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_of_the_program_is_noticed_before_anything_is_written(
+    mistake: str, catalog: Catalog, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, name, wrong, words = MISTAKES[mistake]
+    function: Callable[..., Any] = wrong
+    monkeypatch.setattr(module, name, function)
+    with pytest.raises(DataError, match=words):
+        organize(catalog, phantoms, tmp_path, split="random" if name == "split_randomly" else "official")
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_masks_taken_for_crops_are_noticed(catalog: Catalog, phantoms: Path, tmp_path: Path) -> None:
+    """As a program does that tells them apart by file name or by the columns of the CSV."""
+    swapped = catalog.lesions.rename(columns={"mask_file": "crop_file", "crop_file": "mask_file"})
+    with pytest.raises(DataError, match="a mask has two grey values"):
+        organize(replace(catalog, lesions=swapped), phantoms, tmp_path)
+    assert not (tmp_path / "dataset").exists()
+
+
+@pytest.mark.parametrize("split", ["official", "random"])
+def test_the_invariants_hold_without_a_mistake(split: str, catalog: Catalog, phantoms: Path, tmp_path: Path) -> None:
+    organize(catalog, phantoms, tmp_path, split=split)
+    assert (tmp_path / "dataset" / "manifest.csv").is_file()
