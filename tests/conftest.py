@@ -9,6 +9,8 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch reads it: a process a core, and a thread a process
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+os.environ["TFM_COMMANDS"] = "tests.toys"  # the toy commands, found by name here and in the workers
+
 from tests.alone import taking_part
 from tests.data.official_tree import write_official_tree
 from tfm.core.runs.workspace import Workspace

@@ -3,7 +3,7 @@
 import os
 import signal
 
-from tests.toys.jobs import TOY, finish, three_steps, wait_for_event, wait_for_step
+from tests.toy_jobs import TOY, finish, three_steps, wait_for_event, wait_for_step
 from tfm.core.runs import worker
 from tfm.core.runs.launch import find_or_create_plan
 from tfm.core.runs.lookup import find_run

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.toys.jobs import finish, toy_run, wait_for_event
+from tests.toy_jobs import finish, toy_run, wait_for_event
 from tfm.core.events import StateChange
 from tfm.core.runs import worker
 from tfm.core.runs.restart import restart_run

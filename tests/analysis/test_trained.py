@@ -22,7 +22,7 @@ def test_minutes_are_those_of_work_and_not_of_waiting_for_a_gpu(workspace):
         (1120, Note("its turn")),
         (1300, Metrics({"epoch": 1})),
     ]
-    run = find_or_create_run(workspace, find_stage("tests.toys.learn"), Learn(), None)
+    run = find_or_create_run(workspace, find_stage("learn"), Learn(), None)
     lines = [json.dumps(to_record(event, float(time))) for time, event in told]
     (run.folder / "events.jsonl").write_text("\n".join(lines) + "\n")
     run.update(seconds=58 + 120 + 180)

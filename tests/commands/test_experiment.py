@@ -20,7 +20,7 @@ DATA = {"dataset": "pocket", "cache": "pocket"}
 
 def steps(file, workspace, **given):
     planner = find("experiment")
-    return planner.steps(planner.settings(file=file, **DATA, **given), workspace)
+    return planner.build_steps(planner.settings(file=file, **DATA, **given), workspace)
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)

@@ -26,7 +26,7 @@ from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.settings import presets
 from tfm.metrics.classification import compute_auc, find_youden_threshold
-from tfm.training import device
+from tfm.pipelines import forest as pipeline
 from tfm.training.checkpoint import read
 from tfm.training.embedding_classifier import load
 from tfm.training.embeddings import Backbone
@@ -199,14 +199,14 @@ def test_a_forest_learns_from_no_label_that_its_network_was_kept_from(head):
 
 
 def test_nothing_of_its_network_is_left_when_its_turn_on_the_gpu_ends(head, monkeypatch):
-    whole, left = device.prepare, []
+    whole, left = pipeline.prepare, []
 
     def watched(settings, run, held):
         held.callback(lambda: left.append([one for one in gc.get_objects() if type(one) is Backbone]))
         held.callback(gc.collect)
         return (yield from whole(settings, run, held))
 
-    monkeypatch.setattr(device, "prepare", watched)
+    monkeypatch.setattr(pipeline, "prepare", watched)
     finish(forest_run(head, seed=8))
     assert left == [[]]
 

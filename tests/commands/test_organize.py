@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.data.phantoms import phantom_download
-from tfm.commands import organize
 from tfm.commands.organize import Organize
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Table
@@ -18,6 +17,7 @@ from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
+from tfm.pipelines import organize
 
 
 @pytest.fixture(scope="module")

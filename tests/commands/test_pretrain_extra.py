@@ -235,7 +235,7 @@ def test_a_folder_with_no_mammogram_and_a_cache_of_an_older_program_are_refused(
 def test_the_plan_hands_them_on_to_the_pretraining_alone(folder, workspace):
     planner = find("swin-mim")
     given = {"dataset": "films", "cache": "films", "extra": [str(folder)]}
-    steps = {step.name: step for step in planner.steps(resolve(planner.settings, {}, given), workspace)}
+    steps = {step.name: step for step in planner.build_steps(resolve(planner.settings, {}, given), workspace)}
     assert [name for name, step in steps.items() if "extra" in step.settings] == ["pretrain"]
     assert resolve(find_stage("pretrain").settings, {}, steps["pretrain"].settings).extra == (folder,)
 

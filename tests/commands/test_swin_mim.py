@@ -19,7 +19,7 @@ TINY |= {"architecture": "swin_pico", "mim_epochs": 1, "cls_epochs": 1}
 def steps(workspace, **given):
     planner = find("swin-mim")
     settings = resolve(planner.settings, {}, {"dataset": "pocket", "cache": "pocket"} | given)
-    return {step.name: step for step in planner.steps(settings, workspace)}
+    return {step.name: step for step in planner.build_steps(settings, workspace)}
 
 
 def work(plan):

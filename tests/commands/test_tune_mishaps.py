@@ -22,8 +22,8 @@ from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
+from tfm.pipelines import train
 from tfm.training import device, gpu_lock, loop
-from tfm.training.distributed import main_process
 from tfm.training.tune import search
 from tfm.training.tune.settings import HyperbandSettings
 from tfm.training.tune.storage import open_storage
@@ -61,7 +61,7 @@ def killed_rank() -> Exception:
 @pytest.mark.parametrize("mishap", [full_disk, killed_rank])
 def test_what_is_no_fault_of_the_trial_halts_the_study_which_takes_it_up_again(products, monkeypatch, mishap):
     run = study_run(products, 2, space=TAME)
-    learn, told = main_process.learn, []
+    learn, told = train.learn, []
 
     def interrupted(*words, **named) -> Iterator[Event]:
         for event in learn(*words, **named):
@@ -71,7 +71,7 @@ def test_what_is_no_fault_of_the_trial_halts_the_study_which_takes_it_up_again(p
                 raise mishap()
 
     with monkeypatch.context() as patched:
-        patched.setattr(main_process, "learn", interrupted)
+        patched.setattr(train, "learn", interrupted)
         assert taken(run) == "halted"
     assert run.read_status().message.startswith("trial 1 is halted: ")
     assert str(mishap()).rpartition("] ")[2] in run.read_status().message
@@ -182,7 +182,7 @@ def test_a_worker_of_another_workspace_that_gives_no_sign_for_long_has_lost_its_
 def test_a_worker_whose_trial_was_taken_up_meanwhile_lets_go_of_it(products, monkeypatch):
     """As one that slept for an hour may find it."""
     run = study_run(products, 1, space=TAME)
-    learn = main_process.learn
+    learn = train.learn
 
     def overtaken(*words, **named) -> Iterator[Event]:
         for event in learn(*words, **named):
@@ -192,7 +192,7 @@ def test_a_worker_whose_trial_was_taken_up_meanwhile_lets_go_of_it(products, mon
                 storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [0.9])
             yield event
 
-    monkeypatch.setattr(main_process, "learn", overtaken)
+    monkeypatch.setattr(train, "learn", overtaken)
     assert finish(run).read_status().result["val_auc"] == 0.9
     said = [event.text for event in run.read_events() if isinstance(event, Note)]
     assert "trial 0 was taken up by another on elsewhere:/workspace meanwhile" in said
@@ -219,7 +219,7 @@ def test_a_study_waits_for_the_gpu_of_another_and_says_for_whom(products, monkey
         yield from device.take_turn("gpu-of-two-studies", run.id, held)
         return found
 
-    monkeypatch.setattr(device, "prepare", with_a_turn)
+    monkeypatch.setattr(train, "prepare", with_a_turn)
     monkeypatch.setattr(gpu_lock, "_POLL_SECONDS", 0.01)
     run = study_run(products, 1, space=TAME)
     with contextlib.ExitStack() as held:

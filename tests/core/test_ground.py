@@ -121,7 +121,7 @@ def test_a_picture_in_a_log_from_before_thumbnails_is_read():
 def test_a_view_of_a_resumed_run_shows_each_epoch_once(workspace):
     from tfm.core.events import StateChange
 
-    run = find_or_create_job(workspace, "tests.toys.count", {"target": 3})
+    run = find_or_create_job(workspace, "count", {"target": 3})
     assert isinstance(run, Run)
     with run.open_event_log():
         for event in (StateChange("running"), *(Metrics({"epoch": n, "loss": 1.0 / n}) for n in (1, 2, 3))):
@@ -136,7 +136,7 @@ def test_a_view_of_a_resumed_run_shows_each_epoch_once(workspace):
 def test_a_gauge_replaces_what_it_said_before_and_a_run_taken_up_anew_says_all_again(workspace):
     from tfm.core.events import StateChange
 
-    run = find_or_create_job(workspace, "tests.toys.count", {"target": 3})
+    run = find_or_create_job(workspace, "count", {"target": 3})
     assert isinstance(run, Run)
     view = RunView(run)
     with run.open_event_log():
@@ -166,8 +166,8 @@ def test_references_are_filled_wherever_they_stand():
 
 
 def test_a_part_of_a_name_finds_the_one_run_and_never_guesses(workspace):
-    first = find_or_create_job(workspace, "tests.toys.count", {"target": 3})
-    second = find_or_create_job(workspace, "tests.toys.count", {"target": 4})
+    first = find_or_create_job(workspace, "count", {"target": 3})
+    second = find_or_create_job(workspace, "count", {"target": 4})
     assert find_run(workspace, first.id[-6:]).id == first.id
     with pytest.raises(RunError, match="matches 2 runs or plans"):
         find_run(workspace, "count")
@@ -207,7 +207,7 @@ def test_answers_are_kept_per_stage_and_preset_and_a_damaged_file_loses_only_the
 def test_a_workspace_that_cannot_be_made_is_told_and_nothing_is_made(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(DiskError):
-        find_or_create_job(Workspace(tmp_path / "file" / "workspace"), "tests.toys.count", {})
+        find_or_create_job(Workspace(tmp_path / "file" / "workspace"), "count", {})
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

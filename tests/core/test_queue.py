@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from tests.toy_jobs import finish
 from tests.toys import learn as toy
-from tests.toys.jobs import finish
 from tfm.core import registry
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.runs.launch import find_or_create_job
@@ -16,7 +16,7 @@ from tfm.core.runs.restart import extend_run, find_extensible_field, restart_run
 from tfm.core.runs.run import Run
 from tfm.core.settings import presets as offers
 
-TOY = "tests.toys.learn"
+TOY = "learn"
 
 
 def steps(workspace, presets=(), **words):
@@ -30,11 +30,11 @@ def classes(tmp_path, monkeypatch):
     """The toy with presets of its own, one of which starts another stage."""
     folder = tmp_path / "configs" / "classes"
     folder.mkdir(parents=True)
-    for name, stage in (("Latin", TOY), ("Greek", TOY), ("Counting", "tests.toys.count")):
+    for name, stage in (("Latin", TOY), ("Greek", TOY), ("Counting", "count")):
         preset = {"title": name, "about": name, "stage": stage, "settings": {}}
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(preset))
     monkeypatch.setattr(offers, "CONFIGS", tmp_path / "configs")
-    monkeypatch.setattr(toy, "learn", replace(toy.learn, presets="classes"))
+    monkeypatch.setattr(toy, "COMMAND", replace(toy.COMMAND, presets="classes"))
 
 
 def test_each_model_runs_for_each_fold_and_each_seed(workspace, classes):
@@ -136,7 +136,7 @@ def test_only_what_is_done_can_be_extended_and_only_where_something_grows(worksp
     unfinished = find_or_create_job(workspace, TOY, {"epochs": 3})
     with pytest.raises(SettingsError, match="nothing to read yet"):
         extend_run(unfinished, 5)
-    count = find_or_create_job(workspace, "tests.toys.count", {"target": 3})
+    count = find_or_create_job(workspace, "count", {"target": 3})
     assert find_extensible_field(count) is None
     with pytest.raises(RunError, match="cannot be extended"):
         extend_run(count, 5)

@@ -7,7 +7,7 @@ from typing import Annotated
 from tfm.core import files
 from tfm.core.errors import HaltedError
 from tfm.core.events import Event, Metrics, Note, Progress, Result
-from tfm.core.registry import stage
+from tfm.core.registry import Stage
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 from tfm.core.settings.schema import NOT_IN_RUN_KEY, RunId, Settings
@@ -26,7 +26,6 @@ class Count(Settings):
     """How long a number takes"""
 
 
-@stage(version=1)
 def count(settings: Count, run: Run) -> Iterator[Event]:
     checkpoint = run.checkpoints_folder / "last.json"
     checkpoint.parent.mkdir(exist_ok=True)
@@ -50,3 +49,6 @@ def count(settings: Count, run: Run) -> Iterator[Event]:
     counted = run.folder / "counted.txt"
     files.write_text(counted, f"{total}\n")
     yield Result({"sum": total, "run": run.id}, outputs=[str(counted)])
+
+
+COMMAND = Stage(settings=Count, pipeline="tests.toys.count:count", version=1)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from tfm.core.events import Event, Result
-from tfm.core.registry import stage
+from tfm.core.registry import Stage
 from tfm.core.runs.run import Run
 from tfm.core.settings.resolve import resolve
 from tfm.core.settings.schema import IMPORTANT, Settings, Switches
@@ -60,6 +60,15 @@ class Develop(Settings):
     In their order."""
 
 
-@stage(version=1, presets="darkroom", default_preset="plain", trial="tests.toys.proof")
 def develop(settings: Develop, run: Run) -> Iterator[Event]:
     yield Result({"baths": list(settings.baths), "copies": settings.copies})
+
+
+COMMAND = Stage(
+    settings=Develop,
+    pipeline="tests.toys.develop:develop",
+    version=1,
+    presets="darkroom",
+    default_preset="plain",
+    trial="proof",
+)

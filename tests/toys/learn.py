@@ -9,7 +9,7 @@ from pydantic import Field
 from tfm.core import files
 from tfm.core.errors import RunError
 from tfm.core.events import Event, Gauges, Metrics, Note, Progress, Result
-from tfm.core.registry import Repeat, stage
+from tfm.core.registry import Repeat, Stage
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
@@ -38,15 +38,10 @@ class Learn(Settings):
     The pace is worked out anew for the new number of epochs."""
 
 
-def _sections(settings: Learn, workspace: Workspace) -> int:
+def count_sections(settings: Learn, workspace: Workspace) -> int:
     return settings.sections
 
 
-@stage(
-    version=1,
-    extends_by="epochs",
-    repeats=(Repeat("folds", "fold", _sections), Repeat("seeds", "seed")),
-)
 def learn(settings: Learn, run: Run) -> Iterator[Event]:
     last = run.checkpoints_folder / "last.json"
     last.parent.mkdir(exist_ok=True)
@@ -76,3 +71,12 @@ def _begin(settings: Learn, run: Run) -> tuple[int, float]:
         raise RunError(f"{settings.extends} has no checkpoint", hint="restart it")
     epoch, known = files.read_json(last)
     return epoch, known
+
+
+COMMAND = Stage(
+    settings=Learn,
+    pipeline="tests.toys.learn:learn",
+    version=1,
+    extends_by="epochs",
+    repeats=(Repeat("folds", "fold", at_most="tests.toys.learn:count_sections"), Repeat("seeds", "seed")),
+)

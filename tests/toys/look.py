@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Event, Note, Progress, Result, Table
-from tfm.core.registry import Outlook, stage
+from tfm.core.registry import Outlook, Stage
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.schema import IMPORTANT, POSITIONAL, InputPath, Settings
@@ -73,6 +73,14 @@ def preview(settings: Films, workspace: Workspace) -> Iterator[Event]:
     )
 
 
-@stage(version=1, look=look, preview=preview)
 def films(settings: Films, run: Run) -> Iterator[Event]:
     yield Result({"films": settings.at_most})
+
+
+COMMAND = Stage(
+    settings=Films,
+    pipeline="tests.toys.look:films",
+    version=1,
+    look="tests.toys.look:look",
+    preview="tests.toys.look:preview",
+)

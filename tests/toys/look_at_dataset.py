@@ -5,7 +5,7 @@ from typing import Any
 
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Result
-from tfm.core.registry import Outlook, stage
+from tfm.core.registry import Outlook, Stage
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.schema import DatasetName, Settings
@@ -21,6 +21,10 @@ def look(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | Out
     yield Outlook()
 
 
-@stage(version=1, look=look)
 def reader(settings: Reader, run: Run) -> Iterator[Event]:
     yield Result({})
+
+
+COMMAND = Stage(
+    settings=Reader, pipeline="tests.toys.look_at_dataset:reader", version=1, look="tests.toys.look_at_dataset:look"
+)

@@ -9,7 +9,7 @@ from tests.toys.develop import Baths
 from tfm.core import files
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Picture, Result, Table
-from tfm.core.registry import stage
+from tfm.core.registry import Stage
 from tfm.core.runs.run import Run
 from tfm.core.settings.schema import Settings
 
@@ -29,7 +29,6 @@ class Proof(Settings):
     """Through which baths"""
 
 
-@stage(version=1, presets="darkroom", default_preset="plain")
 def proof(settings: Proof, run: Run) -> Iterator[Event]:
     if settings.paper == "wet":
         raise DataError("the paper is wet", hint="dry it first")
@@ -39,3 +38,8 @@ def proof(settings: Proof, run: Run) -> Iterator[Event]:
     files.write_text(sheet, "two films\n")
     yield Picture(str(sheet), "The sheet", ["00ff"] * 4)
     yield Result({"films": settings.films}, outputs=[str(sheet)])
+
+
+COMMAND = Stage(
+    settings=Proof, pipeline="tests.toys.proof:proof", version=1, presets="darkroom", default_preset="plain"
+)

@@ -14,6 +14,6 @@ def write_presets(configs: Path) -> Path:
     folder = configs / "darkroom"
     folder.mkdir(parents=True)
     for name, baths in PRESETS.items():
-        preset = {"title": name, "about": name, "stage": "tests.toys.develop", "settings": {"baths": baths}}
+        preset = {"title": name, "about": name, "stage": "develop", "settings": {"baths": baths}}
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(preset, sort_keys=False))
     return configs

@@ -189,7 +189,7 @@ def test_the_light_imports_of_help(tmp_path):
 
 
 def test_a_plan_one_of_whose_runs_was_removed_is_shown_all_the_same(tmp_path):
-    from tests.toys.jobs import finish, three_steps
+    from tests.toy_jobs import finish, three_steps
     from tfm.core.runs.launch import find_or_create_plan
     from tfm.core.runs.workspace import Workspace
 
@@ -218,7 +218,7 @@ def test_whoever_removes_a_part_of_a_study_is_told_what_becomes_of_it(tmp_path):
     from tfm.core.runs.workspace import Workspace
 
     workspace = Workspace(tmp_path / "workspace")
-    trial = find_or_create_run(workspace, find_stage("tests.toys.learn"), Learn(), None, part_of="a-study")
+    trial = find_or_create_run(workspace, find_stage("learn"), Learn(), None, part_of="a-study")
     for words in ((), ("--yes",)):
         told = wizard("runs", "remove", trial.id, *words, cwd=tmp_path)
         assert "a trial of a-study" in " ".join((told.stdout + told.stderr).replace("│", "").split())

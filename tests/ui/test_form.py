@@ -243,7 +243,7 @@ def test_where_several_models_differ_each_keeps_its_own_unless_told_otherwise(wo
 
 
 def test_how_many_folds_and_seeds_is_asked_last_and_makes_the_same_queue_as_the_command(workspace):
-    asked, asker = form("tests.toys.learn", workspace, folds="2", seeds="3")
+    asked, asker = form("learn", workspace, folds="2", seeds="3")
     filled = asked.fill()
     assert asker.names == ["sections", "epochs", "folds", "seeds", "what_now"]
     assert filled.given == {"folds": 2, "seeds": 3}
@@ -251,34 +251,32 @@ def test_how_many_folds_and_seeds_is_asked_last_and_makes_the_same_queue_as_the_
     screen = asked.console.file.getvalue()
     assert "A queue of 6 runs" in screen
     assert "fold2-seed9" in screen
-    again, _ = form("tests.toys.learn", workspace)
+    again, _ = form("learn", workspace)
     assert again.fill().given == {"folds": 2, "seeds": 3}, "as last time"
 
 
 def test_a_damaged_answer_to_how_many_is_forgotten(workspace):
     workspace.create_folder()
     workspace.answers_file.write_text("tests.toys.learn: {seeds: a few, sections: 2}")
-    asked, _ = form("tests.toys.learn", workspace)
+    asked, _ = form("learn", workspace)
     assert asked.fill().given == {"sections": 2}
 
 
 def test_of_what_there_is_only_one_nobody_asks_how_many(workspace):
-    asked, asker = form("tests.toys.learn", workspace, sections="1")
+    asked, asker = form("learn", workspace, sections="1")
     assert asked.fill().given == {"sections": 1}
     assert "folds" not in asker.names
 
 
 def test_more_folds_than_there_are_cannot_be_started(workspace):
-    asked, asker = form("tests.toys.learn", workspace, folds=("9", "3"), what_now=("mend", "start"))
+    asked, asker = form("learn", workspace, folds=("9", "3"), what_now=("mend", "start"))
     assert asked.fill().given == {"folds": 3}
     before_mending = asker.asked[asker.names.index("what_now")]
     assert "start" not in [choice.value for choice in before_mending.choices]
 
 
 def test_a_run_to_start_from_can_be_taken_back(workspace):
-    extends = next(
-        field for field in list_fields(registry.find("tests.toys.learn").settings) if field.name == "extends"
-    )
+    extends = next(field for field in list_fields(registry.find("learn").settings) if field.name == "extends")
     question = build_question(extends, None, workspace)
     assert [(choice.value, choice.title) for choice in question.choices] == [(None, "none")]
 

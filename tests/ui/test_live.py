@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from tests.toys.jobs import finish, wait_for_event
+from tests.toy_jobs import finish, wait_for_event
 from tests.ui.scripted import LEAVE, Scripted
 from tests.ui.terminal import PROJECT, Terminal
 from tests.ui.test_cli import wizard
@@ -31,7 +31,7 @@ from tfm.ui.screens import job_menu
 from tfm.ui.screens.live_view import JobView, print_end
 from tfm.ui.screens.runs_commands import describe_outcome, print_job
 
-TOY = "tests.toys.learn"
+TOY = "learn"
 COLUMNS = (
     *("learning_rate", "train_loss", "train_accuracy", "train_auc"),
     *("val_loss", "val_accuracy", "val_auc"),
@@ -232,7 +232,7 @@ def test_a_run_is_extended_by_a_command_that_says_how_far(workspace):
     told = wizard("runs", "extend", "--epochs=3", run.id, "--json", *place)
     assert told.stdout.splitlines()[-1] == first.stdout.splitlines()[-1], "whichever is said first"
     assert json.loads(told.stdout.splitlines()[-1])["result"]["epochs"] == 3
-    other = find_or_create_job(workspace, "tests.toys.count", {"target": 2})
+    other = find_or_create_job(workspace, "count", {"target": 2})
     finish(other)
     assert "cannot be extended" in wizard("runs", "extend", other.id, "--epochs", "3", *place).stderr
 
@@ -263,7 +263,7 @@ def test_a_run_is_extended_from_the_menu(workspace):
 
 
 def test_a_failure_ends_with_one_instruction(workspace):
-    run = find_or_create_job(workspace, "tests.toys.count", {"target": 3, "fail_at": 2})
+    run = find_or_create_job(workspace, "count", {"target": 3, "fail_at": 2})
     finish(run)
     console = Console(file=io.StringIO(), width=100)
     print_end(run, console)

@@ -20,7 +20,7 @@ from tfm.ui.form import Form
 from tfm.ui.preview import watch_preview
 from tfm.ui.prompts import ToMenu
 
-TOY = "tests.toys.look"
+TOY = "look"
 MASSES = ("mass-train-1", "mass-train-2", "mass-train-3")
 WHOLE = ("mass-train-1", "mass-test-1", "calc-train-1")
 
@@ -304,7 +304,7 @@ def test_a_refusal_that_no_question_can_mend_is_told(workspace):
     (folder / "manifest.csv").touch()
     asker = Screens({})
     with pytest.raises(DataError, match="dataset d is not whole"):
-        Form("tests.toys.look_at_dataset", workspace, asker, Console(file=asker.file), no_trial).fill()
+        Form("look-at-dataset", workspace, asker, Console(file=asker.file), no_trial).fill()
     assert asker.names == []
 
 

@@ -18,7 +18,7 @@ from tfm.ui.form import Form
 from tfm.ui.form_state import FormState
 from tfm.ui.prompts import PlainAsker
 
-TOY = "tests.toys.develop"
+TOY = "develop"
 
 
 @pytest.fixture(autouse=True)

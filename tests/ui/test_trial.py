@@ -11,7 +11,7 @@ from tfm.core.runs import lookup
 from tfm.core.settings import presets
 from tfm.ui.menu import Menu
 
-TOY = "tests.toys.develop"
+TOY = "develop"
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def test_the_trial_runs_with_what_it_knows_of_the_answers_shows_its_picture_and_
         what_now=("trial", "start"),
     )  # fmt: skip
     trial, own = lookup.list_runs(workspace)
-    assert (trial.read_stage(), own.read_stage()) == ("tests.toys.proof", TOY)
+    assert (trial.read_stage(), own.read_stage()) == ("proof", TOY)
     assert trial.read_preset() == own.read_preset() == "warm"
     assert trial.read_settings()["baths"] == {"developer": {"seconds": 30}, "toner": {"shade": 0.5}}
     assert trial.read_settings()["paper"] == "matt"
@@ -46,7 +46,7 @@ def test_the_trial_runs_with_what_it_knows_of_the_answers_shows_its_picture_and_
 def test_the_same_trial_again_is_shown_and_not_done_again(workspace):
     done(workspace, what_now=("trial", "trial", BACK), baths=(["stop"], BACK), copies=("1", BACK), paper=("a", BACK),
          preset=("plain", BACK))  # fmt: skip
-    assert [run.read_stage() for run in lookup.list_runs(workspace)] == ["tests.toys.proof"]
+    assert [run.read_stage() for run in lookup.list_runs(workspace)] == ["proof"]
 
 
 @pytest.mark.parametrize(("paper", "says"), [("gold", "there is no gold paper"), ("wet", "dry it first")])

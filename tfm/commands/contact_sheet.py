@@ -6,15 +6,11 @@ Nothing of it is kept for training.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
 
-from tfm.core.errors import DataError
-from tfm.core.events import Event, Note, Picture, Progress, Result
-from tfm.core.registry import stage
-from tfm.core.runs.run import Run
+from tfm.core.registry import Stage
 from tfm.core.settings.schema import DatasetWithFiles, Settings
 from tfm.imaging.settings import ChainSettings
 from tfm.training.settings import DEFAULT_SEED, AugmentSettings
@@ -39,44 +35,10 @@ class ContactSheet(Settings):
     augmentation: AugmentSettings = AugmentSettings()
 
 
-@stage(version=1, presets="preprocess", default_preset="fast")
-def contact_sheet(settings: ContactSheet, run: Run) -> Iterator[Event]:
-    from tfm.analysis import contact_sheets
-    from tfm.data.dataset.dataset import Dataset
-    from tfm.imaging.contact_sheet import draw_contact_sheet, encode_thumbnails
-
-    dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
-    films = contact_sheets.choose_images(dataset, settings.images, settings.count, settings.seed)
-    names, steps, changes, before_and_after, failed = [], [], [], [], []
-    for number, row in enumerate(films.to_dict("records"), 1):
-        try:
-            shown, done = contact_sheets.show_steps(dataset, row, settings.chain)
-        except DataError as error:
-            failed.append(error)
-            yield Note(f"{error.message}: {error.hint}", "warning")
-            continue
-        if row["split"] != "train":
-            yield Note(
-                f"{row['image_id']} is of {row['split']}: choose no steps by it, they are judged on it", "warning"
-            )
-        names.append(row["image_id"])
-        steps.append(shown)
-        changes.append(contact_sheets.show_augmentations(row["image_id"], done, settings.augmentation, settings.seed))
-        before_and_after.append((shown.tiles[0].image, done.image))
-        yield Progress("images", number, len(films), "images")
-    if not steps:
-        raise DataError("none of these images can be prepared", hint=failed[0].hint)
-    preset = run.read_preset() or ""
-    sheet, augmented = run.figures_folder / "steps.png", run.figures_folder / "augmentations.png"
-    draw_contact_sheet(
-        sheet, f"{settings.dataset}, {preset}: each image after each step (red: lesions, blue: breast)", steps
-    )
-    yield Picture(str(sheet), "Each image after each step", encode_thumbnails(before_and_after[0]))
-    outputs = [str(sheet)]
-    if settings.augmentation.augment:
-        draw_contact_sheet(
-            augmented, f"{settings.dataset}, {preset}: as a training may see them (red: lesions)", changes
-        )
-        yield Picture(str(augmented), "As a training may see them, six draws each")
-        outputs.append(str(augmented))
-    yield Result({"images": names, "pictures": outputs}, outputs)
+COMMAND = Stage(
+    settings=ContactSheet,
+    pipeline="tfm.pipelines.contact_sheet:draw_contact_sheets",
+    version=1,
+    presets="preprocess",
+    default_preset="fast",
+)

@@ -6,17 +6,12 @@ The mean of each way's runs, and paired differences between ways: what an experi
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from tfm.core import hints
 from tfm.core.errors import SettingsError
-from tfm.core.events import Event, Result, Table
-from tfm.core.registry import stage
-from tfm.core.runs.lookup import find_run
-from tfm.core.runs.run import Run
+from tfm.core.registry import Stage
 from tfm.core.settings.schema import POSITIONAL, Input, RunWithPredictions, Settings
 
 Explanation = Annotated[str, Input("run", made_by=("explain",))]
@@ -56,40 +51,4 @@ class Contrast(Settings):
         return self
 
 
-@stage(version=2)
-def contrast(settings: Contrast, run: Run) -> Iterator[Event]:
-    from tfm.analysis.contrast import compare_ways as contrasted
-    from tfm.core import files
-
-    ways = settings.ways or settings.runs
-    explained = [find_run(run.workspace, name) for name in settings.explained]
-    of = {str(one.read_status().result["trained"]): one for one in explained}
-    runs: dict[str, list[Run]] = {}
-    looks: dict[str, list[Run]] = {}
-    for way, name in zip(ways, settings.runs, strict=True):
-        runs.setdefault(way, []).append(find_run(run.workspace, name))
-        if of:
-            looks.setdefault(way, []).append(_explanation(of, name))
-    found = contrasted(runs, looks, settings.against)
-    by = f"; {found.look}" if found.look else ""
-    caption = (
-        f"{found.protocol.words}. Each figure is the mean of a way's runs; its interval, and that of a paired "
-        f"difference on the same women, knows of the women drawn and not of other seeds{by}"
-    )
-    yield Table("Contrast", found.columns, found.table(), caption)
-    if settings.against:
-        yield Table("Paired differences", found.columns_apart, found.table_apart(), found.protocol.words)
-    path = run.folder / "contrast.json"
-    values = {"run": run.id, "rows": found.rows(), "differences": found.rows_apart(), "protocol": found.protocol.words}
-    files.write_json(path, values)
-    yield Result(values, outputs=[str(path)])
-
-
-def _explanation(of: dict[str, Run], name: str) -> Run:
-    if name not in of:
-        raise SettingsError(
-            f"explained: there is no explanation of {name}",
-            hint=f"make it, {hints.command('explain', name)}, or name none",
-            fields=("explained",),
-        )
-    return of[name]
+COMMAND = Stage(settings=Contrast, pipeline="tfm.pipelines.contrast:contrast", version=2)

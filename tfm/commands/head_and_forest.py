@@ -5,19 +5,12 @@ A plan of three runs, each a row in every comparison. What is done already count
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tfm.commands.train import Train, arranged
-from tfm.core import hints
-from tfm.core.errors import SettingsError
-from tfm.core.registry import planner
-from tfm.core.runs.command_settings import resolve_settings
-from tfm.core.runs.plan import Step
-from tfm.core.runs.workspace import Workspace
+from tfm.core.registry import Planner
 from tfm.core.settings.schema import CacheName, DatasetName, ModelName, Settings
-from tfm.core.settings.serialize import dump_plain_values
 from tfm.models.settings import Weights
 from tfm.training.settings import DEFAULT_SEED, DeviceSettings, LearnerSettings
 
@@ -42,27 +35,4 @@ class HeadAndForest(Settings):
     machine: DeviceSettings = DeviceSettings()
 
 
-@planner
-def head_and_forest(settings: HeadAndForest, workspace: Workspace) -> list[Step]:
-    from tfm.training.embedding_classifier import check_memory
-    from tfm.training.inputs.samples import UNKNOWN
-
-    shared = {"seed": settings.seed, "machine": dump_plain_values(settings.machine)}
-    given: dict[str, Any] = {"dataset": settings.dataset, "cache": settings.cache, "fold": settings.fold}
-    given |= {"weights": settings.weights} if settings.weights != "preset" else {}
-    head = resolve_settings(workspace, "train", given | shared, workspace.load_preset("models", settings.head))
-    assert isinstance(head, Train)
-    if settings.learning.embedding == "dense128" and head.model.head is None:
-        raise SettingsError(
-            f"the network of {settings.head} has no hidden layer before its classifier",
-            hint=f"choose {hints.setting('embedding', 'pool2048')}, or a model with one, as ResNet50_Head has it",
-            fields=("embedding", "head"),
-        )
-    labels = arranged(head, workspace).train.labels
-    check_memory(settings.learning, int((labels != UNKNOWN).sum()))  # before a head is trained for it
-    learning = {"learning": dump_plain_values(settings.learning)}
-    return [
-        Step("head", "train", given | shared, settings.head),
-        Step("forest", "forest", {"backbone": "@head.run", **learning, **shared}),
-        Step("average", "average", {"runs": ["@head.run", "@forest.run"]}),
-    ]
+COMMAND = Planner(settings=HeadAndForest, pipeline="tfm.pipelines.head_and_forest:plan_head_and_forest")

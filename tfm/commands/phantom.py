@@ -6,18 +6,12 @@ program works and how a study is done, and say nothing about real performance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tfm.core.events import Event, Note, Progress, Result
-from tfm.core.registry import stage
-from tfm.core.runs.run import Run
+from tfm.core.registry import Stage, load
 from tfm.core.settings.schema import IMPORTANT, POSITIONAL, OutputPath, Settings
-
-if TYPE_CHECKING:
-    from tfm.data.phantom.spec import DownloadPlan
 
 
 class Phantom(Settings):
@@ -62,38 +56,8 @@ class Phantom(Settings):
     @model_validator(mode="after")
     def _can_be_planned(self) -> Self:
         """Some traps need ground to stand on: both kinds of lesion, or enough women."""
-        self.plan()
+        load("tfm.pipelines.phantom:build_plan")(self)
         return self
 
-    def plan(self) -> DownloadPlan:
-        from tfm.data.phantom.cohort import plan_download
-        from tfm.data.phantom.traps import parse_traps
 
-        return plan_download(
-            train_women=self.train_women,
-            test_women=self.test_women,
-            kinds=self.kinds,
-            height=self.height,
-            difficulty=self.difficulty,
-            traps=parse_traps(self.traps),
-            shuffle_labels=self.shuffle_labels,
-            seed=self.seed,
-            layout=self.layout,
-        )
-
-
-@stage(version=1)
-def phantom(settings: Phantom, run: Run) -> Iterator[Event]:
-    from tfm.data.phantom.writer import write_download
-
-    plan = settings.plan()
-    total = 0
-    for done, total in write_download(plan, settings.out):
-        yield Progress("phantoms", done, total, "images")
-    yield Note(
-        f"{total} synthetic mammograms under {settings.out}. No patients: they say nothing about real performance."
-    )
-    yield Result(
-        {"download": str(settings.out), "mammograms": total},
-        outputs=sorted(str(path) for path in settings.out.rglob("*") if path.is_file()),
-    )
+COMMAND = Stage(settings=Phantom, pipeline="tfm.pipelines.phantom:write_phantoms", version=1)

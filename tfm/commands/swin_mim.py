@@ -7,26 +7,18 @@ it looks at is drawn and measured. What is done already counts.
 from __future__ import annotations
 
 import copy
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from tfm.commands.pretrain import LossOn, Pretrain
-from tfm.commands.train import Train, check
-from tfm.core import hints
-from tfm.core.errors import SettingsError
-from tfm.core.registry import planner
-from tfm.core.runs.plan import Step
-from tfm.core.runs.workspace import Workspace
-from tfm.core.settings.resolve import resolve
+from tfm.core.registry import Planner
 from tfm.core.settings.schema import IMPORTANT, CacheName, DatasetName, InputFolder, NoEffectWhen, Settings
-from tfm.core.settings.serialize import dump_plain_values
 from tfm.models.settings import FROM_SCRATCH, Architecture, Weights
 from tfm.training.settings import (
     DEFAULT_SEED,
     BreastSettings,
-    DeviceSettings,
     LabelSettings,
     MachineSettings,
     MaskSettings,
@@ -34,10 +26,9 @@ from tfm.training.settings import (
     Unlabelled,
 )
 
-_MODEL = "SwinMIM"  # the preset by whose name its training stands in every table; it sets nothing
-_SHARED = ("dataset", "cache", "fold", "architecture", "batch_size", "beta", "seed")
-_IN_TRAINING = ("label_percent", "unlabelled", "pooling", "background_contrast", "attention_gamma")
 _WITHOUT_PRETRAINING = NoEffectWhen("skip_pretrain", True)
+
+
 _WITHOUT_TRAINING = NoEffectWhen("skip_train", True)
 
 
@@ -107,35 +98,4 @@ class SwinMIM(Settings):
     machine: MachineSettings = MachineSettings()
 
 
-@planner
-def swin_mim(settings: SwinMIM, workspace: Workspace) -> list[Step]:
-    from tfm.data.cache.cache import Cache
-    from tfm.training.block_masking import check_block
-
-    if settings.skip_pretrain and settings.skip_train:
-        raise SettingsError(
-            "without pretraining and without training nothing is left to be done",
-            hint=f"leave out one of them only; to explain a run that is done: {hints.command('explain RUN')}",
-            fields=("skip_pretrain", "skip_train"),
-        )
-    machine = dump_plain_values(settings.machine)
-    shared: dict[str, Any] = {name: getattr(settings, name) for name in _SHARED} | {"machine": machine}
-    steps, weights = [], settings.weights
-    if not settings.skip_pretrain:
-        own: dict[str, Any] = {"epochs": settings.mim_epochs, "learning_rate": settings.mim_learning_rate}
-        own |= {"masks": dump_plain_values(settings.masks), "loss_on": settings.loss_on}
-        if settings.extra:
-            own["extra"] = [str(folder) for folder in settings.extra]
-        check_block(Cache.open(workspace.cache_folder(settings.cache)), settings.masks)
-        steps.append(Step("pretrain", "pretrain", shared | own | {"weights": weights}, fresh=settings.force_pretrain))
-        weights = "@pretrain.encoder"
-    if not settings.skip_train:
-        own = {"epochs": settings.cls_epochs, "learning_rate": settings.cls_learning_rate}
-        own |= {name: getattr(settings, name) for name in _IN_TRAINING}
-        # Before the pretraining is paid for. What that starts from, the training comes from too.
-        check(resolve(Train, {}, shared | own | {"weights": settings.weights}), workspace)
-        steps.append(Step("train", "train", shared | own | {"weights": weights}, _MODEL, fresh=settings.force_train))
-        if settings.visualize:
-            device = {name: machine[name] for name in DeviceSettings.model_fields}
-            steps.append(Step("explain", "explain", {"run": "@train.run", "machine": device}))
-    return steps
+COMMAND = Planner(settings=SwinMIM, pipeline="tfm.pipelines.swin_mim:plan_swin_mim")

@@ -5,16 +5,12 @@ A plan of two runs: the study, and its winner with all the epochs of the model's
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
-from tfm.commands.tune import Tune
-from tfm.core.registry import planner
-from tfm.core.runs.plan import Step
-from tfm.core.runs.workspace import Workspace
+from tfm.core.registry import Planner
 from tfm.core.settings.schema import IMPORTANT, CacheName, DatasetName, Settings
-from tfm.core.settings.serialize import collect_non_default_values
 from tfm.training.settings import MachineSettings
 
 
@@ -34,13 +30,4 @@ class TuneAndTrain(Settings):
     machine: MachineSettings = MachineSettings()
 
 
-@planner
-def tune_and_train(settings: TuneAndTrain, workspace: Workspace) -> list[Step]:
-    preset = workspace.load_preset("tune", settings.search)
-    model = preset.settings.get("model", Tune.model_fields["model"].default)
-    shared = collect_non_default_values(settings.machine)  # the rest is as the model's preset has it
-    given: dict[str, Any] = {"dataset": settings.dataset, "cache": settings.cache, "fold": settings.fold}
-    return [
-        Step("study", "tune", given | {"trials": settings.trials} | shared, preset.name),
-        Step("winner", "train", {"study": "@study.run"} | shared, model),
-    ]
+COMMAND = Planner(settings=TuneAndTrain, pipeline="tfm.pipelines.tune_and_train:plan_tune_and_train")

@@ -1,13 +1,18 @@
-"""Stages and planners as code: registered by decorator, imported when their name is used."""
+"""What a command is, and how a name or a dotted path leads to code. Commands are registered in tfm/commands.
+
+Only registered names are imported. A name comes from a workspace as well, and a workspace must not be able to run code.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+import importlib.util
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Protocol, get_type_hints
+from typing import Annotated, Any
 
 from pydantic import Field
 from pydantic.fields import FieldInfo
@@ -17,166 +22,119 @@ from tfm.core.events import Event
 from tfm.core.runs.plan import Step
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings import presets as offers
+from tfm.core.settings import presets
 from tfm.core.settings.fields import SettingField, list_fields
 from tfm.core.settings.schema import IMPORTANT, Settings
 
-
-class Generate(Protocol):
-    def __call__(self, settings: Any, run: Run) -> Iterator[Event]: ...
+EXTRA_COMMANDS = "TFM_COMMANDS"  # environment variable: a package of further command modules, such as my_lab.commands
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a look decides, each by the setting's name: `settled` values go without saying and are not asked for;
-    where choices are `offered`, the others cannot be chosen, and `reasons` says why."""
+    """What a look found out about settings, by name: `settled` ones are not asked for, only `offered` choices can be
+    chosen, and `reasons` says why."""
 
     settled: dict[str, Any] = field(default_factory=dict)
     offered: dict[str, list[Any]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
 
-Look = Callable[[Mapping[str, Any], Workspace], Iterator[Event | Outlook]]
-Preview = Callable[[Any, Workspace], Iterator[Event]]
-ReadsBesides = Callable[[Any], list[Path]]
+def load(path: str) -> Any:
+    """Import what a dotted path such as `tfm.pipelines.train:train` names."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def stream(path: str, *arguments: Any) -> Iterator[Any]:
+    """The events of the function that a dotted path names. Its module is imported when the first one is asked for."""
+    yield from load(path)(*arguments)
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """A word that makes a queue of runs: `seeds=3` is one for each of three values of the setting `seed`, counted up
-    from what it is, or from 1 where it is none. `at_most` says how far one can count; where that is 1, no form asks."""
+    """A word that makes a queue of runs: `seeds=3` makes one run for each of three values of the setting `seed`,
+    counted up from its value, or from 1 if it has none."""
 
     word: str
     setting: str
-    at_most: Callable[[Any, Workspace], int] | None = None
+    at_most: str | None = None  # dotted path: (settings, workspace) → the highest value
 
     @property
     def field(self) -> SettingField:
-        """It is asked for as a setting is; no run ever sees it."""
-        said = f"How many {self.word}?\nA run for each, counted up from {self.setting}; several make a queue."
-        about = Annotated[int, Field(ge=1, description=said), IMPORTANT]
-        return SettingField(self.word, (self.word,), FieldInfo.from_annotated_attribute(about, 1))
+        """The field that forms and the command line ask for. No run ever sees it."""
+        text = f"How many {self.word}?\nA run for each, counted up from {self.setting}; several make a queue."
+        annotation = Annotated[int, Field(ge=1, description=text), IMPORTANT]
+        return SettingField(self.word, (self.word,), FieldInfo.from_annotated_attribute(annotation, 1))
+
+    def find_limit(self, settings: Settings, workspace: Workspace) -> int | None:
+        """The highest value that the setting can have, or None if there is no limit."""
+        return load(self.at_most)(settings, workspace) if self.at_most else None
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One thing a user can do. `presets` names the folder below configs/ that holds its presets; without a default
-    preset one must be chosen, and several may be. A form calls `look` once the required settings are
-    answered, with these and whatever else a person said that names something to read; it shows what the look yields and
-    takes its last word, an Outlook. It calls `preview` with the whole settings before they run. Neither makes anything
-    that a run would make. `trial` names a stage that shows on a few images what this one would do to all: it gets, of
-    what was given, what it knows by name, and the preset where it has the same `presets`."""
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One thing a user can do. Its name is that of the file that defines its settings."""
 
-    name: str
+    settings: type[Settings]
+    pipeline: str  # dotted path of the work
+
+    @property
+    def name(self) -> str:
+        return self.settings.__module__.rpartition(".")[2].replace("_", "-")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(Command):
+    """A command whose pipeline is a generator of events that works in a run: (settings, run) → events.
+
+    Raise `version` when the output or a default changes: older runs are then not reused. `presets` names a folder below
+    configs/; without a default preset one must be chosen, and several may be. `extends_by` names the setting that may
+    grow in an extended run. `trial` names a command that shows on a few images what this one would do to all of them.
+
+    The rest are dotted paths. `look` runs in a form once the required settings are answered and ends with an Outlook:
+    (values, workspace) → events. `preview` runs with the complete settings before they are started: (settings,
+    workspace) → events. Neither creates anything that a run would. `extra_inputs` lists the files and folders that a
+    run reads although its settings don't name them: (settings) → paths.
+    """
+
     version: int
-    settings: type[Settings]
-    generate: Generate
-    presets: str | None
-    default_preset: str | None
-    look: Look | None
-    preview: Preview | None
-    trial: str | None
-    reads_besides: ReadsBesides | None
-    extends_by: str | None
-    repeats: tuple[Repeat, ...]
+    presets: str | None = None
+    default_preset: str | None = None
+    look: str | None = None
+    preview: str | None = None
+    trial: str | None = None
+    extra_inputs: str | None = None
+    extends_by: str | None = None
+    repeats: tuple[Repeat, ...] = ()
+
+    def generate(self, settings: Settings, run: Run) -> Iterator[Event]:
+        return stream(self.pipeline, settings, run)
+
+    def list_extra_inputs(self, settings: Settings) -> list[Path]:
+        return load(self.extra_inputs)(settings) if self.extra_inputs else []
 
 
-@dataclass(frozen=True)
-class Planner:
-    """A function from settings to a plan: several stages, one after the other."""
+@dataclass(frozen=True, kw_only=True)
+class Planner(Command):
+    """A command that starts several stages, one after the other: (settings, workspace) → steps."""
 
-    name: str
-    settings: type[Settings]
-    steps: Callable[[Any, Workspace], list[Step]]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Something that answers at once and keeps nothing: it needs no run and no process of its own."""
-
-    name: str
-    settings: type[Settings]
-    generate: Callable[[Any, Workspace], Iterator[Event]]
+    def build_steps(self, settings: Settings, workspace: Workspace) -> list[Step]:
+        steps: list[Step] = load(self.pipeline)(settings, workspace)
+        return steps
 
 
-Kind = Stage | Planner | Answer
+@dataclass(frozen=True, kw_only=True)
+class Answer(Command):
+    """A command that answers at once, without a run or a process of its own: (settings, workspace) → events."""
+
+    def generate(self, settings: Settings, workspace: Workspace) -> Iterator[Event]:
+        return stream(self.pipeline, settings, workspace)
 
 
-def stage(
-    *,
-    version: int,
-    presets: str | None = None,
-    default_preset: str | None = None,
-    look: Look | None = None,
-    preview: Preview | None = None,
-    trial: str | None = None,
-    reads_besides: ReadsBesides | None = None,
-    extends_by: str | None = None,
-    repeats: tuple[Repeat, ...] = (),
-) -> Callable[[Generate], Stage]:
-    """`version` is raised whenever the stage's output or a default changes: older runs then no longer count.
-    `reads_besides` says which files and folders a run of such settings reads that they do not name."""
-
-    def register(generate: Generate) -> Stage:
-        return Stage(
-            _name_of(generate),
-            version,
-            _settings_of(generate),
-            generate,
-            presets,
-            default_preset,
-            look,
-            preview,
-            trial,
-            reads_besides,
-            extends_by,
-            repeats,
-        )
-
-    return register
-
-
-def planner(steps: Callable[[Any, Workspace], list[Step]]) -> Planner:
-    return Planner(_name_of(steps), _settings_of(steps), steps)
-
-
-def answer(generate: Callable[[Any, Workspace], Iterator[Event]]) -> Answer:
-    return Answer(_name_of(generate), _settings_of(generate), generate)
-
-
-def _settings_of(function: Any) -> type[Settings]:
-    settings: type[Settings] = get_type_hints(function)["settings"]
-    return settings
-
-
-def _name_of(function: Any) -> str:
-    module = str(function.__module__)
-    return module.removeprefix("tfm.commands.").replace("_", "-") if module.startswith("tfm.commands.") else module
-
-
-def find(name: str) -> Kind:
-    """What a name means. A name with a dot is a module of your own that holds a stage."""
-    return next(thing for thing in vars(_module(name)).values() if isinstance(thing, Kind) and thing.name == name)
-
-
-def repeats_of(found: Kind) -> tuple[Repeat, ...]:
-    return found.repeats if isinstance(found, Stage) else ()
-
-
-def asked(found: Kind) -> list[SettingField]:
-    """All that a form asks and a command line takes: the settings, and behind them the words that make a queue."""
-    return list_fields(found.settings) + [repeat.field for repeat in repeats_of(found)]
-
-
-def summary(name: str) -> str:
-    """The first line of what its module says of itself."""
-    return (_module(name).__doc__ or name).split("\n", 1)[0]
-
-
-def _module(name: str) -> ModuleType:
-    if "." not in name:
-        offers.stage_file(name)
-    return importlib.import_module(name if "." in name else f"tfm.commands.{name.replace('-', '_')}")
+def find(name: str) -> Command:
+    """The command of this name."""
+    command: Command = _import_command(name).COMMAND
+    return command
 
 
 def find_stage(name: str) -> Stage:
@@ -184,3 +142,27 @@ def find_stage(name: str) -> Stage:
     if not isinstance(found, Stage):
         raise SettingsError(f"{name} is not a stage with runs of its own", hint="name one of the stages it consists of")
     return found
+
+
+def repeats_of(found: Command) -> tuple[Repeat, ...]:
+    return found.repeats if isinstance(found, Stage) else ()
+
+
+def asked(found: Command) -> list[SettingField]:
+    """Everything that a form and the command line ask for: the settings, and behind them the words that repeat."""
+    return list_fields(found.settings) + [repeat.field for repeat in repeats_of(found)]
+
+
+def summary(name: str) -> str:
+    """The first line of the command's help."""
+    return (_import_command(name).__doc__ or name).split("\n", 1)[0]
+
+
+def _import_command(name: str) -> ModuleType:
+    """The module of a command that ships, or of one in the package that the environment names."""
+    module = name.replace("-", "_")
+    package = "" if presets.is_shipped(name) or not module.isidentifier() else os.environ.get(EXTRA_COMMANDS)
+    if package and importlib.util.find_spec(f"{package}.{module}"):
+        return importlib.import_module(f"{package}.{module}")
+    presets.stage_file(name)  # refuses a name that is not registered
+    return importlib.import_module(f"tfm.commands.{module}")

@@ -19,7 +19,7 @@ from tfm.core.settings import presets as offers
 from tfm.ui.spelling import format_flag, set_reader, spell
 
 if TYPE_CHECKING:
-    from tfm.core.registry import Answer, Planner, Stage
+    from tfm.core.registry import Command
     from tfm.core.settings.fields import SettingField
 
 _EPILOG = "Every command has --help. Without a command: the menu. For research and teaching, never for diagnosis."
@@ -126,7 +126,7 @@ def build_command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
     return command
 
 
-def _find_started_name(found: Stage | Planner | Answer, words: Sequence[str]) -> str:
+def _find_started_name(found: Command, words: Sequence[str]) -> str:
     """Of a preset that ships; those of one's own stand in a workspace, which is not looked for yet."""
     presets = getattr(found, "presets", None)
     named = [word for word in words if presets and word in offers.list_presets(presets)]
@@ -163,7 +163,7 @@ _JSON = _make_keyword(
 )
 
 
-def _build_preset_parameter(found: Stage | Planner | Answer) -> Parameter | None:
+def _build_preset_parameter(found: Command) -> Parameter | None:
     from tfm.core.registry import Stage
 
     if not isinstance(found, Stage) or found.presets is None:
@@ -243,7 +243,7 @@ def _describe_default(field: SettingField) -> str | bool:
     return shown or False
 
 
-def _run_command(found: Stage | Planner | Answer, context: typer.Context, words: dict[str, Any]) -> None:
+def _run_command(found: Command, context: typer.Context, words: dict[str, Any]) -> None:
     from tfm.core.registry import Answer
     from tfm.core.runs.launch import find_or_create_job
     from tfm.ui.command_context import open_workspace

@@ -173,7 +173,7 @@ class Form:
         self.inspected, self.look_error, self.found = None, None, []
         self.state.apply_outlook(registry.Outlook())
         self._redraw()
-        seen = self._watch_preview(look(given, self.workspace))
+        seen = self._watch_preview(registry.stream(look, given, self.workspace))
         self.inspected, self.found = given, seen.shown
         self.state.apply_outlook(seen.outlook)
 
@@ -299,11 +299,9 @@ class Form:
             form_summary.print_problem(self.look_error, self.console)
 
 
-def _preview_each(
-    preview: registry.Preview, resolved: list[Settings], workspace: Workspace
-) -> Iterator[Event | registry.Outlook]:
+def _preview_each(preview: str, resolved: list[Settings], workspace: Workspace) -> Iterator[Event | registry.Outlook]:
     for settings in resolved:
-        yield from preview(settings, workspace)
+        yield from registry.stream(preview, settings, workspace)
 
 
 def _get_fields(error: TFMError) -> tuple[str, ...]:

@@ -40,15 +40,15 @@ class FormState:
         return find_started_command(self.workspace, self.stage, self.presets)
 
     @property
-    def definition(self) -> registry.Stage | registry.Planner | registry.Answer:
+    def definition(self) -> registry.Command:
         return registry.find(self.started_command)
 
     @property
-    def look(self) -> registry.Look | None:
+    def look(self) -> str | None:
         return self.definition.look if isinstance(self.definition, registry.Stage) else None
 
     @property
-    def preview(self) -> registry.Preview | None:
+    def preview(self) -> str | None:
         return self.definition.preview if isinstance(self.definition, registry.Stage) else None
 
     @property
@@ -234,7 +234,7 @@ class FormState:
         if repeat is None or repeat.at_most is None:
             return True
         with contextlib.suppress(TFMError):  # what is wrong is told where all is answered
-            return min(repeat.at_most(settings, self.workspace) for settings in self.resolve()) > 1
+            return min(repeat.find_limit(settings, self.workspace) or 1 for settings in self.resolve()) > 1
         return False
 
     def resolve_values(self, chosen: Sequence[SettingField]) -> list[Any]:

@@ -68,8 +68,8 @@ def _check_upper_limit(workspace: Workspace, settings: Settings, repeat: registr
     value = get_value(settings, field)
     if repeat.at_most is None or value == field.default:
         return
-    most = repeat.at_most(settings, workspace)
-    if value > most:
+    most = repeat.find_limit(settings, workspace)
+    if most is not None and value > most:
         raise SettingsError(
             f"{field.name}: {value} is too high: the highest possible value is {most}",
             hint=field.question,

@@ -211,7 +211,7 @@ def compute_key(
 
 
 def compute_run_key(workspace: Workspace, stage: Stage, settings: Settings) -> str:
-    paths = stage.reads_besides(settings) if stage.reads_besides else ()
+    paths = stage.list_extra_inputs(settings)
     return compute_key(workspace, stage.name, stage.version, settings, paths)
 
 

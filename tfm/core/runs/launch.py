@@ -30,7 +30,7 @@ def find_or_create_job(
     found = registry.find(name)
     settings = resolve_settings(workspace, name, given, preset)
     if isinstance(found, registry.Planner):
-        return find_or_create_plan(workspace, preset.name if preset else name, found.steps(settings, workspace))
+        return find_or_create_plan(workspace, preset.name if preset else name, found.build_steps(settings, workspace))
     return find_or_create_run(workspace, registry.find_stage(name), settings, preset)
 
 

@@ -18,7 +18,7 @@ from tfm.core.settings.schema import Settings
 from tfm.core.settings.serialize import collect_key_values
 
 
-def split_repeats(found: registry.Kind, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
+def split_repeats(found: registry.Command, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
     """Separate the settings from the repeat counts, such as `seeds=3`. A count of 1 is dropped."""
     fields = {repeat.word: repeat.field for repeat in registry.repeats_of(found)}
     counts = {}
@@ -104,7 +104,7 @@ def _iterate_repeated_values(
 def _list_values(workspace: Workspace, settings: Settings, repeat: registry.Repeat, count: int) -> range:
     given = get_value(settings, find_field(type(settings), repeat.setting))
     first = 1 if given is None else given
-    most = repeat.at_most(settings, workspace) if repeat.at_most else None
+    most = repeat.find_limit(settings, workspace)
     if most is not None and first + count - 1 > most:
         raise SettingsError(
             f"{count} {repeat.word} starting at {first} are too many: there are {most}",

@@ -48,11 +48,15 @@ def _docstring(name: str) -> str:
     return ast.get_docstring(ast.parse(stage_file(name).read_text(encoding="utf-8"))) or name
 
 
+def is_shipped(name: str) -> bool:
+    module = name.replace("-", "_")
+    return module.isidentifier() and not module.startswith("_") and (STAGES / f"{module}.py").is_file()
+
+
 def stage_file(name: str) -> Path:
-    file = STAGES / f"{name.replace('-', '_')}.py"
-    if name.startswith("_") or not file.is_file():
+    if not is_shipped(name):
         raise SettingsError(f"there is no stage called {name!r}", hint=_did_you_mean(name, names()))
-    return file
+    return STAGES / f"{name.replace('-', '_')}.py"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from tfm.core.runs.plan import Step
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 
-TOY = "tests.toys.count"
+TOY = "count"
 
 
 def toy_run(workspace: Workspace, **given) -> Run:

@@ -1,0 +1,48 @@
+"""Compare ways of training by paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tfm.analysis.contrast import compare_ways
+from tfm.commands.contrast import Contrast
+from tfm.core import files, hints
+from tfm.core.errors import SettingsError
+from tfm.core.events import Event, Result, Table
+from tfm.core.runs.lookup import find_run
+from tfm.core.runs.run import Run
+
+
+def contrast(settings: Contrast, run: Run) -> Iterator[Event]:
+    ways = settings.ways or settings.runs
+    explained = [find_run(run.workspace, name) for name in settings.explained]
+    of = {str(one.read_status().result["trained"]): one for one in explained}
+    runs: dict[str, list[Run]] = {}
+    looks: dict[str, list[Run]] = {}
+    for way, name in zip(ways, settings.runs, strict=True):
+        runs.setdefault(way, []).append(find_run(run.workspace, name))
+        if of:
+            looks.setdefault(way, []).append(_explanation(of, name))
+    found = compare_ways(runs, looks, settings.against)
+    by = f"; {found.look}" if found.look else ""
+    caption = (
+        f"{found.protocol.words}. Each figure is the mean of a way's runs; its interval, and that of a paired "
+        f"difference on the same women, knows of the women drawn and not of other seeds{by}"
+    )
+    yield Table("Contrast", found.columns, found.table(), caption)
+    if settings.against:
+        yield Table("Paired differences", found.columns_apart, found.table_apart(), found.protocol.words)
+    path = run.folder / "contrast.json"
+    values = {"run": run.id, "rows": found.rows(), "differences": found.rows_apart(), "protocol": found.protocol.words}
+    files.write_json(path, values)
+    yield Result(values, outputs=[str(path)])
+
+
+def _explanation(of: dict[str, Run], name: str) -> Run:
+    if name not in of:
+        raise SettingsError(
+            f"explained: there is no explanation of {name}",
+            hint=f"make it, {hints.command('explain', name)}, or name none",
+            fields=("explained",),
+        )
+    return of[name]

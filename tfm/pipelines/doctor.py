@@ -1,0 +1,148 @@
+"""Check this machine: Python, PyTorch, GPU, memory, disk, codecs and weights."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from tfm.commands.doctor import Doctor
+from tfm.core import hints, machine
+from tfm.core.events import Event, Result, Table
+from tfm.core.runs.workspace import Workspace
+from tfm.imaging.dicom import list_codecs
+from tfm.models.settings import IMAGENET, ModelSettings
+from tfm.models.weights import locate_imagenet_weights
+
+_NEEDED_GIB = {"memory": 8.0, "disk": 20.0}
+
+
+_MARKS = {"good": "✓", "note": "·", "trouble": "✗"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    what: str
+    state: Literal["good", "note", "trouble"]
+    found: str
+    advice: str = ""
+
+
+def check_machine(settings: Doctor, workspace: Workspace) -> Iterator[Event]:
+    findings = [
+        _python(),
+        *_torch(),
+        _cores(),
+        _memory(),
+        *_disk(workspace.root),
+        *_codecs(),
+        *_weights(workspace),
+    ]
+    rows = [[f"{_MARKS[one.state]} {one.what}", one.found, one.advice] for one in findings]
+    yield Table("This machine", ["what", "found", "what to do"], rows)
+    yield Result(
+        {
+            "ok": not any(one.state == "trouble" for one in findings),
+            "findings": {one.what: {"state": one.state, "found": one.found, "advice": one.advice} for one in findings},
+        }
+    )
+
+
+def _python() -> Finding:
+    version = platform.python_version()
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return Finding("Python", "good", version)
+    return Finding("Python", "note", version, "tested with 3.11 to 3.13: make a virtual environment with one of these")
+
+
+def _torch() -> Iterator[Finding]:
+    yield Finding("PyTorch", "good", torch.__version__)
+    gpus = machine.find_nvidia_gpus()
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            free, total = (size / 2**30 for size in torch.cuda.mem_get_info(index))
+            found = f"{torch.cuda.get_device_name(index)}, {free:.0f} of {total:.0f} GiB free"
+            advice = "another program is using it: see nvidia-smi" if free < total / 2 else ""
+            yield Finding(f"GPU {index}", "note" if advice else "good", found, advice)
+    elif gpus and torch.version.cuda is None:
+        yield Finding(
+            "GPU",
+            "trouble",
+            f"{gpus[0].name} is there, but this PyTorch is built for the CPU only",
+            "python -m pip install --force-reinstall torch torchvision",
+        )
+    elif gpus:
+        yield Finding(
+            "GPU",
+            "trouble",
+            f"{gpus[0].name} is there, but its driver is too old for this PyTorch (CUDA {torch.version.cuda})",
+            "update the driver, or install a PyTorch built for an older CUDA",
+        )
+    else:
+        yield Finding("GPU", "note", "none", "the CPU is enough for the demo; real trainings want a GPU")
+
+
+def _cores() -> Finding:
+    return Finding("cores", "good" if machine.count_cores() > 1 else "note", str(machine.count_cores()))
+
+
+def _memory() -> Finding:
+    found = machine.read_memory_gib()
+    if found is None:
+        return Finding("memory", "note", "not told by this system")
+    enough = found >= _NEEDED_GIB["memory"]
+    advice = "" if enough else f"take small batches ({hints.setting('batch_size', 4)}) and small images"
+    return Finding("memory", "good" if enough else "note", f"{found:.0f} GiB", advice)
+
+
+def _disk(root: Path) -> Iterator[Finding]:
+    free = machine.read_free_gib(root)
+    enough = free >= _NEEDED_GIB["disk"]
+    advice = (
+        ""
+        if enough
+        else f"a full CBIS-DDSM needs 163 GB, its caches 1 to 10 GB: free some, or choose another "
+        f"{hints.setting('workspace')}"
+    )
+    yield Finding("disk", "good" if enough else "note", f"{free:.0f} GiB free for {root}", advice)
+    place = root
+    while not place.exists():
+        place = place.parent
+    if os.access(place, os.W_OK | os.X_OK):
+        yield Finding("workspace", "good", f"{root} can be written")
+    else:
+        yield Finding(
+            "workspace", "trouble", f"{place} cannot be written", f"choose another {hints.setting('workspace')}"
+        )
+
+
+def _codecs() -> Iterator[Finding]:
+    missing = [name for name, works in list_codecs().items() if not works]
+    if missing:
+        advice = 'python -m pip install "pylibjpeg[all]"'
+        yield Finding("DICOM codecs", "trouble", f"cannot decode {', '.join(missing)}", advice)
+    else:
+        yield Finding("DICOM codecs", "good", ", ".join(list_codecs()))
+
+
+def _weights(workspace: Workspace) -> Iterator[Finding]:
+    for name in workspace.list_presets("models"):
+        preset = workspace.load_preset("models", name)
+        model = preset.settings.get("model", {})
+        if model.get("weights") == IMAGENET:
+            network = ModelSettings(architecture=model.get("architecture") or model["backbone"])
+            yield _weights_of(name, locate_imagenet_weights(network))
+
+
+def _weights_of(preset: str, where: str | None) -> Finding:
+    if where:
+        return Finding(f"weights of {preset}", "good", where)
+    without, from_file = hints.setting("weights", "none"), hints.setting("weights", "file:PATH")
+    advice = f"connect once to fetch them, or train with {without} or {from_file}"
+    return Finding(f"weights of {preset}", "note", "not on this machine, and their hub is out of reach", advice)

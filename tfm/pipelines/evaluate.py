@@ -1,0 +1,51 @@
+"""Measure a trained model on its test images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tfm.analysis import evaluation
+from tfm.analysis.figures import draw_roc
+from tfm.analysis.trained_run import open_trained_model
+from tfm.commands.evaluate import Evaluate
+from tfm.core import files
+from tfm.core.events import Event, Picture, Result, Table
+from tfm.core.runs.lookup import find_run
+from tfm.core.runs.run import Run
+
+
+def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
+    trained = open_trained_model(find_run(run.workspace, settings.run))
+    judged = evaluation.evaluate(trained)
+    said = trained.protocol.words
+    figures = {"AUC": judged.auc, **judged.rates}
+    yield Table(
+        f"{trained.model} on the test images",
+        ["figure", "value (95 % interval)"],
+        [[name, evaluation.format_interval(interval)] for name, interval in figures.items()],
+        said,
+    )
+    counts = judged.confusion
+    yield Table(
+        f"At the threshold {trained.written_threshold}",
+        ["", "called malignant", "called benign"],
+        [["malignant", str(counts.tp), str(counts.fn)], ["benign", str(counts.fp), str(counts.tn)]],
+        said,
+    )
+    roc, metrics = run.figures_folder / "roc.png", run.folder / "metrics.json"
+    draw_roc(roc, trained, judged)
+    yield Picture(str(roc), f"ROC curve of {trained.model}")
+    values = {
+        "run": run.id,
+        "trained": trained.run,
+        "model": trained.model,
+        **judged.values(),
+        "threshold": trained.threshold,
+        "threshold_rule": trained.protocol.threshold_rule,
+        "n_images": trained.protocol.images,
+        "n_patients": trained.protocol.women,
+        "protocol": said,
+        "synthetic": trained.protocol.synthetic,
+    }
+    files.write_json(metrics, values)
+    yield Result(values, outputs=[str(metrics), str(roc)])

@@ -1,0 +1,207 @@
+"""Build the plan of an experiment: every combination of levels and seeds, then their contrast."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field
+
+from tfm.commands.experiment import Experiment
+from tfm.core import files, hints
+from tfm.core.errors import SettingsError
+from tfm.core.registry import Planner, find
+from tfm.core.runs.plan import Step
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.resolve import check_values, place_values, resolve
+from tfm.core.settings.schema import Settings
+from tfm.core.settings.serialize import collect_key_values
+
+Levels = dict[str, dict[str, Any]]  # name → settings
+
+
+_AS_SHIPPED = "compare it with one that ships, in configs/experiments"
+
+
+class Varied(Settings):
+    """What the file holds."""
+
+    title: str
+    """What is asked, in a line"""
+    about: str
+    """What is compared with what, for who reads the outcome"""
+    stage: str
+    """The plan that is worked with each combination, such as swin-mim"""
+    settings: dict[str, Any] = {}  # noqa: RUF012
+    """What holds throughout"""
+    factors: Annotated[dict[str, Annotated[Levels, Field(min_length=1)]], Field(min_length=1)]
+    """What is varied: each factor with its levels, each level with its settings"""
+
+
+def plan_experiment(settings: Experiment, workspace: Workspace) -> list[Step]:
+    varied = _read(settings)
+    plan = find(varied.stage)
+    if not isinstance(plan, Planner):
+        raise SettingsError(f"{settings.file}: {varied.stage} is not a plan", hint="name one, such as swin-mim")
+    data = {"dataset": settings.dataset, "cache": settings.cache}
+    _check_named_once(settings, varied, data, plan.settings)
+    steps: list[Step] = []
+    ways: list[str] = []
+    known: dict[str, Settings] = {}
+    for number in range(settings.seeds):
+        for levels in _combinations(varied):
+            given = {name: value for _, own in levels for name, value in own.items()}
+            way = _way(*(name for name, _ in levels))
+            with _at(f"{settings.file}, {way}"):
+                chosen: Any = resolve(plan.settings, varied.settings | settings.settings | data, given)
+            _check_differs(settings, way, chosen, known)
+            chosen = chosen.model_copy(update={"seed": chosen.seed + number})
+            planned = plan.build_steps(chosen, workspace)
+            _check(settings, way, planned)
+            steps += [_within(f"{way}, {chosen.seed}", step) for step in planned]
+            ways.append(way)
+    _check_explained(settings, ways, steps)
+    return [*steps, _contrast(varied, ways, steps)]
+
+
+def _read(settings: Experiment) -> Varied:
+    try:
+        content = files.read_yaml(settings.file)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SettingsError(
+            f"{settings.file} cannot be read as YAML: {' '.join(str(error).split())}",
+            hint=_AS_SHIPPED,
+            fields=("file",),
+        ) from None
+    if not content or not isinstance(content, dict):
+        what = "is empty" if not content else "holds no names with their values"
+        raise SettingsError(f"{settings.file} {what}, and is no experiment", hint=_AS_SHIPPED, fields=("file",))
+    with _at(f"{settings.file}"):
+        varied = resolve(Varied, {}, {str(name): value for name, value in content.items()})
+    *_, (factor, levels) = varied.factors.items()
+    if len(levels) == 1:
+        raise SettingsError(
+            f"{settings.file}: {factor} has one level, {next(iter(levels))}: nothing to compare",
+            hint="give it another level, or put a factor with several levels last: it is those that are compared",
+            fields=("file",),
+        )
+    return varied
+
+
+@contextmanager
+def _at(place: str) -> Iterator[None]:
+    """What is refused of it is told with the place where a person can change it."""
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(f"{place}: {error.message}", hint=error.hint, fields=("file",)) from None
+
+
+def _check_named_once(settings: Experiment, varied: Varied, data: Mapping[str, Any], planned: type[Settings]) -> None:
+    """No setting is both held throughout and varied, or varied by two factors: one of the two would do nothing."""
+    throughout = {f"settings of {settings.file}": varied.settings, hints.setting("settings"): settings.settings}
+    places: dict[str, str] = dict.fromkeys(data, "the experiment itself")
+    for place, given in throughout.items():
+        places |= dict.fromkeys(_named_in(planned, place, given), place)
+    for factor, levels in varied.factors.items():
+        here = f"{settings.file}, factor {factor}"
+        own = {name for level, given in levels.items() for name in _named_in(planned, f"{here}, level {level}", given)}
+        for name in sorted(own & places.keys()):
+            raise SettingsError(
+                f"{here}: {name.replace('_', '-')} is set here and by {places[name]}",
+                hint="set it in one of the two places: in the levels of one factor, or throughout",
+                fields=("file", "settings"),
+            )
+        places |= dict.fromkeys(own, f"factor {factor}")
+
+
+def _named_in(planned: type[Settings], place: str, given: Mapping[str, Any]) -> list[str]:
+    """The settings that are given there, whether flat or in their groups."""
+    with _at(place):
+        check_values(planned, given)
+        return list(_leaf_names(place_values(planned, given)))
+
+
+def _leaf_names(placed: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in placed.items():
+        if isinstance(value, Mapping):
+            yield from _leaf_names(value)
+        else:
+            yield name
+
+
+def _check_differs(settings: Experiment, way: str, chosen: Settings, known: dict[str, Settings]) -> None:
+    """From every way that is `known`, to which it is added."""
+    same = [
+        other for other, one in known.items() if other != way and collect_key_values(one) == collect_key_values(chosen)
+    ]
+    if same:
+        raise SettingsError(
+            f"{settings.file}: {same[0]} and {way} are the same: their settings do not differ",
+            hint="leave out one of the two, or have it set something else",
+            fields=("file",),
+        )
+    known[way] = chosen
+
+
+def _check(settings: Experiment, way: str, planned: list[Step]) -> None:
+    trained = sum(step.stage == "train" for step in planned)
+    if trained != 1:
+        raise SettingsError(
+            f"{settings.file}: {way} trains {trained} networks, where each combination has to train one",
+            hint="choose a plan and levels that do, without skip_train",
+            fields=("file",),
+        )
+
+
+def _check_explained(settings: Experiment, ways: list[str], steps: list[Step]) -> None:
+    explained = sum(step.stage == "explain" for step in steps)
+    if explained not in (0, len(ways)):
+        raise SettingsError(
+            f"{settings.file}: {explained} of {len(ways)} trainings are explained, which cannot be compared",
+            hint="have all of them explained, or none: set visualize throughout, and not in a level",
+            fields=("file",),
+        )
+
+
+def _combinations(varied: Varied) -> list[tuple[tuple[str, dict[str, Any]], ...]]:
+    return list(itertools.product(*(levels.items() for levels in varied.factors.values())))
+
+
+def _way(*names: str) -> str:
+    return ", ".join(names)
+
+
+def _within(prefix: str, step: Step) -> Step:
+    """The step by a name of its own, that reads from the steps of its own combination."""
+    return replace(step, name=_named(prefix, step.name), settings=_renamed(prefix, step.settings))
+
+
+def _named(prefix: str, name: str) -> str:
+    return f"{re.sub(r'[^a-zA-Z0-9+]+', '-', prefix)}-{name}"  # a dot would end it where it is read from
+
+
+def _renamed(prefix: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _renamed(prefix, part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_renamed(prefix, part) for part in value]
+    return f"@{_named(prefix, value[1:])}" if isinstance(value, str) and value.startswith("@") else value
+
+
+def _contrast(varied: Varied, ways: list[str], steps: list[Step]) -> Step:
+    """Of what was trained, and of what was explained of it."""
+    runs = {stage: [f"@{step.name}.run" for step in steps if step.stage == stage] for stage in ("train", "explain")}
+    against: dict[str, list[str]] = {}
+    *_, last = (list(levels) for levels in varied.factors.values())
+    for *same, own in itertools.product(*varied.factors.values()):
+        at = last.index(own)
+        if at:  # the first is compared with nothing
+            against[_way(*same, own)] = [_way(*same, other) for other in dict.fromkeys((last[0], last[at - 1]))]
+    chosen = {"runs": runs["train"], "ways": ways, "against": against, "explained": runs["explain"]}
+    return Step("contrast", "contrast", chosen)

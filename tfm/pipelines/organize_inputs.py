@@ -1,0 +1,12 @@
+"""List what `organize` reads: asked before a run starts, so nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfm.commands.organize import Organize
+from tfm.data.download import folders
+
+
+def list_extra_inputs(settings: Organize) -> list[Path]:
+    return folders.find_implicit_inputs(settings.download, settings.csv)

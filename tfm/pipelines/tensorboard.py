@@ -1,0 +1,28 @@
+"""Write the metrics of runs as TensorBoard files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+from tfm.analysis.learning_curves import read_metrics, write_for_tensorboard
+from tfm.commands.tensorboard import Tensorboard
+from tfm.core.errors import DataError
+from tfm.core.events import Event, Note, Progress, Result
+from tfm.core.runs.lookup import find_run
+from tfm.core.runs.run import Run
+
+
+def write_tensorboard(settings: Tensorboard, run: Run) -> Iterator[Event]:
+    place = run.folder / "tensorboard"
+    shutil.rmtree(place, ignore_errors=True)  # of a try that was stopped: its files would be shown twice
+    chosen = list(dict.fromkeys(settings.runs))
+    for done, name in enumerate(chosen, 1):
+        told = read_metrics(find_run(run.workspace, name))
+        if not told:
+            raise DataError(f"the events of {name} tell no figures", hint="leave it out, or restart it")
+        write_for_tensorboard(place / name, told)
+        yield Progress("runs", done, len(chosen), "runs")
+    yield Note(f"to see them: tensorboard --logdir {place}")
+    outputs = sorted(str(path) for path in place.rglob("*") if path.is_file())
+    yield Result({"run": run.id, "runs": len(chosen), "folder": str(place)}, outputs=outputs)
