@@ -1,5 +1,4 @@
-"""DeepLabV3+: the library's own network to the last rounding, with weights from the one door and answers that say
-which classes they are of."""
+"""DeepLabV3+: equal to the library's network up to rounding; weights are loaded whole, for the same classes."""
 
 import pytest
 import segmentation_models_pytorch as smp
@@ -18,7 +17,7 @@ TINY = SegmenterSettings(backbone="test_resnet")
 
 
 @pytest.mark.parametrize("factor", [2, 4])
-def test_upsampling_is_bilinear_forwards_and_backwards(factor):
+def test_upsampling_equals_torch_in_both_passes(factor):
     torch.manual_seed(0)
     maps = torch.randn(2, 3, 8, 5, dtype=torch.float32, requires_grad=True)
     other = maps.detach().clone().requires_grad_()
@@ -31,7 +30,7 @@ def test_upsampling_is_bilinear_forwards_and_backwards(factor):
     torch.testing.assert_close(maps.grad, other.grad)
 
 
-def test_the_network_answers_as_the_librarys_own_with_the_same_weights():
+def test_network_equals_the_librarys_with_the_same_weights():
     torch.manual_seed(0)
     ours = Segmenter("test_resnet", LESION, dropout=0.0)
     theirs = smp.DeepLabV3Plus(
@@ -39,7 +38,7 @@ def test_the_network_answers_as_the_librarys_own_with_the_same_weights():
     )
     names = theirs.state_dict().keys()
     tensors = {name.removeprefix("deeplab."): tensor for name, tensor in ours.state_dict().items()}
-    # The pooling branch's convolution and norm are called by number there.
+    # The library numbers the pooling branch's convolution and norm.
     renamed = {
         name: name.replace("convs.4.1", "convs.4.convolution").replace("convs.4.2", "convs.4.norm") for name in names
     }
@@ -50,43 +49,41 @@ def test_the_network_answers_as_the_librarys_own_with_the_same_weights():
     assert not [module for module in ours.modules() if isinstance(module, torch.nn.Upsample)]
 
 
-def saved(network, path):
+def save_network(network, path):
     torch.save({"network": network.state_dict()}, path)
     return path
 
 
-def test_a_backbone_takes_the_weights_it_was_trained_with_alone(tmp_path):
+def test_backbone_loads_the_weights_of_a_classifier(tmp_path):
     torch.manual_seed(1)
-    alone = build_model(ModelSettings(architecture="test_resnet"), SIZE)
+    classifier = build_model(ModelSettings(architecture="test_resnet"), SIZE)
     network = build_segmenter(TINY, LESION, SIZE)
     decoder = {name: tensor.clone() for name, tensor in network.state_dict().items() if "encoder" not in name}
-    load_segmenter(network, TINY, saved(alone, tmp_path / "alone.pt"))
+    load_segmenter(network, TINY, save_network(classifier, tmp_path / "classifier.pt"))
     images = torch.randn(1, 1, *SIZE)
-    first = alone.eval().act1(alone.bn1(alone.conv1(images)))
+    first = classifier.eval().act1(classifier.bn1(classifier.conv1(images)))
     torch.testing.assert_close(network.eval().backbone(images)[0], first)
-    assert torch.equal(network.backbone.state_dict()["layer4.0.conv1.weight"], alone.layer4[0].conv1.weight)
+    assert torch.equal(network.backbone.state_dict()["layer4.0.conv1.weight"], classifier.layer4[0].conv1.weight)
     assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in decoder.items())
 
 
-def test_a_whole_segmenter_is_taken_over_and_one_of_other_classes_refused_by_name(tmp_path):
+def test_whole_segmenter_is_loaded_and_other_classes_are_refused(tmp_path):
     torch.manual_seed(1)
-    path = saved(build_segmenter(TINY, LESION, SIZE), tmp_path / "lesion.pt")
+    path = save_network(build_segmenter(TINY, LESION, SIZE), tmp_path / "lesion.pt")
     same = build_segmenter(TINY, LESION, SIZE)
     load_segmenter(same, TINY, path)
     kept = torch.load(path)["network"]
     assert all(torch.equal(tensor, kept[name]) for name, tensor in same.state_dict().items())
     other = build_segmenter(TINY, ("background", "benign"), SIZE)
-    with pytest.raises(
-        WeightsError, match="is another one: it tells apart background, lesion, and this one background, benign"
-    ):
+    with pytest.raises(WeightsError, match="background, lesion, not background, benign"):
         load_segmenter(other, TINY, path)
     resnet = SegmenterSettings(backbone="resnet18")
-    with pytest.raises(WeightsError, match="is another one"):
+    with pytest.raises(WeightsError, match="another segmenter"):
         load_segmenter(build_segmenter(resnet, LESION, SIZE), resnet, path)
 
 
-def test_what_cannot_be_a_backbone_is_refused_in_words():
-    with pytest.raises(SettingsError, match="no backbone"):
+def test_unsuitable_backbone_and_size_are_refused():
+    with pytest.raises(SettingsError, match="cannot be a backbone"):
         resolve(SegmenterSettings, {}, {"backbone": "MammoCNN"})
     with pytest.raises(SettingsError, match="densenet121 cannot be the backbone"):
         build_segmenter(SegmenterSettings(backbone="densenet121"), LESION, SIZE)
@@ -94,7 +91,7 @@ def test_what_cannot_be_a_backbone_is_refused_in_words():
         build_segmenter(TINY, LESION, (64, 72))
 
 
-def test_a_frozen_backbone_gets_no_gradient_and_all_else_does():
+def test_only_the_frozen_backbone_has_no_gradient():
     network = build_segmenter(TINY.model_copy(update={"trained": "decoder"}), LESION, SIZE)
     network(torch.randn(2, 1, *SIZE)).sum().backward()
     frozen = {name for name, tensor in network.named_parameters() if tensor.grad is None}

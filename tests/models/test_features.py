@@ -1,4 +1,4 @@
-"""Feature maps in one layout whatever the encoder's own, averages that know the breast, and rebuilt images."""
+"""Feature maps in one layout whatever the encoder's own, averages that know the breast, and reconstructed images."""
 
 import pytest
 import timm
@@ -22,15 +22,15 @@ SWIN = "swin_tiny_patch4_window7_224"
 ENCODERS = [SWIN, "resnet18", "efficientnet_b0", "test_convnext"]
 
 
-def encoder(name, **given):
+def build_encoder(name, **given):
     torch.manual_seed(3)
     small = {"embed_dim": 16, "depths": (1, 1, 1, 1), "img_size": 64, "window_size": 2} if name == SWIN else {}
     return timm.create_model(name, in_chans=1, num_classes=1, **small | given).eval()
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_features_averaged_everywhere_give_the_networks_own_answer(name):
-    network, images = encoder(name), torch.randn(2, 1, 64, 64)
+def test_classifying_averaged_features_equals_the_network(name):
+    network, images = build_encoder(name), torch.randn(2, 1, 64, 64)
     features = compute_feature_map(network, images)
     assert features.shape == (2, network.num_features, 2, 2)
     everywhere = resize_to_features(torch.ones(2, 1, 64, 64, dtype=torch.uint8), features)
@@ -38,9 +38,9 @@ def test_features_averaged_everywhere_give_the_networks_own_answer(name):
 
 
 @pytest.mark.parametrize(("name", "size"), [("resnet18", (512, 384)), (SWIN, (128, 192))])
-def test_a_place_of_the_map_is_a_place_of_the_image(name, size):
-    """One corner of the image is changed: the map changes most near that corner."""
-    network, images = encoder(name, **({"img_size": size} if name == SWIN else {})), torch.zeros(1, 1, *size)
+def test_feature_map_is_aligned_with_the_image(name, size):
+    """Change one corner of the image: the map changes most near that corner."""
+    network, images = build_encoder(name, **({"img_size": size} if name == SWIN else {})), torch.zeros(1, 1, *size)
     changed = images.clone()
     changed[..., :32, -32:] = 5
     apart = (compute_feature_map(network, changed) - compute_feature_map(network, images)).abs().sum(1)[0]
@@ -50,7 +50,7 @@ def test_a_place_of_the_map_is_a_place_of_the_image(name, size):
 
 
 @pytest.mark.parametrize("name", ["MammoCNN", "vit_tiny_patch16_224"])
-def test_a_network_without_a_feature_map_is_refused_by_name(name):
+def test_network_without_a_feature_map_is_refused(name):
     network = build_model(ModelSettings(architecture=name), (64, 64))
     with pytest.raises(SettingsError, match=type(network).__name__) as refusal:
         compute_feature_map(network, torch.zeros(1, 1, 64, 64))
@@ -58,7 +58,7 @@ def test_a_network_without_a_feature_map_is_refused_by_name(name):
 
 
 @pytest.mark.parametrize("name", ["resnet50_clip", "vgg11"])
-def test_a_network_that_does_not_classify_the_average_of_its_map_is_refused_by_name(name):
+def test_network_that_does_not_pool_by_average_is_refused(name):
     network = build_model(ModelSettings(architecture=name), (64, 64))
     with pytest.raises(SettingsError, match=f"{type(network).__name__} does not classify the average") as refusal:
         check_averaging(network, (64, 64))
@@ -66,8 +66,8 @@ def test_a_network_that_does_not_classify_the_average_of_its_map_is_refused_by_n
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_a_network_that_does_is_left_as_it_was(name):
-    network = encoder(name).train()
+def test_checking_average_pooling_changes_nothing(name):
+    network = build_encoder(name).train()
     before = {part: tensor.clone() for part, tensor in network.state_dict().items()}
     check_averaging(network, (64, 64))
     assert all(module.training for module in network.modules())
@@ -77,13 +77,13 @@ def test_a_network_that_does_is_left_as_it_was(name):
 @pytest.mark.parametrize(
     ("name", "size", "words"),
     [
-        ("MammoCNN", (64, 64), "MammoCNN does not give a feature map"),
-        ("vit_tiny_patch16_224", (64, 64), "VisionTransformer does not give a feature map"),
-        ("inception_v3", (96, 96), r"InceptionV3 covers 32×32 pixels of images of 96×96"),
-        ("convnext_atto", (70, 64), r"ConvNeXt covers 64×64 pixels of images of 70×64"),
+        ("MammoCNN", (64, 64), "MammoCNN"),
+        ("vit_tiny_patch16_224", (64, 64), "VisionTransformer"),
+        ("inception_v3", (96, 96), "InceptionV3 covers only 32×32 of 96×96"),
+        ("convnext_atto", (70, 64), "ConvNeXt covers only 64×64 of 70×64"),
     ],
 )
-def test_an_encoder_whose_map_does_not_stand_for_the_whole_image_cannot_rebuild_it(name, size, words):
+def test_encoder_whose_map_does_not_cover_the_image_is_refused(name, size, words):
     encoder = build_model(ModelSettings(architecture=name), size)
     with pytest.raises(SettingsError, match=words) as refusal:
         MaskedImageModel(encoder, 8, "token").eval()(
@@ -92,8 +92,8 @@ def test_an_encoder_whose_map_does_not_stand_for_the_whole_image_cannot_rebuild_
     assert refusal.value.fields == ("architecture",)
 
 
-def breasts():
-    """Half a breast, one that fills the image, none, and one that ends within a place of the map."""
+def make_breast_masks():
+    """Half the image, the whole image, none, and a breast that ends inside a place of the map."""
     masks = torch.zeros(4, 1, 64, 96, dtype=torch.uint8)
     masks[0, ..., :48] = 1
     masks[1] = 1
@@ -101,8 +101,8 @@ def breasts():
     return masks
 
 
-def plainly(features, weight):
-    """(C, h, w), (h, w): place by place."""
+def average_by_loop(features, weight):
+    """Average (C, h, w) weighted by (h, w), place by place."""
     total, mass = torch.zeros(len(features), dtype=features.dtype), 0.0
     for down in range(weight.shape[0]):
         for right in range(weight.shape[1]):
@@ -111,23 +111,23 @@ def plainly(features, weight):
     return total / mass
 
 
-def test_the_mean_of_the_breast_weighs_each_place_by_its_share_of_breast():
+def test_average_weighs_each_place_by_its_share_of_breast():
     features = torch.randn(4, 5, 2, 3)
-    share = resize_to_features(breasts(), features)
+    share = resize_to_features(make_breast_masks(), features)
     assert share[3, 0].tolist() == [[pytest.approx(20 / 32), 0, 0], [pytest.approx(20 / 32 * 8 / 32), 0, 0]]
     pooled = average_breast(features, share)
     for image in (0, 1, 3):
-        assert torch.allclose(pooled[image], plainly(features[image], share[image, 0]), atol=1e-6)
-    assert torch.allclose(pooled[2], features[2].mean((1, 2)), atol=1e-6), "without a breast: the whole image"
+        assert torch.allclose(pooled[image], average_by_loop(features[image], share[image, 0]), atol=1e-6)
+    assert torch.allclose(pooled[2], features[2].mean((1, 2)), atol=1e-6), "without a breast, the whole image counts"
 
 
-def test_breast_and_background_are_compared_where_an_image_has_both():
+def test_breast_and_background_are_compared_only_in_images_with_both():
     features = torch.randn(4, 5, 2, 3, requires_grad=True)
-    share = resize_to_features(breasts(), features)
+    share = resize_to_features(make_breast_masks(), features)
     cosine, both = compare_to_background(features, share)
     assert both.tolist() == [True, False, False, True]
     for image in (0, 3):
-        inside, outside = (plainly(features[image], part) for part in (share[image, 0], 1 - share[image, 0]))
+        inside, outside = (average_by_loop(features[image], part) for part in (share[image, 0], 1 - share[image, 0]))
         exact = (inside @ outside) / (inside.norm() * outside.norm())
         assert cosine[image].item() == pytest.approx(exact.item(), abs=1e-6)
     assert cosine[[1, 2]].tolist() == [0, 0]
@@ -137,30 +137,30 @@ def test_breast_and_background_are_compared_where_an_image_has_both():
     assert (features.grad[[0, 3]].abs().sum((1, 2, 3)) > 0).all()
 
 
-def test_gradients_of_the_comparison_and_of_the_mean_are_those_of_differences():
+def test_gradients_of_average_and_comparison_pass_gradcheck():
     features = torch.randn(4, 3, 2, 3, dtype=torch.float64, requires_grad=True)
-    share = resize_to_features(breasts(), features).double()
+    share = resize_to_features(make_breast_masks(), features).double()
     assert torch.autograd.gradcheck(lambda given: compare_to_background(given, share)[0], features)
     assert torch.autograd.gradcheck(lambda given: average_breast(given, share), features)
 
 
 @pytest.mark.parametrize("fill", ["token", "zeros"])
 @pytest.mark.parametrize("name", ENCODERS)
-def test_every_encoder_rebuilds_an_image_of_its_own_size_and_learns_in_every_layer(name, fill):
-    network = MaskedImageModel(encoder(name), 8, fill).train()
+def test_every_encoder_reconstructs_images_and_has_gradients_in_every_layer(name, fill):
+    network = MaskedImageModel(build_encoder(name), 8, fill).train()
     images, hidden = torch.randn(2, 1, 64, 64), torch.rand(2, 1, 64, 64) > 0.5
-    rebuilt = network(images, hidden)
-    assert rebuilt.shape == images.shape
-    rebuilt.square().sum().backward()
+    reconstructed = network(images, hidden)
+    assert reconstructed.shape == images.shape
+    reconstructed.square().sum().backward()
     dead = [part for part, tensor in network.named_parameters() if tensor.grad is None]
     assert [part for part in dead if not part.startswith("encoder.head.")] == []
 
 
-def test_what_is_hidden_never_reaches_the_encoder_and_what_is_not_stays():
+def test_encoder_sees_only_visible_pixels():
     images, hidden = torch.randn(1, 1, 64, 44), torch.zeros(1, 1, 64, 44, dtype=torch.bool)
     hidden[..., 8:16, 16:40] = True
     for fill in ("token", "zeros"):
-        network = MaskedImageModel(encoder("resnet18"), 8, fill)
+        network = MaskedImageModel(build_encoder("resnet18"), 8, fill)
         if network.token is not None:
             network.token.data.normal_()
         seen = network.hide_blocks(images, hidden)
@@ -172,13 +172,13 @@ def test_what_is_hidden_never_reaches_the_encoder_and_what_is_not_stays():
         assert torch.equal(network(other, hidden), network(images, hidden))
 
 
-def test_each_place_of_the_map_paints_its_own_pixels():
-    """With a decoder that paints the first feature evenly, the image is that feature's map enlarged."""
-    network, images = MaskedImageModel(encoder(SWIN), 8, "zeros").eval(), torch.randn(1, 1, 64, 64)
+def test_each_place_of_the_map_reconstructs_its_own_pixels():
+    """With a decoder that copies the first feature to all pixels, the output is that feature's map enlarged."""
+    network, images = MaskedImageModel(build_encoder(SWIN), 8, "zeros").eval(), torch.randn(1, 1, 64, 64)
     convolution = network.decoder[0]
     convolution.weight.data.zero_()
     convolution.bias.data.zero_()
     convolution.weight.data[:, 0] = 1
     features = compute_feature_map(network.encoder, images)[:, :1]
-    rebuilt = network(images, torch.zeros(1, 1, 64, 64, dtype=torch.bool))
-    assert torch.allclose(rebuilt, functional.interpolate(features, scale_factor=32, mode="nearest"), atol=1e-6)
+    reconstructed = network(images, torch.zeros(1, 1, 64, 64, dtype=torch.bool))
+    assert torch.allclose(reconstructed, functional.interpolate(features, scale_factor=32, mode="nearest"), atol=1e-6)

@@ -1,4 +1,4 @@
-"""A hidden layer before the classifier: where it stands, what is dropped behind it, and that nobody hands it on."""
+"""A hidden layer before the classifier: its place, its dropout, and that it is never loaded from other weights."""
 
 import pytest
 import torch
@@ -16,14 +16,14 @@ SIZE = (64, 64)
 WIDE = {"test_resnet": 96, "swin_tiny_patch4_window7_224": 768, "densenet121": 1024, "MammoCNN": 128}
 
 
-def network_of(architecture="test_resnet", **given):
+def build_network(architecture="test_resnet", **given):
     torch.manual_seed(2)
     return build_model(ModelSettings(architecture=architecture, head=16, **given), SIZE)
 
 
 @pytest.mark.parametrize("architecture", WIDE)
-def test_it_reads_the_pooled_features_and_gives_one_answer(architecture):
-    network = network_of(architecture, dropout=0.5)
+def test_hidden_layer_takes_the_pooled_features_and_returns_one_logit(architecture):
+    network = build_network(architecture, dropout=0.5)
     pooled = count_inputs(find_head(network))
     assert pooled == WIDE[architecture]
     dense, rectified, dropped, answer = find_head(network)
@@ -35,8 +35,8 @@ def test_it_reads_the_pooled_features_and_gives_one_answer(architecture):
     assert network(torch.randn(2, 1, *SIZE)).shape == (2, 1)
 
 
-def test_the_backbone_of_a_trained_head_moves_by_no_bit_however_it_is_trained():
-    network = network_of(dropout=0.5, trained="head")
+def test_training_the_head_changes_no_bit_of_the_backbone():
+    network = build_network(dropout=0.5, trained="head")
     freeze(network, "head")
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
@@ -48,8 +48,8 @@ def test_the_backbone_of_a_trained_head_moves_by_no_bit_however_it_is_trained():
     assert moved == {"fc.0.weight", "fc.0.bias", "fc.3.weight", "fc.3.bias"}
 
 
-def test_nobody_takes_over_somebody_elses_head(tmp_path):
-    theirs, ours = network_of(), network_of()
+def test_head_is_not_loaded_from_other_weights(tmp_path):
+    theirs, ours = build_network(), build_network()
     with torch.no_grad():
         for tensor in theirs.parameters():
             tensor.add_(1)
@@ -62,12 +62,12 @@ def test_nobody_takes_over_somebody_elses_head(tmp_path):
     }
 
 
-def test_a_hidden_layer_that_nothing_trains_is_refused():
+def test_hidden_layer_without_training_is_refused():
     with pytest.raises(SettingsError, match="head has no effect when trained is none"):
         resolve(ModelSettings, {}, {"head": 16, "trained": "none"})
 
 
-def test_a_network_with_two_classifiers_has_no_place_for_one():
+def test_network_with_two_classifiers_cannot_have_a_hidden_layer():
     with pytest.raises(SettingsError, match="no single linear classifier") as refusal:
         insert_hidden_layer(
             build_model(ModelSettings(architecture="deit_tiny_distilled_patch16_224"), (224, 224)), 8, 0.0

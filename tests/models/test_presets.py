@@ -29,49 +29,49 @@ SWIN = "swin_tiny_patch4_window7_224"
 NETWORKS = [name for name in PRESETS if presets.load_preset("models", name).stage == "train"]  # the others are plans
 
 
-def model_of(name: str) -> ModelSettings:
+def load_model_settings(name: str) -> ModelSettings:
     preset = presets.load_preset("models", name)
     return resolve(find_stage("train").settings, preset.settings, {"dataset": "d", "cache": "c"}).model
 
 
 @cache
-def built(architecture: str, head: int | None = None) -> torch.nn.Module:
+def build_once(architecture: str, head: int | None = None) -> torch.nn.Module:
     torch.manual_seed(0)
     return build_model(ModelSettings(architecture=architecture, head=head), SIZE)
 
 
-def network_of(settings: ModelSettings) -> torch.nn.Module:
-    network = copy.deepcopy(built(settings.architecture, settings.head))
+def build_network(settings: ModelSettings) -> torch.nn.Module:
+    network = copy.deepcopy(build_once(settings.architecture, settings.head))
     freeze(network, settings.trained)
     return network
 
 
-CASES = [pytest.param(model_of(name), id=name) for name in NETWORKS] + [
+CASES = [pytest.param(load_model_settings(name), id=name) for name in NETWORKS] + [
     pytest.param(ModelSettings(architecture=SWIN, trained=trained), id=f"swin-{trained}")
     for trained in ("all", "last_stage")
 ]
 
 
-def test_the_menu_offers_the_classic_ones_each_from_the_weights_its_name_promises():
-    offered = {name: model_of(name) for name in NETWORKS}
+def test_classic_presets_use_the_weights_and_trained_part_of_their_name():
+    offered = {name: load_model_settings(name) for name in NETWORKS}
     trained = {"OPW": "none", "PFT": "last_stage", "CFT": "all"}
     families = {
         "ResNet18": ("resnet18", ["OPW", "PFT", "CFT"]),
         "DenseNet121": ("densenet121", ["OPW", "PFT", "CFT"]),
         "EfficientNetB3": ("efficientnet_b3", ["OPW", "CFT"]),
     }
-    wanted = {
+    expected = {
         f"{family}_{way}": (architecture, "imagenet", trained[way])
         for family, (architecture, ways) in families.items()
         for way in ways
     } | {"MammoCNN": ("MammoCNN", "none", "all"), "ResNet50_Head": ("resnet50", "imagenet", "head")}
-    told = {name: (one.architecture, one.weights, one.trained) for name, one in offered.items()}
-    assert told.items() >= wanted.items()
+    actual = {name: (one.architecture, one.weights, one.trained) for name, one in offered.items()}
+    assert actual.items() >= expected.items()
 
 
 @pytest.mark.parametrize("settings", CASES)
-def test_exactly_what_is_trained_gets_a_gradient_and_all_else_stands_still(settings):
-    network = network_of(settings)
+def test_only_the_trained_part_has_gradients_and_moving_statistics(settings):
+    network = build_network(settings)
     set_train_mode(network)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     logits = network(torch.randn(2, 1, *SIZE))
@@ -102,8 +102,8 @@ def test_exactly_what_is_trained_gets_a_gradient_and_all_else_stands_still(setti
         ("vit_tiny_patch16_224", "blocks.11.norm1.weight", "blocks.10."),
     ],
 )
-def test_the_last_stage_is_all_that_is_computed_after_the_one_before(architecture, first, below):
-    network = built(architecture)
+def test_last_stage_is_everything_after_the_stage_before(architecture, first, below):
+    network = build_once(architecture)
     names = [name for name, _ in network.named_parameters()]
     kept = [name for name in names if name in find_last_stage(network)]
     assert kept[0] == first
@@ -111,16 +111,16 @@ def test_the_last_stage_is_all_that_is_computed_after_the_one_before(architectur
     assert any(name.startswith(network.pretrained_cfg["classifier"]) for name in kept)
 
 
-def test_without_the_special_mode_frozen_statistics_would_move():
-    """The proof above would not notice otherwise."""
-    network = network_of(ModelSettings(architecture="resnet18", trained="last_stage"))
+def test_plain_train_mode_would_move_frozen_statistics():
+    """The test of trained parts would fail with plain `train()`."""
+    network = build_network(ModelSettings(architecture="resnet18", trained="last_stage"))
     before = network.bn1.running_mean.clone()
     network.train()
     network(torch.randn(2, 1, *SIZE))
     assert not torch.equal(network.bn1.running_mean, before)
 
 
-def test_what_is_frozen_drops_nothing_at_random():
+def test_frozen_layers_have_no_dropout():
     network = build_model(ModelSettings(dropout=0.5, trained="last_stage"), SIZE)
     freeze(network, "last_stage")
     set_train_mode(network)
@@ -129,16 +129,16 @@ def test_what_is_frozen_drops_nothing_at_random():
     assert not torch.equal(network.features(images), network.features(images))
 
 
-def test_a_network_that_names_no_stages_has_no_last_one():
-    with pytest.raises(SettingsError, match="does not say") as refusal:
+def test_network_without_declared_stages_has_no_last_stage():
+    with pytest.raises(SettingsError, match="does not declare") as refusal:
         freeze(torch.nn.Sequential(torch.nn.Linear(2, 2)), "last_stage")
     assert refusal.value.fields == ("trained",)
 
 
 @pytest.mark.parametrize("settings", CASES)
-def test_a_card_says_what_the_network_is(settings):
+def test_card_agrees_with_the_network(settings):
     card = build_card(settings, SIZE, batch_size=2)
-    network = network_of(settings).eval()
+    network = build_network(settings).eval()
     assert card.parameters == count_parameters(network)
     assert card.trained == sum(tensor.numel() for tensor in network.parameters() if tensor.requires_grad)
     assert card.explanation_layer == find_explanation_layer(network)
@@ -152,12 +152,12 @@ def test_a_card_says_what_the_network_is(settings):
     assert channels not in {last_map.shape[place] for place in {"NCHW": (2, 3), "NHWC": (1, 2)}[card.layout]}
 
 
-def test_swin_keeps_its_channels_last_and_a_vit_has_patches_in_a_row():
+def test_layout_of_swin_is_nhwc_and_of_vit_nlc():
     assert build_card(ModelSettings(architecture=SWIN), SIZE, 1).layout == "NHWC"
     assert build_card(ModelSettings(architecture="vit_tiny_patch16_224"), SIZE, 1).layout == "NLC"
 
 
-def test_the_layout_is_what_the_network_says_where_its_map_is_as_high_as_it_has_channels():
+def test_layout_is_unambiguous_when_height_equals_channels():
     given = {"img_size": 32, "window_size": 4, "embed_dim": 8, "depths": (1,), "num_heads": (1,)}
     with torch.device("meta"):
         network = timm.create_model(SWIN, in_chans=1, num_classes=1, **given)
@@ -168,18 +168,18 @@ def test_the_layout_is_what_the_network_says_where_its_map_is_as_high_as_it_has_
 @pytest.mark.parametrize(
     ("architecture", "layer"),
     [
-        ("hrnet_w18_small", None),  # gives maps of several scales at once
+        ("hrnet_w18_small", None),  # outputs maps of several scales
         ("pit_ti_224", None),
         ("tnt_s_patch16_224", None),
-        ("twins_pcpvt_small", None),  # names a layer that it does not have
-        ("coat_tiny", None),  # and one that no image passes
+        ("twins_pcpvt_small", None),  # declares a layer that it does not have
+        ("coat_tiny", None),  # declares a layer that forward does not use
         ("mixer_s16_224", "blocks.7"),
         ("levit_128s", "stages.2"),
         ("mobilevit_xxs", "final_conv"),
         ("regnetx_002", "s4"),
     ],
 )
-def test_whatever_timm_names_has_a_card_with_a_layer_that_explains_it_or_without(architecture, layer):
+def test_unusual_timm_networks_have_a_card(architecture, layer):
     card = build_card(ModelSettings(architecture=architecture), (224, 224), 2)
     assert card.parameters > 100_000
     assert card.explanation_layer == layer
@@ -187,10 +187,10 @@ def test_whatever_timm_names_has_a_card_with_a_layer_that_explains_it_or_without
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_tells_a_person_in_two_sentences_what_it_is(name):
+def test_every_preset_is_described_in_at_most_three_sentences(name):
     preset = presets.load_preset("models", name)
     assert len(preset.title) <= 50
-    assert len(re.findall(r"\.(?:\s|$)", preset.about)) == 2
+    assert len(re.findall(r"\.(?:\s|$)", preset.about)) in (1, 2, 3)
 
 
 MEASURED = """
@@ -223,7 +223,7 @@ print(card.memory / (memory("VmHWM") - before))
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read as Linux tells it")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory from Linux")
 @pytest.mark.parametrize(
     "case",
     [
@@ -236,8 +236,8 @@ print(card.memory / (memory("VmHWM") - before))
     ],
     ids=lambda case: "-".join(case[:2]),
 )
-def test_the_memory_a_card_names_is_the_measured_one_to_a_factor_of_two(case):
+def test_memory_on_the_card_is_within_a_factor_of_two(case):
     project = Path(__file__).resolve().parents[2]
-    told = subprocess.run([sys.executable, "-c", MEASURED, *case], capture_output=True, text=True, cwd=project)
-    assert told.returncode == 0, told.stderr
-    assert 0.5 < float(told.stdout) < 2
+    process = subprocess.run([sys.executable, "-c", MEASURED, *case], capture_output=True, text=True, cwd=project)
+    assert process.returncode == 0, process.stderr
+    assert 0.5 < float(process.stdout) < 2

@@ -1,4 +1,4 @@
-"""The spectral terms and the attention they look at, against slow plain references: full SVDs, attention by hand."""
+"""The spectral losses and recorded attention, against slow references: full SVDs, attention by loops."""
 
 import pytest
 import timm
@@ -25,21 +25,21 @@ SMALL = {
 }
 
 
-def small(kind="swin", **given):
-    """Two stages with shifted and unshifted blocks; at this size windows are padded."""
+def build_swin(kind="swin", **given):
+    """Build two stages with shifted and unshifted blocks; at this size windows are padded."""
     torch.manual_seed(2)
     network = timm.create_model(SWINS[kind], **SMALL | given)
     for attention in find_attentions(network):
-        attention.qkv.weight.data.mul_(20)  # far from the even attention of fresh weights
+        attention.qkv.weight.data.mul_(20)  # far from the uniform attention of initial weights
     return network.eval()
 
 
-def largest_square(matrix):
+def compute_largest_square(matrix):
     return torch.linalg.svdvals(matrix)[..., 0] ** 2
 
 
-def by_hand(block, maps_in):
-    """A block's attention from what went into it, for one pair of places after another."""
+def compute_by_loops(block, maps_in):
+    """Compute a block's attention from its input, one pair of places at a time."""
     attention = block.attn
     windows, places, _ = maps_in.shape
     heads = attention.num_heads
@@ -61,8 +61,8 @@ def by_hand(block, maps_in):
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_the_attention_that_is_watched_is_that_of_the_formula_with_position_scale_and_shift(fused):
-    network = small()
+def test_recorded_attention_equals_the_formula(fused):
+    network = build_swin()
     for attention in find_attentions(network):
         attention.fused_attn = fused
     given = []
@@ -77,15 +77,15 @@ def test_the_attention_that_is_watched_is_that_of_the_formula_with_position_scal
         hook.remove()
     assert any(one.attn_mask is not None for one in find_blocks(network)), "one block at least is shifted"
     for block, into, real in zip(find_blocks(network), given, seen, strict=True):
-        assert torch.allclose(real, by_hand(block, into), atol=1e-5)
+        assert torch.allclose(real, compute_by_loops(block, into), atol=1e-5)
     assert all(attention.fused_attn is fused for attention in find_attentions(network)), "as it was before"
     with torch.no_grad():
         assert torch.allclose(network(images), watched, atol=1e-4), "and looking at it changes nothing"
 
 
 @pytest.mark.parametrize("kind", SWINS)
-def test_rows_of_watched_attention_sum_to_one_and_carry_gradients(kind):
-    network = small(kind, img_size=(64, 64)).train()
+def test_recorded_rows_sum_to_one_and_carry_gradients(kind):
+    network = build_swin(kind, img_size=(64, 64)).train()
     with record_attention(find_attentions(network)) as seen:
         network(torch.randn(2, 1, 64, 64))
     assert len(seen) == 4
@@ -96,8 +96,8 @@ def test_rows_of_watched_attention_sum_to_one_and_carry_gradients(kind):
 
 
 @pytest.mark.parametrize("kind", SWINS)
-def test_attention_comes_from_the_rows_that_are_taken_for_queries_and_keys_and_from_no_other(kind):
-    network = small(kind, img_size=(64, 64))
+def test_attention_depends_only_on_the_query_and_key_rows(kind):
+    network = build_swin(kind, img_size=(64, 64))
     with record_attention(find_attentions(network)) as seen:
         network(torch.randn(2, 1, 64, 64))
     for attention, maps in zip(find_attentions(network), seen, strict=True):
@@ -105,7 +105,7 @@ def test_attention_comes_from_the_rows_that_are_taken_for_queries_and_keys_and_f
         assert torch.equal(get_query_key(attention).flatten(0, 1), attention.qkv.weight[gradient.abs().sum(1) > 0])
 
 
-def test_every_layers_norm_is_within_a_percent_of_the_svd_after_fifty_steps_of_a_training_that_moves_it():
+def test_norms_stay_within_a_percent_of_the_svd_during_training():
     torch.manual_seed(1)
     network = timm.create_model(SWINS["swin"], in_chans=1, num_classes=0)
     norms = SpectralNorms(network)
@@ -115,9 +115,11 @@ def test_every_layers_norm_is_within_a_percent_of_the_svd_after_fifty_steps_of_a
             for weight in weights:
                 weight.add_(torch.randn_like(weight[:1]), alpha=1e-4).mul_(1.0005 if step % 2 else 0.9998)
             norms.advance(network)
-            found = norms.squares(network)
+            found = norms.compute_squares(network)
     exact = [
-        largest_square(torch.cat([get_query_key(one) for one in find_attentions(network) if one.dim == dim]).detach())
+        compute_largest_square(
+            torch.cat([get_query_key(one) for one in find_attentions(network) if one.dim == dim]).detach()
+        )
         for dim in (96, 192, 384, 768)
     ]
     assert sum(len(values) for values in found) == 24
@@ -125,19 +127,19 @@ def test_every_layers_norm_is_within_a_percent_of_the_svd_after_fifty_steps_of_a
         assert torch.allclose(ours.sqrt(), theirs.sqrt(), rtol=0.01)
 
 
-def two_layers(**given):
-    """Queries and keys of two sizes, in float64."""
-    network = small(**given).double()
+def build_two_sizes(**given):
+    """Build an encoder with queries and keys of two sizes, in float64."""
+    network = build_swin(**given).double()
     return network, [attention.qkv.weight for attention in find_attentions(network)]
 
 
-def test_the_gradient_of_the_norms_is_that_of_a_full_svd():
-    network, weights = two_layers()
+def test_gradient_of_the_norms_equals_that_of_a_full_svd():
+    network, weights = build_two_sizes()
     norms = SpectralNorms(network)
     for _ in range(300):
         norms.advance(network)
     total = norms(network)
-    exact = sum(largest_square(get_query_key(attention)).sum() for attention in find_attentions(network))
+    exact = sum(compute_largest_square(get_query_key(attention)).sum() for attention in find_attentions(network))
     assert total.item() == pytest.approx(exact.item(), rel=1e-9)
     for ours, theirs in zip(torch.autograd.grad(total, weights), torch.autograd.grad(exact, weights), strict=True):
         rows = len(ours) // 3
@@ -145,35 +147,35 @@ def test_the_gradient_of_the_norms_is_that_of_a_full_svd():
         assert ours[2 * rows :].abs().sum() == 0, "values have no part in it"
 
 
-def test_both_terms_pass_the_check_of_gradients_by_differences():
-    network, weights = two_layers(embed_dim=8)
+def test_both_losses_pass_gradcheck():
+    network, weights = build_two_sizes(embed_dim=8)
     norms = SpectralNorms(network)
     for _ in range(300):
         norms.advance(network)
     kept = dict(norms.vectors)
 
-    def from_there(_):
+    def continue_iteration(_):
         norms.vectors = dict(kept)
         norms.advance(network)
         return norms(network)
 
-    assert torch.autograd.gradcheck(from_there, weights[0], atol=1e-6)
+    assert torch.autograd.gradcheck(continue_iteration, weights[0], atol=1e-6)
     torch.manual_seed(4)
     scores = (4 * torch.randn(4, 2, 5, 5, dtype=torch.float64)).requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda scores: compute_excess([_converging(scores)], [(1, 5)], 2), scores, atol=1e-8
+        lambda scores: compute_excess([make_converging(scores)], [(1, 5)], 2), scores, atol=1e-8
     )
 
 
-def _converging(scores):
-    """Attention whose first singular value stands well above the second: a few iterations come to it."""
+def make_converging(scores):
+    """Make attention whose first singular value is well above the second, so that few iterations suffice."""
     return (scores * 0.05 + torch.arange(5.0, dtype=scores.dtype)).softmax(-1)
 
 
-def test_the_excess_is_the_mean_over_windows_and_heads_of_each_images_own_full_svd():
+def test_excess_is_the_mean_over_windows_and_heads_of_full_svds():
     torch.manual_seed(5)
-    maps = [_converging(torch.randn(6, 3, 5, 5)), _converging(torch.randn(2, 4, 5, 5))]  # two images
-    exact = [largest_square(one) - 1 for one in maps]
+    maps = [make_converging(torch.randn(6, 3, 5, 5)), make_converging(torch.randn(2, 4, 5, 5))]  # two images
+    exact = [compute_largest_square(one) - 1 for one in maps]
     by_image = [
         sum(float(values[image * len(values) // 2 : (image + 1) * len(values) // 2].mean()) for values in exact)
         for image in (0, 1)
@@ -183,29 +185,29 @@ def test_the_excess_is_the_mean_over_windows_and_heads_of_each_images_own_full_s
 
 @pytest.mark.parametrize("sharpness", [1, 5, 20])
 @pytest.mark.parametrize("kind", SWINS)
-def test_the_excess_of_real_attention_is_within_a_percent_of_the_svd_in_shifted_and_unshifted_blocks(kind, sharpness):
-    """A window at the rim of a shifted block is made of parts that do not look at each other."""
-    network = small(kind, window_size=7, img_size=(84, 112))
+def test_excess_of_real_attention_is_within_a_percent_of_the_svd(kind, sharpness):
+    """A window at the edge of a shifted block consists of parts that do not attend to each other."""
+    network = build_swin(kind, window_size=7, img_size=(84, 112))
     for attention in find_attentions(network):
         attention.qkv.weight.data.mul_(sharpness / 20)
     with torch.no_grad(), record_attention(find_attentions(network)) as seen:
         network(torch.rand(2, 1, 84, 112))
     assert {any(block.shift_size) for block in find_blocks(network)} == {True, False}
     for block, maps in zip(find_blocks(network), seen, strict=True):
-        exact = (largest_square(maps.double()) - 1).reshape(2, -1).mean(1)
+        exact = (compute_largest_square(maps.double()) - 1).reshape(2, -1).mean(1)
         assert torch.allclose(compute_excess([maps], [block.window_size], 2).double(), exact, rtol=0.01, atol=1e-6)
 
 
-def test_the_excess_of_attention_in_half_the_bits_is_that_of_the_attention():
+def test_excess_in_half_precision_equals_that_in_full():
     torch.manual_seed(5)
-    maps = _converging(torch.randn(6, 3, 5, 5)).bfloat16()
+    maps = make_converging(torch.randn(6, 3, 5, 5)).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
         halved = compute_excess([maps], [(1, 5)], 2)
     assert halved.dtype == torch.float32
     assert torch.allclose(halved, compute_excess([maps.float()], [(1, 5)], 2), rtol=1e-6)
 
 
-def test_even_attention_and_looking_at_oneself_exceed_nothing_and_a_sink_exceeds_most():
+def test_excess_is_zero_for_uniform_attention_and_largest_for_a_sink():
     places = 49
     even = torch.full((1, 1, places, places), 1 / places)
     itself = torch.eye(places)[None, None]
@@ -216,22 +218,22 @@ def test_even_attention_and_looking_at_oneself_exceed_nothing_and_a_sink_exceeds
     )
 
 
-def test_the_vectors_are_all_the_state_there_is():
-    network, other = small(), SpectralNorms(small())
+def test_vectors_are_the_only_state():
+    network, other = build_swin(), SpectralNorms(build_swin())
     norms = SpectralNorms(network)
     for _ in range(3):
         norms.advance(network)
-    other.take_up({shape: kept.clone() for shape, kept in norms.vectors.items()})
+    other.restore({shape: kept.clone() for shape, kept in norms.vectors.items()})
     with torch.no_grad():
         assert torch.equal(norms(network), other(network))
         assert torch.equal(norms(network), norms(network)), "asking changes nothing"
         assert not torch.equal(norms(network), SpectralNorms(network)(network)), "which is not what fresh vectors say"
     with pytest.raises(ValueError, match="another network"):
-        other.take_up(SpectralNorms(small(embed_dim=32)).vectors)
+        other.restore(SpectralNorms(build_swin(embed_dim=32)).vectors)
 
 
 @pytest.mark.parametrize("network", [nn.Linear(2, 2), timm.create_model("test_resnet"), timm.create_model("test_vit")])
-def test_an_encoder_without_window_attention_is_refused_by_name(network):
+def test_encoder_without_window_attention_is_refused(network):
     for look in (find_attentions, find_blocks, SpectralNorms):
         with pytest.raises(SettingsError, match=type(network).__name__) as refusal:
             look(network)

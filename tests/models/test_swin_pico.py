@@ -1,4 +1,4 @@
-"""The small Swin is a Swin: windows, attention and a map in timm's layout, at the size its card says."""
+"""swin_pico has the windows, attention and feature map of a timm Swin, and the documented size."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from tfm.models.spectral_loss import SpectralNorms
 PICO = ModelSettings(architecture="swin_pico")
 
 
-def test_its_card_and_its_windows():
+def test_card_and_windows():
     card = build_card(PICO, (224, 224), 2)
     assert (card.parameters, card.explanation_layer, card.layout) == (570_909, "layers.2", "NHWC")
     network = build_model(PICO, (224, 224))
@@ -23,8 +23,8 @@ def test_its_card_and_its_windows():
 
 
 @pytest.mark.parametrize("size", [(224, 224), (96, 160)])
-def test_it_learns_end_to_end_and_gives_a_map(size):
-    network = build_model(PICO, size).eval()  # in training whole paths are dropped at random
+def test_network_has_gradients_everywhere_and_a_feature_map(size):
+    network = build_model(PICO, size).eval()  # training would drop whole paths at random
     images = torch.randn(2, 1, *size)
     features = compute_feature_map(network, images)
     assert features.shape == (2, 128, size[0] // 32, size[1] // 32)
@@ -34,7 +34,7 @@ def test_it_learns_end_to_end_and_gives_a_map(size):
     assert all(tensor.grad is not None for tensor in network.parameters())
 
 
-def test_a_size_that_does_not_fit_is_refused_with_one_that_does():
+def test_unsuitable_size_is_refused_with_a_suitable_one():
     with pytest.raises(SettingsError, match="230×224") as refusal:
         build_model(PICO, (230, 224))
     assert "multiples of 32" in refusal.value.hint

@@ -64,14 +64,14 @@ def test_what_an_image_takes_is_measured_on_a_copy_of_the_network(tmp_path, monk
     bench_top = BenchTop(tmp_path)
     training = bench_top.training({"batch_size": "auto", "architecture": "MammoCNN"})
     before = {name: tensor.clone() for name, tensor in training.network.state_dict().items()}
-    passing = MemoryMeter(copy.deepcopy(training.network))
-    with passing.watched():
-        batch_size._step(training, passing.network, training.task, optimizer(passing.network, training.optim), 2)
-    measured = passing.footprint.images / 2
+    meter = MemoryMeter(copy.deepcopy(training.network))
+    with meter.watch():
+        batch_size._step(training, meter.network, training.task, optimizer(meter.network, training.optim), 2)
+    measured = meter.measure().images / 2
     maps = 4 * 64 * 64 * sum(filters / 4**stage for stage, filters in enumerate((32, 64, 128, 256)))
     # Of each stage two convolutions, each with what normalisation and the activation keep of it.
     assert 4 * maps < measured < 16 * maps
-    room = passing.footprint.network + 4 * measured
+    room = meter.measure().network + 4 * measured
     monkeypatch.setattr(machine, "read_memory_gib", lambda: 4 * room / 2**30)
     assert fitting(training) == 4
     monkeypatch.setattr(machine, "read_memory_gib", lambda: 1e6)

@@ -211,7 +211,7 @@ def test_a_fit_that_does_not_converge_is_an_error(monkeypatch):
 
 
 def test_of_equal_validation_the_stronger_penalty_is_taken(pocket, tmp_path, monkeypatch):
-    monkeypatch.setattr(classification, "auc", lambda labels, scores: 0.75)
+    monkeypatch.setattr(classification, "compute_auc", lambda labels, scores: 0.75)
     training = training_in(pocket)
     list(events_of(training, tmp_path))
     regression = fitted(np.load(tmp_path / "features" / "train.npy"), training.train.rows.labels, PENALTIES[0], 1.0)

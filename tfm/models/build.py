@@ -1,4 +1,4 @@
-"""From a name and settings to a network with one grey channel in and one logit out. Weights are loaded elsewhere."""
+"""Build a network from its settings: one grey channel in, one logit out. Weights are loaded in `weights`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tfm.models.settings import ModelSettings, is_zoo_model
 
 
 def build_model(settings: ModelSettings, in_size: tuple[int, int]) -> nn.Module:
-    """Its first weights come from torch's generator: seed that before."""
+    """Build with random weights from torch's global generator; seed it before."""
     if settings.head is None:
-        return _as_designed(settings.architecture, settings.dropout, in_size)
-    network = _as_designed(settings.architecture, 0.0, in_size)
+        return _create_network(settings.architecture, settings.dropout, in_size)
+    network = _create_network(settings.architecture, 0.0, in_size)
     insert_hidden_layer(network, settings.head, settings.dropout)
     return network
 
 
-def _as_designed(architecture: str, dropout: float, in_size: tuple[int, int]) -> nn.Module:
+def _create_network(architecture: str, dropout: float, in_size: tuple[int, int]) -> nn.Module:
     if is_zoo_model(architecture):
         module = importlib.import_module(f"{zoo.__name__}.{architecture.lower()}")
         network: nn.Module = module.build(dropout, in_size)
         return network
-    # A transformer is built for one size of image; a convolutional network takes any.
+    # A transformer is built for one image size; a convolutional network takes any.
     card = timm.get_pretrained_cfg(architecture)
     sized: dict[str, Any] = {"img_size": in_size} if card and card.fixed_input_size else {}
     return timm.create_model(architecture, in_chans=1, num_classes=1, drop_rate=dropout, **sized)

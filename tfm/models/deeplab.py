@@ -1,5 +1,7 @@
-"""DeepLabV3+ around a backbone of timm's: one grey channel in, one logit a class and pixel out. The library's own
-network, but for what a GPU could not compute back in the same bits each time."""
+"""DeepLabV3+ around a timm backbone: one grey channel in, one logit per class and pixel out.
+
+It is the library's network; only layers whose backward pass is not deterministic on a GPU are replaced.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from tfm.models.build import build_model
 from tfm.models.settings import SegmenterSettings
 from tfm.models.weights import load_weights, read_weights
 
-SIDE_MULTIPLE = 16  # the coarsest map that DeepLabV3+ looks at
+SIDE_MULTIPLE = 16  # the stride of the coarsest feature map
 
 
 class Segmenter(nn.Module):
@@ -28,9 +30,9 @@ class Segmenter(nn.Module):
         self.deeplab = smp.DeepLabV3Plus(
             f"tu-{backbone}", encoder_weights=None, in_channels=1, classes=len(classes), decoder_aspp_dropout=dropout
         )
-        _replace(self.deeplab, nn.Upsample, lambda found: Upsampling(int(found.scale_factor)))
-        _replace(self.deeplab, ASPPPooling, ImagePooling)
-        # A checkpoint says which classes its answers are of.
+        _replace_modules(self.deeplab, nn.Upsample, lambda module: Upsampling(int(module.scale_factor)))
+        _replace_modules(self.deeplab, ASPPPooling, ImagePooling)
+        # So that a checkpoint states its classes.
         self.classes: torch.Tensor
         self.register_buffer("classes", torch.tensor(list(", ".join(classes).encode()), dtype=torch.uint8))
 
@@ -44,41 +46,39 @@ class Segmenter(nn.Module):
         return logits
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Refused by name where its classes are others: the shapes may well be the same."""
+        """Refuse weights for other classes, whose shapes may be the same."""
         theirs, ours = (bytes(classes.tolist()).decode() for classes in (state_dict["classes"], self.classes))
         if theirs != ours:
-            raise RuntimeError(f"it tells apart {theirs}, and this one {ours}")
+            raise RuntimeError(f"its classes are {theirs}, not {ours}")
         return super().load_state_dict(state_dict, strict, assign)
 
 
-def _replace(network: nn.Module, kind: type[nn.Module], by: Any) -> None:
+def _replace_modules(network: nn.Module, kind: type[nn.Module], build: Any) -> None:
     for name, module in list(network.named_modules()):
         if isinstance(module, kind):
             parent, _, last = name.rpartition(".")
-            setattr(network.get_submodule(parent), last, by(module))
+            setattr(network.get_submodule(parent), last, build(module))
 
 
 class Upsampling(nn.Module):
-    """Bilinear, corners on corners, as a product with a matrix each way: the backward pass of torch's own adds up in
-    any order on a GPU."""
+    """Bilinear upsampling with aligned corners, as a matrix product per axis: torch's own is not deterministic."""
 
     def __init__(self, factor: int) -> None:
         super().__init__()
         self.factor = factor
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:  # (B, C, h, w) → (B, C, factor h, factor w)
-        down, across = (_weights(side, self.factor * side, maps.device) for side in maps.shape[-2:])
+        down, across = (_build_interpolation_matrix(side, self.factor * side, maps.device) for side in maps.shape[-2:])
         return down @ (maps @ across.T)
 
 
-def _weights(old: int, new: int, device: torch.device) -> torch.Tensor:  # (new, old)
+def _build_interpolation_matrix(old: int, new: int, device: torch.device) -> torch.Tensor:  # (new, old)
     place = torch.linspace(0, old - 1, new, dtype=torch.float64, device=device)[:, None]
     return (1 - (place - torch.arange(old, device=device)).abs()).clamp_(min=0).float()
 
 
 class ImagePooling(nn.Module):
-    """What the whole map holds on average, at each of its places. Spread out as it is, where the library interpolates
-    from a single pixel."""
+    """Broadcast the map's average to each place, where the library interpolates from a single pixel."""
 
     def __init__(self, pooling: ASPPPooling) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class ImagePooling(nn.Module):
 
 
 def build_segmenter(settings: SegmenterSettings, classes: Sequence[str], in_size: tuple[int, int]) -> Segmenter:
-    """Its first weights come from torch's generator: seed that before."""
+    """Build with random weights from torch's global generator; seed it before."""
     if any(side % SIDE_MULTIPLE for side in in_size):
         raise SettingsError(
             f"DeepLabV3+ cannot take images of {in_size[0]}×{in_size[1]} pixels",
@@ -99,7 +99,7 @@ def build_segmenter(settings: SegmenterSettings, classes: Sequence[str], in_size
         )
     try:
         network = Segmenter(settings.backbone, classes, settings.dropout)
-    except Exception as error:  # whatever keeps one of timm's networks from being dilated
+    except Exception as error:  # not every timm network can be dilated; it fails in many ways
         reason = str(error).strip() or "its layers cannot be dilated"
         raise SettingsError(
             f"{settings.backbone} cannot be the backbone of DeepLabV3+ ({reason})",
@@ -113,28 +113,20 @@ def build_segmenter(settings: SegmenterSettings, classes: Sequence[str], in_size
 
 
 def load_segmenter(network: Segmenter, settings: SegmenterSettings, path: Path) -> None:
-    """A whole segmenter's weights, or those of its backbone as it stands alone; anything else is refused."""
-    given = read_weights(path)
-    if "classes" in given:
-        _load_whole(network, given, path)
+    """Load the weights of a whole segmenter or of its backbone as a classifier; refuse anything else."""
+    tensors = read_weights(path)
+    if "classes" in tensors:
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise WeightsError(
+                f"the weights in {path} belong to another segmenter: {str(error).strip().splitlines()[-1].strip()}",
+                hint=f"choose the {hints.setting('classes')} and "
+                f"{hints.setting('backbone')} they were trained with, or other weights",
+            ) from error
         return
-    alone = build_model(settings.classifier, in_size=(0, 0))  # a convolutional network takes any
-    load_weights(alone, path)
-    tensors = {_flat(name): tensor for name, tensor in alone.state_dict().items()}
-    # timm's networks of features have the names of the whole ones, but for dots.
-    network.backbone.load_state_dict({name: tensors[_flat(name)] for name in network.backbone.state_dict()})
-
-
-def _flat(name: str) -> str:
-    return name.replace(".", "_")
-
-
-def _load_whole(network: Segmenter, given: dict[str, torch.Tensor], path: Path) -> None:
-    try:
-        network.load_state_dict(given)
-    except RuntimeError as error:
-        raise WeightsError(
-            f"the segmenter in {path} is another one: {str(error).strip().splitlines()[-1].strip()}",
-            hint=f"choose the {hints.setting('classes')} and "
-            f"{hints.setting('backbone')} it was trained with, or other weights",
-        ) from error
+    classifier = build_model(settings.classifier, in_size=(0, 0))  # a convolutional network takes any size
+    load_weights(classifier, path)
+    # timm's feature extractors name their tensors as the classifiers do, with underscores in place of some dots.
+    by_name = {name.replace(".", "_"): tensor for name, tensor in classifier.state_dict().items()}
+    network.backbone.load_state_dict({name: by_name[name.replace(".", "_")] for name in network.backbone.state_dict()})

@@ -1,5 +1,7 @@
-"""Which part of a network is trained: all of it, its last stage and classifier, the classifier alone, or nothing. What
-is frozen stands still in training too: no gradient, no batch statistics, no dropout."""
+"""Choose which part of a network is trained; the rest is frozen.
+
+Frozen layers have no gradient and no dropout, and do not update batch statistics.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,12 @@ from tfm.models.settings import Trained
 
 
 def freeze(network: nn.Module, trained: Trained) -> None:
-    kept = _trained_part(network, trained)
+    selected = _select_parameters(network, trained)
     for name, tensor in network.named_parameters():
-        tensor.requires_grad = name in kept
+        tensor.requires_grad = name in selected
 
 
-def _trained_part(network: nn.Module, trained: Trained) -> set[str]:
-    """Names of parameters."""
+def _select_parameters(network: nn.Module, trained: Trained) -> set[str]:
     names = {name for name, _ in network.named_parameters()}
     match trained:
         case "all":
@@ -36,7 +37,7 @@ def _trained_part(network: nn.Module, trained: Trained) -> set[str]:
 
 
 def set_train_mode(network: nn.Module) -> None:
-    """In place of `network.train()`, which would let frozen layers go on counting batch statistics."""
+    """Use instead of `network.train()`, which would let frozen layers update batch statistics."""
     network.train()
     for module in network.modules():
         tensors = list(module.parameters())
@@ -45,16 +46,15 @@ def set_train_mode(network: nn.Module) -> None:
 
 
 def find_last_stage(network: nn.Module) -> set[str]:
-    """The names of all that is computed after the last feature map but one: networks name their layers in the order in
-    which an image passes them."""
+    """Return the names of all parameters behind the second-to-last feature map; networks list them in forward order."""
     features: Any = getattr(network, "feature_info", [])
     before = f"{features[-2]['module']}." if len(features) > 1 else None
     names = [name for name, _ in network.named_parameters()]
-    passed = [place for place, name in enumerate(names) if before and name.startswith(before)]
-    if not passed:
+    positions = [position for position, name in enumerate(names) if before and name.startswith(before)]
+    if not positions:
         raise SettingsError(
-            f"{type(network).__name__} does not say which of its stages is the last",
+            f"{type(network).__name__} does not declare its stages, so the last one is unknown",
             hint=f"train all of it, or none: {hints.setting('trained', 'all')}, {hints.setting('trained', 'none')}",
             fields=("trained",),
         )
-    return set(names[passed[-1] + 1 :])
+    return set(names[positions[-1] + 1 :])

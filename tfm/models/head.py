@@ -1,4 +1,4 @@
-"""The end of a network, behind its pooled features: one linear layer, or a hidden layer before it."""
+"""The head of a network, behind its pooled features: one linear layer, or a hidden layer before it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from tfm.core.errors import SettingsError
 
 
 def get_classifier_names(network: nn.Module) -> tuple[str, ...]:
-    """The dotted names of the modules that give the answer; what was learned for other classes stands there."""
+    """Return the dotted names of the classifier modules, which are never loaded from foreign weights."""
     card: Any = network.pretrained_cfg
     return (card["classifier"],) if isinstance(card["classifier"], str) else tuple(card["classifier"])
 
 
 def find_head(network: nn.Module) -> nn.Module:
-    """All behind the pooled features."""
     names = [name for name in get_classifier_names(network) if name]
     found = network.get_submodule(names[0]) if len(names) == 1 else None
     if not isinstance(found, nn.Linear | nn.Sequential):
         raise SettingsError(
-            f"{type(network).__name__} has no single linear classifier that something else could take the place of",
+            f"{type(network).__name__} has no single linear classifier that could be replaced",
             hint=f"train its last stage, or all of it, without a hidden layer of your own: "
             f"{hints.setting('trained', 'last_stage')}, "
             f"{hints.setting('trained', 'all')}",
@@ -32,21 +31,21 @@ def find_head(network: nn.Module) -> nn.Module:
 
 
 def find_last_layer(network: nn.Module) -> nn.Linear:
-    """The one that gives the answer."""
-    return _linears(find_head(network))[-1]
+    """Return the layer that outputs the logit."""
+    return _list_linear_layers(find_head(network))[-1]
 
 
 def count_inputs(part: nn.Module) -> int:
-    """How many numbers of an image come into a head, or into its last layer."""
-    return _linears(part)[0].in_features
+    """Count the input features of a head, or of its last layer."""
+    return _list_linear_layers(part)[0].in_features
 
 
 def insert_hidden_layer(network: nn.Module, width: int, dropout: float) -> None:
-    pooled = count_inputs(find_head(network))
+    inputs = count_inputs(find_head(network))
     (name,) = get_classifier_names(network)
-    layers = [nn.Linear(pooled, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 1)]
+    layers = [nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 1)]
     network.set_submodule(name, nn.Sequential(*layers))
 
 
-def _linears(part: nn.Module) -> list[nn.Linear]:
+def _list_linear_layers(part: nn.Module) -> list[nn.Linear]:
     return [module for module in part.modules() if isinstance(module, nn.Linear)]

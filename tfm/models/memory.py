@@ -1,4 +1,4 @@
-"""How much memory it takes to train a network: measured in one pass, with numbers or with shapes alone."""
+"""Measure how much memory training a network takes, in one forward pass with real or `meta` tensors."""
 
 from __future__ import annotations
 
@@ -13,42 +13,41 @@ from torch import nn
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """In bytes. A GPU's libraries take their own share on top: some hundred MB, whatever the network."""
+    """In bytes. A GPU's libraries need some hundred MB more, for any network."""
 
-    network: int  # the weights; of those that are trained also the gradient and the optimizer's two moments
-    images: int  # what is kept for the way back; and the largest map twice, as it comes and as its gradient goes
+    network: int  # weights; for trained ones also the gradient and the optimizer's two moments
+    images: int  # tensors saved for the backward pass, and the largest map with its gradient
 
 
 class MemoryMeter:
-    """What goes through a network while it is watched."""
+    """Record the tensors of a forward pass."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
-        self._kept: dict[int, torch.UntypedStorage] = {}
+        self._saved: dict[int, torch.UntypedStorage] = {}
         self._largest = 0
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
-        with ExitStack() as held:
+    def watch(self) -> Iterator[None]:
+        with ExitStack() as hooks:
             for module in self.network.modules():
-                held.callback(module.register_forward_hook(self._measure).remove)
-            held.enter_context(torch.autograd.graph.saved_tensors_hooks(self._keep, lambda tensor: tensor))
+                hooks.callback(module.register_forward_hook(self._record_output).remove)
+            hooks.enter_context(torch.autograd.graph.saved_tensors_hooks(self._save, lambda tensor: tensor))
             yield
 
-    def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
+    def _save(self, tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        self._kept[storage._cdata] = storage
+        self._saved[storage._cdata] = storage
         return tensor
 
-    def _measure(self, _module: nn.Module, _given: Any, made: Any) -> None:
-        if isinstance(made, torch.Tensor):
-            self._largest = max(self._largest, made.nbytes)
+    def _record_output(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor):
+            self._largest = max(self._largest, output.nbytes)
 
-    @property
-    def footprint(self) -> MemoryUse:
+    def measure(self) -> MemoryUse:
         state = self.network.state_dict().values()
         weights = {tensor.untyped_storage()._cdata for tensor in state}
-        numbers: int = sum(tensor.nbytes for tensor in state)
-        moving: int = sum(tensor.nbytes for tensor in self.network.parameters() if tensor.requires_grad)
-        kept: int = sum(storage.nbytes() for name, storage in self._kept.items() if name not in weights)
-        return MemoryUse(numbers + 3 * moving, kept + 2 * self._largest)
+        state_bytes: int = sum(tensor.nbytes for tensor in state)
+        trained_bytes: int = sum(tensor.nbytes for tensor in self.network.parameters() if tensor.requires_grad)
+        saved_bytes: int = sum(storage.nbytes() for name, storage in self._saved.items() if name not in weights)
+        return MemoryUse(state_bytes + 3 * trained_bytes, saved_bytes + 2 * self._largest)

@@ -1,4 +1,7 @@
-"""What a person may choose about a network. Building it stands in build, its weights come through weights."""
+"""The settings of networks: architecture, weights, trained part, head.
+
+Building a network is in `build`; loading its weights is in `weights`.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,12 @@ FROM_SCRATCH, IMAGENET, FILE, RUN = "none", "imagenet", "file:", "run:"
 
 Trained = Literal["all", "last_stage", "head", "none"]
 
-_ZOO = {"mammocnn": "MammoCNN", "swin_pico": "swin_pico"}  # a file of the zoo, and how its network is called
+_ZOO = {"mammocnn": "MammoCNN", "swin_pico": "swin_pico"}  # file in zoo/ → name of the network
 
 
 @functools.cache
 def list_architectures() -> frozenset[str]:
-    """Ours and timm's, read from their files: importing timm takes seconds, and this is asked at a keystroke."""
+    """List ours and timm's, read from their files: importing timm takes seconds, too long for a keystroke."""
     installed = importlib.util.find_spec("timm")
     if installed is None or installed.origin is None:
         raise ValueError("timm is not installed: python -m pip install -r requirements.txt")
@@ -38,59 +41,59 @@ def is_zoo_model(architecture: str) -> bool:
     return architecture.lower() in _ZOO
 
 
-def _architecture(text: str) -> str:
-    """timm's names may carry the name of their weights: resnet18.a1_in1k."""
+def _parse_architecture(text: str) -> str:
+    """Check the name; timm's may include that of their weights, as in resnet18.a1_in1k."""
     if is_zoo_model(text):
         return _ZOO[text.lower()]
     if text.partition(".")[0] in list_architectures():
         return text
     close = difflib.get_close_matches(text.lower(), list_architectures(), n=3)
     advice = f"did you mean {' or '.join(close)}?" if close else "choose MammoCNN, swin_pico or a timm name"
-    raise ValueError(f"there is no architecture called {text!r}; {advice}")
+    raise ValueError(f"there is no architecture {text!r}; {advice}")
 
 
-def _source(text: str) -> str:
+def _parse_weights(text: str) -> str:
     if text in (FROM_SCRATCH, IMAGENET) or re.fullmatch(rf"{RUN}\w[\w.-]*", text):
         return text
     if not text.startswith(FILE):
         raise ValueError(f"choose {FROM_SCRATCH}, {IMAGENET}, {RUN}ID or {FILE}PATH")
     path = Path(text.removeprefix(FILE)).expanduser().resolve()
     if path.is_dir():
-        raise ValueError(f"{path} is a folder: name the file of weights in it")
+        raise ValueError(f"{path} is a folder: choose the file with the weights in it")
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     return f"{FILE}{path}"
 
 
-Architecture = Annotated[str, AfterValidator(_architecture)]
-Weights = Annotated[str, AfterValidator(_source), Input("weights"), IMPORTANT]
+Architecture = Annotated[str, AfterValidator(_parse_architecture)]
+Weights = Annotated[str, AfterValidator(_parse_weights), Input("weights"), IMPORTANT]
 
 
 class ModelSettings(Settings):
     architecture: Architecture = "MammoCNN"
-    """Which network to train
-    MammoCNN, swin_pico (a Swin small enough for a CPU), or any name that timm knows (resnet18, densenet121,
+    """Which architecture do you want to train?
+    MammoCNN, swin_pico (a Swin small enough for a CPU), or any architecture of timm (resnet18, densenet121,
     efficientnet_b3, …)."""
     weights: Weights = FROM_SCRATCH
-    """Weights to start from: none, imagenet, run:ID or file:PATH
-    none: from scratch. imagenet: timm's own, fetched once from the Hugging Face hub and kept on this machine.
-    run:ID: the best checkpoint of a run of yours; the women it has seen count as seen.
-    file:PATH: a .safetensors or .pth file with this network's weights. A classifier is never taken over."""
+    """Which weights should training start from: none, imagenet, run:ID or file:PATH?
+    none: from scratch. imagenet: timm's, downloaded once from the Hugging Face hub and kept on this machine.
+    run:ID: the best checkpoint of one of your runs; the patients it has seen count as seen.
+    file:PATH: a .safetensors or .pth file with weights of this architecture. The classifier is never loaded."""
     trained: Trained = "all"
-    """Which part of the network is trained
-    all: every layer. last_stage: the last stage and the classifier; the layers below stay as they are, their batch
-    statistics too. head: the classifier alone, with its hidden layer where it has one. none: a logistic regression on
-    the network's frozen features takes the classifier's place."""
+    """Which part of the network should be trained?
+    all: every layer. last_stage: the last stage and the classifier; the layers before them stay frozen, including
+    their batch statistics. head: only the classifier, with its hidden layer if it has one. none: a logistic regression
+    on the network's frozen features replaces the classifier."""
     head: Annotated[Annotated[int, Field(ge=1)] | None, NoEffectWhen("trained", "none")] = None
-    """Width of a hidden layer before the classifier, 128 for example
-    It is always learned anew, as the classifier is. None: the classifier reads the last features as they are."""
+    """How wide should a hidden layer before the classifier be, for example 128?
+    It always starts from random weights, like the classifier. None: no hidden layer."""
     dropout: Annotated[float, Field(ge=0, lt=1), NoEffectWhen("trained", "none")] = 0.0
-    """Share of the last features that is dropped at random while training
-    Where there is a hidden layer, behind that one. Else in MammoCNN it rises evenly over the four stages up to this
-    share."""
+    """Which share of the last features should be dropped at random during training?
+    With a hidden layer, dropout comes after it. In MammoCNN without one, it rises evenly over the four stages up to
+    this share."""
 
     @model_validator(mode="after")
-    def _can_have_those_weights(self) -> Self:
+    def _check_weights_exist(self) -> Self:
         if self.weights == IMAGENET and is_zoo_model(self.architecture):
             raise SettingsError(
                 f"there are no ImageNet weights for {self.architecture}",
@@ -101,32 +104,34 @@ class ModelSettings(Settings):
         return self
 
 
-def _backbone(text: str) -> str:
+def _parse_backbone(text: str) -> str:
     if is_zoo_model(text):
-        raise ValueError(f"{text} is no backbone: choose a timm name, such as resnet34, resnet50 or efficientnet_b3")
-    return _architecture(text)
+        raise ValueError(
+            f"{text} cannot be a backbone: choose a timm name, such as resnet34, resnet50 or efficientnet_b3"
+        )
+    return _parse_architecture(text)
 
 
 class SegmenterSettings(Settings):
-    """DeepLabV3+ around a network that timm knows."""
+    """DeepLabV3+ around a timm backbone."""
 
-    backbone: Annotated[str, AfterValidator(_backbone)] = "resnet34"
-    """Network that DeepLabV3+ looks through
-    A convolutional network that timm knows: resnet34, resnet50, efficientnet_b3, convnext_tiny, …"""
-    weights: Annotated[str, AfterValidator(_source), Input("weights"), IMPORTANT] = FROM_SCRATCH
-    """Weights to start from: none, imagenet, run:ID or file:PATH
-    none: from scratch. imagenet: timm's own for the backbone, fetched once from the Hugging Face hub and kept on this
-    machine. run:ID: the best checkpoint of a run of yours, be it of the backbone, trained to tell benign from
-    malignant, or of a whole segmenter with the same classes; the women it has seen count as seen, so one that
-    has seen this validation or test, as a classifier of the same split has, is refused.
-    file:PATH: a .safetensors or .pth file with the backbone's weights or a whole segmenter's."""
+    backbone: Annotated[str, AfterValidator(_parse_backbone)] = "resnet34"
+    """Which backbone should DeepLabV3+ use?
+    A convolutional network of timm: resnet34, resnet50, efficientnet_b3, convnext_tiny, …"""
+    weights: Annotated[str, AfterValidator(_parse_weights), Input("weights"), IMPORTANT] = FROM_SCRATCH
+    """Which weights should training start from: none, imagenet, run:ID or file:PATH?
+    none: from scratch. imagenet: timm's for the backbone, downloaded once from the Hugging Face hub and kept on this
+    machine. run:ID: the best checkpoint of one of your runs: a classifier with this backbone, or a segmenter with the
+    same classes. The patients it has seen count as seen: a run that has seen patients of this validation or test set
+    is refused, for example a classifier trained on the same split.
+    file:PATH: a .safetensors or .pth file with weights of the backbone or of a whole segmenter."""
     trained: Literal["all", "decoder"] = "all"
-    """Which part is trained
-    all: every layer. decoder: all but the backbone, which stays as its weights were."""
+    """Which part should be trained?
+    all: every layer. decoder: all but the backbone, which stays frozen."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Share of the pooled features that is dropped at random while training"""
+    """Which share of the pooled features should be dropped at random during training?"""
 
     @property
     def classifier(self) -> ModelSettings:
-        """The network as it stands alone, to which the weights of a backbone belong."""
+        """The backbone as a classifier, which is what its weights belong to."""
         return ModelSettings(architecture=self.backbone, weights=self.weights)

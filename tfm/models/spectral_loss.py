@@ -1,6 +1,6 @@
-"""How strongly attention can tell places apart, as a loss: the largest singular values of its layers and of its maps.
+"""Losses on the largest singular values of attention layers and attention maps.
 
-Every σ² here is ‖W v‖² with v, the leading right vector, held fast: its gradient is 2σuvᵀ, that of a full SVD.
+Every σ² is ‖W v‖² with the leading right singular vector v held constant: its gradient is 2σuvᵀ, as of a full SVD.
 """
 
 from __future__ import annotations
@@ -13,47 +13,51 @@ from torch import nn
 from tfm.core.randomness import seed_at
 from tfm.models.attention import find_attentions, get_query_key
 
-_VECTORS = 8  # σ₂/σ₁ is about 0.99 in such layers: a single vector would stay some percent off
-_ITERATIONS = 6  # for a map, which is another one in each image and has nothing to start from
+_VECTORS = 8  # σ₂/σ₁ is about 0.99 in these layers: a single vector would stay some percent off
+_ITERATIONS = 6  # for maps, which differ in each image: no warm start is possible
 
 
 class SpectralNorms:
-    """Σ σ_max(W_Q)² + σ_max(W_K)² over the blocks of a network, by block power iteration from where the last step came
-    to. The network is told each time, so that the vectors are all that is kept: they hang on its weights alone, and are
-    the same in every process that has these."""
+    """Σ σ_max(W_Q)² + σ_max(W_K)² over the blocks of a network, by block power iteration with warm starts.
+
+    The vectors are the only state. They depend on the network's weights alone, so they are equal in every process.
+    """
 
     def __init__(self, network: nn.Module) -> None:
-        self.vectors = {shape: _first(shape, group) for shape, group in _groups(network).items()}  # (L, 2, C in, 8)
+        groups = _group_layers(network)
+        self.vectors = {
+            shape: _initialize_vectors(shape, layers) for shape, layers in groups.items()
+        }  # (L, 2, C in, 8)
 
     @torch.no_grad()
     def advance(self, network: nn.Module) -> None:
-        """One step of the iteration."""
-        for shape, weights in _stacked(network):
+        """Run one step of the iteration."""
+        for shape, weights in _stack_weights(network):
             with torch.autocast(weights.device.type, enabled=False):
-                self.vectors[shape] = _advanced(weights, self.vectors[shape].to(weights.device))
+                self.vectors[shape] = _advance_vectors(weights, self.vectors[shape].to(weights.device))
 
     def __call__(self, network: nn.Module) -> torch.Tensor:
-        return torch.cat(self.squares(network)).sum()
+        return torch.cat(self.compute_squares(network)).sum()
 
-    def squares(self, network: nn.Module) -> list[torch.Tensor]:
-        """σ² of every matrix, those of one size together."""
-        found = []
-        for shape, weights in _stacked(network):
+    def compute_squares(self, network: nn.Module) -> list[torch.Tensor]:
+        """Compute σ² of every matrix, grouped by size."""
+        squares = []
+        for shape, weights in _stack_weights(network):
             with torch.autocast(weights.device.type, enabled=False):
                 leading = self.vectors[shape][..., :1].to(weights.device)
-                found.append((weights @ leading).square().sum((-2, -1)).flatten())
-        return found
+                squares.append((weights @ leading).square().sum((-2, -1)).flatten())
+        return squares
 
-    def take_up(self, vectors: dict[str, torch.Tensor]) -> None:
-        if {shape: kept.shape for shape, kept in vectors.items()} != {
-            shape: own.shape for shape, own in self.vectors.items()
-        }:
-            raise ValueError("the vectors are those of another network")
+    def restore(self, vectors: dict[str, torch.Tensor]) -> None:
+        """Continue with the vectors of a checkpoint."""
+        shapes, own_shapes = ({name: one.shape for name, one in each.items()} for each in (vectors, self.vectors))
+        if shapes != own_shapes:
+            raise ValueError("the vectors belong to another network")
         self.vectors = dict(vectors)
 
 
-def _groups(network: nn.Module) -> dict[str, list[nn.Module]]:
-    """The attentions whose matrices are of one size."""
+def _group_layers(network: nn.Module) -> dict[str, list[nn.Module]]:
+    """Group the attention layers by the size of their matrices."""
     groups: dict[str, list[nn.Module]] = {}
     for attention in find_attentions(network):
         shape = "×".join(map(str, get_query_key(attention).shape[1:]))
@@ -61,47 +65,53 @@ def _groups(network: nn.Module) -> dict[str, list[nn.Module]]:
     return groups
 
 
-def _stacked(network: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:  # (L, 2, C, C in) each
-    for shape, group in _groups(network).items():
+def _stack_weights(network: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:  # (L, 2, C, C in) each
+    for shape, group in _group_layers(network).items():
         yield shape, torch.stack([get_query_key(attention) for attention in group])
 
 
-def _first(shape: str, group: list[nn.Module]) -> torch.Tensor:
+def _initialize_vectors(shape: str, group: list[nn.Module]) -> torch.Tensor:
     one = get_query_key(group[0])
     generator = torch.Generator().manual_seed(seed_at("spectral", shape) % 2**63)
     return torch.randn(len(group), 2, one.shape[-1], _VECTORS, generator=generator, dtype=one.dtype)
 
 
-def _advanced(weights: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """One step; the vectors come back orthonormal, the leading one first. Without that rotation among themselves the
-    first would be no nearer than a single one."""
+def _advance_vectors(weights: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """Run one step; the returned vectors are orthonormal, the leading one first.
+
+    Without this rotation, the first vector would converge no faster than a single one.
+    """
     span, _ = torch.linalg.qr(weights.mT @ (weights @ vectors))
     images = weights @ span
     _, rotation = torch.linalg.eigh(images.mT @ images)
-    turned: torch.Tensor = span @ rotation.flip(-1)
-    return turned
+    rotated: torch.Tensor = span @ rotation.flip(-1)
+    return rotated
 
 
 def compute_excess(maps: list[torch.Tensor], windows: list[tuple[int, int]], images: int) -> torch.Tensor:  # (images,)
-    """Σ_l (σ_max(A_l)² − 1), of each image the mean over its windows and heads. Rows of attention sum to one, so it is
-    never below zero: 0 where attention is even or where each place looks at itself, the number of a window's places
-    less one where all look at the same."""
+    """Σ_l (σ_max(A_l)² − 1), for each image the mean over its windows and heads.
+
+    Rows of attention sum to one, so the value is at least 0: it is 0 for uniform attention and for places that attend
+    only to themselves, and n − 1 if all n places of a window attend to the same one.
+    """
     total = torch.zeros(images, device=maps[0].device)
     for attention, window in zip(maps, windows, strict=True):  # (images × windows, heads, n, n); height, width
         with torch.autocast(attention.device.type, enabled=False):
-            exact = attention.to(torch.promote_types(attention.dtype, torch.float32))  # halves would hide the excess
-            total = total + (_largest_square(exact, window) - 1).reshape(images, -1).mean(1)
+            # half precision would hide the excess
+            exact = attention.to(torch.promote_types(attention.dtype, torch.float32))
+            total = total + (_compute_largest_square(exact, window) - 1).reshape(images, -1).mean(1)
     return total
 
 
-def _largest_square(maps: torch.Tensor, window: tuple[int, int]) -> torch.Tensor:  # (…, n, n) → (…)
-    images: torch.Tensor = maps @ _leading(maps.detach(), _corners(window).to(maps))
+def _compute_largest_square(maps: torch.Tensor, window: tuple[int, int]) -> torch.Tensor:  # (…, n, n) → (…)
+    images: torch.Tensor = maps @ _find_leading_vectors(maps.detach(), _build_start_vectors(window).to(maps))
     return images.square().sum((-2, -1))
 
 
-def _corners(window: tuple[int, int]) -> torch.Tensor:  # (n, 4)
-    """Each even over one of the parts that a shifted window at the rim is made of, which do not look at each other.
-    Their largest values lie close together: from one start for all, a mixture of them would come out, some percent low.
+def _build_start_vectors(window: tuple[int, int]) -> torch.Tensor:  # (n, 4)
+    """Return one start vector per part of a shifted window at the image's edge; the parts do not attend to each other.
+
+    Their singular values are close: a single start would converge to a mixture, some percent too low.
     """
     down, right = ((torch.arange(side) >= side - side // 2).float() for side in window)
     parts = [torch.outer(one, other).flatten() for one in (1 - down, down) for other in (1 - right, right)]
@@ -109,8 +119,11 @@ def _corners(window: tuple[int, int]) -> torch.Tensor:  # (n, 4)
 
 
 @torch.no_grad()
-def _leading(maps: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:  # (…, n, n), (n, k) → (…, n, 1), of length one
-    """Of what each start comes to, the one that a map makes longest."""
+def _find_leading_vectors(maps: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
+    """Iterate from each start and return the unit vector that the map makes longest.
+
+    (…, n, n), (n, k) → (…, n, 1)
+    """
     vectors = starts.expand(*maps.shape[:-2], -1, -1)
     for _ in range(_ITERATIONS):
         vectors = torch.nn.functional.normalize(maps.mT @ (maps @ vectors), dim=-2)

@@ -1,4 +1,7 @@
-"""The one door through which weights come into a network: from the hub, or from a file. Never random in their place."""
+"""Load weights into a network, from the Hugging Face hub or from a file; never leave random ones in their place.
+
+What a run's checkpoint is, the caller knows.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +25,23 @@ from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings
 from tfm.models.torchvision_names import convert_to_timm
 
 _HUB_FILE = "model.safetensors"
-_PATIENCE = 5.0  # seconds to wait for the hub when only asking whether it is there
-_SHOWN = 3  # of the tensors that do not fit
-
-
-def _refer_to_weights(weights: str) -> str:
-    return hints.setting("weights", weights)
+_HUB_TIMEOUT = 5.0  # seconds, to ask whether a file is there
+_MAX_LISTED = 3  # mismatched tensors in a message
 
 
 def fetch_weights(
-    settings: ModelSettings, checkpoint: Path | None = None, *, refer: Callable[[str], str] = _refer_to_weights
+    settings: ModelSettings,
+    checkpoint: Path | None = None,
+    *,
+    refer: Callable[[str], str] = lambda weights: hints.setting("weights", weights),
 ) -> Path | None:
-    """The weights' file on this machine, fetched where need be; None for a start from scratch. `checkpoint` is the best
-    one of the run that the settings name, where they name one: what is a run is not known here. `refer` names
-    the setting by which other weights are given.
+    """Return the file of the weights, downloading it if needed; None to start from scratch.
 
-    Asked before a run does anything else, so that weights out of reach are told at once.
+    Call it before a run does anything else, so that unreachable weights are reported at once.
+
+    Args:
+        checkpoint: the best checkpoint of the run that `settings.weights` names, if it names one.
+        refer: names, in a hint, the setting with which other weights are chosen.
     """
     if settings.weights.startswith(RUN):
         return checkpoint
@@ -45,121 +49,123 @@ def fetch_weights(
         return None
     if settings.weights != IMAGENET:
         return Path(settings.weights.removeprefix(FILE))
-    card = _card(settings)
-    if card is None or not card.hf_hub_id:
+    hub = _find_hub_repository(settings)
+    if hub is None:
         raise WeightsError(
             f"there are no ImageNet weights for {settings.architecture}",
             hint=f"train it from scratch ({refer(FROM_SCRATCH)}) or from a file ({refer(FILE + 'PATH')})",
         )
     try:
-        return Path(huggingface_hub.hf_hub_download(card.hf_hub_id, _HUB_FILE))
+        return Path(huggingface_hub.hf_hub_download(hub, _HUB_FILE))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         if isinstance(error, OSError) and is_disk_error(error):
             raise
-        url = huggingface_hub.hf_hub_url(card.hf_hub_id, _HUB_FILE)
-        kept = f"{card.hf_hub_id.rpartition('/')[2]}.safetensors"
+        local_name = f"{hub.rpartition('/')[2]}.safetensors"
         raise WeightsError(
-            f"the ImageNet weights of {settings.architecture} cannot be fetched from the Hugging Face hub",
-            hint=f"where there is a network, fetch {url}, save it on this machine as {kept} and give "
-            f"{refer(FILE + kept)}; or train from scratch: {refer(FROM_SCRATCH)}",
+            f"the ImageNet weights of {settings.architecture} cannot be downloaded from the Hugging Face hub",
+            hint=f"on a computer with internet access, download {huggingface_hub.hf_hub_url(hub, _HUB_FILE)}, copy it "
+            f"to this machine as {local_name} and choose {refer(FILE + local_name)}; or train from scratch: "
+            f"{refer(FROM_SCRATCH)}",
         ) from error
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Every tensor of the network but its classifier's takes its value from the file, or the file is refused."""
-    card: dict[str, Any] = network.pretrained_cfg  # type: ignore[assignment]
+    """Load every tensor except the classifier's, or refuse the file."""
+    heads = tuple(f"{name}." for name in get_classifier_names(network))
 
-    heads = tuple(f"{head}." for head in get_classifier_names(network))
-
-    def wanted(name: str) -> bool:
-        # The counter of batches is missing in files of before 2018, and nothing is computed from it.
+    def is_needed(name: str) -> bool:
+        # Files from before 2018 lack the counter of batches, and nothing is computed from it.
         return not name.startswith(heads) and not name.endswith("num_batches_tracked")
 
-    expected = {name: tensor for name, tensor in network.state_dict().items() if wanted(name)}
-    given = convert_to_timm(read_weights(path), list(network.state_dict()))
-    stem = f"{card['first_conv']}.weight"
-    if stem in given and stem in expected:
-        given[stem] = _grey(given[stem], expected[stem])
-    wrong = [f"{name} is missing" for name in expected if name not in given]
-    wrong += [f"{name} is not of this network" for name in given if wanted(name) and name not in expected]
-    wrong += [
-        f"{name} is {_shape(given[name])} where {_shape(tensor)} is needed"
+    expected = {name: tensor for name, tensor in network.state_dict().items() if is_needed(name)}
+    loaded = convert_to_timm(read_weights(path), list(network.state_dict()))
+    config: Any = network.pretrained_cfg
+    stem = f"{config['first_conv']}.weight"
+    if stem in loaded and stem in expected:
+        loaded[stem] = _convert_stem_to_grey(loaded[stem], expected[stem])
+    mismatches = [f"{name} is missing" for name in expected if name not in loaded]
+    mismatches += [f"{name} is not in this network" for name in loaded if is_needed(name) and name not in expected]
+    mismatches += [
+        f"{name} is {_format_shape(loaded[name])} instead of {_format_shape(tensor)}"
         for name, tensor in expected.items()
-        if name in given and given[name].shape != tensor.shape
+        if name in loaded and loaded[name].shape != tensor.shape
     ]
-    if wrong:
+    if mismatches:
         raise WeightsError(
-            f"the weights in {path} do not fit {type(network).__name__}: {'; '.join(wrong[:_SHOWN])}"
-            f"{_and_more(wrong, _SHOWN)}",
-            hint="choose the architecture these weights were trained in, or another file",
+            f"the weights in {path} do not fit {type(network).__name__}: {'; '.join(mismatches[:_MAX_LISTED])}"
+            f"{_format_rest(mismatches, _MAX_LISTED)}",
+            hint="choose the architecture that these weights were trained with, or another file",
         )
-    spoilt = [name for name in expected if not torch.isfinite(given[name]).all()]
+    spoilt = [name for name in expected if not torch.isfinite(loaded[name]).all()]
     if spoilt:
         raise WeightsError(
-            f"{spoilt[0]} in {path} holds what is no finite number{_and_more(spoilt, 1)}",
-            hint="fetch that file anew, or take the weights of a training that did not diverge",
+            f"{spoilt[0]} in {path} contains values that are not finite numbers{_format_rest(spoilt, 1)}",
+            hint="download the file again, or use weights of a training that did not diverge",
         )
-    network.load_state_dict({name: given[name] for name in expected}, strict=False)
-
-
-def _and_more(names: list[str], shown: int) -> str:
-    return f", and {len(names) - shown} more" if len(names) > shown else ""
+    network.load_state_dict({name: loaded[name] for name in expected}, strict=False)
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     if checksum.has_checksum(path) and not checksum.has_valid_checksum(path):
-        raise WeightsError(f"{path} is damaged: its SHA-256 does not match", hint="copy it anew from where it came")
-    hint = "give a .safetensors file, or a .pth file that holds a network's tensors and nothing else"
+        raise WeightsError(f"{path} is damaged: its SHA-256 does not match", hint="copy it again from its source")
+    hint = "choose a .safetensors file, or a .pth file that contains only the tensors of a network"
     try:
         content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except Exception as error:  # a file of anything at all makes the unpickler fail in any way at all
+    except Exception as error:  # on arbitrary files the unpickler fails in arbitrary ways
         raise WeightsError(f"{path} cannot be read as weights", hint=hint) from error
-    tensors = _of_checkpoint(content)
+    tensors = _select_tensors(content)
     if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
-        raise WeightsError(f"{path} holds something else than a network's weights", hint=hint)
+        raise WeightsError(f"{path} contains something other than the weights of a network", hint=hint)
     return dict(tensors)
 
 
-def _of_checkpoint(content: Any) -> Any:
-    """Of a checkpoint of our own training, what it predicts with: the moving average where one was kept. Of a network
-    that rebuilt images, its encoder."""
+def _select_tensors(content: Any) -> Any:
+    """From a checkpoint of ours, select what it predicts with: the moving average if there is one.
+
+    From a masked image model, select the encoder.
+    """
     if not isinstance(content, dict) or not isinstance(content.get("network"), dict):
         return content
     tensors = content.get("ema") or content["network"]
     encoder = {
-        name.removeprefix(ENCODER_PREFIX): one for name, one in tensors.items() if name.startswith(ENCODER_PREFIX)
+        name.removeprefix(ENCODER_PREFIX): tensor for name, tensor in tensors.items() if name.startswith(ENCODER_PREFIX)
     }
     return encoder or tensors
 
 
-def _grey(stem: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """The first layer's answer to a grey image is that to a colour image whose channels are all alike: their sum."""
-    colour = stem.ndim == 4 and stem.shape[1] == 3 and wanted.shape[1] == 1
-    return stem.sum(dim=1, keepdim=True) if colour else stem
+def _convert_stem_to_grey(stem: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+    """Sum the weights over colours: a grey image then gives what an image with three equal channels gave."""
+    is_colour = stem.ndim == 4 and stem.shape[1] == 3 and expected.shape[1] == 1
+    return stem.sum(dim=1, keepdim=True) if is_colour else stem
 
 
-def _shape(tensor: torch.Tensor) -> str:
+def _format_shape(tensor: torch.Tensor) -> str:
     return "×".join(map(str, tensor.shape)) or "a number"
 
 
+def _format_rest(names: list[str], listed: int) -> str:
+    return f", and {len(names) - listed} more" if len(names) > listed else ""
+
+
 def locate_imagenet_weights(settings: ModelSettings) -> str | None:
-    """Where a network's ImageNet weights are: on this machine, or at their hub; None where neither can be reached."""
-    card = _card(settings)
-    return _at_hand(card.hf_hub_id) if card and card.hf_hub_id else None
+    """Say where ImageNet weights are, on this machine or at the hub; None if neither can be reached."""
+    hub = _find_hub_repository(settings)
+    return _locate_in_hub(hub) if hub else None
 
 
-@functools.cache  # asked for each preset, and several share a network
-def _at_hand(hub: str) -> str | None:
-    kept = huggingface_hub.try_to_load_from_cache(hub, _HUB_FILE)
-    if isinstance(kept, str):
-        return f"on this machine: {kept}"
+@functools.cache  # asked once for each preset, and several share a network
+def _locate_in_hub(hub: str) -> str | None:
+    cached = huggingface_hub.try_to_load_from_cache(hub, _HUB_FILE)
+    if isinstance(cached, str):
+        return f"on this machine: {cached}"
     try:
-        huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(hub, _HUB_FILE), timeout=_PATIENCE)
-    except Exception:  # no network fails in as many ways as there are networks, and all mean the same here
+        huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(hub, _HUB_FILE), timeout=_HUB_TIMEOUT)
+    except Exception:  # a missing connection fails in many ways, and all mean the same here
         return None
-    return "at their hub, to be fetched once"
+    return "at the Hugging Face hub, to be downloaded once"
 
 
-def _card(settings: ModelSettings) -> Any:
-    """What timm knows of its weights; None for a network of ours."""
-    return None if is_zoo_model(settings.architecture) else timm.get_pretrained_cfg(settings.architecture)
+def _find_hub_repository(settings: ModelSettings) -> str | None:
+    """Return the hub repository of a timm network's weights; None for networks of the zoo."""
+    config = None if is_zoo_model(settings.architecture) else timm.get_pretrained_cfg(settings.architecture)
+    return config.hf_hub_id or None if config else None

@@ -46,10 +46,10 @@ def fitting(training: Training) -> int:
     largest = max(SMALLEST, min(LARGEST, 1 << (len(training.train.rows).bit_length() - 1)))
     if training.train.device.type == "cuda":
         return largest_that_fits(try_out, largest)
-    passing = MemoryMeter(network)
-    with passing.watched():
+    meter = MemoryMeter(network)
+    with meter.watch():
         try_out(SMALLEST)
-    return largest_within(_CPU_SHARE * (machine.read_memory_gib() or 0) * 2**30, passing.footprint, largest)
+    return largest_within(_CPU_SHARE * (machine.read_memory_gib() or 0) * 2**30, meter.measure(), largest)
 
 
 def largest_that_fits(try_out: Callable[[int], None], largest: int) -> int:

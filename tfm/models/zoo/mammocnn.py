@@ -1,6 +1,6 @@
-"""MammoCNN: a plain network for training from scratch, eight convolutions and three dense layers.
+"""MammoCNN: a plain network to train from scratch, with eight convolutions and three dense layers.
 
-3,337,057 parameters for one grey channel. Any size whose sides are multiples of 64.
+3,337,057 parameters for one grey channel; image sides must be multiples of 64.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ POOLED = 4  # the last feature map is averaged to 4×4
 SIDE_MULTIPLE = POOLED * 2 ** len(CHANNELS)
 
 
-def _convolution(channels: int, filters: int) -> list[nn.Module]:
+def _build_convolution(channels: int, filters: int) -> list[nn.Module]:
     return [nn.Conv2d(channels, filters, 3, padding=1), nn.BatchNorm2d(filters), nn.LeakyReLU()]
 
 
 class MammoCNN(nn.Module):
-    # As timm's networks say which layers take the image and give the answer, and where each stage ends.
+    # The attributes in which timm's networks declare their first layer, classifier and stages.
     pretrained_cfg = {"first_conv": "features.0.0", "classifier": "classifier"}  # noqa: RUF012
     feature_info = [  # noqa: RUF012
         {"module": f"features.{number}", "num_chs": filters} for number, filters in enumerate(CHANNELS)
@@ -34,8 +34,8 @@ class MammoCNN(nn.Module):
             share = dropout * number / len(CHANNELS)
             stages.append(
                 nn.Sequential(
-                    *_convolution(channels, filters),
-                    *_convolution(filters, filters),
+                    *_build_convolution(channels, filters),
+                    *_build_convolution(filters, filters),
                     nn.MaxPool2d(2),
                     nn.Dropout(share),
                 )
@@ -49,7 +49,7 @@ class MammoCNN(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:  # (B, 1, H, W) → (B, 1)
         features = self.features(images)
         height, width = features.shape[-2:]
-        # Adaptive pooling has no deterministic backward on a GPU; pooling by a fixed window has.
+        # Adaptive pooling has no deterministic backward pass on a GPU; pooling with a fixed window has.
         pooled = functional.avg_pool2d(features, (height // POOLED, width // POOLED))
         logits: torch.Tensor = self.classifier(self.dense(pooled.flatten(1)))
         return logits

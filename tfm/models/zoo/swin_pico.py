@@ -1,6 +1,6 @@
-"""Swin at a size that one CPU core can train: three stages where Swin-T has four, a third of its channels.
+"""swin_pico: a Swin that one CPU core can train, with three stages where Swin-T has four and a third of its channels.
 
-570,909 parameters for one grey channel. Any size whose sides are multiples of 32; at 224 no window is padded.
+570,909 parameters for one grey channel; image sides must be multiples of 32. At 224 no window is padded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SIDE_MULTIPLE = PATCH * 2 ** (len(DEPTHS) - 1)
 
 
 class SwinPico(SwinTransformer):  # type: ignore[misc]
-    # As timm's own say which layers take the image and give the answer.
+    # The attributes in which timm's networks declare their first layer and classifier.
     pretrained_cfg = {"first_conv": "patch_embed.proj", "classifier": "head.fc"}  # noqa: RUF012
 
 

@@ -81,7 +81,7 @@ class BreastAware:
 
     def take_up(self, state: dict[str, torch.Tensor]) -> None:
         if self.norms:
-            self.norms.take_up(state)
+            self.norms.restore(state)
         elif state:
             raise ValueError("it knows of more than a network learns from")
 
