@@ -1,4 +1,4 @@
-"""What a study costs beside the trainings it is made of."""
+"""The overhead of a study over the training of its trials."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.training import pocket
-from tests.training.studies import SPACE, study_run
+from tests.training.studies import SPACE, create_study_run
 from tfm.core.events import Event
 from tfm.core.runs.executor import execute
 from tfm.core.runs.run import Run
@@ -18,9 +18,9 @@ from tfm.training.tune import search
 
 pytestmark = pytest.mark.alone
 
-# EfficientNetB3 with the epochs that a study gives it by default, on fewer and smaller images than any real study has.
+# EfficientNetB3 with the default epochs of a study, on fewer and smaller images than in a real study.
 TRIALS, SIDE = 4, 224
-GIVEN = {
+SETTINGS = {
     "model": "EfficientNetB3_CFT",
     "space": {name: SPACE[name] for name in ("label_smoothing", "weights")} | {"learning_rate": [1e-3, 1e-4]},
     "min_epochs": 4,
@@ -31,35 +31,35 @@ GIVEN = {
 
 
 @pytest.mark.long
-def test_a_study_takes_at_most_2_percent_of_the_time_of_its_trials(
+def test_study_overhead_is_at_most_2_percent_of_its_trials(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
     monkeypatch.setattr(pocket, "SIDE", SIDE)
     pocket.make_products(workspace)
     spent = []
 
-    def timed(trial: Run) -> Iterator[Event]:
-        here = 0.0
+    def measure(trial: Run) -> Iterator[Event]:
+        seconds = 0.0
         with contextlib.closing(execute(trial)) as events:
             try:
                 while True:
-                    begun = time.perf_counter()
+                    started = time.perf_counter()
                     event = next(events, None)
-                    here += time.perf_counter() - begun
+                    seconds += time.perf_counter() - started
                     if event is None:
                         return
                     yield event
             finally:
-                spent.append(here)
+                spent.append(seconds)
 
-    monkeypatch.setattr(search, "execute", timed)
-    study = study_run(workspace, TRIALS, **GIVEN)
-    begun = time.perf_counter()
+    monkeypatch.setattr(search, "execute", measure)
+    study = create_study_run(workspace, TRIALS, **SETTINGS)
+    started = time.perf_counter()
     for _ in execute(study):
         pass
-    whole = time.perf_counter() - begun
+    whole = time.perf_counter() - started
     assert study.read_status().state == "done", study.read_status()
     assert len(spent) == TRIALS
     record_property("seconds of trials", round(sum(spent), 1))
-    record_property("seconds of the study beside them", round(whole - sum(spent), 2))
+    record_property("seconds of overhead", round(whole - sum(spent), 2))
     assert whole - sum(spent) <= 0.02 * sum(spent)

@@ -28,7 +28,7 @@ def test_every_table_carries_its_protocol_and_the_phantoms_warning(trained):
     tables = [event for event in evaluated(trained).read_events() if isinstance(event, Table)]
     assert len(tables) == 2
     for table in tables:
-        assert "20 images (10 malignant) of 10 women" in table.caption
+        assert "20 images (10 malignant) of 10 patients" in table.caption
         assert "say nothing about performance on real mammograms" in table.caption
 
 

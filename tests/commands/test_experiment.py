@@ -86,7 +86,7 @@ def test_it_ends_with_a_table_of_means_and_paired_differences(plan):
     assert (difference["way"], difference["against"]) == ("50 %, breast", "50 %, average")
     assert difference["auc_difference"] == pytest.approx(second["auc"] - first["auc"])
     assert difference["auc_difference_low"] <= difference["auc_difference"] <= difference["auc_difference_high"]
-    assert "20 images (10 malignant) of 10 women" in table.caption
+    assert "20 images (10 malignant) of 10 patients" in table.caption
     assert table.columns == ["way", "runs", "AUC"]
     assert apart.columns == ["way", "compared with", "difference in AUC"]
     assert [row[:2] for row in apart.rows] == [["50 %, breast", "50 %, average"]]

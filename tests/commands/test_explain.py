@@ -75,7 +75,7 @@ def test_attention_outside_the_breast_is_that_of_the_network_that_left_the_predi
 
 def test_its_table_and_its_page_state_the_protocol_and_count_the_images(explained):
     (table,) = [event for event in explained.read_events() if isinstance(event, Table)]
-    assert "20 images (10 malignant) of 10 women" in table.caption
+    assert "20 images (10 malignant) of 10 patients" in table.caption
     assert "say nothing about performance on real mammograms" in table.caption
     assert {row[0]: row[-2:] for row in table.rows}["attention"] == ["20", "20"]
     (picture,) = [event for event in explained.read_events() if isinstance(event, Picture)]
@@ -98,7 +98,7 @@ def test_explaining_asks_for_answers_and_computes_no_spectral_term(trained, monk
     def no_term(*_given):
         raise AssertionError("a spectral term")
 
-    for name in ("chosen.SpectralNorms", "breast_aware.excess"):
+    for name in ("factory.SpectralNorms", "breast_aware.compute_excess"):
         monkeypatch.setattr(f"tfm.training.tasks.{name}", no_term)
     finish(explain_run(trained, split="val"))
 
@@ -113,7 +113,7 @@ def test_images_without_a_breast_or_a_lesion_are_left_out_where_they_must_be_and
         np.save(folder / f"{name}.npy", array)
     run = finish(explain_run(finish(train_run(workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))))
     (table,) = [event for event in run.read_events() if isinstance(event, Table)]
-    assert {row[0]: row[-2:] for row in table.rows}["centre"] == ["17", "15"]
+    assert [row[-2:] for row in table.rows if "centre" in row[0]] == [["17", "15"]]
     told = [event.text for event in run.read_events() if isinstance(event, Note)]
     assert any("20 images, 15 of them with a lesion in their mask" in text for text in told)
     assert any("3 of the 20 images have no breast" in text for text in told)
@@ -145,5 +145,5 @@ def test_what_is_drawn_are_the_surest_right_the_surest_wrong_and_others_by_lot()
 
 def test_a_picture_says_what_is_true_what_it_was_called_and_how_probable_malignancy_was():
     nothing = np.zeros((1, 1), bool)
-    page = ExplainedImage("surest wrong", "P_1", 1, 0, 0.54, nothing, nothing, nothing, {})
-    assert page.title == "surest wrong: malignant, called benign (0.54)\nP_1"
+    page = ExplainedImage(INCORRECT, "P_1", 1, 0, 0.54, nothing, nothing, nothing, {})
+    assert page.title == f"{INCORRECT}: malignant, called benign (0.54)\nP_1"

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.training.pocket import make_products
-from tests.training.studies import study_run, told_of
+from tests.training.studies import collect_results, create_study_run
 from tfm.core.runs import worker
 from tfm.core.runs.workspace import Workspace
 
@@ -28,7 +28,7 @@ def test_a_study_killed_five_times_ends_as_an_undisturbed_one(tmp_path):
     for name in ("calm", "disturbed"):
         workspace = Workspace(tmp_path / name)
         make_products(workspace)
-        studies.append(study_run(workspace, TRIALS, **GIVEN))
+        studies.append(create_study_run(workspace, TRIALS, **GIVEN))
     calm, disturbed = studies
     finish(calm)
     fate = random.Random(11)
@@ -43,4 +43,4 @@ def test_a_study_killed_five_times_ends_as_an_undisturbed_one(tmp_path):
         started.process.wait()
         lines = len(disturbed.read_events())
     finish(disturbed)
-    assert told_of(disturbed) == told_of(calm)
+    assert collect_results(disturbed) == collect_results(calm)

@@ -1,4 +1,4 @@
-"""Small studies on the pocket-sized dataset: trials of a second each."""
+"""Small studies on the pocket-sized dataset, with trials of about a second."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ QUICK = {
     "threads": 1,
     "checkpoint_seconds": 0,
 }
-DIVERGES = 1e30  # a learning rate
+DIVERGING = 1e30  # a learning rate
 SPACE = {
-    "learning_rate": [0.02, 1e-9, DIVERGES],
+    "learning_rate": [0.02, 1e-9, DIVERGING],
     "label_smoothing": {"low": 0.0, "high": 0.3},
     "architecture": ["test_resnet"],
     "weights": ["none"],
@@ -39,59 +39,63 @@ SPACE = {
 }
 
 
-def study_run(workspace: Workspace, trials: int, **given) -> Run:
+def create_study_run(workspace: Workspace, trials: int, **given) -> Run:
     return find_or_create_job(workspace, "tune", QUICK | {"space": SPACE, "trials": trials} | given)
 
 
-def trial_runs(study: Run) -> list[Run]:
-    """In the order of their trials."""
+def find_trial_runs(study: Run) -> list[Run]:
+    """List the runs by the number of their trial."""
     runs = study.read_status().runs
     return [find_run(study.workspace, runs[str(number)]) for number in sorted(map(int, runs))]
 
 
-def trials_of(study: Run) -> list[FrozenTrial]:
-    """As the study itself knows them."""
+def read_trials(study: Run) -> list[FrozenTrial]:
+    """Read the trials from the study's storage."""
     storage = study.read_settings()["storage"] or f"sqlite:///{study.study_file}"
     (name,) = optuna.get_all_study_names(storage)
     return optuna.load_study(study_name=name, storage=storage).trials
 
 
-def told_of(study: Run) -> list[tuple[object, ...]]:
-    """All that a study and its trials leave behind and that an equal study must leave too."""
+def collect_results(study: Run) -> list[tuple[object, ...]]:
+    """Collect everything that must be equal in two equal studies."""
     runs = [
-        (run.read_status().state, run.read_settings(), *map(_bytes, (run.metrics_file, run.predictions_file("val"))))
-        for run in trial_runs(study)
+        (
+            run.read_status().state,
+            run.read_settings(),
+            *map(_read_bytes, (run.metrics_file, run.predictions_file("val"))),
+        )
+        for run in find_trial_runs(study)
     ]
     known = [
         (trial.number, trial.state.name, trial.params, trial.value, trial.intermediate_values, trial.system_attrs)
-        for trial in trials_of(study)
+        for trial in read_trials(study)
     ]
     result = {name: value for name, value in study.read_status().result.items() if name != "run"}
-    return [*runs, *map(_checkpoints, trial_runs(study)), *known, (result,)]
+    return [*runs, *map(_load_checkpoints, find_trial_runs(study)), *known, (result,)]
 
 
-def _bytes(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
-def _checkpoints(run: Run) -> tuple[object, ...]:
-    """The best, and the last where a trial ended with an epoch: within one they are written by the clock."""
+def _load_checkpoints(run: Run) -> tuple[object, ...]:
+    """Load the best and the last checkpoint of a trial that did not fail."""
     checkpoints = Checkpoints(run.checkpoints_folder, seconds=0, key=run.read_status().key)
     if run.read_status().state == "failed":
         return ()
     content, trouble = checkpoints.resume()
-    return (*_plain(checkpoints.load_best()), *_plain(content), *trouble)
+    return (*_flatten(checkpoints.load_best()), *_flatten(content), *trouble)
 
 
-def _plain(content: Any) -> Iterator[object]:
-    """Its names and values in their order, a tensor as its bytes."""
+def _flatten(content: Any) -> Iterator[object]:
+    """Flatten names and values in their order, tensors as bytes."""
     if isinstance(content, dict):
         for name, value in content.items():
             yield name
-            yield from _plain(value)
+            yield from _flatten(value)
     elif isinstance(content, list | tuple):
         for value in content:
-            yield from _plain(value)
+            yield from _flatten(value)
     elif isinstance(content, torch.Tensor):
         yield tuple(content.shape), content.numpy().tobytes()
     else:

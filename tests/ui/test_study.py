@@ -7,7 +7,7 @@ from statistics import median
 from rich.console import Console
 
 from tests.training.pocket import make_products
-from tests.training.studies import study_run
+from tests.training.studies import create_study_run
 from tests.ui.scripted import BACK, Scripted
 from tests.ui.test_form import form, with_products
 from tests.ui.test_live import TOY, on_screen
@@ -89,7 +89,7 @@ def test_the_menu_offers_to_train_the_winner_of_a_study_that_is_done(workspace):
 
 def test_before_the_winner_is_trained_what_will_run_is_shown_and_can_be_declined(workspace):
     make_products(workspace)
-    study = study_run(workspace, 1)
+    study = create_study_run(workspace, 1)
     study.update(state="done", result={"model": "ResNet18_CFT", "winner": {"learning_rate": 0.0123}})
     screen, asker = io.StringIO(), Scripted({"what_now": BACK})
     Menu(workspace, asker, Console(file=screen, width=100)).open_entry(f"winner {study.id}")

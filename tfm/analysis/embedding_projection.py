@@ -1,4 +1,4 @@
-"""Embeddings on paper: from many numbers an image to two. Drawing them stands in figures; nothing learns from these."""
+"""Embeddings projected to two dimensions for a figure. Drawing is in `figures`."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from tfm.training.embeddings import Found
 from tfm.training.inputs.training_data import Material
 from tfm.training.settings import Projection
 
-_PERPLEXITY = 30  # neighbours of an image, as t-SNE's authors have it; fewer where there are few images
+_PERPLEXITY = 30  # the usual value; lower for fewer than 91 images
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
 class ProjectedEmbeddings:
-    table: pd.DataFrame  # x, y, label (benign, malignant), split (training, validation, test): a row an image
+    table: pd.DataFrame  # x, y, label (benign, malignant), split (training, validation, test); a row for each image
     axes: tuple[str, str]
-    words: str  # how it came about
+    caption: str
 
 
-def project_embeddings(found: Found, material: Material, way: Projection, seed: int) -> ProjectedEmbeddings:
+def project_embeddings(found: Found, material: Material, method: Projection, seed: int) -> ProjectedEmbeddings:
     state = seed_at(seed, "projection") % 2**32
     table = pd.concat(getattr(material, split).table[["label"]].assign(split=words) for split, words in _SPLITS.items())
     table["label"] = table["label"].map({0: "benign", 1: "malignant"})
-    together = np.concatenate([found[split] for split in _SPLITS])
-    together = np.pad(together, ((0, 0), (0, max(0, 2 - together.shape[1]))))  # paper has two directions
+    embeddings = np.concatenate([found[split] for split in _SPLITS])
+    embeddings = np.pad(embeddings, ((0, 0), (0, max(0, 2 - embeddings.shape[1]))))  # PCA needs two dimensions
     counts = f"{', '.join(f'{len(found[split])} {words}' for split, words in _SPLITS.items())} images"
-    if way == "tsne":
-        perplexity = min(_PERPLEXITY, (len(together) - 1) / 3)
-        differ = bool(np.ptp(together, axis=0).any())  # scikit-learn's own ends the process where all are alike
+    if method == "tsne":
+        perplexity = min(_PERPLEXITY, (len(embeddings) - 1) / 3)
         tsne = TSNE(perplexity=perplexity, random_state=state)
-        points = tsne.fit_transform(together) if differ else np.zeros((len(together), 2))
+        differ = bool(np.ptp(embeddings, axis=0).any())  # scikit-learn crashes if all embeddings are equal
+        points = tsne.fit_transform(embeddings) if differ else np.zeros((len(embeddings), 2))
         axes = ("t-SNE 1", "t-SNE 2")
-        words = f"{counts}, by t-SNE: who is near whom means something, how far groups are from each other does not"
+        caption = f"{counts}, t-SNE: nearby points are similar; distances between groups have no meaning"
     else:
-        with np.errstate(invalid="ignore"):  # where all images are alike there is no variance to have a share of
-            pca = PCA(2, random_state=state).fit(together[: len(found["train"])])
-        points = pca.transform(together)
+        with np.errstate(invalid="ignore"):  # equal embeddings have no variance to explain
+            pca = PCA(2, random_state=state).fit(embeddings[: len(found["train"])])
+        points = pca.transform(embeddings)
         first, second = np.nan_to_num(pca.explained_variance_ratio_)
         axes = (f"component 1 ({first:.0%} of the variance)", f"component 2 ({second:.0%})")
-        words = f"{counts}, on the two principal components of the training images"
-    return ProjectedEmbeddings(table.assign(x=points[:, 0], y=points[:, 1]), axes, words)
+        caption = f"{counts}, projected on the first two principal components of the training images"
+    return ProjectedEmbeddings(table.assign(x=points[:, 0], y=points[:, 1]), axes, caption)

@@ -1,6 +1,6 @@
-"""Predictions as a table: one row an image, as predictions/{val,test}.csv hold them, and what a run says of its own.
+"""Prediction tables: one row for each image, as in predictions/val.csv and predictions/test.csv.
 
-How to judge them is in judge.
+How predictions are evaluated is in `evaluation`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ def make_table(rows: Rows, probs: np.ndarray) -> pd.DataFrame:  # (n,), in the o
 
 
 def save_predictions(run: Run, tables: Mapping[str, pd.DataFrame], threshold_rule: str) -> dict[str, Any]:
-    """A run's predictions by split, written; and what its result says of them. The threshold is validation's; test
-    steers nothing."""
+    """Write the predictions of each split. Return what the run's result says about them, chosen on validation only."""
     for split, table in tables.items():
         write_predictions(run.predictions_file(split), table)
     labels, probs = (tables["val"][column].to_numpy() for column in ("label", "prob"))
@@ -46,5 +45,5 @@ def write_predictions(path: Path, predictions: pd.DataFrame) -> None:
 
 def read_predictions(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    # To the last bit, which pandas' own parser of numbers does not promise: a threshold is one of the probabilities.
+    # float() is exact to the last bit, pandas' parser is not: the threshold equals one of the probabilities.
     return table.assign(label=table["label"].map(int), prob=table["prob"].map(float))

@@ -1,4 +1,4 @@
-"""What a network rebuilds of breasts of which blocks were hidden, as a sheet of images."""
+"""A contact sheet of images that a masked image model reconstructs from their visible blocks."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from tfm.training.precision import computing_in
 from tfm.training.state import Training
 from tfm.training.tasks.reconstruction import Reconstruct, breast_error
 
-_SHOWN = 4  # women, always the same
+_PATIENTS = 4  # the first ones of the validation split, so that sheets can be compared
 
 
 def draw_reconstructions(path: Path, training: Training, task: Reconstruct) -> list[str]:
-    """An image of each of some women of validation, with the blocks hidden that are hidden there; the first as a
-    thumbnail."""
+    """Draw one image of each patient with the blocks that validation masks. Return the first row as a thumbnail."""
     images, network = training.val, training.judged
-    chosen = images.rows.table.drop_duplicates("patient_id").index[:_SHOWN].to_numpy()
+    chosen = images.rows.table.drop_duplicates("patient_id").index[:_PATIENTS].to_numpy()
     drawn = chances(len(images.rows), task.chances, training.seed, "validation")[chosen]
     batch = Batch(images.batch(chosen), images.truth(chosen, task.needs), drawn)
     network.eval()
@@ -29,26 +28,25 @@ def draw_reconstructions(path: Path, training: Training, task: Reconstruct) -> l
     with torch.inference_mode(), computing_in(training.precision, images.device):
         hidden, rebuilt = task.rebuilt(network, batch)
         seen = network.hide_blocks(batch.images, hidden)
-    off = breast_error((rebuilt.float() - batch.images).abs(), (batch.truth["breast"] > 0) & hidden)
-    patched = torch.where(hidden, rebuilt.float(), batch.images)
+    errors = breast_error((rebuilt.float() - batch.images).abs(), (batch.truth["breast"] > 0) & hidden)
     columns = {
-        "as it is": batch.images,
-        "what the network sees": seen.float(),
-        "with what it rebuilds": patched,
-        "all that it makes of it": rebuilt.float(),
+        "original": batch.images,
+        "input of the network": seen.float(),
+        "masked blocks reconstructed": torch.where(hidden, rebuilt.float(), batch.images),
+        "whole output": rebuilt.float(),
     }
-    greys = {words: _grey(training, part) for words, part in columns.items()}
+    greys = {title: _convert_to_grey(training, part) for title, part in columns.items()}
     rows = [
         Row(
-            f"{name}: {error:.2f} deviations off",
-            [Tile(words, grey[number]) for words, grey in greys.items()],
+            f"{name}: mean error {error:.2f} standard deviations",
+            [Tile(title, grey[number]) for title, grey in greys.items()],
         )
-        for number, (name, error) in enumerate(zip(images.rows.table["image_id"][chosen], off.tolist(), strict=True))
+        for number, (name, error) in enumerate(zip(images.rows.table["image_id"][chosen], errors.tolist(), strict=True))
     ]
-    draw_contact_sheet(path, f"{path.stem.replace('_', ' ')}: hidden blocks, rebuilt", rows)
+    draw_contact_sheet(path, f"{path.stem.replace('_', ' ')}: masked blocks, reconstructed", rows)
     return encode_thumbnails([grey[0] for grey in greys.values()])
 
 
-def _grey(training: Training, normalised: torch.Tensor) -> np.ndarray:  # (B, 1, H, W) → (B, H, W) uint8
-    of = training.val.normalisation
-    return ((normalised * of.deviation + of.mean).clamp(0, 1) * 255).round().byte()[:, 0].cpu().numpy()
+def _convert_to_grey(training: Training, normalised: torch.Tensor) -> np.ndarray:  # (B, 1, H, W) → (B, H, W) uint8
+    scale = training.val.normalisation
+    return ((normalised * scale.deviation + scale.mean).clamp(0, 1) * 255).round().byte()[:, 0].cpu().numpy()

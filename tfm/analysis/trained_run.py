@@ -1,4 +1,4 @@
-"""What a run that trained left behind, read as one thing, and the protocol its figures stand under."""
+"""A finished training run as one object: its model, its test predictions, and the protocol of its metrics."""
 
 from __future__ import annotations
 
@@ -13,44 +13,47 @@ from tfm.core.errors import DataError
 from tfm.core.runs.run import Run
 from tfm.training.inputs.lineage import minutes_of_work
 
-_PHANTOMS = (
-    "these images are phantoms: the figures say nothing about performance on real mammograms; "
-    "organize a download of CBIS-DDSM for that"
+_PHANTOM_WARNING = (
+    "these images are synthetic phantoms, so the metrics say nothing about performance on real mammograms: "
+    "organize a download of real ones"
 )
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Figures may be ranked against each other where these are equal, and only there."""
+    """How a model was trained and tested. Models may be ranked together only if their protocols are equal."""
 
-    dataset: str = field(compare=False)  # a name; the content is what counts
-    arranged: str  # as the dataset says it was: split, lesions, labels
+    dataset: str = field(compare=False)  # only a name: the hashes identify the content
+    arrangement: str  # the dataset's own description: split, lesions, labels
     dataset_hash: str
     split_hash: str
     synthetic: bool
     images: int
     malignant: int
-    women: int
+    patients: int
     threshold_rule: str
     split: str = "test"
     unit: str = "image"
 
     @property
-    def words(self) -> str:
-        return self.of_data(
-            f"{self.whom}; 95 % intervals by bootstrap over women (of a figure that is exactly 0 or 1: Clopper-Pearson "
-            "over women, of the AUC over pairs of women); "
+    def caption(self) -> str:
+        return self.describe_with_dataset(
+            f"{self.sample}; 95 % intervals: bootstrap over patients (a metric of exactly 0 or 1: Clopper-Pearson over "
+            "patients, for the AUC over pairs of patients); "
             f"threshold chosen on validation ({describe_rule(self.threshold_rule)})"
         )
 
     @property
-    def whom(self) -> str:
-        return f"{self.split}, per {self.unit}: {self.images} images ({self.malignant} malignant) of {self.women} women"
+    def sample(self) -> str:
+        return (
+            f"{self.split}, per {self.unit}: {self.images} images ({self.malignant} malignant) of {self.patients} "
+            "patients"
+        )
 
-    def of_data(self, told: str) -> str:
-        """What is told, in the same breath as of which data."""
-        said = f"dataset {self.dataset} ({self.arranged}; {self.dataset_hash[:8]}), split {self.split_hash[:8]}; {told}"
-        return f"{said}; {_PHANTOMS}" if self.synthetic else said
+    def describe_with_dataset(self, text: str) -> str:
+        """Put the dataset before the text, and a warning after it if the dataset is synthetic."""
+        data = f"dataset {self.dataset} ({self.arrangement}; {self.dataset_hash[:8]}), split {self.split_hash[:8]}"
+        return f"{data}; {text}" + (f"; {_PHANTOM_WARNING}" if self.synthetic else "")
 
 
 @dataclass(frozen=True)
@@ -65,22 +68,21 @@ class TrainedModel:
     protocol: Protocol
 
     @property
-    def written_threshold(self) -> str:
-        """Whoever counts again with it counts the same."""
+    def printed_threshold(self) -> str:
+        """The threshold with enough digits to reproduce every decision on the test split."""
         return format_threshold(self.threshold, self.predictions["prob"].to_numpy())
 
 
 def open_trained_model(run: Run) -> TrainedModel:
-    """A done run that left predictions: that it is one is seen to where runs are named."""
+    """Read a finished run. Its outputs are verified first."""
     run.check_outputs()
     if not run.predictions_file("test").is_file():
         raise DataError(
-            f"{run.id} is a trial of a study: of the test it predicts nothing",
-            hint="train the study's winner, and look at that",
+            f"{run.id} is a trial of a study and has no test predictions",
+            hint="train the winner of the study and use that run",
         )
     predictions = read_predictions(run.predictions_file("test"))
-    status = run.read_status()
-    result = status.result
+    result = run.read_status().result
     return TrainedModel(
         run=run.id,
         model=result["model"],
@@ -96,12 +98,12 @@ def open_trained_model(run: Run) -> TrainedModel:
 def build_protocol(environment: dict[str, Any], predictions: pd.DataFrame, threshold_rule: str) -> Protocol:
     return Protocol(
         dataset=environment["dataset"],
-        arranged=environment["protocol"],
+        arrangement=environment["protocol"],
         dataset_hash=environment["dataset_hash"],
         split_hash=environment["split_hash"],
         synthetic=environment["synthetic"],
         images=len(predictions),
         malignant=int(predictions["label"].sum()),
-        women=predictions["patient_id"].nunique(),
+        patients=predictions["patient_id"].nunique(),
         threshold_rule=threshold_rule,
     )

@@ -21,11 +21,11 @@ def compare(settings: Compare, run: Run) -> Iterator[Event]:
     pictures = []
     for number, ranking in enumerate(rankings, start=1):
         title = "Comparison" if len(rankings) == 1 else f"Comparison {number} of {len(rankings)}"
-        yield Table(title, COLUMNS, ranking.table(), ranking.protocol.words)
-        yield Intervals(f"{title}: AUC", ranking.intervals(), low=0.0, high=1.0, mark=0.5)
+        yield Table(title, COLUMNS, ranking.format_rows(), ranking.protocol.caption)
+        yield Intervals(f"{title}: AUC", ranking.list_intervals(), low=0.0, high=1.0, mark=0.5)
         picture = run.figures_folder / f"comparison-{number}.png"
-        draw_comparison(picture, ranking.intervals(), ranking.protocol)
+        draw_comparison(picture, ranking.list_intervals(), ranking.protocol)
         pictures.append(str(picture))
         yield Picture(str(picture), title)
-    rows = [row for ranking in rankings for row in ranking.rows()]
+    rows = [row for ranking in rankings for row in ranking.list_values()]
     yield Result({"run": run.id, "rows": rows}, outputs=pictures)

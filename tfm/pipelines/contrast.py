@@ -24,16 +24,21 @@ def contrast(settings: Contrast, run: Run) -> Iterator[Event]:
         if of:
             looks.setdefault(way, []).append(_explanation(of, name))
     found = compare_ways(runs, looks, settings.against)
-    by = f"; {found.look}" if found.look else ""
+    by = f"; {found.explanation_note}" if found.explanation_note else ""
     caption = (
-        f"{found.protocol.words}. Each figure is the mean of a way's runs; its interval, and that of a paired "
+        f"{found.protocol.caption}. Each figure is the mean of a way's runs; its interval, and that of a paired "
         f"difference on the same women, knows of the women drawn and not of other seeds{by}"
     )
-    yield Table("Contrast", found.columns, found.table(), caption)
+    yield Table("Contrast", found.columns, found.format_rows(), caption)
     if settings.against:
-        yield Table("Paired differences", found.columns_apart, found.table_apart(), found.protocol.words)
+        yield Table("Paired differences", found.difference_columns, found.format_differences(), found.protocol.caption)
     path = run.folder / "contrast.json"
-    values = {"run": run.id, "rows": found.rows(), "differences": found.rows_apart(), "protocol": found.protocol.words}
+    values = {
+        "run": run.id,
+        "rows": found.list_values(),
+        "differences": found.list_differences(),
+        "protocol": found.protocol.caption,
+    }
     files.write_json(path, values)
     yield Result(values, outputs=[str(path)])
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tfm.analysis import evaluation
 from tfm.analysis.figures import draw_roc
+from tfm.analysis.intervals import format_interval
 from tfm.analysis.trained_run import open_trained_model
 from tfm.commands.evaluate import Evaluate
 from tfm.core import files
@@ -17,17 +18,17 @@ from tfm.core.runs.run import Run
 def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
     trained = open_trained_model(find_run(run.workspace, settings.run))
     judged = evaluation.evaluate(trained)
-    said = trained.protocol.words
+    said = trained.protocol.caption
     figures = {"AUC": judged.auc, **judged.rates}
     yield Table(
         f"{trained.model} on the test images",
         ["figure", "value (95 % interval)"],
-        [[name, evaluation.format_interval(interval)] for name, interval in figures.items()],
+        [[name, format_interval(interval)] for name, interval in figures.items()],
         said,
     )
     counts = judged.confusion
     yield Table(
-        f"At the threshold {trained.written_threshold}",
+        f"At the threshold {trained.printed_threshold}",
         ["", "called malignant", "called benign"],
         [["malignant", str(counts.tp), str(counts.fn)], ["benign", str(counts.fp), str(counts.tn)]],
         said,
@@ -39,11 +40,11 @@ def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
         "run": run.id,
         "trained": trained.run,
         "model": trained.model,
-        **judged.values(),
+        **judged.flatten(),
         "threshold": trained.threshold,
         "threshold_rule": trained.protocol.threshold_rule,
         "n_images": trained.protocol.images,
-        "n_patients": trained.protocol.women,
+        "n_patients": trained.protocol.patients,
         "protocol": said,
         "synthetic": trained.protocol.synthetic,
     }

@@ -15,14 +15,13 @@ from tfm.analysis.explanation.figure import ExplainedImage, choose_examples, dra
 from tfm.analysis.explanation.scores import (
     CAPTION,
     COLUMNS,
-    flatten,
-    flatten_all,
     format_rows,
     pair_with_baselines,
     score_explanations,
     summarize_scores,
     write_scores,
 )
+from tfm.analysis.intervals import flatten_intervals
 from tfm.analysis.predictions import read_predictions
 from tfm.analysis.trained_run import Protocol, build_protocol, open_trained_model
 from tfm.commands.explain import Explain
@@ -66,19 +65,26 @@ def explain(settings: Explain, run: Run) -> Iterator[Event]:
         table, maps = yield from score_explanations(
             explained, batch_size, [place for group in shown.values() for place in group]
         )
-    beside = pair_with_baselines(table, explained.ways)
+    beside = pair_with_baselines(table, explained.methods)
     figures = summarize_scores(beside)
     title = f"Where {trained.model} looks"
-    yield Table(title, COLUMNS, format_rows(beside, figures), f"{protocol.words}. {CAPTION}")
+    yield Table(title, COLUMNS, format_rows(beside, figures), f"{protocol.caption}. {CAPTION}")
     picture, account = run.figures_folder / "explained.png", run.folder / "explained.json"
     yield from _drawn(
         explained, predictions["prob"].to_numpy(), trained.threshold, shown, maps, title, protocol, picture
     )
-    files.write_json(account, {"trained": trained.run, "protocol": protocol.words, "looks": flatten_all(figures)})
+    files.write_json(
+        account,
+        {
+            "trained": trained.run,
+            "protocol": protocol.caption,
+            "looks": {name: flatten_intervals(scores) for name, scores in figures.items()},
+        },
+    )
     write_scores(run.looks_file, table)
-    way = explained.ways[0]
+    way = explained.methods[0]
     yield Result(
-        {"run": run.id, "trained": trained.run, "model": trained.model, "look": way, **flatten(figures[way])},
+        {"run": run.id, "trained": trained.run, "model": trained.model, "look": way, **flatten_intervals(figures[way])},
         outputs=[str(path) for path in (account, run.looks_file, picture)],
     )
 
@@ -102,7 +108,7 @@ def _introduced(explained: Explainer) -> Iterator[Event]:
     clear = sum(not cache.lesions[position].any() for position in positions)
     yield Note(
         f"{len(positions)} images, {len(positions) - clear} of them with a lesion in their mask, explained by "
-        f"{', '.join(explained.ways)}; {explained.images.device}"
+        f"{', '.join(explained.methods)}; {explained.images.device}"
     )
     if bare:
         yield Note(f"{bare} of the {len(positions)} images have no breast: what is outside of it is unknown", "warning")

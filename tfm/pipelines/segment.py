@@ -160,12 +160,14 @@ def _finish(
         said[split] = yield from predict_lesions(training, task, images, f"predicting {words}")
         tables[split] = make_table(rows, said[split].scores)
     test = replace(training.val, rows=material.test.only(known["test"]))
-    measured = yield from evaluate_lesions(task, said["val"].of(known["val"]), said["test"].of(known["test"]), test)
+    measured = yield from evaluate_lesions(
+        task, said["val"].select(known["val"]), said["test"].select(known["test"]), test
+    )
     protocol = describe_protocol(
         build_protocol(run.read_environment(), tables["test"][known["test"]], settings.threshold)
     )
     figures, overlays = run.folder / "lesions.json", run.figures_folder / "overlays.png"
-    files.write_json(figures, measured.values() | {"protocol": protocol})
+    files.write_json(figures, measured.list_values() | {"protocol": protocol})
     yield _told(measured, protocol)
     yield from _drawn(training, task, test, measured, protocol, overlays)
     outputs = [run.predictions_file("val"), run.predictions_file("test"), best, run.metrics_file, figures, overlays]
@@ -177,7 +179,7 @@ def _finish(
             "parameters": count_parameters(training.network),
             "epochs": training.standing.epoch,
             **save_predictions(run, tables, settings.threshold),
-            **measured.last.dice.flatten("dice"),
+            **measured.overall.dice.flatten("dice"),
         },
         outputs=[str(path) for path in outputs],
     )
@@ -189,7 +191,7 @@ def _told(measured: LesionEvaluation, protocol: str) -> Table:
         "lesions that a peak of the map marks, with 0.5, 1 and 2 false alarms an image. Left clear: of the images "
         "without one. The brightest blob is as large as such lesions usually are in validation."
     )
-    return Table("Lesions on the test images", measured.columns, measured.rows(), caption)
+    return Table("Lesions on the test images", measured.columns, measured.format_rows(), caption)
 
 
 def _drawn(

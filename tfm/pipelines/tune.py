@@ -13,9 +13,9 @@ from tfm.commands.tune import COMMAND, Tune
 from tfm.core import hints
 from tfm.core.errors import SettingsError, TrainingError
 from tfm.core.events import Event, Note, Picture, Result
+from tfm.core.registry import find_stage
 from tfm.core.runs.inputs import compute_run_key
 from tfm.core.runs.run import Run
-from tfm.core.settings.presets import Preset
 from tfm.core.settings.resolve import resolve
 from tfm.core.settings.serialize import collect_non_default_values
 from tfm.models.weights import fetch_weights
@@ -26,24 +26,24 @@ from tfm.training.settings import DEFAULT_SEED
 from tfm.training.tune.search import Search
 from tfm.training.tune.storage import open_storage, report_database_errors
 from tfm.training.tune.study import Study, find_best, get_message
-from tfm.training.tune.trial_settings import check_values, given_to_trial, only_values
+from tfm.training.tune.trial_settings import TrialTemplate, list_fixed_values
+from tfm.training.tune.worker import Worker
 
 _SHOWN = 10  # trials in the table at the end
 
 
 def tune(settings: Tune, run: Run) -> Iterator[Event]:
-    model = run.workspace.load_preset("models", settings.model)
-    shared = _shared_by_trials(settings)
+    template = _build_template(settings, run)
     space = settings.space | ({"cache": [settings.cache, *settings.caches]} if settings.caches else {})
-    _check_trials(settings, run, model, shared, space)
+    _check_trials(settings, run, template, space)
     address = settings.storage or f"sqlite:///{run.study_file}"
     with report_database_errors(address):
         study = Study(open_storage(address), name_of(settings, run), space, settings.hyperband, settings.seed)
         searched = [name for name, options in space.items() if not isinstance(options, list) or len(options) > 1]
         yield Note(f"{study.name}: {settings.trials} trials of {settings.model}; searched: {', '.join(searched)}")
-        yield from Search(run, study, settings.trials, model, shared, searched).events()
-        trials = study.trials(settings.trials)
-    yield from _concluded(settings, run, trials, searched, shared)
+        yield from Search(Worker(run, study, settings.trials), template, searched).run_trials()
+        trials = study.list_trials(settings.trials)
+    yield from _concluded(settings, run, trials, searched, template)
 
 
 def name_of(settings: Tune, run: Run) -> str:
@@ -52,25 +52,28 @@ def name_of(settings: Tune, run: Run) -> str:
     return f"tfm-{compute_run_key(run.workspace, COMMAND, alike)}"
 
 
-def _shared_by_trials(settings: Tune) -> dict[str, Any]:
-    """What the study says of all its trials; of the rest the model's preset has the word."""
+def _build_template(settings: Tune, run: Run) -> TrialTemplate:
+    """Collect the settings that all trials share. The preset of the model determines the others."""
     seed = {"seed": settings.seed} if settings.seed != DEFAULT_SEED else {}
     data = {"dataset": settings.dataset, "cache": settings.cache, "fold": settings.fold}
-    return data | seed | collect_non_default_values(settings.machine) | {"epochs": settings.hyperband.max_epochs}
+    shared = data | seed | collect_non_default_values(settings.machine) | {"epochs": settings.hyperband.max_epochs}
+    return TrialTemplate(find_stage("train"), run.workspace.load_preset("models", settings.model), shared)
 
 
-def _check_trials(settings: Tune, run: Run, model: Preset, shared: dict[str, Any], space: dict[str, Any]) -> None:
+def _check_trials(settings: Tune, run: Run, template: TrialTemplate, space: dict[str, Any]) -> None:
     """Whatever would end each trial ends the study before its first. `run` remembers whom trials learn or choose
     from, themselves and through their first weights: they have been seen, by whatever comes of it."""
-    given = {name: shared[name] for name in ("dataset", "cache")}
+    model = template.model
+    given = {name: template.shared[name] for name in ("dataset", "cache")}
     if resolve(Train, model.settings, given).model.trained == "none":
         raise SettingsError(
             f"{model.name} trains no layer: its regression finds its own best setting",
             hint="search the settings of a model that is trained, as EfficientNetB3_CFT",
             fields=("model",),
         )
-    check_values(run.workspace, model, shared, space)
-    first = resolve(Train, model.settings, given_to_trial(model, shared | only_values(space)))
+    template.check_space(run.workspace, space)
+    first = template.resolve(template.fill(list_fixed_values(space)))
+    assert isinstance(first, Train)
     check_device(first.machine.device)
     materials = [
         arranged(first.model_copy(update={"cache": cache}), run.workspace)
@@ -97,7 +100,7 @@ def _check_trials(settings: Tune, run: Run, model: Preset, shared: dict[str, Any
 
 
 def _concluded(
-    settings: Tune, run: Run, trials: list[FrozenTrial], searched: list[str], shared: dict[str, Any]
+    settings: Tune, run: Run, trials: list[FrozenTrial], searched: list[str], template: TrialTemplate
 ) -> Iterator[Event]:
     best = find_best(trials)
     if best is None:
@@ -112,7 +115,7 @@ def _concluded(
     for path, title in pictures:
         yield Picture(str(path), title)
     states = [trial.state.name for trial in trials]
-    given = given_to_trial(run.workspace.load_preset("models", settings.model), shared | best.params)
+    given = template.fill(best.params)
     winner = {name: given[name] for name in best.params if name in given}
     data = {name: given[name] for name in ("dataset", "cache", "fold") if name not in winner}
     yield Note(f"to train the winner: {hints.command('train', settings.model, study=run.id)}")

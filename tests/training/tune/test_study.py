@@ -1,22 +1,17 @@
-"""A study's book-keeping, without any training: after any deaths it asks and judges as if there had been none, and
-several workers share its trials."""
+"""The state of a study, without any training: kills change no value and no decision, and workers share its trials."""
 
 import contextlib
 import multiprocessing
-import os
 import random
-import shutil
-import signal
-import subprocess
-import sys
-from importlib.util import find_spec
 
+import optuna
 import pytest
+from optuna.pruners import HyperbandPruner
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import event
 
-from tfm.core.errors import SettingsError, TrainingError
+from tfm.core.errors import SettingsError
 from tfm.training.tune.settings import HyperbandSettings
 from tfm.training.tune.storage import open_storage
 from tfm.training.tune.study import Study, find_best, get_owner
@@ -37,181 +32,190 @@ class Death(BaseException):
     pass
 
 
-class Mortal(RDBStorage):
-    """Dies just after so many writes."""
+class MortalStorage(RDBStorage):
+    """A storage that dies just after a number of writes."""
 
-    left = None
+    writes_left = None
 
     def __getattribute__(self, name):
-        found = super().__getattribute__(name)
-        if name not in WRITES or self.left is None:
-            return found
+        method = super().__getattribute__(name)
+        if name not in WRITES or self.writes_left is None:
+            return method
 
-        def write(*words, **named):
-            said = found(*words, **named)
-            self.left -= 1
-            if self.left <= 0:
+        def write(*args, **kwargs):
+            result = method(*args, **kwargs)
+            self.writes_left -= 1
+            if self.writes_left <= 0:
                 raise Death
-            return said
+            return result
 
         return write
 
 
-def in_file(folder, kind=RDBStorage):
-    """It is processes that die here, not the machine: nothing need reach the disk."""
+def make_storage(folder, kind=RDBStorage):
+    """Make a storage that does not wait for the disk: processes die here, not the machine."""
     storage = kind(f"sqlite:///{folder / 'study.db'}")
     event.listen(storage.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF"))
     storage.engine.dispose()
     return storage
 
 
-def auc(values, epoch):
-    """As a network might do: better with each epoch, best near a learning rate of a thousandth."""
-    off = abs(values["learning_rate"] - 1e-3) ** 0.25 + values["dropout"] / 5 + (values["optimizer"] == "sgd") / 10
-    return 0.9 - off / 2 - 0.3 / epoch
+def compute_auc(values, epoch):
+    """Imitate a network: better with each epoch, best near a learning rate of 0.001."""
+    error = abs(values["learning_rate"] - 1e-3) ** 0.25 + values["dropout"] / 5 + (values["optimizer"] == "sgd") / 10
+    return 0.9 - error / 2 - 0.3 / epoch
 
 
 def work(study, total, owner="me"):
-    while (trial := study.claim(total, owner, frozenset())) is not None:
-        values = study.values(trial)
+    while (trial := study.claim_trial(total, owner, frozenset())) is not None:
+        values = study.suggest_values(trial)
         for epoch in range(trial.last_step or 1, HYPERBAND.max_epochs + 1):
-            if study.is_behind(trial.number, epoch, auc(values, epoch)):
+            if study.should_prune(trial.number, epoch, compute_auc(values, epoch)):
                 study.prune(trial.number)
                 break
         else:
-            study.finish(trial.number, auc(values, HYPERBAND.max_epochs))
+            study.finish(trial.number, compute_auc(values, HYPERBAND.max_epochs))
 
 
-def new_study(storage, space=SPACE):
+def make_study(storage, space=SPACE):
     return Study(storage, "tfm-test", space, HYPERBAND, seed=7)
 
 
-def told_of(study, total):
+def describe_trials(study, total):
     return [
         (trial.number, trial.state.name, trial.params, trial.value, trial.intermediate_values, trial.system_attrs)
-        for trial in study.trials(total)
+        for trial in study.list_trials(total)
     ]
 
 
-def lived(storage, total, seed):
-    """Until all is done, in lives of a few writes each."""
-    fate, lives = random.Random(seed), 0
+def work_with_deaths(storage, total, seed):
+    """Work until all trials are finished, and die every few writes. Return the number of deaths."""
+    generator, deaths = random.Random(seed), 0
     while True:
-        storage.left = None
-        study = new_study(storage)
-        storage.left = fate.randint(3, 12)
+        storage.writes_left = None
+        study = make_study(storage)
+        storage.writes_left = generator.randint(3, 12)
         with contextlib.suppress(Death):
             work(study, total)
-            return lives
-        lives += 1
+            storage.writes_left = None
+            return deaths
+        deaths += 1
 
 
-def as_optuna_judges(study, number, epoch, best):
-    study._storage.set_trial_intermediate_value(study.trial(number)._trial_id, epoch, best)
-    return study._pruner.prune(study._study, study.trial(number)) and epoch < HYPERBAND.max_epochs
+def decide_like_optuna(storage):
+    """Replace `should_prune` by Optuna's own decision, which records the rung before it compares the trial."""
+
+    def should_prune(study, number, epoch, best):
+        study_id = storage.get_study_id_from_name(study.name)
+        trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
+        storage.set_trial_intermediate_value(trial_id, epoch, best)
+        pruner = HyperbandPruner(HYPERBAND.min_epochs, HYPERBAND.max_epochs, HYPERBAND.reduction_factor)
+        stored = optuna.load_study(study_name=study.name, storage=storage, pruner=pruner)
+        return pruner.prune(stored, study.get_trial(number)) and epoch < HYPERBAND.max_epochs
+
+    return should_prune
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory):
-    study = new_study(in_file(tmp_path_factory.mktemp("calm")))
+def undisturbed(tmp_path_factory):
+    study = make_study(make_storage(tmp_path_factory.mktemp("undisturbed")))
     work(study, TOTAL)
-    return told_of(study, TOTAL)
+    return describe_trials(study, TOTAL)
 
 
-def test_a_study_that_died_again_and_again_equals_an_undisturbed_one(calm, tmp_path):
-    storage = in_file(tmp_path, Mortal)
-    assert lived(storage, TOTAL, seed=1) > 10
-    storage.left = None
-    assert told_of(new_study(storage), TOTAL) == calm
+def test_killed_study_equals_an_undisturbed_one(undisturbed, tmp_path):
+    storage = make_storage(tmp_path, MortalStorage)
+    assert work_with_deaths(storage, TOTAL, seed=1) > 10
+    assert describe_trials(make_study(storage), TOTAL) == undisturbed
 
 
-def test_the_study_of_the_proof_prunes_some_and_finishes_some(calm):
-    states = [state for _, state, *_ in calm]
+def test_undisturbed_study_prunes_some_trials_and_finishes_some(undisturbed):
+    states = [state for _, state, *_ in undisturbed]
     assert {"PRUNED", "COMPLETE"} == set(states)
     assert min(states.count("PRUNED"), states.count("COMPLETE")) > 1
 
 
-def test_the_proof_notices_a_judgement_that_is_not_written_down_first(calm, tmp_path, monkeypatch):
-    """As Optuna judges by itself: it notes the rung first, and weighs the trial against itself when asked again."""
-
-    monkeypatch.setattr(Study, "is_behind", as_optuna_judges)
-    storage = in_file(tmp_path, Mortal)
-    lived(storage, TOTAL, seed=1)
-    storage.left = None
-    assert told_of(new_study(storage), TOTAL) != calm
+def test_killed_study_differs_if_decisions_are_not_stored_first(undisturbed, tmp_path, monkeypatch):
+    storage = make_storage(tmp_path, MortalStorage)
+    monkeypatch.setattr(Study, "should_prune", decide_like_optuna(storage))
+    work_with_deaths(storage, TOTAL, seed=1)
+    assert describe_trials(make_study(storage), TOTAL) != undisturbed
 
 
 @pytest.mark.long
-def test_judged_on_a_copy_a_trial_fares_as_optuna_judges(calm, tmp_path, monkeypatch):
-    monkeypatch.setattr(Study, "is_behind", as_optuna_judges)
-    study = new_study(in_file(tmp_path))
+def test_decisions_on_a_copy_equal_those_of_optuna(undisturbed, tmp_path, monkeypatch):
+    storage = make_storage(tmp_path)
+    monkeypatch.setattr(Study, "should_prune", decide_like_optuna(storage))
+    study = make_study(storage)
     work(study, TOTAL)
-    assert told_of(study, TOTAL) == calm
+    assert describe_trials(study, TOTAL) == undisturbed
 
 
-def test_so_many_trials_are_so_many_in_all(calm, tmp_path):
-    study = new_study(in_file(tmp_path))
+def test_number_of_trials_is_a_total_and_can_be_raised(undisturbed, tmp_path):
+    study = make_study(make_storage(tmp_path))
     for total in (4, 2, TOTAL):
         work(study, total)
-    assert told_of(study, TOTAL) == calm
-    assert told_of(study, 4) == calm[:4]
+    assert describe_trials(study, TOTAL) == undisturbed
+    assert describe_trials(study, 4) == undisturbed[:4]
 
 
-def test_of_equals_the_first_is_best_and_what_was_pruned_never(tmp_path):
-    study = new_study(in_file(tmp_path))
+def test_best_trial_is_the_first_of_equals_and_never_a_pruned_one(tmp_path):
+    study = make_study(make_storage(tmp_path))
     for value in (0.7, 0.9, 0.9):
-        study.finish(study.claim(9, "me", frozenset()).number, value)
-    pruned = study.claim(9, "me", frozenset()).number
-    study.is_behind(pruned, 1, 0.99)
+        study.finish(study.claim_trial(9, "me", frozenset()).number, value)
+    pruned = study.claim_trial(9, "me", frozenset()).number
+    study.should_prune(pruned, 1, 0.99)
     study.prune(pruned)
-    assert find_best(study.trials(9)).number == 1
+    assert find_best(study.list_trials(9)).number == 1
 
 
 def test_another_space_under_the_same_name_is_refused(tmp_path):
-    storage = in_file(tmp_path)
-    new_study(storage)
-    with pytest.raises(SettingsError, match="searches another space"):
-        new_study(storage, SPACE | {"optimizer": ["adam"]})
+    storage = make_storage(tmp_path)
+    make_study(storage)
+    with pytest.raises(SettingsError, match="another space") as error:
+        make_study(storage, SPACE | {"optimizer": ["adam"]})
+    assert error.value.fields == ("storage",)
 
 
-def test_a_trial_of_a_dead_worker_goes_to_its_heir_and_to_nobody_else(tmp_path):
-    study = new_study(in_file(tmp_path))
-    left = study.claim(3, "dead", frozenset())
-    assert study.claim(3, "stranger", frozenset()).number == 1
-    assert study.claim(3, "heir", frozenset({"dead"})).number == left.number
-    assert get_owner(study.trial(left.number)) == "heir"
+def test_abandoned_trial_is_claimed_only_by_a_worker_that_knows_it_is_abandoned(tmp_path):
+    study = make_study(make_storage(tmp_path))
+    abandoned = study.claim_trial(3, "dead", frozenset())
+    assert study.claim_trial(3, "stranger", frozenset()).number == 1
+    assert study.claim_trial(3, "successor", frozenset({"dead"})).number == abandoned.number
+    assert get_owner(study.get_trial(abandoned.number)) == "successor"
 
 
-def test_where_two_make_the_last_trial_in_the_same_instant_one_of_them_waits(tmp_path, monkeypatch):
-    study = new_study(in_file(tmp_path))
-    seen_before_either_was_made = study.trials(1)
-    assert study.claim(1, "one", frozenset()).number == 0
-    monkeypatch.setattr(study, "trials", lambda total: seen_before_either_was_made)
-    assert study.claim(1, "other", frozenset()) is None
+def test_of_two_workers_that_create_the_last_trial_at_once_one_waits(tmp_path, monkeypatch):
+    study = make_study(make_storage(tmp_path))
+    before = study.list_trials(1)
+    assert study.claim_trial(1, "one", frozenset()).number == 0
+    monkeypatch.setattr(study, "list_trials", lambda total: before)
+    assert study.claim_trial(1, "other", frozenset()) is None
     monkeypatch.undo()
-    assert [trial.state for trial in study.trials(2)] == [TrialState.RUNNING, TrialState.WAITING]
-    assert study.claim(2, "one", frozenset({"nobody"})).number == 0
+    assert [trial.state for trial in study.list_trials(2)] == [TrialState.RUNNING, TrialState.WAITING]
+    assert study.claim_trial(2, "one", frozenset({"nobody"})).number == 0
     study.finish(0, 0.5)
-    assert study.claim(2, "one", frozenset()).number == 1, "when there are to be more, it is the next"
+    assert study.claim_trial(2, "one", frozenset()).number == 1, "the waiting trial is next once the total is higher"
 
 
-def _worker(address, total, owner, both_there):
-    study = new_study(open_storage(address))
-    both_there.wait(60)
+def work_in_process(address, total, owner, barrier):
+    study = make_study(open_storage(address))
+    barrier.wait(60)
     work(study, total, owner)
 
 
-def shared(address, total):
-    """All trials, after two processes have worked at once."""
-    start = multiprocessing.get_context("fork")
-    both_there = start.Barrier(2)
-    workers = [start.Process(target=_worker, args=(address, total, owner, both_there)) for owner in ("one", "other")]
+def work_in_two_processes(address, total):
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(2)
+    workers = [
+        context.Process(target=work_in_process, args=(address, total, owner, barrier)) for owner in ("one", "other")
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(60)
         assert worker.exitcode == 0
-    return new_study(open_storage(address)).trials(2 * total)
+    return make_study(open_storage(address)).list_trials(2 * total)
 
 
 def check_shared(trials, total):
@@ -221,62 +225,9 @@ def check_shared(trials, total):
     assert {get_owner(trial) for trial in finished} == {"one", "other"}
 
 
-def test_two_processes_share_the_trials_of_one_sqlite_file(tmp_path):
-    check_shared(shared(f"sqlite:///{tmp_path / 'study.db'}", 8), 8)
-
-
-@pytest.fixture
-def postgres(tmp_path, monkeypatch):
-    if not (find_spec("psycopg") and shutil.which("initdb") and shutil.which("postgres")):
-        pytest.skip("needs psycopg, and initdb and postgres on PATH")
-    user = {"user": "postgres"} if os.geteuid() == 0 else {}  # the server refuses to run as root
-    folder = tmp_path / "pg"
-    folder.mkdir()
-    if user:
-        for place in (folder, *(one for one in folder.parents if one.is_relative_to(tmp_path.parents[1]))):
-            place.chmod(0o755)
-        shutil.chown(folder, "postgres")
-    secret = tmp_path / "password"
-    secret.write_text("secret\n")
-    secret.chmod(0o644)
-    words = ["initdb", "-D", folder / "data", "-U", "tfm", "-A", "scram-sha-256", f"--pwfile={secret}"]
-    subprocess.run(words, check=True, capture_output=True, cwd="/", **user)
-    port = 50000 + os.getpid() % 10000
-    options = ["-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-    server = subprocess.Popen(
-        ["postgres", "-D", folder / "data", *options],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        cwd="/",
-        **user,
-    )
-    for line in server.stderr:
-        if b"ready to accept" in line:
-            break
-    monkeypatch.setenv("PGPASSWORD", "secret")
-    yield f"postgresql://tfm@127.0.0.1:{port}/postgres"
-    server.send_signal(signal.SIGINT)  # without waiting for who is still connected
-    server.communicate()
+def test_two_processes_share_the_trials_of_an_sqlite_file(tmp_path):
+    check_shared(work_in_two_processes(f"sqlite:///{tmp_path / 'study.db'}", 8), 8)
 
 
 def test_two_processes_share_the_trials_of_a_postgresql_server(postgres):
-    check_shared(shared(postgres, 8), 8)
-
-
-def test_without_its_password_a_server_is_out_of_reach_in_words(postgres, monkeypatch):
-    monkeypatch.delenv("PGPASSWORD")
-    with pytest.raises(TrainingError, match="cannot be reached") as refusal:
-        open_storage(postgres)
-    assert "PGPASSWORD" in refusal.value.hint
-
-
-def test_a_storage_out_of_reach_is_told_in_words(tmp_path):
-    with pytest.raises(TrainingError, match=r"the storage sqlite:.* cannot be used: unable to open"):
-        open_storage(f"sqlite:///{tmp_path / 'nowhere' / 'study.db'}")
-
-
-def test_a_driver_that_is_missing_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(TrainingError, match="needs a driver") as refusal:
-        open_storage("postgresql://tfm@host/studies")
-    assert 'pip install "psycopg[binary]"' in refusal.value.hint
+    check_shared(work_in_two_processes(postgres, 8), 8)

@@ -1,6 +1,6 @@
-"""A trained network and the images it is explained on: a map of where it looks for each way to ask it.
+"""A trained network, the images to explain it on, and the maps of each explanation method.
 
-How a map is made stands in attention and gradcam; what maps are worth, in looks.
+The methods are in `attention_map` and `grad_cam`; the scores of the maps are in `scores`.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ FOR_BENIGN, FOR_MALIGNANT = "Grad-CAM for benign", "Grad-CAM for malignant"
 @dataclass(frozen=True)
 class Explainer:
     network: nn.Module
-    task: Task  # whose answers begin with the logit
+    task: Task  # the first column of its answers is the logit
     images: Images
     card: ModelCard
 
     @classmethod
     def of(cls, network: nn.Module, task: Task, images: Images, card: ModelCard) -> Explainer:
-        """`network` at its best: from now on nothing of it is trained."""
+        """Freeze the network and move it to the device of the images."""
         freeze(network, "none")
         return cls(network.to(images.device).eval(), task, images, card)
 
     @property
-    def ways(self) -> list[str]:
+    def methods(self) -> list[str]:
         return [*([ATTENTION] if has_attention(self.network) else []), FOR_BENIGN, FOR_MALIGNANT]
 
-    def maps(self, chosen: np.ndarray) -> dict[str, np.ndarray]:
-        """The ways, each (B, H, W) float32, at least zero."""
+    def compute_maps(self, chosen: np.ndarray) -> dict[str, np.ndarray]:
+        """Map each method to its maps (B, H, W), float32 and at least zero."""
         with limits_told(self.images.device, len(chosen)):
             images, truth = self.images.batch(chosen), self.images.truth(chosen, self.task.needs)
 
-            def ask(images: torch.Tensor) -> torch.Tensor:
+            def compute_logits(images: torch.Tensor) -> torch.Tensor:
                 return self.task.answers(self.network, Batch(images, truth))[:, :1]
 
-            cams = compute_grad_cam(self.network, ask, images, self.card.explanation_layer, self.card.layout)
-            found = {FOR_BENIGN: cams[:, BENIGN], FOR_MALIGNANT: cams[:, MALIGNANT]}
+            cams = compute_grad_cam(self.network, compute_logits, images, self.card.explanation_layer, self.card.layout)
+            maps = {FOR_BENIGN: cams[:, BENIGN], FOR_MALIGNANT: cams[:, MALIGNANT]}
             if has_attention(self.network):
-                found[ATTENTION] = compute_attention_map(self.network, images)
-            return {way: found[way].cpu().numpy() for way in self.ways}
+                maps[ATTENTION] = compute_attention_map(self.network, images)
+            return {method: maps[method].cpu().numpy() for method in self.methods}

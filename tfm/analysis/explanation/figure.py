@@ -1,4 +1,4 @@
-"""Pages of images beside where a network looks in them: those it is surest of, right and wrong, and some by lot."""
+"""A figure of images next to their explanation maps: the most confident correct and wrong ones, and random ones."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ from tfm.analysis.trained_run import Protocol
 from tfm.core.randomness import seed_at
 from tfm.data.dataset.dataset import LABELS
 
-CORRECT, INCORRECT, RANDOM = "surest right", "surest wrong", "by lot"
+CORRECT, INCORRECT, RANDOM = "confident and correct", "confident and wrong", "random"
 _LESION, _BREAST = "lime", "deepskyblue"
-_HEAT, _VEIL = "inferno", 0.55
+_HEAT, _ALPHA = "inferno", 0.55
 _SIDE = 2.3  # inches
 
 
 @dataclass(frozen=True)
 class ExplainedImage:
-    """One image and what is known of it."""
-
-    kind: str
+    kind: str  # CORRECT, INCORRECT or RANDOM
     name: str
     label: int
     called: int
@@ -41,36 +39,37 @@ class ExplainedImage:
 
 
 def choose_examples(predictions: pd.DataFrame, threshold: float, count: int) -> dict[str, list[int]]:
-    """The places of `count` images, a third of each kind; fewer where there are not so many."""
+    """Choose the row numbers of `count` images, a third of each kind or as many as exist."""
     probs = predictions["prob"].to_numpy()
     called = probs >= threshold
-    with np.errstate(invalid="ignore", divide="ignore"):  # how far from the threshold, on the way to certainty
-        sure = np.nan_to_num(np.where(called, (probs - threshold) / (1 - threshold), 1 - probs / threshold), nan=1.0)
-    right = called == (predictions["label"].to_numpy() == 1)
-    order = np.argsort(-sure, kind="stable")
+    with np.errstate(invalid="ignore", divide="ignore"):  # confidence: 0 at the threshold, 1 at probability 0 or 1
+        confidence = np.where(called, (probs - threshold) / (1 - threshold), 1 - probs / threshold)
+    correct = called == (predictions["label"].to_numpy() == 1)
+    order = np.argsort(-np.nan_to_num(confidence, nan=1.0), kind="stable")
     each = count // 3
-    found = {CORRECT: order[right[order]][:each].tolist(), INCORRECT: order[~right[order]][:each].tolist()}
-    taken = {place for places in found.values() for place in places}
+    chosen = {CORRECT: order[correct[order]][:each].tolist(), INCORRECT: order[~correct[order]][:each].tolist()}
     names = predictions["image_id"]
-    left = sorted(set(range(len(names))) - taken, key=lambda place: seed_at("explained", names[place]))
-    return found | {RANDOM: left[:each]}
+    rest = set(range(len(names))).difference(*chosen.values())
+    shuffled = sorted(rest, key=lambda place: seed_at("explained", names[place]))
+    return chosen | {RANDOM: shuffled[:each]}
 
 
-def draw_explanations(path: Path, pages: list[ExplainedImage], title: str, protocol: Protocol) -> None:
-    columns = 1 + len(pages[0].maps)
-    figure = Figure(figsize=(_SIDE * columns, (_SIDE + 0.3) * len(pages) + 1.0), layout="constrained")
-    for row, page in zip(figure.subplots(len(pages), columns, squeeze=False), pages, strict=True):
-        for axes, words, heat in zip(row, [page.title, *page.maps], [None, *page.maps.values()], strict=True):
-            axes.imshow(page.image, cmap="gray", interpolation="nearest")
+def draw_explanations(path: Path, examples: list[ExplainedImage], title: str, protocol: Protocol) -> None:
+    columns = 1 + len(examples[0].maps)
+    figure = Figure(figsize=(_SIDE * columns, (_SIDE + 0.3) * len(examples) + 1.0), layout="constrained")
+    for row, example in zip(figure.subplots(len(examples), columns, squeeze=False), examples, strict=True):
+        titles, heats = [example.title, *example.maps], [None, *example.maps.values()]
+        for axes, words, heat in zip(row, titles, heats, strict=True):
+            axes.imshow(example.image, cmap="gray", interpolation="nearest")
             if heat is not None:
-                axes.imshow(heat, cmap=_HEAT, alpha=_VEIL, vmin=0, vmax=float(heat.max()) or 1)
-            for mask, colour in ((page.breast, _BREAST), (page.lesion, _LESION)):
+                axes.imshow(heat, cmap=_HEAT, alpha=_ALPHA, vmin=0, vmax=float(heat.max()) or 1)
+            for mask, colour in ((example.breast, _BREAST), (example.lesion, _LESION)):
                 if mask.any() and not mask.all():  # else there is no outline
                     axes.contour(mask, levels=[0.5], colors=[colour], linewidths=0.8)
-            axes.set_title(words if heat is None or heat.any() else f"{words}: nothing", fontsize=7)
+            axes.set_title(words if heat is None or heat.any() else f"{words}: empty", fontsize=7)
             axes.set_axis_off()
     lines = [Line2D([], [], color=colour, label=name) for colour, name in ((_LESION, "lesion"), (_BREAST, "breast"))]
     figure.legend(handles=lines, loc="outside upper right", ncols=2, fontsize=7)
     figure.suptitle(title, fontsize=9, x=0.02, ha="left")
-    words = "in brackets the probability of malignancy; each map is as bright as its own highest place"
-    save_figure(figure, path, protocol.of_data(words))
+    words = "in parentheses: probability of malignancy; the colours of each map are scaled to its own maximum"
+    save_figure(figure, path, protocol.describe_with_dataset(words))

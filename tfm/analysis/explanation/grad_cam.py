@@ -1,4 +1,4 @@
-"""Grad-CAM: which places of a feature map speak for each class. The layer and its layout come from the model's card."""
+"""Grad-CAM for both classes, on the feature map that the model's card names."""
 
 from __future__ import annotations
 
@@ -15,30 +15,36 @@ BENIGN, MALIGNANT = 0, 1
 
 def compute_grad_cam(
     network: nn.Module,
-    ask: Callable[[torch.Tensor], torch.Tensor],
+    compute_logits: Callable[[torch.Tensor], torch.Tensor],
     images: torch.Tensor,
     layer: str | None,
     layout: str | None,
 ) -> torch.Tensor:
-    """(B, 2, H, W): for BENIGN and MALIGNANT, each at least zero. `ask` gives the network's logits (B, 1) of images;
-    each must be looked at by itself, as in `eval`. One logit speaks for both classes: what speaks for malignant speaks
-    against benign."""
+    """Compute the maps (B, 2, H, W) of BENIGN and MALIGNANT, each at least zero.
+
+    The network has one logit: evidence for malignant is evidence against benign.
+
+    Args:
+        compute_logits: maps images to the network's logits (B, 1). Each image must be processed independently, as in
+            `eval` mode.
+        layer: name of the submodule whose output is the feature map.
+        layout: "NCHW" or "NHWC", the layout of that output.
+    """
     if layer is None or layout not in ("NCHW", "NHWC"):
         raise SettingsError(
-            f"{type(network).__name__} keeps its features as {layout or 'it says nowhere'}, not as a map: there is no "
-            "Grad-CAM of it",
+            f"Grad-CAM needs a feature map, and {type(network).__name__} has features of layout {layout or 'unknown'}",
             hint="explain a convolutional network or a Swin encoder",
             fields=("run",),
         )
-    kept: list[torch.Tensor] = []
-    hook = network.get_submodule(layer).register_forward_hook(lambda _module, _given, made: kept.append(made))
+    features: list[torch.Tensor] = []
+    hook = network.get_submodule(layer).register_forward_hook(lambda _module, _inputs, out: features.append(out))
     try:
-        with torch.enable_grad():  # from the images on, so that it works where all weights are frozen too
-            logits = ask(images.detach().requires_grad_())
-            (gradient,) = torch.autograd.grad(logits.sum(), kept[0])
+        with torch.enable_grad():  # the images require gradients, so it works with frozen weights too
+            logits = compute_logits(images.detach().requires_grad_())
+            (gradient,) = torch.autograd.grad(logits.sum(), features[0])
     finally:
         hook.remove()
     height, width, channel = (1, 2, 3) if layout == "NHWC" else (2, 3, 1)
     weight = gradient.mean((height, width), keepdim=True)
-    malignant = (weight * kept[0].detach()).sum(channel)
-    return torch.stack([resize_to_images(speaks.relu(), images) for speaks in (-malignant, malignant)], dim=1)
+    malignant = (weight * features[0].detach()).sum(channel)
+    return torch.stack([resize_to_images(evidence.relu(), images) for evidence in (-malignant, malignant)], dim=1)

@@ -1,6 +1,6 @@
-"""What it is worth where a network looks: each map scored against breast and lesion, beside looks that know nothing.
+"""Explanation scores: each map compared with the breast and lesion masks, next to baseline maps that learned nothing.
 
-The scores of one map are metrics; how maps are made stands in explained.
+The metrics of a single map are in `tfm.metrics.saliency`; the maps come from `explainer`.
 """
 
 from __future__ import annotations
@@ -13,58 +13,63 @@ import numpy as np
 import pandas as pd
 
 from tfm.analysis.brightest_blob import compute_brightness
-from tfm.analysis.evaluation import format_interval
 from tfm.analysis.explanation.explainer import Explainer
+from tfm.analysis.intervals import format_interval
 from tfm.core import files
 from tfm.core.events import Event, Progress
 from tfm.metrics.classification import Interval, bootstrap_interval, compute_exact_interval
 from tfm.metrics.saliency import make_centre_map, measure_share_inside, measure_share_outside, score_pointing_game
 from tfm.training.batches import cut
 
+# These names are also written to looks.csv and explained.json. Only `_LABELS` may change.
 OUTSIDE, ENERGY, POINTS = "outside", "energy", "points"
 BRIGHTEST, CENTRE, UNIFORM = "brightest tissue", "centre", "everywhere alike"
-COLUMNS = ["look", "outside the breast", "in the lesion", "pointing game", "images", "with a lesion"]
+_BESIDE = ", beside "
+_LABELS = {BRIGHTEST: "baseline: brightest tissue", CENTRE: "baseline: image centre", UNIFORM: "baseline: uniform map"}
+
+COLUMNS = ["map", "outside the breast", "inside the lesion", "pointing game", "images", "with a lesion"]
 CAPTION = (
-    "outside the breast: the share of all that is looked at (less is better; that of a look everywhere alike is the "
-    "background's area); in the lesion: the same for the lesion, and pointing game: how often the highest place lies "
-    "in it (more is better). A map is as coarse as the network's last features, and laid over the image evenly; the "
-    "brightest tissue is as bright as its surroundings. Images in which a look is nothing, or no breast was found, are "
-    "left out; looks that know nothing are scored on the same images as the network's look beside which they stand; a "
-    "look everywhere alike points nowhere"
+    "Outside the breast: share of the map's total outside the breast mask (lower is better; a uniform map scores the "
+    "share of background). Inside the lesion: share of the map's total inside the lesion mask (higher is better). "
+    "Pointing game: share of images in which the highest value lies in the lesion (higher is better; undefined for a "
+    "uniform map). The network's maps are interpolated from its last feature map. The brightest-tissue map is the "
+    "blurred image. Images without a breast mask, and images in which a map is empty, are left out; each baseline is "
+    "scored on the same images as the map it is compared with"
 )
 
-Figures = dict[str, Interval]  # OUTSIDE, ENERGY, POINTS
+Scores = dict[str, Interval]  # OUTSIDE, ENERGY, POINTS
 
 
 def score_explanations(
-    explained: Explainer, batch_size: int, shown: Iterable[int]
+    explainer: Explainer, batch_size: int, shown: Iterable[int]
 ) -> Generator[Event, None, tuple[pd.DataFrame, dict[int, dict[str, np.ndarray]]]]:
-    """The scores of every image's looks, a row for each image and look; and the maps of the images to be `shown`."""
-    images, wanted = explained.images, set(shown)
-    rows, kept = [], {}
+    """Score all images. Return a row for each image and map, and the network's maps of the images in `shown`."""
+    images, wanted = explainer.images, set(shown)
+    rows: list[dict[str, object]] = []
+    kept: dict[int, dict[str, np.ndarray]] = {}
     batches = cut(np.arange(len(images.rows)), batch_size)
     for done, chosen in enumerate(batches, start=1):
-        maps = explained.maps(chosen)
+        maps = explainer.compute_maps(chosen)
         for number, place in enumerate(chosen.tolist()):
-            own = {way: heat[number] for way, heat in maps.items()}
-            rows += _scored(explained, place, own)
+            own = {method: heat[number] for method, heat in maps.items()}
+            rows += _score_image(explainer, place, own)
             if place in wanted:
                 kept[place] = own
-        yield Progress("where it looks", done, len(batches), "batches")
+        yield Progress("explanations", done, len(batches), "batches")
     return pd.DataFrame(rows), kept
 
 
-def _scored(explained: Explainer, place: int, maps: dict[str, np.ndarray]) -> list[dict[str, object]]:
-    images = explained.images
+def _score_image(explainer: Explainer, place: int, maps: dict[str, np.ndarray]) -> list[dict[str, object]]:
+    images = explainer.images
     at = images.rows.positions[place]
     breast, lesion = images.cache.breast[at] > 0, images.cache.lesions[at] > 0
-    beside = {
+    baselines = {
         BRIGHTEST: compute_brightness(images.cache.images[at], breast),
         CENTRE: make_centre_map(breast.shape),
         UNIFORM: np.ones(breast.shape),
     }
-    named: dict[str, object] = {name: images.rows.table[name][place] for name in ("image_id", "patient_id", "label")}
-    return [named | {"look": way} | score_map(heat, breast, lesion) for way, heat in (maps | beside).items()]
+    facts: dict[str, object] = {name: images.rows.table[name][place] for name in ("image_id", "patient_id", "label")}
+    return [facts | {"look": name} | score_map(heat, breast, lesion) for name, heat in (maps | baselines).items()]
 
 
 def score_map(heat: np.ndarray, breast: np.ndarray, lesion: np.ndarray) -> dict[str, float]:  # (H, W), bool, bool
@@ -72,70 +77,69 @@ def score_map(heat: np.ndarray, breast: np.ndarray, lesion: np.ndarray) -> dict[
     return {OUTSIDE: outside, ENERGY: measure_share_inside(heat, lesion), POINTS: score_pointing_game(heat, lesion)}
 
 
-def pair_with_baselines(table: pd.DataFrame, ways: list[str]) -> pd.DataFrame:
-    """The network's `ways` to look, with the looks that know nothing on the very same images: once for all of its looks
-    that are anything in the same images, and once more beside each that is not."""
-    naive = table[~table["look"].isin(ways)]
+def pair_with_baselines(table: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
+    """Compare each method with the baselines on the same images.
+
+    Methods that are defined on the same images share one set of baselines; any other method gets its own set, marked
+    with the method's name.
+    """
+    baselines = table[~table["look"].isin(methods)]
     groups: list[tuple[list[pd.DataFrame], pd.DataFrame]] = []
-    for way in ways:
-        both = _on_same_images(pd.concat([table[table["look"] == way], naive]))
-        own, beside = both[both["look"] == way], both[both["look"] != way]
-        same = next((looks for looks, others in groups if others.equals(beside)), None)
+    for method in methods:
+        both = _keep_common_images(pd.concat([table[table["look"] == method], baselines]))
+        own, beside = both[both["look"] == method], both[both["look"] != method]
+        same = next((group for group, others in groups if others.equals(beside)), None)
         if same is None:
             groups.append(([own], beside))
         else:
             same.append(own)
     (first, beside), *others = groups
     parts = [*first, beside]
-    for looks, beside in others:
-        parts += [*looks, beside.assign(look=beside["look"] + f", beside {looks[0]['look'].iat[0]}")]
+    for group, beside in others:
+        parts += [*group, beside.assign(look=beside["look"] + f"{_BESIDE}{group[0]['look'].iat[0]}")]
     return pd.concat(parts)
 
 
-def _on_same_images(table: pd.DataFrame) -> pd.DataFrame:
-    """A figure counts for an image only where each look has it, but for the looks that never have it."""
+def _keep_common_images(table: pd.DataFrame) -> pd.DataFrame:
+    """Clear each score of the images in which some map lacks it. A map that never has the score is ignored."""
     kept = table.copy()
-    for figure in (OUTSIDE, ENERGY, POINTS):
-        each = table.pivot(index="image_id", columns="look", values=figure).dropna(axis="columns", how="all")
-        lacking = each.index[each.isna().any(axis="columns")]
-        kept.loc[kept["image_id"].isin(lacking), figure] = math.nan
+    for score in (OUTSIDE, ENERGY, POINTS):
+        by_map = table.pivot(index="image_id", columns="look", values=score).dropna(axis="columns", how="all")
+        incomplete = by_map.index[by_map.isna().any(axis="columns")]
+        kept.loc[kept["image_id"].isin(incomplete), score] = math.nan
     return kept
 
 
-def summarize_scores(table: pd.DataFrame) -> dict[str, Figures]:
-    """Of each look, each figure's mean over the images that have it, with an interval that knows the patient."""
+def summarize_scores(table: pd.DataFrame) -> dict[str, Scores]:
+    """Average each score of each map over the images that have it, with patient-clustered intervals."""
     return {
-        str(way): {figure: _mean(rows, figure) for figure in (OUTSIDE, ENERGY, POINTS)}
-        for way, rows in table.groupby("look", sort=False)
+        str(name): {score: _average(rows, score) for score in (OUTSIDE, ENERGY, POINTS)}
+        for name, rows in table.groupby("look", sort=False)
     }
 
 
-def _mean(rows: pd.DataFrame, figure: str) -> Interval:
-    known = rows[rows[figure].notna()]
+def _average(rows: pd.DataFrame, score: str) -> Interval:
+    known = rows[rows[score].notna()]
     if known.empty:
         return Interval(math.nan, math.nan, math.nan)
     mean: Callable[..., float] = np.mean
-    found = bootstrap_interval(mean, known["patient_id"].to_numpy(), known[figure].to_numpy())
-    if figure == POINTS and found.value in (0, 1):  # the others are 0 or 1 by what the look is, not by chance
-        return compute_exact_interval(float(found.value), known["patient_id"].nunique())
-    return Interval(float(found.value), found.low, found.high)
+    result = bootstrap_interval(mean, known["patient_id"].to_numpy(), known[score].to_numpy())
+    if score == POINTS and result.value in (0, 1):  # OUTSIDE and ENERGY are 0 or 1 by construction, not by chance
+        return compute_exact_interval(float(result.value), known["patient_id"].nunique())
+    return Interval(float(result.value), result.low, result.high)
 
 
-def format_rows(table: pd.DataFrame, figures: dict[str, Figures]) -> list[list[str]]:
-    known = table.groupby("look")[[OUTSIDE, ENERGY]].count()
+def format_rows(table: pd.DataFrame, summary: dict[str, Scores]) -> list[list[str]]:
+    counts = table.groupby("look")[[OUTSIDE, ENERGY]].count()
     return [
-        [way, *map(format_interval, each.values()), *(str(count) for count in known.loc[way])]
-        for way, each in figures.items()
+        [_label(name), *map(format_interval, scores.values()), *(str(count) for count in counts.loc[name])]
+        for name, scores in summary.items()
     ]
 
 
-def flatten_all(figures: dict[str, Figures]) -> dict[str, dict[str, float | None]]:
-    """For a program."""
-    return {way: flatten(each) for way, each in figures.items()}
-
-
-def flatten(figures: Figures) -> dict[str, float | None]:
-    return {part: value for name, interval in figures.items() for part, value in interval.flatten(name).items()}
+def _label(name: str) -> str:
+    own, beside, method = name.partition(_BESIDE)
+    return _LABELS.get(own, own) + (f" (images of {method})" if beside else "")
 
 
 def write_scores(path: Path, table: pd.DataFrame) -> None:

@@ -1,5 +1,7 @@
-"""What a segmenter says of a split's images, map by map, measured beside two ways to draw that know nothing, and the
-cases worth looking at. How figures and their intervals come about stands in worth."""
+"""The evaluation of a segmentation model on the test images: predictions, thresholds, scores and example cases.
+
+The scores and baselines are in `scores`; drawing the cases is in `overlays`.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from tfm.analysis.evaluation import format_interval, format_number
-from tfm.analysis.lesions.overlays import Case
-from tfm.analysis.lesions.overlays import choose_cases as chosen_cases
+from tfm.analysis.intervals import format_interval, format_number
+from tfm.analysis.lesions.overlays import Case, choose_cases
 from tfm.analysis.lesions.scores import (
-    BRIGHTEST,
     FALSE_ALARM_RATES,
     NOTHING,
     MaskScores,
@@ -24,7 +24,6 @@ from tfm.analysis.lesions.scores import (
 )
 from tfm.analysis.trained_run import Protocol
 from tfm.core.events import Event
-from tfm.metrics.classification import Interval
 from tfm.metrics.froc import MAX_MARKS, Marks, find_marks
 from tfm.training.batches import Images
 from tfm.training.inference import answers
@@ -35,29 +34,20 @@ from tfm.training.tasks.segmentation import Segment
 from tfm.training.tiles import probabilities
 
 MODEL = "model"
-_MARKED = 2 * MAX_MARKS + 1  # numbers: height and lesion of each mark, and how many lesions there are
+_PACKED = 2 * MAX_MARKS + 1  # numbers of a map: height and lesion of each mark, then the number of lesions
 
 
 @dataclass(frozen=True)
 class LesionPredictions:
-    """Of n images and m maps. Of an image whose lesions are not known, only the score is of use."""
+    """Predictions of n images and m maps. Only the scores are valid for images whose lesions are unknown."""
 
-    scores: np.ndarray  # (n,) the highest probability of what speaks for malignancy
+    scores: np.ndarray  # (n,) the highest probability of a malignant class
     tallies: np.ndarray  # (n, m, TALLY)
-    marked: list[list[tuple[Marks, int]]]  # [map][image]
+    marks: list[list[tuple[Marks, int]]]  # [map][image]
 
-    def of(self, chosen: np.ndarray) -> LesionPredictions:  # (n,) bool
-        marked = [[each[place] for place in np.flatnonzero(chosen)] for each in self.marked]
-        return LesionPredictions(self.scores[chosen], self.tallies[chosen], marked)
-
-
-def _asked(training: Training, task: Segment, images: Images, chosen: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Probabilities (B, classes, H, W), and the truth of the maps (B, m, H, W) bool."""
-    network, settings = training.judged, task.settings
-    network.eval()
-    with computing_in(training.precision, images.device):
-        probs = probabilities(network, images.batch(chosen), settings.tile, settings.window_overlap)
-    return probs, truths_of(images.truth(chosen, {"lesions"})["lesions"], task.classes)
+    def select(self, chosen: np.ndarray) -> LesionPredictions:  # (n,) bool
+        marks = [[each[place] for place in np.flatnonzero(chosen)] for each in self.marks]
+        return LesionPredictions(self.scores[chosen], self.tallies[chosen], marks)
 
 
 def predict_lesions(
@@ -65,127 +55,136 @@ def predict_lesions(
 ) -> Generator[Event, None, LesionPredictions]:
     count = len(map_names(task.classes))
 
-    def ask(chosen: np.ndarray) -> torch.Tensor:
-        probs, truths = _asked(training, task, images, chosen)
+    def compute_numbers(chosen: np.ndarray) -> torch.Tensor:
+        probs, truths = _predict_batch(training, task, images, chosen)
         score = probs[:, list(task.classes.suspicious)].sum(1).amax((1, 2))
         heats = maps_of(probs)
-        rows = [_marked(heat, truth) for heat, truth in zip(heats.cpu().numpy(), truths.cpu().numpy(), strict=True)]
+        packed = [_pack_marks(*pair) for pair in zip(heats.cpu().numpy(), truths.cpu().numpy(), strict=True)]
         tallies = tally(heats, truths).flatten(1).cpu()
-        return torch.cat([score[:, None].cpu(), tallies, torch.tensor(np.array(rows))], dim=1)
+        return torch.cat([score[:, None].cpu(), tallies, torch.tensor(np.array(packed))], dim=1)
 
-    given = (yield from answers(ask, images, training.batch_size, name)).numpy()
-    tallies = given[:, 1 : 1 + count * TALLY].reshape(-1, count, TALLY)
-    flat = given[:, 1 + count * TALLY :].reshape(-1, count, _MARKED)
+    numbers = (yield from answers(compute_numbers, images, training.batch_size, name)).numpy()
+    scores, tallies, packed = np.split(numbers, [1, 1 + count * TALLY], axis=1)
     return LesionPredictions(
-        given[:, 0].astype(np.float64), tallies, [[_read(row) for row in flat[:, at]] for at in range(count)]
+        scores[:, 0].astype(np.float64),
+        tallies.reshape(-1, count, TALLY),
+        [[_unpack_marks(row) for row in rows] for rows in packed.reshape(-1, count, _PACKED).swapaxes(0, 1)],
     )
 
 
-def _marked(heats: np.ndarray, truths: np.ndarray) -> np.ndarray:
-    """Of one image, (m, H, W) each → (m × _MARKED,), for a table that holds numbers alone."""
-    rows = np.zeros((len(heats), _MARKED), np.float32)
+def _predict_batch(
+    training: Training, task: Segment, images: Images, chosen: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Predict probabilities (B, classes, H, W), and read the true maps (B, m, H, W) bool."""
+    network, settings = training.judged, task.settings
+    network.eval()
+    with computing_in(training.precision, images.device):
+        probs = probabilities(network, images.batch(chosen), settings.tile, settings.window_overlap)
+    return probs, truths_of(images.truth(chosen, {"lesions"})["lesions"], task.classes)
+
+
+def _pack_marks(heats: np.ndarray, truths: np.ndarray) -> np.ndarray:
+    """Pack the marks of one image, (m, H, W) each, into numbers (m × _PACKED,)."""
+    rows = np.zeros((len(heats), _PACKED), np.float32)
     for row, heat, truth in zip(rows, heats, truths, strict=True):
-        found, count = find_marks(heat, truth)
-        row[: 2 * len(found)] = np.array(found, dtype=np.float32).reshape(-1)
+        marks, count = find_marks(heat, truth)
+        row[: 2 * len(marks)] = np.array(marks, dtype=np.float32).reshape(-1)
         row[-1] = count
     return rows.reshape(-1)
 
 
-def _read(row: np.ndarray) -> tuple[Marks, int]:
+def _unpack_marks(row: np.ndarray) -> tuple[Marks, int]:
     pairs = row[:-1].reshape(-1, 2)
     return [(float(height), int(lesion)) for height, lesion in pairs if height > 0], int(row[-1])
 
 
 @dataclass(frozen=True)
 class LesionEvaluation:
-    """On the test images whose lesions are known: of each map, what each way to draw it is worth."""
+    """The scores on the test images whose lesions are known, of each map and each predictor."""
 
-    names: tuple[str, ...]  # of the maps
+    maps: tuple[str, ...]
     thresholds: list[float]  # of each map
-    worths: dict[str, list[MaskScores]]  # way → of each map
-    dice: np.ndarray  # (n,) of each image in the last map, NaN where it shows no lesion
+    scores: dict[str, list[MaskScores]]  # MODEL, BRIGHTEST, NOTHING → of each map
+    dice: np.ndarray  # (n,) of each image in the last map, NaN without a lesion
 
     @property
-    def last(self) -> MaskScores:
-        """The model's, of any lesion."""
-        return self.worths[MODEL][-1]
+    def overall(self) -> MaskScores:
+        """The model's scores of the last map, which holds the lesions of all classes."""
+        return self.scores[MODEL][-1]
 
     columns = [  # noqa: RUF012
-        *("lesions", "drawn by", "Dice (95 % interval)", "IoU", "area error"),
+        *("lesions", "predicted by", "Dice (95 % interval)", "IoU", "area error"),
         *(f"found at {rate:g}" for rate in FALSE_ALARM_RATES),
-        "left clear",
+        "specificity",
     ]
 
-    def rows(self) -> list[list[str]]:
-        """Of each map; of what no test image shows there is little to say."""
-        shown = [at for at, worth in enumerate(self.worths[MODEL]) if worth.lesions]
-        return [
-            [self._shown(at) if way == MODEL else "", way, *map(_words[way], each[at].figures.values())]
-            for at in shown
-            for way, each in self.worths.items()
-        ]
+    def format_rows(self) -> list[list[str]]:
+        """Format the maps that have lesions in the test images."""
+        rows = []
+        for number, own in enumerate(self.scores[MODEL]):
+            if not own.lesions:
+                continue
+            title = (
+                f"{self.maps[number]} ({own.lesions} in {own.images} images; threshold {self.thresholds[number]:.2f})"
+            )
+            for predictor, each in self.scores.items():
+                # Empty masks have exact scores without intervals.
+                values = [
+                    format_number(interval.value) if predictor == NOTHING else format_interval(interval)
+                    for interval in each[number].intervals.values()
+                ]
+                rows.append([title if predictor == MODEL else "", predictor, *values])
+        return rows
 
-    def _shown(self, at: int) -> str:
-        worth = self.worths[MODEL][at]
-        return f"{self.names[at]} ({worth.lesions} in {worth.images} images; drawn from {self.thresholds[at]:.2f} on)"
-
-    def values(self) -> dict[str, Any]:
-        """For a program."""
+    def list_values(self) -> dict[str, Any]:
+        """List all scores for a program."""
         return {
-            name: {"threshold": self.thresholds[at]} | {way: each[at].values() for way, each in self.worths.items()}
-            for at, name in enumerate(self.names)
+            name: {"threshold": self.thresholds[number]}
+            | {predictor: each[number].flatten() for predictor, each in self.scores.items()}
+            for number, name in enumerate(self.maps)
         }
-
-
-def _plain(interval: Interval) -> str:
-    """What draws nothing is known to the last digit, and has no interval."""
-    return format_number(interval.value)
-
-
-_words = {MODEL: format_interval, BRIGHTEST: format_interval, NOTHING: _plain}
 
 
 def evaluate_lesions(
     task: Segment, val: LesionPredictions, test: LesionPredictions, images: Images
 ) -> Generator[Event, None, LesionEvaluation]:
-    """Validation says from which probability on a pixel is drawn and how large lesions are. `images` are the test's."""
+    """Score the test predictions. Thresholds and the blob's areas come from validation. `images` are the test's."""
     patients = images.rows.table["patient_id"].to_numpy()
-    names = map_names(task.classes)
-    thresholds = [best_threshold(val.tallies[:, at])[0] for at in range(len(names))]
-    drawn = [overlap_at(test.tallies[:, at], threshold) for at, threshold in enumerate(thresholds)]
-    model = [score_masks(one, marked, patients) for one, marked in zip(drawn, test.marked, strict=True)]
-    beside = yield from score_baselines(images, task, compute_median_areas(val.tallies))
-    last = drawn[-1]
+    maps = map_names(task.classes)
+    thresholds = [best_threshold(val.tallies[:, number])[0] for number in range(len(maps))]
+    overlaps = [overlap_at(test.tallies[:, number], threshold) for number, threshold in enumerate(thresholds)]
+    model = [score_masks(overlap, marks, patients) for overlap, marks in zip(overlaps, test.marks, strict=True)]
+    baselines = yield from score_baselines(images, task, compute_median_areas(val.tallies))
+    last = overlaps[-1]
     with np.errstate(invalid="ignore"):
-        dices = np.where(last.true > 0, 2 * last.both / (last.predicted + last.true), np.nan)
-    return LesionEvaluation(names, thresholds, {MODEL: model} | beside, dices)
+        dice = np.where(last.true > 0, 2 * last.both / (last.predicted + last.true), np.nan)
+    return LesionEvaluation(maps, thresholds, {MODEL: model} | baselines, dice)
 
 
 def describe_protocol(protocol: Protocol) -> str:
-    """Of the test images whose lesions are known: no threshold for images is met here."""
-    return protocol.of_data(
-        f"{protocol.whom}, those whose lesions are known; 95 % intervals by bootstrap over women (of a share of "
-        "lesions or of images that is exactly 0 or 1: Clopper-Pearson over women); from which probability on a pixel "
-        "is drawn was chosen on validation by Dice, for each class"
+    """Describe the protocol of the test images whose lesions are known. It has no threshold for images."""
+    return protocol.describe_with_dataset(
+        f"{protocol.sample} whose lesions are known; 95 % intervals: bootstrap over patients (a share of exactly 0 or "
+        "1: Clopper-Pearson over patients); the pixel threshold of each class was chosen on validation by Dice"
     )
 
 
 def collect_cases(
-    training: Training, task: Segment, images: Images, measured: LesionEvaluation
+    training: Training, task: Segment, images: Images, evaluation: LesionEvaluation
 ) -> dict[str, list[Case]]:
-    """The best, the middle and the worst of the images that show a lesion."""
-    shown = np.flatnonzero(~np.isnan(measured.dice))
-    groups = {name: shown[places] for name, places in chosen_cases(measured.dice[shown]).items()}
-    return {name: [_case(training, task, images, measured, place) for place in group] for name, group in groups.items()}
+    """Collect the best, median and worst images that have a lesion."""
+    with_lesion = np.flatnonzero(~np.isnan(evaluation.dice))
 
+    def collect(place: int) -> Case:
+        with torch.inference_mode():
+            probs, truths = _predict_batch(training, task, images, np.array([place]))
+        return Case(
+            name=images.rows.table["image_id"][place],
+            dice=float(evaluation.dice[place]),
+            image=images.cache.images[images.rows.positions[place]],
+            truth=truths[0, -1].cpu().numpy(),
+            prediction=(maps_of(probs)[0, -1] >= evaluation.thresholds[-1]).cpu().numpy(),
+        )
 
-def _case(training: Training, task: Segment, images: Images, measured: LesionEvaluation, place: int) -> Case:
-    with torch.inference_mode():
-        probs, truths = _asked(training, task, images, np.array([place]))
-    return Case(
-        name=images.rows.table["image_id"][place],
-        dice=float(measured.dice[place]),
-        image=images.cache.images[images.rows.positions[place]],
-        truth=truths[0, -1].cpu().numpy(),
-        drawn=(maps_of(probs)[0, -1] >= measured.thresholds[-1]).cpu().numpy(),
-    )
+    groups = choose_cases(evaluation.dice[with_lesion])
+    return {kind: [collect(place) for place in with_lesion[places]] for kind, places in groups.items()}

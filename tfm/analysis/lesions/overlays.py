@@ -1,4 +1,4 @@
-"""Pictures of the best, the middle and the worst of what a segmenter drew, beside the truth."""
+"""Figures of the best, median and worst segmentations, outlined next to the true lesions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 
 from tfm.analysis.figures import save_figure
 
-EACH = 3  # pictures of a kind
-_TRUTH, _DRAWN = "lime", "orangered"
+_CASES = 3  # of each kind
+_TRUTH, _PREDICTION = "lime", "orangered"
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Case:
     dice: float
     image: np.ndarray  # (H, W) uint8 or uint16
     truth: np.ndarray  # (H, W) bool
-    drawn: np.ndarray  # (H, W) bool
+    prediction: np.ndarray  # (H, W) bool
 
 
 def choose_cases(dice: np.ndarray) -> dict[str, list[int]]:
-    """dice (n,) → the places of the best, the middle and the worst ones; only of one or two some stand twice."""
+    """Choose the places of the best, median and worst Dice (n,). With one or two images, a place occurs repeatedly."""
     order = np.argsort(-dice, kind="stable")
-    each = max(1, min(EACH, len(order) // 3))
+    each = max(1, min(_CASES, len(order) // 3))
     middle = (len(order) - each) // 2
     parts = {"best": order[:each], "median": order[middle : middle + each], "worst": order[len(order) - each :]}
     return {name: part.tolist() for name, part in parts.items()}
@@ -41,18 +41,19 @@ def draw_overlays(path: Path, cases: dict[str, list[Case]], protocol: str) -> No
     for row, (kind, group) in zip(grid, cases.items(), strict=True):
         for axes, case in zip(row, group, strict=True):
             axes.imshow(case.image, cmap="gray", interpolation="nearest")
-            for mask, colour in ((case.truth, _TRUTH), (case.drawn, _DRAWN)):
+            for mask, colour in ((case.truth, _TRUTH), (case.prediction, _PREDICTION)):
                 if mask.any():
-                    _outline(axes, mask, colour)
+                    _draw_outline(axes, mask, colour)
             axes.set_title(f"{kind}: Dice {case.dice:.2f}\n{case.name}", fontsize=7)
             axes.set_axis_off()
-    lines = [Line2D([], [], color=colour, label=label) for colour, label in ((_TRUTH, "truth"), (_DRAWN, "drawn"))]
+    labels = ((_TRUTH, "truth"), (_PREDICTION, "prediction"))
+    lines = [Line2D([], [], color=colour, label=label) for colour, label in labels]
     figure.legend(handles=lines, loc="outside upper right", ncols=2, fontsize=7)
     save_figure(figure, path, protocol)
 
 
-def _outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
-    """Closed along the border of the image too, where a mask goes on to it: one that is everywhere is a frame."""
+def _draw_outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
+    """Pad the mask so that the outline is closed where the mask touches the border of the image."""
     height, width = mask.shape
     axes.contour(
         range(-1, width + 1), range(-1, height + 1), np.pad(mask, 1), levels=[0.5], colors=[colour], linewidths=1

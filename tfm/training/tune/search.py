@@ -1,202 +1,161 @@
-"""The search: each trial of a study as a run of its own, worked here, pruned or told to its end, taken up after a kill.
+"""The search: works the trials of a study one after the other, each as a run of its own.
 
-What a trial should try, and whether it is behind, is the study's to say.
+Which values a trial tries, and whether it is pruned, is decided by `study`; which trial comes next, by `worker`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import csv
-import socket
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from tfm.core.errors import BusyError, HaltedError, SettingsError
 from tfm.core.events import Event, Gauges, Line, Metrics, Note, Progress
-from tfm.core.registry import find_stage
 from tfm.core.runs.executor import execute, prune_run
 from tfm.core.runs.launch import find_or_create_run
 from tfm.core.runs.run import Run
-from tfm.core.settings.presets import Preset
-from tfm.core.settings.resolve import resolve
 from tfm.training.gpu_lock import WAITING
-from tfm.training.tune.study import Study, count_silent_seconds, find_best, get_owner
-from tfm.training.tune.trial_settings import given_to_trial
+from tfm.training.tune.study import find_best, get_owner
+from tfm.training.tune.trial_settings import TrialTemplate
+from tfm.training.tune.worker import Worker
 
 _STATES = {"COMPLETE": "done", "FAIL": "failed"}
-_SECONDS_BETWEEN = 2.0  # steps that are passed on, and looks at what others do
-_LOST_AFTER_SECONDS = 600.0  # without a sign of life from another workspace, or from another machine
+POLL_SECONDS = 2.0  # between progress events that are passed on, and between looks at other workers
 
 
 @dataclass(frozen=True)
 class Search:
-    run: Run  # the study's own
-    study: Study
-    total: int
-    model: Preset
-    shared: dict[str, Any]  # settings that hold for each trial
-    searched: list[str]  # the settings that differ
+    worker: Worker
+    template: TrialTemplate
+    searched: list[str]  # the settings that differ between trials
 
-    def events(self) -> Iterator[Event]:
-        standing = self.study.trials(self.total)
-        yield from (self._line(trial) for trial in standing)
+    def run_trials(self) -> Iterator[Event]:
+        """Work trials until all are finished, by this worker or by others."""
+        yield from map(self._describe_trial, self.worker.study.list_trials(self.worker.total))
         while True:
-            yield from self._stands()
-            trial = self._claimed()
+            yield from self._report_progress()
+            trial = self.worker.claim_trial()
             if trial is not None:
-                yield from self._tried(trial)
-            elif others := self._of_others():
-                yield from self._waited_for(others)
+                yield from self._run_trial(trial)
+            elif others := self.worker.list_running():
+                yield from self._wait_for(others)
             else:
                 return
 
-    def _stands(self) -> Iterator[Event]:
-        trials = self.study.trials(self.total)
-        yield Progress("trials", sum(trial.state.is_finished() for trial in trials), self.total, "trials")
+    def _report_progress(self) -> Iterator[Event]:
+        total = self.worker.total
+        trials = self.worker.study.list_trials(total)
+        yield Progress("trials", sum(trial.state.is_finished() for trial in trials), total, "trials")
         if best := find_best(trials):
             yield Gauges({"best": f"val AUC {best.value:.4f} in trial {best.number}"})
 
-    # --- whose it is --------------------------------------------------------------------------------------------------
-
-    @property
-    def _here(self) -> str:
-        return f"{socket.gethostname()}:{self.run.workspace.root}"
-
-    @property
-    def _me(self) -> str:
-        return f"{self.run.id} on {self._here}"
-
-    def _claimed(self) -> FrozenTrial | None:
-        with self.run.workspace.lock_study(
-            self.study.name
-        ):  # two heirs of one dead worker would both take what it left
-            heirless = frozenset(get_owner(trial) for trial in self._of_others() if self._is_left(trial))
-            return self.study.claim(self.total, self._me, heirless)
-
-    def _is_left(self, trial: FrozenTrial) -> bool:
-        """Whether nobody is at work on it: its owner is this run, or one that stands still here, or is gone; of one in
-        another workspace, whether it has long given no sign."""
-        run_id, _, place = get_owner(trial).partition(" on ")
-        folder = self.run.workspace.runs_folder / run_id
-        if run_id == self.run.id:
-            return True
-        if folder.is_dir():
-            return not Run(folder, self.run.workspace).is_alive()
-        return place == self._here or count_silent_seconds(trial) > _LOST_AFTER_SECONDS
-
-    def _of_others(self) -> list[FrozenTrial]:
-        return [trial for trial in self.study.trials(self.total) if trial.state == TrialState.RUNNING]
-
-    def _waited_for(self, others: list[FrozenTrial]) -> Iterator[Event]:
-        """What they are at work on counts as well; whatever one of them leaves is taken up here."""
+    def _wait_for(self, others: list[FrozenTrial]) -> Iterator[Event]:
+        """Wait until other workers finish or abandon a trial."""
         numbers = {trial.number for trial in others}
         for trial in others:
-            yield Note(f"trial {trial.number} is at work in {get_owner(trial)}: waiting for it")
-        while {trial.number for trial in others} == numbers and not any(map(self._is_left, others)):
-            time.sleep(_SECONDS_BETWEEN)
-            yield from self._stands()
-            others = self._of_others()
+            yield Note(f"waiting for trial {trial.number}, which runs in {get_owner(trial)}")
+        while {trial.number for trial in others} == numbers and not any(map(self.worker.is_abandoned, others)):
+            time.sleep(POLL_SECONDS)
+            yield from self._report_progress()
+            others = self.worker.list_running()
 
-    # --- one trial ----------------------------------------------------------------------------------------------------
-
-    def _tried(self, trial: FrozenTrial) -> Iterator[Event]:
-        number = trial.number
+    def _run_trial(self, trial: FrozenTrial) -> Iterator[Event]:
+        number, study = trial.number, self.worker.study
         try:
-            child = self._run_of(number, self.study.values(trial))
-        except SettingsError as error:  # each value can be, and these do not go together
-            yield from self._failed(number, error.message)
+            child = self._find_or_create_run(number, study.suggest_values(trial))
+        except SettingsError as error:  # each value is valid, but not all of them together
+            yield from self._fail(number, error.message)
             return
-        yield self._line(self.study.trial(number))
+        yield self._describe_trial(study.get_trial(number))
         try:
-            behind = yield from self._worked(number, child)
-        except UpdateFinishedTrialError:  # by whoever took it up meanwhile
-            behind = False
+            is_pruned = yield from self._work(number, child)
+        except UpdateFinishedTrialError:  # another worker took it over and finished it
+            is_pruned = False
         status = child.read_status()
-        if not self._is_mine(number):
-            yield Note(f"trial {number} was taken up by {get_owner(self.study.trial(number))} meanwhile", "warning")
-        elif behind:
+        if not self.worker.is_owner(number):
+            yield Note(f"trial {number} was taken over by {get_owner(study.get_trial(number))}", "warning")
+        elif is_pruned:
             if status.state != "done":
-                prune_run(child, "behind others after as many epochs")
-            self.study.prune(number)
+                prune_run(child, "worse than other trials after the same number of epochs")
+            study.prune(number)
         elif status.state == "done":
-            self.study.finish(number, max(best for _, best in _bests(child)))
+            study.finish(number, max(best for _, best in _read_best_aucs(child)))
         elif status.state == "failed":
-            yield from self._failed(number, status.message)
-        else:  # by what is no fault of the trial: it would happen to the next ones too
+            yield from self._fail(number, status.message)
+        else:  # the cause lies outside the trial and would stop the next ones too
             raise HaltedError(f"trial {number} is {status.state}: {status.message}", hint=status.hint)
-        yield self._line(self.study.trial(number))
+        yield self._describe_trial(study.get_trial(number))
 
-    def _failed(self, number: int, message: str) -> Iterator[Event]:
-        self.study.fail(number, message)
+    def _fail(self, number: int, message: str) -> Iterator[Event]:
+        self.worker.study.fail(number, message)
         yield Note(f"trial {number} failed: {message}", "warning")
-        yield self._line(self.study.trial(number))
+        yield self._describe_trial(self.worker.study.get_trial(number))
 
-    def _is_mine(self, number: int) -> bool:
-        """Whoever gave no sign for long has lost it."""
-        return get_owner(self.study.trial(number)) == self._me
-
-    def _run_of(self, number: int, values: dict[str, Any]) -> Run:
-        """By its trial's own name it is found again, whatever killed the study, and by an extended study too."""
-        stage = find_stage("train")
-        given = given_to_trial(self.model, self.shared | values) | {"trial": f"{self.study.name}/{number}"}
-        settings = resolve(stage.settings, self.model.settings, given)
-        child = find_or_create_run(self.run.workspace, stage, settings, self.model, part_of=self.run.id)
-        self.run.update(runs=self.run.read_status().runs | {str(number): child.id})
+    def _find_or_create_run(self, number: int, values: dict[str, Any]) -> Run:
+        """The trial's name is part of the settings, so that a resumed or extended study finds the same run again."""
+        run = self.worker.run
+        given = self.template.fill(values) | {"trial": f"{self.worker.study.name}/{number}"}
+        settings, stage, model = self.template.resolve(given), self.template.stage, self.template.model
+        child = find_or_create_run(run.workspace, stage, settings, model, part_of=run.id)
+        run.update(runs=run.read_status().runs | {str(number): child.id})
         return child
 
-    def _worked(self, number: int, child: Run) -> Generator[Event, None, bool]:
-        """Until it ends, or falls behind, which it returns. What somebody else does of it meanwhile counts as well."""
-        tried = False
-        while True:
-            while child.is_alive():  # somebody resumed it by itself
-                self.study.seen(number)
-                time.sleep(_SECONDS_BETWEEN)
-                yield Progress("epoch", 0, 1)
-            behind = self._is_behind(number, child, self.study.trial(number).last_step or 1)
-            if behind or tried or child.read_status().state == "done":
-                return behind
-            child.withdraw_pause()  # one that an earlier worker never saw
-            with contextlib.suppress(BusyError):  # somebody has just taken it
-                yield from self._steps(number, child)
-                tried = True
+    def _work(self, number: int, child: Run) -> Generator[Event, None, bool]:
+        """Work on a trial until it ends. Return whether it is to be pruned.
 
-    def _steps(self, number: int, child: Run) -> Iterator[Event]:
-        """Until it ends, falls behind or is another's. Each step is a point at which the study may be stopped, and with
-        it the trial; of steps only some are passed on, for a study has very many."""
+        The run of the trial may have been resumed by itself meanwhile: epochs from there count too.
+        """
+        study, is_worked = self.worker.study, False
+        while True:
+            while child.is_alive():
+                study.record_activity(number)
+                time.sleep(POLL_SECONDS)
+                yield Progress("epoch", 0, 1)
+            is_pruned = self._report_epochs(number, child, study.get_trial(number).last_step or 1)
+            if is_pruned or is_worked or child.read_status().state == "done":
+                return is_pruned
+            child.withdraw_pause()  # a request that an earlier worker did not see
+            with contextlib.suppress(BusyError):  # another process has just started it
+                yield from self._pass_on_events(number, child)
+                is_worked = True
+
+    def _pass_on_events(self, number: int, child: Run) -> Iterator[Event]:
+        """Work the run until it ends, is to be pruned or was taken over. At each event the study can be stopped."""
         passed_on = 0.0
         with contextlib.closing(execute(child)) as events:  # type: ignore[type-var]
             for event in events:
-                self.study.seen(number)
+                self.worker.study.record_activity(number)
                 if child.is_pause_requested():
-                    self.run.request_pause()
+                    self.worker.run.request_pause()
                 if isinstance(event, Metrics):
-                    behind = self._is_behind(number, child, int(event.values["epoch"]))
-                    yield self._line(self.study.trial(number))
-                    if behind or not self._is_mine(number):
+                    is_pruned = self._report_epochs(number, child, int(event.values["epoch"]))
+                    yield self._describe_trial(self.worker.study.get_trial(number))
+                    if is_pruned or not self.worker.is_owner(number):
                         return
                 elif isinstance(event, Note) and event.text.startswith(WAITING):
                     yield event
-                elif isinstance(event, Progress) and time.monotonic() - passed_on > _SECONDS_BETWEEN:
+                elif isinstance(event, Progress) and time.monotonic() - passed_on > POLL_SECONDS:
                     passed_on = time.monotonic()
                     yield event
 
-    def _is_behind(self, number: int, child: Run, since: int) -> bool:
-        """The study is told of each epoch from there on, in their order: before a kill, one may have been kept that it
-        was not told of."""
-        told = [(epoch, best) for epoch, best in _bests(child) if epoch >= since]
-        return any(self.study.is_behind(number, epoch, best) for epoch, best in told)
+    def _report_epochs(self, number: int, child: Run, first: int) -> bool:
+        """Report the epochs from `first` on to the study, in order. Return whether the trial is to be pruned.
 
-    # --- shown --------------------------------------------------------------------------------------------------------
+        A killed study may not have reported the last epochs that its trial recorded.
+        """
+        epochs = [(epoch, best) for epoch, best in _read_best_aucs(child) if epoch >= first]
+        return any(self.worker.study.should_prune(number, epoch, best) for epoch, best in epochs)
 
-    def _line(self, trial: FrozenTrial) -> Line:
-        told = trial.intermediate_values
+    def _describe_trial(self, trial: FrozenTrial) -> Line:
+        aucs = trial.intermediate_values.values()
         state = _STATES.get(trial.state.name, trial.state.name.lower())
-        best = f"{max(told.values()):.4f}" if told else "–"
+        best = f"{max(aucs):.4f}" if aucs else "–"
         values = [format_value(trial.params.get(name, "")) for name in self.searched]
         columns = ["trial", "state", "val AUC", "epochs", *(name.replace("_", " ") for name in self.searched)]
         return Line("Trials", columns, [str(trial.number), state, best, str(trial.last_step or "–"), *values])
@@ -206,8 +165,8 @@ def format_value(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _bests(run: Run) -> list[tuple[int, float]]:
-    """After each epoch, the highest validation AUC so far."""
+def _read_best_aucs(run: Run) -> list[tuple[int, float]]:
+    """Read each epoch with the highest validation AUC so far."""
     bests: list[tuple[int, float]] = []
     with contextlib.suppress(FileNotFoundError), open(run.metrics_file, encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):

@@ -1,4 +1,4 @@
-"""Where a study is written down: any database that Optuna can write. No address here ever holds a password."""
+"""The database of a study: anything that Optuna supports. No address here ever contains a password."""
 
 from __future__ import annotations
 
@@ -9,76 +9,68 @@ from typing import Any
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy import URL, make_url
+from sqlalchemy import make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from tfm.core.errors import TrainingError
 
-_TRIES = 3  # where two workers make the tables in the same instant, one finds that some exist already
-_SECONDS_TO_CONNECT = 10
-_SECONDS_FOR_ANOTHER = 60  # that an SQLite file waits for whoever is writing it
+_TRIES = 3  # if two workers create the tables at the same time, one of them fails
+_CONNECT_SECONDS = 10
+_LOCK_SECONDS = 60  # to wait for another writer of an SQLite file
 
-_IN_A_FILE = (
-    "see that there is room on its disk, that its folder stands and that you may write there, then start the same "
-    "thing again: it goes on where it stopped"
+_FILE_HINT = (
+    "check that the folder exists, that you may write there and that the disk has room; then start the study again: "
+    "it resumes"
 )
-_ON_A_SERVER = (
-    "see that its server runs and lets you in, then start the same thing again; a password is never kept with the "
-    "address: give it in PGPASSWORD or ~/.pgpass"
+_SERVER_HINT = (
+    "check that the server runs and accepts your login; then start the study again. A password is never stored with "
+    "the address: set PGPASSWORD or use ~/.pgpass"
 )
 
 
 def open_storage(address: str) -> RDBStorage:
-    with report_database_errors(address), _driver_told(address):
-        url = _with_driver(make_url(address))
+    with report_database_errors(address), _report_missing_driver(address):
+        url, options = make_url(address), {}
+        if url.drivername in ("postgresql", "postgres"):
+            url = url.set(drivername="postgresql+psycopg")  # the driver that `_report_missing_driver` names
+        match url.get_backend_name():
+            case "sqlite":
+                options = {"timeout": _LOCK_SECONDS}
+            case "postgresql":
+                options = {"connect_timeout": _CONNECT_SECONDS}
         for tries_left in reversed(range(_TRIES)):
             try:
-                return RDBStorage(
-                    url.render_as_string(hide_password=False), engine_kwargs={"connect_args": _connecting(url)}
-                )
+                return RDBStorage(url.render_as_string(hide_password=False), engine_kwargs={"connect_args": options})
             except SQLAlchemyError as error:
-                made_meanwhile = isinstance(error, IntegrityError) or "already exists" in str(error)
-                if not tries_left or not made_meanwhile:
+                is_race = isinstance(error, IntegrityError) or "already exists" in str(error)
+                if not tries_left or not is_race:
                     raise
                 time.sleep(1)
     raise AssertionError("the last try returns or raises")
 
 
-def _with_driver(url: URL) -> URL:
-    """Of PostgreSQL's drivers the one that the message below says to install."""
-    return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgresql", "postgres") else url
-
-
-def _connecting(url: URL) -> dict[str, Any]:
-    match url.get_backend_name():
-        case "sqlite":
-            return {"timeout": _SECONDS_FOR_ANOTHER}
-        case "postgresql":
-            return {"connect_timeout": _SECONDS_TO_CONNECT}
-    return {}
-
-
 @contextlib.contextmanager
-def _driver_told(address: str) -> Iterator[None]:
+def _report_missing_driver(address: str) -> Iterator[None]:
     try:
         yield
     except ImportError:
-        driver = "psycopg[binary]" if address.startswith("postgres") else "the driver of that database"
+        is_postgres = address.startswith("postgres")
         raise TrainingError(
             f"the storage {address} needs a driver that is not installed",
-            hint=f'python -m pip install "{driver}"' if "[" in driver else f"install {driver} with pip",
+            hint='python -m pip install "psycopg[binary]"' if is_postgres else "install the database's driver with pip",
         ) from None
 
 
 @contextlib.contextmanager
 def report_database_errors(address: str) -> Iterator[None]:
-    """What a database complains of, in words: at opening, and whenever a trial is asked or told."""
+    """Turn the errors of the database, at any time, into errors of the program."""
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
         cause: Any = error.__cause__ if isinstance(error, StorageInternalError) else error
-        words = str(getattr(cause, "orig", None) or cause).strip().split("\n", 1)[0]
+        message = str(getattr(cause, "orig", None) or cause).strip().split("\n", 1)[0]
+        is_file = address.startswith("sqlite")
         raise TrainingError(
-            f"the storage {address} cannot be {'used' if address.startswith('sqlite') else 'reached'}: {words}",
-            hint=_IN_A_FILE if address.startswith("sqlite") else _ON_A_SERVER,
+            f"the storage {address} cannot be {'used' if is_file else 'reached'}: {message}",
+            hint=_FILE_HINT if is_file else _SERVER_HINT,
         ) from error

@@ -1,4 +1,4 @@
-"""Sheets of hidden blocks: what is shown as seen by the network is what it sees."""
+"""The figure of reconstructions."""
 
 import pytest
 import timm
@@ -15,8 +15,8 @@ def training(tmp_path_factory):
     return BenchTop(tmp_path_factory.mktemp("rebuilt")).training()
 
 
-def drawn(folder, training, token):
-    """By a network that rebuilds nothing, so that only what it sees can differ."""
+def draw(folder, training, token):
+    """Draw with a network whose output is constant, so that only its input can differ."""
     masks = MaskSettings(block=16)
     network = MaskedImageModel(timm.create_model("test_resnet", in_chans=1), masks.block, "token")
     for tensor in (*network.decoder.parameters(), network.token):
@@ -27,6 +27,6 @@ def drawn(folder, training, token):
     return draw_reconstructions(folder / "rebuilt.png", training, task)
 
 
-def test_hidden_blocks_are_shown_as_the_token_that_the_network_has_in_their_place(training, tmp_path):
-    grey, white = (drawn(tmp_path, training, token) for token in (0, 5))
+def test_masked_blocks_show_the_mask_token(training, tmp_path):
+    grey, white = (draw(tmp_path, training, token) for token in (0, 5))
     assert grey != white

@@ -1,0 +1,23 @@
+"""Intervals as text for people and as plain numbers for programs. How they are computed is in `tfm.metrics`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from tfm.metrics.classification import Interval
+
+
+def format_interval(interval: Interval) -> str:
+    if not math.isfinite(interval.value):
+        return format_number(interval.value)
+    return f"{format_number(interval.value)} ({format_number(interval.low)} to {format_number(interval.high)})"
+
+
+def format_number(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "–"
+
+
+def flatten_intervals(intervals: Mapping[str, Interval]) -> dict[str, float | None]:
+    """Map name, name_low and name_high of each interval to a number, or to None where it is undefined."""
+    return {part: value for name, interval in intervals.items() for part, value in interval.flatten(name).items()}
