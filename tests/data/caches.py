@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.data.intake import catalog_of, choices, written
+from tests.data.downloads import make_settings, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.events import Event, Progress
 from tfm.core.settings import presets
@@ -33,9 +33,9 @@ def small_download(home: Path) -> Path:
 
 def dataset_of(download: Path, folder: Path, **other: Any) -> Dataset:
     """Organize a download anew: 24 images."""
-    joined = catalog_of(download, index=folder.with_name("headers.sqlite"))
-    arranged = dataset_plan.plan_dataset(joined, choices(**({"val_share": 0.25, "seed": 0} | other)))
-    for _ in written(folder, joined, arranged, download):
+    joined = read_catalog(download, index=folder.with_name("headers.sqlite"))
+    arranged = dataset_plan.plan_dataset(joined, make_settings(**({"val_share": 0.25, "seed": 0} | other)))
+    for _ in write_dataset(folder, joined, arranged, download):
         pass
     return Dataset.open(folder)
 

@@ -53,7 +53,7 @@ def preview(settings: Organize, workspace: Workspace) -> Iterator[Event]:
     writer.refuse_replacing(workspace.dataset_folder(settings.name), catalog, plan)
     invariants.check_invariants(catalog, plan)
     yield _counted("Will be made", "split", audit.count_splits(plan.manifest), f"Protocol: {plan.protocol}.")
-    yield from _thin(plan.findings)
+    yield from _thin(plan.notices)
 
 
 def _arranged(
@@ -76,7 +76,7 @@ def _arranged(
 def organize(settings: Organize, run: Run) -> Iterator[Event]:
     found, catalog, plan = yield from _arranged(settings, run.workspace)
     yield from _warned(catalog, plan.choices.role)
-    yield from _thin(plan.findings)
+    yield from _thin(plan.notices)
     with run.workspace.lock_product("dataset", settings.name) as folder:
         organizing.refuse_replacing(folder, catalog, plan)
         writing = organizing.organize_dataset(
@@ -98,10 +98,10 @@ def _counted(title: str, corner: str, counts: Mapping[str, Mapping[str, int]], c
 
 def _warned(catalog: Catalog, role: str) -> Iterator[Note]:
     """What a partial download costs."""
-    for found in catalog.findings:
+    for found in catalog.notices:
         if found.kind == "note":
             yield Note(f"{found.subject} {found.words}")
-    absent = [found.subject for found in catalog.findings if found.kind == "no-csv"]
+    absent = [found.subject for found in catalog.notices if found.kind == "no-csv"]
     if absent:
         yield Note(f"no cases for {', '.join(absent)}: going on with what is there", "warning")
     rows, what = (

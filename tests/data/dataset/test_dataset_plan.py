@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.data.intake import KINDS, choices, looked_at, written
+from tests.data.downloads import KINDS, make_settings, read_all, write_dataset
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
@@ -18,7 +18,7 @@ from tfm.data.download.read_download import DownloadContents, build_catalog
 
 @pytest.fixture(scope="module")
 def found(official_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> DownloadContents:
-    return looked_at(official_tree, index=tmp_path_factory.mktemp("index") / "headers.sqlite")
+    return read_all(official_tree, index=tmp_path_factory.mktemp("index") / "headers.sqlite")
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +37,17 @@ def women(manifest: pd.DataFrame, *splits: str) -> int:
 @pytest.mark.parametrize(("kind", "train", "test"), [("mass", 1231, 361), ("calc", 1227, 284)])
 def test_each_kind_alone_has_tcias_images(found: DownloadContents, kind: str, train: int, test: int) -> None:
     catalog = build_catalog(found, (kind,))
-    arranged = plan_dataset(catalog, choices())
+    arranged = plan_dataset(catalog, make_settings())
     assert (counts(arranged)["train"] + counts(arranged)["val"], counts(arranged)["test"]) == (train, test)
     assert arranged.protocol == f"official, {kind}"
     assert catalog.lacking == []
 
 
 def test_both_kinds_make_2356_and_641_images_and_leave_35_out(both: Catalog) -> None:
-    arranged = plan_dataset(both, choices())
+    arranged = plan_dataset(both, make_settings())
     manifest = arranged.manifest
     assert (counts(arranged)["train"] + counts(arranged)["val"], counts(arranged)["test"]) == (2356, 641)
-    assert sum(one.kind == "left-out" for one in arranged.findings) == 35
+    assert sum(one.kind == "left-out" for one in arranged.notices) == 35
     assert (women(manifest, "train", "val"), women(manifest, "test")) == (1217, 349)
     malignant = manifest[manifest["label"] == "malignant"]["split"].value_counts()
     assert (malignant["train"] + malignant["val"], malignant["test"]) == (1065, 267)
@@ -60,7 +60,7 @@ def test_both_kinds_make_2356_and_641_images_and_leave_35_out(both: Catalog) -> 
 def test_the_audit_finds_all_that_the_collection_has_and_nothing_to_fetch(
     both: Catalog, official_tree: Path, tmp_path: Path
 ) -> None:
-    list(written(tmp_path / "all", both, plan_dataset(both, choices()), official_tree))
+    list(write_dataset(tmp_path / "all", both, plan_dataset(both, make_settings()), official_tree))
     account = read_json(tmp_path / "all" / "audit.json")
     assert account["download"] == {
         "mass train": {
@@ -91,10 +91,10 @@ def test_the_audit_finds_all_that_the_collection_has_and_nothing_to_fetch(
 def test_five_folds_share_the_training_women_and_seal_the_test(
     both: Catalog, official_tree: Path, tmp_path: Path
 ) -> None:
-    arranged = plan_dataset(both, choices(split="kfold"))
-    list(written(tmp_path / "folds", both, arranged, official_tree))
+    arranged = plan_dataset(both, make_settings(split="kfold"))
+    list(write_dataset(tmp_path / "folds", both, arranged, official_tree))
     dataset = Dataset.open(tmp_path / "folds")
-    official = plan_dataset(both, choices()).manifest
+    official = plan_dataset(both, make_settings()).manifest
     sealed = set(official.loc[official["split"] == "test", "image_id"])
     validated: list[str] = []
     shares: list[float] = []
@@ -119,9 +119,9 @@ def test_five_folds_share_the_training_women_and_seal_the_test(
 
 
 def test_crops_are_one_image_a_lesion_each_with_its_own_label(both: Catalog) -> None:
-    arranged = plan_dataset(both, choices(images="crops"))
+    arranged = plan_dataset(both, make_settings(images="crops"))
     manifest = arranged.manifest
-    left_out = [one for one in arranged.findings if one.kind == "left-out"]
+    left_out = [one for one in arranged.notices if one.kind == "left-out"]
     assert len(manifest) + len(left_out) == 3568
     assert set(manifest["mask"]) == {""}
     assert set(manifest["lesions"]) == {1}
@@ -139,9 +139,9 @@ def test_a_download_without_official_test_must_be_split_at_random(found: Downloa
     )})  # fmt: skip
     for split in ("official", "kfold"):
         with pytest.raises(SettingsError, match="nothing of the official test") as caught:
-            plan_dataset(without, choices(split=split))
+            plan_dataset(without, make_settings(split=split))
         assert caught.value.fields == ("split",)
-    arranged = plan_dataset(without, choices(split="random"))
+    arranged = plan_dataset(without, make_settings(split="random"))
     assert arranged.protocol.startswith("random (seed 7)")
     assert min(counts(arranged).values()) > 300
 
@@ -151,10 +151,10 @@ def test_missing_test_images_are_part_of_the_protocol(both: Catalog) -> None:
     lost = lesions.index[lesions["split"] == "test"][:40]
     lesions.loc[lost, "image_file"] = ""
     partial = Catalog(**{**vars(both), "lesions": lesions})
-    arranged = plan_dataset(partial, choices())
+    arranged = plan_dataset(partial, make_settings())
     here = counts(arranged)["test"]
     assert here < 641
     assert arranged.protocol.endswith(f"{here} of 641 test images")
     kept = arranged.manifest.set_index("image_id")["split"]
-    whole = plan_dataset(both, choices()).manifest.set_index("image_id")["split"]
+    whole = plan_dataset(both, make_settings()).manifest.set_index("image_id")["split"]
     assert (kept == whole[kept.index]).all(), "a missing file moves nobody"

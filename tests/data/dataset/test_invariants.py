@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.data.intake import catalog_of, choices, written
+from tests.data.downloads import make_settings, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.core.randomness import seed_at
@@ -25,12 +25,12 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def catalog(phantoms: Path, tmp_path: Path) -> Catalog:
-    return catalog_of(phantoms, index=tmp_path / "headers.sqlite")
+    return read_catalog(phantoms, index=tmp_path / "headers.sqlite")
 
 
 def organize(catalog: Catalog, phantoms: Path, tmp_path: Path, **other: Any) -> None:
-    plan = dataset_plan.plan_dataset(catalog, choices(**other))
-    list(written(tmp_path / "dataset", catalog, plan, phantoms))
+    plan = dataset_plan.plan_dataset(catalog, make_settings(**other))
+    list(write_dataset(tmp_path / "dataset", catalog, plan, phantoms))
 
 
 def split_by_patient_id(images: pd.DataFrame, *, present: pd.Series, val_share: float, seed: int) -> pd.Series:

@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from tests.data.intake import catalog_of, choices, written
+from tests.data.downloads import make_settings, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core import machine
 from tfm.core.errors import DiskError
@@ -28,9 +28,9 @@ def phantoms(tmp_path: Path) -> Path:
 @pytest.fixture
 def organized(phantoms: Path, tmp_path: Path) -> Callable[..., Dataset]:
     def organize(link: LinkMode = "png", images: str = "full", folder: str = "dataset", stop: int = 0) -> Dataset:
-        found: Catalog = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
-        arranged = plan_dataset(found, choices(as_png=link == "png", images=images))
-        for done, _ in written(tmp_path / folder, found, arranged, phantoms, link=link):
+        found: Catalog = read_catalog(phantoms, index=tmp_path / "headers.sqlite")
+        arranged = plan_dataset(found, make_settings(as_png=link == "png", images=images))
+        for done, _ in write_dataset(tmp_path / folder, found, arranged, phantoms, link=link):
             if done == stop:
                 break
         else:

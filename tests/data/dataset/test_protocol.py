@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.intake import KINDS, catalog_of, choices, looked_at, written
+from tests.data.downloads import KINDS, make_settings, read_all, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.data.dataset.dataset import Dataset
@@ -34,7 +34,7 @@ def edited(phantoms: Path) -> Callable[[str, Callable[[list[str]], list[str]]], 
 
 
 def protocol(phantoms: Path, tmp_path: Path, **other: object) -> str:
-    return plan_dataset(catalog_of(phantoms, index=tmp_path / "headers.sqlite"), choices(**other)).protocol
+    return plan_dataset(read_catalog(phantoms, index=tmp_path / "headers.sqlite"), make_settings(**other)).protocol
 
 
 def test_a_test_without_its_csv_is_part_of_the_protocol(phantoms: Path, tmp_path: Path) -> None:
@@ -51,12 +51,12 @@ def test_a_random_split_of_a_part_says_of_how_many(phantoms: Path, tmp_path: Pat
 
 
 def test_an_image_that_cannot_be_decoded_is_missing_in_the_protocol(phantoms: Path, tmp_path: Path) -> None:
-    found = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
-    arranged = plan_dataset(found, choices(as_png=True))
+    found = read_catalog(phantoms, index=tmp_path / "headers.sqlite")
+    arranged = plan_dataset(found, make_settings(as_png=True))
     victim = next(place.source for place in arranged.placements if place.file.startswith("test/"))
     content = victim.read_bytes()
     victim.write_bytes(content.replace(b"MONOCHROME2 ", b"MONOCHROMEX "))
-    list(written(tmp_path / "dataset", found, arranged, phantoms, link="png"))
+    list(write_dataset(tmp_path / "dataset", found, arranged, phantoms, link="png"))
     assert Dataset.open(tmp_path / "dataset").protocol.endswith("7 of 8 test images")
 
 
@@ -76,17 +76,17 @@ def test_one_file_for_two_women_is_refused_whatever_the_draw(
 def test_half_a_csv_is_seen_by_the_files_nobody_speaks_of(
     phantoms: Path, tmp_path: Path, edited: Callable[..., None]
 ) -> None:
-    assert not [one for one in looked_at(phantoms, index=tmp_path / "i.sqlite").findings if one.kind == "unclaimed"]
+    assert not [one for one in read_all(phantoms, index=tmp_path / "i.sqlite").notices if one.kind == "unclaimed"]
     edited(CSV.format("mass", "train"), lambda lines: [line for line in lines if ",2,mass," not in line])
-    found = looked_at(phantoms, index=tmp_path / "i.sqlite")
-    unclaimed = [one for one in found.findings if one.kind == "unclaimed"]
+    found = read_all(phantoms, index=tmp_path / "i.sqlite")
+    unclaimed = [one for one in found.notices if one.kind == "unclaimed"]
     assert [one.subject for one in unclaimed] == ["Mass-Training"]
     assert int(unclaimed[0].words.split()[0]) >= 2
 
 
 def test_a_woman_in_two_folds_fails_the_audit(phantoms: Path, tmp_path: Path) -> None:
-    found = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
-    arranged = plan_dataset(found, choices(split="kfold"))
+    found = read_catalog(phantoms, index=tmp_path / "headers.sqlite")
+    arranged = plan_dataset(found, make_settings(split="kfold"))
     check_invariants(found, arranged)
     images = arranged.images.copy()
     of_train = images.index[images["fold"].isin([2, 3])]
@@ -98,10 +98,10 @@ def test_a_woman_in_two_folds_fails_the_audit(phantoms: Path, tmp_path: Path) ->
 
 
 def test_folds_that_lack_a_label_are_told(phantoms: Path, tmp_path: Path) -> None:
-    found = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
+    found = read_catalog(phantoms, index=tmp_path / "headers.sqlite")
     benign = found.lesions.assign(pathology="BENIGN")
-    plan = plan_dataset(replace(found, lesions=benign), choices(split="kfold"))
-    thin = [one for one in plan.findings if one.kind == "thin"]
+    plan = plan_dataset(replace(found, lesions=benign), make_settings(split="kfold"))
+    thin = [one for one in plan.notices if one.kind == "thin"]
     assert {one.subject for one in thin} == {*(f"fold {number}" for number in range(1, 6)), "test"}
     assert {one.words for one in thin} == {"no malignant image"}
 
@@ -109,15 +109,15 @@ def test_folds_that_lack_a_label_are_told(phantoms: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["latest.csv", "contest of 2019.csv", "attested.csv"])
 def test_a_name_that_only_sounds_like_a_split_is_none(phantoms: Path, tmp_path: Path, name: str) -> None:
     (phantoms / CSV.format("mass", "train")).rename(phantoms / name)
-    cases = looked_at(phantoms, index=tmp_path / "headers.sqlite").cases
+    cases = read_all(phantoms, index=tmp_path / "headers.sqlite").cases
     assert set(cases.loc[cases["kind"] == "mass", "split"]) == {"train", "test"}
 
 
 def test_a_csv_of_ones_own_is_no_case_csv(phantoms: Path, tmp_path: Path) -> None:
     (phantoms / "my results.csv").write_text("patient_id,pathology,prob\nP_00001,MALIGNANT,0.7\n")
-    found = catalog_of(phantoms, index=tmp_path / "headers.sqlite")
-    list(written(tmp_path / "dataset", found, plan_dataset(found, choices()), phantoms))
-    again = looked_at(phantoms, tmp_path / "dataset" / "masks", index=tmp_path / "headers.sqlite")
+    found = read_catalog(phantoms, index=tmp_path / "headers.sqlite")
+    list(write_dataset(tmp_path / "dataset", found, plan_dataset(found, make_settings()), phantoms))
+    again = read_all(phantoms, tmp_path / "dataset" / "masks", index=tmp_path / "headers.sqlite")
     assert {path.name for path in again.case_files} == {
         CSV.format(kind, split) for kind in KINDS for split in ("train", "test")
     }

@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from tests.data.intake import KINDS, choices, looked_at, written
+from tests.data.downloads import KINDS, make_settings, read_all, write_dataset
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.dataset_plan import plan_dataset
@@ -19,9 +19,9 @@ from tfm.data.download.tcia_metadata import parse_manifest
 
 
 def organized(home: Path, *given: Path, csvs: tuple[Path, ...] = (), **chosen: object) -> Dataset:
-    found = looked_at(*given, csvs=csvs, index=home / "headers.sqlite")
+    found = read_all(*given, csvs=csvs, index=home / "headers.sqlite")
     catalog = build_catalog(found, KINDS)
-    list(written(home / "dataset", catalog, plan_dataset(catalog, choices(**chosen)), *given))
+    list(write_dataset(home / "dataset", catalog, plan_dataset(catalog, make_settings(**chosen)), *given))
     return Dataset.open(home / "dataset")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.data.intake import cases_below
+from tests.data.downloads import read_cases_below
 from tfm.core.errors import DataError
 from tfm.data.dataset.image_table import build_mammogram_table
 from tfm.data.dataset.split import hash_split, refuse_leaks, split_officially, split_randomly
@@ -18,7 +18,7 @@ SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 def official_images() -> pd.DataFrame:
     if not SHARED.exists():
         pytest.skip("the official CSVs are not here")
-    return build_mammogram_table(cases_below(SHARED / "csv"))[0]
+    return build_mammogram_table(read_cases_below(SHARED / "csv"))[0]
 
 
 def invented_images(train: int = 40, test: int = 20) -> pd.DataFrame:
@@ -51,7 +51,7 @@ def test_official_counts_of_both_kinds_together(official_images: pd.DataFrame) -
 def test_nothing_is_left_out_of_one_kind_alone(kind: str) -> None:
     if not SHARED.exists():
         pytest.skip("the official CSVs are not here")
-    images = build_mammogram_table(select_kinds(cases_below(SHARED / "csv"), [kind]))[0]
+    images = build_mammogram_table(select_kinds(read_cases_below(SHARED / "csv"), [kind]))[0]
     split = split_officially(images, present=everything(images), val_share=0.15, seed=7)
     assert (split != "").all()
     assert (split == "test").equals(images["official"] == "test")

@@ -13,7 +13,7 @@ import pandas as pd
 import pydicom
 import pytest
 
-from tests.data.intake import cases_below, catalog_of, choices, written
+from tests.data.downloads import make_settings, read_cases_below, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.core.files import read_json
@@ -42,7 +42,7 @@ class Intake:
     catalog: Catalog
 
     def arrangement(self, **other: object) -> DatasetPlan:
-        return plan_dataset(self.catalog, choices(**other))
+        return plan_dataset(self.catalog, make_settings(**other))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def intake(tmp_path_factory: pytest.TempPathFactory) -> Intake:
     folder = tmp_path_factory.mktemp("download")
     plan = phantom_download(folder, 16, 6, planted="all", seed=3)
     index = tmp_path_factory.mktemp("index") / "headers.sqlite"
-    return Intake(folder, plan, cases_below(folder), catalog_of(folder, index=index))
+    return Intake(folder, plan, read_cases_below(folder), read_catalog(folder, index=index))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def organized(intake: Intake, tmp_path_factory: pytest.TempPathFactory) -> Datas
 
 def writing(intake: Intake, folder: Path, link: str = "hard", **other: object) -> Iterator[tuple[int, int]]:
     arranged = intake.arrangement(**other, as_png=link == "png")
-    return written(folder, intake.catalog, arranged, intake.folder, link=link)
+    return write_dataset(folder, intake.catalog, arranged, intake.folder, link=link)
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -211,7 +211,7 @@ def test_an_earlier_arrangement_leaves_nothing_behind(intake: Intake, tmp_path: 
 
 
 def test_one_kind_after_both_makes_its_masks_anew(intake: Intake, tmp_path: Path) -> None:
-    found = catalog_of(intake.folder, index=tmp_path / "index" / "headers.sqlite", kinds=("mass",))
+    found = read_catalog(intake.folder, index=tmp_path / "index" / "headers.sqlite", kinds=("mass",))
     mass = Intake(intake.folder, intake.plan, intake.cases, found)
     list(writing(mass, tmp_path / "fresh"))
     list(writing(intake, tmp_path / "used"))
@@ -275,21 +275,21 @@ def test_without_callback_left_out_keeps_no_such_image(intake: Intake, organized
 
 def test_a_test_twin_whose_file_is_lost_is_read_from_its_other_issue(intake: Intake) -> None:
     lesions = intake.catalog.lesions.copy()
-    twin = next(found.subject for found in intake.arrangement().findings if found.kind == "twin")
+    twin = next(found.subject for found in intake.arrangement().notices if found.kind == "twin")
     name = lesions["patient_id"] + "_" + lesions["side"] + "_" + lesions["view"]
     standing = intake.arrangement().manifest.set_index("image_id").loc[twin, "sop_uid"]
     lost = lesions["image_sop"] == standing
     other = lesions.loc[(name == twin) & ~lost, "image_sop"].iloc[0]
     lesions.loc[lost, ["image_file", "image_sop"]] = ""
-    arranged = plan_dataset(replace(intake.catalog, lesions=lesions, findings=[]), choices())
+    arranged = plan_dataset(replace(intake.catalog, lesions=lesions, notices=[]), make_settings())
     assert arranged.manifest.set_index("image_id").loc[twin, "sop_uid"] == other
-    assert [found.subject for found in arranged.findings if found.kind == "repaired"] == [twin]
+    assert [found.subject for found in arranged.notices if found.kind == "repaired"] == [twin]
 
 
 def test_csvs_without_any_of_their_mammograms_are_refused(intake: Intake) -> None:
     lesions = intake.catalog.lesions.assign(image_file="")
     with pytest.raises(DataError, match="none of the mammograms"):
-        plan_dataset(replace(intake.catalog, lesions=lesions, findings=[]), choices())
+        plan_dataset(replace(intake.catalog, lesions=lesions, notices=[]), make_settings())
 
 
 def test_a_folder_that_is_no_dataset_says_what_to_do(tmp_path: Path) -> None:

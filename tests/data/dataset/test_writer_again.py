@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.data.intake import catalog_of, choices, written
+from tests.data.downloads import make_settings, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import SettingsError
 from tfm.data.dataset.dataset_plan import DatasetPlan, plan_dataset
@@ -20,15 +20,15 @@ class Standing:
     catalog: Catalog
 
     def arranged(self, catalog: Catalog | None = None, seed: int = 0) -> DatasetPlan:
-        return plan_dataset(catalog or self.catalog, choices(val_share=0.25, seed=seed))
+        return plan_dataset(catalog or self.catalog, make_settings(val_share=0.25, seed=seed))
 
 
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Standing:
     home = tmp_path_factory.mktemp("again")
     phantom_download(home / "download", 10, 6, seed=1)
-    made = Standing(home / "dataset", catalog_of(home / "download", index=home / "headers.sqlite"))
-    list(written(made.folder, made.catalog, made.arranged(), home / "download"))
+    made = Standing(home / "dataset", read_catalog(home / "download", index=home / "headers.sqlite"))
+    list(write_dataset(made.folder, made.catalog, made.arranged(), home / "download"))
     return made
 
 
@@ -63,5 +63,5 @@ def test_a_download_that_lacks_images_of_the_standing_dataset_does_not_replace_i
 def test_a_download_that_has_grown_since_does(standing: Standing, tmp_path: Path) -> None:
     fewer = without_women(standing.catalog, 2)
     early = standing.arranged(fewer)
-    list(written(tmp_path / "early", fewer, early, tmp_path / "download"))
+    list(write_dataset(tmp_path / "early", fewer, early, tmp_path / "download"))
     refuse_replacing(tmp_path / "early", standing.catalog, standing.arranged())

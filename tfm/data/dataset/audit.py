@@ -43,7 +43,7 @@ def build_audit(
         "headers": catalog.headers,
         "census": counted,
         "files": dict(sorted(placed_as.items())),
-        "findings": [{"kind": found.kind, "subject": found.subject, "words": found.words} for found in plan.findings],
+        "findings": [{"kind": found.kind, "subject": found.subject, "words": found.words} for found in plan.notices],
     }
 
 

@@ -86,7 +86,7 @@ class DatasetPlan:
         return self.images[list(MANIFEST_COLUMNS)]
 
     @property
-    def findings(self) -> list[Notice]:
+    def notices(self) -> list[Notice]:
         return sort_notices([*self.noticed, *_thin(self.images, self.choices)])
 
     @property
@@ -158,7 +158,7 @@ def plan_dataset(catalog: Catalog, choices: DatasetSettings) -> DatasetPlan:
     _refuse_one_file_for_two(kept)
     views = set(kept[VIEW_KEY].agg("_".join, axis=1))
     about_images = [*noticed, *_about_issues(sources, groups, role)]
-    findings = [*catalog.findings, *(one for one in about_images if one.subject in views | set(kept["image_id"]))]
+    findings = [*catalog.notices, *(one for one in about_images if one.subject in views | set(kept["image_id"]))]
     findings += [Notice("left-out", name, why) for name, why in zip(images["image_id"], reasons, strict=True) if why]
     return DatasetPlan(
         choices=choices,
@@ -168,7 +168,7 @@ def plan_dataset(catalog: Catalog, choices: DatasetSettings) -> DatasetPlan:
         lesions="+".join(sorted(set(catalog.lesions["kind"]))),
         synthetic=catalog.synthetic,
         promised=int((wanted & ((images["official"] == "test") | (choices.split == "random"))).sum()),
-        tests_without_csv=tuple(found.subject for found in catalog.findings if _is_test_without_csv(found)),
+        tests_without_csv=tuple(found.subject for found in catalog.notices if _is_test_without_csv(found)),
     )
 
 

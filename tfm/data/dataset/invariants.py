@@ -81,7 +81,7 @@ def _named(lesions: pd.DataFrame, plan: DatasetPlan) -> pd.Series:
 
 def _accounted(lesions: pd.DataFrame, plan: DatasetPlan) -> Invariant:
     promised, kept = set(_named(lesions, plan)), set(plan.manifest["image_id"])
-    out = {found.subject for found in plan.findings if found.kind == "left-out"}
+    out = {found.subject for found in plan.notices if found.kind == "left-out"}
     odd = (promised ^ (kept | out)) | (kept & out)
     return Invariant("every image of the CSVs is in the dataset or left out by name", len(promised), tuple(sorted(odd)))
 

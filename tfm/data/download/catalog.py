@@ -36,7 +36,7 @@ _WHAT = {"image": "mammogram", "mask": "mask", "crop": "crop"}
 @dataclass(frozen=True)
 class Catalog:
     lesions: pd.DataFrame  # the columns of `read_cases`, then FILE_COLUMNS
-    findings: list[Notice]
+    notices: list[Notice]
     synthetic: bool  # drawn by a program, not taken of a patient
     lacking: list[tuple[str, str]]  # subject and UID of each series that the CSVs promise and that is not whole here
     headers: dict[str, int]  # what was read, counted
@@ -85,7 +85,7 @@ def match_files(
     listing: pd.DataFrame | None = None,
 ) -> Catalog:
     """`noticed` is what finding the files and reading the cases told already."""
-    files = _Files(findings=list(noticed))
+    files = _Files(notices=list(noticed))
     for header in headers:
         files.add(header)
     files.note_duplicates()
@@ -100,7 +100,7 @@ def match_files(
     types = {name: cases[name].dtype for name in cases.columns}
     return Catalog(
         lesions.astype(types),
-        files.findings,
+        files.notices,
         synthetic=files.synthetic,
         lacking=sorted(files.lacking),
         headers=dict(files.counts),
@@ -117,7 +117,7 @@ class _Files:
     by_tail: dict[tuple[str, str], list[Header]] = field(default_factory=lambda: defaultdict(list))
     by_subject: dict[str, list[Header]] = field(default_factory=lambda: defaultdict(list))
     by_sop: dict[str, list[Header]] = field(default_factory=lambda: defaultdict(list))
-    findings: list[Notice] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
     lacking: set[tuple[str, str]] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
     synthetic: bool = False
@@ -206,7 +206,7 @@ class _Files:
                 self._note("other-name", subject, f"the header's {what} is {header}")
 
     def _note(self, kind: str, subject: str, words: str) -> None:
-        self.findings.append(Notice(kind, subject, words))
+        self.notices.append(Notice(kind, subject, words))
 
 
 def _place(header: Header) -> str:

@@ -51,7 +51,7 @@ class Download:
     folders: tuple[Path, ...]
     images: tuple[FoundFile, ...]  # DICOM and JPEG files, by path
     tables: Tables
-    findings: tuple[Notice, ...]
+    notices: tuple[Notice, ...]
 
 
 def scan_folders(given: Sequence[Path], csvs: Sequence[Path] = ()) -> Download:

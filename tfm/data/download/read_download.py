@@ -28,7 +28,7 @@ class DownloadContents:
     cases: pd.DataFrame  # of both kinds, as far as there are CSVs
     headers: list[Header]
     listing: pd.DataFrame | None
-    findings: list[Notice]
+    notices: list[Notice]
 
 
 def read_download(given: Sequence[Path], csvs: Sequence[Path], index: Path) -> Generator[Event, None, DownloadContents]:
@@ -44,14 +44,14 @@ def read_download(given: Sequence[Path], csvs: Sequence[Path], index: Path) -> G
             yield Progress("headers", len(headers), len(found.images), "files")
     headers = kaggle.add_dicom_info(headers, found.tables.which(kaggle.is_dicom_info))
     listing, ignored = _read_listings(found.tables)
-    noticed = [*found.findings, *ignored, *_report_unclaimed_files(cases, headers)]
+    noticed = [*found.notices, *ignored, *_report_unclaimed_files(cases, headers)]
     return DownloadContents(found.sources, case_files, cases, headers, listing, noticed)
 
 
 def build_catalog(found: DownloadContents, kinds: Sequence[str]) -> catalog.Catalog:
     absent = cbis_ddsm.report_missing_csvs(found.cases, kinds)
     return catalog.match_files(
-        cbis_ddsm.select_kinds(found.cases, kinds), found.headers, [*found.findings, *absent], found.listing
+        cbis_ddsm.select_kinds(found.cases, kinds), found.headers, [*found.notices, *absent], found.listing
     )
 
 

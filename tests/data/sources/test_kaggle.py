@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.data.intake import catalog_of, choices, written
+from tests.data.downloads import make_settings, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.core.file_walk import walk_files
@@ -26,7 +26,7 @@ def kaggle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def masks(folder: Path, index: Path) -> dict[str, str]:
-    lesions = catalog_of(folder, index=index).lesions
+    lesions = read_catalog(folder, index=index).lesions
     names = lesions["patient_id"] + lesions["side"] + lesions["view"]
     return dict(zip(names, lesions["mask_file"].map(lambda path: Path(path).name), strict=True))
 
@@ -40,12 +40,12 @@ def test_without_dicom_info_masks_and_crops_are_told_by_their_size(kaggle: Path,
 
 
 def test_without_mammograms_and_dicom_info_pixels_tell_masks_from_crops(kaggle: Path, tmp_path: Path) -> None:
-    known = catalog_of(kaggle, index=tmp_path / "a.sqlite").lesions
+    known = read_catalog(kaggle, index=tmp_path / "a.sqlite").lesions
     bare = shutil.copytree(kaggle, tmp_path / "bare")
     (bare / "csv" / "dicom_info.csv").unlink()
     for path in known["image_file"]:
         (bare / Path(path).relative_to(kaggle)).unlink(missing_ok=True)
-    found = catalog_of(bare, index=tmp_path / "b.sqlite").lesions
+    found = read_catalog(bare, index=tmp_path / "b.sqlite").lesions
     for role in ("mask", "crop"):
         assert found[f"{role}_file"].map(lambda path: Path(path).name).tolist() == [
             Path(path).name for path in known[f"{role}_file"]
@@ -55,9 +55,9 @@ def test_without_mammograms_and_dicom_info_pixels_tell_masks_from_crops(kaggle: 
 def test_phantoms_are_known_as_such_without_dicom_info(kaggle: Path, tmp_path: Path) -> None:
     bare = shutil.copytree(kaggle, tmp_path / "bare")
     (bare / "csv" / "dicom_info.csv").unlink()
-    found = catalog_of(bare, index=tmp_path / "headers.sqlite")
+    found = read_catalog(bare, index=tmp_path / "headers.sqlite")
     assert found.synthetic
-    assert plan_dataset(found, choices()).protocol.startswith("phantoms")
+    assert plan_dataset(found, make_settings()).protocol.startswith("phantoms")
 
 
 @pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
@@ -67,15 +67,15 @@ def test_where_both_are_here_dicom_is_taken_and_not_its_jpeg(
     phantom_download(tmp_path / names[0], 8, 4, planted="arbitrary-order, mask-size", layout="mirror")
     shutil.copytree(kaggle / "jpeg", tmp_path / names[1] / "jpeg")
     shutil.copy2(kaggle / "csv" / "dicom_info.csv", tmp_path / names[1])
-    found = catalog_of(tmp_path / names[0], tmp_path / names[1], index=tmp_path / "headers.sqlite")
-    arranged = plan_dataset(found, choices())
+    found = read_catalog(tmp_path / names[0], tmp_path / names[1], index=tmp_path / "headers.sqlite")
+    arranged = plan_dataset(found, make_settings())
     assert arranged.manifest["file"].str.endswith(".dcm").all()
     assert "JPEG" not in arranged.protocol
 
 
 def test_an_image_is_its_jpeg_and_a_mask_has_no_grey_rim(kaggle: Path, tmp_path: Path) -> None:
-    found = catalog_of(kaggle, index=tmp_path / "headers.sqlite")
-    list(written(tmp_path / "d", found, plan_dataset(found, choices()), kaggle))
+    found = read_catalog(kaggle, index=tmp_path / "headers.sqlite")
+    list(write_dataset(tmp_path / "d", found, plan_dataset(found, make_settings()), kaggle))
     dataset = Dataset.open(tmp_path / "d")
     assert dataset.manifest["file"].str.endswith(".jpg").all()
     for row in dataset.manifest.itertuples():
@@ -106,7 +106,7 @@ def test_a_table_without_a_needed_column_is_named(kaggle: Path, tmp_path: Path) 
         writer.writeheader()
         writer.writerows(rows)
     with pytest.raises(DataError, match=r"dicom_info\.csv has no column PatientID"):
-        catalog_of(copy, index=tmp_path / "headers.sqlite")
+        read_catalog(copy, index=tmp_path / "headers.sqlite")
 
 
 def test_paths_of_another_machine_lead_to_the_same_files(kaggle: Path, tmp_path: Path) -> None:

@@ -18,28 +18,28 @@ Writing = Iterator[tuple[int, int]]
 KINDS = ("mass", "calc")
 
 
-def looked_at(*given: Path, index: Path, csvs: tuple[Path, ...] = ()) -> read_download.DownloadContents:
+def read_all(*given: Path, index: Path, csvs: tuple[Path, ...] = ()) -> read_download.DownloadContents:
     return returned(read_download.read_download(given, csvs, index))
 
 
-def catalog_of(*given: Path, index: Path, kinds: tuple[str, ...] = KINDS) -> Catalog:
-    return read_download.build_catalog(looked_at(*given, index=index), kinds)
+def read_catalog(*given: Path, index: Path, kinds: tuple[str, ...] = KINDS) -> Catalog:
+    return read_download.build_catalog(read_all(*given, index=index), kinds)
 
 
-def cases_below(folder: Path) -> pd.DataFrame:
-    return cbis_ddsm.read_cases(cbis_ddsm.find_case_files(tables_below(folder)))
+def read_cases_below(folder: Path) -> pd.DataFrame:
+    return cbis_ddsm.read_cases(cbis_ddsm.find_case_files(list_tables_below(folder)))
 
 
-def tables_below(folder: Path) -> Tables:
+def list_tables_below(folder: Path) -> Tables:
     return Tables((), tuple(folder.rglob("*.csv")), ())
 
 
-def choices(**other: Any) -> DatasetSettings:
+def make_settings(**other: Any) -> DatasetSettings:
     usual = {"images": "full", "split": "official", "without_callback": "benign", "val_share": 0.15, "seed": 7}
     return DatasetSettings(**(usual | {"as_png": False} | other))
 
 
-def written(folder: Path, catalog: Catalog, arrangement: DatasetPlan, *downloads: Path, **other: Any) -> Writing:
+def write_dataset(folder: Path, catalog: Catalog, arrangement: DatasetPlan, *downloads: Path, **other: Any) -> Writing:
     return organize_dataset(
         folder, catalog, arrangement, downloads=downloads, **({"link": "hard", "version": 1} | other)
     )

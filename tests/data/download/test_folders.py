@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.intake import KINDS, catalog_of, choices, looked_at, written
+from tests.data.downloads import KINDS, make_settings, read_all, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.file_walk import walk_files
@@ -32,8 +32,8 @@ def index(tmp_path: Path) -> Path:
 
 
 def images(*given: Path, index: Path, csvs: tuple[Path, ...] = ()) -> list[str]:
-    found = read_download.build_catalog(looked_at(*given, index=index, csvs=csvs), KINDS)
-    return sorted(plan_dataset(found, choices()).manifest["sop_uid"])
+    found = read_download.build_catalog(read_all(*given, index=index, csvs=csvs), KINDS)
+    return sorted(plan_dataset(found, make_settings()).manifest["sop_uid"])
 
 
 def test_one_folder_too_high_or_too_deep_is_the_same_download(phantoms: Path, index: Path) -> None:
@@ -47,7 +47,7 @@ def test_one_folder_too_high_or_too_deep_is_the_same_download(phantoms: Path, in
 
 def test_a_folder_deep_inside_is_said_to_be_taken_whole(phantoms: Path, index: Path) -> None:
     subject = next((phantoms / "manifest-phantom" / "CBIS-DDSM").iterdir())
-    notes = [found.words for found in looked_at(subject, index=index).findings if found.kind == "note"]
+    notes = [found.words for found in read_all(subject, index=index).notices if found.kind == "note"]
     assert notes == [f"lies deep inside a download: {subject.parent} was taken whole"]
 
 
@@ -74,7 +74,7 @@ def test_a_text_file_lists_the_files_that_are_meant(phantoms: Path, tmp_path: Pa
     (home / "files.txt").write_text("\n".join([*map(str, files[::2]), "", *relative, "gone/1-1.dcm"]) + "\n")
     given = home / "files.txt"
     assert images(given, index=index, csvs=(phantoms,)) == images(phantoms, index=index)
-    found = looked_at(given, index=index, csvs=(phantoms,)).findings
+    found = read_all(given, index=index, csvs=(phantoms,)).notices
     assert [(one.kind, one.subject) for one in found] == [("missing", "gone/1-1.dcm")]
 
 
@@ -88,7 +88,7 @@ def test_given_csvs_go_before_those_in_the_download(phantoms: Path, tmp_path: Pa
     only.mkdir()
     for path in phantoms.glob("mass_*.csv"):
         shutil.copy2(path, only)
-    cases = looked_at(phantoms, index=index, csvs=(only,)).cases
+    cases = read_all(phantoms, index=index, csvs=(only,)).cases
     assert set(cases["kind"]) == {"mass"}
 
 
@@ -127,8 +127,8 @@ def test_files_that_are_links_are_linked_to_what_they_mean(phantoms: Path, tmp_p
         place.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file():
             place.symlink_to(os.path.relpath(path, place.parent))
-    found = catalog_of(annex, index=index)
-    list(written(tmp_path / "dataset", found, plan_dataset(found, choices()), annex))
+    found = read_catalog(annex, index=index)
+    list(write_dataset(tmp_path / "dataset", found, plan_dataset(found, make_settings()), annex))
     dataset = Dataset.open(tmp_path / "dataset")
     files = [dataset.path(file) for file in dataset.manifest["file"]]
     assert not any(file.is_symlink() for file in files)
@@ -153,16 +153,16 @@ def test_nothing_is_written_into_a_download(phantoms: Path, tmp_path: Path) -> N
     subject = next((copy / "manifest-phantom" / "CBIS-DDSM").iterdir())
     inside = subject.parent / "workspace" / "index" / "headers.sqlite"
     with pytest.raises(DataError, match="one in the other"):
-        looked_at(subject, index=inside)
+        read_all(subject, index=inside)
     assert not inside.parent.exists()
 
 
 def test_spaces_accents_and_names_no_encoding_knows(phantoms: Path, tmp_path: Path, index: Path) -> None:
     odd = tmp_path / "Máster ñandú 乳" / os.fsdecode(b"sin codificar \xff\xfe")
     shutil.copytree(phantoms, odd)
-    found = catalog_of(odd, index=index)
-    arranged = plan_dataset(found, choices())
-    list(written(tmp_path / "dataset", found, arranged, odd))
+    found = read_catalog(odd, index=index)
+    arranged = plan_dataset(found, make_settings())
+    list(write_dataset(tmp_path / "dataset", found, arranged, odd))
     assert sorted(Dataset.open(tmp_path / "dataset").manifest["sop_uid"]) == images(phantoms, index=index)
     assert images(odd, index=index) == images(phantoms, index=index)
 
@@ -182,8 +182,8 @@ def test_a_read_only_download_is_organized_and_left_as_it_was(phantoms: Path, tm
     for path in [*copy.rglob("*"), copy]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     before = {path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in copy.rglob("*")}
-    found = catalog_of(copy, index=index)
-    list(written(tmp_path / "dataset", found, plan_dataset(found, choices()), copy))
+    found = read_catalog(copy, index=index)
+    list(write_dataset(tmp_path / "dataset", found, plan_dataset(found, make_settings()), copy))
     assert {path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in copy.rglob("*")} == before
     for path in [*copy.rglob("*"), copy]:
         path.chmod(0o755)

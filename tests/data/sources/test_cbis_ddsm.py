@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.data.intake import cases_below, tables_below
+from tests.data.downloads import list_tables_below, read_cases_below
 from tfm.core.errors import DataError, SettingsError
 from tfm.data.dataset.image_table import build_mammogram_table
 from tfm.data.sources.cbis_ddsm import find_case_files, read_cases, report_missing_csvs, select_kinds
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 with_official_csvs = pytest.mark.skipif(not SHARED.exists(), reason="the official CSVs are not here")
 HEAD = (
     "patient_id,{density},left or right breast,image view,abnormality id,abnormality type,assessment,pathology,subtlety"
@@ -26,7 +26,7 @@ def write_csv(path: Path, *rows: str, density: str = "breast_density") -> Path:
 def official_cases() -> pd.DataFrame:
     if not SHARED.exists():
         pytest.skip("the official CSVs are not here")
-    return cases_below(SHARED / "csv")
+    return read_cases_below(SHARED / "csv")
 
 
 def test_the_official_csvs_hold_3568_lesions_of_1566_women(official_cases: pd.DataFrame) -> None:
@@ -92,7 +92,7 @@ def test_17_official_images_are_both_benign_and_malignant(official_cases: pd.Dat
 
 @with_official_csvs
 def test_renamed_headers_and_backslashes_change_nothing(official_cases: pd.DataFrame) -> None:
-    variant = cases_below(SHARED / "csv-variants" / "renamed-headers")
+    variant = read_cases_below(SHARED / "csv-variants" / "renamed-headers")
     both = variant.merge(official_cases, how="left", indicator=True)
     assert len(variant) == 1317
     assert (both["_merge"] == "both").all()
@@ -100,7 +100,7 @@ def test_renamed_headers_and_backslashes_change_nothing(official_cases: pd.DataF
 
 @with_official_csvs
 def test_csvs_without_paths_give_the_same_lesions(official_cases: pd.DataFrame) -> None:
-    variant = cases_below(SHARED / "csv-variants" / "no-path-columns")
+    variant = read_cases_below(SHARED / "csv-variants" / "no-path-columns")
     told = [column for column in official_cases if not column.endswith("_series")]
     pd.testing.assert_frame_equal(variant[told], official_cases[told])
 
@@ -125,7 +125,7 @@ def test_any_malignant_lesion_makes_the_image_malignant_in_whatever_row(tmp_path
 def test_a_scan_issued_in_train_and_test_is_one_test_image_with_all_its_lesions(tmp_path: Path) -> None:
     write_csv(tmp_path / "mass_case_description_train_set.csv", "P_00001,2,LEFT,CC,1,mass,5,MALIGNANT,5")
     write_csv(tmp_path / "calc_case_description_test_set.csv", "P_00001,2,LEFT,CC,1,calcification,2,BENIGN,3")
-    table, findings = build_mammogram_table(cases_below(tmp_path))
+    table, findings = build_mammogram_table(read_cases_below(tmp_path))
     image = table.iloc[0]
     assert len(table) == 1
     assert (image["official"], image["kind"], image["label"], image["relabelled"]) == (
@@ -160,7 +160,7 @@ def test_a_missing_column_is_named_with_its_file(tmp_path: Path) -> None:
     path = tmp_path / "mass_case_description_train_set.csv"
     path.write_text("patient_id,left or right breast,image view\nP_00001,LEFT,CC\n")
     with pytest.raises(DataError, match=r"train_set\.csv has no column \"abnormality id\""):
-        cases_below(tmp_path)
+        read_cases_below(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -183,10 +183,10 @@ def test_a_csv_met_twice_counts_once_and_two_that_differ_are_refused(tmp_path: P
     for folder in (first, second):
         folder.mkdir()
         write_csv(folder / "mass_case_description_train_set.csv", "P_00001,2,LEFT,CC,1,mass,4,BENIGN,3")
-    assert len(cases_below(tmp_path)) == 1
+    assert len(read_cases_below(tmp_path)) == 1
     write_csv(second / "mass_case_description_train_set.csv", "P_00001,2,LEFT,CC,1,mass,4,MALIGNANT,3")
     with pytest.raises(DataError, match=r"lesion 1 of P_00001 LEFT CC .* as its pathology: .*/a/.* and .*/b/"):
-        cases_below(tmp_path)
+        read_cases_below(tmp_path)
 
 
 def test_a_file_named_after_the_other_split_is_refused(tmp_path: Path) -> None:
@@ -202,9 +202,9 @@ def test_a_file_named_after_the_other_split_is_refused(tmp_path: Path) -> None:
 def test_other_csvs_are_no_case_files(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("Series UID,Collection\n1.2,CBIS-DDSM\n")
     with pytest.raises(SettingsError, match="no case CSV"):
-        find_case_files(tables_below(tmp_path))
+        find_case_files(list_tables_below(tmp_path))
     write_csv(tmp_path / "my own name train.csv", "P_00001,2,LEFT,CC,1,mass,4,BENIGN,3")
-    assert [path.name for path in find_case_files(tables_below(tmp_path))] == ["my own name train.csv"]
+    assert [path.name for path in find_case_files(list_tables_below(tmp_path))] == ["my own name train.csv"]
 
 
 def test_a_kind_that_is_not_there_is_refused_alone_and_named_beside_another(tmp_path: Path) -> None:

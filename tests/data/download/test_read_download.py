@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from tests.data.intake import catalog_of, choices, written
+from tests.data.downloads import make_settings, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
@@ -39,8 +39,8 @@ class Organized:
 def organized(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Organized:
     home = tmp_path_factory.mktemp(request.param)
     plan = phantom_download(home / "download", 16, 6, planted="all", seed=3, layout=request.param)
-    catalog = catalog_of(home / "download", index=home / "headers.sqlite")
-    writing = written(home / "dataset", catalog, plan_dataset(catalog, choices()), home / "download")
+    catalog = read_catalog(home / "download", index=home / "headers.sqlite")
+    writing = write_dataset(home / "dataset", catalog, plan_dataset(catalog, make_settings()), home / "download")
     list(writing)
     return Organized(plan, Dataset.open(home / "dataset"), read_json(home / "dataset" / "audit.json"))
 

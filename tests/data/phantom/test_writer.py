@@ -1,87 +1,64 @@
 """A phantom download on the disk: TCIA's form, the same bytes each time, never on top of something else.
 Layouts and kills: test_phantom_layouts. Traps: test_phantom_traps. Pixels: test_phantom_film."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 
+from tests.data.phantoms import make_plan, read_case_rows, read_table, read_tree
 from tfm.core.errors import DataError, SettingsError
-from tfm.data.phantom.cohort import plan_download
 from tfm.data.phantom.mammogram import draw_mammogram
-from tfm.data.phantom.spec import DownloadPlan
 from tfm.data.phantom.writer import write_download
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-
-
-def plan(**changes: object) -> DownloadPlan:
-    plain = {
-        "train_women": 3, "test_women": 1, "kinds": ("mass", "calc"), "height": 256, "difficulty": 0.3,
-        "traps": frozenset(), "shuffle_labels": False, "seed": 5,
-    }  # fmt: skip
-    return plan_download(**{**plain, **changes})
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def case_rows(folder: Path) -> list[dict[str, str]]:
-    return [row for path in sorted(folder.glob("*_case_description_*_set.csv")) for row in rows(path)]
+SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("phantom") / "clean"
-    list(write_download(plan(), out))
+    list(write_download(make_plan(), out))
     return out
 
 
 def test_progress_is_told_after_each_mammogram(tmp_path):
-    wanted = plan(test_women=0, train_women=2)
+    wanted = make_plan(test_women=0, train_women=2)
     assert list(write_download(wanted, tmp_path)) == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_two_writes_give_the_same_bytes(clean, tmp_path):
-    list(write_download(plan(), tmp_path))
-    assert tree(tmp_path) == tree(clean)
+    list(write_download(make_plan(), tmp_path))
+    assert read_tree(tmp_path) == read_tree(clean)
 
 
 def test_another_seed_gives_other_pixels_and_other_uids(clean, tmp_path):
-    list(write_download(plan(seed=6), tmp_path))
+    list(write_download(make_plan(seed=6), tmp_path))
     uids = [{p.parent.name for p in out.rglob("*.dcm")} for out in (clean, tmp_path)]
     assert not uids[0] & uids[1]
 
 
 def test_a_kill_before_anything_stands_can_be_resumed(clean, tmp_path):
     (tmp_path / ".phantom.yaml.0badbeef.tmp").write_bytes(b"synth")
-    list(write_download(plan(), tmp_path))
-    assert tree(tmp_path) == tree(clean)
+    list(write_download(make_plan(), tmp_path))
+    assert read_tree(tmp_path) == read_tree(clean)
 
 
 def test_a_folder_that_holds_something_else_is_never_written_to(clean, tmp_path):
     official = tmp_path / "mass_case_description_train_set.csv"
     official.write_bytes(b"patient_id")
     with pytest.raises(DataError, match="not empty"):
-        next(write_download(plan(), tmp_path))
-    assert tree(tmp_path) == {official.name: b"patient_id"}
-    before = tree(clean)
+        next(write_download(make_plan(), tmp_path))
+    assert read_tree(tmp_path) == {official.name: b"patient_id"}
+    before = read_tree(clean)
     with pytest.raises(DataError, match="other settings"):
-        next(write_download(plan(seed=6), clean))
-    assert tree(clean) == before
+        next(write_download(make_plan(seed=6), clean))
+    assert read_tree(clean) == before
 
 
 def test_every_row_leads_to_the_pixels_it_names(clean):
     root = clean / "manifest-phantom"
-    folder = {row["Series UID"]: root / row["File Location"] for row in rows(root / "metadata.csv")}
+    folder = {row["Series UID"]: root / row["File Location"] for row in read_table(root / "metadata.csv")}
 
     def read(path: str) -> pydicom.Dataset:
         subject, study, series, name = path.split("/")
@@ -89,7 +66,7 @@ def test_every_row_leads_to_the_pixels_it_names(clean):
         assert (dataset.PatientID, dataset.StudyInstanceUID, dataset.SeriesInstanceUID) == (subject, study, series)
         return dataset
 
-    found = case_rows(clean)
+    found = read_case_rows(clean)
     assert len(found) == 8
     for row in found:
         full, crop, mask = (read(row[f"{what} file path"]) for what in ("image", "cropped image", "ROI mask"))
@@ -111,7 +88,7 @@ def test_every_row_leads_to_the_pixels_it_names(clean):
 
 
 def test_the_files_hold_what_draw_returns(clean):
-    for mammogram in plan().mammograms:
+    for mammogram in make_plan().mammograms:
         (path,) = clean.glob(f"*/CBIS-DDSM/{mammogram.subject}/*/*/1-1.dcm")
         (mask,) = clean.glob(f"*/CBIS-DDSM/{mammogram.subject}_1/*/*/1-2.dcm")
         phantom = draw_mammogram(mammogram.exposure)
@@ -160,8 +137,8 @@ def test_headers_have_the_real_files_fields(clean):
 def test_tables_have_the_official_columns_and_line_ends(tmp_path):
     if not (SHARED / "csv").exists():
         pytest.skip("no official CSVs here")
-    forms = frozenset({"density-header", "linefeed-in-paths", "wrong-file-names"})
-    list(write_download(plan(train_women=4, test_women=4, traps=forms), tmp_path))
+    forms = ("density-header", "linefeed-in-paths", "wrong-file-names")
+    list(write_download(make_plan(*forms, train_women=4, test_women=4), tmp_path))
     names = {p.name for p in tmp_path.glob("*.csv")}
     assert names == {p.name for p in (SHARED / "csv").glob("*_case_*.csv")}
     assert len(names) == 4
@@ -173,7 +150,7 @@ def test_tables_have_the_official_columns_and_line_ends(tmp_path):
 
 def test_no_woman_in_two_splits_and_every_woman_in_both_views():
     women: dict[str, set[tuple[str, str]]] = {}
-    for m in plan(train_women=20, test_women=10).mammograms:
+    for m in make_plan(train_women=20, test_women=10).mammograms:
         women.setdefault(m.exposure.patient, set()).add((m.split, m.exposure.view))
     assert len(women) == 30
     assert all(
@@ -184,7 +161,7 @@ def test_no_woman_in_two_splits_and_every_woman_in_both_views():
 def test_kinds_and_classes_are_even():
     cases = {
         (m.split, m.kind, m.exposure.patient): m.findings[0].pathology == "MALIGNANT"
-        for m in plan(train_women=40, test_women=8).mammograms
+        for m in make_plan(train_women=40, test_women=8).mammograms
     }
     for split, count in (("train", 20), ("test", 4)):
         for kind in ("mass", "calc"):
@@ -194,13 +171,13 @@ def test_kinds_and_classes_are_even():
 
 
 def test_labels_follow_the_pixels_in_both_views():
-    for m in plan(train_women=20, kinds=("mass",)).mammograms:
+    for m in make_plan(train_women=20, kinds=("mass",)).mammograms:
         assert m.kind == "mass"
         assert (m.findings[0].pathology == "MALIGNANT") == m.exposure.lesions[0].malignant
 
 
 def test_shuffled_labels_tell_nothing_about_the_pixels_which_stay_the_same():
-    true, shuffled = plan(train_women=40), plan(train_women=40, shuffle_labels=True)
+    true, shuffled = make_plan(train_women=40), make_plan(train_women=40, shuffle_labels=True)
     assert [m.exposure for m in true.mammograms] == [m.exposure for m in shuffled.mammograms]
     pathologies = [sorted(m.findings[0].pathology for m in p.mammograms) for p in (true, shuffled)]
     assert pathologies[0] == pathologies[1]
@@ -221,5 +198,5 @@ def test_shuffled_labels_tell_nothing_about_the_pixels_which_stay_the_same():
 )  # fmt: skip
 def test_what_cannot_be_drawn_is_refused_with_the_field_named(field, value):
     with pytest.raises(SettingsError) as refused:
-        plan(**{field: value})
+        make_plan(**{field: value})
     assert field in refused.value.fields

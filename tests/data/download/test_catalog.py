@@ -13,7 +13,7 @@ from tfm.data.download.catalog import Catalog, match_files
 from tfm.data.download.folders import scan_folders
 from tfm.data.download.header_index import read_headers
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 VIEW = "Mass-Training_P_00001_LEFT_CC"
 NO_CROP = "the crop is not in the download"
 FULL, MASK, CROP = (60, 40, 16), (60, 40, 8), (12, 10, 16)  # rows, columns, bits
@@ -54,7 +54,7 @@ def catalog_of(folder: Path, cases: pd.DataFrame) -> Catalog:
 
 def told(catalog: Catalog) -> list[tuple[str, str]]:
     """Without the crops, which most of these little downloads leave away."""
-    return [(found.kind, found.words) for found in catalog.findings if found.words != NO_CROP]
+    return [(found.kind, found.words) for found in catalog.notices if found.words != NO_CROP]
 
 
 def kinds_of(catalog: Catalog) -> list[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.data.test_phantom_layouts import plan
+from tests.data.phantoms import make_plan
 from tfm.data.phantom.spec import DownloadPlan, Mammogram
 from tfm.data.phantom.traps import TRAPS
 
@@ -21,7 +21,7 @@ def splits(issued: list[Mammogram]) -> set[str]:
 
 def test_no_trap_hides_another_with_the_fewest_women():
     for seed in range(6):
-        mammograms = plan(*TRAPS, seed=seed).mammograms
+        mammograms = make_plan(*TRAPS, seed=seed).mammograms
         whole = [m for m in mammograms if not (m.absent or m.truncated)]
         findings = [finding for m in whole for finding in m.findings]
         hit = [f for f in findings if f.absent or f.mask_empty or f.mask_unreadable or f.swapped or f.odd_values]
@@ -34,7 +34,7 @@ def test_no_trap_hides_another_with_the_fewest_women():
 @pytest.mark.parametrize("train", range(1, 13))
 def test_every_scan_issued_twice_and_every_train_image_of_a_test_woman_is_whole(train):
     for seed in range(6):
-        scans = issues(plan(*TRAPS, train_women=train, test_women=max(0, 4 - train), seed=seed))
+        scans = issues(make_plan(*TRAPS, train_women=train, test_women=max(0, 4 - train), seed=seed))
         tested = {patient for (patient, _, _), issued in scans.items() if "test" in splits(issued)}
         left_out = [i for (patient, _, _), i in scans.items() if splits(i) == {"train"} and patient in tested]
         twice = [issued for issued in scans.values() if len(issued) > 1]
@@ -50,7 +50,7 @@ def test_every_scan_issued_twice_and_every_train_image_of_a_test_woman_is_whole(
 
 
 def test_with_three_masses_in_training_each_trap_of_two_issues_has_a_woman_of_her_own():
-    found = plan(*TRAPS, train_women=5, test_women=0).mammograms
+    found = make_plan(*TRAPS, train_women=5, test_women=0).mammograms
     again: dict[str, list[tuple[str, str, bool]]] = {}  # in which split, which view, of the same breast
     for mass in (m for m in found if m.kind == "mass"):
         again[mass.exposure.patient] = sorted(
@@ -67,6 +67,6 @@ def test_with_three_masses_in_training_each_trap_of_two_issues_has_a_woman_of_he
 
 def test_a_scan_issued_twice_is_one_scan_with_every_trap():
     for train in range(1, 9):
-        for issued in issues(plan(*TRAPS, train_women=train, test_women=3)).values():
+        for issued in issues(make_plan(*TRAPS, train_women=train, test_women=3)).values():
             assert len({m.exposure for m in issued}) == 1
             assert len(issued) in (1, 2)
