@@ -40,7 +40,7 @@ def test_each_kind_alone_has_tcias_images(found: DownloadContents, kind: str, tr
     arranged = plan_dataset(catalog, make_settings())
     assert (counts(arranged)["train"] + counts(arranged)["val"], counts(arranged)["test"]) == (train, test)
     assert arranged.protocol == f"official, {kind}"
-    assert catalog.lacking == []
+    assert catalog.missing == []
 
 
 def test_both_kinds_make_2356_and_641_images_and_leave_35_out(both: Catalog) -> None:

@@ -152,7 +152,7 @@ def test_of_two_files_that_would_do_both_are_named(tmp_path: Path) -> None:
     write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
     ((kind, words),) = [found for found in told(catalog_of(tmp_path, one_lesion())) if found[0] == "several"]
     assert kind == "several"
-    assert "full/0-9.dcm was taken, not " in words
+    assert "full/0-9.dcm is used " in words
     assert words.endswith("full/1-1.dcm")
 
 
@@ -206,5 +206,5 @@ def test_folder_names_help_where_the_header_has_lost_its_names(tmp_path: Path) -
     catalog = catalog_of(tmp_path, one_lesion(image="1.2.3.24515"))
     assert catalog.lesions["image_file"].tolist() == [str(path)]
     assert [words for kind, words in told(catalog) if kind == "repaired"] == [
-        "found by PatientID and the tail of its series UID: the CSV's series UID is not in the download"
+        "found by PatientID and the last digits of the series UID; the CSV's series UID is not in the download"
     ]

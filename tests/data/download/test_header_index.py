@@ -59,7 +59,7 @@ def test_a_changed_file_is_read_anew(phantoms: Path, tmp_path: Path, opened: lis
 def test_a_read_that_is_stopped_is_not_begun_anew(
     phantoms: Path, tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(header_index, "_SAVE_EVERY", 5)
+    monkeypatch.setattr(header_index, "SAVE_EVERY", 5)
     reading = header_index.read_headers(scan_folders([phantoms]).images, tmp_path / "headers.sqlite")
     for _ in range(12):
         next(reading)
@@ -104,10 +104,10 @@ def test_an_index_that_another_program_holds_is_left_to_it(
 ) -> None:
     file = tmp_path / "headers.sqlite"
     whole = read(phantoms, file)
-    monkeypatch.setattr(header_index, "_PATIENCE", 0.1)
+    monkeypatch.setattr(header_index, "LOCK_TIMEOUT", 0.1)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(BusyError, match="another program holds"):
+        with pytest.raises(BusyError, match="another program has locked"):
             read(phantoms, file)
     assert read(phantoms, file) == whole
 

@@ -102,7 +102,7 @@ def test_a_manifest_depends_on_the_series_alone() -> None:
 
 
 def test_no_manifest_asks_for_a_series_without_uid() -> None:
-    with pytest.raises(DataError, match="is no series UID") as caught:
+    with pytest.raises(DataError, match="invalid series UID") as caught:
         format_manifest(["1.2.3", ""])
     assert "case CSVs" in caught.value.hint
 
@@ -111,7 +111,7 @@ def test_a_manifest_written_on_windows_is_read_alike_and_another_text_refused() 
     text = format_manifest(["1.2.3", "1.2.4"])
     assert parse_manifest(text.replace("\n", "\r\n") + "\r\n") == ["1.2.3", "1.2.4"]
     assert parse_manifest(format_manifest([])) == []
-    with pytest.raises(DataError, match="no manifest of TCIA"):
+    with pytest.raises(DataError, match="not a TCIA manifest"):
         parse_manifest("Series UID\n1.2.3\n")
-    with pytest.raises(DataError, match=r"'1\.2\.4,1\.2\.4' is no series UID"):
+    with pytest.raises(DataError, match=r"invalid series UID '1\.2\.4,1\.2\.4'"):
         parse_manifest(text + ",1.2.4")

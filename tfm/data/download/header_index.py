@@ -1,13 +1,13 @@
-"""What was read of each file's header, kept in the workspace: an unchanged file is never opened again.
+"""A cache of file headers in the workspace, so that unchanged files are not opened again.
 
-A memory, and nothing more: when it is damaged it is made anew from the files.
+A damaged cache is deleted and built again from the files.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -18,55 +18,51 @@ from tfm.core.file_walk import FoundFile
 from tfm.data.download.headers import Header, is_jpeg, read_header
 from tfm.data.sources.kaggle import read_jpeg_header
 
-_VERSION = 2  # raised whenever another fact is read of a header
-_KEPT = [field.name for field in fields(Header) if field.name not in ("path", "size")]
-_COLUMNS = ", ".join(["path", "size", "mtime_ns", *_KEPT])
-_SAVE_EVERY = 500  # files: what a kill costs at most
-_PATIENCE = 60.0  # seconds to wait for another process that writes
-_HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_VERSION = 2  # increase it when other facts are read from a header
+_FACTS = [field.name for field in fields(Header) if field.name not in ("path", "size")]
+_COLUMNS = ", ".join(["path", "size", "mtime_ns", *_FACTS])
+SAVE_EVERY = 500  # files; a killed run loses at most this many
+LOCK_TIMEOUT = 60.0  # seconds to wait for another process that writes
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 Known = dict[tuple[str, int, int], Header]  # path, size, time
 
 
 def read_headers(images: Sequence[FoundFile], file: Path) -> Iterator[Header]:
-    """One an image and in their order; `file` is the index."""
+    """Yield the header of each image in order. `file` is the cache."""
     file.parent.mkdir(parents=True, exist_ok=True)
     index, known = _open_index(file)
     with closing(index):
-        fresh: list[tuple[FoundFile, Header]] = []
-        for met in images:
-            header = known.get((met.path, met.size, met.mtime_ns))
+        new: list[tuple[FoundFile, Header]] = []
+        for image in images:
+            header = known.get((image.path, image.size, image.mtime_ns))
             if header is None:
-                header = _reader(met)(met)
-                if header.fault != "unreadable":  # that may have been the disk, for a moment
-                    fresh.append((met, header))
+                header = read_jpeg_header(image) if is_jpeg(image.path) else read_header(image)
+                if header.fault != "unreadable":  # the cause may be a temporary error of the disk
+                    new.append((image, header))
             yield header
-            if len(fresh) == _SAVE_EVERY:
-                _save(index, fresh)
-                fresh = []
-        _save(index, fresh)
-
-
-def _reader(met: FoundFile) -> Callable[[FoundFile], Header]:
-    return read_jpeg_header if is_jpeg(met.path) else read_header
+            if len(new) == SAVE_EVERY:
+                _save(index, new)
+                new = []
+        _save(index, new)
 
 
 def _open_index(file: Path) -> tuple[sqlite3.Connection, Known]:
     try:
         return _load_index(file)
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF in _HELD:  # the low byte: the rest is detail
+        if error.sqlite_errorcode & 0xFF in _LOCKED:  # the low byte holds the primary code
             raise BusyError(
-                f"another program holds {file}", hint="wait until it is done, or end it, and start again"
+                f"another program has locked {file}", hint="wait until it is done, or end it, and start again"
             ) from None
         file.unlink(missing_ok=True)
         return _load_index(file)
 
 
 def _load_index(file: Path) -> tuple[sqlite3.Connection, Known]:
-    index = sqlite3.connect(file, timeout=_PATIENCE, isolation_level=None)
+    index = sqlite3.connect(file, timeout=LOCK_TIMEOUT, isolation_level=None)
     try:
-        index.execute("BEGIN IMMEDIATE")  # two that start at once make one table
+        index.execute("BEGIN IMMEDIATE")  # two processes that start at once create one table
         if index.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
             index.execute("DROP TABLE IF EXISTS headers")
             index.execute(f"CREATE TABLE headers ({_COLUMNS}, PRIMARY KEY (path)) WITHOUT ROWID")
@@ -76,19 +72,19 @@ def _load_index(file: Path) -> tuple[sqlite3.Connection, Known]:
     except sqlite3.DatabaseError:
         index.close()
         raise
-    found = ((os.fsdecode(path), size, mtime, kept) for path, size, mtime, *kept in rows)
-    return index, {(path, size, mtime): Header(path, size, *kept) for path, size, mtime, kept in found}
+    entries = ((os.fsdecode(path), size, mtime, facts) for path, size, mtime, *facts in rows)
+    return index, {(path, size, mtime): Header(path, size, *facts) for path, size, mtime, facts in entries}
 
 
-def _save(index: sqlite3.Connection, fresh: Sequence[tuple[FoundFile, Header]]) -> None:
-    marks = ", ".join("?" * (len(_KEPT) + 3))
-    rows = [(os.fsencode(met.path), met.size, met.mtime_ns, *astuple(header)[2:]) for met, header in fresh]
+def _save(index: sqlite3.Connection, new: Sequence[tuple[FoundFile, Header]]) -> None:
+    marks = ", ".join("?" * (len(_FACTS) + 3))
+    rows = [(os.fsencode(image.path), image.size, image.mtime_ns, *astuple(header)[2:]) for image, header in new]
     try:
         index.execute("BEGIN IMMEDIATE")
         index.executemany(f"INSERT OR REPLACE INTO headers ({_COLUMNS}) VALUES ({marks})", rows)
         index.execute("COMMIT")
     except sqlite3.OperationalError as error:
         raise DiskError(
-            f"what was read of the headers cannot be kept in the workspace: {error}",
+            f"the header cache cannot be written to the workspace: {error}",
             hint=f"make room there, or choose another {hints.setting('workspace')}",
         ) from None

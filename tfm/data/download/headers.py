@@ -1,6 +1,6 @@
-"""What one file of a download says it is, and whether it is all there: from its header, without pixels.
+"""Read the header of one image file: identity, size, and whether the file is complete. Pixels are not read.
 
-Which files there are is the download's matter; which lesion they belong to, the catalog's.
+Files are found in folders, and assigned to lesions in catalog.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pydicom.tag import Tag
 
 from tfm.core.file_walk import FoundFile
 
-PHANTOM_MAKER = "TFM phantom"  # in the header of every drawn image, so that none is ever taken for a patient's
+PHANTOM_MAKER = "TFM phantom"  # in the header of every synthetic image
 
-_HEAD = 4096  # bytes: CBIS-DDSM's headers take less than 2000
+_BLOCK = 4096  # bytes; CBIS-DDSM's headers have less than 2000
 _TAG = {
     "sop_uid": Tag(0x0008_0018),
     "maker": Tag(0x0008_0070),
@@ -41,19 +41,19 @@ _TAIL = re.compile(r"-(\d{5})$")  # of NBIA's folder names: the last digits of t
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Of an unreadable file only `path` and `size` are known."""
+    """Facts about an image file. Of an unreadable file only `path` and `size` are known."""
 
     path: str
     size: int  # bytes on disk
     fault: str = ""  # "unreadable" | "truncated" | "colour" | "frames" | ""
     sop_uid: str = ""
     series_uid: str = ""
-    subject: str = ""  # the header's PatientID: at TCIA the name of one view or one lesion
+    subject: str = ""  # PatientID of the header: at TCIA it names one view or one lesion
     view: str = ""
     side: str = ""  # "L", "R"
     rows: int = 0
     columns: int = 0
-    bits: int = 0  # allocated for a pixel; 0 where nobody says
+    bits: int = 0  # allocated per pixel; 0 if unknown
     maker: str = ""
 
     @property
@@ -62,7 +62,7 @@ class Header:
 
     @property
     def tcia_subject(self) -> str:
-        """TCIA's name of the view or lesion: the header's, else that of a folder above."""
+        """TCIA's name of the view or lesion, from the header or else from a folder name."""
         if self.subject:
             return self.subject
         found = _SUBJECT.findall(self.path)
@@ -70,7 +70,7 @@ class Header:
 
     @property
     def series_tail(self) -> str:
-        """The last five digits of the series UID, as the folder says: they survive where the UIDs were made anew."""
+        """Last five digits of the series UID in the folder name, which stay the same if UIDs are regenerated."""
         found = _TAIL.search(Path(self.path).parent.name)
         return found[1] if found else ""
 
@@ -79,57 +79,58 @@ def is_jpeg(path: str) -> bool:
     return path.lower().endswith((".jpg", ".jpeg"))
 
 
-def read_header(met: FoundFile) -> Header:
-    """Of a DICOM file."""
+def read_header(file: FoundFile) -> Header:
+    """Read the header of a DICOM file."""
     try:
-        with open(met.path, "rb", buffering=0) as file:
-            head = file.read(_HEAD)
-            return _parse_first_block(met, head) or _parse(met, file)
-    except Exception:  # pydicom raises whatever it likes about broken files
-        return Header(path=met.path, size=met.size, fault="unreadable")
+        with open(file.path, "rb", buffering=0) as stream:
+            block = stream.read(_BLOCK)
+            return _parse_first_block(file, block) or _parse(file, stream)
+    except Exception:  # pydicom raises many kinds of errors for broken files
+        return Header(path=file.path, size=file.size, fault="unreadable")
 
 
-def _parse_first_block(met: FoundFile, head: bytes) -> Header | None:
-    """None where the header does not end in the first block, or that block alone cannot be read."""
+def _parse_first_block(file: FoundFile, block: bytes) -> Header | None:
+    """Return None if the header continues after the first block, or the block alone cannot be parsed."""
+    is_whole_file = file.size <= len(block)
+    buffer = io.BytesIO(block)
     try:
-        buffer = io.BytesIO(head)
-        found = _parse(met, buffer)
+        header = _parse(file, buffer)
     except Exception:
-        if met.size <= len(head):
+        if is_whole_file:
             raise
         return None
-    return found if met.size <= len(head) or buffer.tell() < len(head) else None
+    return header if is_whole_file or buffer.tell() < len(block) else None
 
 
-def _parse(met: FoundFile, file: Any) -> Header:
-    file.seek(0)
+def _parse(file: FoundFile, stream: Any) -> Header:
+    stream.seek(0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd values are for the catalog to tell, file by file
-        found = pydicom.dcmread(file, stop_before_pixels=True)
-        facts = {name: _read_value(found, name) for name in _TAG}
+        warnings.simplefilter("ignore")  # the catalog reports unusual values
+        dataset = pydicom.dcmread(stream, stop_before_pixels=True)
+        facts = {name: _read_value(dataset, name) for name in _TAG}
         samples, frames = facts.pop("samples") or 1, int(facts.pop("frames") or 1)
         if not (facts["sop_uid"] and facts["rows"] and facts["columns"] and facts["bits"]):
-            return Header(path=met.path, size=met.size, fault="unreadable")
+            return Header(path=file.path, size=file.size, fault="unreadable")
         pixels = facts["rows"] * facts["columns"] * samples * frames * facts["bits"] // 8
-        cut = _is_cut(found.file_meta.TransferSyntaxUID, pixels, met.size - file.tell())
-        fault = "truncated" if cut else "colour" if samples > 1 else "frames" if frames > 1 else ""
-        return Header(path=met.path, size=met.size, fault=fault, **facts)
+        truncated = _is_truncated(dataset.file_meta.TransferSyntaxUID, pixels, file.size - stream.tell())
+        fault = "truncated" if truncated else "colour" if samples > 1 else "frames" if frames > 1 else ""
+        return Header(path=file.path, size=file.size, fault=fault, **facts)
 
 
-def _read_value(found: pydicom.Dataset, name: str) -> Any:
-    """The element as it stands in the file: pydicom's own conversion takes longer than reading the whole header."""
-    raw = found.get_item(_TAG[name])
+def _read_value(dataset: pydicom.Dataset, name: str) -> Any:
+    """Decode the raw element: pydicom's own conversion takes longer than reading the whole header."""
+    raw = dataset.get_item(_TAG[name])
     value, is_little = (raw.value or b"", raw.is_little_endian) if isinstance(raw, RawDataElement) else (b"", True)
     if name in _NUMBERS:
         return int.from_bytes(value[:2], "little" if is_little else "big")
     return value.decode("utf-8", "replace").rstrip("\0 ")
 
 
-def _is_cut(syntax: Any, pixels: int, left: int) -> bool:
-    """Whether fewer bytes are left in the file than its pixels take; what is compressed tells only when decoded."""
-    if syntax.is_deflated:  # unpacked whole by now, which fails where it is cut
+def _is_truncated(syntax: Any, pixels: int, remaining: int) -> bool:
+    """Whether the file ends before its pixels do. In compressed files only decoding can find most truncations."""
+    if syntax.is_deflated:  # already decompressed, which fails for a truncated file
         return False
     if syntax.is_compressed:
-        return left <= 0
+        return remaining <= 0
     tag_and_length = 8 if syntax.is_implicit_VR else 12
-    return left < tag_and_length + pixels
+    return remaining < tag_and_length + pixels

@@ -1,30 +1,30 @@
-"""What the intake noticed about a download, in words a person can check. Nothing is decided here."""
+"""Notices about a download, in words that a person can check. No decision is made here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Each kind of finding, in the order and under the heading in which an audit shows it.
+# Each kind of notice and its heading in the audit, in the order of the audit.
 NOTICE_KINDS = {
-    "note": "How the folders given were understood",
+    "note": "How the given folders were interpreted",
     "unreadable": "Files and folders that cannot be read",
-    "truncated": "Files cut short",
-    "unfit": "Files that are no single grey image",
-    "missing": "Promised by the CSVs, absent from the download",
-    "no-csv": "Parts of the collection that no CSV found speaks of",
-    "unclaimed": "In the download, but in no CSV",
-    "duplicate": "UIDs of files that are there more than once (one is used)",
-    "several": "More than one file that would do",
-    "repaired": "Found in another way than the CSV names it",
-    "other-name": "Headers that contradict the CSV (the CSV stands)",
-    "mask-size": "Masks of another size than their mammogram (resized to it, nearest neighbour)",
-    "bad-mask": "Masks that show no lesion (the image has none then)",
-    "odd-value": "Values no scale knows (written as missing)",
+    "truncated": "Truncated files",
+    "unfit": "Files that are not a single grey image",
+    "missing": "Listed in the CSVs, missing from the download",
+    "no-csv": "Parts of the collection without a CSV",
+    "unclaimed": "In the download, but not in any CSV",
+    "duplicate": "UIDs that several files share (one file is used)",
+    "several": "Several suitable files (one is used)",
+    "repaired": "Found by other means than the path in the CSV",
+    "other-name": "Headers that contradict the CSV (the CSV is used)",
+    "mask-size": "Masks whose size differs from their mammogram (resized, nearest neighbour)",
+    "bad-mask": "Masks that show no lesion (the image then has no mask)",
+    "odd-value": "Values outside their scale (written as missing)",
     "mixed-labels": "Images with benign and malignant lesions (labelled malignant)",
-    "twin": "Scans issued twice (one image with the lesions of both)",
-    "odd-twin": "Scans issued twice whose files differ in size (is it one scan?)",
-    "left-out": "Images left out",
-    "thin": "Parts of the split that lack a label (nothing can be learned or measured there)",
+    "twin": "Scans issued twice (merged into one image with the lesions of both)",
+    "odd-twin": "Scans issued twice whose files differ in size (they may be different scans)",
+    "left-out": "Excluded images",
+    "thin": "Parts of the split without images of one label (no training or evaluation is possible there)",
 }
 
 
@@ -36,10 +36,10 @@ class Notice:
 
     def __post_init__(self) -> None:
         if self.kind not in NOTICE_KINDS:
-            raise ValueError(f"no such kind of finding: {self.kind}")
+            raise ValueError(f"unknown kind of notice: {self.kind}")
 
 
-def sort_notices(findings: list[Notice]) -> list[Notice]:
-    """By kind, then subject: the same audit whatever was looked at first."""
+def sort_notices(notices: list[Notice]) -> list[Notice]:
+    """Sort by kind, then subject, so that the audit does not depend on the order of reading."""
     kinds = list(NOTICE_KINDS)
-    return sorted(findings, key=lambda found: (kinds.index(found.kind), found.subject, found.words))
+    return sorted(notices, key=lambda notice: (kinds.index(notice.kind), notice.subject, notice.words))

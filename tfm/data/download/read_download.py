@@ -1,4 +1,4 @@
-"""From the folders a person names to a catalog, in the order of the work. Each step lives in a module of its own."""
+"""Read a download: find its files, read the CSVs and headers, build the catalog. Each step has its own module."""
 
 from __future__ import annotations
 
@@ -11,63 +11,61 @@ import pandas as pd
 
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Progress
-from tfm.data.download import catalog, tcia_metadata
-from tfm.data.download import folders as download
+from tfm.data.download import catalog, folders, tcia_metadata
 from tfm.data.download.header_index import read_headers
 from tfm.data.download.headers import Header
 from tfm.data.download.notices import Notice
 from tfm.data.sources import cbis_ddsm, kaggle
 
-_STEPS = 100  # of the progress told: ten thousand events would only fill a log
+_STEPS = 100  # progress events in all: one for each file would fill the log
 
 
 @dataclass(frozen=True)
 class DownloadContents:
     sources: tuple[Path, ...]
     case_files: list[Path]
-    cases: pd.DataFrame  # of both kinds, as far as there are CSVs
+    cases: pd.DataFrame  # masses and calcifications
     headers: list[Header]
     listing: pd.DataFrame | None
     notices: list[Notice]
 
 
 def read_download(given: Sequence[Path], csvs: Sequence[Path], index: Path) -> Generator[Event, None, DownloadContents]:
-    """Finds and reads all there is, opening no file that `index` knows unchanged."""
-    found = download.scan_folders(given, csvs)
-    download.refuse_nested_folders(index, found.folders)
-    case_files = cbis_ddsm.find_case_files(found.tables)
+    """Find and read all files, except those that the header index has and that did not change."""
+    download = folders.scan_folders(given, csvs)
+    folders.refuse_nested_folders(index, download.folders)
+    case_files = cbis_ddsm.find_case_files(download.tables)
     cases = cbis_ddsm.read_cases(case_files)
     headers: list[Header] = []
-    for header in read_headers(found.images, index):
+    for header in read_headers(download.images, index):
         headers.append(header)
-        if len(headers) % max(1, len(found.images) // _STEPS) == 0 or len(headers) == len(found.images):
-            yield Progress("headers", len(headers), len(found.images), "files")
-    headers = kaggle.add_dicom_info(headers, found.tables.which(kaggle.is_dicom_info))
-    listing, ignored = _read_listings(found.tables)
-    noticed = [*found.notices, *ignored, *_report_unclaimed_files(cases, headers)]
-    return DownloadContents(found.sources, case_files, cases, headers, listing, noticed)
+        if len(headers) % max(1, len(download.images) // _STEPS) == 0 or len(headers) == len(download.images):
+            yield Progress("headers", len(headers), len(download.images), "files")
+    headers = kaggle.add_dicom_info(headers, download.tables.select(kaggle.is_dicom_info))
+    listing, ignored = _read_listings(download.tables)
+    notices = [*download.notices, *ignored, *_report_unclaimed_files(cases, headers)]
+    return DownloadContents(download.sources, case_files, cases, headers, listing, notices)
 
 
-def build_catalog(found: DownloadContents, kinds: Sequence[str]) -> catalog.Catalog:
-    absent = cbis_ddsm.report_missing_csvs(found.cases, kinds)
-    return catalog.match_files(
-        cbis_ddsm.select_kinds(found.cases, kinds), found.headers, [*found.notices, *absent], found.listing
-    )
+def build_catalog(contents: DownloadContents, kinds: Sequence[str]) -> catalog.Catalog:
+    cases = cbis_ddsm.select_kinds(contents.cases, kinds)
+    missing = cbis_ddsm.report_missing_csvs(contents.cases, kinds)
+    return catalog.match_files(cases, contents.headers, [*contents.notices, *missing], contents.listing)
 
 
-def _read_listings(found: download.Tables) -> tuple[pd.DataFrame | None, list[Notice]]:
-    """Of several downloads together. It helps to name what is missing; one that cannot be read stops nobody."""
+def _read_listings(tables: folders.Tables) -> tuple[pd.DataFrame | None, list[Notice]]:
+    """Read and merge all metadata.csv. They only help to name missing series, so an unreadable one is skipped."""
     listed, ignored = [], []
-    for path in found.which(tcia_metadata.is_listing):
+    for path in tables.select(tcia_metadata.is_listing):
         try:
             listed.append(tcia_metadata.read_listing(path))
         except DataError as error:
-            ignored.append(Notice("note", path.name, f"was not used: {error.message}"))
+            ignored.append(Notice("note", path.name, f"is ignored: {error.message}"))
     return (pd.concat(listed).drop_duplicates("series_uid", ignore_index=True) if listed else None), ignored
 
 
 def _report_unclaimed_files(cases: pd.DataFrame, headers: Sequence[Header]) -> list[Notice]:
-    """Half a CSV is seen by the files that nobody speaks of."""
+    """Count the files that no CSV lists: they show that a CSV is incomplete."""
     rows = cases.to_dict("records")
     subjects = {*map(catalog.format_view_subject, rows), *map(catalog.format_lesion_subject, rows)}
     series = {uid for column in cbis_ddsm.SERIES for uid in cases[column]}
@@ -77,6 +75,6 @@ def _report_unclaimed_files(cases: pd.DataFrame, headers: Sequence[Header]) -> l
         if header.fault != "unreadable" and header.tcia_subject not in subjects and header.series_uid not in series
     )
     return [
-        Notice("unclaimed", group or "unnamed", f"{count} files that no CSV found speaks of")
+        Notice("unclaimed", group or "unnamed", f"{count} files are not in any CSV found")
         for group, count in sorted(unknown.items())
     ]

@@ -1,5 +1,7 @@
-"""The census of a lesion table: who and what the case CSVs speak of, counted. No file but the CSVs plays a part here,
-and nothing is decided: it is what a person compares with the published numbers."""
+"""Count the patients, images and lesions of the case CSVs, for comparison with the published numbers.
+
+The words "women" in the keys are kept: audit.json of older datasets has them.
+"""
 
 from __future__ import annotations
 
@@ -20,26 +22,26 @@ Counts = dict[str, int]
 
 
 def summarize_cases(cases: pd.DataFrame) -> dict[str, Any]:
-    """`cases` as `tables.read_cases` has them. Groups of counts, each under the words in which a person reads it."""
+    """Return groups of counts, each under its heading in the audit. `cases` comes from cbis_ddsm.read_cases."""
     lesions = cases.assign(malignant=cases["pathology"] == "MALIGNANT")
-    images = _images(lesions)
+    images = _group_images(lesions)
     kinds = [kind for kind in _KINDS if (lesions["kind"] == kind).any()]
     return {
-        "case CSVs": _of_each_csv(lesions, images),
-        "women": _women(lesions, kinds),
-        "images": _of_images(images),
-        "women in train and test": _in_both_splits(lesions, images, kinds),
-        "scans issued twice": _twins(images),
-        "breasts": _breasts(lesions, kinds),
-        "values": _values(lesions, kinds),
-        "scans, each once": _merged(images),
-        "series the CSVs name": _series(lesions),
-        "files the CSVs name": _files(lesions),
+        "case CSVs": _count_by_csv(lesions, images),
+        "women": _count_patients(lesions, kinds),
+        "images": _count_images(images),
+        "women in train and test": _count_patients_in_both_splits(lesions, images, kinds),
+        "scans issued twice": _count_repeated_scans(images),
+        "breasts": _count_breasts(lesions, kinds),
+        "values": _count_values(lesions, kinds),
+        "scans, each once": _count_merged_scans(images),
+        "series the CSVs name": _count_series(lesions),
+        "files the CSVs name": _count_files(lesions),
     }
 
 
 def flatten_counts(counts: dict[str, Any]) -> list[tuple[str, str]]:
-    """(what, how often), a line a count."""
+    """Return (label, count) pairs, with the labels of nested groups joined by colons."""
     rows = []
     for what, count in counts.items():
         if isinstance(count, dict):
@@ -49,8 +51,8 @@ def flatten_counts(counts: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _images(lesions: pd.DataFrame) -> pd.DataFrame:
-    """A row an image. Its label is malignant if any of its lesions is."""
+def _group_images(lesions: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per image. It is malignant if any of its lesions is."""
     images = lesions.groupby(IMAGE_KEY, as_index=False).agg(
         lesions=("lesion_id", "size"),
         first_id=("lesion_id", "min"),
@@ -58,23 +60,23 @@ def _images(lesions: pd.DataFrame) -> pd.DataFrame:
         malignant=("malignant", "any"),
         all_malignant=("malignant", "all"),
     )
-    # No two lesions of an image share an id, so n ids from 1 to n are every number between.
+    # Lesion ids are unique in an image, so n ids from 1 to n include every number between.
     images["numbered"] = (images["first_id"] == 1) & (images["last_id"] == images["lesions"])
     return images
 
 
-def _of_each_csv(lesions: pd.DataFrame, images: pd.DataFrame) -> dict[str, Counts]:
+def _count_by_csv(lesions: pd.DataFrame, images: pd.DataFrame) -> dict[str, Counts]:
     counts = {}
     for kind in _KINDS:
         for split in _SPLITS:
             of_csv = lesions[(lesions["kind"] == kind) & (lesions["split"] == split)]
             if len(of_csv):
                 of_images = images[(images["kind"] == kind) & (images["split"] == split)]
-                counts[f"{kind} {split}"] = _of_csv(of_csv, of_images)
-    return counts | {"all": _of_csv(lesions, images)}
+                counts[f"{kind} {split}"] = _count_csv(of_csv, of_images)
+    return counts | {"all": _count_csv(lesions, images)}
 
 
-def _of_csv(lesions: pd.DataFrame, images: pd.DataFrame) -> Counts:
+def _count_csv(lesions: pd.DataFrame, images: pd.DataFrame) -> Counts:
     return {
         "lesions": len(lesions),
         "images": len(images),
@@ -85,29 +87,29 @@ def _of_csv(lesions: pd.DataFrame, images: pd.DataFrame) -> Counts:
     }
 
 
-def _women(lesions: pd.DataFrame, kinds: list[str]) -> Counts:
-    breasts = _with_both_labels(lesions, _BREAST)
+def _count_patients(lesions: pd.DataFrame, kinds: list[str]) -> Counts:
+    breasts = _find_both_labels(lesions, _BREAST)
     return {
         "all": lesions["patient_id"].nunique(),
         **{f"with {_KINDS[kind]}": lesions.loc[lesions["kind"] == kind, "patient_id"].nunique() for kind in kinds},
-        "with masses and calcifications": len(_women_with_several(lesions, "kind")),
-        "with benign and malignant lesions": len(_with_both_labels(lesions, ["patient_id"])),
+        "with masses and calcifications": len(_find_patients_with_several(lesions, "kind")),
+        "with benign and malignant lesions": len(_find_both_labels(lesions, ["patient_id"])),
         "with benign and malignant lesions in one breast": breasts["patient_id"].nunique(),
     }
 
 
-def _with_both_labels(lesions: pd.DataFrame, key: list[str]) -> pd.DataFrame:
-    """A row for each key under which benign and malignant lesions stand together."""
+def _find_both_labels(lesions: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """Return a row for each key that has benign and malignant lesions."""
     found = lesions.groupby(key, as_index=False).agg(labels=("malignant", "nunique"))
     return found[found["labels"] > 1]
 
 
-def _women_with_several(rows: pd.DataFrame, column: str) -> pd.Index[str]:
+def _find_patients_with_several(rows: pd.DataFrame, column: str) -> pd.Index[str]:
     different = rows.groupby("patient_id")[column].nunique()
     return different.index[different > 1]
 
 
-def _of_images(images: pd.DataFrame) -> Counts:
+def _count_images(images: pd.DataFrame) -> Counts:
     return {
         "with several lesions": int((images["lesions"] > 1).sum()),
         "most lesions of one": int(images["lesions"].max()),
@@ -116,14 +118,14 @@ def _of_images(images: pd.DataFrame) -> Counts:
     }
 
 
-def _in_both_splits(lesions: pd.DataFrame, images: pd.DataFrame, kinds: list[str]) -> Counts:
-    women = _women_with_several(lesions, "split")
-    theirs = lesions[lesions["patient_id"].isin(women)]
-    their_images = images[images["patient_id"].isin(women)]
+def _count_patients_in_both_splits(lesions: pd.DataFrame, images: pd.DataFrame, kinds: list[str]) -> Counts:
+    patients = _find_patients_with_several(lesions, "split")
+    theirs = lesions[lesions["patient_id"].isin(patients)]
+    their_images = images[images["patient_id"].isin(patients)]
     of_kind = {kind: lesions[lesions["kind"] == kind] for kind in kinds}
     return {
-        **{f"within {_KINDS[kind]}": len(_women_with_several(rows, "split")) for kind, rows in of_kind.items()},
-        "among all": len(women),
+        **{f"within {_KINDS[kind]}": len(_find_patients_with_several(rows, "split")) for kind, rows in of_kind.items()},
+        "among all": len(patients),
         "their lesions": len(theirs),
         "their lesions in test": int((theirs["split"] == "test").sum()),
         "their lesions in train": int((theirs["split"] == "train").sum()),
@@ -131,7 +133,7 @@ def _in_both_splits(lesions: pd.DataFrame, images: pd.DataFrame, kinds: list[str
     }
 
 
-def _twins(images: pd.DataFrame) -> Counts:
+def _count_repeated_scans(images: pd.DataFrame) -> Counts:
     scans = images.groupby(VIEW_KEY).agg(
         issues=("split", "size"), splits=("split", "nunique"), labels=("malignant", "nunique")
     )
@@ -143,18 +145,20 @@ def _twins(images: pd.DataFrame) -> Counts:
     }
 
 
-def _breasts(lesions: pd.DataFrame, kinds: list[str]) -> dict[str, Counts]:
-    """A breast with masses and calcifications counts under both kinds, and once among all."""
+def _count_breasts(lesions: pd.DataFrame, kinds: list[str]) -> dict[str, Counts]:
+    """Count breasts. One with masses and calcifications counts under both kinds, and once under all."""
     of_kind = {_KINDS[kind]: lesions[lesions["kind"] == kind] for kind in kinds}
-    views = {name: rows.groupby(_BREAST)["view"].agg(set) for name, rows in (of_kind | {"all": lesions}).items()}
+    views_of_breasts = {
+        name: rows.groupby(_BREAST)["view"].agg(set) for name, rows in (of_kind | {"all": lesions}).items()
+    }
     return {
-        name: {"breasts": len(of_breast), "with CC and MLO": sum({"CC", "MLO"} <= seen for seen in of_breast)}
-        for name, of_breast in views.items()
+        name: {"breasts": len(of_breast), "with CC and MLO": sum({"CC", "MLO"} <= views for views in of_breast)}
+        for name, of_breast in views_of_breasts.items()
     }
 
 
-def _values(lesions: pd.DataFrame, kinds: list[str]) -> dict[str, Counts]:
-    """0 is off the scale of density and subtlety; an assessment of 0 is BI-RADS' own "incomplete"."""
+def _count_values(lesions: pd.DataFrame, kinds: list[str]) -> dict[str, Counts]:
+    """Count zeros and missing values. 0 is outside the scale of density and subtlety; BI-RADS 0 means "incomplete"."""
     counts = {
         name: {"0": int((lesions[name] == 0).sum()), "missing": int(lesions[name].isna().sum())} for name in _SCALES
     }
@@ -165,9 +169,9 @@ def _values(lesions: pd.DataFrame, kinds: list[str]) -> dict[str, Counts]:
     return counts
 
 
-def _merged(images: pd.DataFrame) -> dict[str, Counts]:
-    """As a dataset of all kinds has them: a scan issued twice is one, test wins, and no woman stands on both sides."""
-    # Test before train, then mass before calc: the first issue is the one that stands for the scan.
+def _count_merged_scans(images: pd.DataFrame) -> dict[str, Counts]:
+    """Count scans as a dataset has them: duplicates merged, test before train, no patient in both splits."""
+    # Test before train, then mass before calc: the first issue represents the scan.
     issues = images.sort_values(["split", "kind"], ascending=[True, False])
     scans = issues.groupby(VIEW_KEY, as_index=False).agg(
         split=("split", "first"), malignant=("malignant", "any"), alone=("malignant", "first")
@@ -175,14 +179,14 @@ def _merged(images: pd.DataFrame) -> dict[str, Counts]:
     in_test = scans["split"] == "test"
     left_out = ~in_test & scans["patient_id"].isin(scans.loc[in_test, "patient_id"])
     return {
-        "all": _of_scans(scans),
-        "train": _of_scans(scans[~in_test & ~left_out]),
-        "test": _of_scans(scans[in_test]),
-        "left out, train scans of women in test": _of_scans(scans[left_out]),
+        "all": _count_scans(scans),
+        "train": _count_scans(scans[~in_test & ~left_out]),
+        "test": _count_scans(scans[in_test]),
+        "left out, train scans of women in test": _count_scans(scans[left_out]),
     }
 
 
-def _of_scans(scans: pd.DataFrame) -> Counts:
+def _count_scans(scans: pd.DataFrame) -> Counts:
     return {
         "scans": len(scans),
         "women": scans["patient_id"].nunique(),
@@ -191,9 +195,9 @@ def _of_scans(scans: pd.DataFrame) -> Counts:
     }
 
 
-def _series(lesions: pd.DataFrame) -> Counts:
-    image, crop, mask = (_uids(lesions[name]) for name in ("image_series", "crop_series", "mask_series"))
-    together = _uids(lesions.loc[lesions["crop_series"] == lesions["mask_series"], "mask_series"])
+def _count_series(lesions: pd.DataFrame) -> Counts:
+    image, crop, mask = (_collect_uids(lesions[name]) for name in ("image_series", "crop_series", "mask_series"))
+    together = _collect_uids(lesions.loc[lesions["crop_series"] == lesions["mask_series"], "mask_series"])
     return {
         "full mammogram": len(image),
         "mask and crop": len(together),
@@ -203,13 +207,12 @@ def _series(lesions: pd.DataFrame) -> Counts:
     }
 
 
-def _files(lesions: pd.DataFrame) -> Counts:
-    """A series holds one file for each part that the CSVs seek in it."""
+def _count_files(lesions: pd.DataFrame) -> Counts:
+    """Count the files that the CSVs name: a series has one file for each part."""
     columns = {"full mammogram": "image_series", "crop": "crop_series", "mask": "mask_series"}
-    files = {part: len(_uids(lesions[name])) for part, name in columns.items()}
+    files = {part: len(_collect_uids(lesions[name])) for part, name in columns.items()}
     return files | {"all": sum(files.values())}
 
 
-def _uids(named: pd.Series) -> set[str]:
-    """A CSV without paths names no series."""
-    return set(named) - {""}
+def _collect_uids(named: pd.Series) -> set[str]:
+    return set(named) - {""}  # a CSV without paths names no series

@@ -1,4 +1,4 @@
-"""Kaggle's copy of the collection: JPEG files in folders named by series, and dicom_info.csv with what was lost."""
+"""Read Kaggle's copy of the collection: JPEG files in folders named by series, and dicom_info.csv with DICOM facts."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ _FACTS = {
 }
 _IMAGE, _BITS = "image_path", "BitsAllocated"
 _NEEDED = {_IMAGE, _BITS, *_FACTS.values()}
-_END, _END_WITHIN = b"\xff\xd9", 64  # a whole JPEG's last mark, and the bytes in which it must stand
+_END, _END_WITHIN = b"\xff\xd9", 64  # end marker of a JPEG, and the number of last bytes that must contain it
 
 
 def is_dicom_info(path: Path) -> bool:
     return {_IMAGE, "SeriesInstanceUID"} <= set(read_column_names(path))
 
 
-def read_jpeg_header(met: FoundFile) -> Header:
-    """What the file and its place say: size and series. Bits are unknown, since a JPEG always has eight."""
-    series, name = Path(met.path).parts[-2:]
+def read_jpeg_header(file: FoundFile) -> Header:
+    """Read the size from the file and the series from its folder. The original bit depth is unknown."""
+    series, name = Path(file.path).parts[-2:]
     try:
-        with open(met.path, "rb") as file:
-            with Image.open(file) as image:
+        with open(file.path, "rb") as stream:
+            with Image.open(stream) as image:
                 columns, rows = image.size
                 comment, is_grey = image.info.get("comment", b""), image.mode == "L"
-            file.seek(max(0, met.size - _END_WITHIN))
-            cut = _END not in file.read()
+            stream.seek(max(0, file.size - _END_WITHIN))
+            truncated = _END not in stream.read()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return Header(path=met.path, size=met.size, fault="unreadable")
-    fault = "truncated" if cut else "" if is_grey else "colour"
+        return Header(path=file.path, size=file.size, fault="unreadable")
+    fault = "truncated" if truncated else "" if is_grey else "colour"
     sop = f"{series}/{name}"
     maker = PHANTOM_MAKER if comment == PHANTOM_MAKER.encode() else ""
-    return Header(met.path, met.size, fault, sop_uid=sop, series_uid=series, rows=rows, columns=columns, maker=maker)
+    return Header(file.path, file.size, fault, sop_uid=sop, series_uid=series, rows=rows, columns=columns, maker=maker)
 
 
-def add_dicom_info(found: Sequence[Header], tables: Iterable[Path]) -> list[Header]:
-    """JPEG headers with the facts that dicom_info.csv tells of the file each was made from."""
-    known = {place: row for path in tables for place, row in _read_dicom_info(path).items()}
-    return [_told(header, known.get(_place(header.path))) for header in found]
+def add_dicom_info(headers: Sequence[Header], tables: Iterable[Path]) -> list[Header]:
+    """Add to JPEG headers what dicom_info.csv records about their DICOM files."""
+    rows = {key: row for path in tables for key, row in _read_dicom_info(path).items()}
+    return [_merge(header, rows.get(_make_key(header.path))) for header in headers]
 
 
-def _told(header: Header, row: dict[str, str] | None) -> Header:
+def _merge(header: Header, row: dict[str, str] | None) -> Header:
     if row is None or header.fault == "unreadable":
         return header
     facts = {name: row[column] for name, column in _FACTS.items() if row[column]}
@@ -62,8 +62,8 @@ def _told(header: Header, row: dict[str, str] | None) -> Header:
     return replace(header, bits=bits, **facts)  # type: ignore[arg-type]
 
 
-def _place(path: str) -> tuple[str, ...]:
-    """Series and name: the rest of a path is that of another machine."""
+def _make_key(path: str) -> tuple[str, ...]:
+    """Return series and file name, the part of a path that is the same on every machine."""
     return tuple(path.replace("\\", "/").split("/")[-2:])
 
 
@@ -73,7 +73,7 @@ def _read_dicom_info(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
     if missing:
         raise DataError(
             f"{path} has no column {', '.join(missing)}",
-            hint="take dicom_info.csv as Kaggle offers it, or move it away: sizes then tell masks from crops",
+            hint="download dicom_info.csv from Kaggle again, or move it away: size then tells masks from crops",
         )
     rows: pd.DataFrame = table[sorted(_NEEDED)]
-    return {_place(row[_IMAGE]): row for row in rows.to_dict("records")}  # type: ignore[misc]
+    return {_make_key(row[_IMAGE]): row for row in rows.to_dict("records")}  # type: ignore[misc]
