@@ -32,7 +32,7 @@ class Organized:
                 yield drawn, finding
 
     def lost_masks(self) -> set[str]:
-        return {drawn.lesion_subject(one) for drawn, one in self.lesions() if one.absent or one.mask_unreadable}
+        return {drawn.format_lesion_subject(one) for drawn, one in self.lesions() if one.absent or one.mask_unreadable}
 
 
 @pytest.fixture(scope="module", params=get_args(LayoutName))
@@ -78,11 +78,11 @@ def test_masks_that_show_nothing_and_masks_of_another_size_are_told(organized: O
         for drawn, one in organized.lesions()
         if not (drawn.absent or drawn.truncated or one.absent or one.mask_unreadable)
     ]
-    empty = [drawn.lesion_subject(one) for drawn, one in usable if one.mask_empty]
+    empty = [drawn.format_lesion_subject(one) for drawn, one in usable if one.mask_empty]
     assert len(empty) == 1
     assert organized.told("bad-mask") == empty
     assert organized.told("mask-size") == sorted(
-        drawn.lesion_subject(one) for drawn, one in usable if one.mask_scale != 1
+        drawn.format_lesion_subject(one) for drawn, one in usable if one.mask_scale != 1
     )
     rows = organized.dataset.manifest.set_index("image_id")
     unmasked = {

@@ -1,2 +1,2 @@
-"""A synthetic TCIA download: drawn mammograms in CBIS-DDSM's own form, honest about being drawn.
-What reads a download, real or drawn, lives in `tfm.data`, not here."""
+"""Write a synthetic TCIA download: drawn mammograms in the form of CBIS-DDSM, marked as synthetic.
+Downloads are read in tfm.data.download."""

@@ -1,5 +1,5 @@
-"""The pixels of a healthy breast, chest wall at the left edge: outline, fat, parenchyma, ducts, pectoral muscle.
-Lesions are drawn in `lesions`; which way the breast faces, film and labels in `film`."""
+"""Draw a healthy breast with the chest wall at the left edge: outline, fat, parenchyma, ducts, pectoral muscle.
+Lesions are drawn in lesions; film, borders and orientation in mammogram."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.interpolate import make_interp_spline
 
 from tfm.data.phantom.spec import View
 
-# Where the skin runs, in shares of width and height, from the upper end at the chest wall to the lower one.
+# Points on the skin, as fractions of width and height, from the upper to the lower end at the chest wall.
 _OUTLINES: dict[View, list[tuple[float, float]]] = {
     "CC": [(-0.04, 0.10), (0.22, 0.13), (0.47, 0.22), (0.65, 0.37), (0.70, 0.51), (0.64, 0.67), (0.45, 0.81),
            (0.20, 0.89), (-0.04, 0.91)],
@@ -98,7 +98,7 @@ def _draw_muscle(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
 def _generate_noise(
     rng: np.random.Generator, size: tuple[int, int], *, exponent: float, coarsest: float, finest: float = 0.0
 ) -> np.ndarray:  # (H, W) float32, mean 0, sd 1
-    """A random field with amplitude 1/f^exponent between two wavelengths, given in shares of the height."""
+    """Generate a random field with amplitude 1/f^exponent between two wavelengths (fractions of the height)."""
     height, width = size
     rows, columns = fft.next_fast_len(height, real=True), fft.next_fast_len(width, real=True)
     frequency = height * np.hypot(
@@ -116,7 +116,7 @@ def _generate_noise(
 def _draw_parenchyma(
     rng: np.random.Generator, density: int, nipple: tuple[float, float], size: tuple[int, int]
 ) -> np.ndarray:  # (H, W) float32, 0 to 1
-    """Glandular tissue: 1/f³ power, gathered behind the nipple, the more the denser the breast."""
+    """Draw glandular tissue with 1/f³ power behind the nipple; its amount grows with the density."""
     height, width = size
     y, x = np.ogrid[:height, :width]
     cone = np.exp(-(((x - 0.62 * nipple[0]) / (0.42 * nipple[0])) ** 2) - (((y - nipple[1]) / (0.23 * height)) ** 2))
@@ -125,7 +125,7 @@ def _draw_parenchyma(
 
 
 def _draw_fibres(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:  # (H, W) float32, 0 to 1
-    """Thin bright strands where a smooth field crosses zero: fat lobules and Cooper's ligaments."""
+    """Draw fat lobules and Cooper's ligaments: thin bright strands where a smooth field crosses zero."""
     field = _generate_noise(rng, size, exponent=1.6, coarsest=0.10, finest=0.012)
     return np.asarray(np.exp(-((field / 0.16) ** 2)), np.float32)
 

@@ -1,5 +1,5 @@
-"""The text of the case CSVs, in the official columns and order. Written to disk in `download`;
-what a layout lists of its own files is in `listings`."""
+"""Build the text of the case CSVs with the official columns.
+The tables in which a layout lists its own files are in listings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ASSESSMENTS = {"MALIGNANT": (4, 4, 5), "BENIGN": (3, 4, 4), "BENIGN_WITHOUT_CAL
 
 
 def build_case_csvs(plan: DownloadPlan) -> dict[str, str]:
-    """File name → text; a file that would have no rows is left out."""
+    """Map file names to text, without files that would have no rows."""
     rows: dict[str, list[Row]] = {}
     for m in plan.mammograms:
         name = f"{m.kind}_case_description_{m.split}_set.csv"
@@ -33,7 +33,7 @@ def build_case_csvs(plan: DownloadPlan) -> dict[str, str]:
 def _build_row(m: Mammogram, finding: Finding, plan: DownloadPlan) -> Row:
     exposure = m.exposure
     lesion = exposure.lesions[finding.lesion]
-    # One lesion is described alike in both views.
+    # A lesion has the same description in both views.
     rng = generator_at(exposure.seed, "phantom words", exposure.patient, exposure.side, lesion.number)
     shapes, surrounds = _SHAPES[lesion.kind, lesion.malignant]
     subtlety = round(5 - 3 * exposure.difficulty - rng.uniform(0, 1))
@@ -70,7 +70,7 @@ def _build_row(m: Mammogram, finding: Finding, plan: DownloadPlan) -> Row:
 def _build_paths(m: Mammogram, finding: Finding, form: CsvForm, layout: Layout) -> tuple[str, str, str]:
     path = {
         instance.description: f"{series.subject}/{series.study}/{series.uid}/"
-        + (_format_2017_name(m.kind, series, instance) if form.names_of_old else layout.name_in_case_csv(instance))
+        + (_format_2017_name(m.kind, series, instance) if form.names_of_2017 else layout.name_in_case_csv(instance))
         for series in (build_full_series(m), *build_lesion_series(m, finding))
         for instance in series.instances
     }
@@ -83,6 +83,6 @@ def _build_paths(m: Mammogram, finding: Finding, form: CsvForm, layout: Layout) 
 
 
 def _format_2017_name(kind: Kind, series: Series, instance: Instance) -> str:
-    """What was issued in 2017, whichever file of the series came first since."""
+    """Return the file name in the CSVs of 2017, which does not depend on the order of the files."""
     second = {"mass": MASK, "calc": CROP}[kind]
     return "000001.dcm" if len(series.instances) == 2 and instance.description == second else "000000.dcm"

@@ -1,27 +1,26 @@
-"""Traps in who was imaged and what was found: plans changed before anything is said about files.
-Traps in files are in `traps_filed`, traps in the case CSVs in `traps_told`."""
+"""Traps in patients and lesions. Traps in files are in file_traps, traps in the form of the CSVs in csv_traps."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from tfm.data.phantom.spec import VIEWS, DownloadPlan, Finding, Lesion, Mammogram, Side, Split
-from tfm.data.phantom.trap_sites import find_repeated_scans, get_scan, no_ground
+from tfm.data.phantom.trap_sites import find_repeated_scans, get_scan, make_trap_error
 
 
 def _group_mass_training_by_patient(plan: DownloadPlan, name: str) -> list[list[Mammogram]]:
-    """By woman, the mammograms in the mass training file; the trap `name` needs them and calcifications."""
-    women: dict[str, list[Mammogram]] = {}
+    """Group the mammograms of the mass training file, which the trap `name` needs, by patient."""
+    patients: dict[str, list[Mammogram]] = {}
     for m in plan.mammograms:
         if (m.kind, m.split) == ("mass", "train"):
-            women.setdefault(m.exposure.patient, []).append(m)
-    if not women or all(m.kind == "mass" for m in plan.mammograms):
-        raise no_ground(name, "a woman with a mass in training, and calcifications")
-    return list(women.values())
+            patients.setdefault(m.exposure.patient, []).append(m)
+    if not patients or all(m.kind == "mass" for m in plan.mammograms):
+        raise make_trap_error(name, "a patient with a mass in training, and calcifications")
+    return list(patients.values())
 
 
 def put_patient_in_both_splits(plan: DownloadPlan) -> DownloadPlan:
-    """A woman is in the mass training file with one breast and in the calcification test file with the other."""
+    """Put one patient in the mass training file with one breast and in the calcification test file with the other."""
     added = []
     for m in _group_mass_training_by_patient(plan, "both-splits")[0]:
         other: Side = "RIGHT" if m.exposure.side == "LEFT" else "LEFT"
@@ -31,25 +30,25 @@ def put_patient_in_both_splits(plan: DownloadPlan) -> DownloadPlan:
 
 
 def repeat_scan_across_splits(plan: DownloadPlan) -> DownloadPlan:
-    """One scan, pixel for pixel, stands in the mass training file and in the calcification test file, each with UIDs
-    and a label of its own: benign in one, malignant in the other."""
-    women = _group_mass_training_by_patient(plan, "issued-across-splits")
-    # The first woman is both-splits', the last issued-twice's. Where there is no other, one view of the first is taken:
-    # her other view must still be seen left out of training, as that of a woman in test.
-    scans = women[1] if len(women) > 2 else [m for m in women[0] if m.exposure.view == VIEWS[0]]
+    """Issue one scan in the mass training file and again in the calcification test file, with other UIDs and the
+    opposite label."""
+    patients = _group_mass_training_by_patient(plan, "issued-across-splits")
+    # both-splits uses the first patient, issued-twice the last. Without a third patient, use one view of the first: the
+    # other view must stay a training image of a patient in test.
+    scans = patients[1] if len(patients) > 2 else [m for m in patients[0] if m.exposure.view == VIEWS[0]]
     return _add_second_issue(plan, scans, "test", same_label=False)
 
 
 def repeat_scan_in_training(plan: DownloadPlan) -> DownloadPlan:
-    """One scan, pixel for pixel, stands in the mass and in the calcification file, each with UIDs of its own."""
-    already = find_repeated_scans(plan)
-    scans = [m for m in _group_mass_training_by_patient(plan, "issued-twice")[-1] if get_scan(m) not in already]
+    """Issue one scan in the mass training file and again in the calcification training file, with other UIDs."""
+    repeated = find_repeated_scans(plan)
+    scans = [m for m in _group_mass_training_by_patient(plan, "issued-twice")[-1] if get_scan(m) not in repeated]
     return _add_second_issue(plan, scans, "train", same_label=True)
 
 
 def _add_second_issue(plan: DownloadPlan, scans: list[Mammogram], split: Split, *, same_label: bool) -> DownloadPlan:
-    """One more lesion is drawn on each scan, a calcification, which is what its second issue tells of."""
-    mammograms, twins = [], []
+    """Add a calcification to each scan and issue the scan again with this lesion."""
+    mammograms, copies = [], []
     for m in plan.mammograms:
         if m not in scans:
             mammograms.append(m)
@@ -59,8 +58,8 @@ def _add_second_issue(plan: DownloadPlan, scans: list[Mammogram], split: Split, 
         scan = replace(m.exposure, lesions=(*lesions, calc))
         finding = Finding(1, len(lesions), pathology if same_label else _other_label(pathology))
         mammograms.append(replace(m, exposure=scan))
-        twins.append(replace(m, kind="calc", split=split, exposure=scan, findings=(finding,)))
-    return replace(plan, mammograms=(*mammograms, *twins))
+        copies.append(replace(m, kind="calc", split=split, exposure=scan, findings=(finding,)))
+    return replace(plan, mammograms=(*mammograms, *copies))
 
 
 def _other_label(pathology: str) -> str:
@@ -74,41 +73,41 @@ def _add_lesion(m: Mammogram, malignant: bool, abnormality: int, pathology: str)
 
 
 def _group_extendable_by_patient(plan: DownloadPlan) -> list[set[Mammogram]]:
-    """By woman, where a lesion may be added: not in a breast with a scan issued twice, whose copies must stay one."""
-    twice = {(patient, side) for patient, side, _ in find_repeated_scans(plan)}
-    women: dict[str, set[Mammogram]] = {}
+    """Group by patient the mammograms that may get another lesion: not those of a breast with a repeated scan."""
+    repeated = {(patient, side) for patient, side, _ in find_repeated_scans(plan)}
+    patients: dict[str, set[Mammogram]] = {}
     for m in plan.mammograms:
-        if (m.exposure.patient, m.exposure.side) not in twice:
-            women.setdefault(m.exposure.patient, set()).add(m)
-    return list(women.values())
+        if (m.exposure.patient, m.exposure.side) not in repeated:
+            patients.setdefault(m.exposure.patient, set()).add(m)
+    return list(patients.values())
 
 
 def add_lesions(plan: DownloadPlan) -> DownloadPlan:
-    """Some mammograms have two rows, one a lesion; of some of these the abnormality ids are 1 and 3."""
-    women = _group_extendable_by_patient(plan)
-    numbered, gapped = set[Mammogram]().union(*women[0::4]), set[Mammogram]().union(*women[1::4])
+    """Give some mammograms two lesions with ids 1 and 2, and some two lesions with ids 1 and 3."""
+    patients = _group_extendable_by_patient(plan)
+    numbered, gapped = set[Mammogram]().union(*patients[0::4]), set[Mammogram]().union(*patients[1::4])
     if not gapped:
-        raise no_ground("several-lesions", "two women")
+        raise make_trap_error("several-lesions", "two patients")
 
-    def more(m: Mammogram) -> Mammogram:
+    def add_same_label(m: Mammogram) -> Mammogram:
         if m not in numbered | gapped:
             return m
         abnormality = 2 if m in numbered else 3
         return _add_lesion(m, m.exposure.lesions[0].malignant, abnormality, m.findings[0].pathology)
 
-    return replace(plan, mammograms=tuple(more(m) for m in plan.mammograms))
+    return replace(plan, mammograms=tuple(add_same_label(m) for m in plan.mammograms))
 
 
 def mix_labels(plan: DownloadPlan) -> DownloadPlan:
-    """Some mammograms have a benign and a malignant row."""
+    """Give some mammograms a benign and a malignant lesion."""
     mixed = set[Mammogram]().union(*_group_extendable_by_patient(plan)[2::4])
     if not mixed:
-        raise no_ground("mixed-labels", "three women")
+        raise make_trap_error("mixed-labels", "three patients")
 
-    def both(m: Mammogram) -> Mammogram:
+    def add_other_label(m: Mammogram) -> Mammogram:
         if m not in mixed:
             return m
         other = _other_label(m.findings[0].pathology)
         return _add_lesion(m, not m.exposure.lesions[0].malignant, 2, other)
 
-    return replace(plan, mammograms=tuple(both(m) for m in plan.mammograms))
+    return replace(plan, mammograms=tuple(add_other_label(m) for m in plan.mammograms))

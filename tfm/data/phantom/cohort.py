@@ -1,4 +1,4 @@
-"""Who is in a phantom download and what she has: women, breasts, lesions, labels. No pixels and no files here."""
+"""Plan the patients, lesions and labels of a phantom download. No pixels and no files here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import cast
 
 from tfm.core.errors import SettingsError
 from tfm.core.randomness import generator_at
-from tfm.data.phantom import traps as trap_door
 from tfm.data.phantom.spec import (
     KINDS,
     VIEWS,
@@ -22,13 +21,14 @@ from tfm.data.phantom.spec import (
     Side,
     Split,
 )
+from tfm.data.phantom.traps import apply_traps, check_traps
 
 HEIGHTS = (256, 4000)
 
 
 @dataclass(frozen=True)
 class _Case:
-    """A woman's finding, before it is imaged."""
+    """The lesion of a patient."""
 
     kind: Kind
     malignant: bool
@@ -47,7 +47,7 @@ def plan_download(
     layout: LayoutName = "nbia",
 ) -> DownloadPlan:
     _check(train_women, test_women, kinds, height, difficulty)
-    trap_door.check_traps(traps)
+    check_traps(traps)
     recipe: dict[str, object] = {
         "train_women": train_women,
         "test_women": test_women,
@@ -66,19 +66,19 @@ def plan_download(
         labels = _assign_pathologies(cases, seed, split, shuffle_labels)
         for number, (case, pathology) in enumerate(zip(cases, labels, strict=True), start=before + 1):
             mammograms += _make_mammograms(f"P_{number:05d}", case, pathology, split, height, difficulty, seed)
-    return trap_door.apply_traps(DownloadPlan(recipe, tuple(mammograms), layout), traps)
+    return apply_traps(DownloadPlan(recipe, tuple(mammograms), layout), traps)
 
 
 def _check(train_women: int, test_women: int, kinds: Sequence[str], height: int, difficulty: float) -> None:
     if train_women < 1 or test_women < 0:
         raise SettingsError(
-            f"{train_women} women for training and {test_women} for the test make no download",
-            hint="give at least one woman for training, and none or more for the test",
+            f"a download cannot have {train_women} patients for training and {test_women} for testing",
+            hint="use at least one patient for training, and zero or more for testing",
             fields=("train_women", "test_women"),
         )
     if not kinds or not set(kinds) <= set(KINDS):
         raise SettingsError(
-            f"unknown kinds of findings: {', '.join(kinds) or 'none'}",
+            f"unknown kinds of lesions: {', '.join(kinds) or 'none'}",
             hint=f"choose from {', '.join(KINDS)}",
             fields=("kinds",),
         )
@@ -95,16 +95,16 @@ def _check(train_women: int, test_women: int, kinds: Sequence[str], height: int,
 
 
 def _draw_cases(count: int, kinds: Sequence[Kind], seed: int, split: Split) -> list[_Case]:
-    """Kinds and classes as even as the count allows, in random order."""
+    """Draw kinds and classes as balanced as possible, in random order."""
     even = [_Case(kinds[i % len(kinds)], i // len(kinds) % 2 == 1) for i in range(count)]
     return [even[i] for i in generator_at(seed, "phantom cases", split).permutation(count)]
 
 
 def _assign_pathologies(cases: Sequence[_Case], seed: int, split: Split, shuffle: bool) -> list[str]:
-    """What the CSV calls each woman's finding: the truth, or, shuffled, the same labels dealt over the women.
+    """Return the pathology of each patient in the CSV: the truth, or the same labels shuffled over the patients.
 
-    They are dealt so that within a kind the drawn-malignant women get as many of each label as the drawn-benign do:
-    a plain permutation of a few women can by chance be nearly the truth, and is then no control.
+    Shuffling gives malignant and benign lesions of a kind the same share of each label. A plain permutation of a few
+    patients could by chance be close to the truth and would then be no control.
     """
     rng = generator_at(seed, "phantom pathologies", split)
     true = [
@@ -113,15 +113,15 @@ def _assign_pathologies(cases: Sequence[_Case], seed: int, split: Split, shuffle
     ]
     if not shuffle:
         return true
-    dealt = list(true)
+    shuffled = list(true)
     for kind in KINDS:
-        women = [int(i) for i in rng.permutation(len(cases)) if cases[i].kind == kind]
-        women.sort(key=lambda i: cases[i].malignant)
-        labels = sorted((true[i] for i in women), key=lambda pathology: pathology == "MALIGNANT")
-        first = int(rng.integers(2))  # who gets the odd one: always the same class would be a small clue
-        for place, label in zip(women[first::2] + women[1 - first :: 2], labels, strict=True):
-            dealt[place] = label
-    return dealt
+        patients = [int(i) for i in rng.permutation(len(cases)) if cases[i].kind == kind]
+        patients.sort(key=lambda i: cases[i].malignant)
+        labels = sorted((true[i] for i in patients), key=lambda pathology: pathology == "MALIGNANT")
+        first = int(rng.integers(2))  # which class gets the odd label: a fixed choice would be a small clue
+        for place, label in zip(patients[first::2] + patients[1 - first :: 2], labels, strict=True):
+            shuffled[place] = label
+    return shuffled
 
 
 def _make_mammograms(

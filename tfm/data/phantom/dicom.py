@@ -1,5 +1,4 @@
-"""DICOM files as TCIA issues CBIS-DDSM's, byte for byte the same each time, and saying that they are synthetic.
-Which files there are, and where, is `download`'s."""
+"""Build and encode DICOM files like those of CBIS-DDSM, marked as synthetic. Equal inputs give equal bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from pydicom.uid import UID, ImplicitVRLittleEndian, SecondaryCaptureImageStorag
 from tfm.core.randomness import seed_at
 from tfm.data.download.headers import PHANTOM_MAKER
 
-STUDY_DATE = "20200101"  # fixed: the bytes must not depend on the day
+STUDY_DATE = "20200101"  # fixed, so that the bytes do not depend on the day
 _COMMENT = "Synthetic image drawn by a program. Not a patient, not for diagnosis."
 _WRITER_UID = UID("2.25.289711483520157826915274863395210477361")
 _WRITER_NAME = "TFM-PHANTOM-1"
@@ -27,12 +26,12 @@ class Header:
     series: str  # UID
     instance: str  # UID
     description: str
-    side: str  # "" where the header is not to tell it, as the view
+    side: str  # "" if the header has neither side nor view
     view: str
 
 
 def make_uid(*address: str | int) -> str:
-    """A UID under 2.25, the root for UUIDs, which needs no registration."""
+    """Make a UID under 2.25, the root for UUIDs, which needs no registration."""
     number = seed_at(*address, "high") << 64 | seed_at(*address, "low")
     return f"2.25.{uuid.UUID(int=number, version=4).int}"
 
@@ -67,7 +66,7 @@ def _set_identity(dataset: FileDataset, header: Header) -> None:
     dataset.SecondaryCaptureDeviceManufacturerModelName = _WRITER_NAME
     dataset.PatientName = dataset.PatientID = header.subject
     dataset.PatientBirthDate = dataset.PatientSex = ""
-    # TCIA's own private block, with our name in it: readers must meet an unknown VR.
+    # TCIA's private block with our name, so that readers meet an unknown VR.
     block = dataset.private_block(0x0013, "CTP", create=True)
     block.add_new(0x10, "UN", PHANTOM_MAKER.encode() + b" ")
     block.add_new(0x13, "UN", b"00000000")

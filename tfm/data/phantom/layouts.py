@@ -1,5 +1,5 @@
-"""The forms in which CBIS-DDSM is found on disks: where a file lies, how it is encoded, which tables stand beside it.
-A form is an entry of LAYOUTS; files are written in `download`."""
+"""The layouts in which CBIS-DDSM exists: path and encoding of each file, and additional tables.
+Files are written in writer."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _JPEG_QUALITY = 95
 
 @dataclass(frozen=True)
 class Listing:
-    """A table of what a copy of the download holds."""
+    """A table that lists the files of a copy of the download."""
 
-    path: str  # below the copy's folder
+    path: str  # inside the folder of the copy
     line_end: str
-    # The rows of a series, from what was drawn and from the copy's folder.
+    # Builds the rows of a series from the drawing and the folder of the copy.
     rows: Callable[[Layout, Series, Drawing, Path], list[Row]]
 
 
 @dataclass(frozen=True)
 class Layout:
-    folder: Callable[[Series], PurePosixPath]  # below the copy's folder
+    folder: Callable[[Series], PurePosixPath]  # inside the folder of the copy
     name: Callable[[Instance], str]
     name_in_case_csv: Callable[[Instance], str]
     encode: Callable[[FileDataset], bytes]
     listing: Listing | None
-    root: str  # the folder of the download below OUT
-    second_root: str  # that of the series downloaded a second time
-    case_csvs: str = ""  # their folder below OUT
+    root: str  # folder of the download inside the output folder
+    second_root: str  # folder of the series that were downloaded again
+    case_csvs: str = ""  # their folder inside the output folder
 
-    def path(self, series: Series, instance: Instance) -> PurePosixPath:
+    def locate(self, series: Series, instance: Instance) -> PurePosixPath:
         return self.folder(series) / self.name(instance)
 
 
@@ -60,51 +60,43 @@ def _name_by_uid(instance: Instance) -> str:
 
 
 def _name_jpeg(instance: Instance) -> str:
-    """The second number is nothing that could be known beforehand."""
+    """Name a JPEG as Kaggle does; the second number cannot be predicted from the CSVs."""
     return f"{instance.number}-{1 + seed_at('phantom jpeg', instance.uid) % 999:03d}.jpg"
 
 
-def _of_subject(series: Series, study: str, folder: str) -> PurePosixPath:
-    return PurePosixPath("CBIS-DDSM", series.subject, study, folder)
+def _place_by_uid(series: Series) -> PurePosixPath:
+    return PurePosixPath("CBIS-DDSM", series.subject, series.study, series.uid)
 
 
-def _folder_2021(series: Series) -> PurePosixPath:
-    study, name = f"{NBIA_DATE}-DDSM-NA-{series.study[-5:]}", f"1.000000-{series.description}-{series.uid[-5:]}"
-    return _of_subject(series, study, name)
+def _place_by_description(study_infix: str, series_prefix: str) -> Callable[[Series], PurePosixPath]:
+    def place(series: Series) -> PurePosixPath:
+        study = f"{NBIA_DATE}-DDSM-{study_infix}{series.study[-5:]}"
+        return PurePosixPath(
+            "CBIS-DDSM", series.subject, study, f"{series_prefix}-{series.description}-{series.uid[-5:]}"
+        )
 
-
-def _folder_2020(series: Series) -> PurePosixPath:
-    study, name = f"{NBIA_DATE}-DDSM-{series.study[-5:]}", f"1.000000-{series.description}-{series.uid[-5:]}"
-    return _of_subject(series, study, name)
-
-
-def _folder_2019(series: Series) -> PurePosixPath:
-    study, name = f"{NBIA_DATE}-DDSM-{series.study[-5:]}", f"1-{series.description}-{series.uid[-5:]}"
-    return _of_subject(series, study, name)
-
-
-def _folder_classic(series: Series) -> PurePosixPath:
-    return _of_subject(series, series.study, series.uid)
+    return place
 
 
 def _build_metadata_rows(layout: Layout, series: Series, drawing: Drawing, root: Path) -> list[Row]:
-    def size(instance: Instance) -> int:
-        """Of the file when whole: what is absent or damaged must be drawn to know it."""
+    def measure(instance: Instance) -> int:
+        """Return the size of the undamaged file. An absent or damaged one must be drawn."""
         if series.absent or instance.damage:
-            return len(layout.encode(drawing.dataset(instance)))
-        return (root / layout.path(series, instance)).stat().st_size
+            return len(layout.encode(drawing.get_dataset(instance)))
+        return (root / layout.locate(series, instance)).stat().st_size
 
-    return [build_metadata_row(series, layout.folder(series), sum(map(size, series.instances)))]
+    return [build_metadata_row(series, layout.folder(series), sum(map(measure, series.instances)))]
 
 
 def _build_dicom_info_rows(layout: Layout, series: Series, drawing: Drawing, _: Path) -> list[Row]:
     return [
-        build_dicom_info_row(series, one, layout.path(series, one), drawing.dataset(one)) for one in series.instances
+        build_dicom_info_row(series, one, layout.locate(series, one), drawing.get_dataset(one))
+        for one in series.instances
     ]
 
 
 def _encode_jpeg(dataset: FileDataset) -> bytes:
-    """With the header's confession as its comment: the file must be known for a phantom without the table too."""
+    """Encode with a comment that marks the file as synthetic even without the table."""
     pixels = dataset.pixel_array
     grey = pixels if pixels.dtype == np.uint8 else np.round(pixels / 257).astype(np.uint8)
     buffer = io.BytesIO()
@@ -115,16 +107,16 @@ def _encode_jpeg(dataset: FileDataset) -> bytes:
 def _make_nbia_layout(
     folder: Callable[[Series], PurePosixPath], name: Callable[[Instance], str] = _name_by_number
 ) -> Layout:
-    """As NBIA Data Retriever writes."""
+    """Make a layout of NBIA Data Retriever."""
     metadata = Listing("metadata.csv", "\r\n", _build_metadata_rows)
     return Layout(folder, name, name, encode, metadata, "manifest-phantom", "manifest-phantom-2")
 
 
 LAYOUTS: dict[LayoutName, Layout] = {
-    "nbia": _make_nbia_layout(_folder_2021),
-    "nbia-2020": _make_nbia_layout(_folder_2020),
-    "nbia-2019": _make_nbia_layout(_folder_2019, _name_by_2019_number),
-    "classic": _make_nbia_layout(_folder_classic),
+    "nbia": _make_nbia_layout(_place_by_description("NA-", "1.000000")),
+    "nbia-2020": _make_nbia_layout(_place_by_description("", "1.000000")),
+    "nbia-2019": _make_nbia_layout(_place_by_description("", "1"), _name_by_2019_number),
+    "classic": _make_nbia_layout(_place_by_uid),
     "mirror": Layout(
         folder=lambda series: PurePosixPath("dicom", series.study, series.uid),
         name=_name_by_uid,

@@ -1,5 +1,5 @@
-"""The pixels of one lesion on a square patch of its own: smooth or spiculated masses, calcification clusters.
-Where in the breast a lesion lies, and how bright it shines there, is `film`'s."""
+"""Draw a lesion on a square patch: a smooth or spiculated mass, or a cluster of calcifications.
+Its place and brightness in the breast are set in mammogram."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _ONE = 1 << _SUBPIXEL
 @dataclass(frozen=True)
 class Patch:
     signal: np.ndarray  # (N, N) float32, 0 to 1
-    mask: np.ndarray  # (N, N) bool: what a radiologist would outline
+    mask: np.ndarray  # (N, N) bool: the outline of a radiologist
     radius: float  # of the mask, in pixels
 
 
 def draw_lesion(rng: np.random.Generator, lesion: Lesion, difficulty: float, height: int, turn: float) -> Patch:
-    """`turn` is the angle by which this view sees the lesion rotated."""
+    """Draw a lesion rotated by `turn`, the angle of this view."""
     radius = rng.uniform(0.055, 0.08) * (1 - 0.35 * difficulty) * height
     if lesion.kind == "calc":
         return _draw_cluster(rng, lesion.malignant, difficulty, radius, height, turn)
@@ -64,7 +64,7 @@ def _draw_spiculated_mass(rng: np.random.Generator, difficulty: float, radius: f
 def _draw_cluster(
     rng: np.random.Generator, malignant: bool, difficulty: float, radius: float, height: int, turn: float
 ) -> Patch:
-    generous = 0.01 * height  # an outline is drawn around a cluster, not through its outermost grains
+    margin = 0.01 * height  # the outline runs around the cluster, not through its outermost grains
     canvas = _make_canvas(radius + 0.04 * height)
     places = _draw_positions(rng, int(rng.integers(32, 50) if malignant else rng.integers(5, 9)), radius, turn)
     for place in places:
@@ -77,12 +77,12 @@ def _draw_cluster(
     hull = cv2.convexHull(cv2.findNonZero(canvas))
     mask = np.zeros_like(canvas)
     cv2.fillConvexPoly(mask, hull, 255)
-    mask = np.asarray(cv2.distanceTransform(255 - mask, cv2.DIST_L2, 5) <= generous)
+    mask = np.asarray(cv2.distanceTransform(255 - mask, cv2.DIST_L2, 5) <= margin)
     centre = canvas.shape[0] // 2
-    return Patch(signal, mask, float(np.hypot(*(hull[:, 0] - centre).T).max()) + generous)
+    return Patch(signal, mask, float(np.hypot(*(hull[:, 0] - centre).T).max()) + margin)
 
 
-def _make_canvas(radius: float) -> np.ndarray:  # (N, N) uint8, N odd so that there is a middle pixel
+def _make_canvas(radius: float) -> np.ndarray:  # (N, N) uint8; N is odd, so there is a middle pixel
     side = 2 * int(np.ceil(radius)) + 1
     return np.zeros((side, side), np.uint8)
 
@@ -98,13 +98,13 @@ def _fill_outline(canvas: np.ndarray, r: np.ndarray, angles: np.ndarray) -> np.n
 
 
 def _draw_dome(side: int, radius: float) -> np.ndarray:  # (N, N) float32
-    """A lump is thickest, hence brightest, in the middle."""
+    """Draw a profile that is thickest, and so brightest, in the middle."""
     squares = (np.arange(side, dtype=np.float32) - side // 2) ** 2
     return np.asarray(0.75 + 0.25 * np.exp(-(squares[:, None] + squares) / radius**2), np.float32)
 
 
 def _draw_fading(side: int, radius: float, reach: float) -> np.ndarray:  # (N, N) float32
-    """Spicules lose themselves in the tissue: from 1 at the core to 0.35 at their tips."""
+    """Draw the fading of spicules: from 1 at the core to 0.35 at the tips."""
     along = np.arange(side, dtype=np.float32) - side // 2
     distances = np.hypot(along[:, None], along) / radius
     return np.clip(1 - 0.65 * (distances - 1) / (reach - 1), 0.35, 1)
@@ -131,7 +131,7 @@ def _draw_dot(canvas: np.ndarray, place: np.ndarray, radius: float, brightness: 
 
 
 def _draw_pleomorphic_grain(canvas: np.ndarray, rng: np.random.Generator, place: np.ndarray, height: int) -> None:
-    """A grain of odd size or, one time in three, a short branching cast of a duct."""
+    """Draw a grain of random size or, one time in three, a short branching cast of a duct."""
     brightness = int(rng.integers(150, 256))
     if rng.uniform() > 1 / 3:
         _draw_dot(canvas, place, rng.uniform(0.0014, 0.0034) * height, brightness)

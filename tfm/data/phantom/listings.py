@@ -1,5 +1,4 @@
-"""What a download says of its own files: rows of NBIA's metadata.csv and of Kaggle's dicom_info.csv, and CSV text.
-The case CSVs are `tables`'; which layout lists what is `layouts`'."""
+"""Build the rows of NBIA's metadata.csv and of Kaggle's dicom_info.csv, and format CSV text."""
 
 from __future__ import annotations
 
@@ -39,7 +38,7 @@ def format_csv(rows: Sequence[Row], line_end: str = "\r\n") -> str:
 
 
 def build_metadata_row(series: Series, folder: PurePosixPath, size: int) -> Row:
-    """A series, with its size in bytes, as NBIA Data Retriever lists it."""
+    """Build the row of a series in metadata.csv. `size` is in bytes."""
     return {
         "Series UID": series.uid,
         "Collection": "CBIS-DDSM",
@@ -62,7 +61,7 @@ def build_metadata_row(series: Series, folder: PurePosixPath, size: int) -> Row:
 
 
 def build_dicom_info_row(series: Series, instance: Instance, jpeg: PurePosixPath, dataset: FileDataset) -> Row:
-    """A JPEG, with what the header of the DICOM file said from which it was made."""
+    """Build the row of a JPEG in dicom_info.csv, with the header of the DICOM file that it was made from."""
     dicom = PurePosixPath("CBIS-DDSM", "dicom", series.uid, f"1-{instance.number}.dcm")
     facts = {fact: str(dataset.get(fact, "")) for fact in _KAGGLE_FACTS}
     return {"file_path": str(dicom), "image_path": str(PurePosixPath("CBIS-DDSM", jpeg)), **facts}

@@ -1,5 +1,5 @@
-"""One mammogram as the scanner saw it: breast, lesions in their places, which way it faces, film, borders, label.
-A pure function of the exposure; files are written in `download`."""
+"""Draw a mammogram as scanned film: breast, lesions, orientation, borders, label.
+The pixels depend on the exposure alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BORDER_GREY = 0.97
 
 @dataclass(frozen=True)
 class Phantom:
-    """The mammogram and the truth about it."""
+    """A drawn mammogram and its ground truth."""
 
     image: np.ndarray  # (H, W) uint16
     breast_mask: np.ndarray  # (H, W) bool
@@ -33,12 +33,12 @@ def draw_mammogram(exposure: Exposure) -> Phantom:
     size = exposure.height, round(rng.uniform(0.75, 0.80) * exposure.height)
     anatomy = draw_anatomy(rng, exposure.view, exposure.density, exposure.difficulty, size)
     grey, lesion_masks = anatomy.tissue.copy(), []
-    taken = np.zeros(size, np.uint8)
+    occupied = np.zeros(size, np.uint8)
     for lesion in exposure.lesions:
-        # A lesion has one shape and one place in the breast: its address has no view.
+        # No view in the address: a lesion has one shape and one place in the breast.
         lesion_rng = generator_at(*address, "lesion", lesion.number, lesion.kind, int(lesion.malignant))
-        mask = _add_lesion(grey, anatomy, taken, exposure, lesion, lesion_rng)
-        taken |= mask
+        mask = _add_lesion(grey, anatomy, occupied, exposure, lesion, lesion_rng)
+        occupied |= mask
         lesion_masks.append(mask > 0)
     breast = anatomy.breast
     if exposure.side == "RIGHT":
@@ -54,7 +54,7 @@ def draw_mammogram(exposure: Exposure) -> Phantom:
 def _add_lesion(
     grey: np.ndarray,  # (H, W) float32, changed in place
     anatomy: Anatomy,
-    taken: np.ndarray,  # (H, W) uint8
+    occupied: np.ndarray,  # (H, W) uint8
     exposure: Exposure,
     lesion: Lesion,
     rng: np.random.Generator,
@@ -64,7 +64,7 @@ def _add_lesion(
     patch = draw_lesion(rng, lesion, exposure.difficulty, exposure.height, turn)
     nipple_x, nipple_y = anatomy.nipple
     wanted = (nipple_x * (1 - depth), nipple_y + rise * 0.25 * exposure.height)
-    x, y = _find_nearest_room(anatomy, taken, patch, wanted)
+    x, y = _find_nearest_room(anatomy, occupied, patch, wanted)
     contrast = (0.36 if lesion.kind == "mass" else 0.62) * (1 - 0.75 * exposure.difficulty) * brightness
     middle = patch.signal.shape[0] // 2
     top, left = y - middle, x - middle
@@ -78,12 +78,12 @@ def _add_lesion(
 
 
 def _find_nearest_room(
-    anatomy: Anatomy, taken: np.ndarray, patch: Patch, wanted: tuple[float, float]
+    anatomy: Anatomy, occupied: np.ndarray, patch: Patch, wanted: tuple[float, float]
 ) -> tuple[int, int]:  # x, y
-    """The place nearest to the wanted one where the lesion's outline fits: in the breast, off the muscle, alone."""
+    """Find the nearest place where the lesion fits: in the breast, off the muscle, without overlap."""
     height, width = anatomy.breast.shape
-    free = (anatomy.breast & (anatomy.muscle < 0.1) & (taken == 0)).astype(np.uint8)
-    free[: height // 25], free[-(height // 25) :], free[:, : width // 25] = 0, 0, 0  # borders may lie there
+    free = (anatomy.breast & (anatomy.muscle < 0.1) & (occupied == 0)).astype(np.uint8)
+    free[: height // 25], free[-(height // 25) :], free[:, : width // 25] = 0, 0, 0  # borders may be there
     room = cv2.distanceTransform(free, cv2.DIST_L2, 5)
     y, x = np.nonzero(room >= min(1.05 * patch.radius + 2, room.max()))
     nearest = np.argmin((x - wanted[0]) ** 2 + (y - wanted[1]) ** 2)
@@ -91,7 +91,7 @@ def _find_nearest_room(
 
 
 def _draw_borders(rng: np.random.Generator, exposure: Exposure, size: tuple[int, int]) -> np.ndarray:  # (H, W) uint8
-    """Bright strips where the scan reaches past the film: at top, bottom and the side away from the chest wall."""
+    """Draw bright strips outside the film: top, bottom and the side away from the chest wall."""
     height, width = size
     strips = np.zeros(size, np.uint8)
     top, bottom, far = (round(w * height) for w in rng.uniform(0.004, 0.016, 3) * (rng.uniform(0, 1, 3) < 0.7))
@@ -105,7 +105,7 @@ def _draw_borders(rng: np.random.Generator, exposure: Exposure, size: tuple[int,
 
 
 def _draw_label(rng: np.random.Generator, exposure: Exposure, size: tuple[int, int]) -> np.ndarray:  # (H, W) uint8
-    """Lead letters in the upper corner away from the chest wall, where the breast never reaches."""
+    """Draw lead letters in the upper corner away from the chest wall, which the breast never reaches."""
     height, width = size
     text = f"{exposure.side[0]} {exposure.view}"
     scale, stroke = 0.0016 * height, max(1, round(0.005 * height))
@@ -118,7 +118,7 @@ def _draw_label(rng: np.random.Generator, exposure: Exposure, size: tuple[int, i
 
 
 def _scan(rng: np.random.Generator, grey: np.ndarray, burned: np.ndarray) -> np.ndarray:  # (H, W) uint16
-    """Film blackening, grain, then what is burned in."""
+    """Apply film blackening, burned-in marks and grain."""
     shine = burned.astype(np.float32) / 255
     film = (_BLACK + np.clip(grey, 0, 0.95)) * (1 - shine) + _BORDER_GREY * shine
     film += rng.standard_normal(grey.shape, np.float32) * 0.006

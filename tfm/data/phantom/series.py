@@ -1,5 +1,5 @@
-"""One mammogram's series: their UIDs, their files and, when asked, what is in them.
-A pure function of the mammogram; where files lie is `layouts`', and nothing is written here."""
+"""Build the series of a mammogram: UIDs, files and, on demand, their contents.
+Everything depends on the mammogram alone. File paths are in layouts; files are written in writer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tfm.data.phantom.mammogram import Phantom, draw_mammogram
 from tfm.data.phantom.spec import Finding, Mammogram
 
 FULL, MASK, CROP = "full mammogram images", "ROI mask images", "cropped images"
-_MARGIN = 35 / 4000  # a crop's margin around its lesion, in shares of the height
+_MARGIN = 35 / 4000  # margin of a crop around its lesion, as a fraction of the height
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,12 @@ class Series:
     twice: bool = False
 
 
-def _address(m: Mammogram, subject: str) -> tuple[str, ...]:
-    """Downloads that differ in pixels differ in UIDs."""
-    return ("phantom uid", repr(m.exposure), subject)
+def _make_address(m: Mammogram, subject: str) -> tuple[str, ...]:
+    return ("phantom uid", repr(m.exposure), subject)  # other pixels, other UIDs
 
 
 def build_full_series(m: Mammogram) -> Series:
-    address = _address(m, m.subject)
+    address = _make_address(m, m.subject)
     film = Instance(1, make_uid(*address, FULL), FULL, "cut" if m.truncated else "")
     return Series(
         *(m.subject, make_uid(*address, "study"), make_uid(*address, "series"), FULL, (film,)),
@@ -56,23 +55,23 @@ def build_full_series(m: Mammogram) -> Series:
 
 
 def build_lesion_series(m: Mammogram, finding: Finding) -> list[Series]:
-    """Crop and mask: together in one series, named after the mask, or each in its own, which has a study of its own."""
-    subject = m.lesion_subject(finding)
-    address = _address(m, subject)
+    """Build the series of crop and mask: one series named after the mask, or two series in two studies."""
+    subject = m.format_lesion_subject(finding)
+    address = _make_address(m, subject)
 
-    def series(description: str, held: tuple[str, ...], *own: str) -> Series:
+    def build(description: str, contents: tuple[str, ...], *own: str) -> Series:
         instances = tuple(
             Instance(
                 number, make_uid(*address, what), what, "zeros" if what == MASK and finding.mask_unreadable else ""
             )
-            for number, what in enumerate(held, start=1)
+            for number, what in enumerate(contents, start=1)
         )
         study, uid = make_uid(*address, "study", *own), make_uid(*address, "series", *own)
         return Series(subject, study, uid, description, instances, finding.absent)
 
     if finding.separate:
-        return [series(CROP, (CROP,), CROP), series(MASK, (MASK,), MASK)]
-    return [series(MASK, (MASK, CROP) if finding.mask_first else (CROP, MASK))]
+        return [build(CROP, (CROP,), CROP), build(MASK, (MASK,), MASK)]
+    return [build(MASK, (MASK, CROP) if finding.mask_first else (CROP, MASK))]
 
 
 def build_all_series(m: Mammogram) -> list[Series]:
@@ -80,12 +79,12 @@ def build_all_series(m: Mammogram) -> list[Series]:
 
 
 class Drawing:
-    """What is in a mammogram's files, whole, drawn when it is first asked for: a download that stands asks nothing."""
+    """The undamaged contents of the files of a mammogram, drawn at first use: a complete download draws nothing."""
 
     def __init__(self, m: Mammogram) -> None:
         self._mammogram = m
 
-    def dataset(self, instance: Instance) -> FileDataset:
+    def get_dataset(self, instance: Instance) -> FileDataset:
         return self._datasets[instance.uid]
 
     @cached_property

@@ -1,5 +1,5 @@
-"""What is to be drawn and written, as plain values: a lesion, a mammogram, a download.
-Who has what is decided in `cohort` and `traps`; pixels come from `film`, files from `download`."""
+"""The plan of a phantom download as plain values: lesions, mammograms, the form of the CSVs.
+Plans are made in cohort and changed by traps."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ VIEWS: tuple[View, ...] = ("CC", "MLO")
 
 @dataclass(frozen=True)
 class Lesion:
-    number: int  # of this breast: the same lesion has the same number, hence the same shape, in both views
+    number: int  # in the breast; a lesion has the same number, and so the same shape, in both views
     kind: Kind
-    malignant: bool  # as drawn; what the CSV says is the Finding's
+    malignant: bool  # as drawn; the pathology in the CSV belongs to the Finding
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """Everything the pixels of one mammogram depend on."""
+    """Everything that determines the pixels of a mammogram. Its repr is part of the UIDs."""
 
     seed: int
     patient: str
@@ -41,42 +41,42 @@ class Exposure:
 
 @dataclass(frozen=True)
 class Finding:
-    """A row of a case CSV, with the series of crop and mask behind it."""
+    """A row of a case CSV, and the state of its crop and mask."""
 
     abnormality: int
     lesion: int  # index into the exposure's lesions
     pathology: str
     mask_first: bool = False  # the mask is the first file of the series, the crop the second
-    mask_scale: float = 1.0  # the mask's size in shares of its mammogram's
-    mask_empty: bool = False  # no pixel of it is set
-    mask_unreadable: bool = False  # its file is no DICOM and no JPEG
-    absent: bool = False  # listed, but not on the disk
-    separate: bool = False  # crop and mask lie in series of their own
-    swapped: bool = False  # the CSV's columns of crop and mask are exchanged
-    odd_values: tuple[Fact, ...] = ()  # written 0, or N/A where a word is wanted
+    mask_scale: float = 1.0  # height and width as a fraction of the mammogram's
+    mask_empty: bool = False  # has no pixel set
+    mask_unreadable: bool = False  # the file is not an image
+    absent: bool = False  # listed, but not on disk
+    separate: bool = False  # crop and mask are in separate series
+    swapped: bool = False  # the columns of crop and mask are swapped in the CSV
+    odd_values: tuple[Fact, ...] = ()  # written as 0 or N/A
 
 
 @dataclass(frozen=True)
 class Mammogram:
-    """A full mammogram as issued in one of the four case CSVs."""
+    """A full mammogram in one of the four case CSVs."""
 
     kind: Kind
     split: Split
     exposure: Exposure
     findings: tuple[Finding, ...]
-    absent: bool = False  # its own series is listed, but not on the disk
-    truncated: bool = False  # its own file is cut in half
-    twice_on_disk: bool = False  # its own series, in two folders
-    no_laterality: bool = False  # the headers of all its files tell neither side nor view
+    absent: bool = False  # the series of the mammogram is listed, but not on disk
+    truncated: bool = False  # the file of the mammogram is cut in half
+    twice_on_disk: bool = False  # the series of the mammogram is in two folders
+    no_laterality: bool = False  # the headers have neither side nor view
 
     @property
     def subject(self) -> str:
-        """TCIA's PatientID, which names a view of a breast and not the woman."""
+        """TCIA's PatientID, which names a view of a breast, not a patient."""
         kind = {"mass": "Mass", "calc": "Calc"}[self.kind]
         split = {"train": "Training", "test": "Test"}[self.split]
         return f"{kind}-{split}_{self.exposure.patient}_{self.exposure.side}_{self.exposure.view}"
 
-    def lesion_subject(self, finding: Finding) -> str:
+    def format_lesion_subject(self, finding: Finding) -> str:
         return f"{self.subject}_{finding.abnormality}"
 
 
@@ -84,12 +84,12 @@ class Mammogram:
 class CsvForm:
     linefeed_in_paths: bool = False
     density_with_space: bool = False  # `breast density` in the calc files
-    names_of_old: bool = False  # 000000.dcm and 000001.dcm
+    names_of_2017: bool = False  # 000000.dcm and 000001.dcm
 
 
 @dataclass(frozen=True)
 class DownloadPlan:
-    recipe: Mapping[str, object]  # the arguments the plan was made from: they make two downloads one or two
+    recipe: Mapping[str, object]  # the arguments of the plan; downloads with equal recipes are equal
     mammograms: tuple[Mammogram, ...]
     layout: LayoutName = "nbia"
     csv: CsvForm = CsvForm()

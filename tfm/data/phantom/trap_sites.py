@@ -1,5 +1,4 @@
-"""Where a trap may be planted so that it is seen: not where another one hides it.
-The traps themselves are in `traps_found`, `traps_filed` and `traps_told`."""
+"""Choose lesions and mammograms for traps so that no trap hides another. The traps are in the *_traps modules."""
 
 from __future__ import annotations
 
@@ -10,13 +9,13 @@ from dataclasses import replace
 from tfm.core.errors import SettingsError
 from tfm.data.phantom.spec import DownloadPlan, Finding, Mammogram, Side, View
 
-Scan = tuple[str, Side, View]  # the woman's, of a breast
+Scan = tuple[str, Side, View]  # patient, side, view
 
 
-def no_ground(name: str, needed: str) -> SettingsError:
+def make_trap_error(name: str, needed: str) -> SettingsError:
     return SettingsError(
         f"the trap {name} needs {needed}",
-        hint=f"ask for more women or both kinds of findings, or leave {name} out",
+        hint=f"use more patients or both kinds of lesions, or leave out {name}",
         fields=("traps", "train_women", "kinds"),
     )
 
@@ -24,15 +23,15 @@ def no_ground(name: str, needed: str) -> SettingsError:
 def find_free_place(
     plan: DownloadPlan, name: str, preferred: Callable[[Mammogram], bool] = lambda _: True
 ) -> tuple[int, int]:
-    """The best finding for one more trap: the places of its mammogram in the plan and of itself in the mammogram."""
+    """Return the best place for one more trap: the index of a mammogram and the index of its finding."""
     free = list_free_places(plan)
     if not free:
-        raise no_ground(name, "a lesion without another trap")
+        raise make_trap_error(name, "a lesion without another trap")
     return min(free, key=lambda place: not preferred(plan.mammograms[place[0]]))
 
 
 def list_free_places(plan: DownloadPlan) -> list[tuple[int, int]]:
-    """Where no other trap lies; first those on whose mammogram least was planted."""
+    """List the findings without a trap, those of the mammograms with the fewest traps first."""
     free = [
         (number, place)
         for number, m in enumerate(plan.mammograms)
@@ -43,8 +42,8 @@ def list_free_places(plan: DownloadPlan) -> list[tuple[int, int]]:
     return sorted(free, key=lambda found: _count_traps(plan.mammograms[found[0]]))
 
 
-def list_whole_mammograms(plan: DownloadPlan) -> list[Mammogram]:
-    """Those that can be read, first those on which least was planted."""
+def list_complete_mammograms(plan: DownloadPlan) -> list[Mammogram]:
+    """List the readable mammograms, those with the fewest traps first."""
     return sorted((m for m in plan.mammograms if not (m.absent or m.truncated)), key=_count_traps)
 
 
@@ -53,13 +52,13 @@ def get_scan(m: Mammogram) -> Scan:
 
 
 def find_repeated_scans(plan: DownloadPlan) -> set[Scan]:
-    """Scans that stand in two case CSVs."""
+    """Return the scans that are in two case CSVs."""
     issues = Counter(map(get_scan, plan.mammograms))
     return {scan for scan, count in issues.items() if count > 1}
 
 
 def list_protected_patients(plan: DownloadPlan) -> set[str]:
-    """Women in both splits, or with a scan issued twice: without her files nobody sees it."""
+    """Return the patients in both splits or with a repeated scan: these traps need complete files."""
     splits: dict[str, set[str]] = {}
     for m in plan.mammograms:
         splits.setdefault(m.exposure.patient, set()).add(m.split)

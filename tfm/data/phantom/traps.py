@@ -1,5 +1,4 @@
-"""CBIS-DDSM's own traps, each a function from a clean plan to one with the trap in it; its docstring is what a person
-reads about it. They stand in `traps_found`, `traps_filed` and `traps_told`; here they are named and planted."""
+"""The traps of CBIS-DDSM by name. Each is a function that adds a trap to a plan."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ TRAPS: dict[str, Callable[[DownloadPlan], DownloadPlan]] = {
 
 
 def parse_traps(text: str) -> frozenset[str]:
-    """`all`, `none`, or names with commas between."""
+    """Parse `all`, `none`, or names separated by commas."""
     if text.strip() in ("all", "none"):
         return frozenset(TRAPS if text.strip() == "all" else ())
     names = frozenset(name.strip() for name in text.split(",") if name.strip())
@@ -47,7 +46,7 @@ def check_traps(names: frozenset[str]) -> None:
     if unknown:
         raise SettingsError(
             f"unknown traps: {', '.join(unknown)}",
-            hint=f"choose all, none, or some of {', '.join(TRAPS)}",
+            hint=f"choose all, none, or names from {', '.join(TRAPS)}",
             fields=("traps",),
         )
 

@@ -1,5 +1,5 @@
-"""A phantom download on the disk: images in one of the known layouts, then the tables, which come last.
-Killed and started again with the same plan, it goes on and ends byte for byte the same."""
+"""Write a phantom download: the images in one of the layouts, then the tables.
+A killed run that is started again with the same plan continues and ends with the same bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ZEROS = bytes(4096)
 
 
 def write_download(plan: DownloadPlan, out: Path) -> Iterator[tuple[int, int]]:
-    """Yields (done, total) after each mammogram. `out` must be new, empty, or hold a part of the same plan."""
+    """Yield (done, total) after each mammogram. `out` must be new, empty, or contain a part of the same plan."""
     _reserve_folder(plan, out)
     layout = LAYOUTS[plan.layout]
     listed: dict[str, list[Row]] = {}
@@ -36,14 +36,14 @@ def write_download(plan: DownloadPlan, out: Path) -> Iterator[tuple[int, int]]:
 
 
 def _reserve_folder(plan: DownloadPlan, out: Path) -> None:
-    """Never mix two downloads, and never overwrite a real one's CSVs."""
+    """Refuse a folder that contains another download or other files."""
     recipe = out / RECIPE
     wanted = {"synthetic": "drawn by a program: no patients", **plan.recipe}
     if recipe.exists():
         if files.read_yaml(recipe) != wanted:
             raise DataError(
-                f"{out} holds a phantom download made with other settings",
-                hint="choose another folder, or remove that one first",
+                f"{out} contains a phantom download made with other settings",
+                hint="choose another folder, or delete this one first",
             )
         return
     if out.exists() and any(not found.name.startswith(f".{RECIPE}.") for found in out.iterdir()):
@@ -59,7 +59,7 @@ def _write_table(path: Path, text: str) -> None:
 
 
 def _write_mammogram(m: Mammogram, layout: Layout, out: Path) -> Iterator[tuple[str, list[Row]]]:
-    """Writes what does not stand yet; yields what the layout lists of each series, by the copy it lies in."""
+    """Write the missing files. Yield the root folder and the listed rows of each copy of a series."""
     drawing = Drawing(m)
     for series in build_all_series(m):
         for root in (layout.root, layout.second_root) if series.twice else (layout.root,):
@@ -74,7 +74,7 @@ def _write_series(series: Series, drawing: Drawing, layout: Layout, root: Path) 
     folder.mkdir(parents=True, exist_ok=True)
     files.remove_leftovers(folder)
     for instance in series.instances:
-        path = root / layout.path(series, instance)
+        path = root / layout.locate(series, instance)
         if not path.exists():
             files.write_bytes(path, _encode_instance(instance, drawing, layout))
 
@@ -82,5 +82,5 @@ def _write_series(series: Series, drawing: Drawing, layout: Layout, root: Path) 
 def _encode_instance(instance: Instance, drawing: Drawing, layout: Layout) -> bytes:
     if instance.damage == "zeros":
         return _ZEROS
-    whole = layout.encode(drawing.dataset(instance))
-    return whole[: len(whole) // 2] if instance.damage == "cut" else whole
+    content = layout.encode(drawing.get_dataset(instance))
+    return content[: len(content) // 2] if instance.damage == "cut" else content
