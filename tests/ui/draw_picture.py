@@ -34,7 +34,7 @@ def organize(place: Path) -> pyte.Screen:
         for question in ("dataset be called", "Which lesions", "What one image is", "Which split"):
             terminal.wait_for(question)
             terminal.press("enter")
-        terminal.wait_for("Take the defaults again")
+        terminal.wait_for("Reset to the defaults")
         return terminal.screen
 
 

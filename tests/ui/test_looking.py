@@ -294,7 +294,7 @@ def test_where_nothing_moves_one_line_says_that_it_looks():
     seen = watch_preview(
         iter(events), Console(file=file, width=100, force_terminal=True, color_system=None), moving=False
     )
-    assert file.getvalue() == "Looking … (Ctrl-C: to the menu)\n"
+    assert file.getvalue() == "Reading … (Ctrl-C: to the menu)\n"
     assert (seen.shown, seen.outlook) == ([events[1]], events[2])
 
 

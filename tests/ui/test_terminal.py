@@ -72,7 +72,7 @@ def test_a_run_is_watched_left_resumed_and_shown(tmp_path):
         terminal.press("enter")
         terminal.wait_for("images/s")
         terminal.press("ctrl-c")
-        terminal.wait_for("is at work")
+        terminal.wait_for("is running")
         terminal.press("down", "enter")  # pause
         terminal.wait_for("Paused.")
         terminal.press("enter")
@@ -106,7 +106,7 @@ def test_the_parts_of_a_mapping_are_ticked_with_the_space_bar(tmp_path):
         open_form(terminal, "preprocess")
         terminal.wait_for("Which preset?")
         terminal.press("enter")
-        screen = terminal.wait_for("space marks")
+        screen = terminal.wait_for("space selects")
         (first,) = re.findall(r"» [○●] (\w+)", screen)
         was_on = f"» ● {first}" in screen
         terminal.press("space")

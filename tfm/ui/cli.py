@@ -1,5 +1,7 @@
-"""Commands, made from the registry: Settings → options, nothing computed here. Only the command that was asked for is
-built; of the others the help shows the first line of their file."""
+"""The command line: options are built from settings classes.
+
+Only the named command is built; the help lists the others with the first line of their module.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_reader(None)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without Unicode gets a mark, not a crash
+            stream.reconfigure(errors="replace")  # a terminal without Unicode shows "?" instead of failing
     try:
         _build_app(words)(args=words, prog_name="wizard.py")
     except SystemExit as end:
@@ -41,20 +43,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _build_app(words: Sequence[str]) -> typer.Typer:
     app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
     app.callback(invoke_without_command=True, epilog=_EPILOG)(_open_menu)
-    asked_for = _find_command(words)
+    named = _find_command(words)
     for section, names in offers.sections().items():
         for name in names:
-            function = build_command(name, words) if name == asked_for else _reject_placeholder
-            text = offers.summary(name) + (f"\n\n{offers.explanation(name)}" if name == asked_for else "")
+            function = build_command(name, words) if name == named else _reject_placeholder
+            text = offers.summary(name) + (f"\n\n{offers.explanation(name)}" if name == named else "")
             app.command(name, help=_escape_markup(spell(text)), rich_help_panel=section)(function)
-    if asked_for == "runs":
+    if named == "runs":
         from tfm.ui.screens import runs_commands
 
         app.add_typer(runs_commands.app, name="runs", rich_help_panel="Runs")
     else:
         app.command(
             "runs",
-            help="List, show, watch, pause, resume, extend, restart or remove what was started.",
+            help="List, show, watch, pause, resume, extend, restart or remove runs.",
             rich_help_panel="Runs",
         )(_reject_placeholder)
     return app
@@ -69,19 +71,19 @@ def _find_command(words: Sequence[str]) -> str | None:
 
 
 def _escape_markup(text: str) -> str:
-    """No bracket is markup, and no word between colons a picture: typer itself leaves no other way to say so."""
+    """Show brackets and `:words:` as they are, where rich would read markup and emoji."""
     return re.sub(r":(\S+?):", r":[none]\1[/none]:", escape(text))
 
 
 def _reject_placeholder() -> None:
-    """Stands in the list for a command that wasn't asked for."""
-    raise AssertionError("a command that was asked for is built whole")
+    """Stand in the help for a command that is not built."""
+    raise AssertionError("only the named command is called, and that one is built")
 
 
 def _open_menu(
     context: typer.Context,
     workspace: Annotated[
-        Path | None, typer.Option(help="Where everything that is made lives.", show_default="workspace")
+        Path | None, typer.Option(help="Folder for data, caches and runs.", show_default="workspace")
     ] = None,
     accessible: Annotated[bool, typer.Option("--accessible", help="Plain numbered lines, for screen readers.")] = False,
 ) -> None:
@@ -104,8 +106,9 @@ def _open_menu(
 
 
 def build_command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
-    """A function with the signature that typer reads: one optional string an option, so that None is "not given". A
-    preset that starts something else has the options of that."""
+    """Build a function whose signature typer reads; each option is an optional string, None if it is not given.
+
+    A preset that starts another command, such as EfficientNetB3_Optuna, has the options of that command."""
     from tfm.core import registry
     from tfm.core.registry import Answer
     from tfm.ui.command_context import report_errors
@@ -127,7 +130,7 @@ def build_command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
 
 
 def _find_started_name(found: Command, words: Sequence[str]) -> str:
-    """Of a preset that ships; those of one's own stand in a workspace, which is not looked for yet."""
+    """Only for presets that ship: the user's own are in a workspace, which is not known yet."""
     presets = getattr(found, "presets", None)
     named = [word for word in words if presets and word in offers.list_presets(presets)]
     says_itself = len(named) == 1 and getattr(found, "default_preset", None) is None
@@ -144,21 +147,23 @@ _WORKSPACE = _make_keyword(
     "workspace",
     Annotated[
         Path | None,
-        typer.Option(help="Where everything that is made lives.", show_default="workspace", rich_help_panel=_THIS_RUN),
+        typer.Option(help="Folder for data, caches and runs.", show_default="workspace", rich_help_panel=_THIS_RUN),
     ],
 )
 _DETACH = _make_keyword(
     "detach",
-    Annotated[bool | None, typer.Option("--detach", help="Start it and return at once.", rich_help_panel=_THIS_RUN)],
+    Annotated[
+        bool | None, typer.Option("--detach", help="Start the run and return at once.", rich_help_panel=_THIS_RUN)
+    ],
 )
 _QUIET = _make_keyword(
     "quiet",
-    Annotated[bool | None, typer.Option("--quiet", help="Say nothing before it has ended.", rich_help_panel=_THIS_RUN)],
+    Annotated[bool | None, typer.Option("--quiet", help="Print only how the run ended.", rich_help_panel=_THIS_RUN)],
 )
 _JSON = _make_keyword(
     "json",
     Annotated[
-        bool | None, typer.Option("--json", help="A last line of results, for scripts.", rich_help_panel=_THIS_RUN)
+        bool | None, typer.Option("--json", help="Print the results as a last line of JSON.", rich_help_panel=_THIS_RUN)
     ],
 )
 
@@ -173,12 +178,12 @@ def _build_preset_parameter(found: Command) -> Parameter | None:
         return _make_keyword(
             "presets",
             Annotated[
-                list[str] | None, typer.Argument(help=f"Which: {names}. Several make a queue.", metavar="MODEL…")
+                list[str] | None, typer.Argument(help=f"One of {names}. Several make a queue.", metavar="MODEL…")
             ],
         )
     return _make_keyword(
         "presets",
-        Annotated[str | None, typer.Option("--preset", help=f"Which: {names}.", show_default=found.default_preset)],
+        Annotated[str | None, typer.Option("--preset", help=f"One of {names}.", show_default=found.default_preset)],
     )
 
 
@@ -227,14 +232,14 @@ def _build_set_parameter(field: SettingField) -> Parameter:
     part = next(iter(field.parts))
     values = [value for each in field.parts for value in field.list_part_fields(each)]
     examples = " or ".join([f"{part}=false", *(f"{value.name}={value.default}" for value in values[-1:])])
-    help_text = f"One of the {field.name} on or off, or one of its values: {examples}. May be repeated."
-    told = f"\n\nThere are: {', '.join(field.parts)}."
-    return _make_keyword("set", Annotated[list[str] | None, typer.Option(help=help_text + told, metavar="NAME=VALUE")])
+    help_text = f"Switch one of the {field.name} on or off, or set a value of it: {examples}. May be repeated."
+    parts = f"\n\nParts: {', '.join(field.parts)}."
+    return _make_keyword("set", Annotated[list[str] | None, typer.Option(help=help_text + parts, metavar="NAME=VALUE")])
 
 
 def _describe_default(field: SettingField) -> str | bool:
     if field.is_required:
-        return "asked for" if not field.input else "the only one"
+        return "required" if not field.input else "the only one"
     if field.is_mapping or field.default is None:
         return False
     if field.is_bool:
@@ -264,5 +269,5 @@ def _run_command(found: Command, context: typer.Context, words: dict[str, Any]) 
 def parse_assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise SettingsError(f"--set {text} cannot be read", hint=f"write it as NAME=VALUE, as in {text}=true")
+        raise SettingsError(f"--set {text} has no value", hint=f"write it as NAME=VALUE, as in {text}=true")
     return name, value

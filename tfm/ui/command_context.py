@@ -1,4 +1,4 @@
-"""What a person did wrong, or what went wrong below, as one panel; a traceback never reaches the screen."""
+"""What every command shares: its workspace, its exit status, and errors shown as a panel without a traceback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WRONG_USE, FAILED = 2, 1
 
 
 def open_workspace(context: typer.Context, given: Path | None) -> Workspace:
-    """Said behind the command, or before it, or not at all."""
+    """Open the workspace named after the command or before it, or the default one."""
     here: Any = context
     while given is None and here.parent is not None:
         here = here.parent

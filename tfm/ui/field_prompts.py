@@ -1,4 +1,4 @@
-"""One setting as one question: its choices, its default, its check; and values as a person reads them."""
+"""Build the question that asks for a setting, and format values for a person."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfm.core.settings.fields import SettingField
 from tfm.ui.prompts import Choice, Question
 from tfm.ui.spelling import format_flag, spell
 
-VARIES = "each its own"  # what several presets say where they differ
+VARIES = "each its own"  # the value of a setting in which several presets differ
 
 
 def build_question(field: SettingField, default: Any, workspace: Workspace) -> Question:
@@ -49,19 +49,18 @@ def _describe_flag(field: SettingField) -> str:
     return f"(on a command line: {option})"
 
 
-def _build_parts_question(field: SettingField, text: str, why: str, switched: Mapping[str, Any]) -> Question:
-    """Boxes to tick; where several presets differ, each keeps its own. That none is no answer is for the setting's own
-    type to say."""
+def _build_parts_question(field: SettingField, text: str, why: str, switches: Mapping[str, Any]) -> Question:
+    """Checkboxes; a part in which several presets differ is disabled, and each preset keeps its own."""
     choices = [
         Choice(
             part,
             part,
             spell(field.parts[part].__doc__ or "").strip().split("\n", 1)[0],
-            disabled=VARIES if switched.get(part) == VARIES else None,
+            disabled=VARIES if switches.get(part) == VARIES else None,
         )
-        for part in dict.fromkeys([*switched, *field.parts])
+        for part in dict.fromkeys([*switches, *field.parts])
     ]
-    default = [part for part, on in switched.items() if on is True]
+    default = [part for part, on in switches.items() if on is True]
     return Question(field.name, text, why, choices, several=True, optional=True, default=default)
 
 
@@ -80,7 +79,7 @@ def _without(field: SettingField) -> list[Choice]:
 
 
 def convert_to_plain(value: Any) -> Any:
-    """As YAML and JSON can keep it."""
+    """Convert to a value that YAML and JSON can hold."""
     if isinstance(value, list | tuple):
         return [convert_to_plain(part) for part in value]
     return value if isinstance(value, str | int | float | bool | dict | None) else str(value)
@@ -93,7 +92,7 @@ def format_text(value: Any) -> str | None:
 
 
 def format_name(name: str) -> str:
-    """A setting's name for a person; one that reaches into a part stays as it is typed."""
+    """The name of a setting for a person; a setting of a part keeps its dotted name."""
     return name if "." in name else name.replace("_", " ")
 
 

@@ -1,5 +1,7 @@
-"""Settings → questions: the important ones first, the rest behind "advanced". The settings' own types are the checks;
-nothing is decided here that a command would not decide the same way."""
+"""Fill a form: ask the important settings in order, then show a summary in which any setting can be changed.
+
+A setting's own type checks its answer. form_state holds the answers; form_summary draws them.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,11 @@ from tfm.ui.prompts import Asker, Back, Choice, PlainAsker, Question
 from tfm.ui.saved_answers import SavedAnswers
 from tfm.ui.spelling import spell
 
-_LAST = "what_now"
+_ACTION = "what_now"
 
 
 class Form:
-    """`start` runs what a filled form says and shows it: here only a stage's trial, the form's own is the caller's."""
+    """`start` runs a trial on a few images; the caller starts what the form itself describes."""
 
     def __init__(
         self, stage: str, workspace: Workspace, asker: Asker, console: Console, start: Callable[[FilledForm], None]
@@ -41,15 +43,15 @@ class Form:
         self.console = console
         self.state = FormState(stage, workspace)
         self.answers = SavedAnswers(workspace.answers_file)
-        self.found: list[preview.ShownEvent] = []
-        self.inspected: dict[str, Any] | None = None
+        self.look_events: list[preview.ShownEvent] = []
+        self.look_values: dict[str, Any] | None = None
         self.look_error: TFMError | None = None
         self.fields_for_look: tuple[str, ...] = ()
         self.preview_events: list[preview.ShownEvent] = []
         self.previewed_settings: list[Settings] = []
 
     def fill(self) -> FilledForm:
-        """Ask until the person starts it. Raises Back from before the first question, ToMenu at any."""
+        """Ask until the person chooses Start. Raises Back at the first question, and ToMenu."""
         self._load_answers()
         try:
             self.ask_all()
@@ -58,7 +60,7 @@ class Form:
         return self.state.filled_form
 
     def confirm(self, filled: FilledForm) -> FilledForm:
-        """Of what is filled in already only the last question is asked. Raises Back and ToMenu."""
+        """Show the summary of a form that is filled already. Raises Back and ToMenu."""
         self.state.presets, self.state.answers = filled.presets, dict(filled.given)
         self._confirm()
         return self.state.filled_form
@@ -67,12 +69,12 @@ class Form:
         self.state.load_answers(self.answers.load(self.state.stage, self.state.presets))
 
     def ask_all(self) -> None:
-        """One after the other; Back is one question back, and out of the first."""
+        """Ask one question after the other; Back returns to the previous one."""
         answered: list[str] = []
-        while _LAST not in answered:
+        while _ACTION not in answered:
             try:
                 name, ask = next(question for question in self._list_questions() if question[0] not in answered)
-            except TFMError as error:  # between questions only a look is at work
+            except TFMError as error:  # raised by the look, which runs between two questions
                 answered = self._reopen_questions(answered, error)
                 continue
             try:
@@ -84,7 +86,7 @@ class Form:
                 answered.pop()
 
     def _list_questions(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        """In their order. Who takes the next one looks, where all that a look needs lies behind."""
+        """Yield the questions in order, and run the look as soon as its settings are answered."""
         if self._has_presets_to_choose:
             yield "preset", self._choose_preset
         important = self.state.important
@@ -95,7 +97,7 @@ class Form:
         for field in important:
             if field.name not in self.state.outlook.settled and self.state.is_worth_asking(field):
                 yield field.name, partial(self._ask, field)
-        yield _LAST, self._confirm
+        yield _ACTION, self._confirm
 
     def _list_look_fields(self) -> list[SettingField]:
         required = [field for field in self.state.important if field.is_required]
@@ -103,22 +105,22 @@ class Form:
             field for field in self.state.fields if field.name in self.fields_for_look and not field.is_required
         ]
 
-    def _reopen_questions(self, answered: list[str], refused: TFMError) -> list[str]:
-        """What a look refused is asked for again, or what it says it lacks; what no question mends is told."""
+    def _reopen_questions(self, answered: list[str], error: TFMError) -> list[str]:
+        """Ask again the settings that a failed look names; raise its error if it names none that is asked."""
         if self.state.look is None:
-            raise refused
-        self.look_error, self.fields_for_look = refused, _get_fields(refused)
+            raise error
+        self.look_error, self.fields_for_look = error, _get_fields(error)
         before = [field.name for field in self._list_look_fields()]
-        again = [name for name in before if name in (_get_fields(refused) or before)]
+        again = [name for name in before if name in (_get_fields(error) or before)]
         if not again:
-            raise refused
+            raise error
         return list(takewhile(lambda name: name not in again, answered))
 
     # --- presets ------------------------------------------------------------------------------------------------------
 
     @property
     def _has_presets_to_choose(self) -> bool:
-        """One default that is the only one needs no question."""
+        """False if the default preset is the only one."""
         stage = registry.find(self.state.stage)
         if not isinstance(stage, registry.Stage) or stage.presets is None:
             return False
@@ -129,15 +131,15 @@ class Form:
         assert isinstance(stage, registry.Stage)
         assert stage.presets is not None
         names = self.workspace.list_presets(stage.presets, stage.default_preset)
-        choices, explained = self._list_preset_choices(names)
+        choices, explanation = self._list_preset_choices(names)
         several = stage.default_preset is None
         self._redraw()
         presets = self.state.presets
         answer = self.asker.ask(
             Question(
                 name="preset",
-                text="Which ones? (several make a queue)" if several else "Which preset?",
-                why=explained,
+                text="Which models? (several make a queue)" if several else "Which preset?",
+                why=explanation,
                 choices=choices,
                 several=several,
                 default=list(presets) if several else (presets or (stage.default_preset,))[0],
@@ -147,8 +149,8 @@ class Form:
         self._load_answers()
 
     def _list_preset_choices(self, names: list[str]) -> tuple[list[Choice], str]:
-        """A preset of one's own that is broken is grey and says why; the others stay at hand."""
-        choices, explained = [], []
+        """The presets as choices, and their descriptions. A broken preset of the user is disabled, with the reason."""
+        choices, descriptions = [], []
         for name in names:
             try:
                 found = find_preset(self.workspace, self.state.stage, name)
@@ -157,57 +159,58 @@ class Form:
                 continue
             assert found is not None
             choices.append(Choice(name, name, spell(found.title)))
-            explained.append(spell(f"{name}: {found.title}\n{found.about}"))
-        return choices, "\n\n".join(explained)
+            descriptions.append(spell(f"{name}: {found.title}\n{found.about}"))
+        return choices, "\n\n".join(descriptions)
 
-    # --- looking ------------------------------------------------------------------------------------------------------
+    # --- look and preview ---------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Anew only where an answer that it looks at changed, or was refused."""
+        """Run the look again if one of its settings has changed, or if it failed."""
         look = self.state.look
         if look is None:
             return
         given = self.state.collect_look_values()
-        if given == self.inspected:
+        if given == self.look_values:
             return
-        self.inspected, self.look_error, self.found = None, None, []
+        self.look_values, self.look_error, self.look_events = None, None, []
         self.state.apply_outlook(registry.Outlook())
         self._redraw()
-        seen = self._watch_preview(registry.stream(look, given, self.workspace))
-        self.inspected, self.found = given, seen.shown
-        self.state.apply_outlook(seen.outlook)
+        result = self._watch(registry.stream(look, given, self.workspace))
+        self.look_values, self.look_events = given, result.shown
+        self.state.apply_outlook(result.outlook)
 
     def _preview(self, resolved: list[Settings]) -> None:
-        preview = self.state.preview
-        if preview is None or resolved == self.previewed_settings:
+        if self.state.preview is None or resolved == self.previewed_settings:
             return
         self.previewed_settings = []
         self._redraw()
-        self.preview_events = self._watch_preview(_preview_each(preview, resolved, self.workspace)).shown
+        self.preview_events = self._watch(_preview_each(self.state.preview, resolved, self.workspace)).shown
         self.previewed_settings = resolved
 
-    def _watch_preview(self, events: Iterator[Event | registry.Outlook]) -> preview.PreviewResult:
+    def _watch(self, events: Iterator[Event | registry.Outlook]) -> preview.PreviewResult:
         return preview.watch_preview(events, self.console, moving=not isinstance(self.asker, PlainAsker))
 
     # --- settings -----------------------------------------------------------------------------------------------------
 
     def _confirm(self) -> None:
-        """The last question: start it as it stands, or change something first."""
+        """Show the summary until the person chooses Start."""
         while True:
-            trouble, fields = self._find_problem()
+            problem, fields = self._find_problem()
             self._redraw()
-            if trouble is None:
+            if problem is None:
                 form_summary.print_summary(self.state, self.console)
                 preview.print_events(self.preview_events, self.console)
             else:
-                form_summary.print_problem(trouble, self.console)
-            trial = self.state.trial if trouble is None else None
-            choices = self._list_actions(trouble is None, fields, trial)
-            match self.asker.ask(Question(name=_LAST, text="What now?", choices=choices)):
+                form_summary.print_problem(problem, self.console)
+            trial = self.state.trial if problem is None else None
+            choices = self._list_actions(problem is None, fields, trial)
+            match self.asker.ask(Question(name=_ACTION, text="What now?", choices=choices)):
                 case "start":
                     return
                 case "mend":
-                    self._ask_again(fields)
+                    for field in self.state.fields:
+                        if field.name in fields:
+                            self._ask(field)
                 case "trial" if trial is not None:
                     self.start(trial)
                 case "change":
@@ -216,27 +219,22 @@ class Form:
                     self.state.reset()
 
     def _list_actions(self, can_start: bool, fields: tuple[str, ...], trial: FilledForm | None) -> list[Choice]:
-        found = [
+        actions = [
             Choice("start", "Start") if can_start else None,
             Choice("mend", "Answer again") if fields else None,
-            Choice("trial", "See it on a few images first") if trial else None,
+            Choice("trial", "Try it on a few images first") if trial else None,
             Choice("change", "Change a setting …"),
-            Choice("reset", "Take the defaults again") if self.state.answers else None,
+            Choice("reset", "Reset to the defaults") if self.state.answers else None,
         ]
-        return [choice for choice in found if choice is not None]
-
-    def _ask_again(self, fields: tuple[str, ...]) -> None:
-        for field in self.state.fields:
-            if field.name in fields:
-                self._ask(field)
+        return [action for action in actions if action is not None]
 
     def _find_problem(self) -> tuple[TFMError | None, tuple[str, ...]]:
-        """Why it cannot start as it stands, and the settings that this is about."""
-        looked_at = tuple(field.name for field in self._list_look_fields())
+        """Why the run cannot start, and the settings to change."""
+        look_fields = tuple(field.name for field in self._list_look_fields())
         try:
             self._look()
         except TFMError as error:
-            return error, _get_fields(error) or looked_at
+            return error, _get_fields(error) or look_fields
         try:
             resolved = self.state.resolve()
             self.state.check_offered(resolved)
@@ -252,7 +250,7 @@ class Form:
         self.state.answer(field, self.asker.ask(self._restrict_choices(question)))
 
     def _restrict_choices(self, question: Question) -> Question:
-        """What the look does not offer is grey, says why, and is no default."""
+        """Disable the choices that the look does not offer, with the reason."""
         if question.name not in self.state.outlook.offered:
             return question
         why = self.state.explain_offer(question.name)
@@ -274,15 +272,15 @@ class Form:
             return
 
     def _list_changeable(self) -> list[tuple[SettingField, Choice]]:
-        """Every setting that has an effect; of a mapping, what may be set of the parts that are on: resize.height."""
-        found = []
-        idle = self.state.ineffective
+        """Every setting that has an effect, and the settings of the parts that are on, such as resize.height."""
+        changeable = []
+        ineffective = self.state.ineffective
         for field in self.state.fields:
             section = field.name if field.parts else field.group
-            for one in (each for each in (field, *self.state.list_part_fields(field)) if each.name not in idle):
+            for one in (each for each in (field, *self.state.list_part_fields(field)) if each.name not in ineffective):
                 words = f"{format_name(one.name)}: {self._describe_value(one)}"
-                found.append((one, Choice(one.name, words, spell(one.question), section=section)))
-        return found
+                changeable.append((one, Choice(one.name, words, spell(one.question), section=section)))
+        return changeable
 
     def _describe_value(self, field: SettingField) -> str:
         current = self.state.get_value(field)
@@ -291,10 +289,10 @@ class Form:
         return f"{sum(on is True for on in current.values())} of {len(current)} on"
 
     def _redraw(self) -> None:
-        """The form anew: old questions never stay on the screen beside new ones."""
+        """Clear the screen, so that old questions do not remain beside new ones."""
         self.console.clear()
         form_summary.print_header(self.state, self.console)
-        preview.print_events(self.found, self.console)
+        preview.print_events(self.look_events, self.console)
         if self.look_error is not None:
             form_summary.print_problem(self.look_error, self.console)
 

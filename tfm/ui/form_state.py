@@ -1,5 +1,7 @@
-"""What a form holds while it is filled: the presets, a person's answers, what a look settled; and what follows from
-them. Nothing here asks, draws or keeps anything."""
+"""What a form holds while it is filled: presets, answers and what the look decided, and what follows from them.
+
+Nothing here asks, draws or writes files.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ from tfm.ui.field_prompts import VARIES, convert_to_plain, format_value
 
 @dataclass
 class FormState:
-    """defaults < presets < answers < settled. A settled value holds until the person answers that very setting."""
+    """Values resolve as defaults < presets < answers < settled; answering a setting removes its settled value."""
 
     stage: str
     workspace: Workspace
@@ -53,7 +55,7 @@ class FormState:
 
     @property
     def fields(self) -> list[SettingField]:
-        """All that is asked: the settings, and behind them the words that make a queue."""
+        """All settings, then the words that make a queue, such as `seeds`."""
         return registry.asked(self.definition)
 
     @property
@@ -61,12 +63,8 @@ class FormState:
         return {repeat.word: repeat for repeat in registry.repeats_of(self.definition)}
 
     @property
-    def required(self) -> list[SettingField]:
-        return [field for field in self.fields if field.is_required]
-
-    @property
     def important(self) -> list[SettingField]:
-        """One dataset or cache that is the only one is meant: no question."""
+        """The settings to ask. A dataset or cache that is the only one needs no question."""
         found = [field for field in self.fields if field.is_important and (field.parts or not field.is_mapping)]
         return [field for field in found if not (field.is_required and self._is_only_choice(field))]
 
@@ -74,17 +72,17 @@ class FormState:
         kind = field.input.kind if field.input else ""
         return kind in ("dataset", "cache") and len(self.workspace.list_products(kind)) == 1
 
-    # --- what is given ------------------------------------------------------------------------------------------------
+    # --- values ------------------------------------------------------------------------------------------------
 
     def load_answers(self, answers: Mapping[str, Any]) -> None:
-        """Last time's answers, without those that no setting knows any more."""
+        """Take last time's answers, except those to settings that no longer exist."""
         self.answers = _select_known(self.definition.settings, answers)
         for word in answers.keys() & self.repeats.keys():
             with contextlib.suppress(ValueError):
                 self.answers[word] = self.repeats[word].field.parse(answers[word])
 
     def apply_outlook(self, outlook: Outlook) -> None:
-        """What it settled holds, and for a default that it does not offer, what it offers instead."""
+        """Take what the look settled, and replace a default that it does not offer by one that it does."""
         self.outlook = outlook
         self.settled = {name: convert_to_plain(value) for name, value in outlook.settled.items()}
         for field in self.fields:
@@ -95,21 +93,21 @@ class FormState:
                     self.settled[field.name] = instead
 
     def reset(self) -> None:
-        required = {field.name for field in self.required}
+        required = {field.name for field in self.fields if field.is_required}
         self.answers = {name: value for name, value in self.answers.items() if name in required}
         self.apply_outlook(self.outlook)
 
     @property
     def given(self) -> dict[str, Any]:
-        """What was said of a part that is not on waits until it is; so does what has no effect."""
-        idle = self.ineffective
-        reached = {name.partition(".")[0] for name in self._values if "." in name}
-        switches = [self._read_switches(field, self._values) for field in self.fields if reached & field.parts.keys()]
-        off = {part for switched in switches for part, on in switched.items() if on is not True}
+        """The values to run with: without values of parts that are off, and without those that have no effect."""
+        ineffective = self.ineffective
+        named = {name.partition(".")[0] for name in self._values if "." in name}
+        switches = [self._read_switches(field, self._values) for field in self.fields if named & field.parts.keys()]
+        off = {part for parts in switches for part, on in parts.items() if on is not True}
         return {
             name: value
             for name, value in self._values.items()
-            if name not in idle and ("." not in name or name.partition(".")[0] not in off)
+            if name not in ineffective and ("." not in name or name.partition(".")[0] not in off)
         }
 
     @property
@@ -122,16 +120,16 @@ class FormState:
 
     @property
     def trial(self) -> FilledForm | None:
-        """The stage that shows on a few images what this one would do, with what it knows of what was given."""
+        """The command that shows on a few images what this one does, with the settings that both have."""
         stage = self.definition
         if not isinstance(stage, registry.Stage) or stage.trial is None:
             return None
-        shows = registry.find_stage(stage.trial)
-        presets = self.presets if shows.presets == stage.presets else ()
-        return FilledForm(shows.name, presets, _select_known(shows.settings, self.given))
+        trial = registry.find_stage(stage.trial)
+        presets = self.presets if trial.presets == stage.presets else ()
+        return FilledForm(trial.name, presets, _select_known(trial.settings, self.given))
 
     def answer(self, field: SettingField, value: Any) -> None:
-        """What a person said; of a mapping's parts, which are on."""
+        """Take an answer; for a setting with parts, `value` lists the parts that are on."""
         if not field.parts:
             self._set_answer(field.name, convert_to_plain(value), convert_to_plain(self.get_default(field)))
             return
@@ -140,7 +138,7 @@ class FormState:
                 self._set_answer(part, part in value, on)
 
     def _set_answer(self, name: str, value: Any, unchanged: Any) -> None:
-        """What is settled stays so only where a person said the same."""
+        """Keep only what differs from the default; another answer than the settled one replaces it."""
         if name in self.settled and value == self.settled[name]:
             return
         self.settled.pop(name, None)
@@ -149,29 +147,27 @@ class FormState:
         else:
             self.answers[name] = value
 
-    # --- what follows -------------------------------------------------------------------------------------------------
+    # --- derived -------------------------------------------------------------------------------------------------
 
     @property
     def chosen_presets(self) -> list[offers.Preset | None]:
         return [find_preset(self.workspace, self.stage, name) for name in self.presets or (None,)]
 
     def get_default(self, field: SettingField) -> Any:
-        """What holds where nothing is given; of several presets, only what is the same for all."""
+        """The value without answers, or VARIES if the presets differ."""
         return self._read_switches(field, {}) if field.parts else _merge_values(self._read_preset_values(field, {}))
 
     def get_value(self, field: SettingField) -> Any:
-        return (
-            self._read_switches(field, self._values)
-            if field.parts
-            else self.given.get(field.name, self.get_default(field))
-        )
+        if field.parts:
+            return self._read_switches(field, self._values)
+        return self.given.get(field.name, self.get_default(field))
 
     @property
     def ineffective(self) -> set[str]:
-        """The settings, and the values of parts, that have no effect with any of the presets as it stands."""
+        """The settings, and the settings of parts, that have no effect with any of the presets."""
         stage = self.definition
         if isinstance(stage, registry.Stage) and stage.presets and not (self.presets or stage.default_preset):
-            return set()  # nothing is known before one is chosen
+            return set()  # unknown until a preset is chosen
         given, _ = split_repeats(stage, self._values)
         settings = stage.settings
         found = set.intersection(
@@ -182,37 +178,34 @@ class FormState:
         )
         for field in self.fields:
             for part in field.parts:
-                held = [
-                    mapping[part]
-                    for mapping in self._read_preset_values(field, given)
-                    if mapping and mapping.get(part, False) is not False
-                ]
-                each = [find_fields_without_effect(field.parts[part], {} if one is True else one) for one in held]
-                names = [{f"{part}.{inner.name}" for inner, _ in idle} for idle in each]
+                values = [(mapping or {}).get(part, False) for mapping in self._read_preset_values(field, given)]
+                on = [{} if value is True else value for value in values if value is not False]
+                each = [find_fields_without_effect(field.parts[part], value) for value in on]
+                names = [{f"{part}.{inner.name}" for inner, _ in fields} for fields in each]
                 found |= set.intersection(*names) if names else set()
         return found | {word for word, repeat in self.repeats.items() if repeat.setting in found}
 
     def list_part_fields(self, field: SettingField) -> list[SettingField]:
-        """What may be set of the parts that are on."""
+        """The settings of the parts that are on."""
         on = [part for part, state in self._read_switches(field, self._values).items() if state is True]
         return [value for part in on for value in field.list_part_fields(part)]
 
-    def _read_switches(self, field: SettingField, said: Mapping[str, Any]) -> dict[str, Any]:
-        """Each part of a mapping, on or off, in the preset's order. A value said of a part switches nothing."""
+    def _read_switches(self, field: SettingField, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Map each part to on or off, in the preset's order. A setting of a part does not switch it on."""
         if not field.parts:
             return {}
-        switches = {name: value for name, value in said.items() if name in field.parts}
-        held = [mapping or {} for mapping in self._read_preset_values(field, switches)]
-        order = [part for part in dict.fromkeys([*held[0], *field.parts]) if part in field.parts]
-        return {part: _merge_values([one.get(part, False) is not False for one in held]) for part in order}
+        switches = {name: value for name, value in values.items() if name in field.parts}
+        mappings = [mapping or {} for mapping in self._read_preset_values(field, switches)]
+        order = [part for part in dict.fromkeys([*mappings[0], *field.parts]) if part in field.parts]
+        return {part: _merge_values([one.get(part, False) is not False for one in mappings]) for part in order}
 
     def _read_preset_values(self, field: SettingField, given: Mapping[str, Any]) -> list[Any]:
-        """The setting's value in each preset, below what is given."""
+        """The value of the setting with each preset, after the given values are merged in."""
         given, _ = split_repeats(self.definition, given)
         return [_read_preset_value(preset, self.definition.settings, field, given) for preset in self.chosen_presets]
 
     def resolve(self) -> list[Settings]:
-        """As it will run, with what goes without saying; one for each preset."""
+        """The complete settings, one for each preset."""
         given, _ = split_repeats(self.definition, self.given)
         return [
             resolve_settings(self.workspace, self.started_command, own, preset)
@@ -220,34 +213,34 @@ class FormState:
         ]
 
     def list_queue(self) -> list[str]:
-        """The names of its runs, where it makes several."""
+        """The names of the runs, if there are several."""
         given, counts = split_repeats(self.definition, self.given)
         if len(self.presets) < 2 and not counts:
             return []
         return [step.name for step in build_queue(self.workspace, self.stage, given, self.presets, counts)]
 
     def is_worth_asking(self, field: SettingField) -> bool:
-        """Not what has no effect, nor how many there should be of what there can be only one of."""
+        """False for a setting without effect, and for a repeat that can only be 1."""
         if field.name in self.ineffective:
             return False
         repeat = self.repeats.get(field.name)
         if repeat is None or repeat.at_most is None:
             return True
-        with contextlib.suppress(TFMError):  # what is wrong is told where all is answered
+        with contextlib.suppress(TFMError):  # the summary reports it
             return min(repeat.find_limit(settings, self.workspace) or 1 for settings in self.resolve()) > 1
         return False
 
-    def resolve_values(self, chosen: Sequence[SettingField]) -> list[Any]:
+    def resolve_values(self, fields: Sequence[SettingField]) -> list[Any]:
         resolved = self.resolve()
         return [
             self.get_value(field)
             if field.name in self.repeats
             else _merge_values([get_value(settings, field) for settings in resolved])
-            for field in chosen
+            for field in fields
         ]
 
     def collect_look_values(self) -> dict[str, Any]:
-        """What a look looks at, each in its own type: the required settings, and any other that names what is read."""
+        """The settings that the look gets: the required ones, and others that name an input. Parsed to their types."""
         answers = inputs.complete_values(self.workspace, self.definition.settings, self.answers)
         values = {}
         for field in self.fields:
@@ -259,7 +252,7 @@ class FormState:
         return values
 
     def check_offered(self, resolved: list[Settings]) -> None:
-        """Nothing stands that the look said cannot be: an answer from before it, or a default."""
+        """Refuse an answer or default that the look does not offer."""
         for field in list_fields(self.definition.settings):
             values = [get_value(settings, field) for settings in resolved]
             chosen = [one for value in values for one in (value or [] if field.is_list else [value])]
@@ -282,18 +275,18 @@ class FormState:
         return value == VARIES or value in self.outlook.offered.get(name, [value])
 
     def explain_offer(self, name: str) -> str:
-        return self.outlook.reasons.get(name, "not with what was found")
+        return self.outlook.reasons.get(name, "not available with these inputs")
 
 
 def _merge_values(values: list[Any]) -> Any:
-    """The value, or the word for several."""
+    """The common value, or VARIES."""
     return values[0] if all(value == values[0] for value in values) else VARIES
 
 
-def _select_known(settings: type[Settings], words: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that a setting knows."""
+def _select_known(settings: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the values of settings that exist."""
     known = {}
-    for name, value in words.items():
+    for name, value in values.items():
         with contextlib.suppress(SettingsError):
             place_values(settings, {name: value})
             known[name] = value

@@ -1,4 +1,4 @@
-"""The menu: where things stand, what can be done now, and why the rest can't yet."""
+"""The menu: the state of the workspace, what can be done now, and why the rest cannot be done yet."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ from tfm.ui.spelling import set_reader, spell
 
 
 def run_menu(workspace: Path | None, accessible: bool) -> None:
-    console = render.create_console(
-        color_system=None if accessible else "auto"
-    )  # without colours, no picture is made of blocks
+    console = render.create_console(color_system=None if accessible else "auto")  # no colours: no block pictures
     opened = Workspace(workspace or DEFAULT_WORKSPACE)
     set_reader(opened, in_menu=True)
     Menu(opened, create_asker(accessible, console), console).run()
@@ -51,14 +49,14 @@ class Menu:
             self.console.print(self.build_status_panel())
             try:
                 chosen = self.asker.ask(self.build_question())
-            except (ToMenu, Back):  # Ctrl-C in the menu itself leaves it
+            except (ToMenu, Back):  # Ctrl-C in the menu quits
                 return
             if chosen == "leave":
                 return
             self.last = chosen
             self.open_entry(chosen)
 
-    # --- what is shown ------------------------------------------------------------------------------------------------
+    # --- the screen ------------------------------------------------------------------------------------------------
 
     def build_status_panel(self) -> Panel:
         table = Table.grid(padding=(0, 2))
@@ -88,22 +86,22 @@ class Menu:
             *(choice for choice in self._list_stages() if choice.section != offers.MORE),
         ]
         choices += [
-            Choice("runs", "runs", "Look at, pause, resume, extend or remove what was started", section="Besides"),
-            Choice("more", "more", "Parts of the work by themselves: pretrain, tune, forest, …", section="Besides"),
-            Choice("leave", "leave", section="Besides"),
+            Choice("runs", "runs", "Show, pause, resume, extend or remove runs", section="Other"),
+            Choice("more", "more", "Single steps: pretrain, tune, forest, …", section="Other"),
+            Choice("leave", "leave", section="Other"),
         ]
         return Question(
             name="menu",
             text="What next?",
-            why="Work from the top down: a dataset first, then a cache, then models, then the comparison.\n"
-            "What cannot run yet is grey and says why. Nothing is lost when you leave: runs go on by themselves.",
+            why="Work from top to bottom: first a dataset, then a cache, then models, then the comparison.\n"
+            "A grey entry cannot run yet and says why. Nothing is lost when you leave: runs continue by themselves.",
             choices=choices,
             default=next((choice.value for choice in choices if choice.section == "Unfinished"), self.last),
             can_go_back=False,
         )
 
     def _list_jobs(self) -> list[Run | Plan]:
-        """Plans, and the runs that neither a plan nor another run speaks for."""
+        """Plans, and the runs that belong to no plan and no other run."""
         plans = lookup.list_plans(self.workspace)
         of_plans = {run for plan in plans for run in plan.read_status().runs.values()}
         return [
@@ -116,17 +114,17 @@ class Menu:
         ]
 
     def _list_unfinished(self) -> list[Choice]:
-        """Halted and paused ones first: Enter resumes. Then what a finished study leaves to be done."""
-        found = []
+        """Jobs to watch or resume, and finished studies whose winner is not trained."""
+        choices = []
         for job in reversed(self._list_jobs()):
             state = job.read_status().state
             if state == "running":
-                found.append(Choice(f"watch {job.id}", "watch", job.id, section="At work"))
+                choices.append(Choice(f"watch {job.id}", "watch", job.id, section="Running"))
             if state in ("halted", "paused"):
-                found.append(Choice(f"resume {job.id}", "resume", f"{job.id} ({state})", section="Unfinished"))
+                choices.append(Choice(f"resume {job.id}", "resume", f"{job.id} ({state})", section="Unfinished"))
         for run in reversed(list_unused_runs(self.workspace, result="winner", setting="study")):
-            found.append(Choice(f"winner {run.id}", "train the winner", f"of {run.id}", section="Next"))
-        return sorted(found, key=lambda choice: choice.section)
+            choices.append(Choice(f"winner {run.id}", "train the winner", f"of {run.id}", section="Next"))
+        return sorted(choices, key=lambda choice: choice.section)
 
     def _list_stages(self) -> list[Choice]:
         return [
@@ -139,29 +137,28 @@ class Menu:
         return Question(
             name="more",
             text="What next?",
-            why="Parts of the work that can be done by themselves; several of them are steps of a model of `train`.",
+            why="These steps can run on their own; some of them are also steps of a model of `train`.",
             choices=[choice for choice in self._list_stages() if choice.section == offers.MORE],
         )
 
     def _explain_missing_input(self, name: str) -> str | None:
-        """The reason why a stage cannot run yet, from what its settings say it reads."""
+        """Say which input a command still needs; None if it can run."""
         for field in list_fields(registry.find(name).settings):
             if not field.input or not field.is_required:
                 continue
             if field.input.kind in ("dataset", "cache") and not self.workspace.list_products(field.input.kind):
                 return f"needs a {field.input.kind}"
             if field.input.kind == "run" and not list_readable_runs(self.workspace, field):
-                return f"needs a run of {field.input.made_by[0]}"  # the usual way to one, for a line that isn't cut
+                return f"needs a run of {field.input.made_by[0]}"  # the usual command, to keep the line short
         return None
 
-    # --- what is done -------------------------------------------------------------------------------------------------
+    # --- actions -------------------------------------------------------------------------------------------------
 
     def open_entry(self, chosen: str) -> None:
-        """What an entry says."""
         self._report_errors(partial(self._open_entry, chosen))
 
     def _report_errors(self, act: Callable[[], None]) -> None:
-        """What goes wrong is told, and no more than that."""
+        """Show an error instead of leaving the menu."""
         try:
             act()
         except (Back, ToMenu):
@@ -194,10 +191,10 @@ class Menu:
         self._start(self._create_form(name).fill())
 
     def _create_form(self, name: str) -> Form:
-        return Form(name, self.workspace, self.asker, self.console, self._try_out)
+        def start_trial(trial: FilledForm) -> None:
+            self._report_errors(partial(self._start, trial))
 
-    def _try_out(self, filled: FilledForm) -> None:
-        self._report_errors(partial(self._start, filled))
+        return Form(name, self.workspace, self.asker, self.console, start_trial)
 
     def _start(self, filled: FilledForm) -> None:
         job = find_or_create_job(self.workspace, filled.stage, filled.given, filled.presets)

@@ -1,6 +1,4 @@
-"""A stage's look or preview while it works: its progress as bars that vanish, what it shows gathered to be drawn.
-
-What a form makes of it is the form's; nothing here asks."""
+"""Run a look or preview: its progress as bars that disappear, and the events to show."""
 
 from __future__ import annotations
 
@@ -34,8 +32,8 @@ class PreviewResult:
 
 
 def watch_preview(events: Iterator[Event | Outlook], console: Console, *, moving: bool) -> PreviewResult:
-    """All that comes, once it has come. Ctrl-C stops it and goes to the menu."""
-    seen, bars = PreviewResult(), _ProgressBars(console, moving)
+    """Collect all events. Ctrl-C stops the work and goes to the menu."""
+    result, bars = PreviewResult(), _ProgressBars(console, moving)
     try:
         with contextlib.closing(_generator(events)) as coming, bars.drawn:
             for event in coming:
@@ -43,18 +41,18 @@ def watch_preview(events: Iterator[Event | Outlook], console: Console, *, moving
                     case Progress():
                         bars.add(event)
                     case Note() | Table() | Intervals() | Picture():
-                        seen.shown.append(event)
+                        result.shown.append(event)
                     case Outlook():
-                        seen.outlook = event
+                        result.outlook = event
     except KeyboardInterrupt:
         raise ToMenu from None
     finally:
         _discard_typed_keys()
-    return seen
+    return result
 
 
 def _discard_typed_keys() -> None:
-    """An Enter that was pressed while nothing was asked answers no question, and starts nothing."""
+    """An Enter pressed meanwhile must not answer the next question."""
     if sys.stdin.isatty() and os.name == "posix":
         import termios
 
@@ -62,21 +60,21 @@ def _discard_typed_keys() -> None:
 
 
 def _generator(events: Iterator[Event | Outlook]) -> Generator[Event | Outlook, None, None]:
-    """Closing it closes what it passes on, where that can be closed."""
+    """Wrap events so that closing the wrapper closes a generator below it."""
     yield from events
 
 
 class _ProgressBars:
-    """Bars on a terminal; where nothing may move, one line that says that something is done."""
+    """Bars on a terminal, or one line if nothing may move."""
 
     def __init__(self, console: Console, moving: bool) -> None:
-        words = Text("Looking … (Ctrl-C: to the menu)", style="dim")
-        self.live = Live(words, console=console, auto_refresh=False, transient=True) if moving else None
+        text = Text("Reading … (Ctrl-C: to the menu)", style="dim")
+        self.live = Live(text, console=console, auto_refresh=False, transient=True) if moving else None
         self.drawn = self.live or contextlib.nullcontext()
         self.bars: dict[str, Bar] = {}
         self.drawn_at = 0.0
         if not moving:
-            console.print(words)
+            console.print(text)
 
     def add(self, event: Progress) -> None:
         now = time.monotonic()

@@ -1,5 +1,7 @@
-"""Questions on a terminal: the only file that knows questionary. A question is described by whoever asks it;
-here it is drawn and answered. Esc is one question back, Ctrl-C goes to the menu, neither is ever an answer."""
+"""Questions on a terminal. The only file that uses questionary.
+
+Esc goes one question back and Ctrl-C to the menu; neither is an answer.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,11 @@ from tfm.ui.spelling import spell
 
 
 class Back(Exception):
-    """One question back."""
+    """Go one question back."""
 
 
 class ToMenu(Exception):
-    """Leave the form; what was answered is kept."""
+    """Leave the form; the answers are kept."""
 
 
 class _Explain(Exception):
@@ -68,7 +70,7 @@ def create_asker(accessible: bool, console: Console) -> Asker:
 
 
 def _format_explanation(question: Question, style: str = "") -> Text:
-    return Text(question.why or "There is nothing more to say about this one.", style)
+    return Text(question.why or "There is no explanation for this question.", style)
 
 
 _BACK = object()
@@ -80,7 +82,7 @@ _STYLE = [
     ("instruction", "fg:ansibrightblack"),
     ("separator", "bold"),
 ]
-_ESCAPE_SECONDS = 0.1  # a slow line delivers an arrow key in pieces; shorter takes it for Esc, the default feels broken
+_ESCAPE_SECONDS = 0.1  # shorter: an arrow key over a slow line reads as Esc; the default (0.5) feels slow
 
 
 class KeyAsker:
@@ -143,16 +145,16 @@ class KeyAsker:
 
 
 def _find_default(rows: list[Any], default: Any) -> Any:
-    """The default, where it can be chosen: questionary refuses one that is disabled or gone."""
+    """The default if it can be chosen: questionary rejects a disabled or missing one."""
     return next((default for row in rows if getattr(row, "value", None) == default and not row.disabled), None)
 
 
 def _require_one(question: Question) -> Callable[[list[Any]], bool | str]:
-    return lambda marked: bool(marked) or question.optional or "mark at least one with the space bar"
+    return lambda marked: bool(marked) or question.optional or "select at least one with the space bar"
 
 
 def _describe_keys(question: Question) -> str:
-    keys = ["space marks", "enter goes on"] if question.several else []
+    keys = ["space selects", "enter continues"] if question.several else []
     keys += ["Esc: back"] if question.can_go_back else []
     return f"({', '.join([*keys, '?: explain'])})" if keys or question.why else " "
 
@@ -178,7 +180,7 @@ def _bind_keys(application: Any, question: Question) -> None:
 
     @keys.add("enter", eager=True, filter=Condition(is_menu_open_and_nothing_marked))
     def _(event: Any) -> None:
-        """A path typed whole is an answer, also while completions are offered: not only at the second Enter."""
+        """Accept a complete path at the first Enter, even while completions are shown."""
         event.current_buffer.complete_state = None
         event.key_processor.feed(KeyPress(Keys.Enter), first=True)
 
@@ -191,7 +193,7 @@ def _bind_keys(application: Any, question: Question) -> None:
 
 
 class PlainAsker:
-    """Numbered lines and nothing that moves: for screen readers and simple terminals. `<` is back, `?` explains."""
+    """Numbered lines, for screen readers and simple terminals. `<` goes back, `?` explains."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -213,7 +215,7 @@ class PlainAsker:
             try:
                 return self._parse_choice(question, line) if question.choices else question.parse(line)
             except ValueError as error:
-                self.console.print(spell(f"That does not do: {error}"), style="red")
+                self.console.print(spell(f"This is not a valid answer: {error}"), style="red")
 
     def _read_line(self, question: Question) -> str:
         back = "<: back, " if question.can_go_back else ""

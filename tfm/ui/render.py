@@ -1,4 +1,4 @@
-"""Events → rich. One function draws each kind; who wants another look changes it here."""
+"""Draw events with rich; one function draws each kind."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tfm.ui import thumbnail
 from tfm.ui.run_view import Bar
 from tfm.ui.spelling import find_commands, spell
 
-_LONGEST_WORD = 24  # a longer one may be broken over lines
-_SLOW = 0.2  # a second: below it one tells how long each takes
+_LONGEST_WORD = 24  # characters; a longer word may be broken
+_SLOW = 0.2  # per second; below it, the time for each is shown
 _SPARKS = "▁▂▃▄▅▆▇█"
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _STATE_STYLES = {
@@ -38,7 +38,7 @@ _STATE_STYLES = {
 
 
 def create_console(**options: Any) -> Console:
-    """On which run:ID: stays what it is, and becomes no picture of an identity card."""
+    """Create a console that shows `:ID:` as it is, not as an emoji."""
     return Console(emoji=False, **options)
 
 
@@ -49,7 +49,7 @@ def build_error_panel(error: TFMError) -> Panel:
             Text(),
             Text("What to do: ", style="bold").append(Text(spell(error.hint), style="not bold")),
         ),
-        title="that did not work",
+        title="error",
         border_style="red",
     )
 
@@ -63,7 +63,7 @@ def print_note(console: Console, event: Note) -> None:
 
 
 def _print_with_commands(console: Console, drawn: RenderableType, text: str) -> None:
-    """Print a text, and below it each of its commands that is broken over two lines: one can be copied whole."""
+    """Print a text; repeat a command below it if the window breaks it, so that it can be copied."""
     console.print(drawn)
     lines = ["".join(segment.text for segment in line) for line in console.render_lines(drawn)]
     for command in find_commands(text):
@@ -117,13 +117,12 @@ def _build_grid(event: Table, widths: list[int]) -> RichTable:
         figures = all(_is_figure(row[number]) for row in event.rows)
         grid.add_column(column, justify="right" if figures else "left", overflow="fold", width=wide)
     for row in event.rows:
-        grid.add_row(*map(Text, row))  # a bracket in a name is no markup
+        grid.add_row(*map(Text, row))  # as Text: brackets in a name are not markup
     return grid
 
 
 def _compute_widths(event: Table, width: int) -> list[int]:
-    """Of each column: its longest word at least, and of what is left as large a share as its longest cell wants. Empty
-    where there is no room for them all."""
+    """The width of each column: its longest word, and a share of the rest. Empty if the columns do not fit."""
     cells = list(zip(event.columns, *event.rows, strict=True))
     most = [max(map(cell_len, column)) for column in cells]
     words = [max((cell_len(word) for cell in column for word in cell.split()), default=1) for column in cells]
@@ -137,7 +136,7 @@ def _compute_widths(event: Table, width: int) -> list[int]:
 
 
 def _stack_rows(event: Table) -> RichTable:
-    """Where so many columns have no room, rows below each other: none may be cut off unseen."""
+    """Show each row as a list of its cells, if the columns do not fit beside each other."""
     stack = RichTable(title=Text(event.title), title_justify="left", title_style="bold", box=None, show_header=False)
     stack.add_column(style="bold cyan")
     stack.add_column(overflow="fold")
@@ -153,7 +152,7 @@ def _is_figure(cell: str) -> bool:
 
 
 def format_results(values: Mapping[str, Any], figures: str) -> dict[str, str]:
-    """What a stage ended with, as far as it is plain: what was measured, then what was counted, then words."""
+    """Plain results of a stage: measured values, then counts, then words."""
     plain = [one for one in values.items() if isinstance(one[1], str | int | float) and one[0] != "run"]
     plain.sort(key=lambda one: (not isinstance(one[1], float), isinstance(one[1], str)))
     return {
@@ -162,11 +161,10 @@ def format_results(values: Mapping[str, Any], figures: str) -> dict[str, str]:
     }
 
 
-def draw_lines(said: Sequence[Line], width: int, most: int) -> Text:
-    """The last ones of a table that grows, a line each and as many columns as fit: plain text, for it is drawn anew
-    several times a second."""
-    kept = said[-most:]
-    title = kept[0].title + (f", the last {len(kept)} of {len(said)}" if len(kept) < len(said) else "")
+def draw_lines(lines: Sequence[Line], width: int, most: int) -> Text:
+    """Draw the last lines of a growing table as plain text, which is fast: it is redrawn several times a second."""
+    kept = lines[-most:]
+    title = kept[0].title + (f", the last {len(kept)} of {len(lines)}" if len(kept) < len(lines) else "")
     rows = [kept[0].columns, *(line.cells for line in kept)]
     widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
     shown = sum(used <= width - 2 for used in accumulate(widths))
@@ -179,7 +177,7 @@ def draw_lines(said: Sequence[Line], width: int, most: int) -> Text:
 
 
 def draw_intervals(event: Intervals, width: int) -> RenderableType:
-    """A line per row: the interval as a bar, the value as a point, the mark as a thin line behind."""
+    """Draw a line for each row: the interval as a bar, the value as a point, the mark as a thin line."""
     label_width = max((len(row[0]) for row in event.rows), default=0)
     room = max(20, min(60, width - label_width - 32))
 
@@ -191,11 +189,11 @@ def draw_intervals(event: Intervals, width: int) -> RenderableType:
     for label, value, low, high in event.rows:
         cells = [" "] * room
         cells[column(event.mark)] = "┊"
-        carried = math.isfinite(low)  # not where the data are too few for an interval
-        for index in range(column(low), column(high) + 1) if carried else ():
+        has_interval = math.isfinite(low)  # too few data give none
+        for index in range(column(low), column(high) + 1) if has_interval else ():
             cells[index] = "━"
         cells[column(value)] = "●"
-        figures = f"  {value:.3f} ({low:.3f} to {high:.3f})" if carried else f"  {value:.3f} (– to –)"
+        figures = f"  {value:.3f} ({low:.3f} to {high:.3f})" if has_interval else f"  {value:.3f} (– to –)"
         lines.append(Text(f"{label:<{label_width}}  ").append("".join(cells), style="cyan").append(figures))
     ends = f"{event.low:g}".ljust(column(event.mark)) + f"{event.mark:g}"
     lines.append(
@@ -204,17 +202,17 @@ def draw_intervals(event: Intervals, width: int) -> RenderableType:
     return Group(*lines)
 
 
-def draw_bars(found: dict[str, Bar], width: int, *, going: bool = True) -> RenderableType:
-    """With pace and time left, where it is going on."""
+def draw_bars(found: dict[str, Bar], width: int, *, is_running: bool = True) -> RenderableType:
+    """Draw progress bars, with pace and time left while the job runs."""
     grid = RichTable.grid(padding=(0, 1))
     for name, bar in found.items():
-        ends = going and bar.seconds_left is not None and bar.done < bar.total
-        left = f"{format_duration(bar.seconds_left or 0)} left" if ends else ""
+        has_end = is_running and bar.seconds_left is not None and bar.done < bar.total
+        left = f"{format_duration(bar.seconds_left or 0)} left" if has_end else ""
         grid.add_row(
             name,
             ProgressBar(total=max(bar.total, 1), completed=bar.done + bar.share, width=max(10, min(100, width - 60))),
             f"{bar.done}/{bar.total}",
-            _format_pace(bar) if going else "",
+            _format_pace(bar) if is_running else "",
             left,
         )
     return grid
@@ -227,7 +225,7 @@ def _format_pace(bar: Bar) -> str:
 
 
 def draw_gauges(values: dict[str, str]) -> Text:
-    """In a line, or as many as it takes; a name is never parted from its value."""
+    """Write name and value pairs; a line never breaks between a name and its value."""
     line = Text()
     for name, value in values.items():
         line.append("   " if line else "")
@@ -236,8 +234,8 @@ def draw_gauges(values: dict[str, str]) -> Text:
 
 
 def draw_curve(values: Sequence[float], width: int, height: int = 1) -> list[str]:
-    """All values as a small curve, its lines from the top; neighbours share a column where there are more than that,
-    and a value that is not a number leaves a gap."""
+    """Draw all values as a small curve, top line first. Values share a column if there are more values than columns;
+    NaN leaves a gap."""
     columns = [_average_finite(values[first:last]) for first, last in pairwise(_split_columns(len(values), width))]
     finite = [value for value in columns if math.isfinite(value)]
     if not finite:
@@ -259,7 +257,7 @@ def _average_finite(values: Sequence[float]) -> float:
 
 
 def _draw_cell(level: int) -> str:
-    """A part of a column, by how far the curve rises above its lower edge."""
+    """One character of a column, by how far the curve rises above its lower edge."""
     return " " if level < 0 else _SPARKS[min(level, len(_SPARKS) - 1)]
 
 
@@ -272,7 +270,7 @@ def draw_curves(metrics: dict[str, list[float]], width: int, height: int = 1) ->
 
 
 def _format_best(name: str, values: list[float]) -> str:
-    """Of what is measured on validation: there one wants the lowest loss, or the highest of anything else."""
+    """The best value of a validation metric: the lowest loss, or the highest of any other."""
     finite = [value for value in values if math.isfinite(value)]
     if not finite or not name.startswith("val_"):
         return ""

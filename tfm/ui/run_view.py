@@ -1,4 +1,4 @@
-"""What a watcher knows of a run: its events, folded. Nothing here reads more than the log, nothing here draws."""
+"""The state of a watched run, built from the events in its log. Nothing here draws."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _KEPT_NOTES = 50
 
 @dataclass
 class Bar:
-    """One named count, with what is needed to tell the time left: where and when this worker took it up. `share` is
-    how much of the next one is done, where another count is within this one."""
+    """A named count, with when and where this worker started it, which gives the time left. `share` is the finished
+    part of the next unit, if another count runs inside this one."""
 
     unit: str
     done: int
@@ -51,9 +51,9 @@ class Bar:
     def advance(self, done: int, time: float) -> None:
         self.done, self.last_time, self.share = done, time, 0.0
 
-    def advance_partly(self, share: float, time: float, *, taken_up: bool) -> None:
-        """What was done of the inner count before this worker took it up says nothing about its pace."""
-        if taken_up and self.done == self.first:
+    def advance_partly(self, share: float, time: float, *, is_first: bool) -> None:
+        """Ignore for the pace what was done of the inner count before this worker started."""
+        if is_first and self.done == self.first:
             self.first, self.first_time = self.done + share, time
         self.share, self.last_time = share, time
 
@@ -65,12 +65,12 @@ class RunView:
     metrics: dict[str, list[float]] = field(default_factory=dict)
     gauges: dict[str, str] = field(default_factory=dict)
     notes: deque[Note] = field(default_factory=lambda: deque(maxlen=_KEPT_NOTES))
-    lines: dict[str, dict[str, Line]] = field(default_factory=dict)  # title → first cell → the line as it stands
+    lines: dict[str, dict[str, Line]] = field(default_factory=dict)  # title → first cell → its latest line
     shown: list[Table | Intervals | Picture] = field(default_factory=list)
     _offset: int = 0
 
     def read_new_events(self) -> list[Event]:
-        """Read what the log has gained; returns those events."""
+        """Read and apply the new events of the log."""
         fresh, self._offset = self.run.read_events_from(self._offset)
         for time, event in fresh:
             self.apply_event(time, event)
@@ -90,7 +90,7 @@ class RunView:
                 self.lines.setdefault(event.title, {})[event.cells[0]] = event
             case Table() | Intervals() | Picture():
                 self.shown.append(event)
-            case StateChange(state="running"):  # taken up anew: what was drawn before will be said again
+            case StateChange(state="running"):  # resumed: the events before are repeated
                 self.bars, self.gauges, self.shown, self.lines = {}, {}, [], {}
 
     def _apply_progress(self, time: float, event: Progress) -> None:
@@ -102,16 +102,16 @@ class RunView:
             bar.advance(event.done, time)
         outer = self.bars.get(event.within)
         if outer is not None and event.total:
-            outer.advance_partly(event.done / event.total, time, taken_up=bar is None)
+            outer.advance_partly(event.done / event.total, time, is_first=bar is None)
 
     def _remove_later_bars(self, name: str) -> None:
-        """Where a count begins anew, what came behind it is of the round before, as validation is in a new epoch."""
+        """When a count restarts, later bars belong to the round before, such as validation in a new epoch."""
         names = list(self.bars)
         for behind in names[names.index(name) + 1 :] if name in names else ():
             del self.bars[behind]
 
     def _apply_metrics(self, values: dict[str, float]) -> None:
-        """Rows are told by their first column (the epoch): one that is said again replaces all from there on."""
+        """Rows are identified by their first column (the epoch); a repeated row replaces all from there on."""
         first = next(iter(values))
         keep = bisect_left(self.metrics.get(first, []), values[first])
         for name, value in values.items():

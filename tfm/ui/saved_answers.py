@@ -1,4 +1,4 @@
-"""What a person changed last time, per stage and preset. It feeds forms only; commands never read it."""
+"""The answers a person gave last time, for each command and preset. Only forms read them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class SavedAnswers:
 
     def save(self, stage: str, presets: Sequence[str], given: dict[str, Any]) -> None:
         if given == self.load(stage, presets):
-            return  # nothing is made by looking
+            return  # opening a form writes nothing
         self.file.parent.mkdir(parents=True, exist_ok=True)
         files.write_yaml(self.file, self._read_all() | {_make_key(stage, presets): given})
 
     def _read_all(self) -> dict[str, Any]:
-        """A damaged file is no reason to keep a person from the form: it only loses last time's answers."""
+        """A damaged file counts as empty: it only loses last time's answers."""
         with contextlib.suppress(FileNotFoundError, yaml.YAMLError):
             kept = files.read_yaml(self.file)
             return kept if isinstance(kept, dict) else {}

@@ -1,6 +1,7 @@
-"""A thumbnail → half blocks: each character is two pixels, one above the other, as square as a terminal can.
+"""Draw a thumbnail with half blocks: each character shows two pixels, one above the other.
 
-Where a terminal has no colours or no such character, there is no picture."""
+A terminal without colours or without that character shows no picture.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ _UPPER_HALF = "▀"
 
 
 def draw_blocks(rows: Sequence[str], console: Console) -> list[Text]:
-    """A line of text for every two rows of pixels; `rows` are as in a Picture: two hex digits a grey pixel."""
+    """Draw two rows of pixels as a line of text; `rows` hold two hex digits for each grey pixel."""
     if not rows or not _can_draw(console):
         return []
     pixels: list[Sequence[int | None]] = [*_fit_width([bytes.fromhex(row) for row in rows], console.width)]
@@ -36,7 +37,7 @@ def _can_draw(console: Console) -> bool:
 
 
 def _fit_width(pixels: Sequence[Sequence[float]], width: int) -> list[list[int]]:
-    """No wider than the terminal, its proportions kept; never larger than it is."""
+    """Shrink pixels to the terminal's width, keeping their proportions; never enlarge them."""
     columns = min(len(pixels[0]), width)
     lines = max(1, round(len(pixels) * columns / len(pixels[0])))
     narrow = [_average_pixels(row, columns) for row in pixels]
@@ -45,7 +46,7 @@ def _fit_width(pixels: Sequence[Sequence[float]], width: int) -> list[list[int]]
 
 
 def _average_pixels(line: Sequence[float], length: int) -> list[float]:
-    """A line of pixels as `length` equal stretches, each the mean of what it covers, shares of pixels included."""
+    """Resample a line to `length` pixels, each the mean of the pixels and parts of pixels that it covers."""
     if length == len(line):
         return list(line)
     sums = [0.0, *accumulate(line)]
@@ -59,7 +60,7 @@ def _average_pixels(line: Sequence[float], length: int) -> list[float]:
 
 
 def _draw_line(cells: Iterable[tuple[int | None, int | None]]) -> Text:
-    """Neighbours of one look are one span."""
+    """Join neighbours of the same colours into one span."""
     line = Text(no_wrap=True, overflow="crop")
     for (upper, lower), run in groupby(cells):
         line.append(_UPPER_HALF * len(list(run)), Style(color=_make_grey(upper), bgcolor=_make_grey(lower)))

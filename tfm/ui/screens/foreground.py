@@ -1,4 +1,4 @@
-"""A command that is waited for: shown while it works, paused by Ctrl-C, told as JSON where a script asks."""
+"""Commands that run in the foreground: shown while they work, paused by Ctrl-C, reported as JSON for scripts."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from tfm.ui.spelling import spell_values, write_command_line
 
 
 def run_in_foreground(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bool = False) -> int:
-    """Start a job, or attach to it, and stay until it ends. Returns the exit status. `quiet`: only the end is shown."""
+    """Start a job or attach to it, and wait for its end. Returns the exit status; `quiet` shows only the end."""
     console = render.create_console(stderr=as_json)
     if job.read_status().state == "damaged":
         raise RunError(job.read_status().message, hint=job.read_status().hint)
     if isinstance(job, Run) and job.read_status().state == "done":
         if not job.has_intact_outputs():
             raise RunError(
-                f"{job.id} was done, but what it left behind is gone or changed",
+                f"{job.id} was done, but its outputs are gone or have changed",
                 hint=f"do it anew: {job.describe_restart()}",
             )
-        console.print("This was done before, and it still stands: nothing to do again.", style="green")
+        console.print("This was done before, and its outputs are complete: nothing to do again.", style="green")
         status = job.read_status()
     else:
         started = start_worker(job)
         if started.process is None:
-            console.print(f"{job.id} is at work already: watching it.", style="cyan")
+            console.print(f"{job.id} is running already: watching it.", style="cyan")
         if detach:
             watch = write_command_line(["runs", "watch", job.id], job.workspace)
-            console.print(f"{job.id} works on. Watch it: {watch}", soft_wrap=True)
+            console.print(f"{job.id} is running. Watch it: {watch}", soft_wrap=True)
             _print_status(job, as_json)
             return 0
         status = _watch_until_end(started, render.create_console(quiet=True) if quiet else console)
@@ -57,7 +57,7 @@ def _print_status(job: Run | Plan, as_json: bool) -> None:
 
 
 def _watch_until_end(started: StartedJob, console: Console) -> Status:
-    """Ctrl-C pauses it, and so does SIGTERM, with which a queue or a container ends what it runs."""
+    """Ctrl-C pauses the job; so does SIGTERM, which a scheduler or container sends to end a process."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return live_view.watch_job(started, console)
@@ -72,7 +72,7 @@ def _watch_until_end(started: StartedJob, console: Console) -> Status:
 
 
 def print_answer(found: registry.Answer, given: dict[str, Any], workspace: Workspace, *, as_json: bool) -> int:
-    """Something that keeps nothing: drawn as it comes."""
+    """Run a command that has no run folder, and print its events as they come."""
     console = render.create_console(stderr=as_json)
     result = Result({})
     for event in found.generate(resolve(found.settings, {}, given), workspace):

@@ -1,4 +1,4 @@
-"""What the menu shows of jobs: one at work, how it ended, and the list of all."""
+"""Jobs in the menu: watch a job, show how it ended, and list all jobs."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _LEAVING = (
     Choice("leave", "Leave it running and go back"),
     Choice("pause", "Pause it at the next safe point"),
     Choice("abort", "Stop it at once (it resumes from its last checkpoint)"),
-    Choice("stay", "Go on watching"),
+    Choice("stay", "Continue watching"),
 )
 
 
 def open_job(job: Run | Plan, asker: Asker, console: Console) -> None:
-    """Start a job or attach to it, watch it, and say how it ended."""
+    """Start a job or attach to it, watch it, and show how it ended."""
     started = StartedJob(job, None) if job.read_status().state == "done" and isinstance(job, Run) else start_worker(job)
     while started.is_running():
         console.clear()
@@ -38,17 +38,17 @@ def open_job(job: Run | Plan, asker: Asker, console: Console) -> None:
             live_view.watch_job(started, console, moving=not isinstance(asker, PlainAsker))
         except KeyboardInterrupt:
             console.clear()
-            if not _ask_what_ctrl_c_meant(started, asker):
+            if not _keep_watching(started, asker):
                 return
     console.clear()
     live_view.print_end(job, console)
     wait_for_enter(asker)
 
 
-def _ask_what_ctrl_c_meant(started: StartedJob, asker: Asker) -> bool:
-    """What Ctrl-C meant; False where the job is left to itself."""
+def _keep_watching(started: StartedJob, asker: Asker) -> bool:
+    """Ask what to do after Ctrl-C; False if the job is left running."""
     question = Question(
-        "leaving", f"{started.job.id} is at work.", choices=_LEAVING, default="leave", can_go_back=False
+        "leaving", f"{started.job.id} is running.", choices=_LEAVING, default="leave", can_go_back=False
     )
     match asker.ask(question):
         case "leave":
@@ -61,7 +61,7 @@ def _ask_what_ctrl_c_meant(started: StartedJob, asker: Asker) -> bool:
 
 
 def wait_for_enter(asker: Asker) -> None:
-    """Whatever is pressed, Esc and Ctrl-C too, means the same here."""
+    """Esc and Ctrl-C count as Enter."""
     with contextlib.suppress(Back, ToMenu):
         asker.ask(Question("go_on", "Enter: back", default=""))
 
@@ -70,11 +70,11 @@ def open_runs(workspace: Workspace, asker: Asker, console: Console) -> None:
     while True:
         console.clear()
         console.print(build_table(workspace, console.width))
-        standing: list[Run | Plan] = [*lookup.list_plans(workspace), *lookup.list_runs(workspace)]
-        if not standing:
+        jobs: list[Run | Plan] = [*lookup.list_plans(workspace), *lookup.list_runs(workspace)]
+        if not jobs:
             wait_for_enter(asker)
             return
-        newest_first = sorted(standing, key=lambda job: job.read_status().created, reverse=True)
+        newest_first = sorted(jobs, key=lambda job: job.read_status().created, reverse=True)
         choices = [
             Choice(job.id, job.id, f"{job.read_status().state}  {describe_outcome(job)}") for job in newest_first
         ]
@@ -90,35 +90,35 @@ def _can_restart(job: Run | Plan) -> bool:
 
 
 def _find_extension(run: Run) -> SettingField | None:
-    """A run whose settings are damaged can still be looked at and removed."""
+    """None if the settings are damaged: such a run can still be shown and removed."""
     with contextlib.suppress(TFMError):
         return find_extensible_field(run)
     return None
 
 
-def _ask_extension(run: Run, grows: SettingField, asker: Asker) -> Run:
-    before = get_value(load_settings(run), grows)
+def _ask_extension(run: Run, extension: SettingField, asker: Asker) -> Run:
+    before = get_value(load_settings(run), extension)
 
     def check(text: str) -> Any:
-        total = grows.parse(text)
+        total = extension.parse(text)
         if total <= before:
-            raise ValueError(f"it was started for {before}: give a higher total")
+            raise ValueError(f"it was started for {before}: give a larger total")
         return total
 
-    text = spell(f"{grows.question}, in all (until now {before})")
+    text = spell(f"{extension.question}, in total (so far {before})")
     return extend_run(run, asker.ask(Question("total", text, spell(describe_extension(run)), check=check)))
 
 
 def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
     state = job.read_status().state
     choices = [Choice("show", "Show its settings and results")]
-    grows = _find_extension(job) if isinstance(job, Run) and state == "done" else None
+    extension = _find_extension(job) if isinstance(job, Run) and state == "done" else None
     if state == "running":
         choices += [Choice("see", "Watch it"), Choice("pause", "Pause it")]
     else:
         choices += [Choice("see", "Resume it")] if state not in ("done", "damaged") else []
-        choices += [Choice("extend", spell(f"Go on from where it ended: {grows.question}"))] if grows else []
-        choices += [Choice("restart", "Do the same again, as a new run")] if _can_restart(job) else []
+        choices += [Choice("extend", spell(f"Continue it: {extension.question}"))] if extension else []
+        choices += [Choice("restart", "Run it again, as a new run")] if _can_restart(job) else []
         choices += [Choice("remove", "Remove it, with its results")]
     match asker.ask(Question("action", f"{job.id} ({state})", choices=choices)):
         case "show":
@@ -128,8 +128,8 @@ def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
             open_job(job, asker, console)
         case "pause" if job.is_alive():
             job.request_pause()
-        case "extend" if isinstance(job, Run) and grows:
-            open_job(_ask_extension(job, grows, asker), asker, console)
+        case "extend" if isinstance(job, Run) and extension:
+            open_job(_ask_extension(job, extension, asker), asker, console)
         case "restart" if isinstance(job, Run):
             open_job(restart_run(job), asker, console)
         case "remove":

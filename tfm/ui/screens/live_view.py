@@ -1,4 +1,4 @@
-"""A job while it works, drawn from its folder alone: leave it, come back, from this terminal or another."""
+"""A job while it works, drawn from its folder alone, so that any terminal can watch it or leave it."""
 
 from __future__ import annotations
 
@@ -23,43 +23,42 @@ from tfm.ui import render
 from tfm.ui.run_view import RunView
 from tfm.ui.spelling import spell, write_command_line
 
-_LOOK_SECONDS = 0.15
+_REFRESH_SECONDS = 0.15
 _FRAME, _BORDERS = 4, 2  # columns and lines that the panel takes
 _FEWEST_NOTES, _HIGHEST_CURVE = 4, 6
 _STEP_LINES, _STEPS_SHOWN = 2, 4
 _TABLE_HEAD = 2
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _FULL_DISK_GIB = 0.05
-_FREE_SPACE = "free some space there, then resume it"
 
 
 class JobView:
-    """A run, or a plan with the run it is at."""
+    """A run, or a plan with the run that is running now."""
 
     def __init__(self, job: Run | Plan) -> None:
         self.job = job
         self.status = job.read_status()
         self.current: RunView | None = None
-        self.states: dict[str, str] = {}  # of a plan's steps
+        self.states: dict[str, str] = {}  # of the steps of a plan
         self._views: dict[str, RunView] = {}
 
     def refresh(self) -> None:
-        """How it stands now, and what the run at work has said; of a long plan, nobody reads all the logs."""
+        """Read the status and the new events of the current run; of a plan, not the logs of all its runs."""
         self.status = self.job.read_status()
-        at_work = self.job.id
+        current_id = self.job.id
         if isinstance(self.job, Plan):
             self.states = {step.name: self._state(step.name) for step in self._steps}
             running = [self.status.runs[name] for name, state in self.states.items() if state == "running"]
-            at_work = next(iter([*running, *reversed(self._run_ids())]), "")
-        if at_work:
-            self.current = self._view(at_work)
+            current_id = next(iter([*running, *reversed(self._run_ids())]), "")
+        if current_id:
+            self.current = self._view(current_id)
             self.current.read_new_events()
 
     def read_new_events(self) -> list[tuple[RunView, list[Event]]]:
-        """What all its runs have said since."""
+        """Read the new events of all runs."""
         self.status = self.job.read_status()
-        said = [(view, view.read_new_events()) for view in map(self._view, self._run_ids())]
-        return [(view, events) for view, events in said if events]
+        events_by_view = [(view, view.read_new_events()) for view in map(self._view, self._run_ids())]
+        return [(view, events) for view, events in events_by_view if events]
 
     def _view(self, run_id: str) -> RunView:
         if run_id not in self._views:
@@ -69,10 +68,10 @@ class JobView:
     def _run_ids(self) -> list[str]:
         if isinstance(self.job, Run):
             return [self.job.id]
-        return [run_id for run_id in self.status.runs.values() if self._stands(run_id)]
+        return [run_id for run_id in self.status.runs.values() if self._exists(run_id)]
 
-    def _stands(self, run_id: str) -> bool:
-        """A run of the plan may have been removed since."""
+    def _exists(self, run_id: str) -> bool:
+        """False for a run of the plan that was removed."""
         return (self.job.workspace.runs_folder / run_id).is_dir()
 
     def _run(self, run_id: str) -> Run:
@@ -85,23 +84,23 @@ class JobView:
         return self.job.read_steps()
 
     def _state(self, step: str) -> str:
-        """What is done stays so."""
+        """A step that is done is not read again."""
         if self.states.get(step) == "done":
             return "done"
         run_id = self.status.runs.get(step)
-        return self._run(run_id).read_status().state if run_id and self._stands(run_id) else "waiting"
+        return self._run(run_id).read_status().state if run_id and self._exists(run_id) else "waiting"
 
     def draw(self, console: Console) -> RenderableType:
-        """Everything within the window: notes give way first, curves grow into what is left."""
+        """Fit everything into the window: notes are left out first, curves take the remaining lines."""
         inside = console.options.update(width=console.width - _FRAME)
         parts: list[RenderableType] = [_draw_steps(self.states, inside.max_width)] if self.states else []
         if self.status.state == "running" and (since := self.job.read_silent_since()):
             parts.append(render.format_silence(since))
         view = self.current
         if view is not None:
-            going = self.status.state in ("running", "waiting")
-            gauges = {name: value for name, value in view.gauges.items() if going or not name.endswith("/s")}
-            parts += [render.draw_bars(view.bars, inside.max_width, going=going)] if view.bars else []
+            is_running = self.status.state in ("running", "waiting")
+            gauges = {name: value for name, value in view.gauges.items() if is_running or not name.endswith("/s")}
+            parts += [render.draw_bars(view.bars, inside.max_width, is_running=is_running)] if view.bars else []
             parts += [render.draw_gauges(gauges)] if gauges else []
             room = console.height - _BORDERS - _count_lines(parts, console, inside)
             for lines in view.lines.values():
@@ -122,7 +121,7 @@ class JobView:
 
 
 def _draw_steps(states: dict[str, str], width: int) -> Text:
-    """All of a plan's steps; of a long one those that are at work, failed or next, and how many are done."""
+    """All steps of a plan; of a long plan the running, failed and next ones, and how many are done."""
     whole = Text("  ").join(_draw_step(name, state) for name, state in states.items())
     if len(whole) <= _STEP_LINES * width:
         return whole
@@ -154,7 +153,7 @@ def _select_fitting(notes: Iterable[Note], room: int, console: Console, inside: 
 
 
 def watch_job(started: StartedJob, console: Console, *, moving: bool = True) -> Status:
-    """Show a job until it ends. KeyboardInterrupt passes through: what it means is for the caller to say."""
+    """Show a job until it ends. The caller handles KeyboardInterrupt."""
     job = started.job
     assert isinstance(job, Run | Plan)
     view = JobView(job)
@@ -166,7 +165,7 @@ def watch_job(started: StartedJob, console: Console, *, moving: bool = True) -> 
 
 
 def _watch_live(started: StartedJob, view: JobView, console: Console) -> None:
-    """On a screen of its own, which is written over and never wiped, and only where something changed."""
+    """Draw on the alternate screen, only when something changed, without clearing it first (no flicker)."""
     before: list[Segment] = []
     with Live(console=console, auto_refresh=False, screen=True) as live:
         while True:
@@ -178,11 +177,11 @@ def _watch_live(started: StartedJob, view: JobView, console: Console) -> None:
                 before = now
             if not going:
                 return
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_REFRESH_SECONDS)
 
 
 def _watch_lines(started: StartedJob, view: JobView, console: Console) -> None:
-    """Without a terminal: a line per run, note and epoch."""
+    """Without a terminal: one line for each run, note and epoch."""
     announced: set[str] = set()
     while True:
         going = started.is_running()
@@ -195,22 +194,22 @@ def _watch_lines(started: StartedJob, view: JobView, console: Console) -> None:
                     console.print(render.format_note(event), soft_wrap=True)
                 if isinstance(event, Metrics):
                     figures = "  ".join(f"{name} {value:.4g}" for name, value in event.values.items())
-                    console.print(figures, soft_wrap=True)  # one line each, also where nothing is as wide
+                    console.print(figures, soft_wrap=True)  # one line each, even in a narrow window
                 if isinstance(event, Line):
                     cells = "  ".join(f"{name} {cell}" for name, cell in zip(event.columns, event.cells, strict=True))
                     console.print(cells, soft_wrap=True, highlight=False, markup=False)
         if not going:
             return
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_REFRESH_SECONDS)
 
 
 def print_end(job: Run | Plan, console: Console) -> None:
-    """How it ended: its tables where it is done, what to do where it is not."""
+    """Print the results of a job that is done, or what to do if it is not."""
     status = job.read_status()
     view = JobView(job)
     view.refresh()
     if status.state == "done" and view.current is not None:
-        for note in view.current.notes if console.is_terminal else ():  # elsewhere they were printed as they came
+        for note in view.current.notes if console.is_terminal else ():  # without a terminal they were printed before
             render.print_note(console, note)
         shown = view.current.shown
         if not any(isinstance(event, Table) for event in shown):
@@ -228,7 +227,7 @@ def print_end(job: Run | Plan, console: Console) -> None:
 
 
 def _build_results(job: Run | Plan) -> Table:
-    """For a stage that draws no table of its own; of a plan, what came of each step."""
+    """For a command without a table of its own, and for a plan: the result of each step."""
     if isinstance(job, Run):
         results = render.format_results(job.read_status().result, ".6g")
         return Table("Results", ["", ""], [list(row) for row in results.items()])
@@ -241,30 +240,33 @@ def _build_results(job: Run | Plan) -> Table:
         [step, ", ".join(f"{name} {value}" for name, value in render.format_results(result, ".3f").items())]
         for step, result in steps.items()
     ]
-    return Table("Results", ["step", "what came of it"], rows)
+    return Table("Results", ["step", "result"], rows)
 
 
 def _describe_end(job: Run | Plan, status: Status) -> list[TFMError | Text]:
     resume = Text(write_command_line(["runs", "resume", job.id], job.workspace), style="dim")
     match status.state:
-        case "failed" | "damaged":  # whether the same run can be mended is for the hint to say
+        case "failed" | "damaged":  # the hint says whether the run can be resumed
             return [TFMError(status.message, hint=status.hint)]
         case "waiting":
-            hint = f"what happened is in {job.log_file}"
-            return [TFMError(f"{job.id} ended before it began", hint=hint)]
+            hint = f"see {job.log_file}"
+            return [TFMError(f"{job.id} ended before it started", hint=hint)]
         case "running":
             watch = Text(write_command_line(["runs", "watch", job.id], job.workspace), style="dim")
-            return [Text("It goes on running.", style="yellow"), watch]
+            return [Text("It is still running.", style="yellow"), watch]
         case "pruned":
             return [Text(spell(f"Pruned: {status.message}."), style="yellow"), resume]
         case "paused":
             return [Text("Paused.", style="yellow"), resume]
     if read_free_gib(job.folder) < _FULL_DISK_GIB:
-        full = TFMError(f"{job.id} was halted: the disk of {job.folder.parent.parent} is full", hint=_FREE_SPACE)
+        full = TFMError(
+            f"{job.id} was halted: the disk of {job.folder.parent.parent} is full",
+            hint="free some space there, then resume it",
+        )
         return [full, resume]
     if status.message:
         return [TFMError(status.message, hint=status.hint), resume]
-    return [Text("It was stopped from outside.", style="yellow"), resume]
+    return [Text("It was stopped from outside the program.", style="yellow"), resume]
 
 
 def get_exit_status(status: Status) -> int:

@@ -1,4 +1,4 @@
-"""Runs and plans as commands: listed, shown, watched, paused, resumed, extended, restarted, removed."""
+"""The commands below `runs`: list, show, watch, pause, resume, extend, restart and remove runs and plans."""
 
 from __future__ import annotations
 
@@ -29,15 +29,13 @@ from tfm.ui.command_context import open_workspace, report_errors
 from tfm.ui.screens import foreground, live_view
 from tfm.ui.spelling import format_flag, set_reader, spell
 
-_Workspace = Annotated[Path | None, typer.Option(help="Where everything that is made lives.", show_default="workspace")]
-_Id = Annotated[str, typer.Argument(metavar="RUN", help="A run's or plan's id, or a part of it that names only one.")]
+_Workspace = Annotated[Path | None, typer.Option(help="Folder for data, caches and runs.", show_default="workspace")]
+_Id = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run or plan, or a unique part of it.")]
 _Detach = Annotated[bool, typer.Option("--detach", help="Return at once.")]
-_Json = Annotated[bool, typer.Option("--json", help="A last line of results, for scripts.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print the results as a last line of JSON.")]
 
 
-app = typer.Typer(
-    help="List, show, watch, pause, resume, extend, restart or remove what was started.", invoke_without_command=True
-)
+app = typer.Typer(help="List, show, watch, pause, resume, extend, restart or remove runs.", invoke_without_command=True)
 
 
 @app.callback()
@@ -46,82 +44,82 @@ def default(context: typer.Context, workspace: _Workspace = None) -> None:
         report_errors(lambda: _print_listing(_open_for(context, workspace)))
 
 
-@app.command("list", help="Every run and plan, newest first.")
+@app.command("list", help="List all runs and plans, newest first.")
 def list_(context: typer.Context, workspace: _Workspace = None) -> None:
     report_errors(lambda: _print_listing(_open_for(context, workspace)))
 
 
-@app.command(help="One run: its state, settings and results.")
+@app.command(help="Show a run: its state, settings and results.")
 def show(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
     report_errors(lambda: print_job(_find_job(context, workspace, run), render.create_console()))
 
 
-@app.command(help="See a run work; Ctrl-C leaves it running.")
+@app.command(help="Watch a run; Ctrl-C leaves it running.")
 def watch(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
     report_errors(lambda: watch_until_end(_find_job(context, workspace, run), render.create_console()))
 
 
-@app.command(help="Ask a run to stop at its next safe point.")
+@app.command(help="Pause a run at its next safe point.")
 def pause(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
     report_errors(lambda: pause_job(_find_job(context, workspace, run), render.create_console()))
 
 
-@app.command(help="Go on with a paused, halted or failed run.")
+@app.command(help="Resume a paused, halted or failed run.")
 def resume(
     context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
 ) -> None:
-    def go_on() -> int:
+    def resume_job() -> int:
         job = _find_job(context, workspace, run)
         return foreground.run_in_foreground(job, detach=detach, as_json=json)
 
-    _exit_with(go_on)
+    _exit_with(resume_job)
 
 
-@app.command(help="The same settings in a new run; the old one stays.")
+@app.command(help="Run the same settings again, as a new run; the old one stays.")
 def restart(
     context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
 ) -> None:
-    def again() -> int:
+    def restart_job() -> int:
         new = restart_run(lookup.find_run(_open_for(context, workspace), run))
         return foreground.run_in_foreground(new, detach=detach, as_json=json)
 
-    _exit_with(again)
+    _exit_with(restart_job)
 
 
 @app.command(
-    help="Go on from where a done run ended, as a new run. How far is said by the setting that grows, by its own name; "
-    "`runs extend RUN` alone tells which.",
+    help="Continue a finished run up to a larger total, as a new run. Give the total by the setting's own name; "
+    "`runs extend RUN` alone says which one it is.",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     options_metavar="--SETTING TOTAL [OPTIONS]",
 )
 def extend(
     context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
 ) -> None:
-    def further() -> int:
+    def extend_job() -> int:
         name, words = _split_total([run, *context.args])
         old = lookup.find_run(_open_for(context, workspace), name)
         new = extend_run(old, _parse_total(old, words))
         return foreground.run_in_foreground(new, detach=detach, as_json=json)
 
-    _exit_with(further)
+    _exit_with(extend_job)
 
 
 def _split_total(words: list[str]) -> tuple[str, list[str]]:
-    """Whichever is said first."""
+    """Separate the run from `--setting total`, in either order."""
     start = next((place for place, word in enumerate(words) if word.startswith("--")), len(words))
     end = start + (1 if any("=" in word for word in words[start : start + 1]) else 2)
     return " ".join(words[:start] + words[end:]), words[start:end]
 
 
 def _parse_total(run: Run, words: list[str]) -> str:
-    """How far, as in --epochs 90; that a stage has no such setting is said where the run would be made."""
-    grows = find_extensible_field(run)
+    """Read the total from words such as `--epochs 90`."""
+    extension = find_extensible_field(run)
     option, _, total = " ".join(words).replace(" ", "=", 1).partition("=")
-    if grows and option != format_flag(grows.name):
-        before = get_value(load_settings(run), grows)
+    if extension and option != format_flag(extension.name):
+        before = get_value(load_settings(run), extension)
         raise SettingsError(
-            f"how far {run.id} should go on is not said",
-            hint=f"give the new total, as in {format_flag(grows.name)} {2 * before}. {describe_extension(run)}",
+            f"the new total for {run.id} is missing",
+            hint=f"give the new total, as in {format_flag(extension.name)} {2 * before}. {describe_extension(run)}",
         )
     return total
 
@@ -136,16 +134,14 @@ def remove(
     def act() -> None:
         job = _find_job(context, workspace, run)
         if not yes and not sys.stdin.isatty():
-            raise SettingsError(
-                f"{job.id} would be deleted for good{describe_study(job)}", hint="say --yes if that is meant"
-            )
+            raise SettingsError(f"{job.id} would be deleted for good{describe_study(job)}", hint="add --yes to confirm")
         if yes or typer.confirm(f"Delete {job.id} for good, with all its results{describe_study(job)}?"):
             remove_job(job, render.create_console())
 
     report_errors(act)
 
 
-_BETWEEN = 15  # what the table draws between its columns and around them
+_BORDER_WIDTH = 15  # of the table, between its columns and around them
 
 
 def _open_for(context: typer.Context, given: Path | None) -> Workspace:
@@ -171,22 +167,22 @@ def _exit_with(act: Callable[[], int]) -> None:
 
 
 def build_table(workspace: Workspace, width: int) -> Table:
-    standing: list[Run | Plan] = [*lookup.list_runs(workspace), *lookup.list_plans(workspace)]
-    rows = [_build_row(job) for job in sorted(standing, key=lambda job: job.read_status().created, reverse=True)]
+    jobs: list[Run | Plan] = [*lookup.list_runs(workspace), *lookup.list_plans(workspace)]
+    rows = [_build_row(job) for job in sorted(jobs, key=lambda job: job.read_status().created, reverse=True)]
     table = Table(
         title=f"Runs in {workspace.root}", title_justify="left", header_style="bold cyan", box=box.SIMPLE_HEAD
     )
-    for column in ("run", "state", "time", "what came of it"):
+    for column in ("run", "state", "time", "result"):
         table.add_column(column, no_wrap=True)
-    taken = sum(max(map(len, column)) for column in list(zip(*rows, strict=True))[:3]) + _BETWEEN
+    used = sum(max(map(len, column)) for column in list(zip(*rows, strict=True))[:3]) + _BORDER_WIDTH
     for *cells, outcome in rows:
-        outcome.truncate(max(8, width - taken), overflow="ellipsis")
+        outcome.truncate(max(8, width - used), overflow="ellipsis")
         table.add_row(*cells, outcome)
     return table
 
 
 def _build_row(job: Run | Plan) -> tuple[Text, Text, Text, Text]:
-    """Columns that are never cut, and the outcome, of which the screen's edge may take a part."""
+    """The outcome comes last: it is cut if the window is narrow."""
     status = job.read_status()
     return (
         Text(job.id),
@@ -216,16 +212,16 @@ def watch_until_end(job: Run | Plan, console: Console) -> None:
     try:
         live_view.watch_job(StartedJob(job, None), console)
     except KeyboardInterrupt:
-        console.print("It goes on running.", style="cyan")
+        console.print("It is still running.", style="cyan")
         return
     live_view.print_end(job, console)
 
 
 def pause_job(job: Run | Plan, console: Console) -> None:
     if not job.is_alive():
-        raise RunError(f"{job.id} is {job.read_status().state}, not running", hint="only a running one can be paused")
+        raise RunError(f"{job.id} is {job.read_status().state}, not running", hint="only a running job can be paused")
     job.request_pause()
-    console.print("Asked to pause: waiting for its next safe point (Ctrl-C: not waiting for it)", style="cyan")
+    console.print("Asked to pause: waiting for its next safe point (Ctrl-C: do not wait)", style="cyan")
     if since := job.read_silent_since():
         console.print(render.format_silence(since))
     try:
@@ -236,16 +232,16 @@ def pause_job(job: Run | Plan, console: Console) -> None:
 
 
 def describe_study(job: Run | Plan) -> str:
-    """What becomes of a study one of whose trials is removed."""
-    whole = job.read_status().part_of
-    if not whole:
+    """Say what removing this trial means for its study."""
+    study = job.read_status().part_of
+    if not study:
         return ""
-    return f" (it is a trial of {whole}, which keeps what it was told of it, and makes it anew if it had not ended)"
+    return f" (it is a trial of {study}, which keeps its score, and repeats it if it had not ended)"
 
 
 def remove_job(job: Run | Plan, console: Console) -> None:
     if job.is_alive():
         raise RunError(f"{job.id} is running", hint=f"pause it first: {hints.command('runs pause', job.id)}")
-    whole = describe_study(job)
+    note = describe_study(job)
     shutil.rmtree(job.folder)
-    console.print(f"{job.id} is removed{whole}.", highlight=False)
+    console.print(f"{job.id} is removed{note}.", highlight=False)
