@@ -1,4 +1,4 @@
-"""Check this machine: what falls short, and what to do about it"""
+"""Check this machine, and say what to do about each problem"""
 
 from __future__ import annotations
 

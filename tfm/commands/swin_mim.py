@@ -1,4 +1,4 @@
-"""Pretrain a Swin on hidden breast blocks, train it, explain it
+"""Pretrain a Swin transformer, fine-tune it and explain it
 
 A plan of three runs: an encoder learns without labels, a training takes it up and is told where the breast is, and what
 it looks at is drawn and measured. What is done already counts.

@@ -50,7 +50,6 @@ def start_worker(job: Job) -> StartedJob:
     if job.is_alive():
         return StartedJob(job, None)
     job.withdraw_pause()
-    paths = [str(presets.PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
     with open(job.log_file, "ab") as log:
         process = subprocess.Popen(
             [
@@ -63,10 +62,16 @@ def start_worker(job: Job) -> StartedJob:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            env=os.environ | {"PYTHONPATH": build_python_path()},
             start_new_session=True,
         )
     return StartedJob(job, process)
+
+
+def build_python_path() -> str:
+    """Absolute folders only: a relative one would let modules in the working folder shadow installed ones."""
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join([str(presets.PROJECT), *filter(os.path.isabs, paths)])
 
 
 def kill_worker(job: Job) -> None:

@@ -1,0 +1,93 @@
+"""Only registered commands are imported, whatever a workspace names."""
+
+import pytest
+import yaml
+
+from tests.toy_jobs import finish, toy_run
+from tfm.core.errors import SettingsError
+from tfm.core.registry import EXTRA_COMMANDS, find, load
+from tfm.core.runs import worker
+from tfm.core.runs.launch import find_or_create_job
+from tfm.core.settings import presets
+
+COMMANDS = presets.names()
+
+
+@pytest.fixture
+def planted(workspace, monkeypatch):
+    """Names of a module in the workspace that leaves a file behind when it is imported."""
+    package = workspace.root / "planted"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "stage.py").write_text(f"open({str(package / 'imported')!r}, 'w').close()\n")
+    monkeypatch.chdir(workspace.root)
+    monkeypatch.syspath_prepend(str(workspace.root))
+    yield ["planted.stage", "planted.stage:COMMAND", "planted/stage", "../../planted/stage"]
+    assert not (package / "imported").exists()
+
+
+def test_a_dotted_stage_in_a_run_imports_nothing(workspace, planted):
+    run = toy_run(workspace, target=3)
+    written = yaml.safe_load(run.settings_file.read_text())
+    for name in planted:
+        run.settings_file.write_text(yaml.safe_dump(written | {"stage": name}))
+        finish(run)
+        assert run.read_status().state == "failed"
+        assert name in run.read_status().message
+
+
+def test_a_dotted_stage_in_a_preset_of_the_workspace_imports_nothing(workspace, planted):
+    folder = workspace.root / "models"
+    folder.mkdir()
+    for name in planted:
+        preset = {"title": "t", "about": "a", "stage": name, "settings": {}}
+        (folder / "Mine.yaml").write_text(yaml.safe_dump(preset))
+        with pytest.raises(SettingsError, match="there is no stage called"):
+            find_or_create_job(workspace, "train", {"dataset": "d", "cache": "c"}, ["Mine"])
+
+
+def test_a_relative_python_path_does_not_reach_the_worker(workspace, planted, monkeypatch):
+    """Beside the workspace, an empty or relative entry would let its modules shadow installed ones."""
+    (workspace.root / "yaml.py").write_text("open('planted/imported', 'w').close()\n")
+    monkeypatch.setenv("PYTHONPATH", ":.:relative")
+    run = toy_run(workspace, target=3)
+    finish(run)
+    assert run.read_status().state == "done"
+
+
+def test_further_commands_come_from_the_package_that_the_environment_names(monkeypatch):
+    assert find("look-at-dataset").name == "look-at-dataset"
+    monkeypatch.delenv(EXTRA_COMMANDS)
+    with pytest.raises(SettingsError, match="there is no stage called 'look-at-dataset'"):
+        find("look-at-dataset")
+
+
+def test_a_further_command_cannot_replace_one_that_ships(tmp_path, monkeypatch):
+    (tmp_path / "extra_commands_of_a_test").mkdir()
+    (tmp_path / "extra_commands_of_a_test" / "train.py").write_text("raise AssertionError\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv(EXTRA_COMMANDS, "extra_commands_of_a_test")
+    assert find("train").settings.__module__ == "tfm.commands.train"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_names_code_that_exists(name):
+    command = find(name)
+    assert command.name == name
+    hooks = [getattr(command, hook, None) for hook in ("look", "preview", "extra_inputs")]
+    limits = [repeat.at_most for repeat in getattr(command, "repeats", ())]
+    for path in filter(None, [command.pipeline, *hooks, *limits]):
+        assert callable(load(path))
+    if getattr(command, "trial", None):
+        assert find(command.trial).name == command.trial
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_summary_and_help(name):
+    assert presets.summary(name) not in ("", name)
+    assert len(presets.summary(name)) <= 60
+
+
+def test_the_worker_is_started_with_the_project_alone_before_absolute_paths(monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:.")
+    assert worker.build_python_path() == f"{presets.PROJECT}:{tmp_path}"
