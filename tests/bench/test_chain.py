@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.imaging.drawn_mammograms import resolve_chain
+from tests.imaging.drawn_mammograms import compute_breast_mask, resolve_chain
 from tfm.data.phantom.dicom import Header, build_dataset, encode
 from tfm.data.phantom.mammogram import draw_mammogram
 from tfm.data.phantom.spec import Exposure, Lesion
-from tfm.imaging.breast_mask import compute_breast_mask
 from tfm.imaging.chain import preprocess_image
 from tfm.imaging.read_image import read_pixels
 from tfm.imaging.settings import ChainSettings

@@ -12,7 +12,9 @@ from tfm.core.settings.resolve import resolve
 from tfm.core.settings.schema import Settings
 from tfm.data.phantom.mammogram import Phantom, draw_mammogram
 from tfm.data.phantom.spec import Exposure, Lesion
+from tfm.imaging.breast_mask import find_breast
 from tfm.imaging.chain import apply_steps
+from tfm.imaging.geometry import Geometry
 from tfm.imaging.lesion_mask import project_lesions
 from tfm.imaging.mammogram import Mammogram
 from tfm.imaging.settings import ChainSettings
@@ -31,6 +33,11 @@ def resolve_chain(preset: str, **given: object) -> ChainSettings:
 def apply_all(film: Mammogram, steps: Mapping[str, Settings]) -> Mammogram:
     """What the last step makes."""
     return [film, *(made for _, made in apply_steps(film, steps))][-1]
+
+
+def compute_breast_mask(image: np.ndarray) -> np.ndarray:
+    """image (H, W) uint8 or uint16, brighter is denser → (H, W) bool."""
+    return find_breast(image, Geometry()).render(Geometry(), image.shape)
 
 
 def find_breast_mask(film: Mammogram) -> np.ndarray:

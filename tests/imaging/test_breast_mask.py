@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.imaging.drawn_mammograms import compute_breast_mask
 from tfm.core.errors import DataError
 from tfm.data.phantom.mammogram import Phantom, draw_mammogram
 from tfm.data.phantom.spec import Exposure, Lesion
-from tfm.imaging.breast_mask import compute_breast_mask
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 real_data = pytest.mark.skipif(not (DATA / "mass256").is_dir(), reason="the real mammograms are not here")

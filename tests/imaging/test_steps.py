@@ -130,7 +130,7 @@ def test_orient_gives_the_same_before_and_after_resize(side: str) -> None:
     before = apply_all(film, {"orient": orient, "resize": resize})
     after = apply_all(film, {"resize": resize, "orient": orient})
     assert np.abs(before.image.astype(int) - after.image).max() <= 1
-    np.testing.assert_allclose(*(list(one.geometry.as_dict().values()) for one in (before, after)))
+    np.testing.assert_allclose(*(list(one.geometry.describe().values()) for one in (before, after)))
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.05])

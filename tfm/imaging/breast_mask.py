@@ -70,13 +70,11 @@ def _round_to_slice(edges: np.ndarray, margin: int, count: int) -> slice:
     return slice(start, max(start, min(count, last + margin)))
 
 
-def compute_breast_mask(image: np.ndarray) -> np.ndarray:
-    """image (H, W) uint8 or uint16, brighter is denser → (H, W) bool."""
-    return find_breast(image, Geometry()).render(Geometry(), image.shape)
-
-
 def find_breast(image: np.ndarray, geometry: Geometry) -> BreastMask:
-    """On a thumbnail: square root of intensity → 0.6 × Otsu → largest part → holes filled → dilation."""
+    """On a thumbnail: square root of intensity → 0.6 × Otsu → largest part → holes filled → dilation.
+
+    image (H, W) uint8 or uint16, brighter is denser.
+    """
     _check_image(image)
     rows, columns = find_area_inside_border(image)
     inner = image[rows, columns]

@@ -75,7 +75,7 @@ def run_chain(
         lesions = project_lesions(mask, decoded.pixels.shape, geometry, image.shape)
         record["lesions"] = _hash_pixels(mask)
         record |= _describe_lesions(lesions, geometry, mask, decoded.pixels)
-    record |= mammogram.record | {"geometry": geometry.as_dict()}
+    record |= mammogram.record | {"geometry": geometry.describe()}
     return PreprocessedImage(image, breast.render(geometry, image.shape).view(np.uint8), lesions, record)
 
 

@@ -60,7 +60,7 @@ def encode_thumbnails(images: Sequence[np.ndarray]) -> list[str]:
     """Encode images side by side: one string per row of pixels, two hex digits per pixel."""
     tiles = []
     for image in images:
-        small = _shrink(image, _THUMBNAIL_SIDE)
+        small = _resize_to_bytes(image, _THUMBNAIL_SIDE)
         tile = np.zeros((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), np.uint8)
         tile[: small.shape[0], : small.shape[1]] = small
         tiles.append(tile)
@@ -68,7 +68,7 @@ def encode_thumbnails(images: Sequence[np.ndarray]) -> list[str]:
 
 
 def _render(tile: Tile) -> np.ndarray:  # (h, w, 3) uint8
-    small = cv2.cvtColor(_shrink(tile.image, TILE_SIDE), cv2.COLOR_GRAY2RGB)
+    small = cv2.cvtColor(_resize_to_bytes(tile.image, TILE_SIDE), cv2.COLOR_GRAY2RGB)
     for mask, colour in ((tile.breast, _BREAST), (tile.lesions, _LESION)):
         if mask is not None:
             # Shares, not a resized mask: a lesion smaller than half a pixel is still outlined.
@@ -79,7 +79,7 @@ def _render(tile: Tile) -> np.ndarray:  # (h, w, 3) uint8
     return small
 
 
-def _shrink(image: np.ndarray, side: int) -> np.ndarray:
+def _resize_to_bytes(image: np.ndarray, side: int) -> np.ndarray:
     """Resize so that the longer side is `side` pixels; return uint8."""
     scale = side / max(image.shape)
     size = tuple(max(1, round(length * scale)) for length in image.shape[::-1])

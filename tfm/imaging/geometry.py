@@ -60,7 +60,7 @@ class Geometry:
     def convert_columns(self, columns: np.ndarray) -> np.ndarray:
         return (columns - self.left) / self.right
 
-    def as_dict(self) -> dict[str, float]:
+    def describe(self) -> dict[str, float]:
         return {"top": self.top, "left": self.left, "down": self.down, "right": self.right}
 
 

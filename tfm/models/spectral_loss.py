@@ -24,7 +24,7 @@ class SpectralNorms:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        groups = _group_layers(network)
+        groups = _find_layers_by_size(network)
         self.vectors = {
             shape: _initialize_vectors(shape, layers) for shape, layers in groups.items()
         }  # (L, 2, C in, 8)
@@ -56,7 +56,7 @@ class SpectralNorms:
         self.vectors = dict(vectors)
 
 
-def _group_layers(network: nn.Module) -> dict[str, list[nn.Module]]:
+def _find_layers_by_size(network: nn.Module) -> dict[str, list[nn.Module]]:
     """Group the attention layers by the size of their matrices."""
     groups: dict[str, list[nn.Module]] = {}
     for attention in find_attentions(network):
@@ -66,7 +66,7 @@ def _group_layers(network: nn.Module) -> dict[str, list[nn.Module]]:
 
 
 def _stack_weights(network: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:  # (L, 2, C, C in) each
-    for shape, group in _group_layers(network).items():
+    for shape, group in _find_layers_by_size(network).items():
         yield shape, torch.stack([get_query_key(attention) for attention in group])
 
 
@@ -99,13 +99,10 @@ def compute_excess(maps: list[torch.Tensor], windows: list[tuple[int, int]], ima
         with torch.autocast(attention.device.type, enabled=False):
             # half precision would hide the excess
             exact = attention.to(torch.promote_types(attention.dtype, torch.float32))
-            total = total + (_compute_largest_square(exact, window) - 1).reshape(images, -1).mean(1)
+            vectors = _find_leading_vectors(exact.detach(), _build_start_vectors(window).to(exact))
+            squares = (exact @ vectors).square().sum((-2, -1))
+            total = total + (squares - 1).reshape(images, -1).mean(1)
     return total
-
-
-def _compute_largest_square(maps: torch.Tensor, window: tuple[int, int]) -> torch.Tensor:  # (…, n, n) → (…)
-    images: torch.Tensor = maps @ _find_leading_vectors(maps.detach(), _build_start_vectors(window).to(maps))
-    return images.square().sum((-2, -1))
 
 
 def _build_start_vectors(window: tuple[int, int]) -> torch.Tensor:  # (n, 4)

@@ -17,12 +17,8 @@ _COUNTER = "num_batches_tracked"  # missing in old files
 def convert_to_timm(tensors: Tensors, names: list[str]) -> Tensors:
     """Rename tensors; `names` are all names of the network, in its own order. Shapes are not checked."""
     if _EFFICIENTNET in tensors and "conv_stem.weight" in names:
-        return _rename_in_order(tensors, names)
+        # Both EfficientNets list the same tensors in forward order.
+        values = [tensor for name, tensor in tensors.items() if not name.endswith(_COUNTER)]
+        names = [name for name in names if not name.endswith(_COUNTER)]
+        return dict(zip(names, values, strict=True)) if len(names) == len(values) else tensors
     return {_OLD_DENSENET.sub(r"\1\2", name): tensor for name, tensor in tensors.items()}
-
-
-def _rename_in_order(tensors: Tensors, names: list[str]) -> Tensors:
-    """Both EfficientNets list the same tensors in forward order."""
-    values = [tensor for name, tensor in tensors.items() if not name.endswith(_COUNTER)]
-    names = [name for name in names if not name.endswith(_COUNTER)]
-    return dict(zip(names, values, strict=True)) if len(names) == len(values) else tensors

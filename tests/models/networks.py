@@ -1,0 +1,42 @@
+"""Networks of the model presets, built once each."""
+
+import copy
+from functools import cache
+
+import pytest
+import torch
+
+from tfm.core.registry import find_stage
+from tfm.core.settings import presets
+from tfm.core.settings.resolve import resolve
+from tfm.models.build import build_model
+from tfm.models.freezing import freeze
+from tfm.models.settings import ModelSettings
+
+SIZE = (64, 64)
+PRESETS = presets.list_presets("models")
+SWIN = "swin_tiny_patch4_window7_224"
+NETWORKS = [name for name in PRESETS if presets.load_preset("models", name).stage == "train"]  # the others are plans
+
+
+def load_model_settings(name: str) -> ModelSettings:
+    preset = presets.load_preset("models", name)
+    return resolve(find_stage("train").settings, preset.settings, {"dataset": "d", "cache": "c"}).model
+
+
+@cache
+def build_once(architecture: str, head: int | None = None) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_model(ModelSettings(architecture=architecture, head=head), SIZE)
+
+
+def build_network(settings: ModelSettings) -> torch.nn.Module:
+    network = copy.deepcopy(build_once(settings.architecture, settings.head))
+    freeze(network, settings.trained)
+    return network
+
+
+CASES = [pytest.param(load_model_settings(name), id=name) for name in NETWORKS] + [
+    pytest.param(ModelSettings(architecture=SWIN, trained=trained), id=f"swin-{trained}")
+    for trained in ("all", "last_stage")
+]
