@@ -146,7 +146,7 @@ def test_weights_are_a_backbones_or_a_whole_segmenters_of_the_same_classes(run):
     assert set(run.read_environment()["patients_seen"]) < set(again.read_environment()["patients_seen"])
     refused = segment_run(run.workspace, **(others | {"classes": "malignancy"}))
     assert worker.execute_run(refused, stopping=refused) == "failed"
-    assert "it tells apart background, lesion, and this one background, benign" in refused.read_status().message
+    assert "classes are background, lesion, not background, benign" in refused.read_status().message
     assert "setting: classes" in refused.read_status().hint
 
 
@@ -167,7 +167,7 @@ def test_an_extension_counts_the_minutes_of_the_run_it_goes_on_from(run):
 def test_an_extension_with_other_classes_is_refused_by_name(run):
     longer = segment_run(run.workspace, epochs=3, extends=run.id, classes="malignancy")
     assert worker.execute_run(longer, stopping=longer) == "failed"
-    assert "it tells apart background, lesion, and this one background, benign" in longer.read_status().message
+    assert "classes are background, lesion, not background, benign" in longer.read_status().message
 
 
 @pytest.fixture
