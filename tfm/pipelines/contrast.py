@@ -26,8 +26,8 @@ def contrast(settings: Contrast, run: Run) -> Iterator[Event]:
     found = compare_ways(runs, looks, settings.against)
     by = f"; {found.explanation_note}" if found.explanation_note else ""
     caption = (
-        f"{found.protocol.caption}. Each figure is the mean of a way's runs; its interval, and that of a paired "
-        f"difference on the same women, knows of the women drawn and not of other seeds{by}"
+        f"{found.protocol.caption}. Each value is the mean of a way's runs. The intervals, also those of paired "
+        f"differences on the same patients, cover the choice of patients but not of seeds{by}"
     )
     yield Table("Contrast", found.columns, found.format_rows(), caption)
     if settings.against:

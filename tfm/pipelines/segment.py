@@ -187,9 +187,9 @@ def _finish(
 
 def _told(measured: LesionEvaluation, protocol: str) -> Table:
     caption = (
-        f"{protocol}. Dice, IoU and area error: over the images that show such a lesion. Found: the share of connected "
-        "lesions that a peak of the map marks, with 0.5, 1 and 2 false alarms an image. Left clear: of the images "
-        "without one. The brightest blob is as large as such lesions usually are in validation."
+        f"{protocol}. Dice, IoU and area error: mean over the images with such a lesion. Found: share of lesions that "
+        "a peak of the map marks, at 0.5, 1 and 2 false alarms per image. Specificity: share of the images without "
+        "such a lesion in which none is predicted. The brightest blob has the median lesion area of validation."
     )
     return Table("Lesions on the test images", measured.columns, measured.format_rows(), caption)
 
@@ -198,4 +198,4 @@ def _drawn(
     training: Training, task: SegmentTask, test: Images, measured: LesionEvaluation, protocol: str, path: Path
 ) -> Iterator[Event]:
     draw_overlays(path, collect_cases(training, task, test, measured), protocol)
-    yield Picture(str(path), "Lesions drawn best, middling and worst, beside the truth")
+    yield Picture(str(path), "Best, median and worst lesion masks, with the truth")

@@ -1,4 +1,4 @@
-"""What is told of a finished run as a whole."""
+"""Minutes of work."""
 
 import json
 
@@ -12,18 +12,18 @@ from tfm.training.gpu_lock import WAITING
 from tfm.training.inputs.lineage import minutes_of_work
 
 
-def test_minutes_are_those_of_work_and_not_of_waiting_for_a_gpu(workspace):
+def test_minutes_of_work_exclude_the_wait_for_a_gpu(workspace):
     wait = Progress(f"{WAITING}the GPU", 0, 1)
-    told = [
+    events = [
         (0, StateChange("running")),
-        *((time, wait) for time in range(0, 60, 2)),  # and then its worker was killed
+        *((time, wait) for time in range(0, 60, 2)),  # then the worker was killed
         (1000, StateChange("running")),
         *((time, wait) for time in range(1000, 1120, 2)),
         (1120, Note("its turn")),
         (1300, Metrics({"epoch": 1})),
     ]
     run = find_or_create_run(workspace, find_stage("learn"), Learn(), None)
-    lines = [json.dumps(to_record(event, float(time))) for time, event in told]
+    lines = [json.dumps(to_record(event, float(time))) for time, event in events]
     (run.folder / "events.jsonl").write_text("\n".join(lines) + "\n")
     run.update(seconds=58 + 120 + 180)
     assert minutes_of_work(run) == pytest.approx(3)

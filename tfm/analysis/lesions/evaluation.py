@@ -24,7 +24,7 @@ from tfm.analysis.lesions.scores import (
 )
 from tfm.analysis.trained_run import Protocol
 from tfm.core.events import Event
-from tfm.metrics.froc import MAX_MARKS, Marks, find_marks
+from tfm.metrics.froc import Marks, find_marks
 from tfm.training.batches import Images
 from tfm.training.inference import answers
 from tfm.training.lesion_maps import TALLY, best_threshold, map_names, maps_of, overlap_at, tally, truths_of
@@ -34,7 +34,6 @@ from tfm.training.tasks.segmentation import Segment
 from tfm.training.tiles import probabilities
 
 MODEL = "model"
-_PACKED = 2 * MAX_MARKS + 1  # numbers of a map: height and lesion of each mark, then the number of lesions
 
 
 @dataclass(frozen=True)
@@ -54,22 +53,19 @@ def predict_lesions(
     training: Training, task: Segment, images: Images, name: str
 ) -> Generator[Event, None, LesionPredictions]:
     count = len(map_names(task.classes))
+    marks: list[list[tuple[Marks, int]]] = [[] for _ in range(count)]
 
     def compute_numbers(chosen: np.ndarray) -> torch.Tensor:
         probs, truths = _predict_batch(training, task, images, chosen)
-        score = probs[:, list(task.classes.suspicious)].sum(1).amax((1, 2))
+        scores = probs[:, list(task.classes.suspicious)].sum(1).amax((1, 2))
         heats = maps_of(probs)
-        packed = [_pack_marks(*pair) for pair in zip(heats.cpu().numpy(), truths.cpu().numpy(), strict=True)]
-        tallies = tally(heats, truths).flatten(1).cpu()
-        return torch.cat([score[:, None].cpu(), tallies, torch.tensor(np.array(packed))], dim=1)
+        for image in zip(heats.cpu().numpy(), truths.cpu().numpy(), strict=True):
+            for own, heat, truth in zip(marks, *image, strict=True):
+                own.append(find_marks(heat, truth))
+        return torch.cat([scores[:, None].cpu(), tally(heats, truths).flatten(1).cpu()], dim=1)
 
     numbers = (yield from answers(compute_numbers, images, training.batch_size, name)).numpy()
-    scores, tallies, packed = np.split(numbers, [1, 1 + count * TALLY], axis=1)
-    return LesionPredictions(
-        scores[:, 0].astype(np.float64),
-        tallies.reshape(-1, count, TALLY),
-        [[_unpack_marks(row) for row in rows] for rows in packed.reshape(-1, count, _PACKED).swapaxes(0, 1)],
-    )
+    return LesionPredictions(numbers[:, 0].astype(np.float64), numbers[:, 1:].reshape(-1, count, TALLY), marks)
 
 
 def _predict_batch(
@@ -81,21 +77,6 @@ def _predict_batch(
     with computing_in(training.precision, images.device):
         probs = probabilities(network, images.batch(chosen), settings.tile, settings.window_overlap)
     return probs, truths_of(images.truth(chosen, {"lesions"})["lesions"], task.classes)
-
-
-def _pack_marks(heats: np.ndarray, truths: np.ndarray) -> np.ndarray:
-    """Pack the marks of one image, (m, H, W) each, into numbers (m × _PACKED,)."""
-    rows = np.zeros((len(heats), _PACKED), np.float32)
-    for row, heat, truth in zip(rows, heats, truths, strict=True):
-        marks, count = find_marks(heat, truth)
-        row[: 2 * len(marks)] = np.array(marks, dtype=np.float32).reshape(-1)
-        row[-1] = count
-    return rows.reshape(-1)
-
-
-def _unpack_marks(row: np.ndarray) -> tuple[Marks, int]:
-    pairs = row[:-1].reshape(-1, 2)
-    return [(float(height), int(lesion)) for height, lesion in pairs if height > 0], int(row[-1])
 
 
 @dataclass(frozen=True)
