@@ -30,30 +30,30 @@ def counts(arrangement: DatasetPlan) -> dict[str, int]:
     return arrangement.manifest["split"].value_counts().to_dict()
 
 
-def women(manifest: pd.DataFrame, *splits: str) -> int:
+def patients(manifest: pd.DataFrame, *splits: str) -> int:
     return int(manifest.loc[manifest["split"].isin(splits), "patient_id"].nunique())
 
 
 @pytest.mark.parametrize(("kind", "train", "test"), [("mass", 1231, 361), ("calc", 1227, 284)])
 def test_each_kind_alone_has_tcias_images(found: DownloadContents, kind: str, train: int, test: int) -> None:
     catalog = build_catalog(found, (kind,))
-    arranged = plan_dataset(catalog, make_settings())
-    assert (counts(arranged)["train"] + counts(arranged)["val"], counts(arranged)["test"]) == (train, test)
-    assert arranged.protocol == f"official, {kind}"
+    plan = plan_dataset(catalog, make_settings())
+    assert (counts(plan)["train"] + counts(plan)["val"], counts(plan)["test"]) == (train, test)
+    assert plan.protocol == f"official, {kind}"
     assert catalog.missing == []
 
 
 def test_both_kinds_make_2356_and_641_images_and_leave_35_out(both: Catalog) -> None:
-    arranged = plan_dataset(both, make_settings())
-    manifest = arranged.manifest
-    assert (counts(arranged)["train"] + counts(arranged)["val"], counts(arranged)["test"]) == (2356, 641)
-    assert sum(one.kind == "left-out" for one in arranged.notices) == 35
-    assert (women(manifest, "train", "val"), women(manifest, "test")) == (1217, 349)
+    plan = plan_dataset(both, make_settings())
+    manifest = plan.manifest
+    assert (counts(plan)["train"] + counts(plan)["val"], counts(plan)["test"]) == (2356, 641)
+    assert sum(one.kind == "left-out" for one in plan.notices) == 35
+    assert (patients(manifest, "train", "val"), patients(manifest, "test")) == (1217, 349)
     malignant = manifest[manifest["label"] == "malignant"]["split"].value_counts()
     assert (malignant["train"] + malignant["val"], malignant["test"]) == (1065, 267)
-    assert arranged.protocol == "official, mass+calc, union labels (7 changed)"
+    assert plan.protocol == "official, mass+calc, union labels (7 changed)"
     assert (manifest["mask"] != "").all()
-    val_share = women(manifest, "val") / women(manifest, "train", "val")
+    val_share = patients(manifest, "val") / patients(manifest, "train", "val")
     assert val_share == pytest.approx(0.15, abs=0.002)
 
 
@@ -88,11 +88,11 @@ def test_the_audit_finds_all_that_the_collection_has_and_nothing_to_fetch(
     assert {found["kind"] for found in account["findings"]} == {"odd-value", "mixed-labels", "twin", "left-out"}
 
 
-def test_five_folds_share_the_training_women_and_seal_the_test(
+def test_five_folds_share_the_training_patients_and_seal_the_test(
     both: Catalog, official_tree: Path, tmp_path: Path
 ) -> None:
-    arranged = plan_dataset(both, make_settings(split="kfold"))
-    list(write_dataset(tmp_path / "folds", both, arranged, official_tree))
+    plan = plan_dataset(both, make_settings(split="kfold"))
+    list(write_dataset(tmp_path / "folds", both, plan, official_tree))
     dataset = Dataset.open(tmp_path / "folds")
     official = plan_dataset(both, make_settings()).manifest
     sealed = set(official.loc[official["split"] == "test", "image_id"])
@@ -101,34 +101,34 @@ def test_five_folds_share_the_training_women_and_seal_the_test(
     for number in range(1, 6):
         fold = dataset.select_fold(number)
         assert set(fold.select_images("test")["image_id"]) == sealed
-        women_of = {split: set(fold.select_images(split)["patient_id"]) for split in ("train", "val", "test")}
-        assert not women_of["train"] & women_of["val"]
-        assert len(women_of["val"]) in (243, 244)
+        patients_of = {split: set(fold.select_images(split)["patient_id"]) for split in ("train", "val", "test")}
+        assert not patients_of["train"] & patients_of["val"]
+        assert len(patients_of["val"]) in (243, 244)
         rows = fold.select_images("val")
         malignant = set(rows.loc[rows["label"] == "malignant", "patient_id"])
-        shares.append(len(malignant) / len(women_of["val"]))
+        shares.append(len(malignant) / len(patients_of["val"]))
         assert f"fold {number} of 5" in fold.protocol
         validated += list(fold.select_images("val")["image_id"])
     assert max(shares) - min(shares) < 0.01
     assert sorted(validated) == sorted(official.loc[official["split"] != "test", "image_id"])
     assert len({dataset.select_fold(number).split_hash for number in range(1, 6)}) == 5
     as_arranged = select_validation_fold(dataset.manifest["fold"], 1)
-    assert (as_arranged == dataset.manifest["split"]).all(), "it is arranged as its first fold"
+    assert (as_arranged == dataset.manifest["split"]).all(), "it is plan as its first fold"
     with pytest.raises(DataError, match="no fold 6"):
         dataset.select_fold(6)
 
 
-def test_crops_are_one_image_a_lesion_each_with_its_own_label(both: Catalog) -> None:
-    arranged = plan_dataset(both, make_settings(images="crops"))
-    manifest = arranged.manifest
-    left_out = [one for one in arranged.notices if one.kind == "left-out"]
+def test_each_lesion_is_one_crop_with_its_own_label(both: Catalog) -> None:
+    plan = plan_dataset(both, make_settings(images="crops"))
+    manifest = plan.manifest
+    left_out = [one for one in plan.notices if one.kind == "left-out"]
     assert len(manifest) + len(left_out) == 3568
     assert set(manifest["mask"]) == {""}
     assert set(manifest["lesions"]) == {1}
     tested = set(both.lesions.loc[both.lesions["split"] == "test", "patient_id"])
     assert not tested & set(manifest.loc[manifest["split"] != "test", "patient_id"])
-    check_invariants(both, arranged)
-    assert arranged.protocol == "official, mass+calc, crops"
+    check_invariants(both, plan)
+    assert plan.protocol == "official, mass+calc, crops"
 
 
 def test_a_download_without_official_test_must_be_split_at_random(found: DownloadContents) -> None:
@@ -141,9 +141,9 @@ def test_a_download_without_official_test_must_be_split_at_random(found: Downloa
         with pytest.raises(SettingsError, match="nothing of the official test") as caught:
             plan_dataset(without, make_settings(split=split))
         assert caught.value.fields == ("split",)
-    arranged = plan_dataset(without, make_settings(split="random"))
-    assert arranged.protocol.startswith("random (seed 7)")
-    assert min(counts(arranged).values()) > 300
+    plan = plan_dataset(without, make_settings(split="random"))
+    assert plan.protocol.startswith("random (seed 7)")
+    assert min(counts(plan).values()) > 300
 
 
 def test_missing_test_images_are_part_of_the_protocol(both: Catalog) -> None:
@@ -151,10 +151,10 @@ def test_missing_test_images_are_part_of_the_protocol(both: Catalog) -> None:
     lost = lesions.index[lesions["split"] == "test"][:40]
     lesions.loc[lost, "image_file"] = ""
     partial = Catalog(**{**vars(both), "lesions": lesions})
-    arranged = plan_dataset(partial, make_settings())
-    here = counts(arranged)["test"]
+    plan = plan_dataset(partial, make_settings())
+    here = counts(plan)["test"]
     assert here < 641
-    assert arranged.protocol.endswith(f"{here} of 641 test images")
-    kept = arranged.manifest.set_index("image_id")["split"]
+    assert plan.protocol.endswith(f"{here} of 641 test images")
+    kept = plan.manifest.set_index("image_id")["split"]
     whole = plan_dataset(both, make_settings()).manifest.set_index("image_id")["split"]
     assert (kept == whole[kept.index]).all(), "a missing file moves nobody"

@@ -9,7 +9,7 @@ LESIONS = [
 ]
 
 
-def test_every_kind_with_every_pathology_has_a_number_of_its_own_and_the_malignant_ones_are_highest():
+def test_each_kind_and_pathology_has_its_own_value_and_malignant_ones_are_highest():
     numbers = [encode_mask_class(*lesion) for lesion in LESIONS]
     assert sorted(numbers) == list(range(1, len(MASK_CLASSES)))
     malignant = {encode_mask_class(kind, "MALIGNANT") for kind in ("mass", "calc")}
@@ -24,13 +24,13 @@ def test_every_kind_with_every_pathology_has_a_number_of_its_own_and_the_maligna
         ("lesion", ["lesion"] * 6),
     ],
 )
-def test_a_class_set_calls_each_lesion_by_its_own_words(name, expected):
+def test_a_class_set_names_each_lesion(name, expected):
     chosen = CLASS_SETS[name]
     assert [chosen.names[chosen.of_mask[encode_mask_class(*lesion)]] for lesion in LESIONS] == expected
     assert chosen.of_mask[0] == 0
 
 
-def test_a_manifest_says_what_a_mask_may_hold():
+def test_the_manifest_tells_the_possible_mask_values():
     assert list_possible_classes("mass", "benign") == {
         0,
         encode_mask_class("mass", "BENIGN"),

@@ -29,13 +29,13 @@ def phantoms(tmp_path: Path) -> Path:
 def organized(phantoms: Path, tmp_path: Path) -> Callable[..., Dataset]:
     def organize(link: LinkMode = "png", images: str = "full", folder: str = "dataset", stop: int = 0) -> Dataset:
         found: Catalog = read_catalog(phantoms, index=tmp_path / "headers.sqlite")
-        arranged = plan_dataset(found, make_settings(as_png=link == "png", images=images))
-        for done, _ in write_dataset(tmp_path / folder, found, arranged, phantoms, link=link):
+        plan = plan_dataset(found, make_settings(as_png=link == "png", images=images))
+        for done, _ in write_dataset(tmp_path / folder, found, plan, phantoms, link=link):
             if done == stop:
                 break
         else:
             return Dataset.open(tmp_path / folder)
-        return Dataset(tmp_path / folder, arranged.manifest, "", "", "", synthetic=True)
+        return Dataset(tmp_path / folder, plan.manifest, "", "", "", synthetic=True)
 
     return organize
 
@@ -51,7 +51,7 @@ def test_png_holds_the_same_16_bit_pixels(organized: Callable[..., Dataset]) -> 
     assert read_json(decoded.folder / "audit.json")["files"] == {"png": len(decoded.manifest)}
 
 
-def test_decoding_that_was_stopped_goes_on_and_ends_the_same(organized: Callable[..., Dataset]) -> None:
+def test_stopped_decoding_resumes_and_ends_the_same(organized: Callable[..., Dataset]) -> None:
     whole = organized(folder="whole")
     stopped = organized(stop=7)
     made = {path: path.stat().st_ino for path in stopped.folder.rglob("*.png")}
@@ -62,7 +62,7 @@ def test_decoding_that_was_stopped_goes_on_and_ends_the_same(organized: Callable
         assert (stopped.folder / path.relative_to(whole.folder)).read_bytes() == path.read_bytes(), path
 
 
-def test_pixels_that_cannot_be_decoded_leave_the_image_out_and_move_nobody(
+def test_an_image_that_cannot_be_decoded_is_left_out_and_moves_no_patient(
     organized: Callable[..., Dataset], phantoms: Path
 ) -> None:
     before = organized("hard", folder="before").manifest.set_index("image_id")
@@ -81,24 +81,24 @@ def test_pixels_that_cannot_be_decoded_leave_the_image_out_and_move_nobody(
 
 
 @pytest.mark.parametrize("link", ["copy", "png"])
-def test_a_disk_that_is_too_small_is_told_before_the_first_byte(
+def test_a_disk_that_is_too_small_is_reported_before_the_first_byte(
     link: str, organized: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "read_free_gib", lambda place: 1 / 2**10)
-    with pytest.raises(DiskError, match="takes about") as caught:
+    with pytest.raises(DiskError, match="needs about") as caught:
         organized(link)
     assert "setting: workspace" in caught.value.hint
     assert not list((tmp_path / "dataset").rglob("*"))
 
 
-def test_links_need_no_room_but_for_the_masks(
+def test_links_need_space_only_for_the_masks(
     organized: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "read_free_gib", lambda place: 1 / 2**10)
     assert len(organized("hard").manifest)
 
 
-def test_crops_stand_without_masks(organized: Callable[..., Dataset]) -> None:
+def test_crops_have_no_masks(organized: Callable[..., Dataset]) -> None:
     crops = organized("hard", images="crops")
     full = organized("hard", folder="full")
     assert set(crops.manifest["mask"]) == {""}

@@ -29,7 +29,7 @@ def real_files(tree: Path) -> list[pydicom.Dataset]:
     return [pydicom.dcmread(path, stop_before_pixels=True) for path in sorted(tree.rglob("*.dcm"))]
 
 
-def test_a_partial_tree_of_tcias_own_files_gives_what_is_there(shared_data: Path, tmp_path: Path) -> None:
+def test_a_partial_tree_of_tcias_own_files_gives_the_images_it_has(shared_data: Path, tmp_path: Path) -> None:
     files = real_files(shared_data / "tree")
     crops = [file for file in files if file.SeriesDescription == "cropped images"]
     assert (len(files), len(crops)) == (13, 12)
@@ -72,7 +72,7 @@ def mini(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     return home, organized(home, home / "download", split="random")
 
 
-def test_real_mammograms_get_the_labels_that_others_count(shared_data: Path, mini: tuple[Path, Dataset]) -> None:
+def test_real_labels_agree_with_an_independent_count(shared_data: Path, mini: tuple[Path, Dataset]) -> None:
     with open(shared_data / "mass256" / "labels.csv", newline="") as file:
         truth = {f"{row['patient_id']}_{row['side']}_{row['view']}": row["label"] for row in csv.DictReader(file)}
     _, dataset = mini
@@ -82,7 +82,7 @@ def test_real_mammograms_get_the_labels_that_others_count(shared_data: Path, min
     assert dataset.protocol == "random (seed 7), mass"
 
 
-def test_their_masks_are_where_the_source_has_them(shared_data: Path, mini: tuple[Path, Dataset]) -> None:
+def test_masks_of_real_mammograms_are_where_the_source_has_them(shared_data: Path, mini: tuple[Path, Dataset]) -> None:
     _, dataset = mini
     assert (dataset.manifest["mask"] != "").all()
     for row in dataset.manifest[::10].itertuples():

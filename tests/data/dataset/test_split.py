@@ -1,4 +1,4 @@
-"""Who is in which split: by woman, sealed, the same whatever the order of rows. Each rule is also broken on purpose."""
+"""Patients are assigned to splits independently of the order of rows. Each rule is also broken on purpose."""
 
 from pathlib import Path
 
@@ -22,11 +22,15 @@ def official_images() -> pd.DataFrame:
 
 
 def invented_images(train: int = 40, test: int = 20) -> pd.DataFrame:
-    """Both views of each woman; every other woman has a malignant lesion."""
+    """Both views of each patient; every other patient has a malignant lesion."""
     rows = [
-        {"patient_id": f"P_{woman:05d}", "image_id": f"P_{woman:05d}_LEFT_{view}", "sop_uid": f"1.2.{woman}.{view}"}
-        | {"label": "malignant" if woman % 2 else "benign", "official": "train" if woman < train else "test"}
-        for woman in range(train + test)
+        {
+            "patient_id": f"P_{patient:05d}",
+            "image_id": f"P_{patient:05d}_LEFT_{view}",
+            "sop_uid": f"1.2.{patient}.{view}",
+        }
+        | {"label": "malignant" if patient % 2 else "benign", "official": "train" if patient < train else "test"}
+        for patient in range(train + test)
         for view in ("CC", "MLO")
     ]
     return pd.DataFrame(rows)
@@ -93,13 +97,13 @@ def test_the_official_test_is_sealed_whatever_the_seed() -> None:
         assert (split == "test").equals(images["official"] == "test")
 
 
-def test_a_woman_in_both_official_splits_is_tested_and_her_train_images_left_out() -> None:
+def test_a_patient_in_both_official_splits_is_tested_and_its_train_images_are_left_out() -> None:
     images = invented_images()
     images.loc[1, "official"] = "test"
     split = split_officially(images, present=everything(images), val_share=0.15, seed=7)
     assert split[:2].tolist() == ["", "test"]
     absent = everything(images)
-    absent[1] = False  # her test mammogram is missing from the download: she is a test woman all the same
+    absent[1] = False  # the test mammogram is missing from the download: it is still a test patient
     assert split_officially(images, present=absent, val_share=0.15, seed=7)[0] == ""
 
 
@@ -113,34 +117,34 @@ def test_the_order_of_rows_changes_nothing_and_the_seed_does(divide) -> None:  #
     assert not by_seed[0].equals(by_seed[1])
 
 
-def test_validation_takes_its_share_of_women_of_either_label() -> None:
+def test_validation_has_its_share_of_patients_of_both_labels() -> None:
     images = invented_images(train=80)
     split = split_officially(images, present=everything(images), val_share=0.15, seed=7)
-    women = images[split == "val"].drop_duplicates("patient_id")
-    assert women["label"].value_counts().to_dict() == {"benign": 6, "malignant": 6}
+    patients = images[split == "val"].drop_duplicates("patient_id")
+    assert patients["label"].value_counts().to_dict() == {"benign": 6, "malignant": 6}
 
 
-def test_a_random_split_is_70_15_15_by_woman() -> None:
+def test_a_random_split_is_70_15_15_by_patient() -> None:
     images = invented_images(train=150, test=50)
     split = split_randomly(images, present=everything(images), val_share=0.15, seed=7)
-    women = images.assign(split=split).groupby("split")["patient_id"].nunique()
-    assert women.to_dict() == {"train": 140, "val": 30, "test": 30}
+    patients = images.assign(split=split).groupby("split")["patient_id"].nunique()
+    assert patients.to_dict() == {"train": 140, "val": 30, "test": 30}
     mixed = images[split == "test"]["official"]
     assert set(mixed) == {"train", "test"}
 
 
-def test_a_missing_mammogram_moves_few_women() -> None:
+def test_a_missing_mammogram_moves_few_patients() -> None:
     images = invented_images(train=200)
     whole = split_officially(images, present=everything(images), val_share=0.15, seed=7)
     some = everything(images)
-    some[:20] = False  # ten women
+    some[:20] = False  # ten patients
     part = split_officially(images, present=some, val_share=0.15, seed=7)
     assert (whole[20:] != part[20:]).sum() <= 2 * 4
 
 
-@pytest.mark.parametrize("women", range(1, 9))
-def test_of_few_women_the_first_of_each_label_is_for_train(women: int) -> None:
-    images = invented_images(train=women, test=4)
+@pytest.mark.parametrize("patients", range(1, 9))
+def test_the_first_of_a_few_patients_of_each_label_is_in_train(patients: int) -> None:
+    images = invented_images(train=patients, test=4)
     split = split_randomly(images, present=everything(images), val_share=0.15, seed=7)
     assert set(split) <= {"train", "val", "test"}
     for _, of_label in images.assign(split=split).groupby("label"):

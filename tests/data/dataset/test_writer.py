@@ -61,8 +61,8 @@ def organized(intake: Intake, tmp_path_factory: pytest.TempPathFactory) -> Datas
 
 
 def writing(intake: Intake, folder: Path, link: str = "hard", **other: object) -> Iterator[tuple[int, int]]:
-    arranged = intake.arrangement(**other, as_png=link == "png")
-    return write_dataset(folder, intake.catalog, arranged, intake.folder, link=link)
+    plan = intake.arrangement(**other, as_png=link == "png")
+    return write_dataset(folder, intake.catalog, plan, intake.folder, link=link)
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -102,20 +102,20 @@ def test_labels_are_those_of_all_lesions_of_the_scan(intake: Intake, organized: 
     malignant: dict[str, bool] = {}
     for drawn in intake.plan.mammograms:
         name = f"{drawn.exposure.patient}_{drawn.exposure.side}_{drawn.exposure.view}"
-        any_here = any(finding.pathology == "MALIGNANT" for finding in drawn.findings)
+        any_here = any(finding.pathology == "MALIGNANT" for finding in drawn.notices)
         malignant[name] = malignant.get(name, False) or any_here
     for row in organized.manifest.itertuples():
         assert (row.label == "malignant") == malignant[row.image_id], row.image_id
 
 
-def test_labels_by_the_first_row_would_be_seen_to_differ(intake: Intake, organized: Dataset) -> None:
+def test_labels_by_the_first_row_differ(intake: Intake, organized: Dataset) -> None:
     key = ["patient_id", "side", "view"]
     first = intake.cases.sort_values("lesion_id").drop_duplicates(key)
     merged = organized.manifest.merge(first[[*key, "pathology"]], on=key)
     assert ((merged["label"] == "malignant") != (merged["pathology"] == "MALIGNANT")).any()
 
 
-def test_a_woman_of_both_official_splits_is_only_tested(intake: Intake, organized: Dataset) -> None:
+def test_a_patient_of_both_official_splits_is_only_tested(intake: Intake, organized: Dataset) -> None:
     splits = intake.cases.groupby("patient_id")["split"].nunique()
     both = set(splits.index[splits > 1])
     assert both
@@ -139,7 +139,7 @@ def test_masks_show_each_lesion_in_its_class_at_the_mammograms_size(intake: Inta
         if name in rows.index and rows.loc[name, "mask"]:
             truth = mammogram.draw_mammogram(drawn.exposure)
             classes = expected.setdefault(name, np.zeros(truth.image.shape, np.uint8))
-            for finding in drawn.findings:
+            for finding in drawn.notices:
                 value = MASK_CLASSES.index(IN_WORDS[drawn.kind, finding.pathology])
                 np.maximum(
                     classes, np.where(truth.lesion_masks[finding.lesion], value, 0).astype(np.uint8), out=classes
@@ -162,7 +162,7 @@ def test_masks_show_each_lesion_in_its_class_at_the_mammograms_size(intake: Inta
             assert np.array_equal(mask, classes), name
 
 
-def test_the_audit_counts_what_stands(intake: Intake, organized: Dataset) -> None:
+def test_the_audit_counts_the_files_of_the_dataset(intake: Intake, organized: Dataset) -> None:
     account = read_json(organized.folder / "audit.json")
     manifest = organized.manifest
     assert account["leaks"] == 0
@@ -191,7 +191,7 @@ def test_stopped_anywhere_and_started_again_the_tree_is_byte_identical(
     assert tree(tmp_path) == tree(organized.folder)
 
 
-def test_what_stands_is_not_made_again(intake: Intake, tmp_path: Path) -> None:
+def test_existing_files_are_not_made_again(intake: Intake, tmp_path: Path) -> None:
     list(writing(intake, tmp_path))
     made = {path: path.stat().st_ino for path in tmp_path.glob("masks/*.png")}
     list(writing(intake, tmp_path))
@@ -199,7 +199,7 @@ def test_what_stands_is_not_made_again(intake: Intake, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [{"split": "random"}, {"seed": 8}, {"without_callback": "left out"}])
-def test_an_earlier_arrangement_leaves_nothing_behind(intake: Intake, tmp_path: Path, other: dict[str, str]) -> None:
+def test_an_earlier_plan_leaves_nothing_behind(intake: Intake, tmp_path: Path, other: dict[str, str]) -> None:
     list(writing(intake, tmp_path / "fresh", **other))
     next(writing(intake, tmp_path / "used"))
     list(writing(intake, tmp_path / "used"))
@@ -221,9 +221,7 @@ def test_one_kind_after_both_makes_its_masks_anew(intake: Intake, tmp_path: Path
 
 
 @pytest.mark.parametrize("link", ["hard", "symlink", "copy"])
-def test_every_way_of_placing_gives_the_same_dataset(
-    intake: Intake, organized: Dataset, tmp_path: Path, link: str
-) -> None:
+def test_every_link_mode_gives_the_same_dataset(intake: Intake, organized: Dataset, tmp_path: Path, link: str) -> None:
     list(writing(intake, tmp_path, link="copy" if link == "hard" else "hard"))
     list(writing(intake, tmp_path, link=link))
     dataset = Dataset.open(tmp_path)
@@ -236,7 +234,7 @@ def test_every_way_of_placing_gives_the_same_dataset(
     assert file.read_bytes() == organized.path(dataset.manifest["file"][0]).read_bytes()
 
 
-def test_another_disk_gets_copies_and_the_audit_says_so(intake: Intake) -> None:
+def test_another_disk_gets_copies_and_the_audit_reports_them(intake: Intake) -> None:
     other = Path("/dev/shm")
     if not other.is_dir() or other.stat().st_dev == intake.folder.stat().st_dev:
         pytest.skip("no second disk here")
@@ -256,14 +254,14 @@ def test_the_download_is_never_written_to(intake: Intake, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("place", ["inside", "same", "around"])
-def test_a_dataset_and_its_download_never_lie_in_each_other(intake: Intake, place: str) -> None:
+def test_a_dataset_and_its_download_may_not_be_nested(intake: Intake, place: str) -> None:
     folder = {"inside": intake.folder / "dataset", "same": intake.folder, "around": intake.folder.parent}[place]
     with pytest.raises(DataError, match="are nested"):
         next(writing(intake, folder))
     assert not (intake.folder / "dataset").exists()
 
 
-def test_without_callback_left_out_keeps_no_such_image(intake: Intake, organized: Dataset) -> None:
+def test_images_without_callback_can_be_left_out(intake: Intake, organized: Dataset) -> None:
     cases = intake.cases.assign(name=intake.cases[["patient_id", "side", "view"]].agg("_".join, axis=1))
     called_back = set(cases.loc[cases["pathology"] != "BENIGN_WITHOUT_CALLBACK", "name"])
     without = intake.arrangement(without_callback="left out")
@@ -281,9 +279,9 @@ def test_a_test_twin_whose_file_is_lost_is_read_from_its_other_issue(intake: Int
     lost = lesions["image_sop"] == standing
     other = lesions.loc[(name == twin) & ~lost, "image_sop"].iloc[0]
     lesions.loc[lost, ["image_file", "image_sop"]] = ""
-    arranged = plan_dataset(replace(intake.catalog, lesions=lesions, notices=[]), make_settings())
-    assert arranged.manifest.set_index("image_id").loc[twin, "sop_uid"] == other
-    assert [found.subject for found in arranged.notices if found.kind == "repaired"] == [twin]
+    plan = plan_dataset(replace(intake.catalog, lesions=lesions, notices=[]), make_settings())
+    assert plan.manifest.set_index("image_id").loc[twin, "sop_uid"] == other
+    assert [found.subject for found in plan.notices if found.kind == "repaired"] == [twin]
 
 
 def test_csvs_without_any_of_their_mammograms_are_refused(intake: Intake) -> None:
@@ -292,7 +290,7 @@ def test_csvs_without_any_of_their_mammograms_are_refused(intake: Intake) -> Non
         plan_dataset(replace(intake.catalog, lesions=lesions, notices=[]), make_settings())
 
 
-def test_a_folder_that_is_no_dataset_says_what_to_do(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_dataset_is_refused_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         Dataset.open(tmp_path)
     assert "organize" in caught.value.hint

@@ -1,4 +1,4 @@
-"""The account of a dataset: promised and found, who is in which split, what was noticed and proven. Decides nothing."""
+"""The audit of a dataset: files expected and found, splits, invariants and notices, as JSON and as Markdown."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tfm.data.download.catalog import Catalog
 from tfm.data.download.notices import NOTICE_KINDS
 from tfm.data.sources import csv_summary
 
-_STANDING = {"hard": "hard links", "symlink": "symbolic links", "copy": "copies", "png": "PNG without loss"}
-_MOST_LISTED = 200  # findings of one kind in the text; audit.json has them all
+_LINK_NAMES = {"hard": "hard links", "symlink": "symbolic links", "copy": "copies", "png": "lossless PNG"}
+_SHOWN_PER_KIND = 200  # in the text; audit.json has all
 _CLASSES = ", ".join(f"{value} {name}" for value, name in enumerate(MASK_CLASSES))
 
 Table = dict[str, dict[str, int]]  # row → column → count
 
 
 def build_audit(
-    catalog: Catalog, plan: DatasetPlan, proofs: Sequence[Invariant], placed_as: Counter[str]
+    catalog: Catalog, plan: DatasetPlan, invariants: Sequence[Invariant], link_counts: Counter[str]
 ) -> dict[str, Any]:
-    """`placed_as` counts how the image files stand: "hard", "symlink", "copy" or "png"."""
+    """`link_counts` has the number of image files by "hard", "symlink", "copy" or "png"."""
     counted = csv_summary.summarize_cases(catalog.lesions)
     return {
         "protocol": plan.protocol,
@@ -36,22 +36,22 @@ def build_audit(
         "split_hash": hash_split(plan.manifest),
         "settings": plan.settings,
         "leaks": int((plan.manifest.groupby("patient_id")["split"].nunique() > 1).sum()),
-        "proofs": [{"claim": proof.claim, "checked": proof.checked, "holds": not proof.against} for proof in proofs],
+        "proofs": [{"claim": one.claim, "checked": one.checked, "holds": not one.violations} for one in invariants],
         "splits": count_splits(plan.manifest),
         "download": count_expected_and_found(catalog.lesions),
         "series": count_series(catalog, counted["series the CSVs name"]["all"]),
         "headers": catalog.headers,
         "census": counted,
-        "files": dict(sorted(placed_as.items())),
+        "files": dict(sorted(link_counts.items())),
         "findings": [{"kind": found.kind, "subject": found.subject, "words": found.words} for found in plan.notices],
     }
 
 
 def count_splits(manifest: pd.DataFrame) -> Table:
-    return {split: _split_counts(manifest[manifest["split"] == split]) for split in SPLITS}
+    return {split: _count_split(manifest[manifest["split"] == split]) for split in SPLITS}
 
 
-def _split_counts(rows: pd.DataFrame) -> dict[str, int]:
+def _count_split(rows: pd.DataFrame) -> dict[str, int]:
     return {
         "women": rows["patient_id"].nunique(),
         "images": len(rows),
@@ -84,79 +84,83 @@ def count_series(catalog: Catalog, named: int) -> dict[str, int]:
 
 
 def count_findings(account: dict[str, Any]) -> list[tuple[str, int]]:
-    """Heading and how many, in the order of an audit."""
+    """Heading and count of each kind, in the order of the audit."""
     counts = Counter(found["kind"] for found in account["findings"])
     return [(heading, counts[kind]) for kind, heading in NOTICE_KINDS.items() if counts[kind]]
 
 
 def format_audit(account: dict[str, Any]) -> str:
-    """The same account as Markdown."""
+    """Format an audit as Markdown."""
     proofs = "\n".join(f"- {proof['claim']}: holds ({proof['checked']} checked)" for proof in account["proofs"])
     to_fetch = account["series"]["to fetch again"]
     names_none = not account["series"]["named by the CSVs"] and "listed in metadata.csv" not in account["series"]
-    unknown = "\n\nNeither the CSVs nor a metadata.csv name series: which are missing cannot be said."
-    fetch = (
-        f"\n\n`{MISSING}` asks NBIA Data Retriever for these {to_fetch} series, and for no other." if to_fetch else ""
-    )
+    unknown = "\n\nNeither the CSVs nor a metadata.csv name series, so missing series are unknown."
+    fetch = f"\n\nOpen `{MISSING}` in NBIA Data Retriever to download these {to_fetch} series." if to_fetch else ""
     fetch += unknown if names_none else ""
     parts = [
         "# Audit of the dataset",
         f"Protocol: **{account['protocol']}**. Split hash: `{account['split_hash'][:16]}`.",
-        f"Women in more than one split: **{account['leaks']}**.",
-        "## Proven before anything was written",
+        f"Patients in more than one split: **{account['leaks']}**.",
+        "## Checked before anything was written",
         proofs,
         "## Splits",
-        _table("split", account["splits"]),
+        _format_table("split", account["splits"]),
         "## Download",
-        _table("CSV", account["download"]),
+        _format_table("CSV", account["download"]),
         "**Series**",
-        _list(account["series"]) + fetch,
+        _format_list(account["series"]) + fetch,
         "**Files**",
-        _list(account["headers"]),
-        f"Image files: {', '.join(f'{count} {_STANDING[how]}' for how, count in account['files'].items())}. "
-        f"Values in a mask: {_CLASSES}. An image has a mask only if every one of its lesions has.",
+        _format_list(account["headers"]),
+        f"Image files: {', '.join(f'{count} {_LINK_NAMES[how]}' for how, count in account['files'].items())}. "
+        f"Values in a mask: {_CLASSES}. An image has a mask only if each of its lesions has one.",
         "## Settings",
-        _list(account["settings"]),
-        "## What the CSVs hold",
-        *_groups(account["census"]),
-        "## Findings",
-        *_findings(account["findings"]),
+        _format_list(account["settings"]),
+        "## Content of the CSVs",
+        *_format_groups(account["census"]),
+        "## Notices",
+        *_format_notices(account["findings"]),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _groups(counts: dict[str, Any]) -> list[str]:
-    """A table where each row of a group has the same counts, a list where not."""
+def _format_groups(counts: dict[str, Any]) -> list[str]:
+    """A table if all rows of a group have the same columns, otherwise a list."""
     parts = []
     for heading, group in counts.items():
         columns = {tuple(row) if isinstance(row, dict) else () for row in group.values()}
         is_table = len(columns) == 1 and columns != {()}
-        lines = _table(heading, group) if is_table else _list(dict(csv_summary.flatten_counts(group)))
+        lines = _format_table(heading, group) if is_table else _format_list(dict(csv_summary.flatten_counts(group)))
         parts += [lines] if is_table else [f"**{heading}**", lines]
     return parts
 
 
-def _list(values: dict[str, Any]) -> str:
+def label_column(column: str) -> str:
+    """The heading of a column of counts; audits of all versions call the patients "women"."""
+    return column.replace("women", "patients").replace("promised", "expected").replace("_", " ")
+
+
+def _format_list(values: dict[str, Any]) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in values.items())
 
 
-def _table(corner: str, rows: Table) -> str:
+def _format_table(corner: str, rows: Table) -> str:
     columns = list(next(iter(rows.values())))
     lines = [
-        " | ".join(["", corner, *(column.replace("_", " ") for column in columns), ""]),
+        " | ".join(["", corner, *map(label_column, columns), ""]),
         "|---|" + "---:|" * len(columns),
         *(" | ".join(["", name, *(str(row[column]) for column in columns), ""]) for name, row in rows.items()),
     ]
     return "\n".join(line.strip() for line in lines)
 
 
-def _findings(findings: list[dict[str, str]]) -> list[str]:
+def _format_notices(findings: list[dict[str, str]]) -> list[str]:
     if not findings:
-        return ["Nothing was out of order."]
+        return ["None."]
     parts = []
     for kind, heading in NOTICE_KINDS.items():
         found = [f"- {finding['subject']}: {finding['words']}" for finding in findings if finding["kind"] == kind]
         if found:
-            more = [f"- … and {len(found) - _MOST_LISTED} more, in audit.json"] if len(found) > _MOST_LISTED else []
-            parts += [f"### {heading}: {len(found)}", "\n".join(found[:_MOST_LISTED] + more)]
+            rest = len(found) - _SHOWN_PER_KIND
+            more = [f"- … and {rest} more, in audit.json"] if rest > 0 else []
+            parts += [f"### {heading}: {len(found)}", "\n".join(found[:_SHOWN_PER_KIND] + more)]
     return parts

@@ -1,4 +1,4 @@
-"""An organized dataset on disk: where its files stand and how to open it. How it comes to be is in organize."""
+"""An organized dataset on disk: its file names, and how to open it. It is written in `writer`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tfm.data.dataset.split import FOLDS, SPLITS, describe_fold, hash_split, ref
 MANIFEST_COLUMNS = (
     *("image_id", "patient_id", "side", "view", "kind", "split", "label"),
     *("density", "assessment", "subtlety", "file", "mask", "sop_uid"),
-    *("lesions", "fold"),  # how many; 1 to FOLDS in a dataset of folds, 0 for its sealed test
+    *("lesions", "fold"),  # their number; 1 to FOLDS in a dataset of folds, 0 for its test set
 )
 LABELS = ("benign", "malignant")
 MANIFEST, AUDIT, AUDIT_TEXT, MASKS = "manifest.csv", "audit.json", "audit.md", "masks"
 LESIONS, MISSING = "lesions.csv", "missing.tcia"
-DATASET_DOCUMENTS = (MANIFEST, AUDIT, AUDIT_TEXT, LESIONS, MISSING)  # the last only where something is missing
+DATASET_DOCUMENTS = (MANIFEST, AUDIT, AUDIT_TEXT, LESIONS, MISSING)  # the last only if something is missing
 _NUMBERS = ("density", "assessment", "subtlety", "lesions", "fold")
 
 
@@ -35,11 +35,11 @@ def name_mask_file(image_id: str) -> str:
 @dataclass(frozen=True)
 class Dataset:
     folder: Path
-    manifest: pd.DataFrame  # MANIFEST_COLUMNS; files relative to the folder; "" where an image has no mask
+    manifest: pd.DataFrame  # MANIFEST_COLUMNS; files relative to the folder; "" if an image has no mask
     content_hash: str  # of manifest.csv
     split_hash: str
-    protocol: str  # what a figure measured on it must say
-    synthetic: bool  # drawn by a program: figures on it say nothing about real performance
+    protocol: str  # stated by every figure measured on it
+    synthetic: bool  # phantoms: figures on them say nothing about real performance
 
     @classmethod
     def open(cls, folder: Path) -> Dataset:
@@ -47,7 +47,7 @@ class Dataset:
         if not path.is_file():
             raise DataError(
                 f"{folder} is not an organized dataset: it has no {MANIFEST}",
-                hint="organize a download first, or let the organize that was stopped run to its end",
+                hint="organize a download first, or resume the organize run that was stopped",
             )
         manifest = _read_manifest(path)
         refuse_leaks(manifest)
@@ -57,8 +57,10 @@ class Dataset:
         )
 
     def select_fold(self, number: int) -> Dataset:
-        """The same images with fold `number` for validation and the other folds for training. It is arranged as its
-        first fold, which a dataset without folds has too."""
+        """Use fold `number` for validation and the others for training.
+
+        A dataset is stored with its first fold for validation; one without folds has only that.
+        """
         if number == 1:
             return self
         if number not in range(1, FOLDS + 1) or self.manifest["fold"].isna().any():
@@ -77,7 +79,7 @@ class Dataset:
         return self.manifest[self.manifest["split"] == split].reset_index(drop=True)
 
     def path(self, relative: str) -> Path:
-        """Of a manifest's `file` or `mask`."""
+        """The path of a `file` or `mask` of the manifest."""
         return self.folder / relative
 
 
@@ -91,7 +93,7 @@ def format_manifest(manifest: pd.DataFrame) -> str:
 
 
 def _read_manifest(path: Path) -> pd.DataFrame:
-    hint = "run organize again: it writes the manifest anew"
+    hint = "run organize again: it rewrites the manifest"
     try:
         manifest = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -100,7 +102,7 @@ def _read_manifest(path: Path) -> pd.DataFrame:
     if missing:
         raise DataError(f"{path} has no column {', '.join(missing)}", hint=hint)
     if not (manifest["split"].isin(SPLITS).all() and manifest["label"].isin(LABELS).all()):
-        raise DataError(f"{path} holds a split or label that does not exist", hint=hint)
+        raise DataError(f"{path} has an unknown split or label", hint=hint)
     for column in _NUMBERS:
         manifest[column] = pd.to_numeric(manifest[column], errors="coerce").astype("Int64")
     return manifest

@@ -1,4 +1,4 @@
-"""From a catalog to the plan of a dataset: which image stands where and why another does not. Nothing is written."""
+"""Plans a dataset from a catalog: the path of each image, and why others are left out. Nothing is written here."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tfm.data.download.headers import is_jpeg
 from tfm.data.download.notices import Notice, sort_notices
 
 ROLES = {"full": "image", "crops": "crop"}
-_WHAT = {"image": "mammograms", "crop": "crops"}
+_ROLE_NAMES = {"image": "mammograms", "crop": "crops"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,12 @@ class PlannedImage:
     mask: str
     rows: int
     columns: int
-    lesions: tuple[LesionMask, ...]  # of every lesion of the image, or none
+    lesions: tuple[LesionMask, ...]  # all lesions of the image, or none
 
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """What a person decides about a dataset, with `lesions` already chosen by the cases that were joined."""
+    """The settings of a dataset, except `lesions`: the catalog has only the kinds that were chosen."""
 
     images: Literal["full", "crops"]
     split: Literal["official", "random", "kfold"]
@@ -66,19 +66,19 @@ class DatasetSettings:
 
     @property
     def role(self) -> str:
-        """The kind of file that is an image."""
+        """The role of the files that become images."""
         return ROLES[self.images]
 
 
 @dataclass(frozen=True)
 class DatasetPlan:
     choices: DatasetSettings
-    images: pd.DataFrame  # the manifest, and what else is known of each image
-    placements: list[PlannedImage]  # in the manifest's order
+    images: pd.DataFrame  # the manifest with further columns
+    planned: list[PlannedImage]  # in the order of the manifest
     noticed: list[Notice]
-    lesions: str  # the kinds that were joined
+    lesions: str  # the kinds in the catalog, as in mass+calc
     synthetic: bool
-    promised: int  # images that the CSVs found have in TCIA's test; in all, where that is not looked at
+    expected: int  # images in TCIA's test set by the CSVs; all images if the split is random
     tests_without_csv: tuple[str, ...]
 
     @property
@@ -87,131 +87,130 @@ class DatasetPlan:
 
     @property
     def notices(self) -> list[Notice]:
-        return sort_notices([*self.noticed, *_thin(self.images, self.choices)])
+        return sort_notices([*self.noticed, *_find_missing_labels(self.images, self.choices)])
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What makes it another dataset than one made of the same download with other settings."""
-        chosen = asdict(self.choices) | ({"val_share": None} if self.choices.split == "kfold" else {})
-        return {"lesions": self.lesions} | chosen
+        """The settings by which datasets of the same download differ."""
+        unused = {"val_share": None} if self.choices.split == "kfold" else {}
+        return {"lesions": self.lesions} | asdict(self.choices) | unused
 
     @property
     def protocol(self) -> str:
-        """What a figure measured on the test split must say about it."""
+        """The protocol that every figure measured on the test split must state."""
         choices = self.choices
         kinds = [kind for kind in ("mass", "calc") if self.images["kind"].str.contains(kind).any()]
-        seeded = f"(seed {choices.seed})"
-        of_folds = f"official test, {splitting.describe_fold(1)} {seeded}"
+        seed = f"(seed {choices.seed})"
+        of_folds = f"official test, {splitting.describe_fold(1)} {seed}"
         changed = int((self.images["relabelled"] & (self.images["split"] == "test")).sum())
         is_sealed = choices.split != "random"
         here = int((self.images["split"] == "test").sum()) if is_sealed else len(self.images)
         what = "test images" if is_sealed else "images"
         parts = [
             "phantoms" if self.synthetic else "",
-            {"official": "official", "random": f"random {seeded}", "kfold": of_folds}[choices.split],
+            {"official": "official", "random": f"random {seed}", "kfold": of_folds}[choices.split],
             "+".join(kinds),
             "crops" if choices.images == "crops" else "",
             f"union labels ({changed} changed)" if len(kinds) > 1 and choices.images == "full" else "",
             "without-callback left out" if choices.without_callback == "left out" else "",
-            "8-bit JPEG" if any(is_jpeg(str(place.source)) for place in self.placements) else "",
-            f"{here} of {self.promised} {what}" if here < self.promised else "",
+            "8-bit JPEG" if any(is_jpeg(str(image.source)) for image in self.planned) else "",
+            f"{here} of {self.expected} {what}" if here < self.expected else "",
             *(f"no CSV of {name}" for name in self.tests_without_csv if is_sealed and name.split()[0] in kinds),
         ]
         return ", ".join(filter(None, parts))
 
-    def key(self, version: int) -> str:
-        """Changes with anything a file of the dataset is made of, and with the code that makes it (`version`); not with
-        where the download lies."""
+    def hash_content(self, version: int) -> str:
+        """Hash all that the files are made of, with the `version` of the code; not the location of the download."""
         made_of = [
-            (place.size, place.rows, place.columns, [(m.sop_uid, m.size, m.pixel_class) for m in place.lesions])
-            for place in self.placements
+            (image.size, image.rows, image.columns, [(m.sop_uid, m.size, m.pixel_class) for m in image.lesions])
+            for image in self.planned
         ]
         return hashlib.sha256((format_manifest(self.manifest) + json.dumps([version, made_of])).encode()).hexdigest()
 
-    def without(self, bad: Mapping[str, Notice]) -> DatasetPlan:
-        """What stands once some files of the dataset turned out to be impossible: an image goes, a mask is missed."""
+    def exclude_files(self, bad: Mapping[str, Notice]) -> DatasetPlan:
+        """Leave out files of the dataset that could not be written: an image goes, a mask becomes \"\"."""
         images = self.images[~self.images["file"].isin(bad)].reset_index(drop=True)
         images["mask"] = images["mask"].mask(images["mask"].isin(bad), "")
-        kept = [place for place in self.placements if place.file not in bad]
-        return replace(self, images=images, placements=kept, noticed=[*self.noticed, *bad.values()])
+        planned = [image for image in self.planned if image.file not in bad]
+        return replace(self, images=images, planned=planned, noticed=[*self.noticed, *bad.values()])
 
 
 def plan_dataset(catalog: Catalog, choices: DatasetSettings) -> DatasetPlan:
     role = choices.role
     images, noticed = build_mammogram_table(catalog.lesions) if role == "image" else build_crop_table(catalog.lesions)
     groups = group_by_view(catalog.lesions) if role == "image" else group_by_lesion(catalog.lesions)
-    sources = {name: _source(lesions, role) for name, lesions in groups.items()}
+    sources = {name: _choose_source(lesions, role) for name, lesions in groups.items()}
     present = images["image_id"].map(lambda name: sources[name][f"{role}_file"] != "")
-    _refuse_nothing(catalog, choices, present)
+    _refuse_unusable_download(catalog, choices, present)
     wanted = images["callback"] | (choices.without_callback == "benign")
-    images["fold"], images["split"] = _divide(images, present & wanted, choices)
-    reasons = _why_left_out(images, present, wanted)
+    images["fold"], images["split"] = _assign_splits(images, present & wanted, choices)
+    reasons = _explain_left_out(images, present, wanted)
     kept = images[reasons == ""].reset_index(drop=True)
-    placements = [
-        _placement(row, sources[row["image_id"]], groups[row["image_id"]], choices) for row in kept.to_dict("records")
+    planned = [
+        _plan_image(row, sources[row["image_id"]], groups[row["image_id"]], choices) for row in kept.to_dict("records")
     ]
     kept = kept.assign(
-        file=[place.file for place in placements],
-        mask=[place.mask for place in placements],
+        file=[image.file for image in planned],
+        mask=[image.mask for image in planned],
         sop_uid=[sources[name][f"{role}_sop"] for name in kept["image_id"]],
     )
-    _refuse_one_file_for_two(kept)
+    _refuse_shared_files(kept)
     views = set(kept[VIEW_KEY].agg("_".join, axis=1))
-    about_images = [*noticed, *_about_issues(sources, groups, role)]
+    about_images = [*noticed, *_compare_issues(sources, groups, role)]
     findings = [*catalog.notices, *(one for one in about_images if one.subject in views | set(kept["image_id"]))]
     findings += [Notice("left-out", name, why) for name, why in zip(images["image_id"], reasons, strict=True) if why]
     return DatasetPlan(
         choices=choices,
         images=kept,
-        placements=placements,
+        planned=planned,
         noticed=findings,
         lesions="+".join(sorted(set(catalog.lesions["kind"]))),
         synthetic=catalog.synthetic,
-        promised=int((wanted & ((images["official"] == "test") | (choices.split == "random"))).sum()),
-        tests_without_csv=tuple(found.subject for found in catalog.notices if _is_test_without_csv(found)),
+        expected=int((wanted & ((images["official"] == "test") | (choices.split == "random"))).sum()),
+        tests_without_csv=tuple(found.subject for found in catalog.notices if _is_missing_test_csv(found)),
     )
 
 
-def _refuse_nothing(catalog: Catalog, choices: DatasetSettings, present: pd.Series) -> None:
-    what = _WHAT[choices.role]
+def _refuse_unusable_download(catalog: Catalog, choices: DatasetSettings, present: pd.Series) -> None:
+    what = _ROLE_NAMES[choices.role]
     if not present.any():
         raise DataError(
-            f"none of the {what} the CSVs name is in the download",
-            hint=f"check that the folder holds {what}, and that the CSVs belong to it",
+            f"the download has none of the {what} that the CSVs name",
+            hint=f"check that the folder has {what}, and that the CSVs belong to it",
         )
     if choices.split != "random" and not catalog.has_test(choices.role):
         raise SettingsError(
-            "nothing of the official test is here: the split cannot be TCIA's",
+            "the download has no image of the official test set, so the official split is impossible",
             hint=f"add the test CSVs and their files, or choose {hints.setting('split', 'random')}",
             fields=("split",),
         )
 
 
-def _refuse_one_file_for_two(images: pd.DataFrame) -> None:
-    twice = images[images.duplicated("sop_uid", keep=False)].sort_values(["sop_uid", "image_id"])
-    if len(twice):
-        names = twice.loc[twice["sop_uid"] == twice["sop_uid"].iloc[0], "image_id"]
+def _refuse_shared_files(images: pd.DataFrame) -> None:
+    shared = images[images.duplicated("sop_uid", keep=False)].sort_values(["sop_uid", "image_id"])
+    if len(shared):
+        names = shared.loc[shared["sop_uid"] == shared["sop_uid"].iloc[0], "image_id"]
         raise DataError(
-            f"{' and '.join(names)} are one and the same file: SOP instance {twice['sop_uid'].iloc[0]}",
-            hint="compare their rows with the official case CSVs: one of them names a series that is not its own",
+            f"{' and '.join(names)} have the same file: SOP instance {shared['sop_uid'].iloc[0]}",
+            hint="compare their rows with the official case CSVs: one of them names the series of the other",
         )
 
 
-def _is_test_without_csv(found: Notice) -> bool:
+def _is_missing_test_csv(found: Notice) -> bool:
     return found.kind == "no-csv" and found.subject.endswith(" test")
 
 
-def _divide(images: pd.DataFrame, usable: pd.Series, choices: DatasetSettings) -> tuple[Any, pd.Series]:
-    """The fold (none but with kfold) and the split of each image."""
+def _assign_splits(images: pd.DataFrame, usable: pd.Series, choices: DatasetSettings) -> tuple[Any, pd.Series]:
+    """The fold (only with kfold) and the split of each image."""
     if choices.split == "kfold":
         fold = splitting.split_into_folds(images, present=usable, seed=choices.seed)
         return fold, splitting.select_validation_fold(fold, 1)
-    divide = splitting.split_officially if choices.split == "official" else splitting.split_randomly
-    return pd.NA, divide(images, present=usable, val_share=choices.val_share, seed=choices.seed)
+    assign = splitting.split_officially if choices.split == "official" else splitting.split_randomly
+    return pd.NA, assign(images, present=usable, val_share=choices.val_share, seed=choices.seed)
 
 
-def _thin(images: pd.DataFrame, choices: DatasetSettings) -> list[Notice]:
-    """Of folds each one validates in its turn."""
+def _find_missing_labels(images: pd.DataFrame, choices: DatasetSettings) -> list[Notice]:
+    """Splits, or folds, without a benign or malignant image."""
     parts = {split: images["split"] == split for split in splitting.SPLITS}
     if choices.split == "kfold":
         folds = {f"fold {number}": images["fold"] == number for number in range(1, splitting.FOLDS + 1)}
@@ -224,37 +223,38 @@ def _thin(images: pd.DataFrame, choices: DatasetSettings) -> list[Notice]:
     ]
 
 
-def _source(lesions: list[Lesion], role: str) -> Lesion:
-    """The first issue of the scan that has a whole file: twins hold the same pixels."""
+def _choose_source(lesions: list[Lesion], role: str) -> Lesion:
+    """Take the first issue of the scan that has a complete file: all issues have the same pixels."""
     return next((lesion for lesion in lesions if lesion[f"{role}_file"]), lesions[0])
 
 
-def _about_issues(sources: dict[str, Lesion], groups: dict[str, list[Lesion]], role: str) -> list[Notice]:
-    """Twins are one scan by woman, side and view; whether their files agree can only be told where both are here."""
+def _compare_issues(sources: dict[str, Lesion], groups: dict[str, list[Lesion]], role: str) -> list[Notice]:
+    """Report scans that were issued twice and whose files differ in size; both files must exist."""
     findings = []
     for name, source in sources.items():
         issue = f"{source['kind']} {source['split']}"
         if issue != f"{groups[name][0]['kind']} {groups[name][0]['split']}":
-            findings.append(Notice("repaired", name, f"the file of the {issue} issue stands for the scan"))
+            findings.append(Notice("repaired", name, f"the file of its {issue} issue is used"))
         here = [lesion for lesion in groups[name] if lesion[f"{role}_file"]]
         sizes = sorted({f"{one[f'{role}_rows']} × {one[f'{role}_columns']}" for one in here})
         if len(sizes) > 1:
-            findings.append(Notice("odd-twin", name, f"the files of its issues have {' and '.join(sizes)} pixels"))
+            findings.append(Notice("odd-twin", name, f"its issues differ in size: {' and '.join(sizes)} pixels"))
     return findings
 
 
-def _why_left_out(images: pd.DataFrame, present: pd.Series, wanted: pd.Series) -> pd.Series:
-    """A reason for each image that stays out, "" for the others."""
-    reasons = images["split"].map(lambda split: "" if split else "a train image of a woman who is in the official test")
-    reasons = reasons.mask(~wanted, "benign without callback, left out by choice")
-    return reasons.mask(~present, "no whole file")
+def _explain_left_out(images: pd.DataFrame, present: pd.Series, wanted: pd.Series) -> pd.Series:
+    """The reason for each image that is left out, "" for the others."""
+    of_test_patient = "a training image of a patient in the official test set"
+    reasons = images["split"].map(lambda split: "" if split else of_test_patient)
+    reasons = reasons.mask(~wanted, "benign without callback, left out by the settings")
+    return reasons.mask(~present, "no complete file")
 
 
-def _placement(
+def _plan_image(
     image: dict[Hashable, Any], source: Lesion, lesions: list[Lesion], choices: DatasetSettings
 ) -> PlannedImage:
-    """A mask lacking one of its lesions would call that lesion background: all of them, or no mask. A crop has none:
-    where it lies in its mammogram is not recorded."""
+    """A mask without one of the lesions would make that lesion background: all lesions have a mask file, or the image
+    has no mask. A crop has none: its position in the mammogram is not recorded."""
     role = choices.role
     path = Path(source[f"{role}_file"])
     has_masks = role == "image" and all(lesion["mask_file"] for lesion in lesions)
@@ -267,11 +267,11 @@ def _placement(
         mask=name_mask_file(image["image_id"]) if has_masks else "",
         rows=source[f"{role}_rows"],
         columns=source[f"{role}_columns"],
-        lesions=tuple(_lesion_mask(lesion) for lesion in lesions) if has_masks else (),
+        lesions=tuple(_plan_lesion_mask(lesion) for lesion in lesions) if has_masks else (),
     )
 
 
-def _lesion_mask(lesion: Lesion) -> LesionMask:
+def _plan_lesion_mask(lesion: Lesion) -> LesionMask:
     return LesionMask(
         subject=format_lesion_subject(lesion),
         file=Path(lesion["mask_file"]),

@@ -1,7 +1,5 @@
-"""What is proven of a dataset before it is written: from the cases and files again, by other ways than it was made.
-
-A proof that does not hold stops everything: a dataset that fails its audit must not exist.
-"""
+"""The invariants of a dataset, checked before it is written, from the cases and files by another way than the plan.
+One that does not hold stops the run: a dataset that fails its audit must not exist."""
 
 from __future__ import annotations
 
@@ -17,97 +15,95 @@ from tfm.data.dataset.image_table import VIEW_KEY
 from tfm.data.download.catalog import Catalog
 from tfm.imaging.read_image import has_at_most_two_values, read_pixels
 
-_SAMPLE = 12  # files of a kind whose pixels are looked at: a mistake in telling them apart is no single case
+_SAMPLE = 12  # files of each kind whose pixels are read: a mistake in telling them apart would affect many
 
 
 @dataclass(frozen=True)
 class Invariant:
     claim: str
     checked: int
-    against: tuple[str, ...]  # what contradicts the claim
+    violations: tuple[str, ...]
 
 
 def check_invariants(catalog: Catalog, plan: DatasetPlan) -> list[Invariant]:
-    proofs = list(_proofs(catalog, plan))
-    broken = [proof for proof in proofs if proof.against]
+    invariants = list(_check_each(catalog, plan))
+    broken = [invariant for invariant in invariants if invariant.violations]
     if broken:
-        told = "\n".join(
-            f"not so: {proof.claim} ({len(proof.against)} of {proof.checked}: {', '.join(proof.against[:5])})"
-            for proof in broken
+        violated = "\n".join(
+            f"violated: {one.claim} ({len(one.violations)} of {one.checked}: {', '.join(one.violations[:5])})"
+            for one in broken
         )
         raise DataError(
-            f"the audit failed, and nothing was written:\n{told}",
-            hint="this is a defect of the program, not of the download: please report it with this text",
+            f"the audit failed, and nothing was written:\n{violated}",
+            hint="this is a defect of the program, not of the download: please report it with this message",
         )
-    return proofs
+    return invariants
 
 
-def _proofs(catalog: Catalog, plan: DatasetPlan) -> Iterator[Invariant]:
+def _check_each(catalog: Catalog, plan: DatasetPlan) -> Iterator[Invariant]:
     manifest, lesions = plan.manifest, catalog.lesions
-    women = manifest["patient_id"].str.extract(r"(P_\d+)")[0]
-    yield _one_each("no woman is in two splits", manifest["split"], women)
+    patients = manifest["patient_id"].str.extract(r"(P_\d+)")[0]
+    yield _check_one_each("no patient is in two splits", manifest["split"], patients)
     if manifest["fold"].notna().any():
-        yield _one_each("no woman is in two folds", manifest["fold"], women)
-    yield _one_each("no file stands for two images", manifest["image_id"], manifest["sop_uid"])
+        yield _check_one_each("no patient is in two folds", manifest["fold"], patients)
+    yield _check_one_each("no file is used for two images", manifest["image_id"], manifest["sop_uid"])
     if plan.choices.split != "random":
         tested = set(lesions.loc[lesions["split"] == "test", "patient_id"])
-        yield _proof(
-            "no woman of TCIA's test is trained or validated on",
+        yield _build_invariant(
+            "no patient of TCIA's test set is in train or val",
             manifest["image_id"],
-            women.isin(tested) & (manifest["split"] != "test"),
+            patients.isin(tested) & (manifest["split"] != "test"),
         )
-    truly = set(_named(lesions[lesions["pathology"] == "MALIGNANT"], plan))
-    yield _proof(
+    malignant = set(_name_images(lesions[lesions["pathology"] == "MALIGNANT"], plan))
+    yield _build_invariant(
         "an image is malignant exactly if one of its lesions is",
         manifest["image_id"],
-        (manifest["label"] == "malignant") != manifest["image_id"].isin(truly),
+        (manifest["label"] == "malignant") != manifest["image_id"].isin(malignant),
     )
-    yield _accounted(lesions, plan)
-    yield from _seen(lesions)
+    yield _check_completeness(lesions, plan)
+    yield from _check_pixels(lesions)
 
 
-def _one_each(claim: str, what: pd.Series, of: pd.Series) -> Invariant:
+def _check_one_each(claim: str, what: pd.Series, of: pd.Series) -> Invariant:
     counts = what.groupby(of).nunique()
-    return _proof(claim, counts.index, counts > 1)
+    return _build_invariant(claim, counts.index, counts > 1)
 
 
-def _named(lesions: pd.DataFrame, plan: DatasetPlan) -> pd.Series:
-    """The image that shows each lesion."""
+def _name_images(lesions: pd.DataFrame, plan: DatasetPlan) -> pd.Series:
+    """The image_id of each lesion."""
     scan = lesions[VIEW_KEY].agg("_".join, axis=1)
     if plan.choices.images == "full":
         return scan
     return scan + "_" + lesions["kind"] + "_" + lesions["lesion_id"].astype(str)
 
 
-def _accounted(lesions: pd.DataFrame, plan: DatasetPlan) -> Invariant:
-    promised, kept = set(_named(lesions, plan)), set(plan.manifest["image_id"])
+def _check_completeness(lesions: pd.DataFrame, plan: DatasetPlan) -> Invariant:
+    expected, kept = set(_name_images(lesions, plan)), set(plan.manifest["image_id"])
     out = {found.subject for found in plan.notices if found.kind == "left-out"}
-    odd = (promised ^ (kept | out)) | (kept & out)
-    return Invariant("every image of the CSVs is in the dataset or left out by name", len(promised), tuple(sorted(odd)))
+    odd = (expected ^ (kept | out)) | (kept & out)
+    return Invariant("every image of the CSVs is in the dataset or left out by name", len(expected), tuple(sorted(odd)))
 
 
-def _seen(lesions: pd.DataFrame) -> Iterator[Invariant]:
-    """Masks were told from crops by headers: here their pixels are asked."""
+def _check_pixels(lesions: pd.DataFrame) -> Iterator[Invariant]:
+    """Masks and crops are told apart by headers; here a sample is checked by its pixels."""
     for role, claim, is_mask in (
         ("mask", "a mask has two grey values (seen in a sample)", True),
         ("crop", "a crop has many grey values (seen in a sample)", False),
     ):
         files = sorted(set(lesions[f"{role}_file"]) - {""})
         sample = files[:: -(-len(files) // _SAMPLE) or 1]
-        looked = {file: two for file in sample if (two := _two_values(file)) is not None}
-        yield _proof(claim, looked, pd.Series([two != is_mask for two in looked.values()], dtype=bool))
+        checked = {file: two for file in sample if (two := _is_binary(file)) is not None}
+        yield _build_invariant(claim, checked, pd.Series([two != is_mask for two in checked.values()], dtype=bool))
 
 
-def _two_values(file: str) -> bool | None:
-    """None where its pixels cannot be read, which is told when they are needed."""
+def _is_binary(file: str) -> bool | None:
+    """None if its pixels cannot be read; that is reported when they are needed."""
     try:
         return has_at_most_two_values(read_pixels(Path(file)))
     except DataError:
         return None
 
 
-def _proof(claim: str, subjects: Iterable[object], against: pd.Series) -> Invariant:
-    named = list(map(str, subjects))
-    return Invariant(
-        claim, len(named), tuple(name for name, is_against in zip(named, against, strict=True) if is_against)
-    )
+def _build_invariant(claim: str, subjects: Iterable[object], violated: pd.Series) -> Invariant:
+    names = list(map(str, subjects))
+    return Invariant(claim, len(names), tuple(name for name, bad in zip(names, violated, strict=True) if bad))

@@ -1,12 +1,12 @@
-"""What the pixels of a lesion mask mean: every kind of lesion with every pathology has a number of its own. Which of
-these a network tells apart is a class set."""
+"""The pixel values of lesion masks, one for each kind of lesion and pathology, and the class sets of models.
+Masks are written in `link_files`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 _KINDS = ("mass", "calc")
-# Rising, since of overlapping lesions the higher number wins.
+# In rising order: where lesions overlap, the higher value wins.
 _PATHOLOGIES = ("BENIGN_WITHOUT_CALLBACK", "BENIGN", "MALIGNANT")
 MASK_CLASSES = (  # by pixel value
     "background",
@@ -21,9 +21,9 @@ def encode_mask_class(kind: str, pathology: str) -> int:
 
 
 def list_possible_classes(kinds: str, label: str) -> set[int]:
-    """The pixel values that the mask of an image may hold, by its manifest: `kinds` as in mass+calc."""
+    """Return the pixel values that an image's mask may have; `kinds` as in the manifest: mass+calc."""
     pathologies = _PATHOLOGIES if label == "malignant" else _PATHOLOGIES[:-1]
-    shown = [kind for kind in kinds.split("+") if kind]  # none in an image without lesions
+    shown = [kind for kind in kinds.split("+") if kind]  # empty for an image without lesions
     return {0} | {encode_mask_class(kind, pathology) for kind in shown for pathology in pathologies}
 
 
@@ -31,7 +31,7 @@ def list_possible_classes(kinds: str, label: str) -> set[int]:
 class ClassSet:
     names: tuple[str, ...]  # background first
     of_mask: tuple[int, ...]  # the class of each pixel value of a mask
-    suspicious: tuple[int, ...]  # the classes whose probability speaks for malignancy
+    suspicious: tuple[int, ...]  # classes that count as suspicious of malignancy
 
 
 CLASS_SETS: dict[str, ClassSet] = {

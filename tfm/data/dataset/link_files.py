@@ -1,5 +1,5 @@
-"""How one file of a dataset comes to stand: linked, copied or decoded, and the mask of its lesions drawn.
-Which files there are and where is decided in arrange."""
+"""Writes one file of a dataset: an image by link, copy or decoding, or the mask of its lesions.
+Which files there are is decided in `dataset_plan`."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from tfm.imaging.read_image import has_at_most_two_values, read_pixels
 LinkMode = Literal["hard", "symlink", "copy", "png"]
 
 _CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
-_MIDDLE_OF_JPEG = 127  # its black and white are not quite 0 and 255
-_SOON_READ = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # a mask is written once and read for each cache: 4 to 8 × sooner so
+_JPEG_MIDDLE = 127  # JPEG black and white are not exactly 0 and 255
+_FAST_TO_READ = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # read 4 to 8 times faster, once for each cache
 
 
 class UnusableFile(Exception):
-    """A file of the dataset that cannot be made, because what it is made of is no image, or shows nothing."""
+    """A file of the dataset that cannot be written: its source is no image, or shows nothing."""
 
-    def __init__(self, file: str, finding: Notice) -> None:
-        self.file, self.finding = file, finding
+    def __init__(self, file: str, notice: Notice) -> None:
+        self.file, self.notice = file, notice
 
 
 def can_link(source: Path, folder: Path, link: LinkMode) -> bool:
@@ -47,13 +47,13 @@ def can_link(source: Path, folder: Path, link: LinkMode) -> bool:
     return True
 
 
-def link_image(placement: PlannedImage, target: Path, link: LinkMode) -> str:
-    """Have a source stand at `target`; says how it stands, since some disks cannot link."""
-    source = placement.source
+def link_image(image: PlannedImage, target: Path, link: LinkMode) -> str:
+    """Bring an image to `target`; return the kind of link that was made, since some disks cannot link."""
+    source = image.source
     try:
         match link:
             case "png":
-                return _decode(placement, target)
+                return _decode(image, target)
             case "hard":
                 return _hard_link(source, target)
             case "symlink":
@@ -69,7 +69,7 @@ def link_image(placement: PlannedImage, target: Path, link: LinkMode) -> str:
 def _hard_link(source: Path, target: Path) -> str:
     if not (_is_plain(target) and target.samefile(source)):
         with write_atomically(target) as temporary:
-            os.link(source.resolve(), temporary)  # Linux would link the link
+            os.link(source.resolve(), temporary)  # otherwise Linux links a symbolic link itself
     return "hard"
 
 
@@ -87,13 +87,13 @@ def _copy(source: Path, target: Path) -> str:
     return "copy"
 
 
-def _decode(placement: PlannedImage, target: Path) -> str:
-    """The pixels alone, without loss, in a file that anything opens."""
-    if not (_is_plain(target) and not target.samefile(placement.source)):
+def _decode(image: PlannedImage, target: Path) -> str:
+    """Write the pixels alone as a lossless PNG."""
+    if not (_is_plain(target) and not target.samefile(image.source)):
         try:
-            pixels = read_pixels(placement.source)
+            pixels = read_pixels(image.source)
         except DataError as error:
-            raise UnusableFile(placement.file, Notice("left-out", placement.image_id, error.message)) from None
+            raise UnusableFile(image.file, Notice("left-out", image.image_id, error.message)) from None
         write_bytes(target, cv2.imencode(".png", pixels)[1].tobytes())
     return "png"
 
@@ -109,24 +109,24 @@ def _is_copy(source: Path, target: Path) -> bool:
     return (ours.st_size, ours.st_mtime_ns) == (theirs.st_size, theirs.st_mtime_ns)
 
 
-def write_mask(target: Path, placement: PlannedImage) -> None:
-    classes = np.zeros((placement.rows, placement.columns), np.uint8)
-    for lesion in placement.lesions:
+def write_mask(target: Path, image: PlannedImage) -> None:
+    classes = np.zeros((image.rows, image.columns), np.uint8)
+    for lesion in image.lesions:
         try:
-            inside = _lesion_inside(lesion.file, classes.shape)
+            inside = _read_lesion(lesion.file, classes.shape)
         except DataError as error:
-            raise UnusableFile(placement.mask, Notice("bad-mask", lesion.subject, error.message)) from None
+            raise UnusableFile(image.mask, Notice("bad-mask", lesion.subject, error.message)) from None
         # Classes rise with malignancy, so the larger one wins where lesions overlap.
         np.maximum(classes, inside * np.uint8(lesion.pixel_class), out=classes)
-    write_bytes(target, cv2.imencode(".png", classes, _SOON_READ)[1].tobytes())
+    write_bytes(target, cv2.imencode(".png", classes, _FAST_TO_READ)[1].tobytes())
 
 
-def _lesion_inside(file: Path, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _read_lesion(file: Path, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """(rows, columns) uint8 of the mammogram's size: 1 inside the lesion."""
     pixels = read_pixels(file)
     if not has_at_most_two_values(pixels):
-        raise DataError(f"{file.name} has many grey values, as no mask has", hint=DOWNLOAD_AGAIN)
-    inside: np.ndarray[Any, Any] = (pixels > (_MIDDLE_OF_JPEG if is_jpeg(str(file)) else 0)).astype(np.uint8)
+        raise DataError(f"{file.name} has many grey values, so it is no mask", hint=DOWNLOAD_AGAIN)
+    inside: np.ndarray[Any, Any] = (pixels > (_JPEG_MIDDLE if is_jpeg(str(file)) else 0)).astype(np.uint8)
     if not inside.any():
         raise DataError(f"no pixel of {file.name} is set", hint=DOWNLOAD_AGAIN)
     if inside.shape != shape:

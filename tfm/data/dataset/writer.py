@@ -1,4 +1,5 @@
-"""Writes an arranged dataset: links, masks, audit, manifest. Can be stopped anywhere and started again."""
+"""Writes a planned dataset: links, masks, audit, manifest. It can be stopped anywhere and started again.
+Which files there are is decided in `dataset_plan`."""
 
 from __future__ import annotations
 
@@ -23,9 +24,9 @@ from tfm.data.download.folders import refuse_nested_folders
 from tfm.data.download.notices import Notice
 from tfm.data.download.tcia_metadata import format_manifest
 
-_KEY = ".arrangement"  # of what the files standing in the folder were made: others are never taken for them
-_OURS = re.compile(r"P_\d+_(LEFT|RIGHT)_[A-Z]+(_(mass|calc)_\d+)?\.(dcm|dicom|ima|jpe?g|png)")
-_PIXELS_OF_A_MASK_BYTE = 200  # how well PNG packs masks: 500 to 2000 were seen
+_KEY = ".arrangement"  # hash of what the files in the folder were made of: files of another plan are not reused
+_OWN_FILES = re.compile(r"P_\d+_(LEFT|RIGHT)_[A-Z]+(_(mass|calc)_\d+)?\.(dcm|dicom|ima|jpe?g|png)")
+_PIXELS_PER_MASK_BYTE = 200  # PNG compression of masks: 500 to 2000 were measured
 
 
 def organize_dataset(
@@ -37,29 +38,32 @@ def organize_dataset(
     link: LinkMode,
     version: int,
 ) -> Iterator[tuple[int, int]]:
-    """(images done, images in all) after each image. The manifest comes last: a folder with one is whole. `version` is
-    that of the code that makes masks and images."""
+    """Yield (images done, images in all) after each image. The manifest comes last: a folder with one is complete.
+
+    Args:
+        version: of the code that makes masks and images.
+    """
     refuse_nested_folders(folder, downloads)
-    proofs = check_invariants(catalog, plan)
+    invariants = check_invariants(catalog, plan)
     _refuse_full_disk(folder, plan, link)
-    _clear_the_way(folder, plan, plan.key(version))
-    placed_as: Counter[str] = Counter()
-    bad: dict[str, Notice] = {}  # files of the dataset that could not be made, and why
-    for done, placement in enumerate(plan.placements, start=1):
+    _remove_obsolete_files(folder, plan, plan.hash_content(version))
+    link_counts: Counter[str] = Counter()
+    bad: dict[str, Notice] = {}  # file of the dataset → why it could not be made
+    for done, image in enumerate(plan.planned, start=1):
         try:
-            placed_as[link_image(placement, folder / placement.file, link)] += 1
-            if placement.mask and not (folder / placement.mask).exists():
-                write_mask(folder / placement.mask, placement)
-        except UnusableFile as reason:
-            bad[reason.file] = reason.finding
-        yield done, len(plan.placements)
-    standing = plan.without(bad)
+            link_counts[link_image(image, folder / image.file, link)] += 1
+            if image.mask and not (folder / image.mask).exists():
+                write_mask(folder / image.mask, image)
+        except UnusableFile as error:
+            bad[error.file] = error.notice
+        yield done, len(plan.planned)
+    written = plan.exclude_files(bad)
     write_text(folder / LESIONS, format_lesion_table(catalog, downloads))
     _write_missing(folder, catalog)
-    account = build_audit(catalog, standing, proofs, placed_as)
+    account = build_audit(catalog, written, invariants, link_counts)
     write_json(folder / AUDIT, account)
     write_text(folder / AUDIT_TEXT, format_audit(account))
-    write_manifest(folder, standing.manifest)
+    write_manifest(folder, written.manifest)
 
 
 def _write_missing(folder: Path, catalog: Catalog) -> None:
@@ -71,30 +75,30 @@ def _write_missing(folder: Path, catalog: Catalog) -> None:
 
 
 def refuse_replacing(folder: Path, catalog: Catalog, plan: DatasetPlan) -> None:
-    """A dataset made otherwise stays: caches and models refer to it. One made likewise of a download that has
-    grown since is made anew."""
+    """A dataset with other settings or images stays: caches and models refer to it. One with the same settings may be
+    replaced after its download has grown."""
     if not ((folder / MANIFEST).is_file() and (folder / AUDIT).is_file()):
         return
     account = read_json(folder / AUDIT)
-    same_images = _images(pd.read_csv(folder / MANIFEST, dtype=str)) <= _images(plan.manifest)
+    same_images = _list_images(pd.read_csv(folder / MANIFEST, dtype=str)) <= _list_images(plan.manifest)
     same_settings = (account["settings"], account["synthetic"]) == (plan.settings, catalog.synthetic)
     if not (same_images and same_settings):
         raise SettingsError(
-            f"there is a dataset called {folder.name} already, made with other settings or of other data",
-            hint=f"give this one a name of its own: {hints.setting('name', 'NAME')}",
+            f"a dataset called {folder.name} exists already, made with other settings or of other data",
+            hint=f"give this one another name: {hints.setting('name', 'NAME')}",
             fields=("name",),
         )
 
 
-def _images(manifest: pd.DataFrame) -> set[tuple[str, str]]:
-    """What they are called, and of which sort their files are: a JPEG copy is other data."""
+def _list_images(manifest: pd.DataFrame) -> set[tuple[str, str]]:
+    """Names and file types: a JPEG copy is other data."""
     return set(zip(manifest["image_id"], manifest["file"].map(lambda file: Path(file).suffix), strict=True))
 
 
 def _refuse_full_disk(folder: Path, plan: DatasetPlan, link: LinkMode) -> None:
-    needed = sum(one.rows * one.columns // _PIXELS_OF_A_MASK_BYTE for one in plan.placements if one.mask)
+    needed = sum(one.rows * one.columns // _PIXELS_PER_MASK_BYTE for one in plan.planned if one.mask)
     linkable: dict[int, bool] = {}  # by disk
-    for one in plan.placements:
+    for one in plan.planned:
         disk = one.source.stat().st_dev
         if disk not in linkable:
             linkable[disk] = link in ("hard", "symlink") and can_link(one.source, folder, link)
@@ -103,18 +107,19 @@ def _refuse_full_disk(folder: Path, plan: DatasetPlan, link: LinkMode) -> None:
     free = machine.read_free_gib(folder)
     if needed / 2**30 > free:
         raise DiskError(
-            f"the dataset takes about {_size(needed)}, and the disk of {folder} has {_size(free * 2**30)} free",
-            hint=f"make room, choose a {hints.setting('workspace')} on another disk, or links in place of copies: "
+            f"the dataset needs about {_format_size(needed)}, and the disk of {folder} has "
+            f"{_format_size(free * 2**30)} free",
+            hint=f"free some space, choose a {hints.setting('workspace')} on another disk, or use links: "
             f"{hints.setting('link', 'symlink')}",
         )
 
 
-def _size(of_bytes: float) -> str:
-    return f"{of_bytes / 2**30:.1f} GiB" if of_bytes > 2**30 else f"{of_bytes / 2**20:.0f} MiB"
+def _format_size(size: float) -> str:
+    return f"{size / 2**30:.1f} GiB" if size > 2**30 else f"{size / 2**20:.0f} MiB"
 
 
-def _clear_the_way(folder: Path, plan: DatasetPlan, key: str) -> None:
-    """Remove what an earlier, different plan left; what still belongs stays and is not made again."""
+def _remove_obsolete_files(folder: Path, plan: DatasetPlan, key: str) -> None:
+    """Remove the files of an earlier, different plan; files that still belong stay and are not made again."""
     classes = [folder / split / label for split in SPLITS for label in LABELS]
     for inside in (*classes, folder / MASKS):
         inside.mkdir(parents=True, exist_ok=True)
@@ -123,14 +128,14 @@ def _clear_the_way(folder: Path, plan: DatasetPlan, key: str) -> None:
     same = (folder / _KEY).is_file() and (folder / _KEY).read_text() == key
     if not same:
         (folder / MANIFEST).unlink(missing_ok=True)
-        _remove_ours(folder / MASKS, keep=set())
-    belonging = {folder / placement.file for placement in plan.placements}
-    for inside in classes:  # what a link or copy is of can be told; what a PNG was made of cannot
-        _remove_ours(inside, keep={path for path in belonging if same or path.suffix != ".png"})
+        _remove_own_files(folder / MASKS, keep=set())
+    planned = {folder / image.file for image in plan.planned}
+    for inside in classes:  # the source of a link or copy can be checked, that of a PNG cannot
+        _remove_own_files(inside, keep={path for path in planned if same or path.suffix != ".png"})
     write_text(folder / _KEY, key)
 
 
-def _remove_ours(inside: Path, keep: set[Path]) -> None:
+def _remove_own_files(inside: Path, keep: set[Path]) -> None:
     for path in inside.iterdir():
-        if _OURS.fullmatch(path.name) and path not in keep:
+        if _OWN_FILES.fullmatch(path.name) and path not in keep:
             path.unlink()
