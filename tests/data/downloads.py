@@ -1,4 +1,4 @@
-"""A download on disk taken in as the organize stage does it, in one call."""
+"""Read and organize a download on disk in one call."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Files joined to lesions by what their headers say: never by file names, their order or the CSV's column."""
+"""Files are matched to lesions by their headers, not by file names, file order or CSV columns."""
 
 from pathlib import Path
 
@@ -52,26 +52,28 @@ def catalog_of(folder: Path, cases: pd.DataFrame) -> Catalog:
     return match_files(cases, read_headers(scan_folders([folder]).images, folder / "index" / "headers.sqlite"))
 
 
-def told(catalog: Catalog) -> list[tuple[str, str]]:
+def list_notices(catalog: Catalog) -> list[tuple[str, str]]:
     """Without the crops, which most of these little downloads leave away."""
     return [(found.kind, found.words) for found in catalog.notices if found.words != NO_CROP]
 
 
 def kinds_of(catalog: Catalog) -> list[str]:
-    return [kind for kind, _ in told(catalog)]
+    return [kind for kind, _ in list_notices(catalog)]
 
 
 @pytest.mark.parametrize(("mask_name", "crop_name"), [("1-1.dcm", "1-2.dcm"), ("1-2.dcm", "1-1.dcm")])
-def test_the_mask_is_told_by_depth_and_size_in_either_order(tmp_path: Path, mask_name: str, crop_name: str) -> None:
+def test_a_mask_is_recognized_by_bit_depth_and_size_in_either_order(
+    tmp_path: Path, mask_name: str, crop_name: str
+) -> None:
     write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
     mask = write_dicom(tmp_path / "roi" / mask_name, f"{VIEW}_1", "1.2.2", MASK)
     write_dicom(tmp_path / "roi" / crop_name, f"{VIEW}_1", "1.2.2", CROP)
     catalog = catalog_of(tmp_path, one_lesion())
     assert catalog.lesions["mask_file"].tolist() == [str(mask)]
-    assert told(catalog) == []
+    assert list_notices(catalog) == []
 
 
-def test_swapped_crop_and_mask_columns_are_seen_through(tmp_path: Path) -> None:
+def test_swapped_crop_and_mask_columns_do_no_harm(tmp_path: Path) -> None:
     write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
     mask = write_dicom(tmp_path / "a" / "1-1.dcm", f"{VIEW}_1", "1.2.2", MASK)
     write_dicom(tmp_path / "b" / "1-1.dcm", f"{VIEW}_1", "1.2.3", CROP)
@@ -80,7 +82,7 @@ def test_swapped_crop_and_mask_columns_are_seen_through(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", [(60, 40, 16), (12, 10, 8)])
-def test_what_has_16_bits_or_a_crops_size_is_no_mask(tmp_path: Path, form: tuple[int, int, int]) -> None:
+def test_a_16_bit_or_crop_sized_file_is_not_a_mask(tmp_path: Path, form: tuple[int, int, int]) -> None:
     write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
     write_dicom(tmp_path / "roi" / "1-1.dcm", f"{VIEW}_1", "1.2.2", form)
     catalog = catalog_of(tmp_path, one_lesion())
@@ -88,16 +90,16 @@ def test_what_has_16_bits_or_a_crops_size_is_no_mask(tmp_path: Path, form: tuple
     assert kinds_of(catalog) == ["missing"]
 
 
-def test_a_mask_of_another_size_is_taken_and_told(tmp_path: Path) -> None:
+def test_a_mask_of_another_size_is_used_and_reported(tmp_path: Path) -> None:
     write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
     write_dicom(tmp_path / "roi" / "1-1.dcm", f"{VIEW}_1", "1.2.2", (52, 35, 8))
     catalog = catalog_of(tmp_path, one_lesion())
     assert catalog.lesions["mask_file"].ne("").all()
-    assert told(catalog) == [("mask-size", "52 × 35, its mammogram 60 × 40")]
+    assert list_notices(catalog) == [("mask-size", "52 × 35, its mammogram 60 × 40")]
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
-def test_a_file_cut_anywhere_is_never_taken_for_an_image(tmp_path: Path) -> None:
+def test_a_truncated_file_is_never_used_as_an_image(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
     whole = path.read_bytes()
     for kept in [*range(0, 620, 3), len(whole) // 2, len(whole) - 1]:
@@ -109,36 +111,36 @@ def test_a_file_cut_anywhere_is_never_taken_for_an_image(tmp_path: Path) -> None
     assert catalog_of(tmp_path, one_lesion()).lesions["image_file"].tolist() == [str(path)]
 
 
-def test_a_whole_copy_in_a_second_download_stands_in_for_a_cut_one(tmp_path: Path) -> None:
+def test_a_complete_copy_replaces_a_truncated_file(tmp_path: Path) -> None:
     cut = write_dicom(tmp_path / "a" / "1-1.dcm", VIEW, "1.2.1", FULL)
     whole = write_dicom(tmp_path / "b" / "1-1.dcm", VIEW, "1.2.1", FULL)
     cut.write_bytes(cut.read_bytes()[:-10])
     assert catalog_of(tmp_path, one_lesion()).lesions["image_file"].tolist() == [str(whole)]
 
 
-def test_files_are_found_by_patient_id_where_the_csv_has_no_paths(tmp_path: Path) -> None:
+def test_files_are_found_by_patient_id_if_the_csv_has_no_paths(tmp_path: Path) -> None:
     full = write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
     mask = write_dicom(tmp_path / "roi" / "1-2.dcm", f"{VIEW}_1", "1.2.2", MASK)
     catalog = catalog_of(tmp_path, one_lesion("", "", ""))
     assert catalog.lesions[["image_file", "mask_file"]].to_numpy().tolist() == [[str(full), str(mask)]]
-    assert told(catalog) == []
+    assert list_notices(catalog) == []
 
 
-def test_other_series_uids_than_the_csvs_are_told(tmp_path: Path) -> None:
+def test_series_uids_that_differ_from_the_csv_are_reported(tmp_path: Path) -> None:
     write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.77", FULL)
     catalog = catalog_of(tmp_path, one_lesion())
     assert catalog.lesions["image_file"].ne("").all()
     assert kinds_of(catalog) == ["repaired", "missing"]
 
 
-def test_an_empty_folder_is_refused_and_macos_leftovers_are_no_images(tmp_path: Path) -> None:
+def test_an_empty_folder_is_refused_and_macos_files_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "._1-1.dcm").write_bytes(b"left by a Mac")
     with pytest.raises(DataError, match="no mammograms"):
         scan_folders([tmp_path])
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the real files are not here")
-def test_real_files_are_whole_and_say_what_they_are(tmp_path: Path) -> None:
+def test_real_files_are_complete_and_identified(tmp_path: Path) -> None:
     headers = list(read_headers(scan_folders([SHARED / "tree"]).images, tmp_path / "headers.sqlite"))
     assert len(headers) == 13
     assert {header.fault for header in headers} == {""}
@@ -147,17 +149,19 @@ def test_real_files_are_whole_and_say_what_they_are(tmp_path: Path) -> None:
     assert (full[0].side, full[0].view) == ("L", "CC")
 
 
-def test_of_two_files_that_would_do_both_are_named(tmp_path: Path) -> None:
+def test_two_suitable_files_are_both_reported(tmp_path: Path) -> None:
     write_dicom(tmp_path / "full" / "0-9.dcm", VIEW, "1.2.1", FULL)
     write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
-    ((kind, words),) = [found for found in told(catalog_of(tmp_path, one_lesion())) if found[0] == "several"]
+    ((kind, words),) = [found for found in list_notices(catalog_of(tmp_path, one_lesion())) if found[0] == "several"]
     assert kind == "several"
     assert "full/0-9.dcm is used " in words
     assert words.endswith("full/1-1.dcm")
 
 
 @pytest.mark.parametrize(("tag", "value", "words"), [("SamplesPerPixel", 3, "colour"), ("NumberOfFrames", 2, "frames")])
-def test_what_is_no_single_grey_image_is_told_and_left_out(tmp_path: Path, tag: str, value: int, words: str) -> None:
+def test_colour_and_multi_frame_images_are_reported_and_left_out(
+    tmp_path: Path, tag: str, value: int, words: str
+) -> None:
     path = write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
     odd = pydicom.dcmread(path)
     setattr(odd, tag, value)
@@ -165,7 +169,7 @@ def test_what_is_no_single_grey_image_is_told_and_left_out(tmp_path: Path, tag: 
     odd.save_as(path)
     catalog = catalog_of(tmp_path, one_lesion())
     assert catalog.lesions["image_file"].tolist() == [""]
-    assert [kind for kind, said in told(catalog) if words in said] == ["unfit"]
+    assert [kind for kind, said in list_notices(catalog) if words in said] == ["unfit"]
 
 
 def test_a_file_without_series_uid_is_found_by_its_patient_id(tmp_path: Path) -> None:
@@ -178,7 +182,7 @@ def test_a_file_without_series_uid_is_found_by_its_patient_id(tmp_path: Path) ->
     assert "repaired" in kinds_of(catalog)
 
 
-def test_a_deflated_file_is_whole(tmp_path: Path) -> None:
+def test_a_deflated_file_is_complete(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
     packed = pydicom.dcmread(path)
     packed.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
@@ -186,25 +190,25 @@ def test_a_deflated_file_is_whole(tmp_path: Path) -> None:
     assert catalog_of(tmp_path, one_lesion()).lesions["image_file"].tolist() == [str(path)]
 
 
-def test_headers_that_contradict_the_csv_are_told_and_the_csv_stands(tmp_path: Path) -> None:
+def test_headers_that_contradict_the_csv_are_reported_and_the_csv_is_used(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "full" / "1-1.dcm", VIEW, "1.2.1", FULL)
     other = pydicom.dcmread(path)
     other.Laterality, other.PatientOrientation = "R", "MLO"
     other.save_as(path)
     catalog = catalog_of(tmp_path, one_lesion())
     assert catalog.lesions["image_file"].tolist() == [str(path)]
-    assert [words for kind, words in told(catalog) if kind == "other-name"] == [
+    assert [words for kind, words in list_notices(catalog) if kind == "other-name"] == [
         "the header's side is R",
         "the header's view is MLO",
     ]
 
 
-def test_folder_names_help_where_the_header_has_lost_its_names(tmp_path: Path) -> None:
+def test_folder_names_replace_a_missing_patient_id(tmp_path: Path) -> None:
     """Anonymised once more: other UIDs, no PatientID; NBIA's folders still say whose file it is."""
     folder = tmp_path / VIEW / "07-20-2016-DDSM-NA-74994" / "1.000000-full mammogram images-24515"
     path = write_dicom(folder / "1-1.dcm", "", "9.9.9", FULL)
     catalog = catalog_of(tmp_path, one_lesion(image="1.2.3.24515"))
     assert catalog.lesions["image_file"].tolist() == [str(path)]
-    assert [words for kind, words in told(catalog) if kind == "repaired"] == [
+    assert [words for kind, words in list_notices(catalog) if kind == "repaired"] == [
         "found by PatientID and the last digits of the series UID; the CSV's series UID is not in the download"
     ]

@@ -1,4 +1,4 @@
-"""Whatever folder a person names, and whatever else lies there, the download in it is found and left as it was."""
+"""Finding a download in any folder that a person names, without changing it."""
 
 import os
 import shutil
@@ -36,7 +36,7 @@ def images(*given: Path, index: Path, csvs: tuple[Path, ...] = ()) -> list[str]:
     return sorted(plan_dataset(found, make_settings()).manifest["sop_uid"])
 
 
-def test_one_folder_too_high_or_too_deep_is_the_same_download(phantoms: Path, index: Path) -> None:
+def test_a_folder_above_or_inside_gives_the_same_download(phantoms: Path, index: Path) -> None:
     meant = images(phantoms, index=index)
     manifest = phantoms / "manifest-phantom"
     subject = next((manifest / "CBIS-DDSM").iterdir())
@@ -45,14 +45,14 @@ def test_one_folder_too_high_or_too_deep_is_the_same_download(phantoms: Path, in
         assert images(given, index=index) == meant, given
 
 
-def test_a_folder_deep_inside_is_said_to_be_taken_whole(phantoms: Path, index: Path) -> None:
+def test_a_subfolder_is_widened_to_its_download_and_reported(phantoms: Path, index: Path) -> None:
     subject = next((phantoms / "manifest-phantom" / "CBIS-DDSM").iterdir())
     notes = [found.words for found in read_all(subject, index=index).notices if found.kind == "note"]
     assert len(notes) == 1
     assert str(subject.parent) in notes[0]
 
 
-def test_kaggles_jpeg_folder_alone_finds_the_tables_beside_it(tmp_path: Path, index: Path) -> None:
+def test_tables_beside_kaggles_jpeg_folder_are_found(tmp_path: Path, index: Path) -> None:
     kaggle = made(tmp_path / "kaggle", "kaggle")
     assert images(kaggle / "jpeg", index=index) == images(kaggle, index=index)
 
@@ -67,7 +67,7 @@ def test_several_folders_are_one_download(phantoms: Path, tmp_path: Path, index:
         images(*parts, index=index)
 
 
-def test_a_text_file_lists_the_files_that_are_meant(phantoms: Path, tmp_path: Path, index: Path) -> None:
+def test_a_text_file_lists_the_files_of_a_download(phantoms: Path, tmp_path: Path, index: Path) -> None:
     files = sorted(phantoms.rglob("*.dcm"))
     home = tmp_path / "lists"
     home.mkdir()
@@ -79,12 +79,12 @@ def test_a_text_file_lists_the_files_that_are_meant(phantoms: Path, tmp_path: Pa
     assert [(one.kind, one.subject) for one in found] == [("missing", "gone/1-1.dcm")]
 
 
-def test_a_file_that_is_no_list_is_refused(phantoms: Path, index: Path) -> None:
+def test_a_file_that_is_not_a_list_is_refused(phantoms: Path, index: Path) -> None:
     with pytest.raises(DataError, match="neither a folder nor a list"):
         images(next(phantoms.rglob("*.dcm")), index=index)
 
 
-def test_given_csvs_go_before_those_in_the_download(phantoms: Path, tmp_path: Path, index: Path) -> None:
+def test_named_csvs_have_priority_over_those_in_the_download(phantoms: Path, tmp_path: Path, index: Path) -> None:
     only = tmp_path / "mine"
     only.mkdir()
     for path in phantoms.glob("mass_*.csv"):
@@ -93,7 +93,7 @@ def test_given_csvs_go_before_those_in_the_download(phantoms: Path, tmp_path: Pa
     assert set(cases["kind"]) == {"mass"}
 
 
-def test_a_directory_loop_and_links_are_walked_once(phantoms: Path, tmp_path: Path, index: Path) -> None:
+def test_directory_loops_and_links_are_scanned_once(phantoms: Path, tmp_path: Path, index: Path) -> None:
     home = tmp_path / "linked"
     home.mkdir()
     (home / "download").symlink_to(phantoms)
@@ -107,7 +107,7 @@ def test_a_directory_loop_and_links_are_walked_once(phantoms: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("names", [("1", "2"), ("2", "1")])
-def test_links_into_one_another_reach_everything_whichever_comes_first(names: tuple[str, str], tmp_path: Path) -> None:
+def test_nested_links_reach_all_files_in_any_order(names: tuple[str, str], tmp_path: Path) -> None:
     for kind in ("mass", "calc"):
         (tmp_path / "data" / kind).mkdir(parents=True)
         (tmp_path / "data" / kind / "1-1.dcm").touch()
@@ -120,7 +120,7 @@ def test_links_into_one_another_reach_everything_whichever_comes_first(names: tu
     assert beside == ["calc", "mass"]
 
 
-def test_files_that_are_links_are_linked_to_what_they_mean(phantoms: Path, tmp_path: Path, index: Path) -> None:
+def test_linked_files_are_resolved_before_they_are_linked(phantoms: Path, tmp_path: Path, index: Path) -> None:
     """As git-annex and cluster mirrors have them: one relative link a file."""
     annex = tmp_path / "annex"
     for path in phantoms.rglob("*"):
@@ -136,14 +136,14 @@ def test_files_that_are_links_are_linked_to_what_they_mean(phantoms: Path, tmp_p
     assert all(file.stat().st_nlink > 1 for file in files)
 
 
-def test_a_list_may_name_folders_and_be_of_windows(phantoms: Path, tmp_path: Path, index: Path) -> None:
+def test_a_list_may_contain_folders_and_windows_paths(phantoms: Path, tmp_path: Path, index: Path) -> None:
     listed = tmp_path / "folders.txt"
     subjects = sorted((phantoms / "manifest-phantom" / "CBIS-DDSM").iterdir())
     listed.write_text("\r\n".join(f'"{path}"' for path in subjects), encoding="utf-16")
     assert images(listed, index=index, csvs=(phantoms,)) == images(phantoms, index=index)
 
 
-def test_a_list_of_another_machine_says_which_line_names_nothing(tmp_path: Path) -> None:
+def test_a_list_without_existing_files_is_refused_with_an_example(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("C:\\data\\1-1.dcm\nC:\\data\\1-2.dcm\n")
     with pytest.raises(DataError, match="none of the 2 listed files exists, for example C:"):
         scan_folders([tmp_path / "list.txt"])
@@ -158,7 +158,7 @@ def test_nothing_is_written_into_a_download(phantoms: Path, tmp_path: Path) -> N
     assert not inside.parent.exists()
 
 
-def test_spaces_accents_and_names_no_encoding_knows(phantoms: Path, tmp_path: Path, index: Path) -> None:
+def test_names_with_spaces_accents_and_undecodable_bytes(phantoms: Path, tmp_path: Path, index: Path) -> None:
     odd = tmp_path / "Máster ñandú 乳" / os.fsdecode(b"sin codificar \xff\xfe")
     shutil.copytree(phantoms, odd)
     found = read_catalog(odd, index=index)
@@ -178,7 +178,7 @@ def test_ten_thousand_unrelated_files_change_nothing(phantoms: Path, tmp_path: P
     assert images(home, index=index) == images(phantoms, index=index)
 
 
-def test_a_read_only_download_is_organized_and_left_as_it_was(phantoms: Path, tmp_path: Path, index: Path) -> None:
+def test_a_read_only_download_is_organized_and_not_changed(phantoms: Path, tmp_path: Path, index: Path) -> None:
     copy = shutil.copytree(phantoms, tmp_path / "disc")
     for path in [*copy.rglob("*"), copy]:
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -190,7 +190,7 @@ def test_a_read_only_download_is_organized_and_left_as_it_was(phantoms: Path, tm
         path.chmod(0o755)
 
 
-def test_no_mammograms_say_what_to_choose(tmp_path: Path) -> None:
+def test_a_folder_without_mammograms_is_refused_with_a_hint(tmp_path: Path) -> None:
     (tmp_path / "._1-1.dcm").write_bytes(b"left by a Mac")
     (tmp_path / "holiday.jpg").write_bytes(b"\xff\xd8")
     with pytest.raises(DataError, match="no mammograms") as caught:

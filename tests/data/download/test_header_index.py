@@ -1,4 +1,4 @@
-"""The index of headers: an unchanged file is not opened again, and a damaged index costs time only."""
+"""The header cache: unchanged files are not opened again, and a damaged cache is rebuilt."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return paths
 
 
-def test_an_unchanged_file_is_never_opened_again(phantoms: Path, tmp_path: Path, opened: list[str]) -> None:
+def test_an_unchanged_file_is_not_opened_again(phantoms: Path, tmp_path: Path, opened: list[str]) -> None:
     first = read(phantoms, tmp_path / "headers.sqlite")
     assert len(opened) == len(first) > 10
     opened.clear()
@@ -43,7 +43,7 @@ def test_an_unchanged_file_is_never_opened_again(phantoms: Path, tmp_path: Path,
     assert opened == []
 
 
-def test_a_changed_file_is_read_anew(phantoms: Path, tmp_path: Path, opened: list[str]) -> None:
+def test_a_changed_file_is_read_again(phantoms: Path, tmp_path: Path, opened: list[str]) -> None:
     copy = shutil.copytree(phantoms, tmp_path / "copy")
     read(copy, tmp_path / "headers.sqlite")
     opened.clear()
@@ -56,7 +56,7 @@ def test_a_changed_file_is_read_anew(phantoms: Path, tmp_path: Path, opened: lis
     assert headers[str(touched)].fault == ""
 
 
-def test_a_read_that_is_stopped_is_not_begun_anew(
+def test_an_interrupted_read_continues(
     phantoms: Path, tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(header_index, "SAVE_EVERY", 5)
@@ -70,13 +70,13 @@ def test_a_read_that_is_stopped_is_not_begun_anew(
 
 
 @pytest.mark.parametrize("damage", [b"", b"no database at all" * 100])
-def test_a_damaged_index_is_made_anew(phantoms: Path, tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_index_is_rebuilt(phantoms: Path, tmp_path: Path, damage: bytes) -> None:
     whole = read(phantoms, tmp_path / "headers.sqlite")
     (tmp_path / "headers.sqlite").write_bytes(damage)
     assert read(phantoms, tmp_path / "headers.sqlite") == whole
 
 
-def test_an_index_damaged_anywhere_is_made_anew_or_is_right(phantoms: Path, tmp_path: Path) -> None:
+def test_an_index_damaged_anywhere_is_rebuilt_or_correct(phantoms: Path, tmp_path: Path) -> None:
     file = tmp_path / "headers.sqlite"
     whole = read(phantoms, file)
     content = file.read_bytes()
@@ -85,7 +85,7 @@ def test_an_index_damaged_anywhere_is_made_anew_or_is_right(phantoms: Path, tmp_
         assert read(phantoms, file) == whole, page
 
 
-def test_what_could_not_be_read_once_is_tried_again(phantoms: Path, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_read_again(phantoms: Path, tmp_path: Path) -> None:
     """A disk that was away for a moment leaves size and time as they were."""
     copy = shutil.copytree(phantoms, tmp_path / "copy")
     victim = sorted(copy.rglob("*.dcm"))[0]
@@ -99,7 +99,7 @@ def test_what_could_not_be_read_once_is_tried_again(phantoms: Path, tmp_path: Pa
     assert {header.fault for header in read(copy, tmp_path / "headers.sqlite")} == {""}
 
 
-def test_an_index_that_another_program_holds_is_left_to_it(
+def test_a_locked_index_is_refused_and_not_changed(
     phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "headers.sqlite"
@@ -112,7 +112,7 @@ def test_an_index_that_another_program_holds_is_left_to_it(
     assert read(phantoms, file) == whole
 
 
-def test_an_index_cut_in_half_is_made_anew(phantoms: Path, tmp_path: Path) -> None:
+def test_a_truncated_index_is_rebuilt(phantoms: Path, tmp_path: Path) -> None:
     file = tmp_path / "headers.sqlite"
     whole = read(phantoms, file)
     os.truncate(file, file.stat().st_size // 2)

@@ -1,4 +1,4 @@
-"""Every layout on disk, with every trap, gives the dataset and the audit that the plan of the phantoms foretells."""
+"""Phantoms with all traps in every layout give the dataset and audit that their plan predicts."""
 
 import csv
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Organized:
     dataset: Dataset
     account: dict
 
-    def told(self, kind: str) -> list[str]:
+    def list_subjects(self, kind: str) -> list[str]:
         return sorted(found["subject"] for found in self.account["findings"] if found["kind"] == kind)
 
     def lesions(self) -> Iterator[tuple[Mammogram, Finding]]:
@@ -49,7 +49,7 @@ def scan(drawn: Mammogram) -> str:
     return f"{drawn.exposure.patient}_{drawn.exposure.side}_{drawn.exposure.view}"
 
 
-def test_each_scan_with_a_whole_file_is_an_image_once_with_the_label_of_all_its_lesions(organized: Organized) -> None:
+def test_each_complete_scan_is_one_image_with_the_label_of_all_its_lesions(organized: Organized) -> None:
     tested = {drawn.exposure.patient for drawn in organized.plan.mammograms if drawn.split == "test"}
     expected: dict[str, set[str]] = {}
     in_test = {scan(drawn) for drawn in organized.plan.mammograms if drawn.split == "test"}
@@ -64,15 +64,19 @@ def test_each_scan_with_a_whole_file_is_an_image_once_with_the_label_of_all_its_
         assert (rows.loc[name, "split"] == "test") == (name in in_test), name
 
 
-def test_faults_are_told_by_name(organized: Organized) -> None:
+def test_faults_are_reported_by_name(organized: Organized) -> None:
     drawn_and_absent = {drawn.subject for drawn in organized.plan.mammograms if drawn.absent}
-    assert set(organized.told("missing")) == drawn_and_absent | organized.lost_masks()
-    assert organized.told("truncated") == [drawn.subject for drawn in organized.plan.mammograms if drawn.truncated]
-    assert len(organized.told("unreadable")) == sum(one.mask_unreadable for _, one in organized.lesions()) == 1
-    assert organized.told("duplicate") == [one.subject for one in organized.plan.mammograms if one.twice_on_disk]
+    assert set(organized.list_subjects("missing")) == drawn_and_absent | organized.lost_masks()
+    assert organized.list_subjects("truncated") == [
+        drawn.subject for drawn in organized.plan.mammograms if drawn.truncated
+    ]
+    assert len(organized.list_subjects("unreadable")) == sum(one.mask_unreadable for _, one in organized.lesions()) == 1
+    assert organized.list_subjects("duplicate") == [
+        one.subject for one in organized.plan.mammograms if one.twice_on_disk
+    ]
 
 
-def test_masks_that_show_nothing_and_masks_of_another_size_are_told(organized: Organized) -> None:
+def test_empty_masks_and_masks_of_another_size_are_reported(organized: Organized) -> None:
     usable = [
         (drawn, one)
         for drawn, one in organized.lesions()
@@ -80,8 +84,8 @@ def test_masks_that_show_nothing_and_masks_of_another_size_are_told(organized: O
     ]
     empty = [drawn.format_lesion_subject(one) for drawn, one in usable if one.mask_empty]
     assert len(empty) == 1
-    assert organized.told("bad-mask") == empty
-    assert organized.told("mask-size") == sorted(
+    assert organized.list_subjects("bad-mask") == empty
+    assert organized.list_subjects("mask-size") == sorted(
         drawn.format_lesion_subject(one) for drawn, one in usable if one.mask_scale != 1
     )
     rows = organized.dataset.manifest.set_index("image_id")
@@ -102,7 +106,7 @@ def test_odd_values_and_headers_without_side_are_counted(organized: Organized) -
     )
 
 
-def test_missing_tcia_asks_for_just_what_is_not_here_whole(organized: Organized) -> None:
+def test_missing_tcia_requests_exactly_the_incomplete_series(organized: Organized) -> None:
     expected = set()
     for drawn in organized.plan.mammograms:
         if drawn.absent or drawn.truncated:
@@ -119,7 +123,7 @@ def test_missing_tcia_asks_for_just_what_is_not_here_whole(organized: Organized)
     assert organized.account["series"]["to fetch again"] == len(expected)
 
 
-def test_the_audit_is_right_by_independent_count(organized: Organized) -> None:
+def test_the_audit_agrees_with_an_independent_count(organized: Organized) -> None:
     with open(organized.dataset.folder / "manifest.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     for split, counted in organized.account["splits"].items():
@@ -134,5 +138,5 @@ def test_the_audit_is_right_by_independent_count(organized: Organized) -> None:
     assert all(proof["holds"] and proof["checked"] for proof in organized.account["proofs"])
 
 
-def test_only_kaggles_copy_is_said_to_be_8_bit(organized: Organized) -> None:
+def test_only_kaggles_copy_is_reported_as_8_bit(organized: Organized) -> None:
     assert ("8-bit JPEG" in organized.dataset.protocol) == (organized.plan.layout == "kaggle")

@@ -1,4 +1,4 @@
-"""NBIA's metadata.csv and TCIA's .tcia manifests: the real ones are read whole, what is broken is refused by name."""
+"""NBIA's metadata.csv and TCIA's .tcia manifests, intact and broken."""
 
 from pathlib import Path
 
@@ -24,14 +24,14 @@ def listing(tmp_path: Path) -> Path:
     return write(tmp_path / "metadata.csv", HEAD, FULL.format(place=PLACE), LESION)
 
 
-def test_a_listing_says_which_series_a_subject_has(listing: Path) -> None:
+def test_a_listing_maps_subjects_to_series(listing: Path) -> None:
     assert read_listing(listing).to_dict("records") == [
         {"series_uid": "1.2.3", "subject": "Mass-Test_P_00001_LEFT_CC"},
         {"series_uid": "1.2.4", "subject": "Mass-Test_P_00001_LEFT_CC_1"},
     ]
 
 
-def test_windows_paths_and_other_line_ends_are_read_alike(listing: Path, tmp_path: Path) -> None:
+def test_windows_paths_and_line_ends_are_accepted(listing: Path, tmp_path: Path) -> None:
     lines = [HEAD, FULL.format(place=PLACE), LESION]
     windows = [lines[0], *(line.replace("/", "\\") for line in lines[1:])]
     for ending in ("\n", "\r\n"):
@@ -40,7 +40,7 @@ def test_windows_paths_and_other_line_ends_are_read_alike(listing: Path, tmp_pat
         pd.testing.assert_frame_equal(read_listing(other), read_listing(listing))
 
 
-def test_a_listing_cut_anywhere_in_its_last_line_gives_the_lines_before_it(listing: Path) -> None:
+def test_a_truncated_listing_gives_its_complete_lines(listing: Path) -> None:
     whole = listing.read_bytes()
     start = whole.index(b"1.2.4,") + 1
     for kept in range(start, whole.index(b"_00001_LEFT_CC_1")):
@@ -54,7 +54,7 @@ def test_a_series_listed_twice_counts_once(tmp_path: Path) -> None:
     assert len(read_listing(write(tmp_path / "metadata.csv", HEAD, LESION, LESION))) == 1
 
 
-def test_a_listing_is_known_by_its_header_alone(listing: Path, tmp_path: Path) -> None:
+def test_a_listing_is_recognized_by_its_header(listing: Path, tmp_path: Path) -> None:
     assert is_listing(listing)
     assert is_listing(write(tmp_path / "of another name.txt", "\ufeff" + HEAD))
     junk = [b"", b"\n\n", b"\x00\xff\xfe" * 50_000, b'"' * 200_000, b"patient_id,pathology\n", b"\x89"]
@@ -67,14 +67,14 @@ def test_a_listing_is_known_by_its_header_alone(listing: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "count"), [("metadata.csv", 6775), ("metadata-windows-2021-two-series-short.csv", 6773)]
 )
-def test_the_real_listings_are_read_whole(shared_data: Path, name: str, count: int) -> None:
+def test_the_official_listings_are_read_completely(shared_data: Path, name: str, count: int) -> None:
     listed = read_listing(shared_data / "csv" / name)
     assert is_listing(shared_data / "csv" / name)
     assert (len(listed), listed["series_uid"].nunique()) == (count, count)
     assert listed["subject"].str.match(r"(Mass|Calc)-(Training|Test)_P_\d+_").all()
 
 
-def test_the_real_manifest_asks_for_the_listed_series_and_comes_back_in_its_own_form(shared_data: Path) -> None:
+def test_the_official_manifest_is_reproduced(shared_data: Path) -> None:
     (path,) = (shared_data / "csv").glob("*.tcia")
     real = path.read_bytes().decode()
     series = parse_manifest(real)
@@ -101,13 +101,13 @@ def test_a_manifest_depends_on_the_series_alone() -> None:
     assert basket(text).endswith(".tcia")
 
 
-def test_no_manifest_asks_for_a_series_without_uid() -> None:
+def test_a_manifest_with_an_invalid_uid_is_refused() -> None:
     with pytest.raises(DataError, match="invalid series UID") as caught:
         format_manifest(["1.2.3", ""])
     assert "case CSVs" in caught.value.hint
 
 
-def test_a_manifest_written_on_windows_is_read_alike_and_another_text_refused() -> None:
+def test_a_windows_manifest_is_accepted_and_other_text_refused() -> None:
     text = format_manifest(["1.2.3", "1.2.4"])
     assert parse_manifest(text.replace("\n", "\r\n") + "\r\n") == ["1.2.3", "1.2.4"]
     assert parse_manifest(format_manifest([])) == []

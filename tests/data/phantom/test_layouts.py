@@ -45,13 +45,13 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {layout: write_phantom(out / layout, make_plan(layout=layout)) for layout in LAYOUTS}
 
 
-def test_the_form_offers_the_layouts_there_are():
+def test_the_command_offers_every_layout():
     assert set(get_args(Phantom.model_fields["layout"].annotation)) == set(get_args(LayoutName)) == set(LAYOUTS)
     assert set(PLACES) == set(LAYOUTS)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_each_image_lies_where_its_header_says(layout, clean):
+def test_the_path_of_each_image_agrees_with_its_header(layout, clean):
     found = read_images(clean[layout])
     assert len(found) == len({image.path for image in found}) == 8 * 3
     for image in found:
@@ -67,7 +67,7 @@ def test_each_image_lies_where_its_header_says(layout, clean):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_tables_lie_where_the_layout_has_them_and_nothing_else_does(layout, clean):
+def test_a_layout_has_its_tables_and_no_other_files(layout, clean):
     others = {
         path.relative_to(clean[layout]).as_posix()
         for path in clean[layout].rglob("*")
@@ -125,7 +125,7 @@ def test_dicom_layouts_hold_the_same_files(clean):
     assert all(content == contents[0] for content in contents)
 
 
-def test_kaggles_table_tells_what_the_headers_said_and_that_it_is_a_phantom(clean):
+def test_kaggles_table_repeats_the_headers_and_marks_phantoms(clean):
     listing = clean["kaggle"] / "csv" / "dicom_info.csv"
     assert listing.read_bytes().startswith(KAGGLE_COLUMNS.encode() + b"\n")
     headers = {image.SOPInstanceUID: image.facts for image in read_images(clean["nbia"])}
@@ -164,7 +164,7 @@ def test_each_jpeg_says_that_it_is_synthetic(tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["nbia", "kaggle"])
-def test_a_killed_write_goes_on_and_ends_byte_identical(layout, tmp_path):
+def test_a_killed_write_resumes_and_ends_byte_identical(layout, tmp_path):
     wanted = make_plan(*TRAPS, layout=layout)
     whole = read_tree(write_phantom(tmp_path / "whole", wanted))
     killed = tmp_path / "killed"
@@ -181,7 +181,7 @@ def test_a_killed_write_goes_on_and_ends_byte_identical(layout, tmp_path):
     stands = {path: path.stat().st_mtime_ns for path in standing if path != lost}
     write_phantom(killed, wanted)
     assert read_tree(killed) == whole
-    assert all(p.stat().st_mtime_ns == then for p, then in stands.items()), "a file that stood was written again"
+    assert all(p.stat().st_mtime_ns == then for p, then in stands.items()), "a complete file was written again"
     write_phantom(killed, wanted)
     assert read_tree(killed) == whole
 

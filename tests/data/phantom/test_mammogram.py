@@ -1,5 +1,4 @@
-"""What is drawn: a breast, its lesions where the truth says, malignant told from benign.
-Files: test_phantom_download."""
+"""Drawn mammograms: the breast, the lesions at the places of their masks, malignant different from benign."""
 
 from dataclasses import replace
 

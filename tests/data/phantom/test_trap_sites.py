@@ -1,4 +1,4 @@
-"""All traps in one plan: none hides another, however few the women. Each trap on the disk: test_phantom_traps."""
+"""All traps in one plan do not hide each other, even with few patients."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def splits(issued: list[Mammogram]) -> set[str]:
     return {m.split for m in issued}
 
 
-def test_no_trap_hides_another_with_the_fewest_women():
+def test_no_trap_hides_another_with_the_fewest_patients():
     for seed in range(6):
         mammograms = make_plan(*TRAPS, seed=seed).mammograms
         whole = [m for m in mammograms if not (m.absent or m.truncated)]
@@ -32,7 +32,7 @@ def test_no_trap_hides_another_with_the_fewest_women():
 
 
 @pytest.mark.parametrize("train", range(1, 13))
-def test_every_scan_issued_twice_and_every_train_image_of_a_test_woman_is_whole(train):
+def test_repeated_scans_and_train_images_of_test_patients_are_complete(train):
     for seed in range(6):
         scans = issues(make_plan(*TRAPS, train_women=train, test_women=max(0, 4 - train), seed=seed))
         tested = {patient for (patient, _, _), issued in scans.items() if "test" in splits(issued)}
@@ -49,7 +49,7 @@ def test_every_scan_issued_twice_and_every_train_image_of_a_test_woman_is_whole(
             assert malignant[0] != malignant[1]
 
 
-def test_with_three_masses_in_training_each_trap_of_two_issues_has_a_woman_of_her_own():
+def test_with_three_masses_in_training_each_repeated_scan_has_its_own_patient():
     found = make_plan(*TRAPS, train_women=5, test_women=0).mammograms
     again: dict[str, list[tuple[str, str, bool]]] = {}  # in which split, which view, of the same breast
     for mass in (m for m in found if m.kind == "mass"):
@@ -65,7 +65,7 @@ def test_with_three_masses_in_training_each_trap_of_two_issues_has_a_woman_of_he
     ]
 
 
-def test_a_scan_issued_twice_is_one_scan_with_every_trap():
+def test_repeated_scans_have_one_exposure_with_all_traps():
     for train in range(1, 9):
         for issued in issues(make_plan(*TRAPS, train_women=train, test_women=3)).values():
             assert len({m.exposure for m in issued}) == 1

@@ -1,4 +1,4 @@
-"""Each of CBIS-DDSM's traps, planted alone in a small phantom download, and nothing else planted with it."""
+"""Each trap alone in a small phantom download."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -65,12 +65,12 @@ def density_header(disk: Disk) -> bool:
 
 
 def wrong_file_names(disk: Disk) -> bool:
-    """A calcification's mask is said to come first, a mass's second, whatever lies on the disk."""
-    said = Counter()
+    """The CSVs name the mask of a calcification first and that of a mass second, whatever the files contain."""
+    names = Counter()
     for row in disk.rows:
         if series(row, "cropped image") == series(row, "ROI mask"):
-            said["mass" if "mass shape" in row else "calc", name(row, "cropped image"), name(row, "ROI mask")] += 1
-    return set(said) == {("mass", "000000.dcm", "000001.dcm"), ("calc", "000001.dcm", "000000.dcm")}
+            names["mass" if "mass shape" in row else "calc", name(row, "cropped image"), name(row, "ROI mask")] += 1
+    return set(names) == {("mass", "000000.dcm", "000001.dcm"), ("calc", "000001.dcm", "000000.dcm")}
 
 
 def arbitrary_order(disk: Disk) -> bool:
@@ -182,8 +182,8 @@ def separate_series(disk: Disk) -> bool:
 
 
 def no_laterality(disk: Disk) -> bool:
-    told = {(bool(image.Laterality), bool(image.PatientOrientation)) for image in disk.images if image.facts}
-    return told == {(True, True), (False, False)}
+    facts = {(bool(image.Laterality), bool(image.PatientOrientation)) for image in disk.images if image.facts}
+    return facts == {(True, True), (False, False)}
 
 
 def odd_values(disk: Disk) -> bool:
@@ -223,13 +223,13 @@ def test_every_trap_has_a_sign():
 
 
 @pytest.mark.parametrize("trap", [*sorted(TRAPS), None])
-def test_a_trap_plants_what_it_says_and_no_other(trap, tmp_path):
+def test_each_trap_adds_only_its_own_sign(trap, tmp_path):
     disk = Disk(write_phantom(tmp_path, make_plan(*([trap] if trap else []))))
     assert {name for name, sign in SIGNS.items() if sign(disk)} == ({trap} if trap else set())
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_all_traps_stand_together_in_every_layout(layout, tmp_path):
+def test_all_traps_work_together_in_every_layout(layout, tmp_path):
     disk = Disk(write_phantom(tmp_path, make_plan(*TRAPS, layout=layout)))
     assert [name for name, sign in SIGNS.items() if not sign(disk)] == []
 
@@ -243,7 +243,7 @@ def test_without_traps_the_tables_are_plain(tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["nbia", "mirror", "kaggle"])
-def test_what_was_downloaded_twice_has_the_structure_of_the_first(layout, tmp_path):
+def test_a_copied_series_has_the_structure_of_the_original(layout, tmp_path):
     held = read_tree(write_phantom(tmp_path, make_plan("duplicate-file", layout=layout)))
     second = {"mirror": "again/", "kaggle": "again/"}.get(layout, "manifest-phantom-2/")
     first = {"mirror": "", "kaggle": ""}.get(layout, "manifest-phantom/")
@@ -260,7 +260,7 @@ def test_what_was_downloaded_twice_has_the_structure_of_the_first(layout, tmp_pa
     assert len(again) == len(listings) + 1
 
 
-def test_traps_of_form_leave_the_pixels_alone():
+def test_traps_in_files_and_csvs_do_not_change_the_pixels():
     def scans(of: DownloadPlan) -> list[Mammogram]:
         return [
             replace(m, findings=(), absent=False, truncated=False, twice_on_disk=False, no_laterality=False)
@@ -290,6 +290,6 @@ def test_traps_are_parsed():
      ("mixed-labels", {"train_women": 2, "test_women": 0}), ("missing-series", {"train_women": 1, "test_women": 0}),
      ("odd-values", {"train_women": 1, "test_women": 0})],
 )  # fmt: skip
-def test_a_trap_without_ground_is_refused(trap, changes):
+def test_a_trap_without_a_suitable_place_is_refused(trap, changes):
     with pytest.raises(SettingsError, match=trap):
         make_plan(trap, **changes)

@@ -1,5 +1,4 @@
-"""A phantom download on the disk: TCIA's form, the same bytes each time, never on top of something else.
-Layouts and kills: test_phantom_layouts. Traps: test_phantom_traps. Pixels: test_phantom_film."""
+"""A phantom download on disk: the form of TCIA, the same bytes each time, never over other files."""
 
 from pathlib import Path
 
@@ -22,7 +21,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_progress_is_told_after_each_mammogram(tmp_path):
+def test_progress_is_reported_after_each_mammogram(tmp_path):
     wanted = make_plan(test_women=0, train_women=2)
     assert list(write_download(wanted, tmp_path)) == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
@@ -38,13 +37,13 @@ def test_another_seed_gives_other_pixels_and_other_uids(clean, tmp_path):
     assert not uids[0] & uids[1]
 
 
-def test_a_kill_before_anything_stands_can_be_resumed(clean, tmp_path):
+def test_a_write_killed_at_the_start_can_be_resumed(clean, tmp_path):
     (tmp_path / ".phantom.yaml.0badbeef.tmp").write_bytes(b"synth")
     list(write_download(make_plan(), tmp_path))
     assert read_tree(tmp_path) == read_tree(clean)
 
 
-def test_a_folder_that_holds_something_else_is_never_written_to(clean, tmp_path):
+def test_a_folder_with_other_files_is_refused(clean, tmp_path):
     official = tmp_path / "mass_case_description_train_set.csv"
     official.write_bytes(b"patient_id")
     with pytest.raises(DataError, match="not empty"):
@@ -87,7 +86,7 @@ def test_every_row_leads_to_the_pixels_it_names(clean):
         assert crop.Columns < full.Columns / 2
 
 
-def test_the_files_hold_what_draw_returns(clean):
+def test_the_files_contain_the_drawn_pixels(clean):
     for mammogram in make_plan().mammograms:
         (path,) = clean.glob(f"*/CBIS-DDSM/{mammogram.subject}/*/*/1-1.dcm")
         (mask,) = clean.glob(f"*/CBIS-DDSM/{mammogram.subject}_1/*/*/1-2.dcm")
@@ -148,17 +147,17 @@ def test_tables_have_the_official_columns_and_line_ends(tmp_path):
         assert theirs.endswith(b"\r\n")
 
 
-def test_no_woman_in_two_splits_and_every_woman_in_both_views():
-    women: dict[str, set[tuple[str, str]]] = {}
+def test_no_patient_in_two_splits_and_every_patient_in_both_views():
+    patients: dict[str, set[tuple[str, str]]] = {}
     for m in make_plan(train_women=20, test_women=10).mammograms:
-        women.setdefault(m.exposure.patient, set()).add((m.split, m.exposure.view))
-    assert len(women) == 30
+        patients.setdefault(m.exposure.patient, set()).add((m.split, m.exposure.view))
+    assert len(patients) == 30
     assert all(
-        seen in ({("train", "CC"), ("train", "MLO")}, {("test", "CC"), ("test", "MLO")}) for seen in women.values()
+        seen in ({("train", "CC"), ("train", "MLO")}, {("test", "CC"), ("test", "MLO")}) for seen in patients.values()
     )
 
 
-def test_kinds_and_classes_are_even():
+def test_kinds_and_classes_are_balanced():
     cases = {
         (m.split, m.kind, m.exposure.patient): m.findings[0].pathology == "MALIGNANT"
         for m in make_plan(train_women=40, test_women=8).mammograms
@@ -176,7 +175,7 @@ def test_labels_follow_the_pixels_in_both_views():
         assert (m.findings[0].pathology == "MALIGNANT") == m.exposure.lesions[0].malignant
 
 
-def test_shuffled_labels_tell_nothing_about_the_pixels_which_stay_the_same():
+def test_shuffled_labels_are_independent_of_the_unchanged_pixels():
     true, shuffled = make_plan(train_women=40), make_plan(train_women=40, shuffle_labels=True)
     assert [m.exposure for m in true.mammograms] == [m.exposure for m in shuffled.mammograms]
     pathologies = [sorted(m.findings[0].pathology for m in p.mammograms) for p in (true, shuffled)]
@@ -187,8 +186,8 @@ def test_shuffled_labels_tell_nothing_about_the_pixels_which_stay_the_same():
             if (m.kind, m.split) == (kind, "train"):
                 drawn[m.exposure.lesions[0].malignant].append(m.findings[0].pathology == "MALIGNANT")
         assert np.mean(drawn[True]) == np.mean(drawn[False]) == 0.5
-    by_woman = {(m.exposure.patient, m.findings[0].pathology) for m in shuffled.mammograms}
-    assert len(by_woman) == 41, "a woman's two views must keep one label"
+    by_patient = {(m.exposure.patient, m.findings[0].pathology) for m in shuffled.mammograms}
+    assert len(by_patient) == 41, "the two views of a patient must keep one label"
 
 
 @pytest.mark.parametrize(
@@ -196,7 +195,7 @@ def test_shuffled_labels_tell_nothing_about_the_pixels_which_stay_the_same():
     [("height", 100), ("height", 5000), ("difficulty", 1.5), ("kinds", ()), ("kinds", ("mass", "cyst")),
      ("train_women", 0), ("test_women", -1), ("traps", frozenset({"quicksand"}))],
 )  # fmt: skip
-def test_what_cannot_be_drawn_is_refused_with_the_field_named(field, value):
+def test_invalid_settings_are_refused_with_their_field(field, value):
     with pytest.raises(SettingsError) as refused:
         make_plan(**{field: value})
     assert field in refused.value.fields

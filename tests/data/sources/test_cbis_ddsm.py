@@ -1,4 +1,4 @@
-"""The case CSVs: the official ones give the official counts, and variants seen in the wild are read alike."""
+"""The official case CSVs give the official counts, and their variants are read alike."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def official_cases() -> pd.DataFrame:
     return read_cases_below(SHARED / "csv")
 
 
-def test_the_official_csvs_hold_3568_lesions_of_1566_women(official_cases: pd.DataFrame) -> None:
+def test_the_official_csvs_contain_3568_lesions_of_1566_patients(official_cases: pd.DataFrame) -> None:
     assert official_cases.groupby(["kind", "split"]).size().to_dict() == {
         ("mass", "train"): 1318,
         ("mass", "test"): 378,
@@ -43,26 +43,26 @@ def test_the_official_csvs_hold_3568_lesions_of_1566_women(official_cases: pd.Da
     assert official_cases["assessment"].eq(0).sum() == 238
 
 
-def test_a_line_feed_in_a_path_never_reaches_a_series_uid(official_cases: pd.DataFrame) -> None:
+def test_a_line_feed_in_a_path_is_not_part_of_a_series_uid(official_cases: pd.DataFrame) -> None:
     for column in ("image_series", "crop_series", "mask_series"):
         assert official_cases[column].str.fullmatch(r"[0-9.]{20,64}").all()
 
 
 @pytest.mark.parametrize(
-    ("kind", "images", "women", "malignant"),
+    ("kind", "images", "patients", "malignant"),
     [("mass", (1231, 361), (691, 201), (602, 145)), ("calc", (1227, 284), (602, 151), None)],
 )
 def test_each_kind_alone_has_tcias_counts(
     official_cases: pd.DataFrame,
     kind: str,
     images: tuple[int, int],
-    women: tuple[int, int],
+    patients: tuple[int, int],
     malignant: tuple[int, int] | None,
 ) -> None:
     table, findings = build_mammogram_table(select_kinds(official_cases, [kind]))
     of_split = [table[table["official"] == split] for split in ("train", "test")]
     assert tuple(map(len, of_split)) == images
-    assert tuple(rows["patient_id"].nunique() for rows in of_split) == women
+    assert tuple(rows["patient_id"].nunique() for rows in of_split) == patients
     if malignant:
         assert tuple(int((rows["label"] == "malignant").sum()) for rows in of_split) == malignant
     assert not [found for found in findings if found.kind == "twin"]
@@ -101,8 +101,8 @@ def test_renamed_headers_and_backslashes_change_nothing(official_cases: pd.DataF
 @with_official_csvs
 def test_csvs_without_paths_give_the_same_lesions(official_cases: pd.DataFrame) -> None:
     variant = read_cases_below(SHARED / "csv-variants" / "no-path-columns")
-    told = [column for column in official_cases if not column.endswith("_series")]
-    pd.testing.assert_frame_equal(variant[told], official_cases[told])
+    columns = [column for column in official_cases if not column.endswith("_series")]
+    pd.testing.assert_frame_equal(variant[columns], official_cases[columns])
 
 
 def test_any_malignant_lesion_makes_the_image_malignant_in_whatever_row(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_scan_issued_in_train_and_test_is_one_test_image_with_all_its_lesions(
     assert twin.words == "issued in calc test and mass train: benign becomes malignant"
 
 
-def test_values_no_scale_knows_become_missing_and_are_told(tmp_path: Path) -> None:
+def test_values_outside_their_scale_become_missing_and_are_reported(tmp_path: Path) -> None:
     path = write_csv(
         tmp_path / "calc_case_description_test_set.csv",
         "P_00001,0,LEFT,CC,1,calcification,0,BENIGN,N/A",
@@ -149,7 +149,7 @@ def test_values_no_scale_knows_become_missing_and_are_told(tmp_path: Path) -> No
     assert [found.words for found in findings] == ["density 0 (lesion 1)", "subtlety missing (lesion 1)"]
 
 
-def test_tcias_patient_id_is_reduced_to_the_woman(tmp_path: Path) -> None:
+def test_tcias_patient_id_is_reduced_to_the_patient(tmp_path: Path) -> None:
     path = write_csv(
         tmp_path / "mass_case_description_train_set.csv", "Mass-Training_P_00001_LEFT_CC,2,LEFT,CC,1,mass,4,BENIGN,3"
     )
@@ -172,13 +172,13 @@ def test_a_missing_column_is_named_with_its_file(tmp_path: Path) -> None:
         ("someone,2,LEFT,CC,1,mass,4,BENIGN,3", "patient id"),
     ],
 )
-def test_a_value_nobody_can_use_is_refused_by_name(tmp_path: Path, row: str, column: str) -> None:
+def test_an_unusable_value_is_refused_by_name(tmp_path: Path, row: str, column: str) -> None:
     path = write_csv(tmp_path / "mass_case_description_train_set.csv", "P_00009,2,LEFT,CC,1,mass,4,BENIGN,3", row)
     with pytest.raises(DataError, match=f'case 2: no usable value for "{column}"'):
         read_cases([path])
 
 
-def test_a_csv_met_twice_counts_once_and_two_that_differ_are_refused(tmp_path: Path) -> None:
+def test_identical_csvs_count_once_and_contradicting_ones_are_refused(tmp_path: Path) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     for folder in (first, second):
         folder.mkdir()
@@ -199,7 +199,7 @@ def test_a_file_named_after_the_other_split_is_refused(tmp_path: Path) -> None:
         read_cases([path])
 
 
-def test_other_csvs_are_no_case_files(tmp_path: Path) -> None:
+def test_other_csvs_are_not_case_files(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("Series UID,Collection\n1.2,CBIS-DDSM\n")
     with pytest.raises(SettingsError, match="no case CSV"):
         find_case_files(list_tables_below(tmp_path))
@@ -207,7 +207,7 @@ def test_other_csvs_are_no_case_files(tmp_path: Path) -> None:
     assert [path.name for path in find_case_files(list_tables_below(tmp_path))] == ["my own name train.csv"]
 
 
-def test_a_kind_that_is_not_there_is_refused_alone_and_named_beside_another(tmp_path: Path) -> None:
+def test_a_missing_kind_is_refused_alone_and_reported_with_another(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "mass_case_description_train_set.csv", "P_00001,2,LEFT,CC,1,mass,4,BENIGN,3")
     cases = read_cases([path])
     with pytest.raises(DataError, match="no calc case") as caught:
@@ -230,14 +230,14 @@ FIRST_CASE = "P_00001,2,LEFT,CC,1,mass,4,BENIGN,3,Mass-Training_P_00001_LEFT_CC/
 
 
 @pytest.mark.parametrize("climbing", ["../../etc/1.2.3/000000.dcm", r"..\..\etc\1.2.3\000000.dcm"])
-def test_a_path_that_climbs_out_of_the_download_is_refused(tmp_path: Path, climbing: str) -> None:
+def test_a_path_outside_the_download_is_refused(tmp_path: Path, climbing: str) -> None:
     path = tmp_path / "mass_case_description_train_set.csv"
     path.write_text(with_paths(FIRST_CASE, f"P_00002,2,LEFT,CC,1,mass,4,BENIGN,3,{climbing}"))
     with pytest.raises(DataError, match='case 2: the path under "image file path" contains'):
         read_cases([path])
 
 
-def test_a_csv_cut_anywhere_in_its_last_case_is_refused(tmp_path: Path) -> None:
+def test_a_csv_truncated_in_its_last_case_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mass_case_description_train_set.csv"
     whole = with_paths(FIRST_CASE, FIRST_CASE.replace("P_00001", "P_00002"))
     path.write_text(whole)
@@ -257,7 +257,7 @@ def test_excels_semicolons_are_read(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(read_cases([path]), with_commas)
 
 
-def test_the_words_for_a_lesion_are_kept(official_cases: pd.DataFrame) -> None:
+def test_the_descriptions_of_a_lesion_are_kept(official_cases: pd.DataFrame) -> None:
     first = official_cases[official_cases["kind"] == "mass"].set_index(["split", "patient_id", "view"])
     assert first.loc[("train", "P_00001", "CC"), "shape"] == "IRREGULAR-ARCHITECTURAL_DISTORTION"
     assert first.loc[("train", "P_00001", "CC"), "margins"] == "SPICULATED"

@@ -1,4 +1,4 @@
-"""The census: the official CSVs give the published counts, and a small table whose every count is known by hand."""
+"""Counts of the official CSVs against the published numbers, and of a small table against counts by hand."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from tfm.data.sources.cbis_ddsm import read_cases
 from tfm.data.sources.csv_summary import flatten_counts, summarize_cases
 
-# kind, split, woman, side, view, id, pathology
+# kind, split, patient, side, view, id, pathology
 SMALL = """
 mass train P_1 LEFT  CC  1 MALIGNANT
 mass train P_1 LEFT  CC  2 BENIGN
@@ -66,7 +66,7 @@ def of_scans(*counts: int) -> dict[str, int]:
     return dict(zip(words, counts, strict=True))
 
 
-def test_every_count_of_a_small_table_is_what_a_person_counts(small: pd.DataFrame) -> None:
+def test_the_counts_of_a_small_table_are_correct(small: pd.DataFrame) -> None:
     assert summarize_cases(small) == {
         "case CSVs": {
             "mass train": of_csv(7, 6, 4, 3, 1, 3, 3, 3),
@@ -136,7 +136,7 @@ def test_the_order_of_the_rows_changes_neither_the_counts_nor_their_order(small:
     pd.testing.assert_frame_equal(small, before)
 
 
-def test_a_kind_that_is_not_there_is_not_counted(small: pd.DataFrame) -> None:
+def test_a_missing_kind_is_not_counted(small: pd.DataFrame) -> None:
     masses = summarize_cases(small[small["kind"] == "mass"])
     assert list(masses["case CSVs"]) == ["mass train", "mass test", "all"]
     assert masses["women in train and test"]["among all"] == masses["women in train and test"]["within masses"] == 1
@@ -154,7 +154,7 @@ def test_csvs_without_paths_name_no_series(small: pd.DataFrame) -> None:
     assert counts["case CSVs"]["all"]["images"] == 15
 
 
-def test_a_person_reads_every_count_once(small: pd.DataFrame) -> None:
+def test_flattened_counts_have_unique_labels(small: pd.DataFrame) -> None:
     rows = flatten_counts(summarize_cases(small))
     assert len({what for what, _ in rows}) == len(rows)
     assert ("case CSVs: mass train: lesions", "7") in rows
@@ -210,7 +210,7 @@ def test_a_breast_with_masses_and_calcifications_is_one_breast(official_cases: p
     assert breasts["all"] == {"breasts": 1708, "with CC and MLO": 1324}
 
 
-def test_scans_issued_twice_leave_3032_of_which_35_are_of_women_in_test(official_cases: pd.DataFrame) -> None:
+def test_merging_repeated_scans_leaves_3032_of_which_35_belong_to_test_patients(official_cases: pd.DataFrame) -> None:
     assert summarize_cases(official_cases)["scans, each once"] == {
         "all": of_scans(3032, 1566, 1347, 12),
         "train": of_scans(2356, 1217, 1065, 5),

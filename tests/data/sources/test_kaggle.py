@@ -1,4 +1,4 @@
-"""Kaggle's JPEG copy: dicom_info.csv says what a JPEG cannot, and without it sizes and pixels decide."""
+"""Kaggle's JPEG copy with dicom_info.csv, and without it by sizes and pixels."""
 
 import csv
 import shutil
@@ -31,7 +31,7 @@ def masks(folder: Path, index: Path) -> dict[str, str]:
     return dict(zip(names, lesions["mask_file"].map(lambda path: Path(path).name), strict=True))
 
 
-def test_without_dicom_info_masks_and_crops_are_told_by_their_size(kaggle: Path, tmp_path: Path) -> None:
+def test_without_dicom_info_size_tells_masks_from_crops(kaggle: Path, tmp_path: Path) -> None:
     known = masks(kaggle, tmp_path / "a.sqlite")
     bare = shutil.copytree(kaggle, tmp_path / "bare")
     (bare / "csv" / "dicom_info.csv").unlink()
@@ -52,7 +52,7 @@ def test_without_mammograms_and_dicom_info_pixels_tell_masks_from_crops(kaggle: 
         ]
 
 
-def test_phantoms_are_known_as_such_without_dicom_info(kaggle: Path, tmp_path: Path) -> None:
+def test_phantoms_are_recognized_without_dicom_info(kaggle: Path, tmp_path: Path) -> None:
     bare = shutil.copytree(kaggle, tmp_path / "bare")
     (bare / "csv" / "dicom_info.csv").unlink()
     found = read_catalog(bare, index=tmp_path / "headers.sqlite")
@@ -61,9 +61,7 @@ def test_phantoms_are_known_as_such_without_dicom_info(kaggle: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
-def test_where_both_are_here_dicom_is_taken_and_not_its_jpeg(
-    kaggle: Path, tmp_path: Path, names: tuple[str, str]
-) -> None:
+def test_dicom_is_preferred_to_its_jpeg(kaggle: Path, tmp_path: Path, names: tuple[str, str]) -> None:
     phantom_download(tmp_path / names[0], 8, 4, planted="arbitrary-order, mask-size", layout="mirror")
     shutil.copytree(kaggle / "jpeg", tmp_path / names[1] / "jpeg")
     shutil.copy2(kaggle / "csv" / "dicom_info.csv", tmp_path / names[1])
@@ -85,7 +83,7 @@ def test_an_image_is_its_jpeg_and_a_mask_has_no_grey_rim(kaggle: Path, tmp_path:
         assert (mask > 0).mean() < 0.2
 
 
-def test_a_jpeg_cut_anywhere_is_seen(kaggle: Path, tmp_path: Path) -> None:
+def test_a_truncated_jpeg_is_detected(kaggle: Path, tmp_path: Path) -> None:
     whole = next(path for path in sorted(kaggle.rglob("*.jpg"))).read_bytes()
     folder = tmp_path / "1.2.3.4"
     folder.mkdir()
@@ -96,7 +94,7 @@ def test_a_jpeg_cut_anywhere_is_seen(kaggle: Path, tmp_path: Path) -> None:
     assert read_jpeg_header(next(walk_files([folder]))).fault == ""
 
 
-def test_a_table_without_a_needed_column_is_named(kaggle: Path, tmp_path: Path) -> None:
+def test_a_table_without_a_required_column_is_named(kaggle: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(kaggle, tmp_path / "copy")
     table = copy / "csv" / "dicom_info.csv"
     with open(table, newline="") as file:
@@ -118,7 +116,7 @@ def test_paths_of_another_machine_lead_to_the_same_files(kaggle: Path, tmp_path:
     assert masks(copy, tmp_path / "a.sqlite") == masks(kaggle, tmp_path / "b.sqlite")
 
 
-def test_two_values_are_told_from_many_whatever_the_jpeg_blurs() -> None:
+def test_two_values_are_told_from_many_despite_jpeg_blur() -> None:
     lesion = np.zeros((200, 160), np.uint8)
     cv2.circle(lesion, (80, 90), 30, 255, -1)
     blurred = cv2.imdecode(cv2.imencode(".jpg", lesion, [cv2.IMWRITE_JPEG_QUALITY, 80])[1], cv2.IMREAD_GRAYSCALE)
@@ -128,7 +126,7 @@ def test_two_values_are_told_from_many_whatever_the_jpeg_blurs() -> None:
     assert not has_at_most_two_values(np.linspace(0, 65535, lesion.size).reshape(lesion.shape).astype(np.uint16))
 
 
-def test_pictures_outside_series_folders_are_none_of_ours(kaggle: Path, tmp_path: Path) -> None:
+def test_jpegs_outside_series_folders_are_ignored(kaggle: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(kaggle, tmp_path / "copy")
     (copy / "holiday").mkdir()
     shutil.copy2(next(kaggle.rglob("*.jpg")), copy / "holiday" / "1-001.jpg")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tfm.data.phantom.spec import VIEWS, DownloadPlan, Finding, Lesion, Mammogram, Side, Split
+from tfm.data.phantom.spec import VIEWS, DownloadPlan, Finding, Kind, Lesion, Mammogram, Side, Split
 from tfm.data.phantom.trap_sites import find_repeated_scans, get_scan, make_trap_error
 
 
@@ -50,26 +50,21 @@ def _add_second_issue(plan: DownloadPlan, scans: list[Mammogram], split: Split, 
     """Add a calcification to each scan and issue the scan again with this lesion."""
     mammograms, copies = [], []
     for m in plan.mammograms:
-        if m not in scans:
-            mammograms.append(m)
-            continue
-        lesions, pathology = m.exposure.lesions, m.findings[0].pathology
-        calc = Lesion(len(lesions) + 1, "calc", lesions[0].malignant == same_label)
-        scan = replace(m.exposure, lesions=(*lesions, calc))
-        finding = Finding(1, len(lesions), pathology if same_label else _other_label(pathology))
-        mammograms.append(replace(m, exposure=scan))
-        copies.append(replace(m, kind="calc", split=split, exposure=scan, findings=(finding,)))
+        if m in scans:
+            extended = _add_lesion(m, 1, "calc", same_label=same_label)
+            copies.append(replace(extended, kind="calc", split=split, findings=extended.findings[-1:]))
+            m = replace(m, exposure=extended.exposure)
+        mammograms.append(m)
     return replace(plan, mammograms=(*mammograms, *copies))
 
 
-def _other_label(pathology: str) -> str:
-    return "BENIGN" if pathology == "MALIGNANT" else "MALIGNANT"
-
-
-def _add_lesion(m: Mammogram, malignant: bool, abnormality: int, pathology: str) -> Mammogram:
-    lesions = m.exposure.lesions
-    exposure = replace(m.exposure, lesions=(*lesions, Lesion(len(lesions) + 1, m.kind, malignant)))
-    return replace(m, exposure=exposure, findings=(*m.findings, Finding(abnormality, len(lesions), pathology)))
+def _add_lesion(m: Mammogram, abnormality: int, kind: Kind, *, same_label: bool) -> Mammogram:
+    lesions, pathology = m.exposure.lesions, m.findings[0].pathology
+    lesion = Lesion(len(lesions) + 1, kind, lesions[0].malignant == same_label)
+    if not same_label:
+        pathology = "BENIGN" if pathology == "MALIGNANT" else "MALIGNANT"
+    finding = Finding(abnormality, len(lesions), pathology)
+    return replace(m, exposure=replace(m.exposure, lesions=(*lesions, lesion)), findings=(*m.findings, finding))
 
 
 def _group_extendable_by_patient(plan: DownloadPlan) -> list[set[Mammogram]]:
@@ -85,17 +80,13 @@ def _group_extendable_by_patient(plan: DownloadPlan) -> list[set[Mammogram]]:
 def add_lesions(plan: DownloadPlan) -> DownloadPlan:
     """Give some mammograms two lesions with ids 1 and 2, and some two lesions with ids 1 and 3."""
     patients = _group_extendable_by_patient(plan)
-    numbered, gapped = set[Mammogram]().union(*patients[0::4]), set[Mammogram]().union(*patients[1::4])
-    if not gapped:
+    ids = {m: second for first, second in ((0, 2), (1, 3)) for group in patients[first::4] for m in group}
+    if 3 not in ids.values():
         raise make_trap_error("several-lesions", "two patients")
-
-    def add_same_label(m: Mammogram) -> Mammogram:
-        if m not in numbered | gapped:
-            return m
-        abnormality = 2 if m in numbered else 3
-        return _add_lesion(m, m.exposure.lesions[0].malignant, abnormality, m.findings[0].pathology)
-
-    return replace(plan, mammograms=tuple(add_same_label(m) for m in plan.mammograms))
+    return replace(
+        plan,
+        mammograms=tuple(_add_lesion(m, ids[m], m.kind, same_label=True) if m in ids else m for m in plan.mammograms),
+    )
 
 
 def mix_labels(plan: DownloadPlan) -> DownloadPlan:
@@ -103,11 +94,7 @@ def mix_labels(plan: DownloadPlan) -> DownloadPlan:
     mixed = set[Mammogram]().union(*_group_extendable_by_patient(plan)[2::4])
     if not mixed:
         raise make_trap_error("mixed-labels", "three patients")
-
-    def add_other_label(m: Mammogram) -> Mammogram:
-        if m not in mixed:
-            return m
-        other = _other_label(m.findings[0].pathology)
-        return _add_lesion(m, not m.exposure.lesions[0].malignant, 2, other)
-
-    return replace(plan, mammograms=tuple(add_other_label(m) for m in plan.mammograms))
+    return replace(
+        plan,
+        mammograms=tuple(_add_lesion(m, 2, m.kind, same_label=False) if m in mixed else m for m in plan.mammograms),
+    )

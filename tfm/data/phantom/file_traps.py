@@ -8,6 +8,7 @@ from dataclasses import replace
 from tfm.data.phantom.spec import VIEWS, DownloadPlan, Finding, Mammogram
 from tfm.data.phantom.trap_sites import (
     change_finding,
+    change_mammogram,
     find_free_place,
     list_complete_mammograms,
     list_free_places,
@@ -54,21 +55,14 @@ def _list_mammograms_of_view(plan: DownloadPlan, view: str, name: str) -> tuple[
 def remove_series(plan: DownloadPlan) -> DownloadPlan:
     """Leave out the series of one mammogram and of one lesion, but list them."""
     of_cc = _list_mammograms_of_view(plan, VIEWS[0], "missing-series")
-
-    def remove(m: Mammogram) -> Mammogram:
-        if m is of_cc[0]:
-            return replace(m, absent=True)
-        if m is of_cc[1]:
-            return replace(m, findings=(replace(m.findings[0], absent=True), *m.findings[1:]))
-        return m
-
-    return replace(plan, mammograms=tuple(remove(m) for m in plan.mammograms))
+    plan = change_mammogram(plan, of_cc[0], absent=True)
+    lesion, *others = of_cc[1].findings
+    return change_mammogram(plan, of_cc[1], findings=(replace(lesion, absent=True), *others))
 
 
 def truncate_file(plan: DownloadPlan) -> DownloadPlan:
     """Cut the file of one mammogram in half, like an interrupted download."""
-    cut = _list_mammograms_of_view(plan, VIEWS[1], "truncated-file")[0]
-    return replace(plan, mammograms=tuple(replace(m, truncated=m is cut) for m in plan.mammograms))
+    return change_mammogram(plan, _list_mammograms_of_view(plan, VIEWS[1], "truncated-file")[0], truncated=True)
 
 
 def copy_series(plan: DownloadPlan) -> DownloadPlan:
@@ -76,9 +70,7 @@ def copy_series(plan: DownloadPlan) -> DownloadPlan:
     complete = list_complete_mammograms(plan)
     if not complete:
         raise make_trap_error("duplicate-file", "a complete mammogram")
-    return replace(
-        plan, mammograms=tuple(replace(m, twice_on_disk=True) if m is complete[0] else m for m in plan.mammograms)
-    )
+    return change_mammogram(plan, complete[0], twice_on_disk=True)
 
 
 def overwrite_mask_file(plan: DownloadPlan) -> DownloadPlan:

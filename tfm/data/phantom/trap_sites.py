@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from tfm.core.errors import SettingsError
 from tfm.data.phantom.spec import DownloadPlan, Finding, Mammogram, Side, View
@@ -66,12 +67,15 @@ def list_protected_patients(plan: DownloadPlan) -> set[str]:
     return in_both | {patient for patient, _, _ in find_repeated_scans(plan)}
 
 
+def change_mammogram(plan: DownloadPlan, chosen: Mammogram, **changes: Any) -> DownloadPlan:
+    return replace(plan, mammograms=tuple(replace(m, **changes) if m is chosen else m for m in plan.mammograms))
+
+
 def change_finding(plan: DownloadPlan, place: tuple[int, int], change: Callable[[Finding], Finding]) -> DownloadPlan:
-    mammograms = list(plan.mammograms)
-    findings = list(mammograms[place[0]].findings)
+    chosen = plan.mammograms[place[0]]
+    findings = list(chosen.findings)
     findings[place[1]] = change(findings[place[1]])
-    mammograms[place[0]] = replace(mammograms[place[0]], findings=tuple(findings))
-    return replace(plan, mammograms=tuple(mammograms))
+    return change_mammogram(plan, chosen, findings=tuple(findings))
 
 
 def _is_taken(finding: Finding) -> bool:
