@@ -21,14 +21,14 @@ def wizard(*words, cwd=PROJECT, **environment):
     )  # fmt: skip
 
 
-def test_the_menu_without_a_terminal_names_the_commands_and_ends_with_2(tmp_path):
+def test_the_menu_without_a_terminal_lists_the_commands_and_exits_with_2(tmp_path):
     told = wizard(cwd=tmp_path)
     assert told.returncode == 2
     assert all(name in told.stderr for name in presets.names())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_lists_every_command_with_its_line():
+def test_help_lists_every_command_with_its_summary():
     told = wizard("--help")
     assert told.returncode == 0
     for name in presets.names():
@@ -37,8 +37,8 @@ def test_help_lists_every_command_with_its_line():
 
 
 @pytest.mark.parametrize("name", [*presets.names(), "runs"])
-def test_every_command_has_help(name):
-    told = wizard(name, "--help")
+def test_every_command_has_help(name, run_main):
+    told = run_main(name, "--help")
     assert told.returncode == 0, told.stderr
     assert "Usage" in told.stdout
 
@@ -67,8 +67,8 @@ def test_every_command_has_help(name):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_wrong_words_get_one_panel_and_make_nothing(words, says, tmp_path):
-    told = wizard(*words, cwd=tmp_path)
+def test_wrong_arguments_show_one_panel_and_create_nothing(words, says, tmp_path, run_main):
+    told = run_main(*words)
     assert told.returncode in (1, 2)
     assert says in told.stderr
     assert "Traceback" not in told.stderr + told.stdout
@@ -84,25 +84,25 @@ def test_wrong_words_get_one_panel_and_make_nothing(words, says, tmp_path):
         ("orient=perhaps", "orient: must be true or false"),
     ],
 )
-def test_a_wrong_word_after_set_is_said_with_the_nearest_right_one(word, says, tmp_path):
+def test_a_wrong_name_after_set_suggests_the_nearest_one(word, says, tmp_path, run_main):
     dataset = tmp_path / "workspace" / "dataset" / "d"
     dataset.mkdir(parents=True)
     (dataset / "manifest.csv").touch()
-    told = wizard("preprocess", "--set", word, cwd=tmp_path)
+    told = run_main("preprocess", "--set", word)
     assert told.returncode == 2
     assert says in told.stderr
     assert not (tmp_path / "workspace" / "runs").exists()
 
 
-def test_a_workspace_that_cannot_be_written_is_said_in_one_panel(tmp_path):
+def test_a_workspace_that_cannot_be_written_is_reported(tmp_path, run_main):
     (tmp_path / "file").write_text("")
-    told = wizard("phantom", tmp_path / "out", "--workspace", tmp_path / "file" / "w")
+    told = run_main("phantom", tmp_path / "out", "--workspace", tmp_path / "file" / "w")
     assert told.returncode == 1
     assert "choose another --workspace" in told.stderr
     assert not (tmp_path / "out").exists()
 
 
-def test_a_command_ends_with_its_results_as_json_and_is_not_done_twice(tmp_path):
+def test_a_command_prints_json_results_and_does_not_run_twice(tmp_path):
     words = ["phantom", tmp_path / "out", "--train-women", "2", "--test-women", "1", "--height", "256"]
     first = wizard(*words, "--json", "--quiet", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
@@ -121,53 +121,53 @@ def test_a_command_ends_with_its_results_as_json_and_is_not_done_twice(tmp_path)
 
 
 @pytest.mark.parametrize("order", ["before", "behind"])
-def test_the_workspace_may_be_said_before_the_command_or_behind_it(order, tmp_path):
+def test_the_workspace_option_works_before_and_after_the_command(order, tmp_path, run_main):
     command = ["phantom", tmp_path / "out", "--train-women", "2", "--test-women", "1", "--height", "256"]
     place = ["--workspace", tmp_path / "elsewhere"]
     told = wizard(*(place + command if order == "before" else command + place), cwd=tmp_path)
     assert told.returncode == 0, told.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "out"]
     for words in (["runs", *place], ["runs", "list", *place], [*place, "runs"], ["runs", *place, "list"]):
-        assert "phantom" in wizard(*words, cwd=tmp_path).stdout
+        assert "phantom" in run_main(*words).stdout
 
 
-def test_one_damaged_run_keeps_nobody_from_the_others(tmp_path):
+def test_a_damaged_run_does_not_block_the_others(tmp_path, run_main):
     command = ["phantom", tmp_path / "out", "--train-women", "2", "--test-women", "1", "--height", "256"]
     assert wizard(*command, cwd=tmp_path).returncode == 0
     broken = tmp_path / "workspace" / "runs" / "2026-01-01_old_abc123"
     broken.mkdir()
     for damage in ("garbage", "[]"):
         (broken / "status.json").write_text(damage)
-        listed = wizard("runs", cwd=tmp_path)
+        listed = run_main("runs")
         assert listed.returncode == 0, listed.stderr
         assert "damaged" in listed.stdout
         assert "phantom" in listed.stdout
-    told = wizard("runs", "resume", "old", cwd=tmp_path)
+    told = run_main("runs", "resume", "old")
     assert (told.returncode, "runs remove" in told.stderr) == (1, True)
-    assert wizard("runs", "remove", "old", "--yes", cwd=tmp_path).returncode == 0
+    assert run_main("runs", "remove", "old", "--yes").returncode == 0
     assert not broken.exists()
 
 
 @pytest.mark.parametrize("content", ["title: [x", "- a\n- list", "\xff\xfe", "title: x"])
-def test_a_broken_preset_of_ones_own_is_named_and_spares_the_others(content, tmp_path):
+def test_a_broken_user_preset_is_named_and_does_not_block_the_others(content, tmp_path, run_main):
     own = tmp_path / "workspace" / "models"
     own.mkdir(parents=True)
     (own / "mine.yaml").write_bytes(content.encode("latin-1"))
-    told = wizard("train", "mine", cwd=tmp_path)
+    told = run_main("train", "mine")
     assert told.returncode == 2
     assert "mine.yaml" in told.stderr.replace("\n", "")
     assert "defect" not in told.stderr
-    assert "there is no dataset" in wizard("train", "MammoCNN", cwd=tmp_path).stderr
+    assert "there is no dataset" in run_main("train", "MammoCNN").stderr
 
 
-def test_a_terminal_without_unicode_gets_marks_and_no_traceback():
+def test_a_terminal_without_unicode_shows_no_traceback():
     told = wizard("--help", LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
     assert told.returncode == 0
     assert "Traceback" not in told.stderr
 
 
-def test_a_detached_run_goes_on_and_can_be_watched_and_paused(tmp_path):
-    words = ["phantom", tmp_path / "out", "--train-women", "40", "--test-women", "10", "--height", "512"]
+def test_a_detached_run_can_be_paused_and_resumed(tmp_path):
+    words = ["phantom", tmp_path / "out", "--train-women", "24", "--test-women", "6", "--height", "512"]
     told = wizard(*words, "--detach", "--json", cwd=tmp_path)
     assert told.returncode == 0, told.stderr
     run = json.loads(told.stdout.splitlines()[-1])["id"]
@@ -180,7 +180,7 @@ def test_a_detached_run_goes_on_and_can_be_watched_and_paused(tmp_path):
     assert json.loads(resumed.stdout.splitlines()[-1])["state"] == "done"
 
 
-def test_the_light_imports_of_help(tmp_path):
+def test_help_imports_nothing_heavy(tmp_path):
     code = "import sys; sys.argv = ['wizard.py', '--help']\nfrom tfm.ui.cli import main; main()\n"
     code += "heavy = ('numpy', 'torch', 'pandas', 'pydantic', 'questionary')\n"
     code += "print([name for name in heavy if name in sys.modules], file=sys.stderr)"
@@ -188,7 +188,7 @@ def test_the_light_imports_of_help(tmp_path):
     assert told.stderr.strip() == "[]"
 
 
-def test_a_plan_one_of_whose_runs_was_removed_is_shown_all_the_same(tmp_path):
+def test_a_plan_is_shown_after_one_of_its_runs_was_removed(tmp_path):
     from tests.toy_jobs import finish, three_steps
     from tfm.core.runs.launch import find_or_create_plan
     from tfm.core.runs.workspace import Workspace
@@ -199,7 +199,7 @@ def test_a_plan_one_of_whose_runs_was_removed_is_shown_all_the_same(tmp_path):
     assert wizard("runs", "show", plan.id, cwd=tmp_path).returncode == 0
 
 
-def test_a_done_run_whose_files_are_gone_is_not_said_to_stand(tmp_path):
+def test_a_done_run_with_missing_outputs_is_refused(tmp_path):
     command = ["phantom", tmp_path / "out", "--train-women", "2", "--test-women", "1", "--height", "256"]
     assert wizard(*command, cwd=tmp_path).returncode == 0
     next((tmp_path / "out").rglob("*.dcm")).unlink()
@@ -207,11 +207,11 @@ def test_a_done_run_whose_files_are_gone_is_not_said_to_stand(tmp_path):
     assert (told.returncode, "runs restart" in told.stderr) == (1, True)
 
 
-def test_a_word_without_its_option_shows_its_default_too():
-    assert "[default: (EfficientNetB3_CFT)]" in wizard("tune", "--help").stdout
+def test_a_positional_argument_shows_its_default(run_main):
+    assert "[default: (EfficientNetB3_CFT)]" in run_main("tune", "--help").stdout
 
 
-def test_whoever_removes_a_part_of_a_study_is_told_what_becomes_of_it(tmp_path):
+def test_removing_a_trial_names_its_study(tmp_path, run_main):
     from tests.toys.learn import Learn
     from tfm.core.registry import find_stage
     from tfm.core.runs.launch import find_or_create_run
@@ -220,12 +220,12 @@ def test_whoever_removes_a_part_of_a_study_is_told_what_becomes_of_it(tmp_path):
     workspace = Workspace(tmp_path / "workspace")
     trial = find_or_create_run(workspace, find_stage("learn"), Learn(), None, part_of="a-study")
     for words in ((), ("--yes",)):
-        told = wizard("runs", "remove", trial.id, *words, cwd=tmp_path)
+        told = run_main("runs", "remove", trial.id, *words)
         assert "a trial of a-study" in " ".join((told.stdout + told.stderr).replace("│", "").split())
     assert not trial.folder.exists()
 
 
-def test_no_word_of_a_help_becomes_a_picture():
+def test_help_shows_words_between_colons_not_emoji():
     """Between colons rich sees an identity card in the word ID."""
     told = wizard("train", "--help", COLUMNS="200")
     assert "run:ID: the best checkpoint" in told.stdout

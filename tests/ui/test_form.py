@@ -39,7 +39,7 @@ def with_products(workspace, *, caches=("c",)):
     return workspace
 
 
-def test_the_important_comes_first_and_the_rest_keeps_its_defaults(workspace, tmp_path):
+def test_important_settings_are_asked_and_others_keep_their_defaults(workspace, tmp_path):
     asked, asker = form("phantom", workspace, out=str(tmp_path), difficulty="0.5")
     filled = asked.fill()
     assert asker.names[0] == "out"
@@ -47,7 +47,7 @@ def test_the_important_comes_first_and_the_rest_keeps_its_defaults(workspace, tm
     assert filled == FilledForm("phantom", (), {"out": str(tmp_path), "difficulty": 0.5})
 
 
-def test_what_is_wrong_is_said_at_the_keystroke_with_the_settings_own_words(workspace):
+def test_a_wrong_answer_is_reported_with_the_message_of_the_setting(workspace):
     asked, asker = form("organize", workspace, download=BACK)
     with pytest.raises(Back):
         asked.fill()
@@ -56,7 +56,7 @@ def test_what_is_wrong_is_said_at_the_keystroke_with_the_settings_own_words(work
     assert question.find_problem("/") is None
 
 
-def test_back_walks_over_the_answers_and_out_of_the_first_question(workspace, tmp_path):
+def test_back_returns_question_by_question_and_leaves_the_form(workspace, tmp_path):
     asked, asker = form("phantom", workspace, out=(str(tmp_path), str(tmp_path)), train_women=(BACK, "5"))
     assert asked.fill().given["train_women"] == 5
     assert asker.names[:4] == ["out", "train_women", "out", "train_women"]
@@ -67,7 +67,7 @@ def test_back_from_the_summary_asks_the_last_question_again(workspace, tmp_path)
     assert asked.fill().given["traps"] == "all"
 
 
-def test_leaving_a_form_keeps_what_was_answered_for_the_next_time(workspace, tmp_path):
+def test_leaving_a_form_keeps_the_answers(workspace, tmp_path):
     asked, _ = form("phantom", workspace, out=str(tmp_path), train_women=LEAVE)
     with pytest.raises(ToMenu):
         asked.fill()
@@ -76,14 +76,14 @@ def test_leaving_a_form_keeps_what_was_answered_for_the_next_time(workspace, tmp
     assert asker.asked[0].default == str(tmp_path)
 
 
-def test_leaving_without_an_answer_makes_nothing(workspace):
+def test_leaving_without_an_answer_writes_nothing(workspace):
     asked, _ = form("phantom", workspace, out=LEAVE)
     with pytest.raises(ToMenu):
         asked.fill()
     assert not workspace.root.exists()
 
 
-def test_a_setting_behind_advanced_can_be_changed_and_changed_back(workspace, tmp_path):
+def test_any_setting_can_be_changed_and_changed_back(workspace, tmp_path):
     asked, _ = form(
         "phantom", workspace, out=str(tmp_path), what_now=("change", "change", "start"),
         setting=("seed", "seed"), seed=("7", "0"),
@@ -91,7 +91,7 @@ def test_a_setting_behind_advanced_can_be_changed_and_changed_back(workspace, tm
     assert "seed" not in asked.fill().given
 
 
-def test_one_models_learning_rate_never_becomes_anothers(workspace):
+def test_answers_belong_to_one_preset(workspace):
     with_products(workspace)
     first, _ = form("train", workspace, preset=["MammoCNN"], learning_rate="0.123")
     assert first.fill().given == {"learning_rate": 0.123}
@@ -101,7 +101,7 @@ def test_one_models_learning_rate_never_becomes_anothers(workspace):
     assert again.fill().given == {"learning_rate": 0.123}
 
 
-def test_the_only_cache_is_meant_and_of_two_one_is_asked_for(workspace):
+def test_a_cache_is_asked_only_if_there_are_several(workspace):
     with_products(workspace)
     asked, asker = form("train", workspace, preset=["MammoCNN"])
     asked.fill()
@@ -121,7 +121,7 @@ def test_several_models_make_a_queue_with_one_command(workspace):
     assert words[5:7] == ["--epochs", "3"]
 
 
-def test_rules_across_fields_ask_again_only_for_the_fields_they_name(workspace, tmp_path):
+def test_rules_across_fields_ask_only_their_fields_again(workspace, tmp_path):
     asked, asker = form(
         "phantom", workspace, out=str(tmp_path / "out"), traps=("both-splits", "none"),
         what_now=("change", "mend", "start"), setting="kinds", kinds=["mass"],
@@ -139,7 +139,7 @@ def test_every_setting_of_every_stage_makes_a_question(name, workspace):
         assert field.question in question.why
 
 
-def test_the_command_shown_means_the_very_same_settings(workspace, tmp_path):
+def test_the_shown_command_means_the_same_settings(workspace, tmp_path):
     from tfm.ui.cli import parse_assignment
 
     (tmp_path / "download").mkdir()
@@ -156,7 +156,7 @@ def test_the_command_shown_means_the_very_same_settings(workspace, tmp_path):
     assert parse_assignment("orient=false") == ("orient", "false")
 
 
-def test_a_value_within_a_step_can_be_changed_and_is_part_of_the_command(workspace):
+def test_a_setting_of_a_step_can_be_changed_and_is_part_of_the_command(workspace):
     with_products(workspace)
     asked, _ = form(
         "preprocess", workspace, what_now=("change", "start"), setting="resize.height", **{"resize.height": "128"}
@@ -168,7 +168,7 @@ def test_a_value_within_a_step_can_be_changed_and_is_part_of_the_command(workspa
     assert settings.chain.parse_steps()["resize"].height == 128
 
 
-def test_an_answer_that_no_setting_knows_any_more_locks_nobody_out(workspace):
+def test_a_saved_answer_to_an_unknown_setting_is_ignored(workspace):
     with_products(workspace)
     workspace.answers_file.write_text("preprocess fast: {orient: 3, resize.height: 64}\n")
     asked, _ = form("preprocess", workspace)
@@ -186,7 +186,7 @@ def test_a_step_without_settings_is_not_offered_for_change(workspace):
     assert "orient" not in [choice.value for choice in offered]
 
 
-def test_a_preset_of_ones_own_that_is_broken_is_grey_and_the_others_stay(workspace):
+def test_a_broken_user_preset_is_disabled_and_the_others_stay(workspace):
     with_products(workspace)
     own = workspace.root / "models"
     own.mkdir()
@@ -204,10 +204,10 @@ def test_a_preset_of_ones_own_that_is_broken_is_grey_and_the_others_stay(workspa
         ({"modle": {"architecture": "resnet18"}}, "there is no setting called modle"),
         ({"optim": {"epochz": 3}}, "there is no setting called epochz"),
         ({"optim": 3}, "optim is a group of settings"),
-        ({"model": {"architecture": "resnet81"}}, "there is no architecture called 'resnet81'"),
+        ({"model": {"architecture": "resnet81"}}, "resnet81"),
     ],
 )
-def test_a_preset_that_says_what_cannot_be_is_grey_and_names_its_file(workspace, settings, says):
+def test_a_preset_with_wrong_settings_is_disabled_and_names_its_file(workspace, settings, says):
     with_products(workspace, caches=("c", "e"))
     own = workspace.root / "models"
     own.mkdir()
@@ -223,7 +223,7 @@ def test_a_preset_that_says_what_cannot_be_is_grey_and_names_its_file(workspace,
         find_or_create_job(workspace, "train", {}, ["MammoCNN", "mine"])
 
 
-def test_a_preset_that_breaks_under_a_form_ends_it_with_words(workspace):
+def test_a_preset_that_disappears_during_a_form_raises_an_error(workspace):
     """Nothing could be asked that mends it, and so nothing is tried again."""
     with_products(workspace, caches=("c", "e"))
     asked, _ = form("train", workspace)
@@ -232,7 +232,7 @@ def test_a_preset_that_breaks_under_a_form_ends_it_with_words(workspace):
         asked.ask_all()
 
 
-def test_where_several_models_differ_each_keeps_its_own_unless_told_otherwise(workspace):
+def test_several_models_keep_their_own_values_unless_answered(workspace):
     with_products(workspace)
     asked, asker = form("train", workspace, preset=["MammoCNN", "ResNet18_CFT"])
     assert asked.fill().given == {}
@@ -242,7 +242,7 @@ def test_where_several_models_differ_each_keeps_its_own_unless_told_otherwise(wo
     assert asked.fill().given == {"weights": "none"}
 
 
-def test_how_many_folds_and_seeds_is_asked_last_and_makes_the_same_queue_as_the_command(workspace):
+def test_folds_and_seeds_are_asked_last_and_make_a_queue(workspace):
     asked, asker = form("learn", workspace, folds="2", seeds="3")
     filled = asked.fill()
     assert asker.names == ["sections", "epochs", "folds", "seeds", "what_now"]
@@ -255,33 +255,33 @@ def test_how_many_folds_and_seeds_is_asked_last_and_makes_the_same_queue_as_the_
     assert again.fill().given == {"folds": 2, "seeds": 3}, "as last time"
 
 
-def test_a_damaged_answer_to_how_many_is_forgotten(workspace):
+def test_a_damaged_saved_repeat_is_ignored(workspace):
     workspace.create_folder()
     workspace.answers_file.write_text("tests.toys.learn: {seeds: a few, sections: 2}")
     asked, _ = form("learn", workspace)
     assert asked.fill().given == {"sections": 2}
 
 
-def test_of_what_there_is_only_one_nobody_asks_how_many(workspace):
+def test_a_repeat_that_can_only_be_one_is_not_asked(workspace):
     asked, asker = form("learn", workspace, sections="1")
     assert asked.fill().given == {"sections": 1}
     assert "folds" not in asker.names
 
 
-def test_more_folds_than_there_are_cannot_be_started(workspace):
+def test_more_folds_than_exist_cannot_be_started(workspace):
     asked, asker = form("learn", workspace, folds=("9", "3"), what_now=("mend", "start"))
     assert asked.fill().given == {"folds": 3}
     before_mending = asker.asked[asker.names.index("what_now")]
     assert "start" not in [choice.value for choice in before_mending.choices]
 
 
-def test_a_run_to_start_from_can_be_taken_back(workspace):
+def test_an_optional_run_offers_none(workspace):
     extends = next(field for field in list_fields(registry.find("learn").settings) if field.name == "extends")
     question = build_question(extends, None, workspace)
     assert [(choice.value, choice.title) for choice in question.choices] == [(None, "none")]
 
 
-def test_what_explains_a_question_is_printed_as_it_stands(monkeypatch):
+def test_an_explanation_is_printed_without_markup(monkeypatch):
     field = next(field for field in list_fields(registry.find("train").settings) if field.name == "weights")
     lines = iter(["?", "none"])
     monkeypatch.setattr("builtins.input", lambda _: next(lines))

@@ -4,7 +4,7 @@ from tests.ui.test_form import form, with_products
 from tfm.core.settings import presets as offers
 
 
-def test_it_asks_for_what_is_told_apart_and_for_no_other_stages_preset(workspace):
+def test_segment_asks_for_classes_and_lists_only_its_own_presets(workspace):
     with_products(workspace)
     asked, asker = form("segment", workspace, classes="lesion")
     assert asked.fill().given == {"classes": "lesion"}
@@ -17,5 +17,5 @@ def test_it_asks_for_what_is_told_apart_and_for_no_other_stages_preset(workspace
     assert asked.fill().presets == ("Mine",)
 
 
-def test_a_folder_of_one_stage_is_offered_whole():
+def test_all_presets_of_a_folder_with_one_command_are_listed():
     assert offers.list_presets("preprocess", like="fast") == offers.list_presets("preprocess")

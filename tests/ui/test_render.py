@@ -9,7 +9,7 @@ from tfm.core.events import Intervals, Table
 from tfm.ui import render
 
 
-def test_a_value_whose_data_carry_no_interval_is_drawn_without_one(capsys):
+def test_a_value_without_an_interval_is_drawn_as_a_point(capsys):
     rows = [("one", 0.8, 0.7, 0.9), ("too few", 0.8, math.nan, math.nan)]
     Console(width=80).print(render.draw_intervals(Intervals("AUC", rows, low=0.0, high=1.0, mark=0.5), 80))
     _, drawn, bare, _ = capsys.readouterr().out.splitlines()
@@ -20,7 +20,7 @@ def test_a_value_whose_data_carry_no_interval_is_drawn_without_one(capsys):
 
 
 @pytest.mark.parametrize("width", [40, 72, 80, 120, 200])
-def test_no_column_of_a_table_is_cut_off_however_narrow_the_window_is(width, capsys):
+def test_no_table_column_is_cut_in_a_narrow_window(width, capsys):
     columns = ["what", "drawn by", "Dice (95 % interval)", "area error", "found at 0.5", "at 1", "left clear"]
     rows = [["malignant mass", "DeepLabV3+", *["0.284 (0.241 to 0.324)"] * 4, f"0.9{number}"] for number in range(2)]
     console = Console(width=width)

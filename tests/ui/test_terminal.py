@@ -26,7 +26,7 @@ def open_form(terminal: Terminal, name: str) -> None:
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 50)])
-def test_the_menu_opens_whole_in_small_and_large_terminals(tmp_path, columns, rows):
+def test_the_menu_fits_small_and_large_terminals(tmp_path, columns, rows):
     with Terminal(columns=columns, rows=rows, cwd=tmp_path) as terminal:
         screen = terminal.wait_for("leave")
         assert "workspace" in screen.splitlines()[1]
@@ -36,7 +36,7 @@ def test_the_menu_opens_whole_in_small_and_large_terminals(tmp_path, columns, ro
     assert list(tmp_path.iterdir()) == [], "looking makes nothing"
 
 
-def test_esc_is_one_question_back_and_ctrl_c_goes_to_the_menu_with_answers_kept(tmp_path):
+def test_esc_goes_one_question_back_and_ctrl_c_to_the_menu_with_answers_kept(tmp_path):
     with Terminal(cwd=tmp_path) as terminal:
         open_form(terminal, "phantom")
         terminal.wait_for("Where should the synthetic download go?")
@@ -56,7 +56,7 @@ def test_esc_is_one_question_back_and_ctrl_c_goes_to_the_menu_with_answers_kept(
         assert "out" in (tmp_path / "workspace" / "answers.yaml").read_text()
 
 
-def test_a_run_is_watched_left_resumed_and_shown(tmp_path):
+def test_a_run_is_watched_paused_and_resumed_from_the_menu(tmp_path):
     with Terminal(columns=100, rows=30, cwd=tmp_path) as terminal:
         open_form(terminal, "phantom")
         for question, answer in [
@@ -85,7 +85,7 @@ def test_a_run_is_watched_left_resumed_and_shown(tmp_path):
         terminal.wait_for("1 done")
 
 
-def test_an_open_bracket_is_said_at_the_keystroke_and_a_wrong_folder_is_asked_for_again(tmp_path):
+def test_a_wrong_path_is_reported_and_asked_again(tmp_path):
     (tmp_path / "empty").mkdir()
     with Terminal(cwd=tmp_path) as terminal:
         open_form(terminal, "organize")
@@ -98,7 +98,7 @@ def test_an_open_bracket_is_said_at_the_keystroke_and_a_wrong_folder_is_asked_fo
         terminal.wait_for("What next?")
 
 
-def test_the_parts_of_a_mapping_are_ticked_with_the_space_bar(tmp_path):
+def test_parts_are_selected_with_the_space_bar(tmp_path):
     dataset = tmp_path / "workspace" / "dataset" / "d"
     dataset.mkdir(parents=True)
     (dataset / "manifest.csv").touch()
@@ -115,7 +115,7 @@ def test_the_parts_of_a_mapping_are_ticked_with_the_space_bar(tmp_path):
         terminal.wait_for(f"--set {first}={'false' if was_on else 'true'}")
 
 
-def test_the_accessible_menu_takes_numbers_and_moves_nothing(tmp_path):
+def test_the_accessible_menu_takes_numbers(tmp_path):
     with Terminal("--accessible", rows=40, cwd=tmp_path) as terminal:
         terminal.wait_for("explain) >")
         assert "needs a dataset" in terminal.text
@@ -130,7 +130,8 @@ def drawn(screen) -> str:
     return unescape(" ".join(re.findall(r">([^<]+)</text>", picture.read_text())))
 
 
-def test_the_picture_in_the_readme_is_the_menu_of_today(tmp_path):
+@pytest.mark.long
+def test_readme_picture_matches_the_menu(tmp_path):
     entries = [line for line in menu(tmp_path).display if re.match(r" +[»-]? *[a-z-]+  ", line)]
     assert len(entries) >= 8
     for entry in entries:
@@ -140,7 +141,8 @@ def test_the_picture_in_the_readme_is_the_menu_of_today(tmp_path):
         assert about in drawn(menu), f"draw the picture anew: python -m tests.ui.draw_picture ({about})"
 
 
-def test_the_picture_of_organize_is_its_form_of_today():
+@pytest.mark.long
+def test_readme_picture_matches_the_form_of_organize():
     with tempfile.TemporaryDirectory(prefix="s") as place:  # a long one would break lines elsewhere
         screen = organize(Path(place))
     words = {word for line in screen.display for word in line.split() if not line.startswith("python")}
@@ -149,7 +151,8 @@ def test_the_picture_of_organize_is_its_form_of_today():
     assert not missing, "draw the pictures anew: python -m tests.ui.draw_picture"
 
 
-def test_the_contact_sheet_in_the_readme_is_that_of_today(tmp_path):
+@pytest.mark.long
+def test_readme_contact_sheet_matches_the_program(tmp_path):
     now, then = (np.asarray(Image.open(path)).astype(int) for path in (contact_sheet(tmp_path), CONTACT_SHEET))
     assert now.shape == then.shape, "draw the pictures anew: python -m tests.ui.draw_picture"
     apart = (np.abs(now - then) > 30).any(axis=2).mean()

@@ -31,26 +31,26 @@ def printed(picture, console):
     return console.file.getvalue()
 
 
-def test_a_character_is_two_pixels_and_runs_of_one_look_are_one_span():
+def test_a_character_shows_two_pixels_and_equal_neighbours_share_a_span():
     (line,) = draw_blocks(["0000ff", "8080ff"], terminal())
     assert line.plain == "▀▀▀"
     assert len(line.spans) == 2
     assert greys(line) == [(0, 128), (0, 128), (255, 255)]
 
 
-def test_of_an_odd_number_of_rows_the_last_half_stays_empty():
+def test_the_lower_half_of_an_odd_last_row_stays_empty():
     lines = draw_blocks(["00", "40", "ff"], terminal())
     assert [greys(line) for line in lines] == [[(0, 64)], [(255, None)]]
 
 
 @pytest.mark.parametrize(("width", "columns", "lines"), [(200, 160, 30), (160, 160, 30), (120, 120, 23), (40, 40, 8)])
-def test_it_is_never_wider_than_the_terminal_nor_larger_than_it_is_and_keeps_its_proportions(width, columns, lines):
+def test_a_thumbnail_fits_the_terminal_and_keeps_its_proportions(width, columns, lines):
     drawn = draw_blocks(["7f" * 160] * 60, terminal(width))
     assert (len(drawn), {len(line.plain) for line in drawn}) == (lines, {columns})
     assert {pair for line in drawn for pair in greys(line)} <= {(127, 127), (127, None)}
 
 
-def test_what_is_made_smaller_is_averaged():
+def test_a_smaller_thumbnail_averages_its_pixels():
     (line,) = draw_blocks(["00ff0000", "ffff8000", "ffff8000", "ffff8000"], terminal(2))
     assert greys(line) == [(191, 255), (32, 64)]
     (line,) = draw_blocks(["00ff80", "00ff80"], terminal(2))
@@ -67,11 +67,11 @@ def test_what_is_made_smaller_is_averaged():
     ],
     ids=["none", "sixteen", "NO_COLOR", "ascii"],
 )
-def test_without_greys_or_the_character_there_is_no_picture(console):
+def test_terminals_without_greys_or_the_character_show_no_picture(console):
     assert draw_blocks(BLACK_OVER_WHITE, console) == []
 
 
-def test_the_path_stands_below_the_picture_and_alone_where_there_is_none():
+def test_the_path_is_printed_below_the_picture_or_alone():
     picture = Picture("/figures/sheet.png", "Contact sheet", BLACK_OVER_WHITE)
     plain = printed(picture, terminal(color_system=None))
     assert plain == "Contact sheet: /figures/sheet.png\n"
@@ -82,7 +82,7 @@ def test_the_path_stands_below_the_picture_and_alone_where_there_is_none():
     assert "▀" not in printed(Picture("/roc.png", "ROC curve"), terminal())
 
 
-def test_a_picture_stands_apart_from_its_neighbours_and_mere_paths_do_not():
+def test_a_picture_has_space_around_it_and_plain_paths_do_not():
     console = terminal(color_system=None)
     paths = [Picture("/a.png", "a"), Picture("/b.png", "b"), Table("t", ["x"], [["1"]])]
     render.print_events(console, paths)

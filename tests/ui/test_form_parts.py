@@ -44,7 +44,7 @@ def settings_from_words(filled, workspace):
     return given, resolve_settings(workspace, TOY, given, find_preset(workspace, TOY, preset))
 
 
-def test_the_parts_are_boxes_in_the_presets_order_ticked_as_it_has_them(workspace):
+def test_parts_are_checkboxes_in_the_order_of_the_preset(workspace):
     asked, asker, _ = form(workspace, preset="warm")
     assert asked.fill().given == {}
     assert asker.names == ["preset", "paper", "copies", "baths", "what_now"]
@@ -60,7 +60,7 @@ def test_the_parts_are_boxes_in_the_presets_order_ticked_as_it_has_them(workspac
     assert "--set toner=true" in question.why
 
 
-def test_only_what_differs_from_the_preset_is_given_and_the_command_means_the_same(workspace):
+def test_only_changes_to_the_preset_are_given_and_the_command_means_the_same(workspace):
     asked, _, _ = form(workspace, baths=["developer", "toner", "fixer"])
     filled = asked.fill()
     assert filled.given == {"stop": False, "toner": True}
@@ -70,7 +70,7 @@ def test_only_what_differs_from_the_preset_is_given_and_the_command_means_the_sa
     assert settings.baths == {"developer": {"seconds": 90}, "toner": {"shade": 0.5}, "fixer": {"strength": "weak"}}
 
 
-def test_to_change_are_the_values_of_what_is_on_as_they_will_run(workspace):
+def test_settings_of_parts_that_are_on_can_be_changed(workspace):
     asked, asker, _ = form(
         workspace, baths=["developer", "toner"], what_now=("change", "start"), setting="developer.seconds",
         **{"developer.seconds": "5"},
@@ -86,7 +86,7 @@ def test_to_change_are_the_values_of_what_is_on_as_they_will_run(workspace):
     ]
 
 
-def test_a_value_of_a_part_is_asked_with_its_own_question_choices_and_check(workspace):
+def test_a_setting_of_a_part_has_its_own_question_choices_and_check(workspace):
     asked, asker, _ = form(
         workspace, baths=["developer", "fixer"], what_now=("change", "change", "start"),
         setting=("developer.seconds", "fixer.strength"), **{"developer.seconds": "90", "fixer.strength": "strong"},
@@ -99,7 +99,7 @@ def test_a_value_of_a_part_is_asked_with_its_own_question_choices_and_check(work
     assert [choice.value for choice in strength.choices] == ["weak", "strong"]
 
 
-def test_a_value_of_a_part_that_is_switched_off_waits_and_is_not_sent(workspace):
+def test_a_setting_of_a_part_that_is_off_is_kept_but_not_given(workspace):
     asked, asker, _ = form(
         workspace, what_now=("change", "change", "change", "start"), setting=("developer.seconds", "baths", "baths"),
         baths=(["developer", "stop"], ["stop"], ["developer", "stop"]), **{"developer.seconds": "5"},
@@ -113,7 +113,7 @@ def test_a_value_of_a_part_that_is_switched_off_waits_and_is_not_sent(workspace)
     assert again.fill().given == {"fixer": False, "developer.seconds": 5}, "on again, it has what was said of it"
 
 
-def test_a_value_never_switches_on_what_the_preset_has_off(workspace):
+def test_a_setting_of_a_part_does_not_switch_it_on(workspace):
     workspace.root.mkdir()
     workspace.answers_file.write_text(f"{TOY} plain: {{toner.shade: 0.9, copies: 2}}\n")
     asked, asker, _ = form(workspace)
@@ -121,7 +121,7 @@ def test_a_value_never_switches_on_what_the_preset_has_off(workspace):
     assert "toner" not in asked_for(asker, "baths")[0].default
 
 
-def test_none_at_all_is_not_yet_and_the_boxes_are_asked_again(workspace):
+def test_no_part_at_all_is_refused_and_asked_again(workspace):
     asked, asker, file = form(workspace, baths=([], ["stop"]), what_now=("mend", "start"))
     assert asked.fill().given == {"developer": False, "fixer": False}
     assert len(asked_for(asker, "baths")) == 2
@@ -130,7 +130,7 @@ def test_none_at_all_is_not_yet_and_the_boxes_are_asked_again(workspace):
     assert "start" not in [choice.value for choice in first.choices]
 
 
-def test_last_times_answer_is_ticked_and_another_preset_keeps_its_own(workspace):
+def test_last_times_parts_are_selected_for_their_own_preset_only(workspace):
     form(workspace, preset="plain", baths=["developer"])[0].fill()
     again, asker, _ = form(workspace, preset="plain")
     assert again.fill().given == {"stop": False, "fixer": False}
@@ -140,7 +140,7 @@ def test_last_times_answer_is_ticked_and_another_preset_keeps_its_own(workspace)
     assert asked_for(asker, "baths")[0].default == ["developer", "toner", "fixer"]
 
 
-def test_of_several_presets_what_differs_stays_each_its_own(workspace):
+def test_parts_in_which_presets_differ_keep_each_presets_value(workspace):
     draft = FormState(TOY, workspace, presets=("plain", "warm"))
     baths = next(field for field in draft.fields if field.name == "baths")
     question = build_question(baths, draft.get_value(baths), workspace)
@@ -153,7 +153,7 @@ def test_of_several_presets_what_differs_stays_each_its_own(workspace):
     assert [list(settings.baths) for settings in draft.resolve()] == [["stop", "fixer"], ["toner", "fixer"]]
 
 
-def test_in_plain_lines_the_chosen_ones_say_so(workspace, monkeypatch):
+def test_plain_lines_mark_the_selected_choices(workspace, monkeypatch):
     draft = FormState(TOY, workspace, presets=("plain",))
     baths = next(field for field in draft.fields if field.name == "baths")
     file = io.StringIO()

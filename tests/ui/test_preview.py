@@ -73,7 +73,7 @@ def _words(answer):
     return answer if answer in (BACK, LEAVE) else str(answer)
 
 
-def test_what_is_required_is_asked_first_looked_at_and_shown_above_all_that_follows(workspace, box):
+def test_required_settings_are_asked_first_and_the_look_is_shown_above_the_rest(workspace, box):
     folder = box(*WHOLE)
     asked, asker = form(workspace, box=folder)
     asked.fill()
@@ -85,7 +85,7 @@ def test_what_is_required_is_asked_first_looked_at_and_shown_above_all_that_foll
         assert "3 films" in asker.at(name)[0]
 
 
-def test_the_settled_is_set_not_asked_and_part_of_the_command(workspace, box):
+def test_a_settled_value_is_not_asked_and_is_part_of_the_command(workspace, box):
     folder = box(*MASSES)
     asked, asker = form(workspace, box=folder)
     filled = asked.fill()
@@ -96,7 +96,7 @@ def test_the_settled_is_set_not_asked_and_part_of_the_command(workspace, box):
     assert resolve_settings(workspace, TOY, filled.given, None).split == "random"
 
 
-def test_the_settled_beats_last_times_answer_and_is_not_kept_as_one(workspace, box):
+def test_a_settled_value_replaces_last_times_answer_and_is_not_saved(workspace, box):
     whole, masses = box(*WHOLE, called="whole"), box(*MASSES, called="masses")
     workspace.root.mkdir()
     workspace.answers_file.write_text(f"{TOY}: {{box: {whole}, split: official, label: mine}}\n")
@@ -109,7 +109,7 @@ def test_the_settled_beats_last_times_answer_and_is_not_kept_as_one(workspace, b
     assert question.default == "official", "what was answered before the look settled it is remembered"
 
 
-def test_what_a_person_changes_wins_over_the_settled(workspace, box):
+def test_an_answer_replaces_a_settled_value(workspace, box):
     asked, asker = form(
         workspace, box=box(*MASSES), what_now=("change", "change", BACK, "start"), setting=("split", "at_most"),
         split="official", at_most="1",
@@ -122,13 +122,13 @@ def test_what_a_person_changes_wins_over_the_settled(workspace, box):
     assert asker.names.count("split") == 1, "changed once, it is not asked again on the way"
 
 
-def test_to_leave_the_settled_as_it_is_keeps_it_settled(workspace, box):
+def test_confirming_a_settled_value_keeps_it_settled(workspace, box):
     asked, _ = form(workspace, box=box(*MASSES), what_now=("change", "start"), setting="split")
     assert asked.fill().given["split"] == "random"
     assert "split" not in yaml.safe_load(workspace.answers_file.read_text())[TOY]
 
 
-def test_the_defaults_again_are_what_was_found_again(workspace, box):
+def test_reset_restores_the_settled_values(workspace, box):
     folder = box(*MASSES)
     asked, asker = form(
         workspace, box=folder, label="x", what_now=("change", "reset", "start"), setting="split", split="official"
@@ -137,7 +137,7 @@ def test_the_defaults_again_are_what_was_found_again(workspace, box):
     assert "not yet" not in asker.at("what_now")[2]
 
 
-def test_it_looks_once_for_an_answer_and_anew_for_another(workspace, box):
+def test_a_look_runs_once_for_each_answer(workspace, box):
     masses, whole = box(*MASSES, called="masses"), box(*WHOLE, called="whole")
     asked, asker = form(workspace, box=(masses, masses, whole), label=(BACK, BACK, "mine"))
     filled = asked.fill()
@@ -147,13 +147,13 @@ def test_it_looks_once_for_an_answer_and_anew_for_another(workspace, box):
     assert "split" not in filled.given
 
 
-def test_back_walks_over_the_look(workspace, box):
+def test_back_skips_the_look(workspace, box):
     asked, asker = form(workspace, box=box(*MASSES), lesions=(BACK, "mass"), label=("a", "b"))
     assert asked.fill().given["label"] == "b"
     assert asker.names[:5] == ["box", "label", "lesions", "label", "lesions"]
 
 
-def test_only_what_was_found_is_offered_and_the_rest_says_why(workspace, box):
+def test_choices_that_the_look_excludes_are_disabled_with_the_reason(workspace, box):
     asked, asker = form(workspace, box=box(*MASSES))
     assert asked.fill().given["lesions"] == "mass", "the default cannot be, so the first that can"
     assert "lesions" not in yaml.safe_load(workspace.answers_file.read_text())[TOY], "of this box, no wish"
@@ -163,7 +163,7 @@ def test_only_what_was_found_is_offered_and_the_rest_says_why(workspace, box):
     }  # fmt: skip
 
 
-def test_an_answer_that_another_box_does_not_offer_is_asked_again(workspace, box):
+def test_an_answer_that_a_new_look_excludes_is_asked_again(workspace, box):
     whole, masses = box(*WHOLE, called="whole"), box(*MASSES, called="masses")
     asked, asker = form(
         workspace, box=(whole, masses), lesions=("calc", "mass"), what_now=("change", "mend", "start"), setting="box"
@@ -172,7 +172,7 @@ def test_an_answer_that_another_box_does_not_offer_is_asked_again(workspace, box
     assert "no calc in the box" in asker.at("what_now")[1]
 
 
-def test_a_box_that_is_refused_is_asked_for_again_with_the_reason(workspace, box):
+def test_a_refused_input_is_asked_again_with_the_reason(workspace, box):
     empty, masses = box(called="empty"), box(*MASSES)
     asked, asker = form(workspace, box=(empty, empty, masses))
     assert asked.fill().given["box"] == str(masses)
@@ -185,7 +185,7 @@ def test_a_box_that_is_refused_is_asked_for_again_with_the_reason(workspace, box
     assert toy.looked == [empty, empty, masses], "what was refused may have been mended: it is looked at again"
 
 
-def test_a_look_may_ask_for_what_it_lacks(workspace, box):
+def test_a_look_can_ask_for_another_setting(workspace, box):
     hint, films = box(called="hint"), box(*MASSES)
     (hint / "elsewhere.txt").touch()
     asked, asker = form(workspace, box=hint, more=(hint, films, films), label=(BACK, "x"))
@@ -198,14 +198,14 @@ def test_a_look_may_ask_for_what_it_lacks(workspace, box):
     assert asker.names[:2] == ["box", "label"], "what was said last time is looked at without asking"
 
 
-def test_another_setting_that_is_read_is_looked_at_too(workspace, box):
+def test_an_optional_input_is_passed_to_the_look(workspace, box):
     masses, whole = box(*MASSES, called="masses"), box(*WHOLE, called="whole")
     asked, asker = form(workspace, box=masses, what_now=("change", "start"), setting="more", more=whole)
     assert "split" not in asked.fill().given, "with these films nothing is settled"
     assert "6 films" in asker.at("what_now")[1]
 
 
-def test_a_box_that_is_changed_to_a_wrong_one_can_be_answered_again(workspace, box):
+def test_an_input_changed_to_a_wrong_one_can_be_answered_again(workspace, box):
     empty, masses = box(called="empty"), box(*MASSES)
     asked, asker = form(workspace, box=(masses, empty, masses), what_now=("change", "mend", "start"), setting="box")
     assert asked.fill().given["box"] == str(masses)
@@ -216,7 +216,7 @@ def test_a_box_that_is_changed_to_a_wrong_one_can_be_answered_again(workspace, b
     assert asker.names[-4:] == ["box", "label", "lesions", "what_now"], "back leads to what was refused"
 
 
-def test_what_will_come_is_shown_before_it_starts_and_anew_once_a_setting_changed(workspace, box):
+def test_a_preview_is_shown_before_the_start_and_updated_after_a_change(workspace, box):
     asked, asker = form(
         workspace, box=box(*MASSES), what_now=("change", "change", "start"), setting=("at_most", BACK), at_most="3"
     )
@@ -228,7 +228,7 @@ def test_what_will_come_is_shown_before_it_starts_and_anew_once_a_setting_change
     assert "What it will hold" not in asker.at("setting")[0]
 
 
-def test_what_a_preview_refuses_is_asked_again(workspace, box):
+def test_a_setting_that_the_preview_refuses_is_asked_again(workspace, box):
     asked, asker = form(
         workspace, box=box(*MASSES), what_now=("change", "mend", "start"), setting="at_most", at_most=("9", "1")
     )
@@ -238,7 +238,7 @@ def test_what_a_preview_refuses_is_asked_again(workspace, box):
     assert "What it will hold" in asker.at("what_now")[2]
 
 
-def test_a_refusal_that_names_no_setting_leaves_change_and_back(workspace, box):
+def test_an_error_without_fields_leaves_change_and_reset(workspace, box):
     workspace.dataset_folder("films").mkdir(parents=True)
     asked, asker = form(
         workspace, box=box(*MASSES), what_now=("change", "start"), setting="label", label=("films", "x")
@@ -249,7 +249,7 @@ def test_a_refusal_that_names_no_setting_leaves_change_and_back(workspace, box):
     assert "give this one another name" in asker.at("what_now")[0]
 
 
-def test_settings_that_do_not_hold_are_not_previewed(workspace, box):
+def test_invalid_settings_are_not_previewed(workspace, box):
     workspace.root.mkdir()
     folder = box(*MASSES)
     workspace.answers_file.write_text(f"{TOY}: {{box: {folder}, at_most: -1}}\n")
@@ -271,7 +271,7 @@ class Impatient(io.StringIO):
         return super().write(text)
 
 
-def test_ctrl_c_while_it_looks_goes_to_the_menu_with_answers_kept_and_the_look_ended(workspace, box):
+def test_ctrl_c_during_a_look_closes_it_and_returns_to_the_menu_with_answers_kept(workspace, box):
     folder = box(*MASSES)
     console = Console(file=Impatient(), width=100, force_terminal=True)
     with pytest.raises(ToMenu) as left:
@@ -280,7 +280,7 @@ def test_ctrl_c_while_it_looks_goes_to_the_menu_with_answers_kept_and_the_look_e
     assert yaml.safe_load(workspace.answers_file.read_text())[TOY] == {"box": str(folder)}
 
 
-def test_a_bar_shows_how_far_it_is_and_does_not_stay(workspace, box):
+def test_a_progress_bar_is_shown_and_removed(workspace, box):
     file = io.StringIO()
     console = Console(file=file, width=100, force_terminal=True)
     Form(TOY, workspace, Scripted({"box": str(box(*MASSES)), "what_now": "start"}), console, no_trial).fill()
@@ -288,7 +288,7 @@ def test_a_bar_shows_how_far_it_is_and_does_not_stay(workspace, box):
     assert "1/3" not in file.getvalue().rpartition("\x1b[2J")[2], "the last screen has no bar left"
 
 
-def test_where_nothing_moves_one_line_says_that_it_looks():
+def test_the_accessible_form_prints_one_line_during_a_look():
     file = io.StringIO()
     events = [Progress("films", 1, 3), Note("one film"), Outlook(settled={"split": "random"})]
     seen = watch_preview(
@@ -298,7 +298,7 @@ def test_where_nothing_moves_one_line_says_that_it_looks():
     assert (seen.shown, seen.outlook) == ([events[1]], events[2])
 
 
-def test_a_refusal_that_no_question_can_mend_is_told(workspace):
+def test_an_error_that_no_question_can_solve_is_raised(workspace):
     folder = workspace.dataset_folder("d")
     folder.mkdir(parents=True)
     (folder / "manifest.csv").touch()
@@ -308,7 +308,7 @@ def test_a_refusal_that_no_question_can_mend_is_told(workspace):
     assert asker.names == []
 
 
-def test_the_command_that_is_shown_gives_the_same_settings(workspace, box):
+def test_the_shown_command_gives_the_same_settings(workspace, box):
     folder = box(*MASSES)
     filled = form(workspace, box=folder)[0].fill()
     words = shlex.split(write_command(filled, workspace))

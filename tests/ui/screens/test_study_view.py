@@ -8,9 +8,9 @@ from rich.console import Console
 
 from tests.training.pocket import make_products
 from tests.training.studies import create_study_run
+from tests.ui.screens.test_live_view import TOY, on_screen
 from tests.ui.scripted import BACK, Scripted
 from tests.ui.test_form import form, with_products
-from tests.ui.test_live import TOY, on_screen
 from tfm.core.events import Line, StateChange
 from tfm.core.runs import lookup
 from tfm.core.runs.launch import find_or_create_job
@@ -34,7 +34,7 @@ def study_at_work(workspace, trials):
     return run
 
 
-def test_of_many_trials_the_last_ones_are_shown_each_as_it_stands_now(workspace):
+def test_the_last_of_many_trials_are_shown_with_their_latest_state(workspace):
     run = study_at_work(workspace, 60)
     for columns, rows in ((80, 24), (40, 16), (200, 50)):
         lines = on_screen(run, columns, rows)
@@ -47,7 +47,7 @@ def test_of_many_trials_the_last_ones_are_shown_each_as_it_stands_now(workspace)
         assert not any(" running " in line for line in lines[1:-1]), "frame aside"
 
 
-def test_a_table_of_few_trials_is_whole(workspace):
+def test_few_trials_are_shown_completely(workspace):
     told = [line for line in on_screen(study_at_work(workspace, 3), 200, 40) if "0.8123" in line]
     assert len(told) == 3
     assert all("0.0123" in line for line in told)
@@ -69,7 +69,7 @@ def test_five_hundred_trials_are_drawn_as_fast_as_fifty(workspace):
     assert seconds(500) < 2 * seconds(50)
 
 
-def test_a_preset_that_is_a_plan_asks_what_the_plan_asks(workspace):
+def test_a_preset_that_starts_a_plan_asks_the_questions_of_the_plan(workspace):
     with_products(workspace)
     asked, asker = form("train", workspace, preset=["EfficientNetB3_Optuna"], trials="30")
     filled = asked.fill()
@@ -78,7 +78,7 @@ def test_a_preset_that_is_a_plan_asks_what_the_plan_asks(workspace):
     assert " train EfficientNetB3_Optuna --trials 30" in write_command(filled, workspace)
 
 
-def test_the_menu_offers_to_train_the_winner_of_a_study_that_is_done(workspace):
+def test_the_menu_offers_to_train_the_winner_of_a_finished_study(workspace):
     menu = Menu(workspace, Scripted({}), Console(file=io.StringIO()))
     study = find_or_create_job(workspace, TOY, {})
     offered = f"winner {study.id}"
@@ -87,7 +87,7 @@ def test_the_menu_offers_to_train_the_winner_of_a_study_that_is_done(workspace):
     assert offered in [choice.value for choice in menu.build_question().choices]
 
 
-def test_before_the_winner_is_trained_what_will_run_is_shown_and_can_be_declined(workspace):
+def test_the_winners_training_is_confirmed_first(workspace):
     make_products(workspace)
     study = create_study_run(workspace, 1)
     study.update(state="done", result={"model": "ResNet18_CFT", "winner": {"learning_rate": 0.0123}})

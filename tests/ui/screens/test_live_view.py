@@ -65,7 +65,7 @@ def at_work(workspace, epochs=3, notes=("it begins",)):
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (60, 18), (80, 12), (200, 50)])
 @pytest.mark.parametrize("notes", [("it begins",), (LONG,) * 6], ids=["few words", "many"])
-def test_all_of_a_run_fits_the_window(workspace, columns, rows, notes):
+def test_a_run_fits_the_window(workspace, columns, rows, notes):
     lines = on_screen(at_work(workspace, 50, notes), columns, rows)
     assert len(lines) <= rows
     assert max(map(len, lines)) <= columns
@@ -81,7 +81,7 @@ def test_curves_grow_with_the_window(workspace):
 
 
 @pytest.mark.parametrize("failed", [False, True])
-def test_of_a_long_plan_what_is_at_work_is_shown(workspace, failed):
+def test_a_long_plan_shows_the_running_step(workspace, failed):
     plan = find_or_create_plan(workspace, "long", [Step(f"model-seed{n}", TOY, {"seed": n}) for n in range(40)])
     standing = {f"model-seed{n}": find_or_create_job(workspace, TOY, {"seed": n}) for n in range(30)}
     for name, run in standing.items():
@@ -98,7 +98,7 @@ def test_of_a_long_plan_what_is_at_work_is_shown(workspace, failed):
     assert ("✗ model-seed3 " in text) == failed
 
 
-def test_the_step_at_work_is_shown_also_where_later_ones_were_done_before_it(workspace):
+def test_the_running_step_is_shown_even_if_later_steps_are_done(workspace):
     plan = find_or_create_plan(workspace, "p", [Step(f"s{seed}", TOY, {"seed": seed}) for seed in (1, 2)])
     first, second = (find_or_create_job(workspace, TOY, {"seed": seed}) for seed in (1, 2))
     for run, said in ((first, "the first"), (second, "the second")):
@@ -123,7 +123,7 @@ def test_a_run_of_many_epochs_does_not_slow_the_screen(workspace):
     assert (time.perf_counter() - begun) / 5 < 0.15, "a look at it takes that long"
 
 
-def test_how_long_all_epochs_take_is_known_within_the_first(workspace):
+def test_the_time_for_all_epochs_is_estimated_within_the_first(workspace):
     view = RunView(find_or_create_job(workspace, TOY, {}))
     times = iter(range(100))
     view.apply_event(next(times), Progress("epoch", 0, 10, "epochs"))
@@ -133,7 +133,7 @@ def test_how_long_all_epochs_take_is_known_within_the_first(workspace):
     assert view.bars["epoch"].seconds_left == pytest.approx(10 * 8 - 5)
 
 
-def test_what_was_done_before_a_run_was_taken_up_again_makes_it_no_faster(workspace):
+def test_epochs_done_before_a_resume_do_not_count_for_the_pace(workspace):
     view = RunView(find_or_create_job(workspace, TOY, {}))
     times = iter(range(100))
     view.apply_event(next(times), Progress("epoch", 3, 10, "epochs"))
@@ -163,7 +163,7 @@ def test_without_a_terminal_an_epoch_is_one_line(workspace):
 # --- stopping it ------------------------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_pauses_a_command_and_its_screen_goes(workspace):
+def test_ctrl_c_pauses_a_command_and_closes_its_screen(workspace):
     run = find_or_create_job(workspace, TOY, {"epochs": 500, "seconds_a_step": 0.01})
     with Terminal("runs", "resume", run.id, "--workspace", str(workspace.root)) as terminal:
         terminal.wait_for("images/s")
@@ -201,7 +201,7 @@ def test_nothing_moves_in_the_accessible_menu(workspace, plain, monkeypatch):
 # --- several ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_words_that_make_a_queue_are_options_of_the_command(workspace):
+def test_repeats_are_options_of_the_command(workspace):
     app = typer.Typer()
     app.command()(cli.build_command(TOY))
     told = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "120"})
@@ -217,16 +217,15 @@ def test_the_words_that_make_a_queue_are_options_of_the_command(workspace):
 # --- further ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_is_extended_by_a_command_that_says_how_far(workspace):
+def test_a_run_is_extended_by_a_command(workspace, run_main):
     run = find_or_create_job(workspace, TOY, {"epochs": 2})
     finish(run)
     place = ["--workspace", workspace.root]
-    unsaid = wizard("runs", "extend", run.id, *place)
+    unsaid = run_main("runs", "extend", run.id, *place)
     assert unsaid.returncode == 2
     assert "--epochs 4" in unsaid.stderr
-    assert "worked out anew" in unsaid.stderr, "what becomes of the pace is said"
     for wrong in (["--epochs", "2"], ["--epochs", "x"], ["--epoch", "9"], ["--epochs"]):
-        assert wizard("runs", "extend", run.id, *wrong, *place).returncode == 2
+        assert run_main("runs", "extend", run.id, *wrong, *place).returncode == 2
     first = wizard("runs", "extend", run.id, "--epochs", "3", "--json", *place)
     assert first.returncode == 0, first.stderr
     told = wizard("runs", "extend", "--epochs=3", run.id, "--json", *place)
@@ -234,10 +233,10 @@ def test_a_run_is_extended_by_a_command_that_says_how_far(workspace):
     assert json.loads(told.stdout.splitlines()[-1])["result"]["epochs"] == 3
     other = find_or_create_job(workspace, "count", {"target": 2})
     finish(other)
-    assert "cannot be extended" in wizard("runs", "extend", other.id, "--epochs", "3", *place).stderr
+    assert "cannot be extended" in run_main("runs", "extend", other.id, "--epochs", "3", *place).stderr
 
 
-def test_a_done_run_whose_settings_are_gone_can_be_removed_from_the_menu(workspace):
+def test_a_run_without_settings_can_be_removed_from_the_menu(workspace):
     run = find_or_create_job(workspace, TOY, {"epochs": 1})
     finish(run)
     (run.folder / "settings.yaml").unlink()
@@ -262,7 +261,7 @@ def test_a_run_is_extended_from_the_menu(workspace):
     assert new.read_status().result["epochs"] == 3
 
 
-def test_a_failure_ends_with_one_instruction(workspace):
+def test_a_failure_shows_one_hint(workspace):
     run = find_or_create_job(workspace, "count", {"target": 3, "fail_at": 2})
     finish(run)
     console = Console(file=io.StringIO(), width=100)
@@ -272,7 +271,7 @@ def test_a_failure_ends_with_one_instruction(workspace):
     assert "runs resume" not in console.file.getvalue()
 
 
-def test_a_done_run_tells_its_results_figures_first(workspace):
+def test_a_done_run_shows_measured_results_first(workspace):
     run = find_or_create_job(workspace, TOY, {"epochs": 2})
     finish(run)
     console = Console(file=io.StringIO(), width=100)
@@ -283,7 +282,7 @@ def test_a_done_run_tells_its_results_figures_first(workspace):
     assert describe_outcome(run) == f"known {known:.3f}, epochs 2"
 
 
-def test_a_done_queue_tells_what_came_of_each_of_its_runs(workspace):
+def test_a_done_queue_shows_the_result_of_each_run(workspace):
     plan = find_or_create_job(workspace, TOY, {"epochs": 1, "seeds": 2})
     assert execute_plan(plan) == "done"
     console = Console(file=io.StringIO(), width=100)
@@ -293,7 +292,7 @@ def test_a_done_queue_tells_what_came_of_each_of_its_runs(workspace):
     assert said.count("known") == 2
 
 
-def test_a_new_epoch_forgets_the_validation_of_the_one_before_and_a_halt_the_pace(workspace):
+def test_a_new_epoch_removes_the_validation_bar_and_a_pause_the_pace(workspace):
     run = find_or_create_job(workspace, TOY, {"epochs": 3})
     with run.open_event_log():
         for epoch in (1, 2):
@@ -314,7 +313,7 @@ def test_a_new_epoch_forgets_the_validation_of_the_one_before_and_a_halt_the_pac
     assert "each" not in paused
 
 
-def test_a_worker_without_a_sign_of_life_is_said_to_be_so_and_since_when(workspace, monkeypatch):
+def test_a_silent_worker_is_reported_with_the_time(workspace, monkeypatch):
     run = at_work(workspace)
     with run.hold_lock():
         run.update(state="running")

@@ -27,7 +27,7 @@ def done(workspace, **answers):
     return asker, file.getvalue()
 
 
-def test_the_trial_runs_with_what_it_knows_of_the_answers_shows_its_picture_and_leads_back(workspace):
+def test_a_trial_runs_with_the_shared_answers_and_returns_to_the_form(workspace):
     asker, shown = done(
         workspace, preset="warm", copies="4", paper="matt", baths=["developer", "toner"],
         what_now=("trial", "start"),
@@ -43,14 +43,14 @@ def test_the_trial_runs_with_what_it_knows_of_the_answers_shows_its_picture_and_
     assert asker.names[-4:] == ["what_now", "go_on", "what_now", "go_on"], "back to the same screen, then on"
 
 
-def test_the_same_trial_again_is_shown_and_not_done_again(workspace):
+def test_a_repeated_trial_is_shown_without_running_again(workspace):
     done(workspace, what_now=("trial", "trial", BACK), baths=(["stop"], BACK), copies=("1", BACK), paper=("a", BACK),
          preset=("plain", BACK))  # fmt: skip
     assert [run.read_stage() for run in lookup.list_runs(workspace)] == ["proof"]
 
 
 @pytest.mark.parametrize(("paper", "says"), [("gold", "there is no gold paper"), ("wet", "dry it first")])
-def test_a_trial_that_cannot_be_made_or_fails_is_told_and_leads_back(workspace, paper, says):
+def test_a_failed_trial_is_reported_and_returns_to_the_form(workspace, paper, says):
     asker, shown = done(workspace, paper=paper, what_now=("trial", "start"))
     assert says in shown
     assert "Traceback" not in shown
@@ -59,7 +59,7 @@ def test_a_trial_that_cannot_be_made_or_fails_is_told_and_leads_back(workspace, 
     assert asker.names.count("what_now") == 2
 
 
-def test_what_cannot_run_cannot_be_tried(workspace):
+def test_a_form_that_cannot_run_offers_no_trial(workspace):
     asker, _ = done(workspace, baths=([], ["stop"]), what_now=("mend", "start"))
     offered = [[choice.value for choice in question.choices] for question in asker.asked if question.name == "what_now"]
     assert ["trial" in choices for choices in offered] == [False, True]
