@@ -127,7 +127,9 @@ def test_a_run_whose_input_changed_is_not_resumed_in_silence(workspace):
     assert "changed since it began" in run.read_status().message
 
 
-@pytest.mark.parametrize(("value", "says"), [("9", "it is another run"), ("nine", "must be a whole number")])
+@pytest.mark.parametrize(
+    ("value", "says"), [("9", "other settings need another run"), ("nine", "must be a whole number")]
+)
 def test_settings_that_were_changed_by_hand_are_named_with_their_file(workspace, value, says):
     run = toy_run(workspace, target=5)
     text = run.settings_file.read_text()
@@ -165,7 +167,7 @@ def test_a_run_whose_settings_are_gone_says_so(workspace):
     (run.folder / "settings.yaml").unlink()
     finish(run)
     assert run.read_status().state == "failed"
-    assert "settings.yaml is damaged or gone" in run.read_status().message
+    assert "settings.yaml is damaged or missing" in run.read_status().message
 
 
 def test_a_machine_without_git_runs_all_the_same(workspace, monkeypatch, tmp_path):

@@ -66,4 +66,4 @@ def test_predictions_that_somebody_changed_are_not_judged(workspace):
     path.write_text(path.read_text().replace(",0,", ",1,"))
     evaluation = find_or_create_job(workspace, "evaluate", {"run": run.id})
     assert worker.execute_run(evaluation, stopping=evaluation) == "failed"
-    assert "no longer there as it was written" in evaluation.read_status().message
+    assert "missing or changed" in evaluation.read_status().message

@@ -47,7 +47,7 @@ def looks_of(run):
 
 
 def test_every_look_is_scored_on_every_test_image_beside_those_that_know_nothing(explained):
-    table = read_scores(explained.looks_file)
+    table = read_scores(explained.scores_file)
     ways = ["attention", "Grad-CAM for benign", "Grad-CAM for malignant", *PLAIN["looks"]]
     assert list(dict.fromkeys(table["look"])) == ways
     assert set(table.groupby("look")["image_id"].nunique()) == {2 * WOMEN["test"]}
@@ -64,7 +64,7 @@ def test_attention_outside_the_breast_is_that_of_the_network_that_left_the_predi
     cache = Cache.open(trained.workspace.cache_folder("pocket"))
     network = build_model(ModelSettings(architecture="swin_pico"), cache.images.shape[1:]).eval()
     network.load_state_dict(read(trained.checkpoints_folder / "best.pt")["network"])
-    table = read_scores(explained.looks_file).query("look == 'attention'")
+    table = read_scores(explained.scores_file).query("look == 'attention'")
     for name, outside in zip(table["image_id"], table["outside"], strict=True):
         at = cache.index["image_id"].tolist().index(name)
         grey = torch.from_numpy(cache.images[at].astype(np.float32) / 255)[None, None]
@@ -89,7 +89,7 @@ def test_a_convolutional_network_is_explained_by_grad_cam_alone_and_on_validatio
     run = finish(explain_run(finish(train_run(trained.workspace, "ResNet18_CFT", **given)), split="val"))
     assert next(iter(looks_of(run))) == "Grad-CAM for benign"
     assert "attention" not in looks_of(run)
-    table = read_scores(run.looks_file)
+    table = read_scores(run.scores_file)
     assert table["patient_id"].str.startswith("P_val").all()
     assert "validation, per image" in files.read_json(run.folder / "explained.json")["protocol"]
 

@@ -343,7 +343,7 @@ def test_the_weights_that_a_person_names_are_those_of_the_head(head, said):
     ("given", "says"),
     [
         ({"head": "nosuch"}, "no model called 'nosuch'"),
-        ({"head": "EfficientNetB3_Optuna"}, "is a preset of tune-and-train, and train is needed here"),
+        ({"head": "EfficientNetB3_Optuna"}, "is a preset of tune-and-train, but head needs one of train"),
         ({"head": "ResNet18_CFT", "embedding": "dense128"}, "ResNet18_CFT has no hidden layer"),
         ({"trees": 10**9}, "1,000,000,000 trees of up to 71 nodes"),
     ],

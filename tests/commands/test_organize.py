@@ -130,7 +130,7 @@ def test_a_name_that_is_taken_is_told_before_it_starts(phantoms: Path, workspace
 def test_a_workspace_inside_the_download_is_refused_and_nothing_is_made(phantoms: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(phantoms, tmp_path / "copy")
     inside = Workspace(copy / "workspace")
-    with pytest.raises(SettingsError, match="lies inside") as caught:
+    with pytest.raises(SettingsError, match="is inside") as caught:
         find_or_create_job(inside, "organize", {"download": [str(copy)]})
     assert "setting: workspace" in caught.value.hint
     assert not inside.root.exists()

@@ -122,7 +122,7 @@ def test_weights_of_a_run_that_are_no_longer_as_it_wrote_them_are_refused(traine
         said = refused(train_run(trained.workspace, "ResNet18_CFT", **given))
     finally:
         best.write_bytes(before)
-    assert f"what {trained.id} left behind is no longer there as it was written" in said
+    assert f"the outputs of {trained.id} are missing or changed" in said
 
 
 def test_an_extension_goes_on_from_the_last_checkpoint_on_the_new_curve(trained):

@@ -130,9 +130,9 @@ def test_what_the_study_has_found_cannot_be_said_otherwise(study):
     with pytest.raises(SettingsError) as refusal:
         winner(learning_rate="0.1")
     assert refusal.value.fields == ("learning_rate",)
-    assert f"learning-rate: 0.1 is wanted, and {study.id} has found {found['learning_rate']}" in refusal.value.message
+    assert f"learning-rate is 0.1, but {study.id} found {found['learning_rate']}" in refusal.value.message
     assert "without `setting: study`" in refusal.value.hint
-    with pytest.raises(SettingsError, match="batch-size: 12 is wanted"):
+    with pytest.raises(SettingsError, match="batch-size is 12"):
         winner(batch_size=12)
     same = winner(learning_rate=str(found["learning_rate"]))
     assert same.id == winner().id

@@ -134,7 +134,7 @@ def test_an_extension_needs_a_higher_total(workspace, total, says):
 
 def test_only_what_is_done_can_be_extended_and_only_where_something_grows(workspace):
     unfinished = find_or_create_job(workspace, TOY, {"epochs": 3})
-    with pytest.raises(SettingsError, match="nothing to read yet"):
+    with pytest.raises(SettingsError, match="no results yet"):
         extend_run(unfinished, 5)
     count = find_or_create_job(workspace, "count", {"target": 3})
     assert find_extensible_field(count) is None

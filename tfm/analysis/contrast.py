@@ -152,7 +152,7 @@ def _have_same_images(one: pd.DataFrame, other: pd.DataFrame) -> bool:
 
 def _measure_explanations(explanations: Mapping[str, list[Run]], table: pd.DataFrame) -> tuple[str, Measurements]:
     """Measure attention if every network has it, else Grad-CAM. An image that any of them cannot score is left out."""
-    scores = {way: [read_scores(run.looks_file) for run in group] for way, group in explanations.items()}
+    scores = {way: [read_scores(run.scores_file) for run in group] for way, group in explanations.items()}
     have_attention = all((one["look"] == ATTENTION).any() for group in scores.values() for one in group)
     method = ATTENTION if have_attention else FOR_MALIGNANT
     outside = {

@@ -81,11 +81,11 @@ def explain(settings: Explain, run: Run) -> Iterator[Event]:
             "looks": {name: flatten_intervals(scores) for name, scores in figures.items()},
         },
     )
-    write_scores(run.looks_file, table)
+    write_scores(run.scores_file, table)
     way = explained.methods[0]
     yield Result(
         {"run": run.id, "trained": trained.run, "model": trained.model, "look": way, **flatten_intervals(figures[way])},
-        outputs=[str(path) for path in (account, run.looks_file, picture)],
+        outputs=[str(path) for path in (account, run.scores_file, picture)],
     )
 
 

@@ -14,7 +14,7 @@ from tfm.core import hints
 from tfm.core.errors import SettingsError, TrainingError
 from tfm.core.events import Event, Note, Picture, Result
 from tfm.core.registry import find_stage
-from tfm.core.runs.inputs import compute_run_key
+from tfm.core.runs.keys import compute_run_key
 from tfm.core.runs.run import Run
 from tfm.core.settings.resolve import resolve
 from tfm.core.settings.serialize import collect_non_default_values

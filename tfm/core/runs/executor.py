@@ -1,6 +1,6 @@
-"""Works a run: asks its stage for event after event, records each and hands it on. Who stops asking pauses it.
+"""Execute a run: ask its stage for one event after another, record each and yield it.
 
-Whether and when to stop is for whoever takes the events to say: the worker, or a study for its trials.
+The caller decides when to stop: to stop asking pauses the run.
 """
 
 from __future__ import annotations
@@ -19,23 +19,22 @@ from tfm.core import registry
 from tfm.core.errors import DiskError, HaltedError, RunError, translate_error
 from tfm.core.events import Event, Result, StateChange
 from tfm.core.runs.command_settings import load_settings
-from tfm.core.runs.inputs import compute_run_key
 from tfm.core.runs.job import State, format_now
+from tfm.core.runs.keys import compute_run_key
 from tfm.core.runs.run import Run
 from tfm.core.settings import presets
 
 
 @dataclass(frozen=True)
-class _Ending:
+class _End:
     state: State
     message: str = ""
     hint: str = ""
 
 
 def execute(run: Run) -> Iterator[Event]:
-    """The events of a run that is held and recorded meanwhile; of one that is done, none. Close it where it should
-    pause."""
-    begun = time.monotonic()
+    """Yield the events of a run while its lock is held; none if it is done. Close the generator to pause the run."""
+    began = time.monotonic()
     spent = run.read_seconds_spent()
     result: Result | None = None
     with run.hold_lock(), run.open_event_log():
@@ -43,81 +42,76 @@ def execute(run: Run) -> Iterator[Event]:
             return
         run.update(**build_start_changes(spent))
         run.record(StateChange("running"))
-        ending = _Ending("done")
+        end = _End("done")
         try:
-            with contextlib.closing(_events(run)) as events:  # type: ignore[type-var]
+            with contextlib.closing(_generate_events(run)) as events:  # type: ignore[type-var]
                 for event in events:
                     run.record(event)
                     if isinstance(event, Result):
                         result = event
                     yield event
         except GeneratorExit:
-            ending = _Ending("done" if result else "paused")
+            end = _End("done" if result else "paused")
         except Exception as error:
-            trouble = translate_error(error, run.log_file)
-            outside = isinstance(trouble, HaltedError | DiskError)  # nothing in the run itself keeps it from going on
-            ending, result = _Ending("halted" if outside else "failed", trouble.message, trouble.hint), None
-        run.record(StateChange(ending.state, ending.message, ending.hint))
+            problem = translate_error(error, run.log_file)
+            can_resume = isinstance(problem, HaltedError | DiskError)  # the cause is outside of the run
+            end, result = _End("halted" if can_resume else "failed", problem.message, problem.hint), None
+        run.record(StateChange(end.state, end.message, end.hint))
         outputs = run.describe_outputs(result.outputs) if result else []
-        seconds = spent + time.monotonic() - begun
-        last_words = build_end_changes(ending.state, ending.message, ending.hint, seconds)
-        run.update(**last_words, result=result.values if result else {}, outputs=outputs)
+        changes = build_end_changes(end.state, end.message, end.hint, spent + time.monotonic() - began)
+        run.update(**changes, result=result.values if result else {}, outputs=outputs)
         run.withdraw_pause()
 
 
-def prune_run(run: Run, why: str) -> None:
-    """End for good a run that stands still, where it stands."""
+def prune_run(run: Run, reason: str) -> None:
+    """End a paused run for good."""
     with run.hold_lock(), run.open_event_log():
-        run.record(StateChange("pruned", why))
-        run.update(state="pruned", message=why, hint="")
-
-
-def _events(run: Run) -> Iterator[Event]:
-    stage = registry.find_stage(run.read_stage())
-    settings = load_settings(run)
-    if compute_run_key(run.workspace, stage, settings) != run.read_status().key:
-        raise _changed(run)
-    run.save_start_facts(**_environment())
-    with contextlib.closing(stage.generate(settings, run)) as events:  # type: ignore[type-var]
-        yield from events
-
-
-def _changed(run: Run) -> RunError:
-    if not run.has_original_settings():
-        return RunError(
-            f"{run.settings_file} was changed, and with other settings it is another run",
-            hint=f"put back what stood there, or start that other one: {run.describe_restart()}",
-        )
-    return RunError(
-        "what this run reads, or the stage itself, has changed since it began",
-        hint=f"start it anew: {run.describe_restart()}",
-    )
+        run.record(StateChange("pruned", reason))
+        run.update(state="pruned", message=reason, hint="")
 
 
 def build_start_changes(spent: float) -> dict[str, Any]:
-    """What the status of a job says from now on."""
+    """The changes to a job's status when a worker starts."""
     here = {"pid": os.getpid(), "host": socket.gethostname(), "started": format_now()}
     return {"state": "running", "seconds": spent, "message": "", "hint": "", **here}
 
 
 def build_end_changes(state: State, message: str, hint: str, seconds: float) -> dict[str, Any]:
+    """The changes to a job's status when a worker ends."""
     return {"state": state, "ended": format_now(), "seconds": round(seconds, 1), "message": message, "hint": hint}
 
 
-def _environment() -> dict[str, Any]:
-    return {
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "host": socket.gethostname(),
-        "git_commit": _git_commit(),
-    }
+def _generate_events(run: Run) -> Iterator[Event]:
+    stage = registry.find_stage(run.read_stage())
+    settings = load_settings(run)
+    if compute_run_key(run.workspace, stage, settings) != run.read_status().key:
+        raise _build_changed_run_error(run)
+    run.save_start_facts(
+        python=platform.python_version(),
+        system=platform.platform(),
+        host=socket.gethostname(),
+        git_commit=_read_git_commit(),
+    )
+    with contextlib.closing(stage.generate(settings, run)) as events:  # type: ignore[type-var]
+        yield from events
 
 
-def _git_commit() -> str:
-    try:
-        asked = subprocess.run(
-            ["git", "-C", str(presets.PROJECT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+def _build_changed_run_error(run: Run) -> RunError:
+    if not run.has_original_settings():
+        return RunError(
+            f"{run.settings_file} was changed, and other settings need another run",
+            hint=f"restore the file, or start another run: {run.describe_restart()}",
         )
+    return RunError(
+        "the inputs of this run, or the program, have changed since it began",
+        hint=f"start it again: {run.describe_restart()}",
+    )
+
+
+def _read_git_commit() -> str:
+    command = ["git", "-C", str(presets.PROJECT), "rev-parse", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:  # a machine without git
         return "unknown"
-    return asked.stdout.strip() if asked.returncode == 0 else "unknown"
+    return answer.stdout.strip() if answer.returncode == 0 else "unknown"

@@ -1,4 +1,4 @@
-"""What a run and a plan share: a folder, one worker at a time, a status, a pause request. No stage is known here."""
+"""What runs and plans share: a folder, one worker at a time, a status and pause requests. Stages are unknown here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ State = Literal["waiting", "running", "paused", "halted", "failed", "pruned", "d
 
 HEARTBEAT_SECONDS = 2.0
 SILENT_AFTER_SECONDS = 15.0
-_LOCK_WAIT_SECONDS = 2.0  # a look at the lock holds it for an instant: a worker outwaits those
+_LOCK_WAIT_SECONDS = 2.0  # `is_alive` holds the lock for an instant, so a worker waits a little
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,18 @@ class Status:
     result: dict[str, Any] = field(default_factory=dict)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     runs: dict[str, str] = field(default_factory=dict)
-    part_of: str = ""  # the run that started it for its own purposes, as a study does its trials
+    part_of: str = ""  # the id of the run it belongs to, as a trial belongs to its study
 
 
 class Job:
-    """The folder is the truth: everything about a job is read from it, each time it is asked."""
+    """A folder. Everything about a job is read from there at each call."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._status_file = folder / "status.json"
+        self._pause_file = folder / "pause"
+        self._heartbeat_file = folder / "heartbeat"
+        self.log_file = folder / "log.txt"
         if not self._status_file.is_file():
             raise RunError(f"{folder} is not a run or plan", hint=f"see {hints.command('runs list')}")
 
@@ -54,32 +58,16 @@ class Job:
     def id(self) -> str:
         return self.folder.name
 
-    @property
-    def _status_file(self) -> Path:
-        return self.folder / "status.json"
-
-    @property
-    def _pause_file(self) -> Path:
-        return self.folder / "pause"
-
-    @property
-    def _heartbeat_file(self) -> Path:
-        return self.folder / "heartbeat"
-
-    @property
-    def log_file(self) -> Path:
-        return self.folder / "log.txt"
-
     def read_status(self) -> Status:
-        """As recorded; a recorded "running" without a living worker is a halt, and is said so. A damaged job must not
-        keep the others from being shown."""
+        """The recorded status; "running" without a live worker becomes "halted". Never raises: one damaged job must not
+        hide the others."""
         try:
             recorded = self._read_recorded_status()
+            if recorded.state == "running" and not self.is_alive():
+                recorded = self._read_recorded_status()  # the worker may have ended in between
+                return replace(recorded, state="halted") if recorded.state == "running" else recorded
         except RunError as error:
             return Status(state="damaged", message=error.message, hint=error.hint)
-        if recorded.state == "running" and not self.is_alive():
-            recorded = self._read_recorded_status()  # it may have ended between the two looks
-            return replace(recorded, state="halted") if recorded.state == "running" else recorded
         return recorded
 
     def _read_recorded_status(self) -> Status:
@@ -87,15 +75,15 @@ class Job:
             return Status(**files.read_json(self._status_file))
         except (OSError, ValueError, TypeError):
             raise RunError(
-                f"{self._status_file} is damaged or gone",
-                hint=f"restore that file, or remove the run: {hints.command('runs remove', self.id)}",
+                f"{self._status_file} is damaged or missing",
+                hint=f"restore the file, or remove the run: {hints.command('runs remove', self.id)}",
             ) from None
 
     def update(self, **changes: Any) -> None:
         files.write_json(self._status_file, asdict(replace(self._read_recorded_status(), **changes)))
 
     def is_alive(self) -> bool:
-        """True exactly while a worker holds the lock; the kernel frees it on any death."""
+        """Whether a worker holds the lock; the operating system frees it when the worker dies."""
         try:
             with FileLock(self.folder / "lock", timeout=0.05, poll_interval=0.01):
                 return False
@@ -103,15 +91,15 @@ class Job:
             return True
 
     def read_seconds_spent(self) -> float:
-        """By all workers so far; of one that was killed, up to its last heartbeat."""
+        """The time of all workers so far; a killed one counts up to its last heartbeat."""
         try:
             recorded = self._read_recorded_status()
         except RunError:
             return 0.0
-        killed_at = self._read_last_heartbeat() if recorded.state == "running" else None
-        if killed_at is None:
+        last = self._read_last_heartbeat() if recorded.state == "running" else None
+        if last is None:
             return recorded.seconds
-        return recorded.seconds + max(0.0, killed_at - datetime.fromisoformat(recorded.started).timestamp())
+        return recorded.seconds + max(0.0, last - datetime.fromisoformat(recorded.started).timestamp())
 
     def _read_last_heartbeat(self) -> float | None:
         try:
@@ -120,31 +108,31 @@ class Job:
             return None
 
     def read_silent_since(self) -> datetime | None:
-        """Its last heartbeat, where that is longer ago than a worker that works would let it be."""
+        """The time of the last heartbeat, if a working worker would have sent another since."""
         last = self._read_last_heartbeat()
         silent = last is not None and time.time() - last >= SILENT_AFTER_SECONDS
         return datetime.fromtimestamp(last) if last is not None and silent else None
 
     @contextlib.contextmanager
     def hold_lock(self) -> Iterator[None]:
-        """Be this job's one worker: its lock taken, its heart beating. Raises BusyError where another one is."""
+        """Be the job's one worker, with a heartbeat. Raises BusyError if it has another worker."""
         try:
             lock = FileLock(self.folder / "lock", timeout=_LOCK_WAIT_SECONDS, poll_interval=0.02)
             lock.acquire()
         except Timeout:
             raise BusyError(
-                f"{self.id} is already being worked on", hint=f"watch it: {hints.command('runs watch', self.id)}"
+                f"{self.id} is already running", hint=f"watch it: {hints.command('runs watch', self.id)}"
             ) from None
-        for place in (self.folder, *filter(Path.is_dir, self.folder.iterdir())):
-            files.remove_leftovers(place)
+        for folder in (self.folder, *filter(Path.is_dir, self.folder.iterdir())):
+            files.remove_leftovers(folder)
         stop = threading.Event()
-        beat = threading.Thread(target=self._beat, args=(stop,), daemon=True)
-        beat.start()
+        heart = threading.Thread(target=self._beat, args=(stop,), daemon=True)
+        heart.start()
         try:
             yield
         finally:
             stop.set()
-            beat.join()
+            heart.join()
             lock.release()
 
     def _beat(self, stop: threading.Event) -> None:
@@ -173,7 +161,7 @@ def make_folder_name(name: str) -> str:
 
 
 def create_job_folder(parent: Path, name: str, documents: dict[str, str], key: str, part_of: str = "") -> Path:
-    """A job's folder appears whole, with its first documents and a status, or not at all."""
+    """Create a job's folder with its documents and a status: as a whole, or not at all."""
     parent.mkdir(parents=True, exist_ok=True)
     final = parent / make_folder_name(name)
     temporary = parent / f".{final.name}.tmp"

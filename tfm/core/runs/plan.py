@@ -1,6 +1,6 @@
-"""A plan: runs that a worker takes in order, where a later step may name an earlier one's result.
+"""A plan: steps that a worker runs in order. A later step may refer to the result of an earlier one.
 
-A step's settings may say "@train.run": the value named `run` in the result of the step named `train`.
+The setting "@train.run" stands for the value `run` in the result of the step `train`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from tfm.core.runs.workspace import Workspace
 
 @dataclass(frozen=True)
 class Step:
+    """One run of a plan. A `fresh` step always gets a new run, even if the same work was done before."""
+
     name: str
     stage: str
     settings: dict[str, Any] = field(default_factory=dict)
     preset: str | None = None
-    fresh: bool = False  # its run is a new one, also where the same was done before
+    fresh: bool = False
 
-    def needs(self) -> set[str]:
-        """The names of the steps whose results this one reads."""
-        return {step for step, _ in _references(self.settings)}
+    def find_needed_steps(self) -> set[str]:
+        return {step for step, _ in _iterate_references(self.settings)}
 
 
 class Plan(Job):
@@ -50,54 +51,48 @@ class Plan(Job):
             return [Step(**step) for step in files.read_yaml(file)["steps"]]
         except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
             raise RunError(
-                f"{file} is damaged or gone",
-                hint=f"restore that file, or remove the plan: {hints.command('runs remove', self.id)}",
+                f"{file} is damaged or missing",
+                hint=f"restore the file, or remove the plan: {hints.command('runs remove', self.id)}",
             ) from None
 
 
 def check_steps(steps: list[Step]) -> None:
-    """Names are unique and a step reads only from steps before it."""
+    """Check that names are unique and that each step only needs steps before it."""
     before: set[str] = set()
     for step in steps:
         if step.name in before:
-            raise SettingsError(f"two steps of a plan are called {step.name}", hint="give each step a name of its own")
-        missing = step.needs() - before
+            raise SettingsError(f"two steps of the plan are called {step.name}", hint="give each step its own name")
+        missing = step.find_needed_steps() - before
         if missing:
             raise SettingsError(
-                f"step {step.name} reads the result of {', '.join(sorted(missing))}, which does not come before it",
-                hint="put the steps in the order in which they need each other",
+                f"step {step.name} needs the result of {', '.join(sorted(missing))}, which is not before it",
+                hint="put each step after the steps that it needs",
             )
         before.add(step.name)
 
 
 def fill_references(settings: Any, results: Mapping[str, Mapping[str, Any]]) -> Any:
-    """Settings with each "@step.value" replaced by what that step's result says."""
+    """Replace each "@step.value" with the value from that step's result."""
     if isinstance(settings, dict):
         return {name: fill_references(value, results) for name, value in settings.items()}
     if isinstance(settings, list):
         return [fill_references(value, results) for value in settings]
-    if isinstance(settings, str) and settings.startswith("@"):
-        step, value = _split(settings)
+    for step, value in _iterate_references(settings):
         if value not in results[step]:
-            raise SettingsError(f"the result of {step} has no {value}", hint="it has: " + ", ".join(results[step]))
+            raise SettingsError(
+                f"the result of step {step} has no value {value}", hint="it has: " + ", ".join(results[step])
+            )
         return results[step][value]
     return settings
 
 
-def _references(settings: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(settings, dict):
-        for value in settings.values():
-            yield from _references(value)
-    elif isinstance(settings, list):
-        for value in settings:
-            yield from _references(value)
+def _iterate_references(settings: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(settings, dict | list):
+        for value in settings.values() if isinstance(settings, dict) else settings:
+            yield from _iterate_references(value)
     elif isinstance(settings, str) and settings.startswith("@"):
-        yield _split(settings)
-
-
-def _split(reference: str) -> tuple[str, str]:
-    step, _, value = reference[1:].partition(".")
-    return step, value
+        step, _, value = settings[1:].partition(".")
+        yield step, value
 
 
 def compute_plan_key(name: str, steps: list[Step]) -> str:

@@ -1,11 +1,10 @@
-"""A run: one stage at work, as a folder. The only code that knows a run's file names."""
+"""A run: one stage at work, as a folder. Only this module knows the names of a run's files."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,8 +42,8 @@ class Run(Job):
         body = "".join("  " + line for line in format_commented_yaml(settings).splitlines(keepends=True))
         text = head + "settings:\n" + body
         name = "-".join(filter(None, [stage.rpartition(".")[2], preset]))
-        written = {"settings_sha256": hashlib.sha256(text.encode()).hexdigest()}
-        documents = {"settings.yaml": text, "environment.json": json.dumps(written)}
+        environment = {"settings_sha256": hashlib.sha256(text.encode()).hexdigest()}
+        documents = {"settings.yaml": text, "environment.json": json.dumps(environment)}
         return cls(create_job_folder(workspace.runs_folder, name, documents, key, part_of), workspace)
 
     def _read_head(self) -> dict[str, Any]:
@@ -54,33 +53,13 @@ class Run(Job):
             head = None
         if not isinstance(head, dict) or "stage" not in head:
             raise RunError(
-                f"{self.settings_file} is damaged or gone",
-                hint=f"restore that file, or remove the run: {hints.command('runs remove', self.id)}",
+                f"{self.settings_file} is damaged or missing",
+                hint=f"restore the file, or remove the run: {hints.command('runs remove', self.id)}",
             )
         return head
 
-    def describe_restart(self) -> str:
-        """How to do the same in a new run: one that is part of another is made by that alone."""
-        return hints.command("runs restart", self.read_status().part_of or self.id)
-
-    @property
-    def settings_file(self) -> Path:
-        return self.folder / "settings.yaml"
-
-    def has_original_settings(self) -> bool:
-        """Whether its settings are still written as they were when it was made."""
-        stands = files.compute_sha256(self.settings_file)
-        return bool(self.read_environment().get("settings_sha256", stands) == stands)
-
     def read_stage(self) -> str:
         return str(self._read_head()["stage"])
-
-    def is_done_by(self, makers: tuple[str, ...]) -> bool:
-        """Whether it is a done run of one of these stages; of any, where none is named."""
-        try:
-            return self.read_status().state == "done" and (not makers or self.read_stage() in makers)
-        except RunError:  # its settings are damaged: nobody should read from it
-            return False
 
     def read_preset(self) -> str | None:
         return self._read_head().get("preset")
@@ -88,21 +67,41 @@ class Run(Job):
     def read_settings(self) -> dict[str, Any]:
         return self._read_head().get("settings") or {}
 
+    def has_original_settings(self) -> bool:
+        """Whether its settings file is as it was created."""
+        current = files.compute_sha256(self.settings_file)
+        return bool(self.read_environment().get("settings_sha256", current) == current)
+
+    def is_done_by(self, makers: tuple[str, ...]) -> bool:
+        """Whether it is done and a run of one of these stages; of any stage if none is named."""
+        try:
+            return self.read_status().state == "done" and (not makers or self.read_stage() in makers)
+        except RunError:  # with damaged settings it is no input for others
+            return False
+
+    def describe_restart(self) -> str:
+        """Refer to the command that does the same in a new run; a trial is only repeated with its study."""
+        return hints.command("runs restart", self.read_status().part_of or self.id)
+
     def read_environment(self) -> dict[str, Any]:
         with contextlib.suppress(FileNotFoundError):
             return dict(files.read_json(self.folder / "environment.json"))
         return {}
 
     def save_facts(self, **facts: Any) -> None:
-        """Facts resolved at the start (versions, device, threads, patients seen), kept for resuming and for readers."""
+        """Save facts about this run (versions, device, threads, patients seen) for a resume and for readers."""
         files.write_json(self.folder / "environment.json", self.read_environment() | facts)
 
     def save_start_facts(self, **facts: Any) -> None:
-        """Those of the first start stay; where a resume finds others, these are kept beside them."""
+        """Save the facts of the first start; what differs at a resume is saved in addition."""
         known = self.read_environment()
         others = {name: value for name, value in facts.items() if known.get(name, value) != value}
         resumed = {"resumed_with": [*known.get("resumed_with", []), others]} if others else {}
         self.save_facts(**facts | known | resumed)
+
+    @property
+    def settings_file(self) -> Path:
+        return self.folder / "settings.yaml"
 
     @property
     def metrics_file(self) -> Path:
@@ -121,7 +120,7 @@ class Run(Job):
         return self.folder / "study.db"
 
     @property
-    def looks_file(self) -> Path:
+    def scores_file(self) -> Path:
         return self.folder / "looks.csv"
 
     def predictions_file(self, split: str) -> Path:
@@ -133,79 +132,65 @@ class Run(Job):
 
     @contextlib.contextmanager
     def open_event_log(self) -> Iterator[None]:
-        """The event log, open to append; a line a killed worker left unfinished is cut off first."""
+        """Open the log for `record`, after cutting off a line that a killed worker left unfinished."""
         with open(self._events_file, "a+b") as raw:
-            _cut_unfinished_line(raw)
+            raw.seek(0)
+            raw.truncate(raw.read().rfind(b"\n") + 1)
         with open(self._events_file, "a", encoding="utf-8") as self._log:
             yield
         self._log = None
 
     def record(self, event: Event) -> None:
-        assert self._log is not None, "record() needs recording()"
+        assert self._log is not None, "record() needs open_event_log()"
         self._log.write(json.dumps(to_record(event, time.time()), ensure_ascii=False) + "\n")
         self._log.flush()
 
     def read_events_from(self, offset: int) -> tuple[list[tuple[float, Event]], int]:
-        """The whole lines that stand behind a byte offset, with their times, and the offset after them."""
+        """The complete events after a byte offset, with their times, and the offset after them."""
         try:
             with open(self._events_file, "rb") as file:
                 file.seek(offset)
                 block = file.read()
         except FileNotFoundError:
             return [], offset
-        whole = block[: block.rfind(b"\n") + 1]
-        return [*filter(None, map(_read_line, whole.splitlines()))], offset + len(whole)
+        complete = block[: block.rfind(b"\n") + 1]
+        return [*filter(None, map(_parse_line, complete.splitlines()))], offset + len(complete)
 
     def read_events(self) -> list[Event]:
         return [event for _, event in self.read_events_from(0)[0]]
 
     def describe_outputs(self, paths: list[str]) -> list[dict[str, Any]]:
+        root = self.workspace.root
         return [
             {
-                "path": str(self._in_workspace(Path(path))),
-                "size": Path(path).stat().st_size,
-                "sha256": files.compute_sha256(Path(path)),
+                "path": str(path.relative_to(root) if path.is_relative_to(root) else path),
+                "size": path.stat().st_size,
+                "sha256": files.compute_sha256(path),
             }
-            for path in paths
+            for path in map(Path, paths)
         ]
 
-    def _in_workspace(self, path: Path) -> Path:
-        root = self.workspace.root
-        return path.relative_to(root) if path.is_relative_to(root) else path
-
     def has_intact_outputs(self) -> bool:
-        """Whether every file the run left behind is still there, byte for byte."""
-        for output in self.read_status().outputs:
-            path = self.workspace.root / output["path"]
-            if (
-                not path.is_file()
-                or path.stat().st_size != output["size"]
-                or files.compute_sha256(path) != output["sha256"]
-            ):
-                return False
-        return True
+        """Whether every output file still exists, byte for byte."""
+        return all(
+            (path := self.workspace.root / output["path"]).is_file()
+            and path.stat().st_size == output["size"]
+            and files.compute_sha256(path) == output["sha256"]
+            for output in self.read_status().outputs
+        )
 
     def check_outputs(self) -> None:
-        """Before another run takes them up."""
+        """Check the outputs before another run reads them."""
         if not self.has_intact_outputs():
             raise DataError(
-                f"what {self.id} left behind is no longer there as it was written",
-                hint=f"do the same anew: {self.describe_restart()}",
+                f"the outputs of {self.id} are missing or changed", hint=f"repeat it: {self.describe_restart()}"
             )
 
 
-def _read_line(line: bytes) -> tuple[float, Event] | None:
-    """A damaged line tells nothing, and keeps nobody from the others."""
+def _parse_line(line: bytes) -> tuple[float, Event] | None:
+    """A damaged line is skipped: it must not hide the others."""
     try:
         record = json.loads(line)
         return record["time"], parse_record(record)
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def _cut_unfinished_line(file: Any) -> None:
-    end = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    whole = file.read().rfind(b"\n") + 1
-    if whole < end:
-        file.truncate(whole)

@@ -1,6 +1,6 @@
-"""Work on a run or a plan in a process of its own: `python -m tfm.core.runs.worker FOLDER`. It draws and asks nothing.
+"""The worker process of a run or plan: `python -m tfm.core.runs.worker FOLDER`. It shows nothing and asks nothing.
 
-Every event of a stage is a point at which it may be stopped for good: pausing is not asking for the next one.
+Every event is a point at which a stage may be stopped: to pause is not to ask for the next event.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from tfm.core.settings import presets
 PAUSED_EXIT_STATUS = 130
 _EXIT_STATUS: dict[State, int] = {"done": 0, "failed": 1, "halted": 1, "paused": PAUSED_EXIT_STATUS}
 
-_stop_asked = False  # set by SIGTERM: the same wish as a pause file, from the operating system
+_stop_requested = False  # by a signal, which means the same as a pause request
 
 
-# --- starting ---------------------------------------------------------------------------------------------------------
+# --- start ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class StartedJob:
-    """A job and, where this process started it, its worker; without one we watch somebody else's."""
+    """A job and its worker process; None if another process started the worker."""
 
     job: Job
     process: subprocess.Popen[bytes] | None
@@ -46,19 +46,14 @@ class StartedJob:
 
 
 def start_worker(job: Job) -> StartedJob:
-    """Start a worker for a job, or attach to the one it has. The worker outlives this process."""
+    """Start a worker for a job, unless it has one. The worker outlives this process."""
     if job.is_alive():
         return StartedJob(job, None)
     job.withdraw_pause()
     with open(job.log_file, "ab") as log:
         process = subprocess.Popen(
-            [
-                sys.executable,
-                "-P",
-                "-m",
-                "tfm.core.runs.worker",
-                str(job.folder),
-            ],  # -P: never a tfm of the folder one stands in
+            # -P: do not import a tfm package from the current folder
+            [sys.executable, "-P", "-m", "tfm.core.runs.worker", str(job.folder)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -75,7 +70,7 @@ def build_python_path() -> str:
 
 
 def kill_worker(job: Job) -> None:
-    """Kill the worker, and whatever it started, without asking it. What it had written whole stays."""
+    """Kill the worker and its child processes at once. Files that are complete stay."""
     pid = job.read_status().pid
     if pid is not None and job.is_alive() and job.read_status().host == socket.gethostname():
         with contextlib.suppress(ProcessLookupError):
@@ -84,44 +79,43 @@ def kill_worker(job: Job) -> None:
             time.sleep(0.02)
 
 
-# --- working ----------------------------------------------------------------------------------------------------------
+# --- execute ----------------------------------------------------------------------------------------------------------
 
 
 def execute_run(run: Run, stopping: Job) -> State:
-    """Ask the run's stage for event after event until it is done, fails, or `stopping` (the run or its plan) is to
-    pause."""
+    """Execute a run until it ends, or until a pause of the run or of `stopping` (the run or its plan) is requested."""
     with contextlib.closing(execute(run)) as events:  # type: ignore[type-var]
         for _ in events:
-            if _stop_asked or stopping.is_pause_requested() or run.is_pause_requested():
+            if _stop_requested or stopping.is_pause_requested() or run.is_pause_requested():
                 break
     return run.read_status().state
 
 
 def execute_plan(plan: Plan) -> State:
-    """Each step becomes a run: found done and kept, found halted and resumed, or made anew. A step that fails stops
-    only the steps that read from it."""
-    begun = time.monotonic()
+    """Execute the steps of a plan: a step that is done is reused, and an unfinished one is resumed. A step that fails
+    only stops the steps that need it."""
+    began = time.monotonic()
     spent = plan.read_seconds_spent()
     with plan.hold_lock():
         plan.update(**build_start_changes(spent))
-        state, message, hint, result = _take_steps(plan)
-        plan.update(**build_end_changes(state, message, hint, spent + time.monotonic() - begun), result=result)
+        state, message, hint, result = _execute_steps(plan)
+        plan.update(**build_end_changes(state, message, hint, spent + time.monotonic() - began), result=result)
         plan.withdraw_pause()
     return state
 
 
-def _take_steps(plan: Plan) -> tuple[State, str, str, dict[str, Any]]:
+def _execute_steps(plan: Plan) -> tuple[State, str, str, dict[str, Any]]:
     results: dict[str, dict[str, Any]] = {}
     failures: list[tuple[str, str]] = []
     try:
         steps = plan.read_steps()
-        check_steps(steps)  # waiting steps may have been edited
+        check_steps(steps)  # a person may have edited waiting steps
     except TFMError as error:
         return "failed", error.message, error.hint, {}
     for step in steps:
-        if step.needs() - results.keys():
-            continue  # it reads from a step that failed
-        state, message, hint = _take_step(plan, step, results)
+        if step.find_needed_steps() - results.keys():
+            continue  # a step that it needs has failed
+        state, message, hint = _execute_step(plan, step, results)
         if state in ("paused", "halted"):
             return state, message, hint, {}
         if state == "failed":
@@ -131,24 +125,24 @@ def _take_steps(plan: Plan) -> tuple[State, str, str, dict[str, Any]]:
     return "done", "", "", results[steps[-1].name]
 
 
-def _take_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) -> tuple[State, str, str]:
+def _execute_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) -> tuple[State, str, str]:
     try:
         run = launch.find_or_create_step_run(plan, step, results)
         plan.update(runs=plan.read_status().runs | {step.name: run.id})
-        while run.is_alive():  # somebody started it by itself: its result serves this plan as well
-            if _stop_asked or plan.is_pause_requested():
+        while run.is_alive():  # started on its own: its result is also valid for this plan
+            if _stop_requested or plan.is_pause_requested():
                 return "paused", "", ""
             time.sleep(0.2)
         state = run.read_status().state
         if state != "done":
-            run.withdraw_pause()  # one that an earlier worker never saw
+            run.withdraw_pause()  # a request that an earlier worker did not see
             state = execute_run(run, stopping=plan)
         if state == "done":
             results[step.name] = run.read_status().result
         return state, run.read_status().message, run.read_status().hint
     except Exception as error:
-        trouble = translate_error(error, plan.log_file)
-        return "failed", trouble.message, trouble.hint
+        problem = translate_error(error, plan.log_file)
+        return "failed", problem.message, problem.hint
 
 
 # --- the process ------------------------------------------------------------------------------------------------------
@@ -159,19 +153,19 @@ def open_job(folder: Path) -> Run | Plan:
     return Plan(folder, workspace) if folder.parent == workspace.plans_folder else Run(folder, workspace)
 
 
-def _ask_to_stop(_signal: int, _frame: Any) -> None:
-    global _stop_asked
-    _stop_asked = True
+def _request_stop(_signal: int, _frame: Any) -> None:
+    global _stop_requested
+    _stop_requested = True
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, _ask_to_stop)
-    signal.signal(signal.SIGINT, _ask_to_stop)
+    signal.signal(signal.SIGTERM, _request_stop)
+    signal.signal(signal.SIGINT, _request_stop)
     job = open_job(Path(sys.argv[1]).resolve())
     try:
         state = execute_plan(job) if isinstance(job, Plan) else execute_run(job, stopping=job)
     except BusyError:
-        return 0  # another worker has it: who started this one attaches to that
+        return 0  # another worker is running
     return _EXIT_STATUS[state]
 
 

@@ -1,4 +1,4 @@
-"""The workspace: where everything the program makes lives, and what stands in it. Nothing is made by looking."""
+"""The workspace: the folder that contains everything the program creates. Reading it creates nothing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from tfm.core import hints
 from tfm.core.errors import BusyError, DiskError
 from tfm.core.settings import presets
 
-# What tells a finished product from a half-made one, and its content from another's.
+# The files that exist once a product is complete, and whose content identifies it.
 PRODUCT_FILES = {"dataset": ("manifest.csv", ".arrangement"), "cache": ("index.csv", "settings.yaml")}
-PRODUCT_TREES = {"dataset": ("train", "val", "test", "masks")}  # below it, what its files speak of
+PRODUCT_TREES = {"dataset": ("train", "val", "test", "masks")}  # the folders that these files describe
 
 DEFAULT_WORKSPACE = Path("workspace")
+
+_OWN_PRESETS = ("models", "preprocess", "tune")
 
 
 class Workspace:
@@ -25,6 +27,15 @@ class Workspace:
         self.root = root.expanduser().resolve()
         if self.root.exists() and not self.root.is_dir():
             raise DiskError(f"{self.root} is a file, not a folder", hint=f"choose another {hints.setting('workspace')}")
+
+    def create_folder(self) -> None:
+        another = f"choose another {hints.setting('workspace')}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DiskError(f"{self.root} cannot be created ({error.strerror})", hint=another) from None
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise DiskError(f"{self.root} is not writable", hint=f"{another}, or change its permissions")
 
     @property
     def runs_folder(self) -> Path:
@@ -44,19 +55,18 @@ class Workspace:
 
     @property
     def index_file(self) -> Path:
-        """What was read of downloads' headers."""
+        """The index of the DICOM headers of downloads."""
         return self.root / "index" / "headers.sqlite"
 
     def list_presets(self, folder: str, like: str | None = None) -> list[str]:
         return presets.list_presets(folder, self._own_presets(folder), like)
 
     def load_preset(self, folder: str, name: str) -> presets.Preset:
-        """One that ships, or a user's own: workspace/models/*.yaml become entries of the model menu,
-        workspace/preprocess/*.yaml chains in an order of one's own, workspace/tune/*.yaml spaces to search."""
+        """A preset that ships with the program, or one of the workspace's own, such as models/mine.yaml."""
         return presets.load_preset(folder, name, self._own_presets(folder))
 
     def _own_presets(self, folder: str) -> Path | None:
-        return self.root / folder if folder in ("models", "preprocess", "tune") else None
+        return self.root / folder if folder in _OWN_PRESETS else None
 
     def dataset_folder(self, name: str) -> Path:
         return self.product_folder("dataset", name)
@@ -68,23 +78,23 @@ class Workspace:
         return self.root / kind / name
 
     def list_products(self, kind: str) -> list[str]:
-        """The names of the finished datasets or caches."""
-        marks = self.root.glob(f"{kind}/*/{PRODUCT_FILES[kind][0]}")
-        return sorted(mark.parent.name for mark in marks)
+        """The names of the complete datasets or caches."""
+        files = self.root.glob(f"{kind}/*/{PRODUCT_FILES[kind][0]}")
+        return sorted(file.parent.name for file in files)
 
     def lock(self) -> FileLock:
-        """Held for the instant in which a job is found or made, so that two starts never make two."""
+        """Held while a job is found or created, so that two starts never create two."""
         self.create_folder()
         return FileLock(self.root / ".lock")
 
     def lock_study(self, study: str) -> FileLock:
-        """Held while a worker of a study takes a trial: it asks a database meanwhile, for which nobody else waits."""
+        """Held while a worker of a study takes a trial: that includes a slow database, so it is not the main lock."""
         self.create_folder()
         return FileLock(self.root / f".{study}.lock")
 
     @contextlib.contextmanager
     def lock_product(self, kind: str, name: str) -> Iterator[Path]:
-        """A dataset's or cache's folder, for the one run that may make and write it now."""
+        """Yield the folder of a dataset or cache to the one run that may write it now."""
         folder = self.product_folder(kind, name)
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -92,18 +102,5 @@ class Workspace:
                 yield folder
         except Timeout:
             raise BusyError(
-                f"another run is writing {kind} {name}", hint="wait for it, or give this one another name"
+                f"another run is writing the {kind} {name}", hint="wait until it is done, or choose another name"
             ) from None
-
-    def create_folder(self) -> None:
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DiskError(
-                f"{self.root} cannot be made ({error.strerror})", hint=f"choose another {hints.setting('workspace')}"
-            ) from None
-        if not os.access(self.root, os.W_OK | os.X_OK):
-            raise DiskError(
-                f"{self.root} cannot be written",
-                hint=f"choose another {hints.setting('workspace')}, or change its permissions",
-            )
