@@ -122,11 +122,11 @@ def run(workspace, folder):
 def test_what_is_no_mammogram_or_shows_a_judge_is_left_out_each_with_its_reason(run):
     listed = pd.read_csv(run.folder / "left_out.csv")
     reasons = {file: reason.partition(":")[0] for file, reason in zip(listed["file"], listed["reason"], strict=True)}
-    assert "cut" in reasons.pop("cut.png")
+    assert "truncated" in reasons.pop("cut.png")
     assert reasons == {
         "judge.dcm": "of a woman of validation or test, or of one kept back",
         "back.dcm": "of a woman of validation or test, or of one kept back",
-        "crop.dcm": "a cut-out or a mask of CBIS-DDSM, as its name says",
+        "crop.dcm": "a crop or a mask of CBIS-DDSM, by its name",
         "twin.png": "the picture is in the dataset already",
         "film1 again.png": "the same picture as another of them",
         "inside.png": "breast from edge to edge, as in a cut-out",

@@ -93,7 +93,7 @@ def organize(settings: Organize, run: Run) -> Iterator[Event]:
 def _counted(title: str, corner: str, counts: Mapping[str, Mapping[str, int]], caption: str) -> Table:
     first = next(iter(counts.values()))
     rows = [[name, *map(str, row.values())] for name, row in counts.items()]
-    return Table(title, [corner, *(column.replace("_", " ") for column in first)], rows, caption)
+    return Table(title, [corner, *map(audit.label_column, first)], rows, caption)
 
 
 def _warned(catalog: Catalog, role: str) -> Iterator[Note]:
@@ -119,7 +119,7 @@ def _thin(findings: Sequence[Notice]) -> Iterator[Note]:
 
 
 def _told(account: dict[str, Any], folder: Path) -> Iterator[Event]:
-    proven = f"Protocol: {account['protocol']}. Women in two splits: {account['leaks']} (proven)."
+    proven = f"Protocol: {account['protocol']}. Patients in two splits: {account['leaks']}."
     yield _counted("The dataset", "split", account["splits"], proven)
     yield _counted("The download", "CSV", account["download"], "")
     noticed = audit.count_findings(account)

@@ -68,8 +68,8 @@ def test_its_files_are_all_that_a_fresh_build_makes_but_its_sums(made):
         (lambda folder: (folder / "images.npy").write_bytes(b"\x93NUMPY"), "damaged"),
         (lambda folder: (folder / "lesions.npy").unlink(), "damaged"),
         (lambda folder: (folder / "images.npy").write_bytes((folder / "images.npy").read_bytes()[:1000]), "damaged"),
-        (lambda folder: np.save(folder / "breast.npy", np.zeros((24, 64, 32), np.uint8)), "do not fit together"),
-        (lambda folder: np.save(folder / "breast.npy", np.zeros((23, 64, 64), np.uint8)), "do not fit together"),
+        (lambda folder: np.save(folder / "breast.npy", np.zeros((24, 64, 32), np.uint8)), "do not match"),
+        (lambda folder: np.save(folder / "breast.npy", np.zeros((23, 64, 64), np.uint8)), "do not match"),
         (lambda folder: np.save(folder / "images.npy", np.zeros((24, 64, 64), np.float32)), "float32"),
     ],
 )
@@ -90,7 +90,7 @@ def test_a_cache_that_is_replaced_while_it_is_opened_is_never_half_old_and_half_
         return load(*given, **named)
 
     monkeypatch.setattr(np, "load", replaced_meanwhile)
-    with pytest.raises(DataError, match="being made anew"):
+    with pytest.raises(DataError, match="being replaced"):
         Cache.open(standing)
 
 

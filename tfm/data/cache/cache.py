@@ -1,7 +1,5 @@
-"""A cache of training images, as it is read: arrays on disk in the rows of one index, made once by a chain of steps.
-
-Knows nothing of splits: folds, seeds and label shares all read the same arrays. How it is made stands in caching.
-"""
+"""Reads a cache of training images: arrays on disk with one index. It is made in `build`.
+A cache has no splits: folds, seeds and label shares all read the same arrays."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ import pandas as pd
 from tfm.core.errors import DataError
 from tfm.data.cache.arrays import ARRAYS, JoinedArrays, array_file, map_arrays
 
-INDEX, SETTINGS = "index.csv", "settings.yaml"  # whoever has an index has a whole cache
+INDEX, SETTINGS = "index.csv", "settings.yaml"  # the index is written last: a folder that has one is complete
 
 
 @dataclass(frozen=True)
@@ -27,35 +25,35 @@ class Cache:
     images: np.ndarray[Any, Any]  # (N, H, W) uint8 or uint16, memory-mapped like the others
     breast: np.ndarray[Any, Any]  # (N, H, W) uint8, 1 inside the breast
     lesions: np.ndarray[Any, Any]  # (N, H, W) uint8, a lesion's class or 0
-    joined_folders: tuple[Path, ...] = ()  # folders of caches whose rows come after its own
+    joined_folders: tuple[Path, ...] = ()  # folders of the caches whose rows follow
 
     @classmethod
     def open(cls, folder: Path) -> Cache:
         try:
-            before = _index_as_found(folder)
+            before = _identify_index(folder)
             index = pd.read_csv(folder / INDEX, dtype=str, keep_default_na=False)
             arrays = map_arrays(folder)
-            replaced = before != _index_as_found(folder)  # the index goes first and comes last
+            replaced = before != _identify_index(folder)  # a replacement removes the index first and writes it last
         except (OSError, ValueError) as error:
             if not (folder / INDEX).is_file():
                 raise DataError(
                     f"{folder} is not a finished cache",
-                    hint="preprocess the dataset, or let the one that was stopped end",
+                    hint="preprocess the dataset, or resume the run that was stopped",
                 ) from None
-            raise DataError(f"the cache in {folder} is damaged: {error}", hint="preprocess it anew") from None
+            raise DataError(f"the cache in {folder} is damaged: {error}", hint="preprocess it again") from None
         if replaced:
-            raise DataError(f"the cache in {folder} is being made anew", hint="start again once that is done")
+            raise DataError(f"the cache in {folder} is being replaced", hint="start again when that is done")
         _check_fit(folder, len(index), **arrays)
         return cls(folder, index, arrays["images"], arrays["breast"], arrays["lesions"])
 
     def join(self, others: Sequence[Cache]) -> Cache:
-        """One behind the other, read as if they were one. Nothing is copied."""
+        """Read several caches as one, the rows of `others` last. Nothing is copied."""
         forms = {(cache.images.shape[1:], cache.images.dtype) for cache in (self, *others)}
         if len(forms) > 1:
             raise DataError(
-                f"the images of {', '.join(cache.folder.name for cache in others)} come out in another form than those "
+                f"the images of {', '.join(cache.folder.name for cache in others)} differ in form from those "
                 f"of the cache {self.folder.name}: {' and '.join(f'{shape}, {kind}' for shape, kind in sorted(forms))}",
-                hint="the chain needs the step intensity, which makes one of films of 8 and of 16 bits",
+                hint="add the step intensity to the chain: it brings images of 8 and of 16 bits to one type",
             )
         images, breast, lesions = (
             cast(np.ndarray[Any, Any], JoinedArrays([getattr(cache, name) for cache in (self, *others)]))
@@ -69,19 +67,19 @@ class Cache:
         return [*(array_file(self.folder, name) for name in ARRAYS), self.folder / INDEX, self.folder / SETTINGS]
 
     def read_records(self, among: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """image_id → what was read and what each step did, of these images."""
+        """Map each of these image_ids to its preprocessing record."""
         rows = self.index[self.index["image_id"].isin(set(among))]
         return {name: json.loads(record) for name, record in zip(rows["image_id"], rows["record"], strict=True)}
 
     def find_same_pixels(self, among: Iterable[str]) -> list[list[str]]:
-        """The image_ids of each picture that is here under several of these names."""
+        """The groups of these image_ids whose images have identical pixels."""
         named: dict[str, list[str]] = {}
         for name, record in self.read_records(among).items():
             named.setdefault(record["pixels"], []).append(name)
         return sorted(names for names in named.values() if len(names) > 1)
 
 
-def _index_as_found(folder: Path) -> tuple[int, int]:
+def _identify_index(folder: Path) -> tuple[int, int]:
     found = (folder / INDEX).stat()
     return found.st_ino, found.st_mtime_ns
 
@@ -90,6 +88,6 @@ def _check_fit(folder: Path, count: int, images: Any, breast: Any, lesions: Any)
     shapes = {array.shape for array in (images, breast, lesions)}
     types = [array.dtype.name for array in (images, breast, lesions)]
     if len(shapes) != 1 or images.ndim != 3 or len(images) != count:
-        raise DataError(f"the arrays and the index in {folder} do not fit together", hint="preprocess it anew")
+        raise DataError(f"the arrays and the index in {folder} do not match", hint="preprocess it again")
     if types[0] not in ("uint8", "uint16") or types[1:] != ["uint8", "uint8"]:
-        raise DataError(f"the arrays in {folder} hold {', '.join(types)}", hint="preprocess it anew")
+        raise DataError(f"the arrays in {folder} hold {', '.join(types)}", hint="preprocess it again")

@@ -1,5 +1,5 @@
-"""What only the pixels can tell of a dataset: one picture under two names. Known once a cache was made of it, and laid
-beside the audit, which the organizing wrote without reading a pixel."""
+"""Finds images of a dataset with identical pixels, from its cache, and writes them to a report beside the audit.
+The audit itself is written without reading pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REPORT = "audit-pixels.md"
 
 @dataclass(frozen=True)
 class DuplicateImages:
-    """Images with the very same pixels, each with its split."""
+    """Images with identical pixels, and the split of each."""
 
     images: list[str]
     splits: list[str]
@@ -31,13 +31,13 @@ def find_duplicates(dataset: Dataset, cache: Cache) -> list[DuplicateImages]:
     return [DuplicateImages(names, [splits[name] for name in names]) for names in cache.find_same_pixels(splits)]
 
 
-def write_report(dataset: Dataset, twins: Sequence[DuplicateImages]) -> Path:
-    leaks = sum(pair.is_leak for pair in twins)
-    rows = [f"| {', '.join(pair.images)} | {', '.join(pair.splits)} |" for pair in twins]
+def write_report(dataset: Dataset, duplicates: Sequence[DuplicateImages]) -> Path:
+    leaks = sum(one.is_leak for one in duplicates)
+    rows = [f"| {', '.join(one.images)} | {', '.join(one.splits)} |" for one in duplicates]
     parts = [
         "# Audit of the pixels",
         f"The pixels of {len(dataset.manifest)} images were compared. Split hash: `{dataset.split_hash[:16]}`.",
-        f"Pictures under several names: **{len(twins)}**, of them in more than one split: **{leaks}**.",
+        f"Groups of images with identical pixels: **{len(duplicates)}**, of which in more than one split: **{leaks}**.",
         *(["\n".join(["| images | splits |", "|---|---|", *rows])] if rows else []),
     ]
     path = dataset.folder / _REPORT
