@@ -71,7 +71,7 @@ def test_without_tcias_test_the_split_is_random_and_says_so(
     made, _ = shown(organize.preview(settings, workspace))
     assert "random (seed 0)" in table(made).caption
     assert all(int(row[1]) for row in table(made).rows), "no split is empty"
-    with pytest.raises(SettingsError, match="nothing of the official test"):
+    with pytest.raises(SettingsError, match="official split"):
         list(organize.preview(Organize(download=[partial]), workspace))
 
 
