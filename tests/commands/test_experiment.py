@@ -120,7 +120,7 @@ STAGES = {"pretrain": 2, "train": 8, "explain": 8}
 def test_words_of_a_contrast_that_do_not_fit_its_runs_are_refused(plan):
     runs = [plan.read_status().runs[step.name] for step in plan.read_steps() if step.stage == "train"][:2]
     before = lookup.list_runs(plan.workspace)
-    with pytest.raises(SettingsError, match="no run stands for better"):
+    with pytest.raises(SettingsError, match="unknown way better"):
         find_or_create_job(plan.workspace, "contrast", {"runs": runs, "against": {"better": ["worse"]}})
     with pytest.raises(SettingsError, match="1 for 2 runs"):
         find_or_create_job(plan.workspace, "contrast", {"runs": runs, "ways": ["one"]})

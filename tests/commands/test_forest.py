@@ -382,7 +382,7 @@ def test_models_of_unlike_splits_are_not_averaged(head, forest):
 
 
 def test_an_average_needs_two_models(head):
-    with pytest.raises(SettingsError, match="an average needs two models at least"):
+    with pytest.raises(SettingsError, match="at least two models"):
         average_run(head, head)
 
 

@@ -201,7 +201,7 @@ NAMES = {"dataset": "pocket", "cache": "pocket"}
         ({"optimizer": ["adamw", "magic"]}, "holds magic for optimizer"),
         ({"optimizer": []}, "no values for optimizer"),
         ({"optimizer": "adamw"}, "no values for optimizer"),
-        ({"trained": ["none", "all"]}, "holds none for trained"),
+        ({"trained": ["none", "all"]}, "trained: none"),
     ],
 )
 def test_a_space_that_cannot_be_searched_is_refused_before_anything_starts(wrong, said):
@@ -218,7 +218,7 @@ def test_a_space_that_cannot_be_searched_is_refused_before_anything_starts(wrong
         ({"dropout": {"low": 0, "hihg": 0.5}}, "did you mean high?"),
         ({"epochs": [1, 2]}, "`setting: max_epochs`"),
         ({"cache": ["one", "two"]}, "`setting: caches="),
-        ({"device": ["cpu"]}, "beside the space: `setting: device`"),
+        ({"device": ["cpu"]}, "outside the space: `setting: device`"),
         ({"learning_rate": {"low": 0, "high": 0.1}}, "`setting: learning_rate`"),
         ({"optimizer": ["adamw", "magic"]}, "adamw, adam, sgd"),
     ],

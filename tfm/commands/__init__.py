@@ -1,4 +1,4 @@
-"""One file per thing a user can do: a Settings class and one generator of events, or a planner of several.
+"""The declaration of each command, one file a command: settings, help and registration. The work is in tfm.pipelines.
 
-The first line of a file's docstring is its line in the menu and in the help.
+The first line of a file's docstring is the command's line in the menu and in the help.
 """

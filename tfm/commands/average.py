@@ -1,6 +1,6 @@
 """Average the predictions of several trained models
 
-Each image gets the mean of what the models say of it: a row of its own in every comparison.
+Each image gets the mean of the models' probabilities. The average is one more row in every comparison.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from tfm.core.settings.schema import POSITIONAL, Input, Settings
 Member = Annotated[str, Input("run", made_by=("train", "forest"))]
 
 
-def _several(runs: list[str]) -> list[str]:
+def _check_several(runs: list[str]) -> list[str]:
     if len(set(runs)) < 2:
-        raise ValueError("an average needs two models at least")
+        raise ValueError("choose at least two models")
     return list(dict.fromkeys(runs))
 
 
 class Average(Settings):
-    runs: Annotated[list[Member], POSITIONAL, AfterValidator(_several)]
-    """Which trained models to average
-    Each counts the same. They must have been trained and tested on the same split. None named: every finished one of
+    runs: Annotated[list[Member], POSITIONAL, AfterValidator(_check_several)]
+    """Which trained models do you want to average?
+    All count the same. They must be trained and tested on the same split. If none is named: every complete one in
     the workspace."""
 
 

@@ -1,6 +1,6 @@
 """Compare trained models in one table
 
-One table for each protocol: models that were tested on unlike data are never ranked against each other.
+One table for each protocol: models that were tested on different data are never ranked together.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from tfm.core.settings.schema import POSITIONAL, RunWithPredictions, Settings
 
 class Compare(Settings):
     runs: Annotated[list[RunWithPredictions], POSITIONAL, Field(min_length=1)]
-    """Which trained models to compare
-    None named: every finished one of the workspace."""
+    """Which trained models do you want to compare?
+    If none is named: every complete one in the workspace."""
 
 
 COMMAND = Stage(settings=Compare, pipeline="tfm.pipelines.compare:compare", version=2)

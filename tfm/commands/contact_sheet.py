@@ -1,7 +1,7 @@
-"""See on a few films what preprocessing and augmentation do
+"""Show preprocessing and augmentation on a few images
 
-Two contact sheets: the film after each step of a preset, and what a training may see of the prepared image.
-Nothing of it is kept for training.
+Two contact sheets: the image after each step of a preset, and augmentations of the result. Nothing is kept for
+training.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ class ContactSheet(Settings):
     """Which dataset?"""
 
     images: tuple[str, ...] = ()
-    """Which images? (by image_id; empty: some are drawn)
-    The manifest names them all: take those you know to be difficult."""
+    """Which images? (image_id; if empty, some are drawn)
+    The manifest lists every image_id. Choose images that you know to be difficult."""
 
     count: Annotated[int, Field(ge=1, le=24)] = 4
-    """How many to draw, where none is named
-    Of the training images, benign and malignant ones, of each view in turn."""
+    """How many images to draw if none is named?
+    They are drawn from the training images: benign and malignant ones, and the views in turn."""
 
     seed: int = DEFAULT_SEED
-    """Seed of what is drawn: another one shows other images and other changes"""
+    """Seed of the draw
+    Another seed shows other images and other augmentations."""
 
     chain: ChainSettings
     augmentation: AugmentSettings = AugmentSettings()

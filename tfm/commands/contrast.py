@@ -1,6 +1,6 @@
-"""Contrast ways to train, woman by woman
+"""Contrast ways of training, paired by patient
 
-The mean of each way's runs, and paired differences between ways: what an experiment ends with.
+The mean of each way's runs, and paired differences between ways: the last step of an experiment.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ Explanation = Annotated[str, Input("run", made_by=("explain",))]
 
 class Contrast(Settings):
     runs: Annotated[list[RunWithPredictions], POSITIONAL, Field(min_length=1)]
-    """Which trained models to contrast
-    None named: every finished one of the workspace."""
+    """Which trained models do you want to contrast?
+    If none is named: every complete one in the workspace."""
     ways: list[str] = []  # noqa: RUF012
-    """What each of them stands for, in the same order, with commas between
-    Runs of the same name, as those of several seeds, are one way. None named: each is one by itself."""
+    """The way of training of each run, in the same order, separated by commas
+    Runs with the same name, such as several seeds, form one way. If none is named, each run is a way of its own."""
     against: dict[str, list[str]] = {}  # noqa: RUF012
-    """Which way is compared with which, as in {MIM: [none]}
-    Woman by woman: the difference is above zero where the first of the two is higher."""
+    """Which ways to compare, as in {MIM: [none]}
+    The comparison is paired by patient. A difference above zero means that the first way is higher."""
     explained: list[Explanation] = []  # noqa: RUF012
     """The explanations of these runs, in any order
-    With them, how much the networks look outside the breast is contrasted too. None named: it is not."""
+    With them, the attention outside the breast is contrasted too. If none is named, it is not."""
 
     @model_validator(mode="after")
-    def _each_run_stands_for_one_way(self) -> Self:
+    def _check_ways(self) -> Self:
         ways = self.ways or self.runs
         if len(ways) != len(self.runs):
             raise SettingsError(
-                f"ways: there are {len(ways)} for {len(self.runs)} run{'s' * (len(self.runs) > 1)}",
-                hint="name one for each run, in the same order",
+                f"ways: {len(ways)} names for {len(self.runs)} run{'s' * (len(self.runs) > 1)}",
+                hint="give one name for each run, in the same order",
                 fields=("ways",),
             )
         named = self.against.keys() | set(itertools.chain(*self.against.values()))
         unknown = named - set(ways)
         if unknown:
             raise SettingsError(
-                f"against: no run stands for {', '.join(sorted(unknown))}",
+                f"against: unknown way {', '.join(sorted(unknown))}",
                 hint=f"the ways are: {', '.join(dict.fromkeys(ways))}",
                 fields=("against",),
             )

@@ -1,6 +1,7 @@
 """See the whole path in a few minutes, on synthetic images
 
-Draws phantoms, organizes and preprocesses them, trains two networks from scratch (no download), and compares them.
+Writes a synthetic download, organizes and preprocesses it, trains two models from scratch (no internet needed), and
+compares them.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from tfm.core.settings.schema import IMPORTANT, Settings
 class Demo(Settings):
     shuffle_labels: Annotated[bool, IMPORTANT] = False
     """Shuffle the labels, as a control?
-    With shuffled labels there is nothing to learn: an honest comparison then shows intervals that hold 0.5."""
+    There is nothing to learn from shuffled labels: the intervals of an honest comparison then contain 0.5."""
 
     traps: str = "none"
-    """Which of CBIS-DDSM's traps to plant: none, all, or names with commas between"""
+    """Which defects of CBIS-DDSM to plant: none, all, or names separated by commas"""
 
 
 COMMAND = Planner(settings=Demo, pipeline="tfm.pipelines.demo:plan_demo")

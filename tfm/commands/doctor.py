@@ -7,7 +7,7 @@ from tfm.core.settings.schema import Settings
 
 
 class Doctor(Settings):
-    """Nothing to choose: it looks at everything."""
+    """No settings: everything is checked."""
 
 
 COMMAND = Answer(settings=Doctor, pipeline="tfm.pipelines.doctor:check_machine")

@@ -1,6 +1,6 @@
-"""Measure a trained model on its test images
+"""Evaluate a trained model on its test images
 
-Reads the predictions that its train run left, and writes figures into a run of its own.
+Reads the predictions of the training run and writes the metrics to a run of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tfm.core.settings.schema import POSITIONAL, RunWithPredictions, Settings
 
 class Evaluate(Settings):
     run: Annotated[RunWithPredictions, POSITIONAL]
-    """Which trained model to measure"""
+    """Which trained model do you want to evaluate?"""
 
 
 COMMAND = Stage(settings=Evaluate, pipeline="tfm.pipelines.evaluate:evaluate", version=3)

@@ -1,7 +1,7 @@
 """Cross several factors, and contrast the outcomes
 
-Makes a plan of a YAML file: every combination of levels, by several seeds, and at the end a table with paired
-differences. What is done already counts: more seeds may be added at any time.
+Builds a plan from a YAML file: each combination of levels with several seeds, then a table with paired differences.
+Complete runs are reused, so seeds can be added at any time.
 """
 
 from __future__ import annotations
@@ -11,25 +11,24 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from tfm.core.registry import Planner
-from tfm.core.settings.schema import IMPORTANT, POSITIONAL, CacheName, DatasetName, InputPath, Settings
+from tfm.core.settings.schema import IMPORTANT, POSITIONAL, InputPath, Settings
+from tfm.data.settings import TrainingCache, TrainingDataset
 
 
 class Experiment(Settings):
     file: Annotated[InputPath, POSITIONAL]
-    """File that says what is varied
-    Those that ship are in configs/experiments: a plan, the settings that hold throughout, and factors, each with its
-    levels. Every way is compared with those that have the first level of the last factor and the level before its own,
-    and else are the same."""
-    dataset: DatasetName
-    """Dataset that says who is in which split"""
-    cache: CacheName
-    """Preprocessed images to train on"""
+    """Which file describes the experiment?
+    Examples are in configs/experiments: a plan, the settings of all runs, and factors, each with its levels. Each
+    combination is compared with the one that differs only in the last factor: by its first level, and by the level
+    before."""
+    dataset: TrainingDataset
+    cache: TrainingCache
     seeds: Annotated[int, Field(ge=1), IMPORTANT] = 3
     """How many seeds?
-    A run of each combination for each, counted up."""
+    Each combination runs once for each seed."""
     settings: dict[str, Any] = {}  # noqa: RUF012
-    """Other settings that hold throughout, as in {mim_epochs: 5}
-    They take the place of the file's."""
+    """More settings of all runs, as in {mim_epochs: 5}
+    They override the settings in the file."""
 
 
 COMMAND = Planner(settings=Experiment, pipeline="tfm.pipelines.experiment:plan_experiment")

@@ -1,7 +1,7 @@
-"""Show where a trained network looks, and measure it
+"""Show where a trained model looks, and measure it
 
-Grad-CAM for each class, and for a Swin the attention of its last block, over the mammograms: drawn for some images, and
-scored over all of them against breast and lesion.
+Grad-CAM for each class and, for a Swin, the attention of its last block: drawn for some images, and scored on all of
+them against the breast and the lesion mask.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from tfm.training.settings import DeviceSettings
 
 class Explain(Settings):
     run: Annotated[TrainedRun, POSITIONAL]
-    """Which train run to explain
-    Its dataset, its split and its cache are looked at."""
+    """Which training run do you want to explain?
+    Its dataset, split and cache are used."""
     split: Annotated[Literal["test", "val"], IMPORTANT] = "test"
-    """On which images: test or val
-    val, for validation, while there is still something to choose."""
+    """Which images: test or val?
+    Use val (validation) as long as you still choose between models."""
     pictures: Annotated[int, Field(ge=3, le=60, multiple_of=3)] = 9
-    """How many images to draw
-    A third of those it is surest of and right, a third of those it is surest of and wrong, and a third by lot. All
+    """How many images to draw?
+    One third are confident and correct predictions, one third confident and wrong ones, one third random. All
     images are scored."""
     machine: DeviceSettings = DeviceSettings()
 

@@ -1,7 +1,7 @@
-"""Grow a random forest on what a trained network sees
+"""Train a random forest on the embeddings of a trained model
 
-Takes the network of a train run as it stands, keeps what it makes of each image, and lets a forest learn from that: a
-row of its own in every comparison. A logistic regression and boosted trees come by the same door.
+Extracts the embeddings of each image from the frozen model of a training run and fits a forest to them: one more row
+in every comparison. A logistic regression and boosted trees are available too.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from tfm.training.settings import DEFAULT_SEED, DeviceSettings, LearnerSettings,
 
 class Forest(Settings):
     backbone: Annotated[TrainedRun, POSITIONAL]
-    """The train run whose network sees the images
-    Its dataset, its split and its cache are the forest's too, and so is its rule for the threshold."""
+    """Which training run is the backbone?
+    The forest uses its dataset, split, cache and threshold rule."""
     learning: LearnerSettings = LearnerSettings()
     projection: Projection = "pca"
-    """How the figure brings the embeddings onto paper
-    pca: along the two directions in which the training images differ most. tsne: so that neighbours stay neighbours; it
+    """How to project the embeddings for the figure: pca or tsne?
+    pca: the two directions with the highest variance among the training images. tsne: neighbours stay close; it
     takes longer."""
     seed: int = DEFAULT_SEED
     """Seed of the trees"""

@@ -1,7 +1,7 @@
 """Organize a download into train/val/test × benign/malignant
 
-Reads the CSVs and every header below the download, joins them, keeps each woman in one split, and writes an audit of
-everything that was missing, broken or repaired. The download itself is never touched.
+Reads the CSVs and every header in the download, joins them, keeps each patient in one split, and writes an audit of
+everything that was missing, broken or repaired. The download itself is never changed.
 """
 
 from __future__ import annotations
@@ -16,43 +16,45 @@ from tfm.core.settings.schema import IMPORTANT, POSITIONAL, InputPath, ProductNa
 
 class Organize(Settings):
     download: Annotated[list[InputPath], POSITIONAL, Field(min_length=1)]
-    """Which folder holds the download?
-    What NBIA Data Retriever wrote, a mirror of it, or Kaggle's copy, with the CSVs below it or beside it. Several
-    folders are one download (in a form: commas between). A text file is taken as a list: a path a line."""
+    """Which folder contains the download?
+    The output of NBIA Data Retriever, a mirror of it, or Kaggle's copy, with the CSVs inside or beside it. Several
+    folders form one download; separate them by commas in a form. A text file is read as a list, one path a line."""
 
     csv: tuple[InputPath, ...] = ()
-    """Where are the case CSVs, if not below the download?
-    Files or folders, commas between."""
+    """Where are the case CSVs, if not in the download?
+    Files or folders, separated by commas."""
 
     name: Annotated[ProductName, IMPORTANT] = "cbis-ddsm"
-    """What should the dataset be called?"""
+    """What do you want to call the dataset?"""
 
     lesions: Annotated[Literal["mass", "calc", "both"], IMPORTANT] = "both"
-    """Which lesions: masses, calcifications or both
-    With both, women who are in the training files of one kind and the test files of the other stay in test alone."""
+    """Which lesions: masses, calcifications or both?
+    With both, patients who are in the training files of one kind and in the test files of the other are used for
+    testing only."""
 
     images: Annotated[Literal["full", "crops"], IMPORTANT] = "full"
-    """What one image is
-    full: a whole mammogram, malignant if any of its lesions is. crops: one cut-out a lesion, without a mask, since
-    where it lies in its mammogram is not recorded."""
+    """What is one image: full or crops?
+    full: a whole mammogram, malignant if any of its lesions is. crops: one crop per lesion, without a mask, because
+    its position in the mammogram is not recorded."""
 
     split: Annotated[Literal["official", "random", "kfold"], IMPORTANT] = "official"
-    """Which split
-    official: TCIA's own test set stays sealed. random: 70/15/15 by woman, for a download without official test rows.
-    kfold: five folds over the training women, of which the first validates, TCIA's test sealed."""
+    """Which split: official, random or kfold?
+    official: TCIA's test set is used for testing only. random: 70/15/15 by patient, for a download without official
+    test rows. kfold: five folds of the training patients, the first for validation; TCIA's test set is used for
+    testing only."""
 
     val_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
-    """Share of the women who become the validation set
-    official: of those who are not in TCIA's test; random: of all. With kfold each fold has a fifth."""
+    """Which share of the patients is for validation?
+    official: of the patients outside TCIA's test set; random: of all patients. With kfold each fold has one fifth."""
 
     without_callback: Literal["benign", "left out"] = "benign"
-    """What to do with BENIGN_WITHOUT_CALLBACK
-    Findings so plainly benign that nobody was called back for them."""
+    """How to label BENIGN_WITHOUT_CALLBACK: benign or left out?
+    These findings were so clearly benign that the patient was not called back."""
 
     link: Literal["hard", "symlink", "copy", "png"] = "hard"
-    """How the images get into the dataset
-    Hard links take no space. Where a disk cannot link, files are copied, and the audit says so. png: the same pixels,
-    16 bit and without loss, for programs that open no DICOM."""
+    """How to place the images in the dataset: hard, symlink, copy or png?
+    Hard links take no space. If the disk does not support links, files are copied, and the audit reports it. png:
+    the same pixels as lossless 16-bit files, for programs that don't read DICOM."""
 
     split_seed: int = 0
     """Seed of the split"""

@@ -1,7 +1,7 @@
-"""Turn the films into training images, once
+"""Preprocess the images of a dataset once
 
-Breast found, labels and film border gone, all breasts facing one way, cropped and resized by the steps of a preset.
-The result is a cache: arrays on disk that every model trains from.
+Finds the breast, removes labels and film border, flips all breasts to one side, crops and resizes, by the steps of a
+preset. The result is a cache: arrays on disk that every model trains from.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ class Preprocess(Settings):
     """Which dataset?"""
 
     cache: ProductName | None = None
-    """What should the cache be called?
-    Empty: after its dataset and preset, with a few letters more where a step's settings aren't the preset's."""
+    """What do you want to call the cache?
+    If empty: the names of dataset and preset, plus a few letters if a step differs from the preset."""
 
     workers: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], NOT_IN_RUN_KEY] = "auto"
-    """How many processes make images at the same time
-    auto: one for each core, fewer for few images or little memory. Each needs up to 600 MB."""
+    """How many processes to use?
+    auto: one per core, fewer for few images or little memory. Each needs up to 600 MB."""
 
     chain: ChainSettings
 
     write_augmented: Annotated[int, Field(ge=0, le=100)] = 0
-    """How many augmented copies of each training image to write as files
-    To look at, or for use elsewhere: training makes its own, anew each epoch; copy 1 is what its first epoch sees."""
+    """How many augmented copies of each training image to write as files?
+    Only for inspection or other programs: training augments each epoch anew. Copy 1 is what the first epoch sees."""
 
     augmentation: Annotated[AugmentSettings, NoEffectWhen("write_augmented", 0)] = AugmentSettings()
 
@@ -40,9 +40,9 @@ class Preprocess(Settings):
     """Seed of the augmented copies, as in training"""
 
     @model_validator(mode="after")
-    def _copies_are_changed(self) -> Self:
+    def _check_augmentation_is_on(self) -> Self:
         if self.write_augmented and not self.augmentation.augment:
-            raise ValueError("augmented copies are asked for, and augmentation is switched off")
+            raise ValueError("augmented copies need augmentation, which is switched off")
         return self
 
 

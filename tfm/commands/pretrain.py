@@ -1,7 +1,6 @@
-"""Pretrain an encoder without labels, on hidden breast blocks
+"""Pretrain an encoder by masked image modelling
 
-Learns from training images only, and its weights may then be used to train on the same dataset:
-`setting: weights=run:ID`.
+Needs no labels and uses training images only. Its weights can then be used to train on the same dataset, as run:ID.
 """
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tfm.core.registry import Repeat, Stage
-from tfm.core.settings.schema import NOT_IN_RUN_KEY, CacheName, DatasetName, InputFolder, Settings
+from tfm.core.settings.schema import NOT_IN_RUN_KEY, DatasetName, InputFolder, Settings
+from tfm.data.settings import TrainingCache
 from tfm.models.settings import FROM_SCRATCH, Architecture, Weights
 from tfm.training.settings import (
     DEFAULT_SEED,
@@ -26,39 +26,38 @@ LossOn = Literal["breast", "masked"]
 
 class Pretrain(Settings):
     dataset: DatasetName
-    """Dataset whose training images are learned from
-    One training woman in twenty is kept back to choose the best epoch. Validation and test are never looked at."""
-    cache: CacheName
-    """Preprocessed images to learn from"""
+    """Which dataset?
+    Only its training images are used. One training patient in twenty is held out to choose the best epoch."""
+    cache: TrainingCache
     fold: Annotated[int, Field(ge=1)] = 1
-    """Fold that is left out, of a dataset with folds
-    That of the training which is to use the weights. A dataset without folds has this one only."""
+    """Which fold is left out?
+    Use the fold of the later training. A dataset without folds has fold 1 only."""
     extra: tuple[InputFolder, ...] = ()
-    """Folders with more mammograms to learn from, without labels
-    DICOM, PNG, JPEG or TIFF; commas between several. They go through the steps of the chosen cache, once.
-    Left out, and told one by one: what cannot be read or is no whole mammogram, what the dataset has already, and women
-    of validation and test, where a file names its woman."""
+    """Folders with more mammograms without labels
+    DICOM, PNG, JPEG or TIFF; separate several by commas. They are preprocessed once by the steps of the chosen
+    cache. Unreadable files, files that are no whole mammogram, duplicates of the dataset and, if a file names its
+    patient, patients of validation and test are left out and listed."""
     architecture: Architecture = "swin_tiny_patch4_window7_224"
-    """Which encoder to pretrain
-    swin_tiny_patch4_window7_224, swin_small_patch4_window7_224, swin_base_patch4_window7_224, or any other network of
-    timm's with a feature map. The training that is to use it needs the same."""
+    """Which encoder do you want to pretrain?
+    swin_tiny_patch4_window7_224, swin_small_patch4_window7_224, swin_base_patch4_window7_224, or any other timm
+    model with a feature map. The later training needs the same."""
     weights: Weights = FROM_SCRATCH
     """Weights to start from: none, imagenet, run:ID or file:PATH
-    none: from scratch. imagenet: timm's own, fetched once from the Hugging Face hub and kept on this machine."""
+    none: random weights. imagenet: from timm, downloaded once from the Hugging Face hub and kept on this machine."""
     masks: MaskSettings = MaskSettings()
     loss_on: LossOn = "breast"
-    """Which part of the breast must be rebuilt well
-    breast: all of it, hidden or not. masked: only what was hidden."""
+    """Which part of the breast counts in the loss: breast or masked?
+    breast: the whole breast. masked: only the hidden blocks."""
     beta: Annotated[float, Field(ge=0)] = 1e-3
-    """Weight of the spectral norms of the layers that attention comes from
-    It holds back how sharply attention can tell places apart. 0: not at all, as for an encoder without attention."""
+    """Weight of the spectral norms of the query and key layers
+    It limits how sharply attention can separate places. 0: off, as for an encoder without attention."""
     batches: UnlabelledBatches = UnlabelledBatches()
     optim: UnlabelledOptim = UnlabelledOptim()
     pictures_every: Annotated[int, Field(ge=1), NOT_IN_RUN_KEY] = 10
-    """After how many epochs what is rebuilt is drawn
-    And after the last one."""
+    """Draw the reconstruction after every how many epochs?
+    It is also drawn after the last epoch."""
     seed: int = DEFAULT_SEED
-    """Seed of everything random: who is kept back, first weights, order, augmentation, hidden blocks"""
+    """Seed of everything random: held-out patients, initial weights, order, augmentation, hidden blocks"""
     machine: MachineSettings = MachineSettings()
 
 

@@ -1,17 +1,16 @@
-"""Draw lesions pixel by pixel, and measure how well
+"""Segment lesions, and measure how well
 
-DeepLabV3+ learns from the lesion masks. It ends with figures of the test images beside what knows nothing, with
-pictures, and with a probability for each image, so that it can be compared with models that classify.
+Trains DeepLabV3+ on the lesion masks. Reports metrics on the test images beside baselines that know nothing,
+pictures, and a probability for each image, so that it can be compared with classification models.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
 from tfm.core.registry import Repeat, Stage
-from tfm.core.settings.schema import CacheName, DatasetName, Input, Settings
+from tfm.core.settings.schema import CacheName, Input, Settings
+from tfm.data.settings import TrainingDataset, ValidationFold
 from tfm.models.settings import SegmenterSettings
 from tfm.training.settings import (
     DEFAULT_SEED,
@@ -25,13 +24,10 @@ from tfm.training.settings import (
 
 
 class Segment(Settings):
-    dataset: DatasetName
-    """Dataset that says who is in which split"""
+    dataset: TrainingDataset
     cache: CacheName
-    """Preprocessed images and lesion masks to train on"""
-    fold: Annotated[int, Field(ge=1)] = 1
-    """Fold for validation, of a dataset with folds; the others are for training
-    A dataset without folds has this one only: as it is arranged."""
+    """Which cache of preprocessed images and lesion masks?"""
+    fold: ValidationFold = 1
     lesions: SegmentSettings = SegmentSettings()
     model: SegmenterSettings = SegmenterSettings()
     batches: SegmentBatches = SegmentBatches()
@@ -42,7 +38,7 @@ class Segment(Settings):
     can be while 90 of 100 malignant images are found; the share is yours to choose. From which probability on a pixel
     is drawn is chosen there too, for each class by Dice, on those images whose lesions are known."""
     seed: int = DEFAULT_SEED
-    """Seed of everything random: first weights, order, augmentation, squares, dropout"""
+    """Seed of everything random: initial weights, order, augmentation, tiles, dropout"""
     machine: MachineSettings = MachineSettings()
     extends: Annotated[str, Input("run", made_by=("segment",))] | None = None
     """The run that this one goes on from

@@ -1,7 +1,7 @@
 """Pretrain a Swin transformer, fine-tune it and explain it
 
-A plan of three runs: an encoder learns without labels, a training takes it up and is told where the breast is, and what
-it looks at is drawn and measured. What is done already counts.
+A plan of three runs: an encoder is pretrained without labels, a training starts from it and uses the breast mask, and
+its attention is drawn and measured. Complete runs are reused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pydantic.fields import FieldInfo
 
 from tfm.commands.pretrain import LossOn, Pretrain
 from tfm.core.registry import Planner
-from tfm.core.settings.schema import IMPORTANT, CacheName, DatasetName, InputFolder, NoEffectWhen, Settings
+from tfm.core.settings.schema import IMPORTANT, CacheName, InputFolder, NoEffectWhen, Settings
+from tfm.data.settings import TrainingDataset, ValidationFold
 from tfm.models.settings import FROM_SCRATCH, Architecture, Weights
 from tfm.training.settings import (
     DEFAULT_SEED,
@@ -28,71 +29,67 @@ from tfm.training.settings import (
 
 _WITHOUT_PRETRAINING = NoEffectWhen("skip_pretrain", True)
 
-
 _WITHOUT_TRAINING = NoEffectWhen("skip_train", True)
 
 
-def _told(settings: type[Settings], name: str) -> FieldInfo:
-    """Another stage's setting in its own words and bounds. Where it does nothing is another matter here."""
+def _copy_field(settings: type[Settings], name: str) -> FieldInfo:
+    """Another command's setting with its text and bounds, without its conditions."""
     field = copy.copy(settings.model_fields[name])
     field.metadata = [one for one in field.metadata if not isinstance(one, NoEffectWhen)]
     return field
 
 
 class SwinMIM(Settings):
-    dataset: DatasetName
-    """Dataset that says who is in which split"""
+    dataset: TrainingDataset
     cache: CacheName
-    """Preprocessed images to learn from
-    224 × 224, or another multiple of 224, suits a Swin's windows best."""
-    fold: Annotated[int, Field(ge=1)] = 1
-    """Fold for validation, of a dataset with folds; the others are for training
-    A dataset without folds has this one only: as it is arranged."""
+    """Which cache of preprocessed images?
+    224 × 224 pixels, or a multiple, suit the windows of a Swin best."""
+    fold: ValidationFold = 1
     extra: Annotated[tuple[InputFolder, ...], _WITHOUT_PRETRAINING] = ()
-    """Folders with more mammograms for the pretraining, without labels
-    DICOM, PNG, JPEG or TIFF; commas between several. They go through the steps of the chosen cache, once.
-    What is left out is told one by one, with the reason."""
+    """Folders with more mammograms for pretraining, without labels
+    DICOM, PNG, JPEG or TIFF; separate several by commas. They are preprocessed once by the steps of the chosen
+    cache. Whatever is left out is listed with the reason."""
     architecture: Architecture = "swin_tiny_patch4_window7_224"
-    """Which encoder
-    swin_tiny_patch4_window7_224, swin_small_patch4_window7_224, swin_base_patch4_window7_224; or swin_pico, which a CPU
-    can train."""
+    """Which encoder?
+    swin_tiny_patch4_window7_224, swin_small_patch4_window7_224, swin_base_patch4_window7_224; or swin_pico, which
+    trains on a CPU."""
     weights: Weights = FROM_SCRATCH
-    """Weights that the first phase starts from: none, imagenet, run:ID or file:PATH
-    The first phase that is not left out. With skip-pretrain, run:ID takes up an encoder of an earlier pretraining."""
-    label_percent: Annotated[float, _told(LabelSettings, "label_percent"), IMPORTANT, _WITHOUT_TRAINING] = 100.0
+    """Initial weights of the first phase: none, imagenet, run:ID or file:PATH
+    With skip-pretrain, the first phase is the training, and run:ID names an earlier pretraining."""
+    label_percent: Annotated[float, _copy_field(LabelSettings, "label_percent"), IMPORTANT, _WITHOUT_TRAINING] = 100.0
     unlabelled: Annotated[
-        Unlabelled, _told(LabelSettings, "unlabelled"), _WITHOUT_TRAINING, NoEffectWhen("label_percent", 100)
+        Unlabelled, _copy_field(LabelSettings, "unlabelled"), _WITHOUT_TRAINING, NoEffectWhen("label_percent", 100)
     ] = "ignore"
     mim_epochs: Annotated[int, Field(ge=1), IMPORTANT, _WITHOUT_PRETRAINING] = 100
-    """Passes over the training images in the pretraining (masked image modelling)"""
+    """Epochs of the pretraining (masked image modelling)"""
     cls_epochs: Annotated[int, Field(ge=1), IMPORTANT, _WITHOUT_TRAINING] = 60
-    """Passes over the labelled training images in the training"""
+    """Epochs of the training"""
     batch_size: Annotated[Literal["auto"] | Annotated[int, Field(ge=2)], IMPORTANT] = 16
-    """Images that are on the device at once, in both phases, or auto"""
+    """Batch size in both phases, or auto"""
     mim_learning_rate: Annotated[float, Field(gt=0), _WITHOUT_PRETRAINING] = 3e-4
-    """Learning rate of the pretraining at its highest"""
+    """Peak learning rate of the pretraining"""
     cls_learning_rate: Annotated[float, Field(gt=0), _WITHOUT_TRAINING] = 1e-4
-    """Learning rate of the training at its highest"""
+    """Peak learning rate of the training"""
     masks: Annotated[MaskSettings, _WITHOUT_PRETRAINING] = MaskSettings()
-    loss_on: Annotated[LossOn, _told(Pretrain, "loss_on"), _WITHOUT_PRETRAINING] = "breast"
-    pooling: Annotated[Pooling, _told(BreastSettings, "pooling"), _WITHOUT_TRAINING] = "breast"
-    background_contrast: Annotated[float, _told(BreastSettings, "background_contrast"), _WITHOUT_TRAINING] = 0.1
-    beta: Annotated[float, _told(BreastSettings, "beta")] = 1e-3
-    attention_gamma: Annotated[float, _told(BreastSettings, "attention_gamma"), _WITHOUT_TRAINING] = 1e-3
+    loss_on: Annotated[LossOn, _copy_field(Pretrain, "loss_on"), _WITHOUT_PRETRAINING] = "breast"
+    pooling: Annotated[Pooling, _copy_field(BreastSettings, "pooling"), _WITHOUT_TRAINING] = "breast"
+    background_contrast: Annotated[float, _copy_field(BreastSettings, "background_contrast"), _WITHOUT_TRAINING] = 0.1
+    beta: Annotated[float, _copy_field(BreastSettings, "beta")] = 1e-3
+    attention_gamma: Annotated[float, _copy_field(BreastSettings, "attention_gamma"), _WITHOUT_TRAINING] = 1e-3
     skip_pretrain: bool = False
-    """Leave the first phase out
-    The training then starts from the weights named above."""
+    """Skip the pretraining?
+    The training then starts from the weights above."""
     skip_train: bool = False
-    """Leave the second phase out, and the third, which would have nothing to explain"""
+    """Skip the training, and with it the explanation?"""
     visualize: Annotated[bool, _WITHOUT_TRAINING] = True
-    """Explain the trained network in a third phase
-    Pictures of where it looks in test images, and how much of that is lesion, breast or background."""
+    """Explain the trained model?
+    Draws its attention on test images and measures how much of it is on lesion, breast and background."""
     force_pretrain: Annotated[bool, _WITHOUT_PRETRAINING] = False
-    """Pretrain anew, also where the same was done before
-    The old run stays. The training then starts from the new encoder, and so is new as well."""
+    """Pretrain again even if the same pretraining exists?
+    The old run is kept. The training then starts from the new encoder and runs again as well."""
     force_train: Annotated[bool, _WITHOUT_TRAINING] = False
-    """Train anew, also where the same was done before
-    The old run stays."""
+    """Train again even if the same training exists?
+    The old run is kept."""
     seed: int = DEFAULT_SEED
     """Seed of everything random in all phases"""
     machine: MachineSettings = MachineSettings()

@@ -1,6 +1,6 @@
-"""Write the curves of training as files for TensorBoard
+"""Export training curves for TensorBoard
 
-One curve for each figure of each run, with the times at which they were told. The runs themselves stay as they are.
+One curve for each metric of each run, with its recorded times. The runs themselves stay as they are.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from tfm.core.settings.schema import POSITIONAL, Settings, TrainedRun
 
 class Tensorboard(Settings):
     runs: Annotated[list[TrainedRun], POSITIONAL, Field(min_length=1)]
-    """Which train runs to write for TensorBoard
-    None named: every finished one of the workspace."""
+    """Which training runs do you want to export?
+    If none is named: every complete one in the workspace."""
 
 
 COMMAND = Stage(settings=Tensorboard, pipeline="tfm.pipelines.tensorboard:write_tensorboard", version=1)

@@ -1,6 +1,6 @@
 """Search a model's settings, then train it with the best ones
 
-A plan of two runs: the study, and its winner with all the epochs of the model's preset. What is done already counts.
+A plan of two runs: the study, and its winner with all the epochs of the model's preset. Complete runs are reused.
 """
 
 from __future__ import annotations
@@ -10,23 +10,20 @@ from typing import Annotated
 from pydantic import Field
 
 from tfm.core.registry import Planner
-from tfm.core.settings.schema import IMPORTANT, CacheName, DatasetName, Settings
+from tfm.core.settings.schema import IMPORTANT, Settings
+from tfm.data.settings import TrainingCache, TrainingDataset, ValidationFold
 from tfm.training.settings import MachineSettings
 
 
 class TuneAndTrain(Settings):
-    dataset: DatasetName
-    """Dataset that says who is in which split"""
-    cache: CacheName
-    """Preprocessed images to train on"""
-    fold: Annotated[int, Field(ge=1)] = 1
-    """Fold for validation, of a dataset with folds; the others are for training
-    A dataset without folds has this one only: as it is arranged."""
+    dataset: TrainingDataset
+    cache: TrainingCache
+    fold: ValidationFold = 1
     search: str = "any"
-    """Which search: a preset of tune
-    It says which model, and which of its settings are searched."""
+    """Which search? (a preset of tune)
+    It sets the model and its search space."""
     trials: Annotated[int, Field(ge=1), IMPORTANT] = 20
-    """How many trials, in all"""
+    """How many trials in total?"""
     machine: MachineSettings = MachineSettings()
 
 
