@@ -122,7 +122,7 @@ def test_words_of_a_contrast_that_do_not_fit_its_runs_are_refused(plan):
     before = lookup.list_runs(plan.workspace)
     with pytest.raises(SettingsError, match="unknown way better"):
         find_or_create_job(plan.workspace, "contrast", {"runs": runs, "against": {"better": ["worse"]}})
-    with pytest.raises(SettingsError, match="1 for 2 runs"):
+    with pytest.raises(SettingsError, match="1 names for 2 runs"):
         find_or_create_job(plan.workspace, "contrast", {"runs": runs, "ways": ["one"]})
     assert len(lookup.list_runs(plan.workspace)) == len(before), "no run is made for it"
 

@@ -257,7 +257,7 @@ def test_folds_and_seeds_are_asked_last_and_make_a_queue(workspace):
 
 def test_a_damaged_saved_repeat_is_ignored(workspace):
     workspace.create_folder()
-    workspace.answers_file.write_text("tests.toys.learn: {seeds: a few, sections: 2}")
+    workspace.answers_file.write_text("learn: {seeds: a few, sections: 2}")
     asked, _ = form("learn", workspace)
     assert asked.fill().given == {"sections": 2}
 
