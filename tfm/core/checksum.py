@@ -1,5 +1,4 @@
-"""A file's own SHA-256 behind its content: whoever reads it knows whether it is what was written. One file, so that one
-rename makes both new."""
+"""A SHA-256 appended to the file that it checks, so that one rename replaces content and checksum together."""
 
 from __future__ import annotations
 
@@ -19,19 +18,19 @@ def append_checksum(path: Path) -> None:
 
 
 def has_checksum(path: Path) -> bool:
-    return _seal_of(path).startswith(_MARK)
+    return _read_checksum(path).startswith(_MARK)
 
 
 def has_valid_checksum(path: Path) -> bool:
-    """A file without a seal is not."""
+    """False for a file without a checksum."""
     size, digest = path.stat().st_size - _LENGTH, hashlib.sha256()
     with open(path, "rb") as file:
         for start in range(0, size, 1 << 20):
             digest.update(file.read(min(1 << 20, size - start)))
-    return _seal_of(path) == _MARK + digest.hexdigest().encode()
+    return _read_checksum(path) == _MARK + digest.hexdigest().encode()
 
 
-def _seal_of(path: Path) -> bytes:
+def _read_checksum(path: Path) -> bytes:
     with open(path, "rb") as file:
         file.seek(max(path.stat().st_size - _LENGTH, 0))
         return file.read()

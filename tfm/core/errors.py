@@ -1,14 +1,14 @@
-"""What can go wrong, said so that a person can act on it. Only `ui` and the worker catch these.
+"""The errors that a person can act on. Only `ui` and the worker catch these.
 
-TFMError              every message a person may see: what, where, and a hint: what to do
+TFMError              what happened and where, with a hint: what to do
 ├── SettingsError     a setting is unknown, out of range, or contradicts another
-├── DataError         a download, dataset, cache or image is not as needed
-├── WeightsError      weights cannot be reached, or do not fit
-├── TrainingError     a run cannot go on: NaN, memory, one class only
-├── HaltedError       a part of a run was ended from outside: it can go on from what it kept
-├── RunError          a run or plan folder is missing, broken or of another kind
-│   └── BusyError     somebody else is at work on it right now
-└── DiskError         a place cannot be written, or is full
+├── DataError         a download, dataset, cache or image is missing, damaged or unsuitable
+├── WeightsError      weights cannot be downloaded, or do not fit the model
+├── TrainingError     a training cannot continue: NaN, memory, only one class
+├── HaltedError       a part of a run was ended from outside: the run can be resumed
+├── RunError          a run or plan is missing, damaged or of another kind
+│   └── BusyError     another process is working on it now
+└── DiskError         a folder is not writable, or its disk is full
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class DiskError(TFMError):
 
 
 _DISK_HINTS: dict[int | None, str] = {
-    errno.ENOSPC: "free some space on that disk and start the same thing again: it goes on where it stopped",
-    errno.EDQUOT: "your quota there is used up: free some space and start the same thing again",
+    errno.ENOSPC: "free some space on that disk and start the same thing again: it continues where it stopped",
+    errno.EDQUOT: "your disk quota is used up: free some space and start the same thing again",
     errno.EACCES: "choose a folder you may write to, or change its permissions",
     errno.EPERM: "choose a folder you may write to, or change its permissions",
     errno.EROFS: "that disk is read-only: choose another folder",
@@ -74,12 +74,12 @@ _DISK_HINTS: dict[int | None, str] = {
 
 
 def is_disk_error(error: OSError) -> bool:
-    """Told by `told` as it is: nobody else's words would lead to that disk."""
+    """Whether `translate_error` explains the error best, because it names the disk."""
     return error.errno in _DISK_HINTS
 
 
 def translate_error(error: Exception, log: Path | None = None) -> TFMError:
-    """Any error in words for a person. The traceback of a defect goes to `log`, or to a file of its own."""
+    """Turn any error into one for a person. The traceback of a defect is written to `log`, or to a new file."""
     if isinstance(error, TFMError):
         return error
     if isinstance(error, OSError) and is_disk_error(error):
@@ -89,6 +89,4 @@ def translate_error(error: Exception, log: Path | None = None) -> TFMError:
     log = log or Path(tempfile.gettempdir()) / f"tfm-{os.getpid()}.log"
     with contextlib.suppress(OSError), open(log, "a", encoding="utf-8") as file:
         file.write("".join(traceback.format_exception(error)) + "\n")
-    return TFMError(
-        f"{type(error).__name__}: {error}", hint=f"this is a defect of the program; what happened is in {log}"
-    )
+    return TFMError(f"{type(error).__name__}: {error}", hint=f"this is a bug in the program; the details are in {log}")

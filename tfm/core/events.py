@@ -1,4 +1,4 @@
-"""What a stage says while it works. Events are all that a watcher ever sees of a run; none of them draws anything."""
+"""The events that a stage yields while it works. `ui` shows a run from its events alone."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one named count has come. Several names (epoch, step) are several bars; `within` names the count of which
-    all of this one is one more, so that its time left is known before the first is done."""
+    """How far a named count is. Each name (epoch, step) has its own bar. All of this count is one unit of the count
+    `within`, so that the time left is known before that unit is done."""
 
     name: str
     done: int
@@ -20,15 +20,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class Metrics:
-    """One row of figures, e.g. an epoch's; also a row of metrics.csv where the stage writes one."""
+    """One row of figures, e.g. an epoch's; also a row of metrics.csv if the stage writes one."""
 
     values: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Gauges:
-    """What stands now, by name and as a person reads it (images/s, GPU memory); each name replaces what it said before.
-    Where a run is taken up anew they are all said again."""
+    """Current values as text, by name (images/s, GPU memory). A new value replaces the old one of its name; a resumed
+    run yields all of them again."""
 
     values: dict[str, str]
 
@@ -41,7 +41,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows as a person reads them. `caption` carries what must be said in the same breath as the figures."""
+    """Rows of text. `caption` says what a reader must know about the figures."""
 
     title: str
     columns: list[str]
@@ -51,7 +51,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table that grows while a stage works; one with the same first cell replaces what it said before."""
+    """A row of a growing table; it replaces an earlier row with the same first cell."""
 
     title: str
     columns: list[str]
@@ -88,7 +88,7 @@ class Result:
 
 @dataclass(frozen=True)
 class StateChange:
-    """Said by the worker alone: the run waits, runs, paused, failed or is done."""
+    """Recorded by the worker only: the run is running, paused, halted, failed, pruned or done."""
 
     state: str
     message: str = ""

@@ -1,4 +1,4 @@
-"""The one walk over folders that belong to others. Nothing in them is opened, changed or refused here."""
+"""Walk through folders that belong to others. No file is opened or changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file as a walk meets it. Of what cannot be looked at (a folder, too) only the path is known, and why."""
+    """A file and its facts. For an unreadable file or folder only the path and the problem are known."""
 
     path: str
     size: int = 0
@@ -25,8 +25,8 @@ _NOWHERE = "a link that leads nowhere"
 
 
 def walk_files(roots: Iterable[Path], *, links: bool = False) -> Iterator[FoundFile]:
-    """Every regular file below, in no order; links to folders are followed, and no folder is walked twice. With `links`
-    those by which nothing is reached are met as well, and why."""
+    """Yield every regular file below the roots, in no order. Links to folders are followed, and no folder is walked
+    twice. With `links`, links that lead to nothing new are yielded too."""
     folders = [os.path.realpath(root) for root in roots]
     above = tuple(folders)
     walked: set[str] = set()
@@ -39,7 +39,7 @@ def walk_files(roots: Iterable[Path], *, links: bool = False) -> Iterator[FoundF
 
 
 def _within(folder: str, folders: list[str], roots: tuple[str, ...]) -> Iterator[FoundFile]:
-    """The files of one folder; the folders in it are added to those that wait."""
+    """The files of one folder; its subfolders are added to `folders`."""
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
@@ -61,14 +61,14 @@ def _within(folder: str, folders: list[str], roots: tuple[str, ...]) -> Iterator
 
 
 def _linked(link: str, folders: list[str], roots: tuple[str, ...]) -> Iterator[FoundFile]:
-    """A link to a folder, where nothing more is reached by it; its target is added to those that wait."""
+    """Add the target of a link to `folders`; yield the link if it leads to nothing new."""
     target = os.path.realpath(link)
-    if _holds(target, str(Path(link).parent)):  # followed, it would lead out of the root
+    if _holds(target, str(Path(link).parent)):  # following it would lead out of the root
         yield FoundFile(link, problem=_LOOP)
         return
     if any(_holds(root, target) for root in roots):
         yield FoundFile(link, problem=_ANYWAY)
-    folders.append(target)  # in any case: on the way without the link a folder may be closed
+    folders.append(target)  # always: without the link, a folder on the way may be unreadable
 
 
 def _holds(outer: str, inner: str) -> bool:

@@ -1,4 +1,5 @@
-"""Files that are whole or not there: written beside, fsynced, replaced. No other module writes small files."""
+"""Small files that are complete or absent: written beside their target, synced, then moved. All small files are
+written here."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ import yaml
 
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """A temporary path next to `path`; what was written there takes `path`'s place when the block ends well."""
+    """Yield a temporary path next to `path`; it replaces `path` if the block ends without an error."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
@@ -69,6 +70,6 @@ def compute_sha256(path: Path) -> str:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed writer left beside its target. Only for a folder whose lock is held."""
+    """Remove the temporary files of a killed writer. Only call this while holding the folder's lock."""
     for leftover in folder.glob(".*.tmp"):
         leftover.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What this machine is, told without importing anything heavy: enough for the menu and for a doctor's first look."""
+"""What this machine has: GPUs, cores, memory and disk space. Nothing heavy is imported, so that the menu opens fast."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ class Gpu:
 
 @cache
 def find_nvidia_gpus() -> tuple[Gpu, ...]:
-    """As the driver tells them; empty where there is none, whatever PyTorch may think."""
+    """The GPUs that the driver reports; none if there is no working driver."""
     if shutil.which("nvidia-smi") is None:
         return ()
     query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     try:
-        asked = subprocess.run(query, capture_output=True, text=True, check=True, timeout=_DRIVER_SECONDS)
-        rows = (line.rsplit(",", 1) for line in asked.stdout.splitlines() if "," in line)
+        answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=_DRIVER_SECONDS)
+        rows = (line.rsplit(",", 1) for line in answer.stdout.splitlines() if "," in line)
         return tuple(Gpu(name.strip(), float(memory) / 1024) for name, memory in rows)
-    except (OSError, ValueError, subprocess.SubprocessError):  # a driver that is broken or hangs is none to use
+    except (OSError, ValueError, subprocess.SubprocessError):  # the driver is broken or hangs
         return ()
 
 
 def count_cores() -> int:
-    """Those this process may use, which in a container or a queue are fewer than the machine has."""
+    """The cores this process may use: in a container or a cluster job, fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_memory_gib() -> float | None:
-    """The machine's, or what a container may have of it."""
+    """The memory of the machine, or the limit of its container."""
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return None
     sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for file in _CONTAINER_LIMITS:
-        with contextlib.suppress(OSError, ValueError):  # not such a container; or its limit is the word "max"
+        with contextlib.suppress(OSError, ValueError):  # no such container, or the limit is the word "max"
             sizes.append(int(Path(file).read_text(encoding="ascii")))
     return min(sizes) / 2**30
 
 
 def read_free_gib(place: Path) -> float:
-    """On the disk that holds `place`, or would hold it."""
+    """The free space on the disk of `place`, which need not exist yet."""
     while not place.exists():
         place = place.parent
     return shutil.disk_usage(place).free / 2**30

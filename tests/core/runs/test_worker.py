@@ -216,7 +216,7 @@ with open_job(Path({str(run.folder)!r})).hold_lock():
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parents[3],
     )
     assert holder.stdout.readline() == "held\n"
     assert run.is_alive()
