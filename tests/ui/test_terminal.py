@@ -68,7 +68,7 @@ def test_a_run_is_watched_paused_and_resumed_from_the_menu(tmp_path):
         ]:
             terminal.wait_for(question)
             terminal.press(*filter(None, [answer]), "enter")
-        terminal.wait_for("python wizard.py phantom")
+        terminal.wait_for("wizard.py phantom")
         terminal.press("enter")
         terminal.wait_for("images/s")
         terminal.press("ctrl-c")

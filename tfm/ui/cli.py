@@ -133,8 +133,8 @@ def _find_started_name(found: Command, words: Sequence[str]) -> str:
     """Only for presets that ship: the user's own are in a workspace, which is not known yet."""
     presets = getattr(found, "presets", None)
     named = [word for word in words if presets and word in offers.list_presets(presets)]
-    says_itself = len(named) == 1 and getattr(found, "default_preset", None) is None
-    return offers.load_preset(presets, named[0]).stage if presets and says_itself else found.name
+    is_named = len(named) == 1 and getattr(found, "default_preset", None) is None
+    return offers.load_preset(presets, named[0]).stage if presets and is_named else found.name
 
 
 def _make_keyword(name: str, annotation: Any) -> Parameter:

@@ -5,6 +5,7 @@ A setting's own type checks its answer. form_state holds the answers; form_summa
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -87,23 +88,21 @@ class Form:
 
     def _list_questions(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """Yield the questions in order, and run the look as soon as its settings are answered."""
-        if self._has_presets_to_choose:
+        if self._has_presets_to_choose():
             yield "preset", self._choose_preset
-        important = self.state.important
         if self.state.look is not None:
             for field in self._list_look_fields():
                 yield field.name, partial(self._ask, field)
             self._look()
-        for field in important:
+        for field in self.state.important:
             if field.name not in self.state.outlook.settled and self.state.is_worth_asking(field):
                 yield field.name, partial(self._ask, field)
         yield _ACTION, self._confirm
 
     def _list_look_fields(self) -> list[SettingField]:
         required = [field for field in self.state.important if field.is_required]
-        return required + [
-            field for field in self.state.fields if field.name in self.fields_for_look and not field.is_required
-        ]
+        named = [field for field in self.state.fields if field.name in self.fields_for_look]
+        return required + [field for field in named if not field.is_required]
 
     def _reopen_questions(self, answered: list[str], error: TFMError) -> list[str]:
         """Ask again the settings that a failed look names; raise its error if it names none that is asked."""
@@ -116,9 +115,6 @@ class Form:
             raise error
         return list(takewhile(lambda name: name not in again, answered))
 
-    # --- presets ------------------------------------------------------------------------------------------------------
-
-    @property
     def _has_presets_to_choose(self) -> bool:
         """False if the default preset is the only one."""
         stage = registry.find(self.state.stage)
@@ -162,8 +158,6 @@ class Form:
             descriptions.append(spell(f"{name}: {found.title}\n{found.about}"))
         return choices, "\n\n".join(descriptions)
 
-    # --- look and preview ---------------------------------------------------------------------------------------------
-
     def _look(self) -> None:
         """Run the look again if one of its settings has changed, or if it failed."""
         look = self.state.look
@@ -189,8 +183,6 @@ class Form:
 
     def _watch(self, events: Iterator[Event | registry.Outlook]) -> preview.PreviewResult:
         return preview.watch_preview(events, self.console, moving=not isinstance(self.asker, PlainAsker))
-
-    # --- settings -----------------------------------------------------------------------------------------------------
 
     def _confirm(self) -> None:
         """Show the summary until the person chooses Start."""
@@ -262,14 +254,12 @@ class Form:
         return replace(question, choices=choices, default=default)
 
     def _change_one(self) -> None:
-        changeable = self._list_changeable()
-        choices = [choice for _, choice in changeable]
-        try:
-            self._redraw()
+        changeable = {choice.value: (field, choice) for field, choice in self._list_changeable()}
+        choices = [choice for _, choice in changeable.values()]
+        self._redraw()
+        with contextlib.suppress(Back):
             name = self.asker.ask(Question(name="setting", text="Which setting?", choices=choices))
-            self._ask(next(field for field, choice in changeable if choice.value == name))
-        except Back:
-            return
+            self._ask(changeable[name][0])
 
     def _list_changeable(self) -> list[tuple[SettingField, Choice]]:
         """Every setting that has an effect, and the settings of the parts that are on, such as resize.height."""
@@ -277,16 +267,15 @@ class Form:
         ineffective = self.state.ineffective
         for field in self.state.fields:
             section = field.name if field.parts else field.group
-            for one in (each for each in (field, *self.state.list_part_fields(field)) if each.name not in ineffective):
-                words = f"{format_name(one.name)}: {self._describe_value(one)}"
-                changeable.append((one, Choice(one.name, words, spell(one.question), section=section)))
+            for one in (field, *self.state.list_part_fields(field)):
+                if one.name not in ineffective:
+                    title = f"{format_name(one.name)}: {self._describe_value(one)}"
+                    changeable.append((one, Choice(one.name, title, spell(one.question), section=section)))
         return changeable
 
     def _describe_value(self, field: SettingField) -> str:
-        current = self.state.get_value(field)
-        if not field.parts:
-            return format_value(current)
-        return f"{sum(on is True for on in current.values())} of {len(current)} on"
+        value = self.state.get_value(field)
+        return f"{sum(on is True for on in value.values())} of {len(value)} on" if field.parts else format_value(value)
 
     def _redraw(self) -> None:
         """Clear the screen, so that old questions do not remain beside new ones."""

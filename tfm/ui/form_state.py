@@ -72,8 +72,6 @@ class FormState:
         kind = field.input.kind if field.input else ""
         return kind in ("dataset", "cache") and len(self.workspace.list_products(kind)) == 1
 
-    # --- values ------------------------------------------------------------------------------------------------
-
     def load_answers(self, answers: Mapping[str, Any]) -> None:
         """Take last time's answers, except those to settings that no longer exist."""
         self.answers = _select_known(self.definition.settings, answers)
@@ -101,18 +99,15 @@ class FormState:
     def given(self) -> dict[str, Any]:
         """The values to run with: without values of parts that are off, and without those that have no effect."""
         ineffective = self.ineffective
-        named = {name.partition(".")[0] for name in self._values if "." in name}
-        switches = [self._read_switches(field, self._values) for field in self.fields if named & field.parts.keys()]
+        values = self.answers | self.settled
+        named = {name.partition(".")[0] for name in values if "." in name}
+        switches = [self._read_switches(field, values) for field in self.fields if named & field.parts.keys()]
         off = {part for parts in switches for part, on in parts.items() if on is not True}
         return {
             name: value
-            for name, value in self._values.items()
+            for name, value in values.items()
             if name not in ineffective and ("." not in name or name.partition(".")[0] not in off)
         }
-
-    @property
-    def _values(self) -> dict[str, Any]:
-        return self.answers | self.settled
 
     @property
     def filled_form(self) -> FilledForm:
@@ -147,8 +142,6 @@ class FormState:
         else:
             self.answers[name] = value
 
-    # --- derived -------------------------------------------------------------------------------------------------
-
     @property
     def chosen_presets(self) -> list[offers.Preset | None]:
         return [find_preset(self.workspace, self.stage, name) for name in self.presets or (None,)]
@@ -159,7 +152,7 @@ class FormState:
 
     def get_value(self, field: SettingField) -> Any:
         if field.parts:
-            return self._read_switches(field, self._values)
+            return self._read_switches(field, self.answers | self.settled)
         return self.given.get(field.name, self.get_default(field))
 
     @property
@@ -168,7 +161,7 @@ class FormState:
         stage = self.definition
         if isinstance(stage, registry.Stage) and stage.presets and not (self.presets or stage.default_preset):
             return set()  # unknown until a preset is chosen
-        given, _ = split_repeats(stage, self._values)
+        given, _ = split_repeats(stage, self.answers | self.settled)
         settings = stage.settings
         found = set.intersection(
             *(
@@ -187,7 +180,7 @@ class FormState:
 
     def list_part_fields(self, field: SettingField) -> list[SettingField]:
         """The settings of the parts that are on."""
-        on = [part for part, state in self._read_switches(field, self._values).items() if state is True]
+        on = [part for part, state in self._read_switches(field, self.answers | self.settled).items() if state is True]
         return [value for part in on for value in field.list_part_fields(part)]
 
     def _read_switches(self, field: SettingField, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def run_in_foreground(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bo
         if not job.has_intact_outputs():
             raise RunError(
                 f"{job.id} was done, but its outputs are gone or have changed",
-                hint=f"do it anew: {job.describe_restart()}",
+                hint=f"run it again: {job.describe_restart()}",
             )
         console.print("This was done before, and its outputs are complete: nothing to do again.", style="green")
         status = job.read_status()

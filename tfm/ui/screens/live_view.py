@@ -169,13 +169,13 @@ def _watch_live(started: StartedJob, view: JobView, console: Console) -> None:
     before: list[Segment] = []
     with Live(console=console, auto_refresh=False, screen=True) as live:
         while True:
-            going = started.is_running()
+            is_running = started.is_running()
             view.refresh()
             now = list(console.render(view.draw(console)))
             if now != before:
                 live.update(Segments(now), refresh=True)
                 before = now
-            if not going:
+            if not is_running:
                 return
             time.sleep(_REFRESH_SECONDS)
 
@@ -184,7 +184,7 @@ def _watch_lines(started: StartedJob, view: JobView, console: Console) -> None:
     """Without a terminal: one line for each run, note and epoch."""
     announced: set[str] = set()
     while True:
-        going = started.is_running()
+        is_running = started.is_running()
         for run_view, events in view.read_new_events():
             if run_view.run.id not in announced:
                 announced.add(run_view.run.id)
@@ -198,7 +198,7 @@ def _watch_lines(started: StartedJob, view: JobView, console: Console) -> None:
                 if isinstance(event, Line):
                     cells = "  ".join(f"{name} {cell}" for name, cell in zip(event.columns, event.cells, strict=True))
                     console.print(cells, soft_wrap=True, highlight=False, markup=False)
-        if not going:
+        if not is_running:
             return
         time.sleep(_REFRESH_SECONDS)
 
