@@ -130,7 +130,7 @@ def test_a_view_of_a_resumed_run_shows_each_epoch_once(workspace):
         run.record(StateChange("running"))
         run.record(Metrics({"epoch": 3, "loss": 0.25}))
     view = RunView(run)
-    view.catch_up()
+    view.read_new_events()
     assert view.metrics == {"epoch": [1, 2, 3], "loss": [1.0, 0.5, 0.25]}
 
 
@@ -143,10 +143,10 @@ def test_a_gauge_replaces_what_it_said_before_and_a_run_taken_up_anew_says_all_a
     with run.open_event_log():
         run.record(Gauges({"images/s": "40", "GPU memory": "3.1 GiB"}))
         run.record(Gauges({"images/s": "52"}))
-        view.catch_up()
+        view.read_new_events()
         assert view.gauges == {"images/s": "52", "GPU memory": "3.1 GiB"}
         run.record(StateChange("running"))
-        view.catch_up()
+        view.read_new_events()
     assert view.gauges == {}, "another device may have it now"
 
 
@@ -195,14 +195,14 @@ def test_the_only_dataset_is_meant_and_with_two_none_is_guessed(workspace):
 
 def test_answers_are_kept_per_stage_and_preset_and_a_damaged_file_loses_only_them(tmp_path):
     answers = SavedAnswers(tmp_path / "w" / "answers.yaml")
-    answers.keep("train", ("A",), {})
+    answers.save("train", ("A",), {})
     assert not answers.file.exists(), "looking makes nothing"
-    answers.keep("train", ("A",), {"learning_rate": 0.1})
-    answers.keep("train", ("B",), {"learning_rate": 0.2})
-    assert answers.of("train", ("A",)) == {"learning_rate": 0.1}
-    assert answers.of("organize", ()) == {}
+    answers.save("train", ("A",), {"learning_rate": 0.1})
+    answers.save("train", ("B",), {"learning_rate": 0.2})
+    assert answers.load("train", ("A",)) == {"learning_rate": 0.1}
+    assert answers.load("organize", ()) == {}
     answers.file.write_text("{ not yaml")
-    assert answers.of("train", ("A",)) == {}
+    assert answers.load("train", ("A",)) == {}
 
 
 def test_a_workspace_that_cannot_be_made_is_told_and_nothing_is_made(tmp_path):

@@ -140,7 +140,7 @@ def test_a_form_asks_only_for_what_has_an_effect(workspace):
     asked.fill()
     assert not {"epochs", "learning_rate"} & set(asker.names)
     assert "weights" in asker.names
-    changeable = {choice.value for _, choice in asked._changeable()}
+    changeable = {choice.value for _, choice in asked._list_changeable()}
     assert {"trained", "tta", "precision"} <= changeable
     assert not {"patience", "ema", "rotation", "accumulate"} & changeable
 
@@ -152,16 +152,16 @@ def test_what_was_answered_waits_while_it_has_no_effect(workspace):
     filled = asked.fill()
     assert filled.given["trained"] == "none"
     assert "epochs" not in filled.given
-    assert asked.draft.answers["epochs"] == 5
+    assert asked.state.answers["epochs"] == 5
 
 
 def test_a_form_offers_of_a_step_only_the_values_it_uses(workspace):
     with_products(workspace)
     asked, _ = form("preprocess", workspace)
-    draft = asked.draft
+    draft = asked.state
     draft.answers = {"blur": True}
     steps = next(field for field in draft.fields if field.parts)
-    assert {"blur.sigma_color", "intensity.low"} & draft.idle == {"blur.sigma_color"}
-    assert "blur.size" in {field.name for field in draft.values_on(steps)}
+    assert {"blur.sigma_color", "intensity.low"} & draft.ineffective == {"blur.sigma_color"}
+    assert "blur.size" in {field.name for field in draft.list_part_fields(steps)}
     draft.answers = {"blur": True, "blur.filter": "bilateral"}
-    assert "blur.sigma_color" not in draft.idle
+    assert "blur.sigma_color" not in draft.ineffective
