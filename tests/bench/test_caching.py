@@ -1,4 +1,4 @@
-"""How fast two workers fill a cache, beside two programs that only run the chain; and the memory that each takes."""
+"""Speed of two cache workers against two programs that only run the chain, and the peak memory of a worker."""
 
 import multiprocessing
 import re
@@ -48,7 +48,7 @@ print("done", flush=True)
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """As large as real ones, and as noisy."""
+    """As large and as noisy as real ones."""
     folder = tmp_path_factory.mktemp("films")
     generator = np.random.default_rng(3)
     breast = np.zeros((HEIGHT, WIDTH), np.float32)
@@ -66,8 +66,8 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return Dataset(folder, pd.DataFrame(rows), "", "", "", True)
 
 
-def two_alone(films: Dataset) -> float:
-    """Films a second."""
+def measure_programs(films: Dataset) -> float:
+    """Films per second."""
     paths = [str(films.path(name)) for name in films.manifest["file"]]
     shares = [paths[0::2], paths[1::2]]
     programs = [
@@ -83,7 +83,7 @@ def two_alone(films: Dataset) -> float:
     for program in programs:
         assert program.stdout is not None
         assert program.stdout.readline() == "ready\n"
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for program in programs:
         assert program.stdin is not None
         program.stdin.write("\n")
@@ -91,30 +91,30 @@ def two_alone(films: Dataset) -> float:
     for program in programs:
         assert program.stdout is not None
         assert program.stdout.readline() == "done\n"
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     for program in programs:
         program.communicate()
     return FILMS / seconds
 
 
-def two_workers(films: Dataset, folder: Path) -> tuple[float, float]:
-    """Films a second once they are at work, and the most memory of a worker in MiB."""
+def measure_workers(films: Dataset, folder: Path) -> tuple[float, float]:
+    """Films per second after the warm-up, and the peak memory of a worker in MiB."""
     folder.mkdir()
-    mebibytes, begun, end = 0.0, 0.0, 0.0
+    mebibytes, start, end = 0.0, 0.0, 0.0
     for event in build_cache(folder, films, CHAIN, version=1, workers=2):
         if not isinstance(event, Progress) or event.name != "images":
             continue
         done, total = event.done, event.total
-        begun = time.perf_counter() if done == WARM_UP else begun
+        start = time.perf_counter() if done == WARM_UP else start
         if done == total - 1:
-            mebibytes = max(peak(child.pid) for child in multiprocessing.active_children())
+            mebibytes = max(read_peak_memory(child.pid) for child in multiprocessing.active_children())
         if done == total and not end:
             end = time.perf_counter()
-    return (FILMS - WARM_UP) / (end - begun), mebibytes
+    return (FILMS - WARM_UP) / (end - start), mebibytes
 
 
-def peak(pid: int | None) -> float:
-    """Of all that was ever resident, files and shared libraries too."""
+def read_peak_memory(pid: int | None) -> float:
+    """Resident memory, with mapped files and shared libraries."""
     status = Path(f"/proc/{pid}/status")
     found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
     return int(found[1]) / 1024 if found else 0
@@ -126,8 +126,8 @@ def test_two_workers_are_as_fast_as_two_programs_and_small(
 ) -> None:
     programs, workers, mebibytes = [], [], 0.0
     for number in range(ROUNDS):
-        programs.append(two_alone(films))
-        rate, memory = two_workers(films, tmp_path / str(number))
+        programs.append(measure_programs(films))
+        rate, memory = measure_workers(films, tmp_path / str(number))
         workers.append(rate)
         mebibytes = max(mebibytes, memory)
     ratio = max(workers) / max(programs)
