@@ -3,16 +3,16 @@
 import pytest
 import timm
 
-from tests.training.bench_top import BenchTop
+from tests.training.small_training import SmallTrainings
 from tfm.analysis.reconstruction_figure import draw_reconstructions
 from tfm.models.masked_image_model import MaskedImageModel
 from tfm.training.settings import MaskSettings
-from tfm.training.tasks.reconstruction import Reconstruct
+from tfm.training.tasks.reconstruction import Reconstruction
 
 
 @pytest.fixture(scope="module")
 def training(tmp_path_factory):
-    return BenchTop(tmp_path_factory.mktemp("rebuilt")).training()
+    return SmallTrainings(tmp_path_factory.mktemp("rebuilt")).make()
 
 
 def draw(folder, training, token):
@@ -23,7 +23,7 @@ def draw(folder, training, token):
         tensor.data.zero_()
     network.token.data += token
     training.network = network
-    task = Reconstruct(masks, "breast", 0.0, None, training.val.cache.images.shape[1:])
+    task = Reconstruction(masks, "breast", 0.0, None, training.val.cache.images.shape[1:])
     return draw_reconstructions(folder / "rebuilt.png", training, task)
 
 

@@ -13,7 +13,7 @@ import torch
 from tfm.data.cache.cache import Cache
 from tfm.training import augment
 from tfm.training.batches import Images, Normalisation
-from tfm.training.inputs.samples import Rows
+from tfm.training.inputs.samples import Samples
 from tfm.training.settings import AugmentSettings
 
 pytestmark = pytest.mark.alone
@@ -53,11 +53,11 @@ def test_a_random_batch_is_read_in_five_milliseconds(
 ) -> None:
     together = np.array(cache.images[:BATCH])
     floor = milliseconds(lambda _: together.copy())
-    images = Images(cache, Rows(pd.DataFrame(), np.arange(COUNT)), Normalisation(0.5, 0.2), torch.device("cpu"))
+    images = Images(cache, Samples(pd.DataFrame(), np.arange(COUNT)), Normalisation(0.5, 0.2), torch.device("cpu"))
     reading = milliseconds(lambda chosen: torch.from_numpy(cache.images[chosen]))
-    as_numbers = milliseconds(images.films)
-    films, table = images.films(np.arange(BATCH)), augment.draw(seed=1, epoch=0, count=BATCH)
-    changing = milliseconds(lambda _: augment.apply(films, table, AugmentSettings()))
+    as_numbers = milliseconds(images.load_images)
+    films, table = images.load_greys(np.arange(BATCH)), augment.draw_table(seed=1, epoch=0, count=BATCH)
+    changing = milliseconds(lambda _: augment.augment_images(films, table, AugmentSettings()))
     record_property("milliseconds", round(reading, 2))
     record_property("times a memcpy", round(reading / floor, 1))
     record_property("as numbers, times a memcpy", round(as_numbers / floor, 1))

@@ -19,9 +19,9 @@ from tfm.models.build import build_model
 from tfm.models.head import find_head
 from tfm.models.settings import ModelSettings
 from tfm.training.batches import Images, Normalisation
-from tfm.training.embedding_classifier import grown
-from tfm.training.frozen_features import features
-from tfm.training.inputs.samples import Rows
+from tfm.training.embedding_classifier import fit_learner
+from tfm.training.frozen_features import extract_features
+from tfm.training.inputs.samples import Samples
 from tfm.training.settings import LearnerSettings
 
 pytestmark = pytest.mark.alone
@@ -46,9 +46,9 @@ def test_forest_on_3000_embeddings_takes_at_most_10_seconds_on_two_cores(
     embeddings = np.abs(generator.normal(size=(IMAGES, WIDTH))).astype(np.float32)
     embeddings[:, ::4] += (signal * labels[:, None] * generator.random(WIDTH // 4)).astype(np.float32)
     before = time.process_time()
-    both = measure_seconds(lambda: returned(grown(LearnerSettings(), embeddings, labels, 7, CORES)))
+    both = measure_seconds(lambda: returned(fit_learner(LearnerSettings(), embeddings, labels, 7, CORES)))
     took = time.process_time() - before  # CPU time, so that other processes have no effect
-    one = measure_seconds(lambda: returned(grown(LearnerSettings(), embeddings, labels, 7, 1)))
+    one = measure_seconds(lambda: returned(fit_learner(LearnerSettings(), embeddings, labels, 7, 1)))
     record_property("CPU seconds", round(took, 2))
     record_property("seconds on two cores", round(both, 2))
     record_property("share of the time on one core", round(both / one, 2))
@@ -67,9 +67,9 @@ def test_extraction_is_at_least_95_percent_as_fast_as_the_forward_pass(
         count = (BATCHES + WARM) * BATCH
         pixels = np.random.default_rng(1).integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8)
         cache = Cache(Path(), pd.DataFrame(), pixels, np.ones_like(pixels), np.zeros_like(pixels))
-        rows = Rows(pd.DataFrame({"label": np.arange(count) % 2}), np.arange(count))
+        rows = Samples(pd.DataFrame({"label": np.arange(count) % 2}), np.arange(count))
         images = Images(cache, rows, Normalisation(0.5, 0.3), torch.device("cpu"))
-        events = features(network, find_head(network), images, BATCH, tmp_path / "train.npy", name="embeddings")
+        events = extract_features(network, find_head(network), images, BATCH, tmp_path / "train.npy", name="embeddings")
         batch = torch.rand(BATCH, 1, SIDE, SIDE)
 
         def extract() -> None:

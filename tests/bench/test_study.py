@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.training import pocket
+from tests.training import small_dataset
 from tests.training.studies import SPACE, create_study_run
 from tfm.core.events import Event
 from tfm.core.runs.executor import execute
@@ -34,8 +34,8 @@ SETTINGS = {
 def test_study_overhead_is_at_most_2_percent_of_its_trials(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
-    monkeypatch.setattr(pocket, "SIDE", SIDE)
-    pocket.make_products(workspace)
+    monkeypatch.setattr(small_dataset, "SIDE", SIDE)
+    small_dataset.make_small_dataset(workspace)
     spent = []
 
     def measure(trial: Run) -> Iterator[Event]:

@@ -13,23 +13,19 @@ import pytest
 import torch
 
 from tests.returned import returned
-from tests.training.bench_top import training_of
+from tests.training.small_training import build_training
 from tfm.commands.segment import Segment
 from tfm.commands.train import Train
 from tfm.core.events import Event, Progress
 from tfm.core.settings import presets
 from tfm.core.settings.resolve import resolve
 from tfm.data.cache.cache import Cache
-from tfm.data.dataset.lesion_classes import CLASS_SETS
-from tfm.models.deeplab import build_segmenter
-from tfm.training.batches import Batch, measure
+from tfm.pipelines import segment
+from tfm.training.batches import Batch, measure_intensities
 from tfm.training.checkpoint import Checkpoints
-from tfm.training.inputs.samples import Rows
-from tfm.training.loop import fit
-from tfm.training.recipe import set_up
-from tfm.training.settings import BatchSettings
+from tfm.training.inputs.samples import Samples
+from tfm.training.loop import run_training
 from tfm.training.state import Training
-from tfm.training.tasks.segmentation import segment
 
 pytestmark = pytest.mark.alone
 
@@ -48,24 +44,33 @@ SEGMENTED = {name: value for name, value in GIVEN.items() if name != "dropout"}
 
 
 @pytest.fixture(scope="module")
-def cache() -> Cache:
-    """Half of each image is breast; as large as the training needs."""
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
+    """Half of each image is breast; as many images as the training needs."""
+    folder = tmp_path_factory.mktemp("cache")
     images = np.random.default_rng(1).integers(1, 256, ((STEPS + WARM) * BATCH, SIDE, SIDE), dtype=np.uint8)
     images[:, :, SIDE // 2 :] = 0
-    return Cache(Path(), pd.DataFrame(), images, (images > 0).astype(np.uint8), np.zeros_like(images))
+    arrays = {"images": images, "breast": (images > 0).astype(np.uint8), "lesions": np.zeros_like(images)}
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    names = [str(number) for number in range(len(images))]
+    pd.DataFrame({"image_id": names, "sop_uid": names, "record": "{}"}).to_csv(folder / "index.csv", index=False)
+    return Cache.open(folder)
 
 
 def training(architecture: str, cache: Cache) -> Training:
+    samples = all_samples(cache)
     if architecture == "DeepLabV3+":
-        return segmenting(cache)
-    settings = resolve(Train, {}, GIVEN | {"architecture": architecture})
-    rows = rows_of_all(cache)
-    return training_of(settings, cache, rows, rows)
+        settings = resolve(Segment, presets.load_preset("models", "DeepLabV3Plus").settings, SEGMENTED)
+        normalisation = returned(measure_intensities(cache, samples))
+        pixels = np.arange(7, 0, -1)
+        return segment.make_recipe(settings, cache, samples, samples, normalisation, pixels).build(torch.device("cpu"))
+    return build_training(resolve(Train, {}, GIVEN | {"architecture": architecture}), cache, samples, samples)
 
 
-def rows_of_all(cache: Cache) -> Rows:
+def all_samples(cache: Cache) -> Samples:
     positions = np.arange(len(cache.images))
-    return Rows(pd.DataFrame({"label": positions % 2}), positions)
+    text = dict.fromkeys(("image_id", "patient_id", "side", "view"), "")
+    return Samples(pd.DataFrame({"label": positions % 2}).assign(**text), positions)
 
 
 def one_step(events: Iterator[Event]) -> None:
@@ -99,26 +104,6 @@ def seconds(work: Callable[[], None]) -> float:
     return time.perf_counter() - begun
 
 
-def segmenting(cache: Cache) -> Training:
-    settings = resolve(Segment, presets.load_preset("models", "DeepLabV3Plus").settings, SEGMENTED)
-    network = build_segmenter(settings.model, CLASS_SETS[settings.lesions.classes].names, (SIDE, SIDE))
-    task = segment(settings.lesions, settings.optim, np.arange(7, 0, -1), len(cache.images))
-    rows = rows_of_all(cache)
-    return set_up(
-        network,
-        task,
-        BatchSettings(**dict(settings.batches)),
-        settings.optim,
-        settings.machine,
-        seed=0,
-        cache=cache,
-        train=rows,
-        val=rows,
-        normalisation=returned(measure(cache, rows)),
-        device=torch.device("cpu"),
-    )
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("architecture", ["MammoCNN", "resnet18", "densenet121", "efficientnet_b3", "DeepLabV3+"])
 def test_training_is_at_least_095_of_bare_compute(
@@ -127,7 +112,7 @@ def test_training_is_at_least_095_of_bare_compute(
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        events = fit(
+        events = run_training(
             training(architecture, cache), Checkpoints(tmp_path, seconds=1e9, key="a key"), tmp_path / "metrics.csv"
         )
         bare = bare_step(training(architecture, cache))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.training.pocket import make_products
+from tests.training.small_dataset import make_small_dataset
 from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
@@ -18,7 +18,7 @@ HEAD = {"architecture": "test_resnet", "weights": "none", "head": 16}
 def workspace_with_a_head(folder: Path) -> Workspace:
     """With the pocket, and ResNet50_Head of a smaller network as a preset of one's own."""
     workspace = Workspace(folder / "workspace")
-    make_products(workspace)
+    make_small_dataset(workspace)
     preset = yaml.safe_load((CONFIGS / "models" / "ResNet50_Head.yaml").read_text())
     preset["settings"]["model"] |= HEAD
     preset["settings"]["optim"]["epochs"] = 2

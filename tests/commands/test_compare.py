@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.training.pocket import finish, make_products, rewrite_manifest, train_run
+from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run, rewrite_manifest
 from tfm.core.errors import SettingsError
 from tfm.core.events import Intervals, Note, Picture, Table
 from tfm.core.runs.launch import find_or_create_job
@@ -15,19 +15,19 @@ TINY = {"architecture": "test_resnet", "epochs": 1}
 def runs(tmp_path_factory):
     """Two runs on one dataset, and one on another that lacks a test woman and is no phantom."""
     workspace = Workspace(tmp_path_factory.mktemp("compare") / "workspace")
-    make_products(workspace)
-    make_products(workspace, "other", synthetic=False)
+    make_small_dataset(workspace)
+    make_small_dataset(workspace, "other", synthetic=False)
     rewrite_manifest(workspace, lambda manifest: manifest[manifest["patient_id"] != "P_test03"], "other")
     other = {"dataset": "other", "cache": "other"}
     return [
-        finish(train_run(workspace, "ResNet18_CFT", **TINY)),
-        finish(train_run(workspace, "ResNet18_CFT", **TINY, seed=8)),
-        finish(train_run(workspace, "ResNet18_CFT", **TINY, **other)),
+        finish_run(make_train_run(workspace, "ResNet18_CFT", **TINY)),
+        finish_run(make_train_run(workspace, "ResNet18_CFT", **TINY, seed=8)),
+        finish_run(make_train_run(workspace, "ResNet18_CFT", **TINY, **other)),
     ]
 
 
 def compared(runs):
-    return finish(find_or_create_job(runs[0].workspace, "compare", {"runs": [run.id for run in runs]}))
+    return finish_run(find_or_create_job(runs[0].workspace, "compare", {"runs": [run.id for run in runs]}))
 
 
 def of_kind(run, kind):
@@ -49,7 +49,7 @@ def test_the_order_of_the_runs_does_not_matter(runs):
 
 
 def test_no_run_named_means_every_finished_train_run(runs):
-    everything = finish(find_or_create_job(runs[0].workspace, "compare", {}))
+    everything = finish_run(find_or_create_job(runs[0].workspace, "compare", {}))
     assert {row["run"] for row in everything.read_status().result["rows"]} == {run.id for run in runs}
 
 
@@ -58,7 +58,7 @@ def test_who_no_longer_stands_is_left_out_of_everything_and_named(runs):
     whole = table.read_bytes()
     table.write_bytes(whole[:-1])
     try:
-        everything = finish(find_or_create_job(runs[0].workspace, "compare", {}))
+        everything = finish_run(find_or_create_job(runs[0].workspace, "compare", {}))
         named = compared(runs[2:])
     finally:
         table.write_bytes(whole)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.training.pocket import finish, make_products, train_run
+from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run
 from tfm.core import files
 from tfm.core.errors import SettingsError
 from tfm.core.events import Picture, Table
@@ -16,12 +16,12 @@ TINY = {"architecture": "test_resnet", "epochs": 1}
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("evaluate") / "workspace")
-    make_products(workspace)
-    return finish(train_run(workspace, "ResNet18_CFT", **TINY))
+    make_small_dataset(workspace)
+    return finish_run(make_train_run(workspace, "ResNet18_CFT", **TINY))
 
 
 def evaluated(trained):
-    return finish(find_or_create_job(trained.workspace, "evaluate", {"run": trained.id}))
+    return finish_run(find_or_create_job(trained.workspace, "evaluate", {"run": trained.id}))
 
 
 def test_every_table_carries_its_protocol_and_the_phantoms_warning(trained):
@@ -54,14 +54,14 @@ def test_a_run_that_is_not_a_finished_train_run_is_refused(trained):
     evaluation = evaluated(trained)
     with pytest.raises(SettingsError, match="is a run of evaluate"):
         find_or_create_job(trained.workspace, "evaluate", {"run": evaluation.id})
-    waiting = train_run(trained.workspace, "ResNet18_CFT", **TINY, seed=99)
+    waiting = make_train_run(trained.workspace, "ResNet18_CFT", **TINY, seed=99)
     with pytest.raises(SettingsError, match="waiting"):
         find_or_create_job(trained.workspace, "evaluate", {"run": waiting.id})
 
 
 def test_predictions_that_somebody_changed_are_not_judged(workspace):
-    make_products(workspace)
-    run = finish(train_run(workspace, "ResNet18_CFT", **TINY))
+    make_small_dataset(workspace)
+    run = finish_run(make_train_run(workspace, "ResNet18_CFT", **TINY))
     path = run.predictions_file("test")
     path.write_text(path.read_text().replace(",0,", ",1,"))
     evaluation = find_or_create_job(workspace, "evaluate", {"run": run.id})

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tests.training.pocket import QUICK, make_products
+from tests.training.small_dataset import QUICK_SETTINGS, make_small_dataset
 from tfm.core.errors import SettingsError
 from tfm.core.events import Table
 from tfm.core.registry import find
@@ -14,7 +14,7 @@ from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
 
 SHIPPED = sorted((presets.CONFIGS / "experiments").glob("*.yaml"))
-TINY = {name: QUICK[name] for name in ("threads", "device", "batch_size")} | {"mim_epochs": 1, "cls_epochs": 1}
+TINY = {name: QUICK_SETTINGS[name] for name in ("threads", "device", "batch_size")} | {"mim_epochs": 1, "cls_epochs": 1}
 DATA = {"dataset": "pocket", "cache": "pocket"}
 
 
@@ -25,7 +25,7 @@ def steps(file, workspace, **given):
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_what_ships_is_a_plan_whose_cells_differ_only_where_they_should(file, workspace):
-    make_products(workspace)
+    make_small_dataset(workspace)
     planned = steps(file, workspace, seeds=2, settings=TINY)
     check_steps(planned)
     *_, last = planned
@@ -49,7 +49,7 @@ def test_what_ships_is_a_plan_whose_cells_differ_only_where_they_should(file, wo
 def worked(folder, change, **given):
     """An experiment after the one that ships, changed."""
     workspace = Workspace(folder / "workspace")
-    make_products(workspace)
+    make_small_dataset(workspace)
     (file,) = [file for file in SHIPPED if file.stem == "swin_mim_cpu"]
     content = yaml.safe_load(file.read_text())
     content["factors"]["labels"] = {"50 %": {"label_percent": 50}}
@@ -132,7 +132,7 @@ def swin_mim(factors, settings="{}"):
 
 
 def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path, workspace):
-    make_products(workspace)
+    make_small_dataset(workspace)
     file = tmp_path / "x.yaml"
     for content, words in (
         ("a: [", "cannot be read as YAML"),
@@ -166,7 +166,7 @@ def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path, workspace):
 
 
 def test_what_a_factor_varies_is_not_held_throughout_by_the_command_line_either(tmp_path, workspace):
-    make_products(workspace)
+    make_small_dataset(workspace)
     file = tmp_path / "x.yaml"
     file.write_text(swin_mim("a: {b: {beta: 0}, c: {}}"))
     with pytest.raises(SettingsError, match="factor a: beta is set here and by `setting: settings`"):

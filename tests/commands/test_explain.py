@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.training.pocket import WOMEN, finish, make_products, train_run
+from tests.training.small_dataset import PATIENTS, finish_run, make_small_dataset, make_train_run
 from tfm.analysis.explanation.attention_map import compute_attention_map
 from tfm.analysis.explanation.figure import CORRECT, INCORRECT, RANDOM, ExplainedImage, choose_examples
 from tfm.analysis.explanation.scores import read_scores
@@ -18,7 +18,7 @@ from tfm.data.cache.cache import Cache
 from tfm.metrics.saliency import measure_share_outside
 from tfm.models.build import build_model
 from tfm.models.settings import ModelSettings
-from tfm.training.checkpoint import read
+from tfm.training.checkpoint import read_checkpoint
 
 TERMS = {"background_contrast": 0.1, "beta": 1e-3, "attention_gamma": 1e-3}
 SWIN = {"architecture": "swin_pico", "epochs": 1, "pooling": "breast"} | TERMS
@@ -28,8 +28,8 @@ PLAIN = {"looks": ["brightest tissue", "centre", "everywhere alike"]}
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("explain") / "workspace")
-    make_products(workspace)
-    return finish(train_run(workspace, "ResNet18_CFT", **SWIN))
+    make_small_dataset(workspace)
+    return finish_run(make_train_run(workspace, "ResNet18_CFT", **SWIN))
 
 
 def explain_run(trained, **given):
@@ -39,7 +39,7 @@ def explain_run(trained, **given):
 
 @pytest.fixture(scope="module")
 def explained(trained):
-    return finish(explain_run(trained))
+    return finish_run(explain_run(trained))
 
 
 def looks_of(run):
@@ -50,7 +50,7 @@ def test_every_look_is_scored_on_every_test_image_beside_those_that_know_nothing
     table = read_scores(explained.scores_file)
     ways = ["attention", "Grad-CAM for benign", "Grad-CAM for malignant", *PLAIN["looks"]]
     assert list(dict.fromkeys(table["look"])) == ways
-    assert set(table.groupby("look")["image_id"].nunique()) == {2 * WOMEN["test"]}
+    assert set(table.groupby("look")["image_id"].nunique()) == {2 * PATIENTS["test"]}
     looks = looks_of(explained)
     assert set(looks) >= set(ways)
     for way in ("attention", "centre"):
@@ -63,7 +63,7 @@ def test_every_look_is_scored_on_every_test_image_beside_those_that_know_nothing
 def test_attention_outside_the_breast_is_that_of_the_network_that_left_the_predictions(trained, explained):
     cache = Cache.open(trained.workspace.cache_folder("pocket"))
     network = build_model(ModelSettings(architecture="swin_pico"), cache.images.shape[1:]).eval()
-    network.load_state_dict(read(trained.checkpoints_folder / "best.pt")["network"])
+    network.load_state_dict(read_checkpoint(trained.checkpoints_folder / "best.pt")["network"])
     table = read_scores(explained.scores_file).query("look == 'attention'")
     for name, outside in zip(table["image_id"], table["outside"], strict=True):
         at = cache.index["image_id"].tolist().index(name)
@@ -86,7 +86,7 @@ def test_its_table_and_its_page_state_the_protocol_and_count_the_images(explaine
 
 def test_a_convolutional_network_is_explained_by_grad_cam_alone_and_on_validation_if_asked(trained):
     given = {"architecture": "test_resnet", "epochs": 1}
-    run = finish(explain_run(finish(train_run(trained.workspace, "ResNet18_CFT", **given)), split="val"))
+    run = finish_run(explain_run(finish_run(make_train_run(trained.workspace, "ResNet18_CFT", **given)), split="val"))
     assert next(iter(looks_of(run))) == "Grad-CAM for benign"
     assert "attention" not in looks_of(run)
     table = read_scores(run.scores_file)
@@ -100,18 +100,20 @@ def test_explaining_asks_for_answers_and_computes_no_spectral_term(trained, monk
 
     for name in ("factory.SpectralNorms", "breast_aware.compute_excess"):
         monkeypatch.setattr(f"tfm.training.tasks.{name}", no_term)
-    finish(explain_run(trained, split="val"))
+    finish_run(explain_run(trained, split="val"))
 
 
 def test_images_without_a_breast_or_a_lesion_are_left_out_where_they_must_be_and_told(trained, workspace):
-    make_products(workspace)
+    make_small_dataset(workspace)
     folder = workspace.cache_folder("pocket")
-    test = slice(2 * (WOMEN["train"] + WOMEN["val"]), None)
+    test = slice(2 * (PATIENTS["train"] + PATIENTS["val"]), None)
     for name, bare in (("breast", 3), ("lesions", 5)):
         array = np.load(folder / f"{name}.npy")
         array[test][:bare] = 0
         np.save(folder / f"{name}.npy", array)
-    run = finish(explain_run(finish(train_run(workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))))
+    run = finish_run(
+        explain_run(finish_run(make_train_run(workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1)))
+    )
     (table,) = [event for event in run.read_events() if isinstance(event, Table)]
     assert [row[-2:] for row in table.rows if "centre" in row[0]] == [["17", "15"]]
     told = [event.text for event in run.read_events() if isinstance(event, Note)]
@@ -120,8 +122,8 @@ def test_images_without_a_breast_or_a_lesion_are_left_out_where_they_must_be_and
 
 
 def test_images_that_have_changed_since_the_training_are_not_explained(trained, workspace):
-    make_products(workspace)
-    run = finish(train_run(workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))
+    make_small_dataset(workspace)
+    run = finish_run(make_train_run(workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))
     path = workspace.cache_folder("pocket") / "images.npy"
     images = np.load(path)
     images[0, 0, 0] += 1

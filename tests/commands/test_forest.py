@@ -12,7 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from tests.commands.forests import average_run, forest_run, head_run, workspace_with_a_head
 from tests.data.caches import dataset_of, small_download
-from tests.training.pocket import WOMEN, finish, make_products, rewrite_manifest, train_run
+from tests.training.small_dataset import PATIENTS, finish_run, make_small_dataset, make_train_run, rewrite_manifest
 from tests.training.test_forest import inside
 from tfm.analysis.predictions import read_predictions
 from tfm.analysis.trained_run import open_trained_model
@@ -27,20 +27,20 @@ from tfm.core.runs.run import Run
 from tfm.core.settings import presets
 from tfm.metrics.classification import compute_auc, find_youden_threshold
 from tfm.pipelines import forest as pipeline
-from tfm.training.checkpoint import read
-from tfm.training.embedding_classifier import load
+from tfm.training.checkpoint import read_checkpoint
+from tfm.training.embedding_classifier import load_learner
 from tfm.training.embeddings import Backbone
-from tfm.training.inputs.lineage import minutes_of_work
+from tfm.training.inputs.lineage import measure_minutes_of_work
 
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory):
-    return finish(head_run(workspace_with_a_head(tmp_path_factory.mktemp("forest"))))
+    return finish_run(head_run(workspace_with_a_head(tmp_path_factory.mktemp("forest"))))
 
 
 @pytest.fixture(scope="module")
 def forest(head):
-    return finish(forest_run(head))
+    return finish_run(forest_run(head))
 
 
 def _file(run):
@@ -48,12 +48,13 @@ def _file(run):
 
 
 def learner_of(run):
-    return load(_file(run), 96)
+    return load_learner(_file(run), 96)
 
 
 def tensors(run):
     return {
-        name: tensor.numpy().tobytes() for name, tensor in read(run.checkpoints_folder / "best.pt")["network"].items()
+        name: tensor.numpy().tobytes()
+        for name, tensor in read_checkpoint(run.checkpoints_folder / "best.pt")["network"].items()
     }
 
 
@@ -112,7 +113,7 @@ def test_its_embeddings_are_drawn(forest):
 
 
 def test_another_forest_on_the_same_network_extracts_nothing(head, forest):
-    run = finish(forest_run(head, trees=10, projection="tsne"))
+    run = finish_run(forest_run(head, trees=10, projection="tsne"))
     told = [event.name for event in run.read_events() if isinstance(event, Progress)]
     assert "trees" in told
     assert not [name for name in told if name.startswith("embeddings")]
@@ -124,7 +125,7 @@ def test_another_forest_on_the_same_network_extracts_nothing(head, forest):
     ("learner", "name"), [("logistic", "Small_LR (dense128)"), ("boosting", "Small_GB (dense128)")]
 )
 def test_other_learners_and_the_dense_embedding_come_by_the_same_door(head, forest, learner, name):
-    run = finish(forest_run(head, learner=learner, embedding="dense128"))
+    run = finish_run(forest_run(head, learner=learner, embedding="dense128"))
     assert run.read_status().result["model"] == name
     assert run.predictions_file("test").read_bytes() != forest.predictions_file("test").read_bytes()
 
@@ -134,8 +135,8 @@ def test_other_learners_and_the_dense_embedding_come_by_the_same_door(head, fore
 
 def test_neither_head_nor_forest_moves_a_bit_of_the_backbone(head, tmp_path):
     """Batch statistics included: those of before the head's first step are those of after the forest."""
-    untrained = finish(head_run(head.workspace, learning_rate=1e-30))
-    finish(forest_run(head))
+    untrained = finish_run(head_run(head.workspace, learning_rate=1e-30))
+    finish_run(forest_run(head))
     before, after = tensors(untrained), tensors(head)
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"fc.0.weight", "fc.0.bias", "fc.3.weight", "fc.3.bias"}
@@ -145,7 +146,7 @@ def test_neither_head_nor_forest_moves_a_bit_of_the_backbone(head, tmp_path):
 
 def test_shuffled_test_labels_change_no_trained_bit(head, forest):
     workspace = head.workspace
-    make_products(workspace, "shuffled")
+    make_small_dataset(workspace, "shuffled")
 
     def turned(manifest):
         other = manifest["label"].map({"benign": "malignant", "malignant": "benign"})
@@ -153,8 +154,8 @@ def test_shuffled_test_labels_change_no_trained_bit(head, forest):
         return manifest.assign(label=manifest["label"].mask(some, other))
 
     rewrite_manifest(workspace, turned, "shuffled")
-    their_head = finish(head_run(workspace, dataset="shuffled", cache="shuffled"))
-    their_forest = finish(forest_run(their_head))
+    their_head = finish_run(head_run(workspace, dataset="shuffled", cache="shuffled"))
+    their_forest = finish_run(forest_run(their_head))
     assert tensors(their_head) == tensors(head)
     assert inside(learner_of(their_forest)) == inside(learner_of(forest))
     for ours, theirs in ((head, their_head), (forest, their_forest)):
@@ -193,9 +194,9 @@ def test_an_image_that_the_cache_lacks_is_named_and_nothing_is_trained(tmp_path,
 
 
 def test_a_forest_learns_from_no_label_that_its_network_was_kept_from(head):
-    few = finish(forest_run(finish(head_run(head.workspace, label_percent=34, epochs=1)), learner="forest"))
+    few = finish_run(forest_run(finish_run(head_run(head.workspace, label_percent=34, epochs=1)), learner="forest"))
     learned = learner_of(few).estimators_[0].tree_.weighted_n_node_samples[0]
-    assert learned == 2 * WOMEN["train"] / 3, "two images of each woman, of a third of the women"
+    assert learned == 2 * PATIENTS["train"] / 3, "two images of each woman, of a third of the women"
 
 
 def test_nothing_of_its_network_is_left_when_its_turn_on_the_gpu_ends(head, monkeypatch):
@@ -207,12 +208,12 @@ def test_nothing_of_its_network_is_left_when_its_turn_on_the_gpu_ends(head, monk
         return (yield from whole(settings, run, held))
 
     monkeypatch.setattr(pipeline, "prepare", watched)
-    finish(forest_run(head, seed=8))
+    finish_run(forest_run(head, seed=8))
     assert left == [[]]
 
 
 def test_the_images_are_read_once_where_all_of_them_have_labels(head):
-    run = finish(forest_run(head, seed=9))
+    run = finish_run(forest_run(head, seed=9))
     read_whole = [
         event
         for event in run.read_events()
@@ -237,7 +238,7 @@ def test_stopped_at_any_event_it_ends_as_an_undisturbed_one(head, forest):
                 break
         generator.close()
     assert turns > 2
-    finish(stopped)
+    finish_run(stopped)
     names = ("val", "test")
     assert [stopped.predictions_file(name).read_bytes() for name in names] == [
         forest.predictions_file(name).read_bytes() for name in names
@@ -257,13 +258,15 @@ def test_a_learner_that_was_planted_in_a_stopped_run_is_refused(head, forest):
 
 def test_a_dataset_that_changed_since_its_network_was_trained_is_refused(tmp_path):
     workspace = workspace_with_a_head(tmp_path)
-    trained = finish(head_run(workspace))
+    trained = finish_run(head_run(workspace))
     rewrite_manifest(workspace, lambda manifest: manifest.assign(density="1"))
     assert f"the dataset of {trained.id} have changed since it was trained" in refused(forest_run(trained))
 
 
 def test_a_network_that_has_learned_from_the_average_over_the_breast_is_refused(head):
-    pooled = finish(train_run(head.workspace, "ResNet18_CFT", architecture="test_resnet", pooling="breast", epochs=1))
+    pooled = finish_run(
+        make_train_run(head.workspace, "ResNet18_CFT", architecture="test_resnet", pooling="breast", epochs=1)
+    )
     assert "has learned from the average over the breast" in refused(forest_run(pooled))
 
 
@@ -282,7 +285,7 @@ def test_more_trees_than_memory_allows_are_refused_before_anything_is_grown(head
 
 
 def test_on_a_trial_of_a_study_nothing_grows_that_would_predict_the_test(head):
-    trial = finish(head_run(head.workspace, trial="a-study/1", epochs=1))
+    trial = finish_run(head_run(head.workspace, trial="a-study/1", epochs=1))
     run = forest_run(trial)
     assert f"{trial.id} is a trial of a study" in refused(run)
     assert "train the study's winner" in run.read_status().hint
@@ -323,7 +326,7 @@ def test_its_three_rows_stand_in_every_comparison_and_what_is_done_counts(head, 
     plan = find_or_create_job(workspace, "head-and-forest", given)
     assert worker.execute_plan(plan) == "done", plan.read_status().message
     assert {plan.read_status().runs["head"], plan.read_status().runs["forest"]} <= before
-    compared = finish(find_or_create_job(workspace, "compare", {"runs": list(plan.read_status().runs.values())}))
+    compared = finish_run(find_or_create_job(workspace, "compare", {"runs": list(plan.read_status().runs.values())}))
     rows = {row["model"]: row for row in compared.read_status().result["rows"]}
     assert rows.keys() == {"Small_Head", "Small_RF", "Small_Head + Small_RF"}
     assert len({row["protocol"] for row in rows.values()}) == 1
@@ -357,7 +360,7 @@ def test_a_plan_that_could_not_end_is_refused_before_anything_is_trained(head, g
 
 
 def test_an_average_is_the_mean_of_each_image_and_has_seen_whom_any_of_them_has(head, forest):
-    run = finish(average_run(head, forest))
+    run = finish_run(average_run(head, forest))
     for split in ("val", "test"):
         ours, one, other = (read_predictions(each.predictions_file(split)) for each in (run, head, forest))
         assert (ours["prob"] == (one["prob"] + other["prob"]) / 2).all()
@@ -365,18 +368,18 @@ def test_an_average_is_the_mean_of_each_image_and_has_seen_whom_any_of_them_has(
     assert run.read_status().result["threshold"] == find_youden_threshold(
         val["label"].to_numpy(), val["prob"].to_numpy()
     )
-    assert len(run.read_environment()["patients_seen"]) == WOMEN["train"] + WOMEN["val"]
+    assert len(run.read_environment()["patients_seen"]) == PATIENTS["train"] + PATIENTS["val"]
 
 
 def test_models_of_unlike_splits_are_not_averaged(head, forest):
     workspace = head.workspace
-    make_products(workspace, "moved")
+    make_small_dataset(workspace, "moved")
 
     def moved(manifest):
         return manifest.assign(split=manifest["split"].mask(manifest["patient_id"] == "P_train00", "val"))
 
     rewrite_manifest(workspace, moved, "moved")
-    other = finish(head_run(workspace, dataset="moved", cache="moved", epochs=1))
+    other = finish_run(head_run(workspace, dataset="moved", cache="moved", epochs=1))
     said = refused(average_run(head, other))
     assert f"{other.id} and {head.id} have different protocols" in said
 
@@ -387,10 +390,12 @@ def test_an_average_needs_two_models(head):
 
 
 def test_what_several_members_share_counts_once_in_an_average(head, forest):
-    dense = finish(forest_run(head, embedding="dense128"))
-    nodes = [sum(tree.tree_.node_count for tree in load(_file(run), width).estimators_)
+    dense = finish_run(forest_run(head, embedding="dense128"))
+    nodes = [sum(tree.tree_.node_count for tree in load_learner(_file(run), width).estimators_)
              for run, width in ((forest, 96), (dense, 16))]  # fmt: skip
-    one, two, three = (finish(average_run(*runs)) for runs in ((head, forest), (forest, dense), (head, forest, dense)))
+    one, two, three = (
+        finish_run(average_run(*runs)) for runs in ((head, forest), (forest, dense), (head, forest, dense))
+    )
     of_head = head.read_status().result["parameters"]
     assert one.read_status().result["parameters"] == of_head + nodes[0]
     assert two.read_status().result["parameters"] == of_head - 17 + sum(nodes), (
@@ -398,6 +403,6 @@ def test_what_several_members_share_counts_once_in_an_average(head, forest):
     )
     assert three.read_status().result["parameters"] == of_head + sum(nodes)
     own = [run.read_status().seconds / 60 for run in (head, forest, dense, two)]
-    assert minutes_of_work(forest) == pytest.approx(own[0] + own[1]), "with those of its network"
+    assert measure_minutes_of_work(forest) == pytest.approx(own[0] + own[1]), "with those of its network"
     assert open_trained_model(two).minutes == pytest.approx(sum(own))
     assert open_trained_model(three).minutes == pytest.approx(sum(own[:3]) + three.read_status().seconds / 60)

@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from tests.faults.mishaps import SWIN, make_swin_small
-from tests.training.pocket import QUICK, WOMEN, finish, make_products, rewrite_manifest, train_run
+from tests.training.small_dataset import (
+    PATIENTS,
+    QUICK_SETTINGS,
+    finish_run,
+    make_small_dataset,
+    make_train_run,
+    rewrite_manifest,
+)
 from tests.training.test_fit import flat
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.events import Metrics, Note, Picture, Progress
@@ -15,9 +22,9 @@ from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.workspace import Workspace
 from tfm.training import checkpoint
-from tfm.training.checkpoint import read
+from tfm.training.checkpoint import read_checkpoint
 
-GIVEN = QUICK | {"architecture": SWIN, "block": 16, "pictures_every": 2, "epochs": 3, "checkpoint_seconds": 0}
+GIVEN = QUICK_SETTINGS | {"architecture": SWIN, "block": 16, "pictures_every": 2, "epochs": 3, "checkpoint_seconds": 0}
 
 
 def pretrain_run(workspace, **given):
@@ -27,18 +34,18 @@ def pretrain_run(workspace, **given):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("pretrain") / "workspace")
-    make_products(workspace)
+    make_small_dataset(workspace)
     with pytest.MonkeyPatch.context() as patch:
         make_swin_small(patch)
-        return finish(pretrain_run(workspace))
+        return finish_run(pretrain_run(workspace))
 
 
 def test_it_has_seen_training_women_and_nobody_else(run):
     seen = run.read_environment()["patients_seen"]
-    assert len(seen) == WOMEN["train"]
+    assert len(seen) == PATIENTS["train"]
     assert all(woman.startswith("P_train") for woman in seen)
     told = " ".join(event.text for event in run.read_events() if isinstance(event, Note))
-    assert f"{2 * WOMEN['train'] - 2} images of {WOMEN['train'] - 1} women to learn from, 2 of 1 others" in told
+    assert f"{2 * PATIENTS['train'] - 2} images of {PATIENTS['train'] - 1} women to learn from, 2 of 1 others" in told
 
 
 def test_it_tells_how_well_it_rebuilds_and_shows_it(run):
@@ -54,7 +61,7 @@ def test_it_tells_how_well_it_rebuilds_and_shows_it(run):
 def test_stopped_and_resumed_it_ends_the_same_to_the_bit_with_the_vectors_of_its_norms(run, workspace, monkeypatch):
     make_swin_small(monkeypatch)
     monkeypatch.setattr(checkpoint, "WRITE_SHARE", 0)
-    make_products(workspace)
+    make_small_dataset(workspace)
     other = pretrain_run(workspace)
     for steps in (3, 4):
         generator = find_stage("pretrain").generate(load_settings(other), other)
@@ -64,9 +71,9 @@ def test_stopped_and_resumed_it_ends_the_same_to_the_bit_with_the_vectors_of_its
                 if not steps:
                     break
             generator.close()
-    finish(other)
+    finish_run(other)
     assert other.metrics_file.read_bytes() == run.metrics_file.read_bytes()
-    one, two = (flat(read(which.checkpoints_folder / "last.pt")) for which in (run, other))
+    one, two = (flat(read_checkpoint(which.checkpoints_folder / "last.pt")) for which in (run, other))
     assert any(place.startswith("/task/") for place in one), "the vectors are among what is compared"
     assert [place for place in one.keys() | two.keys() if one.get(place) != two.get(place)] == []
 
@@ -81,15 +88,15 @@ def test_a_run_that_was_stopped_behind_an_epoch_has_its_picture_all_the_same(run
                 pass
             generator.close()
     assert (other.figures_folder / "epoch_0002.png").is_file()
-    finish(other)
+    finish_run(other)
     assert (other.figures_folder / "epoch_0003.png").is_file()
 
 
 def test_a_training_on_the_same_dataset_may_take_its_encoder(run, monkeypatch):
     make_swin_small(monkeypatch)
     given = {"architecture": SWIN, "weights": f"run:{run.id}", "epochs": 1, "learning_rate": 1e-9}
-    trained = finish(train_run(run.workspace, "ResNet18_CFT", **given))
-    pretrained, taken = (read(one.checkpoints_folder / "best.pt")["network"] for one in (run, trained))
+    trained = finish_run(make_train_run(run.workspace, "ResNet18_CFT", **given))
+    pretrained, taken = (read_checkpoint(one.checkpoints_folder / "best.pt")["network"] for one in (run, trained))
     encoder = {name.removeprefix("encoder."): one for name, one in pretrained.items() if name.startswith("encoder.")}
     assert set(taken) - set(encoder) == {"head.fc.weight", "head.fc.bias"}
     assert all(torch.allclose(taken[name], tensor, atol=1e-6) for name, tensor in encoder.items())
@@ -104,12 +111,14 @@ def refused(run):
 
 
 def test_the_encoder_of_another_network_is_refused(run):
-    refusal = refused(train_run(run.workspace, "ResNet18_CFT", architecture="test_resnet", weights=f"run:{run.id}"))
+    refusal = refused(
+        make_train_run(run.workspace, "ResNet18_CFT", architecture="test_resnet", weights=f"run:{run.id}")
+    )
     assert "do not fit" in refusal.message
 
 
 def turned(workspace, name, splits):
-    make_products(workspace, name)
+    make_small_dataset(workspace, name)
     rewrite_manifest(workspace, lambda rows: rows.assign(split=rows["split"].replace(splits)), name)
 
 
@@ -119,36 +128,36 @@ def test_a_training_is_refused_by_a_pretraining_that_has_seen_the_women_it_is_ju
     name = f"train-is-{split}"
     turned(run.workspace, name, {"train": split, split: "train"})
     given = {"architecture": SWIN, "weights": f"run:{run.id}", "dataset": name}
-    refusal = refused(train_run(run.workspace, "ResNet18_CFT", **given))
-    assert f"have seen {WOMEN['train']} of the {WOMEN['train']} {words} women" in refusal.message
+    refusal = refused(make_train_run(run.workspace, "ResNet18_CFT", **given))
+    assert f"have seen {PATIENTS['train']} of the {PATIENTS['train']} {words} women" in refusal.message
 
 
 def test_an_encoder_goes_on_learning_on_the_same_dataset_and_it_is_told_that_it_knows_who_is_kept_back(
     run, monkeypatch
 ):
     make_swin_small(monkeypatch)
-    onward = finish(pretrain_run(run.workspace, weights=f"run:{run.id}", epochs=1))
+    onward = finish_run(pretrain_run(run.workspace, weights=f"run:{run.id}", epochs=1))
     told = [event.text for event in onward.read_events() if isinstance(event, Note) and event.level == "warning"]
     assert any("has seen 1 of the 1 women who are kept back" in text for text in told)
     turned(run.workspace, "turned_again", {"train": "test", "test": "train"})
     refusal = refused(pretrain_run(run.workspace, weights=f"run:{run.id}", dataset="turned_again"))
-    assert f"have seen {WOMEN['train']} of the {WOMEN['train']} test women" in refusal.message
+    assert f"have seen {PATIENTS['train']} of the {PATIENTS['train']} test women" in refusal.message
 
 
 def test_who_is_kept_back_has_a_breast_to_be_rebuilt_and_without_two_such_women_nothing_begins(run, monkeypatch):
     make_swin_small(monkeypatch)
     seeing = {}
     for women in (2, 1):
-        make_products(run.workspace, f"bare{women}")
+        make_small_dataset(run.workspace, f"bare{women}")
         path = run.workspace.cache_folder(f"bare{women}") / "breast.npy"
         breast = np.load(path)
-        breast[2 * women : 2 * WOMEN["train"]] = 0
+        breast[2 * women : 2 * PATIENTS["train"]] = 0
         np.save(path, breast)
         seeing[women] = pretrain_run(run.workspace, dataset=f"bare{women}", cache=f"bare{women}", epochs=1)
-    gains = pd.read_csv(finish(seeing[2]).metrics_file)["val_gain"]
+    gains = pd.read_csv(finish_run(seeing[2]).metrics_file)["val_gain"]
     assert (gains != 0).all()
     refusal = refused(seeing[1])
-    assert f"of {WOMEN['train']} women to learn from, 1 have an image that something" in refusal.message
+    assert f"of {PATIENTS['train']} women to learn from, 1 have an image that something" in refusal.message
 
 
 def test_a_block_that_hides_whole_images_is_refused_with_the_sizes_that_go(run):
@@ -163,17 +172,19 @@ def test_the_spectral_term_of_an_encoder_without_attention_is_refused_by_name_an
     assert isinstance(refusal, SettingsError)
     assert "ResNet has no window attention" in refusal.message
     assert "beta" in refusal.fields
-    plain = finish(pretrain_run(run.workspace, architecture="test_resnet", beta=0, epochs=1, fill="zeros"))
+    plain = finish_run(pretrain_run(run.workspace, architecture="test_resnet", beta=0, epochs=1, fill="zeros"))
     assert np.isfinite(plain.read_status().result["val_loss"])
 
 
 def test_two_processes_rebuild_as_one_does_with_as_large_a_step_norms_and_all(run):
     given = {"architecture": "swin_pico", "beta": 0.1, "epochs": 2, "batch_size": 5}
-    both, alone = (finish(pretrain_run(run.workspace, **given, **how)) for how in ({"devices": 2}, {"accumulate": 2}))
+    both, alone = (
+        finish_run(pretrain_run(run.workspace, **given, **how)) for how in ({"devices": 2}, {"accumulate": 2})
+    )
     one, two = (pd.read_csv(which.metrics_file).iloc[1].to_dict() for which in (both, alone))
     assert one == pytest.approx(two, rel=1e-4)
     assert any("2 processes take a share" in event.text for event in both.read_events() if isinstance(event, Note))
-    one, two = (read(which.checkpoints_folder / "last.pt")["task"] for which in (both, alone))
+    one, two = (read_checkpoint(which.checkpoints_folder / "last.pt")["task"] for which in (both, alone))
     assert one.keys() == two.keys() != set()
     for shape, vectors in one.items():
         assert torch.allclose(vectors[..., 0].abs(), two[shape][..., 0].abs(), atol=1e-3)
@@ -181,19 +192,19 @@ def test_two_processes_rebuild_as_one_does_with_as_large_a_step_norms_and_all(ru
 
 def test_what_each_process_would_gather_for_itself_is_refused_on_several_devices(run):
     taught = {"label_percent": 50, "unlabelled": "consistency", "balance": "none"}
-    refusal = refused(train_run(run.workspace, "ResNet18_CFT", architecture="test_resnet", devices=2, **taught))
+    refusal = refused(make_train_run(run.workspace, "ResNet18_CFT", architecture="test_resnet", devices=2, **taught))
     assert refusal.fields == ("devices", "nodes")
 
 
 def test_images_without_a_block_of_breast_are_counted_and_told(run, monkeypatch):
     make_swin_small(monkeypatch)
-    make_products(run.workspace, "bare")
+    make_small_dataset(run.workspace, "bare")
     path = run.workspace.cache_folder("bare") / "breast.npy"
     breast = np.load(path)
     breast[:] = 1
     training = np.load(path)[:36]
     breast[: len(training) : 12] = 0
     np.save(path, breast)
-    one = finish(pretrain_run(run.workspace, dataset="bare", cache="bare", epochs=1))
+    one = finish_run(pretrain_run(run.workspace, dataset="bare", cache="bare", epochs=1))
     told = [event.text for event in one.read_events() if isinstance(event, Note) and event.level == "warning"]
     assert any("3 of the 36 images have no block of 16 pixels that is breast enough" in text for text in told)

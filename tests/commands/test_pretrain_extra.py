@@ -12,7 +12,7 @@ import pytest
 
 from tests.data.caches import dataset_of, small_download
 from tests.faults.mishaps import SWIN, make_swin_small
-from tests.training.pocket import finish
+from tests.training.small_dataset import finish_run
 from tests.training.test_fit import flat
 from tfm.core import files
 from tfm.core.errors import DataError, SettingsError
@@ -29,8 +29,8 @@ from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.imaging.read_image import read_pixels
 from tfm.training import checkpoint
-from tfm.training.checkpoint import read
-from tfm.training.inputs.samples import held_out, rows_of
+from tfm.training.checkpoint import read_checkpoint
+from tfm.training.inputs.samples import find_samples, split_off_patients
 from tfm.training.settings import DEFAULT_SEED
 
 GIVEN = {"dataset": "films", "architecture": SWIN, "block": 16, "epochs": 2, "batch_size": 6, "threads": 1}
@@ -43,7 +43,7 @@ def workspace(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("extra") / "workspace")
     dataset_of(small_download(workspace.root.parent), workspace.dataset_folder("films"))
     size = {"resize.height": SIDE, "resize.width": SIDE, "workers": 1}
-    finish(find_or_create_job(workspace, "preprocess", {"dataset": "films", "cache": "films"} | size))
+    finish_run(find_or_create_job(workspace, "preprocess", {"dataset": "films", "cache": "films"} | size))
     return workspace
 
 
@@ -58,8 +58,8 @@ def films_of(workspace):
 
 def kept_back(workspace):
     dataset, cache = films_of(workspace)
-    train = rows_of(dataset, cache, "train")
-    return held_out(train, 0.05, DEFAULT_SEED, np.ones(len(train), bool))[1].patients
+    train = find_samples(dataset, cache, "train")
+    return split_off_patients(train, 0.05, DEFAULT_SEED, np.ones(len(train), bool))[1].patients
 
 
 def breast(seed: int) -> np.ndarray:
@@ -116,7 +116,7 @@ def folder(workspace):
 def run(workspace, folder):
     with pytest.MonkeyPatch.context() as patch:
         make_swin_small(patch)
-        return finish(pretrain_run(workspace, extra=str(folder)))
+        return finish_run(pretrain_run(workspace, extra=str(folder)))
 
 
 def test_what_is_no_mammogram_or_shows_a_judge_is_left_out_each_with_its_reason(run):
@@ -186,10 +186,10 @@ def test_stopped_in_the_cache_and_in_the_training_it_ends_the_same_to_the_bit(ru
     other = restart_run(run)
     stopped(other, "images", 3)
     stopped(other, "step", 2)
-    finish(other)
+    finish_run(other)
     assert {path.name: path.read_bytes() for path in made.glob("*.npy")} == whole
     assert other.metrics_file.read_bytes() == run.metrics_file.read_bytes()
-    one, two = (flat(read(which.checkpoints_folder / "last.pt")) for which in (run, other))
+    one, two = (flat(read_checkpoint(which.checkpoints_folder / "last.pt")) for which in (run, other))
     assert [place for place in one.keys() | two.keys() if one.get(place) != two.get(place)] == []
 
 
@@ -243,6 +243,6 @@ def test_the_plan_hands_them_on_to_the_pretraining_alone(folder, workspace):
 @pytest.mark.long
 def test_other_processes_find_them_too(workspace, folder):
     plain = {"architecture": "test_convnext", "beta": 0, "epochs": 1, "extra": str(folder)}
-    both, alone = (finish(pretrain_run(workspace, **plain, **how)) for how in ({"devices": 2}, {"accumulate": 2}))
+    both, alone = (finish_run(pretrain_run(workspace, **plain, **how)) for how in ({"devices": 2}, {"accumulate": 2}))
     one, two = (pd.read_csv(which.metrics_file).iloc[0].to_dict() for which in (both, alone))
     assert one == pytest.approx(two, rel=1e-5)

@@ -5,7 +5,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.training.pocket import QUICK, WOMEN, finish, make_products, rewrite_manifest, rewrite_records, train_run
+from tests.training.small_dataset import (
+    PATIENTS,
+    QUICK_SETTINGS,
+    finish_run,
+    make_small_dataset,
+    make_train_run,
+    rewrite_manifest,
+    rewrite_records,
+)
 from tfm.analysis.predictions import read_predictions
 from tfm.core import files
 from tfm.core.errors import SettingsError
@@ -19,21 +27,21 @@ from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import list_fields
 from tfm.data.dataset.lesion_classes import encode_mask_class
 from tfm.metrics.classification import find_youden_threshold
-from tfm.training.inputs.lineage import minutes_of_work
+from tfm.training.inputs.lineage import measure_minutes_of_work
 
 TINY = {"backbone": "test_resnet", "classes": "lesion"}
 CLEAR = ["P_test00_LEFT_CC", "P_test00_LEFT_MLO"]
 
 
 def segment_run(workspace, **given):
-    return find_or_create_job(workspace, "segment", QUICK | TINY | given)
+    return find_or_create_job(workspace, "segment", QUICK_SETTINGS | TINY | given)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The first test woman has no lesion, and of the second it is not known where hers are."""
     workspace = Workspace(tmp_path_factory.mktemp("segment") / "workspace")
-    make_products(workspace)
+    make_small_dataset(workspace)
 
     def changed(manifest):
         manifest.loc[manifest["patient_id"] == "P_test00", ["mask", "kind", "lesions"]] = "", "", "0"
@@ -43,7 +51,7 @@ def run(tmp_path_factory):
     rewrite_manifest(workspace, changed)
     rewrite_records(workspace, lambda name, record: record | ({"lesions": ""} if name in CLEAR else {}))
     change_lesions(workspace, lambda lesions, names: np.where(np.isin(names, CLEAR)[:, None, None], 0, lesions))
-    return finish(segment_run(workspace))
+    return finish_run(segment_run(workspace))
 
 
 def change_lesions(workspace, change):
@@ -73,7 +81,7 @@ def test_every_image_has_a_score_by_the_contract_of_predictions(run):
     for split in ("val", "test"):
         table = read_predictions(run.predictions_file(split))
         assert list(table.columns) == ["image_id", "patient_id", "side", "view", "label", "prob"]
-        assert len(table) == 2 * WOMEN[split]
+        assert len(table) == 2 * PATIENTS[split]
         assert table["prob"].between(0, 1).all()
         assert table["prob"].nunique() > 1
     val = read_predictions(run.predictions_file("val"))
@@ -84,7 +92,7 @@ def test_every_image_has_a_score_by_the_contract_of_predictions(run):
 
 def test_images_without_a_lesion_are_measured_as_such_and_those_of_unknown_lesions_are_not(run):
     figures = files.read_json(run.folder / "lesions.json")["lesion"]
-    assert figures["model"]["images"] == figures["model"]["lesions"] == 2 * WOMEN["test"] - 4
+    assert figures["model"]["images"] == figures["model"]["lesions"] == 2 * PATIENTS["test"] - 4
     assert figures["nothing"]["clear"] == 1, "of the two without a lesion"
     assert figures["brightest blob"]["clear"] == 0
     assert "18 test images, 2 without a lesion" in notes(run)
@@ -121,24 +129,25 @@ def test_best_middle_and_worst_cases_are_pictured(run):
 
 
 def test_it_stands_in_one_ranking_with_a_classifier_and_can_be_evaluated(run):
-    classifier = finish(train_run(run.workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))
-    compared = finish(find_or_create_job(run.workspace, "compare", {"runs": [run.id, classifier.id]}))
+    classifier = finish_run(make_train_run(run.workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))
+    compared = finish_run(find_or_create_job(run.workspace, "compare", {"runs": [run.id, classifier.id]}))
     (table,) = (event for event in compared.read_events() if isinstance(event, Table))
     assert {row[0] for row in table.rows} == {"DeepLabV3Plus, lesion", "ResNet18_CFT"}
     assert (
-        finish(find_or_create_job(run.workspace, "evaluate", {"run": run.id})).read_status().result["auc"] is not None
+        finish_run(find_or_create_job(run.workspace, "evaluate", {"run": run.id})).read_status().result["auc"]
+        is not None
     )
 
 
 def test_train_starts_it_by_its_name_in_the_menu(run):
-    assert find_or_create_job(run.workspace, "train", QUICK | TINY, ["DeepLabV3Plus"]).id == run.id
+    assert find_or_create_job(run.workspace, "train", QUICK_SETTINGS | TINY, ["DeepLabV3Plus"]).id == run.id
 
 
 def test_weights_are_a_backbones_or_a_whole_segmenters_of_the_same_classes(run):
     def own_women(manifest):
         return manifest.assign(patient_id=manifest["patient_id"].str.replace("P_", "Q_"))
 
-    make_products(run.workspace, "others")
+    make_small_dataset(run.workspace, "others")
     rewrite_manifest(run.workspace, own_women, "others")
     others = {"dataset": "others", "cache": "others", "weights": f"run:{run.id}", "epochs": 1}
     again = segment_run(run.workspace, **others)
@@ -153,15 +162,19 @@ def test_weights_are_a_backbones_or_a_whole_segmenters_of_the_same_classes(run):
 def test_two_processes_learn_as_one_does_with_as_large_a_step(run):
     """But for batch norm's running statistics, which are the first process's own: validation is another."""
     plain = {"epochs": 1, "tile": 32, "batch_size": 6}
-    both, alone = (finish(segment_run(run.workspace, **plain, **how)) for how in ({"devices": 2}, {"accumulate": 2}))
+    both, alone = (
+        finish_run(segment_run(run.workspace, **plain, **how)) for how in ({"devices": 2}, {"accumulate": 2})
+    )
     one, two = (pd.read_csv(which.metrics_file)["train_loss"][0] for which in (both, alone))
     assert one == pytest.approx(two, rel=1e-5)
     assert "2 processes take a share" in notes(both)
 
 
 def test_an_extension_counts_the_minutes_of_the_run_it_goes_on_from(run):
-    longer = finish(extend_run(run, 3))
-    assert minutes_of_work(longer) == pytest.approx((run.read_status().seconds + longer.read_status().seconds) / 60)
+    longer = finish_run(extend_run(run, 3))
+    assert measure_minutes_of_work(longer) == pytest.approx(
+        (run.read_status().seconds + longer.read_status().seconds) / 60
+    )
 
 
 def test_an_extension_with_other_classes_is_refused_by_name(run):
@@ -172,7 +185,7 @@ def test_an_extension_with_other_classes_is_refused_by_name(run):
 
 @pytest.fixture
 def pocket_workspace(workspace):
-    make_products(workspace)
+    make_small_dataset(workspace)
     return workspace
 
 

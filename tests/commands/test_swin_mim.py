@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.training.pocket import QUICK, make_products, rewrite_manifest
+from tests.training.small_dataset import QUICK_SETTINGS, make_small_dataset, rewrite_manifest
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.registry import find
 from tfm.core.runs import lookup, worker
@@ -12,7 +12,7 @@ from tfm.core.settings import presets
 from tfm.core.settings.fields import list_fields
 from tfm.core.settings.resolve import resolve
 
-TINY = {name: QUICK[name] for name in ("dataset", "cache", "threads", "device", "batch_size")}
+TINY = {name: QUICK_SETTINGS[name] for name in ("dataset", "cache", "threads", "device", "batch_size")}
 TINY |= {"architecture": "swin_pico", "mim_epochs": 1, "cls_epochs": 1}
 
 
@@ -30,7 +30,7 @@ def work(plan):
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("swin_mim") / "workspace")
-    make_products(workspace)
+    make_small_dataset(workspace)
     return workspace
 
 
@@ -146,7 +146,7 @@ def test_what_a_phase_would_refuse_is_refused_before_the_pretraining_is_paid_for
 
 
 def test_weights_that_have_seen_the_test_women_are_refused_before_anything_begins(workspace, runs):
-    make_products(workspace, "turned")
+    make_small_dataset(workspace, "turned")
     splits = {"train": "test", "test": "train"}
     rewrite_manifest(workspace, lambda rows: rows.assign(split=rows["split"].replace(splits)), "turned")
     given = TINY | {"dataset": "turned", "weights": f"run:{runs['pretrain']}"}

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from tests.training.pocket import WOMEN, finish, make_products, train_run
+from tests.training.small_dataset import PATIENTS, finish_run, make_small_dataset, make_train_run
 from tfm.analysis.predictions import read_predictions
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note
@@ -21,8 +21,8 @@ def run(tmp_path_factory):
     from tfm.core.runs.workspace import Workspace
 
     workspace = Workspace(tmp_path_factory.mktemp("train") / "workspace")
-    make_products(workspace)
-    return finish(train_run(workspace, "ResNet18_CFT", **TINY))
+    make_small_dataset(workspace)
+    return finish_run(make_train_run(workspace, "ResNet18_CFT", **TINY))
 
 
 def predictions(run, split):
@@ -33,7 +33,7 @@ def test_predictions_keep_to_their_contract(run):
     for split in ("val", "test"):
         table = predictions(run, split)
         assert list(table.columns) == ["image_id", "patient_id", "side", "view", "label", "prob"]
-        assert len(table) == 2 * WOMEN[split]
+        assert len(table) == 2 * PATIENTS[split]
         assert set(table["label"]) == {0, 1}
         assert table["prob"].between(0, 1).all()
         assert table["patient_id"].str.startswith(f"P_{split}").all()
@@ -47,7 +47,7 @@ def test_threshold_is_chosen_on_validation_only(run):
 
 
 def test_a_wanted_sensitivity_is_reached_on_validation_and_the_rule_is_told(run):
-    other = finish(train_run(run.workspace, "ResNet18_CFT", **TINY, threshold="sensitivity:0.9"))
+    other = finish_run(make_train_run(run.workspace, "ResNet18_CFT", **TINY, threshold="sensitivity:0.9"))
     val, result = predictions(other, "val"), other.read_status().result
     called = compute_confusion(val["label"].to_numpy(), val["prob"].to_numpy(), result["threshold"])
     assert called.sensitivity >= 0.9
@@ -67,7 +67,7 @@ def test_the_result_is_that_of_the_best_checkpoint(run):
 
 def test_a_run_remembers_the_women_it_has_seen_and_no_other(run):
     seen = run.read_environment()["patients_seen"]
-    assert len(seen) == WOMEN["train"] + WOMEN["val"]
+    assert len(seen) == PATIENTS["train"] + PATIENTS["val"]
     assert not any(woman.startswith("P_test") for woman in seen)
 
 
@@ -86,8 +86,8 @@ def test_the_outputs_stand_until_somebody_changes_them(run):
 
 
 def test_device_and_threads_make_no_other_run_and_epochs_do(run):
-    assert train_run(run.workspace, "ResNet18_CFT", **TINY, checkpoint_seconds=5, device="auto").id == run.id
-    assert train_run(run.workspace, "ResNet18_CFT", **(TINY | {"epochs": 2})).id != run.id
+    assert make_train_run(run.workspace, "ResNet18_CFT", **TINY, checkpoint_seconds=5, device="auto").id == run.id
+    assert make_train_run(run.workspace, "ResNet18_CFT", **(TINY | {"epochs": 2})).id != run.id
 
 
 def test_every_setting_has_a_name_of_its_own_and_a_question():

@@ -7,14 +7,21 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.training.pocket import QUICK, finish, make_products, rewrite_manifest, stop_after, train_run
+from tests.training.small_dataset import (
+    QUICK_SETTINGS,
+    finish_run,
+    make_small_dataset,
+    make_train_run,
+    rewrite_manifest,
+    stop_after_steps,
+)
 from tfm.core import registry
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note
 from tfm.core.runs import command_settings, launch, restart, worker
 from tfm.core.runs.workspace import Workspace
-from tfm.training.checkpoint import read
-from tfm.training.inputs.lineage import minutes_of_work
+from tfm.training.checkpoint import read_checkpoint
+from tfm.training.inputs.lineage import measure_minutes_of_work
 
 TINY = {"architecture": "test_resnet", "epochs": 1}
 
@@ -22,13 +29,13 @@ TINY = {"architecture": "test_resnet", "epochs": 1}
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("origins") / "workspace")
-    make_products(workspace)
-    return finish(train_run(workspace, "ResNet18_CFT", **TINY, ema=0.5))
+    make_small_dataset(workspace)
+    return finish_run(make_train_run(workspace, "ResNet18_CFT", **TINY, ema=0.5))
 
 
 def other_women(workspace, name="others"):
     """The same films under the names of women whom no run has seen."""
-    make_products(workspace, name)
+    make_small_dataset(workspace, name)
 
     def renamed(manifest):
         return manifest.assign(patient_id=name + manifest["patient_id"])
@@ -60,7 +67,7 @@ def warnings(run):
 
 
 def test_weights_that_have_seen_this_runs_women_are_refused(trained):
-    run = train_run(trained.workspace, "ResNet18_CFT", **TINY, seed=1, weights=f"run:{trained.id}")
+    run = make_train_run(trained.workspace, "ResNet18_CFT", **TINY, seed=1, weights=f"run:{trained.id}")
     said = refused(run)
     assert f"the weights of {trained.id} have seen 8 of the 8 validation women: P_val00" in said
     assert "other women" in run.read_status().hint
@@ -70,7 +77,12 @@ def test_weights_that_have_seen_this_runs_women_are_refused(trained):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 @pytest.mark.parametrize(("stage", "presets"), [("train", ["ResNet18_CFT"]), ("pretrain", [])])
 def test_what_is_wrong_with_weights_is_told_before_a_gpu_is_looked_for_and_waited_for(trained, stage, presets):
-    given = QUICK | {"architecture": "test_resnet", "weights": f"run:{trained.id}", "device": "cuda:0", "seed": 2}
+    given = QUICK_SETTINGS | {
+        "architecture": "test_resnet",
+        "weights": f"run:{trained.id}",
+        "device": "cuda:0",
+        "seed": 2,
+    }
     run = launch.find_or_create_job(trained.workspace, stage, given, presets)
     assert f"the weights of {trained.id} have seen" in refused(run)
 
@@ -78,21 +90,21 @@ def test_what_is_wrong_with_weights_is_told_before_a_gpu_is_looked_for_and_waite
 def test_a_file_of_which_nobody_knows_whom_it_has_seen_is_named_in_every_run_that_comes_from_it(trained, tmp_path):
     mine = tmp_path / "mine.pth"
     mine.write_bytes((trained.checkpoints_folder / "best.pt").read_bytes())
-    first = finish(train_run(trained.workspace, "ResNet18_CFT", **TINY, weights=f"file:{mine}"))
+    first = finish_run(make_train_run(trained.workspace, "ResNet18_CFT", **TINY, weights=f"file:{mine}"))
     assert first.read_status().result["weights"] == "mine.pth: origin unknown"
     weights = f"run:{first.id}"
     for name in ("second", "third"):
         other_women(trained.workspace, name)
         given = TINY | {"dataset": name, "cache": name, "weights": weights}
-        run = finish(train_run(trained.workspace, "ResNet18_CFT", **given))
+        run = finish_run(make_train_run(trained.workspace, "ResNet18_CFT", **given))
         assert run.read_status().result["weights"] == f"run {weights[4:]}; mine.pth: origin unknown"
         weights = f"run:{run.id}"
 
 
 def test_a_run_without_checkpoints_gives_no_weights_and_stays_as_it_is(trained):
-    other = finish(launch.find_or_create_job(trained.workspace, "evaluate", {"run": trained.id}))
+    other = finish_run(launch.find_or_create_job(trained.workspace, "evaluate", {"run": trained.id}))
     before = sorted(other.folder.iterdir())
-    said = refused(train_run(trained.workspace, "ResNet18_CFT", **TINY, weights=f"run:{other.id}"))
+    said = refused(make_train_run(trained.workspace, "ResNet18_CFT", **TINY, weights=f"run:{other.id}"))
     assert f"{other.id} has no best checkpoint" in said
     assert sorted(other.folder.iterdir()) == before
 
@@ -100,8 +112,8 @@ def test_a_run_without_checkpoints_gives_no_weights_and_stays_as_it_is(trained):
 def test_weights_of_a_run_on_other_women_are_taken_and_its_women_are_ours_too(trained):
     other_women(trained.workspace)
     given = TINY | {"dataset": "others", "cache": "others", "weights": f"run:{trained.id}", "learning_rate": 1e-12}
-    run = finish(train_run(trained.workspace, "ResNet18_CFT", **given, weight_decay=0.0))
-    ours, theirs = (read(one.checkpoints_folder / "best.pt")["network"] for one in (run, trained))
+    run = finish_run(make_train_run(trained.workspace, "ResNet18_CFT", **given, weight_decay=0.0))
+    ours, theirs = (read_checkpoint(one.checkpoints_folder / "best.pt")["network"] for one in (run, trained))
     name = next(name for name, tensor in ours.items() if tensor.ndim == 4)
     assert torch.allclose(ours[name], theirs[name], atol=1e-6)
     seen = run.read_environment()["patients_seen"]
@@ -119,56 +131,56 @@ def test_weights_of_a_run_that_are_no_longer_as_it_wrote_them_are_refused(traine
         raw = bytearray(before)
         raw[len(raw) // 2] ^= 1
         best.write_bytes(raw)
-        said = refused(train_run(trained.workspace, "ResNet18_CFT", **given))
+        said = refused(make_train_run(trained.workspace, "ResNet18_CFT", **given))
     finally:
         best.write_bytes(before)
     assert f"the outputs of {trained.id} are missing or changed" in said
 
 
 def test_an_extension_goes_on_from_the_last_checkpoint_on_the_new_curve(trained):
-    run = finish(restart.extend_run(trained, 4))
+    run = finish_run(restart.extend_run(trained, 4))
     assert run.id != trained.id
     metrics, before = (pd.read_csv(one.metrics_file) for one in (run, trained))
     assert list(metrics["epoch"]) == [1, 2, 3, 4]
     assert metrics.iloc[0].equals(before.iloc[0])
     assert metrics["learning_rate"][1] > before["learning_rate"][0], "of four epochs the second is not near the end"
-    assert read(run.checkpoints_folder / "last.pt")["standing"]["step"] == 16
+    assert read_checkpoint(run.checkpoints_folder / "last.pt")["standing"]["step"] == 16
     assert run.read_status().result["val_auc"] >= trained.read_status().result["val_auc"]
     assert trained.has_intact_outputs()
     alone = run.read_status().seconds / 60
-    assert minutes_of_work(run) == pytest.approx(alone + trained.read_status().seconds / 60), "those of both"
+    assert measure_minutes_of_work(run) == pytest.approx(alone + trained.read_status().seconds / 60), "those of both"
 
 
 def test_an_extension_that_was_stopped_ends_as_if_it_had_not_been(trained):
-    whole = finish(restart.extend_run(trained, 3))
+    whole = finish_run(restart.extend_run(trained, 3))
     stopped = anew(whole)
-    stop_after(stopped, 6)
-    finish(stopped)
+    stop_after_steps(stopped, 6)
+    finish_run(stopped)
     for name in ("val", "test"):
         assert stopped.predictions_file(name).read_bytes() == whole.predictions_file(name).read_bytes()
     assert stopped.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
 
 
 def test_an_extension_killed_between_two_renames_loses_nothing(trained):
-    whole = finish(restart.extend_run(trained, 3))
+    whole = finish_run(restart.extend_run(trained, 3))
     stopped = anew(whole)
-    stop_after(stopped, 6)
+    stop_after_steps(stopped, 6)
     last, previous = (stopped.checkpoints_folder / name for name in ("last.pt", "previous.pt"))
-    assert read(last)["standing"]["epoch"] == 2
+    assert read_checkpoint(last)["standing"]["epoch"] == 2
     last.replace(previous)
-    finish(stopped)
+    finish_run(stopped)
     told = " ".join(event.text for event in stopped.read_events() if isinstance(event, Note))
     assert "going on from a checkpoint: 2 epochs" in told
     assert stopped.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
 
 
 def test_an_extension_with_two_damaged_checkpoints_starts_over_from_its_origins_end(trained):
-    whole = finish(restart.extend_run(trained, 3))
+    whole = finish_run(restart.extend_run(trained, 3))
     stopped = anew(whole)
-    stop_after(stopped, 6)
+    stop_after_steps(stopped, 6)
     for name in ("last.pt", "previous.pt"):
         cut_off(stopped.checkpoints_folder / name)
-    finish(stopped)
+    finish_run(stopped)
     damaged = [text for text in warnings(stopped) if text.startswith("checkpoint ")]
     assert [text.split()[1] for text in damaged] == ["last.pt", "previous.pt"]
     assert all(f"starts over from the end of {trained.id}" in text for text in damaged)
@@ -176,9 +188,9 @@ def test_an_extension_with_two_damaged_checkpoints_starts_over_from_its_origins_
 
 
 def test_an_extension_says_that_the_last_checkpoint_of_its_origin_is_damaged(trained):
-    two = finish(restart.extend_run(trained, 2))
+    two = finish_run(restart.extend_run(trained, 2))
     cut_off(two.checkpoints_folder / "last.pt")
-    run = finish(restart.extend_run(two, 3))
+    run = finish_run(restart.extend_run(two, 3))
     (warning,) = warnings(run)
     assert f"{two.id}'s checkpoint last.pt cannot be used" in warning
     assert "goes on from the one before" in warning
@@ -205,22 +217,22 @@ def test_an_extension_on_another_split_is_refused(trained):
 
 
 def test_pixels_that_changed_under_a_run_are_noticed_when_it_goes_on(workspace):
-    make_products(workspace)
-    run = train_run(workspace, "ResNet18_CFT", **TINY)
-    stop_after(run, 1)
+    make_small_dataset(workspace)
+    run = make_train_run(workspace, "ResNet18_CFT", **TINY)
+    stop_after_steps(run, 1)
     path = workspace.cache_folder("pocket") / "images.npy"
     images = np.load(path)
     images[-1, 30, 30] ^= 1  # a test image's, which nothing before the end would read
     np.save(path, images)
-    assert "the images of the cache pocket have changed since this run began" in refused(run)
+    assert "the images of the cache pocket have changed since this run started" in refused(run)
     assert f"runs restart {run.id}" in run.read_status().hint
 
 
 def test_a_fold_of_a_dataset_without_folds_is_refused_and_with_folds_the_others_are_learned_from(workspace):
-    make_products(workspace)
+    make_small_dataset(workspace)
     assert registry.find_stage("train").repeats[0].word == "folds"
     with pytest.raises(SettingsError, match="fold: 2 is too high"):
-        train_run(workspace, "ResNet18_CFT", **TINY, fold=2)
+        make_train_run(workspace, "ResNet18_CFT", **TINY, fold=2)
 
     def folded(manifest):
         women = sorted(set(manifest["patient_id"][manifest["split"] != "test"]))
@@ -229,11 +241,11 @@ def test_a_fold_of_a_dataset_without_folds_is_refused_and_with_folds_the_others_
         return manifest.assign(fold=folds, split=np.select([folds == 0, folds == 1], ["test", "val"], "train"))
 
     rewrite_manifest(workspace, folded)
-    run = finish(train_run(workspace, "ResNet18_CFT", **TINY, fold=2))
+    run = finish_run(make_train_run(workspace, "ResNet18_CFT", **TINY, fold=2))
     manifest = pd.read_csv(workspace.dataset_folder("pocket") / "manifest.csv")
     judged = set(pd.read_csv(run.predictions_file("val"))["image_id"])
     assert judged == set(manifest["image_id"][manifest["fold"] == 2])
-    first, unsaid = (train_run(workspace, "ResNet18_CFT", **TINY, **given) for given in ({"fold": 1}, {}))
+    first, unsaid = (make_train_run(workspace, "ResNet18_CFT", **TINY, **given) for given in ({"fold": 1}, {}))
     assert first.id == unsaid.id, "one training under one key"
     plan = launch.find_or_create_job(
         workspace, "train", {"dataset": "pocket", **TINY, "folds": 3, "seeds": 2}, ["ResNet18_CFT"]
@@ -248,7 +260,7 @@ def test_a_fold_of_a_dataset_without_folds_is_refused_and_with_folds_the_others_
 
 
 def test_mirrored_images_are_asked_for_validation_and_test_alike(trained):
-    run = finish(train_run(trained.workspace, "ResNet18_CFT", **TINY, ema=0.5, tta=True))
+    run = finish_run(make_train_run(trained.workspace, "ResNet18_CFT", **TINY, ema=0.5, tta=True))
     for split in ("val", "test"):
         with open(run.predictions_file(split)) as ours, open(trained.predictions_file(split)) as theirs:
             pairs = list(zip(csv.DictReader(ours), csv.DictReader(theirs), strict=True))

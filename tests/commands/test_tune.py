@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.mishaps import killed
-from tests.training.pocket import finish, make_products, rewrite_manifest
+from tests.training.small_dataset import finish_run, make_small_dataset, rewrite_manifest
 from tests.training.studies import DIVERGING, QUICK, SPACE, collect_results, create_study_run, find_trial_runs
 from tfm.commands.tune import Tune
 from tfm.core import registry
@@ -28,8 +28,8 @@ KILLED_AT = 6  # the checkpoint whose writing is cut short: one of the second tr
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("tune") / "workspace")
-    make_products(workspace)
-    return finish(create_study_run(workspace, TRIALS, seed=SEED))
+    make_small_dataset(workspace)
+    return finish_run(create_study_run(workspace, TRIALS, seed=SEED))
 
 
 def test_each_trial_is_a_run_of_its_own_and_says_truly_how_it_ended(study):
@@ -48,9 +48,9 @@ def test_each_trial_is_a_run_of_its_own_and_says_truly_how_it_ended(study):
 
 
 def test_a_trial_that_falls_behind_is_pruned_and_its_run_says_so(workspace, monkeypatch):
-    make_products(workspace)
+    make_small_dataset(workspace)
     monkeypatch.setattr(Study, "should_prune", lambda _study, number, _epoch, _best: number == 1)
-    run = finish(create_study_run(workspace, 2, space=SPACE | {"learning_rate": [0.02]}))
+    run = finish_run(create_study_run(workspace, 2, space=SPACE | {"learning_rate": [0.02]}))
     first, second = find_trial_runs(run)
     assert (first.read_status().state, second.read_status().state) == ("done", "pruned")
     assert len(second.metrics_file.read_text().splitlines()) == 2, "the head, and one epoch"
@@ -83,18 +83,18 @@ def test_its_figures_stand(study):
 
 
 def test_a_study_killed_in_the_middle_of_a_trial_ends_as_an_undisturbed_one(study, workspace):
-    make_products(workspace)
+    make_small_dataset(workspace)
     disturbed = create_study_run(workspace, TRIALS, seed=SEED)
     killed(disturbed, "in_the_middle_of_writing", KILLED_AT)
     assert "halted" in {run.read_status().state for run in find_trial_runs(disturbed)}
-    finish(disturbed)
+    finish_run(disturbed)
     assert collect_results(disturbed) == collect_results(study)
 
 
 @pytest.mark.long
 def test_more_trials_are_so_many_in_all(study):
     before = find_trial_runs(study)
-    more = finish(create_study_run(study.workspace, TRIALS + 1, seed=SEED))
+    more = finish_run(create_study_run(study.workspace, TRIALS + 1, seed=SEED))
     assert [run.id for run in find_trial_runs(more)][:TRIALS] == [run.id for run in before]
     assert len(more.read_status().runs) == more.read_status().result["trials"] == TRIALS + 1
     assert len([run for run in lookup.list_runs(study.workspace) if run.read_status().part_of]) == TRIALS + 1
@@ -108,7 +108,7 @@ def test_trials_are_not_offered_for_a_comparison(study):
 def test_the_winner_is_trained_with_its_settings_and_has_seen_whom_the_study_saw(study):
     assert study.id in {run.id for run in list_unused_runs(study.workspace, "winner", "study")}
     machine = {name: QUICK[name] for name in ("device", "threads")}
-    winner = finish(
+    winner = finish_run(
         find_or_create_job(study.workspace, "train", {"study": study.id, "epochs": 1} | machine, ["ResNet18_CFT"])
     )
     chosen = study.read_status().result["winner"]
@@ -151,7 +151,7 @@ def test_a_trial_is_nothing_by_itself_to_be_restarted_or_extended(study):
 
 
 def test_a_winner_is_refused_where_the_study_has_seen_its_test(study):
-    make_products(study.workspace, "turned")
+    make_small_dataset(study.workspace, "turned")
 
     def turned(manifest):
         others = manifest["patient_id"].str.replace("P_train", "Q_train").str.replace("P_val", "Q_val")
@@ -165,7 +165,7 @@ def test_a_winner_is_refused_where_the_study_has_seen_its_test(study):
 
 
 def test_where_every_trial_fails_the_study_says_so(workspace):
-    make_products(workspace)
+    make_small_dataset(workspace)
     run = create_study_run(workspace, 1, space=SPACE | {"learning_rate": [DIVERGING]})
     assert worker.execute_run(run, stopping=run) == "failed"
     assert "none of the 1 trials came to its end; the first said: " in run.read_status().message

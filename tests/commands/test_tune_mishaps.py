@@ -11,7 +11,7 @@ import torch
 from optuna.trial import TrialState
 
 from tests.faults.mishaps import killed
-from tests.training.pocket import finish, make_products, rewrite_manifest, train_run
+from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run, rewrite_manifest
 from tests.training.studies import QUICK, SPACE, create_study_run, find_trial_runs, read_trials
 from tfm.core import files
 from tfm.core.errors import HaltedError
@@ -32,7 +32,7 @@ TAME = SPACE | {"learning_rate": [0.02]}
 
 @pytest.fixture
 def products(workspace: Workspace) -> Workspace:
-    make_products(workspace)
+    make_small_dataset(workspace)
     return workspace
 
 
@@ -74,7 +74,7 @@ def test_what_is_no_fault_of_the_trial_halts_the_study_which_takes_it_up_again(p
     assert str(mishap()).rpartition("] ")[2] in run.read_status().message
     assert run.read_status().hint
     assert states(run) == ["COMPLETE", "RUNNING"]
-    finish(run)
+    finish_run(run)
     assert "FAIL" not in states(run)
     assert len(told) == 1
 
@@ -89,7 +89,7 @@ def test_a_trial_out_of_memory_fails_and_the_study_goes_on(products, monkeypatch
         return backward(*words, **named)
 
     monkeypatch.setattr(loop, "_backward", too_much)
-    finish(run)
+    finish_run(run)
     assert states(run) == ["FAIL", "COMPLETE"]
     assert "too small for batches of 9" in find_trial_runs(run)[0].read_status().message
 
@@ -104,7 +104,7 @@ def test_a_trial_that_somebody_else_worked_is_told_to_hyperband(products, monkey
         yield from work(child)
 
     monkeypatch.setattr(search, "execute", taken_just_before)
-    finish(run)
+    finish_run(run)
     (trial,) = read_trials(run)
     assert list(trial.intermediate_values) == [1, 2]
 
@@ -120,7 +120,7 @@ def test_a_lock_that_is_taken_between_look_and_work_is_waited_for(products, monk
             yield from work(child)
 
     monkeypatch.setattr(search, "execute", worked)
-    finish(run)
+    finish_run(run)
     assert len(tries) == 2
     assert states(run) == ["COMPLETE"]
 
@@ -138,7 +138,7 @@ def test_two_workers_at_once_share_the_trials_of_one_file(products, monkeypatch)
     monkeypatch.setattr(search, "POLL_SECONDS", 0.1)
     first, second = two_workers(products, 4)
     started = worker.start_worker(first)
-    finish(second)
+    finish_run(second)
     assert started.process.wait(timeout=120) == 0, first.log_file.read_text()
     worked = [*first.read_status().runs, *second.read_status().runs]
     assert sorted(worked) == ["0", "1", "2", "3"], "none is lost, and each was somebody's alone"
@@ -153,7 +153,7 @@ def test_a_worker_goes_on_inside_the_trial_that_another_was_killed_in(products):
     killed(first, "in_the_middle_of_writing", 3)
     (left,) = find_trial_runs(first)
     left.request_pause()  # which nobody saw any more
-    finish(second)
+    finish_run(second)
     assert find_trial_runs(second)[0].id == left.id
     assert any(isinstance(event, Note) and "going on from a checkpoint" in event.text for event in left.read_events())
 
@@ -172,24 +172,24 @@ def test_a_worker_whose_trial_was_taken_up_meanwhile_lets_go_of_it(products, mon
             yield event
 
     monkeypatch.setattr(train, "learn", overtaken)
-    assert finish(run).read_status().result["val_auc"] == 0.9
+    assert finish_run(run).read_status().result["val_auc"] == 0.9
     notes = [event.text for event in run.read_events() if isinstance(event, Note)]
     assert any("trial 0 " in note and "another on elsewhere:/workspace" in note for note in notes)
 
 
 def test_a_study_waits_for_the_gpu_of_another_and_says_for_whom(products, monkeypatch):
-    prepare = device.prepare
+    prepare = device.prepare_device
 
     def with_a_turn(settings, run, held):
         found = yield from prepare(settings, run, held)
-        yield from device.take_turn("gpu-of-two-studies", run.id, held)
+        yield from device.lock_gpu("gpu-of-two-studies", run.id, held)
         return found
 
     monkeypatch.setattr(train, "prepare", with_a_turn)
     monkeypatch.setattr(gpu_lock, "_POLL_SECONDS", 0.01)
     run = create_study_run(products, 1, space=TAME)
     with contextlib.ExitStack() as held:
-        list(device.take_turn("gpu-of-two-studies", "a-trial-of-another-study", held))
+        list(device.lock_gpu("gpu-of-two-studies", "a-trial-of-another-study", held))
         with contextlib.closing(worker.execute(run)) as events:
             for event in events:
                 if isinstance(event, Note) and event.text.startswith(gpu_lock.WAITING):
@@ -219,7 +219,7 @@ def test_values_that_do_not_go_together_fail_their_trial_and_no_other(products, 
     monkeypatch.setattr(
         Study, "suggest_values", lambda study, trial: suggest(study, trial) | (odd if trial.number == 0 else {})
     )
-    run = finish(create_study_run(products, 2, space=TAME))
+    run = finish_run(create_study_run(products, 2, space=TAME))
     assert states(run) == ["FAIL", "COMPLETE"]
     assert any(
         isinstance(event, Note) and "no ImageNet weights for MammoCNN" in event.text for event in run.read_events()
@@ -227,7 +227,7 @@ def test_values_that_do_not_go_together_fail_their_trial_and_no_other(products, 
 
 
 def test_a_cache_of_other_images_is_refused_before_the_first_trial(products):
-    make_products(products, "other")
+    make_small_dataset(products, "other")
     index = products.cache_folder("other") / "index.csv"
     index.write_text(index.read_text().replace(",1.2.", ",9.9."))
     run = create_study_run(products, 1, space=TAME, caches=["other"])
@@ -237,14 +237,14 @@ def test_a_cache_of_other_images_is_refused_before_the_first_trial(products):
 
 
 def test_whom_the_weights_of_its_model_have_seen_the_study_has_seen_too(products):
-    make_products(products, "others")
+    make_small_dataset(products, "others")
 
     def others(manifest):
         return manifest.assign(patient_id="Q" + manifest["patient_id"])
 
     rewrite_manifest(products, others, "others")
     given = {"architecture": "test_resnet", "epochs": 1, "dataset": "others", "cache": "others"}
-    before = finish(train_run(products, "ResNet18_CFT", **given))
+    before = finish_run(make_train_run(products, "ResNet18_CFT", **given))
     run = create_study_run(products, 1, space=TAME | {"weights": [f"run:{before.id}"]})
     with contextlib.closing(worker.execute(run)) as events:
         assert isinstance(next(events), Note)
@@ -258,7 +258,7 @@ def test_what_the_study_is_not_told_its_trials_take_from_the_preset(products):
         products.root / "models" / "Mine.yaml", {"title": "Mine", "about": "x", "stage": "train", "settings": settings}
     )
     given = {name: value for name, value in QUICK.items() if name != "checkpoint_seconds"}
-    run = finish(find_or_create_job(products, "tune", given | {"space": TAME, "trials": 1, "model": "Mine"}))
+    run = finish_run(find_or_create_job(products, "tune", given | {"space": TAME, "trials": 1, "model": "Mine"}))
     (trial,) = find_trial_runs(run)
     assert trial.read_settings()["machine"]["precision"] == "bf16"
     assert trial.read_settings()["machine"]["device"] == QUICK["device"]

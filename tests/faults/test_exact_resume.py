@@ -10,16 +10,16 @@ import torch
 
 from tests.faults.mishaps import SWIN, killed, make_swin_small
 from tests.returned import returned
-from tests.training.bench_top import BenchTop, learn
-from tests.training.pocket import finish, make_products, train_run
+from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run
+from tests.training.small_training import SmallTrainings, train_to_end
 from tests.training.test_fit import differences, flat
 from tfm.core.events import Note, Progress
 from tfm.core.settings import presets
 from tfm.training import checkpoint
-from tfm.training.checkpoint import Checkpoints, read
-from tfm.training.inference import logits
-from tfm.training.linear_probe import probe
-from tfm.training.loop import fit
+from tfm.training.checkpoint import Checkpoints, read_checkpoint
+from tfm.training.inference import predict_logits
+from tfm.training.linear_probe import fit_linear_probe
+from tfm.training.loop import run_training
 
 FOUND = {name: presets.load_preset("models", name) for name in presets.list_presets("models")}
 PRESETS = {name: preset.settings for name, preset in FOUND.items() if preset.stage == "train"}
@@ -29,56 +29,58 @@ STOPPED_AFTER = 3  # steps, of two an epoch
 
 
 @pytest.fixture(scope="module")
-def bench_top(tmp_path_factory):
-    return BenchTop(tmp_path_factory.mktemp("bench_top"))
+def trainings(tmp_path_factory):
+    return SmallTrainings(tmp_path_factory.mktemp("trainings"))
 
 
-def learned(bench_top, given, preset, stops=(), lose=None):
+def learned(trainings, given, preset, stops=(), lose=None):
     """All that a training leaves behind, stopped after some numbers of steps and each time rebuilt from the disk."""
-    folder = bench_top.new_folder()
+    folder = trainings.new_folder()
     for stop in stops:
-        training = bench_top.training(given, preset)
+        training = trainings.make(given, preset)
         checkpoints = Checkpoints(folder, seconds=0, key="a key")
-        for event in fit(training, checkpoints, folder / "metrics.csv"):
-            if isinstance(event, Progress) and event.name == "step" and training.standing.step == stop:
+        for event in run_training(training, checkpoints, folder / "metrics.csv"):
+            if isinstance(event, Progress) and event.name == "step" and training.state.step == stop:
                 break
-        content = read(folder / "last.pt")
+        content = read_checkpoint(folder / "last.pt")
         # With two steps in an epoch: behind the second, validation comes before the checkpoint.
         assert content["standing"]["step"] == (stop if stop % 2 else stop - 1)
         if lose:
             lose(content)
             checkpoints.save(content)
-    training = learn(bench_top.training(given, preset), folder)
-    said = returned(logits(training.task, training.judged, training.val, 4, "val", tta=True))
+    training = train_to_end(trainings.make(given, preset), folder)
+    said = returned(predict_logits(training.task, training.evaluated_network, training.val, 4, "val", tta=True))
     left = {"metrics": (folder / "metrics.csv").read_bytes(), "predictions": said.numpy().tobytes()}
-    left |= {f"best{place}": leaf for place, leaf in flat(read(folder / "best.pt")).items()}
-    return left | {f"last{place}": leaf for place, leaf in flat(read(folder / "last.pt")).items()}
+    left |= {f"best{place}": leaf for place, leaf in flat(read_checkpoint(folder / "best.pt")).items()}
+    return left | {f"last{place}": leaf for place, leaf in flat(read_checkpoint(folder / "last.pt")).items()}
 
 
-def regressed(bench_top, given, preset, stops=()):
+def regressed(trainings, given, preset, stops=()):
     """The same of a regression on frozen features, stopped after some numbers of batches."""
-    folder = bench_top.new_folder()
+    folder = trainings.new_folder()
 
     def events(training):
-        return probe(training, Checkpoints(folder, seconds=0, key="a key"), folder / "metrics.csv", folder / "features")
+        return fit_linear_probe(
+            training, Checkpoints(folder, seconds=0, key="a key"), folder / "metrics.csv", folder / "features"
+        )
 
     for stop in stops:
-        unfinished = events(bench_top.training(given, preset))
+        unfinished = events(trainings.make(given, preset))
         assert next(event for event in unfinished if event.done == stop).name == "features of training"
         unfinished.close()
-    training = bench_top.training(given, preset)
+    training = trainings.make(given, preset)
     for _ in events(training):
         pass
-    said = returned(logits(training.task, training.judged, training.val, 4, "val"))
+    said = returned(predict_logits(training.task, training.evaluated_network, training.val, 4, "val"))
     left = {"metrics": (folder / "metrics.csv").read_bytes(), "predictions": said.numpy().tobytes()}
-    return left | flat(read(folder / "best.pt"))
+    return left | flat(read_checkpoint(folder / "best.pt"))
 
 
-def ended(bench_top, name, given, stops=()):
+def ended(trainings, name, given, stops=()):
     preset = PRESETS[name]
     if preset["model"].get("trained") == "none":
-        return regressed(bench_top, {"weights": "none", "batch_size": 2} | given, preset, stops)
-    return learned(bench_top, SMALL | KEEPING | given, preset, stops)
+        return regressed(trainings, {"weights": "none", "batch_size": 2} | given, preset, stops)
+    return learned(trainings, SMALL | KEEPING | given, preset, stops)
 
 
 def unequal(one, other):
@@ -91,17 +93,17 @@ def checkpoints_at_each_step(monkeypatch):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_ends_the_same_when_stopped_and_rebuilt_from_disk(bench_top, name):
+def test_every_preset_ends_the_same_when_stopped_and_rebuilt_from_disk(trainings, name):
     short = {} if PRESETS[name]["model"].get("trained") == "none" else {"epochs": 1}
-    calm = ended(bench_top, name, short)
-    assert unequal(calm, ended(bench_top, name, short, [1])) == []
+    calm = ended(trainings, name, short)
+    assert unequal(calm, ended(trainings, name, short, [1])) == []
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(("name", "seed"), list(itertools.product(PRESETS, range(5))))
-def test_every_preset_ends_the_same_with_many_seeds_stopped_at_every_step(bench_top, name, seed):
-    calm = ended(bench_top, name, {"seed": seed})
-    assert unequal(calm, ended(bench_top, name, {"seed": seed}, [1, 2, 3])) == []
+def test_every_preset_ends_the_same_with_many_seeds_stopped_at_every_step(trainings, name, seed):
+    calm = ended(trainings, name, {"seed": seed})
+    assert unequal(calm, ended(trainings, name, {"seed": seed}, [1, 2, 3])) == []
 
 
 TINY = {"architecture": "test_resnet", "weights": "none", "epochs": 2, "batch_size": 4}
@@ -116,36 +118,36 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_every_option_ends_the_same_when_stopped(bench_top, name):
+def test_every_option_ends_the_same_when_stopped(trainings, name):
     given = TINY | OPTIONS[name]
-    assert unequal(learned(bench_top, given, {}), learned(bench_top, given, {}, [STOPPED_AFTER])) == []
+    assert unequal(learned(trainings, given, {}), learned(trainings, given, {}, [STOPPED_AFTER])) == []
 
 
-def test_a_swin_ends_the_same_when_stopped(bench_top, monkeypatch):
+def test_a_swin_ends_the_same_when_stopped(trainings, monkeypatch):
     make_swin_small(monkeypatch)
     given = TINY | KEEPING | {"architecture": SWIN}
-    assert unequal(learned(bench_top, given, {}), learned(bench_top, given, {}, [1, STOPPED_AFTER])) == []
+    assert unequal(learned(trainings, given, {}), learned(trainings, given, {}, [1, STOPPED_AFTER])) == []
 
 
 @pytest.mark.long
-def test_a_compiled_network_ends_the_same_when_stopped_whatever_was_compiled_before(bench_top, monkeypatch, tmp_path):
+def test_a_compiled_network_ends_the_same_when_stopped_whatever_was_compiled_before(trainings, monkeypatch, tmp_path):
     """Also where nothing that was compiled is kept, as on another day; and the compiled network's bits are its own."""
     given = TINY | {"compile": True, "ema": 0.9, "dropout": 0.3}
-    calm = learned(bench_top, given, {})
+    calm = learned(trainings, given, {})
     assert not [place for place in calm if "_orig_mod" in place]
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 1)
-    learned(bench_top, given | {"batch_size": 8, "epochs": 1}, {})
-    assert unequal(calm, learned(bench_top, given, {}, [1, STOPPED_AFTER])) == []
-    assert unequal(calm, learned(bench_top, given | {"compile": False}, {})) != []
+    learned(trainings, given | {"batch_size": 8, "epochs": 1}, {})
+    assert unequal(calm, learned(trainings, given, {}, [1, STOPPED_AFTER])) == []
+    assert unequal(calm, learned(trainings, given | {"compile": False}, {})) != []
 
 
 AVERAGED = TINY | {"ema": 0.9, "precision": "fp16"}
 
 
 @pytest.fixture(scope="module")
-def calm_average(bench_top):
-    return learned(bench_top, AVERAGED, {})
+def calm_average(trainings):
+    return learned(trainings, AVERAGED, {})
 
 
 def without_average(content):
@@ -184,13 +186,13 @@ def without_weights(content):
         *(without_place_in_the_epoch, without_answers_so_far, without_weights),
     ],
 )
-def test_the_proof_notices_each_piece_of_state_that_is_lost(bench_top, calm_average, lose):
+def test_the_proof_notices_each_piece_of_state_that_is_lost(trainings, calm_average, lose):
     """Momentum, step, batch statistics and the loss so far: see the tests of whole runs."""
-    assert unequal(calm_average, learned(bench_top, AVERAGED, {}, [STOPPED_AFTER], lose)) != []
+    assert unequal(calm_average, learned(trainings, AVERAGED, {}, [STOPPED_AFTER], lose)) != []
 
 
-def test_the_proof_finds_nothing_where_nothing_is_lost(bench_top, calm_average):
-    assert unequal(calm_average, learned(bench_top, AVERAGED, {}, [STOPPED_AFTER])) == []
+def test_the_proof_finds_nothing_where_nothing_is_lost(trainings, calm_average):
+    assert unequal(calm_average, learned(trainings, AVERAGED, {}, [STOPPED_AFTER])) == []
 
 
 UNCHANGING = {"learning_rate": 1e-12, "weight_decay": 0, "epochs": 5, "patience": 2}  # by batch statistics neither
@@ -203,19 +205,19 @@ def without_patience_so_far(content):
 
 
 @pytest.mark.parametrize(("lose", "epochs"), [(None, 3), (without_patience_so_far, 4)])
-def test_the_proof_notices_patience_that_is_lost(bench_top, monkeypatch, lose, epochs):
+def test_the_proof_notices_patience_that_is_lost(trainings, monkeypatch, lose, epochs):
     make_swin_small(monkeypatch)
     given = TINY | UNCHANGING | {"architecture": SWIN}
-    calm = learned(bench_top, given, {})
+    calm = learned(trainings, given, {})
     assert calm["last/standing/epoch"] == 3
-    stopped = learned(bench_top, given, {}, [STOPPED_WHILE_STALE], lose)
+    stopped = learned(trainings, given, {}, [STOPPED_WHILE_STALE], lose)
     assert stopped["last/standing/epoch"] == epochs
     assert (unequal(calm, stopped) == []) == (lose is None)
 
 
 @pytest.fixture
 def pocket_workspace(workspace):
-    make_products(workspace)
+    make_small_dataset(workspace)
     return workspace
 
 
@@ -230,13 +232,13 @@ def test_a_run_killed_while_it_writes_a_checkpoint_ends_bit_identical(
     pocket_workspace, monkeypatch, tmp_path, moment, number, given
 ):
     make_swin_small(monkeypatch)
-    run = train_run(pocket_workspace, "ResNet18_CFT", **given)
+    run = make_train_run(pocket_workspace, "ResNet18_CFT", **given)
     killed(run, moment, number)
     half_written = [path for path in run.checkpoints_folder.iterdir() if path.suffix == ".tmp"]
     assert len(half_written) == 1
-    finish(run)
+    finish_run(run)
     assert not any(isinstance(event, Note) and event.level == "warning" for event in run.read_events())
     calm_workspace = type(pocket_workspace)(tmp_path / "calm")
-    make_products(calm_workspace)
-    calm = finish(train_run(calm_workspace, "ResNet18_CFT", **given))
+    make_small_dataset(calm_workspace)
+    calm = finish_run(make_train_run(calm_workspace, "ResNet18_CFT", **given))
     assert differences(run, calm) == []

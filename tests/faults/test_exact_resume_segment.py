@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.training.pocket import QUICK, finish, make_products
+from tests.training.small_dataset import QUICK_SETTINGS, finish_run, make_small_dataset
 from tests.training.test_fit import differences
 from tfm.core.events import Progress
 from tfm.core.registry import find_stage
@@ -19,14 +19,14 @@ WAYS = {
 
 def segment_run(folder, way):
     workspace = Workspace(folder)
-    make_products(workspace)
-    given = QUICK | {"backbone": "test_resnet", "checkpoint_seconds": 0, "epochs": 2} | WAYS[way]
+    make_small_dataset(workspace)
+    given = QUICK_SETTINGS | {"backbone": "test_resnet", "checkpoint_seconds": 0, "epochs": 2} | WAYS[way]
     return find_or_create_job(workspace, "segment", given)
 
 
 @pytest.mark.parametrize("way", ["squares", pytest.param("whole", marks=pytest.mark.long)])
 def test_a_stopped_segmenter_ends_as_the_undisturbed_one(tmp_path, monkeypatch, way):
-    calm = finish(segment_run(tmp_path / "calm", way))
+    calm = finish_run(segment_run(tmp_path / "calm", way))
     monkeypatch.setattr(checkpoint, "WRITE_SHARE", 0)
     run = segment_run(tmp_path / "stopped", way)
     for stop in (2, 3):
@@ -38,7 +38,7 @@ def test_a_stopped_segmenter_ends_as_the_undisturbed_one(tmp_path, monkeypatch, 
                 if steps == stop:
                     break
             events.close()
-    finish(run)
+    finish_run(run)
     assert differences(run, calm) == []
     left = [one.folder / "lesions.json" for one in (run, calm)]
     assert left[0].read_bytes() == left[1].read_bytes()

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.commands.forests import forest_run, head_run, workspace_with_a_head
-from tests.training.pocket import finish
+from tests.training.small_dataset import finish_run
 from tests.training.test_forest import inside
 from tfm.core.events import Progress
-from tfm.training.embedding_classifier import load
+from tfm.training.embedding_classifier import load_learner
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -58,8 +58,8 @@ def predictions(run):
 @pytest.mark.long
 @pytest.mark.parametrize("moment", ["extraction", "trees", "writing"])
 def test_a_killed_forest_ends_bit_identical(tmp_path, moment):
-    calm = finish(forest_run(finish(head_run(workspace_with_a_head(tmp_path / "calm"))), trees=40))
-    run = forest_run(finish(head_run(workspace_with_a_head(tmp_path / "killed"))), trees=40)
+    calm = finish_run(forest_run(finish_run(head_run(workspace_with_a_head(tmp_path / "calm"))), trees=40))
+    run = forest_run(finish_run(head_run(workspace_with_a_head(tmp_path / "killed"))), trees=40)
     words = [sys.executable, "-c", KILLED, str(run.folder), moment]
     ended = subprocess.run(
         words, cwd=PROJECT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
@@ -68,12 +68,12 @@ def test_a_killed_forest_ends_bit_identical(tmp_path, moment):
     assert run.read_status().state == "halted"
     assert not (run.checkpoints_folder / "learner.skops").exists()
     before = len(run.read_events())
-    finish(run)
+    finish_run(run)
     taken_up = [
         event.done for event in run.read_events()[before:] if isinstance(event, Progress) and "training" in event.name
     ]
     assert taken_up == ([2, 3, 4] if moment == "extraction" else [])
     assert predictions(run) == predictions(calm)
-    learned, undisturbed = (load(one.checkpoints_folder / "learner.skops", 96) for one in (run, calm))
+    learned, undisturbed = (load_learner(one.checkpoints_folder / "learner.skops", 96) for one in (run, calm))
     assert inside(learned) == inside(undisturbed)
     assert not list(run.checkpoints_folder.glob(".*.tmp"))

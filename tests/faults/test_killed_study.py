@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.training.pocket import make_products
+from tests.training.small_dataset import make_small_dataset
 from tests.training.studies import collect_results, create_study_run
 from tfm.core.runs import worker
 from tfm.core.runs.workspace import Workspace
@@ -27,7 +27,7 @@ def test_a_study_killed_five_times_ends_as_an_undisturbed_one(tmp_path):
     studies = []
     for name in ("calm", "disturbed"):
         workspace = Workspace(tmp_path / name)
-        make_products(workspace)
+        make_small_dataset(workspace)
         studies.append(create_study_run(workspace, TRIALS, **GIVEN))
     calm, disturbed = studies
     finish(calm)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.training.pocket import finish, make_products, train_run
+from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run
 from tests.training.test_fit import differences
 from tfm.core.events import Metrics
 from tfm.core.runs import worker
@@ -21,14 +21,14 @@ ALIKE = {"architecture": "test_convnext", "epochs": 20, "batch_size": 18}
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("calm") / "workspace")
-    make_products(workspace)
-    return finish(train_run(workspace, "ResNet18_CFT", **ALIKE, accumulate=2))
+    make_small_dataset(workspace)
+    return finish_run(make_train_run(workspace, "ResNet18_CFT", **ALIKE, accumulate=2))
 
 
 @pytest.fixture
 def run(workspace):
-    make_products(workspace)
-    return train_run(workspace, "ResNet18_CFT", **ALIKE, devices=2)
+    make_small_dataset(workspace)
+    return make_train_run(workspace, "ResNet18_CFT", **ALIKE, devices=2)
 
 
 def until(condition, what: str):
@@ -73,7 +73,7 @@ def test_a_run_one_of_whose_processes_is_killed_is_halted_and_ends_bit_identical
     assert "last checkpoint" in run.read_status().hint
     assert gone(first.pid)
     assert count(run) < ALIKE["epochs"]
-    assert differences(finish(run), calm) == []
+    assert differences(finish_run(run), calm) == []
 
 
 @pytest.mark.long
@@ -83,7 +83,7 @@ def test_the_others_end_with_the_first(run, calm):
     first.wait()
     until(lambda: gone(first.pid), "a process lingers")
     assert run.read_status().state == "halted"
-    assert differences(finish(run), calm) == []
+    assert differences(finish_run(run), calm) == []
 
 
 @pytest.mark.long
@@ -93,7 +93,7 @@ def test_a_wish_to_stop_that_all_of_them_get_pauses_the_run(run, calm):
     assert first.wait(timeout=30) == worker.PAUSED_EXIT_STATUS
     assert run.read_status().state == "paused"
     assert gone(first.pid)
-    assert differences(finish(run), calm) == []
+    assert differences(finish_run(run), calm) == []
 
 
 @pytest.mark.long

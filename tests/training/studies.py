@@ -83,7 +83,7 @@ def _load_checkpoints(run: Run) -> tuple[object, ...]:
     checkpoints = Checkpoints(run.checkpoints_folder, seconds=0, key=run.read_status().key)
     if run.read_status().state == "failed":
         return ()
-    content, trouble = checkpoints.resume()
+    content, trouble = checkpoints.load_newest()
     return (*_flatten(checkpoints.load_best()), *_flatten(content), *trouble)
 
 

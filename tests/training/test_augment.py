@@ -6,14 +6,14 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.training.pocket import finish, make_products, train_run
+from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run
 from tfm.core.errors import SettingsError
 from tfm.core.runs import worker
 from tfm.core.runs.command_settings import load_settings
 from tfm.core.settings.resolve import resolve
 from tfm.training import augment
 from tfm.training.batches import Images
-from tfm.training.settings import AugmentSettings, BatchSettings
+from tfm.training.settings import AugmentSettings, ClassifierBatchSettings
 
 OFF = AugmentSettings(mirror=0, upside_down=0, rotation=0, zoom=0, shift=0, brightness=0, contrast=0, gamma=0, noise=0)
 STRONG = AugmentSettings(
@@ -43,12 +43,12 @@ def breasts(count: int, height: int, width: int) -> torch.Tensor:
 
 
 def test_a_table_hangs_on_seed_and_epoch_alone_and_lies_within_its_bounds():
-    table = augment.draw(seed=4, epoch=1, count=5000)
+    table = augment.draw_table(seed=4, epoch=1, count=5000)
     np.random.default_rng().random(100)
     torch.rand(100)
-    assert (augment.draw(4, 1, 5000) == table).all()
-    assert (augment.draw(4, 2, 5000) != table).all(axis=1).any()
-    assert (augment.draw(5, 1, 5000) != table).all(axis=1).any()
+    assert (augment.draw_table(4, 1, 5000) == table).all()
+    assert (augment.draw_table(4, 2, 5000) != table).all(axis=1).any()
+    assert (augment.draw_table(5, 1, 5000) != table).all(axis=1).any()
     assert table.shape == (5000, augment.COLUMNS)
     assert table.min() >= -1
     assert table.max() < 1
@@ -57,39 +57,39 @@ def test_a_table_hangs_on_seed_and_epoch_alone_and_lies_within_its_bounds():
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (61, 47), (250, 331)])
 def test_an_image_comes_out_the_same_bit_for_bit_alone_or_in_any_batch(height, width):
-    images, table = breasts(9, height, width), augment.draw(seed=4, epoch=1, count=9)
-    together = augment.apply(images, table, STRONG)
+    images, table = breasts(9, height, width), augment.draw_table(seed=4, epoch=1, count=9)
+    together = augment.augment_images(images, table, STRONG)
     for chosen in ([7], [3, 7, 5], [8, 7, 6, 5, 4]):
         torch.manual_seed(sum(chosen))
-        assert torch.equal(augment.apply(images[chosen], table[chosen], STRONG), together[chosen])
+        assert torch.equal(augment.augment_images(images[chosen], table[chosen], STRONG), together[chosen])
 
 
 def test_the_caller_keeps_its_images():
     images = breasts(3, 64, 48)
     kept = images.clone()
     for settings in (STRONG, only(noise=0.1), only(gamma=0.5)):
-        augment.apply(images, augment.draw(1, 0, 3), settings)
+        augment.augment_images(images, augment.draw_table(1, 0, 3), settings)
         assert torch.equal(images, kept)
 
 
 def test_with_everything_off_nothing_changes_and_the_switch_turns_everything_off():
-    images, masks, table = breasts(3, 48, 32), torch.ones(3, 1, 48, 32, dtype=torch.uint8), augment.draw(1, 0, 3)
+    images, masks, table = breasts(3, 48, 32), torch.ones(3, 1, 48, 32, dtype=torch.uint8), augment.draw_table(1, 0, 3)
     for settings in (OFF, STRONG.model_copy(update={"augment": False})):
-        assert torch.equal(augment.apply(images, table, settings), images)
-        assert torch.equal(augment.apply_geometry(masks, table, settings), masks)
+        assert torch.equal(augment.augment_images(images, table, settings), images)
+        assert torch.equal(augment.augment_masks(masks, table, settings), masks)
 
 
 @pytest.mark.parametrize("name", STRENGTHS)
 def test_each_strength_changes_an_image_by_itself(name):
-    images, table = breasts(24, 64, 64), augment.draw(1, 0, 24)
-    assert not torch.allclose(augment.apply(images, table, only(**{name: 0.3})), images, atol=1e-3)
+    images, table = breasts(24, 64, 64), augment.draw_table(1, 0, 24)
+    assert not torch.allclose(augment.augment_images(images, table, only(**{name: 0.3})), images, atol=1e-3)
 
 
 def test_another_strength_of_one_change_leaves_the_draw_of_the_others():
     """Twice the rotation with no brightness turns as before; brightness then only scales what was turned."""
-    images, table = breasts(4, 64, 64) / 2, augment.draw(1, 0, 4)
-    turned = augment.apply(images, table, only(rotation=20))
-    both = augment.apply(images, table, only(rotation=20, brightness=0.4))
+    images, table = breasts(4, 64, 64) / 2, augment.draw_table(1, 0, 4)
+    turned = augment.augment_images(images, table, only(rotation=20))
+    both = augment.augment_images(images, table, only(rotation=20, brightness=0.4))
     expected = turned * (1 + 0.4 * torch.from_numpy(table[:, augment.BRIGHTNESS]))[:, None, None, None]
     torch.testing.assert_close(both, expected)
 
@@ -97,12 +97,12 @@ def test_another_strength_of_one_change_leaves_the_draw_of_the_others():
 def test_flips_are_flips_and_as_many_as_asked_for():
     image = breasts(1, 48, 32)
     half = only(mirror=0.5, upside_down=0.5)
-    torch.testing.assert_close(augment.apply(image, drawn(), half), image)
-    torch.testing.assert_close(augment.apply(image, drawn(MIRROR=-1), half), image.flip(-1))
-    torch.testing.assert_close(augment.apply(image, drawn(UPSIDE_DOWN=-1), half), image.flip(-2))
-    images, table = image.expand(1000, -1, -1, -1)[..., ::8, ::8], augment.draw(1, 0, 1000)
+    torch.testing.assert_close(augment.augment_images(image, drawn(), half), image)
+    torch.testing.assert_close(augment.augment_images(image, drawn(MIRROR=-1), half), image.flip(-1))
+    torch.testing.assert_close(augment.augment_images(image, drawn(UPSIDE_DOWN=-1), half), image.flip(-2))
+    images, table = image.expand(1000, -1, -1, -1)[..., ::8, ::8], augment.draw_table(1, 0, 1000)
     for share in (0.2, 1.0):
-        flipped = augment.apply_geometry(images, table, only(mirror=share)) != images
+        flipped = augment.augment_masks(images, table, only(mirror=share)) != images
         assert flipped.any(dim=(1, 2, 3)).float().mean() == pytest.approx(share, abs=0.04)
 
 
@@ -113,19 +113,19 @@ def extent(places: torch.Tensor) -> int:
 def test_turning_an_oblong_image_keeps_a_square_square():
     image = torch.zeros(1, 1, 96, 48)
     image[..., 40:56, 16:32] = 1
-    moved = augment.apply(image, drawn(TURN=1), only(rotation=15))[0, 0] > 0.5
+    moved = augment.augment_images(image, drawn(TURN=1), only(rotation=15))[0, 0] > 0.5
     rows, columns = torch.nonzero(moved, as_tuple=True)
     assert abs(int(moved.sum()) - 256) < 12, "its area stays"
     assert abs(extent(rows) - extent(columns)) <= 1, "it is as wide as it is high"
 
 
 def test_the_grid_is_torchs_own():
-    table = augment.draw(2, 0, 5)
+    table = augment.draw_table(2, 0, 5)
     images = torch.zeros(5, 1, 40, 30)
     theirs = torch.nn.functional.affine_grid(
-        torch.from_numpy(augment._affine(table, STRONG, 30 / 40)), [5, 1, 40, 30], align_corners=False
+        torch.from_numpy(augment.make_affine(table, STRONG, 30 / 40)), [5, 1, 40, 30], align_corners=False
     )
-    torch.testing.assert_close(augment._grid(images, table, STRONG), theirs)
+    torch.testing.assert_close(augment.make_grid(images, table, STRONG), theirs)
 
 
 def moved_apart(images: torch.Tensor, masks: torch.Tensor) -> float:
@@ -136,22 +136,22 @@ def moved_apart(images: torch.Tensor, masks: torch.Tensor) -> float:
 def test_a_painted_square_and_its_mask_stay_one_thing():
     masks = torch.zeros(32, 1, 96, 80, dtype=torch.uint8)
     masks[..., 36:60, 28:52] = 2
-    table = augment.draw(seed=1, epoch=0, count=32)
+    table = augment.draw_table(seed=1, epoch=0, count=32)
     settings = STRONG.model_copy(update={"noise": 0.0, "brightness": 0.0, "contrast": 0.0, "gamma": 0.0})
     squares = (masks > 0).float() / 2
-    seen, followed = augment.apply(squares, table, settings), augment.apply_geometry(masks, table, settings)
+    seen, followed = augment.augment_images(squares, table, settings), augment.augment_masks(masks, table, settings)
     assert followed.dtype == torch.uint8
     assert set(followed.unique().tolist()) == {0, 2}, "no class in between"
     assert moved_apart(seen, followed) < 0.03, "but for a pixel here and there on the rim"
     assert moved_apart(seen, masks) > 0.3
-    another = augment.apply_geometry(masks, augment.draw(seed=1, epoch=1, count=32), settings)
+    another = augment.augment_masks(masks, augment.draw_table(seed=1, epoch=1, count=32), settings)
     assert moved_apart(seen, another) > 0.3, "the proof notices masks that follow another draw"
 
 
 def test_augmentation_is_mild():
     image = torch.zeros(64, 1, 64, 64)
     image[..., 24:40, 24:40] = 0.5
-    moved = augment.apply(image, augment.draw(seed=1, epoch=0, count=64), AugmentSettings())
+    moved = augment.augment_images(image, augment.draw_table(seed=1, epoch=0, count=64), AugmentSettings())
     assert moved.min() >= 0
     assert moved.max() <= 1
     areas = (moved > 0.25).sum(dim=(1, 2, 3))
@@ -160,14 +160,16 @@ def test_augmentation_is_mild():
 
 
 def test_what_is_black_stays_black():
-    images, table = breasts(16, 64, 64), augment.draw(1, 0, 16)
+    images, table = breasts(16, 64, 64), augment.draw_table(1, 0, 16)
     tone = STRONG.model_copy(update=dict.fromkeys(("mirror", "upside_down", "rotation", "zoom", "shift"), 0.0))
-    changed = augment.apply(images, table, tone)
+    changed = augment.augment_images(images, table, tone)
     assert (changed[images == 0] == 0).all()
     assert (changed[images > 0] != images[images > 0]).float().mean() > 0.95
-    moved = augment.apply_geometry((images > 0).to(torch.uint8), table, STRONG)
+    moved = augment.augment_masks((images > 0).to(torch.uint8), table, STRONG)
     far = torch.nn.functional.max_pool2d(moved.float(), 3, 1, 1) == 0
-    assert (augment.apply(images, table, STRONG)[far] == 0).all(), "when the breast moves, its surroundings are black"
+    assert (augment.augment_images(images, table, STRONG)[far] == 0).all(), (
+        "when the breast moves, its surroundings are black"
+    )
 
 
 def tissue_means(images: torch.Tensor) -> torch.Tensor:
@@ -176,30 +178,30 @@ def tissue_means(images: torch.Tensor) -> torch.Tensor:
 
 def test_contrast_widens_the_grey_values_about_the_mean_of_tissue_and_brightness_moves_it():
     images = breasts(6, 128, 128) * 0.5
-    wider = augment.apply(images, drawn(6, CONTRAST=1), only(contrast=0.3))
+    wider = augment.augment_images(images, drawn(6, CONTRAST=1), only(contrast=0.3))
     torch.testing.assert_close(tissue_means(wider), tissue_means(images), rtol=0.02, atol=0)
     tissue = images > 0
     assert wider[tissue].std() == pytest.approx(1.3 * float(images[tissue].std()), rel=0.02)
-    brighter = augment.apply(images, drawn(6, BRIGHTNESS=1), only(brightness=0.3))
+    brighter = augment.augment_images(images, drawn(6, BRIGHTNESS=1), only(brightness=0.3))
     torch.testing.assert_close(tissue_means(brighter), 1.3 * tissue_means(images))
 
 
 def test_gamma_bends_what_lies_between_black_and_white():
     image = torch.tensor([0.0, 0.25, 0.5, 1.0]).reshape(1, 1, 2, 2)
-    up = augment.apply(image, drawn(GAMMA=1), only(gamma=1.0)).flatten()
-    down = augment.apply(image, drawn(GAMMA=-1), only(gamma=1.0)).flatten()
+    up = augment.augment_images(image, drawn(GAMMA=1), only(gamma=1.0)).flatten()
+    down = augment.augment_images(image, drawn(GAMMA=-1), only(gamma=1.0)).flatten()
     torch.testing.assert_close(up, torch.tensor([0.0, 0.0625, 0.25, 1.0]))
     torch.testing.assert_close(down, torch.tensor([0.0, 0.5, 0.5**0.5, 1.0]))
 
 
 def test_noise_is_as_strong_as_drawn_even_and_another_for_each_image_and_epoch():
     grey = torch.full((6, 1, 128, 128), 0.5)
-    table = augment.draw(seed=4, epoch=1, count=6)
-    noise = (augment.apply(grey, table, only(noise=0.05)) - grey)[:, 0]
+    table = augment.draw_table(seed=4, epoch=1, count=6)
+    noise = (augment.augment_images(grey, table, only(noise=0.05)) - grey)[:, 0]
     wanted = 0.05 * torch.from_numpy(table[:, augment.NOISE]).abs()
     torch.testing.assert_close(noise.std(dim=(1, 2)), wanted, rtol=0.03, atol=0)
     assert noise.mean(dim=(1, 2)).abs().max() < 0.002
-    later = (augment.apply(grey, augment.draw(4, 2, 6), only(noise=0.05)) - grey)[:, 0]
+    later = (augment.augment_images(grey, augment.draw_table(4, 2, 6), only(noise=0.05)) - grey)[:, 0]
     likeness = np.corrcoef(torch.cat([noise, later]).flatten(1).numpy())
     assert np.abs(likeness - np.eye(12)).max() < 0.05
     shifted = np.corrcoef(noise[0, :, 1:].flatten().numpy(), noise[0, :, :-1].flatten().numpy())[0, 1]
@@ -214,21 +216,21 @@ def test_a_strength_out_of_bounds_is_refused_and_named(wrong):
 
 
 def test_the_switch_is_found_where_presets_and_runs_have_always_had_it():
-    assert not resolve(BatchSettings, {"batch_size": 8, "augment": False}, {}).augmentation.augment
-    assert resolve(BatchSettings, {"augment": False}, {"augment": "true"}).augmentation.augment
+    assert not resolve(ClassifierBatchSettings, {"batch_size": 8, "augment": False}, {}).augmentation.augment
+    assert resolve(ClassifierBatchSettings, {"augment": False}, {"augment": "true"}).augmentation.augment
 
 
 @pytest.fixture
 def tiny(workspace):
     """A training of one epoch that was not started."""
-    make_products(workspace)
-    return train_run(workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1)
+    make_small_dataset(workspace)
+    return make_train_run(workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1)
 
 
 def test_augmentation_never_touches_test(tiny, monkeypatch):
     """Nor validation."""
     touched = spied(monkeypatch)
-    finish(tiny)
+    finish_run(tiny)
     assert touched == films_of(tiny, "train")
 
 
@@ -237,11 +239,13 @@ def test_the_watch_over_augmentation_notices_an_image_of_another_split(tiny, mon
     really = Images.batch  # the way of images that are not trained on
 
     def planted(self, chosen):
-        changed = augment.apply(self.films(chosen), augment.draw(0, 0, len(chosen)), AugmentSettings())
+        changed = augment.augment_images(
+            self.load_greys(chosen), augment.draw_table(0, 0, len(chosen)), AugmentSettings()
+        )
         assert changed.shape == really(self, chosen).shape
-        return self.normalised(changed)
+        return self.normalise(changed)
 
-    monkeypatch.setattr(Images, "batch", planted)
+    monkeypatch.setattr(Images, "load", planted)
     worker.execute_run(tiny, stopping=tiny)
     assert touched == films_of(tiny, "train") | films_of(tiny, "val") | films_of(tiny, "test")
 
@@ -249,13 +253,13 @@ def test_the_watch_over_augmentation_notices_an_image_of_another_split(tiny, mon
 def spied(monkeypatch) -> set[bytes]:
     """The bytes of every image that is augmented from now on."""
     touched: set[bytes] = set()
-    really = augment.apply
+    really = augment.augment_images
 
     def noted(images, drawn, settings):
         touched.update(image.numpy().tobytes() for image in (images * 255).round().to(torch.uint8))
         return really(images, drawn, settings)
 
-    monkeypatch.setattr(augment, "apply", noted)
+    monkeypatch.setattr(augment, "augment_images", noted)
     return touched
 
 
@@ -268,12 +272,12 @@ def films_of(run, split) -> set[bytes]:
 
 
 def test_what_is_trained_on_is_augmented_as_the_run_says(tiny, workspace):
-    other = train_run(
+    other = make_train_run(
         workspace, "ResNet18_CFT", **(settings := {"architecture": "test_resnet", "epochs": 1}), noise=0.3
     )
     assert other.id != tiny.id, "another strength is another run"
-    losses = {pd.read_csv(finish(run).metrics_file)["train_loss"].iloc[0] for run in (tiny, other)}
-    off = train_run(workspace, "ResNet18_CFT", **settings, augment=False)
+    losses = {pd.read_csv(finish_run(run).metrics_file)["train_loss"].iloc[0] for run in (tiny, other)}
+    off = make_train_run(workspace, "ResNet18_CFT", **settings, augment=False)
     assert not load_settings(off).batches.augmentation.augment
-    losses.add(pd.read_csv(finish(off).metrics_file)["train_loss"].iloc[0])
+    losses.add(pd.read_csv(finish_run(off).metrics_file)["train_loss"].iloc[0])
     assert len(losses) == 3

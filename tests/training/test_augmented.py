@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.pocket import finish, make_products, train_run
+from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run
 from tfm.core import files
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.training import augment
 from tfm.training.augmented_copies import write_copies
-from tfm.training.inputs.samples import rows_of
+from tfm.training.inputs.samples import find_samples
 from tfm.training.settings import AugmentSettings
 
 SETTINGS = AugmentSettings(noise=0.1, rotation=30)
@@ -20,9 +20,9 @@ SEED = 7
 
 @pytest.fixture
 def opened(workspace):
-    make_products(workspace)
+    make_small_dataset(workspace)
     cache = Cache.open(workspace.cache_folder("pocket"))
-    return cache, rows_of(Dataset.open(workspace.dataset_folder("pocket")), cache, "train")
+    return cache, find_samples(Dataset.open(workspace.dataset_folder("pocket")), cache, "train")
 
 
 def as_16_bit(cache: Cache) -> Cache:
@@ -57,7 +57,7 @@ def test_without_augmentation_a_copy_is_its_image(opened, tmp_path):
 def test_copy_k_is_what_the_kth_epoch_of_a_training_sees(opened, workspace, tmp_path, monkeypatch):
     cache, rows = opened
     seen: list[set[bytes]] = [set(), set()]
-    really, calls = augment.apply, []
+    really, calls = augment.augment_images, []
 
     def noted(images, drawn, settings):
         changed = really(images, drawn, settings)
@@ -67,9 +67,9 @@ def test_copy_k_is_what_the_kth_epoch_of_a_training_sees(opened, workspace, tmp_
         return changed
 
     with monkeypatch.context() as watched:
-        watched.setattr(augment, "apply", noted)
+        watched.setattr(augment, "augment_images", noted)
         strengths = {"noise": SETTINGS.noise, "rotation": SETTINGS.rotation, "seed": SEED}
-        finish(train_run(workspace, "ResNet18_CFT", architecture="test_resnet", **strengths))
+        finish_run(make_train_run(workspace, "ResNet18_CFT", architecture="test_resnet", **strengths))
     list(write_copies(tmp_path, cache, rows, SETTINGS, 2, SEED))
     for epoch in (0, 1):
         copies = (tmp_path / f"{image_id}_{epoch + 1}.png" for image_id in rows.table["image_id"])

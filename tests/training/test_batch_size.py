@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.bench_top import BenchTop
-from tests.training.pocket import finish, left_behind, make_products, stop_after, train_run
+from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run, read_results, stop_after_steps
+from tests.training.small_training import SmallTrainings
 from tfm.core import machine
 from tfm.core.errors import TrainingError
 from tfm.models.memory import MemoryMeter, MemoryUse
 from tfm.training import batch_size
-from tfm.training.batch_size import fitting, largest_that_fits, largest_within
-from tfm.training.optimizer import optimizer
+from tfm.training.batch_size import find_batch_size, find_largest_on_cpu, find_largest_on_gpu, run_trial_step
 
 
 @pytest.mark.parametrize(("room", "found"), [(100, 64), (80, 64), (79, 32), (3, 2), (9, 4)])
@@ -22,15 +21,15 @@ def test_a_gpu_takes_the_largest_power_of_two_with_a_quarter_to_spare(room, foun
         if count > room:
             raise torch.OutOfMemoryError
 
-    assert largest_that_fits(try_out, 64) == found
+    assert find_largest_on_gpu(try_out, 64) == found
 
 
 def test_a_gpu_without_room_for_two_images_is_told():
     def never(_count):
         raise torch.OutOfMemoryError
 
-    with pytest.raises(TrainingError, match="too small even for 2 images"):
-        largest_that_fits(never, 64)
+    with pytest.raises(TrainingError, match="too small for a batch of 2 images"):
+        find_largest_on_gpu(never, 64)
 
 
 def test_two_images_must_leave_room_for_a_third():
@@ -40,54 +39,55 @@ def test_two_images_must_leave_room_for_a_third():
         if count > 2:
             raise torch.OutOfMemoryError
 
-    with pytest.raises(TrainingError, match="too small even for 2 images"):
-        largest_that_fits(try_out, 64)
+    with pytest.raises(TrainingError, match="too small for a batch of 2 images"):
+        find_largest_on_gpu(try_out, 64)
 
 
 @pytest.mark.parametrize(("room", "found"), [(0, 2), (17, 4), (18, 8), (1e9, 32)])
 def test_a_cpu_takes_what_its_share_of_the_memory_holds_beside_the_network(room, found):
-    assert largest_within(room, MemoryUse(network=10, images=2), largest=32) == found
+    assert find_largest_on_cpu(room, MemoryUse(network=10, images=2), largest=32) == found
 
 
 def test_what_is_tried_out_is_all_that_a_step_does(tmp_path, monkeypatch):
-    training = BenchTop(tmp_path).training({"batch_size": "auto"})
-    seen, stepping = [], optimizer(training.network, training.optim)
+    training = SmallTrainings(tmp_path).make({"batch_size": "auto"})
+    seen = []
     loss = type(training.task).loss
     monkeypatch.setattr(type(training.task), "loss", lambda *given: seen.append(given[2]) or loss(*given))
-    batch_size._step(training, training.network, training.task, stepping, 3)
+    run_trial_step(training, 3)
     assert len(seen[0].images) == 3
-    assert not torch.equal(seen[0].images, training.train.batch(np.arange(3))), "they are augmented"
-    assert all("exp_avg" in stepping.state[tensor] for tensor in training.network.parameters())
+    assert not torch.equal(seen[0].images, training.train.load(np.arange(3))), "they are augmented"
+    assert all("exp_avg" in training.optimizer.state[tensor] for tensor in training.network.parameters())
 
 
 def test_what_an_image_takes_is_measured_on_a_copy_of_the_network(tmp_path, monkeypatch):
-    bench_top = BenchTop(tmp_path)
-    training = bench_top.training({"batch_size": "auto", "architecture": "MammoCNN"})
+    trainings = SmallTrainings(tmp_path)
+    training = trainings.make({"batch_size": "auto", "architecture": "MammoCNN"})
     before = {name: tensor.clone() for name, tensor in training.network.state_dict().items()}
-    meter = MemoryMeter(copy.deepcopy(training.network))
+    trial = copy.deepcopy(training)
+    meter = MemoryMeter(trial.network)
     with meter.watch():
-        batch_size._step(training, meter.network, training.task, optimizer(meter.network, training.optim), 2)
+        run_trial_step(trial, 2)
     measured = meter.measure().images / 2
     maps = 4 * 64 * 64 * sum(filters / 4**stage for stage, filters in enumerate((32, 64, 128, 256)))
     # Of each stage two convolutions, each with what normalisation and the activation keep of it.
     assert 4 * maps < measured < 16 * maps
     room = meter.measure().network + 4 * measured
     monkeypatch.setattr(machine, "read_memory_gib", lambda: 4 * room / 2**30)
-    assert fitting(training) == 4
+    assert find_batch_size(training) == 4
     monkeypatch.setattr(machine, "read_memory_gib", lambda: 1e6)
-    assert fitting(training) == 8, "no more than there are images"
+    assert find_batch_size(training) == 8, "no more than there are images"
     assert all(torch.equal(before[name], tensor) for name, tensor in training.network.state_dict().items())
 
 
 def test_a_run_keeps_the_size_that_it_found(workspace, monkeypatch):
-    make_products(workspace)
+    make_small_dataset(workspace)
     tiny = {"architecture": "test_resnet", "epochs": 1, "checkpoint_seconds": 0}
-    run = train_run(workspace, "ResNet18_CFT", **tiny, batch_size="auto")
+    run = make_train_run(workspace, "ResNet18_CFT", **tiny, batch_size="auto")
     monkeypatch.setattr(batch_size, "LARGEST", 8)
-    stop_after(run, 1)
+    stop_after_steps(run, 1)
     assert run.read_environment()["batch_size"] == 8
     monkeypatch.setattr(batch_size, "LARGEST", 2)
-    finish(run)
+    finish_run(run)
     assert run.read_environment()["batch_size"] == 8
-    other = finish(train_run(workspace, "ResNet18_CFT", **tiny, batch_size=8))
-    assert left_behind(other) == left_behind(run)
+    other = finish_run(make_train_run(workspace, "ResNet18_CFT", **tiny, batch_size=8))
+    assert read_results(other) == read_results(run)

@@ -9,7 +9,7 @@ import torch
 
 from tfm.core.errors import TrainingError
 from tfm.training import checkpoint
-from tfm.training.checkpoint import Checkpoints, Damaged, read
+from tfm.training.checkpoint import Checkpoints, DamagedCheckpoint, read_checkpoint
 
 
 def content(number: int) -> dict:
@@ -39,7 +39,7 @@ def two_saved(tmp_path):
 
 
 def test_what_was_saved_last_is_resumed(two_saved):
-    resumed, trouble = two_saved.resume()
+    resumed, trouble = two_saved.load_newest()
     assert trouble == []
     assert resumed["step"] == 2
     assert torch.equal(resumed["weights"], content(2)["weights"])
@@ -49,7 +49,7 @@ def test_what_was_saved_last_is_resumed(two_saved):
 @pytest.mark.parametrize("damage", [flip_a_bit, cut_off, empty])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_is_named(tmp_path, two_saved, damage):
     damage(tmp_path / "last.pt")
-    resumed, trouble = two_saved.resume()
+    resumed, trouble = two_saved.load_newest()
     assert resumed["step"] == 1
     assert len(trouble) == 1
     assert "last.pt" in trouble[0]
@@ -62,9 +62,9 @@ def test_another_runs_checkpoint_is_refused_as_a_damaged_one_is(tmp_path, two_sa
     other.save_best(content(9))
     for name in ("last.pt", "best.pt"):
         os.replace(tmp_path / "other" / name, tmp_path / name)
-    resumed, trouble = two_saved.resume()
+    resumed, trouble = two_saved.load_newest()
     assert resumed["step"] == 1
-    assert trouble == ["last.pt cannot be used (it is another run's)"]
+    assert trouble == ["last.pt cannot be used (it belongs to another run)"]
     with pytest.raises(TrainingError, match="another run's"):
         two_saved.load_best()
 
@@ -72,14 +72,14 @@ def test_another_runs_checkpoint_is_refused_as_a_damaged_one_is(tmp_path, two_sa
 def test_two_damaged_checkpoints_leave_nothing_to_resume(tmp_path, two_saved):
     flip_a_bit(tmp_path / "last.pt")
     cut_off(tmp_path / "previous.pt")
-    resumed, trouble = two_saved.resume()
+    resumed, trouble = two_saved.load_newest()
     assert resumed is None
     assert [name in line for name, line in zip(("last.pt", "previous.pt"), trouble, strict=True)] == [True, True]
 
 
 def test_a_death_between_the_two_renames_costs_nothing(tmp_path, two_saved):
     os.replace(tmp_path / "last.pt", tmp_path / "previous.pt")
-    resumed, trouble = two_saved.resume()
+    resumed, trouble = two_saved.load_newest()
     assert resumed["step"] == 2
     assert trouble == []
 
@@ -91,7 +91,7 @@ def test_a_full_disk_leaves_the_checkpoints_that_stood(tmp_path, two_saved, monk
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OSError, match="No space"):
         two_saved.save(content(3))
-    assert two_saved.resume()[0]["step"] == 2
+    assert two_saved.load_newest()[0]["step"] == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "previous.pt"]
 
 
@@ -111,8 +111,8 @@ def test_a_damaged_best_checkpoint_is_not_used(tmp_path, two_saved):
     two_saved.save_best(content(5))
     assert two_saved.load_best()["step"] == 5
     flip_a_bit(two_saved.best)
-    with pytest.raises(Damaged):
-        read(two_saved.best)
+    with pytest.raises(DamagedCheckpoint):
+        read_checkpoint(two_saved.best)
     with pytest.raises(TrainingError) as refusal:
         two_saved.load_best()
     assert "restart" in refusal.value.hint
@@ -120,10 +120,10 @@ def test_a_damaged_best_checkpoint_is_not_used(tmp_path, two_saved):
 
 def test_the_clock_waits_as_long_as_it_is_told_or_as_writing_costs(tmp_path):
     patient, hasty = Checkpoints(tmp_path, seconds=60, key="a key"), Checkpoints(tmp_path, seconds=0, key="a key")
-    assert not patient.due
-    assert hasty.due
+    assert not patient.is_due
+    assert hasty.is_due
     hasty.save(content(1))
-    assert not hasty.due, "writing took a while, and takes a fiftieth of the time at most"
+    assert not hasty.is_due, "writing took a while, and takes a fiftieth of the time at most"
 
 
 @pytest.mark.parametrize("step", [0.1, 0.7, 30])
@@ -144,6 +144,6 @@ def test_on_a_slow_disk_writing_takes_a_fiftieth_of_the_time_at_most(tmp_path, m
     begun = now[0]
     while now[0] < begun + 3600:
         now[0] += step
-        if checkpoints.due:
+        if checkpoints.is_due:
             checkpoints.save(content(1))
     assert 0 < sum(writing) <= 3600 / 50 + 2

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.pocket import make_products, train_run
+from tests.training.small_dataset import make_small_dataset, make_train_run
 from tfm.core.errors import HaltedError, SettingsError, TrainingError
 from tfm.core.events import Note
 from tfm.core.settings.resolve import resolve
-from tfm.training.device import prepare, take_turn
-from tfm.training.device import resolve as resolve_device
+from tfm.training.device import lock_gpu, prepare_device
+from tfm.training.device import resolve_device as resolve_device
 from tfm.training.settings import MachineSettings
 
 
@@ -32,8 +32,8 @@ def test_a_device_that_does_not_exist_is_refused_when_chosen():
 
 @pytest.fixture
 def run(workspace):
-    make_products(workspace)
-    return train_run(workspace)
+    make_small_dataset(workspace)
+    return make_train_run(workspace)
 
 
 def exhaust(generator):
@@ -50,7 +50,7 @@ def test_a_resumed_run_computes_with_the_threads_it_began_with(run):
     try:
         run.save_facts(threads=1, device="cpu")
         torch.set_num_threads(2)
-        _, device = exhaust(prepare(MachineSettings(device="cpu"), run, contextlib.ExitStack()))
+        _, device = exhaust(prepare_device(MachineSettings(device="cpu"), run, contextlib.ExitStack()))
         assert torch.get_num_threads() == 1
         assert device == torch.device("cpu")
         assert torch.are_deterministic_algorithms_enabled()
@@ -60,49 +60,49 @@ def test_a_resumed_run_computes_with_the_threads_it_began_with(run):
 
 def test_a_run_that_goes_on_with_other_threads_or_another_version_says_so(run):
     run.save_facts(threads=3, device="cpu", torch="1.0")
-    events, _ = exhaust(prepare(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
+    events, _ = exhaust(prepare_device(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
     (warning,) = [event.text for event in events if isinstance(event, Note) and event.level == "warning"]
     assert "threads 3 (now 1)" in warning
     assert f"torch 1.0 (now {torch.__version__})" in warning
-    assert "not end bit for bit" in warning
+    assert "not be bit-identical" in warning
     assert run.read_environment()["threads"] == 3
     assert run.read_environment()["resumed_with"] == [{"threads": 1, "torch": torch.__version__}]
 
 
 def test_threads_are_the_machines_own_whatever_a_run_before_in_the_same_process_was_given(run):
-    exhaust(prepare(MachineSettings(device="cpu"), run, contextlib.ExitStack()))
+    exhaust(prepare_device(MachineSettings(device="cpu"), run, contextlib.ExitStack()))
     own = run.read_environment()["threads"]
-    others = [train_run(run.workspace, seed=seed) for seed in (1, 2)]
-    exhaust(prepare(MachineSettings(device="cpu", threads=own + 1), others[0], contextlib.ExitStack()))
-    exhaust(prepare(MachineSettings(device="cpu"), others[1], contextlib.ExitStack()))
+    others = [make_train_run(run.workspace, seed=seed) for seed in (1, 2)]
+    exhaust(prepare_device(MachineSettings(device="cpu", threads=own + 1), others[0], contextlib.ExitStack()))
+    exhaust(prepare_device(MachineSettings(device="cpu"), others[1], contextlib.ExitStack()))
     assert others[1].read_environment()["threads"] == own
     assert torch.get_num_threads() == own
 
 
 def test_repeatable_arithmetic_is_a_choice_and_remembered(run):
-    exhaust(prepare(MachineSettings(device="cpu", threads=1, deterministic=False), run, contextlib.ExitStack()))
+    exhaust(prepare_device(MachineSettings(device="cpu", threads=1, deterministic=False), run, contextlib.ExitStack()))
     assert not torch.are_deterministic_algorithms_enabled()
     assert run.read_environment()["deterministic"] is False
-    exhaust(prepare(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
+    exhaust(prepare_device(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
     assert torch.are_deterministic_algorithms_enabled()
 
 
 def test_a_run_that_goes_on_elsewhere_says_so(run):
     run.save_facts(device="cuda:0")
-    events, _ = exhaust(prepare(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
+    events, _ = exhaust(prepare_device(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
     warnings = [event for event in events if isinstance(event, Note) and event.level == "warning"]
-    assert "began with device cuda:0 (now cpu)" in warnings[0].text
+    assert "started with device cuda:0 (now cpu)" in warnings[0].text
     assert run.read_environment()["device"] == "cuda:0"
     assert run.read_environment()["resumed_with"][0]["device"] == "cpu"
 
 
 def test_where_a_run_began_it_goes_on_or_says_that_it_cannot(run):
     run.save_facts(device="cuda:99")
-    with pytest.raises(HaltedError, match=f"{run.id} began on cuda:99, and cuda:99 cannot be used") as refusal:
-        exhaust(prepare(MachineSettings(), run, contextlib.ExitStack()))
+    with pytest.raises(HaltedError, match=f"{run.id} started on cuda:99, and cuda:99 cannot be used") as refusal:
+        exhaust(prepare_device(MachineSettings(), run, contextlib.ExitStack()))
     assert f"runs restart {run.id}" in refusal.value.hint
     run.save_facts(device="cpu")
-    _, device = exhaust(prepare(MachineSettings(threads=1), run, contextlib.ExitStack()))
+    _, device = exhaust(prepare_device(MachineSettings(threads=1), run, contextlib.ExitStack()))
     assert device == torch.device("cpu"), "also where there is a GPU today"
 
 
@@ -121,7 +121,7 @@ def test_nothing_of_a_training_is_left_when_its_turn_ends_however_it_ended(run, 
     def stage(error):
         with contextlib.ExitStack() as held:
             held.callback(lambda: seen.append(known[-1]()))
-            yield from prepare(MachineSettings(device="cpu", threads=1), run, held)
+            yield from prepare_device(MachineSettings(device="cpu", threads=1), run, held)
             yield from trained(error)
 
     for error in (None, TrainingError("no memory", hint="")):
@@ -137,9 +137,9 @@ def test_nothing_of_a_training_is_left_when_its_turn_ends_however_it_ended(run, 
 
 HOLDER = """
 import contextlib, sys
-from tfm.training.device import take_turn
+from tfm.training.device import lock_gpu
 with contextlib.ExitStack() as held:
-    list(take_turn(sys.argv[1], "the-first-run", held))
+    list(lock_gpu(sys.argv[1], "the-first-run", held))
     print("held", flush=True)
     input()
 """
@@ -157,7 +157,7 @@ def test_a_run_waits_for_the_gpu_and_says_for_whom_until_its_holder_dies(monkeyp
     try:
         assert holder.stdout.readline() == "held\n"
         with contextlib.ExitStack() as held:
-            waiting = take_turn("gpu-of-this-test", "the-second-run", held)
+            waiting = lock_gpu("gpu-of-this-test", "the-second-run", held)
             assert "the-first-run has it" in next(waiting).text
             next(waiting)
             holder.kill()
@@ -165,7 +165,7 @@ def test_a_run_waits_for_the_gpu_and_says_for_whom_until_its_holder_dies(monkeyp
             for _ in waiting:
                 pass
             with contextlib.ExitStack() as third:
-                assert "the-second-run has it" in next(take_turn("gpu-of-this-test", "a-third-run", third)).text
+                assert "the-second-run has it" in next(lock_gpu("gpu-of-this-test", "a-third-run", third)).text
     finally:
         holder.kill()
         holder.wait()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.returned import returned
-from tests.training.pocket import finish, make_products, train_run
+from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run
 from tfm.analysis.embedding_projection import project_embeddings
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Note, Progress
@@ -16,10 +16,10 @@ from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.workspace import Workspace
 from tfm.training import frozen_features, gpu_lock
 from tfm.training.batches import Images
-from tfm.training.checkpoint import read
-from tfm.training.embeddings import Backbone, embeddings
-from tfm.training.inputs.lineage import Origin
-from tfm.training.inputs.training_data import Material
+from tfm.training.checkpoint import read_checkpoint
+from tfm.training.embeddings import Backbone, extract_embeddings
+from tfm.training.inputs.lineage import SourceRun
+from tfm.training.inputs.training_data import TrainingData
 
 CPU = torch.device("cpu")
 TINY = {"architecture": "test_resnet", "head": 16, "epochs": 1}
@@ -29,26 +29,26 @@ TINY = {"architecture": "test_resnet", "head": 16, "epochs": 1}
 def run(tmp_path_factory):
     torch.set_num_threads(1)
     workspace = Workspace(tmp_path_factory.mktemp("embeddings") / "workspace")
-    make_products(workspace)
-    return finish(train_run(workspace, "ResNet50_Head", **TINY))
+    make_small_dataset(workspace)
+    return finish_run(make_train_run(workspace, "ResNet50_Head", **TINY))
 
 
 @pytest.fixture
 def material(run):
-    return Material.open(run.workspace, "pocket", "pocket")
+    return TrainingData.open(run.workspace, "pocket", "pocket")
 
 
 def backbone(run, embedding="pool2048") -> Backbone:
     settings = load_settings(run)
-    return Backbone.of(Origin(run), settings.model, embedding, (64, 64), settings.machine.precision)
+    return Backbone.of(SourceRun(run), settings.model, embedding, (64, 64), settings.machine.precision)
 
 
 def facts(material):
-    return returned(material.facts())
+    return returned(material.collect_facts())
 
 
 def extracted(place, run, material, embedding="pool2048"):
-    return returned(embeddings(place, backbone(run, embedding), material, facts(material), CPU, "a-run"))
+    return returned(extract_embeddings(place, backbone(run, embedding), material, facts(material), CPU, "a-run"))
 
 
 def folder_in(place):
@@ -63,14 +63,14 @@ def test_from_an_embedding_the_rest_of_the_network_says_what_the_whole_says(run,
     assert [found[split].shape for split in ("train", "val", "test")] == [(36, width), (16, width), (20, width)]
     images = Images(material.cache, material.val, whole.normalisation, CPU)
     with torch.inference_mode():
-        direct = whole.network.eval()(images.batch(np.arange(16)))
+        direct = whole.network.eval()(images.load(np.arange(16)))
         torch.testing.assert_close(whole.part(torch.from_numpy(found["val"])), direct)
 
 
 def test_the_backbone_is_the_best_of_its_run_to_the_last_bit_before_and_after(run, material, tmp_path):
-    best = read(run.checkpoints_folder / "best.pt")["network"]
+    best = read_checkpoint(run.checkpoints_folder / "best.pt")["network"]
     used = backbone(run)
-    returned(embeddings(tmp_path, used, material, facts(material), CPU, "a-run"))
+    returned(extract_embeddings(tmp_path, used, material, facts(material), CPU, "a-run"))
     after = used.network.state_dict()
     assert after.keys() == best.keys()
     assert [name for name, tensor in after.items() if not torch.equal(tensor, best[name])] == []
@@ -79,7 +79,7 @@ def test_the_backbone_is_the_best_of_its_run_to_the_last_bit_before_and_after(ru
 
 def test_they_are_extracted_once(run, material, tmp_path):
     first = extracted(tmp_path, run, material)
-    told = list(embeddings(tmp_path, backbone(run), material, facts(material), CPU, "a-run"))
+    told = list(extract_embeddings(tmp_path, backbone(run), material, facts(material), CPU, "a-run"))
     assert not any(isinstance(event, Progress) for event in told)
     assert any("extracted before" in event.text for event in told if isinstance(event, Note))
     again = extracted(tmp_path, run, material)
@@ -110,7 +110,7 @@ def test_stopped_after_any_batch_they_end_as_undisturbed_ones(run, material, tmp
     monkeypatch.setattr(frozen_features, "_SECONDS", 0)
     calm = extracted(tmp_path / "calm", run, material)
     for batches in (1, 3, 2):
-        events = embeddings(tmp_path / "stopped", backbone(run), material, facts(material), CPU, "a-run")
+        events = extract_embeddings(tmp_path / "stopped", backbone(run), material, facts(material), CPU, "a-run")
         for _ in range(batches):
             next(events)
         events.close()
@@ -122,13 +122,13 @@ def copied(place, run, material, other):
     """The embeddings of this run where those of another belong."""
     extracted(place, run, material)
     source = folder_in(place)
-    events = embeddings(place / "others", *other, facts(other[1]), CPU, "a-run")
+    events = extract_embeddings(place / "others", *other, facts(other[1]), CPU, "a-run")
     next(events)
     events.close()
     target = folder_in(place / "others")
     shutil.rmtree(target)
     shutil.copytree(source, target)
-    return embeddings(place / "others", *other, facts(other[1]), CPU, "a-run")
+    return extract_embeddings(place / "others", *other, facts(other[1]), CPU, "a-run")
 
 
 def test_those_of_another_backbone_are_refused(run, material, tmp_path):
@@ -171,9 +171,9 @@ def test_what_is_no_longer_as_it_was_written_is_refused(run, material, tmp_path,
 
 def test_two_never_extract_the_same_ones_at_once_the_second_waits_and_finds_them(run, material, tmp_path, monkeypatch):
     monkeypatch.setattr(gpu_lock, "_POLL_SECONDS", 0.05)
-    first = embeddings(tmp_path, backbone(run), material, facts(material), CPU, "the-first-run")
+    first = extract_embeddings(tmp_path, backbone(run), material, facts(material), CPU, "the-first-run")
     next(first)
-    second = embeddings(tmp_path, backbone(run), material, facts(material), CPU, "the-second-run")
+    second = extract_embeddings(tmp_path, backbone(run), material, facts(material), CPU, "the-second-run")
     assert "the-first-run has it" in next(second).text
     assert "waiting for" in next(second).name
     list(first)
@@ -214,7 +214,7 @@ def test_embeddings_of_one_number_are_drawn_along_a_line(material, alike):
 
 
 def test_a_network_without_a_hidden_layer_has_no_dense_embedding(run):
-    plain = finish(train_run(run.workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))
+    plain = finish_run(make_train_run(run.workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))
     with pytest.raises(SettingsError, match="has no hidden layer") as refusal:
         backbone(plain, "dense128")
     assert refusal.value.fields == ("embedding",)

@@ -10,17 +10,25 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.training import pocket
-from tests.training.pocket import film, finish, left_behind, make_products, rewrite_manifest, stop_after, train_run
+from tests.training import small_dataset
+from tests.training.small_dataset import (
+    draw_image,
+    finish_run,
+    make_small_dataset,
+    make_train_run,
+    read_results,
+    rewrite_manifest,
+    stop_after_steps,
+)
 from tfm.core.events import Metrics, Note, Progress
 from tfm.core.runs import worker
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset.lesion_classes import encode_mask_class
 from tfm.training import checkpoint, loop
-from tfm.training.checkpoint import Checkpoints, read
-from tfm.training.optimizer import learning_rate
+from tfm.training.checkpoint import Checkpoints, read_checkpoint
+from tfm.training.optimizer import get_learning_rate
 
-STEPS_AN_EPOCH = 2 * pocket.WOMEN["train"] // pocket.QUICK["batch_size"]
+STEPS_AN_EPOCH = 2 * small_dataset.PATIENTS["train"] // small_dataset.QUICK_SETTINGS["batch_size"]
 
 
 def flat(content, path="") -> dict[str, object]:
@@ -33,9 +41,9 @@ def flat(content, path="") -> dict[str, object]:
 
 def differences(run, other) -> list[str]:
     """Where two finished runs differ: in files, and in every tensor and number of the checkpoints."""
-    found = [name for name, raw in left_behind(run).items() if raw != left_behind(other)[name]]
+    found = [name for name, raw in read_results(run).items() if raw != read_results(other)[name]]
     for name in ("last.pt", "best.pt"):
-        one, two = (flat(read(which.checkpoints_folder / name)) for which in (run, other))
+        one, two = (flat(read_checkpoint(which.checkpoints_folder / name)) for which in (run, other))
         places = (one.keys() | two.keys()) - {"/run"}  # whose it is says what it read, and not what it learned
         found += [f"{name}{place}" for place in places if one.get(place) != two.get(place)]
     return found
@@ -43,44 +51,44 @@ def differences(run, other) -> list[str]:
 
 def tiny_run(workspace, **given):
     """The same training of a network of 0.4 million parameters: for proofs that do not hang on its size."""
-    return train_run(workspace, "ResNet18_CFT", architecture="test_resnet", **given)
+    return make_train_run(workspace, "ResNet18_CFT", architecture="test_resnet", **given)
 
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory):
     """The undisturbed run of MammoCNN, and of the tiny network."""
     workspace = Workspace(tmp_path_factory.mktemp("calm") / "workspace")
-    make_products(workspace)
-    return {"MammoCNN": finish(train_run(workspace)), "tiny": finish(tiny_run(workspace))}
+    make_small_dataset(workspace)
+    return {"MammoCNN": finish_run(make_train_run(workspace)), "tiny": finish_run(tiny_run(workspace))}
 
 
 @pytest.fixture
 def pocket_workspace(workspace):
-    make_products(workspace)
+    make_small_dataset(workspace)
     return workspace
 
 
 def stop_with_checkpoint_at_each_step(run, steps, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(checkpoint, "WRITE_SHARE", 0)
-        stop_after(run, steps)
+        stop_after_steps(run, steps)
 
 
 @pytest.mark.parametrize("steps", [3, 6])
 def test_a_stopped_run_goes_on_within_an_epoch_and_ends_bit_identical(pocket_workspace, calm, monkeypatch, steps):
-    run = train_run(pocket_workspace, checkpoint_seconds=0)
+    run = make_train_run(pocket_workspace, checkpoint_seconds=0)
     stop_with_checkpoint_at_each_step(run, steps, monkeypatch)
-    kept = read(run.checkpoints_folder / "last.pt")["standing"]
+    kept = read_checkpoint(run.checkpoints_folder / "last.pt")["standing"]
     assert kept["step"] == steps
     assert kept["epoch_step"] == steps % STEPS_AN_EPOCH
-    assert differences(finish(run), calm["MammoCNN"]) == []
+    assert differences(finish_run(run), calm["MammoCNN"]) == []
 
 
 def test_a_run_stopped_before_its_first_checkpoint_starts_over_and_ends_bit_identical(pocket_workspace, calm):
-    run = train_run(pocket_workspace)
-    stop_after(run, 2)
+    run = make_train_run(pocket_workspace)
+    stop_after_steps(run, 2)
     assert not run.checkpoints_folder.exists()
-    assert differences(finish(run), calm["MammoCNN"]) == []
+    assert differences(finish_run(run), calm["MammoCNN"]) == []
 
 
 def without_momentum(content):
@@ -105,10 +113,10 @@ def without_loss_so_far(content):
 def test_the_proof_notices_a_lost_piece_of_state(pocket_workspace, calm, monkeypatch, lose):
     run = tiny_run(pocket_workspace, checkpoint_seconds=0)
     stop_with_checkpoint_at_each_step(run, STEPS_AN_EPOCH + 2, monkeypatch)
-    content = read(run.checkpoints_folder / "last.pt")
+    content = read_checkpoint(run.checkpoints_folder / "last.pt")
     lose(content)
     Checkpoints(run.checkpoints_folder, seconds=0, key=run.read_status().key).save(content)
-    assert differences(finish(run), calm["tiny"]) != []
+    assert differences(finish_run(run), calm["tiny"]) != []
 
 
 def warnings_of(run):
@@ -120,10 +128,10 @@ def warnings_of(run):
 )
 def test_checkpoints_that_are_gone_are_told_and_the_run_ends_bit_identical(pocket_workspace, calm, lost, says):
     run = tiny_run(pocket_workspace)
-    stop_after(run, 2 * STEPS_AN_EPOCH + 1)
+    stop_after_steps(run, 2 * STEPS_AN_EPOCH + 1)
     for name in lost:
         (run.checkpoints_folder / name).unlink()
-    assert differences(finish(run), calm["tiny"]) == []
+    assert differences(finish_run(run), calm["tiny"]) == []
     assert [says in text for text in warnings_of(run)] == [True]
 
 
@@ -134,14 +142,14 @@ def test_a_run_with_damaged_checkpoints_says_so_and_ends_bit_identical(pocket_wo
     for name in damaged:
         path = run.checkpoints_folder / name
         path.write_bytes(path.read_bytes()[:-1000])
-    assert differences(finish(run), calm["tiny"]) == []
+    assert differences(finish_run(run), calm["tiny"]) == []
     warnings = [text for text in warnings_of(run) if text.startswith("checkpoint ")]
     assert [text.split()[1] for text in warnings] == damaged
     assert ("starts over" in warnings[0]) == (len(damaged) == 2)
 
 
 def test_a_killed_run_ends_bit_identical(pocket_workspace, calm):
-    run = train_run(pocket_workspace)
+    run = make_train_run(pocket_workspace)
     started = worker.start_worker(run)
     deadline = time.monotonic() + 60
     while not any(isinstance(event, Metrics) for event in run.read_events()):
@@ -172,10 +180,10 @@ def test_a_disk_that_is_full_at_a_checkpoint_is_said_and_the_run_goes_on_once_it
         assert worker.execute_run(run, stopping=run) == "halted"
     assert "No space left on device" in run.read_status().message
     assert "it goes on where it stopped" in run.read_status().hint
-    kept = read(run.checkpoints_folder / "last.pt")["standing"]
+    kept = read_checkpoint(run.checkpoints_folder / "last.pt")["standing"]
     assert kept["epoch"] == 1
     assert tiny_run(pocket_workspace).id == run.id
-    assert differences(finish(run), calm["tiny"]) == []
+    assert differences(finish_run(run), calm["tiny"]) == []
 
 
 def test_the_test_labels_change_not_one_trained_bit(pocket_workspace, calm):
@@ -185,7 +193,7 @@ def test_the_test_labels_change_not_one_trained_bit(pocket_workspace, calm):
         return manifest.assign(label=manifest["label"].mask(test, turned))
 
     rewrite_manifest(pocket_workspace, turned_round)
-    run = finish(tiny_run(pocket_workspace))
+    run = finish_run(tiny_run(pocket_workspace))
     assert differences(run, calm["tiny"]) == ["test.csv"]
     ours, theirs = (pd.read_csv(one.predictions_file("test")) for one in (run, calm["tiny"]))
     assert (ours["prob"] == theirs["prob"]).all()
@@ -201,7 +209,7 @@ def test_the_training_labels_do_change_it(pocket_workspace, calm):
         return manifest.assign(label=manifest["label"].mask(first, "malignant"))
 
     rewrite_manifest(pocket_workspace, one_turned)
-    run = finish(tiny_run(pocket_workspace))
+    run = finish_run(tiny_run(pocket_workspace))
     assert any(place.startswith("best.pt/network") for place in differences(run, calm["tiny"]))
 
 
@@ -218,29 +226,29 @@ def test_what_is_no_number_stops_the_run_that_says_where_and_keeps_its_last_good
     """By a learning rate that is far too high from a step of the second epoch on."""
 
     def too_high(optim, done, steps):
-        return 1e30 if done + 1 >= step else learning_rate(optim, done, steps)
+        return 1e30 if done + 1 >= step else get_learning_rate(optim, done, steps)
 
     monkeypatch.setattr(loop, "learning_rate", too_high)
     run = tiny_run(pocket_workspace, epochs=3)
     assert worker.execute_run(run, stopping=run) == "failed"
     assert said in run.read_status().message
     assert "setting: learning_rate" in run.read_status().hint
-    kept, trouble = Checkpoints(run.checkpoints_folder, seconds=0, key=run.read_status().key).resume()
+    kept, trouble = Checkpoints(run.checkpoints_folder, seconds=0, key=run.read_status().key).load_newest()
     assert trouble == []
     assert kept["standing"]["epoch"] == 1
     assert all(torch.isfinite(tensor).all() for tensor in kept["network"].values())
 
 
 def test_patience_ends_a_run_that_gets_no_better_and_the_first_of_equals_is_best(pocket_workspace):
-    run = finish(train_run(pocket_workspace, patience=2, epochs=12, augment=False, dropout=0.0))
+    run = finish_run(make_train_run(pocket_workspace, patience=2, epochs=12, augment=False, dropout=0.0))
     metrics = pd.read_csv(run.metrics_file)
-    best = read(run.checkpoints_folder / "best.pt")["standing"]["epoch"]
+    best = read_checkpoint(run.checkpoints_folder / "best.pt")["standing"]["epoch"]
     assert best == 1 + int(np.argmax(metrics["val_auc"]))
     assert len(metrics) == best + 2 < 12
 
 
 def test_discs_and_stars_are_learned(pocket_workspace):
-    run = finish(train_run(pocket_workspace, "MammoCNN", epochs=5, dropout=0.0, augment=False))
+    run = finish_run(make_train_run(pocket_workspace, "MammoCNN", epochs=5, dropout=0.0, augment=False))
     metrics = pd.read_csv(run.metrics_file)
     assert list(metrics.columns) == [
         *("epoch", "learning_rate", "train_loss", "train_accuracy", "train_auc", "val_loss", "val_accuracy", "val_auc")
@@ -258,5 +266,5 @@ def test_a_watcher_sees_epochs_and_steps(calm):
 
 def test_the_films_of_the_pocket_differ_by_class():
     generator = np.random.default_rng(1)
-    assert film(True, generator)[2].max() == encode_mask_class("mass", "MALIGNANT")
-    assert film(False, generator)[2].max() == encode_mask_class("mass", "BENIGN")
+    assert draw_image(True, generator)[2].max() == encode_mask_class("mass", "MALIGNANT")
+    assert draw_image(False, generator)[2].max() == encode_mask_class("mass", "BENIGN")

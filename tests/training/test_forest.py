@@ -21,7 +21,14 @@ from tfm.core.events import Progress
 from tfm.core.randomness import seed_at
 from tfm.core.settings.resolve import resolve
 from tfm.training import embedding_classifier
-from tfm.training.embedding_classifier import check_memory, grown, load, probabilities, save, size
+from tfm.training.embedding_classifier import (
+    check_memory,
+    count_parameters,
+    fit_learner,
+    load_learner,
+    predict_probabilities,
+    save_learner,
+)
 from tfm.training.settings import LearnerSettings
 
 LEARNERS = ["forest", "logistic", "boosting"]
@@ -37,7 +44,7 @@ def blobs(count: int = 90, width: int = 24) -> tuple[np.ndarray, np.ndarray]:
 
 def learned(threads: int = 1, seed: int = 7, **given):
     settings = resolve(LearnerSettings, {}, given)
-    return returned(grown(settings, *blobs(), seed, threads))
+    return returned(fit_learner(settings, *blobs(), seed, threads))
 
 
 def state(learner: str, seed: int = 7) -> int:
@@ -61,7 +68,7 @@ def test_a_forest_is_scikit_learns_own_with_its_defaults():
     assert inside(ours) == inside(plain)
     assert len(ours.estimators_) == 100
     assert ours.get_params() == plain.get_params()
-    np.testing.assert_array_equal(probabilities(ours, blobs()[0]), plain.predict_proba(blobs()[0])[:, 1])
+    np.testing.assert_array_equal(predict_probabilities(ours, blobs()[0]), plain.predict_proba(blobs()[0])[:, 1])
 
 
 def test_boosting_and_regression_are_too():
@@ -78,13 +85,13 @@ def test_it_is_the_same_whatever_the_number_of_cores_and_another_with_another_se
     one, several = learned(1, learner=learner, **few), learned(3, learner=learner, **few)
     assert inside(one) == inside(several)
     found = blobs()[0]
-    np.testing.assert_array_equal(probabilities(one, found), probabilities(several, found))
+    np.testing.assert_array_equal(predict_probabilities(one, found), predict_probabilities(several, found))
     if learner == "forest":
         assert inside(one) != inside(learned(seed=8, learner=learner, **few))
 
 
 def test_trees_come_one_portion_after_the_other_and_no_more_than_were_wanted():
-    told = list(grown(LearnerSettings(trees=23), *blobs(), 7, 1))
+    told = list(fit_learner(LearnerSettings(trees=23), *blobs(), 7, 1))
     assert [(event.done, event.total) for event in told if isinstance(event, Progress)] == [
         (10, 23),
         (20, 23),
@@ -100,7 +107,7 @@ def test_depth_and_class_weights_are_what_they_say():
     assert inside(learned(trees=20)) != inside(balanced)
     plain, weighted = (learned(learner="logistic", class_weights=one) for one in ("none", "balanced"))
     found = blobs()[0]
-    assert probabilities(weighted, found).mean() > probabilities(plain, found).mean()
+    assert predict_probabilities(weighted, found).mean() > predict_probabilities(plain, found).mean()
 
 
 @pytest.mark.parametrize("given", [{"trees": 20}, {"depth": 3}])
@@ -118,11 +125,13 @@ def test_a_regression_that_does_not_converge_is_an_error(monkeypatch):
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_what_is_kept_says_what_was_grown_and_is_no_pickle(learner, tmp_path):
     grown_one, file = learned(learner=learner), tmp_path / "learner.skops"
-    save(grown_one, file)
-    again = load(file, 24)
+    save_learner(grown_one, file)
+    again = load_learner(file, 24)
     assert inside(again) == inside(grown_one)
-    assert size(again) == size(grown_one) > 20
-    np.testing.assert_array_equal(probabilities(again, blobs()[0]), probabilities(grown_one, blobs()[0]))
+    assert count_parameters(again) == count_parameters(grown_one) > 20
+    np.testing.assert_array_equal(
+        predict_probabilities(again, blobs()[0]), predict_probabilities(grown_one, blobs()[0])
+    )
     with pytest.raises(pickle.UnpicklingError), open(file, "rb") as opened:
         pickle.load(opened)
 
@@ -132,7 +141,7 @@ def test_a_file_with_anything_else_in_it_is_refused_by_name(tmp_path):
     planted = make_pipeline(FunctionTransformer(os.getcwd), learned(learner="logistic"))
     skops.io.dump(planted, file)
     with pytest.raises(DataError, match=r"posix\.getcwd") as refusal:
-        load(file, 24)
+        load_learner(file, 24)
     assert "remove that file" in refusal.value.hint
 
 
@@ -148,16 +157,16 @@ def test_a_file_with_anything_else_in_it_is_refused_by_name(tmp_path):
 )
 def test_a_file_that_is_no_learner_is_refused(spoil, says, tmp_path):
     file = tmp_path / "learner.skops"
-    save(learned(trees=3), file)
+    save_learner(learned(trees=3), file)
     spoil(file)
     with pytest.raises(DataError, match=says):
-        load(file, 24)
+        load_learner(file, 24)
 
 
 def test_a_learner_of_embeddings_of_another_width_is_refused(tmp_path):
-    save(learned(trees=3), tmp_path / "learner.skops")
+    save_learner(learned(trees=3), tmp_path / "learner.skops")
     with pytest.raises(DataError, match="embeddings of 2048 numbers"):
-        load(tmp_path / "learner.skops", 2048)
+        load_learner(tmp_path / "learner.skops", 2048)
 
 
 def test_more_trees_than_memory_holds_are_refused_with_the_estimate(monkeypatch):
@@ -176,7 +185,7 @@ def test_the_estimate_is_never_less_than_a_forest_takes():
     """Labels that nothing explains make the largest trees."""
     found, _ = blobs(400)
     labels = np.random.default_rng(1).integers(0, 2, 400)
-    trees = returned(grown(LearnerSettings(trees=10), found, labels, 7, 1)).estimators_
+    trees = returned(fit_learner(LearnerSettings(trees=10), found, labels, 7, 1)).estimators_
     assert max(tree.tree_.node_count for tree in trees) <= 2 * 400 - 1
     held = max(sum(array.nbytes for array in tree.tree_.__getstate__().values() if hasattr(array, "nbytes"))
                / tree.tree_.node_count for tree in trees)  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tfm.core.randomness import generator_at
-from tfm.training.block_masking import blocks_of, eligible, masked
+from tfm.training.block_masking import count_blocks, find_eligible_blocks, mask_blocks
 from tfm.training.settings import MaskSettings
 
 SETTINGS = MaskSettings(block=8)
@@ -20,7 +20,9 @@ def ellipses(count):
 
 
 def drawn(count, epoch=3, seed=7):
-    return generator_at(seed, "hidden", epoch).random((count, blocks_of((HEIGHT, WIDTH), SETTINGS)), dtype=np.float32)
+    return generator_at(seed, "hidden", epoch).random(
+        (count, count_blocks((HEIGHT, WIDTH), SETTINGS)), dtype=np.float32
+    )
 
 
 def plainly(breast, numbers, settings):
@@ -44,7 +46,7 @@ def plainly(breast, numbers, settings):
 def test_the_lowest_numbers_among_blocks_of_breast_are_hidden(share, threshold):
     settings = SETTINGS.model_copy(update={"share": share, "threshold": threshold})
     breasts, numbers = ellipses(5), drawn(5)
-    hidden = masked(breasts, numbers, settings)
+    hidden = mask_blocks(breasts, numbers, settings)
     for image in range(5):
         wanted = plainly(breasts[image, 0].numpy(), numbers[image], settings)
         assert wanted.any()
@@ -53,25 +55,27 @@ def test_the_lowest_numbers_among_blocks_of_breast_are_hidden(share, threshold):
 
 def test_an_images_blocks_are_its_own_in_any_batch_and_others_in_another_epoch():
     breasts, numbers = ellipses(5), drawn(5)
-    together = masked(breasts, numbers, SETTINGS)
+    together = mask_blocks(breasts, numbers, SETTINGS)
     for image in range(5):
-        assert torch.equal(masked(breasts[image : image + 1], numbers[image : image + 1], SETTINGS)[0], together[image])
+        assert torch.equal(
+            mask_blocks(breasts[image : image + 1], numbers[image : image + 1], SETTINGS)[0], together[image]
+        )
     turned = np.array([3, 0, 4, 2, 1])
-    assert torch.equal(masked(breasts[turned], numbers[turned], SETTINGS), together[turned])
-    assert not torch.equal(masked(breasts, drawn(5, epoch=4), SETTINGS), together)
-    assert torch.equal(masked(breasts, drawn(5), SETTINGS), together)
+    assert torch.equal(mask_blocks(breasts[turned], numbers[turned], SETTINGS), together[turned])
+    assert not torch.equal(mask_blocks(breasts, drawn(5, epoch=4), SETTINGS), together)
+    assert torch.equal(mask_blocks(breasts, drawn(5), SETTINGS), together)
 
 
 def test_no_block_is_hidden_where_there_is_no_breast():
     breasts = ellipses(2)
     breasts[1] = 0
     breasts[1, 0, :4, :4] = 1  # a quarter of a block
-    assert eligible(breasts, SETTINGS).flatten(1).any(1).tolist() == [True, False]
-    assert masked(breasts, drawn(2), SETTINGS).flatten(1).any(1).tolist() == [True, False]
+    assert find_eligible_blocks(breasts, SETTINGS).flatten(1).any(1).tolist() == [True, False]
+    assert mask_blocks(breasts, drawn(2), SETTINGS).flatten(1).any(1).tolist() == [True, False]
 
 
 def test_a_single_block_is_hidden_however_small_the_share():
     breast = torch.zeros(1, 1, HEIGHT, WIDTH, dtype=torch.uint8)
     breast[..., 8:16, 8:16] = 1
-    hidden = masked(breast, drawn(1), SETTINGS.model_copy(update={"share": 0.01}))
+    hidden = mask_blocks(breast, drawn(1), SETTINGS.model_copy(update={"share": 0.01}))
     assert torch.equal(hidden, breast > 0)

@@ -13,7 +13,7 @@ MEASURED = """
 import re, sys
 from pathlib import Path
 import numpy as np, pandas as pd, torch
-from tests.training.bench_top import learn, training_of
+from tests.training.small_training import train_to_end, build_training
 from tfm.core.settings.resolve import resolve
 from tfm.data.cache.cache import Cache
 from tfm.commands.train import Train
@@ -37,10 +37,10 @@ settings = resolve(Train, {}, {
 def rows(first, count):
     positions = np.arange(first, first + count)
     return Rows(pd.DataFrame({"label": positions % 2, "patient_id": positions}), positions)
-learn(training_of(settings, cache, rows(0, 16), rows(0, 16)), folder)  # libraries, and a batch's own
+train_to_end(build_training(settings, cache, rows(0, 16), rows(0, 16)), folder)  # libraries, and a batch's own
 (folder / "last.pt").unlink()
 before = private()
-learn(training_of(settings, cache, rows(0, count), rows(0, 16)), folder)
+train_to_end(build_training(settings, cache, rows(0, count), rows(0, 16)), folder)
 print(private() - before)
 """
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from tests.returned import returned
-from tests.training.bench_top import training_of
-from tests.training.pocket import make_products
+from tests.training.small_dataset import make_small_dataset
+from tests.training.small_training import build_training
 from tfm.commands.train import Train
 from tfm.core.errors import SettingsError, TrainingError
 from tfm.core.events import Metrics, Progress
@@ -26,41 +26,45 @@ from tfm.metrics.classification import compute_auc
 from tfm.models.head import find_last_layer
 from tfm.training import frozen_features as features_kept
 from tfm.training import linear_probe as probing
-from tfm.training.checkpoint import Checkpoints, read
-from tfm.training.frozen_features import features
-from tfm.training.inference import logits
-from tfm.training.inputs.samples import Rows, rows_of
-from tfm.training.linear_probe import PENALTIES, fitted, probe
+from tfm.training.checkpoint import Checkpoints, read_checkpoint
+from tfm.training.frozen_features import extract_features
+from tfm.training.inference import predict_logits
+from tfm.training.inputs.samples import Samples, find_samples
+from tfm.training.linear_probe import PENALTIES, fit_linear_probe, fit_regression
 from tfm.training.state import Training
 
 PROJECT = Path(__file__).resolve().parents[2]
 BATCH = 8
 
 
-def training_in(workspace: Workspace, balance: str = "weights", train: Rows | None = None) -> Training:
+def training_in(workspace: Workspace, balance: str = "weights", train: Samples | None = None) -> Training:
     torch.set_num_threads(1)
     dataset, cache = Dataset.open(workspace.dataset_folder("pocket")), Cache.open(workspace.cache_folder("pocket"))
     given = {"architecture": "test_resnet", "trained": "none", "batch_size": BATCH, "balance": balance}
     settings = resolve(Train, {}, {"dataset": "pocket", "cache": "pocket"} | given)
-    return training_of(settings, cache, train or rows_of(dataset, cache, "train"), rows_of(dataset, cache, "val"))
+    return build_training(
+        settings, cache, train or find_samples(dataset, cache, "train"), find_samples(dataset, cache, "val")
+    )
 
 
 def events_of(training: Training, folder: Path):
     folder.mkdir(exist_ok=True)
-    return probe(training, Checkpoints(folder, seconds=60, key="a key"), folder / "metrics.csv", folder / "features")
+    return fit_linear_probe(
+        training, Checkpoints(folder, seconds=60, key="a key"), folder / "metrics.csv", folder / "features"
+    )
 
 
 def everything(folder: Path) -> dict[str, bytes]:
     """The bytes of every file, and of a checkpoint those of its tensors."""
     told = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".pt"}
-    tensors = read(folder / "best.pt")["network"]
+    tensors = read_checkpoint(folder / "best.pt")["network"]
     return told | {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 
 
 @pytest.fixture(scope="module")
 def pocket(tmp_path_factory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("probe") / "workspace")
-    make_products(workspace)
+    make_small_dataset(workspace)
     return workspace
 
 
@@ -74,20 +78,20 @@ def calm(pocket, tmp_path_factory):
 
 def test_nothing_of_the_network_changes_but_its_classifier(calm):
     training, _, folder, before = calm
-    after = read(folder / "best.pt")["network"]
+    after = read_checkpoint(folder / "best.pt")["network"]
     assert [name for name, tensor in after.items() if not torch.equal(tensor, before[name])] == ["fc.weight", "fc.bias"]
     assert all(torch.equal(tensor, after[name]) for name, tensor in training.network.state_dict().items())
 
 
 def test_the_network_says_what_the_regression_says(calm):
     training, _, folder, _ = calm
-    answers = returned(logits(training.task, training.network, training.val, BATCH, "val"))
+    answers = returned(predict_logits(training.task, training.network, training.val, BATCH, "val"))
     metrics = pd.read_csv(folder / "metrics.csv")
-    labels = training.val.rows.labels
+    labels = training.val.samples.labels
     assert compute_auc(labels, answers[:, 0].numpy()) == metrics["val_auc"].max()
     chosen = metrics["C"][metrics["val_auc"].idxmax()]
-    regression = fitted(np.load(folder / "features" / "train.npy"), training.train.rows.labels, chosen, 1.0)
-    expected = regression.logits(np.load(folder / "features" / "val.npy"))
+    regression = fit_regression(np.load(folder / "features" / "train.npy"), training.train.samples.labels, chosen, 1.0)
+    expected = regression.predict_logits(np.load(folder / "features" / "val.npy"))
     np.testing.assert_allclose(answers[:, 0].numpy(), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -107,7 +111,7 @@ def test_discs_and_stars_are_told_apart_and_every_penalty_has_its_row(calm):
 
 def test_the_best_checkpoint_has_the_form_of_the_loops(calm):
     training, _, folder, _ = calm
-    assert read(folder / "best.pt").keys() - {"run"} == training.best_content().keys()
+    assert read_checkpoint(folder / "best.pt").keys() - {"run"} == training.best_state_dict().keys()
 
 
 KILLED = """
@@ -117,7 +121,7 @@ from tests.training.test_probe import events_of, training_in
 from tfm.core.runs.workspace import Workspace
 from tfm.training import frozen_features as features
 
-whole, left = features._write, int(sys.argv[3])
+whole, left = features.write_all, int(sys.argv[3])
 
 def write(file, content):
     global left
@@ -127,7 +131,7 @@ def write(file, content):
         os.kill(os.getpid(), signal.SIGKILL)
     whole(file, content)
 
-features._write, features._SECONDS = write, 0  # after each batch
+features.write_all, features.SECONDS_BETWEEN_WRITES = write, 0  # after each batch
 list(events_of(training_in(Workspace(Path(sys.argv[1]))), Path(sys.argv[2])))
 """
 
@@ -145,7 +149,7 @@ def test_a_probe_killed_in_the_middle_of_a_write_ends_bit_identical(pocket, calm
 
 @pytest.mark.parametrize("seconds", [0, 1])
 def test_it_may_be_stopped_at_any_event(pocket, calm, tmp_path, monkeypatch, seconds):
-    monkeypatch.setattr(features_kept, "_SECONDS", seconds)
+    monkeypatch.setattr(features_kept, "SECONDS_BETWEEN_WRITES", seconds)
     for count in range(1, len(calm[1]), 4):
         generator = events_of(training_in(pocket), tmp_path)
         for _ in range(count):
@@ -183,12 +187,12 @@ def blobs(count: int = 200, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
 def test_the_fit_is_the_minimum_of_what_it_says_it_minimises():
     found, labels = blobs()
     penalty, weight = 0.3, 3.0
-    regression = fitted(found, labels, penalty, weight)
+    regression = fit_regression(found, labels, penalty, weight)
     exact = found.astype(np.float64)
     deviation = exact.std(axis=0)
     varies = deviation > 0
     scaled = (exact - exact.mean(axis=0))[:, varies] / deviation[varies]
-    wrong = 1 / (1 + np.exp(-regression.logits(found))) - labels
+    wrong = 1 / (1 + np.exp(-regression.predict_logits(found))) - labels
     wrong *= np.where(labels == 1, weight, 1.0)
     gradient = penalty * scaled.T @ wrong + regression.weights[varies] * deviation[varies]
     assert np.abs(gradient).max() < 1e-3
@@ -199,14 +203,14 @@ def test_the_fit_is_the_minimum_of_what_it_says_it_minimises():
 def test_scaling_a_feature_changes_no_answer():
     found, labels = blobs()
     larger = found * np.array([1, 1000, 1, 1, 1, 1], np.float32)
-    one, other = (fitted(given, labels, 1.0, 1.0).logits(given) for given in (found, larger))
+    one, other = (fit_regression(given, labels, 1.0, 1.0).predict_logits(given) for given in (found, larger))
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_a_fit_that_does_not_converge_is_an_error(monkeypatch):
-    monkeypatch.setattr(probing, "_MOST_STEPS", 1)
+    monkeypatch.setattr(probing, "MAX_ITERATIONS", 1)
     with pytest.raises(TrainingError, match="did not converge") as refusal:
-        fitted(*blobs(), 10.0, 1.0)
+        fit_regression(*blobs(), 10.0, 1.0)
     assert "trained=last_stage" in refusal.value.hint
 
 
@@ -214,32 +218,36 @@ def test_of_equal_validation_the_stronger_penalty_is_taken(pocket, tmp_path, mon
     monkeypatch.setattr(classification, "compute_auc", lambda labels, scores: 0.75)
     training = training_in(pocket)
     list(events_of(training, tmp_path))
-    regression = fitted(np.load(tmp_path / "features" / "train.npy"), training.train.rows.labels, PENALTIES[0], 1.0)
+    regression = fit_regression(
+        np.load(tmp_path / "features" / "train.npy"), training.train.samples.labels, PENALTIES[0], 1.0
+    )
     weight = training.network.fc.weight.detach().numpy()[0]
     np.testing.assert_array_equal(weight, regression.weights.astype(np.float32))
 
 
 def test_the_validation_labels_choose_the_penalty_and_fit_nothing(pocket, tmp_path):
     training = training_in(pocket)
-    turned = training.val.rows.table.assign(label=1 - training.val.rows.labels)
-    rows = type(training.val.rows)(turned, training.val.rows.positions)
-    training.val = replace(training.val, rows=rows)
+    turned = training.val.samples.table.assign(label=1 - training.val.samples.labels)
+    rows = type(training.val.samples)(turned, training.val.samples.positions)
+    training.val = replace(training.val, samples=rows)
     list(events_of(training, tmp_path))
-    labels, found = training.train.rows.labels, np.load(tmp_path / "features" / "train.npy")
-    candidates = [fitted(found, labels, penalty, 1.0).weights.astype(np.float32) for penalty in PENALTIES]
+    labels, found = training.train.samples.labels, np.load(tmp_path / "features" / "train.npy")
+    candidates = [fit_regression(found, labels, penalty, 1.0).weights.astype(np.float32) for penalty in PENALTIES]
     weight = training.network.fc.weight.detach().numpy()[0]
     assert any(np.array_equal(weight, candidate) for candidate in candidates)
 
 
 @pytest.mark.parametrize(("balance", "weight"), [("weights", 2.0), ("none", 1.0)])
 def test_the_rarer_class_weighs_as_much_as_the_other_unless_it_is_not_to(pocket, tmp_path, balance, weight):
-    rows = training_in(pocket).train.rows
+    rows = training_in(pocket).train.samples
     kept = np.sort(np.r_[np.flatnonzero(rows.labels == 0), np.flatnonzero(rows.labels == 1)[::2]])
     fewer = type(rows)(rows.table.iloc[kept].reset_index(drop=True), rows.positions[kept])
     training = training_in(pocket, balance, fewer)
     list(events_of(training, tmp_path))
     found = np.load(tmp_path / "features" / "train.npy")
-    candidates = [fitted(found, fewer.labels, penalty, weight).weights.astype(np.float32) for penalty in PENALTIES]
+    candidates = [
+        fit_regression(found, fewer.labels, penalty, weight).weights.astype(np.float32) for penalty in PENALTIES
+    ]
     learned = training.network.fc.weight.detach().numpy()[0]
     assert any(np.array_equal(learned, candidate) for candidate in candidates)
 
@@ -255,10 +263,12 @@ def test_features_that_are_no_numbers_are_told(pocket, tmp_path):
 def test_features_are_what_reaches_the_classifier_without_dropout(pocket, tmp_path):
     training = training_in(pocket)
     layer = find_last_layer(training.network)
-    found = returned(features(training.network, layer, training.val, BATCH, tmp_path / "val.npy", name="features"))
+    found = returned(
+        extract_features(training.network, layer, training.val, BATCH, tmp_path / "val.npy", name="features")
+    )
     with torch.inference_mode():
         again = layer(torch.from_numpy(found))
-    direct = returned(logits(training.task, training.network, training.val, BATCH, "val"))
+    direct = returned(predict_logits(training.task, training.network, training.val, BATCH, "val"))
     torch.testing.assert_close(again, direct)
     assert not training.network.training
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tfm.core.errors import DataError
-from tfm.training.inputs.samples import UNKNOWN, Rows, held_out, labelled
+from tfm.training.inputs.samples import UNKNOWN, Samples, keep_labels, split_off_patients
 from tfm.training.settings import LabelSettings
 
 ALL = np.ones(200, dtype=bool)
@@ -16,11 +16,11 @@ def rows(benign=60, malignant=40):
     women = [f"W{number:03d}" for number in range(benign + malignant) for _ in range(2)]
     labels = [int(number >= benign and image) for number in range(benign + malignant) for image in range(2)]
     table = pd.DataFrame({"image_id": [f"I{number}" for number in range(len(women))], "patient_id": women})
-    return Rows(table.assign(label=labels), np.arange(len(women)) + 1000)
+    return Samples(table.assign(label=labels), np.arange(len(women)) + 1000)
 
 
 def test_a_twentieth_of_the_women_is_kept_back_with_all_their_images():
-    rest, back = held_out(rows(), 0.05, 7, ALL)
+    rest, back = split_off_patients(rows(), 0.05, 7, ALL)
     assert len(back.patients) == 5
     assert set(rest.patients).isdisjoint(back.patients)
     assert len(rest) + len(back) == 200
@@ -30,26 +30,26 @@ def test_a_twentieth_of_the_women_is_kept_back_with_all_their_images():
 
 
 def test_who_is_kept_back_hangs_on_the_seed_and_nothing_else():
-    back = held_out(rows(), 0.05, 7, ALL)[1].patients
-    assert held_out(rows().only(np.arange(200)[::-1].tolist()), 0.05, 7, ALL)[1].patients == back
-    assert held_out(rows(), 0.05, 8, ALL)[1].patients != back
+    back = split_off_patients(rows(), 0.05, 7, ALL)[1].patients
+    assert split_off_patients(rows().select(np.arange(200)[::-1].tolist()), 0.05, 7, ALL)[1].patients == back
+    assert split_off_patients(rows(), 0.05, 8, ALL)[1].patients != back
 
 
 def test_of_one_woman_nobody_can_be_kept_back():
-    with pytest.raises(DataError, match="of 1 women"):
-        held_out(rows(benign=1, malignant=0), 0.05, 7, ALL[:2])
+    with pytest.raises(DataError, match="only 1 of the 1 training patients"):
+        split_off_patients(rows(benign=1, malignant=0), 0.05, 7, ALL[:2])
 
 
 def test_only_a_woman_of_whom_something_can_be_learned_chooses_the_best_epoch_and_one_is_left_to_learn_from():
     usable = np.zeros(200, dtype=bool)
     usable[[7, 60, 61]] = True  # of two women
-    rest, back = held_out(rows(), 0.05, 7, usable)
+    rest, back = split_off_patients(rows(), 0.05, 7, usable)
     assert len(back.patients) == 1
     assert {*back.patients} < {"W003", "W030"}
     assert len(rest.patients) == 99
     usable[7] = False
-    with pytest.raises(DataError, match="of 100 women to learn from, 1 have an image that something can be learned"):
-        held_out(rows(), 0.05, 7, usable)
+    with pytest.raises(DataError, match="only 1 of the 100 training patients"):
+        split_off_patients(rows(), 0.05, 7, usable)
 
 
 def keeping(percent):
@@ -58,7 +58,7 @@ def keeping(percent):
 
 @pytest.mark.parametrize("percent", [5, 10, 25, 50, 100])
 def test_labels_are_kept_of_as_many_women_with_and_without_a_malignant_image(percent):
-    left = labelled(rows(), keeping(percent), 7)
+    left = keep_labels(rows(), keeping(percent), 7)
     assert len(left) == 200, "nobody is lost"
     known = left.table[left.labels != UNKNOWN]
     assert known["label"].equals(rows().table.loc[known.index, "label"])
@@ -70,7 +70,7 @@ def test_labels_are_kept_of_as_many_women_with_and_without_a_malignant_image(per
 
 def test_fewer_labels_are_a_part_of_more_and_the_seed_says_whose():
     def women(percent, seed=7):
-        left = labelled(rows(), keeping(percent), seed)
+        left = keep_labels(rows(), keeping(percent), seed)
         return set(left.table["patient_id"][left.labels != UNKNOWN])
 
     assert women(10) < women(25)
@@ -78,13 +78,13 @@ def test_fewer_labels_are_a_part_of_more_and_the_seed_says_whose():
 
 
 def test_a_percentage_that_leaves_no_image_of_a_class_is_refused():
-    with pytest.raises(DataError, match="10 % of the labels leave no malignant training image") as refusal:
-        labelled(rows(malignant=3), keeping(10), 7)
+    with pytest.raises(DataError, match="with 10 % of the labels no malignant training image") as refusal:
+        keep_labels(rows(malignant=3), keeping(10), 7)
     assert "setting: label_percent" in refusal.value.hint
 
 
 def test_where_nothing_is_learned_from_images_without_a_label_they_are_left_out():
-    left = labelled(rows(), LabelSettings(label_percent=10), 7)
-    marked = labelled(rows(), keeping(10), 7)
+    left = keep_labels(rows(), LabelSettings(label_percent=10), 7)
+    marked = keep_labels(rows(), keeping(10), 7)
     assert list(left.positions) == list(marked.positions[marked.labels != UNKNOWN])
     assert set(left.labels) == {0, 1}

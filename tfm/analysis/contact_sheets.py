@@ -20,7 +20,7 @@ from tfm.imaging.contact_sheet import Row, Tile
 from tfm.imaging.read_image import read_pixels
 from tfm.imaging.settings import ChainSettings
 from tfm.training import augment
-from tfm.training.augmented_copies import changed
+from tfm.training.augmented_copies import augment_image
 from tfm.training.settings import AugmentSettings
 
 _COPIES = 6  # augmented copies of each image
@@ -68,7 +68,7 @@ def show_augmentations(name: str, prepared: PreprocessedImage, settings: Augment
     copies = [Tile("prepared", prepared.image, lesions=prepared.lesions)]
     lesions = torch.from_numpy(prepared.lesions)[None, None]
     for number in range(_COPIES):
-        drawn = augment.draw(seed_at(seed, name), number, 1)
-        moved = augment.apply_geometry(lesions, drawn, settings)[0, 0].numpy()
-        copies.append(Tile(f"draw {number + 1}", changed(prepared.image, drawn, settings), lesions=moved))
+        drawn = augment.draw_table(seed_at(seed, name), number, 1)
+        moved = augment.augment_masks(lesions, drawn, settings)[0, 0].numpy()
+        copies.append(Tile(f"draw {number + 1}", augment_image(prepared.image, drawn, settings), lesions=moved))
     return Row(name, copies)

@@ -10,8 +10,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from tfm.core.randomness import seed_at
-from tfm.training.embeddings import Found
-from tfm.training.inputs.training_data import Material
+from tfm.training.embeddings import Embeddings
+from tfm.training.inputs.training_data import TrainingData
 from tfm.training.settings import Projection
 
 _PERPLEXITY = 30  # the usual value; lower for fewer than 91 images
@@ -25,7 +25,7 @@ class ProjectedEmbeddings:
     caption: str
 
 
-def project_embeddings(found: Found, material: Material, method: Projection, seed: int) -> ProjectedEmbeddings:
+def project_embeddings(found: Embeddings, material: TrainingData, method: Projection, seed: int) -> ProjectedEmbeddings:
     state = seed_at(seed, "projection") % 2**32
     table = pd.concat(getattr(material, split).table[["label"]].assign(split=words) for split, words in _SPLITS.items())
     table["label"] = table["label"].map({0: "benign", 1: "malignant"})

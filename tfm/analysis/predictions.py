@@ -16,12 +16,12 @@ from tfm.analysis.threshold import choose_threshold
 from tfm.core import files
 from tfm.core.runs.run import Run
 from tfm.metrics.classification import compute_auc
-from tfm.training.inputs.samples import Rows
+from tfm.training.inputs.samples import Samples
 
 COLUMNS = ["image_id", "patient_id", "side", "view", "label", "prob"]
 
 
-def make_table(rows: Rows, probs: np.ndarray) -> pd.DataFrame:  # (n,), in the order of the rows
+def make_table(rows: Samples, probs: np.ndarray) -> pd.DataFrame:  # (n,), in the order of the rows
     return rows.table.assign(prob=probs)[COLUMNS]
 
 

@@ -11,7 +11,7 @@ from tfm.analysis.predictions import read_predictions
 from tfm.analysis.threshold import describe_rule, format_threshold
 from tfm.core.errors import DataError
 from tfm.core.runs.run import Run
-from tfm.training.inputs.lineage import minutes_of_work
+from tfm.training.inputs.lineage import measure_minutes_of_work
 
 _PHANTOM_WARNING = (
     "these images are synthetic phantoms, so the metrics say nothing about performance on real mammograms: "
@@ -88,7 +88,7 @@ def open_trained_model(run: Run) -> TrainedModel:
         model=result["model"],
         weights=result["weights"],
         parameters=result["parameters"],
-        minutes=minutes_of_work(run),
+        minutes=measure_minutes_of_work(run),
         threshold=result["threshold"],
         predictions=predictions,
         protocol=build_protocol(run.read_environment(), predictions, result["threshold_rule"]),

@@ -15,10 +15,10 @@ from tfm.data.settings import TrainingCache
 from tfm.models.settings import FROM_SCRATCH, Architecture, Weights
 from tfm.training.settings import (
     DEFAULT_SEED,
+    BatchSettings,
     MachineSettings,
     MaskSettings,
-    UnlabelledBatches,
-    UnlabelledOptim,
+    OptimizerSettings,
 )
 
 LossOn = Literal["breast", "masked"]
@@ -51,8 +51,8 @@ class Pretrain(Settings):
     beta: Annotated[float, Field(ge=0)] = 1e-3
     """Weight of the spectral norms of the query and key layers
     It limits how sharply attention can separate places. 0: off, as for an encoder without attention."""
-    batches: UnlabelledBatches = UnlabelledBatches()
-    optim: UnlabelledOptim = UnlabelledOptim()
+    batches: BatchSettings = BatchSettings()
+    optim: OptimizerSettings = OptimizerSettings()
     pictures_every: Annotated[int, Field(ge=1), NOT_IN_RUN_KEY] = 10
     """Draw the reconstruction after every how many epochs?
     It is also drawn after the last epoch."""

@@ -16,9 +16,9 @@ from tfm.training.settings import (
     DEFAULT_SEED,
     YOUDEN,
     MachineSettings,
-    OptimSettings,
-    SegmentBatches,
-    SegmentSettings,
+    SegmentationSettings,
+    SegmenterBatchSettings,
+    SupervisedOptimizerSettings,
     ThresholdRule,
 )
 
@@ -28,10 +28,10 @@ class Segment(Settings):
     cache: CacheName
     """Which cache of preprocessed images and lesion masks?"""
     fold: ValidationFold = 1
-    lesions: SegmentSettings = SegmentSettings()
+    lesions: SegmentationSettings = SegmentationSettings()
     model: SegmenterSettings = SegmenterSettings()
-    batches: SegmentBatches = SegmentBatches()
-    optim: OptimSettings = OptimSettings()
+    batches: SegmenterBatchSettings = SegmenterBatchSettings()
+    optim: SupervisedOptimizerSettings = SupervisedOptimizerSettings()
     threshold: ThresholdRule = YOUDEN
     """How the threshold is chosen from which on an image is called malignant: youden or sensitivity:S
     On the validation images. youden: where sensitivity and specificity add up to most. sensitivity:0.9: as high as it

@@ -20,11 +20,11 @@ from tfm.training.settings import (
     NOT_IN_A_REGRESSION,
     NOTHING_DRAWN,
     YOUDEN,
-    BatchSettings,
     BreastSettings,
+    ClassifierBatchSettings,
     LabelSettings,
     MachineSettings,
-    OptimSettings,
+    SupervisedOptimizerSettings,
     ThresholdRule,
 )
 
@@ -34,8 +34,8 @@ class Train(Settings):
     cache: TrainingCache
     fold: ValidationFold = 1
     model: ModelSettings = ModelSettings()
-    batches: BatchSettings = BatchSettings()
-    optim: Annotated[OptimSettings, NOT_IN_A_REGRESSION] = OptimSettings()
+    batches: ClassifierBatchSettings = ClassifierBatchSettings()
+    optim: Annotated[SupervisedOptimizerSettings, NOT_IN_A_REGRESSION] = SupervisedOptimizerSettings()
     breast: Annotated[BreastSettings, NOT_IN_A_REGRESSION] = BreastSettings()
     labels: LabelSettings = LabelSettings()
     tta: bool = False

@@ -12,7 +12,7 @@ from tfm.core.runs.command_settings import resolve_settings
 from tfm.core.runs.plan import Step
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.serialize import dump_plain_values
-from tfm.pipelines.train import arranged
+from tfm.pipelines.train import open_training_data
 from tfm.training.embedding_classifier import check_memory
 from tfm.training.inputs.samples import UNKNOWN
 
@@ -29,7 +29,7 @@ def plan_head_and_forest(settings: HeadAndForest, workspace: Workspace) -> list[
             hint=f"choose {hints.setting('embedding', 'pool2048')}, or a model with one, as ResNet50_Head has it",
             fields=("embedding", "head"),
         )
-    labels = arranged(head, workspace).train.labels
+    labels = open_training_data(head, workspace).train.labels
     check_memory(settings.learning, int((labels != UNKNOWN).sum()))  # before a head is trained for it
     learning = {"learning": dump_plain_values(settings.learning)}
     return [

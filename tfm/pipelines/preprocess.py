@@ -16,7 +16,7 @@ from tfm.data.cache.duplicate_images import DuplicateImages, find_duplicates, wr
 from tfm.data.cache.manifest import find_cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.training.augmented_copies import write_copies
-from tfm.training.inputs.samples import rows_of
+from tfm.training.inputs.samples import find_samples
 
 _MOST_OF_IT = 0.9
 
@@ -72,7 +72,7 @@ def _lesions_told(cache: Cache, dataset: Dataset) -> Iterator[Event]:
 def _augmented(settings: Preprocess, run: Run, dataset: Dataset, cache: Cache) -> Generator[Event, None, list[Path]]:
     folder = run.folder / "augmented"
     copies, seed = settings.write_augmented, settings.seed
-    writing = write_copies(folder, cache, rows_of(dataset, cache, "train"), settings.augmentation, copies, seed)
+    writing = write_copies(folder, cache, find_samples(dataset, cache, "train"), settings.augmentation, copies, seed)
     for done, total in writing:
         yield Progress("augmented", done, total, "files")
     yield Note(f"{total} augmented copies of the training images, to be looked at, are in {folder}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -16,71 +15,107 @@ from tfm.core.events import Event, Metrics, Note, Picture, Result
 from tfm.core.runs.run import Run
 from tfm.models.model_card import count_parameters
 from tfm.models.settings import RUN, ModelSettings
-from tfm.models.spectral_loss import SpectralNorms
-from tfm.training import batch_size, gpu_cache
+from tfm.models.specs import MaskedImageModelSpec
+from tfm.training.batch_size import settle_batch_size
 from tfm.training.batches import Normalisation
-from tfm.training.block_masking import check_block, with_blocks
+from tfm.training.block_masking import check_block, has_eligible_block
 from tfm.training.checkpoint import Checkpoints
-from tfm.training.device import prepare
-from tfm.training.distributed.main_process import learn
-from tfm.training.inputs.extra_images import with_extra
-from tfm.training.inputs.samples import held_out
-from tfm.training.inputs.training_data import Material, Start, measured, start
-from tfm.training.recipe import rebuilder_of, set_up
-from tfm.training.settings import (
-    BatchSettings,
-    OptimSettings,
-)
+from tfm.training.device import prepare_device
+from tfm.training.distributed.main_process import train_on_all_devices
+from tfm.training.gpu_cache import keep_arrays_on_gpu
+from tfm.training.inputs.extra_images import add_extra_images
+from tfm.training.inputs.samples import split_off_patients
+from tfm.training.inputs.training_data import Sources, TrainingData, measure_normalisation, open_sources
+from tfm.training.recipe import DataSpec, TrainingRecipe
 from tfm.training.state import Training
-from tfm.training.tasks.reconstruction import Reconstruct
+from tfm.training.tasks.reconstruction import Reconstruction
+from tfm.training.tasks.specs import ReconstructionSpec
 
-_HELD_OUT = 0.05  # of the training women: they choose the best epoch, and nobody of validation and test is seen
+_HELD_OUT = 0.05  # share of the training patients who choose the best epoch; validation and test are not used
+
+
+def make_recipe(
+    settings: Pretrain, model: ModelSettings, data: TrainingData, sources: Sources, normalisation: Normalisation
+) -> TrainingRecipe:
+    masks = settings.masks
+    return TrainingRecipe(
+        model=MaskedImageModelSpec(
+            settings=model,
+            in_size=data.cache.images.shape[1:],
+            weights=sources.weights,
+            block=masks.block,
+            fill=masks.fill,
+        ),
+        task=ReconstructionSpec(masks=masks, loss_on=settings.loss_on, beta=settings.beta),
+        batches=settings.batches,
+        optimizer=settings.optim,
+        machine=settings.machine,
+        seed=settings.seed,
+        data=DataSpec.of(data.cache, data.train, data.val, normalisation),
+    )
 
 
 def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
-    whole = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
+    whole = TrainingData.open(run.workspace, settings.dataset, settings.cache, settings.fold)
     check_block(whole.cache, settings.masks)
-    usable = with_blocks(whole.cache, whole.train, settings.masks)
-    train, val = held_out(whole.train, _HELD_OUT, settings.seed, usable)
-    material = replace(whole, train=train, val=val, test=whole.test.only([]))
+    usable = has_eligible_block(whole.cache, whole.train, settings.masks)
+    train, val = split_off_patients(whole.train, _HELD_OUT, settings.seed, usable)
+    data = replace(whole, train=train, val=val, test=whole.test.select([]))
     model = ModelSettings(architecture=settings.architecture, weights=settings.weights)
-    if settings.extra:  # never among those kept back
-        judged = (whole.val, whole.test, val)
-        material = yield from with_extra(run, material, judged, settings.extra, preprocess.COMMAND.version)
-    bare = sum(int((~with_blocks(material.cache, rows, settings.masks)).sum()) for rows in (material.train, val))
-    begun = yield from start(run, material, model, judged_by=whole)
-    normalisation = yield from measured(run, material.cache, material.train)
+    if settings.extra:  # none of them may show a patient of validation, test or `val`
+        evaluated = (whole.val, whole.test, val)
+        data = yield from add_extra_images(run, data, evaluated, settings.extra, preprocess.COMMAND.version)
+    without_block = sum(
+        int((~has_eligible_block(data.cache, samples, settings.masks)).sum()) for samples in (data.train, data.val)
+    )
+    sources = yield from open_sources(run, data, model, evaluated_on=whole)
+    normalisation = yield from measure_normalisation(run, data.cache, data.train)
+    recipe = make_recipe(settings, model, data, sources, normalisation)
     with contextlib.ExitStack() as held:
-        device = yield from prepare(settings.machine, run, held)
-        yield from _trained(settings, run, material, model, begun, bare, normalisation, device)
+        device = yield from prepare_device(settings.machine, run, held)
+        yield from _describe(settings, data, sources, without_block, device)
+        yield from _train(settings, run, recipe, device)
 
 
-def _trained(
-    settings: Pretrain,
-    run: Run,
-    material: Material,
-    model: ModelSettings,
-    begun: Start,
-    without_block: int,
-    normalisation: Normalisation,
-    device: torch.device,
+def _describe(
+    settings: Pretrain, data: TrainingData, sources: Sources, without_block: int, device: torch.device
 ) -> Iterator[Event]:
-    """From the network's first weights on: all that lies on the device is known here alone."""
-    training, task = _set_up(settings, material, model, begun, normalisation, device)
-    yield from gpu_cache.settle(training)
-    yield from batch_size.settle(run, training)
-    yield from _introduced(settings, material, begun, without_block, training)
+    train, val = data.train, data.val
+    yield Note(
+        f"{len(train)} images of {len(train.patients)} patients for training, {len(val)} of {len(val.patients)} others "
+        f"to choose the best epoch; {device}"
+    )
+    if without_block:
+        yield Note(
+            f"{without_block} of the {len(train) + len(val)} images have no block of {settings.masks.block} pixels "
+            "with enough breast: nothing in them is masked, and they do not count",
+            "warning",
+        )
+    seen = set(val.patients).intersection(sources.weights_source.read_patients_seen()) if sources.weights_source else ()
+    if seen:
+        yield Note(
+            f"{settings.weights} has seen {len(seen)} of the {len(val.patients)} held-out patients: the best epoch is "
+            "chosen on patients that its weights know",
+            "warning",
+        )
+
+
+def _train(settings: Pretrain, run: Run, recipe: TrainingRecipe, device: torch.device) -> Iterator[Event]:
+    """Everything in the device's memory belongs to this function, so that it is freed when this function ends."""
+    training = recipe.build(device)
+    yield from keep_arrays_on_gpu(training)
+    yield from settle_batch_size(run, training)
     checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.read_status().key)
-    yield from _learn(settings, run, model, training, task, checkpoints)
-    best = max(training.standing.rows, key=lambda row: row[task.best])
+    yield from _train_with_pictures(settings, run, training, checkpoints)
+    best = max(training.state.rows, key=lambda row: row[training.task.best])
     yield Result(
         {
             "run": run.id,
             "encoder": f"{RUN}{run.id}",
             "model": settings.architecture,
             "parameters": count_parameters(training.network),
-            "images": len(material.train),
-            "epochs": training.standing.epoch,
+            "images": len(training.train.samples),
+            "epochs": training.state.epoch,
             "val_loss": best["val_loss"],
             "val_gain": best["val_gain"],
         },
@@ -88,71 +123,21 @@ def _trained(
     )
 
 
-def _set_up(
-    settings: Pretrain,
-    material: Material,
-    model: ModelSettings,
-    begun: Start,
-    normalisation: Normalisation,
-    device: torch.device,
-) -> tuple[Training, Reconstruct]:
-    height, width = material.cache.images.shape[1:]
-    network = rebuilder_of(model, begun.weights, (height, width), settings.seed, settings.masks)
-    norms = SpectralNorms(network.encoder) if settings.beta else None
-    task = Reconstruct(settings.masks, settings.loss_on, settings.beta, norms, (height, width))
-    training = set_up(
-        network,
-        task,
-        BatchSettings(**dict(settings.batches), balance="none"),
-        OptimSettings(**dict(settings.optim)),
-        settings.machine,
-        seed=settings.seed,
-        cache=material.cache,
-        train=material.train,
-        val=material.val,
-        normalisation=normalisation,
-        device=device,
-    )
-    return training, task
+def _train_with_pictures(settings: Pretrain, run: Run, training: Training, checkpoints: Checkpoints) -> Iterator[Event]:
+    """Train, and draw reconstructions every few epochs and at the end."""
+    task = training.task
+    assert isinstance(task, Reconstruction)
 
-
-def _introduced(settings: Pretrain, material: Material, begun: Start, bare: int, training: Training) -> Iterator[Event]:
-    train, val = material.train, material.val
-    yield Note(
-        f"{len(train)} images of {len(train.patients)} women to learn from, {len(val)} of {len(val.patients)} others "
-        f"to choose the best epoch by; {training.train.device}"
-    )
-    if bare:
-        yield Note(
-            f"{bare} of the {len(train) + len(val)} images have no block of {settings.masks.block} pixels that is "
-            "breast enough: nothing of them is hidden, and nothing learned",
-            "warning",
-        )
-    met = set(val.patients).intersection(begun.source.patients_seen) if begun.source else ()
-    if met:
-        yield Note(
-            f"{settings.weights} has seen {len(met)} of the {len(val.patients)} women who are kept back: the best "
-            "epoch is chosen on women that its weights know",
-            "warning",
-        )
-
-
-def _learn(
-    settings: Pretrain, run: Run, model: ModelSettings, training: Training, task: Reconstruct, checkpoints: Checkpoints
-) -> Iterator[Event]:
-    """And shows from time to time what is rebuilt."""
-
-    def drawn() -> Picture:
-        epoch = training.standing.epoch
+    def draw() -> Picture:
+        epoch = training.state.epoch
         path = run.figures_folder / f"epoch_{epoch:04d}.png"
         small = draw_reconstructions(path, training, task)
-        return Picture(str(path), f"Hidden blocks and what is rebuilt of them, after {epoch} epochs", small)
+        return Picture(str(path), f"Masked blocks and their reconstruction after {epoch} epochs", small)
 
-    network = functools.partial(rebuilder_of, model, None, task.in_size, settings.seed, settings.masks)
-    for event in learn(training, network, settings.machine, checkpoints, run.metrics_file):
-        due = training.standing.epoch % settings.pictures_every == 0 and not training.finished
-        picture = drawn() if isinstance(event, Metrics) and due else None  # before the run may be stopped
+    for event in train_on_all_devices(training, checkpoints, run.metrics_file):
+        due = training.state.epoch % settings.pictures_every == 0 and not training.is_finished
+        picture = draw() if isinstance(event, Metrics) and due else None  # before the run can be stopped
         yield event
         if picture:
             yield picture
-    yield drawn()  # also where the run was stopped behind its last epoch
+    yield draw()  # also where the run was stopped after its last epoch

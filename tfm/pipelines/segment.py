@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,178 +23,176 @@ from tfm.analysis.trained_run import build_protocol
 from tfm.commands.segment import Segment
 from tfm.core import files
 from tfm.core.events import Event, Note, Picture, Result, Table
-from tfm.core.randomness import seed_at
 from tfm.core.runs.run import Run
-from tfm.models.deeplab import Segmenter, build_segmenter, load_segmenter
+from tfm.data.cache.cache import Cache
+from tfm.data.dataset.lesion_classes import CLASS_SETS
 from tfm.models.model_card import build_card_of_network, count_parameters, describe_weights
-from tfm.training import batch_size, gpu_cache
-from tfm.training.batches import Images, Normalisation
+from tfm.models.specs import SegmenterSpec
+from tfm.training.batch_size import settle_batch_size
+from tfm.training.batches import Normalisation
 from tfm.training.checkpoint import Checkpoints
-from tfm.training.device import prepare
-from tfm.training.distributed.main_process import learn
-from tfm.training.inputs.lesion_masks import are_known, check_known, check_lesions, known, mask_pixels
-from tfm.training.inputs.samples import check_learnable
-from tfm.training.inputs.training_data import Material, Start, measured, start
-from tfm.training.recipe import set_up
-from tfm.training.settings import (
-    BatchSettings,
+from tfm.training.device import prepare_device
+from tfm.training.distributed.main_process import train_on_all_devices
+from tfm.training.gpu_cache import keep_arrays_on_gpu
+from tfm.training.inputs.lesion_masks import (
+    check_any_lesion,
+    check_enough_known_lesions,
+    count_mask_pixels,
+    has_known_lesions,
+    select_known_lesions,
 )
+from tfm.training.inputs.lineage import SourceRun
+from tfm.training.inputs.samples import Samples, check_learnable
+from tfm.training.inputs.training_data import TrainingData, measure_normalisation, open_sources
+from tfm.training.recipe import DataSpec, TrainingRecipe
 from tfm.training.state import Training
-from tfm.training.tasks.segmentation import Segment as SegmentTask
-from tfm.training.tasks.segmentation import segment as segment_task
-from tfm.training.tiles import seen_at_once
+from tfm.training.tasks.segmentation import Segmentation
+from tfm.training.tasks.specs import SegmentationSpec
+from tfm.training.tiles import get_input_size
+
+
+def make_recipe(
+    settings: Segment,
+    cache: Cache,
+    train: Samples,
+    val: Samples,
+    normalisation: Normalisation,
+    pixels: np.ndarray,
+    weights: Path | None = None,
+) -> TrainingRecipe:
+    """`train` and `val` have known lesions; `pixels` counts each mask value in the training images."""
+    return TrainingRecipe(
+        model=SegmenterSpec(
+            settings=settings.model,
+            classes=CLASS_SETS[settings.lesions.classes].names,
+            in_size=get_input_size(settings.lesions.tile, cache),
+            weights=weights,
+        ),
+        task=SegmentationSpec(
+            settings=settings.lesions, label_smoothing=settings.optim.label_smoothing, pixels=tuple(pixels.tolist())
+        ),
+        batches=settings.batches,
+        optimizer=settings.optim,
+        machine=settings.machine,
+        seed=settings.seed,
+        data=DataSpec.of(cache, train, val, normalisation, balanced=settings.batches.balance == "sampling"),
+    )
 
 
 def segment(settings: Segment, run: Run) -> Iterator[Event]:
-    material = Material.open(run.workspace, settings.dataset, settings.cache, settings.fold)
-    check_learnable(material.train, material.val, material.test)
-    train = known(material.dataset, material.train)
-    pixels = yield from _looked_at(material)
-    check_known(train, settings.batches.balance)
-    begun = yield from start(run, material, settings.model.classifier, settings.extends)
-    normalisation = yield from measured(run, material.cache, train)
+    data = TrainingData.open(run.workspace, settings.dataset, settings.cache, settings.fold)
+    check_learnable(data.train, data.val, data.test)
+    train, val = (select_known_lesions(data.dataset, samples) for samples in (data.train, data.val))
+    pixels = yield from _count_training_pixels(data)
+    check_enough_known_lesions(train, settings.batches.balance)
+    sources = yield from open_sources(run, data, settings.model.classifier, settings.extends)
+    normalisation = yield from measure_normalisation(run, data.cache, train)
+    recipe = make_recipe(settings, data.cache, train, val, normalisation, pixels, sources.weights)
     with contextlib.ExitStack() as held:
-        device = yield from prepare(settings.machine, run, held)
-        yield from _trained(settings, run, material, begun, pixels, normalisation, device)
+        device = yield from prepare_device(settings.machine, run, held)
+        yield from _train_and_evaluate(settings, run, data, recipe, device, sources.extended)
 
 
-def _trained(
-    settings: Segment,
-    run: Run,
-    material: Material,
-    begun: Start,
-    pixels: np.ndarray,
-    normalisation: Normalisation,
-    device: torch.device,
-) -> Iterator[Event]:
-    """From the network's first weights to its predictions: all that lies on the device is known here alone."""
-    learned_from = len(known(material.dataset, material.train))
-    task = segment_task(settings.lesions, settings.optim, pixels, learned_from)
-    seen = seen_at_once(settings.lesions.tile, material.cache)
-    network = functools.partial(build_segmenter, settings.model, task.classes.names, seen)
-    training = _set_up(settings, material, network, begun.weights, task, normalisation, device)
-    yield from gpu_cache.settle(training)
-    yield from batch_size.settle(run, training, begun.before)
-    yield _introduced(settings, task, network, seen, training)
-    checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.read_status().key)
-    yield from learn(training, network, settings.machine, checkpoints, run.metrics_file, begun.before)
-    training.judged.load_state_dict(checkpoints.load_best()["network"])
-    yield from _finish(settings, run, training, task, material, checkpoints.best)
-
-
-def _looked_at(material: Material) -> Generator[Event, None, np.ndarray]:
-    """The pixels of each value in the training masks; what a person should know of the masks is said."""
-    splits = {"training": material.train, "validation": material.val, "test": material.test}
-    held: dict[str, np.ndarray] = {}
-    said = []
-    for name, rows in splits.items():
-        pixels = mask_pixels(material.dataset, material.cache, known(material.dataset, rows))
-        check_lesions(name, pixels)
-        held[name] = pixels.sum(axis=0)
-        unknown = int((~are_known(material.dataset, rows)).sum())
-        said.append(f"{len(pixels)} {name} images, {int((pixels[:, 1:].sum(axis=1) == 0).sum())} without a lesion")
+def _count_training_pixels(data: TrainingData) -> Generator[Event, None, np.ndarray]:
+    """Count each value in the training masks; report images without a mask and very small lesions."""
+    splits = {"training": data.train, "validation": data.val, "test": data.test}
+    totals: dict[str, np.ndarray] = {}
+    sentences = []
+    for name, samples in splits.items():
+        pixels = count_mask_pixels(data.dataset, data.cache, select_known_lesions(data.dataset, samples))
+        check_any_lesion(name, pixels)
+        totals[name] = pixels.sum(axis=0)
+        without = int((pixels[:, 1:].sum(axis=1) == 0).sum())
+        sentences.append(f"{len(pixels)} {name} images, {without} without a lesion")
+        unknown = int((~has_known_lesions(data.dataset, samples)).sum())
         if unknown:
-            yield Note(f"{unknown} {name} images have no lesion mask: no mask is learned or measured there", "warning")
-    yield Note("; ".join(said))
-    records = material.cache.read_records(material.dataset.manifest["image_id"]).values()
+            yield Note(f"{unknown} {name} images have no lesion mask: segmentation does not use them", "warning")
+    yield Note("; ".join(sentences))
+    records = data.cache.read_records(data.dataset.manifest["image_id"]).values()
     small = [record["lesions_below_a_pixel"] for record in records if "lesions_below_a_pixel" in record]
     if small:
-        lesions = f"{sum(small)} lesions of {len(small)} images are smaller than a pixel"
-        yield Note(f"{lesions}: each is kept as one, where there was room")
-    return held["training"]
+        yield Note(
+            f"{sum(small)} lesions of {len(small)} images are smaller than a pixel: each is kept as one pixel where "
+            "there is room"
+        )
+    return totals["training"]
 
 
-def _set_up(
+def _train_and_evaluate(
     settings: Segment,
-    material: Material,
-    build: Callable[[], Segmenter],
-    weights: Path | None,
-    task: SegmentTask,
-    normalisation: Normalisation,
+    run: Run,
+    data: TrainingData,
+    recipe: TrainingRecipe,
     device: torch.device,
-) -> Training:
-    torch.manual_seed(seed_at(settings.seed, "weights") % 2**63)
-    network = build()
-    if weights is not None:
-        load_segmenter(network, settings.model, weights)
-    return set_up(
-        network,
-        task,
-        BatchSettings(**dict(settings.batches)),
-        settings.optim,
-        settings.machine,
-        seed=settings.seed,
-        cache=material.cache,
-        train=known(material.dataset, material.train),
-        val=known(material.dataset, material.val),
-        normalisation=normalisation,
-        device=device,
-    )
-
-
-def _introduced(
-    settings: Segment, task: SegmentTask, build: Callable[[], Segmenter], seen: tuple[int, int], training: Training
-) -> Note:
-    """How large the network is, before it takes its first step."""
-    cache = training.train.cache
-    with torch.device("meta"):
-        network = build()
-    card = build_card_of_network(network, seen, training.batch_size)
-    squares = f" in squares of {seen[0]}" if settings.lesions.tile else ""
-    return Note(
-        f"{card.parameters:,} parameters, {card.trained:,} of them trained; images of {cache.images.shape[1]} × "
-        f"{cache.images.shape[2]}{squares}; ≈ {card.memory / 2**30:.1f} GiB for batches of {card.batch_size}; "
-        f"tells apart {', '.join(task.classes.names)}"
-    )
-
-
-def _finish(
-    settings: Segment, run: Run, training: Training, task: SegmentTask, material: Material, best: Path
+    extended: SourceRun | None,
 ) -> Iterator[Event]:
-    """The last step: probabilities, thresholds chosen on validation, and what the masks of the test are worth."""
-    said, tables, known = {}, {}, {}
-    for split, words, rows in (("val", "validation", material.val), ("test", "test", material.test)):
-        images = replace(training.val, rows=rows)
-        known[split] = are_known(material.dataset, rows)
-        said[split] = yield from predict_lesions(training, task, images, f"predicting {words}")
-        tables[split] = make_table(rows, said[split].scores)
-    test = replace(training.val, rows=material.test.only(known["test"]))
-    measured = yield from evaluate_lesions(
-        task, said["val"].select(known["val"]), said["test"].select(known["test"]), test
+    """Everything in the device's memory belongs to this function, so that it is freed when this function ends."""
+    training = recipe.build(device)
+    yield from keep_arrays_on_gpu(training)
+    yield from settle_batch_size(run, training, extended)
+    yield _describe(settings, training)
+    checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.read_status().key)
+    yield from train_on_all_devices(training, checkpoints, run.metrics_file, extended)
+    training.evaluated_network.load_state_dict(checkpoints.load_best()["network"])
+    yield from _evaluate(settings, run, training, data, checkpoints.best)
+
+
+def _describe(settings: Segment, training: Training) -> Note:
+    """The model's size, before the first step."""
+    model = training.recipe.model
+    height, width = training.train.cache.images.shape[1:]
+    with torch.device("meta"):
+        network = model.without_weights().build()
+    card = build_card_of_network(network, model.in_size, training.batch_size)
+    tiles = f" in tiles of {model.in_size[0]}" if settings.lesions.tile else ""
+    return Note(
+        f"{card.parameters:,} parameters, {card.trained:,} of them trained; images of {height} × {width}{tiles}; "
+        f"≈ {card.memory / 2**30:.1f} GiB with batch size {card.batch_size}; "
+        f"classes: {', '.join(CLASS_SETS[settings.lesions.classes].names)}"
+    )
+
+
+def _evaluate(settings: Segment, run: Run, training: Training, data: TrainingData, best: Path) -> Iterator[Event]:
+    """Predict, choose thresholds on validation, and compare the test predictions with the masks."""
+    task = training.task
+    assert isinstance(task, Segmentation)
+    predicted, tables, known = {}, {}, {}
+    for split, words, samples in (("val", "validation", data.val), ("test", "test", data.test)):
+        images = replace(training.val, samples=samples)
+        known[split] = has_known_lesions(data.dataset, samples)
+        predicted[split] = yield from predict_lesions(training, task, images, f"predicting {words}")
+        tables[split] = make_table(samples, predicted[split].scores)
+    test = replace(training.val, samples=data.test.select(known["test"]))
+    evaluation = yield from evaluate_lesions(
+        task, predicted["val"].select(known["val"]), predicted["test"].select(known["test"]), test
     )
     protocol = describe_protocol(
         build_protocol(run.read_environment(), tables["test"][known["test"]], settings.threshold)
     )
     figures, overlays = run.folder / "lesions.json", run.figures_folder / "overlays.png"
-    files.write_json(figures, measured.list_values() | {"protocol": protocol})
-    yield _told(measured, protocol)
-    yield from _drawn(training, task, test, measured, protocol, overlays)
+    files.write_json(figures, evaluation.list_values() | {"protocol": protocol})
+    yield _tabulate(evaluation, protocol)
+    draw_overlays(overlays, collect_cases(training, task, test, evaluation), protocol)
+    yield Picture(str(overlays), "Best, median and worst lesion masks, with the truth")
     outputs = [run.predictions_file("val"), run.predictions_file("test"), best, run.metrics_file, figures, overlays]
     yield Result(
         {
-            # What its score means hangs on the classes.
+            # The meaning of the score depends on the classes.
             "model": f"{run.read_preset() or 'DeepLabV3+'}, {settings.lesions.classes}",
             "weights": describe_weights(settings.model.weights, run.read_environment()["origin_unknown"]),
             "parameters": count_parameters(training.network),
-            "epochs": training.standing.epoch,
+            "epochs": training.state.epoch,
             **save_predictions(run, tables, settings.threshold),
-            **measured.overall.dice.flatten("dice"),
+            **evaluation.overall.dice.flatten("dice"),
         },
         outputs=[str(path) for path in outputs],
     )
 
 
-def _told(measured: LesionEvaluation, protocol: str) -> Table:
+def _tabulate(evaluation: LesionEvaluation, protocol: str) -> Table:
     caption = (
         f"{protocol}. Dice, IoU and area error: mean over the images with such a lesion. Found: share of lesions that "
         "a peak of the map marks, at 0.5, 1 and 2 false alarms per image. Specificity: share of the images without "
         "such a lesion in which none is predicted. The brightest blob has the median lesion area of validation."
     )
-    return Table("Lesions on the test images", measured.columns, measured.format_rows(), caption)
-
-
-def _drawn(
-    training: Training, task: SegmentTask, test: Images, measured: LesionEvaluation, protocol: str, path: Path
-) -> Iterator[Event]:
-    draw_overlays(path, collect_cases(training, task, test, measured), protocol)
-    yield Picture(str(path), "Best, median and worst lesion masks, with the truth")
+    return Table("Lesions on the test images", evaluation.columns, evaluation.format_rows(), caption)

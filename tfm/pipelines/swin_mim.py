@@ -13,7 +13,7 @@ from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.resolve import resolve
 from tfm.core.settings.serialize import dump_plain_values
 from tfm.data.cache.cache import Cache
-from tfm.pipelines.train import check
+from tfm.pipelines.train import check_settings
 from tfm.training.block_masking import check_block
 from tfm.training.settings import (
     DeviceSettings,
@@ -50,7 +50,7 @@ def plan_swin_mim(settings: SwinMIM, workspace: Workspace) -> list[Step]:
         own = {"epochs": settings.cls_epochs, "learning_rate": settings.cls_learning_rate}
         own |= {name: getattr(settings, name) for name in _IN_TRAINING}
         # Before the pretraining is paid for. What that starts from, the training comes from too.
-        check(resolve(Train, {}, shared | own | {"weights": settings.weights}), workspace)
+        check_settings(resolve(Train, {}, shared | own | {"weights": settings.weights}), workspace)
         steps.append(Step("train", "train", shared | own | {"weights": weights}, _MODEL, fresh=settings.force_train))
         if settings.visualize:
             device = {name: machine[name] for name in DeviceSettings.model_fields}

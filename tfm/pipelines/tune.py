@@ -19,9 +19,9 @@ from tfm.core.runs.run import Run
 from tfm.core.settings.resolve import resolve
 from tfm.core.settings.serialize import collect_non_default_values
 from tfm.models.weights import fetch_weights
-from tfm.pipelines.train import arranged
-from tfm.training.device import resolve as check_device
-from tfm.training.inputs.lineage import of_weights
+from tfm.pipelines.train import open_training_data
+from tfm.training.device import resolve_device as check_device
+from tfm.training.inputs.lineage import find_weights_source
 from tfm.training.settings import DEFAULT_SEED
 from tfm.training.tune.search import Search
 from tfm.training.tune.storage import open_storage, report_database_errors
@@ -76,7 +76,7 @@ def _check_trials(settings: Tune, run: Run, template: TrialTemplate, space: dict
     assert isinstance(first, Train)
     check_device(first.machine.device)
     materials = [
-        arranged(first.model_copy(update={"cache": cache}), run.workspace)
+        open_training_data(first.model_copy(update={"cache": cache}), run.workspace)
         for cache in space.get("cache", [settings.cache])
     ]
     material = materials[0]
@@ -88,14 +88,16 @@ def _check_trials(settings: Tune, run: Run, template: TrialTemplate, space: dict
         synthetic=material.dataset.synthetic,
     )
     names = space.get("weights", [first.model.weights])
-    origins = list(filter(None, (of_weights(run.workspace, name, material.val, material.test) for name in names)))
+    origins = list(
+        filter(None, (find_weights_source(run.workspace, name, material.val, material.test) for name in names))
+    )
     if len(names) == 1 and len(space.get("architecture", [""])) == 1:
         fetch_weights(
             first.model,
-            origins[0].checkpoints.best if origins else None,
+            origins[0].open_checkpoints().best if origins else None,
             refer=lambda value: hints.setting("space", f"{{weights: [{value}]}}"),
         )
-    seen = {*material.train.patients, *material.val.patients}.union(*(one.patients_seen for one in origins))
+    seen = {*material.train.patients, *material.val.patients}.union(*(one.read_patients_seen() for one in origins))
     run.save_facts(patients_seen=sorted(seen))
 
 

@@ -1,6 +1,6 @@
-"""Checkpoints that can be trusted: whole, replaced at once, with a SHA-256 of their own that is checked at load.
+"""Checkpoint files: whole, replaced atomically, each with a SHA-256 that is checked when it is read.
 
-What stands in one is the loop's affair.
+What a checkpoint contains is decided in state.
 """
 
 from __future__ import annotations
@@ -16,92 +16,90 @@ import torch
 from tfm.core import checksum, files, hints
 from tfm.core.errors import TrainingError
 
-WRITE_SHARE = 50  # writing takes at most this part of the time: a fiftieth
-_RUN = "run"  # beside the loop's own words
+WRITE_SHARE = 50  # writing takes at most a fiftieth of the time
+_RUN_KEY = "run"
 
 
-class Damaged(Exception):
-    """A checkpoint that stands but isn't what this run wrote."""
+class DamagedCheckpoint(Exception):
+    """A checkpoint exists, but it is not what this run wrote."""
 
 
 class Checkpoints:
-    """A run's `last`, `previous` and `best`. Each holds its run's key: another's is refused as a damaged one is."""
+    """A run's `last`, `previous` and `best`. Each contains the run's key: a checkpoint of another run is refused."""
 
     def __init__(self, folder: Path, seconds: float, key: str) -> None:
         self._last, self._previous = folder / "last.pt", folder / "previous.pt"
         self.best = folder / "best.pt"
         self._seconds, self._key = seconds, key
         self._written = time.monotonic()
-        self._cost = 0.0
+        self._write_seconds = 0.0
 
     @property
-    def due(self) -> bool:
-        return time.monotonic() - self._written >= max(self._seconds, WRITE_SHARE * self._cost)
+    def is_due(self) -> bool:
+        return time.monotonic() - self._written >= max(self._seconds, WRITE_SHARE * self._write_seconds)
 
-    @property
-    def last_written(self) -> float | None:
-        """When, in seconds since 1970."""
+    def get_last_written(self) -> float | None:
+        """In seconds since 1970."""
         return self._last.stat().st_mtime if self._last.exists() else None
 
-    def save(self, content: dict[str, Any]) -> None:
-        """As `last`; what was `last` becomes `previous`. At every instant one of the two is whole."""
-        begun = time.monotonic()
-        with _beside(self._last) as temporary:
-            _write(temporary, content | {_RUN: self._key})
+    def save(self, state: dict[str, Any]) -> None:
+        """Save as `last`, and keep the old `last` as `previous`. At every instant one of the two is whole."""
+        started = time.monotonic()
+        with self._beside(self._last) as temporary:
+            _write(temporary, state | {_RUN_KEY: self._key})
             if self._last.exists():
                 os.replace(self._last, self._previous)
         self._written = time.monotonic()
-        self._cost = self._written - begun
+        self._write_seconds = self._written - started
 
-    def save_best(self, content: dict[str, Any]) -> None:
-        with _beside(self.best) as temporary:
-            _write(temporary, content | {_RUN: self._key})
+    def save_best(self, state: dict[str, Any]) -> None:
+        with self._beside(self.best) as temporary:
+            _write(temporary, state | {_RUN_KEY: self._key})
 
-    def resume(self) -> tuple[dict[str, Any] | None, list[str]]:
-        """The newest content that is whole, and what is wrong with the files before it."""
-        trouble: list[str] = []
+    def load_newest(self) -> tuple[dict[str, Any] | None, list[str]]:
+        """Load the newest whole checkpoint, and say what is wrong with newer ones."""
+        problems: list[str] = []
         for path in (self._last, self._previous):
             if path.exists():
                 try:
-                    return self._own(path), trouble
-                except Damaged as error:
-                    trouble.append(f"{path.name} cannot be used ({error})")
-        return None, trouble
-
-    def _own(self, path: Path) -> dict[str, Any]:
-        content = read(path)
-        if content.get(_RUN) != self._key:
-            raise Damaged("it is another run's")
-        return content
+                    return self._load(path), problems
+                except DamagedCheckpoint as error:
+                    problems.append(f"{path.name} cannot be used ({error})")
+        return None, problems
 
     def load_best(self) -> dict[str, Any]:
         try:
-            return self._own(self.best)
-        except (Damaged, FileNotFoundError) as error:
+            return self._load(self.best)
+        except (DamagedCheckpoint, FileNotFoundError) as error:
             raise TrainingError(
                 f"the best checkpoint cannot be read ({error})",
                 hint=f"train again: {hints.command('runs restart RUN')}",
             ) from error
 
+    def _load(self, path: Path) -> dict[str, Any]:
+        state = read_checkpoint(path)
+        if state.get(_RUN_KEY) != self._key:
+            raise DamagedCheckpoint("it belongs to another run")
+        return state
 
-def _beside(path: Path) -> contextlib.AbstractContextManager[Path]:
-    path.parent.mkdir(exist_ok=True)
-    return files.write_atomically(path)
+    def _beside(self, path: Path) -> contextlib.AbstractContextManager[Path]:
+        path.parent.mkdir(exist_ok=True)
+        return files.write_atomically(path)
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def _write(path: Path, state: dict[str, Any]) -> None:
     with open(path, "wb") as file:
         try:
-            torch.save(content, file)
+            torch.save(state, file)
         except RuntimeError as error:
-            if isinstance(error.__context__, OSError):  # a full disk, which torch reports as a defect of its own
+            if isinstance(error.__context__, OSError):  # a full disk, which torch reports as an error of its own
                 raise error.__context__ from None
             raise
     checksum.append_checksum(path)
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
     if not checksum.has_valid_checksum(path):
-        raise Damaged("its SHA-256 does not match")
-    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)  # it reads past the seal
-    return content
+        raise DamagedCheckpoint("its SHA-256 does not match")
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)  # ignores the checksum at the end
+    return state

@@ -1,4 +1,4 @@
-"""What a device cannot do, told with a way out: in training, validation and prediction."""
+"""Errors of a device, explained with what to do about them: in training, validation and prediction."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ import torch
 from tfm.core import hints
 from tfm.core.errors import HaltedError, TrainingError
 
-_UNREPEATABLE = " does not have a deterministic implementation"  # PyTorch's words, behind the operation's name
+_NONDETERMINISTIC = " does not have a deterministic implementation"  # PyTorch's words, after the operation's name
 
 
 @contextlib.contextmanager
-def limits_told(device: torch.device, batch_size: int) -> Iterator[None]:
+def explain_device_errors(device: torch.device, batch_size: int) -> Iterator[None]:
     try:
-        with repeatable_told(device):
+        with explain_nondeterminism(device):
             yield
     except RuntimeError as error:
-        too_small = isinstance(error, torch.OutOfMemoryError) or re.search("(not enough|out of) memory", str(error))
-        if not too_small and str(error).startswith("CUDA error"):  # after which this process can compute no more
+        out_of_memory = isinstance(error, torch.OutOfMemoryError) or re.search("(not enough|out of) memory", str(error))
+        if not out_of_memory and str(error).startswith("CUDA error"):  # this process cannot use the GPU any more
             raise HaltedError(
                 f"{device} has failed: {str(error).splitlines()[0]}",
-                hint="start the same thing again: it goes on from its last checkpoint; where that is of no use, see "
-                "whether `nvidia-smi` still lists that GPU",
+                hint="start the run again: it continues from its last checkpoint; if that fails too, check whether "
+                "`nvidia-smi` still lists the GPU",
             ) from error
-        if not too_small:
+        if not out_of_memory:
             raise
         raise TrainingError(
             f"the memory of {device} is too small for batches of {batch_size} images",
-            hint=f"choose a smaller {hints.setting('batch_size')} (with "
-            f"{hints.setting('accumulate')} for as large a step), or a cache of smaller images",
+            hint=f"choose a smaller {hints.setting('batch_size')} (with {hints.setting('accumulate')} for as "
+            "large a step), or a cache of smaller images",
         ) from error
 
 
 @contextlib.contextmanager
-def repeatable_told(device: torch.device) -> Iterator[None]:
+def explain_nondeterminism(device: torch.device) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        operation, found, _ = str(error).partition(_UNREPEATABLE)
+        operation, found, _ = str(error).partition(_NONDETERMINISTIC)
         if not found:
             raise
         raise TrainingError(
-            f"{operation}, which this network needs, cannot be computed on {device} so that it always ends in the same "
-            "bits",
-            hint=f"do without that ({hints.setting('deterministic', False)}), or choose another network",
+            f"this network needs {operation}, which {device} cannot compute with the same bits each time",
+            hint=f"train without bit-exact results ({hints.setting('deterministic', False)}), or choose another "
+            "network",
         ) from error

@@ -1,6 +1,6 @@
-"""What a frozen network makes of each image before its classifier sees it, kept on disk as it comes.
+"""The features a frozen network gives its classifier, saved to disk batch by batch.
 
-A run that is killed goes on with the first batch that was not kept. What is learned from features stands elsewhere.
+A killed run continues with the first batch that was not saved. What is trained on features lives elsewhere.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from tfm.core import files, hints
 from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Progress
 from tfm.models.head import count_inputs
-from tfm.training.batches import Images, cut
-from tfm.training.device_errors import limits_told
-from tfm.training.precision import computing_in
+from tfm.training.batches import Images, split_evenly
+from tfm.training.device_errors import explain_device_errors
+from tfm.training.precision import autocast
 
-_SECONDS = 1.0  # between two writes: to wait for disk and GPU after each batch would cost more than the batch
+SECONDS_BETWEEN_WRITES = (
+    1.0  # between two writes: waiting for disk and GPU after each batch would take longer than the batch
+)
 
 
-def features(
+def extract_features(
     network: nn.Module,
     part: nn.Module,
     images: Images,
@@ -36,62 +38,65 @@ def features(
     name: str,
     precision: str = "fp32",
 ) -> Generator[Event, None, np.ndarray]:  # (n, k) float32
-    """What comes into `part`, the network's head or its last layer. Of a split's images, in the order of its rows and
-    as they are: nothing is augmented."""
-    met: list[torch.Tensor] = []
-    batches = cut(np.arange(len(images.rows)), batch_size)
-    kept = _Kept(file, len(images.rows), count_inputs(part))
+    """Extract the input of `part`, the network's head or its last layer, for each of a split's images, unaugmented."""
+    inputs: list[torch.Tensor] = []
+    batches = split_evenly(np.arange(len(images.samples)), batch_size)
+    saved = _FeatureFile(file, len(images.samples), count_inputs(part))
     network.eval()
-    for done, chosen in enumerate(batches[kept.done :], start=kept.done + 1):
-        hook = part.register_forward_pre_hook(lambda _part, given: met.append(given[0]))
-        with torch.inference_mode(), limits_told(images.device, batch_size), computing_in(precision, images.device):
-            network(images.batch(chosen))
-        hook.remove()  # what stands between two events is somebody else's
-        kept.append(int(chosen[0]), met.pop())
+    for done, chosen in enumerate(batches[saved.done :], start=saved.done + 1):
+        hook = part.register_forward_pre_hook(lambda _part, given: inputs.append(given[0]))
+        with (
+            torch.inference_mode(),
+            explain_device_errors(images.device, batch_size),
+            autocast(precision, images.device),
+        ):
+            network(images.load(chosen))
+        hook.remove()  # before the yield: the caller may use the network
+        saved.append(int(chosen[0]), inputs.pop())
         yield Progress(name, done, len(batches), "batches")
-    found: np.ndarray = np.load(file)
-    if not np.isfinite(found).all():
+    features: np.ndarray = np.load(file)
+    if not np.isfinite(features).all():
         raise TrainingError(
             f"{type(network).__name__} gives features that are not finite numbers",
-            hint=f"look whether its weights are as they should be; or choose {hints.setting('precision', 'fp32')}",
+            hint=f"check its weights, or choose {hints.setting('precision', 'fp32')}",
         )
-    return found
+    return features
 
 
-class _Kept:
-    """The features as .npy at its full length, and beside it a done-map: a byte for each batch, written after it."""
+class _FeatureFile:
+    """A .npy file of the full length, and beside it a file with a byte for each batch that was written."""
 
     def __init__(self, file: Path, count: int, width: int) -> None:
-        self._file, self._map, self._count = file, file.with_suffix(".done"), count
+        self._file, self._done_file, self._count = file, file.with_suffix(".done"), count
         if not file.exists() or np.load(file, mmap_mode="r").shape != (count, width):
-            self._map.unlink(missing_ok=True)
+            self._done_file.unlink(missing_ok=True)
             file.parent.mkdir(parents=True, exist_ok=True)
             with files.write_atomically(file) as temporary:
                 np.lib.format.open_memmap(temporary, "w+", np.dtype(np.float32), (count, width))
         self._start = np.load(file, mmap_mode="r").offset
-        self.done = self._map.stat().st_size if self._map.exists() else 0
+        self.done = self._done_file.stat().st_size if self._done_file.exists() else 0
         self._waiting: list[torch.Tensor] = []
-        self._row = 0  # of the first that waits
+        self._row = 0  # of the first waiting batch
         self._written = time.monotonic()
 
-    def append(self, row: int, block: torch.Tensor) -> None:  # (B, k), where it was computed
+    def append(self, row: int, block: torch.Tensor) -> None:  # (B, k), on its device
         self._row = self._row if self._waiting else row
         self._waiting.append(block)
-        if row + len(block) == self._count or time.monotonic() - self._written >= _SECONDS:
+        if row + len(block) == self._count or time.monotonic() - self._written >= SECONDS_BETWEEN_WRITES:
             self._write()
 
     def _write(self) -> None:
-        """By plain writes: on a full disk these are an error in words, where a memory map ends the process."""
+        """Write without a memory map: on a full disk that would end the process without an error."""
         block = torch.cat(self._waiting).float().cpu().numpy()
         with open(self._file, "r+b", buffering=0) as file:
             file.seek(self._start + self._row * block[0].nbytes)
-            _write(file, block.tobytes())
-        with open(self._map, "ab", buffering=0) as file:
-            _write(file, b"\1" * len(self._waiting))
+            write_all(file, block.tobytes())
+        with open(self._done_file, "ab", buffering=0) as file:
+            write_all(file, b"\1" * len(self._waiting))
         self._waiting, self._written = [], time.monotonic()
 
 
-def _write(file: FileIO, content: bytes) -> None:
-    while content:  # a disk that fills up takes the first part, and refuses the next
+def write_all(file: FileIO, content: bytes) -> None:
+    while content:  # a disk that fills up accepts a first part and refuses the next
         content = content[file.write(content) :]
     os.fsync(file.fileno())

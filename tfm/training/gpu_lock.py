@@ -1,4 +1,4 @@
-"""What only one run may have at a time, a GPU or a folder: the others wait, and say for whom."""
+"""A lock on what only one run may use at a time: a GPU or a folder. The other runs wait and report for which run."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ WAITING = "waiting for "
 _POLL_SECONDS = 2.0
 
 
-def take(lock_file: Path, what: str, run: str, held: contextlib.ExitStack) -> Iterator[Event]:
-    """`held` ends the turn, the kernel a dead run's."""
-    lock, holder = FileLock(lock_file, mode=0o666), lock_file.with_suffix(".holder")
-    told = None
+def acquire_lock(lock_file: Path, what: str, run: str, held: contextlib.ExitStack) -> Iterator[Event]:
+    """Wait for the lock. `held` releases it; the kernel does when the process dies."""
+    lock, holder_file = FileLock(lock_file, mode=0o666), lock_file.with_suffix(".holder")
+    reported = None
     while True:
         try:
-            lock.acquire(timeout=_POLL_SECONDS if told else 0)
+            lock.acquire(timeout=_POLL_SECONDS if reported else 0)
             break
         except Timeout:
-            now = _read(holder)
-            if now != told:
-                yield Note(f"{WAITING}{what}: {now} has it")
-                told = now
-            yield Progress(f"{WAITING}{what}", 0, 1)  # a point at which the wait may be paused
+            holder = _read_holder(holder_file)
+            if holder != reported:
+                yield Note(f"{WAITING}{what}: {holder} uses it")
+                reported = holder
+            yield Progress(f"{WAITING}{what}", 0, 1)  # the run can be paused here
     held.callback(lock.release)
-    with contextlib.suppress(OSError):  # information only, and the file may be another user's
-        holder.write_text(run, encoding="utf-8")
+    with contextlib.suppress(OSError):  # the file may belong to another user, and only informs
+        holder_file.write_text(run, encoding="utf-8")
 
 
-def _read(holder: Path) -> str:
+def _read_holder(holder_file: Path) -> str:
     try:
-        return holder.read_text(encoding="utf-8")
+        return holder_file.read_text(encoding="utf-8")
     except OSError:
         return "another run"

@@ -1,4 +1,4 @@
-"""What a network says of a split's images, in the order of the rows. Nothing here trains or augments."""
+"""The outputs of a network for a split's images, in the order of its samples. Nothing is trained or augmented here."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import torch
 from torch import nn
 
 from tfm.core.events import Event, Progress
-from tfm.training.batches import Batch, Images, cut, mirrored
-from tfm.training.device_errors import limits_told
-from tfm.training.precision import computing_in
+from tfm.training.batches import Batch, Images, mirror_batch, split_evenly
+from tfm.training.device_errors import explain_device_errors
+from tfm.training.precision import autocast
 from tfm.training.tasks import Task
 
-Ask = Callable[[np.ndarray], torch.Tensor]
 
-
-def answers(ask: Ask, images: Images, batch_size: int, name: str) -> Generator[Event, None, torch.Tensor]:
-    """(n, k) on the CPU: what was answered when asked for one batch of rows after another."""
-    batches = cut(np.arange(len(images.rows)), batch_size)
-    given = []
+def run_in_batches(
+    predict: Callable[[np.ndarray], torch.Tensor], images: Images, batch_size: int, name: str
+) -> Generator[Event, None, torch.Tensor]:
+    """Call `predict` with the indices of one batch after another; return (n, k) outputs on the CPU."""
+    batches = split_evenly(np.arange(len(images.samples)), batch_size)
+    outputs = []
     for done, chosen in enumerate(batches, start=1):
-        # Closed before each yield: what stands between two events is somebody else's.
-        with torch.inference_mode(), limits_told(images.device, batch_size):
-            given.append(ask(chosen).float().cpu())
+        # The contexts are left before each yield: the caller must not run in inference mode.
+        with torch.inference_mode(), explain_device_errors(images.device, batch_size):
+            outputs.append(predict(chosen).float().cpu())
         yield Progress(name, done, len(batches), "batches")
-    return torch.cat(given)
+    return torch.cat(outputs)
 
 
-def logits(
+def predict_logits(
     task: Task,
     network: nn.Module,
     images: Images,
@@ -39,18 +39,17 @@ def logits(
     precision: str = "fp32",
     tta: bool = False,
 ) -> Generator[Event, None, torch.Tensor]:
-    """(n, k): a task's answers that begin with a logit. With `tta` the mean of what is said of an image and of its
-    mirror image."""
+    """(n, k) outputs of a task whose first output is a logit. `tta` averages over each image and its mirror image."""
     network.eval()
 
-    def ask(chosen: np.ndarray) -> torch.Tensor:
-        batch = Batch(images.batch(chosen), images.truth(chosen, task.needs))
-        with computing_in(precision, images.device):
-            said = task.answers(network, batch)
-            return (said.float() + task.answers(network, mirrored(batch)).float()) / 2 if tta else said
+    def predict(chosen: np.ndarray) -> torch.Tensor:
+        batch = Batch(images.load(chosen), images.load_targets(chosen, task.needs))
+        with autocast(precision, images.device):
+            outputs = task.predict(network, batch)
+            return (outputs.float() + task.predict(network, mirror_batch(batch)).float()) / 2 if tta else outputs
 
-    return (yield from answers(ask, images, batch_size, name))
+    return (yield from run_in_batches(predict, images, batch_size, name))
 
 
-def probabilities(answers: torch.Tensor) -> np.ndarray:  # (n, k), the logit first → (n,) float64
-    return torch.sigmoid(answers.double())[:, 0].numpy()
+def compute_probabilities(outputs: torch.Tensor) -> np.ndarray:  # (n, k), the logit first → (n,) float64
+    return torch.sigmoid(outputs.double())[:, 0].numpy()

@@ -1,6 +1,6 @@
-"""The loop: epochs of steps, validation, checkpoints. It goes on from any checkpoint as if it had never stopped.
+"""The loop: epochs of steps, validation, checkpoints. Resumed from any checkpoint, it ends as if never interrupted.
 
-What is learned from stands in tasks, the batches in batches; the test split is not known here.
+What is trained for lives in tasks, how batches are made in batches. The test split is unknown here.
 """
 
 from __future__ import annotations
@@ -19,229 +19,234 @@ from tfm.core.events import Event, Metrics, Note, Progress
 from tfm.core.randomness import seed_at
 from tfm.models.freezing import set_train_mode
 from tfm.training import augment
-from tfm.training.batches import Batch, balanced, chances, cut, shuffled
+from tfm.training.batches import Batch, balance_samples, draw_numbers, shuffle_samples, split_evenly
 from tfm.training.checkpoint import Checkpoints
-from tfm.training.device_errors import limits_told
-from tfm.training.inference import answers
-from tfm.training.inputs.lineage import Origin, resume
-from tfm.training.monitor import Dials
-from tfm.training.optimizer import learning_rate, set_learning_rate
-from tfm.training.precision import computing_in
-from tfm.training.state import Standing, Training
+from tfm.training.device_errors import explain_device_errors
+from tfm.training.inference import run_in_batches
+from tfm.training.inputs.lineage import SourceRun, resume
+from tfm.training.monitor import Monitor
+from tfm.training.optimizer import get_learning_rate, set_learning_rate
+from tfm.training.precision import autocast
+from tfm.training.state import LoopState, Training
 
-_LEADING = ["epoch", "learning_rate"]
+_FIRST_COLUMNS = ["epoch", "learning_rate"]
 
 
-def fit(
-    training: Training, checkpoints: Checkpoints, metrics_file: Path, before: Origin | None = None
+def run_training(
+    training: Training, checkpoints: Checkpoints, metrics_file: Path, extended: SourceRun | None = None
 ) -> Iterator[Event]:
-    """`before` is the run that this one goes on from."""
-    yield from resume(training, checkpoints, before)
-    yield from _lost(training.standing.epoch, metrics_file)
-    yield from _doubtful(training)
-    training.ranks.begin(training.content())
-    dials = Dials(training, checkpoints)
-    write_metrics(metrics_file, training, _LEADING)
-    while not training.finished:
-        yield Progress("epoch", training.standing.epoch, training.optim.epochs, "epochs")
-        yield dials.read()
-        yield from _train(training, checkpoints, dials)
+    """Train to the last epoch, from the newest checkpoint, else from the end of the run that this one extends."""
+    yield from resume(training, checkpoints, extended)
+    yield from _report_lost_epochs(training.state.epoch, metrics_file)
+    yield from _warn_about_settings(training)
+    training.processes.begin(training.state_dict())
+    monitor = Monitor(training, checkpoints)
+    write_metrics(metrics_file, training, _FIRST_COLUMNS)
+    while not training.is_finished:
+        yield Progress("epoch", training.state.epoch, training.recipe.optimizer.epochs, "epochs")
+        yield monitor.read()
+        yield from _train_epoch(training, checkpoints, monitor)
         row = yield from _validate(training)
-        if _note_epoch(training, row):
-            checkpoints.save_best(training.best_content())
-        checkpoints.save(training.content())
-        write_metrics(metrics_file, training, _LEADING)
+        if _finish_epoch(training, row):
+            checkpoints.save_best(training.best_state_dict())
+        checkpoints.save(training.state_dict())
+        write_metrics(metrics_file, training, _FIRST_COLUMNS)
         yield Metrics(row)
-    yield Progress("epoch", training.standing.epoch, training.standing.epoch, "epochs")
-    yield dials.read()
+    yield Progress("epoch", training.state.epoch, training.state.epoch, "epochs")
+    yield monitor.read()
 
 
-def _lost(kept: int, metrics_file: Path) -> Iterator[Event]:
-    """Epochs that were told of, for their checkpoints stood once."""
-    told = len(metrics_file.read_text(encoding="utf-8").splitlines()) - 1 if metrics_file.exists() else 0
-    if told > kept:
-        onward = f"training goes on behind the {kept} that stand" if kept else "training starts over"
-        yield Note(f"checkpoints are lost: {told} epochs were done; {onward}", "warning")
+def _report_lost_epochs(kept: int, metrics_file: Path) -> Iterator[Event]:
+    """Compare the checkpoint with metrics.csv, which an earlier checkpoint wrote."""
+    written = len(metrics_file.read_text(encoding="utf-8").splitlines()) - 1 if metrics_file.exists() else 0
+    if written > kept:
+        start = f"training continues after epoch {kept}" if kept else "training starts over"
+        yield Note(f"checkpoints are lost: {written} epochs were done; {start}", "warning")
 
 
-def _doubtful(training: Training) -> Iterator[Event]:
-    """What is done as it was asked for, and hardly meant."""
-    optim, images = training.optim, len(training.train.rows)
-    if optim.warmup_epochs > optim.epochs:
+def _warn_about_settings(training: Training) -> Iterator[Event]:
+    """Warn about settings that are valid but probably not intended."""
+    settings, images = training.recipe.optimizer, len(training.train.samples)
+    if settings.warmup_epochs > settings.epochs:
         yield Note(
-            f"the warm-up of {optim.warmup_epochs:g} epochs is longer than the whole training of {optim.epochs}: "
-            f"the learning rate never rises to {optim.learning_rate:g}",
+            f"the warm-up of {settings.warmup_epochs:g} epochs is longer than the whole training of "
+            f"{settings.epochs}: the learning rate never reaches {settings.learning_rate:g}",
             "warning",
         )
     if training.batch_size > images:
-        words = f"batches of {training.batch_size} images, and there are {images} to learn from: an epoch is one step"
-        yield Note(words, "warning")
-    if training.precision == "fp16" and training.train.device.type == "cpu":
-        yield Note("fp16 on a CPU is far slower than fp32, and less exact", "warning")
+        yield Note(
+            f"the batch size is {training.batch_size}, and there are only {images} training images: an epoch is one "
+            "step",
+            "warning",
+        )
+    if training.precision == "fp16" and training.device.type == "cpu":
+        yield Note("on a CPU, fp16 is much slower than fp32, and less exact", "warning")
 
 
-def _train(training: Training, checkpoints: Checkpoints, dials: Dials) -> Iterator[Event]:
-    """The rest of the epoch: of a fresh one, all of it."""
-    standing = training.standing
-    steps, drawn = _epoch(training)
+def _train_epoch(training: Training, checkpoints: Checkpoints, monitor: Monitor) -> Iterator[Event]:
+    """Take the epoch's remaining steps."""
+    state = training.state
+    steps, changes = _plan_epoch(training)
     set_train_mode(training.network)
-    dials.start()
-    for taken in steps[standing.epoch_step :]:
-        training.ranks.tell(standing.epoch, standing.epoch_step, standing.step)
-        set_learning_rate(training.optimizer, learning_rate(training.optim, standing.step, len(steps)))
-        standing.loss_sum += _step(training, taken, drawn)
-        standing.step += 1
-        standing.epoch_step += 1
-        if checkpoints.due and standing.epoch_step < len(steps):
-            checkpoints.save(training.content())
-        yield Progress("step", standing.epoch_step, len(steps), "steps", within="epoch")
-        if reading := dials.count(len(taken)):
+    monitor.start()
+    for places in steps[state.epoch_step :]:
+        training.processes.announce_step(state.epoch, state.epoch_step, state.step)
+        state.loss_sum += train_step(training, places, changes, len(steps))
+        state.step += 1
+        state.epoch_step += 1
+        if checkpoints.is_due and state.epoch_step < len(steps):
+            checkpoints.save(training.state_dict())
+        yield Progress("step", state.epoch_step, len(steps), "steps", within="epoch")
+        if reading := monitor.count(len(places)):
             yield reading
 
 
-def follow(training: Training, orders: Iterable[tuple[int, int, int]]) -> None:
-    """The loop of another process than the first: the steps that it is told, each by its place."""
-    standing, known = training.standing, -1
+def follow_steps(training: Training, announced: Iterable[tuple[int, int, int]]) -> None:
+    """The loop of a process other than the first: take the steps that the first process announces."""
+    state, planned = training.state, -1
     set_train_mode(training.network)
-    # Made at its first use, and there may be none in the first step: see Together.add_up.
-    training.scaler.scale(torch.zeros((), device=training.train.device))
-    for standing.epoch, standing.epoch_step, standing.step in orders:
-        if standing.epoch != known:
-            known, (steps, drawn) = standing.epoch, _epoch(training)
-        set_learning_rate(training.optimizer, learning_rate(training.optim, standing.step, len(steps)))
-        _step(training, steps[standing.epoch_step], drawn)
+    # The scale is created at its first use, and this process may have no batch in the first step.
+    training.scaler.scale(torch.zeros((), device=training.device))
+    for state.epoch, state.epoch_step, state.step in announced:
+        if state.epoch != planned:
+            planned, (steps, changes) = state.epoch, _plan_epoch(training)
+        train_step(training, steps[state.epoch_step], changes, len(steps))
 
 
-def _epoch(training: Training) -> tuple[list[np.ndarray], augment.Table]:
-    """The images of each step, over all processes, and how chance changes them."""
-    places, epoch = _places(training), training.standing.epoch
-    size = training.batch_size * training.batches.accumulate * training.ranks.count
-    count = int(places.max()) + 1
-    return cut(places, size), drawn_for(training, epoch, count)
+def _plan_epoch(training: Training) -> tuple[list[np.ndarray], augment.Table]:
+    """The places of each step's images, over all processes, and the random changes of each place."""
+    places = _order_images(training)
+    size = training.batch_size * training.recipe.batches.accumulate * training.processes.count
+    return split_evenly(places, size), draw_changes(training, training.state.epoch, int(places.max()) + 1)
 
 
-def drawn_for(training: Training, epoch: int, count: int) -> augment.Table:
-    """How chance changes so many images, a row each, and behind that what the task draws."""
-    changes = augment.draw(training.seed, epoch, count)
-    return np.hstack([changes, chances(count, training.task.chances, training.seed, "task", epoch)])
+def draw_changes(training: Training, epoch: int, count: int) -> augment.Table:
+    """(count, k): a row of augmentation for each place, followed by the task's own draws."""
+    changes = augment.draw_table(training.recipe.seed, epoch, count)
+    own = draw_numbers(count, training.task.draws, training.recipe.seed, "task", epoch)
+    return np.hstack([changes, own])
 
 
-def _places(training: Training) -> np.ndarray:
-    """The images of an epoch in their order; one that is taken again stands a whole set further on."""
-    epoch, rows = training.standing.epoch, training.train.rows
-    if training.batches.balance == "sampling":
-        return balanced(training.seed, epoch, rows.labels)
-    return shuffled(training.seed, epoch, len(rows))
+def _order_images(training: Training) -> np.ndarray:
+    """The epoch's places in order. Place i + k × (number of images) is image i, taken for the k-th time again."""
+    epoch, samples, seed = training.state.epoch, training.train.samples, training.recipe.seed
+    if training.recipe.data.balanced:
+        return balance_samples(seed, epoch, samples.labels)
+    return shuffle_samples(seed, epoch, len(samples))
 
 
-def _step(training: Training, taken: np.ndarray, drawn: augment.Table) -> float:
-    """One step of the optimizer, by the gradients of all its batches; the sum of their losses."""
+def train_step(training: Training, places: np.ndarray, changes: augment.Table, steps_an_epoch: int) -> float:
+    """Take one step of the optimizer over all of a step's batches, and return the sum of the images' losses."""
+    settings, state = training.recipe.optimizer, training.state
+    set_learning_rate(training.optimizer, get_learning_rate(settings, state.step, steps_an_epoch))
     training.optimizer.zero_grad()
-    total = torch.zeros((), device=training.train.device)
-    given: dict[int, torch.Tensor] = {}
-    training.task.advance(training.network)
-    with limits_told(training.train.device, training.batch_size):
-        for number, places in training.ranks.share(cut(taken, training.batch_size)):
-            loss, given[number] = _backward(training, number, places, drawn, len(taken))
+    total = torch.zeros((), device=training.device)
+    outputs: dict[int, torch.Tensor] = {}
+    training.task.start_step(training.network)
+    with explain_device_errors(training.device, training.batch_size):
+        for number, batch_places in training.processes.share(split_evenly(places, training.batch_size)):
+            loss, outputs[number] = _compute_gradients(training, number, batch_places, changes, len(places))
             total += loss
-        total = training.ranks.add_up(training.network, total)
-    norm, loss_sum = torch.stack([_clipped(training), total]).tolist()
-    # A gradient that isn't finite would spoil the weights, and with them the next checkpoint.
-    if not math.isfinite(loss_sum) or not (math.isfinite(norm) or _scaled(training)):
-        raise _diverged(training.standing, "the loss or its gradient", f"at step {training.standing.step + 1}")
+        total = training.processes.add_up(training.network, total)
+    norm, loss_sum = torch.stack([_clip_gradient(training), total]).tolist()
+    # A gradient that is not finite would spoil the weights, and with them the next checkpoint.
+    if not math.isfinite(loss_sum) or not (math.isfinite(norm) or _skips_overflow(training)):
+        raise _describe_divergence(state, "the loss or its gradient", f"at step {state.step + 1}")
     training.scaler.step(training.optimizer)
     training.scaler.update()
     if training.ema:
-        training.ema.update(training.network, step=training.standing.step + 1)
-    training.answered += training.ranks.collect(given)
+        training.ema.update(training.network, step=state.step + 1)
+    training.train_outputs += training.processes.collect(outputs)
     return float(loss_sum)
 
 
-def _backward(
-    training: Training, number: int, places: np.ndarray, drawn: augment.Table, count: int
+def _compute_gradients(
+    training: Training, number: int, places: np.ndarray, changes: augment.Table, count: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of one batch among the `count` images of a step: its loss, and what the network answered."""
-    torch.manual_seed(seed_at(training.seed, "step", training.standing.step, number) % 2**63)  # for dropout
-    batch = batch_of(training, places, drawn[places])
-    with computing_in(training.precision, training.train.device):
-        loss, said = training.task.loss(training.stepped, batch)
+    """Add the gradients of one batch of a step with `count` images; return its loss and outputs."""
+    seed = seed_at(training.recipe.seed, "step", training.state.step, number)
+    torch.manual_seed(seed % 2**63)  # for dropout
+    batch = make_training_batch(training, places, changes[places])
+    with autocast(training.precision, training.device):
+        loss, outputs = training.task.loss(training.compiled_network, batch)
     training.scaler.scale(loss / count).backward()  # type: ignore[no-untyped-call]
-    return loss.detach(), said.detach()
+    return loss.detach(), outputs.detach()
 
 
-def batch_of(training: Training, places: np.ndarray, drawn: augment.Table) -> Batch:
-    images, changes = training.train, training.batches.augmentation
-    chosen = places % len(images.rows)
-    truth = images.truth(chosen, training.task.needs)
-    for name in truth.keys() - {"labels"}:
-        truth[name] = augment.apply_geometry(truth[name], drawn, changes)
-    films = images.normalised(augment.apply(images.films(chosen), drawn, changes))
-    return Batch(films, truth, drawn[:, augment.COLUMNS :])
+def make_training_batch(training: Training, places: np.ndarray, changes: augment.Table) -> Batch:
+    images, settings = training.train, training.recipe.batches.augmentation
+    chosen = places % len(images.samples)
+    targets = images.load_targets(chosen, training.task.needs)
+    for name in targets.keys() - {"labels"}:
+        targets[name] = augment.augment_masks(targets[name], changes, settings)
+    changed = augment.augment_images(images.load_greys(chosen), changes, settings)
+    return Batch(images.normalise(changed), targets, changes[:, augment.COLUMNS :])
 
 
-def _clipped(training: Training) -> torch.Tensor:
-    """The gradient's norm, as it was before it was shortened."""
+def _clip_gradient(training: Training) -> torch.Tensor:
+    """Clip the gradient to the chosen norm, and return its norm before that."""
     training.scaler.unscale_(training.optimizer)
     weights = [tensor for tensor in training.network.parameters() if tensor.grad is not None]
     norm = torch.nn.utils.get_total_norm([tensor.grad for tensor in weights if tensor.grad is not None])
-    if training.optim.gradient_clip is not None:
-        torch.nn.utils.clip_grads_with_norm_(weights, training.optim.gradient_clip, norm)
+    clip = training.recipe.optimizer.gradient_clip
+    if clip is not None:
+        torch.nn.utils.clip_grads_with_norm_(weights, clip, norm)
     return norm
 
 
-def _scaled(training: Training) -> bool:
-    """Whether the gradient was enlarged: if that took it too far, this step is left out and the next enlarged less."""
+def _skips_overflow(training: Training) -> bool:
+    """Whether the scaler skips a step whose scaled gradient overflowed, and lowers the scale for the next one."""
     return training.scaler.is_enabled() and training.scaler.get_scale() > 1
 
 
-def _diverged(standing: Standing, what: str, where: str) -> TrainingError:
+def _describe_divergence(state: LoopState, what: str, where: str) -> TrainingError:
     return TrainingError(
-        f"{what} is not a finite number {where}, in epoch {standing.epoch + 1}",
-        hint=f"choose a lower {hints.setting('learning_rate')}; what was saved before is kept",
+        f"{what} is not a finite number {where}, in epoch {state.epoch + 1}",
+        hint=f"choose a lower {hints.setting('learning_rate')}; the checkpoints before this are kept",
     )
 
 
 def _validate(training: Training) -> Generator[Event, None, dict[str, float]]:
-    standing, task, images, network = training.standing, training.task, training.val, training.judged
+    state, task, images, network = training.state, training.task, training.val, training.evaluated_network
     network.eval()
-    drawn = chances(len(images.rows), task.chances, training.seed, "validation")
+    draws = draw_numbers(len(images.samples), task.draws, training.recipe.seed, "validation")
 
-    def ask(chosen: np.ndarray) -> torch.Tensor:
-        batch = Batch(images.batch(chosen), images.truth(chosen, task.needs), drawn[chosen])
-        with computing_in(training.precision, images.device):
-            return task.answers(network, batch)
+    def predict(chosen: np.ndarray) -> torch.Tensor:
+        batch = Batch(images.load(chosen), images.load_targets(chosen, task.needs), draws[chosen])
+        with autocast(training.precision, images.device):
+            return task.predict(network, batch)
 
-    given = yield from answers(ask, images, training.batch_size, "validation")
-    if not torch.isfinite(given).all():
-        raise _diverged(standing, "what the network says", "in validation")
-    learned = training.train.rows.labels[_places(training) % len(training.train.rows)]
-    figures = task.learned(torch.cat(training.answered), learned) | task.figures(given, images.rows.labels)
-    if not all(map(math.isfinite, figures.values())):
-        raise _diverged(standing, "a figure", "in validation")
+    outputs = yield from run_in_batches(predict, images, training.batch_size, "validation")
+    if not torch.isfinite(outputs).all():
+        raise _describe_divergence(state, "an output of the network", "in validation")
+    train_labels = training.train.samples.labels[_order_images(training) % len(training.train.samples)]
+    metrics = task.compute_train_metrics(torch.cat(training.train_outputs), train_labels)
+    metrics |= task.compute_val_metrics(outputs, images.samples.labels)
+    if not all(map(math.isfinite, metrics.values())):
+        raise _describe_divergence(state, "a metric", "in validation")
     return {
-        "epoch": standing.epoch + 1,
+        "epoch": state.epoch + 1,
         "learning_rate": training.optimizer.param_groups[0]["lr"],
-        "train_loss": standing.loss_sum / len(training.train.rows),
-        **figures,
+        "train_loss": state.loss_sum / len(training.train.samples),
+        **metrics,
     }
 
 
-def _note_epoch(training: Training, row: dict[str, float]) -> bool:
-    """Whether it is the best so far; of equals the first stays."""
-    standing, value = training.standing, row[training.task.best]
-    better = value > standing.best
-    standing.best = max(standing.best, value)
-    standing.stale = 0 if better else standing.stale + 1
-    standing.rows.append(row)
-    standing.epoch += 1
-    standing.epoch_step = 0
-    standing.loss_sum = 0.0
-    training.answered = []
-    return better
+def _finish_epoch(training: Training, row: dict[str, float]) -> bool:
+    """Add the epoch to the state; return whether it is the best so far. Of equal epochs the first one stays best."""
+    state, value = training.state, row[training.task.best]
+    is_better = value > state.best
+    state.best = max(state.best, value)
+    state.stale = 0 if is_better else state.stale + 1
+    state.rows.append(row)
+    state.epoch += 1
+    state.epoch_step = 0
+    state.loss_sum = 0.0
+    training.train_outputs = []
+    return is_better
 
 
-def write_metrics(path: Path, training: Training, leading: list[str]) -> None:
-    """Made from the checkpoint's rows alone, so that it never tells of more or less than was kept. `leading` columns
-    say which row it is; the loss of training and the task's own stand behind them."""
-    table = pd.DataFrame(training.standing.rows, columns=[*leading, "train_loss", *training.task.columns])
+def write_metrics(path: Path, training: Training, first_columns: list[str]) -> None:
+    """Write metrics.csv from the training's state alone, so that it always agrees with the checkpoint."""
+    table = pd.DataFrame(training.state.rows, columns=[*first_columns, "train_loss", *training.task.columns])
     files.write_text(path, table.to_csv(index=False, lineterminator="\n"))

@@ -1,4 +1,4 @@
-"""Optimizers by name, and the learning rate as a pure function of the step: a schedule has no state to lose."""
+"""Optimizers by name, and the learning rate as a function of the step: the schedule has no state to restore."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import math
 import torch
 from torch import nn
 
-from tfm.training.settings import OptimSettings
+from tfm.training.settings import OptimizerSettings
 
 _MOMENTUM = 0.9
 
 
-def optimizer(network: nn.Module, settings: OptimSettings) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
     trained = [tensor for tensor in network.parameters() if tensor.requires_grad]
     groups = [
         {"params": [tensor for tensor in trained if tensor.ndim > 1], "weight_decay": settings.weight_decay},
@@ -24,8 +24,8 @@ def optimizer(network: nn.Module, settings: OptimSettings) -> torch.optim.Optimi
     return kind(groups, settings.learning_rate)
 
 
-def learning_rate(settings: OptimSettings, step: int, steps_an_epoch: int) -> float:
-    """That of step 0, 1, …: never zero, so that no step is in vain."""
+def get_learning_rate(settings: OptimizerSettings, step: int, steps_an_epoch: int) -> float:
+    """Warm-up, then a cosine, for steps 0, 1, …: never zero, so that every step changes the weights."""
     warmup = settings.warmup_epochs * steps_an_epoch
     if step + 1 < warmup:
         return settings.learning_rate * (step + 1) / warmup
@@ -33,6 +33,6 @@ def learning_rate(settings: OptimSettings, step: int, steps_an_epoch: int) -> fl
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(max(step - warmup, 0) / remaining, 1)))
 
 
-def set_learning_rate(chosen: torch.optim.Optimizer, rate: float) -> None:
-    for group in chosen.param_groups:
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
         group["lr"] = rate

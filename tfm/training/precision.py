@@ -1,4 +1,4 @@
-"""The numbers a network is computed in, while its weights stay in fp32."""
+"""The precision a network computes in. Its weights stay in fp32."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import torch
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def computing_in(precision: str, device: torch.device) -> torch.autocast:
-    """Around a forward pass and its loss."""
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Use this around a forward pass and its loss."""
     return torch.autocast(device.type, _TYPES.get(precision), enabled=precision in _TYPES)
 
 
-def scaler(precision: str, device: torch.device) -> torch.amp.GradScaler:
-    """fp16 has no room for small gradients: they are made larger on the way. In the others it does nothing."""
+def make_grad_scaler(precision: str, device: torch.device) -> torch.amp.GradScaler:
+    """Make a scaler that keeps small gradients from vanishing in fp16; in other precisions it does nothing."""
     return torch.amp.GradScaler(device.type, enabled=precision == "fp16")

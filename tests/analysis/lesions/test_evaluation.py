@@ -14,13 +14,13 @@ from tfm.data.cache.cache import Cache
 from tfm.data.dataset.lesion_classes import encode_mask_class
 from tfm.metrics.froc import find_marks
 from tfm.training.batches import Images, Normalisation
-from tfm.training.inputs.samples import Rows
-from tfm.training.lesion_maps import tally
-from tfm.training.settings import OptimSettings, SegmentSettings
-from tfm.training.tasks.segmentation import segment
+from tfm.training.inputs.samples import Samples
+from tfm.training.lesion_maps import count_at_thresholds
+from tfm.training.settings import SegmentationSettings
+from tfm.training.tasks.segmentation import make_segmentation
 
 SIDE = 64
-TASK = segment(SegmentSettings(classes="lesion"), OptimSettings(), np.ones(7), images=1)
+TASK = make_segmentation(SegmentationSettings(classes="lesion"), 0.0, np.ones(7), images=1)
 GENERATOR = np.random.default_rng(0)
 
 
@@ -41,7 +41,7 @@ def make_heats(truths: np.ndarray, best: float) -> np.ndarray:
 
 
 def predict(truths: np.ndarray, heats: np.ndarray) -> LesionPredictions:
-    counts = tally(torch.from_numpy(heats)[:, None], torch.from_numpy(truths)[:, None]).numpy()
+    counts = count_at_thresholds(torch.from_numpy(heats)[:, None], torch.from_numpy(truths)[:, None]).numpy()
     marks = [find_marks(heat, truth) for heat, truth in zip(heats, truths, strict=True)]
     return LesionPredictions(heats.max((1, 2)), counts, [marks])
 
@@ -51,7 +51,7 @@ def make_images(truths: np.ndarray, patients: list[str]) -> Images:
     films = np.where(truths, 200, 70).astype(np.uint8)
     lesions = (truths * encode_mask_class("mass", "MALIGNANT")).astype(np.uint8)
     cache = Cache(Path("cache"), pd.DataFrame(), films, np.ones_like(films), lesions)
-    rows = Rows(pd.DataFrame({"patient_id": patients}), np.arange(len(films)))
+    rows = Samples(pd.DataFrame({"patient_id": patients}), np.arange(len(films)))
     return Images(cache, rows, Normalisation(0.3, 0.2), torch.device("cpu"))
 
 

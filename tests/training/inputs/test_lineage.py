@@ -9,7 +9,7 @@ from tfm.core.events import Metrics, Note, Progress, StateChange, to_record
 from tfm.core.registry import find_stage
 from tfm.core.runs.launch import find_or_create_run
 from tfm.training.gpu_lock import WAITING
-from tfm.training.inputs.lineage import minutes_of_work
+from tfm.training.inputs.lineage import measure_minutes_of_work
 
 
 def test_minutes_of_work_exclude_the_wait_for_a_gpu(workspace):
@@ -26,4 +26,4 @@ def test_minutes_of_work_exclude_the_wait_for_a_gpu(workspace):
     lines = [json.dumps(to_record(event, float(time))) for time, event in events]
     (run.folder / "events.jsonl").write_text("\n".join(lines) + "\n")
     run.update(seconds=58 + 120 + 180)
-    assert minutes_of_work(run) == pytest.approx(3)
+    assert measure_minutes_of_work(run) == pytest.approx(3)

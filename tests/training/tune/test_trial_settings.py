@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.training.pocket import make_products
+from tests.training.small_dataset import make_small_dataset
 from tfm.core.errors import SettingsError
 from tfm.core.registry import find_stage
 from tfm.core.runs.workspace import Workspace
@@ -17,7 +17,7 @@ ROTATION = {"rotation": {"low": 0.0, "high": 30.0}}
 
 @pytest.fixture
 def products(workspace: Workspace) -> Workspace:
-    make_products(workspace)
+    make_small_dataset(workspace)
     return workspace
 
 

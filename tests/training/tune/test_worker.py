@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.training.pocket import make_products
+from tests.training.small_dataset import make_small_dataset
 from tests.training.studies import SPACE, create_study_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
@@ -20,7 +20,7 @@ TOTAL = 4
 
 @pytest.fixture
 def run(workspace: Workspace) -> Run:
-    make_products(workspace)
+    make_small_dataset(workspace)
     return create_study_run(workspace, TOTAL)
 
 

@@ -6,7 +6,7 @@ from statistics import median
 
 from rich.console import Console
 
-from tests.training.pocket import make_products
+from tests.training.small_dataset import make_small_dataset
 from tests.training.studies import create_study_run
 from tests.ui.screens.test_live_view import TOY, on_screen
 from tests.ui.scripted import BACK, Scripted
@@ -88,7 +88,7 @@ def test_the_menu_offers_to_train_the_winner_of_a_finished_study(workspace):
 
 
 def test_the_winners_training_is_confirmed_first(workspace):
-    make_products(workspace)
+    make_small_dataset(workspace)
     study = create_study_run(workspace, 1)
     study.update(state="done", result={"model": "ResNet18_CFT", "winner": {"learning_rate": 0.0123}})
     screen, asker = io.StringIO(), Scripted({"what_now": BACK})

@@ -17,7 +17,7 @@ from tfm.models.attention import has_attention
 from tfm.models.freezing import freeze
 from tfm.models.model_card import ModelCard
 from tfm.training.batches import Batch, Images
-from tfm.training.device_errors import limits_told
+from tfm.training.device_errors import explain_device_errors
 from tfm.training.tasks import Task
 
 ATTENTION = "attention"
@@ -43,11 +43,11 @@ class Explainer:
 
     def compute_maps(self, chosen: np.ndarray) -> dict[str, np.ndarray]:
         """Map each method to its maps (B, H, W), float32 and at least zero."""
-        with limits_told(self.images.device, len(chosen)):
-            images, truth = self.images.batch(chosen), self.images.truth(chosen, self.task.needs)
+        with explain_device_errors(self.images.device, len(chosen)):
+            images, truth = self.images.load(chosen), self.images.load_targets(chosen, self.task.needs)
 
             def compute_logits(images: torch.Tensor) -> torch.Tensor:
-                return self.task.answers(self.network, Batch(images, truth))[:, :1]
+                return self.task.predict(self.network, Batch(images, truth))[:, :1]
 
             cams = compute_grad_cam(self.network, compute_logits, images, self.card.explanation_layer, self.card.layout)
             maps = {FOR_BENIGN: cams[:, BENIGN], FOR_MALIGNANT: cams[:, MALIGNANT]}

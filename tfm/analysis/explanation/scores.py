@@ -19,7 +19,7 @@ from tfm.core import files
 from tfm.core.events import Event, Progress
 from tfm.metrics.classification import Interval, bootstrap_interval, compute_exact_interval
 from tfm.metrics.saliency import make_centre_map, measure_share_inside, measure_share_outside, score_pointing_game
-from tfm.training.batches import cut
+from tfm.training.batches import split_evenly
 
 # These names are also written to looks.csv and explained.json. Only `_LABELS` may change.
 OUTSIDE, ENERGY, POINTS = "outside", "energy", "points"
@@ -47,7 +47,7 @@ def score_explanations(
     images, wanted = explainer.images, set(shown)
     rows: list[dict[str, object]] = []
     kept: dict[int, dict[str, np.ndarray]] = {}
-    batches = cut(np.arange(len(images.rows)), batch_size)
+    batches = split_evenly(np.arange(len(images.samples)), batch_size)
     for done, chosen in enumerate(batches, start=1):
         maps = explainer.compute_maps(chosen)
         for number, place in enumerate(chosen.tolist()):
@@ -61,14 +61,14 @@ def score_explanations(
 
 def _score_image(explainer: Explainer, place: int, maps: dict[str, np.ndarray]) -> list[dict[str, object]]:
     images = explainer.images
-    at = images.rows.positions[place]
+    at = images.samples.positions[place]
     breast, lesion = images.cache.breast[at] > 0, images.cache.lesions[at] > 0
     baselines = {
         BRIGHTEST: compute_brightness(images.cache.images[at], breast),
         CENTRE: make_centre_map(breast.shape),
         UNIFORM: np.ones(breast.shape),
     }
-    facts: dict[str, object] = {name: images.rows.table[name][place] for name in ("image_id", "patient_id", "label")}
+    facts: dict[str, object] = {name: images.samples.table[name][place] for name in ("image_id", "patient_id", "label")}
     return [facts | {"look": name} | score_map(heat, breast, lesion) for name, heat in (maps | baselines).items()]
 
 

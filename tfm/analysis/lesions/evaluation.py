@@ -26,12 +26,20 @@ from tfm.analysis.trained_run import Protocol
 from tfm.core.events import Event
 from tfm.metrics.froc import Marks, find_marks
 from tfm.training.batches import Images
-from tfm.training.inference import answers
-from tfm.training.lesion_maps import TALLY, best_threshold, map_names, maps_of, overlap_at, tally, truths_of
-from tfm.training.precision import computing_in
+from tfm.training.inference import run_in_batches
+from tfm.training.lesion_maps import (
+    COUNTS_PER_MAP,
+    count_at_thresholds,
+    find_best_threshold,
+    get_map_names,
+    get_overlap_at,
+    make_maps,
+    make_truth_maps,
+)
+from tfm.training.precision import autocast
 from tfm.training.state import Training
-from tfm.training.tasks.segmentation import Segment
-from tfm.training.tiles import probabilities
+from tfm.training.tasks.segmentation import Segmentation
+from tfm.training.tiles import predict_probabilities
 
 MODEL = "model"
 
@@ -50,33 +58,33 @@ class LesionPredictions:
 
 
 def predict_lesions(
-    training: Training, task: Segment, images: Images, name: str
+    training: Training, task: Segmentation, images: Images, name: str
 ) -> Generator[Event, None, LesionPredictions]:
-    count = len(map_names(task.classes))
+    count = len(get_map_names(task.classes))
     marks: list[list[tuple[Marks, int]]] = [[] for _ in range(count)]
 
     def compute_numbers(chosen: np.ndarray) -> torch.Tensor:
         probs, truths = _predict_batch(training, task, images, chosen)
         scores = probs[:, list(task.classes.suspicious)].sum(1).amax((1, 2))
-        heats = maps_of(probs)
+        heats = make_maps(probs)
         for image in zip(heats.cpu().numpy(), truths.cpu().numpy(), strict=True):
             for own, heat, truth in zip(marks, *image, strict=True):
                 own.append(find_marks(heat, truth))
-        return torch.cat([scores[:, None].cpu(), tally(heats, truths).flatten(1).cpu()], dim=1)
+        return torch.cat([scores[:, None].cpu(), count_at_thresholds(heats, truths).flatten(1).cpu()], dim=1)
 
-    numbers = (yield from answers(compute_numbers, images, training.batch_size, name)).numpy()
-    return LesionPredictions(numbers[:, 0].astype(np.float64), numbers[:, 1:].reshape(-1, count, TALLY), marks)
+    numbers = (yield from run_in_batches(compute_numbers, images, training.batch_size, name)).numpy()
+    return LesionPredictions(numbers[:, 0].astype(np.float64), numbers[:, 1:].reshape(-1, count, COUNTS_PER_MAP), marks)
 
 
 def _predict_batch(
-    training: Training, task: Segment, images: Images, chosen: np.ndarray
+    training: Training, task: Segmentation, images: Images, chosen: np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Predict probabilities (B, classes, H, W), and read the true maps (B, m, H, W) bool."""
-    network, settings = training.judged, task.settings
+    network, settings = training.evaluated_network, task.settings
     network.eval()
-    with computing_in(training.precision, images.device):
-        probs = probabilities(network, images.batch(chosen), settings.tile, settings.window_overlap)
-    return probs, truths_of(images.truth(chosen, {"lesions"})["lesions"], task.classes)
+    with autocast(training.precision, images.device):
+        probs = predict_probabilities(network, images.load(chosen), settings.tile, settings.window_overlap)
+    return probs, make_truth_maps(images.load_targets(chosen, {"lesions"})["lesions"], task.classes)
 
 
 @dataclass(frozen=True)
@@ -127,13 +135,13 @@ class LesionEvaluation:
 
 
 def evaluate_lesions(
-    task: Segment, val: LesionPredictions, test: LesionPredictions, images: Images
+    task: Segmentation, val: LesionPredictions, test: LesionPredictions, images: Images
 ) -> Generator[Event, None, LesionEvaluation]:
     """Score the test predictions. Thresholds and the blob's areas come from validation. `images` are the test's."""
-    patients = images.rows.table["patient_id"].to_numpy()
-    maps = map_names(task.classes)
-    thresholds = [best_threshold(val.tallies[:, number])[0] for number in range(len(maps))]
-    overlaps = [overlap_at(test.tallies[:, number], threshold) for number, threshold in enumerate(thresholds)]
+    patients = images.samples.table["patient_id"].to_numpy()
+    maps = get_map_names(task.classes)
+    thresholds = [find_best_threshold(val.tallies[:, number])[0] for number in range(len(maps))]
+    overlaps = [get_overlap_at(test.tallies[:, number], threshold) for number, threshold in enumerate(thresholds)]
     model = [score_masks(overlap, marks, patients) for overlap, marks in zip(overlaps, test.marks, strict=True)]
     baselines = yield from score_baselines(images, task, compute_median_areas(val.tallies))
     last = overlaps[-1]
@@ -151,7 +159,7 @@ def describe_protocol(protocol: Protocol) -> str:
 
 
 def collect_cases(
-    training: Training, task: Segment, images: Images, evaluation: LesionEvaluation
+    training: Training, task: Segmentation, images: Images, evaluation: LesionEvaluation
 ) -> dict[str, list[Case]]:
     """Collect the best, median and worst images that have a lesion."""
     with_lesion = np.flatnonzero(~np.isnan(evaluation.dice))
@@ -160,11 +168,11 @@ def collect_cases(
         with torch.inference_mode():
             probs, truths = _predict_batch(training, task, images, np.array([place]))
         return Case(
-            name=images.rows.table["image_id"][place],
+            name=images.samples.table["image_id"][place],
             dice=float(evaluation.dice[place]),
-            image=images.cache.images[images.rows.positions[place]],
+            image=images.cache.images[images.samples.positions[place]],
             truth=truths[0, -1].cpu().numpy(),
-            prediction=(maps_of(probs)[0, -1] >= evaluation.thresholds[-1]).cpu().numpy(),
+            prediction=(make_maps(probs)[0, -1] >= evaluation.thresholds[-1]).cpu().numpy(),
         )
 
     groups = choose_cases(evaluation.dice[with_lesion])

@@ -23,8 +23,8 @@ from tfm.metrics.segmentation import (
     count_overlap,
 )
 from tfm.training.batches import Images
-from tfm.training.lesion_maps import truths_of
-from tfm.training.tasks.segmentation import Segment
+from tfm.training.lesion_maps import make_truth_maps
+from tfm.training.tasks.segmentation import Segmentation
 
 FALSE_ALARM_RATES = (0.5, 1.0, 2.0)  # per image
 BRIGHTEST, NOTHING = "brightest blob", "nothing"
@@ -84,17 +84,17 @@ def score_masks(overlap: Overlap, marks: list[tuple[Marks, int]], patients: np.n
 
 
 def score_baselines(
-    images: Images, task: Segment, areas: list[int]
+    images: Images, task: Segmentation, areas: list[int]
 ) -> Generator[Event, None, dict[str, list[MaskScores]]]:
     """Score the brightest blob, which has the given area for each map, and an empty mask."""
-    patients, count = images.rows.table["patient_id"].to_numpy(), len(images.rows)
+    patients, count = images.samples.table["patient_id"].to_numpy(), len(images.samples)
     overlaps: list[list[Overlap]] = [[] for _ in areas]
     marks: list[list[tuple[Marks, int]]] = [[] for _ in areas]
     for place in range(count):
-        at = images.rows.positions[place]
+        at = images.samples.positions[place]
         bright = compute_brightness(images.cache.images[at], images.cache.breast[at])
         lesions = torch.from_numpy(np.array(images.cache.lesions[at])[None, None])
-        for number, truth in enumerate(truths_of(lesions, task.classes)[0].numpy()):
+        for number, truth in enumerate(make_truth_maps(lesions, task.classes)[0].numpy()):
             overlaps[number].append(count_overlap(grow_blob(bright, areas[number])[None], truth[None]))
             marks[number].append(find_marks(bright, truth))
         yield Progress("brightest blobs", place + 1, count, "images")

@@ -1,6 +1,6 @@
-"""The processes that train one network together, as the loop knows them: one by itself is the ordinary case.
+"""The processes that train one network, as the loop sees them. A single process is the usual case.
 
-How the first process starts the others stands in leader, what those do in follower.
+How the first process starts the others lives in main_process, what those do in other_process.
 """
 
 from __future__ import annotations
@@ -13,34 +13,30 @@ import torch
 from torch import nn
 
 
-class Ranks:
-    """One process by itself."""
-
+class SingleProcess:
     rank, count = 0, 1
 
-    def begin(self, content: dict[str, Any]) -> None:
-        """The others take up the training as it stands here."""
+    def begin(self, state: dict[str, Any]) -> None:
+        """Load the training's state in the other processes."""
 
-    def tell(self, epoch: int, epoch_step: int, step: int) -> None:
-        """The others take this step too; which images those are, each knows by itself."""
+    def announce_step(self, epoch: int, epoch_step: int, step: int) -> None:
+        """Let the other processes take this step too. Each knows which images it has."""
 
     def share(self, batches: list[np.ndarray]) -> list[tuple[int, np.ndarray]]:
-        """Which of a step's batches are ours. Each keeps the number that it has among all, so that its dropout is the
-        same whoever takes it."""
+        """This process's batches of a step, each with its number among all: it seeds dropout, whoever computes it."""
         return list(enumerate(batches))[self.rank :: self.count]
 
     def add_up(self, network: nn.Module, loss: torch.Tensor) -> torch.Tensor:
-        """Over all processes: the losses, and in place the gradients."""
+        """Sum the loss over all processes, and the gradients in place."""
         return loss
 
-    def collect(self, given: dict[int, torch.Tensor]) -> list[torch.Tensor]:
-        """What was answered to each batch, by its number: on the CPU, in their order. The first process gets that of
-        all, the others nothing."""
-        return [answers.float().cpu() for _, answers in sorted(given.items())]
+    def collect(self, outputs: dict[int, torch.Tensor]) -> list[torch.Tensor]:
+        """The outputs of all batches, by number, on the CPU. Only the first process gets those of the others."""
+        return [output.float().cpu() for _, output in sorted(outputs.items())]
 
 
-class Together(Ranks, ABC):
-    """One of several. All get the same sums to the last bit, and so they take the same step."""
+class ProcessGroup(SingleProcess, ABC):
+    """One of several processes. All compute the same sums to the last bit, and so take the same step."""
 
     def __init__(self, rank: int, count: int) -> None:
         self.rank, self.count = rank, count
@@ -53,12 +49,12 @@ class Together(Ranks, ABC):
                     tensor.grad = torch.zeros_like(tensor)
                 gradients.append(tensor.grad)
         together = torch.cat([*(gradient.flatten() for gradient in gradients), loss[None]])
-        self._sum(together)
+        self.sum_in_place(together)
         *sums, total = torch.split(together, [*(gradient.numel() for gradient in gradients), 1])
         for gradient, part in zip(gradients, sums, strict=True):
             gradient.copy_(part.view_as(gradient))
         return total[0]
 
     @abstractmethod
-    def _sum(self, values: torch.Tensor) -> None:
-        """Over all processes, in place."""
+    def sum_in_place(self, values: torch.Tensor) -> None:
+        """Sum over all processes."""

@@ -1,4 +1,4 @@
-"""Which images' lesions are known, and what their masks hold: looked at once, before anything is learned from them."""
+"""Which images have known lesions, and what their masks contain: checked once, before training."""
 
 from __future__ import annotations
 
@@ -9,74 +9,73 @@ from tfm.core.errors import DataError
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.lesion_classes import MASK_CLASSES, list_possible_classes
-from tfm.training.inputs.samples import Rows, check_both_labels
+from tfm.training.inputs.samples import Samples, check_both_labels
 
-_ANEW = "organize the download again, then preprocess it again: both are made anew where they must be"
+_REDO = "organize the download again, then preprocess it again: both redo only what is needed"
 
 
-def are_known(dataset: Dataset, rows: Rows) -> np.ndarray:
-    """(n,) bool: an image without a mask shows no lesion only where its manifest says so. Elsewhere its lesions are
-    somewhere, and to learn or to measure background there would be wrong."""
-    manifest = dataset.manifest.set_index("image_id").loc[rows.table["image_id"]]
+def has_known_lesions(dataset: Dataset, samples: Samples) -> np.ndarray:
+    """(n,) bool. An image without a mask shows no lesion only where the manifest says so; elsewhere its lesions are
+    unknown, and its pixels must not count as background."""
+    manifest = dataset.manifest.set_index("image_id").loc[samples.table["image_id"]]
     return np.asarray((manifest["mask"] != "") | (manifest["lesions"] == 0).fillna(False), dtype=bool)
 
 
-def known(dataset: Dataset, rows: Rows) -> Rows:
-    return rows.only(are_known(dataset, rows))
+def select_known_lesions(dataset: Dataset, samples: Samples) -> Samples:
+    return samples.select(has_known_lesions(dataset, samples))
 
 
-def mask_pixels(dataset: Dataset, cache: Cache, rows: Rows) -> np.ndarray:
-    """(n, mask classes): how many pixels of each value an image's mask holds. Refused where that contradicts the
-    manifest: such a mask is another image's, or of a time when the values meant something else, or it came to the
-    dataset after the cache was made."""
-    manifest = dataset.manifest.set_index("image_id").loc[rows.table["image_id"]]
-    _check_drawn(dataset, cache, list(manifest.index[manifest["mask"] != ""]))
-    found = np.zeros((len(rows), len(MASK_CLASSES)), np.int64)
+def count_mask_pixels(dataset: Dataset, cache: Cache, samples: Samples) -> np.ndarray:
+    """(n, mask classes): the pixels of each value in each image's mask. Refuse masks that contradict the manifest: they
+    belong to another image, come from an older version, or were added to the dataset after the cache was made."""
+    manifest = dataset.manifest.set_index("image_id").loc[samples.table["image_id"]]
+    _check_masks_are_cached(dataset, cache, list(manifest.index[manifest["mask"] != ""]))
+    counts = np.zeros((len(samples), len(MASK_CLASSES)), np.int64)
     for row, (position, kinds, label) in enumerate(
-        zip(rows.positions, manifest["kind"], manifest["label"], strict=True)
+        zip(samples.positions, manifest["kind"], manifest["label"], strict=True)
     ):
         pixels = np.bincount(cache.lesions[position].ravel(), minlength=len(MASK_CLASSES))
-        odd = set(np.flatnonzero(pixels).tolist()) - list_possible_classes(kinds, label)
-        if odd:
-            value = min(odd)
-            meaning = MASK_CLASSES[value] if value < len(MASK_CLASSES) else "no class at all"
+        unexpected = set(np.flatnonzero(pixels).tolist()) - list_possible_classes(kinds, label)
+        if unexpected:
+            value = min(unexpected)
+            meaning = MASK_CLASSES[value] if value < len(MASK_CLASSES) else "not a class"
             raise DataError(
-                f"the mask of {rows.table['image_id'][row]} holds the value {value} ({meaning}), but its image is "
-                f"{label} and shows {kinds}: the masks in {cache.folder.name} are not those of {dataset.folder.name}",
-                hint=_ANEW,
+                f"the mask of {samples.table['image_id'][row]} contains the value {value} ({meaning}), but its image "
+                f"is {label} with {kinds}: the masks in {cache.folder.name} do not belong to {dataset.folder.name}",
+                hint=_REDO,
             )
-        found[row] = pixels
-    return found
+        counts[row] = pixels
+    return counts
 
 
-def _check_drawn(dataset: Dataset, cache: Cache, masked: list[str]) -> None:
-    """That the masks of these images are in the cache: without it, they would show no lesion there."""
+def _check_masks_are_cached(dataset: Dataset, cache: Cache, masked: list[str]) -> None:
+    """Without its mask in the cache, an image would seem to have no lesion."""
     records = cache.read_records(masked)
-    bare = [name for name in masked if not records[name]["lesions"]]
-    if bare:
+    missing = [name for name in masked if not records[name]["lesions"]]
+    if missing:
         raise DataError(
-            f"{len(bare)} images have a lesion mask in {dataset.folder.name} that never came into {cache.folder.name}: "
-            f"{', '.join(bare[:3])}",
-            hint="preprocess the dataset again: it takes the masks that have come since",
+            f"{len(missing)} images have a lesion mask in {dataset.folder.name} but not in {cache.folder.name}: "
+            f"{', '.join(missing[:3])}",
+            hint="preprocess the dataset again: it adds the new masks",
         )
 
 
-def check_known(train: Rows, balance: str) -> None:
-    """`train` are those whose lesions are known: fewer, maybe, than there are."""
+def check_enough_known_lesions(train: Samples, balance: str) -> None:
+    """`train` are the training images with known lesions."""
     if len(train) < 2:
         raise DataError(
-            "there is a single training image whose lesions are known, and statistics of a batch take two",
+            f"only {len(train)} training images have known lesions, and a batch needs at least two",
             hint="organize a larger part of the data, with its ROI masks",
         )
     if balance == "sampling":
-        check_both_labels("training images whose lesions are known", train)
+        check_both_labels("training images with known lesions", train)
 
 
-def check_lesions(name: str, pixels: np.ndarray) -> None:
-    """pixels (n, mask classes) of one split."""
+def check_any_lesion(name: str, pixels: np.ndarray) -> None:
+    """`pixels` (n, mask classes) of one split."""
     if not pixels[:, 1:].any():
         raise DataError(
-            f"there is no {name} image with a lesion in its mask",
+            f"no {name} image has a lesion in its mask",
             hint=f"organize a download that has ROI masks, as full mammograms "
             f"({hints.setting('images', 'full')}), and preprocess it",
         )

@@ -1,4 +1,7 @@
-"""What a run starts from: another's weights, another's end, or where it had come itself; and whom these have seen."""
+"""Where a run starts: another run's weights, the end of a run that it extends, or its own checkpoint.
+
+Also which patients these runs have seen.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ from tfm.core.runs.workspace import Workspace
 from tfm.models.settings import RUN
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.gpu_lock import WAITING
-from tfm.training.inputs.samples import Rows, check_unseen
+from tfm.training.inputs.samples import Samples, check_unseen
 from tfm.training.state import Training
 
-SAME = {
+FINGERPRINTS = {
     "dataset_hash": "dataset",
     "split_hash": "split",
     "images_sha256": "images",
@@ -29,102 +32,103 @@ SAME = {
 
 
 @dataclass(frozen=True)
-class Origin:
+class SourceRun:
     run: Run
 
-    @property
-    def checkpoints(self) -> Checkpoints:
+    def open_checkpoints(self) -> Checkpoints:
         return Checkpoints(self.run.checkpoints_folder, seconds=0, key=self.run.read_status().key)
 
-    @property
-    def patients_seen(self) -> list[str]:
+    def read_patients_seen(self) -> list[str]:
         return list(self.run.read_environment()["patients_seen"])
 
-    @property
-    def unknown(self) -> list[str]:
-        """The files from which its weights come, of which nobody knows whom they have seen."""
+    def read_unknown_origins(self) -> list[str]:
+        """The files its weights come from whose training patients are unknown."""
         return list(self.run.read_environment()["origin_unknown"])
 
 
-def minutes_of_work(run: Run) -> float:
-    """Without the waits for other runs, and with those of the run that it goes on from or stands on. From a worker's
-    death to the next start nobody waited."""
-    told, _ = run.read_events_from(0)
+def measure_minutes_of_work(run: Run) -> float:
+    """Without waiting for other runs, and including the runs that this one extends or is built on. The time between the
+    death of a process and the next start does not count."""
+    events, _ = run.read_events_from(0)
     waited = sum(
         later - time
-        for (time, event), (later, following) in itertools.pairwise(told)
+        for (time, event), (later, following) in itertools.pairwise(events)
         if isinstance(event, Progress) and event.name.startswith(WAITING) and not isinstance(following, StateChange)
     )
     before: float = run.read_environment().get("minutes_before", 0.0)
     return (run.read_status().seconds - waited) / 60 + before
 
 
-def of_weights(workspace: Workspace, weights: str, val: Rows, test: Rows) -> Origin | None:
-    """The run that `run:ID` names; refused where it has seen who is to be judged by."""
+def find_weights_source(workspace: Workspace, weights: str, val: Samples, test: Samples) -> SourceRun | None:
+    """Find the run that `run:ID` names. Refuse it where it has seen a patient of validation or test."""
     if not weights.startswith(RUN):
         return None
-    origin = Origin(find_run(workspace, weights.removeprefix(RUN)))
-    if not origin.checkpoints.best.is_file():
+    source = SourceRun(find_run(workspace, weights.removeprefix(RUN)))
+    if not source.open_checkpoints().best.is_file():
         raise DataError(
-            f"{origin.run.id} has no best checkpoint to take weights from",
-            hint=f"name a run of train or pretrain that is done: see {hints.command('runs list')}",
+            f"{source.run.id} has no best checkpoint to take weights from",
+            hint=f"name a finished train or pretrain run: see {hints.command('runs list')}",
         )
-    origin.run.check_outputs()
-    check_unseen(f"the weights of {origin.run.id}", origin.patients_seen, validation=val, test=test)
-    return origin
+    source.run.check_outputs()
+    check_unseen(f"the weights of {source.run.id}", source.read_patients_seen(), validation=val, test=test)
+    return source
 
 
-def of_extension(run: Run, extends: str | None) -> Origin | None:
-    return Origin(find_run(run.workspace, extends)) if extends else None
+def find_extended_run(run: Run, extends: str | None) -> SourceRun | None:
+    return SourceRun(find_run(run.workspace, extends)) if extends else None
 
 
-def of_study(run: Run, study: str | None, test: Rows) -> Origin | None:
-    """The study that chose the settings; refused where it has seen who is to be tested. Its validation may be this
-    run's own."""
+def find_study(run: Run, study: str | None, test: Samples) -> SourceRun | None:
+    """Find the study that chose the settings. Refuse it where it has seen a test patient; it may share validation."""
     if study is None:
         return None
-    origin = Origin(find_run(run.workspace, study))
-    check_unseen(f"the trials of {origin.run.id}", origin.patients_seen, test=test)
-    return origin
+    source = SourceRun(find_run(run.workspace, study))
+    check_unseen(f"the trials of {source.run.id}", source.read_patients_seen(), test=test)
+    return source
 
 
-def check_same(origin: Origin, here: dict[str, object]) -> None:
-    """Women who were learned from may have come into the test since."""
-    began = origin.run.read_environment()
-    # A run of before masks had digests says nothing about its own.
-    changed = [words for name, words in SAME.items() if began.get(name, here[name]) != here[name]]
+def check_unchanged(source: SourceRun, fingerprints: dict[str, object]) -> None:
+    """Refuse data that changed since the source run: its training patients may be in the test set now."""
+    began = source.run.read_environment()
+    # Old runs have no fingerprints of the masks.
+    changed = [
+        words for name, words in FINGERPRINTS.items() if began.get(name, fingerprints[name]) != fingerprints[name]
+    ]
     if changed:
         raise DataError(
-            f"the {' and '.join(changed)} of {origin.run.id} have changed since it was trained",
-            hint="train anew on what stands now",
+            f"the {' and '.join(changed)} of {source.run.id} have changed since it was trained",
+            hint="train a new run on the data as it is now",
         )
 
 
-def resume(training: Training, checkpoints: Checkpoints, before: Origin | None) -> Iterator[Event]:
-    """To where this run had come, else to the end of the one that it goes on from: patience begins anew there, the best
-    so far stays the one to beat."""
-    over = f"training starts over{f' from the end of {before.run.id}' if before else ''}"
-    content = yield from _newest(checkpoints, "checkpoint", over)
-    if content:
-        training.take_up(content)
-        standing = training.standing
-        yield Note(f"going on from a checkpoint: {standing.epoch} epochs and {standing.epoch_step} steps are done")
-    elif before:
-        yield from _begin_at_the_end_of(before, training, checkpoints)
+def resume(training: Training, checkpoints: Checkpoints, extended: SourceRun | None) -> Iterator[Event]:
+    """Continue from this run's newest checkpoint, else from the end of the run that it extends.
+
+    An extended run keeps its best epoch as the one to beat; patience starts anew.
+    """
+    restart = f"training starts over{f' from the end of {extended.run.id}' if extended else ''}"
+    state = yield from _load_newest(checkpoints, "checkpoint", restart)
+    if state:
+        training.load_state_dict(state)
+        done = training.state
+        yield Note(f"resuming from a checkpoint: {done.epoch} epochs and {done.epoch_step} steps are done")
+    elif extended:
+        yield from _start_from_end_of(extended, training, checkpoints)
 
 
-def _begin_at_the_end_of(before: Origin, training: Training, checkpoints: Checkpoints) -> Iterator[Event]:
-    content = yield from _newest(before.checkpoints, f"{before.run.id}'s checkpoint", "there is no other")
-    if content is None:
-        raise DataError(f"{before.run.id} has no checkpoint that is whole", hint="train anew with more epochs")
-    training.take_up(content)
-    training.standing = replace(training.standing, stale=0)
-    checkpoints.save_best(before.checkpoints.load_best())
-    checkpoints.save(training.content())
+def _start_from_end_of(extended: SourceRun, training: Training, checkpoints: Checkpoints) -> Iterator[Event]:
+    theirs = extended.open_checkpoints()
+    state = yield from _load_newest(theirs, f"{extended.run.id}'s checkpoint", "there is no other")
+    if state is None:
+        raise DataError(f"{extended.run.id} has no whole checkpoint", hint="train a new run with more epochs")
+    training.load_state_dict(state)
+    training.state = replace(training.state, stale=0)
+    checkpoints.save_best(theirs.load_best())
+    checkpoints.save(training.state_dict())
 
 
-def _newest(checkpoints: Checkpoints, whose: str, otherwise: str) -> Generator[Event, None, dict[str, Any] | None]:
-    content, trouble = checkpoints.resume()
-    for damage in trouble:
-        yield Note(f"{whose} {damage}: {'training goes on from the one before' if content else otherwise}", "warning")
-    return content
+def _load_newest(checkpoints: Checkpoints, whose: str, otherwise: str) -> Generator[Event, None, dict[str, Any] | None]:
+    state, problems = checkpoints.load_newest()
+    for problem in problems:
+        yield Note(f"{whose} {problem}: {'using the previous one' if state else otherwise}", "warning")
+    return state

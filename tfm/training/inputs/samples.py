@@ -1,9 +1,10 @@
-"""Which images of a cache a run learns from, is validated and is tested on: the manifest's word, found in the cache."""
+"""Which images of a cache a run trains on, validates on and tests on: read from the manifest, found in the cache."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,15 +16,24 @@ from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.training.settings import LabelSettings
 
-_NAMED = 3  # of the women who were seen before
+_SHOWN = 3  # patients named in an error
 UNKNOWN = -1  # in place of a label
 IDENTITY = ["image_id", "patient_id", "side", "view", "label"]
 
 
+class Sample(NamedTuple):
+    image_id: str
+    patient_id: str
+    side: str
+    view: str
+    label: int  # 0 benign, 1 malignant, or UNKNOWN
+    position: int  # row of the cache's arrays
+
+
 @dataclass(frozen=True)
-class Rows:
-    table: pd.DataFrame  # IDENTITY; label 0 benign, 1 malignant, or UNKNOWN; in the order of image_id
-    positions: np.ndarray  # (n,) where each image stands in the cache
+class Samples:
+    table: pd.DataFrame  # columns IDENTITY; label 0 benign, 1 malignant, or UNKNOWN; sorted by image_id
+    positions: np.ndarray  # (n,) rows of the cache's arrays
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -32,91 +42,106 @@ class Rows:
     def labels(self) -> np.ndarray:  # (n,) 0, 1 or UNKNOWN
         return self.table["label"].to_numpy()
 
-    def only(self, chosen: np.ndarray | list[int]) -> Rows:  # (n,) bool, or which
-        return Rows(self.table.iloc[chosen].reset_index(drop=True), self.positions[chosen])
-
     @property
     def patients(self) -> list[str]:
         return sorted(set(self.table["patient_id"]))
 
+    def select(self, chosen: np.ndarray | list[int]) -> Samples:  # (n,) bool, or indices
+        return Samples(self.table.iloc[chosen].reset_index(drop=True), self.positions[chosen])
 
-def rows_of(dataset: Dataset, cache: Cache, split: str) -> Rows:
-    """By name and by the scan's own UID: another dataset's image of the same name is never taken for it."""
+    def to_records(self) -> tuple[Sample, ...]:
+        columns = (self.table[name].tolist() for name in IDENTITY)
+        return tuple(Sample(*values) for values in zip(*columns, self.positions.tolist(), strict=True))
+
+    @classmethod
+    def from_records(cls, records: Sequence[Sample]) -> Samples:
+        table = pd.DataFrame(records, columns=Sample._fields)
+        return cls(table[IDENTITY], table["position"].to_numpy(dtype=int))
+
+
+def find_samples(dataset: Dataset, cache: Cache, split: str) -> Samples:
+    """Find a split's images in the cache, by image_id and SOP instance UID: another dataset may use the same names."""
     images = dataset.select_images(split).sort_values("image_id", ignore_index=True)
     table = images[IDENTITY].assign(label=(images["label"] == "malignant").astype(int))
     names = list(zip(images["image_id"], images["sop_uid"], strict=True))
-    place = {name: at for at, name in enumerate(zip(cache.index["image_id"], cache.index["sop_uid"], strict=True))}
-    absent = sorted(image_id for image_id, uid in names if (image_id, uid) not in place)
+    places = zip(cache.index["image_id"], cache.index["sop_uid"], strict=True)
+    position = {name: row for row, name in enumerate(places)}
+    absent = sorted(image_id for image_id, uid in names if (image_id, uid) not in position)
     if absent:
         raise DataError(
             f"{len(absent)} of {len(table)} {split} images are not in the cache: {', '.join(absent[:3])}",
-            hint="choose the cache that was made of this dataset, or preprocess the dataset again",
+            hint="choose the cache that was made from this dataset, or preprocess the dataset again",
         )
-    return Rows(table, np.array([place[name] for name in names], dtype=int))
+    return Samples(table, np.array([position[name] for name in names], dtype=int))
 
 
-def held_out(rows: Rows, share: float, seed: int, usable: np.ndarray) -> tuple[Rows, Rows]:  # usable (n,) bool
-    """The rest, and the share of the women who are kept back, at least one, among those with a usable image: who, their
-    names and the seed alone say."""
-    women = sorted(rows.only(usable).patients, key=lambda patient: seed_at(seed, "held out", patient))
-    count = max(round(share * len(women)), 1)
-    if len(women) <= count:
+def split_off_patients(samples: Samples, share: float, seed: int, usable: np.ndarray) -> tuple[Samples, Samples]:
+    """Split a share of the patients with a usable image off, at least one: (the others' images, their images).
+
+    `usable` is (n,) bool. Names and seed alone decide which patients these are.
+    """
+    patients = sorted(samples.select(usable).patients, key=lambda patient: seed_at(seed, "held out", patient))
+    count = max(round(share * len(patients)), 1)
+    if len(patients) <= count:
         raise DataError(
-            f"of {len(rows.patients)} women to learn from, {len(women)} have an image that something can be learned "
-            "from: one is needed for that, and another one is kept back to choose the best epoch",
-            hint=f"organize a larger part of the data, or look at the breast masks on a contact sheet; "
+            f"only {len(patients)} of the {len(samples.patients)} training patients have a usable image; at least two "
+            "are needed: one to train on, one to choose the best epoch",
+            hint=f"organize a larger part of the data, or check the breast masks on a contact sheet; "
             f"{hints.setting('block')} and "
-            f"{hints.setting('threshold')} say which parts of a breast can be hidden",
+            f"{hints.setting('threshold')} decide which parts of a breast can be masked",
         )
-    back = rows.table["patient_id"].isin(women[:count]).to_numpy()
-    return rows.only(~back), rows.only(back)
+    held_out = samples.table["patient_id"].isin(patients[:count]).to_numpy()
+    return samples.select(~held_out), samples.select(held_out)
 
 
-def labelled(rows: Rows, settings: LabelSettings, seed: int) -> Rows:
-    """The rows, with the label UNKNOWN but for as many of the women: of those with a malignant image and of the others
-    alike. The women of fewer percent are among those of more. Where nothing is learned from unlabelled images, these
-    are left out."""
+def keep_labels(samples: Samples, settings: LabelSettings, seed: int) -> Samples:
+    """Keep the labels of a percentage of the patients and set the others to UNKNOWN, or drop those images.
+
+    Patients with and without a malignant image are drawn alike. A smaller percentage is a subset of a larger one.
+    """
     percent = settings.label_percent
     kept: set[str] = set()
-    worst = rows.table.groupby("patient_id")["label"].max()
+    worst = samples.table.groupby("patient_id")["label"].max()
     for label in (0, 1):
-        women = sorted(worst.index[worst == label], key=lambda patient: seed_at(seed, "labelled", patient))
-        kept |= set(women[: round(percent / 100 * len(women))])
-    known = rows.table["label"].where(rows.table["patient_id"].isin(kept), UNKNOWN)
-    left = set(known) - {UNKNOWN}
-    if left != {0, 1}:
+        patients = sorted(worst.index[worst == label], key=lambda patient: seed_at(seed, "labelled", patient))
+        kept |= set(patients[: round(percent / 100 * len(patients))])
+    labels = samples.table["label"].where(samples.table["patient_id"].isin(kept), UNKNOWN)
+    present = set(labels) - {UNKNOWN}
+    if present != {0, 1}:
         raise DataError(
-            f"{percent:g} % of the labels leave no {'malignant' if 1 not in left else 'benign'} training image",
+            f"with {percent:g} % of the labels no {'malignant' if 1 not in present else 'benign'} training image is "
+            "left",
             hint=f"keep more of them: {hints.setting('label_percent')}",
         )
-    whole = Rows(rows.table.assign(label=known), rows.positions)
-    return whole.only(whole.labels != UNKNOWN) if settings.unlabelled == "ignore" else whole
+    whole = Samples(samples.table.assign(label=labels), samples.positions)
+    return whole.select(whole.labels != UNKNOWN) if settings.unlabelled == "ignore" else whole
 
 
-def check_learnable(train: Rows, val: Rows, test: Rows) -> None:
-    for name, rows in (("training", train), ("validation", val), ("test", test)):
-        if not len(rows):
-            raise DataError(f"there is no {name} image", hint="organize the download again with a split that has some")
-        check_both_labels(f"{name} images", rows)
+def check_learnable(train: Samples, val: Samples, test: Samples) -> None:
+    for name, samples in (("training", train), ("validation", val), ("test", test)):
+        if not len(samples):
+            raise DataError(
+                f"the {name} split has no images", hint="organize the download again with a split that has some"
+            )
+        check_both_labels(f"{name} images", samples)
 
 
-def check_both_labels(which: str, rows: Rows) -> None:
-    if len(set(rows.labels)) < 2:
+def check_both_labels(which: str, samples: Samples) -> None:
+    if len(set(samples.labels)) < 2:
         raise DataError(
-            f"all {len(rows)} {which} are {'malignant' if rows.labels[0] else 'benign'}",
-            hint="both classes are needed to learn, choose by and test on: organize a larger part of the data",
+            f"all {len(samples)} {which} are {'malignant' if samples.labels[0] else 'benign'}",
+            hint="training, validation and test need both classes: organize a larger part of the data",
         )
 
 
-def check_unseen(whose: str, seen: Iterable[str], **judged_by: Rows) -> None:
-    """Of the run whose weights or choices are taken over: whoever it has learned or chosen from tells nothing about
-    them."""
+def check_unseen(whose: str, seen: Iterable[str], **evaluated_on: Samples) -> None:
+    """Refuse a run whose weights or settings come from the patients of a split that evaluates it."""
     known = set(seen)
-    for name, rows in judged_by.items():
-        met = known.intersection(rows.patients)
+    for name, samples in evaluated_on.items():
+        met = known.intersection(samples.patients)
         if met:
             raise DataError(
-                f"{whose} have seen {len(met)} of the {len(rows.patients)} {name} women: "
-                f"{', '.join(sorted(met)[:_NAMED])}" + (f" and {len(met) - _NAMED} more" if len(met) > _NAMED else ""),
-                hint="take weights or settings of a run that was trained on other women, ImageNet's weights or none",
+                f"{whose} have seen {len(met)} of the {len(samples.patients)} {name} patients: "
+                f"{', '.join(sorted(met)[:_SHOWN])}" + (f" and {len(met) - _SHOWN} more" if len(met) > _SHOWN else ""),
+                hint="use weights or settings of a run with other patients, ImageNet weights, or none",
             )

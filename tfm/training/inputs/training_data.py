@@ -1,7 +1,4 @@
-"""What a run learns from, is validated and is tested on, and the facts about it that the run remembers.
-
-Every stage that trains opens it here. What is trained stands in setup, how in the loop.
-"""
+"""The data of a run: dataset, cache and samples of each split, and the facts about them that the run remembers."""
 
 from __future__ import annotations
 
@@ -20,31 +17,29 @@ from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.models.settings import FILE, ModelSettings
 from tfm.models.weights import fetch_weights
-from tfm.training.batches import Normalisation, fingerprints, measure
+from tfm.training.batches import Normalisation, hash_pixels, measure_intensities
 from tfm.training.inputs import lineage
-from tfm.training.inputs.lineage import Origin
-from tfm.training.inputs.samples import Rows, rows_of
+from tfm.training.inputs.lineage import SourceRun
+from tfm.training.inputs.samples import Samples, find_samples
 
 
 @dataclass(frozen=True)
-class Material:
-    """A stage that learns from other rows than the splits' own replaces them before anything is remembered."""
-
+class TrainingData:
     dataset: Dataset
     cache: Cache
-    train: Rows
-    val: Rows
-    test: Rows
+    train: Samples
+    val: Samples
+    test: Samples
 
     @classmethod
-    def open(cls, workspace: Workspace, dataset: str, cache: str, fold: int = 1) -> Material:
-        arranged = Dataset.open(workspace.dataset_folder(dataset)).select_fold(fold)
+    def open(cls, workspace: Workspace, dataset: str, cache: str, fold: int = 1) -> TrainingData:
+        opened = Dataset.open(workspace.dataset_folder(dataset)).select_fold(fold)
         images = Cache.open(workspace.cache_folder(cache))
-        train, val, test = (rows_of(arranged, images, split) for split in ("train", "val", "test"))
-        return cls(arranged, images, train, val, test)
+        train, val, test = (find_samples(opened, images, split) for split in ("train", "val", "test"))
+        return cls(opened, images, train, val, test)
 
-    def facts(self) -> Generator[Event, None, dict[str, Any]]:
-        pixels = yield from fingerprints(self.cache, self.train, self.val, self.test)
+    def collect_facts(self) -> Generator[Event, None, dict[str, Any]]:
+        pixels = yield from hash_pixels(self.cache, self.train, self.val, self.test)
         return {
             "dataset": self.dataset.folder.name,
             "dataset_hash": self.dataset.content_hash,
@@ -56,59 +51,60 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Start:
-    weights: Path | None  # the file; None from scratch
-    source: Origin | None  # the run whose weights they are
-    before: Origin | None  # the run that this one goes on from
+class Sources:
+    weights: Path | None  # file with the first weights; None: from scratch
+    weights_source: SourceRun | None  # the run they come from
+    extended: SourceRun | None  # the run that this one extends
 
 
-def start(
+def open_sources(
     run: Run,
-    material: Material,
+    data: TrainingData,
     model: ModelSettings,
     extends: str | None = None,
     study: str | None = None,
     *,
-    judged_by: Material | None = None,
-) -> Generator[Event, None, Start]:
-    """Whose weights a run takes over, whose end it goes on from and which study chose its settings. `run` remembers
-    these, what it is made of and whom it has seen; refused where these have seen whom it is judged by, or
-    where anything has changed since. `judged_by` holds validation and test where the run's own are no judges."""
-    judges = judged_by or material
-    source = lineage.of_weights(run.workspace, model.weights, judges.val, judges.test)
-    before = lineage.of_extension(run, extends)
-    chosen_by = lineage.of_study(run, study, material.test)
-    weights = fetch_weights(model, source.checkpoints.best if source else None)
-    facts = yield from material.facts()
-    if before:
-        lineage.check_same(before, facts)
-        run.save_facts(minutes_before=lineage.minutes_of_work(before.run))
-    givers = [one for one in (source, before) if one]
+    evaluated_on: TrainingData | None = None,
+) -> Generator[Event, None, Sources]:
+    """Find what a run starts from, check it, and let `run` remember it with its data and the patients it has seen.
+
+    Args:
+        evaluated_on: validation and test of the later training, where the run's own do not evaluate anything.
+    """
+    evaluation = evaluated_on or data
+    weights_source = lineage.find_weights_source(run.workspace, model.weights, evaluation.val, evaluation.test)
+    extended = lineage.find_extended_run(run, extends)
+    chosen_by = lineage.find_study(run, study, data.test)
+    weights = fetch_weights(model, weights_source.open_checkpoints().best if weights_source else None)
+    facts = yield from data.collect_facts()
+    if extended:
+        lineage.check_unchanged(extended, facts)
+        run.save_facts(minutes_before=lineage.measure_minutes_of_work(extended.run))
+    sources = [source for source in (weights_source, extended) if source]
     named = {Path(model.weights.removeprefix(FILE)).name} if model.weights.startswith(FILE) else set()
-    run.save_facts(origin_unknown=sorted(named.union(*(one.unknown for one in givers))))
-    remember(run, material, facts, weights, [*givers, chosen_by] if chosen_by else givers)
-    return Start(weights, source, before)
+    run.save_facts(origin_unknown=sorted(named.union(*(source.read_unknown_origins() for source in sources))))
+    remember_inputs(run, data, facts, weights, [*sources, chosen_by] if chosen_by else sources)
+    return Sources(weights, weights_source, extended)
 
 
-def measured(run: Run, cache: Cache, train: Rows) -> Generator[Event, None, Normalisation]:
-    """Over the images that a run learns from; `run` remembers it."""
-    normalisation = yield from measure(cache, train)
+def measure_normalisation(run: Run, cache: Cache, train: Samples) -> Generator[Event, None, Normalisation]:
+    normalisation = yield from measure_intensities(cache, train)
     run.save_facts(normalisation=asdict(normalisation))
     return normalisation
 
 
-def remember(
-    run: Run, material: Material, facts: dict[str, Any], weights: Path | None, origins: Iterable[Origin]
+def remember_inputs(
+    run: Run, data: TrainingData, facts: dict[str, Any], weights: Path | None, sources: Iterable[SourceRun]
 ) -> None:
-    """Of a run that began before: that its images, their masks and its first weights are still the same."""
+    """Let `run` remember its data and first weights. When it is resumed, check that they are still the same."""
     facts |= {"weights_sha256": files.compute_sha256(weights) if weights else None}
     pixels = [f"{array}_sha256" for array in ARRAYS]
-    kept = {name: f"the {lineage.SAME[name]} of the cache {material.cache.folder.name}" for name in pixels}
+    kept = {name: f"the {lineage.FINGERPRINTS[name]} of the cache {data.cache.folder.name}" for name in pixels}
     for name, words in (kept | {"weights_sha256": f"the weights in {weights}"}).items():
         if run.read_environment().get(name, facts[name]) != facts[name]:
             raise DataError(
-                f"{words} have changed since this run began",
-                hint=f"train on what stands now: {run.describe_restart()}",
+                f"{words} have changed since this run started",
+                hint=f"train on the data as it is now: {run.describe_restart()}",
             )
-    seen = {*material.train.patients, *material.val.patients}.union(*(one.patients_seen for one in origins))
+    seen = {*data.train.patients, *data.val.patients}.union(*(source.read_patients_seen() for source in sources))
     run.save_facts(**facts, patients_seen=sorted(seen))

@@ -1,4 +1,4 @@
-"""What the loop asks of a task. What a network learns from stands in the tasks themselves, and how in the loop."""
+"""What the loop asks of a task. Each task has a module here; specs says what a task is made from."""
 
 from __future__ import annotations
 
@@ -14,39 +14,40 @@ from tfm.training.batches import Batch
 class Task(Protocol):
     @property
     def needs(self) -> frozenset[str]:
-        """What it looks at beside the images: "labels", "breast" and "lesions"."""
+        """Arrays it needs beside the images: "labels", "breast", "lesions"."""
 
     @property
-    def chances(self) -> int:
-        """How many numbers in [0, 1) it draws for each image, anew in each epoch and always the same for validation."""
+    def draws(self) -> int:
+        """Random numbers in [0, 1) for each image: new in each epoch, always the same in validation."""
 
     @property
     def columns(self) -> list[str]:
-        """What `learned` and `figures` give, in the order of metrics.csv."""
+        """The names of all metrics, in the order of metrics.csv."""
 
     @property
     def best(self) -> str:
-        """The column that is to be as high as possible."""
+        """The metric that chooses the best epoch: higher is better."""
 
-    def advance(self, network: nn.Module) -> None:
-        """Once before each step of the optimizer, however many batches that has: what it gathers over the steps."""
+    def start_step(self, network: nn.Module) -> None:
+        """Update the task's own state once before each step of the optimizer."""
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Over the batch's images, their sum: the loop divides by the number of images of a whole step. And (B, k):
-        what `learned` has to know of each image, and no more."""
+        """Compute the sum of the losses of the batch's images, and (B, k) outputs for the training metrics.
 
-    def answers(self, network: nn.Module, batch: Batch) -> torch.Tensor:
-        """(B, k): what `figures` has to know of each image, and no more, for it is kept for a whole split."""
+        The loop divides the sum by the number of images of a whole step.
+        """
 
-    def learned(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
-        """Of an epoch's training images as the network saw them, augmented, and answered at its steps: it was another
-        network at each. Shaped as for `figures`."""
+    def predict(self, network: nn.Module, batch: Batch) -> torch.Tensor:
+        """Compute (B, k) outputs for the validation metrics; they are kept in memory for a whole split."""
 
-    def figures(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
-        """Of a whole split: answers (n, k) float32 on the CPU, labels (n,)."""
+    def compute_train_metrics(self, outputs: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
+        """Compute metrics from an epoch's training outputs. The images were augmented and the weights changed."""
 
-    def state(self) -> dict[str, torch.Tensor]:
-        """What it has gathered over the steps beside the network, for a checkpoint."""
+    def compute_val_metrics(self, outputs: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
+        """Compute metrics of a whole split: outputs (n, k) float32 on the CPU, labels (n,)."""
 
-    def take_up(self, state: dict[str, torch.Tensor]) -> None:
-        """The other way round; a ValueError where it is not this task's."""
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """What the task keeps between steps, for a checkpoint."""
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Raise a ValueError where the state is not this task's."""

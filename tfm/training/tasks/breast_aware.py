@@ -1,5 +1,5 @@
-"""Benign or malignant, by a network that is told where the breast is: its features averaged there, held apart from the
-background's, and its attention kept from being too sharp. Each term stands with the networks, in features and spectral.
+"""Classification with the breast mask: features pooled over the breast, contrasted with the background's, and spectral
+terms on attention. The terms themselves live in models: features and spectral.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from tfm.models.features import (
 from tfm.models.spectral_loss import SpectralNorms, compute_excess
 from tfm.training.batches import Batch, Images
 from tfm.training.settings import BreastSettings
-from tfm.training.tasks.classification import Classify
+from tfm.training.tasks.classification import Classification
 
 
 @dataclass(frozen=True)
-class BreastAware:
-    plain: Classify
+class BreastAwareClassification:
+    plain: Classification
     terms: BreastSettings
     norms: SpectralNorms | None  # where beta is not zero
     needs = frozenset({"labels", "breast"})
-    chances = 0
+    draws = 0
     best = "val_auc"
 
     @property
@@ -39,66 +39,71 @@ class BreastAware:
         attention = ["val_excess"] if self.terms.attention_gamma else []
         return [*self.plain.columns, "val_likeness", *attention]
 
-    def advance(self, network: nn.Module) -> None:
+    def start_step(self, network: nn.Module) -> None:
         if self.norms:
             self.norms.advance(network)
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        answers = self.answers(network, batch)
-        loss = self.plain.cross_entropy(answers, batch.truth["labels"])
-        loss = loss + self.terms.background_contrast * answers[:, 1].sum()
-        loss = loss + self.terms.attention_gamma * answers[:, 3].sum()
+        outputs = self.predict(network, batch)
+        loss = self.plain.cross_entropy(outputs, batch.targets["labels"])
+        loss = loss + self.terms.background_contrast * outputs[:, 1].sum()
+        loss = loss + self.terms.attention_gamma * outputs[:, 3].sum()
         if self.norms:
-            loss = loss + self.terms.beta * self.norms(network) * len(answers)
-        return loss, answers
+            loss = loss + self.terms.beta * self.norms(network) * len(outputs)
+        return loss, outputs
 
-    def answers(self, network: nn.Module, batch: Batch) -> torch.Tensor:
-        """(B, 4): the logit; how alike breast and background are; whether there are both; the attention's excess."""
+    def predict(self, network: nn.Module, batch: Batch) -> torch.Tensor:
+        """(B, 4): logit; cosine of breast and background features; 1 where both exist, else 0; attention's excess."""
         watched: list[Any] = find_attentions(network) if self.terms.attention_gamma else []
         with record_attention(watched) as maps:
             features = compute_feature_map(network, batch.images)
-        share = resize_to_features(batch.truth["breast"], features)
-        counted = share if self.terms.pooling == "breast" else torch.ones_like(share)
-        logits = classify_pooled(network, average_breast(features, counted))
-        alike, both = compare_to_background(features.float(), share)
+        breast = resize_to_features(batch.targets["breast"], features)
+        pooled = breast if self.terms.pooling == "breast" else torch.ones_like(breast)
+        logits = classify_pooled(network, average_breast(features, pooled))
+        cosine, both = compare_to_background(features.float(), breast)
         over = (
-            compute_excess(maps, [one.window_size for one in watched], len(alike)) if maps else torch.zeros_like(alike)
+            compute_excess(maps, [one.window_size for one in watched], len(cosine))
+            if maps
+            else torch.zeros_like(cosine)
         )
-        return torch.stack([logits[:, 0].float(), alike, both.float(), over], dim=1)
+        return torch.stack([logits[:, 0].float(), cosine, both.float(), over], dim=1)
 
-    def learned(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
-        return self.plain.learned(answers, labels)
+    def compute_train_metrics(self, outputs: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
+        return self.plain.compute_train_metrics(outputs, labels)
 
-    def figures(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
-        _, alike, both, over = answers.double().sum(0).tolist()
-        told = {"val_likeness": alike / max(both, 1)}
+    def compute_val_metrics(self, outputs: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
+        _, cosine, both, over = outputs.double().sum(0).tolist()
+        metrics = {"val_likeness": cosine / max(both, 1)}
         if self.terms.attention_gamma:
-            told["val_excess"] = over / len(labels)
-        return self.plain.figures(answers, labels) | told
+            metrics["val_excess"] = over / len(labels)
+        return self.plain.compute_val_metrics(outputs, labels) | metrics
 
-    def state(self) -> dict[str, torch.Tensor]:
+    def state_dict(self) -> dict[str, torch.Tensor]:
         return self.norms.vectors if self.norms else {}
 
-    def take_up(self, state: dict[str, torch.Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         if self.norms:
             self.norms.restore(state)
-        elif state:
-            raise ValueError("it knows of more than a network learns from")
+        else:
+            self.plain.load_state_dict(state)
 
 
-def lacking(terms: BreastSettings, images: Images) -> list[str]:
-    """Of how many images a term cannot be had, as they are in the cache."""
+def describe_missing_terms(terms: BreastSettings, images: Images) -> list[str]:
+    """Say for how many images a term has no effect because their breast mask is empty or full."""
     if terms.pooling == "average" and not terms.background_contrast:
         return []
-    breasts, positions = images.cache.breast, images.rows.positions
-    bare = sum(not breasts[position].any() for position in positions)
+    breasts, positions = images.cache.breast, images.samples.positions
+    empty = sum(not breasts[position].any() for position in positions)
     full = sum(bool(breasts[position].all()) for position in positions)
-    words = []
-    if bare and terms.pooling == "breast":
-        words.append(f"{bare} of the {len(positions)} images have no breast: their features are averaged as a whole")
-    if bare + full and terms.background_contrast:
-        words.append(
-            f"{bare + full} of the {len(positions)} images have no breast or no background: the contrast between them "
-            "adds nothing there"
+    sentences = []
+    if empty and terms.pooling == "breast":
+        sentences.append(
+            f"{empty} of the {len(positions)} images have an empty breast mask: their features are averaged over the "
+            "whole image"
         )
-    return words
+    if empty + full and terms.background_contrast:
+        sentences.append(
+            f"{empty + full} of the {len(positions)} images have no breast or no background: the contrast term is "
+            "zero there"
+        )
+    return sentences

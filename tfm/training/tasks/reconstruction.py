@@ -1,6 +1,6 @@
-"""Rebuilding what is hidden of a breast: how far off each image is, and how much of it was more than a guess.
+"""Reconstruction of masked blocks: the error of each image, and the gain over a guess.
 
-The network stands in models.rebuild; which blocks are hidden, in masking.
+The network lives in models, which blocks are masked in block_masking.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from torch import nn
 
 from tfm.models.spectral_loss import SpectralNorms
 from tfm.training.batches import Batch
-from tfm.training.block_masking import blocks_of, masked
+from tfm.training.block_masking import count_blocks, mask_blocks
 from tfm.training.settings import MaskSettings
 
-_NOTHING = 1e-8  # keeps an image without a breast from a division by zero
+_EPSILON = 1e-8  # against a division by zero in an image without a breast
 
 
 @dataclass(frozen=True)
-class Reconstruct:
+class Reconstruction:
     masks: MaskSettings
     loss_on: Literal["breast", "masked"]
     beta: float
@@ -32,60 +32,60 @@ class Reconstruct:
     best = "val_gain"
 
     @property
-    def chances(self) -> int:
-        return blocks_of(self.in_size, self.masks)
+    def draws(self) -> int:
+        return count_blocks(self.in_size, self.masks)
 
-    def advance(self, network: nn.Module) -> None:
+    def start_step(self, network: nn.Module) -> None:
         if self.norms:
             self.norms.advance(network)
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        answers = self.answers(network, batch)
-        loss = answers[:, 0].sum()
+        outputs = self.predict(network, batch)
+        loss = outputs[:, 0].sum()
         if self.norms:
-            loss = loss + self.beta * self.norms(network) * len(answers)
-        return loss, answers
+            loss = loss + self.beta * self.norms(network) * len(outputs)
+        return loss, outputs
 
-    def answers(self, network: nn.Module, batch: Batch) -> torch.Tensor:
-        """(B, 3): L_MIM of each image; and over what was hidden the sums of |rebuilt − image| and of |image|, which
-        is how far off the mean grey of the breast would be."""
-        hidden, rebuilt = self.rebuilt(network, batch)
-        breast = batch.truth["breast"] > 0
+    def predict(self, network: nn.Module, batch: Batch) -> torch.Tensor:
+        """(B, 3): L_MIM; and over the masked pixels the sums of |rebuilt − image| and of |image|.
+
+        The last one is the error of predicting the breast's mean grey value everywhere.
+        """
+        masked, rebuilt = self.reconstruct(network, batch)
+        breast = batch.targets["breast"] > 0
         off = (rebuilt.float() - batch.images).abs()
-        error = breast_error(off, breast & hidden if self.loss_on == "masked" else breast)
-        lost = (off, batch.images.abs())
-        # Where nothing could be hidden there is nothing to learn.
-        sums = [error * hidden.flatten(1).any(1), *((one * (breast & hidden)).sum((1, 2, 3)) for one in lost)]
-        return torch.stack(sums, dim=1)
+        error = compute_breast_error(off, breast & masked if self.loss_on == "masked" else breast)
+        # An image in which nothing could be masked does not count.
+        sums = [((one * (breast & masked)).sum((1, 2, 3))) for one in (off, batch.images.abs())]
+        return torch.stack([error * masked.flatten(1).any(1), *sums], dim=1)
 
-    def rebuilt(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, 1, H, W) bool, what is hidden of each image; and (B, 1, H, W), what the network makes of the rest."""
-        hidden = masked(batch.truth["breast"], batch.chances, self.masks)
-        return hidden, network(batch.images, hidden)
+    def reconstruct(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Which pixels of each image are masked (B, 1, H, W) bool, and the network's reconstruction (B, 1, H, W)."""
+        masked = mask_blocks(batch.targets["breast"], batch.draws, self.masks)
+        return masked, network(batch.images, masked)
 
-    def learned(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
-        return {"train_gain": gain(answers)}
+    def compute_train_metrics(self, outputs: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
+        return {"train_gain": compute_gain(outputs)}
 
-    def figures(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
-        return {"val_loss": float(answers[:, 0].double().mean()), "val_gain": gain(answers)}
+    def compute_val_metrics(self, outputs: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
+        return {"val_loss": float(outputs[:, 0].double().mean()), "val_gain": compute_gain(outputs)}
 
-    def state(self) -> dict[str, torch.Tensor]:
+    def state_dict(self) -> dict[str, torch.Tensor]:
         return self.norms.vectors if self.norms else {}
 
-    def take_up(self, state: dict[str, torch.Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         if self.norms:
             self.norms.restore(state)
         elif state:
-            raise ValueError("it knows of more than a network learns from")
+            raise ValueError("the checkpoint has state that this task does not keep")
 
 
-def breast_error(off: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
-    """L_MIM, (B, 1, H, W) |rebuilt − image| and which pixels count → (B,): each image's mean over its own pixels."""
-    return (off * counted).sum((1, 2, 3)) / (counted.sum((1, 2, 3)) + _NOTHING)
+def compute_breast_error(off: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """L_MIM: |rebuilt − image| and which pixels count, (B, 1, H, W) each → (B,): each image's mean over its pixels."""
+    return (off * counted).sum((1, 2, 3)) / (counted.sum((1, 2, 3)) + _EPSILON)
 
 
-def gain(answers: torch.Tensor) -> float:
-    """Of the error that the mean grey of the breast would make, the share that the network saves: 0 where it knows no
-    better, 1 where it rebuilds what it never saw."""
-    _, off, guessed = answers.double().sum(0)
+def compute_gain(outputs: torch.Tensor) -> float:
+    """Compare the error on masked pixels with that of the mean grey value: 0 is no better, 1 is perfect."""
+    _, off, guessed = outputs.double().sum(0)
     return float(1 - off / guessed)

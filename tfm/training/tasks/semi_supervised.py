@@ -1,5 +1,6 @@
-"""Learning from images without a label beside those that have one: from the network's own sure answers, or from those
-of its moving average. What is made of the labelled ones is the task's that stands within.
+"""Training on images without labels too: from the network's own confident predictions, or from a mean teacher's.
+
+The labelled images are left to the task inside.
 """
 
 from __future__ import annotations
@@ -12,105 +13,106 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tfm.training.batches import Batch, mirrored
+from tfm.training.batches import Batch, mirror_batch
 from tfm.training.inputs.samples import UNKNOWN
 from tfm.training.settings import LabelSettings
 from tfm.training.tasks import Task
 
-_DECAY = 0.99  # of the teacher, a step
-_TEACHER = "teacher."  # how the names of its tensors begin in a checkpoint
+_DECAY = 0.99  # of the teacher's average, for each step
+_TEACHER = "teacher."  # prefix of the teacher's tensors in a checkpoint
 
 
 class Teacher:
-    """A moving average of the network that is trained, and always as it is when asked: nothing of it is dropped."""
+    """A moving average of the trained network, always in evaluation mode."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
 
     @torch.no_grad()
-    def follow(self, network: nn.Module) -> None:
-        self.network.to(next(network.parameters()).device)  # it was made before the network went there
+    def update(self, network: nn.Module) -> None:
+        self.network.to(next(network.parameters()).device)  # the network moved there after the teacher was made
         for own, other in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
             own.lerp_(other, 1 - _DECAY) if own.is_floating_point() else own.copy_(other)
 
-    def state(self) -> dict[str, torch.Tensor]:
+    def state_dict(self) -> dict[str, torch.Tensor]:
         return {f"{_TEACHER}{name}": one for name, one in self.network.state_dict().items()}
 
-    def take_up(self, state: dict[str, torch.Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         self.network.load_state_dict({name.removeprefix(_TEACHER): one for name, one in state.items()})
 
 
 @dataclass(frozen=True)
-class Semi:
-    """`within` gives answers that begin with a logit, and lets an UNKNOWN label add nothing."""
+class SemiSupervised:
+    """The first output of the task inside must be a logit, and an UNKNOWN label must add nothing to its loss."""
 
-    within: Task
+    inside: Task
     labels: LabelSettings
     teacher: Teacher | None  # for consistency
 
     @property
     def needs(self) -> frozenset[str]:
-        return self.within.needs
+        return self.inside.needs
 
     @property
-    def chances(self) -> int:
-        return self.within.chances
+    def draws(self) -> int:
+        return self.inside.draws
 
     @property
     def columns(self) -> list[str]:
-        return [self._told, *self.within.columns]
+        return [self._metric, *self.inside.columns]
 
     @property
     def best(self) -> str:
-        return self.within.best
+        return self.inside.best
 
     @property
-    def _told(self) -> str:
+    def _metric(self) -> str:
         return "train_disagreement" if self.teacher else "train_trusted"
 
-    def advance(self, network: nn.Module) -> None:
-        self.within.advance(network)
+    def start_step(self, network: nn.Module) -> None:
+        self.inside.start_step(network)
         if self.teacher:
-            self.teacher.follow(network)
+            self.teacher.update(network)
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        loss, answers = self.within.loss(network, batch)
-        unknown = batch.truth["labels"] == UNKNOWN
-        logits = answers[:, 0].float()
-        each, told = self._taught(batch, logits) if self.teacher else self._trusted(logits)
-        loss = loss + self.labels.unlabelled_weight * (each * unknown).sum()
-        return loss, torch.cat([answers.float(), told[:, None]], dim=1)
+        loss, outputs = self.inside.loss(network, batch)
+        unknown = batch.targets["labels"] == UNKNOWN
+        logits = outputs[:, 0].float()
+        losses, metric = self._compare_with_teacher(batch, logits) if self.teacher else self._trust_confident(logits)
+        loss = loss + self.labels.unlabelled_weight * (losses * unknown).sum()
+        return loss, torch.cat([outputs.float(), metric[:, None]], dim=1)
 
-    def _trusted(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B,) the loss of each image by its own answer, where it is sure; and (B,) whether it is."""
+    def _trust_confident(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Each image's loss against its own pseudo-label where the network is confident, and whether it is; (B,)."""
         probs = torch.sigmoid(logits.detach())
-        sure = (torch.maximum(probs, 1 - probs) >= self.labels.confidence).float()
-        own = functional.binary_cross_entropy_with_logits(logits, (probs >= 0.5).float(), reduction="none")
-        return own * sure, sure
+        confident = (torch.maximum(probs, 1 - probs) >= self.labels.confidence).float()
+        losses = functional.binary_cross_entropy_with_logits(logits, (probs >= 0.5).float(), reduction="none")
+        return losses * confident, confident
 
-    def _taught(self, batch: Batch, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B,) how far each answer is from the teacher's about the mirror image, squared; and the same to be told."""
+    def _compare_with_teacher(self, batch: Batch, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Squared difference to the teacher's probability for the mirror image, as a loss and as a metric; (B,)."""
         assert self.teacher
         with torch.no_grad():
-            wanted = torch.sigmoid(self.within.answers(self.teacher.network, mirrored(batch))[:, 0].float())
-        apart = (torch.sigmoid(logits) - wanted).square()
-        return apart, apart.detach()
+            targets = torch.sigmoid(self.inside.predict(self.teacher.network, mirror_batch(batch))[:, 0].float())
+        difference = (torch.sigmoid(logits) - targets).square()
+        return difference, difference.detach()
 
-    def answers(self, network: nn.Module, batch: Batch) -> torch.Tensor:
-        return self.within.answers(network, batch)
+    def predict(self, network: nn.Module, batch: Batch) -> torch.Tensor:
+        return self.inside.predict(network, batch)
 
-    def learned(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
-        unknown = answers[:, -1][torch.from_numpy(labels == UNKNOWN)]
-        return {self._told: float(unknown.double().mean())} | self.within.learned(answers[:, :-1], labels)
+    def compute_train_metrics(self, outputs: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
+        unknown = outputs[:, -1][torch.from_numpy(labels == UNKNOWN)]
+        own = {self._metric: float(unknown.double().mean())}
+        return own | self.inside.compute_train_metrics(outputs[:, :-1], labels)
 
-    def figures(self, answers: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
-        return self.within.figures(answers, labels)
+    def compute_val_metrics(self, outputs: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
+        return self.inside.compute_val_metrics(outputs, labels)
 
-    def state(self) -> dict[str, torch.Tensor]:
-        return self.within.state() | (self.teacher.state() if self.teacher else {})
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return self.inside.state_dict() | (self.teacher.state_dict() if self.teacher else {})
 
-    def take_up(self, state: dict[str, torch.Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         own = {name: one for name, one in state.items() if name.startswith(_TEACHER)}
-        self.within.take_up({name: one for name, one in state.items() if name not in own})
+        self.inside.load_state_dict({name: one for name, one in state.items() if name not in own})
         if self.teacher:
-            self.teacher.take_up(own)
+            self.teacher.load_state_dict(own)

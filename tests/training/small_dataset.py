@@ -22,10 +22,10 @@ from tfm.data.dataset.dataset import name_mask_file, write_manifest
 from tfm.data.dataset.lesion_classes import encode_mask_class
 
 SIDE = 64
-WOMEN = {"train": 18, "val": 8, "test": 10}  # two images each
+PATIENTS = {"train": 18, "val": 8, "test": 10}  # two images each
 
 
-def film(malignant: bool, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def draw_image(malignant: bool, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Image, breast and lesion (SIDE, SIDE) uint8."""
     image, breast, lesion = (np.zeros((SIDE, SIDE), np.uint8) for _ in range(3))
     cv2.ellipse(breast, (0, SIDE // 2), (SIDE - 6, SIDE // 2 - 2), 0, 0, 360, 1, -1)
@@ -41,16 +41,16 @@ def film(malignant: bool, generator: np.random.Generator) -> tuple[np.ndarray, n
     return image, breast, lesion
 
 
-def make_products(workspace: Workspace, name: str = "pocket", *, synthetic: bool = True) -> None:
+def make_small_dataset(workspace: Workspace, name: str = "pocket", *, synthetic: bool = True) -> None:
     generator = np.random.default_rng(5)
     rows, films = [], []
-    for split, women in WOMEN.items():
+    for split, women in PATIENTS.items():
         for woman in range(women):
             for view in ("CC", "MLO"):
                 patient = f"P_{split}{woman:02d}"
                 label = "malignant" if woman % 2 else "benign"
                 image_id = f"{patient}_LEFT_{view}"
-                films.append(film(label == "malignant", generator))
+                films.append(draw_image(label == "malignant", generator))
                 rows.append(
                     {
                         "image_id": image_id,
@@ -91,7 +91,7 @@ def rewrite_manifest(workspace: Workspace, change, name: str = "pocket") -> None
     write_manifest(path.parent, change(pd.read_csv(path, dtype=str, keep_default_na=False)))
 
 
-QUICK = {
+QUICK_SETTINGS = {
     "dataset": "pocket",
     "cache": "pocket",
     "weights": "none",
@@ -104,17 +104,17 @@ QUICK = {
 }
 
 
-def train_run(workspace: Workspace, name: str = "MammoCNN", **given) -> Run:
-    return find_or_create_job(workspace, "train", QUICK | given, [name])
+def make_train_run(workspace: Workspace, name: str = "MammoCNN", **given) -> Run:
+    return find_or_create_job(workspace, "train", QUICK_SETTINGS | given, [name])
 
 
-def finish(run: Run) -> Run:
+def finish_run(run: Run) -> Run:
     """In this process, as a worker does it."""
     assert worker.execute_run(run, stopping=run) == "done", run.read_status().message
     return run
 
 
-def stop_after(run: Run, steps: int) -> None:
+def stop_after_steps(run: Run, steps: int) -> None:
     """Ask for events until so many training steps are done, then never again: a pause, or a death without a word."""
     generator = find_stage("train").generate(load_settings(run), run)
     with run.hold_lock():
@@ -125,7 +125,7 @@ def stop_after(run: Run, steps: int) -> None:
         generator.close()
 
 
-def left_behind(run: Run) -> dict[str, bytes]:
+def read_results(run: Run) -> dict[str, bytes]:
     """Every file whose bytes the promise of equality covers."""
     paths: list[Path] = [run.metrics_file, run.predictions_file("val"), run.predictions_file("test")]
     return {path.name: path.read_bytes() for path in paths}
