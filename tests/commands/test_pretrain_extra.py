@@ -200,7 +200,7 @@ def test_a_folder_that_changed_is_another_key_and_noticed_on_resume(run, workspa
     cv2.imwrite(str(folder / "film3.png"), breast(3))
     try:
         assert pretrain_run(workspace, extra=str(folder)).id not in (run.id, begun.id)
-        with pytest.raises(DataError, match="have changed since this run began"):
+        with pytest.raises(DataError, match="have changed since this run started"):
             stopped(begun, "step", 1)
     finally:
         (folder / "film3.png").unlink()

@@ -170,7 +170,7 @@ def test_an_extension_killed_between_two_renames_loses_nothing(trained):
     last.replace(previous)
     finish_run(stopped)
     told = " ".join(event.text for event in stopped.read_events() if isinstance(event, Note))
-    assert "going on from a checkpoint: 2 epochs" in told
+    assert "resuming from a checkpoint: 2 epochs" in told
     assert stopped.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
 
 
@@ -193,7 +193,7 @@ def test_an_extension_says_that_the_last_checkpoint_of_its_origin_is_damaged(tra
     run = finish_run(restart.extend_run(two, 3))
     (warning,) = warnings(run)
     assert f"{two.id}'s checkpoint last.pt cannot be used" in warning
-    assert "goes on from the one before" in warning
+    assert "using the previous one" in warning
     assert list(pd.read_csv(run.metrics_file)["epoch"]) == [1, 2, 3]
 
 

@@ -155,7 +155,7 @@ def test_a_worker_goes_on_inside_the_trial_that_another_was_killed_in(products):
     left.request_pause()  # which nobody saw any more
     finish_run(second)
     assert find_trial_runs(second)[0].id == left.id
-    assert any(isinstance(event, Note) and "going on from a checkpoint" in event.text for event in left.read_events())
+    assert any(isinstance(event, Note) and "resuming from a checkpoint" in event.text for event in left.read_events())
 
 
 def test_a_worker_whose_trial_was_taken_up_meanwhile_lets_go_of_it(products, monkeypatch):
