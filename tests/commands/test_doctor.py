@@ -62,5 +62,5 @@ def test_a_gpu_that_pytorch_cannot_use_is_named_with_what_mends_it(tmp_path):
         cwd=PROJECT, capture_output=True, text=True, check=False, env=os.environ | hidden | {"COLUMNS": "160"},
     )  # fmt: skip
     assert told.returncode == 1
-    assert "NVIDIA H100 is there" in told.stdout
+    assert "NVIDIA H100 was found" in told.stdout
     assert "pip install" in told.stdout or "update the driver" in told.stdout

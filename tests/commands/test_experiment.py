@@ -137,7 +137,7 @@ def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path, workspace):
     for content, words in (
         ("a: [", "cannot be read as YAML"),
         ("", "x.yaml is empty"),
-        ("- a", "x.yaml holds no names"),
+        ("- a", "x.yaml contains no settings"),
         ("title: x", "x.yaml: .*\n.*\nfactors: is required"),
         ("{title: x, about: y, stage: train, factors: {a: {b: {}, c: {beta: 0}}}}", "train is not a plan"),
         (swin_mim("a: {b: {}, c: {no_such: 1}}"), "x.yaml, factor a, level c: there is no setting called no_such"),

@@ -16,13 +16,13 @@ from tfm.core.runs.run import Run
 def contrast(settings: Contrast, run: Run) -> Iterator[Event]:
     ways = settings.ways or settings.runs
     explained = [find_run(run.workspace, name) for name in settings.explained]
-    of = {str(one.read_status().result["trained"]): one for one in explained}
+    by_trained = {str(one.read_status().result["trained"]): one for one in explained}
     runs: dict[str, list[Run]] = {}
     looks: dict[str, list[Run]] = {}
     for way, name in zip(ways, settings.runs, strict=True):
         runs.setdefault(way, []).append(find_run(run.workspace, name))
-        if of:
-            looks.setdefault(way, []).append(_explanation(of, name))
+        if by_trained:
+            looks.setdefault(way, []).append(_get_explanation(by_trained, name))
     found = compare_ways(runs, looks, settings.against)
     by = f"; {found.explanation_note}" if found.explanation_note else ""
     caption = (
@@ -43,11 +43,11 @@ def contrast(settings: Contrast, run: Run) -> Iterator[Event]:
     yield Result(values, outputs=[str(path)])
 
 
-def _explanation(of: dict[str, Run], name: str) -> Run:
-    if name not in of:
+def _get_explanation(by_trained: dict[str, Run], name: str) -> Run:
+    if name not in by_trained:
         raise SettingsError(
             f"explained: there is no explanation of {name}",
-            hint=f"make it, {hints.command('explain', name)}, or name none",
+            hint=f"create it: {hints.command('explain', name)}; or name no explanations",
             fields=("explained",),
         )
-    return of[name]
+    return by_trained[name]

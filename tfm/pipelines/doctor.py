@@ -21,8 +21,6 @@ from tfm.models.settings import IMAGENET, ModelSettings
 from tfm.models.weights import locate_imagenet_weights
 
 _NEEDED_GIB = {"memory": 8.0, "disk": 20.0}
-
-
 _MARKS = {"good": "✓", "note": "·", "trouble": "✗"}
 
 
@@ -36,13 +34,13 @@ class Finding:
 
 def check_machine(settings: Doctor, workspace: Workspace) -> Iterator[Event]:
     findings = [
-        _python(),
-        *_torch(),
-        _cores(),
-        _memory(),
-        *_disk(workspace.root),
-        *_codecs(),
-        *_weights(workspace),
+        _check_python(),
+        *_check_torch(),
+        _check_cores(),
+        _check_memory(),
+        *_check_disk(workspace.root),
+        *_check_codecs(),
+        *_check_weights(workspace),
     ]
     rows = [[f"{_MARKS[one.state]} {one.what}", one.found, one.advice] for one in findings]
     yield Table("This machine", ["what", "found", "what to do"], rows)
@@ -54,14 +52,14 @@ def check_machine(settings: Doctor, workspace: Workspace) -> Iterator[Event]:
     )
 
 
-def _python() -> Finding:
+def _check_python() -> Finding:
     version = platform.python_version()
     if (3, 11) <= sys.version_info[:2] <= (3, 13):
         return Finding("Python", "good", version)
     return Finding("Python", "note", version, "tested with 3.11 to 3.13: make a virtual environment with one of these")
 
 
-def _torch() -> Iterator[Finding]:
+def _check_torch() -> Iterator[Finding]:
     yield Finding("PyTorch", "good", torch.__version__)
     gpus = machine.find_nvidia_gpus()
     if torch.cuda.is_available():
@@ -74,34 +72,34 @@ def _torch() -> Iterator[Finding]:
         yield Finding(
             "GPU",
             "trouble",
-            f"{gpus[0].name} is there, but this PyTorch is built for the CPU only",
+            f"{gpus[0].name} was found, but this PyTorch is built for the CPU only",
             "python -m pip install --force-reinstall torch torchvision",
         )
     elif gpus:
         yield Finding(
             "GPU",
             "trouble",
-            f"{gpus[0].name} is there, but its driver is too old for this PyTorch (CUDA {torch.version.cuda})",
+            f"{gpus[0].name} was found, but its driver is too old for this PyTorch (CUDA {torch.version.cuda})",
             "update the driver, or install a PyTorch built for an older CUDA",
         )
     else:
-        yield Finding("GPU", "note", "none", "the CPU is enough for the demo; real trainings want a GPU")
+        yield Finding("GPU", "note", "none", "the CPU is enough for the demo; real trainings need a GPU")
 
 
-def _cores() -> Finding:
+def _check_cores() -> Finding:
     return Finding("cores", "good" if machine.count_cores() > 1 else "note", str(machine.count_cores()))
 
 
-def _memory() -> Finding:
+def _check_memory() -> Finding:
     found = machine.read_memory_gib()
     if found is None:
-        return Finding("memory", "note", "not told by this system")
+        return Finding("memory", "note", "unknown on this system")
     enough = found >= _NEEDED_GIB["memory"]
-    advice = "" if enough else f"take small batches ({hints.setting('batch_size', 4)}) and small images"
+    advice = "" if enough else f"use a small batch size ({hints.setting('batch_size', 4)}) and small images"
     return Finding("memory", "good" if enough else "note", f"{found:.0f} GiB", advice)
 
 
-def _disk(root: Path) -> Iterator[Finding]:
+def _check_disk(root: Path) -> Iterator[Finding]:
     free = machine.read_free_gib(root)
     enough = free >= _NEEDED_GIB["disk"]
     advice = (
@@ -122,7 +120,7 @@ def _disk(root: Path) -> Iterator[Finding]:
         )
 
 
-def _codecs() -> Iterator[Finding]:
+def _check_codecs() -> Iterator[Finding]:
     missing = [name for name, works in list_codecs().items() if not works]
     if missing:
         advice = 'python -m pip install "pylibjpeg[all]"'
@@ -131,16 +129,16 @@ def _codecs() -> Iterator[Finding]:
         yield Finding("DICOM codecs", "good", ", ".join(list_codecs()))
 
 
-def _weights(workspace: Workspace) -> Iterator[Finding]:
+def _check_weights(workspace: Workspace) -> Iterator[Finding]:
     for name in workspace.list_presets("models"):
         preset = workspace.load_preset("models", name)
         model = preset.settings.get("model", {})
         if model.get("weights") == IMAGENET:
             network = ModelSettings(architecture=model.get("architecture") or model["backbone"])
-            yield _weights_of(name, locate_imagenet_weights(network))
+            yield _describe_weights(name, locate_imagenet_weights(network))
 
 
-def _weights_of(preset: str, where: str | None) -> Finding:
+def _describe_weights(preset: str, where: str | None) -> Finding:
     if where:
         return Finding(f"weights of {preset}", "good", where)
     without, from_file = hints.setting("weights", "none"), hints.setting("weights", "file:PATH")

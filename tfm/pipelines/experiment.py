@@ -23,28 +23,26 @@ from tfm.core.settings.schema import Settings
 from tfm.core.settings.serialize import collect_key_values
 
 Levels = dict[str, dict[str, Any]]  # name → settings
-
-
 _AS_SHIPPED = "compare it with one that ships, in configs/experiments"
 
 
 class Varied(Settings):
-    """What the file holds."""
+    """The content of an experiment file."""
 
     title: str
-    """What is asked, in a line"""
+    """The research question in one line"""
     about: str
-    """What is compared with what, for who reads the outcome"""
+    """What is compared with what, for readers of the results"""
     stage: str
-    """The plan that is worked with each combination, such as swin-mim"""
+    """The plan that runs with each combination, such as swin-mim"""
     settings: dict[str, Any] = {}  # noqa: RUF012
-    """What holds throughout"""
+    """Settings of all runs"""
     factors: Annotated[dict[str, Annotated[Levels, Field(min_length=1)]], Field(min_length=1)]
-    """What is varied: each factor with its levels, each level with its settings"""
+    """The factors: with its levels, each level with its settings"""
 
 
 def plan_experiment(settings: Experiment, workspace: Workspace) -> list[Step]:
-    varied = _read(settings)
+    varied = _read_factors(settings)
     plan = find(varied.stage)
     if not isinstance(plan, Planner):
         raise SettingsError(f"{settings.file}: {varied.stage} is not a plan", hint="name one, such as swin-mim")
@@ -54,22 +52,22 @@ def plan_experiment(settings: Experiment, workspace: Workspace) -> list[Step]:
     ways: list[str] = []
     known: dict[str, Settings] = {}
     for number in range(settings.seeds):
-        for levels in _combinations(varied):
+        for levels in _list_combinations(varied):
             given = {name: value for _, own in levels for name, value in own.items()}
-            way = _way(*(name for name, _ in levels))
-            with _at(f"{settings.file}, {way}"):
+            way = _join_levels(*(name for name, _ in levels))
+            with _name_place(f"{settings.file}, {way}"):
                 chosen: Any = resolve(plan.settings, varied.settings | settings.settings | data, given)
             _check_differs(settings, way, chosen, known)
             chosen = chosen.model_copy(update={"seed": chosen.seed + number})
             planned = plan.build_steps(chosen, workspace)
-            _check(settings, way, planned)
-            steps += [_within(f"{way}, {chosen.seed}", step) for step in planned]
+            _check_trains_once(settings, way, planned)
+            steps += [_prefix_step(f"{way}, {chosen.seed}", step) for step in planned]
             ways.append(way)
     _check_explained(settings, ways, steps)
-    return [*steps, _contrast(varied, ways, steps)]
+    return [*steps, _build_contrast(varied, ways, steps)]
 
 
-def _read(settings: Experiment) -> Varied:
+def _read_factors(settings: Experiment) -> Varied:
     try:
         content = files.read_yaml(settings.file)
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -79,23 +77,23 @@ def _read(settings: Experiment) -> Varied:
             fields=("file",),
         ) from None
     if not content or not isinstance(content, dict):
-        what = "is empty" if not content else "holds no names with their values"
-        raise SettingsError(f"{settings.file} {what}, and is no experiment", hint=_AS_SHIPPED, fields=("file",))
-    with _at(f"{settings.file}"):
+        what = "is empty" if not content else "contains no settings"
+        raise SettingsError(f"{settings.file} {what}", hint=_AS_SHIPPED, fields=("file",))
+    with _name_place(f"{settings.file}"):
         varied = resolve(Varied, {}, {str(name): value for name, value in content.items()})
     *_, (factor, levels) = varied.factors.items()
     if len(levels) == 1:
         raise SettingsError(
             f"{settings.file}: {factor} has one level, {next(iter(levels))}: nothing to compare",
-            hint="give it another level, or put a factor with several levels last: it is those that are compared",
+            hint="add a level, or put a factor with several levels last: its levels are compared",
             fields=("file",),
         )
     return varied
 
 
 @contextmanager
-def _at(place: str) -> Iterator[None]:
-    """What is refused of it is told with the place where a person can change it."""
+def _name_place(place: str) -> Iterator[None]:
+    """Name the place of a setting in the errors raised here."""
     try:
         yield
     except SettingsError as error:
@@ -103,14 +101,16 @@ def _at(place: str) -> Iterator[None]:
 
 
 def _check_named_once(settings: Experiment, varied: Varied, data: Mapping[str, Any], planned: type[Settings]) -> None:
-    """No setting is both held throughout and varied, or varied by two factors: one of the two would do nothing."""
+    """Refuse a setting that is set in two places: one of the two would have no effect."""
     throughout = {f"settings of {settings.file}": varied.settings, hints.setting("settings"): settings.settings}
     places: dict[str, str] = dict.fromkeys(data, "the experiment itself")
     for place, given in throughout.items():
-        places |= dict.fromkeys(_named_in(planned, place, given), place)
+        places |= dict.fromkeys(_list_settings(planned, place, given), place)
     for factor, levels in varied.factors.items():
         here = f"{settings.file}, factor {factor}"
-        own = {name for level, given in levels.items() for name in _named_in(planned, f"{here}, level {level}", given)}
+        own = {
+            name for level, given in levels.items() for name in _list_settings(planned, f"{here}, level {level}", given)
+        }
         for name in sorted(own & places.keys()):
             raise SettingsError(
                 f"{here}: {name.replace('_', '-')} is set here and by {places[name]}",
@@ -120,23 +120,23 @@ def _check_named_once(settings: Experiment, varied: Varied, data: Mapping[str, A
         places |= dict.fromkeys(own, f"factor {factor}")
 
 
-def _named_in(planned: type[Settings], place: str, given: Mapping[str, Any]) -> list[str]:
-    """The settings that are given there, whether flat or in their groups."""
-    with _at(place):
+def _list_settings(planned: type[Settings], place: str, given: Mapping[str, Any]) -> list[str]:
+    """The names of the settings given there, flat or grouped."""
+    with _name_place(place):
         check_values(planned, given)
-        return list(_leaf_names(place_values(planned, given)))
+        return list(_iterate_names(place_values(planned, given)))
 
 
-def _leaf_names(placed: Mapping[str, Any]) -> Iterator[str]:
+def _iterate_names(placed: Mapping[str, Any]) -> Iterator[str]:
     for name, value in placed.items():
         if isinstance(value, Mapping):
-            yield from _leaf_names(value)
+            yield from _iterate_names(value)
         else:
             yield name
 
 
 def _check_differs(settings: Experiment, way: str, chosen: Settings, known: dict[str, Settings]) -> None:
-    """From every way that is `known`, to which it is added."""
+    """Refuse a way with the same settings as a known one, and add it to them."""
     same = [
         other for other, one in known.items() if other != way and collect_key_values(one) == collect_key_values(chosen)
     ]
@@ -149,11 +149,11 @@ def _check_differs(settings: Experiment, way: str, chosen: Settings, known: dict
     known[way] = chosen
 
 
-def _check(settings: Experiment, way: str, planned: list[Step]) -> None:
+def _check_trains_once(settings: Experiment, way: str, planned: list[Step]) -> None:
     trained = sum(step.stage == "train" for step in planned)
     if trained != 1:
         raise SettingsError(
-            f"{settings.file}: {way} trains {trained} networks, where each combination has to train one",
+            f"{settings.file}: {way} trains {trained} models, but each combination must train exactly one",
             hint="choose a plan and levels that do, without skip_train",
             fields=("file",),
         )
@@ -169,39 +169,41 @@ def _check_explained(settings: Experiment, ways: list[str], steps: list[Step]) -
         )
 
 
-def _combinations(varied: Varied) -> list[tuple[tuple[str, dict[str, Any]], ...]]:
+def _list_combinations(varied: Varied) -> list[tuple[tuple[str, dict[str, Any]], ...]]:
     return list(itertools.product(*(levels.items() for levels in varied.factors.values())))
 
 
-def _way(*names: str) -> str:
+def _join_levels(*names: str) -> str:
     return ", ".join(names)
 
 
-def _within(prefix: str, step: Step) -> Step:
-    """The step by a name of its own, that reads from the steps of its own combination."""
-    return replace(step, name=_named(prefix, step.name), settings=_renamed(prefix, step.settings))
+def _prefix_step(prefix: str, step: Step) -> Step:
+    """Give the step a name of its own, and let it read from steps of the same combination."""
+    return replace(step, name=_build_step_name(prefix, step.name), settings=_prefix_references(prefix, step.settings))
 
 
-def _named(prefix: str, name: str) -> str:
+def _build_step_name(prefix: str, name: str) -> str:
     return f"{re.sub(r'[^a-zA-Z0-9+]+', '-', prefix)}-{name}"  # a dot would end it where it is read from
 
 
-def _renamed(prefix: str, value: Any) -> Any:
+def _prefix_references(prefix: str, value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _renamed(prefix, part) for name, part in value.items()}
+        return {name: _prefix_references(prefix, part) for name, part in value.items()}
     if isinstance(value, list):
-        return [_renamed(prefix, part) for part in value]
-    return f"@{_named(prefix, value[1:])}" if isinstance(value, str) and value.startswith("@") else value
+        return [_prefix_references(prefix, part) for part in value]
+    return f"@{_build_step_name(prefix, value[1:])}" if isinstance(value, str) and value.startswith("@") else value
 
 
-def _contrast(varied: Varied, ways: list[str], steps: list[Step]) -> Step:
-    """Of what was trained, and of what was explained of it."""
+def _build_contrast(varied: Varied, ways: list[str], steps: list[Step]) -> Step:
+    """Contrast the trainings and their explanations."""
     runs = {stage: [f"@{step.name}.run" for step in steps if step.stage == stage] for stage in ("train", "explain")}
     against: dict[str, list[str]] = {}
     *_, last = (list(levels) for levels in varied.factors.values())
     for *same, own in itertools.product(*varied.factors.values()):
         at = last.index(own)
         if at:  # the first is compared with nothing
-            against[_way(*same, own)] = [_way(*same, other) for other in dict.fromkeys((last[0], last[at - 1]))]
+            against[_join_levels(*same, own)] = [
+                _join_levels(*same, other) for other in dict.fromkeys((last[0], last[at - 1]))
+            ]
     chosen = {"runs": runs["train"], "ways": ways, "against": against, "explained": runs["explain"]}
     return Step("contrast", "contrast", chosen)

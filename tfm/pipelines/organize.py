@@ -24,15 +24,15 @@ from tfm.data.sources.cbis_ddsm import IMAGE_KEY
 
 
 def look(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | Outlook]:
-    """What the folders hold, and which questions that leaves open."""
+    """Show what the download contains, and settle the questions that it answers."""
     found = yield from read_download.read_download(given["download"], given.get("csv", ()), workspace.index_file)
     kinds = sorted(set(found.cases["kind"]), reverse=True)
     catalog = read_download.build_catalog(found, kinds)
     layouts = ", ".join(download.describe_layouts(header.path for header in found.headers))
-    yield _counted(
+    yield _build_count_table(
         "Found", "CSV", audit.count_expected_and_found(catalog.lesions), f"{len(found.headers)} files: {layouts}"
     )
-    yield from _warned(catalog, "image")
+    yield from _report_missing_images(catalog, "image")
     settled, reasons = {}, {}
     if len(kinds) == 1:
         settled["lesions"] = kinds[0]
@@ -40,23 +40,27 @@ def look(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | Out
     here = {images: role for images, role in ROLES.items() if (catalog.lesions[f"{role}_file"] != "").any()}
     if len(here) == 1:
         settled["images"] = next(iter(here))
-        reasons["images"] = "there are no others here"
+        reasons["images"] = "the download has no others"
     if not any(catalog.has_test(role) for role in here.values()):
         settled["split"] = "random"
-        reasons["split"] = "nothing of the official test is here"
-        yield Note("nothing of TCIA's test is here: the split will be random, and every figure will say so", "warning")
+        reasons["split"] = "the download has no official test images"
+        yield Note(
+            "no image of TCIA's test set was found: the split will be random, and every figure will state it", "warning"
+        )
     yield Outlook(settled=settled, offered={name: [value] for name, value in settled.items()}, reasons=reasons)
 
 
 def preview(settings: Organize, workspace: Workspace) -> Iterator[Event]:
-    _, catalog, plan = yield from _arranged(settings, workspace)
+    _, catalog, plan = yield from _plan_dataset(settings, workspace)
     writer.refuse_replacing(workspace.dataset_folder(settings.name), catalog, plan)
     invariants.check_invariants(catalog, plan)
-    yield _counted("Will be made", "split", audit.count_splits(plan.manifest), f"Protocol: {plan.protocol}.")
-    yield from _thin(plan.notices)
+    yield _build_count_table(
+        "The dataset will contain", "split", audit.count_splits(plan.manifest), f"Protocol: {plan.protocol}."
+    )
+    yield from _warn_if_too_few(plan.notices)
 
 
-def _arranged(
+def _plan_dataset(
     settings: Organize, workspace: Workspace
 ) -> Generator[Event, None, tuple[DownloadContents, Catalog, DatasetPlan]]:
     found = yield from read_download.read_download(settings.download, settings.csv, workspace.index_file)
@@ -74,9 +78,9 @@ def _arranged(
 
 
 def organize(settings: Organize, run: Run) -> Iterator[Event]:
-    found, catalog, plan = yield from _arranged(settings, run.workspace)
-    yield from _warned(catalog, plan.choices.role)
-    yield from _thin(plan.notices)
+    found, catalog, plan = yield from _plan_dataset(settings, run.workspace)
+    yield from _report_missing_images(catalog, plan.choices.role)
+    yield from _warn_if_too_few(plan.notices)
     with run.workspace.lock_product("dataset", settings.name) as folder:
         organizing.refuse_replacing(folder, catalog, plan)
         writing = organizing.organize_dataset(
@@ -85,49 +89,51 @@ def organize(settings: Organize, run: Run) -> Iterator[Event]:
         for done, total in writing:
             yield Progress("images", done, total, "images")
     account = files.read_json(folder / dataset.AUDIT)
-    yield from _told(account, folder)
+    yield from _report_dataset(account, folder)
     outputs = [str(folder / name) for name in dataset.DATASET_DOCUMENTS if (folder / name).exists()]
     yield Result({"dataset": settings.name, "protocol": account["protocol"], "splits": account["splits"]}, outputs)
 
 
-def _counted(title: str, corner: str, counts: Mapping[str, Mapping[str, int]], caption: str) -> Table:
+def _build_count_table(title: str, corner: str, counts: Mapping[str, Mapping[str, int]], caption: str) -> Table:
     first = next(iter(counts.values()))
     rows = [[name, *map(str, row.values())] for name, row in counts.items()]
     return Table(title, [corner, *map(audit.label_column, first)], rows, caption)
 
 
-def _warned(catalog: Catalog, role: str) -> Iterator[Note]:
-    """What a partial download costs."""
+def _report_missing_images(catalog: Catalog, role: str) -> Iterator[Note]:
+    """Report what is missing from a partial download."""
     for found in catalog.notices:
         if found.kind == "note":
             yield Note(f"{found.subject} {found.words}")
     absent = [found.subject for found in catalog.notices if found.kind == "no-csv"]
     if absent:
-        yield Note(f"no cases for {', '.join(absent)}: going on with what is there", "warning")
+        yield Note(f"no cases for {', '.join(absent)}: only the others are used", "warning")
     rows, what = (
         (catalog.lesions, "crops") if role == "crop" else (catalog.lesions.drop_duplicates(IMAGE_KEY), "mammograms")
     )
     lost = int((rows[f"{role}_file"] == "").sum())
     if lost:
-        yield Note(f"{lost} of {len(rows)} {what} are not here whole: a comparison on the rest says less", "warning")
+        yield Note(
+            f"{lost} of {len(rows)} {what} are missing or incomplete: results on the rest are less reliable", "warning"
+        )
 
 
-def _thin(findings: Sequence[Notice]) -> Iterator[Note]:
+def _warn_if_too_few(findings: Sequence[Notice]) -> Iterator[Note]:
     thin = [f"{found.words} in {found.subject}" for found in findings if found.kind == "thin"]
     if thin:
-        yield Note(f"{', '.join(thin)}: too little of the download is here to learn or to measure", "warning")
+        yield Note(f"{', '.join(thin)}: too few images to train or evaluate", "warning")
 
 
-def _told(account: dict[str, Any], folder: Path) -> Iterator[Event]:
+def _report_dataset(account: dict[str, Any], folder: Path) -> Iterator[Event]:
     proven = f"Protocol: {account['protocol']}. Patients in two splits: {account['leaks']}."
-    yield _counted("The dataset", "split", account["splits"], proven)
-    yield _counted("The download", "CSV", account["download"], "")
+    yield _build_count_table("The dataset", "split", account["splits"], proven)
+    yield _build_count_table("The download", "CSV", account["download"], "")
     noticed = audit.count_findings(account)
     if noticed:
-        yield Table("What was noticed", ["finding", "how often"], [[kind, str(count)] for kind, count in noticed])
-    yield Note(f"each finding by name, and every repair: {folder / dataset.AUDIT_TEXT}")
+        yield Table("Findings", ["finding", "count"], [[kind, str(count)] for kind, count in noticed])
+    yield Note(f"all findings and repairs: {folder / dataset.AUDIT_TEXT}")
     if (folder / dataset.MISSING).exists():
         count = account["series"]["to fetch again"]
         yield Note(
-            f"NBIA Data Retriever fetches just the {count} series that are missing with {folder / dataset.MISSING}"
+            f"to download only the {count} missing series, open {folder / dataset.MISSING} in NBIA Data Retriever"
         )

@@ -18,11 +18,11 @@ from tfm.data.dataset.dataset import Dataset
 from tfm.training.augmented_copies import write_copies
 from tfm.training.inputs.samples import find_samples
 
-_MOST_OF_IT = 0.9
+_MOST_OF_A_LESION = 0.9
 
 
-def _name(settings: Preprocess, run: Run) -> str:
-    """Other steps never end in the same cache."""
+def _build_cache_name(settings: Preprocess, run: Run) -> str:
+    """A name of its own for steps that differ from the preset."""
     preset = run.workspace.load_preset("preprocess", run.read_preset() or "")
     steps = settings.chain.model_dump_json()
     same = steps == resolve(Preprocess, preset.settings, {"dataset": settings.dataset}).chain.model_dump_json()
@@ -30,8 +30,10 @@ def _name(settings: Preprocess, run: Run) -> str:
     return f"{settings.dataset}-{preset.name}{own}"
 
 
-def _standing(settings: Preprocess, run: Run, dataset: Dataset, own: str) -> Generator[Event, None, str | None]:
-    """A cache in which these very images are already, if no other name was asked for; their own one first."""
+def _find_existing_cache(
+    settings: Preprocess, run: Run, dataset: Dataset, own: str
+) -> Generator[Event, None, str | None]:
+    """Find a cache with the same images and steps, unless a name is given. The default name is tried first."""
     if settings.cache:
         return None
     names = sorted(run.workspace.list_products("cache"), key=lambda name: (name != own, name))
@@ -39,53 +41,55 @@ def _standing(settings: Preprocess, run: Run, dataset: Dataset, own: str) -> Gen
     return (yield from find_cache(folders, dataset, settings.chain, COMMAND.version))
 
 
-def _told_twice(twins: list[DuplicateImages]) -> Iterator[Event]:
-    """One picture under two names; in two splits it would be a leak."""
+def _report_duplicates(twins: list[DuplicateImages]) -> Iterator[Event]:
+    """Report identical images under different names. Across two splits they are a leak."""
     if twins:
-        caption = "The audit joins scans issued twice by woman, side and view; these have other names."
+        caption = "The audit merges duplicate scans by patient, side and view; these differ in name."
         rows = [[", ".join(pair.images), ", ".join(pair.splits)] for pair in twins]
-        yield Table("Images with the very same pixels", ["images", "splits"], rows, caption)
+        yield Table("Images with identical pixels", ["images", "splits"], rows, caption)
     across = sum(pair.is_leak for pair in twins)
     if across:
-        yield Note(f"{across} pictures are in two splits: a model is tested on what it was trained on", "warning")
+        yield Note(f"{across} images are in two splits: a model would be tested on images it was trained on", "warning")
 
 
-def _lesions_told(cache: Cache, dataset: Dataset) -> Iterator[Event]:
-    """A label without its lesion teaches nothing, and nobody sees it in the figures."""
+def _report_lost_lesions(cache: Cache, dataset: Dataset) -> Iterator[Event]:
+    """Warn about images whose lesions were cut off or changed by the steps."""
     records = cache.read_records(dataset.manifest["image_id"])
     kept = {name: record["lesions_kept"] for name, record in records.items() if "lesions_kept" in record}
     lost = [name for name, share in kept.items() if share == 0]
-    cut = [name for name, share in kept.items() if 0 < share < _MOST_OF_IT]
+    cut = [name for name, share in kept.items() if 0 < share < _MOST_OF_A_LESION]
     small = [name for name, record in records.items() if record.get("lesions_below_a_pixel")]
     others = [name for name, record in records.items() if "mask_size" in record]
     for names, what in (
-        (lost, "nothing of their lesions is in the images any more, or ever was in their masks; the labels stay"),
-        (cut, f"the steps cut off more than {1 - _MOST_OF_IT:.0%} of their lesions; the labels stay"),
-        (small, "each of their lesions that is smaller than a pixel was kept as one, where there was room"),
-        (others, "their masks have another size than their films, and were stretched over them"),
+        (lost, "their lesions were cut off or their masks are empty; the labels stay"),
+        (cut, f"the steps cut off more than {1 - _MOST_OF_A_LESION:.0%} of their lesions; the labels stay"),
+        (small, "lesions smaller than a pixel were enlarged to one pixel where possible"),
+        (others, "their masks differ in size from the images and were resized"),
     ):
         if names:
             shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
             yield Note(f"{len(names)} images ({shown}): {what}", "warning")
 
 
-def _augmented(settings: Preprocess, run: Run, dataset: Dataset, cache: Cache) -> Generator[Event, None, list[Path]]:
+def _write_augmented_copies(
+    settings: Preprocess, run: Run, dataset: Dataset, cache: Cache
+) -> Generator[Event, None, list[Path]]:
     folder = run.folder / "augmented"
     copies, seed = settings.write_augmented, settings.seed
     writing = write_copies(folder, cache, find_samples(dataset, cache, "train"), settings.augmentation, copies, seed)
     for done, total in writing:
         yield Progress("augmented", done, total, "files")
-    yield Note(f"{total} augmented copies of the training images, to be looked at, are in {folder}")
+    yield Note(f"{total} augmented copies of the training images, for inspection, are in {folder}")
     return sorted(folder.iterdir())
 
 
 def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
     dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
-    name = settings.cache or _name(settings, run)
-    standing = yield from _standing(settings, run, dataset, name)
-    if standing:
-        yield Note(f"the cache {standing} already holds these images, made by the same steps: nothing is made twice")
-        name = standing
+    name = settings.cache or _build_cache_name(settings, run)
+    existing = yield from _find_existing_cache(settings, run, dataset, name)
+    if existing:
+        yield Note(f"the cache {existing} already contains these images with the same steps and is reused")
+        name = existing
     else:
         with run.workspace.lock_product("cache", name) as folder:
             version, workers = COMMAND.version, settings.workers
@@ -94,11 +98,11 @@ def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
     count, height, width = cache.images.shape
     yield Note(f"{count} images of {height} × {width} in the cache {name}")
     twins = find_duplicates(dataset, cache)
-    yield from _told_twice(twins)
-    yield Note(f"whether pictures are there twice was told by their pixels: {write_report(dataset, twins)}")
-    yield from _lesions_told(cache, dataset)
+    yield from _report_duplicates(twins)
+    yield Note(f"report on duplicate images: {write_report(dataset, twins)}")
+    yield from _report_lost_lesions(cache, dataset)
     outputs = list(cache.files)
     if settings.write_augmented:
-        outputs += yield from _augmented(settings, run, dataset, cache)
+        outputs += yield from _write_augmented_copies(settings, run, dataset, cache)
     values = {"cache": name, "images": count, "height": height, "width": width, "same_pixels": len(twins)}
     yield Result(values, [str(path) for path in outputs])
