@@ -82,12 +82,6 @@ def test_every_command_names_code_that_exists(name):
         assert find(command.trial).name == command.trial
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_a_summary_and_help(name):
-    assert presets.summary(name) not in ("", name)
-    assert len(presets.summary(name)) <= 60
-
-
 def test_the_worker_is_started_with_the_project_alone_before_absolute_paths(monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:.")
     assert worker.build_python_path() == f"{presets.PROJECT}:{tmp_path}"

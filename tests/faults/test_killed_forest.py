@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.forests import forest_run, head_run, workspace_with_a_head
+from tests.pipelines.forests import forest_run, head_run, workspace_with_a_head
 from tests.training.small_dataset import finish_run
 from tests.training.test_forest import inside
 from tfm.core.events import Progress

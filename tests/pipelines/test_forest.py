@@ -10,8 +10,8 @@ import skops.io
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from tests.commands.forests import average_run, forest_run, head_run, workspace_with_a_head
 from tests.data.caches import dataset_of, small_download
+from tests.pipelines.forests import average_run, forest_run, head_run, workspace_with_a_head
 from tests.training.small_dataset import PATIENTS, finish_run, make_small_dataset, make_train_run, rewrite_manifest
 from tests.training.test_forest import inside
 from tfm.analysis.predictions import read_predictions
