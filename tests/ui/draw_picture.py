@@ -29,7 +29,7 @@ def organize(place: Path) -> pyte.Screen:
     with Terminal(columns=92, rows=42, cwd=place, HOME=str(place)) as terminal:
         terminal.wait_for("leave")
         terminal.press("down", "down", "down", "enter")
-        terminal.wait_for("Which folder holds the download?")
+        terminal.wait_for("Which folder contains the download?")
         terminal.press("CBIS-DDSM download", "enter")
         for question in ("dataset be called", "Which lesions", "What one image is", "Which split"):
             terminal.wait_for(question)

@@ -11,6 +11,14 @@ from PIL import Image
 
 from tests.ui.draw_picture import CONTACT_SHEET, PICTURES, contact_sheet, menu, organize
 from tests.ui.terminal import Terminal
+from tfm.core import registry
+from tfm.core.settings.fields import list_fields
+
+
+def read_question(command: str, setting: str) -> str:
+    """The beginning of a question, which fits into one line of every terminal."""
+    fields = list_fields(registry.find(command).settings)
+    return next(field.question for field in fields if field.name == setting)[:40]
 
 
 def open_form(terminal: Terminal, name: str) -> None:
@@ -39,16 +47,16 @@ def test_the_menu_fits_small_and_large_terminals(tmp_path, columns, rows):
 def test_esc_goes_one_question_back_and_ctrl_c_to_the_menu_with_answers_kept(tmp_path):
     with Terminal(cwd=tmp_path) as terminal:
         open_form(terminal, "phantom")
-        terminal.wait_for("Where should the synthetic download go?")
+        terminal.wait_for(read_question("phantom", "out"))
         terminal.press("?")
         terminal.wait_for("A new or empty folder")
         terminal.press("out", "enter")
-        terminal.wait_for("How many women for training")
+        terminal.wait_for(read_question("phantom", "train_women"))
         terminal.press("escape")
-        terminal.wait_for("Where should the synthetic download go?")
-        assert "How many women" not in terminal.text, "old questions do not stay on the screen"
+        terminal.wait_for(read_question("phantom", "out"))
+        assert read_question("phantom", "train_women") not in terminal.text, "old questions do not stay on the screen"
         terminal.press("enter")
-        terminal.wait_for("How many women for training")
+        terminal.wait_for(read_question("phantom", "train_women"))
         terminal.press("none", "enter")
         terminal.wait_for("must be a whole number")
         terminal.press("ctrl-c")
@@ -60,13 +68,13 @@ def test_a_run_is_watched_paused_and_resumed_from_the_menu(tmp_path):
     with Terminal(columns=100, rows=30, cwd=tmp_path) as terminal:
         open_form(terminal, "phantom")
         for question, answer in [
-            ("Where should", "out"),
-            ("women for training", "24"),
-            ("women for testing", "2"),
-            ("How hard", ""),
+            ("out", "out"),
+            ("train_women", "24"),
+            ("test_women", "2"),
+            ("difficulty", ""),
             ("traps", ""),
         ]:
-            terminal.wait_for(question)
+            terminal.wait_for(read_question("phantom", question))
             terminal.press(*filter(None, [answer]), "enter")
         terminal.wait_for("wizard.py phantom")
         terminal.press("enter")
@@ -89,7 +97,7 @@ def test_a_wrong_path_is_reported_and_asked_again(tmp_path):
     (tmp_path / "empty").mkdir()
     with Terminal(cwd=tmp_path) as terminal:
         open_form(terminal, "organize")
-        terminal.wait_for("Which folder holds the download?")
+        terminal.wait_for(read_question("organize", "download"))
         terminal.press("[", "enter")
         terminal.wait_for("cannot be read")
         terminal.press("\x15", "empty", "enter")  # Ctrl-U clears the line
@@ -120,7 +128,7 @@ def test_the_accessible_menu_takes_numbers(tmp_path):
         terminal.wait_for("explain) >")
         assert "needs a dataset" in terminal.text
         terminal.press("3", "enter")
-        terminal.wait_for("Where should the synthetic download go?")
+        terminal.wait_for(read_question("phantom", "out"))
         terminal.press("<", "enter")
         terminal.wait_for("What next?")
 
