@@ -79,7 +79,7 @@ def test_the_hint_repeats_what_each_failure_advises(dataset, tmp_path):
     with pytest.raises(DataError, match="2 images could not be made") as caught:
         build(tmp_path / "c", dataset, chain())
     assert "organize the download again (its audit leaves out" in caught.value.hint
-    assert "give a DICOM, PNG, JPEG" in caught.value.hint
+    assert "DICOM, PNG, JPEG" in caught.value.hint
     with pytest.raises(DataError, match="22 images could not be made") as caught:
         build(tmp_path / "frames", without(dataset, 3, 4), chain(frame=5))
     assert caught.value.hint.startswith("choose a frame from 1 to 1; then start this again")

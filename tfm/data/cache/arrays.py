@@ -35,9 +35,9 @@ class Form(NamedTuple):
     @property
     def row_bytes(self) -> int:
         """Size of one row in all arrays together."""
-        return sum(self.height * self.width * self.dtype_of(name).itemsize for name in ARRAYS)
+        return sum(self.height * self.width * self.get_dtype(name).itemsize for name in ARRAYS)
 
-    def dtype_of(self, array: str) -> np.dtype[Any]:
+    def get_dtype(self, array: str) -> np.dtype[Any]:
         return np.dtype(self.type if array == "images" else "uint8")
 
     def __str__(self) -> str:
@@ -91,13 +91,13 @@ def write_arrays(folder: Path, form: Form, rows: Iterable[Row], count: int) -> G
 
         for name in ARRAYS:
             header = io.BytesIO()
-            descr = np.lib.format.dtype_to_descr(form.dtype_of(name))
+            descr = np.lib.format.dtype_to_descr(form.get_dtype(name))
             shape = (count, form.height, form.width)
             write_array_header_1_0(header, {"descr": descr, "fortran_order": False, "shape": shape})
             write(name, header.getvalue())
         for done, row in enumerate(rows, 1):
             for name in ARRAYS:
-                write(name, row[name].astype(form.dtype_of(name), copy=False).tobytes())
+                write(name, row[name].astype(form.get_dtype(name), copy=False).tobytes())
             yield Progress("packed", done, count, "images")
         for file in opened.values():
             file.flush()

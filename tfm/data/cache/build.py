@@ -81,7 +81,7 @@ def build_cache(
 def _make_rows(writer: CacheWriter, maker: RowMaker, workers: Workers) -> Generator[Event, None, list[Failure]]:
     """Make the missing rows and return the images that cannot be made."""
     failures: list[Failure] = []
-    total, tasks = len(writer.sources), writer.tasks()
+    total, tasks = len(writer.sources), writer.list_tasks()
     # Counted for all images, not for the missing ones: a film that kills its worker must not be tried in this process.
     with contextlib.closing(run_in_workers(maker, tasks, count_workers(workers, total))) as results:
         for done, (task, result) in enumerate(results, total - len(tasks) + 1):

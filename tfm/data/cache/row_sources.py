@@ -60,14 +60,14 @@ def read_sources(images: ImageFolder, known: Mapping[str, Facts]) -> Generator[E
         film, mask_file = images.path(file), images.path(mask) if mask else None
         before = known.get(image_id)
         mask_facts = _read_mask_facts(mask_file, before["mask"] if before else None) if mask_file else None
-        facts: Facts = {"sop_uid": sop_uid, "film": _size_and_time(film), "mask": mask_facts}
+        facts: Facts = {"sop_uid": sop_uid, "film": _read_size_and_time(film), "mask": mask_facts}
         sources.append(RowSource(image_id, film, mask_file, facts))
         yield Progress("compared", len(sources), len(rows), "images")
     return sources
 
 
 def _read_mask_facts(mask: Path, known: list[Any] | None) -> list[Any]:
-    current = _size_and_time(mask)
+    current = _read_size_and_time(mask)
     if current is None:
         return [0, 0, "gone"]
     if known and known[:2] == current:
@@ -75,7 +75,7 @@ def _read_mask_facts(mask: Path, known: list[Any] | None) -> list[Any]:
     return [*current, hashlib.blake2b(mask.read_bytes(), digest_size=16).hexdigest()]
 
 
-def _size_and_time(path: Path) -> list[int] | None:
+def _read_size_and_time(path: Path) -> list[int] | None:
     try:
         status = path.stat()
     except OSError:  # preprocessing this image will report it

@@ -133,14 +133,14 @@ def _read_left_out(home: Path, found: UnlabelledImages, version: int) -> Reasons
     kept = files.read_json(home / LEFT_OUT)
     known = set(found.manifest["image_id"]) if kept["version"] == version else set()
     before = {name: one for name, one in kept["files"].items() if name in known}
-    return {name: reason for name, (state, reason) in before.items() if state == _size_and_time(found, name)}
+    return {name: reason for name, (state, reason) in before.items() if state == _read_size_and_time(found, name)}
 
 
 def _write_left_out(home: Path, found: UnlabelledImages, failed: Reasons, version: int) -> None:
-    kept = {name: [_size_and_time(found, name), reason] for name, reason in failed.items()}
+    kept = {name: [_read_size_and_time(found, name), reason] for name, reason in failed.items()}
     files.write_json(home / LEFT_OUT, {"version": version, "files": kept})
 
 
-def _size_and_time(found: UnlabelledImages, name: str) -> list[int]:
+def _read_size_and_time(found: UnlabelledImages, name: str) -> list[int]:
     status = found.path(name).stat()
     return [status.st_size, status.st_mtime_ns]

@@ -63,7 +63,7 @@ class CacheWriter:
             if path not in wanted:
                 path.unlink()
 
-    def tasks(self) -> list[RowTask]:
+    def list_tasks(self) -> list[RowTask]:
         """One for each row that is missing."""
         return [
             RowTask(number, source.film, source.mask, self._files[number])
