@@ -13,7 +13,7 @@ import timm
 import torch
 
 from tfm.core.runs.run import Run
-from tfm.training import recipe
+from tfm.models import specs
 
 PROJECT = Path(__file__).resolve().parents[2]
 SWIN = "swin_tiny_patch4_window7_224"
@@ -29,7 +29,7 @@ worker.main()
 
 def make_swin_small(patch: Any = None) -> None:
     """Two stages of 24 and 48 channels in place of four of 96 to 768: all of Swin's kinds of layers, drop path too."""
-    large = recipe.build_model
+    large = specs.build_model
 
     def small(model: Any, in_size: tuple[int, int]) -> torch.nn.Module:
         if model.architecture != SWIN:
@@ -37,7 +37,7 @@ def make_swin_small(patch: Any = None) -> None:
         size = {"img_size": in_size, "window_size": 4, "embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4)}
         return timm.create_model(SWIN, in_chans=1, num_classes=1, drop_path_rate=0.3, drop_rate=model.dropout, **size)
 
-    patch.setattr(recipe, "build_model", small) if patch else setattr(recipe, "build_model", small)
+    patch.setattr(specs, "build_model", small) if patch else setattr(specs, "build_model", small)
 
 
 def in_the_middle_of_writing(number: int) -> None:

@@ -236,7 +236,7 @@ def test_augmentation_never_touches_test(tiny, monkeypatch):
 
 def test_the_watch_over_augmentation_notices_an_image_of_another_split(tiny, monkeypatch):
     touched = spied(monkeypatch)
-    really = Images.batch  # the way of images that are not trained on
+    really = Images.load  # the way of images that are not trained on
 
     def planted(self, chosen):
         changed = augment.augment_images(

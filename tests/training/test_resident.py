@@ -33,7 +33,7 @@ def test_a_kept_dataset_is_learned_from_to_the_same_bits(trainings, monkeypatch)
     folders = [trainings.new_folder() for _ in range(2)]
     train_to_end(trainings.make({"ema": 0.5}), folders[0])
     training, told = kept(trainings.make({"ema": 0.5}))
-    assert "are kept on the device: they are at most a quarter" in told
+    assert "are kept on the device: they take at most a quarter" in told
     training.train, training.val = (
         replace(images, cache=blind(images.cache)) for images in (training.train, training.val)
     )
@@ -51,7 +51,7 @@ def test_every_kind_of_array_comes_back_as_it_was(trainings, dtype):
     chosen = np.array([5, 0, 5, 2])
     before = training.train.load_greys(chosen), training.train.load_targets(chosen, {"breast", "lesions"})
     after, _ = kept(training)
-    assert set(after.train.kept) == {"images", "breast", "lesions"}
+    assert set(after.train.arrays_on_device) == {"images", "breast", "lesions"}
     there = replace(after.train, cache=blind(after.train.cache))
     assert torch.equal(there.load_greys(chosen), before[0])
     for name, masks in there.load_targets(chosen, {"breast", "lesions"}).items():
@@ -61,7 +61,7 @@ def test_every_kind_of_array_comes_back_as_it_was(trainings, dtype):
 def test_what_takes_more_than_a_quarter_of_the_free_memory_stays_where_it_is(trainings):
     size = trainings.cache.images.nbytes
     training, told = kept(linear(trainings.make()), free=4 * size - 1)
-    assert not training.train.kept
-    assert "are read from the disk: they are more than a quarter" in told
+    assert not training.train.arrays_on_device
+    assert "are read from the disk: they take more than a quarter" in told
     training, _ = kept(training, free=4 * size)
-    assert set(training.train.kept) == set(training.val.kept) == {"images"}
+    assert set(training.train.arrays_on_device) == set(training.val.arrays_on_device) == {"images"}

@@ -46,7 +46,7 @@ class Checkpoints:
         """Save as `last`, and keep the old `last` as `previous`. At every instant one of the two is whole."""
         started = time.monotonic()
         with self._beside(self._last) as temporary:
-            _write(temporary, state | {_RUN_KEY: self._key})
+            write_checkpoint(temporary, state | {_RUN_KEY: self._key})
             if self._last.exists():
                 os.replace(self._last, self._previous)
         self._written = time.monotonic()
@@ -54,7 +54,7 @@ class Checkpoints:
 
     def save_best(self, state: dict[str, Any]) -> None:
         with self._beside(self.best) as temporary:
-            _write(temporary, state | {_RUN_KEY: self._key})
+            write_checkpoint(temporary, state | {_RUN_KEY: self._key})
 
     def load_newest(self) -> tuple[dict[str, Any] | None, list[str]]:
         """Load the newest whole checkpoint, and say what is wrong with newer ones."""
@@ -87,7 +87,7 @@ class Checkpoints:
         return files.write_atomically(path)
 
 
-def _write(path: Path, state: dict[str, Any]) -> None:
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     with open(path, "wb") as file:
         try:
             torch.save(state, file)
