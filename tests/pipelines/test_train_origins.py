@@ -255,7 +255,7 @@ def test_a_fold_of_a_dataset_without_folds_is_refused_and_with_folds_the_others_
         "ResNet18_CFT-fold1-seed8",
         "ResNet18_CFT-fold2-seed7",
     ]
-    with pytest.raises(SettingsError, match="6 folds are wanted"):
+    with pytest.raises(SettingsError, match="6 folds"):
         launch.find_or_create_job(workspace, "train", {"dataset": "pocket", **TINY, "folds": 6}, ["ResNet18_CFT"])
 
 
