@@ -37,7 +37,7 @@ def killed(write):
         return write(*given)
     return cut
 
-features._SECONDS = 0
+features.SECONDS_BETWEEN_WRITES = 0
 if moment == "extraction":
     features.write_all = killed(features.write_all)
 elif moment == "trees":

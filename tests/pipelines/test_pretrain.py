@@ -45,7 +45,7 @@ def test_it_has_seen_training_women_and_nobody_else(run):
     assert len(seen) == PATIENTS["train"]
     assert all(woman.startswith("P_train") for woman in seen)
     told = " ".join(event.text for event in run.read_events() if isinstance(event, Note))
-    assert f"{2 * PATIENTS['train'] - 2} images of {PATIENTS['train'] - 1} women to learn from, 2 of 1 others" in told
+    assert f"{2 * PATIENTS['train'] - 2} images of {PATIENTS['train'] - 1} patients for training, 2 of 1 others" in told
 
 
 def test_it_tells_how_well_it_rebuilds_and_shows_it(run):
@@ -157,7 +157,7 @@ def test_who_is_kept_back_has_a_breast_to_be_rebuilt_and_without_two_such_women_
     gains = pd.read_csv(finish_run(seeing[2]).metrics_file)["val_gain"]
     assert (gains != 0).all()
     refusal = refused(seeing[1])
-    assert f"of {PATIENTS['train']} women to learn from, 1 have an image that something" in refusal.message
+    assert f"only 1 of the {PATIENTS['train']} training patients" in refusal.message
 
 
 def test_a_block_that_hides_whole_images_is_refused_with_the_sizes_that_go(run):

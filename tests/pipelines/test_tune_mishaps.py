@@ -193,7 +193,7 @@ def test_a_study_waits_for_the_gpu_of_another_and_says_for_whom(products, monkey
         with contextlib.closing(worker.execute(run)) as events:
             for event in events:
                 if isinstance(event, Note) and event.text.startswith(gpu_lock.WAITING):
-                    assert "a-trial-of-another-study has it" in event.text
+                    assert "a-trial-of-another-study uses it" in event.text
                     held.close()
     assert run.read_status().state == "done"
     assert any(isinstance(event, Note) and gpu_lock.WAITING in event.text for event in run.read_events())

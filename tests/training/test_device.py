@@ -158,14 +158,14 @@ def test_a_run_waits_for_the_gpu_and_says_for_whom_until_its_holder_dies(monkeyp
         assert holder.stdout.readline() == "held\n"
         with contextlib.ExitStack() as held:
             waiting = lock_gpu("gpu-of-this-test", "the-second-run", held)
-            assert "the-first-run has it" in next(waiting).text
+            assert "the-first-run uses it" in next(waiting).text
             next(waiting)
             holder.kill()
             holder.wait()
             for _ in waiting:
                 pass
             with contextlib.ExitStack() as third:
-                assert "the-second-run has it" in next(lock_gpu("gpu-of-this-test", "a-third-run", third)).text
+                assert "the-second-run uses it" in next(lock_gpu("gpu-of-this-test", "a-third-run", third)).text
     finally:
         holder.kill()
         holder.wait()

@@ -107,7 +107,7 @@ def test_a_head_that_learned_something_else_leaves_pooled_embeddings_as_they_are
 
 
 def test_stopped_after_any_batch_they_end_as_undisturbed_ones(run, material, tmp_path, monkeypatch):
-    monkeypatch.setattr(frozen_features, "_SECONDS", 0)
+    monkeypatch.setattr(frozen_features, "SECONDS_BETWEEN_WRITES", 0)
     calm = extracted(tmp_path / "calm", run, material)
     for batches in (1, 3, 2):
         events = extract_embeddings(tmp_path / "stopped", backbone(run), material, facts(material), CPU, "a-run")
@@ -135,14 +135,14 @@ def test_those_of_another_backbone_are_refused(run, material, tmp_path):
     other = backbone(run)
     with torch.no_grad():
         other.network.conv1[0].weight.mul_(2)
-    with pytest.raises(DataError, match=r"those of another backbone$") as refusal:
+    with pytest.raises(DataError, match=r"belong to another backbone$") as refusal:
         returned(copied(tmp_path, run, material, (other, material)))
     assert "remove that folder" in refusal.value.hint
 
 
 def test_those_of_another_dataset_are_refused(run, material, tmp_path):
     elsewhere = replace(material, dataset=replace(material.dataset, content_hash="0" * 64))
-    with pytest.raises(DataError, match=r"those of another dataset$"):
+    with pytest.raises(DataError, match=r"belong to another dataset$"):
         returned(copied(tmp_path, run, material, (backbone(run), elsewhere)))
 
 
@@ -165,7 +165,7 @@ def test_what_is_no_longer_as_it_was_written_is_refused(run, material, tmp_path,
     extracted(tmp_path, run, material)
     folder = folder_in(tmp_path)
     harm(folder)
-    with pytest.raises(DataError, match="damaged or gone"):
+    with pytest.raises(DataError, match="are damaged"):
         extracted(tmp_path, run, material)
 
 
@@ -174,7 +174,7 @@ def test_two_never_extract_the_same_ones_at_once_the_second_waits_and_finds_them
     first = extract_embeddings(tmp_path, backbone(run), material, facts(material), CPU, "the-first-run")
     next(first)
     second = extract_embeddings(tmp_path, backbone(run), material, facts(material), CPU, "the-second-run")
-    assert "the-first-run has it" in next(second).text
+    assert "the-first-run uses it" in next(second).text
     assert "waiting for" in next(second).name
     list(first)
     told = [event.text for event in second if isinstance(event, Note)]

@@ -117,7 +117,7 @@ def test_a_regression_has_no_trees(given):
 
 
 def test_a_regression_that_does_not_converge_is_an_error(monkeypatch):
-    monkeypatch.setattr(embedding_classifier, "_MOST_STEPS", 1)
+    monkeypatch.setattr(embedding_classifier, "MAX_ITERATIONS", 1)
     with pytest.raises(TrainingError, match="did not converge"):
         learned(learner="logistic")
 
@@ -148,10 +148,10 @@ def test_a_file_with_anything_else_in_it_is_refused_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda file: file.write_bytes(file.read_bytes()[:2000]), "cannot be read as a forest"),
-        (lambda file: file.write_bytes(b"no forest"), "cannot be read as a forest"),
-        (lambda file: skops.io.dump(StandardScaler().fit(blobs()[0]), file), "nothing that reads embeddings of 24"),
-        (lambda file: skops.io.dump({"trees": 100}, file), "nothing that reads embeddings of 24"),
+        (lambda file: file.write_bytes(file.read_bytes()[:2000]), "cannot be read as a classifier"),
+        (lambda file: file.write_bytes(b"no forest"), "cannot be read as a classifier"),
+        (lambda file: skops.io.dump(StandardScaler().fit(blobs()[0]), file), "not a classifier for embeddings of 24"),
+        (lambda file: skops.io.dump({"trees": 100}, file), "not a classifier for embeddings of 24"),
     ],
     ids=["cut", "other bytes", "another estimator", "no estimator"],
 )
@@ -172,7 +172,7 @@ def test_a_learner_of_embeddings_of_another_width_is_refused(tmp_path):
 def test_more_trees_than_memory_holds_are_refused_with_the_estimate(monkeypatch):
     monkeypatch.setattr(machine, "read_memory_gib", lambda: 8.0)
     with pytest.raises(
-        SettingsError, match=r"20,000 trees of up to 5,999 nodes may take 29\.1 GiB.* has 8\.0 GiB"
+        SettingsError, match=r"20,000 trees of up to 5,999 nodes may need 29\.1 GiB.* has 8\.0 GiB"
     ) as no:
         check_memory(LearnerSettings(trees=20_000), 3000)
     assert no.value.fields == ("trees", "depth")

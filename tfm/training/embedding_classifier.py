@@ -31,7 +31,7 @@ _KINDS = (RandomForestClassifier, HistGradientBoostingClassifier, Pipeline)
 Learner = Any  # one of these
 
 _TREES_PER_EVENT = 10
-_MAX_ITERATIONS = 10_000  # of the regression
+MAX_ITERATIONS = 10_000  # of the regression
 _NODE_BYTES = 64 + 2 * 8  # scikit-learn's record of a tree's node, and the weight of each class that reaches it
 _COPIES = 3  # of the nodes, at most, while a file is written or read
 _TREE_BYTES = 120 * 2**10  # skops's description of a tree of any size, in memory
@@ -97,7 +97,7 @@ def _fit_in_portions(
 
 def _fit_logistic(settings: LearnerSettings, embeddings: np.ndarray, labels: np.ndarray) -> Pipeline:
     weights = _compute_class_weights(settings, labels)
-    learner = make_pipeline(StandardScaler(), LogisticRegression(max_iter=_MAX_ITERATIONS, class_weight=weights))
+    learner = make_pipeline(StandardScaler(), LogisticRegression(max_iter=MAX_ITERATIONS, class_weight=weights))
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("error", ConvergenceWarning)
         try:
