@@ -118,7 +118,7 @@ def test_images_without_a_breast_or_a_lesion_are_left_out_where_they_must_be_and
     assert [row[-2:] for row in table.rows if "centre" in row[0]] == [["17", "15"]]
     told = [event.text for event in run.read_events() if isinstance(event, Note)]
     assert any("20 images, 15 of them with a lesion in their mask" in text for text in told)
-    assert any("3 of the 20 images have no breast" in text for text in told)
+    assert any("3 of the 20 images have an empty breast mask" in text for text in told)
 
 
 def test_images_that_have_changed_since_the_training_are_not_explained(trained, workspace):

@@ -126,5 +126,5 @@ def test_one_rule_in_several_spellings_is_one(rule):
 def test_the_network_is_introduced_before_its_first_step(run):
     told = " ".join(event.text for event in run.read_events() if isinstance(event, Note))
     assert f"{run.read_status().result['parameters']:,} parameters" in told
-    assert "GiB for batches of" in told
+    assert "GiB with batch size" in told
     assert "(NCHW)" in told

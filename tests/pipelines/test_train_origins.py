@@ -69,7 +69,7 @@ def warnings(run):
 def test_weights_that_have_seen_this_runs_women_are_refused(trained):
     run = make_train_run(trained.workspace, "ResNet18_CFT", **TINY, seed=1, weights=f"run:{trained.id}")
     said = refused(run)
-    assert f"the weights of {trained.id} have seen 8 of the 8 validation women: P_val00" in said
+    assert f"the weights of {trained.id} have seen 8 of the 8 validation patients: P_val00" in said
     assert "other women" in run.read_status().hint
     assert not run.checkpoints_folder.exists()
 
