@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tfm.core import registry
+from tfm.core import command_list, registry
 from tfm.core.settings import presets
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -42,7 +42,7 @@ def test_readme_is_short_enough_to_be_read():
 
 
 def test_readme_names_every_command():
-    assert set(presets.names()) | {"runs"} <= named_in(PROJECT / "README.md")
+    assert set(command_list.list_commands()) | {"runs"} <= named_in(PROJECT / "README.md")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_printed_command_exists_with_its_options(page, command):
     name, *words = shlex.split(command)
     if name == "runs":
         return
-    settings = registry.asked(registry.find(name))
+    settings = registry.find_command(name).list_fields()
     known = {f"--{prefix}{field.name.replace('_', '-')}" for field in settings for prefix in ("", "no-")}
     assert {word for word in words if word.startswith("--")} <= known | OPTIONS_OF_EVERY_COMMAND
 

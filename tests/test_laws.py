@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tfm.core import registry
-from tfm.core.settings import presets
+from tfm.core import command_list, registry
 
 PROJECT = Path(__file__).resolve().parent.parent
 FLOORS = ["core", "metrics", "imaging", "data", "models", "training", "analysis", "commands", "pipelines", "ui"]
@@ -152,7 +151,9 @@ OPTIONS_OF_EVERY_COMMAND = {"accessible", "detach", "help", "json", "preset", "q
 @functools.cache
 def options() -> set[str]:
     """Every option of every command."""
-    settings = {leaf.name for name in presets.names() for leaf in registry.asked(registry.find(name))}
+    settings = {
+        leaf.name for name in command_list.list_commands() for leaf in registry.find_command(name).list_fields()
+    }
     return {name.replace("_", "-") for name in settings | OPTIONS_OF_EVERY_COMMAND}
 
 
@@ -188,9 +189,9 @@ def test_importing_every_stage_and_the_menu_loads_nothing_heavy():
     script = """
 import sys
 from tfm.core import registry
-from tfm.core.settings import presets as offers
-for name in offers.names():
-    registry.find(name)
+from tfm.core import command_list
+for name in command_list.list_commands():
+    registry.find_command(name)
 import tfm.ui.cli, tfm.ui.menu, tfm.ui.form
 print([name for name in ("numpy", "torch", "pandas", "cv2", "pydicom", "matplotlib", "sklearn") if name in sys.modules])
 """

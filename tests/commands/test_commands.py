@@ -2,21 +2,20 @@
 
 import pytest
 
-from tfm.core import registry
-from tfm.core.settings import presets
+from tfm.core import command_list, registry
 
-COMMANDS = presets.names()
+COMMANDS = command_list.list_commands()
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_a_summary_and_help(name):
-    assert presets.summary(name) not in ("", name)
-    assert len(presets.summary(name)) <= 60
+    assert command_list.read_summary(name) not in ("", name)
+    assert len(command_list.read_summary(name)) <= 60
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_setting_has_a_question(name):
-    for field in registry.asked(registry.find(name)):
+    for field in registry.find_command(name).list_fields():
         assert field.info.description, f"{field.name} has no docstring"
         assert field.question
 
@@ -24,7 +23,7 @@ def test_every_setting_has_a_question(name):
 def test_shared_settings_have_one_text():
     texts = {}
     for name in COMMANDS:
-        for field in registry.asked(registry.find(name)):
+        for field in registry.find_command(name).list_fields():
             if field.name in ("dataset", "fold") and field.default in (None, 1) and name != "pretrain":
                 texts.setdefault((field.name, field.input), set()).add(field.info.description)
     assert all(len(found) == 1 for found in texts.values()), texts

@@ -10,7 +10,7 @@ import pytest
 
 from tfm.core import files, randomness
 from tfm.core.errors import DiskError, RunError, SettingsError, TFMError, translate_error
-from tfm.core.events import Gauges, Metrics, Note, Picture, Progress, Result, Table, parse_record, to_record
+from tfm.core.events import CurrentValues, Metrics, Note, Picture, Progress, Result, Table, parse_record, to_record
 from tfm.core.runs.inputs import complete_values
 from tfm.core.runs.keys import compute_key
 from tfm.core.runs.launch import find_or_create_job, find_or_create_plan
@@ -102,7 +102,7 @@ def test_a_full_disk_is_told_in_words_and_a_defect_with_its_log(tmp_path):
     [
         Progress("step", 1, 2, "images"),
         Metrics({"epoch": 1, "loss": 0.5}),
-        Gauges({"images/s": "40"}),
+        CurrentValues({"images/s": "40"}),
         Note("x", "warning"),
         Table("t", ["a"], [["1"]]),
         Picture("/sheet.png", "Sheet", ["00ff", "ff00"]),
@@ -141,8 +141,8 @@ def test_a_gauge_replaces_what_it_said_before_and_a_run_taken_up_anew_says_all_a
     assert isinstance(run, Run)
     view = RunView(run)
     with run.open_event_log():
-        run.record(Gauges({"images/s": "40", "GPU memory": "3.1 GiB"}))
-        run.record(Gauges({"images/s": "52"}))
+        run.record(CurrentValues({"images/s": "40", "GPU memory": "3.1 GiB"}))
+        run.record(CurrentValues({"images/s": "52"}))
         view.read_new_events()
         assert view.gauges == {"images/s": "52", "GPU memory": "3.1 GiB"}
         run.record(StateChange("running"))
@@ -178,9 +178,9 @@ def test_a_part_of_a_name_finds_the_one_run_and_never_guesses(workspace):
 
 
 def test_the_only_dataset_is_meant_and_with_two_none_is_guessed(workspace):
-    from tfm.core.registry import find
+    from tfm.core.registry import find_command
 
-    preprocess = find("preprocess").settings
+    preprocess = find_command("preprocess").settings
     with pytest.raises(SettingsError, match="there is no dataset"):
         complete_values(workspace, preprocess, {})
     for name in ("one", "two"):

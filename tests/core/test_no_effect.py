@@ -5,13 +5,12 @@ from typing import Annotated, Literal
 import pytest
 
 from tests.ui.test_form import form, with_products
-from tfm.core import registry
+from tfm.core import command_list, registry
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.runs.command_settings import resolve_settings
 from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.queue import split_values_by_preset
 from tfm.core.runs.restart import extend_run, restart_run
-from tfm.core.settings import presets
 from tfm.core.settings.fields import list_fields
 from tfm.core.settings.resolve import resolve
 from tfm.core.settings.schema import NoEffectWhen, Settings
@@ -65,10 +64,10 @@ def test_the_value_of_a_step_that_it_does_not_use_is_refused(step, value):
         resolve(ChainSettings, {}, idle | {step: value})
 
 
-@pytest.mark.parametrize("name", presets.names())
+@pytest.mark.parametrize("name", command_list.list_commands())
 def test_every_mark_names_a_setting_that_decides_in_the_stages_that_have_it(name):
     """Unless it came with a group of settings that other stages have too."""
-    found = list_fields(registry.find(name).settings)
+    found = list_fields(registry.find_command(name).settings)
     classes = [found, *(field.list_part_fields(part) for field in found for part in field.parts)]
     for group in classes:
         names = {field.name.rpartition(".")[2] for field in group}

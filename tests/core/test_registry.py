@@ -4,13 +4,14 @@ import pytest
 import yaml
 
 from tests.toy_jobs import finish, toy_run
+from tfm.core import command_list
 from tfm.core.errors import SettingsError
-from tfm.core.registry import EXTRA_COMMANDS, find, load
+from tfm.core.registry import EXTRA_COMMANDS, find_command, import_object
 from tfm.core.runs import worker
 from tfm.core.runs.launch import find_or_create_job
 from tfm.core.settings import presets
 
-COMMANDS = presets.names()
+COMMANDS = command_list.list_commands()
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_a_dotted_stage_in_a_preset_of_the_workspace_imports_nothing(workspace, 
     for name in planted:
         preset = {"title": "t", "about": "a", "stage": name, "settings": {}}
         (folder / "Mine.yaml").write_text(yaml.safe_dump(preset))
-        with pytest.raises(SettingsError, match="there is no stage called"):
+        with pytest.raises(SettingsError, match="there is no command called"):
             find_or_create_job(workspace, "train", {"dataset": "d", "cache": "c"}, ["Mine"])
 
 
@@ -56,10 +57,10 @@ def test_a_relative_python_path_does_not_reach_the_worker(workspace, planted, mo
 
 
 def test_further_commands_come_from_the_package_that_the_environment_names(monkeypatch):
-    assert find("look-at-dataset").name == "look-at-dataset"
+    assert find_command("look-at-dataset").name == "look-at-dataset"
     monkeypatch.delenv(EXTRA_COMMANDS)
-    with pytest.raises(SettingsError, match="there is no stage called 'look-at-dataset'"):
-        find("look-at-dataset")
+    with pytest.raises(SettingsError, match="there is no command called 'look-at-dataset'"):
+        find_command("look-at-dataset")
 
 
 def test_a_further_command_cannot_replace_one_that_ships(tmp_path, monkeypatch):
@@ -67,19 +68,19 @@ def test_a_further_command_cannot_replace_one_that_ships(tmp_path, monkeypatch):
     (tmp_path / "extra_commands_of_a_test" / "train.py").write_text("raise AssertionError\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv(EXTRA_COMMANDS, "extra_commands_of_a_test")
-    assert find("train").settings.__module__ == "tfm.commands.train"
+    assert find_command("train").settings.__module__ == "tfm.commands.train"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_names_code_that_exists(name):
-    command = find(name)
+    command = find_command(name)
     assert command.name == name
-    hooks = [getattr(command, hook, None) for hook in ("look", "preview", "extra_inputs")]
+    hooks = [getattr(command, hook, None) for hook in ("inspect", "preview", "extra_inputs")]
     limits = [repeat.at_most for repeat in getattr(command, "repeats", ())]
     for path in filter(None, [command.pipeline, *hooks, *limits]):
-        assert callable(load(path))
+        assert callable(import_object(path))
     if getattr(command, "trial", None):
-        assert find(command.trial).name == command.trial
+        assert find_command(command.trial).name == command.trial
 
 
 def test_the_worker_is_started_with_the_project_alone_before_absolute_paths(monkeypatch, tmp_path):

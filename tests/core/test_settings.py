@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import Field
 
-from tfm.core import registry
+from tfm.core import command_list, registry
 from tfm.core.errors import SettingsError
 from tfm.core.settings import presets
 from tfm.core.settings.fields import list_fields
@@ -176,9 +176,9 @@ def test_the_yaml_of_a_run_repeats_it_and_carries_the_questions():
 # --- what ships -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", presets.names())
+@pytest.mark.parametrize("name", command_list.list_commands())
 def test_every_setting_has_a_question_and_a_name_of_its_own(name):
-    found = list_fields(registry.find(name).settings)
+    found = list_fields(registry.find_command(name).settings)
     names = [field.name for field in found]
     names += [part for field in found for part in field.parts]
     assert len(set(names)) == len(names), "names of settings and of parts are flat on the command line"
@@ -186,9 +186,9 @@ def test_every_setting_has_a_question_and_a_name_of_its_own(name):
     assert [field.question for field in found if len(field.question) > 100] == []
 
 
-@pytest.mark.parametrize("name", presets.names())
+@pytest.mark.parametrize("name", command_list.list_commands())
 def test_every_summary_fits_a_line_of_a_small_terminal(name):
-    assert 10 < len(presets.summary(name)) <= 62
+    assert 10 < len(command_list.read_summary(name)) <= 62
 
 
 def preset_files():
@@ -198,14 +198,14 @@ def preset_files():
 @pytest.mark.parametrize("path", preset_files(), ids=lambda path: path.stem)
 def test_every_preset_that_ships_loads(path):
     preset = presets.load_preset(path.parent.name, path.stem)
-    stage = registry.find(preset.stage)
+    stage = registry.find_command(preset.stage)
     needed = {field.name: "x" for field in list_fields(stage.settings) if field.is_required and field.input}
     assert resolve(stage.settings, preset.settings, needed)
 
 
 def test_a_preset_with_an_unknown_key_is_refused(tmp_path: Path):
     (tmp_path / "mine.yaml").write_text("title: x\nabout: y\nstage: train\nsetings: {}\n")
-    with pytest.raises(SettingsError, match="must hold title"):
+    with pytest.raises(SettingsError, match="must contain title"):
         presets.load_preset("models", "mine", own=tmp_path)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run, rewrite_manifest
 from tfm.core.errors import SettingsError
-from tfm.core.events import Intervals, Note, Picture, Table
+from tfm.core.events import IntervalChart, Note, Picture, Table
 from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.workspace import Workspace
 
@@ -72,7 +72,7 @@ def test_who_no_longer_stands_is_left_out_of_everything_and_named(runs):
 
 def test_each_table_has_its_intervals_and_its_picture(runs):
     run = compared(runs[:2])
-    (drawn,) = of_kind(run, Intervals)
+    (drawn,) = of_kind(run, IntervalChart)
     assert all(low <= value <= high for _, value, low, high in drawn.rows)
     assert drawn.mark == 0.5
     (picture,) = of_kind(run, Picture)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tfm.core.events import Result, Table
-from tfm.core.registry import find
+from tfm.core.registry import find_command
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.resolve import resolve
 
@@ -24,7 +24,7 @@ def offline(monkeypatch, tmp_path):
 
 
 def findings(root: Path) -> dict[str, dict[str, str]]:
-    doctor = find("doctor")
+    doctor = find_command("doctor")
     events = list(doctor.generate(resolve(doctor.settings, {}, {}), Workspace(root)))
     assert isinstance(events[0], Table)
     assert isinstance(events[-1], Result)

@@ -6,7 +6,7 @@ import yaml
 from tests.training.small_dataset import QUICK_SETTINGS, make_small_dataset
 from tfm.core.errors import SettingsError
 from tfm.core.events import Table
-from tfm.core.registry import find
+from tfm.core.registry import find_command
 from tfm.core.runs import lookup, worker
 from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.plan import check_steps
@@ -19,7 +19,7 @@ DATA = {"dataset": "pocket", "cache": "pocket"}
 
 
 def steps(file, workspace, **given):
-    planner = find("experiment")
+    planner = find_command("experiment")
     return planner.build_steps(planner.settings(file=file, **DATA, **given), workspace)
 
 

@@ -11,7 +11,7 @@ from tests.data.phantoms import phantom_download
 from tfm.commands.organize import Organize
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Table
-from tfm.core.registry import Outlook
+from tfm.core.registry import InspectionResult
 from tfm.core.runs import worker
 from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.plan import Plan
@@ -33,14 +33,15 @@ def without(phantoms: Path, folder: Path, words: str) -> Path:
     return folder
 
 
-def shown(events: Iterator[Event | Outlook]) -> tuple[list[Event], Outlook]:
+def shown(events: Iterator[Event | InspectionResult]) -> tuple[list[Event], InspectionResult]:
     seen = list(events)
-    outlooks = [event for event in seen if isinstance(event, Outlook)]
-    return [event for event in seen if not isinstance(event, Outlook)], outlooks[-1] if outlooks else Outlook()
+    results = [event for event in seen if isinstance(event, InspectionResult)]
+    others = [event for event in seen if not isinstance(event, InspectionResult)]
+    return others, results[-1] if results else InspectionResult()
 
 
-def look(workspace: Workspace, *given: Path, **other: Any) -> tuple[list[Event], Outlook]:
-    return shown(organize.look({"download": list(given)} | other, workspace))
+def inspect(workspace: Workspace, *given: Path, **other: Any) -> tuple[list[Event], InspectionResult]:
+    return shown(organize.inspect_download({"download": list(given)} | other, workspace))
 
 
 def table(events: list[Event]) -> Table:
@@ -52,8 +53,8 @@ def warnings(events: list[Event]) -> str:
 
 
 def test_a_whole_download_leaves_every_question_open(phantoms: Path, workspace: Workspace) -> None:
-    events, outlook = look(workspace, phantoms)
-    assert outlook.settled == {}
+    events, result = inspect(workspace, phantoms)
+    assert result.fixed == {}
     assert warnings(events) == ""
     assert [row[0] for row in table(events).rows] == ["mass train", "mass test", "calc train", "calc test"]
     assert "NBIA's folders" in table(events).caption
@@ -63,9 +64,9 @@ def test_without_tcias_test_the_split_is_random_and_says_so(
     phantoms: Path, workspace: Workspace, tmp_path: Path
 ) -> None:
     partial = without(phantoms, tmp_path / "partial", "-Test_")
-    events, outlook = look(workspace, partial)
-    assert outlook.settled == {"split": "random"}
-    assert outlook.offered == {"split": ["random"]}
+    events, result = inspect(workspace, partial)
+    assert result.fixed == {"split": "random"}
+    assert result.choices == {"split": ["random"]}
     assert "TCIA's test set" in warnings(events)
     settings = Organize(download=[partial], split="random", val_share=0.25)
     made, _ = shown(organize.preview(settings, workspace))
@@ -77,23 +78,23 @@ def test_without_tcias_test_the_split_is_random_and_says_so(
 
 def test_a_subfolder_of_a_download_is_widened_and_reported(phantoms: Path, workspace: Workspace) -> None:
     subject = next((phantoms / "manifest-phantom" / "CBIS-DDSM").iterdir())
-    events, _ = look(workspace, subject)
+    events, _ = inspect(workspace, subject)
     notes = [event.text for event in events if isinstance(event, Note)]
     assert any(note.startswith(f"{subject} ") and str(subject.parent) in note for note in notes)
-    assert table(events).rows == table(look(workspace, phantoms)[0]).rows
+    assert table(events).rows == table(inspect(workspace, phantoms)[0]).rows
 
 
 def test_one_kind_of_csv_settles_the_kind_of_lesions(phantoms: Path, workspace: Workspace, tmp_path: Path) -> None:
-    _, outlook = look(workspace, without(phantoms, tmp_path / "mass", "calc_case"))
-    assert outlook.settled == {"lesions": "mass"}
+    _, result = inspect(workspace, without(phantoms, tmp_path / "mass", "calc_case"))
+    assert result.fixed == {"lesions": "mass"}
 
 
 def test_without_csvs_the_form_asks_for_them(phantoms: Path, workspace: Workspace, tmp_path: Path) -> None:
     bare = without(phantoms, tmp_path / "deep" / "er" / "still" / "bare", "_case_description_")
     with pytest.raises(SettingsError, match="no case CSV") as caught:
-        look(workspace, bare)
+        inspect(workspace, bare)
     assert caught.value.fields == ("download", "csv")
-    events, _ = look(workspace, bare, csv=(phantoms,))
+    events, _ = inspect(workspace, bare, csv=(phantoms,))
     assert len(table(events).rows) == 4
 
 
@@ -101,7 +102,7 @@ def test_what_is_missing_is_counted_before_anything_is_decided(
     phantoms: Path, workspace: Workspace, tmp_path: Path
 ) -> None:
     subject = next(path.name for path in sorted((phantoms / "manifest-phantom" / "CBIS-DDSM").glob("*-Test_*_CC")))
-    events, _ = look(workspace, without(phantoms, tmp_path / "partial", subject))
+    events, _ = inspect(workspace, without(phantoms, tmp_path / "partial", subject))
     assert "1 of 40 mammograms" in warnings(events)
 
 
@@ -114,8 +115,8 @@ def test_a_preview_writes_no_dataset(phantoms: Path, workspace: Workspace) -> No
 
 def test_a_download_of_crops_alone_keeps_tcias_split(phantoms: Path, workspace: Workspace, tmp_path: Path) -> None:
     crops = without(phantoms, tmp_path / "crops", "full mammogram images")
-    _, outlook = look(workspace, crops)
-    assert outlook.settled == {"images": "crops"}
+    _, result = inspect(workspace, crops)
+    assert result.fixed == {"images": "crops"}
     made, _ = shown(organize.preview(Organize(download=[crops], images="crops", val_share=0.25), workspace))
     assert "official, mass+calc, crops" in table(made).caption
 

@@ -17,7 +17,7 @@ from tests.training.test_fit import flat
 from tfm.core import files
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Note, Progress, Table
-from tfm.core.registry import find, find_stage
+from tfm.core.registry import find_command, find_stage
 from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.keys import compute_run_key
 from tfm.core.runs.launch import find_or_create_job
@@ -233,7 +233,7 @@ def test_a_folder_with_no_mammogram_and_a_cache_of_an_older_program_are_refused(
 
 
 def test_the_plan_hands_them_on_to_the_pretraining_alone(folder, workspace):
-    planner = find("swin-mim")
+    planner = find_command("swin-mim")
     given = {"dataset": "films", "cache": "films", "extra": [str(folder)]}
     steps = {step.name: step for step in planner.build_steps(resolve(planner.settings, {}, given), workspace)}
     assert [name for name, step in steps.items() if "extra" in step.settings] == ["pretrain"]

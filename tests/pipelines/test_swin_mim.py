@@ -4,7 +4,7 @@ import pytest
 
 from tests.training.small_dataset import QUICK_SETTINGS, make_small_dataset, rewrite_manifest
 from tfm.core.errors import SettingsError, TFMError
-from tfm.core.registry import find
+from tfm.core.registry import find_command
 from tfm.core.runs import lookup, worker
 from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.workspace import Workspace
@@ -17,7 +17,7 @@ TINY |= {"architecture": "swin_pico", "mim_epochs": 1, "cls_epochs": 1}
 
 
 def steps(workspace, **given):
-    planner = find("swin-mim")
+    planner = find_command("swin-mim")
     settings = resolve(planner.settings, {}, {"dataset": "pocket", "cache": "pocket"} | given)
     return {step.name: step for step in planner.build_steps(settings, workspace)}
 
@@ -125,7 +125,9 @@ def test_what_is_hidden_in_the_pretraining_is_set_by_the_plan_and_asked_for_in_t
     given = {"block": 16, "threshold": 0.4, "share": 0.6, "fill": "zeros", "loss_on": "masked"}
     settings = steps(workspace, **given)["pretrain"].settings
     assert settings["masks"] | {"loss_on": settings["loss_on"]} == given
-    own, its = ({field.name: field for field in list_fields(find(name).settings)} for name in ("swin-mim", "pretrain"))
+    own, its = (
+        {field.name: field for field in list_fields(find_command(name).settings)} for name in ("swin-mim", "pretrain")
+    )
     assert all(own[name].question == its[name].question for name in given)
 
 

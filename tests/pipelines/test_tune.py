@@ -10,7 +10,7 @@ from tests.training.studies import DIVERGING, QUICK, SPACE, collect_results, cre
 from tfm.commands.tune import Tune
 from tfm.core import registry
 from tfm.core.errors import RunError, SettingsError
-from tfm.core.events import Line, StateChange
+from tfm.core.events import StateChange, TableRow
 from tfm.core.runs import lookup, worker
 from tfm.core.runs.inputs import list_readable_runs
 from tfm.core.runs.launch import find_or_create_job
@@ -68,7 +68,7 @@ def test_the_winner_is_best_on_validation_and_the_test_was_never_looked_at(study
 
 
 def test_its_table_tells_each_trial_as_it_stands_at_the_end(study):
-    lines = {event.cells[0]: event for event in study.read_events() if isinstance(event, Line)}
+    lines = {event.cells[0]: event for event in study.read_events() if isinstance(event, TableRow)}
     states = [lines[str(number)].cells[1] for number in range(TRIALS)]
     assert states == [run.read_status().state for run in find_trial_runs(study)]
     assert lines["0"].columns[:4] == ["trial", "state", "val AUC", "epochs"]
@@ -101,7 +101,7 @@ def test_more_trials_are_so_many_in_all(study):
 
 
 def test_trials_are_not_offered_for_a_comparison(study):
-    field = next(field for field in registry.asked(registry.find("compare")) if field.name == "runs")
+    field = next(field for field in registry.find_command("compare").list_fields() if field.name == "runs")
     assert not any(run.read_status().part_of for run in list_readable_runs(study.workspace, field))
 
 

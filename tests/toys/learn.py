@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tfm.core import files
 from tfm.core.errors import RunError
-from tfm.core.events import Event, Gauges, Metrics, Note, Progress, Result
+from tfm.core.events import CurrentValues, Event, Metrics, Note, Progress, Result
 from tfm.core.registry import Repeat, Stage
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
@@ -52,10 +52,12 @@ def learn(settings: Learn, run: Run) -> Iterator[Event]:
         for page in range(settings.pages):
             time.sleep(settings.loop.seconds_a_step)
             yield Progress("step", page + 1, settings.pages, "batches", within="epoch")
-            yield Gauges({"images/s": f"{page + 40}", "GPU memory": "3.1 of 80 GiB", "last checkpoint": f"{epoch}"})
+            yield CurrentValues(
+                {"images/s": f"{page + 40}", "GPU memory": "3.1 of 80 GiB", "last checkpoint": f"{epoch}"}
+            )
         epoch, known = epoch + 1, known + (settings.fold or 1) / (settings.seed * epoch + 1)
         files.write_json(last, [epoch, known])
-        yield Gauges({"best": f"val_auc {1 - 1 / (known + 2):.3f} in epoch {epoch}"})
+        yield CurrentValues({"best": f"val_auc {1 - 1 / (known + 2):.3f} in epoch {epoch}"})
         figures = {"learning_rate": 1e-3 * (1 - epoch / settings.loop.epochs), "train_loss": 1 / epoch}
         figures |= {"val_loss": 1.2 / epoch, "val_accuracy": 1 - 0.5 / epoch, "val_auc": 1 - 1 / (known + 2)}
         yield Metrics({"epoch": epoch} | figures)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Event, Note, Progress, Result, Table
-from tfm.core.registry import Outlook, Stage
+from tfm.core.registry import InspectionResult, Stage
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.schema import IMPORTANT, POSITIONAL, InputPath, Settings
@@ -34,7 +34,7 @@ class Films(Settings):
     """How many films to take"""
 
 
-def look(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | Outlook]:
+def inspect_box(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | InspectionResult]:
     """Films are called mass-train-1.dcm; without one for testing, the split can only be random."""
     looked.append(given["box"])
     folders = [given["box"], *given.get("more", ())]
@@ -53,9 +53,9 @@ def look(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | Out
     yield Table("In the box", ["lesions", "films"], [[kind, str(count)] for kind, count in kinds.items()])
     yield Note(f"{len(names)} films")
     missing = {"mass", "calc"} - set(kinds)
-    yield Outlook(
-        settled={} if any("test" in name for name in names) else {"split": "random"},
-        offered={"lesions": list(kinds)} if missing else {},
+    yield InspectionResult(
+        fixed={} if any("test" in name for name in names) else {"split": "random"},
+        choices={"lesions": list(kinds)} if missing else {},
         reasons={"lesions": f"no {' and no '.join(missing)} in the box"},
     )
 
@@ -81,6 +81,6 @@ COMMAND = Stage(
     settings=Films,
     pipeline="tests.toys.look:films",
     version=1,
-    look="tests.toys.look:look",
+    inspect="tests.toys.look:inspect_box",
     preview="tests.toys.look:preview",
 )

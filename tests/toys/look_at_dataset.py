@@ -1,11 +1,11 @@
-"""A toy stage whose one required setting goes without saying, where there is one dataset only; its look refuses it."""
+"""A toy stage that needs a dataset. Its inspection always fails."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Result
-from tfm.core.registry import Outlook, Stage
+from tfm.core.registry import InspectionResult, Stage
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.schema import DatasetName, Settings
@@ -16,9 +16,9 @@ class Reader(Settings):
     """Which dataset?"""
 
 
-def look(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | Outlook]:
+def inspect_dataset(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | InspectionResult]:
     raise DataError(f"dataset {given['dataset']} is not whole", hint="organize it again")
-    yield Outlook()
+    yield InspectionResult()
 
 
 def reader(settings: Reader, run: Run) -> Iterator[Event]:
@@ -26,5 +26,8 @@ def reader(settings: Reader, run: Run) -> Iterator[Event]:
 
 
 COMMAND = Stage(
-    settings=Reader, pipeline="tests.toys.look_at_dataset:reader", version=1, look="tests.toys.look_at_dataset:look"
+    settings=Reader,
+    pipeline="tests.toys.look_at_dataset:reader",
+    version=1,
+    inspect="tests.toys.look_at_dataset:inspect_dataset",
 )

@@ -13,7 +13,7 @@ from torch import nn
 from tests.returned import returned
 from tests.training.small_training import SmallTrainings, start_training, take_steps, train_to_end
 from tfm.core.errors import HaltedError, TrainingError
-from tfm.core.events import Gauges, Note, Progress
+from tfm.core.events import CurrentValues, Note, Progress
 from tfm.models.head import find_last_layer
 from tfm.training import augment, loop, monitor
 from tfm.training.checkpoint import read_checkpoint
@@ -256,7 +256,9 @@ def test_a_checkpoint_of_another_network_is_refused_in_words(trainings):
 def test_a_watcher_hears_of_pace_best_and_checkpoint(trainings, monkeypatch):
     monkeypatch.setattr(monitor, "SECONDS_BETWEEN_READINGS", 0)
     training = trainings.make({"epochs": 2})
-    told = [event.values for event in start_training(training, trainings.new_folder()) if isinstance(event, Gauges)]
+    told = [
+        event.values for event in start_training(training, trainings.new_folder()) if isinstance(event, CurrentValues)
+    ]
     assert any(float(values["images/s"]) > 0 for values in told if "images/s" in values)
     assert "best so far" not in told[0]
     assert told[-1]["best so far"].startswith(f"val auc {training.state.best:.3f} (epoch ")

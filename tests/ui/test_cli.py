@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tfm.core.settings import presets
+from tfm.core import command_list
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -24,19 +24,19 @@ def wizard(*words, cwd=PROJECT, **environment):
 def test_the_menu_without_a_terminal_lists_the_commands_and_exits_with_2(tmp_path):
     told = wizard(cwd=tmp_path)
     assert told.returncode == 2
-    assert all(name in told.stderr for name in presets.names())
+    assert all(name in told.stderr for name in command_list.list_commands())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_help_lists_every_command_with_its_summary():
     told = wizard("--help")
     assert told.returncode == 0
-    for name in presets.names():
+    for name in command_list.list_commands():
         assert name in told.stdout
-        assert presets.summary(name) in told.stdout
+        assert command_list.read_summary(name) in told.stdout
 
 
-@pytest.mark.parametrize("name", [*presets.names(), "runs"])
+@pytest.mark.parametrize("name", [*command_list.list_commands(), "runs"])
 def test_every_command_has_help(name, run_main):
     told = run_main(name, "--help")
     assert told.returncode == 0, told.stderr

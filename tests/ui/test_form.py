@@ -8,11 +8,10 @@ import yaml
 from rich.console import Console
 
 from tests.ui.scripted import BACK, LEAVE, Scripted
-from tfm.core import registry
+from tfm.core import command_list, registry
 from tfm.core.errors import SettingsError
 from tfm.core.runs.command_settings import find_preset, resolve_settings
 from tfm.core.runs.launch import find_or_create_job
-from tfm.core.settings import presets as offers
 from tfm.core.settings.fields import list_fields
 from tfm.ui.command_line import FilledForm, write_command
 from tfm.ui.field_prompts import build_question
@@ -131,9 +130,9 @@ def test_rules_across_fields_ask_only_their_fields_again(workspace, tmp_path):
     assert asker.names.count("difficulty") == 1
 
 
-@pytest.mark.parametrize("name", offers.names())
+@pytest.mark.parametrize("name", command_list.list_commands())
 def test_every_setting_of_every_stage_makes_a_question(name, workspace):
-    for field in list_fields(registry.find(name).settings):
+    for field in list_fields(registry.find_command(name).settings):
         question = build_question(field, field.default, workspace)
         assert question.text
         assert field.question in question.why
@@ -276,13 +275,13 @@ def test_more_folds_than_exist_cannot_be_started(workspace):
 
 
 def test_an_optional_run_offers_none(workspace):
-    extends = next(field for field in list_fields(registry.find("learn").settings) if field.name == "extends")
+    extends = next(field for field in list_fields(registry.find_command("learn").settings) if field.name == "extends")
     question = build_question(extends, None, workspace)
     assert [(choice.value, choice.title) for choice in question.choices] == [(None, "none")]
 
 
 def test_an_explanation_is_printed_without_markup(monkeypatch):
-    field = next(field for field in list_fields(registry.find("train").settings) if field.name == "weights")
+    field = next(field for field in list_fields(registry.find_command("train").settings) if field.name == "weights")
     lines = iter(["?", "none"])
     monkeypatch.setattr("builtins.input", lambda _: next(lines))
     console = Console(file=io.StringIO(), width=200)

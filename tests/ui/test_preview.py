@@ -13,7 +13,7 @@ from tests.ui.scripted import BACK, LEAVE, Scripted
 from tests.ui.test_form import no_trial
 from tfm.core.errors import DataError
 from tfm.core.events import Note, Progress
-from tfm.core.registry import Outlook
+from tfm.core.registry import InspectionResult
 from tfm.core.runs.command_settings import resolve_settings
 from tfm.ui.command_line import write_command
 from tfm.ui.form import Form
@@ -85,7 +85,7 @@ def test_required_settings_are_asked_first_and_the_look_is_shown_above_the_rest(
         assert "3 films" in asker.at(name)[0]
 
 
-def test_a_settled_value_is_not_asked_and_is_part_of_the_command(workspace, box):
+def test_a_fixed_value_is_not_asked_and_is_part_of_the_command(workspace, box):
     folder = box(*MASSES)
     asked, asker = form(workspace, box=folder)
     filled = asked.fill()
@@ -96,7 +96,7 @@ def test_a_settled_value_is_not_asked_and_is_part_of_the_command(workspace, box)
     assert resolve_settings(workspace, TOY, filled.given, None).split == "random"
 
 
-def test_a_settled_value_replaces_last_times_answer_and_is_not_saved(workspace, box):
+def test_a_fixed_value_replaces_last_times_answer_and_is_not_saved(workspace, box):
     whole, masses = box(*WHOLE, called="whole"), box(*MASSES, called="masses")
     workspace.root.mkdir()
     workspace.answers_file.write_text(f"{TOY}: {{box: {whole}, split: official, label: mine}}\n")
@@ -106,10 +106,10 @@ def test_a_settled_value_replaces_last_times_answer_and_is_not_saved(workspace, 
     asked, asker = form(workspace, box=whole, lesions="both")
     asked.fill()
     question = next(question for question in asker.asked if question.name == "split")
-    assert question.default == "official", "what was answered before the look settled it is remembered"
+    assert question.default == "official", "what was answered before the inspection fixed it is remembered"
 
 
-def test_an_answer_replaces_a_settled_value(workspace, box):
+def test_an_answer_replaces_a_fixed_value(workspace, box):
     asked, asker = form(
         workspace, box=box(*MASSES), what_now=("change", "change", BACK, "start"), setting=("split", "at_most"),
         split="official", at_most="1",
@@ -122,13 +122,13 @@ def test_an_answer_replaces_a_settled_value(workspace, box):
     assert asker.names.count("split") == 1, "changed once, it is not asked again on the way"
 
 
-def test_confirming_a_settled_value_keeps_it_settled(workspace, box):
+def test_confirming_a_fixed_value_keeps_it_fixed(workspace, box):
     asked, _ = form(workspace, box=box(*MASSES), what_now=("change", "start"), setting="split")
     assert asked.fill().given["split"] == "random"
     assert "split" not in yaml.safe_load(workspace.answers_file.read_text())[TOY]
 
 
-def test_reset_restores_the_settled_values(workspace, box):
+def test_reset_restores_the_fixed_values(workspace, box):
     folder = box(*MASSES)
     asked, asker = form(
         workspace, box=folder, label="x", what_now=("change", "reset", "start"), setting="split", split="official"
@@ -143,7 +143,7 @@ def test_a_look_runs_once_for_each_answer(workspace, box):
     filled = asked.fill()
     assert asker.names[:6] == ["box", "label", "box", "label", "box", "label"]
     assert toy.looked == [masses, whole]
-    assert "split" in asker.names, "what the first box settled is open in the second"
+    assert "split" in asker.names, "what the first box fixed is open in the second"
     assert "split" not in filled.given
 
 
@@ -201,7 +201,7 @@ def test_a_look_can_ask_for_another_setting(workspace, box):
 def test_an_optional_input_is_passed_to_the_look(workspace, box):
     masses, whole = box(*MASSES, called="masses"), box(*WHOLE, called="whole")
     asked, asker = form(workspace, box=masses, what_now=("change", "start"), setting="more", more=whole)
-    assert "split" not in asked.fill().given, "with these films nothing is settled"
+    assert "split" not in asked.fill().given, "with these films nothing is fixed"
     assert "6 films" in asker.at("what_now")[1]
 
 
@@ -276,7 +276,7 @@ def test_ctrl_c_during_a_look_closes_it_and_returns_to_the_menu_with_answers_kep
     console = Console(file=Impatient(), width=100, force_terminal=True)
     with pytest.raises(ToMenu) as left:
         Form(TOY, workspace, Scripted({"box": str(folder)}), console, no_trial).fill()
-    assert toy.left_unfinished == [folder], f"the look is closed, not left lying in the memory of {left}"
+    assert toy.left_unfinished == [folder], f"the inspection is closed, not left lying in the memory of {left}"
     assert yaml.safe_load(workspace.answers_file.read_text())[TOY] == {"box": str(folder)}
 
 
@@ -290,12 +290,12 @@ def test_a_progress_bar_is_shown_and_removed(workspace, box):
 
 def test_the_accessible_form_prints_one_line_during_a_look():
     file = io.StringIO()
-    events = [Progress("films", 1, 3), Note("one film"), Outlook(settled={"split": "random"})]
+    events = [Progress("films", 1, 3), Note("one film"), InspectionResult(fixed={"split": "random"})]
     seen = watch_preview(
         iter(events), Console(file=file, width=100, force_terminal=True, color_system=None), moving=False
     )
     assert file.getvalue() == "Reading … (Ctrl-C: to the menu)\n"
-    assert (seen.shown, seen.outlook) == ([events[1]], events[2])
+    assert (seen.shown, seen.inspection) == ([events[1]], events[2])
 
 
 def test_an_error_that_no_question_can_solve_is_raised(workspace):

@@ -5,13 +5,13 @@ import math
 import pytest
 from rich.console import Console
 
-from tfm.core.events import Intervals, Table
+from tfm.core.events import IntervalChart, Table
 from tfm.ui import render
 
 
 def test_a_value_without_an_interval_is_drawn_as_a_point(capsys):
     rows = [("one", 0.8, 0.7, 0.9), ("too few", 0.8, math.nan, math.nan)]
-    Console(width=80).print(render.draw_intervals(Intervals("AUC", rows, low=0.0, high=1.0, mark=0.5), 80))
+    Console(width=80).print(render.draw_intervals(IntervalChart("AUC", rows, low=0.0, high=1.0, mark=0.5), 80))
     _, drawn, bare, _ = capsys.readouterr().out.splitlines()
     assert "━" in drawn
     assert "(0.700 to 0.900)" in drawn

@@ -17,7 +17,7 @@ from tfm.core.settings.fields import list_fields
 
 def read_question(command: str, setting: str) -> str:
     """The beginning of a question, which fits into one line of every terminal."""
-    fields = list_fields(registry.find(command).settings)
+    fields = list_fields(registry.find_command(command).settings)
     return next(field.question for field in fields if field.name == setting)[:40]
 
 

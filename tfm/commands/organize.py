@@ -64,7 +64,7 @@ COMMAND = Stage(
     settings=Organize,
     pipeline="tfm.pipelines.organize:organize",
     version=4,
-    look="tfm.pipelines.organize:look",
+    inspect="tfm.pipelines.organize:inspect_download",
     preview="tfm.pipelines.organize:preview",
     extra_inputs="tfm.pipelines.organize_inputs:list_extra_inputs",
 )

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tfm.core.registry import Stage, load
+from tfm.core.registry import Stage, import_object
 from tfm.core.settings.schema import IMPORTANT, POSITIONAL, OutputPath, Settings
 
 
@@ -56,7 +56,7 @@ class Phantom(Settings):
     @model_validator(mode="after")
     def _can_be_planned(self) -> Self:
         """Some defects need both kinds of lesion, or enough patients."""
-        load("tfm.pipelines.phantom:build_plan")(self)
+        import_object("tfm.pipelines.phantom:build_plan")(self)
         return self
 
 

@@ -1,4 +1,7 @@
-"""The events that a stage yields while it works. `ui` shows a run from its events alone."""
+"""The events that a pipeline yields while it works, and their records in events.jsonl.
+
+`ui` shows a run from its events alone.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a named count is. Each name (epoch, step) has its own bar. All of this count is one unit of the count
-    `within`, so that the time left is known before that unit is done."""
+    """`done` of `total`, shown as one bar per name (epoch, step).
+
+    A complete count is one unit of the count called `within`, which makes the time left known before that unit ends.
+    """
 
     name: str
     done: int
@@ -20,15 +25,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class Metrics:
-    """One row of figures, e.g. an epoch's; also a row of metrics.csv if the stage writes one."""
+    """One row of numbers, such as the metrics of an epoch. Training also writes it to metrics.csv."""
 
     values: dict[str, float]
 
 
 @dataclass(frozen=True)
-class Gauges:
-    """Current values as text, by name (images/s, GPU memory). A new value replaces the old one of its name; a resumed
-    run yields all of them again."""
+class CurrentValues:
+    """Readings such as images/s and GPU memory, as text. Each replaces the earlier reading of its name; a resumed run
+    yields all of them again."""
 
     values: dict[str, str]
 
@@ -41,7 +46,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text. `caption` says what a reader must know about the figures."""
+    """Rows of text. The caption explains the numbers."""
 
     title: str
     columns: list[str]
@@ -50,8 +55,8 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A row of a growing table; it replaces an earlier row with the same first cell."""
+class TableRow:
+    """A row added to the table of this title. It replaces an earlier row with the same first cell."""
 
     title: str
     columns: list[str]
@@ -59,8 +64,8 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Intervals:
-    """Values with their intervals, to be drawn as bars between `low` and `high`; `mark` is a line to compare with."""
+class IntervalChart:
+    """Values with their confidence intervals on an axis from `low` to `high`, with a reference line at `mark`."""
 
     title: str
     rows: list[tuple[str, float, float, float]]  # label, value, low end, high end
@@ -71,7 +76,7 @@ class Intervals:
 
 @dataclass(frozen=True)
 class Picture:
-    """A file that holds a picture; `thumbnail` is a small grey one for terminals: rows, two hex digits a pixel."""
+    """An image file. `thumbnail` is a small grey copy for terminals: rows of pixels, two hex digits each."""
 
     path: str
     title: str
@@ -80,7 +85,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Result:
-    """The last event of a stage: values that later steps and the JSON output read, and the files that must exist."""
+    """The last event of a pipeline: values for later steps and the JSON output, and the files that it wrote."""
 
     values: dict[str, Any]
     outputs: list[str] = field(default_factory=list)
@@ -88,23 +93,32 @@ class Result:
 
 @dataclass(frozen=True)
 class StateChange:
-    """Recorded by the worker only: the run is running, paused, halted, failed, pruned or done."""
+    """The new state of the run (running, paused, halted, failed, pruned, done). Only the worker records it."""
 
     state: str
     message: str = ""
     hint: str = ""
 
 
-Event = Progress | Metrics | Gauges | Note | Table | Line | Intervals | Picture | Result | StateChange
+Event = Progress | Metrics | CurrentValues | Note | Table | TableRow | IntervalChart | Picture | Result | StateChange
 
-_KINDS: dict[str, type[Event]] = {
-    kind.__name__.lower(): kind
-    for kind in (Progress, Metrics, Gauges, Note, Table, Line, Intervals, Picture, Result, StateChange)
+_KINDS: dict[str, type[Event]] = {  # as written in events.jsonl
+    "progress": Progress,
+    "metrics": Metrics,
+    "gauges": CurrentValues,
+    "note": Note,
+    "table": Table,
+    "line": TableRow,
+    "intervals": IntervalChart,
+    "picture": Picture,
+    "result": Result,
+    "statechange": StateChange,
 }
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 def to_record(event: Event, time: float) -> dict[str, Any]:
-    return {"time": round(time, 3), "kind": type(event).__name__.lower(), **asdict(event)}
+    return {"time": round(time, 3), "kind": _NAMES[type(event)], **asdict(event)}
 
 
 def parse_record(record: dict[str, Any]) -> Event:

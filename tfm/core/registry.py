@@ -1,6 +1,7 @@
-"""What a command is, and how a name or a dotted path leads to code. Commands are registered in tfm/commands.
+"""The kinds of commands, and the import of a command or its work by name.
 
-Only registered names are imported. A name comes from a workspace as well, and a workspace must not be able to run code.
+Only commands that ship or that the environment adds are imported: a name in a workspace must not run code.
+`command_list` lists the commands that ship without importing them.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,42 +19,42 @@ from typing import Annotated, Any
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
+from tfm.core import command_list
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event
 from tfm.core.runs.plan import Step
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings import presets
 from tfm.core.settings.fields import SettingField, list_fields
 from tfm.core.settings.schema import IMPORTANT, Settings
 
-EXTRA_COMMANDS = "TFM_COMMANDS"  # environment variable: a package of further command modules, such as my_lab.commands
+EXTRA_COMMANDS = "TFM_COMMANDS"  # environment variable: a package of additional commands, such as my_lab.commands
 
 
 @dataclass(frozen=True)
-class Outlook:
-    """What a look found out about settings, by name: `settled` ones are not asked for, only `offered` choices can be
-    chosen, and `reasons` says why."""
+class InspectionResult:
+    """What the inputs allow, by setting: `fixed` values are not asked for, `choices` are the only valid ones, and
+    `reasons` explain both."""
 
-    settled: dict[str, Any] = field(default_factory=dict)
-    offered: dict[str, list[Any]] = field(default_factory=dict)
+    fixed: dict[str, Any] = field(default_factory=dict)
+    choices: dict[str, list[Any]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
 
-def load(path: str) -> Any:
-    """Import what a dotted path such as `tfm.pipelines.train:train` names."""
+def import_object(path: str) -> Any:
+    """Import the object at a dotted path such as `tfm.pipelines.train:train`."""
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)
 
 
-def stream(path: str, *arguments: Any) -> Iterator[Any]:
-    """The events of the function that a dotted path names. Its module is imported when the first one is asked for."""
-    yield from load(path)(*arguments)
+def stream_events(path: str, *arguments: Any) -> Iterator[Any]:
+    """Yield the events of the generator function at a dotted path, imported at the first event."""
+    yield from import_object(path)(*arguments)
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """A word that makes a queue of runs: `seeds=3` makes one run for each of three values of the setting `seed`,
+    """A word that starts a queue of runs: `seeds=3` starts one run for each of three values of the setting `seed`,
     counted up from its value, or from 1 if it has none."""
 
     word: str
@@ -61,108 +63,105 @@ class Repeat:
 
     @property
     def field(self) -> SettingField:
-        """The field that forms and the command line ask for. No run ever sees it."""
-        text = f"How many {self.word}?\nA run for each, counted up from {self.setting}; several make a queue."
+        """The field in forms and on the command line. It is not part of any run's settings."""
+        text = f"How many {self.word}?\nEach is one run, counted up from {self.setting}; several runs form a queue."
         annotation = Annotated[int, Field(ge=1, description=text), IMPORTANT]
         return SettingField(self.word, (self.word,), FieldInfo.from_annotated_attribute(annotation, 1))
 
     def find_limit(self, settings: Settings, workspace: Workspace) -> int | None:
-        """The highest value that the setting can have, or None if there is no limit."""
-        return load(self.at_most)(settings, workspace) if self.at_most else None
+        """The highest allowed value of the setting, or None."""
+        return import_object(self.at_most)(settings, workspace) if self.at_most else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One thing a user can do. Its name is that of the file that defines its settings."""
+    """A command of the menu and the command line, named after the file that defines its settings."""
 
     settings: type[Settings]
-    pipeline: str  # dotted path of the work
+    pipeline: str  # dotted path of the function that does the work
+    repeats: tuple[Repeat, ...] = ()
 
     @property
     def name(self) -> str:
         return self.settings.__module__.rpartition(".")[2].replace("_", "-")
 
+    @property
+    def summary(self) -> str:
+        """The first line of the command's help."""
+        return (sys.modules[self.settings.__module__].__doc__ or self.name).partition("\n")[0]
+
+    def list_fields(self) -> list[SettingField]:
+        """The fields of forms and the command line: the settings, then the words that repeat runs."""
+        return list_fields(self.settings) + [repeat.field for repeat in self.repeats]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage(Command):
-    """A command whose pipeline is a generator of events that works in a run: (settings, run) → events.
+    """A command with runs. Its pipeline yields events: (settings, run) → events.
 
-    Raise `version` when the output or a default changes: older runs are then not reused. `presets` names a folder below
-    configs/; without a default preset one must be chosen, and several may be. `extends_by` names the setting that may
-    grow in an extended run. `trial` names a command that shows on a few images what this one would do to all of them.
-
-    The rest are dotted paths. `look` runs in a form once the required settings are answered and ends with an Outlook:
-    (values, workspace) → events. `preview` runs with the complete settings before they are started: (settings,
-    workspace) → events. Neither creates anything that a run would. `extra_inputs` lists the files and folders that a
-    run reads although its settings don't name them: (settings) → paths.
+    Attributes:
+        version: Raise it when the output or a default changes: results of older runs are then not reused.
+        presets: A folder below configs/. Without a default preset, the user must choose one and may choose several.
+        extends_by: The setting that may be higher in an extended run.
+        trial: A command that shows on a few images what this one does to all of them.
+        inspect: Dotted path; runs in a form after the required settings: (values, workspace) → events, the last one an
+            InspectionResult. It creates nothing.
+        preview: Dotted path; runs with the complete settings before a start: (settings, workspace) → events. It creates
+            nothing.
+        extra_inputs: Dotted path; lists files and folders that a run reads and its settings do not name:
+            (settings) → paths.
     """
 
     version: int
     presets: str | None = None
     default_preset: str | None = None
-    look: str | None = None
+    inspect: str | None = None
     preview: str | None = None
     trial: str | None = None
     extra_inputs: str | None = None
     extends_by: str | None = None
-    repeats: tuple[Repeat, ...] = ()
 
     def generate(self, settings: Settings, run: Run) -> Iterator[Event]:
-        return stream(self.pipeline, settings, run)
+        return stream_events(self.pipeline, settings, run)
 
     def list_extra_inputs(self, settings: Settings) -> list[Path]:
-        return load(self.extra_inputs)(settings) if self.extra_inputs else []
+        return import_object(self.extra_inputs)(settings) if self.extra_inputs else []
 
 
 @dataclass(frozen=True, kw_only=True)
 class Planner(Command):
-    """A command that starts several stages, one after the other: (settings, workspace) → steps."""
+    """A command that plans several runs, one after the other: (settings, workspace) → steps."""
 
     def build_steps(self, settings: Settings, workspace: Workspace) -> list[Step]:
-        steps: list[Step] = load(self.pipeline)(settings, workspace)
+        steps: list[Step] = import_object(self.pipeline)(settings, workspace)
         return steps
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer(Command):
-    """A command that answers at once, without a run or a process of its own: (settings, workspace) → events."""
+    """A command that answers immediately, without a run: (settings, workspace) → events."""
 
     def generate(self, settings: Settings, workspace: Workspace) -> Iterator[Event]:
-        return stream(self.pipeline, settings, workspace)
+        return stream_events(self.pipeline, settings, workspace)
 
 
-def find(name: str) -> Command:
-    """The command of this name."""
+def find_command(name: str) -> Command:
     command: Command = _import_command(name).COMMAND
     return command
 
 
 def find_stage(name: str) -> Stage:
-    found = find(name)
-    if not isinstance(found, Stage):
-        raise SettingsError(f"{name} is not a stage with runs of its own", hint="name one of the stages it consists of")
-    return found
-
-
-def repeats_of(found: Command) -> tuple[Repeat, ...]:
-    return found.repeats if isinstance(found, Stage) else ()
-
-
-def asked(found: Command) -> list[SettingField]:
-    """Everything that a form and the command line ask for: the settings, and behind them the words that repeat."""
-    return list_fields(found.settings) + [repeat.field for repeat in repeats_of(found)]
-
-
-def summary(name: str) -> str:
-    """The first line of the command's help."""
-    return (_import_command(name).__doc__ or name).split("\n", 1)[0]
+    command = find_command(name)
+    if not isinstance(command, Stage):
+        raise SettingsError(f"{name} has no runs of its own", hint="name one of the commands that it starts")
+    return command
 
 
 def _import_command(name: str) -> ModuleType:
-    """The module of a command that ships, or of one in the package that the environment names."""
+    """Import a command that ships, or one of the package that the environment names."""
     module = name.replace("-", "_")
-    package = "" if presets.is_shipped(name) or not module.isidentifier() else os.environ.get(EXTRA_COMMANDS)
+    package = "" if command_list.is_shipped(name) or not module.isidentifier() else os.environ.get(EXTRA_COMMANDS)
     if package and importlib.util.find_spec(f"{package}.{module}"):
         return importlib.import_module(f"{package}.{module}")
-    presets.stage_file(name)  # refuses a name that is not registered
+    command_list.find_file(name)  # refuses a name that does not ship
     return importlib.import_module(f"tfm.commands.{module}")

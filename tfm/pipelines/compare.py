@@ -8,7 +8,7 @@ from tfm.analysis.comparison import COLUMNS, rank_models
 from tfm.analysis.figures import draw_comparison
 from tfm.analysis.trained_run import open_trained_model
 from tfm.commands.compare import Compare
-from tfm.core.events import Event, Intervals, Picture, Result, Table
+from tfm.core.events import Event, IntervalChart, Picture, Result, Table
 from tfm.core.runs.inputs import report_skipped_runs
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
@@ -22,7 +22,7 @@ def compare(settings: Compare, run: Run) -> Iterator[Event]:
     for number, ranking in enumerate(rankings, start=1):
         title = "Comparison" if len(rankings) == 1 else f"Comparison {number} of {len(rankings)}"
         yield Table(title, COLUMNS, ranking.format_rows(), ranking.protocol.caption)
-        yield Intervals(f"{title}: AUC", ranking.list_intervals(), low=0.0, high=1.0, mark=0.5)
+        yield IntervalChart(f"{title}: AUC", ranking.list_intervals(), low=0.0, high=1.0, mark=0.5)
         picture = run.figures_folder / f"comparison-{number}.png"
         draw_comparison(picture, ranking.list_intervals(), ranking.protocol)
         pictures.append(str(picture))

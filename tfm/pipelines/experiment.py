@@ -15,7 +15,7 @@ from pydantic import Field
 from tfm.commands.experiment import Experiment
 from tfm.core import files, hints
 from tfm.core.errors import SettingsError
-from tfm.core.registry import Planner, find
+from tfm.core.registry import Planner, find_command
 from tfm.core.runs.plan import Step
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.resolve import check_values, place_values, resolve
@@ -43,7 +43,7 @@ class Varied(Settings):
 
 def plan_experiment(settings: Experiment, workspace: Workspace) -> list[Step]:
     varied = _read_factors(settings)
-    plan = find(varied.stage)
+    plan = find_command(varied.stage)
     if not isinstance(plan, Planner):
         raise SettingsError(f"{settings.file}: {varied.stage} is not a plan", hint="name one, such as swin-mim")
     data = {"dataset": settings.dataset, "cache": settings.cache}

@@ -9,7 +9,7 @@ from typing import Any
 from tfm.commands.organize import COMMAND, Organize
 from tfm.core import files
 from tfm.core.events import Event, Note, Progress, Result, Table
-from tfm.core.registry import Outlook
+from tfm.core.registry import InspectionResult
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset import audit, dataset, dataset_plan, invariants, writer
@@ -23,7 +23,7 @@ from tfm.data.download.read_download import DownloadContents
 from tfm.data.sources.cbis_ddsm import IMAGE_KEY
 
 
-def look(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | Outlook]:
+def inspect_download(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | InspectionResult]:
     """Show what the download contains, and settle the questions that it answers."""
     found = yield from read_download.read_download(given["download"], given.get("csv", ()), workspace.index_file)
     kinds = sorted(set(found.cases["kind"]), reverse=True)
@@ -33,21 +33,21 @@ def look(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | Out
         "Found", "CSV", audit.count_expected_and_found(catalog.lesions), f"{len(found.headers)} files: {layouts}"
     )
     yield from _report_missing_images(catalog, "image")
-    settled, reasons = {}, {}
+    fixed, reasons = {}, {}
     if len(kinds) == 1:
-        settled["lesions"] = kinds[0]
+        fixed["lesions"] = kinds[0]
         reasons["lesions"] = "no CSV of the other kind was found"
     here = {images: role for images, role in ROLES.items() if (catalog.lesions[f"{role}_file"] != "").any()}
     if len(here) == 1:
-        settled["images"] = next(iter(here))
+        fixed["images"] = next(iter(here))
         reasons["images"] = "the download has no others"
     if not any(catalog.has_test(role) for role in here.values()):
-        settled["split"] = "random"
+        fixed["split"] = "random"
         reasons["split"] = "the download has no official test images"
         yield Note(
             "no image of TCIA's test set was found: the split will be random, and every figure will state it", "warning"
         )
-    yield Outlook(settled=settled, offered={name: [value] for name, value in settled.items()}, reasons=reasons)
+    yield InspectionResult(fixed=fixed, choices={name: [value] for name, value in fixed.items()}, reasons=reasons)
 
 
 def preview(settings: Organize, workspace: Workspace) -> Iterator[Event]:

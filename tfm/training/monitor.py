@@ -7,7 +7,7 @@ from datetime import datetime
 
 import torch
 
-from tfm.core.events import Gauges
+from tfm.core.events import CurrentValues
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.state import Training
 
@@ -25,7 +25,7 @@ class Monitor:
         """Restart the clock, at the first step of an epoch."""
         self._started, self._images = time.monotonic(), 0
 
-    def count(self, images: int) -> Gauges | None:
+    def count(self, images: int) -> CurrentValues | None:
         """Count images; return a reading when it is due."""
         self._images += images
         seconds = time.monotonic() - self._started
@@ -33,9 +33,9 @@ class Monitor:
             return None
         speed = self._images / seconds
         self.start()
-        return Gauges({"images/s": f"{speed:.1f}" if speed < 10 else f"{speed:.0f}"} | self.read().values)
+        return CurrentValues({"images/s": f"{speed:.1f}" if speed < 10 else f"{speed:.0f}"} | self.read().values)
 
-    def read(self) -> Gauges:
+    def read(self) -> CurrentValues:
         """Everything but the speed."""
         state, device = self._training.state, self._training.device
         values = {}
@@ -48,4 +48,4 @@ class Monitor:
         written = self._checkpoints.get_last_written()
         if written is not None:
             values["last checkpoint"] = datetime.fromtimestamp(written).strftime("%H:%M:%S")
-        return Gauges(values)
+        return CurrentValues(values)

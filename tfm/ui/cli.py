@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from tfm.core import command_list
 from tfm.core.errors import SettingsError
 from tfm.core.settings import presets as offers
 from tfm.ui.spelling import format_flag, set_reader, spell
@@ -44,10 +45,12 @@ def _build_app(words: Sequence[str]) -> typer.Typer:
     app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
     app.callback(invoke_without_command=True, epilog=_EPILOG)(_open_menu)
     named = _find_command(words)
-    for section, names in offers.sections().items():
+    for section, names in command_list.list_sections().items():
         for name in names:
             function = build_command(name, words) if name == named else _reject_placeholder
-            text = offers.summary(name) + (f"\n\n{offers.explanation(name)}" if name == named else "")
+            text = command_list.read_summary(name)
+            if name == named:
+                text += f"\n\n{command_list.read_explanation(name)}"
             app.command(name, help=_escape_markup(spell(text)), rich_help_panel=section)(function)
     if named == "runs":
         from tfm.ui.screens import runs_commands
@@ -91,7 +94,7 @@ def _open_menu(
     if context.invoked_subcommand is not None:
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        names = "\n  ".join(offers.names())
+        names = "\n  ".join(command_list.list_commands())
         from tfm.ui.command_context import WRONG_USE
 
         typer.echo(f"The menu needs a terminal. Without one, use the commands:\n  {names}\nEach has --help.", err=True)
@@ -113,8 +116,8 @@ def build_command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
     from tfm.core.registry import Answer
     from tfm.ui.command_context import report_errors
 
-    found = registry.find(name)
-    asked = registry.asked(registry.find(_find_started_name(found, words)))
+    found = registry.find_command(name)
+    asked = registry.find_command(_find_started_name(found, words)).list_fields()
     set_reader(None, found.name)
     parameters = [_build_preset_parameter(found), *(_build_parameter(field) for field in asked)]
     parameters += [_build_set_parameter(field) for field in asked if field.parts]

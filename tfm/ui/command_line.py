@@ -22,9 +22,9 @@ class FilledForm:
 
 def write_command(filled: FilledForm, workspace: Workspace) -> str:
     words = [filled.stage]
-    stage = registry.find(filled.stage)
-    known = registry.find(find_started_command(workspace, filled.stage, filled.presets))
-    by_name = {field.name: field for field in registry.asked(known)}
+    stage = registry.find_command(filled.stage)
+    known = registry.find_command(find_started_command(workspace, filled.stage, filled.presets))
+    by_name = {field.name: field for field in known.list_fields()}
     default = stage.default_preset if isinstance(stage, registry.Stage) else None
     if default is None:
         words += filled.presets

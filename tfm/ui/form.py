@@ -75,7 +75,7 @@ class Form:
         while _ACTION not in answered:
             try:
                 name, ask = next(question for question in self._list_questions() if question[0] not in answered)
-            except TFMError as error:  # raised by the look, which runs between two questions
+            except TFMError as error:  # raised by the inspection, which runs between two questions
                 answered = self._reopen_questions(answered, error)
                 continue
             try:
@@ -87,15 +87,15 @@ class Form:
                 answered.pop()
 
     def _list_questions(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        """Yield the questions in order, and run the look as soon as its settings are answered."""
+        """Yield the questions in order, and run the inspection as soon as its settings are answered."""
         if self._has_presets_to_choose():
             yield "preset", self._choose_preset
-        if self.state.look is not None:
+        if self.state.inspect is not None:
             for field in self._list_look_fields():
                 yield field.name, partial(self._ask, field)
             self._look()
         for field in self.state.important:
-            if field.name not in self.state.outlook.settled and self.state.is_worth_asking(field):
+            if field.name not in self.state.inspection.fixed and self.state.is_worth_asking(field):
                 yield field.name, partial(self._ask, field)
         yield _ACTION, self._confirm
 
@@ -105,8 +105,8 @@ class Form:
         return required + [field for field in named if not field.is_required]
 
     def _reopen_questions(self, answered: list[str], error: TFMError) -> list[str]:
-        """Ask again the settings that a failed look names; raise its error if it names none that is asked."""
-        if self.state.look is None:
+        """Ask again the settings that a failed inspection names; raise its error if it names none that is asked."""
+        if self.state.inspect is None:
             raise error
         self.look_error, self.fields_for_look = error, _get_fields(error)
         before = [field.name for field in self._list_look_fields()]
@@ -117,13 +117,13 @@ class Form:
 
     def _has_presets_to_choose(self) -> bool:
         """False if the default preset is the only one."""
-        stage = registry.find(self.state.stage)
+        stage = registry.find_command(self.state.stage)
         if not isinstance(stage, registry.Stage) or stage.presets is None:
             return False
         return self.workspace.list_presets(stage.presets, stage.default_preset) != [stage.default_preset]
 
     def _choose_preset(self) -> None:
-        stage = registry.find(self.state.stage)
+        stage = registry.find_command(self.state.stage)
         assert isinstance(stage, registry.Stage)
         assert stage.presets is not None
         names = self.workspace.list_presets(stage.presets, stage.default_preset)
@@ -159,19 +159,19 @@ class Form:
         return choices, "\n\n".join(descriptions)
 
     def _look(self) -> None:
-        """Run the look again if one of its settings has changed, or if it failed."""
-        look = self.state.look
-        if look is None:
+        """Run the inspection again if one of its settings has changed, or if it failed."""
+        inspect = self.state.inspect
+        if inspect is None:
             return
-        given = self.state.collect_look_values()
+        given = self.state.collect_inspection_values()
         if given == self.look_values:
             return
         self.look_values, self.look_error, self.look_events = None, None, []
-        self.state.apply_outlook(registry.Outlook())
+        self.state.apply_inspection(registry.InspectionResult())
         self._redraw()
-        result = self._watch(registry.stream(look, given, self.workspace))
+        result = self._watch(registry.stream_events(inspect, given, self.workspace))
         self.look_values, self.look_events = given, result.shown
-        self.state.apply_outlook(result.outlook)
+        self.state.apply_inspection(result.inspection)
 
     def _preview(self, resolved: list[Settings]) -> None:
         if self.state.preview is None or resolved == self.previewed_settings:
@@ -181,7 +181,7 @@ class Form:
         self.preview_events = self._watch(_preview_each(self.state.preview, resolved, self.workspace)).shown
         self.previewed_settings = resolved
 
-    def _watch(self, events: Iterator[Event | registry.Outlook]) -> preview.PreviewResult:
+    def _watch(self, events: Iterator[Event | registry.InspectionResult]) -> preview.PreviewResult:
         return preview.watch_preview(events, self.console, moving=not isinstance(self.asker, PlainAsker))
 
     def _confirm(self) -> None:
@@ -242,8 +242,8 @@ class Form:
         self.state.answer(field, self.asker.ask(self._restrict_choices(question)))
 
     def _restrict_choices(self, question: Question) -> Question:
-        """Disable the choices that the look does not offer, with the reason."""
-        if question.name not in self.state.outlook.offered:
+        """Disable the choices that the inspection does not allow, with the reason."""
+        if question.name not in self.state.inspection.choices:
             return question
         why = self.state.explain_offer(question.name)
         choices = [
@@ -286,9 +286,11 @@ class Form:
             form_summary.print_problem(self.look_error, self.console)
 
 
-def _preview_each(preview: str, resolved: list[Settings], workspace: Workspace) -> Iterator[Event | registry.Outlook]:
+def _preview_each(
+    preview: str, resolved: list[Settings], workspace: Workspace
+) -> Iterator[Event | registry.InspectionResult]:
     for settings in resolved:
-        yield from registry.stream(preview, settings, workspace)
+        yield from registry.stream_events(preview, settings, workspace)
 
 
 def _get_fields(error: TFMError) -> tuple[str, ...]:

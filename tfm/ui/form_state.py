@@ -1,4 +1,4 @@
-"""What a form holds while it is filled: presets, answers and what the look decided, and what follows from them.
+"""What a form holds while it is filled: presets, answers and what the inspection fixed, and what follows from them.
 
 Nothing here asks, draws or writes files.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from tfm.core import registry
 from tfm.core.errors import SettingsError, TFMError
-from tfm.core.registry import Outlook
+from tfm.core.registry import InspectionResult
 from tfm.core.runs import inputs
 from tfm.core.runs.command_settings import find_preset, find_started_command, resolve_settings
 from tfm.core.runs.queue import build_queue, split_repeats, split_values_by_preset
@@ -28,14 +28,14 @@ from tfm.ui.field_prompts import VARIES, convert_to_plain, format_value
 
 @dataclass
 class FormState:
-    """Values resolve as defaults < presets < answers < settled; answering a setting removes its settled value."""
+    """Values resolve as defaults < presets < answers < fixed values; answering a setting removes its fixed value."""
 
     stage: str
     workspace: Workspace
     presets: tuple[str, ...] = ()
     answers: dict[str, Any] = dataclasses.field(default_factory=dict)
-    outlook: Outlook = dataclasses.field(default_factory=Outlook)
-    settled: dict[str, Any] = dataclasses.field(default_factory=dict)
+    inspection: InspectionResult = dataclasses.field(default_factory=InspectionResult)
+    fixed: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def started_command(self) -> str:
@@ -43,11 +43,11 @@ class FormState:
 
     @property
     def definition(self) -> registry.Command:
-        return registry.find(self.started_command)
+        return registry.find_command(self.started_command)
 
     @property
-    def look(self) -> str | None:
-        return self.definition.look if isinstance(self.definition, registry.Stage) else None
+    def inspect(self) -> str | None:
+        return self.definition.inspect if isinstance(self.definition, registry.Stage) else None
 
     @property
     def preview(self) -> str | None:
@@ -56,11 +56,11 @@ class FormState:
     @property
     def fields(self) -> list[SettingField]:
         """All settings, then the words that make a queue, such as `seeds`."""
-        return registry.asked(self.definition)
+        return self.definition.list_fields()
 
     @property
     def repeats(self) -> dict[str, registry.Repeat]:
-        return {repeat.word: repeat for repeat in registry.repeats_of(self.definition)}
+        return {repeat.word: repeat for repeat in self.definition.repeats}
 
     @property
     def important(self) -> list[SettingField]:
@@ -79,27 +79,27 @@ class FormState:
             with contextlib.suppress(ValueError):
                 self.answers[word] = self.repeats[word].field.parse(answers[word])
 
-    def apply_outlook(self, outlook: Outlook) -> None:
-        """Take what the look settled, and replace a default that it does not offer by one that it does."""
-        self.outlook = outlook
-        self.settled = {name: convert_to_plain(value) for name, value in outlook.settled.items()}
+    def apply_inspection(self, result: InspectionResult) -> None:
+        """Take the fixed values, and replace defaults that are not among the allowed choices."""
+        self.inspection = result
+        self.fixed = {name: convert_to_plain(value) for name, value in result.fixed.items()}
         for field in self.fields:
-            if field.name in outlook.offered and field.name not in self.given:
+            if field.name in result.choices and field.name not in self.given:
                 default = convert_to_plain(self.get_default(field))
                 instead = self.choose_offered(field.name, default, field.is_list)
                 if instead != default:
-                    self.settled[field.name] = instead
+                    self.fixed[field.name] = instead
 
     def reset(self) -> None:
         required = {field.name for field in self.fields if field.is_required}
         self.answers = {name: value for name, value in self.answers.items() if name in required}
-        self.apply_outlook(self.outlook)
+        self.apply_inspection(self.inspection)
 
     @property
     def given(self) -> dict[str, Any]:
         """The values to run with: without values of parts that are off, and without those that have no effect."""
         ineffective = self.ineffective
-        values = self.answers | self.settled
+        values = self.answers | self.fixed
         named = {name.partition(".")[0] for name in values if "." in name}
         switches = [self._read_switches(field, values) for field in self.fields if named & field.parts.keys()]
         off = {part for parts in switches for part, on in parts.items() if on is not True}
@@ -133,10 +133,10 @@ class FormState:
                 self._set_answer(part, part in value, on)
 
     def _set_answer(self, name: str, value: Any, unchanged: Any) -> None:
-        """Keep only what differs from the default; another answer than the settled one replaces it."""
-        if name in self.settled and value == self.settled[name]:
+        """Keep only what differs from the default; another answer replaces a fixed value."""
+        if name in self.fixed and value == self.fixed[name]:
             return
-        self.settled.pop(name, None)
+        self.fixed.pop(name, None)
         if value == unchanged:
             self.answers.pop(name, None)
         else:
@@ -152,7 +152,7 @@ class FormState:
 
     def get_value(self, field: SettingField) -> Any:
         if field.parts:
-            return self._read_switches(field, self.answers | self.settled)
+            return self._read_switches(field, self.answers | self.fixed)
         return self.given.get(field.name, self.get_default(field))
 
     @property
@@ -161,7 +161,7 @@ class FormState:
         stage = self.definition
         if isinstance(stage, registry.Stage) and stage.presets and not (self.presets or stage.default_preset):
             return set()  # unknown until a preset is chosen
-        given, _ = split_repeats(stage, self.answers | self.settled)
+        given, _ = split_repeats(stage, self.answers | self.fixed)
         settings = stage.settings
         found = set.intersection(
             *(
@@ -180,7 +180,7 @@ class FormState:
 
     def list_part_fields(self, field: SettingField) -> list[SettingField]:
         """The settings of the parts that are on."""
-        on = [part for part, state in self._read_switches(field, self.answers | self.settled).items() if state is True]
+        on = [part for part, state in self._read_switches(field, self.answers | self.fixed).items() if state is True]
         return [value for part in on for value in field.list_part_fields(part)]
 
     def _read_switches(self, field: SettingField, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,8 +232,8 @@ class FormState:
             for field in fields
         ]
 
-    def collect_look_values(self) -> dict[str, Any]:
-        """The settings that the look gets: the required ones, and others that name an input. Parsed to their types."""
+    def collect_inspection_values(self) -> dict[str, Any]:
+        """Parse the settings that the inspection reads: the required ones, and others that name an input."""
         answers = inputs.complete_values(self.workspace, self.definition.settings, self.answers)
         values = {}
         for field in self.fields:
@@ -245,7 +245,7 @@ class FormState:
         return values
 
     def check_offered(self, resolved: list[Settings]) -> None:
-        """Refuse an answer or default that the look does not offer."""
+        """Refuse an answer or default that the inspection does not allow."""
         for field in list_fields(self.definition.settings):
             values = [get_value(settings, field) for settings in resolved]
             chosen = [one for value in values for one in (value or [] if field.is_list else [value])]
@@ -258,17 +258,17 @@ class FormState:
                 )
 
     def choose_offered(self, name: str, value: Any, several: bool) -> Any:
-        if name not in self.outlook.offered or value == VARIES:
+        if name not in self.inspection.choices or value == VARIES:
             return value
         offered = [one for one in (value or [] if several else [value]) if self.is_offered(name, one)]
-        offered = offered or self.outlook.offered[name]
+        offered = offered or self.inspection.choices[name]
         return offered if several else offered[0]
 
     def is_offered(self, name: str, value: Any) -> bool:
-        return value == VARIES or value in self.outlook.offered.get(name, [value])
+        return value == VARIES or value in self.inspection.choices.get(name, [value])
 
     def explain_offer(self, name: str) -> str:
-        return self.outlook.reasons.get(name, "not available with these inputs")
+        return self.inspection.reasons.get(name, "not available with these inputs")
 
 
 def _merge_values(values: list[Any]) -> Any:

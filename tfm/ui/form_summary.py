@@ -18,12 +18,12 @@ _MOST_NAMES = 6
 
 
 def print_header(state: FormState, console: Console) -> None:
-    console.print(Panel(spell(registry.summary(state.stage)), title=state.stage, border_style="cyan"))
+    console.print(Panel(spell(registry.find_command(state.stage).summary), title=state.stage, border_style="cyan"))
     answered = {"preset": ", ".join(state.presets)} if state.presets else {}
     answered |= {name: format_value(value) for name, value in state.given.items()}
     for name, value in answered.items():
         line = Text(f"  {format_name(name)}: ").append(value, style="cyan")
-        console.print(line.append("  found in the data", style="dim") if name in state.settled else line)
+        console.print(line.append("  found in the data", style="dim") if name in state.fixed else line)
 
 
 def print_problem(error: TFMError, console: Console) -> None:

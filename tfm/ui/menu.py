@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from tfm.core import machine, registry
+from tfm.core import command_list, machine, registry
 from tfm.core.errors import TFMError, translate_error
 from tfm.core.runs import lookup
 from tfm.core.runs.inputs import list_readable_runs
@@ -19,7 +19,6 @@ from tfm.core.runs.lookup import list_unused_runs
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace
-from tfm.core.settings import presets as offers
 from tfm.core.settings.fields import list_fields
 from tfm.ui import render
 from tfm.ui.command_line import FilledForm
@@ -83,7 +82,7 @@ class Menu:
     def build_question(self) -> Question:
         choices = [
             *self._list_unfinished(),
-            *(choice for choice in self._list_stages() if choice.section != offers.MORE),
+            *(choice for choice in self._list_stages() if choice.section != command_list.MORE),
         ]
         choices += [
             Choice("runs", "runs", "Show, pause, resume, extend or remove runs", section="Other"),
@@ -128,8 +127,8 @@ class Menu:
 
     def _list_stages(self) -> list[Choice]:
         return [
-            Choice(name, name, spell(offers.summary(name)), self._explain_missing_input(name), section)
-            for section, names in offers.sections().items()
+            Choice(name, name, spell(command_list.read_summary(name)), self._explain_missing_input(name), section)
+            for section, names in command_list.list_sections().items()
             for name in names
         ]
 
@@ -138,12 +137,12 @@ class Menu:
             name="more",
             text="What next?",
             why="These steps can run on their own; some of them are also steps of a model of `train`.",
-            choices=[choice for choice in self._list_stages() if choice.section == offers.MORE],
+            choices=[choice for choice in self._list_stages() if choice.section == command_list.MORE],
         )
 
     def _explain_missing_input(self, name: str) -> str | None:
         """Say which input a command still needs; None if it can run."""
-        for field in list_fields(registry.find(name).settings):
+        for field in list_fields(registry.find_command(name).settings):
             if not field.input or not field.is_required:
                 continue
             if field.input.kind in ("dataset", "cache") and not self.workspace.list_products(field.input.kind):
@@ -183,7 +182,7 @@ class Menu:
             self._run_form(action)
 
     def _run_form(self, name: str) -> None:
-        found = registry.find(name)
+        found = registry.find_command(name)
         if isinstance(found, registry.Answer):
             foreground.print_answer(found, {}, self.workspace, as_json=False)
             job_menu.wait_for_enter(self.asker)

@@ -1,4 +1,4 @@
-"""Run a look or preview: its progress as bars that disappear, and the events to show."""
+"""Run an inspection or preview: its progress as bars that disappear, and the events to show."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from tfm.core.events import Event, Intervals, Note, Picture, Progress, Table
-from tfm.core.registry import Outlook
+from tfm.core.events import Event, IntervalChart, Note, Picture, Progress, Table
+from tfm.core.registry import InspectionResult
 from tfm.ui import render
 from tfm.ui.prompts import ToMenu
 from tfm.ui.run_view import Bar
 
 _DRAW_SECONDS = 0.1
 
-ShownEvent = Note | Table | Intervals | Picture
+ShownEvent = Note | Table | IntervalChart | Picture
 
 
 @dataclass
 class PreviewResult:
     shown: list[ShownEvent] = field(default_factory=list)
-    outlook: Outlook = field(default_factory=Outlook)
+    inspection: InspectionResult = field(default_factory=InspectionResult)
 
 
-def watch_preview(events: Iterator[Event | Outlook], console: Console, *, moving: bool) -> PreviewResult:
+def watch_preview(events: Iterator[Event | InspectionResult], console: Console, *, moving: bool) -> PreviewResult:
     """Collect all events. Ctrl-C stops the work and goes to the menu."""
     result, bars = PreviewResult(), _ProgressBars(console, moving)
     try:
@@ -40,10 +40,10 @@ def watch_preview(events: Iterator[Event | Outlook], console: Console, *, moving
                 match event:
                     case Progress():
                         bars.add(event)
-                    case Note() | Table() | Intervals() | Picture():
+                    case Note() | Table() | IntervalChart() | Picture():
                         result.shown.append(event)
-                    case Outlook():
-                        result.outlook = event
+                    case InspectionResult():
+                        result.inspection = event
     except KeyboardInterrupt:
         raise ToMenu from None
     finally:
@@ -59,7 +59,7 @@ def _discard_typed_keys() -> None:
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 
-def _generator(events: Iterator[Event | Outlook]) -> Generator[Event | Outlook, None, None]:
+def _generator(events: Iterator[Event | InspectionResult]) -> Generator[Event | InspectionResult, None, None]:
     """Wrap events so that closing the wrapper closes a generator below it."""
     yield from events
 

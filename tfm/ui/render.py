@@ -17,7 +17,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from tfm.core.errors import TFMError
-from tfm.core.events import Intervals, Line, Note, Picture, Table
+from tfm.core.events import IntervalChart, Note, Picture, Table, TableRow
 from tfm.ui import thumbnail
 from tfm.ui.run_view import Bar
 from tfm.ui.spelling import find_commands, spell
@@ -84,11 +84,11 @@ def format_silence(since: datetime) -> Text:
     return Text(f"not responding: no sign of life since {since:%H:%M:%S}", style="yellow")
 
 
-def draw_event(event: Table | Intervals | Picture, console: Console) -> RenderableType:
+def draw_event(event: Table | IntervalChart | Picture, console: Console) -> RenderableType:
     match event:
         case Table():
             return draw_table(event, console.width)
-        case Intervals():
+        case IntervalChart():
             return draw_intervals(event, console.width)
         case Picture():
             line = Text(f"{spell(event.title)}: {event.path}", style="cyan", overflow="fold")
@@ -161,7 +161,7 @@ def format_results(values: Mapping[str, Any], figures: str) -> dict[str, str]:
     }
 
 
-def draw_lines(lines: Sequence[Line], width: int, most: int) -> Text:
+def draw_lines(lines: Sequence[TableRow], width: int, most: int) -> Text:
     """Draw the last lines of a growing table as plain text, which is fast: it is redrawn several times a second."""
     kept = lines[-most:]
     title = kept[0].title + (f", the last {len(kept)} of {len(lines)}" if len(kept) < len(lines) else "")
@@ -176,7 +176,7 @@ def draw_lines(lines: Sequence[Line], width: int, most: int) -> Text:
     return drawn_lines
 
 
-def draw_intervals(event: Intervals, width: int) -> RenderableType:
+def draw_intervals(event: IntervalChart, width: int) -> RenderableType:
     """Draw a line for each row: the interval as a bar, the value as a point, the mark as a thin line."""
     label_width = max((len(row[0]) for row in event.rows), default=0)
     room = max(20, min(60, width - label_width - 32))
@@ -286,11 +286,11 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def _is_one_line(event: Table | Intervals | Picture) -> bool:
+def _is_one_line(event: Table | IntervalChart | Picture) -> bool:
     return isinstance(event, Picture) and not event.thumbnail
 
 
-def print_events(console: Console, shown: list[Table | Intervals | Picture]) -> None:
+def print_events(console: Console, shown: list[Table | IntervalChart | Picture]) -> None:
     for before, event in pairwise([None, *shown]):
         assert event is not None
         if before is not None and not (_is_one_line(before) and _is_one_line(event)):

@@ -7,16 +7,16 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from tfm.core.events import (
+    CurrentValues,
     Event,
-    Gauges,
-    Intervals,
-    Line,
+    IntervalChart,
     Metrics,
     Note,
     Picture,
     Progress,
     StateChange,
     Table,
+    TableRow,
 )
 from tfm.core.runs.run import Run
 
@@ -65,8 +65,8 @@ class RunView:
     metrics: dict[str, list[float]] = field(default_factory=dict)
     gauges: dict[str, str] = field(default_factory=dict)
     notes: deque[Note] = field(default_factory=lambda: deque(maxlen=_KEPT_NOTES))
-    lines: dict[str, dict[str, Line]] = field(default_factory=dict)  # title → first cell → its latest line
-    shown: list[Table | Intervals | Picture] = field(default_factory=list)
+    lines: dict[str, dict[str, TableRow]] = field(default_factory=dict)  # title → first cell → its latest line
+    shown: list[Table | IntervalChart | Picture] = field(default_factory=list)
     _offset: int = 0
 
     def read_new_events(self) -> list[Event]:
@@ -82,13 +82,13 @@ class RunView:
                 self._apply_progress(time, event)
             case Metrics():
                 self._apply_metrics(event.values)
-            case Gauges():
+            case CurrentValues():
                 self.gauges |= event.values
             case Note():
                 self.notes.append(event)
-            case Line():
+            case TableRow():
                 self.lines.setdefault(event.title, {})[event.cells[0]] = event
-            case Table() | Intervals() | Picture():
+            case Table() | IntervalChart() | Picture():
                 self.shown.append(event)
             case StateChange(state="running"):  # resumed: the events before are repeated
                 self.bars, self.gauges, self.shown, self.lines = {}, {}, [], {}

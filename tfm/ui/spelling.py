@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfm.core import command_list
 from tfm.core.settings import presets
 
 if TYPE_CHECKING:
@@ -129,10 +130,10 @@ def _find_field(command: str | None, name: str) -> SettingField | None:
     """A setting of this command, or else of any other: a step of a plan has settings that the plan does not."""
     from tfm.core import registry
 
-    names = presets.names()
+    names = command_list.list_commands()
     own = [command] if command and (command in names or "." in command) else []
     for one in dict.fromkeys([*own, *names]):
-        for field in registry.asked(registry.find(one)):
+        for field in registry.find_command(one).list_fields():
             if field.name == name:
                 return field
     return None

@@ -7,7 +7,7 @@ import yaml
 
 from tests.toy_jobs import finish
 from tests.toys import learn as toy
-from tfm.core import registry
+from tfm.core import command_list, registry
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.plan import Plan
@@ -96,11 +96,11 @@ def test_what_starts_another_stage_knows_the_words_of_that_stage_only(workspace,
 
 
 def test_what_repeats_and_what_grows_are_settings_of_their_stage():
-    for name in offers.names():
-        found = registry.find(name)
-        names = [field.name for field in registry.asked(found)]
+    for name in command_list.list_commands():
+        found = registry.find_command(name)
+        names = [field.name for field in found.list_fields()]
         assert len(names) == len(set(names))
-        assert {repeat.setting for repeat in registry.repeats_of(found)} <= set(names)
+        assert {repeat.setting for repeat in found.repeats} <= set(names)
         if isinstance(found, registry.Stage) and found.extends_by:
             assert found.extends_by in names
 

@@ -18,7 +18,7 @@ from tests.toy_jobs import finish, wait_for_event
 from tests.ui.scripted import LEAVE, Scripted
 from tests.ui.terminal import PROJECT, Terminal
 from tests.ui.test_cli import wizard
-from tfm.core.events import Gauges, Metrics, Note, Progress, StateChange
+from tfm.core.events import CurrentValues, Metrics, Note, Progress, StateChange
 from tfm.core.runs import job
 from tfm.core.runs.launch import find_or_create_job, find_or_create_plan
 from tfm.core.runs.lookup import list_plans, list_runs
@@ -59,7 +59,9 @@ def at_work(workspace, epochs=3, notes=("it begins",)):
             run.record(Progress("epoch", epoch, epochs, "epochs"))
             run.record(Progress("step", 1, 20, "batches", within="epoch"))
             run.record(Metrics({"epoch": epoch} | dict.fromkeys(COLUMNS, 1 / epoch)))
-        run.record(Gauges({"images/s": "412", "GPU memory": "3.1 of 80 GiB", "best": "val_auc 0.861 in epoch 2"}))
+        run.record(
+            CurrentValues({"images/s": "412", "GPU memory": "3.1 of 80 GiB", "best": "val_auc 0.861 in epoch 2"})
+        )
     return run
 
 
@@ -300,7 +302,7 @@ def test_a_new_epoch_removes_the_validation_bar_and_a_pause_the_pace(workspace):
             run.record(Progress("step", 20, 20, "batches", within="epoch"))
             run.record(Progress("validation", 4, 4, "batches"))
             run.record(Progress("epoch", epoch, 3, "epochs"))
-        run.record(Gauges({"images/s": "412", "best so far": "val auc 0.861"}))
+        run.record(CurrentValues({"images/s": "412", "best so far": "val auc 0.861"}))
         assert "4/4" in " ".join(on_screen(run, 100, 30))
         run.record(Progress("step", 1, 20, "batches", within="epoch"))
     assert "4/4" not in " ".join(on_screen(run, 100, 30))

@@ -11,7 +11,7 @@ from tests.training.studies import create_study_run
 from tests.ui.screens.test_live_view import TOY, on_screen
 from tests.ui.scripted import BACK, Scripted
 from tests.ui.test_form import form, with_products
-from tfm.core.events import Line, StateChange
+from tfm.core.events import StateChange, TableRow
 from tfm.core.runs import lookup
 from tfm.core.runs.launch import find_or_create_job
 from tfm.ui.command_line import FilledForm, write_command
@@ -30,7 +30,7 @@ def study_at_work(workspace, trials):
         for trial in range(trials):
             for epoch in range(TOLD_EACH):
                 state = "done" if epoch == TOLD_EACH - 1 else "running"
-                run.record(Line("Trials", COLUMNS, [str(trial), state, "0.8123", str(epoch), *["0.0123"] * 9]))
+                run.record(TableRow("Trials", COLUMNS, [str(trial), state, "0.8123", str(epoch), *["0.0123"] * 9]))
     return run
 
 

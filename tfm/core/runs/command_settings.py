@@ -21,7 +21,7 @@ from tfm.core.settings.schema import Settings
 
 def find_preset(workspace: Workspace, name: str, preset: str | None = None) -> Preset | None:
     """Load the named preset, or the command's default one; None if the command has no presets."""
-    found = registry.find(name)
+    found = registry.find_command(name)
     if not isinstance(found, registry.Stage) or found.presets is None:
         return None
     preset = preset or found.default_preset
@@ -30,7 +30,7 @@ def find_preset(workspace: Workspace, name: str, preset: str | None = None) -> P
         raise SettingsError(f"{name} needs the name of a preset", hint="choose one of: " + ", ".join(names))
     loaded = workspace.load_preset(found.presets, preset)
     try:  # here the file can still be named: in a queue a wrong setting could come from anywhere
-        check_values(registry.find(get_started_command(name, loaded)).settings, loaded.settings)
+        check_values(registry.find_command(get_started_command(name, loaded)).settings, loaded.settings)
     except SettingsError as error:
         raise SettingsError(f"{loaded.file}: {error.message}", hint=error.hint) from None
     return loaded
@@ -38,7 +38,7 @@ def find_preset(workspace: Workspace, name: str, preset: str | None = None) -> P
 
 def get_started_command(name: str, preset: Preset | None) -> str:
     """The preset decides which command starts if a preset is required; a default preset only sets values."""
-    found = registry.find(name)
+    found = registry.find_command(name)
     is_decisive = isinstance(found, registry.Stage) and found.default_preset is None
     return preset.stage if preset and is_decisive else name
 
@@ -46,7 +46,9 @@ def get_started_command(name: str, preset: Preset | None) -> str:
 def find_started_command(workspace: Workspace, name: str, presets: Sequence[str]) -> str:
     """The command that one preset starts; with several presets, the command itself."""
     started = {preset: get_started_command(name, find_preset(workspace, name, preset)) for preset in presets}
-    plans = [preset for preset, command in started.items() if isinstance(registry.find(command), registry.Planner)]
+    plans = [
+        preset for preset, command in started.items() if isinstance(registry.find_command(command), registry.Planner)
+    ]
     if plans and len(presets) > 1:
         raise SettingsError(f"{plans[0]} is a plan of several runs and cannot be queued", hint="start it on its own")
     return next(iter(started.values())) if len(presets) == 1 else name
@@ -54,11 +56,11 @@ def find_started_command(workspace: Workspace, name: str, presets: Sequence[str]
 
 def resolve_settings(workspace: Workspace, name: str, given: Mapping[str, Any], preset: Preset | None) -> Settings:
     """Settings of a command, with its inputs completed and checked."""
-    found = registry.find(name)
+    found = registry.find_command(name)
     given = inputs.complete_values(workspace, found.settings, given)
     settings = resolve(found.settings, preset.settings if preset else {}, given)
     inputs.check_inputs(workspace, settings)
-    for repeat in registry.repeats_of(found):
+    for repeat in found.repeats:
         _check_upper_limit(workspace, settings, repeat)
     return settings
 

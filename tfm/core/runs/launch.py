@@ -22,12 +22,12 @@ def find_or_create_job(
 ) -> Run | Plan:
     """The run or plan of a command. Several presets, a repeat count, or a preset that is a plan give a plan."""
     find_started_command(workspace, name, presets)  # raises if one of several presets is a plan
-    given, counts = split_repeats(registry.find(name), given)
+    given, counts = split_repeats(registry.find_command(name), given)
     if len(presets) > 1 or counts:
         return find_or_create_plan(workspace, name, build_queue(workspace, name, given, presets, counts))
     preset = find_preset(workspace, name, *presets)
     name = get_started_command(name, preset)
-    found = registry.find(name)
+    found = registry.find_command(name)
     settings = resolve_settings(workspace, name, given, preset)
     if isinstance(found, registry.Planner):
         return find_or_create_plan(workspace, preset.name if preset else name, found.build_steps(settings, workspace))

@@ -20,7 +20,7 @@ from tfm.core.settings.serialize import collect_key_values
 
 def split_repeats(found: registry.Command, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
     """Separate the settings from the repeat counts, such as `seeds=3`. A count of 1 is dropped."""
-    fields = {repeat.word: repeat.field for repeat in registry.repeats_of(found)}
+    fields = {repeat.word: repeat.field for repeat in found.repeats}
     counts = {}
     for word in given.keys() & fields.keys():
         try:
@@ -63,7 +63,7 @@ def split_values_by_preset(
 
 
 def _find_useless_names(name: str, preset: Preset | None, given: Mapping[str, Any]) -> set[str]:
-    settings = registry.find(get_started_command(name, preset)).settings
+    settings = registry.find_command(get_started_command(name, preset)).settings
     return find_names_without_effect(settings, preset.settings if preset else {}, given)
 
 
@@ -71,7 +71,7 @@ def _check_repeats_have_effect(
     name: str, pairs: Sequence[tuple[Preset | None, Mapping[str, Any]]], counts: Mapping[str, int]
 ) -> None:
     useless = [_find_useless_names(name, preset, given) for preset, given in pairs]
-    for repeat in registry.repeats_of(registry.find(name)):
+    for repeat in registry.find_command(name).repeats:
         if repeat.word in counts and all(repeat.setting in names for names in useless):
             raise SettingsError(
                 f"{repeat.setting} has no effect here, so all {counts[repeat.word]} runs would be the same",
@@ -84,10 +84,10 @@ def _iterate_repeated_values(
     workspace: Workspace, command: str, given: Mapping[str, Any], preset: Preset | None, counts: Mapping[str, int]
 ) -> Iterator[dict[str, int]]:
     """All combinations of the repeated settings that have an effect; the last one changes fastest."""
-    found = registry.find(command)
+    found = registry.find_command(command)
     settings = resolve_settings(workspace, command, given, preset)
     useless = find_names_without_effect(found.settings, preset.settings if preset else {}, given)
-    known = [repeat for repeat in registry.repeats_of(found) if repeat.word in counts]
+    known = [repeat for repeat in found.repeats if repeat.word in counts]
     unknown = counts.keys() - {repeat.word for repeat in known}
     if unknown:
         raise SettingsError(

@@ -16,7 +16,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial
 
 from tfm.core.errors import BusyError, HaltedError, SettingsError
-from tfm.core.events import Event, Gauges, Line, Metrics, Note, Progress
+from tfm.core.events import CurrentValues, Event, Metrics, Note, Progress, TableRow
 from tfm.core.runs.executor import execute, prune_run
 from tfm.core.runs.launch import find_or_create_run
 from tfm.core.runs.run import Run
@@ -53,7 +53,7 @@ class Search:
         trials = self.worker.study.list_trials(total)
         yield Progress("trials", sum(trial.state.is_finished() for trial in trials), total, "trials")
         if best := find_best(trials):
-            yield Gauges({"best": f"val AUC {best.value:.4f} in trial {best.number}"})
+            yield CurrentValues({"best": f"val AUC {best.value:.4f} in trial {best.number}"})
 
     def _wait_for(self, others: list[FrozenTrial]) -> Iterator[Event]:
         """Wait until other workers finish or abandon a trial."""
@@ -152,13 +152,13 @@ class Search:
         epochs = [(epoch, best) for epoch, best in _read_best_aucs(child) if epoch >= first]
         return any(self.worker.study.should_prune(number, epoch, best) for epoch, best in epochs)
 
-    def _describe_trial(self, trial: FrozenTrial) -> Line:
+    def _describe_trial(self, trial: FrozenTrial) -> TableRow:
         aucs = trial.intermediate_values.values()
         state = _STATES.get(trial.state.name, trial.state.name.lower())
         best = f"{max(aucs):.4f}" if aucs else "–"
         values = [format_value(trial.params.get(name, "")) for name in self.searched]
         columns = ["trial", "state", "val AUC", "epochs", *(name.replace("_", " ") for name in self.searched)]
-        return Line("Trials", columns, [str(trial.number), state, best, str(trial.last_step or "–"), *values])
+        return TableRow("Trials", columns, [str(trial.number), state, best, str(trial.last_step or "–"), *values])
 
 
 def format_value(value: Any) -> str:

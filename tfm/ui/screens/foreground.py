@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tfm.core import registry
 from tfm.core.errors import RunError
-from tfm.core.events import Intervals, Note, Picture, Result, Table
+from tfm.core.events import IntervalChart, Note, Picture, Result, Table
 from tfm.core.runs.job import Status
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
@@ -76,7 +76,7 @@ def print_answer(found: registry.Answer, given: dict[str, Any], workspace: Works
     console = render.create_console(stderr=as_json)
     result = Result({})
     for event in found.generate(resolve(found.settings, {}, given), workspace):
-        if isinstance(event, Table | Intervals | Picture):
+        if isinstance(event, Table | IntervalChart | Picture):
             console.print(render.draw_event(event, console))
         elif isinstance(event, Note):
             render.print_note(console, event)

@@ -13,7 +13,7 @@ from rich.segment import Segment, Segments
 from rich.text import Text
 
 from tfm.core.errors import TFMError
-from tfm.core.events import Event, Line, Metrics, Note, Table
+from tfm.core.events import Event, Metrics, Note, Table, TableRow
 from tfm.core.machine import read_free_gib
 from tfm.core.runs.job import Status
 from tfm.core.runs.plan import Plan, Step
@@ -195,7 +195,7 @@ def _watch_lines(started: StartedJob, view: JobView, console: Console) -> None:
                 if isinstance(event, Metrics):
                     figures = "  ".join(f"{name} {value:.4g}" for name, value in event.values.items())
                     console.print(figures, soft_wrap=True)  # one line each, even in a narrow window
-                if isinstance(event, Line):
+                if isinstance(event, TableRow):
                     cells = "  ".join(f"{name} {cell}" for name, cell in zip(event.columns, event.cells, strict=True))
                     console.print(cells, soft_wrap=True, highlight=False, markup=False)
         if not is_running:
