@@ -42,7 +42,9 @@ def draw_anatomy(
     skin = np.exp(-(((depth - 0.012) / 0.006) ** 2)) * breast
     muscle = _draw_muscle(rng, size) if view == "MLO" else np.zeros(size, np.float32)
     gland = _draw_parenchyma(rng, density, nipple, size)
-    fibres = _draw_fibres(rng, size) + _draw_ducts(rng, nipple, size)
+    # Fat lobules and Cooper's ligaments: thin bright strands where a smooth field crosses zero.
+    strands = np.exp(-((_generate_noise(rng, size, exponent=1.6, coarsest=0.10, finest=0.012) / 0.16) ** 2))
+    fibres = strands + _draw_ducts(rng, nipple, size)
     coarse = _generate_noise(rng, size, exponent=1.5, coarsest=0.4)
     clutter = 0.5 + 0.8 * difficulty
     tissue = 0.25 + 0.02 * coarse + gland * (0.10 + 0.03 * density) * (0.7 + 0.6 * difficulty)
@@ -122,12 +124,6 @@ def _draw_parenchyma(
     cone = np.exp(-(((x - 0.62 * nipple[0]) / (0.42 * nipple[0])) ** 2) - (((y - nipple[1]) / (0.23 * height)) ** 2))
     field = _generate_noise(rng, size, exponent=1.5, coarsest=0.25)
     return np.asarray(1 / (1 + np.exp(-1.5 * (field + 3.2 * cone + 0.75 * density - 4.2))), np.float32)
-
-
-def _draw_fibres(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:  # (H, W) float32, 0 to 1
-    """Draw fat lobules and Cooper's ligaments: thin bright strands where a smooth field crosses zero."""
-    field = _generate_noise(rng, size, exponent=1.6, coarsest=0.10, finest=0.012)
-    return np.asarray(np.exp(-((field / 0.16) ** 2)), np.float32)
 
 
 def _draw_ducts(

@@ -1,11 +1,9 @@
-"""Build the text of the case CSVs with the official columns.
-The tables in which a layout lists its own files are in listings."""
+"""Build the text of the case CSVs with the official columns. Tables that list the files of a layout are in layouts."""
 
 from __future__ import annotations
 
 from tfm.core.randomness import generator_at
-from tfm.data.phantom.layouts import LAYOUTS, Layout
-from tfm.data.phantom.listings import Row, format_csv
+from tfm.data.phantom.layouts import LAYOUTS, Layout, Row, format_csv
 from tfm.data.phantom.series import CROP, FULL, MASK, Instance, Series, build_full_series, build_lesion_series
 from tfm.data.phantom.spec import CsvForm, DownloadPlan, Fact, Finding, Kind, Mammogram
 
@@ -36,7 +34,7 @@ def _build_row(m: Mammogram, finding: Finding, plan: DownloadPlan) -> Row:
     # A lesion has the same description in both views.
     rng = generator_at(exposure.seed, "phantom words", exposure.patient, exposure.side, lesion.number)
     shapes, surrounds = _SHAPES[lesion.kind, lesion.malignant]
-    subtlety = round(5 - 3 * exposure.difficulty - rng.uniform(0, 1))
+    subtlety = round(5 - 3 * exposure.difficulty - rng.uniform(0, 1))  # drawn before the shape
     facts: dict[Fact, object] = {
         "density": exposure.density,
         "shape": shapes[rng.integers(len(shapes))],
@@ -46,12 +44,11 @@ def _build_row(m: Mammogram, finding: Finding, plan: DownloadPlan) -> Row:
     }
     for fact in finding.odd_values:
         facts[fact] = _ODD[fact]
-    density = "breast density" if plan.csv.density_with_space and m.kind == "calc" else "breast_density"
     shape, surround = _SHAPE_COLUMNS[m.kind]
     full, crop, mask = _build_paths(m, finding, plan.csv, LAYOUTS[plan.layout])
     return {
         "patient_id": exposure.patient,
-        density: facts["density"],
+        "breast density" if plan.csv.density_with_space and m.kind == "calc" else "breast_density": facts["density"],
         "left or right breast": exposure.side,
         "image view": exposure.view,
         "abnormality id": finding.abnormality,

@@ -1,4 +1,4 @@
-"""Traps in patients and lesions. Traps in files are in file_traps, traps in the form of the CSVs in csv_traps."""
+"""Traps in patients and lesions. The other traps are in traps."""
 
 from __future__ import annotations
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple
 
 from tfm.core.errors import SettingsError
 from tfm.core.randomness import generator_at
@@ -21,15 +20,10 @@ from tfm.data.phantom.spec import (
     Side,
     Split,
 )
-from tfm.data.phantom.traps import apply_traps, check_traps
-
-HEIGHTS = (256, 4000)
+from tfm.data.phantom.traps import TRAPS
 
 
-@dataclass(frozen=True)
-class _Case:
-    """The lesion of a patient."""
-
+class _Case(NamedTuple):
     kind: Kind
     malignant: bool
 
@@ -38,7 +32,7 @@ def plan_download(
     *,
     train_women: int,
     test_women: int,
-    kinds: tuple[str, ...],
+    kinds: tuple[Kind, ...],
     height: int,
     difficulty: float,
     traps: frozenset[str],
@@ -46,12 +40,13 @@ def plan_download(
     seed: int,
     layout: LayoutName = "nbia",
 ) -> DownloadPlan:
-    _check(train_women, test_women, kinds, height, difficulty)
-    check_traps(traps)
+    if not kinds:
+        raise SettingsError("no kind of lesion is chosen", hint=f"choose from {', '.join(KINDS)}", fields=("kinds",))
+    kinds = tuple(kind for kind in KINDS if kind in kinds)
     recipe: dict[str, object] = {
         "train_women": train_women,
         "test_women": test_women,
-        "kinds": [kind for kind in KINDS if kind in kinds],
+        "kinds": list(kinds),
         "height": height,
         "difficulty": float(difficulty),
         "traps": sorted(traps),
@@ -62,42 +57,16 @@ def plan_download(
     mammograms: list[Mammogram] = []
     splits: tuple[tuple[Split, int, int], ...] = (("train", train_women, 0), ("test", test_women, train_women))
     for split, count, before in splits:
-        cases = _draw_cases(count, cast(list[Kind], recipe["kinds"]), seed, split)
+        even = [_Case(kinds[i % len(kinds)], i // len(kinds) % 2 == 1) for i in range(count)]
+        cases = [even[i] for i in generator_at(seed, "phantom cases", split).permutation(count)]
         labels = _assign_pathologies(cases, seed, split, shuffle_labels)
         for number, (case, pathology) in enumerate(zip(cases, labels, strict=True), start=before + 1):
             mammograms += _make_mammograms(f"P_{number:05d}", case, pathology, split, height, difficulty, seed)
-    return apply_traps(DownloadPlan(recipe, tuple(mammograms), layout), traps)
-
-
-def _check(train_women: int, test_women: int, kinds: Sequence[str], height: int, difficulty: float) -> None:
-    if train_women < 1 or test_women < 0:
-        raise SettingsError(
-            f"a download cannot have {train_women} patients for training and {test_women} for testing",
-            hint="use at least one patient for training, and zero or more for testing",
-            fields=("train_women", "test_women"),
-        )
-    if not kinds or not set(kinds) <= set(KINDS):
-        raise SettingsError(
-            f"unknown kinds of lesions: {', '.join(kinds) or 'none'}",
-            hint=f"choose from {', '.join(KINDS)}",
-            fields=("kinds",),
-        )
-    if not HEIGHTS[0] <= height <= HEIGHTS[1]:
-        raise SettingsError(
-            f"mammograms of {height} rows cannot be drawn",
-            hint=f"choose a height from {HEIGHTS[0]} to {HEIGHTS[1]}",
-            fields=("height",),
-        )
-    if not 0 <= difficulty <= 1:
-        raise SettingsError(
-            f"difficulty {difficulty} is out of range", hint="choose from 0 (easy) to 1 (hard)", fields=("difficulty",)
-        )
-
-
-def _draw_cases(count: int, kinds: Sequence[Kind], seed: int, split: Split) -> list[_Case]:
-    """Draw kinds and classes as balanced as possible, in random order."""
-    even = [_Case(kinds[i % len(kinds)], i // len(kinds) % 2 == 1) for i in range(count)]
-    return [even[i] for i in generator_at(seed, "phantom cases", split).permutation(count)]
+    plan = DownloadPlan(recipe, tuple(mammograms), layout)
+    for name, add_trap in TRAPS.items():
+        if name in traps:
+            plan = add_trap(plan)
+    return plan
 
 
 def _assign_pathologies(cases: Sequence[_Case], seed: int, split: Split, shuffle: bool) -> list[str]:

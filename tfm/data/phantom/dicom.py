@@ -43,18 +43,6 @@ def build_dataset(header: Header, pixels: np.ndarray) -> FileDataset:  # pixels:
     meta.TransferSyntaxUID = ImplicitVRLittleEndian
     meta.ImplementationClassUID, meta.ImplementationVersionName = _WRITER_UID, _WRITER_NAME
     dataset = FileDataset(io.BytesIO(), {}, file_meta=meta, preamble=b"\0" * 128)
-    _set_identity(dataset, header)
-    _describe_pixels(dataset, pixels)
-    return dataset
-
-
-def encode(dataset: FileDataset) -> bytes:
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
-
-
-def _set_identity(dataset: FileDataset, header: Header) -> None:
     dataset.SpecificCharacterSet = "ISO_IR 100"
     dataset.SOPClassUID, dataset.SOPInstanceUID = SecondaryCaptureImageStorage, header.instance
     dataset.StudyDate = dataset.ContentDate = STUDY_DATE
@@ -76,9 +64,6 @@ def _set_identity(dataset: FileDataset, header: Header) -> None:
     if header.side:
         dataset.PatientOrientation, dataset.Laterality = header.view, header.side[0]
     dataset.ImageComments = _COMMENT
-
-
-def _describe_pixels(dataset: FileDataset, pixels: np.ndarray) -> None:
     bits = pixels.dtype.itemsize * 8
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.Rows, dataset.Columns = pixels.shape
@@ -86,3 +71,10 @@ def _describe_pixels(dataset: FileDataset, pixels: np.ndarray) -> None:
     dataset.PixelRepresentation = 0
     dataset.SmallestImagePixelValue, dataset.LargestImagePixelValue = int(pixels.min()), int(pixels.max())
     dataset.PixelData = pixels.astype(f"<u{pixels.dtype.itemsize}").tobytes() + b"\0" * (pixels.nbytes % 2)
+    return dataset
+
+
+def encode(dataset: FileDataset) -> bytes:
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()

@@ -3,23 +3,36 @@ Files are written in writer."""
 
 from __future__ import annotations
 
+import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 from pydicom.dataset import FileDataset
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from tfm.core.randomness import seed_at
 from tfm.data.download.headers import PHANTOM_MAKER
-from tfm.data.phantom.dicom import encode
-from tfm.data.phantom.listings import NBIA_DATE, Row, build_dicom_info_row, build_metadata_row
+from tfm.data.phantom.dicom import STUDY_DATE, encode
 from tfm.data.phantom.series import Drawing, Instance, Series
 from tfm.data.phantom.spec import LayoutName
 
-_JPEG_QUALITY = 95
+_YEAR, _MONTH, _DAY = STUDY_DATE[:4], STUDY_DATE[4:6], STUDY_DATE[6:]
+_NBIA_DATE = f"{_MONTH}-{_DAY}-{_YEAR}"
+_KAGGLE_FACTS = (
+    *("AccessionNumber", "BitsAllocated", "BitsStored", "BodyPartExamined", "Columns", "ContentDate", "ContentTime"),
+    *("ConversionType", "HighBit", "InstanceNumber", "LargestImagePixelValue", "Laterality", "Modality"),
+    *("PatientBirthDate", "PatientID", "PatientName", "PatientOrientation", "PatientSex"),
+    *("PhotometricInterpretation", "PixelRepresentation", "ReferringPhysicianName", "Rows", "SOPClassUID"),
+    *("SOPInstanceUID", "SamplesPerPixel", "SecondaryCaptureDeviceManufacturer"),
+    *("SecondaryCaptureDeviceManufacturerModelName", "SeriesDescription", "SeriesInstanceUID", "SeriesNumber"),
+    *("SmallestImagePixelValue", "SpecificCharacterSet", "StudyDate", "StudyID", "StudyInstanceUID", "StudyTime"),
+)
+
+Row = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -28,8 +41,7 @@ class Listing:
 
     path: str  # inside the folder of the copy
     line_end: str
-    # Builds the rows of a series from the drawing and the folder of the copy.
-    rows: Callable[[Layout, Series, Drawing, Path], list[Row]]
+    rows: Callable[[Layout, Series, Drawing, Path], list[Row]]  # of a series; the path is the folder of the copy
 
 
 @dataclass(frozen=True)
@@ -47,10 +59,6 @@ class Layout:
         return self.folder(series) / self.name(instance)
 
 
-def _name_by_number(instance: Instance) -> str:
-    return f"1-{instance.number}.dcm"
-
-
 def _name_by_2019_number(instance: Instance) -> str:
     return f"{instance.number - 1:06d}.dcm"
 
@@ -64,13 +72,9 @@ def _name_jpeg(instance: Instance) -> str:
     return f"{instance.number}-{1 + seed_at('phantom jpeg', instance.uid) % 999:03d}.jpg"
 
 
-def _place_by_uid(series: Series) -> PurePosixPath:
-    return PurePosixPath("CBIS-DDSM", series.subject, series.study, series.uid)
-
-
 def _place_by_description(study_infix: str, series_prefix: str) -> Callable[[Series], PurePosixPath]:
     def place(series: Series) -> PurePosixPath:
-        study = f"{NBIA_DATE}-DDSM-{study_infix}{series.study[-5:]}"
+        study = f"{_NBIA_DATE}-DDSM-{study_infix}{series.study[-5:]}"
         return PurePosixPath(
             "CBIS-DDSM", series.subject, study, f"{series_prefix}-{series.description}-{series.uid[-5:]}"
         )
@@ -79,20 +83,44 @@ def _place_by_description(study_infix: str, series_prefix: str) -> Callable[[Ser
 
 
 def _build_metadata_rows(layout: Layout, series: Series, drawing: Drawing, root: Path) -> list[Row]:
+    """Build the row of a series in NBIA's metadata.csv. It has the sizes of undamaged files."""
+
     def measure(instance: Instance) -> int:
-        """Return the size of the undamaged file. An absent or damaged one must be drawn."""
         if series.absent or instance.damage:
             return len(layout.encode(drawing.get_dataset(instance)))
         return (root / layout.locate(series, instance)).stat().st_size
 
-    return [build_metadata_row(series, layout.folder(series), sum(map(measure, series.instances)))]
+    row: Row = {
+        "Series UID": series.uid,
+        "Collection": "CBIS-DDSM",
+        "3rd Party Analysis": "null",
+        "Data Description URI": "synthetic",
+        "Subject ID": series.subject,
+        "Study UID": series.study,
+        "Study Description": "NA",
+        "Study Date": _NBIA_DATE,
+        "Series Description": series.description,
+        "Manufacturer": PHANTOM_MAKER,
+        "Modality": "MG",
+        "SOP Class Name": SecondaryCaptureImageStorage.name,
+        "SOP Class UID": str(SecondaryCaptureImageStorage),
+        "Number of Images": len(series.instances),
+        "File Size": f"{sum(map(measure, series.instances)) / 1e6:.2f} MB",
+        "File Location": f"./{layout.folder(series)}",
+        "Download Timestamp": f"{_YEAR}-{_MONTH}-{_DAY}T12:00:00.000000000",
+    }
+    return [row]
 
 
 def _build_dicom_info_rows(layout: Layout, series: Series, drawing: Drawing, _: Path) -> list[Row]:
-    return [
-        build_dicom_info_row(series, one, layout.locate(series, one), drawing.get_dataset(one))
-        for one in series.instances
-    ]
+    """Build the rows of Kaggle's dicom_info.csv: for each JPEG, the header of the DICOM file it was made from."""
+    rows: list[Row] = []
+    for one in series.instances:
+        dicom = PurePosixPath("CBIS-DDSM", "dicom", series.uid, f"1-{one.number}.dcm")
+        jpeg = PurePosixPath("CBIS-DDSM", layout.locate(series, one))
+        facts = {fact: str(drawing.get_dataset(one).get(fact, "")) for fact in _KAGGLE_FACTS}
+        rows.append({"file_path": str(dicom), "image_path": str(jpeg), **facts})
+    return rows
 
 
 def _encode_jpeg(dataset: FileDataset) -> bytes:
@@ -100,12 +128,13 @@ def _encode_jpeg(dataset: FileDataset) -> bytes:
     pixels = dataset.pixel_array
     grey = pixels if pixels.dtype == np.uint8 else np.round(pixels / 257).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(grey).save(buffer, "JPEG", quality=_JPEG_QUALITY, comment=PHANTOM_MAKER)
+    Image.fromarray(grey).save(buffer, "JPEG", quality=95, comment=PHANTOM_MAKER)
     return buffer.getvalue()
 
 
 def _make_nbia_layout(
-    folder: Callable[[Series], PurePosixPath], name: Callable[[Instance], str] = _name_by_number
+    folder: Callable[[Series], PurePosixPath],
+    name: Callable[[Instance], str] = lambda instance: f"1-{instance.number}.dcm",
 ) -> Layout:
     """Make a layout of NBIA Data Retriever."""
     metadata = Listing("metadata.csv", "\r\n", _build_metadata_rows)
@@ -116,7 +145,7 @@ LAYOUTS: dict[LayoutName, Layout] = {
     "nbia": _make_nbia_layout(_place_by_description("NA-", "1.000000")),
     "nbia-2020": _make_nbia_layout(_place_by_description("", "1.000000")),
     "nbia-2019": _make_nbia_layout(_place_by_description("", "1"), _name_by_2019_number),
-    "classic": _make_nbia_layout(_place_by_uid),
+    "classic": _make_nbia_layout(lambda series: PurePosixPath("CBIS-DDSM", series.subject, series.study, series.uid)),
     "mirror": Layout(
         folder=lambda series: PurePosixPath("dicom", series.study, series.uid),
         name=_name_by_uid,
@@ -137,3 +166,11 @@ LAYOUTS: dict[LayoutName, Layout] = {
         case_csvs="csv",
     ),
 }
+
+
+def format_csv(rows: Sequence[Row], line_end: str = "\r\n") -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator=line_end)
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()

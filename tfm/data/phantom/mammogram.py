@@ -46,7 +46,10 @@ def draw_mammogram(exposure: Exposure) -> Phantom:
         lesion_masks = [np.ascontiguousarray(mask[:, ::-1]) for mask in lesion_masks]
     borders = _draw_borders(rng, exposure, size)
     burned = np.maximum(borders, _draw_label(rng, exposure, size))
-    image = _scan(rng, grey, burned)
+    shine = burned.astype(np.float32) / 255
+    film = (_BLACK + np.clip(grey, 0, 0.95)) * (1 - shine) + _BORDER_GREY * shine
+    film += rng.standard_normal(grey.shape, np.float32) * 0.006  # grain
+    image = np.asarray(np.clip(film, 0, 1) * 65535, np.uint16)
     label_mask = burned > 0
     return Phantom(image, breast & ~label_mask, label_mask, tuple(lesion_masks))
 
@@ -115,11 +118,3 @@ def _draw_label(rng: np.random.Generator, exposure: Exposure, size: tuple[int, i
     label = np.zeros(size, np.uint8)
     cv2.putText(label, text, (x, margin + text_height), cv2.FONT_HERSHEY_SIMPLEX, scale, 255, stroke, cv2.LINE_AA)
     return label
-
-
-def _scan(rng: np.random.Generator, grey: np.ndarray, burned: np.ndarray) -> np.ndarray:  # (H, W) uint16
-    """Apply film blackening, burned-in marks and grain."""
-    shine = burned.astype(np.float32) / 255
-    film = (_BLACK + np.clip(grey, 0, 0.95)) * (1 - shine) + _BORDER_GREY * shine
-    film += rng.standard_normal(grey.shape, np.float32) * 0.006
-    return np.asarray(np.clip(film, 0, 1) * 65535, np.uint16)

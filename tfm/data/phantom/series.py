@@ -16,7 +16,8 @@ from tfm.data.phantom.mammogram import Phantom, draw_mammogram
 from tfm.data.phantom.spec import Finding, Mammogram
 
 FULL, MASK, CROP = "full mammogram images", "ROI mask images", "cropped images"
-_MARGIN = 35 / 4000  # margin of a crop around its lesion, as a fraction of the height
+
+Damage = Literal["", "cut", "zeros"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Instance:
     number: int  # in its series, from 1
     uid: str
     description: str
-    damage: Literal["", "cut", "zeros"] = ""
+    damage: Damage = ""
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,11 @@ def build_lesion_series(m: Mammogram, finding: Finding) -> list[Series]:
     """Build the series of crop and mask: one series named after the mask, or two series in two studies."""
     subject = m.format_lesion_subject(finding)
     address = _make_address(m, subject)
+    damage: Damage = "zeros" if finding.mask_unreadable else ""
 
     def build(description: str, contents: tuple[str, ...], *own: str) -> Series:
         instances = tuple(
-            Instance(
-                number, make_uid(*address, what), what, "zeros" if what == MASK and finding.mask_unreadable else ""
-            )
+            Instance(number, make_uid(*address, what), what, damage if what == MASK else "")
             for number, what in enumerate(contents, start=1)
         )
         study, uid = make_uid(*address, "study", *own), make_uid(*address, "series", *own)
@@ -119,8 +119,7 @@ def _build_mask(phantom: Phantom, finding: Finding) -> np.ndarray:  # (H, W) uin
 
 
 def _build_crop(phantom: Phantom, finding: Finding) -> np.ndarray:  # (h, w) uint16, stretched to 65535
-    height = phantom.image.shape[0]
-    margin = max(2, round(_MARGIN * height))
+    margin = max(2, round(35 / 4000 * phantom.image.shape[0]))
     x, y, w, h = cv2.boundingRect(phantom.lesion_masks[finding.lesion].astype(np.uint8))
     crop = phantom.image[max(0, y - margin) : y + h + margin, max(0, x - margin) : x + w + margin]
     return np.round(crop.astype(np.float64) * (65535 / max(int(crop.max()), 1))).astype(np.uint16)

@@ -82,9 +82,9 @@ class Mammogram:
 
 @dataclass(frozen=True)
 class CsvForm:
-    linefeed_in_paths: bool = False
+    linefeed_in_paths: bool = False  # inside a quoted path of each row (mass: ROI mask, calcification: cropped image)
     density_with_space: bool = False  # `breast density` in the calc files
-    names_of_2017: bool = False  # 000000.dcm and 000001.dcm
+    names_of_2017: bool = False  # 000000.dcm and 000001.dcm: they confuse mask and crop, and most layouts lack them
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Choose lesions and mammograms for traps so that no trap hides another. The traps are in the *_traps modules."""
+"""Choose lesions and mammograms for traps so that no trap hides another."""
 
 from __future__ import annotations
 
@@ -25,14 +25,11 @@ def find_free_place(
     plan: DownloadPlan, name: str, preferred: Callable[[Mammogram], bool] = lambda _: True
 ) -> tuple[int, int]:
     """Return the best place for one more trap: the index of a mammogram and the index of its finding."""
-    free = list_free_places(plan)
-    if not free:
-        raise make_trap_error(name, "a lesion without another trap")
-    return min(free, key=lambda place: not preferred(plan.mammograms[place[0]]))
+    return min(list_free_places(plan, name), key=lambda place: not preferred(plan.mammograms[place[0]]))
 
 
-def list_free_places(plan: DownloadPlan) -> list[tuple[int, int]]:
-    """List the findings without a trap, those of the mammograms with the fewest traps first."""
+def list_free_places(plan: DownloadPlan, name: str) -> list[tuple[int, int]]:
+    """List the findings without a trap, those of the mammograms with the fewest traps first. `name` is the new trap."""
     free = [
         (number, place)
         for number, m in enumerate(plan.mammograms)
@@ -40,6 +37,8 @@ def list_free_places(plan: DownloadPlan) -> list[tuple[int, int]]:
         for place, finding in enumerate(m.findings)
         if not _is_taken(finding)
     ]
+    if not free:
+        raise make_trap_error(name, "a lesion without another trap")
     return sorted(free, key=lambda found: _count_traps(plan.mammograms[found[0]]))
 
 
@@ -71,10 +70,10 @@ def change_mammogram(plan: DownloadPlan, chosen: Mammogram, **changes: Any) -> D
     return replace(plan, mammograms=tuple(replace(m, **changes) if m is chosen else m for m in plan.mammograms))
 
 
-def change_finding(plan: DownloadPlan, place: tuple[int, int], change: Callable[[Finding], Finding]) -> DownloadPlan:
+def change_finding(plan: DownloadPlan, place: tuple[int, int], **changes: Any) -> DownloadPlan:
     chosen = plan.mammograms[place[0]]
     findings = list(chosen.findings)
-    findings[place[1]] = change(findings[place[1]])
+    findings[place[1]] = replace(findings[place[1]], **changes)
     return change_mammogram(plan, chosen, findings=tuple(findings))
 
 

@@ -9,13 +9,11 @@ from pathlib import Path
 from tfm.core import files
 from tfm.core.errors import DataError
 from tfm.data.phantom.case_csvs import build_case_csvs
-from tfm.data.phantom.layouts import LAYOUTS, Layout
-from tfm.data.phantom.listings import Row, format_csv
-from tfm.data.phantom.series import Drawing, Instance, Series, build_all_series
+from tfm.data.phantom.layouts import LAYOUTS, Layout, Row, format_csv
+from tfm.data.phantom.series import Drawing, Series, build_all_series
 from tfm.data.phantom.spec import DownloadPlan, Mammogram
 
 RECIPE = "phantom.yaml"
-_ZEROS = bytes(4096)
 
 
 def write_download(plan: DownloadPlan, out: Path) -> Iterator[tuple[int, int]]:
@@ -76,11 +74,5 @@ def _write_series(series: Series, drawing: Drawing, layout: Layout, root: Path) 
     for instance in series.instances:
         path = root / layout.locate(series, instance)
         if not path.exists():
-            files.write_bytes(path, _encode_instance(instance, drawing, layout))
-
-
-def _encode_instance(instance: Instance, drawing: Drawing, layout: Layout) -> bytes:
-    if instance.damage == "zeros":
-        return _ZEROS
-    content = layout.encode(drawing.get_dataset(instance))
-    return content[: len(content) // 2] if instance.damage == "cut" else content
+            content = bytes(4096) if instance.damage == "zeros" else layout.encode(drawing.get_dataset(instance))
+            files.write_bytes(path, content[: len(content) // 2] if instance.damage == "cut" else content)
