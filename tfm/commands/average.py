@@ -24,8 +24,8 @@ def _check_several(runs: list[str]) -> list[str]:
 class Average(Settings):
     runs: Annotated[list[Member], POSITIONAL, AfterValidator(_check_several)]
     """Which trained models do you want to average?
-    All count the same. They must be trained and tested on the same split. If none is named: every complete one in
-    the workspace."""
+    All count the same. They must be trained and tested on the same split. If you name none, all complete ones in the
+    workspace are used."""
 
 
 COMMAND = Stage(settings=Average, pipeline="tfm.pipelines.average:average", version=2)

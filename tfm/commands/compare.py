@@ -16,7 +16,7 @@ from tfm.core.settings.schema import POSITIONAL, RunWithPredictions, Settings
 class Compare(Settings):
     runs: Annotated[list[RunWithPredictions], POSITIONAL, Field(min_length=1)]
     """Which trained models do you want to compare?
-    If none is named: every complete one in the workspace."""
+    If you name none, all complete ones in the workspace are used."""
 
 
 COMMAND = Stage(settings=Compare, pipeline="tfm.pipelines.compare:compare", version=2)

@@ -11,25 +11,25 @@ from typing import Annotated
 from pydantic import Field
 
 from tfm.core.registry import Stage
-from tfm.core.settings.schema import DatasetWithFiles, Settings
+from tfm.core.settings.schema import Settings
+from tfm.data.settings import DatasetWithImages
 from tfm.imaging.settings import ChainSettings
 from tfm.training.settings import DEFAULT_SEED, AugmentSettings
 
 
 class ContactSheet(Settings):
-    dataset: DatasetWithFiles
-    """Which dataset?"""
+    dataset: DatasetWithImages
 
     images: tuple[str, ...] = ()
-    """Which images? (image_id; if empty, some are drawn)
+    """Which images do you want to see? (image_id; if empty, some are drawn at random)
     The manifest lists every image_id. Choose images that you know to be difficult."""
 
     count: Annotated[int, Field(ge=1, le=24)] = 4
-    """How many images to draw if none is named?
-    They are drawn from the training images: benign and malignant ones, and the views in turn."""
+    """How many images should be drawn at random if none is named?
+    They are training images, benign and malignant in turn, of both views."""
 
     seed: int = DEFAULT_SEED
-    """Seed of the draw
+    """Seed of the random choice
     Another seed shows other images and other augmentations."""
 
     chain: ChainSettings

@@ -20,16 +20,17 @@ Explanation = Annotated[str, Input("run", made_by=("explain",))]
 class Contrast(Settings):
     runs: Annotated[list[RunWithPredictions], POSITIONAL, Field(min_length=1)]
     """Which trained models do you want to contrast?
-    If none is named: every complete one in the workspace."""
+    If you name none, all complete ones in the workspace are used."""
     ways: list[str] = []  # noqa: RUF012
-    """The way of training of each run, in the same order, separated by commas
-    Runs with the same name, such as several seeds, form one way. If none is named, each run is a way of its own."""
+    """Which way of training does each run belong to?
+    One name for each run, in the same order, separated by commas. Runs with the same name, such as several seeds, form
+    one way. If you name none, each run is a separate way."""
     against: dict[str, list[str]] = {}  # noqa: RUF012
-    """Which ways to compare, as in {MIM: [none]}
+    """Which ways do you want to compare, for example {MIM: [none]}?
     The comparison is paired by patient. A difference above zero means that the first way is higher."""
     explained: list[Explanation] = []  # noqa: RUF012
-    """The explanations of these runs, in any order
-    With them, the attention outside the breast is contrasted too. If none is named, it is not."""
+    """Which explanations of these runs do you want to include?
+    In any order. Their attention outside the breast is then contrasted as well."""
 
     @model_validator(mode="after")
     def _check_ways(self) -> Self:

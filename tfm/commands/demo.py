@@ -18,7 +18,7 @@ class Demo(Settings):
     There is nothing to learn from shuffled labels: the intervals of an honest comparison then contain 0.5."""
 
     traps: str = "none"
-    """Which defects of CBIS-DDSM to plant: none, all, or names separated by commas"""
+    """Which defects of CBIS-DDSM should be planted: none, all, or names separated by commas?"""
 
 
 COMMAND = Planner(settings=Demo, pipeline="tfm.pipelines.demo:plan_demo")

@@ -20,10 +20,10 @@ class Explain(Settings):
     """Which training run do you want to explain?
     Its dataset, split and cache are used."""
     split: Annotated[Literal["test", "val"], IMPORTANT] = "test"
-    """Which images: test or val?
-    Use val (validation) as long as you still choose between models."""
+    """Which images should be explained: test or val?
+    Use val (validation) while you still choose between models."""
     pictures: Annotated[int, Field(ge=3, le=60, multiple_of=3)] = 9
-    """How many images to draw?
+    """How many images should be drawn?
     One third are confident and correct predictions, one third confident and wrong ones, one third random. All
     images are scored."""
     machine: DeviceSettings = DeviceSettings()

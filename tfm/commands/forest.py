@@ -19,7 +19,7 @@ class Forest(Settings):
     The forest uses its dataset, split, cache and threshold rule."""
     learning: LearnerSettings = LearnerSettings()
     projection: Projection = "pca"
-    """How to project the embeddings for the figure: pca or tsne?
+    """How should the embeddings be projected for the figure: pca or tsne?
     pca: the two directions with the highest variance among the training images. tsne: neighbours stay close; it
     takes longer."""
     seed: int = DEFAULT_SEED

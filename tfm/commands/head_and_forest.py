@@ -11,23 +11,22 @@ from tfm.core.registry import Planner
 from tfm.core.settings.schema import CacheName, ModelName, Settings
 from tfm.data.settings import TrainingDataset, ValidationFold
 from tfm.models.settings import Weights
-from tfm.training.settings import DEFAULT_SEED, DeviceSettings, LearnerSettings
+from tfm.training.settings import DEFAULT_SEED, DeviceSettings, LearnerSettings, Seed
 
 
 class HeadAndForest(Settings):
     dataset: TrainingDataset
     cache: CacheName
-    """Which cache of preprocessed images?
+    """Which cache of preprocessed images do you want to use?
     ResNet50_Head is meant for a cache made with the preset resnet."""
     fold: ValidationFold = 1
     head: ModelName = "ResNet50_Head"
     """Which model is the backbone? (a preset of train)"""
     weights: Literal["preset"] | Weights = "preset"
-    """Weights to start from: preset, none, imagenet, run:ID or file:PATH
-    preset: those of the model's preset; for ResNet50_Head, ImageNet's. none: random weights."""
+    """Which weights should training start from: preset, none, imagenet, run:ID or file:PATH?
+    preset: those of the model's preset, for ResNet50_Head ImageNet's. none: random weights."""
     learning: LearnerSettings = LearnerSettings()
-    seed: int = DEFAULT_SEED
-    """Seed of everything random in head and forest"""
+    seed: Seed = DEFAULT_SEED
     machine: DeviceSettings = DeviceSettings()
 
 

@@ -28,36 +28,36 @@ class Organize(Settings):
     """What do you want to call the dataset?"""
 
     lesions: Annotated[Literal["mass", "calc", "both"], IMPORTANT] = "both"
-    """Which lesions: masses, calcifications or both?
+    """Which lesions do you want: masses, calcifications or both?
     With both, patients who are in the training files of one kind and in the test files of the other are used for
     testing only."""
 
     images: Annotated[Literal["full", "crops"], IMPORTANT] = "full"
-    """What is one image: full or crops?
+    """What should one image be: full or crops?
     full: a whole mammogram, malignant if any of its lesions is. crops: one crop per lesion, without a mask, because
     its position in the mammogram is not recorded."""
 
     split: Annotated[Literal["official", "random", "kfold"], IMPORTANT] = "official"
-    """Which split: official, random or kfold?
+    """Which split do you want: official, random or kfold?
     official: TCIA's test set is used for testing only. random: 70/15/15 by patient, for a download without official
     test rows. kfold: five folds of the training patients, the first for validation; TCIA's test set is used for
     testing only."""
 
     val_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
-    """Which share of the patients is for validation?
+    """Which share of the patients should be for validation?
     official: of the patients outside TCIA's test set; random: of all patients. With kfold each fold has one fifth."""
 
     without_callback: Literal["benign", "left out"] = "benign"
-    """How to label BENIGN_WITHOUT_CALLBACK: benign or left out?
+    """How should BENIGN_WITHOUT_CALLBACK be labelled: benign or left out?
     These findings were so clearly benign that the patient was not called back."""
 
     link: Literal["hard", "symlink", "copy", "png"] = "hard"
-    """How to place the images in the dataset: hard, symlink, copy or png?
+    """How should the images be placed in the dataset: hard, symlink, copy or png?
     Hard links take no space. If the disk does not support links, files are copied, and the audit reports it. png:
     the same pixels as lossless 16-bit files, for programs that don't read DICOM."""
 
     split_seed: int = 0
-    """Seed of the split"""
+    """Seed of the random splits"""
 
 
 COMMAND = Stage(

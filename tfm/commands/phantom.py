@@ -25,24 +25,24 @@ class Phantom(Settings):
     mirror: a copy by study, series and file UID; kaggle: the JPEG copy with its tables."""
 
     train_women: Annotated[int, Field(ge=1, le=5000), IMPORTANT] = 60
-    """How many patients for training?
+    """How many patients should be for training?
     Each has one breast with a finding, in two views."""
 
     test_women: Annotated[int, Field(ge=1, le=5000), IMPORTANT] = 20
-    """How many patients for testing?"""
+    """How many patients should be for testing?"""
 
     kinds: tuple[Literal["mass", "calc"], ...] = ("mass", "calc")
-    """Which kinds of lesion: mass, calc or both?"""
+    """Which kinds of lesion should it contain: mass, calc or both?"""
 
     height: Annotated[int, Field(ge=256, le=4000)] = 1024
-    """Height of a mammogram in pixels
+    """How high should a mammogram be, in pixels?
     Real ones have about 5000."""
 
     difficulty: Annotated[float, Field(ge=0, le=1), IMPORTANT] = 0.3
-    """How hard is it to tell benign from malignant, from 0 to 1?"""
+    """How hard should it be to tell benign from malignant, from 0 to 1?"""
 
     traps: Annotated[str, IMPORTANT] = "none"
-    """Which defects of CBIS-DDSM to plant: none, all, or names separated by commas
+    """Which defects of CBIS-DDSM should be planted: none, all, or names separated by commas?
     Line feeds in paths, wrong file names, masks of another size, patients in both splits, duplicate scans and more."""
 
     shuffle_labels: bool = False
@@ -54,7 +54,7 @@ class Phantom(Settings):
     The same seed gives the same files, byte for byte."""
 
     @model_validator(mode="after")
-    def _can_be_planned(self) -> Self:
+    def _check_plan(self) -> Self:
         """Some defects need both kinds of lesion, or enough patients."""
         import_object("tfm.pipelines.phantom:build_plan")(self)
         return self

@@ -11,33 +11,34 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tfm.core.registry import Stage
-from tfm.core.settings.schema import NOT_IN_RUN_KEY, DatasetWithFiles, NoEffectWhen, ProductName, Settings
+from tfm.core.settings.schema import NOT_IN_RUN_KEY, NoEffectWhen, ProductName, Settings
+from tfm.data.settings import DatasetWithImages
 from tfm.imaging.settings import ChainSettings
 from tfm.training.settings import DEFAULT_SEED, AugmentSettings
 
 
 class Preprocess(Settings):
-    dataset: DatasetWithFiles
-    """Which dataset?"""
+    dataset: DatasetWithImages
 
     cache: ProductName | None = None
     """What do you want to call the cache?
     If empty: the names of dataset and preset, plus a few letters if a step differs from the preset."""
 
     workers: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], NOT_IN_RUN_KEY] = "auto"
-    """How many processes to use?
+    """How many processes should be used?
     auto: one per core, fewer for few images or little memory. Each needs up to 600 MB."""
 
     chain: ChainSettings
 
     write_augmented: Annotated[int, Field(ge=0, le=100)] = 0
-    """How many augmented copies of each training image to write as files?
-    Only for inspection or other programs: training augments each epoch anew. Copy 1 is what the first epoch sees."""
+    """How many augmented copies of each training image should be written as files?
+    Only for inspection or other programs: training augments each epoch anew."""
 
     augmentation: Annotated[AugmentSettings, NoEffectWhen("write_augmented", 0)] = AugmentSettings()
 
     seed: Annotated[int, NoEffectWhen("write_augmented", 0)] = DEFAULT_SEED
-    """Seed of the augmented copies, as in training"""
+    """Seed of the augmented copies
+    With the seed of a training, copy 1 is what its first epoch sees."""
 
     @model_validator(mode="after")
     def _check_augmentation_is_on(self) -> Self:

@@ -1,7 +1,8 @@
 """Segment lesions, and measure how well
 
-Trains DeepLabV3+ on the lesion masks. Reports metrics on the test images beside baselines that know nothing,
-pictures, and a probability for each image, so that it can be compared with classification models.
+Trains DeepLabV3+ on the lesion masks, and chooses the probability from which a pixel counts as lesion on validation,
+for each class by Dice. Reports metrics on the test images beside trivial baselines, pictures, and a probability for
+each image, so that the model can be compared with classification models.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from tfm.core.settings.schema import CacheName, Input, Settings
 from tfm.data.settings import TrainingDataset, ValidationFold
 from tfm.models.settings import SegmenterSettings
 from tfm.training.settings import (
+    CONTINUED,
     DEFAULT_SEED,
     YOUDEN,
     MachineSettings,
+    Seed,
     SegmentationSettings,
     SegmenterBatchSettings,
     SupervisedOptimizerSettings,
@@ -26,24 +29,16 @@ from tfm.training.settings import (
 class Segment(Settings):
     dataset: TrainingDataset
     cache: CacheName
-    """Which cache of preprocessed images and lesion masks?"""
+    """Which cache of preprocessed images and lesion masks do you want to use?"""
     fold: ValidationFold = 1
     lesions: SegmentationSettings = SegmentationSettings()
     model: SegmenterSettings = SegmenterSettings()
     batches: SegmenterBatchSettings = SegmenterBatchSettings()
     optim: SupervisedOptimizerSettings = SupervisedOptimizerSettings()
     threshold: ThresholdRule = YOUDEN
-    """How the threshold is chosen from which on an image is called malignant: youden or sensitivity:S
-    On the validation images. youden: where sensitivity and specificity add up to most. sensitivity:0.9: as high as it
-    can be while 90 of 100 malignant images are found; the share is yours to choose. From which probability on a pixel
-    is drawn is chosen there too, for each class by Dice, on those images whose lesions are known."""
-    seed: int = DEFAULT_SEED
-    """Seed of everything random: initial weights, order, augmentation, tiles, dropout"""
+    seed: Seed = DEFAULT_SEED
     machine: MachineSettings = MachineSettings()
-    extends: Annotated[str, Input("run", made_by=("segment",))] | None = None
-    """The run that this one goes on from
-    From its last checkpoint, with more epochs. The learning rate follows the curve of the new number of epochs, so it
-    leaps up where the old run had come to the end of its own; patience begins anew."""
+    extends: Annotated[Annotated[str, Input("run", made_by=("segment",))] | None, CONTINUED] = None
 
 
 COMMAND = Stage(

@@ -16,7 +16,7 @@ from tfm.core.settings.schema import POSITIONAL, Settings, TrainedRun
 class Tensorboard(Settings):
     runs: Annotated[list[TrainedRun], POSITIONAL, Field(min_length=1)]
     """Which training runs do you want to export?
-    If none is named: every complete one in the workspace."""
+    If you name none, all complete ones in the workspace are used."""
 
 
 COMMAND = Stage(settings=Tensorboard, pipeline="tfm.pipelines.tensorboard:write_tensorboard", version=1)

@@ -16,6 +16,7 @@ from tfm.core.settings.schema import Settings, StudyRun, TrainedRun
 from tfm.data.settings import TrainingCache, TrainingDataset, ValidationFold
 from tfm.models.settings import ModelSettings
 from tfm.training.settings import (
+    CONTINUED,
     DEFAULT_SEED,
     NOT_IN_A_REGRESSION,
     NOTHING_DRAWN,
@@ -24,6 +25,7 @@ from tfm.training.settings import (
     ClassifierBatchSettings,
     LabelSettings,
     MachineSettings,
+    Seed,
     SupervisedOptimizerSettings,
     ThresholdRule,
 )
@@ -40,25 +42,18 @@ class Train(Settings):
     labels: LabelSettings = LabelSettings()
     tta: bool = False
     """Average the predictions of each image and its mirror image?
-    For validation (and so for the threshold) and for the test."""
+    On the validation images, and so for the threshold, and on the test images."""
     threshold: ThresholdRule = YOUDEN
-    """How the threshold is chosen from which on an image is called malignant: youden or sensitivity:S
-    On the validation images. youden: where sensitivity and specificity add up to most. sensitivity:0.9: as high as it
-    can be while 90 of 100 malignant images are found; the share is yours to choose."""
-    seed: Annotated[int, NOTHING_DRAWN] = DEFAULT_SEED
-    """Seed of everything random: initial weights, order, augmentation, dropout"""
+    seed: Annotated[Seed, NOTHING_DRAWN] = DEFAULT_SEED
     machine: MachineSettings = MachineSettings()
-    extends: Annotated[TrainedRun | None, NOT_IN_A_REGRESSION] = None
-    """The run that this one goes on from
-    From its last checkpoint, with more epochs. The learning rate follows the curve of the new number of epochs, so it
-    leaps up where the old run had come to the end of its own; patience begins anew."""
+    extends: Annotated[TrainedRun | None, NOT_IN_A_REGRESSION, CONTINUED] = None
     study: StudyRun | None = None
-    """Which study's winner is this?
-    The settings of its best trial apply and cannot be changed. Its dataset, cache and fold are the defaults.
-    Patients seen by the study count as seen."""
+    """Which study found the settings for this model?
+    The settings of its best trial apply and cannot be changed. The study's dataset, cache and fold are the defaults.
+    Patients that the study has seen count as seen."""
     trial: str | None = None
-    """The trial of a study that this run is (set by the study)
-    Such a run ends with its validation: nothing is predicted for the test while settings are still being chosen."""
+    """Which trial of a study is this run? (set by the study)
+    Such a run ends after validation: nothing is predicted on the test set while settings are still being chosen."""
 
     @model_validator(mode="after")
     def _check_balance(self) -> Self:

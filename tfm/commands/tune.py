@@ -29,7 +29,7 @@ _SET_ELSEWHERE = {
 }
 
 
-def _parse_searchable(space: dict[str, Any]) -> dict[str, Any]:
+def _parse_search_space(space: dict[str, Any]) -> dict[str, Any]:
     known = {
         field.name: field
         for field in list_fields(Train)
@@ -53,23 +53,23 @@ class Tune(Settings):
     dataset: TrainingDataset
     cache: TrainingCache
     caches: tuple[CacheName, ...] = ()
-    """Which other caches of the same images to try, for example of another size?
-    If none is named, every trial uses the cache above."""
+    """Which other caches of the same images should be tried, for example of another size?
+    If you name none, every trial uses the cache above."""
     fold: ValidationFold = 1
     trials: Annotated[int, Field(ge=1), IMPORTANT] = 20
-    """How many trials in total?
-    Trials of earlier starts count. To continue a study, ask for more."""
-    space: Annotated[dict[str, Any], Field(default_factory=dict), AfterValidator(_parse_searchable)]
-    """The search space: each setting with its range or its values
-    By the names in train, as in {learning_rate: {low: 0.00001, high: 0.001, log: true}}. The preset's search space
-    applies to all settings that are not named here. A list of one value fixes that value for all trials."""
+    """How many trials should the study have in total?
+    Earlier trials of the same study count. To continue a study, ask for more."""
+    space: Annotated[dict[str, Any], Field(default_factory=dict), AfterValidator(_parse_search_space)]
+    """Which settings should be searched, each in which range or among which values?
+    By their names in train, for example {learning_rate: {low: 0.00001, high: 0.001, log: true}}. The preset's search
+    space applies to all settings that are not named here. A list of one value fixes that value for all trials."""
     hyperband: HyperbandSettings = HyperbandSettings()
     seed: int = DEFAULT_SEED
-    """Seed of the search and of every trial"""
+    """Seed of the search and of each trial"""
     storage: StorageUrl | None = None
-    """Database of the study, to share it between workers: an Optuna address
-    sqlite:///FILE or postgresql://USER@HOST/NAME. Passwords are never stored: use PGPASSWORD or ~/.pgpass. If
-    empty: a file in the run."""
+    """Which database should contain the study, so that several workers can share it?
+    An Optuna address: sqlite:///FILE or postgresql://USER@HOST/NAME. Passwords are never stored: use PGPASSWORD or
+    ~/.pgpass. If empty: a file in the run."""
     worker: Annotated[int, Field(ge=1)] = 1
     """Number of this worker, if several share a storage
     Start the same command with another number in another terminal or on another machine to share the trials."""

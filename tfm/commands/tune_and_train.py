@@ -20,10 +20,10 @@ class TuneAndTrain(Settings):
     cache: TrainingCache
     fold: ValidationFold = 1
     search: str = "any"
-    """Which search? (a preset of tune)
+    """Which search do you want to run? (a preset of tune)
     It sets the model and its search space."""
     trials: Annotated[int, Field(ge=1), IMPORTANT] = 20
-    """How many trials in total?"""
+    """How many trials should the study have in total?"""
     machine: MachineSettings = MachineSettings()
 
 

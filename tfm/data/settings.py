@@ -1,4 +1,4 @@
-"""The settings that choose the images of a training. Every command that trains shares them."""
+"""Settings that choose images, shared by several commands. Each is written once, with its text."""
 
 from __future__ import annotations
 
@@ -6,17 +6,28 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tfm.core.settings.schema import CacheName, DatasetName
+from tfm.core.settings.schema import CacheName, DatasetName, DatasetWithFiles, InputFolder
 
+DatasetWithImages = Annotated[DatasetWithFiles, Field(description="Which dataset do you want to use?")]
 TrainingDataset = Annotated[
-    DatasetName, Field(description="Which dataset?\nIts split decides which patients train, validate and test.")
+    DatasetName,
+    Field(description="Which dataset do you want to use?\nIts split decides which patients train, validate and test."),
 ]
-TrainingCache = Annotated[CacheName, Field(description="Which cache of preprocessed images?")]
+TrainingCache = Annotated[CacheName, Field(description="Which cache of preprocessed images do you want to use?")]
 ValidationFold = Annotated[
     int,
     Field(
         ge=1,
-        description="Which fold is for validation?\n"
+        description="Which fold should be for validation?\n"
         "The other folds are for training. A dataset without folds has fold 1 only: its own split.",
+    ),
+]
+ExtraFolders = Annotated[
+    tuple[InputFolder, ...],
+    Field(
+        description="Which folders contain more mammograms, without labels?\nDICOM, PNG, JPEG or TIFF; separate "
+        "several by commas. They are preprocessed once by the steps of the chosen cache. Unreadable files, files that "
+        "are no whole mammogram, duplicates of the dataset and, if a file names its patient, patients of validation "
+        "and test are left out and listed."
     ),
 ]

@@ -41,9 +41,86 @@ def _check_rule(text: str) -> str:
     raise ValueError(f"choose {YOUDEN}, or {SENSITIVITY}S with S above 0 and at most 1, as in {SENSITIVITY}0.9")
 
 
-ThresholdRule = Annotated[str, AfterValidator(_check_rule)]
-Pooling = Literal["average", "breast"]
-Unlabelled = Literal["ignore", "pseudo", "consistency"]
+# Settings of several commands, each with its text.
+Seed = Annotated[
+    int,
+    Field(
+        description="Seed of everything random\nInitial weights, order of the images, augmentation, dropout and "
+        "whatever else is drawn. Runs with other seeds show how much a result depends on chance."
+    ),
+]
+CONTINUED = Field(
+    description="Which run do you want to continue with more epochs?\nTraining continues from its last checkpoint. The "
+    "learning rate follows the curve for the new number of epochs, so it rises again if the old run had ended. Early "
+    "stopping counts anew."
+)
+ThresholdRule = Annotated[
+    str,
+    AfterValidator(_check_rule),
+    Field(
+        description="How should the threshold for malignant be chosen: youden or sensitivity:S?\nIt is chosen on the "
+        "validation images. youden: the threshold with the highest sum of sensitivity and specificity. "
+        "sensitivity:0.9: the highest threshold that finds 90 of 100 malignant images; the share is yours to choose."
+    ),
+]
+Pooling = Annotated[
+    Literal["average", "breast"],
+    Field(
+        description="Average the last features over the whole image or over the breast?\naverage: over the whole "
+        "image, as the model's authors do. breast: over the breast only, weighted by the breast mask; for models with "
+        "a feature map: Swin and timm's convolutional networks."
+    ),
+]
+BackgroundContrast = Annotated[
+    float,
+    Field(
+        ge=0,
+        description="Weight of the contrast term between breast and background\nIt adds the cosine similarity of their "
+        "features to the loss, so that the model separates them. 0: not used; try 0.1.",
+    ),
+]
+SpectralWeight = Annotated[
+    float,
+    Field(
+        ge=0,
+        description="Weight of the spectral norm of the attention layers\nIt limits how sharp the attention of a Swin "
+        "encoder can become. 0: not used, as for an encoder without attention; try 0.001.",
+    ),
+]
+AttentionSinkWeight = Annotated[
+    float,
+    Field(
+        ge=0,
+        description="Weight of the penalty on attention sinks of a Swin encoder\nIt penalises attention that "
+        "concentrates on the same few places. Uniform attention, or attention of each place to itself, is not "
+        "penalised. 0: not used; try 0.001.",
+    ),
+]
+LabelPercent = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=100,
+        description="Percentage of the training patients whose labels are kept\nShows how a model does with few "
+        "labels. Patients with and without a malignant image are drawn alike. Validation and test keep all labels. "
+        "100: all patients.",
+    ),
+]
+Unlabelled = Annotated[
+    Literal["ignore", "pseudo", "consistency"],
+    Field(
+        description="How should the images without a label be used?\nignore: not at all. pseudo: where the model is "
+        "confident, its prediction serves as the label. consistency: its prediction should equal that of its own "
+        "moving average for the mirrored image (mean teacher)."
+    ),
+]
+LossOn = Annotated[
+    Literal["breast", "masked"],
+    Field(
+        description="Which part of the breast counts in the loss: breast or masked?\nbreast: the whole breast. masked: "
+        "only the masked blocks."
+    ),
+]
 
 
 class AugmentSettings(Settings):
@@ -139,36 +216,19 @@ class SupervisedOptimizerSettings(OptimizerSettings):
 
 class BreastSettings(Settings):
     pooling: Pooling = "average"
-    """Average the last features over the whole image or over the breast
-    average: over the whole image, as the model's authors do. breast: over the breast only, weighted by the breast mask;
-    for models with a feature map: Swin and timm's convolutional networks."""
-    background_contrast: Annotated[float, Field(ge=0), _FROZEN_FEATURES] = 0.0
-    """Weight of the contrast term between breast and background
-    It adds the cosine similarity of their features to the loss, so that the model separates them. 0: not used; try
-    0.1."""
-    beta: Annotated[float, Field(ge=0), _FROZEN_FEATURES] = 0.0
-    """Weight of the spectral norm of the attention layers
-    It limits how sharp the attention of a Swin encoder can become. 0: not used; try 0.001."""
-    attention_gamma: Annotated[float, Field(ge=0), _FROZEN_FEATURES] = 0.0
-    """Weight of the penalty on attention sinks of a Swin encoder
-    It penalises attention that concentrates on the same few places. Uniform attention, or attention of each place to
-    itself, is not penalised. 0: not used; try 0.001."""
+    background_contrast: Annotated[BackgroundContrast, _FROZEN_FEATURES] = 0.0
+    beta: Annotated[SpectralWeight, _FROZEN_FEATURES] = 0.0
+    attention_gamma: Annotated[AttentionSinkWeight, _FROZEN_FEATURES] = 0.0
 
 
 class LabelSettings(Settings):
-    label_percent: Annotated[float, Field(gt=0, le=100)] = 100.0
-    """Percentage of the training patients whose labels are kept
-    Shows how a model does with few labels. Patients with and without a malignant image are drawn alike. Validation and
-    test keep all labels. 100: all patients."""
+    label_percent: LabelPercent = 100.0
     unlabelled: Annotated[
         Unlabelled,
         NoEffectWhen("label_percent", 100),
         NoEffectWhen("balance", "sampling"),  # which takes labelled images only
         NOT_IN_A_REGRESSION,
     ] = "ignore"
-    """How to use the images of the other patients
-    ignore: not at all. pseudo: where the model is confident, its prediction serves as the label. consistency: its
-    prediction should equal that of its own moving average for the mirrored image (mean teacher)."""
     confidence: Annotated[float, Field(gt=0.5, lt=1), NoEffectWhen("unlabelled", "ignore", "consistency")] = 0.95
     """Probability from which a prediction for an unlabelled image counts as confident"""
     unlabelled_weight: Annotated[float, Field(gt=0), NoEffectWhen("unlabelled", "ignore")] = 1.0
