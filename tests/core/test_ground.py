@@ -226,7 +226,7 @@ def test_a_driver_that_breaks_or_hangs_is_none_to_use(tmp_path, monkeypatch):
 
     driver = tmp_path / "nvidia-smi"
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(machine, "_DRIVER_SECONDS", 0.2)
+    monkeypatch.setattr(machine, "DRIVER_TIMEOUT_SECONDS", 0.2)
     for script in ("exit 9", "sleep 5", "echo 'GB10, [N/A]'"):
         driver.write_text(f"#!/bin/sh\n{script}\n")
         driver.chmod(0o755)

@@ -5,7 +5,7 @@ from tfm.core import machine
 
 def test_memory_is_what_a_container_may_have_of_the_machines(tmp_path, monkeypatch):
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(machine, "_CONTAINER_LIMITS", (str(limit),))
+    monkeypatch.setattr(machine, "CONTAINER_LIMIT_FILES", (str(limit),))
     whole = machine.read_memory_gib()
     assert whole is not None
     for unlimited in ("max\n", f"{2**63 - 4096}\n"):

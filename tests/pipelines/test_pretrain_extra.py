@@ -132,9 +132,9 @@ def test_what_is_no_mammogram_or_shows_a_judge_is_left_out_each_with_its_reason(
         "inside.png": "breast from edge to edge, as in a cut-out",
         "mask.png": "a mask",
         "notes.txt": "not an image file",
-        "gone.png": "a link that leads nowhere",
-        "again": "a link to a folder that is looked through without it",
-        "deep/up": "a link to a folder that it lies in",
+        "gone.png": "a link to a file that does not exist",
+        "again": "a link to a folder that is read anyway",
+        "deep/up": "a link to a folder that contains it",
     }
     table = next(event for event in run.read_events() if isinstance(event, Table))
     assert table.title == "12 files of the extra folders are left out"

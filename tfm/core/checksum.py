@@ -1,4 +1,4 @@
-"""A SHA-256 appended to the file that it checks, so that one rename replaces content and checksum together."""
+"""Append a SHA-256 to a file and check it. One rename then replaces content and checksum together."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Small files that are complete or absent: written beside their target, synced, then moved. All small files are
-written here."""
+"""Read and write small files. A write is atomic: to a temporary file, which then replaces the target.
+
+Large arrays and append-only logs are written elsewhere.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""References to commands and settings inside messages and help texts.
+"""References to commands and settings in messages and help texts.
 
-A reference is plain text that `ui` rewrites as a command line, a flag or a form field before a person reads it.
+`ui` rewrites each as a command line, a flag or a form field.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_DRIVER_SECONDS = 5.0
-_CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+DRIVER_TIMEOUT_SECONDS = 5.0
+CONTAINER_LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def find_nvidia_gpus() -> tuple[Gpu, ...]:
         return ()
     query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     try:
-        answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=_DRIVER_SECONDS)
+        answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=DRIVER_TIMEOUT_SECONDS)
         rows = (line.rsplit(",", 1) for line in answer.stdout.splitlines() if "," in line)
         return tuple(Gpu(name.strip(), float(memory) / 1024) for name, memory in rows)
     except (OSError, ValueError, subprocess.SubprocessError):  # the driver is broken or hangs
@@ -45,7 +45,7 @@ def read_memory_gib() -> float | None:
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return None
     sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for file in _CONTAINER_LIMITS:
+    for file in CONTAINER_LIMIT_FILES:
         with contextlib.suppress(OSError, ValueError):  # no such container, or the limit is the word "max"
             sizes.append(int(Path(file).read_text(encoding="ascii")))
     return min(sizes) / 2**30

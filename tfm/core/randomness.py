@@ -1,4 +1,4 @@
-"""Randomness has an address: the same words give the same numbers, whatever was drawn before, here or elsewhere."""
+"""Random numbers by address: the same address gives the same numbers, whatever was drawn before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def seed_at(*address: str | int) -> int:
-    """64 bits for an address, e.g. `seed_at(7, "order", epoch)`. Words and numbers never collide: 1 is not "1"."""
+    """A 64-bit seed for an address such as `(7, "order", epoch)`. Text and numbers differ: 1 is not "1"."""
     text = json.dumps(address, ensure_ascii=False)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 

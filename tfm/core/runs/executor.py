@@ -1,6 +1,6 @@
-"""Execute a run: ask its stage for one event after another, record each and yield it.
+"""Execute a run: record and yield the events of its pipeline.
 
-The caller decides when to stop: to stop asking pauses the run.
+The caller pauses the run by closing the generator.
 """
 
 from __future__ import annotations
@@ -12,24 +12,16 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from tfm.core import registry
 from tfm.core.errors import DiskError, HaltedError, RunError, translate_error
 from tfm.core.events import Event, Result, StateChange
 from tfm.core.runs.command_settings import load_settings
-from tfm.core.runs.job import State, format_now
+from tfm.core.runs.job import format_now
 from tfm.core.runs.keys import compute_run_key
 from tfm.core.runs.run import Run
 from tfm.core.settings import presets
-
-
-@dataclass(frozen=True)
-class _End:
-    state: State
-    message: str = ""
-    hint: str = ""
 
 
 def execute(run: Run) -> Iterator[Event]:
@@ -42,7 +34,7 @@ def execute(run: Run) -> Iterator[Event]:
             return
         run.update(**build_start_changes(spent))
         run.record(StateChange("running"))
-        end = _End("done")
+        end = StateChange("done")
         try:
             with contextlib.closing(_generate_events(run)) as events:  # type: ignore[type-var]
                 for event in events:
@@ -51,12 +43,13 @@ def execute(run: Run) -> Iterator[Event]:
                         result = event
                     yield event
         except GeneratorExit:
-            end = _End("done" if result else "paused")
+            end = StateChange("done" if result else "paused")
         except Exception as error:
             problem = translate_error(error, run.log_file)
             can_resume = isinstance(problem, HaltedError | DiskError)  # the cause is outside of the run
-            end, result = _End("halted" if can_resume else "failed", problem.message, problem.hint), None
-        run.record(StateChange(end.state, end.message, end.hint))
+            end = StateChange("halted" if can_resume else "failed", problem.message, problem.hint)
+            result = None
+        run.record(end)
         outputs = run.describe_outputs(result.outputs) if result else []
         changes = build_end_changes(end.state, end.message, end.hint, spent + time.monotonic() - began)
         run.update(**changes, result=result.values if result else {}, outputs=outputs)
@@ -76,7 +69,7 @@ def build_start_changes(spent: float) -> dict[str, Any]:
     return {"state": "running", "seconds": spent, "message": "", "hint": "", **here}
 
 
-def build_end_changes(state: State, message: str, hint: str, seconds: float) -> dict[str, Any]:
+def build_end_changes(state: str, message: str, hint: str, seconds: float) -> dict[str, Any]:
     """The changes to a job's status when a worker ends."""
     return {"state": state, "ended": format_now(), "seconds": round(seconds, 1), "message": message, "hint": hint}
 

@@ -1,4 +1,4 @@
-"""What runs and plans share: a folder, one worker at a time, a status and pause requests. Stages are unknown here."""
+"""The base of runs and plans: a folder with a status, a lock for its one worker, and pause requests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Status:
 
 
 class Job:
-    """A folder. Everything about a job is read from there at each call."""
+    """A job keeps nothing in memory: each call reads its folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -115,7 +115,7 @@ class Job:
 
     @contextlib.contextmanager
     def hold_lock(self) -> Iterator[None]:
-        """Be the job's one worker, with a heartbeat. Raises BusyError if it has another worker."""
+        """Become the job's only worker, with a heartbeat. Raises BusyError if it has another worker."""
         try:
             lock = FileLock(self.folder / "lock", timeout=_LOCK_WAIT_SECONDS, poll_interval=0.02)
             lock.acquire()
@@ -126,7 +126,7 @@ class Job:
         for folder in (self.folder, *filter(Path.is_dir, self.folder.iterdir())):
             files.remove_leftovers(folder)
         stop = threading.Event()
-        heart = threading.Thread(target=self._beat, args=(stop,), daemon=True)
+        heart = threading.Thread(target=self._send_heartbeats, args=(stop,), daemon=True)
         heart.start()
         try:
             yield
@@ -135,7 +135,7 @@ class Job:
             heart.join()
             lock.release()
 
-    def _beat(self, stop: threading.Event) -> None:
+    def _send_heartbeats(self, stop: threading.Event) -> None:
         while True:
             with contextlib.suppress(OSError):  # a full disk must not end a run by its heartbeat
                 self._heartbeat_file.touch()

@@ -35,7 +35,7 @@ def compute_key(workspace: Workspace, stage: str, version: int, settings: Settin
 
 
 def identify_input(workspace: Workspace, needed: Input, name: str) -> str:
-    """A digest of an input's name and content; the content of folders is judged by file sizes and times."""
+    """A digest of an input's name and content. For folders, file sizes and times stand in for the content."""
     kind = needed.kind
     if kind == "run":
         return _compute_digest([name, lookup.find_run(workspace, name).read_status().key])
@@ -48,25 +48,21 @@ def identify_input(workspace: Workspace, needed: Input, name: str) -> str:
     folder = workspace.product_folder(kind, name)
     try:
         content = [files.compute_sha256(folder / file) for file in PRODUCT_FILES[kind]]
-        below = _list_files_below(folder, PRODUCT_TREES[kind]) if needed.with_files else ()
-        return _compute_digest([name, *content, *below])
     except FileNotFoundError:
         raise DataError(f"the {kind} {name} in {folder} is incomplete", hint=HOW_TO_GET_PRODUCT[kind]) from None
+    trees = [folder / tree for tree in PRODUCT_TREES[kind]] if needed.with_files else []
+    # relative names, so that the workspace can be moved
+    below = sorted((os.path.relpath(file.path, folder), file.size, file.mtime_ns) for file in walk_files(trees))
+    return _compute_digest([name, *content, *below])
 
 
 def _compute_digest(value: Any) -> str:
-    """Keep the order: the order of imaging steps is a setting too."""
+    """Mappings keep their order, because the order of imaging steps matters."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:24]
 
 
-def _list_files_below(folder: Path, trees: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Relative names, sizes and times, so that the workspace may move."""
-    found = walk_files([folder / tree for tree in trees])
-    return sorted((os.path.relpath(file.path, folder), file.size, file.mtime_ns) for file in found)
-
-
 def _identify_tree(path: Path) -> str:
-    """Names, sizes and times of all files below: reading 163 GB would take too long."""
+    """A digest of the names, sizes and times of all files below. Reading 163 GB would take too long."""
     if path.is_file():
         return _compute_digest([str(path), path.stat().st_size, path.stat().st_mtime_ns])
     found = walk_files([path])

@@ -1,4 +1,4 @@
-"""A run: one stage at work, as a folder. Only this module knows the names of a run's files."""
+"""A run: the folder of one execution of a command. Only this module knows the names of its files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The worker process of a run or plan: `python -m tfm.core.runs.worker FOLDER`. It shows nothing and asks nothing.
 
-Every event is a point at which a stage may be stopped: to pause is not to ask for the next event.
+A pipeline can be stopped at every event: a pause does not request the next one.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _execute_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) ->
     try:
         run = launch.find_or_create_step_run(plan, step, results)
         plan.update(runs=plan.read_status().runs | {step.name: run.id})
-        while run.is_alive():  # started on its own: its result is also valid for this plan
+        while run.is_alive():  # by another worker, whose result this plan can use
             if _stop_requested or plan.is_pause_requested():
                 return "paused", "", ""
             time.sleep(0.2)

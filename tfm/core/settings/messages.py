@@ -1,4 +1,4 @@
-"""The errors about settings, worded for a person. `resolve` and the types in `schema` decide what is an error."""
+"""Build the error messages about settings. `resolve` and the types in `schema` decide what is an error."""
 
 from __future__ import annotations
 
