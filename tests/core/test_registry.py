@@ -1,4 +1,4 @@
-"""Only registered commands are imported, whatever a workspace names."""
+"""Only registered commands are imported, whatever names a workspace contains."""
 
 import pytest
 import yaml
@@ -27,7 +27,7 @@ def planted(workspace, monkeypatch):
     assert not (package / "imported").exists()
 
 
-def test_a_dotted_stage_in_a_run_imports_nothing(workspace, planted):
+def test_a_dotted_command_in_a_run_imports_nothing(workspace, planted):
     run = toy_run(workspace, target=3)
     written = yaml.safe_load(run.settings_file.read_text())
     for name in planted:
@@ -37,7 +37,7 @@ def test_a_dotted_stage_in_a_run_imports_nothing(workspace, planted):
         assert name in run.read_status().message
 
 
-def test_a_dotted_stage_in_a_preset_of_the_workspace_imports_nothing(workspace, planted):
+def test_a_dotted_command_in_a_preset_imports_nothing(workspace, planted):
     folder = workspace.root / "models"
     folder.mkdir()
     for name in planted:
@@ -56,14 +56,14 @@ def test_a_relative_python_path_does_not_reach_the_worker(workspace, planted, mo
     assert run.read_status().state == "done"
 
 
-def test_further_commands_come_from_the_package_that_the_environment_names(monkeypatch):
+def test_the_environment_adds_a_package_of_commands(monkeypatch):
     assert find_command("look-at-dataset").name == "look-at-dataset"
     monkeypatch.delenv(EXTRA_COMMANDS)
     with pytest.raises(SettingsError, match="there is no command called 'look-at-dataset'"):
         find_command("look-at-dataset")
 
 
-def test_a_further_command_cannot_replace_one_that_ships(tmp_path, monkeypatch):
+def test_an_added_command_cannot_replace_a_shipped_one(tmp_path, monkeypatch):
     (tmp_path / "extra_commands_of_a_test").mkdir()
     (tmp_path / "extra_commands_of_a_test" / "train.py").write_text("raise AssertionError\n")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -83,6 +83,6 @@ def test_every_command_names_code_that_exists(name):
         assert find_command(command.trial).name == command.trial
 
 
-def test_the_worker_is_started_with_the_project_alone_before_absolute_paths(monkeypatch, tmp_path):
+def test_the_python_path_of_a_worker_has_the_project_and_absolute_paths_only(monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:.")
     assert worker.build_python_path() == f"{presets.PROJECT}:{tmp_path}"

@@ -113,3 +113,13 @@ def test_invalid_step_settings_are_refused_with_advice(given: dict[str, object],
 def test_settings_import_no_array_library() -> None:
     code = "import sys, tfm.imaging.settings; sys.exit(bool({'numpy', 'cv2', 'pydicom'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("step", "value"),
+    [("blur.sigma_color", "30"), ("border.share", "0.1"), ("intensity.low", "2")],
+)
+def test_an_unused_value_of_a_step_is_refused(step, value):
+    idle = {"blur.filter": "gaussian", "border.cut": "found", "intensity.stretch": "maximum", "resize": True}
+    with pytest.raises(SettingsError, match=rf"{step.partition('.')[2].replace('_', '-')} has no effect when"):
+        resolve(ChainSettings, {}, idle | {step: value})

@@ -20,7 +20,7 @@ class Count(Settings):
     """A counted run to go on from"""
     fail_at: int | None = None
     """A number at which to fail"""
-    ended_at: int | None = None
+    halt_at: int | None = None
     """A number at which a part of it is ended from outside, once"""
     seconds_a_step: Annotated[float, NOT_IN_RUN_KEY] = 0.0
     """How long a number takes"""
@@ -37,7 +37,7 @@ def count(settings: Count, run: Run) -> Iterator[Event]:
         number += 1
         if number == settings.fail_at:
             raise ZeroDivisionError("the toy was told to fail")
-        if number == settings.ended_at and not checkpoint.exists():
+        if number == settings.halt_at and not checkpoint.exists():
             files.write_json(checkpoint, [number, total])
             raise HaltedError("the abacus was taken away", hint="bring it back")
         total = (total * 31 + number) % 1_000_003

@@ -1,19 +1,22 @@
-"""A plan goes on in the step where it was stopped, whatever happens to its worker: proven on a toy that counts."""
+"""A plan continues in the step where it was stopped, whatever happens to its worker."""
 
 import os
 import signal
 
+import pytest
+
 from tests.toy_jobs import TOY, finish, three_steps, wait_for_event, wait_for_step
+from tfm.core.errors import SettingsError
 from tfm.core.runs import worker
 from tfm.core.runs.launch import find_or_create_plan
 from tfm.core.runs.lookup import find_run
-from tfm.core.runs.plan import Step
+from tfm.core.runs.plan import Step, fill_references
 from tfm.core.runs.workspace import Workspace
 
 
 def test_a_plan_of_three_steps_resumes_in_the_second(workspace, tmp_path):
-    calm = find_or_create_plan(Workspace(tmp_path / "calm"), "toy", three_steps())
-    finish(calm)
+    undisturbed = find_or_create_plan(Workspace(tmp_path / "undisturbed"), "toy", three_steps())
+    finish(undisturbed)
     plan = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
     started = worker.start_worker(plan)
     wait_for_step(plan, "two")
@@ -29,12 +32,12 @@ def test_a_plan_of_three_steps_resumes_in_the_second(workspace, tmp_path):
     assert plan.read_status().state == "done"
     assert plan.read_status().runs["two"] == second.id
     assert len(find_run(workspace, plan.read_status().runs["one"]).read_events()) == first_log, (
-        "the first step is not done again"
+        "the first step is not repeated"
     )
-    assert plan.read_status().result["sum"] == calm.read_status().result["sum"]
+    assert plan.read_status().result["sum"] == undisturbed.read_status().result["sum"]
 
 
-def test_a_failed_step_stops_only_the_steps_that_read_from_it(workspace):
+def test_a_failed_step_stops_only_the_steps_that_need_it(workspace):
     steps = [
         Step("bad", TOY, {"target": 9, "fail_at": 2}),
         Step("reads_bad", TOY, {"target": 5, "start_from": "@bad.run"}),
@@ -48,9 +51,9 @@ def test_a_failed_step_stops_only_the_steps_that_read_from_it(workspace):
     assert find_run(workspace, plan.read_status().runs["free"]).read_status().state == "done"
 
 
-def test_a_step_of_which_a_part_was_ended_from_outside_halts_its_plan_in_words_and_both_go_on(workspace):
+def test_a_halted_step_halts_its_plan_and_both_can_be_resumed(workspace):
     steps = [
-        Step("cut", TOY, {"target": 9, "ended_at": 2}),
+        Step("cut", TOY, {"target": 9, "halt_at": 2}),
         Step("reads_cut", TOY, {"target": 5, "start_from": "@cut.run"}),
     ]
     plan = find_or_create_plan(workspace, "toy", steps)
@@ -75,7 +78,7 @@ def test_pausing_a_plan_pauses_its_step(workspace):
     assert plan.read_status().state == "done"
 
 
-def test_a_plan_edited_into_nonsense_fails_in_words(workspace):
+def test_a_plan_with_an_invalid_file_fails_with_a_message(workspace):
     plan = find_or_create_plan(workspace, "toy", three_steps())
     text = (plan.folder / "plan.yaml").read_text()
     (plan.folder / "plan.yaml").write_text(text.replace("@one.run", "@onne.run"))
@@ -87,7 +90,7 @@ def test_a_plan_edited_into_nonsense_fails_in_words(workspace):
     assert "plan.yaml is damaged" in plan.read_status().message
 
 
-def test_a_pause_that_no_worker_saw_does_not_stop_the_resumed_plan(workspace):
+def test_an_old_pause_request_does_not_stop_a_resumed_plan(workspace):
     plan = find_or_create_plan(workspace, "toy", three_steps())
     finish(plan)
     step = find_run(workspace, plan.read_status().runs["two"])
@@ -95,3 +98,11 @@ def test_a_pause_that_no_worker_saw_does_not_stop_the_resumed_plan(workspace):
     step.request_pause()
     finish(plan)
     assert plan.read_status().state == "done"
+
+
+def test_references_are_filled_at_every_depth():
+    settings = {"runs": ["@a.run", "@b.run"], "deep": {"x": "@a.sum"}, "plain": 3}
+    results = {"a": {"run": "r1", "sum": 5}, "b": {"run": "r2"}}
+    assert fill_references(settings, results) == {"runs": ["r1", "r2"], "deep": {"x": 5}, "plain": 3}
+    with pytest.raises(SettingsError, match="has no"):
+        fill_references({"x": "@b.sum"}, results)

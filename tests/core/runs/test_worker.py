@@ -1,4 +1,4 @@
-"""A run survives whatever happens to its worker: proven on a toy stage that counts."""
+"""A run survives whatever happens to its worker, shown with the toy command `count`."""
 
 import os
 import random
@@ -12,11 +12,10 @@ import pytest
 from tests.toy_jobs import finish, toy_run, wait_for_event
 from tfm.core.events import StateChange
 from tfm.core.runs import worker
-from tfm.core.runs.restart import restart_run
 from tfm.core.runs.workspace import Workspace
 
 
-def test_an_undisturbed_run_ends_done_with_its_result_and_outputs(workspace):
+def test_an_undisturbed_run_is_done_with_its_result_and_outputs(workspace):
     run = toy_run(workspace)
     finish(run)
     assert run.read_status().state == "done"
@@ -24,15 +23,15 @@ def test_an_undisturbed_run_ends_done_with_its_result_and_outputs(workspace):
     assert run.has_intact_outputs()
 
 
-def test_a_killed_run_ends_as_the_undisturbed_one(workspace, tmp_path):
-    calm = toy_run(Workspace(tmp_path / "calm"), target=120)
-    finish(calm)
+def test_a_killed_run_ends_like_an_undisturbed_one(workspace, tmp_path):
+    undisturbed = toy_run(Workspace(tmp_path / "undisturbed"), target=120)
+    finish(undisturbed)
     run = toy_run(workspace, target=120, seconds_a_step=0.004)
     moments = random.Random(7)
     for kill in range(6):
         started = worker.start_worker(run)
         if kill == 0:
-            os.kill(started.process.pid, signal.SIGKILL)  # before it has done anything
+            os.kill(started.process.pid, signal.SIGKILL)  # before its first event
         else:
             wait_for_event(run, moments.randint(1, 30) + 20 * (kill - 1))
             os.killpg(started.process.pid, signal.SIGKILL)
@@ -40,14 +39,14 @@ def test_a_killed_run_ends_as_the_undisturbed_one(workspace, tmp_path):
         assert run.read_status().state in ("halted", "waiting")
     finish(run)
     assert run.read_status().state == "done"
-    assert run.read_status().result["sum"] == calm.read_status().result["sum"]
-    assert (run.folder / "counted.txt").read_bytes() == (calm.folder / "counted.txt").read_bytes()
+    assert run.read_status().result["sum"] == undisturbed.read_status().result["sum"]
+    assert (run.folder / "counted.txt").read_bytes() == (undisturbed.folder / "counted.txt").read_bytes()
 
 
-def test_the_proof_notices_a_lost_checkpoint(workspace, tmp_path):
-    """The equality above would not hold if a resumed run went on from a wrong sum."""
-    calm = toy_run(Workspace(tmp_path / "calm"), target=120)
-    finish(calm)
+def test_a_wrong_checkpoint_changes_the_result(workspace, tmp_path):
+    """Show that the test above fails if a resumed run continues from a wrong sum."""
+    undisturbed = toy_run(Workspace(tmp_path / "undisturbed"), target=120)
+    finish(undisturbed)
     run = toy_run(workspace, target=120, seconds_a_step=0.002)
     started = worker.start_worker(run)
     wait_for_event(run, 30)
@@ -55,10 +54,10 @@ def test_the_proof_notices_a_lost_checkpoint(workspace, tmp_path):
     started.process.wait()
     (run.checkpoints_folder / "last.json").write_text("[20, 0]")
     finish(run)
-    assert run.read_status().result["sum"] != calm.read_status().result["sum"]
+    assert run.read_status().result["sum"] != undisturbed.read_status().result["sum"]
 
 
-def test_two_starts_attach_to_one_worker(workspace):
+def test_several_starts_share_one_worker(workspace):
     run = toy_run(workspace, target=60, seconds_a_step=0.02)
     racers = [worker.start_worker(run) for _ in range(3)]
     wait_for_event(run, 5)
@@ -87,7 +86,7 @@ def test_a_run_is_paused_and_resumed(workspace, how):
     assert run.read_status().state == "done"
 
 
-def test_a_failure_is_told_in_words_and_its_traceback_goes_to_the_log(workspace):
+def test_a_failure_has_a_message_and_its_traceback_is_in_the_log(workspace):
     run = toy_run(workspace, fail_at=3)
     finish(run)
     assert run.read_status().state == "failed"
@@ -95,29 +94,7 @@ def test_a_failure_is_told_in_words_and_its_traceback_goes_to_the_log(workspace)
     assert "Traceback" in run.log_file.read_text()
 
 
-def test_the_same_settings_find_the_same_run_and_other_settings_do_not(workspace):
-    first = toy_run(workspace, target=5)
-    finish(first)
-    assert toy_run(workspace, target=5).id == first.id
-    assert toy_run(workspace, target=5, seconds_a_step=0.001).id == first.id, "speed is not part of the key"
-    assert toy_run(workspace, target=6).id != first.id
-
-
-def test_work_that_stands_is_found_before_a_newer_try_that_failed(workspace):
-    done = toy_run(workspace, target=5)
-    finish(done)
-    restart_run(done).update(state="failed")
-    assert toy_run(workspace, target=5).id == done.id
-
-
-def test_a_done_run_whose_output_is_gone_or_changed_counts_no_more(workspace):
-    first = toy_run(workspace, target=5)
-    finish(first)
-    (first.folder / "counted.txt").write_text("forged\n")
-    assert toy_run(workspace, target=5).id != first.id
-
-
-def test_a_run_whose_input_changed_is_not_resumed_in_silence(workspace):
+def test_a_run_with_a_changed_input_is_not_resumed(workspace):
     before = toy_run(workspace, target=5)
     finish(before)
     run = toy_run(workspace, target=7, start_from=before.id)
@@ -130,7 +107,7 @@ def test_a_run_whose_input_changed_is_not_resumed_in_silence(workspace):
 @pytest.mark.parametrize(
     ("value", "says"), [("9", "other settings need another run"), ("nine", "must be a whole number")]
 )
-def test_settings_that_were_changed_by_hand_are_named_with_their_file(workspace, value, says):
+def test_settings_changed_by_hand_are_reported_with_their_file(workspace, value, says):
     run = toy_run(workspace, target=5)
     text = run.settings_file.read_text()
     assert "target: 5" in text
@@ -141,28 +118,28 @@ def test_settings_that_were_changed_by_hand_are_named_with_their_file(workspace,
     assert says in run.read_status().message
 
 
-def test_an_unfinished_last_line_is_ignored_and_cut_off_on_resume(workspace):
+def test_an_unfinished_last_line_is_ignored_and_removed_on_resume(workspace):
     run = toy_run(workspace, target=5)
     finish(run)
-    whole = len(run.read_events())
+    count = len(run.read_events())
     with open(run.folder / "events.jsonl", "a") as log:
         log.write('{"time": 1, "kind": "no')
-    assert len(run.read_events()) == whole
+    assert len(run.read_events()) == count
     with run.open_event_log():
         run.record(StateChange("running"))
-    assert len(run.read_events()) == whole + 1
+    assert len(run.read_events()) == count + 1
 
 
-def test_a_damaged_line_of_the_log_is_passed_over(workspace):
+def test_a_damaged_line_of_the_log_is_skipped(workspace):
     run = toy_run(workspace, target=5)
     finish(run)
-    whole = len(run.read_events())
+    count = len(run.read_events())
     log = run.folder / "events.jsonl"
     log.write_bytes(b"\x00garbage\n[]\n" + log.read_bytes())
-    assert len(run.read_events()) == whole
+    assert len(run.read_events()) == count
 
 
-def test_a_run_whose_settings_are_gone_says_so(workspace):
+def test_a_run_without_its_settings_file_reports_it(workspace):
     run = toy_run(workspace, target=5)
     (run.folder / "settings.yaml").unlink()
     finish(run)
@@ -170,7 +147,7 @@ def test_a_run_whose_settings_are_gone_says_so(workspace):
     assert "settings.yaml is damaged or missing" in run.read_status().message
 
 
-def test_a_machine_without_git_runs_all_the_same(workspace, monkeypatch, tmp_path):
+def test_a_run_works_without_git(workspace, monkeypatch, tmp_path):
     run = toy_run(workspace, target=5)
     monkeypatch.setenv("PATH", str(tmp_path))
     finish(run)
@@ -178,7 +155,7 @@ def test_a_machine_without_git_runs_all_the_same(workspace, monkeypatch, tmp_pat
     assert run.read_environment()["git_commit"] == "unknown"
 
 
-def test_the_worker_is_this_programs_whatever_folder_one_stands_in(workspace, monkeypatch, tmp_path):
+def test_the_worker_ignores_modules_in_the_current_folder(workspace, monkeypatch, tmp_path):
     (tmp_path / "tfm").mkdir()
     (tmp_path / "tfm" / "worker.py").write_text("raise SystemExit('another program')")
     (tmp_path / "platform.py").write_text("raise SystemExit('not the library')")
@@ -188,18 +165,7 @@ def test_the_worker_is_this_programs_whatever_folder_one_stands_in(workspace, mo
     assert run.read_status().state == "done", run.log_file.read_text()
 
 
-def test_what_was_read_from_a_restarted_run_is_not_what_was_read_from_the_old_one(workspace):
-    old = toy_run(workspace, target=5)
-    finish(old)
-    reader = toy_run(workspace, target=6, start_from=old.id)
-    finish(reader)
-    new = restart_run(old)
-    finish(new)
-    assert toy_run(workspace, target=6, start_from=old.id).id == reader.id
-    assert toy_run(workspace, target=6, start_from=new.id).id != reader.id
-
-
-def test_a_lock_is_freed_by_any_death(workspace):
+def test_a_killed_worker_frees_its_lock(workspace):
     run = toy_run(workspace, target=5)
     holder = subprocess.Popen(
         [
@@ -225,7 +191,7 @@ with open_job(Path({str(run.folder)!r})).hold_lock():
     assert not run.is_alive()
 
 
-def test_what_a_killed_writer_left_beside_its_target_is_swept(workspace):
+def test_the_leftover_of_a_killed_writer_is_removed(workspace):
     run = toy_run(workspace, target=5)
     leftover = run.checkpoints_folder / ".last.json.0a1b.tmp"
     leftover.parent.mkdir()
@@ -234,7 +200,7 @@ def test_what_a_killed_writer_left_beside_its_target_is_swept(workspace):
     assert not leftover.exists()
 
 
-def test_the_time_of_killed_workers_counts(workspace):
+def test_the_time_of_killed_workers_is_counted(workspace):
     run = toy_run(workspace, target=500, seconds_a_step=0.01)
     for events in (230, 460):  # each past a heartbeat
         started = worker.start_worker(run)
@@ -245,10 +211,3 @@ def test_the_time_of_killed_workers_counts(workspace):
     assert spent >= 2.5
     finish(run)
     assert run.read_status().seconds >= spent
-
-
-def test_a_run_is_named_in_part_and_recorded_whole(workspace):
-    before = toy_run(workspace, target=5)
-    finish(before)
-    run = toy_run(workspace, target=6, start_from=before.id[-6:])
-    assert run.read_settings()["start_from"] == before.id

@@ -1,4 +1,4 @@
-"""Settings come about in one place, from words a person gives, and say plainly what does not do."""
+"""Values become settings in one place, and invalid ones are reported by setting."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,7 +9,6 @@ from pydantic import Field
 
 from tfm.core import command_list, registry
 from tfm.core.errors import SettingsError
-from tfm.core.settings import presets
 from tfm.core.settings.fields import list_fields
 from tfm.core.settings.resolve import resolve
 from tfm.core.settings.schema import IMPORTANT, NOT_IN_RUN_KEY, InputPath, Settings, Switches
@@ -25,14 +24,14 @@ class Optim(Settings):
 
 
 class Crop(Settings):
-    """Less film."""
+    """A smaller image."""
 
     x: int = 1
     y: list[int] = [2, 3]  # noqa: RUF012
 
 
 class Turn(Settings):
-    """Another way up."""
+    """A rotated image."""
 
 
 class Toy(Settings):
@@ -49,7 +48,7 @@ class Toy(Settings):
     optim: Optim = Optim()
 
 
-def test_defaults_give_way_to_the_preset_and_the_preset_to_what_was_given():
+def test_given_values_override_the_preset_and_the_preset_overrides_defaults():
     preset = {"epochs": 10, "optim": {"learning_rate": 0.1}}
     assert resolve(Toy, preset, {}).optim.learning_rate == 0.1
     settings = resolve(Toy, preset, {"learning_rate": "3e-4"})
@@ -68,7 +67,7 @@ def test_defaults_give_way_to_the_preset_and_the_preset_to_what_was_given():
         ("learning_rate", "1e-3", 0.001),
     ],
 )
-def test_words_are_read_in_the_settings_own_type(name, text, value):
+def test_text_is_converted_to_the_type_of_the_setting(name, text, value):
     settings = resolve(Toy, {}, {"epochs": "1", name: text})
     assert (getattr(settings, name, None) or getattr(settings.optim, name, None)) == value
 
@@ -92,19 +91,18 @@ PRESET = {"epochs": 1, "steps": {"turn": False, "crop": {"x": 1, "y": [2]}}}
     ],
     ids=str,
 )
-def test_a_part_is_switched_by_its_name_and_a_dot_reaches_into_it_in_the_presets_order(given, steps):
+def test_parts_are_switched_by_name_and_set_with_a_dot_in_the_order_of_the_preset(given, steps):
     resolved = resolve(Toy, PRESET, given).steps
     assert list(resolved) == list(steps)
     assert resolved["turn"] == steps["turn"]
-    assert _checked(resolved["crop"]) == _checked(steps["crop"])
+    assert validate_part(resolved["crop"]) == validate_part(steps["crop"])
 
 
-def _checked(held):
-    """What a part holds is for its own class to read."""
-    return held if isinstance(held, bool) else Crop.model_validate(held)
+def validate_part(value):
+    return value if isinstance(value, bool) else Crop.model_validate(value)
 
 
-def test_a_value_given_for_a_part_that_the_preset_has_off_switches_it_on():
+def test_a_value_for_a_part_that_is_off_switches_it_on():
     assert resolve(Toy, {"epochs": 1, "steps": {"crop": False}}, {"crop.x": 4}).steps == {"crop": {"x": 4}}
 
 
@@ -121,7 +119,7 @@ def test_a_value_given_for_a_part_that_the_preset_has_off_switches_it_on():
     ],
     ids=str,
 )
-def test_a_part_or_value_that_is_not_there_is_said_in_words(given, says):
+def test_an_unknown_part_or_value_is_refused(given, says):
     with pytest.raises(SettingsError) as caught:
         resolve(Toy, PRESET, given)
     assert says in f"{caught.value.message} {caught.value.hint}"
@@ -136,7 +134,7 @@ def test_a_part_or_value_that_is_not_there_is_said_in_words(given, says):
         ({"epochs": 1, "learning_rate": -1}, "learning-rate"),
     ],
 )
-def test_what_does_not_do_is_said_with_the_settings_name_and_question(given, says):
+def test_an_invalid_value_is_refused_with_the_setting(given, says):
     with pytest.raises(SettingsError) as caught:
         resolve(Toy, {}, given)
     assert says in caught.value.message
@@ -144,7 +142,7 @@ def test_what_does_not_do_is_said_with_the_settings_name_and_question(given, say
     assert caught.value.hint
 
 
-def test_an_unknown_key_is_refused_with_the_nearest_known_one():
+def test_an_unknown_setting_is_refused_with_the_most_similar_one():
     with pytest.raises(SettingsError) as caught:
         resolve(Toy, {}, {"epochs": 1, "lerning_rate": 3})
     assert "lerning_rate" in caught.value.message
@@ -153,7 +151,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one():
         resolve(Toy, {"optim": {"momentum": 1}}, {"epochs": 1})
 
 
-def test_a_path_that_is_not_there_is_refused(tmp_path: Path):
+def test_a_missing_path_is_refused(tmp_path: Path):
     class Reads(Settings):
         download: InputPath
 
@@ -162,22 +160,19 @@ def test_a_path_that_is_not_there_is_refused(tmp_path: Path):
     assert resolve(Reads, {}, {"download": str(tmp_path)}).download == tmp_path
 
 
-def test_only_what_differs_and_matters_is_part_of_a_key():
+def test_a_key_has_only_values_that_differ_and_matter():
     assert collect_key_values(resolve(Toy, {}, {"epochs": 3, "threads": 8, "patience": 5})) == {"epochs": 3}
 
 
-def test_the_yaml_of_a_run_repeats_it_and_carries_the_questions():
+def test_the_yaml_of_settings_has_the_questions_and_can_be_read_back():
     settings = resolve(Toy, {}, {"epochs": 3, "layers": "1,2", "crop.x": 4})
     text = format_commented_yaml(settings)
     assert "# How fast to learn" in text
     assert resolve(Toy, {}, yaml.safe_load(text)) == settings
 
 
-# --- what ships -------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", command_list.list_commands())
-def test_every_setting_has_a_question_and_a_name_of_its_own(name):
+def test_every_setting_has_a_question_and_a_unique_name(name):
     found = list_fields(registry.find_command(name).settings)
     names = [field.name for field in found]
     names += [part for field in found for part in field.parts]
@@ -186,36 +181,7 @@ def test_every_setting_has_a_question_and_a_name_of_its_own(name):
     assert [field.question for field in found if len(field.question) > 100] == []
 
 
-@pytest.mark.parametrize("name", command_list.list_commands())
-def test_every_summary_fits_a_line_of_a_small_terminal(name):
-    assert 10 < len(command_list.read_summary(name)) <= 62
-
-
-def preset_files():
-    return sorted(path for folder in ("preprocess", "models") for path in (presets.CONFIGS / folder).glob("*.yaml"))
-
-
-@pytest.mark.parametrize("path", preset_files(), ids=lambda path: path.stem)
-def test_every_preset_that_ships_loads(path):
-    preset = presets.load_preset(path.parent.name, path.stem)
-    stage = registry.find_command(preset.stage)
-    needed = {field.name: "x" for field in list_fields(stage.settings) if field.is_required and field.input}
-    assert resolve(stage.settings, preset.settings, needed)
-
-
-def test_a_preset_with_an_unknown_key_is_refused(tmp_path: Path):
-    (tmp_path / "mine.yaml").write_text("title: x\nabout: y\nstage: train\nsetings: {}\n")
-    with pytest.raises(SettingsError, match="must contain title"):
-        presets.load_preset("models", "mine", own=tmp_path)
-
-
-def test_an_unknown_preset_names_the_nearest():
-    with pytest.raises(SettingsError) as caught:
-        presets.load_preset("models", "mammocn")
-    assert "MammoCNN" in caught.value.hint
-
-
-def test_what_can_be_given_in_two_ways_is_refused_in_one_line():
+def test_a_value_of_neither_alternative_is_refused_in_one_line():
     with pytest.raises(SettingsError) as refused:
         resolve(Toy, {}, {"epochs": 1, "batch_size": "many"})
     assert refused.value.message == "batch-size: must be a whole number, or must be 'auto' (given: many)"

@@ -1,0 +1,36 @@
+"""Inputs without a choice are completed, and never guessed."""
+
+import pytest
+
+from tests.toy_jobs import finish, toy_run
+from tfm.core.errors import SettingsError
+from tfm.core.registry import find_command
+from tfm.core.runs.inputs import complete_values
+
+
+def test_the_only_dataset_is_chosen_and_of_two_none(workspace):
+    preprocess = find_command("preprocess").settings
+    with pytest.raises(SettingsError, match="there is no dataset"):
+        complete_values(workspace, preprocess, {})
+    for name in ("one", "two"):
+        folder = workspace.dataset_folder(name)
+        folder.mkdir(parents=True)
+        (folder / "manifest.csv").write_text("x")
+        if name == "one":
+            assert complete_values(workspace, preprocess, {})["dataset"] == "one"
+    with pytest.raises(SettingsError, match="several datasets: one, two"):
+        complete_values(workspace, preprocess, {})
+
+
+def test_part_of_a_run_id_is_completed(workspace):
+    before = toy_run(workspace, target=5)
+    finish(before)
+    run = toy_run(workspace, target=6, start_from=before.id[-6:])
+    assert run.read_settings()["start_from"] == before.id
+
+
+def test_an_unfinished_run_is_no_input(workspace):
+    unfinished = toy_run(workspace, target=5)
+    with pytest.raises(SettingsError, match="waiting") as refused:
+        toy_run(workspace, target=6, start_from=unfinished.id)
+    assert refused.value.fields == ("start_from",)
