@@ -1,4 +1,4 @@
-"""A toy stage that counts: enough state to lose, nothing heavy. What holds for it holds for the house."""
+"""A toy command that counts: it has state to lose, and takes no time."""
 
 import time
 from collections.abc import Iterator
@@ -15,15 +15,15 @@ from tfm.core.settings.schema import NOT_IN_RUN_KEY, RunId, Settings
 
 class Count(Settings):
     target: int = 200
-    """How far to count"""
+    """How far should it count?"""
     start_from: RunId | None = None
-    """A counted run to go on from"""
+    """Which run should it continue from?"""
     fail_at: int | None = None
-    """A number at which to fail"""
+    """At which number should it fail?"""
     halt_at: int | None = None
-    """A number at which a part of it is ended from outside, once"""
+    """At which number should it be halted once?"""
     seconds_a_step: Annotated[float, NOT_IN_RUN_KEY] = 0.0
-    """How long a number takes"""
+    """How many seconds should each number take?"""
 
 
 def count(settings: Count, run: Run) -> Iterator[Event]:
@@ -32,7 +32,7 @@ def count(settings: Count, run: Run) -> Iterator[Event]:
     kept = files.read_json(checkpoint) if checkpoint.exists() else None
     before = find_run(run.workspace, settings.start_from).read_status().result["sum"] if settings.start_from else 0
     number, total = kept or (0, before)
-    yield Note(f"counting on from {number}")
+    yield Note(f"continuing from {number}")
     while number < settings.target:
         number += 1
         if number == settings.fail_at:

@@ -1,4 +1,4 @@
-"""A toy stage whose baths are on or off, each with what may be set of it; a proof shows a few films first."""
+"""A toy command with parts that are on or off, each with its own settings. Its trial is `proof`."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -13,51 +13,51 @@ from tfm.core.settings.schema import IMPORTANT, Settings, Switches
 
 
 class Developer(Settings):
-    """The picture brought out."""
+    """Makes the picture visible."""
 
     seconds: Annotated[int, Field(gt=0)] = 60
-    """How long the film lies in it"""
+    """How many seconds?"""
 
 
 class Stop(Settings):
-    """Development ended at once."""
+    """Stops the development."""
 
 
 class Fixer(Settings):
-    """The picture made to last."""
+    """Makes the picture permanent."""
 
     strength: Literal["weak", "strong"] = "weak"
-    """How strong it is mixed"""
+    """How strong should it be?"""
 
 
 class Toner(Settings):
-    """Black turned to brown."""
+    """Turns black into brown."""
 
     shade: float | None = 0.5
-    """How brown, or none for as brown as it gets"""
+    """How brown should it become? None means as brown as possible."""
 
 
 BATHS: dict[str, type[Settings]] = {"toner": Toner, "developer": Developer, "stop": Stop, "fixer": Fixer}
 
 
-def _checked(baths: dict[str, dict[str, Any] | bool]) -> dict[str, dict[str, Any] | bool]:
+def _resolve_baths(baths: dict[str, dict[str, Any] | bool]) -> dict[str, dict[str, Any] | bool]:
     on = {name: {} if given is True else given for name, given in baths.items() if given is not False}
     if not on:
         raise ValueError("a film needs a bath")
     return {name: resolve(BATHS[name], {}, given).model_dump() for name, given in on.items()}
 
 
-Baths = Annotated[dict[str, dict[str, Any] | bool], Switches(BATHS), AfterValidator(_checked)]
+Baths = Annotated[dict[str, dict[str, Any] | bool], Switches(BATHS), AfterValidator(_resolve_baths)]
 
 
 class Develop(Settings):
     paper: Annotated[str, IMPORTANT] = "glossy"
-    """On which paper"""
+    """Which paper?"""
     copies: Annotated[int, IMPORTANT] = 1
-    """How many copies"""
+    """How many copies?"""
     baths: Baths
-    """Through which baths
-    In their order."""
+    """Which baths?
+    The order matters."""
 
 
 def develop(settings: Develop, run: Run) -> Iterator[Event]:

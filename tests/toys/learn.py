@@ -1,4 +1,4 @@
-"""A toy stage that learns by epochs and steps: it can be extended, and repeated over folds and seeds."""
+"""A toy training with epochs and steps. It can be extended, and repeated over folds and seeds."""
 
 import time
 from collections.abc import Iterator
@@ -18,24 +18,24 @@ from tfm.core.settings.schema import IMPORTANT, NOT_IN_RUN_KEY, RunId, Settings
 
 class Loop(Settings):
     epochs: Annotated[int, Field(ge=1), IMPORTANT] = 4
-    """How often to read the book"""
+    """How many epochs?"""
     seconds_a_step: Annotated[float, NOT_IN_RUN_KEY] = 0.0
-    """How long a page takes"""
+    """How many seconds should each step take?"""
 
 
 class Learn(Settings):
     pages: int = 5
-    """How many pages it has"""
+    """How many steps has an epoch?"""
     sections: Annotated[int, IMPORTANT] = 3
-    """How many sections the class has"""
+    """How many folds are there?"""
     fold: Annotated[int, Field(ge=1)] | None = None
-    """Which section is asked"""
+    """Which fold is left out?"""
     loop: Loop = Loop()
     seed: int = 7
-    """Seed of everything random"""
+    """Which seed?"""
     extends: RunId | None = None
-    """The run that this one goes on from
-    The pace is worked out anew for the new number of epochs."""
+    """Which run does this one extend?
+    The learning rate is planned again for the new number of epochs."""
 
 
 def count_sections(settings: Learn, workspace: Workspace) -> int:
@@ -45,8 +45,8 @@ def count_sections(settings: Learn, workspace: Workspace) -> int:
 def learn(settings: Learn, run: Run) -> Iterator[Event]:
     last = run.checkpoints_folder / "last.json"
     last.parent.mkdir(exist_ok=True)
-    epoch, known = files.read_json(last) if last.exists() else _begin(settings, run)
-    yield Note(f"going on from epoch {epoch}" + (f" of {settings.extends}" if settings.extends else ""))
+    epoch, known = files.read_json(last) if last.exists() else _read_start(settings, run)
+    yield Note(f"continuing from epoch {epoch}" + (f" of {settings.extends}" if settings.extends else ""))
     while epoch < settings.loop.epochs:
         yield Progress("epoch", epoch, settings.loop.epochs, "epochs")
         for page in range(settings.pages):
@@ -65,7 +65,7 @@ def learn(settings: Learn, run: Run) -> Iterator[Event]:
     yield Result({"run": run.id, "known": known, "epochs": epoch}, outputs=[str(last)])
 
 
-def _begin(settings: Learn, run: Run) -> tuple[int, float]:
+def _read_start(settings: Learn, run: Run) -> tuple[int, float]:
     if settings.extends is None:
         return 0, 0.0
     last = find_run(run.workspace, settings.extends).checkpoints_folder / "last.json"

@@ -1,4 +1,4 @@
-"""A toy stage that looks before it is asked further, and shows what would come of it: a box of films, told by name."""
+"""A toy command with an inspection and a preview: it sorts a box of films by their file names."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -27,20 +27,20 @@ class Films(Settings):
     more: tuple[InputPath, ...] = ()
     """Where are more films, if not in the box?"""
     lesions: Annotated[Literal["mass", "calc", "both"], IMPORTANT] = "both"
-    """Which lesions"""
+    """Which lesions?"""
     split: Annotated[Literal["official", "random"], IMPORTANT] = "official"
-    """Which split"""
+    """Which split?"""
     at_most: Annotated[int, Field(gt=0)] = 2
-    """How many films to take"""
+    """How many films should it take?"""
 
 
 def inspect_box(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | InspectionResult]:
-    """Films are called mass-train-1.dcm; without one for testing, the split can only be random."""
+    """Files have names like mass-train-1.dcm. Without test films, the split can only be random."""
     looked.append(given["box"])
     folders = [given["box"], *given.get("more", ())]
     names = sorted(path.name for folder in folders for path in folder.glob("*.dcm"))
     if not names and (given["box"] / "elsewhere.txt").exists():
-        raise SettingsError("the films of this box lie elsewhere", hint="say where", fields=("more",))
+        raise SettingsError("the films of this box are in another folder", hint="name that folder", fields=("more",))
     if not names:
         raise DataError(f"no films in {given['box']}", hint="choose the folder that holds the .dcm files")
     try:
@@ -67,9 +67,11 @@ def preview(settings: Films, workspace: Workspace) -> Iterator[Event]:
     if settings.at_most > held:
         raise SettingsError(f"there are {held} films only", hint="take fewer", fields=("at_most",))
     if workspace.dataset_folder(settings.label).exists():
-        raise DataError(f"a box called {settings.label} stands", hint="give this one another name")
+        raise DataError(f"a box called {settings.label} exists", hint="give this one another name")
     yield Table(
-        "What it will hold", ["lesions", "split", "films"], [[settings.lesions, settings.split, str(settings.at_most)]]
+        "What it will contain",
+        ["lesions", "split", "films"],
+        [[settings.lesions, settings.split, str(settings.at_most)]],
     )
 
 

@@ -1,4 +1,4 @@
-"""A toy stage that shows on a few films what the baths of `develop` would do."""
+"""A toy trial: it shows on a few films what the baths of `develop` do."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -14,19 +14,19 @@ from tfm.core.runs.run import Run
 from tfm.core.settings.schema import Settings
 
 
-def _in_stock(paper: str) -> str:
+def _check_stock(paper: str) -> str:
     if paper == "gold":
         raise ValueError("there is no gold paper")
     return paper
 
 
 class Proof(Settings):
-    paper: Annotated[str, AfterValidator(_in_stock)] = "glossy"
-    """On which paper"""
+    paper: Annotated[str, AfterValidator(_check_stock)] = "glossy"
+    """Which paper?"""
     films: int = 2
-    """How many films"""
+    """How many films?"""
     baths: Baths
-    """Through which baths"""
+    """Which baths?"""
 
 
 def proof(settings: Proof, run: Run) -> Iterator[Event]:

@@ -51,10 +51,10 @@ def test_parts_are_checkboxes_in_the_order_of_the_preset(workspace):
     (question,) = asked_for(asker, "baths")
     assert question.several
     assert [(choice.value, choice.about) for choice in question.choices] == [
-        ("developer", "The picture brought out."),
-        ("toner", "Black turned to brown."),
-        ("stop", "Development ended at once."),
-        ("fixer", "The picture made to last."),
+        ("developer", "Makes the picture visible."),
+        ("toner", "Turns black into brown."),
+        ("stop", "Stops the development."),
+        ("fixer", "Makes the picture permanent."),
     ]
     assert question.default == ["developer", "toner", "fixer"]
     assert "--set toner=true" in question.why
@@ -93,7 +93,7 @@ def test_a_setting_of_a_part_has_its_own_question_choices_and_check(workspace):
     )  # fmt: skip
     assert asked.fill().given == {"stop": False, "fixer.strength": "strong"}
     (seconds,), (strength,) = asked_for(asker, "developer.seconds"), asked_for(asker, "fixer.strength")
-    assert seconds.text == "How long the film lies in it"
+    assert seconds.text == "How many seconds?"
     assert "greater than 0" in seconds.find_problem("0")
     assert "--set developer.seconds=" in seconds.why
     assert [choice.value for choice in strength.choices] == ["weak", "strong"]

@@ -185,13 +185,13 @@ def test_a_refused_input_is_asked_again_with_the_reason(workspace, box):
     assert toy.looked == [empty, empty, masses], "what was refused may have been mended: it is looked at again"
 
 
-def test_a_look_can_ask_for_another_setting(workspace, box):
+def test_an_inspection_can_ask_for_another_setting(workspace, box):
     hint, films = box(called="hint"), box(*MASSES)
     (hint / "elsewhere.txt").touch()
     asked, asker = form(workspace, box=hint, more=(hint, films, films), label=(BACK, "x"))
     assert asked.fill().given["more"] == [str(films)]
     assert asker.names[:6] == ["box", "more", "more", "label", "more", "label"]
-    assert "say where" in asker.at("more")[0]
+    assert "name that folder" in asker.at("more")[0]
     assert toy.looked == [hint, hint, hint]
     again, asker = form(workspace)
     again.fill()
@@ -223,9 +223,9 @@ def test_a_preview_is_shown_before_the_start_and_updated_after_a_change(workspac
     asked.fill()
     assert [settings.at_most for settings in toy.previewed] == [2, 3], "the same settings are previewed once"
     first, second, third = asker.at("what_now")
-    assert all("What it will hold" in screen for screen in (first, second, third))
-    assert second.split("What it will hold")[1].split()[-1] == "3"
-    assert "What it will hold" not in asker.at("setting")[0]
+    assert all("What it will contain" in screen for screen in (first, second, third))
+    assert second.split("What it will contain")[1].split()[-1] == "3"
+    assert "What it will contain" not in asker.at("setting")[0]
 
 
 def test_a_setting_that_the_preview_refuses_is_asked_again(workspace, box):
@@ -234,8 +234,8 @@ def test_a_setting_that_the_preview_refuses_is_asked_again(workspace, box):
     )
     assert asked.fill().given["at_most"] == 1
     assert "there are 3 films only" in asker.at("what_now")[1]
-    assert "What it will hold" not in asker.at("what_now")[1]
-    assert "What it will hold" in asker.at("what_now")[2]
+    assert "What it will contain" not in asker.at("what_now")[1]
+    assert "What it will contain" in asker.at("what_now")[2]
 
 
 def test_an_error_without_fields_leaves_change_and_reset(workspace, box):
