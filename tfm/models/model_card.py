@@ -31,6 +31,12 @@ class ModelCard:
     explanation_layer: str | None  # name of the module that outputs the last feature map
     layout: str | None  # of that map: NCHW, NHWC, or NLC for a list of patches
 
+    def describe_size(self) -> str:
+        return (
+            f"{self.parameters:,} parameters, {self.trained:,} of them trained; ≈ {self.memory / 2**30:.1f} GiB with "
+            f"batch size {self.batch_size}"
+        )
+
 
 def build_card(settings: ModelSettings, in_size: tuple[int, int], batch_size: int) -> ModelCard:
     with torch.device("meta"):  # shapes and types only: takes no memory and little time

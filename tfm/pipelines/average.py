@@ -19,5 +19,5 @@ def average(settings: Average, run: Run) -> Iterator[Event]:
     run.save_facts(**mean.facts)
     rule = mean.models[0].protocol.threshold_rule
     result = save_predictions(run, mean.predictions, rule) | mean.result
-    yield Note(f"the mean of {len(mean.models)} models: {result['model']}")
+    yield Note(f"mean of {len(mean.models)} models: {result['model']}")
     yield Result(result, outputs=[str(run.predictions_file(split)) for split in mean.predictions])

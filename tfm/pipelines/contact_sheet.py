@@ -12,12 +12,14 @@ from tfm.core.runs.run import Run
 from tfm.data.dataset.dataset import Dataset
 from tfm.imaging.contact_sheet import draw_contact_sheet, encode_thumbnails
 
+_SPLITS = {"val": "validation", "test": "test"}
+
 
 def draw_contact_sheets(settings: ContactSheet, run: Run) -> Iterator[Event]:
     dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
-    films = contact_sheets.choose_images(dataset, settings.images, settings.count, settings.seed)
+    images = contact_sheets.choose_images(dataset, settings.images, settings.count, settings.seed)
     names, steps, changes, before_and_after, failed = [], [], [], [], []
-    for number, row in enumerate(films.to_dict("records"), 1):
+    for number, row in enumerate(images.to_dict("records"), 1):
         try:
             shown, done = contact_sheets.show_steps(dataset, row, settings.chain)
         except DataError as error:
@@ -25,16 +27,14 @@ def draw_contact_sheets(settings: ContactSheet, run: Run) -> Iterator[Event]:
             yield Note(f"{error.message}: {error.hint}", "warning")
             continue
         if row["split"] != "train":
-            yield Note(
-                f"{row['image_id']} is of {row['split']}: choose no steps by it, they are judged on it", "warning"
-            )
+            yield Note(f"{row['image_id']} is a {_SPLITS[row['split']]} image: do not choose steps by it", "warning")
         names.append(row["image_id"])
         steps.append(shown)
         changes.append(contact_sheets.show_augmentations(row["image_id"], done, settings.augmentation, settings.seed))
         before_and_after.append((shown.tiles[0].image, done.image))
-        yield Progress("images", number, len(films), "images")
+        yield Progress("images", number, len(images), "images")
     if not steps:
-        raise DataError("none of these images can be prepared", hint=failed[0].hint)
+        raise DataError("none of these images can be preprocessed", hint=failed[0].hint)
     preset = run.read_preset() or ""
     sheet, augmented = run.figures_folder / "steps.png", run.figures_folder / "augmentations.png"
     draw_contact_sheet(
@@ -44,8 +44,8 @@ def draw_contact_sheets(settings: ContactSheet, run: Run) -> Iterator[Event]:
     outputs = [str(sheet)]
     if settings.augmentation.augment:
         draw_contact_sheet(
-            augmented, f"{settings.dataset}, {preset}: as a training may see them (red: lesions)", changes
+            augmented, f"{settings.dataset}, {preset}: augmented at random, as in training (red: lesions)", changes
         )
-        yield Picture(str(augmented), "As a training may see them, six draws each")
+        yield Picture(str(augmented), "Six random augmentations of each image, as in training")
         outputs.append(str(augmented))
     yield Result({"images": names, "pictures": outputs}, outputs)

@@ -21,33 +21,30 @@ def contrast(settings: Contrast, run: Run) -> Iterator[Event]:
     looks: dict[str, list[Run]] = {}
     for way, name in zip(ways, settings.runs, strict=True):
         runs.setdefault(way, []).append(find_run(run.workspace, name))
-        if by_trained:
-            looks.setdefault(way, []).append(_get_explanation(by_trained, name))
-    found = compare_ways(runs, looks, settings.against)
-    by = f"; {found.explanation_note}" if found.explanation_note else ""
+        if name in by_trained:
+            looks.setdefault(way, []).append(by_trained[name])
+        elif explained:
+            raise SettingsError(
+                f"explained: there is no explanation of {name}",
+                hint=f"create it: {hints.command('explain', name)}; or name no explanations",
+                fields=("explained",),
+            )
+    contrasted = compare_ways(runs, looks, settings.against)
+    protocol = contrasted.protocol.caption
+    note = f"; {contrasted.explanation_note}" if contrasted.explanation_note else ""
     caption = (
-        f"{found.protocol.caption}. Each value is the mean of a way's runs. The intervals, also those of paired "
-        f"differences on the same patients, cover the choice of patients but not of seeds{by}"
+        f"{protocol}. Each value is the mean of a way's runs. The intervals, also those of paired "
+        f"differences on the same patients, cover the choice of patients but not of seeds{note}"
     )
-    yield Table("Contrast", found.columns, found.format_rows(), caption)
+    yield Table("Contrast", contrasted.columns, contrasted.format_rows(), caption)
     if settings.against:
-        yield Table("Paired differences", found.difference_columns, found.format_differences(), found.protocol.caption)
+        yield Table("Paired differences", contrasted.difference_columns, contrasted.format_differences(), protocol)
     path = run.folder / "contrast.json"
     values = {
         "run": run.id,
-        "rows": found.list_values(),
-        "differences": found.list_differences(),
-        "protocol": found.protocol.caption,
+        "rows": contrasted.list_values(),
+        "differences": contrasted.list_differences(),
+        "protocol": protocol,
     }
     files.write_json(path, values)
     yield Result(values, outputs=[str(path)])
-
-
-def _get_explanation(by_trained: dict[str, Run], name: str) -> Run:
-    if name not in by_trained:
-        raise SettingsError(
-            f"explained: there is no explanation of {name}",
-            hint=f"create it: {hints.command('explain', name)}; or name no explanations",
-            fields=("explained",),
-        )
-    return by_trained[name]

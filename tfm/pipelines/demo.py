@@ -21,13 +21,13 @@ def plan_demo(settings: Demo, workspace: Workspace) -> list[Step]:
         "shuffle_labels": settings.shuffle_labels,
         "traps": settings.traps,
     }
-    return [Step(**_with(step, chosen)) for step in files.read_yaml(CONFIGS / "demo.yaml")["steps"]]
+    return [Step(**_fill_in(step, chosen)) for step in files.read_yaml(CONFIGS / "demo.yaml")["steps"]]
 
 
-def _with(value: Any, chosen: dict[str, Any]) -> Any:
-    """The YAML's words in braces, replaced by what was chosen."""
+def _fill_in(value: Any, chosen: dict[str, Any]) -> Any:
+    """Replace the names in braces by their values."""
     if isinstance(value, dict):
-        return {name: _with(part, chosen) for name, part in value.items()}
+        return {name: _fill_in(part, chosen) for name, part in value.items()}
     if isinstance(value, list):
-        return [_with(part, chosen) for part in value]
+        return [_fill_in(part, chosen) for part in value]
     return value.format(**chosen) if isinstance(value, str) else value

@@ -36,7 +36,7 @@ def check_machine(settings: Doctor, workspace: Workspace) -> Iterator[Event]:
     findings = [
         _check_python(),
         *_check_torch(),
-        _check_cores(),
+        Finding("cores", "good" if machine.count_cores() > 1 else "note", str(machine.count_cores())),
         _check_memory(),
         *_check_disk(workspace.root),
         *_check_codecs(),
@@ -86,10 +86,6 @@ def _check_torch() -> Iterator[Finding]:
         yield Finding("GPU", "note", "none", "the CPU is enough for the demo; real trainings need a GPU")
 
 
-def _check_cores() -> Finding:
-    return Finding("cores", "good" if machine.count_cores() > 1 else "note", str(machine.count_cores()))
-
-
 def _check_memory() -> Finding:
     found = machine.read_memory_gib()
     if found is None:
@@ -102,22 +98,16 @@ def _check_memory() -> Finding:
 def _check_disk(root: Path) -> Iterator[Finding]:
     free = machine.read_free_gib(root)
     enough = free >= _NEEDED_GIB["disk"]
-    advice = (
-        ""
-        if enough
-        else f"a full CBIS-DDSM needs 163 GB, its caches 1 to 10 GB: free some, or choose another "
-        f"{hints.setting('workspace')}"
-    )
+    elsewhere = f"choose another {hints.setting('workspace')}"
+    advice = "" if enough else f"CBIS-DDSM needs 163 GB, its caches 1 to 10 GB: free some space, or {elsewhere}"
     yield Finding("disk", "good" if enough else "note", f"{free:.0f} GiB free for {root}", advice)
     place = root
     while not place.exists():
         place = place.parent
     if os.access(place, os.W_OK | os.X_OK):
-        yield Finding("workspace", "good", f"{root} can be written")
+        yield Finding("workspace", "good", f"{root} is writable")
     else:
-        yield Finding(
-            "workspace", "trouble", f"{place} cannot be written", f"choose another {hints.setting('workspace')}"
-        )
+        yield Finding("workspace", "trouble", f"{place} is not writable", elsewhere)
 
 
 def _check_codecs() -> Iterator[Finding]:
@@ -135,12 +125,8 @@ def _check_weights(workspace: Workspace) -> Iterator[Finding]:
         model = preset.settings.get("model", {})
         if model.get("weights") == IMAGENET:
             network = ModelSettings(architecture=model.get("architecture") or model["backbone"])
-            yield _describe_weights(name, locate_imagenet_weights(network))
-
-
-def _describe_weights(preset: str, where: str | None) -> Finding:
-    if where:
-        return Finding(f"weights of {preset}", "good", where)
-    without, from_file = hints.setting("weights", "none"), hints.setting("weights", "file:PATH")
-    advice = f"connect once to fetch them, or train with {without} or {from_file}"
-    return Finding(f"weights of {preset}", "note", "not on this machine, and their hub is out of reach", advice)
+            where = locate_imagenet_weights(network)
+            without, from_file = hints.setting("weights", "none"), hints.setting("weights", "file:PATH")
+            advice = f"connect to the internet once to fetch them, or train with {without} or {from_file}"
+            missing = Finding(f"weights of {name}", "note", "not on this machine, and the hub is unreachable", advice)
+            yield Finding(f"weights of {name}", "good", where) if where else missing

@@ -17,36 +17,36 @@ from tfm.core.runs.run import Run
 
 def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
     trained = open_trained_model(find_run(run.workspace, settings.run))
-    judged = evaluation.evaluate(trained)
-    said = trained.protocol.caption
-    figures = {"AUC": judged.auc, **judged.rates}
+    evaluated = evaluation.evaluate(trained)
+    caption = trained.protocol.caption
+    metrics = {"AUC": evaluated.auc, **evaluated.rates}
     yield Table(
         f"{trained.model} on the test images",
-        ["figure", "value (95 % interval)"],
-        [[name, format_interval(interval)] for name, interval in figures.items()],
-        said,
+        ["metric", "value (95 % interval)"],
+        [[name, format_interval(interval)] for name, interval in metrics.items()],
+        caption,
     )
-    counts = judged.confusion
+    counts = evaluated.confusion
     yield Table(
         f"At the threshold {trained.printed_threshold}",
         ["", "called malignant", "called benign"],
         [["malignant", str(counts.tp), str(counts.fn)], ["benign", str(counts.fp), str(counts.tn)]],
-        said,
+        caption,
     )
-    roc, metrics = run.figures_folder / "roc.png", run.folder / "metrics.json"
-    draw_roc(roc, trained, judged)
+    roc, metrics_file = run.figures_folder / "roc.png", run.folder / "metrics.json"
+    draw_roc(roc, trained, evaluated)
     yield Picture(str(roc), f"ROC curve of {trained.model}")
     values = {
         "run": run.id,
         "trained": trained.run,
         "model": trained.model,
-        **judged.flatten(),
+        **evaluated.flatten(),
         "threshold": trained.threshold,
         "threshold_rule": trained.protocol.threshold_rule,
         "n_images": trained.protocol.images,
         "n_patients": trained.protocol.patients,
-        "protocol": said,
+        "protocol": caption,
         "synthetic": trained.protocol.synthetic,
     }
-    files.write_json(metrics, values)
-    yield Result(values, outputs=[str(metrics), str(roc)])
+    files.write_json(metrics_file, values)
+    yield Result(values, outputs=[str(metrics_file), str(roc)])

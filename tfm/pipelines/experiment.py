@@ -23,7 +23,7 @@ from tfm.core.settings.schema import Settings
 from tfm.core.settings.serialize import collect_key_values
 
 Levels = dict[str, dict[str, Any]]  # name → settings
-_AS_SHIPPED = "compare it with one that ships, in configs/experiments"
+_EXAMPLES = "compare it with an example in configs/experiments"
 
 
 class Varied(Settings):
@@ -38,7 +38,7 @@ class Varied(Settings):
     settings: dict[str, Any] = {}  # noqa: RUF012
     """Settings of all runs"""
     factors: Annotated[dict[str, Annotated[Levels, Field(min_length=1)]], Field(min_length=1)]
-    """The factors: with its levels, each level with its settings"""
+    """The factors with their levels; each level has its settings"""
 
 
 def plan_experiment(settings: Experiment, workspace: Workspace) -> list[Step]:
@@ -52,16 +52,19 @@ def plan_experiment(settings: Experiment, workspace: Workspace) -> list[Step]:
     ways: list[str] = []
     known: dict[str, Settings] = {}
     for number in range(settings.seeds):
-        for levels in _list_combinations(varied):
+        for levels in itertools.product(*(levels.items() for levels in varied.factors.values())):
             given = {name: value for _, own in levels for name, value in own.items()}
-            way = _join_levels(*(name for name, _ in levels))
+            way = ", ".join(name for name, _ in levels)
             with _name_place(f"{settings.file}, {way}"):
                 chosen: Any = resolve(plan.settings, varied.settings | settings.settings | data, given)
             _check_differs(settings, way, chosen, known)
             chosen = chosen.model_copy(update={"seed": chosen.seed + number})
             planned = plan.build_steps(chosen, workspace)
             _check_trains_once(settings, way, planned)
-            steps += [_prefix_step(f"{way}, {chosen.seed}", step) for step in planned]
+            prefix = f"{way}, {chosen.seed}"
+            for step in planned:
+                given = _prefix_references(prefix, step.settings)
+                steps.append(replace(step, name=_build_step_name(prefix, step.name), settings=given))
             ways.append(way)
     _check_explained(settings, ways, steps)
     return [*steps, _build_contrast(varied, ways, steps)]
@@ -73,19 +76,19 @@ def _read_factors(settings: Experiment) -> Varied:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise SettingsError(
             f"{settings.file} cannot be read as YAML: {' '.join(str(error).split())}",
-            hint=_AS_SHIPPED,
+            hint=_EXAMPLES,
             fields=("file",),
         ) from None
     if not content or not isinstance(content, dict):
         what = "is empty" if not content else "contains no settings"
-        raise SettingsError(f"{settings.file} {what}", hint=_AS_SHIPPED, fields=("file",))
+        raise SettingsError(f"{settings.file} {what}", hint=_EXAMPLES, fields=("file",))
     with _name_place(f"{settings.file}"):
         varied = resolve(Varied, {}, {str(name): value for name, value in content.items()})
     *_, (factor, levels) = varied.factors.items()
     if len(levels) == 1:
         raise SettingsError(
             f"{settings.file}: {factor} has one level, {next(iter(levels))}: nothing to compare",
-            hint="add a level, or put a factor with several levels last: its levels are compared",
+            hint="add a level, or put a factor with several levels last: the levels of the last factor are compared",
             fields=("file",),
         )
     return varied
@@ -114,7 +117,7 @@ def _check_named_once(settings: Experiment, varied: Varied, data: Mapping[str, A
         for name in sorted(own & places.keys()):
             raise SettingsError(
                 f"{here}: {name.replace('_', '-')} is set here and by {places[name]}",
-                hint="set it in one of the two places: in the levels of one factor, or throughout",
+                hint="set it in one place only: in the levels of one factor, or for all runs",
                 fields=("file", "settings"),
             )
         places |= dict.fromkeys(own, f"factor {factor}")
@@ -143,7 +146,7 @@ def _check_differs(settings: Experiment, way: str, chosen: Settings, known: dict
     if same:
         raise SettingsError(
             f"{settings.file}: {same[0]} and {way} are the same: their settings do not differ",
-            hint="leave out one of the two, or have it set something else",
+            hint="leave out one of the two, or change its settings",
             fields=("file",),
         )
     known[way] = chosen
@@ -154,7 +157,7 @@ def _check_trains_once(settings: Experiment, way: str, planned: list[Step]) -> N
     if trained != 1:
         raise SettingsError(
             f"{settings.file}: {way} trains {trained} models, but each combination must train exactly one",
-            hint="choose a plan and levels that do, without skip_train",
+            hint="choose a plan that trains, and no level with skip_train",
             fields=("file",),
         )
 
@@ -163,30 +166,18 @@ def _check_explained(settings: Experiment, ways: list[str], steps: list[Step]) -
     explained = sum(step.stage == "explain" for step in steps)
     if explained not in (0, len(ways)):
         raise SettingsError(
-            f"{settings.file}: {explained} of {len(ways)} trainings are explained, which cannot be compared",
-            hint="have all of them explained, or none: set visualize throughout, and not in a level",
+            f"{settings.file}: {explained} of {len(ways)} trainings are explained, so they cannot be compared",
+            hint="explain all of them or none: set visualize in the settings of all runs, not in a level",
             fields=("file",),
         )
 
 
-def _list_combinations(varied: Varied) -> list[tuple[tuple[str, dict[str, Any]], ...]]:
-    return list(itertools.product(*(levels.items() for levels in varied.factors.values())))
-
-
-def _join_levels(*names: str) -> str:
-    return ", ".join(names)
-
-
-def _prefix_step(prefix: str, step: Step) -> Step:
-    """Give the step a name of its own, and let it read from steps of the same combination."""
-    return replace(step, name=_build_step_name(prefix, step.name), settings=_prefix_references(prefix, step.settings))
-
-
 def _build_step_name(prefix: str, name: str) -> str:
-    return f"{re.sub(r'[^a-zA-Z0-9+]+', '-', prefix)}-{name}"  # a dot would end it where it is read from
+    return f"{re.sub(r'[^a-zA-Z0-9+]+', '-', prefix)}-{name}"  # a dot would end the name in a reference
 
 
 def _prefix_references(prefix: str, value: Any) -> Any:
+    """Let references name steps of the same combination."""
     if isinstance(value, dict):
         return {name: _prefix_references(prefix, part) for name, part in value.items()}
     if isinstance(value, list):
@@ -202,8 +193,7 @@ def _build_contrast(varied: Varied, ways: list[str], steps: list[Step]) -> Step:
     for *same, own in itertools.product(*varied.factors.values()):
         at = last.index(own)
         if at:  # the first is compared with nothing
-            against[_join_levels(*same, own)] = [
-                _join_levels(*same, other) for other in dict.fromkeys((last[0], last[at - 1]))
-            ]
+            others = dict.fromkeys((last[0], last[at - 1]))
+            against[", ".join([*same, own])] = [", ".join([*same, other]) for other in others]
     chosen = {"runs": runs["train"], "ways": ways, "against": against, "explained": runs["explain"]}
     return Step("contrast", "contrast", chosen)

@@ -38,8 +38,6 @@ from tfm.training.inputs.lineage import SourceRun, check_unchanged
 from tfm.training.inputs.samples import UNKNOWN
 from tfm.training.inputs.training_data import TrainingData
 
-_SPLITS = {"test": "test", "val": "validation"}
-
 
 def explain(settings: Explain, run: Run) -> Iterator[Event]:
     source = SourceRun(find_run(run.workspace, settings.run))
@@ -50,14 +48,13 @@ def explain(settings: Explain, run: Run) -> Iterator[Event]:
     check_unchanged(source, (yield from data.collect_facts()))
     environment = source.run.read_environment()
     predictions = read_predictions(source.run.predictions_file(settings.split))
-    protocol = replace(
-        build_protocol(environment, predictions, train_settings.threshold), split=_SPLITS[settings.split]
-    )
+    split = "validation" if settings.split == "val" else "test"
+    protocol = replace(build_protocol(environment, predictions, train_settings.threshold), split=split)
     examples = choose_examples(predictions, trained.threshold, settings.pictures)
     with contextlib.ExitStack() as held:
         device = yield from prepare_device(settings.machine, run, held)
         explainer = _open_explainer(settings, train_settings, source, data, device)
-        yield from _describe(explainer)
+        yield from _describe_images(explainer)
         table, maps = yield from score_explanations(
             explainer, environment["batch_size"], [place for group in examples.values() for place in group]
         )
@@ -82,7 +79,7 @@ def explain(settings: Explain, run: Run) -> Iterator[Event]:
 def _open_explainer(
     settings: Explain, train_settings: Train, source: SourceRun, data: TrainingData, device: torch.device
 ) -> Explainer:
-    """Load the best checkpoint, with which the run made its predictions."""
+    """Load the best checkpoint, which made the predictions of the run."""
     labelled = data.train.select(data.train.labels != UNKNOWN)
     samples = data.test if settings.split == "test" else data.val
     normalisation = Normalisation(**source.run.read_environment()["normalisation"])
@@ -93,18 +90,18 @@ def _open_explainer(
     return Explainer.of(training.network, training.task, training.val, card)
 
 
-def _describe(explainer: Explainer) -> Iterator[Event]:
+def _describe_images(explainer: Explainer) -> Iterator[Event]:
     cache, positions = explainer.images.cache, explainer.images.samples.positions
     empty = sum(not cache.breast[position].any() for position in positions)
     with_lesion = sum(bool(cache.lesions[position].any()) for position in positions)
     yield Note(
-        f"{len(positions)} images, {with_lesion} of them with a lesion in their mask, explained by "
+        f"explaining {len(positions)} images, {with_lesion} of them with a lesion in their mask, by "
         f"{', '.join(explainer.methods)}; {explainer.images.device}"
     )
     if empty:
         yield Note(
-            f"{empty} of the {len(positions)} images have an empty breast mask: how much attention is outside the "
-            "breast is unknown there",
+            f"{empty} of the {len(positions)} images have an empty breast mask: their attention outside the breast is "
+            "unknown",
             "warning",
         )
 

@@ -48,7 +48,7 @@ def train_forest(settings: Forest, run: Run) -> Iterator[Event]:
     assert isinstance(trained, Train)
     if trained.breast.pooling == "breast":
         raise SettingsError(
-            f"the model of {source.run.id} averages its features over the breast, and embeddings are averages over the "
+            f"the model of {source.run.id} averages its features over the breast, but embeddings are averages over the "
             "whole image",
             hint=f"choose a run that was trained with {hints.setting('pooling', 'average')}",
             fields=("backbone",),
@@ -63,22 +63,19 @@ def train_forest(settings: Forest, run: Run) -> Iterator[Event]:
         facts = yield from data.collect_facts()
     run.save_facts(origin_unknown=source.read_unknown_origins(), backbone=backbone.run, minutes_before=backbone.minutes)
     remember_inputs(run, data, facts, source.open_checkpoints().best, [source])
-    embeddings = yield from _extract(settings, trained, run, source, data)
+    with contextlib.ExitStack() as held:  # only the backbone needs the GPU
+        device = yield from prepare_device(settings.machine, run, held)
+        embeddings = yield from _extract(settings, trained, run, source, data, device)
+    yield Note(f"{embeddings['train'].shape[1]} features for each of {len(data.train)} training images")
     learner = yield from _train(settings, run, data, embeddings)
-    yield from _predict(settings, trained, run, data, _name_model(settings, backbone.model), embeddings, learner)
+    learning = settings.learning
+    # The classifier replaces the head in the name: ResNet50_Head and a forest are ResNet50_RF.
+    name = f"{backbone.model.removesuffix('_Head')}_{_SHORT[learning.learner]}"
+    name += "" if learning.embedding == "pool2048" else f" ({learning.embedding})"
+    yield from _predict(settings, trained, run, data, name, embeddings, learner)
 
 
 def _extract(
-    settings: Forest, trained: Train, run: Run, source: SourceRun, data: TrainingData
-) -> Generator[Event, None, Embeddings]:
-    with contextlib.ExitStack() as held:  # only the backbone needs the GPU
-        device = yield from prepare_device(settings.machine, run, held)
-        embeddings = yield from _extract_on(settings, trained, run, source, data, device)
-    yield Note(f"{embeddings['train'].shape[1]} features for each of {len(data.train)} training images")
-    return embeddings
-
-
-def _extract_on(
     settings: Forest, trained: Train, run: Run, source: SourceRun, data: TrainingData, device: torch.device
 ) -> Generator[Event, None, Embeddings]:
     """Everything in the device's memory belongs to this function, so that it is freed when this function ends."""
@@ -90,7 +87,7 @@ def _extract_on(
 
 
 def _train(settings: Forest, run: Run, data: TrainingData, embeddings: Embeddings) -> Generator[Event, None, Learner]:
-    """Train, unless a finished classifier is on disk already, and load it from there."""
+    """Train a classifier unless the run already has one; load it from its file."""
     file = _get_file(run)
     if not file.exists():
         threads = run.read_environment()["threads"]
@@ -98,7 +95,7 @@ def _train(settings: Forest, run: Run, data: TrainingData, embeddings: Embedding
             settings.learning, embeddings["train"], data.train.labels, settings.seed, threads
         )
         save_learner(learner, file)
-        del learner  # otherwise there would be two in memory
+        del learner  # not to have two in memory
     return load_learner(file, embeddings["train"].shape[1])
 
 
@@ -132,10 +129,3 @@ def _predict(
     }
     outputs = [run.predictions_file("val"), run.predictions_file("test"), _get_file(run), figure]
     yield Result(result, outputs=[str(path) for path in outputs])
-
-
-def _name_model(settings: Forest, backbone: str) -> str:
-    """The classifier replaces the head in the name: ResNet50_Head and a forest are ResNet50_RF."""
-    learning = settings.learning
-    place = "" if learning.embedding == "pool2048" else f" ({learning.embedding})"
-    return f"{backbone.removesuffix('_Head')}_{_SHORT[learning.learner]}{place}"

@@ -25,12 +25,12 @@ def plan_head_and_forest(settings: HeadAndForest, workspace: Workspace) -> list[
     assert isinstance(head, Train)
     if settings.learning.embedding == "dense128" and head.model.head is None:
         raise SettingsError(
-            f"the network of {settings.head} has no hidden layer before its classifier",
-            hint=f"choose {hints.setting('embedding', 'pool2048')}, or a model with one, as ResNet50_Head has it",
+            f"{settings.head} has no hidden layer before its classifier",
+            hint=f"choose {hints.setting('embedding', 'pool2048')}, or a model that has one, such as ResNet50_Head",
             fields=("embedding", "head"),
         )
     labels = open_training_data(head, workspace).train.labels
-    check_memory(settings.learning, int((labels != UNKNOWN).sum()))  # before a head is trained for it
+    check_memory(settings.learning, int((labels != UNKNOWN).sum()))  # before the head is trained
     learning = {"learning": dump_plain_values(settings.learning)}
     return [
         Step("head", "train", given | shared, settings.head),

@@ -1,4 +1,4 @@
-"""List what `organize` reads: asked before a run starts, so nothing heavy is imported here."""
+"""List the files that `organize` reads. Called before a run starts, so nothing heavy is imported here."""
 
 from __future__ import annotations
 

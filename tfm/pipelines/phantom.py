@@ -33,7 +33,8 @@ def write_phantoms(settings: Phantom, run: Run) -> Iterator[Event]:
     for done, total in write_download(plan, settings.out):
         yield Progress("phantoms", done, total, "images")
     yield Note(
-        f"{total} synthetic mammograms under {settings.out}. No patients: they say nothing about real performance."
+        f"{total} synthetic mammograms are in {settings.out}. They show no patients: results on them say nothing about "
+        "real performance."
     )
     yield Result(
         {"download": str(settings.out), "mammograms": total},

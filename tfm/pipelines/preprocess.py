@@ -22,23 +22,12 @@ _MOST_OF_A_LESION = 0.9
 
 
 def _build_cache_name(settings: Preprocess, run: Run) -> str:
-    """A name of its own for steps that differ from the preset."""
+    """Add letters to the name if the steps differ from the preset."""
     preset = run.workspace.load_preset("preprocess", run.read_preset() or "")
     steps = settings.chain.model_dump_json()
     same = steps == resolve(Preprocess, preset.settings, {"dataset": settings.dataset}).chain.model_dump_json()
     own = "" if same else f"-{seed_at(steps):016x}"[:5]
     return f"{settings.dataset}-{preset.name}{own}"
-
-
-def _find_existing_cache(
-    settings: Preprocess, run: Run, dataset: Dataset, own: str
-) -> Generator[Event, None, str | None]:
-    """Find a cache with the same images and steps, unless a name is given. The default name is tried first."""
-    if settings.cache:
-        return None
-    names = sorted(run.workspace.list_products("cache"), key=lambda name: (name != own, name))
-    folders = map(run.workspace.cache_folder, names)
-    return (yield from find_cache(folders, dataset, settings.chain, COMMAND.version))
 
 
 def _report_duplicates(twins: list[DuplicateImages]) -> Iterator[Event]:
@@ -86,7 +75,11 @@ def _write_augmented_copies(
 def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
     dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
     name = settings.cache or _build_cache_name(settings, run)
-    existing = yield from _find_existing_cache(settings, run, dataset, name)
+    existing = None
+    if not settings.cache:  # the default name is tried first
+        names = sorted(run.workspace.list_products("cache"), key=lambda other: (other != name, other))
+        folders = map(run.workspace.cache_folder, names)
+        existing = yield from find_cache(folders, dataset, settings.chain, COMMAND.version)
     if existing:
         yield Note(f"the cache {existing} already contains these images with the same steps and is reused")
         name = existing

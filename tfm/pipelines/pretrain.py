@@ -31,7 +31,7 @@ from tfm.training.state import Training
 from tfm.training.tasks.reconstruction import Reconstruction
 from tfm.training.tasks.specs import ReconstructionSpec
 
-_HELD_OUT = 0.05  # share of the training patients who choose the best epoch; validation and test are not used
+_HELD_OUT = 0.05  # share of the training patients held out to choose the best epoch; validation and test are not used
 
 
 def make_recipe(
@@ -62,7 +62,7 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
     train, val = split_off_patients(whole.train, _HELD_OUT, settings.seed, usable)
     data = replace(whole, train=train, val=val, test=whole.test.select([]))
     model = ModelSettings(architecture=settings.architecture, weights=settings.weights)
-    if settings.extra:  # none of them may show a patient of validation, test or `val`
+    if settings.extra:  # without patients of validation, test and `val`
         evaluated = (whole.val, whole.test, val)
         data = yield from add_extra_images(run, data, evaluated, settings.extra, preprocess.COMMAND.version)
     without_block = sum(
@@ -73,29 +73,29 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
     recipe = make_recipe(settings, model, data, sources, normalisation)
     with contextlib.ExitStack() as held:
         device = yield from prepare_device(settings.machine, run, held)
-        yield from _describe(settings, data, sources, without_block, device)
+        yield from _describe_data(settings, data, sources, without_block, device)
         yield from _train(settings, run, recipe, device)
 
 
-def _describe(
+def _describe_data(
     settings: Pretrain, data: TrainingData, sources: Sources, without_block: int, device: torch.device
 ) -> Iterator[Event]:
     train, val = data.train, data.val
     yield Note(
-        f"{len(train)} images of {len(train.patients)} patients for training, {len(val)} of {len(val.patients)} others "
-        f"to choose the best epoch; {device}"
+        f"{len(train)} images of {len(train.patients)} patients for training; {len(val)} images of {len(val.patients)} "
+        f"other patients to choose the best epoch; {device}"
     )
     if without_block:
         yield Note(
             f"{without_block} of the {len(train) + len(val)} images have no block of {settings.masks.block} pixels "
-            "with enough breast: nothing in them is masked, and they do not count",
+            "with enough breast: nothing is masked in them, so they do not count",
             "warning",
         )
     seen = set(val.patients).intersection(sources.weights_source.read_patients_seen()) if sources.weights_source else ()
     if seen:
         yield Note(
             f"{settings.weights} has seen {len(seen)} of the {len(val.patients)} held-out patients: the best epoch is "
-            "chosen on patients that its weights know",
+            "chosen on patients that the first weights have seen",
             "warning",
         )
 
@@ -136,8 +136,8 @@ def _train_with_pictures(settings: Pretrain, run: Run, training: Training, check
 
     for event in train_on_all_devices(training, checkpoints, run.metrics_file):
         due = training.state.epoch % settings.pictures_every == 0 and not training.is_finished
-        picture = draw() if isinstance(event, Metrics) and due else None  # before the run can be stopped
+        picture = draw() if isinstance(event, Metrics) and due else None  # before the yield, which may stop the run
         yield event
         if picture:
             yield picture
-    yield draw()  # also where the run was stopped after its last epoch
+    yield draw()  # also if the run was stopped after its last epoch

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from tfm.analysis.lesions.evaluation import (
-    LesionEvaluation,
     collect_cases,
     describe_protocol,
     evaluate_lesions,
@@ -49,6 +48,12 @@ from tfm.training.state import Training
 from tfm.training.tasks.segmentation import Segmentation
 from tfm.training.tasks.specs import SegmentationSpec
 from tfm.training.tiles import get_input_size
+
+_CAPTION = (
+    "Dice, IoU and area error: mean over the images with such a lesion. Found: share of lesions that a peak of the map "
+    "marks, at 0.5, 1 and 2 false alarms per image. Specificity: share of the images without such a lesion in which "
+    "none is predicted. The brightest blob has the median lesion area of validation."
+)
 
 
 def make_recipe(
@@ -95,27 +100,27 @@ def segment(settings: Segment, run: Run) -> Iterator[Event]:
 
 def _count_training_pixels(data: TrainingData) -> Generator[Event, None, np.ndarray]:
     """Count each value in the training masks; report images without a mask and very small lesions."""
-    splits = {"training": data.train, "validation": data.val, "test": data.test}
-    totals: dict[str, np.ndarray] = {}
+    in_training = np.zeros(0)
     sentences = []
-    for name, samples in splits.items():
+    for name, samples in (("training", data.train), ("validation", data.val), ("test", data.test)):
         pixels = count_mask_pixels(data.dataset, data.cache, select_known_lesions(data.dataset, samples))
         check_any_lesion(name, pixels)
-        totals[name] = pixels.sum(axis=0)
+        if name == "training":
+            in_training = pixels.sum(axis=0)
         without = int((pixels[:, 1:].sum(axis=1) == 0).sum())
         sentences.append(f"{len(pixels)} {name} images, {without} without a lesion")
         unknown = int((~has_known_lesions(data.dataset, samples)).sum())
         if unknown:
-            yield Note(f"{unknown} {name} images have no lesion mask: segmentation does not use them", "warning")
+            yield Note(f"{unknown} {name} images have no lesion mask: segmentation skips them", "warning")
     yield Note("; ".join(sentences))
     records = data.cache.read_records(data.dataset.manifest["image_id"]).values()
     small = [record["lesions_below_a_pixel"] for record in records if "lesions_below_a_pixel" in record]
     if small:
         yield Note(
-            f"{sum(small)} lesions of {len(small)} images are smaller than a pixel: each is kept as one pixel where "
-            "there is room"
+            f"{sum(small)} lesions in {len(small)} images are smaller than a pixel: each is enlarged to one pixel "
+            "where possible"
         )
-    return totals["training"]
+    return in_training
 
 
 def _train_and_evaluate(
@@ -130,15 +135,14 @@ def _train_and_evaluate(
     training = recipe.build(device)
     yield from keep_arrays_on_gpu(training)
     yield from settle_batch_size(run, training, extended)
-    yield _describe(settings, training)
+    yield _describe_model(settings, training)
     checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.read_status().key)
     yield from train_on_all_devices(training, checkpoints, run.metrics_file, extended)
     training.evaluated_network.load_state_dict(checkpoints.load_best()["network"])
     yield from _evaluate(settings, run, training, data, checkpoints.best)
 
 
-def _describe(settings: Segment, training: Training) -> Note:
-    """The model's size, before the first step."""
+def _describe_model(settings: Segment, training: Training) -> Note:
     model = training.recipe.model
     height, width = training.train.cache.images.shape[1:]
     with torch.device("meta"):
@@ -146,8 +150,7 @@ def _describe(settings: Segment, training: Training) -> Note:
     card = build_card_of_network(network, model.in_size, training.batch_size)
     tiles = f" in tiles of {model.in_size[0]}" if settings.lesions.tile else ""
     return Note(
-        f"{card.parameters:,} parameters, {card.trained:,} of them trained; images of {height} × {width}{tiles}; "
-        f"≈ {card.memory / 2**30:.1f} GiB with batch size {card.batch_size}; "
+        f"{card.describe_size()}; images of {height} × {width}{tiles}; "
         f"classes: {', '.join(CLASS_SETS[settings.lesions.classes].names)}"
     )
 
@@ -171,9 +174,9 @@ def _evaluate(settings: Segment, run: Run, training: Training, data: TrainingDat
     )
     figures, overlays = run.folder / "lesions.json", run.figures_folder / "overlays.png"
     files.write_json(figures, evaluation.list_values() | {"protocol": protocol})
-    yield _tabulate(evaluation, protocol)
+    yield Table("Lesions on the test images", evaluation.columns, evaluation.format_rows(), f"{protocol}. {_CAPTION}")
     draw_overlays(overlays, collect_cases(training, task, test, evaluation), protocol)
-    yield Picture(str(overlays), "Best, median and worst lesion masks, with the truth")
+    yield Picture(str(overlays), "Best, median and worst lesion masks, beside the true ones")
     outputs = [run.predictions_file("val"), run.predictions_file("test"), best, run.metrics_file, figures, overlays]
     yield Result(
         {
@@ -187,12 +190,3 @@ def _evaluate(settings: Segment, run: Run, training: Training, data: TrainingDat
         },
         outputs=[str(path) for path in outputs],
     )
-
-
-def _tabulate(evaluation: LesionEvaluation, protocol: str) -> Table:
-    caption = (
-        f"{protocol}. Dice, IoU and area error: mean over the images with such a lesion. Found: share of lesions that "
-        "a peak of the map marks, at 0.5, 1 and 2 false alarms per image. Specificity: share of the images without "
-        "such a lesion in which none is predicted. The brightest blob has the median lesion area of validation."
-    )
-    return Table("Lesions on the test images", evaluation.columns, evaluation.format_rows(), caption)

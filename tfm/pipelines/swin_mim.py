@@ -15,24 +15,18 @@ from tfm.core.settings.serialize import dump_plain_values
 from tfm.data.cache.cache import Cache
 from tfm.pipelines.train import check_settings
 from tfm.training.block_masking import check_block
-from tfm.training.settings import (
-    DeviceSettings,
-)
+from tfm.training.settings import DeviceSettings
 
-_MODEL = "SwinMIM"  # the preset by whose name its training stands in every table; it sets nothing
-
-
+_MODEL = "SwinMIM"  # a preset that sets nothing: it names the training in every table
 _SHARED = ("dataset", "cache", "fold", "architecture", "batch_size", "beta", "seed")
-
-
 _IN_TRAINING = ("label_percent", "unlabelled", "pooling", "background_contrast", "attention_gamma")
 
 
 def plan_swin_mim(settings: SwinMIM, workspace: Workspace) -> list[Step]:
     if settings.skip_pretrain and settings.skip_train:
         raise SettingsError(
-            "without pretraining and without training nothing is left to be done",
-            hint=f"leave out one of them only; to explain a run that is done: {hints.command('explain RUN')}",
+            "without pretraining and without training there is nothing to do",
+            hint=f"skip only one of them; to explain a complete run: {hints.command('explain RUN')}",
             fields=("skip_pretrain", "skip_train"),
         )
     machine = dump_plain_values(settings.machine)
@@ -49,7 +43,7 @@ def plan_swin_mim(settings: SwinMIM, workspace: Workspace) -> list[Step]:
     if not settings.skip_train:
         own = {"epochs": settings.cls_epochs, "learning_rate": settings.cls_learning_rate}
         own |= {name: getattr(settings, name) for name in _IN_TRAINING}
-        # Before the pretraining is paid for. What that starts from, the training comes from too.
+        # Checked before the expensive pretraining. Its first weights are also those of the training.
         check_settings(resolve(Train, {}, shared | own | {"weights": settings.weights}), workspace)
         steps.append(Step("train", "train", shared | own | {"weights": weights}, _MODEL, fresh=settings.force_train))
         if settings.visualize:

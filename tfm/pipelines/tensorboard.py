@@ -15,14 +15,14 @@ from tfm.core.runs.run import Run
 
 def write_tensorboard(settings: Tensorboard, run: Run) -> Iterator[Event]:
     place = run.folder / "tensorboard"
-    shutil.rmtree(place, ignore_errors=True)  # of a try that was stopped: its files would be shown twice
+    shutil.rmtree(place, ignore_errors=True)  # of an earlier start: TensorBoard would show its curves twice
     chosen = list(dict.fromkeys(settings.runs))
     for done, name in enumerate(chosen, 1):
-        told = read_metrics(find_run(run.workspace, name))
-        if not told:
-            raise DataError(f"the events of {name} tell no figures", hint="leave it out, or restart it")
-        write_for_tensorboard(place / name, told)
+        metrics = read_metrics(find_run(run.workspace, name))
+        if not metrics:
+            raise DataError(f"the events of {name} contain no metrics", hint="leave it out, or restart it")
+        write_for_tensorboard(place / name, metrics)
         yield Progress("runs", done, len(chosen), "runs")
-    yield Note(f"to see them: tensorboard --logdir {place}")
+    yield Note(f"to see the curves: tensorboard --logdir {place}")
     outputs = sorted(str(path) for path in place.rglob("*") if path.is_file())
     yield Result({"run": run.id, "runs": len(chosen), "folder": str(place)}, outputs=outputs)

@@ -94,10 +94,9 @@ def _train_and_predict(
     training = recipe.build(device)
     yield from keep_arrays_on_gpu(training)
     yield from settle_batch_size(run, training, extended)
-    yield from _describe(settings, training)
+    yield from _describe_model(settings, training)
     yield Note(
-        f"{len(data.train)} images for training, {len(data.val)} for validation, {len(data.test)} for the test; "
-        f"{device}"
+        f"{len(data.train)} images for training, {len(data.val)} for validation, {len(data.test)} for testing; {device}"
     )
     checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.read_status().key)
     if settings.model.trained == "none":
@@ -108,15 +107,14 @@ def _train_and_predict(
     yield from _predict(settings, run, training, data.test, checkpoints.best)
 
 
-def _describe(settings: Train, training: Training) -> Iterator[Event]:
+def _describe_model(settings: Train, training: Training) -> Iterator[Event]:
     """Report the model's size before the first step, and images for which a loss term has no effect."""
     height, width = training.train.cache.images.shape[1:]
     card = build_card(settings.model, (height, width), training.batch_size)
-    explained = f"explained at its layer {card.explanation_layer} ({card.layout})"
+    layer = f"it can be explained at its layer {card.explanation_layer} ({card.layout})"
     yield Note(
-        f"{card.parameters:,} parameters, {card.trained:,} of them trained; images of {height} × {width}; "
-        f"≈ {card.memory / 2**30:.1f} GiB with batch size {card.batch_size}; "
-        f"{explained if card.layout else 'no known layer to explain it with'}"
+        f"{card.describe_size()}; images of {height} × {width}; "
+        f"{layer if card.layout else 'no layer is known to explain it with'}"
     )
     for sentence in describe_missing_terms(settings.breast, training.train):
         yield Note(sentence, "warning")

@@ -14,7 +14,7 @@ from tfm.core.settings.serialize import collect_non_default_values
 def plan_tune_and_train(settings: TuneAndTrain, workspace: Workspace) -> list[Step]:
     preset = workspace.load_preset("tune", settings.search)
     model = preset.settings.get("model", Tune.model_fields["model"].default)
-    shared = collect_non_default_values(settings.machine)  # the rest is as the model's preset has it
+    shared = collect_non_default_values(settings.machine)  # the model's preset sets the rest
     given: dict[str, Any] = {"dataset": settings.dataset, "cache": settings.cache, "fold": settings.fold}
     return [
         Step("study", "tune", given | {"trials": settings.trials} | shared, preset.name),
