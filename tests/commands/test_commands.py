@@ -14,8 +14,10 @@ def test_every_command_has_a_summary_and_help(name):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_setting_has_a_question(name):
-    for field in registry.find_command(name).list_fields():
+def test_every_setting_has_a_unique_name_and_a_question(name):
+    fields = registry.find_command(name).list_fields()
+    assert len({field.name for field in fields}) == len(fields)
+    for field in fields:
         assert field.info.description, f"{field.name} has no docstring"
         assert field.question
 

@@ -1,4 +1,4 @@
-"""A pocket-sized ResNet50_Head and what grows on it, as the stages make them."""
+"""A small ResNet50_Head and forests on it, made by the commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAD = {"architecture": "test_resnet", "weights": "none", "head": 16}
 
 
 def workspace_with_a_head(folder: Path) -> Workspace:
-    """With the pocket, and ResNet50_Head of a smaller network as a preset of one's own."""
+    """Make a workspace with the small dataset and a user preset: ResNet50_Head with a smaller network."""
     workspace = Workspace(folder / "workspace")
     make_small_dataset(workspace)
     preset = yaml.safe_load((CONFIGS / "models" / "ResNet50_Head.yaml").read_text())

@@ -1,4 +1,4 @@
-"""Comparison: one table a protocol, the same whatever the order of the runs."""
+"""Comparison: one table for each protocol, whatever the order of the runs."""
 
 import pytest
 
@@ -13,7 +13,7 @@ TINY = {"architecture": "test_resnet", "epochs": 1}
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two runs on one dataset, and one on another that lacks a test woman and is no phantom."""
+    """Two runs on one dataset, and one on another that lacks a test patient and is not synthetic."""
     workspace = Workspace(tmp_path_factory.mktemp("compare") / "workspace")
     make_small_dataset(workspace)
     make_small_dataset(workspace, "other", synthetic=False)
@@ -34,7 +34,7 @@ def of_kind(run, kind):
     return [event for event in run.read_events() if isinstance(event, kind)]
 
 
-def test_models_on_unlike_data_get_tables_of_their_own(runs):
+def test_models_with_different_data_are_in_separate_tables(runs):
     tables = of_kind(compared(runs), Table)
     assert sorted(len(table.rows) for table in tables) == [1, 2]
     for table in tables:
@@ -48,12 +48,12 @@ def test_the_order_of_the_runs_does_not_matter(runs):
     assert forth.read_status().result["rows"] == back.read_status().result["rows"]
 
 
-def test_no_run_named_means_every_finished_train_run(runs):
+def test_without_names_all_complete_runs_are_compared(runs):
     everything = finish_run(find_or_create_job(runs[0].workspace, "compare", {}))
     assert {row["run"] for row in everything.read_status().result["rows"]} == {run.id for run in runs}
 
 
-def test_who_no_longer_stands_is_left_out_of_everything_and_named(runs):
+def test_changed_runs_are_left_out_and_named(runs):
     table = runs[0].predictions_file("val")
     whole = table.read_bytes()
     table.write_bytes(whole[:-1])
@@ -70,7 +70,7 @@ def test_who_no_longer_stands_is_left_out_of_everything_and_named(runs):
     assert not of_kind(named, Note)
 
 
-def test_each_table_has_its_intervals_and_its_picture(runs):
+def test_each_table_has_intervals_and_a_picture(runs):
     run = compared(runs[:2])
     (drawn,) = of_kind(run, IntervalChart)
     assert all(low <= value <= high for _, value, low, high in drawn.rows)
@@ -79,7 +79,7 @@ def test_each_table_has_its_intervals_and_its_picture(runs):
     assert (run.workspace.root / picture.path).read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_row_says_what_the_model_is_made_of(runs):
+def test_a_row_describes_the_model(runs):
     (row,) = compared(runs[:1]).read_status().result["rows"]
     assert row["weights"] == "none: from scratch"
     assert row["parameters"] == 372_497
@@ -87,6 +87,6 @@ def test_a_row_says_what_the_model_is_made_of(runs):
     assert row["synthetic"]
 
 
-def test_nothing_to_compare_says_what_to_do(workspace):
+def test_no_runs_to_compare_gives_a_hint(workspace):
     with pytest.raises(SettingsError, match="runs"):
         find_or_create_job(workspace, "compare", {})

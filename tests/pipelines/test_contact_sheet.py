@@ -1,4 +1,4 @@
-"""The contact sheets show what preprocessing does before it runs over everything: on films picked or drawn."""
+"""Contact sheets show preprocessing on a few images, chosen or drawn at random."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def pictures(run: Run) -> list[Path]:
 
 
 @pytest.mark.parametrize("preset", ["fast", "thesis", "resnet", "highres"])
-def test_each_preset_has_a_sheet_of_its_steps_and_one_of_augmentations(organized, preset):
+def test_each_preset_has_a_sheet_of_steps_and_of_augmentations(organized, preset):
     run = sheet(organized, preset, count=2)
     assert run.read_status().state == "done", run.read_status().message
     steps, changes = (np.asarray(Image.open(path)) for path in pictures(run))
@@ -50,7 +50,7 @@ def test_each_preset_has_a_sheet_of_its_steps_and_one_of_augmentations(organized
     assert len(set(map(len, shown.thumbnail))) == 1, "and it can be shown in a terminal"
 
 
-def test_the_drawn_ones_are_of_both_labels_and_views_and_another_draw_takes_others(organized):
+def test_drawn_images_have_both_labels_and_views_and_depend_on_the_seed(organized):
     manifest = Dataset.open(organized.dataset_folder("drawn")).manifest.set_index("image_id")
     drawn = sheet(organized, count=4).read_status().result["images"]
     assert set(manifest.loc[drawn, "label"]) == {"benign", "malignant"}
@@ -58,7 +58,7 @@ def test_the_drawn_ones_are_of_both_labels_and_views_and_another_draw_takes_othe
     assert sheet(organized, count=4, seed=1).read_status().result["images"] != drawn
 
 
-def test_a_person_picks_images_by_name(organized):
+def test_images_can_be_chosen_by_name(organized):
     names = list(Dataset.open(organized.dataset_folder("drawn")).manifest["image_id"])[3:0:-2]
     assert sheet(organized, images=names).read_status().result["images"] == names
     unknown = sheet(organized, images=["P_9_LEFT_CC"])
@@ -67,7 +67,7 @@ def test_a_person_picks_images_by_name(organized):
     assert "manifest.csv" in unknown.read_status().hint
 
 
-def test_a_film_that_cannot_be_read_is_told_and_the_others_are_shown(organized):
+def test_an_unreadable_image_is_reported_and_the_others_are_shown(organized):
     dataset = Dataset.open(organized.dataset_folder("drawn"))
     victim, other = dataset.manifest.iloc[0], dataset.manifest.iloc[1]
     path = dataset.path(victim["file"])
@@ -84,6 +84,6 @@ def test_a_film_that_cannot_be_read_is_told_and_the_others_are_shown(organized):
         path.write_bytes(kept)
 
 
-def test_without_augmentation_there_is_no_sheet_of_it(organized):
+def test_without_augmentation_there_is_no_sheet_of_augmentations(organized):
     run = sheet(organized, count=1, augment=False)
     assert [path.name for path in pictures(run)] == ["steps.png"]

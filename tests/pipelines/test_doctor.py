@@ -1,4 +1,4 @@
-"""The doctor looks at the machine itself, and says what to do where it falls short."""
+"""The doctor checks the machine and advises on each problem."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch, tmp_path):
-    """No hub in reach and nothing kept: the answer must not depend on this machine's network."""
+    """No hub and no downloads: the answer must not depend on the network of this machine."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -31,7 +31,7 @@ def findings(root: Path) -> dict[str, dict[str, str]]:
     return events[-1].values["findings"]
 
 
-def test_everything_the_path_needs_is_looked_at(tmp_path):
+def test_everything_needed_is_checked(tmp_path):
     found = findings(tmp_path)
     assert {"Python", "PyTorch", "cores", "memory", "disk", "workspace", "DICOM codecs"} <= set(found)
     assert any(name.startswith("GPU") for name in found)
@@ -40,19 +40,19 @@ def test_everything_the_path_needs_is_looked_at(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_weights_out_of_reach_come_with_a_way_out(tmp_path):
+def test_unreachable_weights_come_with_advice(tmp_path):
     weights = findings(tmp_path)["weights of ResNet18_CFT"]
     assert weights["state"] == "note"
     assert "weights=none" in weights["advice"]
 
 
-def test_a_workspace_that_cannot_be_written_is_trouble(tmp_path):
+def test_a_workspace_that_is_not_writable_is_trouble(tmp_path):
     (tmp_path / "file").write_text("")
     assert findings(tmp_path / "file" / "workspace")["workspace"]["state"] == "trouble"
 
 
-def test_a_gpu_that_pytorch_cannot_use_is_named_with_what_mends_it(tmp_path):
-    """Where a driver answers but PyTorch finds no GPU: here a driver's command that speaks of one."""
+def test_a_gpu_that_pytorch_cannot_use_is_reported_with_advice(tmp_path):
+    """The driver lists a GPU, here by a fake nvidia-smi, but PyTorch finds none."""
     driver = tmp_path / "nvidia-smi"
     driver.write_text("#!/bin/sh\necho 'NVIDIA H100, 81559'\n")
     driver.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Evaluation reads a train run's predictions, says under which protocol, and writes into a run of its own."""
+"""Evaluation reads the predictions of a train run, states their protocol, and writes to its own run."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def evaluated(trained):
     return finish_run(find_or_create_job(trained.workspace, "evaluate", {"run": trained.id}))
 
 
-def test_every_table_carries_its_protocol_and_the_phantoms_warning(trained):
+def test_every_table_states_its_protocol_and_that_images_are_synthetic(trained):
     tables = [event for event in evaluated(trained).read_events() if isinstance(event, Table)]
     assert len(tables) == 2
     for table in tables:
@@ -40,7 +40,7 @@ def test_the_confusion_matrix_counts_every_test_image(trained):
     assert (result["n_images"], result["n_patients"]) == (20, 10)
 
 
-def test_figures_go_into_the_evaluations_own_folder_and_the_train_run_stays_as_it_was(trained):
+def test_evaluation_writes_to_its_own_folder_and_leaves_the_train_run_unchanged(trained):
     before = sorted(path.name for path in trained.folder.rglob("*"))
     run = evaluated(trained)
     (picture,) = [event for event in run.read_events() if isinstance(event, Picture)]
@@ -50,7 +50,7 @@ def test_figures_go_into_the_evaluations_own_folder_and_the_train_run_stays_as_i
     assert sorted(path.name for path in trained.folder.rglob("*")) == before
 
 
-def test_a_run_that_is_not_a_finished_train_run_is_refused(trained):
+def test_an_incomplete_run_is_refused(trained):
     evaluation = evaluated(trained)
     with pytest.raises(SettingsError, match="is a run of evaluate"):
         find_or_create_job(trained.workspace, "evaluate", {"run": evaluation.id})
@@ -59,7 +59,7 @@ def test_a_run_that_is_not_a_finished_train_run_is_refused(trained):
         find_or_create_job(trained.workspace, "evaluate", {"run": waiting.id})
 
 
-def test_predictions_that_somebody_changed_are_not_judged(workspace):
+def test_changed_predictions_are_refused(workspace):
     make_small_dataset(workspace)
     run = finish_run(make_train_run(workspace, "ResNet18_CFT", **TINY))
     path = run.predictions_file("test")

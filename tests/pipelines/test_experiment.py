@@ -1,4 +1,4 @@
-"""An experiment is a plan: every combination of levels by every seed, and a contrast of them at the end."""
+"""An experiment is a plan: each combination of levels with each seed, and a contrast at the end."""
 
 import pytest
 import yaml
@@ -24,7 +24,7 @@ def steps(file, workspace, **given):
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
-def test_what_ships_is_a_plan_whose_cells_differ_only_where_they_should(file, workspace):
+def test_combinations_of_shipped_experiments_differ_only_in_their_factors(file, workspace):
     make_small_dataset(workspace)
     planned = steps(file, workspace, seeds=2, settings=TINY)
     check_steps(planned)
@@ -47,7 +47,7 @@ def test_what_ships_is_a_plan_whose_cells_differ_only_where_they_should(file, wo
 
 
 def worked(folder, change, **given):
-    """An experiment after the one that ships, changed."""
+    """Run a changed copy of an experiment that ships."""
     workspace = Workspace(folder / "workspace")
     make_small_dataset(workspace)
     (file,) = [file for file in SHIPPED if file.stem == "swin_mim_cpu"]
@@ -93,7 +93,7 @@ def test_it_ends_with_a_table_of_means_and_paired_differences(plan):
 
 
 @pytest.mark.long
-def test_with_explanations_it_contrasts_where_the_networks_look_and_pretrains_once_a_seed(tmp_path):
+def test_explanations_are_contrasted_and_pretraining_runs_once_per_seed(tmp_path):
     def half_and_all_without_spectral_terms(content):
         content["factors"]["labels"]["all"] = {}
         del content["factors"]["encoder"]["MIM + spectral"]
@@ -117,7 +117,7 @@ def test_with_explanations_it_contrasts_where_the_networks_look_and_pretrains_on
 STAGES = {"pretrain": 2, "train": 8, "explain": 8}
 
 
-def test_words_of_a_contrast_that_do_not_fit_its_runs_are_refused(plan):
+def test_ways_that_do_not_match_the_runs_are_refused(plan):
     runs = [plan.read_status().runs[step.name] for step in plan.read_steps() if step.stage == "train"][:2]
     before = lookup.list_runs(plan.workspace)
     with pytest.raises(SettingsError, match="unknown way better"):
@@ -131,7 +131,7 @@ def swin_mim(factors, settings="{}"):
     return f"{{title: x, about: y, stage: swin-mim, settings: {settings}, factors: {{{factors}}}}}"
 
 
-def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path, workspace):
+def test_an_invalid_experiment_file_is_refused_with_the_place_of_the_error(tmp_path, workspace):
     make_small_dataset(workspace)
     file = tmp_path / "x.yaml"
     for content, words in (
@@ -165,7 +165,7 @@ def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path, workspace):
         assert refusal.value.hint
 
 
-def test_what_a_factor_varies_is_not_held_throughout_by_the_command_line_either(tmp_path, workspace):
+def test_a_setting_of_a_factor_cannot_be_given_on_the_command_line_as_well(tmp_path, workspace):
     make_small_dataset(workspace)
     file = tmp_path / "x.yaml"
     file.write_text(swin_mim("a: {b: {beta: 0}, c: {}}"))

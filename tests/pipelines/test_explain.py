@@ -1,4 +1,4 @@
-"""Explanations of what a train run left: scored against breast and lesion beside looks that know nothing, and drawn."""
+"""Explanations of a train run: scored against breast and lesion masks beside trivial baselines, and drawn."""
 
 import numpy as np
 import pandas as pd
@@ -46,7 +46,7 @@ def looks_of(run):
     return files.read_json(run.folder / "explained.json")["looks"]
 
 
-def test_every_look_is_scored_on_every_test_image_beside_those_that_know_nothing(explained):
+def test_every_method_is_scored_on_every_test_image_beside_baselines(explained):
     table = read_scores(explained.scores_file)
     ways = ["attention", "Grad-CAM for benign", "Grad-CAM for malignant", *PLAIN["looks"]]
     assert list(dict.fromkeys(table["look"])) == ways
@@ -60,7 +60,7 @@ def test_every_look_is_scored_on_every_test_image_beside_those_that_know_nothing
     assert looks["everywhere alike"]["points"] is None
 
 
-def test_attention_outside_the_breast_is_that_of_the_network_that_left_the_predictions(trained, explained):
+def test_attention_is_that_of_the_network_that_made_the_predictions(trained, explained):
     cache = Cache.open(trained.workspace.cache_folder("pocket"))
     network = build_model(ModelSettings(architecture="swin_pico"), cache.images.shape[1:]).eval()
     network.load_state_dict(read_checkpoint(trained.checkpoints_folder / "best.pt")["network"])
@@ -73,7 +73,7 @@ def test_attention_outside_the_breast_is_that_of_the_network_that_left_the_predi
         assert outside == pytest.approx(measure_share_outside(heat, cache.breast[at] > 0), abs=1e-4)
 
 
-def test_its_table_and_its_page_state_the_protocol_and_count_the_images(explained):
+def test_the_table_and_the_figure_state_the_protocol_and_the_number_of_images(explained):
     (table,) = [event for event in explained.read_events() if isinstance(event, Table)]
     assert "20 images (10 malignant) of 10 patients" in table.caption
     assert "say nothing about performance on real mammograms" in table.caption
@@ -94,16 +94,16 @@ def test_a_convolutional_network_is_explained_by_grad_cam_alone_and_on_validatio
     assert "validation, per image" in files.read_json(run.folder / "explained.json")["protocol"]
 
 
-def test_explaining_asks_for_answers_and_computes_no_spectral_term(trained, monkeypatch):
+def test_explaining_computes_no_spectral_term(trained, monkeypatch):
     def no_term(*_given):
         raise AssertionError("a spectral term")
 
-    for name in ("factory.SpectralNorms", "breast_aware.compute_excess"):
+    for name in ("specs.SpectralNorms", "breast_aware.compute_excess"):
         monkeypatch.setattr(f"tfm.training.tasks.{name}", no_term)
     finish_run(explain_run(trained, split="val"))
 
 
-def test_images_without_a_breast_or_a_lesion_are_left_out_where_they_must_be_and_told(trained, workspace):
+def test_images_without_breast_or_lesion_are_left_out_of_the_scores_and_reported(trained, workspace):
     make_small_dataset(workspace)
     folder = workspace.cache_folder("pocket")
     test = slice(2 * (PATIENTS["train"] + PATIENTS["val"]), None)
@@ -121,7 +121,7 @@ def test_images_without_a_breast_or_a_lesion_are_left_out_where_they_must_be_and
     assert any("3 of the 20 images have an empty breast mask" in text for text in told)
 
 
-def test_images_that_have_changed_since_the_training_are_not_explained(trained, workspace):
+def test_images_changed_since_training_are_refused(trained, workspace):
     make_small_dataset(workspace)
     run = finish_run(make_train_run(workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))
     path = workspace.cache_folder("pocket") / "images.npy"
@@ -133,7 +133,7 @@ def test_images_that_have_changed_since_the_training_are_not_explained(trained, 
     assert "images of" in explanation.read_status().message
 
 
-def test_what_is_drawn_are_the_surest_right_the_surest_wrong_and_others_by_lot():
+def test_examples_are_confident_correct_confident_wrong_and_random():
     probs = [0.99, 0.6, 0.01, 0.45, 0.95, 0.3, 0.7]
     labels = [1, 1, 0, 0, 0, 1, 1]
     table = pd.DataFrame({"image_id": list("abcdefg"), "label": labels, "prob": probs})
@@ -145,7 +145,7 @@ def test_what_is_drawn_are_the_surest_right_the_surest_wrong_and_others_by_lot()
     assert choose_examples(table.assign(label=[1, 1, 0, 0, 1, 0, 1]), 0.5, 6)[INCORRECT] == [], "nothing is wrong"
 
 
-def test_a_picture_says_what_is_true_what_it_was_called_and_how_probable_malignancy_was():
+def test_a_picture_shows_label_prediction_and_probability():
     nothing = np.zeros((1, 1), bool)
     page = ExplainedImage(INCORRECT, "P_1", 1, 0, 0.54, nothing, nothing, nothing, {})
     assert page.title == f"{INCORRECT}: malignant, called benign (0.54)\nP_1"

@@ -1,4 +1,4 @@
-"""A forest on a frozen network: what it leaves behind, what it never does, and what it refuses."""
+"""A forest on a frozen network: its predictions, what it never changes, and what it refuses."""
 
 import gc
 import os
@@ -64,7 +64,7 @@ def refused(run) -> str:
 
 
 def again(run) -> Run:
-    """The same run anew, not yet begun."""
+    """The same run again, not started yet."""
     preset = find_preset(run.workspace, run.read_stage(), run.read_preset())
     return find_or_create_run(
         run.workspace, registry.find_stage(run.read_stage()), load_settings(run), preset, fresh=True
@@ -74,14 +74,14 @@ def again(run) -> Run:
 # --- what it leaves behind --------------------------------------------------------------------------------------------
 
 
-def test_predictions_keep_to_the_contract_of_a_train_run(head, forest):
+def test_predictions_have_the_columns_of_a_train_run(head, forest):
     for split in ("val", "test"):
         ours, theirs = (read_predictions(run.predictions_file(split)) for run in (forest, head))
         pd.testing.assert_frame_equal(ours.drop(columns="prob"), theirs.drop(columns="prob"))
         assert ours["prob"].between(0, 1).all()
 
 
-def test_its_threshold_is_chosen_on_validation_by_the_rule_of_its_head(head, forest):
+def test_the_threshold_is_chosen_on_validation_by_the_rule_of_the_head(head, forest):
     val = read_predictions(forest.predictions_file("val"))
     labels, probs = val["label"].to_numpy(), val["prob"].to_numpy()
     result = forest.read_status().result
@@ -90,7 +90,7 @@ def test_its_threshold_is_chosen_on_validation_by_the_rule_of_its_head(head, for
     assert result["threshold_rule"] == head.read_status().result["threshold_rule"]
 
 
-def test_it_says_what_it_is_made_of(head, forest):
+def test_the_result_describes_the_model(head, forest):
     result = forest.read_status().result
     assert result["model"] == "Small_RF"
     assert result["weights"] == "none: from scratch"
@@ -101,18 +101,18 @@ def test_it_says_what_it_is_made_of(head, forest):
     }
 
 
-def test_it_remembers_the_women_its_network_has_seen_and_what_it_was_measured_on(head, forest):
+def test_it_remembers_the_patients_seen_by_its_backbone_and_its_data(head, forest):
     for fact in ("patients_seen", "dataset_hash", "split_hash", "images_sha256", "protocol", "synthetic"):
         assert forest.read_environment()[fact] == head.read_environment()[fact]
 
 
-def test_its_embeddings_are_drawn(forest):
+def test_embeddings_are_drawn(forest):
     (picture,) = [event for event in forest.read_events() if isinstance(event, Picture)]
     assert (forest.figures_folder / "embeddings.png").read_bytes().startswith(b"\x89PNG")
     assert "pool2048" in picture.title
 
 
-def test_another_forest_on_the_same_network_extracts_nothing(head, forest):
+def test_another_forest_on_the_same_backbone_reuses_the_embeddings(head, forest):
     run = finish_run(forest_run(head, trees=10, projection="tsne"))
     told = [event.name for event in run.read_events() if isinstance(event, Progress)]
     assert "trees" in told
@@ -124,7 +124,7 @@ def test_another_forest_on_the_same_network_extracts_nothing(head, forest):
 @pytest.mark.parametrize(
     ("learner", "name"), [("logistic", "Small_LR (dense128)"), ("boosting", "Small_GB (dense128)")]
 )
-def test_other_learners_and_the_dense_embedding_come_by_the_same_door(head, forest, learner, name):
+def test_other_classifiers_and_the_dense_embedding_can_be_chosen(head, forest, learner, name):
     run = finish_run(forest_run(head, learner=learner, embedding="dense128"))
     assert run.read_status().result["model"] == name
     assert run.predictions_file("test").read_bytes() != forest.predictions_file("test").read_bytes()
@@ -133,8 +133,8 @@ def test_other_learners_and_the_dense_embedding_come_by_the_same_door(head, fore
 # --- what it never does -----------------------------------------------------------------------------------------------
 
 
-def test_neither_head_nor_forest_moves_a_bit_of_the_backbone(head, tmp_path):
-    """Batch statistics included: those of before the head's first step are those of after the forest."""
+def test_head_and_forest_leave_the_backbone_unchanged(head, tmp_path):
+    """Batch statistics included: they are the same before the first step of the head and after the forest."""
     untrained = finish_run(head_run(head.workspace, learning_rate=1e-30))
     finish_run(forest_run(head))
     before, after = tensors(untrained), tensors(head)
@@ -144,7 +144,7 @@ def test_neither_head_nor_forest_moves_a_bit_of_the_backbone(head, tmp_path):
     assert head.has_intact_outputs()
 
 
-def test_shuffled_test_labels_change_no_trained_bit(head, forest):
+def test_test_labels_do_not_affect_training(head, forest):
     workspace = head.workspace
     make_small_dataset(workspace, "shuffled")
 
@@ -180,7 +180,7 @@ def test_an_image_that_cannot_be_read_is_an_error_and_never_a_black_one(tmp_path
 
 
 @pytest.mark.parametrize("missing", ["P_train00_LEFT_CC", "P_test00_LEFT_CC"])
-def test_an_image_that_the_cache_lacks_is_named_and_nothing_is_trained(tmp_path, missing):
+def test_an_image_missing_from_the_cache_is_named_before_training(tmp_path, missing):
     workspace = workspace_with_a_head(tmp_path)
     cache = workspace.cache_folder("pocket")
     index = pd.read_csv(cache / "index.csv")
@@ -193,26 +193,26 @@ def test_an_image_that_the_cache_lacks_is_named_and_nothing_is_trained(tmp_path,
     assert not run.checkpoints_folder.exists()
 
 
-def test_a_forest_learns_from_no_label_that_its_network_was_kept_from(head):
+def test_a_forest_uses_only_the_labels_that_its_backbone_had(head):
     few = finish_run(forest_run(finish_run(head_run(head.workspace, label_percent=34, epochs=1)), learner="forest"))
     learned = learner_of(few).estimators_[0].tree_.weighted_n_node_samples[0]
-    assert learned == 2 * PATIENTS["train"] / 3, "two images of each woman, of a third of the women"
+    assert learned == 2 * PATIENTS["train"] / 3, "two images of each of a third of the patients"
 
 
-def test_nothing_of_its_network_is_left_when_its_turn_on_the_gpu_ends(head, monkeypatch):
-    whole, left = pipeline.prepare, []
+def test_the_backbone_is_freed_before_the_gpu_is_released(head, monkeypatch):
+    prepare, left = pipeline.prepare_device, []
 
-    def watched(settings, run, held):
+    def prepare_and_watch(settings, run, held):
         held.callback(lambda: left.append([one for one in gc.get_objects() if type(one) is Backbone]))
         held.callback(gc.collect)
-        return (yield from whole(settings, run, held))
+        return (yield from prepare(settings, run, held))
 
-    monkeypatch.setattr(pipeline, "prepare", watched)
+    monkeypatch.setattr(pipeline, "prepare_device", prepare_and_watch)
     finish_run(forest_run(head, seed=8))
     assert left == [[]]
 
 
-def test_the_images_are_read_once_where_all_of_them_have_labels(head):
+def test_images_are_read_once_if_all_have_labels(head):
     run = finish_run(forest_run(head, seed=9))
     read_whole = [
         event
@@ -225,7 +225,7 @@ def test_the_images_are_read_once_where_all_of_them_have_labels(head):
 # --- stopped ----------------------------------------------------------------------------------------------------------
 
 
-def test_stopped_at_any_event_it_ends_as_an_undisturbed_one(head, forest):
+def test_a_forest_stopped_at_any_event_ends_as_an_undisturbed_one(head, forest):
     stopped, turns = again(forest), 0
     while stopped.read_status().state != "done":
         turns += 1
@@ -246,7 +246,7 @@ def test_stopped_at_any_event_it_ends_as_an_undisturbed_one(head, forest):
     assert inside(learner_of(stopped)) == inside(learner_of(forest))
 
 
-def test_a_learner_that_was_planted_in_a_stopped_run_is_refused(head, forest):
+def test_a_malicious_learner_file_is_refused(head, forest):
     stopped = again(forest)
     stopped.checkpoints_folder.mkdir()
     skops.io.dump(make_pipeline(FunctionTransformer(os.getcwd)), stopped.checkpoints_folder / "learner.skops")
@@ -256,18 +256,18 @@ def test_a_learner_that_was_planted_in_a_stopped_run_is_refused(head, forest):
 # --- what it refuses --------------------------------------------------------------------------------------------------
 
 
-def test_a_dataset_that_changed_since_its_network_was_trained_is_refused(tmp_path):
+def test_a_dataset_changed_since_training_of_the_backbone_is_refused(tmp_path):
     workspace = workspace_with_a_head(tmp_path)
     trained = finish_run(head_run(workspace))
     rewrite_manifest(workspace, lambda manifest: manifest.assign(density="1"))
     assert f"the dataset of {trained.id} have changed since it was trained" in refused(forest_run(trained))
 
 
-def test_a_network_that_has_learned_from_the_average_over_the_breast_is_refused(head):
+def test_a_backbone_with_breast_pooling_is_refused(head):
     pooled = finish_run(
         make_train_run(head.workspace, "ResNet18_CFT", architecture="test_resnet", pooling="breast", epochs=1)
     )
-    assert "has learned from the average over the breast" in refused(forest_run(pooled))
+    assert "averages its features over the breast" in refused(forest_run(pooled))
 
 
 def test_one_class_only_is_refused(tmp_path):
@@ -276,23 +276,24 @@ def test_one_class_only_is_refused(tmp_path):
     assert "all 36 training images are benign" in refused(head_run(workspace))
 
 
-def test_more_trees_than_memory_allows_are_refused_before_anything_is_grown(head, monkeypatch):
+def test_too_many_trees_for_the_memory_are_refused_before_training(head, monkeypatch):
     monkeypatch.setattr(machine, "read_memory_gib", lambda: 0.001)
     run = forest_run(head, trees=5000)
     said = refused(run)
-    assert "5,000 trees of up to 71 nodes may take 0.7 GiB" in said
+    assert "5,000 trees of up to 71 nodes" in said
+    assert "0.7 GiB" in said
     assert not [event for event in run.read_events() if isinstance(event, Progress)]
 
 
-def test_on_a_trial_of_a_study_nothing_grows_that_would_predict_the_test(head):
+def test_a_trial_of_a_study_is_refused_as_backbone(head):
     trial = finish_run(head_run(head.workspace, trial="a-study/1", epochs=1))
     run = forest_run(trial)
     assert f"{trial.id} is a trial of a study" in refused(run)
-    assert "train the study's winner" in run.read_status().hint
+    assert "winner" in run.read_status().hint
     assert not run.predictions_file("test").exists()
 
 
-def test_a_run_without_a_network_is_no_backbone(head, forest):
+def test_a_run_without_a_network_is_refused_as_backbone(head, forest):
     with pytest.raises(SettingsError, match="is a run of forest"):
         forest_run(forest)
 
@@ -319,7 +320,7 @@ def test_resnet50_rf_is_a_plan_of_the_head_the_forest_and_their_average(head, fo
     }
 
 
-def test_its_three_rows_stand_in_every_comparison_and_what_is_done_counts(head, forest):
+def test_its_three_models_are_compared_and_complete_runs_are_reused(head, forest):
     workspace = head.workspace
     given = {"dataset": "pocket", "cache": "pocket", "head": "Small_Head", "trees": 20, "threads": 1, "device": "cpu"}
     before = {run.name for run in workspace.runs_folder.iterdir()}
@@ -335,7 +336,7 @@ def test_its_three_rows_stand_in_every_comparison_and_what_is_done_counts(head, 
 
 
 @pytest.mark.parametrize("said", ["none", "imagenet"])
-def test_the_weights_that_a_person_names_are_those_of_the_head(head, said):
+def test_given_weights_are_those_of_the_head(head, said):
     plan = find_or_create_job(
         head.workspace, "train", {"dataset": "pocket", "cache": "pocket", "weights": said}, ["ResNet50_RF"]
     )
@@ -351,7 +352,7 @@ def test_the_weights_that_a_person_names_are_those_of_the_head(head, said):
         ({"trees": 10**9}, "1,000,000,000 trees of up to 71 nodes"),
     ],
 )
-def test_a_plan_that_could_not_end_is_refused_before_anything_is_trained(head, given, says):
+def test_an_impossible_plan_is_refused_before_training(head, given, says):
     with pytest.raises(SettingsError, match=says):
         find_or_create_job(head.workspace, "head-and-forest", {"dataset": "pocket", "cache": "pocket"} | given)
 
@@ -359,7 +360,7 @@ def test_a_plan_that_could_not_end_is_refused_before_anything_is_trained(head, g
 # --- the average ------------------------------------------------------------------------------------------------------
 
 
-def test_an_average_is_the_mean_of_each_image_and_has_seen_whom_any_of_them_has(head, forest):
+def test_an_average_is_the_mean_for_each_image_and_has_seen_all_their_patients(head, forest):
     run = finish_run(average_run(head, forest))
     for split in ("val", "test"):
         ours, one, other = (read_predictions(each.predictions_file(split)) for each in (run, head, forest))
@@ -371,7 +372,7 @@ def test_an_average_is_the_mean_of_each_image_and_has_seen_whom_any_of_them_has(
     assert len(run.read_environment()["patients_seen"]) == PATIENTS["train"] + PATIENTS["val"]
 
 
-def test_models_of_unlike_splits_are_not_averaged(head, forest):
+def test_models_of_different_splits_are_not_averaged(head, forest):
     workspace = head.workspace
     make_small_dataset(workspace, "moved")
 
@@ -389,7 +390,7 @@ def test_an_average_needs_two_models(head):
         average_run(head, head)
 
 
-def test_what_several_members_share_counts_once_in_an_average(head, forest):
+def test_shared_parameters_count_once_in_an_average(head, forest):
     dense = finish_run(forest_run(head, embedding="dense128"))
     nodes = [sum(tree.tree_.node_count for tree in load_learner(_file(run), width).estimators_)
              for run, width in ((forest, 96), (dense, 16))]  # fmt: skip

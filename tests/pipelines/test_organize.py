@@ -1,4 +1,4 @@
-"""Organize as its form meets it: looked at before it asks, shown before it writes, and nothing promised silently."""
+"""Organize in a form: the download is inspected before questions, and the result is shown before it is written."""
 
 import shutil
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def without(phantoms: Path, folder: Path, words: str) -> Path:
-    """The same download without the files that have these words in their path."""
+    """Copy the download without files that have one of these words in their path."""
     shutil.copytree(phantoms, folder, ignore=lambda _, names: [name for name in names if words in name])
     return folder
 
@@ -60,7 +60,7 @@ def test_a_whole_download_leaves_every_question_open(phantoms: Path, workspace: 
     assert "NBIA's folders" in table(events).caption
 
 
-def test_without_tcias_test_the_split_is_random_and_says_so(
+def test_without_tcias_test_set_the_split_is_random_and_reported(
     phantoms: Path, workspace: Workspace, tmp_path: Path
 ) -> None:
     partial = without(phantoms, tmp_path / "partial", "-Test_")
@@ -84,7 +84,7 @@ def test_a_subfolder_of_a_download_is_widened_and_reported(phantoms: Path, works
     assert table(events).rows == table(inspect(workspace, phantoms)[0]).rows
 
 
-def test_one_kind_of_csv_settles_the_kind_of_lesions(phantoms: Path, workspace: Workspace, tmp_path: Path) -> None:
+def test_csvs_of_one_kind_answer_the_lesions_question(phantoms: Path, workspace: Workspace, tmp_path: Path) -> None:
     _, result = inspect(workspace, without(phantoms, tmp_path / "mass", "calc_case"))
     assert result.fixed == {"lesions": "mass"}
 
@@ -98,9 +98,7 @@ def test_without_csvs_the_form_asks_for_them(phantoms: Path, workspace: Workspac
     assert len(table(events).rows) == 4
 
 
-def test_what_is_missing_is_counted_before_anything_is_decided(
-    phantoms: Path, workspace: Workspace, tmp_path: Path
-) -> None:
+def test_missing_images_are_counted_before_the_questions(phantoms: Path, workspace: Workspace, tmp_path: Path) -> None:
     subject = next(path.name for path in sorted((phantoms / "manifest-phantom" / "CBIS-DDSM").glob("*-Test_*_CC")))
     events, _ = inspect(workspace, without(phantoms, tmp_path / "partial", subject))
     assert "1 of 40 mammograms" in warnings(events)
@@ -121,14 +119,14 @@ def test_a_download_of_crops_alone_keeps_tcias_split(phantoms: Path, workspace: 
     assert "official, mass+calc, crops" in table(made).caption
 
 
-def test_a_name_that_is_taken_is_told_before_it_starts(phantoms: Path, workspace: Workspace) -> None:
+def test_a_name_in_use_is_reported_before_the_start(phantoms: Path, workspace: Workspace) -> None:
     finish(find_or_create_job(workspace, "organize", {"download": [str(phantoms)], "val_share": 0.25}))
     with pytest.raises(SettingsError, match="already") as caught:
         list(organize.preview(Organize(download=[phantoms], val_share=0.3), workspace))
     assert caught.value.fields == ("name",)
 
 
-def test_a_workspace_inside_the_download_is_refused_and_nothing_is_made(phantoms: Path, tmp_path: Path) -> None:
+def test_a_workspace_inside_the_download_is_refused_and_not_created(phantoms: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(phantoms, tmp_path / "copy")
     inside = Workspace(copy / "workspace")
     with pytest.raises(SettingsError, match="is inside") as caught:
@@ -137,10 +135,10 @@ def test_a_workspace_inside_the_download_is_refused_and_nothing_is_made(phantoms
     assert not inside.root.exists()
 
 
-def test_work_done_before_the_tables_around_changed_is_not_taken_for_done(
+def test_a_run_is_not_reused_after_its_implicit_inputs_changed(
     phantoms: Path, workspace: Workspace, tmp_path: Path
 ) -> None:
-    """Neither the CSVs around a folder, nor the rest of the download around one patient, is named by a setting."""
+    """No setting names the CSVs beside a folder, or the rest of the download around one patient."""
     copy = shutil.copytree(phantoms, tmp_path / "copy")
     subject = next((copy / "manifest-phantom" / "CBIS-DDSM").glob("Mass-Training_*"))
     other = next(path for path in subject.parent.glob("Calc-Training_*"))

@@ -1,4 +1,4 @@
-"""The stage makes what is not there yet, says what is, and names the cache that the next step reads."""
+"""Preprocess makes a cache, or reuses one, and names it for the next step."""
 
 import shutil
 
@@ -17,7 +17,7 @@ from tfm.data.dataset.dataset import Dataset
 
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """One dataset, and its cache."""
+    """A dataset and its cache."""
     workspace = Workspace(tmp_path_factory.mktemp("standing") / "workspace")
     download = small_download(workspace.root.parent)
     for name, split in (("official", "official"), ("folds", "kfold")):
@@ -38,7 +38,7 @@ def told(run: Run) -> str:
     return "\n".join(event.text for event in run.read_events() if isinstance(event, Note))
 
 
-def test_another_split_of_the_same_images_reads_the_cache_that_stands(standing):
+def test_another_split_of_the_same_images_reuses_the_cache(standing):
     run = preprocessed(standing, "folds")
     assert run.read_status().state == "done", run.read_status().message
     assert run.read_status().result["cache"].startswith("official-fast")
@@ -47,13 +47,13 @@ def test_another_split_of_the_same_images_reads_the_cache_that_stands(standing):
     assert run.has_intact_outputs()
 
 
-def test_a_cache_that_was_named_is_made(standing):
+def test_a_named_cache_is_made(standing):
     run = preprocessed(standing, "folds", cache="mine")
     assert run.read_status().result["cache"] == "mine"
     shutil.rmtree(standing.cache_folder("mine"))
 
 
-def test_how_many_work_at_it_is_not_part_of_what_is_made(standing):
+def test_the_number_of_workers_does_not_affect_the_run_key(standing):
     made = preprocessed(standing, "official")
     assert preprocessed(standing, "official", workers="auto").id == made.id
     for wrong in (0, "two"):
@@ -61,7 +61,7 @@ def test_how_many_work_at_it_is_not_part_of_what_is_made(standing):
             preprocessed(standing, "official", workers=wrong)
 
 
-def test_pictures_in_two_splits_are_told(standing):
+def test_identical_images_in_two_splits_are_reported(standing):
     dataset = standing.dataset_folder("official")
     test, train = (sorted((dataset / split).rglob("*.dcm"))[0] for split in ("test", "train"))
     train.unlink()
@@ -76,7 +76,7 @@ def test_pictures_in_two_splits_are_told(standing):
     assert table.rows[0][0] in report
 
 
-def test_lesions_that_the_steps_cut_off_are_told(standing):
+def test_lesions_cut_off_by_the_steps_are_reported(standing):
     dataset = Dataset.open(standing.dataset_folder("official"))
     left = dataset.manifest[(dataset.manifest["side"] == "LEFT") & (dataset.manifest["mask"] != "")].iloc[-1]
     mask = cv2.imread(str(dataset.path(left["mask"])), cv2.IMREAD_UNCHANGED)
@@ -89,7 +89,7 @@ def test_lesions_that_the_steps_cut_off_are_told(standing):
     assert "cut off" not in told(preprocessed(standing, "official", cache="whole"))
 
 
-def test_a_film_that_changed_is_made_anew_by_the_same_command(standing):
+def test_a_changed_image_is_preprocessed_again(standing):
     dataset = Dataset.open(standing.dataset_folder("official"))
     before = preprocessed(standing, "official", cache="mine")
     assert preprocessed(standing, "official", cache="mine").id == before.id
@@ -103,12 +103,12 @@ def test_a_film_that_changed_is_made_anew_by_the_same_command(standing):
     film.write_bytes(kept)
 
 
-def test_copies_without_a_change_are_refused(standing):
+def test_augmented_copies_without_augmentation_are_refused(standing):
     with pytest.raises(SettingsError, match="switched off"):
         preprocessed(standing, "official", write_augmented=2, augment=False)
 
 
-def test_augmented_copies_are_written_where_they_are_asked_for(standing):
+def test_augmented_copies_are_written_on_request(standing):
     run = preprocessed(standing, "official", write_augmented=2)
     assert run.read_status().state == "done", run.read_status().message
     train = Dataset.open(standing.dataset_folder("official")).select_images("train")["image_id"]

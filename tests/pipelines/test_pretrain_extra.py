@@ -1,4 +1,4 @@
-"""Folders of other mammograms: who of them is learned from, what is left out and said, and that a run holds to them."""
+"""Extra folders of mammograms: which images a pretraining uses, which it leaves out, and that a run keeps to them."""
 
 import contextlib
 import shutil
@@ -63,7 +63,7 @@ def kept_back(workspace):
 
 
 def breast(seed: int) -> np.ndarray:
-    """(200, 160) uint8: a breast at the left edge, no other like it."""
+    """(200, 160) uint8: a breast at the left edge, different for each number."""
     image = np.zeros((200, 160), np.uint8)
     cv2.ellipse(image, (0, 100), (90 + seed, 80), 0, 0, 360, 150, -1)
     noise = np.random.default_rng(seed).integers(-40, 40, image.shape)
@@ -71,7 +71,7 @@ def breast(seed: int) -> np.ndarray:
 
 
 def as_patient(source: Path, target: Path, patient: str) -> None:
-    """Of another patient, with one pixel changed as no other is."""
+    """A copy that names another patient, with one pixel changed."""
     header = pydicom.dcmread(source)
     header.PatientID = patient
     pixels = header.pixel_array.copy()
@@ -83,7 +83,7 @@ def as_patient(source: Path, target: Path, patient: str) -> None:
 
 @pytest.fixture(scope="module")
 def folder(workspace):
-    """Of thirteen files and three links, four are to be learned from."""
+    """Thirteen files and three links; four files are usable."""
     dataset, _ = films_of(workspace)
     test, train = dataset.select_images("test"), dataset.select_images("train")
     folder = workspace.root.parent / "others"
@@ -91,9 +91,9 @@ def folder(workspace):
     for seed in (1, 2):
         cv2.imwrite(str(folder / "deep" / f"film{seed}.png"), breast(seed))
     film = dataset.path(train["file"].iloc[0])
-    woman = next(one for one in train["patient_id"] if one not in kept_back(workspace))
+    patient = next(one for one in train["patient_id"] if one not in kept_back(workspace))
     as_patient(film, folder / "hers.dcm", "H-17")
-    as_patient(film, folder / "known.dcm", f"Calc-Training_{woman}_RIGHT_MLO")
+    as_patient(film, folder / "known.dcm", f"Calc-Training_{patient}_RIGHT_MLO")
     as_patient(film, folder / "judge.dcm", f"Mass-Test_{test['patient_id'].iloc[0]}_LEFT_CC")
     as_patient(film, folder / "back.dcm", kept_back(workspace)[0])
     as_patient(film, folder / "crop.dcm", "Mass-Training_P_99999_LEFT_CC_1")
@@ -119,16 +119,16 @@ def run(workspace, folder):
         return finish_run(pretrain_run(workspace, extra=str(folder)))
 
 
-def test_what_is_no_mammogram_or_shows_a_judge_is_left_out_each_with_its_reason(run):
+def test_unusable_images_are_left_out_with_a_reason(run):
     listed = pd.read_csv(run.folder / "left_out.csv")
     reasons = {file: reason.partition(":")[0] for file, reason in zip(listed["file"], listed["reason"], strict=True)}
     assert "truncated" in reasons.pop("cut.png")
     assert reasons == {
-        "judge.dcm": "of a woman of validation or test, or of one kept back",
-        "back.dcm": "of a woman of validation or test, or of one kept back",
+        "judge.dcm": "of a patient of validation or test, or of one kept back",
+        "back.dcm": "of a patient of validation or test, or of one kept back",
         "crop.dcm": "a crop or a mask of CBIS-DDSM, by its name",
-        "twin.png": "the picture is in the dataset already",
-        "film1 again.png": "the same picture as another of them",
+        "twin.png": "the image is in the dataset already",
+        "film1 again.png": "the same image as another one of the extra folders",
         "inside.png": "breast from edge to edge, as in a cut-out",
         "mask.png": "a mask",
         "notes.txt": "not an image file",
@@ -140,20 +140,20 @@ def test_what_is_no_mammogram_or_shows_a_judge_is_left_out_each_with_its_reason(
     assert table.title == "12 files of the extra folders are left out"
 
 
-def test_the_others_are_learned_from_beside_the_training_women_and_remembered(run, workspace):
+def test_extra_images_are_added_to_the_training_images_and_remembered(run, workspace):
     dataset, _ = films_of(workspace)
-    women = set(dataset.select_images("train")["patient_id"])
+    patients = set(dataset.select_images("train")["patient_id"])
     seen = run.read_environment()["patients_seen"]
-    assert set(seen) - women == {"extra:H-17", "extra:others/deep/film1.png", "extra:others/deep/film2.png"}
+    assert set(seen) - patients == {"extra:H-17", "extra:others/deep/film1.png", "extra:others/deep/film2.png"}
     own = len(dataset.select_images("train")) - 2 * len(kept_back(workspace))
     told = " ".join(event.text for event in run.read_events() if isinstance(event, Note))
-    assert "4 images of the extra folders are learned from as well" in told
+    assert "4 images of the extra folders" in told
     assert run.read_status().result["images"] == own + 4
     assert (run.read_environment()["extra"]["images"], run.read_environment()["extra"]["left_out"]) == (4, 12)
-    assert workspace.list_products("cache") == ["films"], "nobody is asked which cache is meant"
+    assert workspace.list_products("cache") == ["films"], "they make no cache that a form would offer"
 
 
-def test_they_come_out_of_the_very_steps_of_the_cache(run, workspace, folder):
+def test_extra_images_are_preprocessed_like_the_cache(run, workspace, folder):
     dataset, cache = films_of(workspace)
     made = Cache.open(workspace.root / "unlabelled" / run.read_environment()["extra"]["caches"][0])
     film = dataset.select_images("train")["image_id"].iloc[0]
@@ -177,7 +177,7 @@ def stopped(run, counted, number):
                 return
 
 
-def test_stopped_in_the_cache_and_in_the_training_it_ends_the_same_to_the_bit(run, workspace, monkeypatch):
+def test_a_run_stopped_while_caching_and_while_training_ends_bit_identical(run, workspace, monkeypatch):
     make_swin_small(monkeypatch)
     monkeypatch.setattr(checkpoint, "WRITE_SHARE", 0)
     made = workspace.root / "unlabelled" / run.read_environment()["extra"]["caches"][0]
@@ -193,7 +193,7 @@ def test_stopped_in_the_cache_and_in_the_training_it_ends_the_same_to_the_bit(ru
     assert [place for place in one.keys() | two.keys() if one.get(place) != two.get(place)] == []
 
 
-def test_a_folder_that_changed_is_another_key_and_noticed_on_resume(run, workspace, folder, monkeypatch):
+def test_a_changed_folder_gives_another_key_and_is_noticed_on_resume(run, workspace, folder, monkeypatch):
     make_swin_small(monkeypatch)
     begun = restart_run(run)
     stopped(begun, "step", 1)
@@ -206,7 +206,7 @@ def test_a_folder_that_changed_is_another_key_and_noticed_on_resume(run, workspa
         (folder / "film3.png").unlink()
 
 
-def test_without_extra_folders_the_key_is_what_it_was(workspace):
+def test_without_extra_folders_the_run_key_is_unchanged(workspace):
     stage = find_stage("pretrain")
     settings = resolve(stage.settings, {}, GIVEN | {"cache": "films"})
     assert "extra" not in collect_key_values(settings)
@@ -215,7 +215,7 @@ def test_without_extra_folders_the_key_is_what_it_was(workspace):
     )
 
 
-def test_a_folder_with_no_mammogram_and_a_cache_of_an_older_program_are_refused(workspace, folder, tmp_path):
+def test_a_folder_without_mammograms_and_a_cache_of_an_older_version_are_refused(workspace, folder, tmp_path):
     (tmp_path / "read me.txt").write_text("nothing")
     with pytest.raises(DataError, match="no mammogram was found below"):
         stopped(pretrain_run(workspace, extra=str(tmp_path)), "step", 1)
@@ -232,7 +232,7 @@ def test_a_folder_with_no_mammogram_and_a_cache_of_an_older_program_are_refused(
         shutil.rmtree(old)
 
 
-def test_the_plan_hands_them_on_to_the_pretraining_alone(folder, workspace):
+def test_the_plan_gives_extra_folders_to_the_pretraining_only(folder, workspace):
     planner = find_command("swin-mim")
     given = {"dataset": "films", "cache": "films", "extra": [str(folder)]}
     steps = {step.name: step for step in planner.build_steps(resolve(planner.settings, {}, given), workspace)}
@@ -241,7 +241,7 @@ def test_the_plan_hands_them_on_to_the_pretraining_alone(folder, workspace):
 
 
 @pytest.mark.long
-def test_other_processes_find_them_too(workspace, folder):
+def test_other_processes_use_the_extra_images(workspace, folder):
     plain = {"architecture": "test_convnext", "beta": 0, "epochs": 1, "extra": str(folder)}
     both, alone = (finish_run(pretrain_run(workspace, **plain, **how)) for how in ({"devices": 2}, {"accumulate": 2}))
     one, two = (pd.read_csv(which.metrics_file).iloc[0].to_dict() for which in (both, alone))

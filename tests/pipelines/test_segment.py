@@ -1,4 +1,4 @@
-"""What a segment run leaves behind, that other stages take it, and what it refuses to learn from."""
+"""Segment runs: their results, their use by other commands, and data that they refuse."""
 
 import cv2
 import numpy as np
@@ -24,7 +24,6 @@ from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.restart import extend_run
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings.fields import list_fields
 from tfm.data.dataset.lesion_classes import encode_mask_class
 from tfm.metrics.classification import find_youden_threshold
 from tfm.training.inputs.lineage import measure_minutes_of_work
@@ -39,7 +38,7 @@ def segment_run(workspace, **given):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The first test woman has no lesion, and of the second it is not known where hers are."""
+    """The first test patient has no lesion; where the lesions of the second are is unknown."""
     workspace = Workspace(tmp_path_factory.mktemp("segment") / "workspace")
     make_small_dataset(workspace)
 
@@ -61,7 +60,7 @@ def change_lesions(workspace, change):
 
 
 def begun(run) -> list[str]:
-    """What is said before the first step; no further."""
+    """List the notes before the first step, and stop there."""
     told = []
     with run.hold_lock():
         events = find_stage("segment").generate(load_settings(run), run)
@@ -77,7 +76,7 @@ def notes(run) -> str:
     return " ".join(event.text for event in run.read_events() if isinstance(event, Note))
 
 
-def test_every_image_has_a_score_by_the_contract_of_predictions(run):
+def test_every_image_has_a_prediction(run):
     for split in ("val", "test"):
         table = read_predictions(run.predictions_file(split))
         assert list(table.columns) == ["image_id", "patient_id", "side", "view", "label", "prob"]
@@ -90,7 +89,7 @@ def test_every_image_has_a_score_by_the_contract_of_predictions(run):
     )
 
 
-def test_images_without_a_lesion_are_measured_as_such_and_those_of_unknown_lesions_are_not(run):
+def test_images_without_a_lesion_are_evaluated_and_images_with_unknown_lesions_are_not(run):
     figures = files.read_json(run.folder / "lesions.json")["lesion"]
     assert figures["model"]["images"] == figures["model"]["lesions"] == 2 * PATIENTS["test"] - 4
     assert figures["nothing"]["clear"] == 1, "of the two without a lesion"
@@ -99,7 +98,7 @@ def test_images_without_a_lesion_are_measured_as_such_and_those_of_unknown_lesio
     assert "2 test images have no lesion mask" in notes(run)
 
 
-def test_the_model_stands_beside_what_knows_nothing_with_intervals(run):
+def test_the_model_is_reported_beside_baselines_with_intervals(run):
     (table,) = (event for event in run.read_events() if isinstance(event, Table))
     assert [row[1] for row in table.rows] == ["model", "brightest blob", "nothing"]
     assert all(len(row) == len(table.columns) for row in table.rows)
@@ -117,18 +116,18 @@ def test_the_model_stands_beside_what_knows_nothing_with_intervals(run):
     assert 0.2 < blob["dice"] < 1, "discs are bright, and stars are not"
 
 
-def test_discs_and_stars_are_found(run):
+def test_lesions_of_the_small_dataset_are_segmented(run):
     assert run.read_status().result["dice"] > 0.4
 
 
-def test_best_middle_and_worst_cases_are_pictured(run):
+def test_best_median_and_worst_cases_are_drawn(run):
     picture = cv2.imread(str(run.figures_folder / "overlays.png"))
     lime, orange = (np.array(colour) for colour in ((0, 255, 0), (0, 69, 255)))  # as OpenCV orders them
     for colour in (lime, orange):
         assert (np.abs(picture.astype(int) - colour).max(axis=2) < 40).sum() > 50
 
 
-def test_it_stands_in_one_ranking_with_a_classifier_and_can_be_evaluated(run):
+def test_it_can_be_compared_with_a_classifier_and_evaluated(run):
     classifier = finish_run(make_train_run(run.workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))
     compared = finish_run(find_or_create_job(run.workspace, "compare", {"runs": [run.id, classifier.id]}))
     (table,) = (event for event in compared.read_events() if isinstance(event, Table))
@@ -139,16 +138,16 @@ def test_it_stands_in_one_ranking_with_a_classifier_and_can_be_evaluated(run):
     )
 
 
-def test_train_starts_it_by_its_name_in_the_menu(run):
+def test_train_starts_it_by_the_name_of_its_preset(run):
     assert find_or_create_job(run.workspace, "train", QUICK_SETTINGS | TINY, ["DeepLabV3Plus"]).id == run.id
 
 
-def test_weights_are_a_backbones_or_a_whole_segmenters_of_the_same_classes(run):
-    def own_women(manifest):
+def test_weights_of_a_segmenter_with_other_classes_are_refused(run):
+    def rename_patients(manifest):
         return manifest.assign(patient_id=manifest["patient_id"].str.replace("P_", "Q_"))
 
     make_small_dataset(run.workspace, "others")
-    rewrite_manifest(run.workspace, own_women, "others")
+    rewrite_manifest(run.workspace, rename_patients, "others")
     others = {"dataset": "others", "cache": "others", "weights": f"run:{run.id}", "epochs": 1}
     again = segment_run(run.workspace, **others)
     begun(again)
@@ -159,25 +158,25 @@ def test_weights_are_a_backbones_or_a_whole_segmenters_of_the_same_classes(run):
     assert "setting: classes" in refused.read_status().hint
 
 
-def test_two_processes_learn_as_one_does_with_as_large_a_step(run):
-    """But for batch norm's running statistics, which are the first process's own: validation is another."""
+def test_two_processes_train_like_one_with_equally_large_steps(run):
+    """Except for the running statistics of batch norm, which come from the first process: validation differs."""
     plain = {"epochs": 1, "tile": 32, "batch_size": 6}
     both, alone = (
         finish_run(segment_run(run.workspace, **plain, **how)) for how in ({"devices": 2}, {"accumulate": 2})
     )
     one, two = (pd.read_csv(which.metrics_file)["train_loss"][0] for which in (both, alone))
     assert one == pytest.approx(two, rel=1e-5)
-    assert "2 processes take a share" in notes(both)
+    assert "2 processes" in notes(both)
 
 
-def test_an_extension_counts_the_minutes_of_the_run_it_goes_on_from(run):
+def test_an_extension_counts_the_minutes_of_the_run_it_extends(run):
     longer = finish_run(extend_run(run, 3))
     assert measure_minutes_of_work(longer) == pytest.approx(
         (run.read_status().seconds + longer.read_status().seconds) / 60
     )
 
 
-def test_an_extension_with_other_classes_is_refused_by_name(run):
+def test_an_extension_with_other_classes_is_refused(run):
     longer = segment_run(run.workspace, epochs=3, extends=run.id, classes="malignancy")
     assert worker.execute_run(longer, stopping=longer) == "failed"
     assert "classes are background, lesion, not background, benign" in longer.read_status().message
@@ -198,51 +197,45 @@ def refusal(workspace, **given) -> str:
 def test_a_dataset_without_lesion_masks_is_refused(pocket_workspace):
     rewrite_manifest(pocket_workspace, lambda manifest: manifest.assign(mask=""))
     said = refusal(pocket_workspace)
-    assert "there is no training image with a lesion in its mask" in said
+    assert "no training image has a lesion in its mask" in said
     assert "images=full" in said
 
 
-def test_masks_that_came_to_the_dataset_after_the_cache_was_made_are_missed(pocket_workspace):
-    """Else they would be learned from and measured as images without a lesion."""
+def test_masks_added_after_the_cache_was_made_are_reported(pocket_workspace):
+    """Otherwise they would count as images without a lesion."""
     rewrite_records(pocket_workspace, lambda name, record: record | ({"lesions": ""} if "train0" in name else {}))
     said = refusal(pocket_workspace)
-    assert "20 images have a lesion mask in pocket that never came into pocket: P_train00_LEFT_CC" in said
+    assert "20 images have a lesion mask in pocket" in said
+    assert "P_train00_LEFT_CC" in said
     assert "preprocess the dataset again" in said
 
 
-def test_masks_of_an_earlier_numbering_are_refused(pocket_workspace):
+def test_masks_with_an_old_numbering_are_refused(pocket_workspace):
     old = {encode_mask_class("mass", "BENIGN"): 1, encode_mask_class("mass", "MALIGNANT"): 2}
     change_lesions(pocket_workspace, lambda lesions, _: np.vectorize(lambda value: old.get(value, 0))(lesions))
-    assert "holds the value 2 (calcification without callback)" in refusal(pocket_workspace)
+    assert "the value 2 (calcification without callback)" in refusal(pocket_workspace)
 
 
-def test_sampling_asks_for_both_labels_among_the_images_whose_lesions_are_known(pocket_workspace):
-    def lost(manifest):
+def test_sampling_needs_both_labels_among_images_with_known_lesions(pocket_workspace):
+    def lose_malignant_masks(manifest):
         manifest.loc[(manifest["split"] == "train") & (manifest["label"] == "malignant"), "mask"] = ""
         return manifest
 
-    rewrite_manifest(pocket_workspace, lost)
+    rewrite_manifest(pocket_workspace, lose_malignant_masks)
     said = refusal(pocket_workspace, balance="sampling")
-    assert "all 18 training images whose lesions are known are benign" in said
+    assert "all 18 training images with known lesions are benign" in said
 
 
-def test_squares_that_do_not_fit_are_refused(pocket_workspace):
-    assert "squares of 80 pixels cannot be cut out of images of 64 × 64" in refusal(pocket_workspace, tile=80)
+def test_tiles_larger_than_the_images_are_refused(pocket_workspace):
+    assert "80 pixels cannot be cut out of images of 64 × 64" in refusal(pocket_workspace, tile=80)
     with pytest.raises(SettingsError, match="has no effect when tile is none"):
         segment_run(pocket_workspace, lesion_tiles=0.5)
 
 
-def test_lesions_smaller_than_a_pixel_are_counted_and_said(pocket_workspace):
+def test_lesions_smaller_than_a_pixel_are_counted_and_reported(pocket_workspace):
     three = ["P_train00_LEFT_CC", "P_train00_LEFT_MLO", "P_val00_LEFT_CC"]
     rewrite_records(
         pocket_workspace, lambda name, record: record | ({"lesions_below_a_pixel": 2} if name in three else {})
     )
     said = " ".join(begun(segment_run(pocket_workspace)))
-    assert "6 lesions of 3 images are smaller than a pixel" in said
-
-
-def test_every_setting_has_a_name_of_its_own_and_a_question():
-    settings = list_fields(find_stage("segment").settings)
-    names = [field.name for field in settings]
-    assert len(names) == len(set(names))
-    assert all(field.info.description for field in settings)
+    assert "6 lesions in 3 images are smaller than a pixel" in said

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run is what the run told: each figure once, at its epoch and its time."""
+"""TensorBoard gets each metric of a run once, with its epoch and time."""
 
 import json
 
@@ -13,7 +13,7 @@ from tfm.core.runs.worker import execute_run
 
 
 def trained(workspace, seed, told):
-    """A done train run, of which nothing stands but its events."""
+    """A complete train run that has events and nothing else."""
     run = find_or_create_run(workspace, find_stage("train"), Train(dataset="d", cache="c", seed=seed), None)
     assert isinstance(run, Run)
     with run.open_event_log():
@@ -45,7 +45,7 @@ def shown(folder):
     }
 
 
-def test_each_figure_of_each_run_is_a_curve_and_what_was_told_twice_is_there_once(workspace, products):
+def test_each_metric_is_a_curve_without_repeated_points(workspace, products):
     resumed = StateChange("running")
     first = trained(workspace, 1, [epoch(1, 0.5), epoch(2, 0.75), epoch(3, 0.125), resumed, epoch(2, 0.25)])
     second = trained(workspace, 2, [epoch(1, 0.5)])
@@ -64,7 +64,7 @@ def test_each_figure_of_each_run_is_a_curve_and_what_was_told_twice_is_there_onc
     assert run.has_intact_outputs()
 
 
-def test_what_takes_no_epochs_has_its_curves_over_its_rows(workspace, products):
+def test_a_run_without_epochs_has_curves_over_its_rows(workspace, products):
     tried = [Metrics({"C": penalty, "val_auc": value}) for penalty, value in ((1e-5, 0.5), (0.1, 0.75), (10.0, 0.25))]
     told = trained(workspace, 1, tried + tried)
     run = find_or_create_job(workspace, "tensorboard", {"runs": [told.id]})
@@ -74,7 +74,7 @@ def test_what_takes_no_epochs_has_its_curves_over_its_rows(workspace, products):
     assert [value for _, _, value in curves["C"]] == pytest.approx([1e-5, 0.1, 10])
 
 
-def test_taken_up_again_it_shows_nothing_twice(workspace, products):
+def test_a_resumed_export_shows_nothing_twice(workspace, products):
     told = trained(workspace, 1, [epoch(1, 0.5)])
     run = find_or_create_job(workspace, "tensorboard", {"runs": [told.id]})
     for _ in range(2):
@@ -83,7 +83,7 @@ def test_taken_up_again_it_shows_nothing_twice(workspace, products):
     assert len(list((run.folder / "tensorboard" / told.id).iterdir())) == 1
 
 
-def test_a_run_that_told_no_figures_is_named(workspace, products):
+def test_a_run_without_metrics_is_refused_by_name(workspace, products):
     silent = trained(workspace, 1, [])
     run = find_or_create_job(workspace, "tensorboard", {"runs": [silent.id]})
     assert execute_run(run, stopping=run) == "failed"

@@ -1,4 +1,4 @@
-"""What a train run leaves behind, and what it remembers for those who judge it."""
+"""What a train run writes and remembers."""
 
 import pandas as pd
 import pytest
@@ -8,7 +8,6 @@ from tfm.analysis.predictions import read_predictions
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note
 from tfm.core.registry import find_stage
-from tfm.core.settings.fields import list_fields
 from tfm.core.settings.resolve import resolve
 from tfm.metrics.classification import compute_auc, compute_confusion, find_youden_threshold
 
@@ -29,7 +28,7 @@ def predictions(run, split):
     return read_predictions(run.predictions_file(split))
 
 
-def test_predictions_keep_to_their_contract(run):
+def test_predictions_have_the_documented_columns(run):
     for split in ("val", "test"):
         table = predictions(run, split)
         assert list(table.columns) == ["image_id", "patient_id", "side", "view", "label", "prob"]
@@ -46,7 +45,7 @@ def test_threshold_is_chosen_on_validation_only(run):
     assert chosen not in set(test["prob"])
 
 
-def test_a_wanted_sensitivity_is_reached_on_validation_and_the_rule_is_told(run):
+def test_a_given_sensitivity_is_reached_on_validation_and_the_rule_is_reported(run):
     other = finish_run(make_train_run(run.workspace, "ResNet18_CFT", **TINY, threshold="sensitivity:0.9"))
     val, result = predictions(other, "val"), other.read_status().result
     called = compute_confusion(val["label"].to_numpy(), val["prob"].to_numpy(), result["threshold"])
@@ -57,7 +56,7 @@ def test_a_wanted_sensitivity_is_reached_on_validation_and_the_rule_is_told(run)
     assert predictions(other, "test").equals(predictions(run, "test"))
 
 
-def test_the_result_is_that_of_the_best_checkpoint(run):
+def test_the_result_comes_from_the_best_checkpoint(run):
     val = predictions(run, "val")
     assert run.read_status().result["val_auc"] == pytest.approx(
         pd.read_csv(run.metrics_file)["val_auc"].max(), rel=1e-12
@@ -65,13 +64,13 @@ def test_the_result_is_that_of_the_best_checkpoint(run):
     assert run.read_status().result["val_auc"] == compute_auc(val["label"].to_numpy(), val["prob"].to_numpy())
 
 
-def test_a_run_remembers_the_women_it_has_seen_and_no_other(run):
+def test_a_run_remembers_exactly_the_patients_it_has_seen(run):
     seen = run.read_environment()["patients_seen"]
     assert len(seen) == PATIENTS["train"] + PATIENTS["val"]
-    assert not any(woman.startswith("P_test") for woman in seen)
+    assert not any(patient.startswith("P_test") for patient in seen)
 
 
-def test_a_run_remembers_what_it_was_measured_on_and_with(run):
+def test_a_run_remembers_its_data_and_environment(run):
     environment = run.read_environment()
     assert {"dataset", "dataset_hash", "split_hash", "protocol", "synthetic", "normalisation"} <= environment.keys()
     assert environment["threads"] == 1
@@ -79,25 +78,15 @@ def test_a_run_remembers_what_it_was_measured_on_and_with(run):
     assert environment["torch"]
 
 
-def test_the_outputs_stand_until_somebody_changes_them(run):
+def test_outputs_are_intact_until_they_are_changed(run):
     assert run.has_intact_outputs()
     names = {output["path"].rpartition("/")[2] for output in run.read_status().outputs}
     assert names == {"val.csv", "test.csv", "best.pt", "metrics.csv"}
 
 
-def test_device_and_threads_make_no_other_run_and_epochs_do(run):
+def test_device_and_threads_do_not_affect_the_run_key_and_epochs_do(run):
     assert make_train_run(run.workspace, "ResNet18_CFT", **TINY, checkpoint_seconds=5, device="auto").id == run.id
     assert make_train_run(run.workspace, "ResNet18_CFT", **(TINY | {"epochs": 2})).id != run.id
-
-
-def test_every_setting_has_a_name_of_its_own_and_a_question():
-    settings = list_fields(find_stage("train").settings)
-    names = [field.name for field in settings]
-    assert len(names) == len(set(names))
-    assert all(field.info.description for field in settings)
-    assert {field.name for field in settings if field.is_important} == {
-        *("dataset", "cache", "epochs", "batch_size", "learning_rate", "weights")
-    }
 
 
 @pytest.mark.parametrize(
@@ -112,18 +101,18 @@ def test_every_setting_has_a_name_of_its_own_and_a_question():
         {"threshold": "0.5"},
     ],
 )
-def test_a_setting_out_of_range_is_refused_and_named(wrong):
+def test_a_setting_out_of_range_is_refused_by_name(wrong):
     with pytest.raises(SettingsError) as refusal:
         resolve(find_stage("train").settings, {}, TOLD | wrong)
     assert refusal.value.fields == tuple(wrong)
 
 
 @pytest.mark.parametrize("rule", ["sensitivity:.9", "sensitivity:0.90", "sensitivity: 0.9", "sensitivity:9e-1"])
-def test_one_rule_in_several_spellings_is_one(rule):
+def test_spellings_of_one_threshold_rule_are_equal(rule):
     assert resolve(find_stage("train").settings, {}, TOLD | {"threshold": rule}).threshold == "sensitivity:0.9"
 
 
-def test_the_network_is_introduced_before_its_first_step(run):
+def test_the_model_is_described_before_the_first_step(run):
     told = " ".join(event.text for event in run.read_events() if isinstance(event, Note))
     assert f"{run.read_status().result['parameters']:,} parameters" in told
     assert "GiB with batch size" in told

@@ -1,4 +1,4 @@
-"""Where a run starts from: another run's weights, another run's end, a fold, a cache; and what of it is refused."""
+"""Where a run starts from: weights or the end of another run, a fold, a cache; and what is refused."""
 
 import csv
 
@@ -33,8 +33,8 @@ def trained(tmp_path_factory):
     return finish_run(make_train_run(workspace, "ResNet18_CFT", **TINY, ema=0.5))
 
 
-def other_women(workspace, name="others"):
-    """The same films under the names of women whom no run has seen."""
+def rename_patients(workspace, name="others"):
+    """Make the same images with names of patients that no run has seen."""
     make_small_dataset(workspace, name)
 
     def renamed(manifest):
@@ -66,17 +66,17 @@ def warnings(run):
     return [event.text for event in run.read_events() if isinstance(event, Note) and event.level == "warning"]
 
 
-def test_weights_that_have_seen_this_runs_women_are_refused(trained):
+def test_weights_that_have_seen_validation_or_test_patients_are_refused(trained):
     run = make_train_run(trained.workspace, "ResNet18_CFT", **TINY, seed=1, weights=f"run:{trained.id}")
     said = refused(run)
     assert f"the weights of {trained.id} have seen 8 of the 8 validation patients: P_val00" in said
-    assert "other women" in run.read_status().hint
+    assert "other patients" in run.read_status().hint
     assert not run.checkpoints_folder.exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 @pytest.mark.parametrize(("stage", "presets"), [("train", ["ResNet18_CFT"]), ("pretrain", [])])
-def test_what_is_wrong_with_weights_is_told_before_a_gpu_is_looked_for_and_waited_for(trained, stage, presets):
+def test_invalid_weights_are_reported_before_waiting_for_a_gpu(trained, stage, presets):
     given = QUICK_SETTINGS | {
         "architecture": "test_resnet",
         "weights": f"run:{trained.id}",
@@ -87,21 +87,21 @@ def test_what_is_wrong_with_weights_is_told_before_a_gpu_is_looked_for_and_waite
     assert f"the weights of {trained.id} have seen" in refused(run)
 
 
-def test_a_file_of_which_nobody_knows_whom_it_has_seen_is_named_in_every_run_that_comes_from_it(trained, tmp_path):
+def test_weights_of_unknown_origin_are_named_in_every_run_that_starts_from_them(trained, tmp_path):
     mine = tmp_path / "mine.pth"
     mine.write_bytes((trained.checkpoints_folder / "best.pt").read_bytes())
     first = finish_run(make_train_run(trained.workspace, "ResNet18_CFT", **TINY, weights=f"file:{mine}"))
     assert first.read_status().result["weights"] == "mine.pth: origin unknown"
     weights = f"run:{first.id}"
     for name in ("second", "third"):
-        other_women(trained.workspace, name)
+        rename_patients(trained.workspace, name)
         given = TINY | {"dataset": name, "cache": name, "weights": weights}
         run = finish_run(make_train_run(trained.workspace, "ResNet18_CFT", **given))
         assert run.read_status().result["weights"] == f"run {weights[4:]}; mine.pth: origin unknown"
         weights = f"run:{run.id}"
 
 
-def test_a_run_without_checkpoints_gives_no_weights_and_stays_as_it_is(trained):
+def test_a_run_without_checkpoints_is_refused_as_weights_and_unchanged(trained):
     other = finish_run(launch.find_or_create_job(trained.workspace, "evaluate", {"run": trained.id}))
     before = sorted(other.folder.iterdir())
     said = refused(make_train_run(trained.workspace, "ResNet18_CFT", **TINY, weights=f"run:{other.id}"))
@@ -109,8 +109,8 @@ def test_a_run_without_checkpoints_gives_no_weights_and_stays_as_it_is(trained):
     assert sorted(other.folder.iterdir()) == before
 
 
-def test_weights_of_a_run_on_other_women_are_taken_and_its_women_are_ours_too(trained):
-    other_women(trained.workspace)
+def test_weights_of_a_run_on_other_patients_are_used_and_their_patients_count_as_seen(trained):
+    rename_patients(trained.workspace)
     given = TINY | {"dataset": "others", "cache": "others", "weights": f"run:{trained.id}", "learning_rate": 1e-12}
     run = finish_run(make_train_run(trained.workspace, "ResNet18_CFT", **given, weight_decay=0.0))
     ours, theirs = (read_checkpoint(one.checkpoints_folder / "best.pt")["network"] for one in (run, trained))
@@ -118,12 +118,12 @@ def test_weights_of_a_run_on_other_women_are_taken_and_its_women_are_ours_too(tr
     assert torch.allclose(ours[name], theirs[name], atol=1e-6)
     seen = run.read_environment()["patients_seen"]
     assert set(trained.read_environment()["patients_seen"]) < set(seen)
-    assert any(woman.startswith("othersP_val") for woman in seen)
+    assert any(patient.startswith("othersP_val") for patient in seen)
     assert run.read_status().result["weights"] == f"run {trained.id}"
 
 
-def test_weights_of_a_run_that_are_no_longer_as_it_wrote_them_are_refused(trained):
-    other_women(trained.workspace, "strangers")
+def test_changed_weights_of_a_run_are_refused(trained):
+    rename_patients(trained.workspace, "strangers")
     given = TINY | {"dataset": "strangers", "cache": "strangers", "weights": f"run:{trained.id}"}
     best = trained.checkpoints_folder / "best.pt"
     before = best.read_bytes()
@@ -137,7 +137,7 @@ def test_weights_of_a_run_that_are_no_longer_as_it_wrote_them_are_refused(traine
     assert f"the outputs of {trained.id} are missing or changed" in said
 
 
-def test_an_extension_goes_on_from_the_last_checkpoint_on_the_new_curve(trained):
+def test_an_extension_continues_from_the_last_checkpoint_on_the_new_curve(trained):
     run = finish_run(restart.extend_run(trained, 4))
     assert run.id != trained.id
     metrics, before = (pd.read_csv(one.metrics_file) for one in (run, trained))
@@ -151,7 +151,7 @@ def test_an_extension_goes_on_from_the_last_checkpoint_on_the_new_curve(trained)
     assert measure_minutes_of_work(run) == pytest.approx(alone + trained.read_status().seconds / 60), "those of both"
 
 
-def test_an_extension_that_was_stopped_ends_as_if_it_had_not_been(trained):
+def test_a_stopped_extension_ends_as_an_undisturbed_one(trained):
     whole = finish_run(restart.extend_run(trained, 3))
     stopped = anew(whole)
     stop_after_steps(stopped, 6)
@@ -174,7 +174,7 @@ def test_an_extension_killed_between_two_renames_loses_nothing(trained):
     assert stopped.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
 
 
-def test_an_extension_with_two_damaged_checkpoints_starts_over_from_its_origins_end(trained):
+def test_an_extension_with_two_damaged_checkpoints_starts_from_the_extended_run_again(trained):
     whole = finish_run(restart.extend_run(trained, 3))
     stopped = anew(whole)
     stop_after_steps(stopped, 6)
@@ -187,7 +187,7 @@ def test_an_extension_with_two_damaged_checkpoints_starts_over_from_its_origins_
     assert stopped.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
 
 
-def test_an_extension_says_that_the_last_checkpoint_of_its_origin_is_damaged(trained):
+def test_an_extension_reports_a_damaged_checkpoint_of_the_extended_run(trained):
     two = finish_run(restart.extend_run(trained, 2))
     cut_off(two.checkpoints_folder / "last.pt")
     run = finish_run(restart.extend_run(two, 3))
@@ -216,7 +216,7 @@ def test_an_extension_on_another_split_is_refused(trained):
         moved.write_bytes(before)
 
 
-def test_pixels_that_changed_under_a_run_are_noticed_when_it_goes_on(workspace):
+def test_changed_pixels_are_noticed_on_resume(workspace):
     make_small_dataset(workspace)
     run = make_train_run(workspace, "ResNet18_CFT", **TINY)
     stop_after_steps(run, 1)
@@ -228,15 +228,15 @@ def test_pixels_that_changed_under_a_run_are_noticed_when_it_goes_on(workspace):
     assert f"runs restart {run.id}" in run.read_status().hint
 
 
-def test_a_fold_of_a_dataset_without_folds_is_refused_and_with_folds_the_others_are_learned_from(workspace):
+def test_folds_choose_validation_and_are_refused_for_a_dataset_without_folds(workspace):
     make_small_dataset(workspace)
     assert registry.find_stage("train").repeats[0].word == "folds"
     with pytest.raises(SettingsError, match="fold: 2 is too high"):
         make_train_run(workspace, "ResNet18_CFT", **TINY, fold=2)
 
     def folded(manifest):
-        women = sorted(set(manifest["patient_id"][manifest["split"] != "test"]))
-        dealt = {woman: number // 2 % 5 + 1 for number, woman in enumerate(women)}
+        patients = sorted(set(manifest["patient_id"][manifest["split"] != "test"]))
+        dealt = {patient: number // 2 % 5 + 1 for number, patient in enumerate(patients)}
         folds = manifest["patient_id"].map(dealt).fillna(0).astype(int)
         return manifest.assign(fold=folds, split=np.select([folds == 0, folds == 1], ["test", "val"], "train"))
 
@@ -259,7 +259,7 @@ def test_a_fold_of_a_dataset_without_folds_is_refused_and_with_folds_the_others_
         launch.find_or_create_job(workspace, "train", {"dataset": "pocket", **TINY, "folds": 6}, ["ResNet18_CFT"])
 
 
-def test_mirrored_images_are_asked_for_validation_and_test_alike(trained):
+def test_mirrored_images_are_predicted_for_validation_and_test(trained):
     run = finish_run(make_train_run(trained.workspace, "ResNet18_CFT", **TINY, ema=0.5, tta=True))
     for split in ("val", "test"):
         with open(run.predictions_file(split)) as ours, open(trained.predictions_file(split)) as theirs:

@@ -1,4 +1,4 @@
-"""A study as a person starts it: each trial a run, none lost by a kill, the winner trained, what cannot be refused."""
+"""A study: each trial is a run, a kill loses none, the winner is trained, and impossible searches are refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tfm.core.settings.resolve import resolve
 from tfm.training.tune.study import Study
 
 TRIALS, SEED = 3, 8
-KILLED_AT = 6  # the checkpoint whose writing is cut short: one of the second trial that is trained
+KILLED_AT = 6  # the checkpoint whose writing is interrupted: one of the second trial
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def study(tmp_path_factory):
     return finish_run(create_study_run(workspace, TRIALS, seed=SEED))
 
 
-def test_each_trial_is_a_run_of_its_own_and_says_truly_how_it_ended(study):
+def test_each_trial_is_a_run_with_its_own_final_state(study):
     runs = find_trial_runs(study)
     assert len({run.id for run in runs}) == TRIALS
     assert {run.read_status().part_of for run in runs} == {study.id}
@@ -47,36 +47,36 @@ def test_each_trial_is_a_run_of_its_own_and_says_truly_how_it_ended(study):
     assert result["trials"] == TRIALS
 
 
-def test_a_trial_that_falls_behind_is_pruned_and_its_run_says_so(workspace, monkeypatch):
+def test_a_worse_trial_is_pruned_and_so_is_its_run(workspace, monkeypatch):
     make_small_dataset(workspace)
     monkeypatch.setattr(Study, "should_prune", lambda _study, number, _epoch, _best: number == 1)
     run = finish_run(create_study_run(workspace, 2, space=SPACE | {"learning_rate": [0.02]}))
     first, second = find_trial_runs(run)
     assert (first.read_status().state, second.read_status().state) == ("done", "pruned")
-    assert len(second.metrics_file.read_text().splitlines()) == 2, "the head, and one epoch"
+    assert len(second.metrics_file.read_text().splitlines()) == 2, "the header and one epoch"
     assert run.read_status().result["pruned"] == 1
     assert [event.state for event in second.read_events() if isinstance(event, StateChange)][-1] == "pruned"
 
 
-def test_the_winner_is_best_on_validation_and_the_test_was_never_looked_at(study):
+def test_the_winner_is_best_on_validation_and_the_test_is_never_used(study):
     result, runs = study.read_status().result, find_trial_runs(study)
     done = [run.read_status().result["val_auc"] for run in runs if run.read_status().state == "done"]
     assert result["val_auc"] == pytest.approx(max(done), rel=1e-12)
     assert result["winner"]["learning_rate"] == runs[result["best_trial"]].read_settings()["optim"]["learning_rate"]
     assert not any(run.predictions_file("test").exists() for run in runs)
-    assert not any(woman.startswith("P_test") for woman in study.read_environment()["patients_seen"])
+    assert not any(patient.startswith("P_test") for patient in study.read_environment()["patients_seen"])
 
 
-def test_its_table_tells_each_trial_as_it_stands_at_the_end(study):
+def test_the_table_shows_the_final_state_of_each_trial(study):
     lines = {event.cells[0]: event for event in study.read_events() if isinstance(event, TableRow)}
     states = [lines[str(number)].cells[1] for number in range(TRIALS)]
     assert states == [run.read_status().state for run in find_trial_runs(study)]
     assert lines["0"].columns[:4] == ["trial", "state", "val AUC", "epochs"]
     assert "label smoothing" in lines["0"].columns
-    assert "batch size" not in lines["0"].columns, "of one value there is nothing to tell"
+    assert "batch size" not in lines["0"].columns, "a fixed value is not listed"
 
 
-def test_its_figures_stand(study):
+def test_figures_are_written(study):
     names = {output["path"].rpartition("/")[2] for output in study.read_status().outputs}
     assert {"history.png", "parallel.png"} <= names
     assert study.has_intact_outputs()
@@ -92,7 +92,7 @@ def test_a_study_killed_in_the_middle_of_a_trial_ends_as_an_undisturbed_one(stud
 
 
 @pytest.mark.long
-def test_more_trials_are_so_many_in_all(study):
+def test_the_number_of_trials_is_a_total(study):
     before = find_trial_runs(study)
     more = finish_run(create_study_run(study.workspace, TRIALS + 1, seed=SEED))
     assert [run.id for run in find_trial_runs(more)][:TRIALS] == [run.id for run in before]
@@ -105,7 +105,7 @@ def test_trials_are_not_offered_for_a_comparison(study):
     assert not any(run.read_status().part_of for run in list_readable_runs(study.workspace, field))
 
 
-def test_the_winner_is_trained_with_its_settings_and_has_seen_whom_the_study_saw(study):
+def test_the_winner_is_trained_with_its_settings_and_has_seen_the_patients_of_the_study(study):
     assert study.id in {run.id for run in list_unused_runs(study.workspace, "winner", "study")}
     machine = {name: QUICK[name] for name in ("device", "threads")}
     winner = finish_run(
@@ -122,7 +122,7 @@ def test_the_winner_is_trained_with_its_settings_and_has_seen_whom_the_study_saw
     assert study.id in {run.id for run in list_unused_runs(study.workspace, "winner", "study")}
 
 
-def test_what_the_study_has_found_cannot_be_said_otherwise(study):
+def test_settings_found_by_the_study_cannot_be_changed(study):
     def winner(**given):
         return find_or_create_job(study.workspace, "train", {"study": study.id} | given, ["ResNet18_CFT"])
 
@@ -140,7 +140,7 @@ def test_what_the_study_has_found_cannot_be_said_otherwise(study):
     assert free.read_settings()["optim"]["learning_rate"] == found["learning_rate"]
 
 
-def test_a_trial_is_nothing_by_itself_to_be_restarted_or_extended(study):
+def test_a_trial_cannot_be_restarted_or_extended_alone(study):
     done = next(run for run in find_trial_runs(study) if run.read_status().state == "done")
     for anew in (lambda: restart_run(done), lambda: extend_run(done, 9)):
         with pytest.raises(RunError, match=f"belongs to {study.id}") as refusal:
@@ -150,7 +150,7 @@ def test_a_trial_is_nothing_by_itself_to_be_restarted_or_extended(study):
     assert done.describe_restart() == study.describe_restart()
 
 
-def test_a_winner_is_refused_where_the_study_has_seen_its_test(study):
+def test_a_winner_is_refused_if_the_study_has_seen_its_test_patients(study):
     make_small_dataset(study.workspace, "turned")
 
     def turned(manifest):
@@ -161,18 +161,18 @@ def test_a_winner_is_refused_where_the_study_has_seen_its_test(study):
     given = {"study": study.id, "dataset": "turned", "cache": "turned", "epochs": 1, "device": "cpu"}
     run = find_or_create_job(study.workspace, "train", given, ["ResNet18_CFT"])
     assert worker.execute_run(run, stopping=run) == "failed"
-    assert f"the trials of {study.id} have seen 10 of the 10 test women" in run.read_status().message
+    assert f"the trials of {study.id} have seen 10 of the 10 test patients" in run.read_status().message
 
 
-def test_where_every_trial_fails_the_study_says_so(workspace):
+def test_a_study_whose_trials_all_fail_reports_the_reason(workspace):
     make_small_dataset(workspace)
     run = create_study_run(workspace, 1, space=SPACE | {"learning_rate": [DIVERGING]})
     assert worker.execute_run(run, stopping=run) == "failed"
-    assert "none of the 1 trials came to its end; the first said: " in run.read_status().message
+    assert "none of the 1 trials" in run.read_status().message
     assert "not a finite number" in run.read_status().message
 
 
-def test_a_model_that_trains_no_layer_has_nothing_to_search(study):
+def test_a_model_that_trains_no_layer_cannot_be_searched(study):
     run = create_study_run(study.workspace, 1, model="ResNet18_OPW", space={"dropout": [0.1, 0.2]})
     assert worker.execute_run(run, stopping=run) == "failed"
     assert "trains no layer" in run.read_status().message
@@ -204,7 +204,7 @@ NAMES = {"dataset": "pocket", "cache": "pocket"}
         ({"trained": ["none", "all"]}, "trained: none"),
     ],
 )
-def test_a_space_that_cannot_be_searched_is_refused_before_anything_starts(wrong, said):
+def test_an_invalid_space_is_refused_before_the_start(wrong, said):
     with pytest.raises(SettingsError) as refusal:
         resolve(Tune, {}, NAMES | {"space": wrong})
     assert said in refusal.value.message
@@ -223,7 +223,7 @@ def test_a_space_that_cannot_be_searched_is_refused_before_anything_starts(wrong
         ({"optimizer": ["adamw", "magic"]}, "adamw, adam, sgd"),
     ],
 )
-def test_a_refused_space_says_what_to_write(wrong, hint):
+def test_a_refused_space_comes_with_a_hint(wrong, hint):
     with pytest.raises(SettingsError) as refusal:
         resolve(Tune, {}, NAMES | {"space": wrong})
     assert hint in refusal.value.hint
@@ -241,7 +241,7 @@ def test_a_refused_space_says_what_to_write(wrong, hint):
         ({"trials": 0}, ("trials",)),
     ],
 )
-def test_what_contradicts_itself_is_refused_by_name(wrong, fields):
+def test_contradicting_settings_are_refused_by_name(wrong, fields):
     with pytest.raises(SettingsError) as refusal:
         resolve(Tune, {}, NAMES | {"space": SPACE} | wrong)
     assert refusal.value.fields == fields
@@ -285,7 +285,7 @@ def test_a_refused_address_is_shown_without_its_password(given):
     assert "host" in refusal.value.message, "the rest is shown"
 
 
-def test_a_password_is_in_nothing_that_is_written(study):
+def test_a_password_is_never_written(study):
     address = "postgresql://anna:secret@127.0.0.1:1/studies"
     run = create_study_run(study.workspace, 1, storage=address)
     assert worker.execute_run(run, stopping=run) == "failed"
@@ -295,7 +295,7 @@ def test_a_password_is_in_nothing_that_is_written(study):
 
 
 @pytest.mark.parametrize("name", presets.list_presets("tune"))
-def test_every_space_that_ships_can_be_searched(name):
+def test_every_shipped_space_is_valid(name):
     preset = presets.load_preset("tune", name)
     assert preset.stage == "tune"
     assert resolve(Tune, preset.settings, NAMES).space

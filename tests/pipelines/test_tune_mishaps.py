@@ -1,4 +1,4 @@
-"""What befalls a study's trials from outside, and what does not go together: none is burnt, none is lost."""
+"""Failures during a study, several workers, and settings that a study refuses. No trial is wasted or lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
 from tfm.pipelines import train
-from tfm.training import device, gpu_lock, loop
+from tfm.training import device, gpu_lock
+from tfm.training.tasks.classification import Classification
 from tfm.training.tune import search
 from tfm.training.tune.storage import open_storage
 from tfm.training.tune.study import Study
@@ -40,11 +41,11 @@ def states(study: Run) -> list[str]:
     return [trial.state.name for trial in read_trials(study)]
 
 
-def taken(study: Run) -> str:
+def execute_study(study: Run) -> str:
     return worker.execute_run(study, stopping=study)
 
 
-# --- from outside -----------------------------------------------------------------------------------------------------
+# --- failures -----------------------------------------------------------------------------------------------------
 
 
 def full_disk() -> Exception:
@@ -52,74 +53,74 @@ def full_disk() -> Exception:
 
 
 def killed_rank() -> Exception:
-    return HaltedError("process 2 of 2 was killed (SIGKILL)", hint="it can go on")
+    return HaltedError("process 2 of 2 was killed (SIGKILL)", hint="it can be resumed")
 
 
 @pytest.mark.parametrize("mishap", [full_disk, killed_rank])
-def test_what_is_no_fault_of_the_trial_halts_the_study_which_takes_it_up_again(products, monkeypatch, mishap):
+def test_an_external_failure_halts_the_study_and_a_resume_completes_the_trial(products, monkeypatch, mishap):
     run = create_study_run(products, 2, space=TAME)
-    learn, told = train.learn, []
+    train_undisturbed, epochs = train.train_on_all_devices, []
 
-    def interrupted(*words, **named) -> Iterator[Event]:
-        for event in learn(*words, **named):
+    def train_with_mishap(*args) -> Iterator[Event]:
+        for event in train_undisturbed(*args):
             yield event
             if isinstance(event, Metrics) and len(run.read_status().runs) == 2:
-                told.append(event)
+                epochs.append(event)
                 raise mishap()
 
     with monkeypatch.context() as patched:
-        patched.setattr(train, "learn", interrupted)
-        assert taken(run) == "halted"
+        patched.setattr(train, "train_on_all_devices", train_with_mishap)
+        assert execute_study(run) == "halted"
     assert run.read_status().message.startswith("trial 1 is halted: ")
     assert str(mishap()).rpartition("] ")[2] in run.read_status().message
     assert run.read_status().hint
     assert states(run) == ["COMPLETE", "RUNNING"]
     finish_run(run)
     assert "FAIL" not in states(run)
-    assert len(told) == 1
+    assert len(epochs) == 1
 
 
-def test_a_trial_out_of_memory_fails_and_the_study_goes_on(products, monkeypatch):
+def test_a_trial_out_of_memory_fails_and_the_study_continues(products, monkeypatch):
     run = create_study_run(products, 2, space=TAME)
-    backward = loop._backward
+    compute_loss = Classification.loss
 
-    def too_much(*words, **named):
+    def run_out_of_memory(*args):
         if len(run.read_status().runs) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
-        return backward(*words, **named)
+        return compute_loss(*args)
 
-    monkeypatch.setattr(loop, "_backward", too_much)
+    monkeypatch.setattr(Classification, "loss", run_out_of_memory)
     finish_run(run)
     assert states(run) == ["FAIL", "COMPLETE"]
     assert "too small for batches of 9" in find_trial_runs(run)[0].read_status().message
 
 
-def test_a_trial_that_somebody_else_worked_is_told_to_hyperband(products, monkeypatch):
-    """Resumed by itself from the menu, while the study wants it too."""
+def test_a_trial_completed_by_another_process_is_reported_to_hyperband(products, monkeypatch):
+    """The run of the trial is resumed from the menu, while the study is about to work on it."""
     run = create_study_run(products, 1, space=TAME)
     work = search.execute
 
-    def taken_just_before(child: Run) -> Iterator[Event]:
+    def work_after_other_process(child: Run) -> Iterator[Event]:
         assert worker.execute_run(child, stopping=child) == "done"
         yield from work(child)
 
-    monkeypatch.setattr(search, "execute", taken_just_before)
+    monkeypatch.setattr(search, "execute", work_after_other_process)
     finish_run(run)
     (trial,) = read_trials(run)
     assert list(trial.intermediate_values) == [1, 2]
 
 
-def test_a_lock_that_is_taken_between_look_and_work_is_waited_for(products, monkeypatch):
+def test_a_lock_taken_just_before_the_start_is_waited_for(products, monkeypatch):
     monkeypatch.setattr(search, "POLL_SECONDS", 0.01)
     run = create_study_run(products, 1, space=TAME)
     work, tries = search.execute, []
 
-    def worked(child: Run) -> Iterator[Event]:
+    def work_with_lock_taken_once(child: Run) -> Iterator[Event]:
         tries.append(child.id)
         with child.hold_lock() if len(tries) == 1 else contextlib.nullcontext():
             yield from work(child)
 
-    monkeypatch.setattr(search, "execute", worked)
+    monkeypatch.setattr(search, "execute", work_with_lock_taken_once)
     finish_run(run)
     assert len(tries) == 2
     assert states(run) == ["COMPLETE"]
@@ -141,52 +142,55 @@ def test_two_workers_at_once_share_the_trials_of_one_file(products, monkeypatch)
     finish_run(second)
     assert started.process.wait(timeout=120) == 0, first.log_file.read_text()
     worked = [*first.read_status().runs, *second.read_status().runs]
-    assert sorted(worked) == ["0", "1", "2", "3"], "none is lost, and each was somebody's alone"
+    assert sorted(worked) == ["0", "1", "2", "3"], "no trial is lost, and none is worked on twice"
     assert len({run.id for run in (*find_trial_runs(first), *find_trial_runs(second))}) == 4
     assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in read_trials(first))
     assert first.read_status().result["best_trial"] == second.read_status().result["best_trial"]
 
 
 @pytest.mark.long
-def test_a_worker_goes_on_inside_the_trial_that_another_was_killed_in(products):
+def test_a_worker_continues_the_trial_of_a_killed_worker(products):
     first, second = two_workers(products, 1)
     killed(first, "in_the_middle_of_writing", 3)
     (left,) = find_trial_runs(first)
-    left.request_pause()  # which nobody saw any more
+    left.request_pause()  # which no process was left to see
     finish_run(second)
     assert find_trial_runs(second)[0].id == left.id
     assert any(isinstance(event, Note) and "resuming from a checkpoint" in event.text for event in left.read_events())
 
 
-def test_a_worker_whose_trial_was_taken_up_meanwhile_lets_go_of_it(products, monkeypatch):
-    """As one that slept for an hour may find it."""
+def test_a_worker_abandons_a_trial_that_another_took_over(products, monkeypatch):
+    """A worker that was suspended for an hour may find this."""
     run = create_study_run(products, 1, space=TAME)
-    learn = train.learn
+    train_undisturbed = train.train_on_all_devices
 
-    def overtaken(*words, **named) -> Iterator[Event]:
-        for event in learn(*words, **named):
+    def train_while_taken_over(*args) -> Iterator[Event]:
+        for event in train_undisturbed(*args):
             if isinstance(event, Metrics):
-                storage, (trial,) = open_storage(f"sqlite:///{run.study_file}"), read_trials(run)
-                storage.set_trial_user_attr(trial._trial_id, "owner", "another on elsewhere:/workspace")
-                storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [0.9])
+                storage = open_storage(f"sqlite:///{run.study_file}")
+                (study,) = storage.get_all_studies()
+                study_id = storage.get_study_id_from_name(study.study_name)
+                trial = storage.get_trial_id_from_study_id_trial_number(study_id, 0)
+                storage.set_trial_user_attr(trial, "owner", "another on elsewhere:/workspace")
+                storage.set_trial_state_values(trial, TrialState.COMPLETE, [0.9])
             yield event
 
-    monkeypatch.setattr(train, "learn", overtaken)
+    monkeypatch.setattr(train, "train_on_all_devices", train_while_taken_over)
     assert finish_run(run).read_status().result["val_auc"] == 0.9
     notes = [event.text for event in run.read_events() if isinstance(event, Note)]
     assert any("trial 0 " in note and "another on elsewhere:/workspace" in note for note in notes)
 
 
-def test_a_study_waits_for_the_gpu_of_another_and_says_for_whom(products, monkeypatch):
+def test_a_study_waits_for_the_gpu_and_names_the_run_that_uses_it(products, monkeypatch):
     prepare = device.prepare_device
 
-    def with_a_turn(settings, run, held):
+    def prepare_and_lock(settings, run, held):
         found = yield from prepare(settings, run, held)
         yield from device.lock_gpu("gpu-of-two-studies", run.id, held)
         return found
 
-    monkeypatch.setattr(train, "prepare", with_a_turn)
-    monkeypatch.setattr(gpu_lock, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(train, "prepare_device", prepare_and_lock)
+    monkeypatch.setattr(gpu_lock, "POLL_SECONDS", 0.01)
     run = create_study_run(products, 1, space=TAME)
     with contextlib.ExitStack() as held:
         list(device.lock_gpu("gpu-of-two-studies", "a-trial-of-another-study", held))
@@ -202,18 +206,18 @@ def test_a_study_waits_for_the_gpu_of_another_and_says_for_whom(products, monkey
 # --- refused before the first trial ----------------------------------------------------------------------------------
 
 
-def test_weights_out_of_reach_are_refused_with_what_a_study_can_be_told(products, monkeypatch, tmp_path):
+def test_unreachable_weights_are_refused_with_a_hint_about_the_space(products, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     run = create_study_run(products, 1, space={"learning_rate": [0.02]})
-    assert taken(run) == "failed"
+    assert execute_study(run) == "failed"
     assert "space={weights: [none]}" in run.read_status().hint
     assert "space={weights: [file:" in run.read_status().hint
     assert "setting: weights" not in run.read_status().hint
     assert not run.read_status().runs
 
 
-def test_values_that_do_not_go_together_fail_their_trial_and_no_other(products, monkeypatch):
+def test_incompatible_values_fail_only_their_trial(products, monkeypatch):
     suggest = Study.suggest_values
     odd = {"architecture": "MammoCNN", "weights": "imagenet"}
     monkeypatch.setattr(
@@ -231,12 +235,12 @@ def test_a_cache_of_other_images_is_refused_before_the_first_trial(products):
     index = products.cache_folder("other") / "index.csv"
     index.write_text(index.read_text().replace(",1.2.", ",9.9."))
     run = create_study_run(products, 1, space=TAME, caches=["other"])
-    assert taken(run) == "failed"
+    assert execute_study(run) == "failed"
     assert "are not in the cache" in run.read_status().message
     assert not run.read_status().runs
 
 
-def test_whom_the_weights_of_its_model_have_seen_the_study_has_seen_too(products):
+def test_patients_seen_by_the_weights_count_as_seen_by_the_study(products):
     make_small_dataset(products, "others")
 
     def others(manifest):
@@ -251,7 +255,7 @@ def test_whom_the_weights_of_its_model_have_seen_the_study_has_seen_too(products
     assert set(before.read_environment()["patients_seen"]) < set(run.read_environment()["patients_seen"])
 
 
-def test_what_the_study_is_not_told_its_trials_take_from_the_preset(products):
+def test_trials_take_other_settings_from_the_preset(products):
     settings = presets.load_preset("models", "ResNet18_CFT").settings | {"machine": {"precision": "bf16"}, "seed": 99}
     (products.root / "models").mkdir()
     files.write_yaml(

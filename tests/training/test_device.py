@@ -146,7 +146,7 @@ with contextlib.ExitStack() as held:
 
 
 def test_a_run_waits_for_the_gpu_and_says_for_whom_until_its_holder_dies(monkeypatch):
-    monkeypatch.setattr("tfm.training.gpu_lock._POLL_SECONDS", 0.05)
+    monkeypatch.setattr("tfm.training.gpu_lock.POLL_SECONDS", 0.05)
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, "gpu-of-this-test"],
         stdin=subprocess.PIPE,

@@ -170,7 +170,7 @@ def test_what_is_no_longer_as_it_was_written_is_refused(run, material, tmp_path,
 
 
 def test_two_never_extract_the_same_ones_at_once_the_second_waits_and_finds_them(run, material, tmp_path, monkeypatch):
-    monkeypatch.setattr(gpu_lock, "_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(gpu_lock, "POLL_SECONDS", 0.05)
     first = extract_embeddings(tmp_path, backbone(run), material, facts(material), CPU, "the-first-run")
     next(first)
     second = extract_embeddings(tmp_path, backbone(run), material, facts(material), CPU, "the-second-run")

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from tfm.core.events import Event, Note, Progress
 
 WAITING = "waiting for "
-_POLL_SECONDS = 2.0
+POLL_SECONDS = 2.0
 
 
 def acquire_lock(lock_file: Path, what: str, run: str, held: contextlib.ExitStack) -> Iterator[Event]:
@@ -20,7 +20,7 @@ def acquire_lock(lock_file: Path, what: str, run: str, held: contextlib.ExitStac
     reported = None
     while True:
         try:
-            lock.acquire(timeout=_POLL_SECONDS if reported else 0)
+            lock.acquire(timeout=POLL_SECONDS if reported else 0)
             break
         except Timeout:
             holder = _read_holder(holder_file)
