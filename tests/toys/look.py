@@ -14,9 +14,9 @@ from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.schema import IMPORTANT, POSITIONAL, InputPath, Settings
 
-looked: list[Path] = []
+inspected: list[Path] = []
 previewed: list["Films"] = []
-left_unfinished: list[Path] = []
+closed: list[Path] = []
 
 
 class Films(Settings):
@@ -36,7 +36,7 @@ class Films(Settings):
 
 def inspect_box(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Event | InspectionResult]:
     """Files have names like mass-train-1.dcm. Without test films, the split can only be random."""
-    looked.append(given["box"])
+    inspected.append(given["box"])
     folders = [given["box"], *given.get("more", ())]
     names = sorted(path.name for folder in folders for path in folder.glob("*.dcm"))
     if not names and (given["box"] / "elsewhere.txt").exists():
@@ -47,7 +47,7 @@ def inspect_box(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Even
         for number, _ in enumerate(names, 1):
             yield Progress("films", number, len(names), "films")
     except GeneratorExit:
-        left_unfinished.append(given["box"])
+        closed.append(given["box"])
         raise
     kinds = Counter(name.split("-")[0] for name in names)
     yield Table("In the box", ["lesions", "films"], [[kind, str(count)] for kind, count in kinds.items()])
@@ -63,9 +63,9 @@ def inspect_box(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Even
 def preview(settings: Films, workspace: Workspace) -> Iterator[Event]:
     previewed.append(settings)
     yield Progress("preview", 1, 1)
-    held = sum(len(list(folder.glob("*.dcm"))) for folder in (settings.box, *settings.more))
-    if settings.at_most > held:
-        raise SettingsError(f"there are {held} films only", hint="take fewer", fields=("at_most",))
+    count = sum(len(list(folder.glob("*.dcm"))) for folder in (settings.box, *settings.more))
+    if settings.at_most > count:
+        raise SettingsError(f"there are {count} films only", hint="take fewer", fields=("at_most",))
     if workspace.dataset_folder(settings.label).exists():
         raise DataError(f"a box called {settings.label} exists", hint="give this one another name")
     yield Table(

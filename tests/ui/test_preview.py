@@ -1,4 +1,4 @@
-"""A form that looks first: what is found is shown and decides, and what will come of it is shown before it starts."""
+"""A form shows an inspection of the inputs, which limits the choices, and a preview before the start."""
 
 import io
 import shlex
@@ -44,8 +44,8 @@ class Screens(Scripted):
 
 
 @pytest.fixture(autouse=True)
-def _nothing_looked_at():
-    for kept in (toy.looked, toy.previewed, toy.left_unfinished):
+def _clear_toy():
+    for kept in (toy.inspected, toy.previewed, toy.closed):
         kept.clear()
 
 
@@ -73,12 +73,12 @@ def _words(answer):
     return answer if answer in (BACK, LEAVE) else str(answer)
 
 
-def test_required_settings_are_asked_first_and_the_look_is_shown_above_the_rest(workspace, box):
+def test_required_settings_are_asked_first_and_the_inspection_is_shown_above_the_rest(workspace, box):
     folder = box(*WHOLE)
     asked, asker = form(workspace, box=folder)
     asked.fill()
     assert asker.names == ["box", "label", "lesions", "split", "what_now"]
-    assert toy.looked == [folder]
+    assert toy.inspected == [folder]
     assert "In the box" not in asker.at("box")[0]
     for name in ("label", "lesions", "split", "what_now"):
         assert "In the box" in asker.at(name)[0], f"what was found stays above {name}"
@@ -142,18 +142,18 @@ def test_a_look_runs_once_for_each_answer(workspace, box):
     asked, asker = form(workspace, box=(masses, masses, whole), label=(BACK, BACK, "mine"))
     filled = asked.fill()
     assert asker.names[:6] == ["box", "label", "box", "label", "box", "label"]
-    assert toy.looked == [masses, whole]
+    assert toy.inspected == [masses, whole]
     assert "split" in asker.names, "what the first box fixed is open in the second"
     assert "split" not in filled.given
 
 
-def test_back_skips_the_look(workspace, box):
+def test_back_skips_the_inspection(workspace, box):
     asked, asker = form(workspace, box=box(*MASSES), lesions=(BACK, "mass"), label=("a", "b"))
     assert asked.fill().given["label"] == "b"
     assert asker.names[:5] == ["box", "label", "lesions", "label", "lesions"]
 
 
-def test_choices_that_the_look_excludes_are_disabled_with_the_reason(workspace, box):
+def test_choices_that_the_inspection_excludes_are_disabled_with_the_reason(workspace, box):
     asked, asker = form(workspace, box=box(*MASSES))
     assert asked.fill().given["lesions"] == "mass", "the default cannot be, so the first that can"
     assert "lesions" not in yaml.safe_load(workspace.answers_file.read_text())[TOY], "of this box, no wish"
@@ -163,7 +163,7 @@ def test_choices_that_the_look_excludes_are_disabled_with_the_reason(workspace, 
     }  # fmt: skip
 
 
-def test_an_answer_that_a_new_look_excludes_is_asked_again(workspace, box):
+def test_an_answer_that_a_new_inspection_excludes_is_asked_again(workspace, box):
     whole, masses = box(*WHOLE, called="whole"), box(*MASSES, called="masses")
     asked, asker = form(
         workspace, box=(whole, masses), lesions=("calc", "mass"), what_now=("change", "mend", "start"), setting="box"
@@ -182,7 +182,7 @@ def test_a_refused_input_is_asked_again_with_the_reason(workspace, box):
     assert "choose the folder that holds the .dcm files" in second
     assert "choose the folder that holds the .dcm files" in third
     assert "no films in" not in asker.at("label")[0]
-    assert toy.looked == [empty, empty, masses], "what was refused may have been mended: it is looked at again"
+    assert toy.inspected == [empty, empty, masses], "a refused folder may have been repaired, so it is inspected again"
 
 
 def test_an_inspection_can_ask_for_another_setting(workspace, box):
@@ -192,13 +192,13 @@ def test_an_inspection_can_ask_for_another_setting(workspace, box):
     assert asked.fill().given["more"] == [str(films)]
     assert asker.names[:6] == ["box", "more", "more", "label", "more", "label"]
     assert "name that folder" in asker.at("more")[0]
-    assert toy.looked == [hint, hint, hint]
+    assert toy.inspected == [hint, hint, hint]
     again, asker = form(workspace)
     again.fill()
-    assert asker.names[:2] == ["box", "label"], "what was said last time is looked at without asking"
+    assert asker.names[:2] == ["box", "label"], "saved answers are inspected without asking"
 
 
-def test_an_optional_input_is_passed_to_the_look(workspace, box):
+def test_an_optional_input_is_passed_to_the_inspection(workspace, box):
     masses, whole = box(*MASSES, called="masses"), box(*WHOLE, called="whole")
     asked, asker = form(workspace, box=masses, what_now=("change", "start"), setting="more", more=whole)
     assert "split" not in asked.fill().given, "with these films nothing is fixed"
@@ -271,12 +271,12 @@ class Impatient(io.StringIO):
         return super().write(text)
 
 
-def test_ctrl_c_during_a_look_closes_it_and_returns_to_the_menu_with_answers_kept(workspace, box):
+def test_ctrl_c_during_an_inspection_closes_it_and_returns_to_the_menu_with_answers_kept(workspace, box):
     folder = box(*MASSES)
     console = Console(file=Impatient(), width=100, force_terminal=True)
     with pytest.raises(ToMenu) as left:
         Form(TOY, workspace, Scripted({"box": str(folder)}), console, no_trial).fill()
-    assert toy.left_unfinished == [folder], f"the inspection is closed, not left lying in the memory of {left}"
+    assert toy.closed == [folder], f"the inspection is closed in spite of {left}"
     assert yaml.safe_load(workspace.answers_file.read_text())[TOY] == {"box": str(folder)}
 
 
@@ -288,7 +288,7 @@ def test_a_progress_bar_is_shown_and_removed(workspace, box):
     assert "1/3" not in file.getvalue().rpartition("\x1b[2J")[2], "the last screen has no bar left"
 
 
-def test_the_accessible_form_prints_one_line_during_a_look():
+def test_the_accessible_form_prints_one_line_during_an_inspection():
     file = io.StringIO()
     events = [Progress("films", 1, 3), Note("one film"), InspectionResult(fixed={"split": "random"})]
     seen = watch_preview(

@@ -29,7 +29,7 @@ def find_preset(workspace: Workspace, name: str, preset: str | None = None) -> P
         names = workspace.list_presets(found.presets)
         raise SettingsError(f"{name} needs the name of a preset", hint="choose one of: " + ", ".join(names))
     loaded = workspace.load_preset(found.presets, preset)
-    try:  # here the file can still be named: in a queue a wrong setting could come from anywhere
+    try:  # only here is the file known that contains a wrong setting
         check_values(registry.find_command(get_started_command(name, loaded)).settings, loaded.settings)
     except SettingsError as error:
         raise SettingsError(f"{loaded.file}: {error.message}", hint=error.hint) from None

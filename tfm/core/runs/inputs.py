@@ -39,15 +39,17 @@ def list_inputs(settings: Settings) -> Iterator[tuple[SettingField, Input, str]]
 
 
 def list_readable_runs(workspace: Workspace, field: SettingField) -> list[Run]:
-    """The complete runs to offer for a field. Runs that belong to another run are valid, but not offered."""
+    """List the complete runs to choose from. Runs that belong to another run are valid, but not listed."""
     assert field.input is not None
     makers = field.input.made_by
     return [run for run in lookup.list_runs(workspace) if not run.read_status().part_of and run.is_done_by(makers)]
 
 
 def report_skipped_runs(workspace: Workspace, settings: Settings, setting: str) -> Iterator[Note]:
-    """Name the runs that `complete_values` skipped because their outputs are damaged. If the list also lacks an intact
-    run, a person chose it, and nothing was skipped."""
+    """Report the runs that `complete_values` skipped because their outputs are damaged.
+
+    If the list also lacks an intact run, a person chose it, and nothing was skipped.
+    """
     field = find_field(type(settings), setting)
     others = [run for run in list_readable_runs(workspace, field) if run.id not in get_value(settings, field)]
     if any(run.has_intact_outputs() for run in others):
@@ -145,7 +147,7 @@ def _check_run(run: Run, field: SettingField, needed: Input) -> None:
 
 
 def _check_fixed_values(run: Run, settings: Settings, field: SettingField, needed: Input) -> None:
-    """A changed value would no longer be what the run found."""
+    """Refuse values that differ from those that the run found."""
     known = {one.name: one for one in list_fields(type(settings))}
     result = run.read_status().result
     found = {name: known[name].parse(value) for name, value in result.get(needed.fixed_key, {}).items()}

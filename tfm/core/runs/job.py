@@ -108,7 +108,7 @@ class Job:
             return None
 
     def read_silent_since(self) -> datetime | None:
-        """The time of the last heartbeat, if a working worker would have sent another since."""
+        """The time of the last heartbeat, if the next one is overdue."""
         last = self._read_last_heartbeat()
         silent = last is not None and time.time() - last >= SILENT_AFTER_SECONDS
         return datetime.fromtimestamp(last) if last is not None and silent else None
@@ -137,7 +137,7 @@ class Job:
 
     def _send_heartbeats(self, stop: threading.Event) -> None:
         while True:
-            with contextlib.suppress(OSError):  # a full disk must not end a run by its heartbeat
+            with contextlib.suppress(OSError):  # a failed heartbeat on a full disk must not end the run
                 self._heartbeat_file.touch()
             if stop.wait(HEARTBEAT_SECONDS):
                 return

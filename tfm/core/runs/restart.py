@@ -65,7 +65,7 @@ def extend_run(run: Run, total: Any) -> Run:
 
 
 def _check_is_independent(run: Run) -> None:
-    """Refuse a trial of a study: on its own it would look like a training that was never part of a choice."""
+    """Refuse a trial of a study: on its own it would hide that it was chosen among many."""
     owner = run.read_status().part_of
     if owner:
         raise RunError(

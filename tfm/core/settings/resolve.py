@@ -20,7 +20,7 @@ def resolve(settings: type[S], preset: Mapping[str, Any], given: Mapping[str, An
     placed = place_values(settings, given)
     values = merge(place_values(settings, preset), placed)
     without_effect = find_fields_without_effect(settings, values)
-    refused = [  # in a run's own file such a field has its default, which nobody asked for
+    refused = [  # the file of a run contains such fields with their defaults
         (field, mark) for field, mark in without_effect if _get_parsed_value(placed, field) != field.default
     ]
     if refused:

@@ -50,8 +50,10 @@ class Switches:
 
 
 class NoEffectWhen:
-    """Marks a field or a group that has no effect when another setting has one of these values, and when all of `also`
-    apply. It is then not asked for, refused if given, and left at its default, so that equal work has one key."""
+    """Marks a field or group without effect while another setting has one of these values and all of `also` apply.
+
+    Such a field is not asked for, refused if given, and keeps its default, so that equal work has one key.
+    """
 
     _verb = "is"
 
@@ -67,7 +69,7 @@ class NoEffectWhen:
         return " and ".join([own, *(other.condition for other in self.also)])
 
     def applies(self, values: Mapping[str, Any]) -> bool:
-        """Whether it has no effect with these values by name. An unknown value is no reason."""
+        """Whether the field has no effect with these values, given by name. An unknown value does not count."""
         own = self.setting in values and self._matches(values[self.setting])
         return own and all(other.applies(values) for other in self.also)
 
