@@ -30,6 +30,11 @@ def read_cases_below(folder: Path) -> pd.DataFrame:
     return cbis_ddsm.read_cases(cbis_ddsm.find_case_files(list_tables_below(folder)))
 
 
+def parse_manifest(text: str) -> list[str]:
+    """The series that a .tcia manifest requests, in its order."""
+    return text.partition("ListOfSeriesToDownload=")[2].split()
+
+
 def list_tables_below(folder: Path) -> Tables:
     return Tables((), tuple(folder.rglob("*.csv")), ())
 

@@ -57,13 +57,12 @@ def rank_models(models: list[TrainedModel]) -> list[Ranking]:
     by_protocol: dict[Protocol, list[TrainedModel]] = {}
     for model in sorted(models, key=lambda model: model.run):
         by_protocol.setdefault(model.protocol, []).append(model)
-    return [_rank_group(protocol, group) for protocol, group in by_protocol.items()]
-
-
-def _rank_group(protocol: Protocol, group: list[TrainedModel]) -> Ranking:
-    counts = Counter(model.model for model in group)
-    entries = [
-        (f"{one.model} [{one.run.rpartition('_')[2]}]" if counts[one.model] > 1 else one.model, one, evaluate(one))
-        for one in group
-    ]
-    return Ranking(protocol, sorted(entries, key=lambda entry: -entry[2].auc.value))
+    rankings = []
+    for protocol, group in by_protocol.items():
+        counts = Counter(model.model for model in group)
+        entries = [
+            (f"{one.model} [{one.run.rpartition('_')[2]}]" if counts[one.model] > 1 else one.model, one, evaluate(one))
+            for one in group
+        ]
+        rankings.append(Ranking(protocol, sorted(entries, key=lambda entry: -entry[2].auc.value)))
+    return rankings

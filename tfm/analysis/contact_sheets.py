@@ -1,7 +1,5 @@
 """The rows of a contact sheet: what each imaging step and the augmentation do to chosen images.
-
-The sheet itself is drawn by `tfm.imaging.contact_sheet`.
-"""
+The sheet itself is drawn by `tfm.imaging.contact_sheet`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """Ways of training compared: the mean metrics of each way's runs, and paired differences on the same patients.
-
-Each run is one random initialization and order. The intervals cover the choice of patients, not the choice of seeds.
-"""
+Each run is one random initialization and order. The intervals cover the choice of patients, not the choice of seeds."""
 
 from __future__ import annotations
 
@@ -53,12 +51,10 @@ class Contrast:
 
     def list_values(self) -> list[dict[str, object]]:
         """List the rows for a program, with the values of each run."""
-        rows: list[dict[str, object]] = []
-        for way, count in self.runs.items():
-            row: dict[str, object] = {"way": way, "runs": count}
-            for metric, by_way in self.outcomes.items():
+        rows: list[dict[str, object]] = [{"way": way, "runs": count} for way, count in self.runs.items()]
+        for metric, by_way in self.outcomes.items():
+            for way, row in zip(self.runs, rows, strict=True):
                 row |= by_way[way].mean.flatten(metric) | {f"{metric}_each": by_way[way].each}
-            rows.append(row)
         return rows
 
     @property
@@ -72,12 +68,10 @@ class Contrast:
         ]
 
     def list_differences(self) -> list[dict[str, object]]:
-        rows: list[dict[str, object]] = []
-        for way, other in self._pairs:
-            row: dict[str, object] = {"way": way, "against": other}
-            for metric, by_way in self.outcomes.items():
+        rows: list[dict[str, object]] = [{"way": way, "against": other} for way, other in self._pairs]
+        for metric, by_way in self.outcomes.items():
+            for (way, other), row in zip(self._pairs, rows, strict=True):
                 row |= by_way[way].differences[other].flatten(f"{metric}_difference")
-            rows.append(row)
         return rows
 
     @property
@@ -95,41 +89,40 @@ class Measurements:
     statistic: Callable[[np.ndarray, np.ndarray], float]  # of labels (n,) and one run's values (n,)
 
     def compare(self, against: Mapping[str, list[str]]) -> dict[str, Outcome]:
+        def average(labels: np.ndarray, values: np.ndarray) -> float:
+            return float(np.mean([self.statistic(labels, one) for one in values.T]))
+
+        def subtract(labels: np.ndarray, values: np.ndarray, others: np.ndarray) -> float:
+            return average(labels, values) - average(labels, others)
+
         outcomes = {}
         for way, own in self.values.items():
-            mean = self._estimate(self._average, own)
+            mean = bootstrap_interval(average, self.patients, self.labels, own)
             each = [self.statistic(self.labels, one) for one in own.T]
-            others = against.get(way, [])
-            outcomes[way] = Outcome(
-                mean, each, {other: self._estimate(self._subtract, own, self.values[other]) for other in others}
-            )
+            differences = {
+                other: bootstrap_interval(subtract, self.patients, self.labels, own, self.values[other])
+                for other in against.get(way, [])
+            }
+            outcomes[way] = Outcome(mean, each, differences)
         return outcomes
-
-    def _average(self, labels: np.ndarray, values: np.ndarray) -> float:
-        return float(np.mean([self.statistic(labels, one) for one in values.T]))
-
-    def _subtract(self, labels: np.ndarray, values: np.ndarray, others: np.ndarray) -> float:
-        return self._average(labels, values) - self._average(labels, others)
-
-    def _estimate(self, statistic: Callable[..., float], *columns: np.ndarray) -> Interval:
-        return bootstrap_interval(statistic, self.patients, self.labels, *columns)
 
 
 def compare_ways(
     runs: Mapping[str, list[Run]], explanations: Mapping[str, list[Run]], against: Mapping[str, list[str]]
 ) -> Contrast:
-    """Compare the ways.
+    """Compare the ways by AUC and, if there are explain runs, by the attention outside the breast.
 
     Args:
         runs: way → its train runs.
-        explanations: way → the explain runs of all its train runs; empty to compare AUC only.
+        explanations: way → the explain runs of all its train runs; may be empty.
         against: way → the ways it is compared with.
     """
     trained = {way: [open_trained_model(run) for run in group] for way, group in runs.items()}
     models = [model for group in trained.values() for model in group]
     first = models[0]
     for model in models:
-        if model.protocol != first.protocol or not _have_same_images(model.predictions, first.predictions):
+        same_images = model.predictions.drop(columns="prob").equals(first.predictions.drop(columns="prob"))
+        if model.protocol != first.protocol or not same_images:
             raise DataError(
                 f"{model.run} and {first.run} have different protocols: {model.protocol.caption} (the other: "
                 f"{first.protocol.caption})",
@@ -144,10 +137,6 @@ def compare_ways(
         note, measurements[OUTSIDE] = _measure_explanations(explanations, table)
     outcomes = {metric: one.compare(against) for metric, one in measurements.items()}
     return Contrast(first.protocol, {way: len(group) for way, group in runs.items()}, against, outcomes, note)
-
-
-def _have_same_images(one: pd.DataFrame, other: pd.DataFrame) -> bool:
-    return one.drop(columns="prob").equals(other.drop(columns="prob"))
 
 
 def _measure_explanations(explanations: Mapping[str, list[Run]], table: pd.DataFrame) -> tuple[str, Measurements]:

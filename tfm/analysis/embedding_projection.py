@@ -14,7 +14,6 @@ from tfm.training.embeddings import Embeddings
 from tfm.training.inputs.training_data import TrainingData
 from tfm.training.settings import Projection
 
-_PERPLEXITY = 30  # the usual value; lower for fewer than 91 images
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -25,15 +24,15 @@ class ProjectedEmbeddings:
     caption: str
 
 
-def project_embeddings(found: Embeddings, material: TrainingData, method: Projection, seed: int) -> ProjectedEmbeddings:
+def project_embeddings(found: Embeddings, data: TrainingData, method: Projection, seed: int) -> ProjectedEmbeddings:
     state = seed_at(seed, "projection") % 2**32
-    table = pd.concat(getattr(material, split).table[["label"]].assign(split=words) for split, words in _SPLITS.items())
+    table = pd.concat(getattr(data, split).table[["label"]].assign(split=words) for split, words in _SPLITS.items())
     table["label"] = table["label"].map({0: "benign", 1: "malignant"})
     embeddings = np.concatenate([found[split] for split in _SPLITS])
     embeddings = np.pad(embeddings, ((0, 0), (0, max(0, 2 - embeddings.shape[1]))))  # PCA needs two dimensions
     counts = f"{', '.join(f'{len(found[split])} {words}' for split, words in _SPLITS.items())} images"
     if method == "tsne":
-        perplexity = min(_PERPLEXITY, (len(embeddings) - 1) / 3)
+        perplexity = min(30, (len(embeddings) - 1) / 3)  # 30 is the usual value; it must be lower for few images
         tsne = TSNE(perplexity=perplexity, random_state=state)
         differ = bool(np.ptp(embeddings, axis=0).any())  # scikit-learn crashes if all embeddings are equal
         points = tsne.fit_transform(embeddings) if differ else np.zeros((len(embeddings), 2))

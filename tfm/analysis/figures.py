@@ -16,8 +16,6 @@ from tfm.analysis.intervals import format_interval
 from tfm.analysis.trained_run import Protocol, TrainedModel
 from tfm.core import files
 
-_DPI = 150
-_CAPTION_WIDTH = 95  # characters
 _LABEL_COLOURS = {"benign": "tab:blue", "malignant": "tab:red"}
 _SPLIT_COLOURS = {"training": "tab:grey", "validation": "tab:orange", "test": "tab:green"}
 
@@ -66,8 +64,8 @@ def draw_embeddings(path: Path, projected: ProjectedEmbeddings, title: str, prot
 
 
 def save_figure(figure: Figure, path: Path, caption: str) -> None:
-    figure.supxlabel(textwrap.fill(caption, _CAPTION_WIDTH), fontsize=6, color="dimgrey")
+    figure.supxlabel(textwrap.fill(caption, width=95), fontsize=6, color="dimgrey")
     FigureCanvasAgg(figure)
     path.parent.mkdir(exist_ok=True)
     with files.write_atomically(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=_DPI)
+        figure.savefig(temporary, format="png", dpi=150)

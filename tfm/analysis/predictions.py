@@ -1,7 +1,5 @@
 """Prediction tables: one row for each image, as in predictions/val.csv and predictions/test.csv.
-
-How predictions are evaluated is in `evaluation`.
-"""
+How predictions are evaluated is in `evaluation`."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from tfm.imaging.contact_sheet import Row, Tile, draw_contact_sheet, encode_thumbnails
@@ -35,7 +34,11 @@ def draw_reconstructions(path: Path, training: Training, task: Reconstruction) -
         "masked blocks reconstructed": torch.where(hidden, rebuilt.float(), batch.images),
         "whole output": rebuilt.float(),
     }
-    greys = {title: _convert_to_grey(training, part) for title, part in columns.items()}
+    scale = images.normalisation
+    greys = {  # (B, 1, H, W) → (B, H, W) uint8
+        title: ((part * scale.deviation + scale.mean).clamp(0, 1) * 255).round().byte()[:, 0].cpu().numpy()
+        for title, part in columns.items()
+    }
     rows = [
         Row(
             f"{name}: mean error {error:.2f} standard deviations",
@@ -47,8 +50,3 @@ def draw_reconstructions(path: Path, training: Training, task: Reconstruction) -
     ]
     draw_contact_sheet(path, f"{path.stem.replace('_', ' ')}: masked blocks, reconstructed", rows)
     return encode_thumbnails([grey[0] for grey in greys.values()])
-
-
-def _convert_to_grey(training: Training, normalised: torch.Tensor) -> np.ndarray:  # (B, 1, H, W) → (B, H, W) uint8
-    scale = training.val.normalisation
-    return ((normalised * scale.deviation + scale.mean).clamp(0, 1) * 255).round().byte()[:, 0].cpu().numpy()

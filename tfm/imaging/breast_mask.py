@@ -1,7 +1,5 @@
 """Find the breast. Imaging steps, training and explanation all use this one definition of the breast mask.
-
-What the steps do with the mask is in `steps/`.
-"""
+What the steps do with the mask is in `steps/`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """From a mammogram to a training image: run the steps of a chain in order.
-
-Which steps exist is in `settings`; what each does is in `steps/`, under the step's name.
-"""
+Which steps exist is in `settings`; what each does is in `steps/`, under the step's name."""
 
 from __future__ import annotations
 
@@ -71,7 +69,12 @@ def run_chain(
     image, geometry = mammogram.image, mammogram.geometry
     lesions: np.ndarray = np.zeros(image.shape, np.uint8)
     if lesion_mask_path is not None:
-        mask = _read_lesion_mask(lesion_mask_path)
+        mask = read_pixels(lesion_mask_path)
+        if mask.dtype != np.uint8:
+            raise DataError(
+                f"{lesion_mask_path}: the lesion mask has 16 bits",
+                hint="organize the download again to rebuild the masks",
+            )
         lesions = project_lesions(mask, decoded.pixels.shape, geometry, image.shape)
         record["lesions"] = _hash_pixels(mask)
         record |= _describe_lesions(lesions, geometry, mask, decoded.pixels)
@@ -79,18 +82,11 @@ def run_chain(
     return PreprocessedImage(image, breast.render(geometry, image.shape).view(np.uint8), lesions, record)
 
 
-def _read_lesion_mask(path: Path) -> np.ndarray:
-    mask = read_pixels(path)
-    if mask.dtype != np.uint8:
-        raise DataError(f"{path}: the lesion mask has 16 bits", hint="organize the download again to rebuild the masks")
-    return mask
-
-
 def _describe_lesions(
     projected: np.ndarray, geometry: Geometry, mask: np.ndarray, pixels: np.ndarray
 ) -> dict[str, Any]:
-    """The share of the lesions' area that is still in the image (a fixed border may cut some off), how many lesions are
-    smaller than a pixel, and the mask's size where it differs from the mammogram's."""
+    """Return the share of the lesions' area that is in the image (a fixed border may cut some off), the number of
+    lesions smaller than a pixel, and the mask's size if it differs from the mammogram's."""
     before = np.count_nonzero(mask) * pixels.size / mask.size
     after = np.count_nonzero(projected) * geometry.down * abs(geometry.right)
     facts: dict[str, Any] = {"lesions_kept": round(min(1.0, after / before), 3) if before else 0.0}

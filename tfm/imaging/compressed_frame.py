@@ -1,7 +1,5 @@
 """Check a compressed frame against the file's header before it is decoded.
-
-Decoders trust the stream: they fill missing parts with grey and allocate whatever size it claims.
-"""
+Decoders trust the stream: they fill missing parts with grey and allocate whatever size it claims."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """Draw contact sheets: captioned images side by side in one PNG, and thumbnails for the terminal.
-
-Nothing here runs a step or chooses images.
-"""
+Nothing here runs a step or chooses images."""
 
 from __future__ import annotations
 

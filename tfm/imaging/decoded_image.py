@@ -1,7 +1,5 @@
 """What all readers of image files share: the result, size limits, frame selection, grey conversion, full value range.
-
-The readers are in `dicom` and `image_files`; `read_image` chooses one.
-"""
+The readers are in `dicom` and `image_files`; `read_image` chooses one."""
 
 from __future__ import annotations
 

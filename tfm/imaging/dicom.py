@@ -1,7 +1,5 @@
 """Read pixels from a DICOM file in any transfer syntax; a truncated image is refused, never filled up.
-
-Windows and lookup tables are in `display_lut`; what headers say about patient and view is read in `tfm.data`.
-"""
+Windows and lookup tables are in `display_lut`; what headers say about patient and view is read in `tfm.data`."""
 
 from __future__ import annotations
 
@@ -41,11 +39,8 @@ _SYNTAXES = {
     "JPEG 2000": uid.JPEG2000Lossless,
     "HTJ2K": uid.HTJ2KLossless,
 }
-_DECODER = "pylibjpeg"  # Pillow's would fill in missing parts
-_RLE_DECODER = "pydicom"  # pylibjpeg's panics on a damaged stream: no Exception, and a message on the screen
 _GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-_PIXEL_DATA, _UNDEFINED = 0x7FE00010, 0xFFFFFFFF
 _GROUP_LENGTH = b"\x02\0\0\0UL\x04\0"
 
 
@@ -100,12 +95,17 @@ def _read_layout(header: pydicom.Dataset) -> _Layout:
     samples = int(header.get("SamplesPerPixel") or 1)
     if (photometric not in _GREY or samples != 1) and (photometric not in _COLOUR or samples != 3):
         raise UnreadableError(f"a colour image ({photometric}, {samples} samples per pixel)", ONE_GREY_IMAGE)
+    claimed = header.get("NumberOfFrames")
+    try:
+        frames = 1 if claimed in (None, "") else int(claimed)
+    except (TypeError, ValueError):
+        raise UnreadableError(f"the header claims {claimed} frames") from None
     allocated = int(header.get("BitsAllocated") or 0)
     stored = int(header.get("BitsStored") or allocated)
     layout = _Layout(
         rows=int(header.Rows),
         columns=int(header.Columns),
-        frames=_read_frame_count(header),
+        frames=frames,
         samples=samples,
         allocated=allocated,
         stored=stored,
@@ -119,14 +119,6 @@ def _read_layout(header: pydicom.Dataset) -> _Layout:
     if int(header.get("HighBit") or stored - 1) != stored - 1:
         raise UnreadableError(f"the highest of {stored} bits should be bit {stored - 1}, but is bit {header.HighBit}")
     return layout
-
-
-def _read_frame_count(header: pydicom.Dataset) -> int:
-    count = header.get("NumberOfFrames")
-    try:
-        return 1 if count in (None, "") else int(count)
-    except (TypeError, ValueError):
-        raise UnreadableError(f"the header claims {count} frames") from None
 
 
 def _read_syntax(header: pydicom.Dataset) -> uid.UID:
@@ -149,9 +141,9 @@ def _read_plain_frame(file: BufferedReader, layout: _Layout, index: int) -> np.n
         (length,) = struct.unpack_from("<I", head, 8)
     else:
         file.seek(-4, os.SEEK_CUR)
-    if group << 16 | element != _PIXEL_DATA:
+    if (group, element) != (0x7FE0, 0x0010):  # the tag of pixel data
         _raise_float_pixels()
-    if length == _UNDEFINED:
+    if length == 0xFFFFFFFF:  # undefined
         raise UnreadableError("the pixels are compressed, but the header says they are not")
     _check_length(length, layout)
     start = file.tell()
@@ -271,4 +263,6 @@ def _can_decode(syntax: uid.UID) -> bool:
 
 
 def _select_decoder(syntax: uid.UID) -> str:
-    return _RLE_DECODER if syntax == uid.RLELossless else _DECODER
+    if syntax == uid.RLELossless:
+        return "pydicom"  # pylibjpeg's panics on a damaged stream: no Exception, and a message on the screen
+    return "pylibjpeg"  # Pillow's would fill in missing parts

@@ -1,7 +1,5 @@
 """Turn the windows and lookup tables of a DICOM header into one table from stored values to 16-bit greys.
-
-The pixels themselves are read in `dicom`.
-"""
+The pixels themselves are read in `dicom`."""
 
 from __future__ import annotations
 
@@ -12,9 +10,6 @@ from pydicom import Dataset
 
 from tfm.imaging.decoded_image import ONE_GREY_IMAGE, UnreadableError
 
-_WHITE = 65535
-_PALETTES = ("Red", "Green", "Blue")
-
 
 def build_display_lut(header: Dataset, index: int, bits: int, signed: bool) -> np.ndarray | None:
     """Return (2**bits,) uint16: stored value, counted from the lowest possible → grey over the full range.
@@ -24,24 +19,26 @@ def build_display_lut(header: Dataset, index: int, bits: int, signed: bool) -> n
     modality = _find_group(header, index, "PixelValueTransformationSequence")
     window = _find_group(header, index, "FrameVOILUTSequence")
     has_lut, has_window = bool(window.get("VOILUTSequence")), _has_values(window, "WindowCenter", "WindowWidth")
-    slope, _ = _read_rescale(modality)
+    slope, intercept = _read_rescale(modality)
     if not (has_lut or has_window or modality.get("ModalityLUTSequence") or slope < 0):
         return None  # a rising rescale changes nothing once its range is stretched to the full range
     lowest = -(1 << (bits - 1)) if signed else 0
-    values, low, high = _apply_modality(modality, np.arange(lowest, lowest + (1 << bits), dtype=np.float64))
+    values = np.arange(lowest, lowest + (1 << bits), dtype=np.float64)
+    if modality.get("ModalityLUTSequence"):
+        values, low, high = _apply_lut(values, modality.ModalityLUTSequence[0])
+    else:
+        values = values * slope + intercept
+        low, high = float(values.min()), float(values.max())
     if has_lut:
         values, low, high = _apply_lut(values, window.VOILUTSequence[0])
-        shares = (values - low) / (high - low)
     elif has_window:
-        shares = _apply_window(values, window)
-    else:
-        shares = (values - low) / (high - low)
-    return _scale_to_grey(shares)
+        return _scale_to_grey(_apply_window(values, window))
+    return _scale_to_grey((values - low) / (high - low))
 
 
 def build_palette_lut(header: Dataset, bits: int) -> np.ndarray | None:
     """The same table for an image with a colour palette; None unless all its colours are grey."""
-    names = [f"{colour}PaletteColorLookupTable" for colour in _PALETTES]
+    names = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
     if not all(header.get(f"{name}Data") and header.get(f"{name}Descriptor") for name in names):
         return None
     stored = np.arange(1 << bits, dtype=np.float64)
@@ -81,15 +78,6 @@ def _read_rescale(dataset: Dataset) -> tuple[float, float]:
     if slope == 0:
         raise UnreadableError("the rescale slope of the header is 0, which makes the image one grey value")
     return slope, intercept
-
-
-def _apply_modality(dataset: Dataset, stored: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Return modality values, the input of windows, and their lowest and highest possible value."""
-    if dataset.get("ModalityLUTSequence"):
-        return _apply_lut(stored, dataset.ModalityLUTSequence[0])
-    slope, intercept = _read_rescale(dataset)
-    values = stored * slope + intercept
-    return values, float(values.min()), float(values.max())
 
 
 def _apply_lut(values: np.ndarray, item: Dataset) -> tuple[np.ndarray, float, float]:
@@ -145,5 +133,5 @@ def _apply_window(values: np.ndarray, dataset: Dataset) -> np.ndarray:
 
 
 def _scale_to_grey(shares: np.ndarray) -> np.ndarray:
-    greys: np.ndarray = np.rint(shares * _WHITE).astype(np.uint16)
+    greys: np.ndarray = np.rint(shares * 65535).astype(np.uint16)
     return greys

@@ -1,8 +1,6 @@
 """Where an image's pixels are on the mammogram it was made from.
-
 The breast and the lesions are known on the mammogram and projected through this once, so that they cannot drift apart
-from the image.
-"""
+from the image."""
 
 from __future__ import annotations
 
@@ -117,7 +115,7 @@ def compute_coverage(
 
 
 def _compute_overlaps(edges: np.ndarray, count: int) -> tuple[slice, np.ndarray]:
-    """(pixels, cells): the share of each pixel that is covered by each cell, from one edge to the next."""
+    """Return the overlapping pixels, and (pixels, cells): the share of each pixel that each cell covers."""
     first, last = np.minimum(edges[:-1], edges[1:]), np.maximum(edges[:-1], edges[1:])
     reach = slice(max(0, int(np.floor(first.min()))), min(count, int(np.ceil(last.max()))))
     pixels = np.arange(reach.start, max(reach.start, reach.stop))[:, None]

@@ -30,8 +30,6 @@ _TRUNCATED = "the file is truncated or damaged"
 _SEPARATOR = rb"(?:\s|#[^\n]*\n)+"
 _PGM_HEADER = re.compile(rb"P([25])" + 3 * (_SEPARATOR + rb"(\d{1,9})") + rb"\s")
 _PHOTOMETRIC, _BITS_PER_SAMPLE = 262, 258  # tags of TIFF
-_SEGMENTS = ((273, 279), (324, 325))  # tags of offsets and byte counts: of strips, of tiles
-_PILLOW_TRUNCATED = "(?i).*(corrupt|truncated)"
 
 
 def read_png(file: BufferedReader, frame: Frame) -> DecodedImage:
@@ -72,7 +70,7 @@ def read_jpeg(file: BufferedReader, frame: Frame) -> DecodedImage:
 def read_tiff(file: BufferedReader, frame: Frame) -> DecodedImage:
     content = file.read()
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", _PILLOW_TRUNCATED)  # Pillow would continue without the missing tags
+        warnings.filterwarnings("error", "(?i).*(corrupt|truncated)")  # Pillow would continue without the missing tags
         with TiffImageFile(io.BytesIO(content)) as image:
             check_size(image.height, image.width)
             frames = image.n_frames
@@ -85,7 +83,7 @@ def read_tiff(file: BufferedReader, frame: Frame) -> DecodedImage:
 
 def _check_segments(image: TiffImageFile, length: int) -> None:
     """Check that all strips or tiles are in the file: libtiff would print its errors on the screen."""
-    for offset_tag, size_tag in _SEGMENTS:
+    for offset_tag, size_tag in ((273, 279), (324, 325)):  # of strips, of tiles
         offsets, sizes = image.tag_v2.get(offset_tag, ()), image.tag_v2.get(size_tag, ())
         if len(offsets) != len(sizes) or any(sum(segment) > length for segment in zip(offsets, sizes, strict=True)):
             raise UnreadableError(_TRUNCATED)

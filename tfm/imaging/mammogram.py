@@ -1,7 +1,5 @@
 """What a step takes and returns: pixels, their geometry, the breast mask, and a record of what was done.
-
-Reading files is in `read_image`; the steps are in `steps/`.
-"""
+Reading files is in `read_image`; the steps are in `steps/`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """Read a mammogram or mask from a file of any supported format, or raise a DataError that says why not.
-
-What headers say about patient and view is read in `tfm.data`.
-"""
+What headers say about patient and view is read in `tfm.data`."""
 
 from __future__ import annotations
 
@@ -42,7 +40,13 @@ def read_pixels(path: Path, frame: Frame = "middle") -> np.ndarray:
 def read_image(path: Path, frame: Frame = "middle") -> DecodedImage:
     try:
         with warnings.catch_warnings(action="ignore"):  # what matters in them becomes an error below
-            return _read(path, frame)
+            if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block for ever
+                reason = "a folder, not a file" if path.is_dir() else "not a plain file"
+                raise UnreadableError(reason, "choose an image file")
+            with open(path, "rb") as file:
+                head = file.read(_HEAD)
+                file.seek(0)
+                return _select_reader(head)(file, frame)
     except UnreadableError as error:
         raise DataError(f"{path}: {error}", hint=error.hint) from None
     except FileNotFoundError:
@@ -70,15 +74,6 @@ def explain_unknown_format(path: Path) -> str:
     except OSError as error:
         return error.strerror or "cannot be read"
     return ""
-
-
-def _read(path: Path, frame: Frame) -> DecodedImage:
-    if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block for ever
-        raise UnreadableError("a folder, not a file" if path.is_dir() else "not a plain file", "choose an image file")
-    with open(path, "rb") as file:
-        head = file.read(_HEAD)
-        file.seek(0)
-        return _select_reader(head)(file, frame)
 
 
 def _select_reader(head: bytes) -> Reader:

@@ -1,7 +1,5 @@
 """Find the bright strips that a scanner leaves along the edges of a film.
-
-The step that cuts them off is `steps/border.py`.
-"""
+The step that cuts them off is `steps/border.py`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """The settings of each preprocessing step, and of a chain of steps. No arrays here.
-
-The steps themselves are in `steps/`, one file per name in `STEPS`.
-"""
+The steps themselves are in `steps/`, one file per name in `STEPS`."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
 """Classification metrics: AUC, thresholds, confusion counts, and confidence intervals clustered by patient.
-
-Arrays in, numbers out; no files and no runs.
-"""
+Arrays in, numbers out; no files and no runs."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -74,13 +73,13 @@ def compute_confusion(labels: np.ndarray, probs: np.ndarray, threshold: float) -
 
 
 def compute_auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """The probability that a malignant image scores above a benign one; a tie counts half."""
+    """Compute the probability that a malignant image scores above a benign one; a tie counts half."""
     truth, scores = _validate(labels, scores, both_classes=True)
     return float(_compute_weighted_auc(truth, scores, np.ones((1, truth.size)))[0])
 
 
 def find_youden_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
-    """The observed probability with the largest sensitivity + specificity; at a tie, the lowest (most sensitive)."""
+    """Return the observed probability with the largest sensitivity + specificity; at a tie, the lowest."""
     truth, probs = _validate(labels, probs, both_classes=True)
     thresholds, group = np.unique(probs, return_inverse=True)
     positives = np.bincount(group, truth)
@@ -92,7 +91,7 @@ def find_youden_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
 
 
 def find_sensitivity_threshold(labels: np.ndarray, probs: np.ndarray, wanted: float) -> float:
-    """The highest probability that reaches this sensitivity, and so calls the fewest benign images malignant."""
+    """Return the highest probability with this sensitivity: it calls the fewest benign images malignant."""
     truth, probs = _validate(labels, probs, both_classes=True)
     malignant = np.sort(probs[truth])[::-1]
     # Compare shares, as sensitivity is computed: 7 / 100 is 0.07, but 0.07 × 100 is more than 7.
@@ -106,7 +105,7 @@ def bootstrap_interval(
     seed: int = _SEED,
     rounds: int = 2000,
 ) -> Interval:
-    """Percentile cluster bootstrap of `statistic(*columns)`: patients are resampled, each with all its rows.
+    """Run a percentile cluster bootstrap of `statistic(*columns)`: resample patients, each with all its rows.
 
     Rounds in which the statistic is undefined (NaN or DataError, as with one class only) are dropped.
     """
@@ -126,7 +125,11 @@ def bootstrap_interval(
     if statistic is compute_auc:  # used most: all rounds at once are 3 × as fast as one by one
         values = _compute_weighted_auc(*_validate(*columns), weights)
     else:
-        values = np.array([_evaluate_resample(statistic, columns, row_counts) for row_counts in weights])
+        values = np.full(rounds, math.nan)
+        for number, row_counts in enumerate(weights):
+            rows = np.repeat(np.arange(row_counts.size), row_counts)
+            with contextlib.suppress(DataError):
+                values[number] = statistic(*(column[rows] for column in columns))
     defined = values[~np.isnan(values)]
     if 2 * defined.size < rounds:
         return Interval(value, math.nan, math.nan)
@@ -135,25 +138,15 @@ def bootstrap_interval(
 
 
 def compute_exact_interval(value: float, trials: int) -> Interval:
-    """Clopper-Pearson interval of a share that is 0 or 1, for which a bootstrap interval has width 0."""
+    """Compute the Clopper-Pearson interval of a share that is 0 or 1: its bootstrap interval has width 0."""
     if not trials:
         return Interval(value, math.nan, math.nan)
     width = 1 - ((1 - CONFIDENCE) / 2) ** (1 / trials)
     return Interval(value, 1 - width, 1.0) if value == 1 else Interval(value, 0.0, width)
 
 
-def _evaluate_resample(
-    statistic: Callable[..., float], columns: tuple[np.ndarray, ...], row_counts: np.ndarray
-) -> float:
-    rows = np.repeat(np.arange(row_counts.size), row_counts)
-    try:
-        return statistic(*(column[rows] for column in columns))
-    except DataError:
-        return math.nan
-
-
 def _compute_weighted_auc(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """AUC for each row of weights (rounds, n); NaN if a row leaves only one class."""
+    """Compute the AUC for each row of weights (rounds, n); NaN if a row leaves only one class."""
     order = np.argsort(scores, kind="stable")
     truth, weights = truth[order], weights[:, order]
     tie_starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])

@@ -1,8 +1,6 @@
 """The FROC curve: which share of the lesions a probability map finds, at how many false alarms per image.
-
 The peaks of a map are its marks. A mark in or very near a lesion finds it; any other is a false alarm. Finding a lesion
-again counts as neither.
-"""
+again counts as neither."""
 
 from __future__ import annotations
 
@@ -42,7 +40,7 @@ def _find_peaks(heat: np.ndarray) -> Iterable[tuple[float, int, int]]:
 
 
 def _find_local_maxima(heat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, columns and heights (n,) of all local maxima, the highest first.
+    """Return rows, columns and heights (n,) of all local maxima, the highest first.
 
     A plateau counts as one maximum, at the pixel nearest its centre.
     """
@@ -96,7 +94,7 @@ class FrocCurve:
         return cls(-heights, images.astype(int), hits.astype(bool), np.array(lesions, dtype=int))
 
     def compute_sensitivity(self, alarms: float, images: np.ndarray[Any, Any] | None = None) -> float:
-        """The share of lesions found with at most this many false alarms per image; NaN without lesions.
+        """Compute the share of lesions found with at most this many false alarms per image; NaN without lesions.
 
         Args:
             images: indices of the images to use, possibly repeated (a bootstrap sample); None uses all.

@@ -1,7 +1,5 @@
 """How well a saliency map agrees with breast and lesion, and a naive map to compare with.
-
-Maps are (H, W) and non-negative; a figure that is undefined is NaN. How maps are made is in `tfm.analysis`.
-"""
+Maps are (H, W) and non-negative; a figure that is undefined is NaN. How maps are made is in `tfm.analysis`."""
 
 from __future__ import annotations
 
@@ -9,12 +7,12 @@ import numpy as np
 
 
 def measure_share_outside(heat: np.ndarray, breast: np.ndarray) -> float:  # (H, W), (H, W) bool
-    """The share of the map's sum outside the breast."""
+    """Measure the share of the map's sum outside the breast."""
     return _measure_share(heat, ~breast)
 
 
 def measure_share_inside(heat: np.ndarray, lesion: np.ndarray) -> float:  # (H, W), (H, W) bool
-    """The share of the map's sum inside the lesion."""
+    """Measure the share of the map's sum inside the lesion."""
     return _measure_share(heat, lesion) if lesion.any() else float("nan")
 
 

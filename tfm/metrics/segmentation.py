@@ -1,7 +1,5 @@
 """How well a predicted mask agrees with the true one: pixel counts per image, and figures from them.
-
-Whether lesions are found at all, and at how many false alarms, is in `froc`. A figure without images is NaN.
-"""
+Whether lesions are found at all, and at how many false alarms, is in `froc`. A figure without images is NaN."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ def count_overlap(predicted: np.ndarray, true: np.ndarray) -> Overlap:  # (n, H,
 
 
 def compute_dice(both: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> float:
-    """Mean Dice over the images that contain the class; where there is nothing to find, Dice is undefined."""
+    """Average Dice over the images that contain the class; it is undefined for the others."""
     return _average(2 * both, predicted + true, true > 0)
 
 
@@ -40,7 +38,7 @@ def compute_iou(both: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> fl
 
 
 def compute_area_error(both: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> float:
-    """Median error of the predicted area as a share of the true one, over the images that contain the class.
+    """Compute the median error of the predicted area as a share of the true one, over the images with the class.
 
     The median, because a lesion of two pixels may be predicted with two hundred.
     """
@@ -49,7 +47,7 @@ def compute_area_error(both: np.ndarray, predicted: np.ndarray, true: np.ndarray
 
 
 def compute_specificity(both: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> float:
-    """The share of images without the class in which none is predicted."""
+    """Compute the share of images without the class in which none is predicted."""
     empty = true == 0
     return float(np.mean(predicted[empty] == 0)) if empty.any() else math.nan
 

@@ -1,7 +1,5 @@
 """Record the attention weights of Swin encoders, and access their query and key weights.
-
-The loss built on them is in `spectral_loss`; maps of them are in `tfm.analysis`.
-"""
+The loss built on them is in `spectral_loss`; maps of them are in `tfm.analysis`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """DeepLabV3+ around a timm backbone: one grey channel in, one logit per class and pixel out.
-
-It is the library's network; only layers whose backward pass is not deterministic on a GPU are replaced.
-"""
+It is the library's network; only layers whose backward pass is not deterministic on a GPU are replaced."""
 
 from __future__ import annotations
 
@@ -68,13 +66,12 @@ class Upsampling(nn.Module):
         self.factor = factor
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:  # (B, C, h, w) → (B, C, factor h, factor w)
-        down, across = (_build_interpolation_matrix(side, self.factor * side, maps.device) for side in maps.shape[-2:])
+        def build_matrix(old: int) -> torch.Tensor:  # (new, old)
+            place = torch.linspace(0, old - 1, self.factor * old, dtype=torch.float64, device=maps.device)[:, None]
+            return (1 - (place - torch.arange(old, device=maps.device)).abs()).clamp_(min=0).float()
+
+        down, across = map(build_matrix, maps.shape[-2:])
         return down @ (maps @ across.T)
-
-
-def _build_interpolation_matrix(old: int, new: int, device: torch.device) -> torch.Tensor:  # (new, old)
-    place = torch.linspace(0, old - 1, new, dtype=torch.float64, device=device)[:, None]
-    return (1 - (place - torch.arange(old, device=device)).abs()).clamp_(min=0).float()
 
 
 class ImagePooling(nn.Module):
@@ -103,8 +100,8 @@ def build_segmenter(settings: SegmenterSettings, classes: Sequence[str], in_size
         reason = str(error).strip() or "its layers cannot be dilated"
         raise SettingsError(
             f"{settings.backbone} cannot be the backbone of DeepLabV3+ ({reason})",
-            hint=f"choose another "
-            f"{hints.setting('backbone')}, such as resnet34, resnet50, efficientnet_b3 or convnext_tiny",
+            hint=f"choose another {hints.setting('backbone')}, such as resnet34, resnet50, efficientnet_b3 or "
+            "convnext_tiny",
             fields=("backbone",),
         ) from error
     if settings.trained == "decoder":
@@ -121,8 +118,8 @@ def load_segmenter(network: Segmenter, settings: SegmenterSettings, path: Path) 
         except RuntimeError as error:
             raise WeightsError(
                 f"the weights in {path} belong to another segmenter: {str(error).strip().splitlines()[-1].strip()}",
-                hint=f"choose the {hints.setting('classes')} and "
-                f"{hints.setting('backbone')} they were trained with, or other weights",
+                hint=f"choose the {hints.setting('classes')} and {hints.setting('backbone')} they were trained with, "
+                "or other weights",
             ) from error
         return
     classifier = build_model(settings.classifier, in_size=(0, 0))  # a convolutional network takes any size

@@ -29,8 +29,8 @@ def classify_pooled(network: nn.Module, pooled: torch.Tensor) -> torch.Tensor:  
 
 @torch.no_grad()
 def check_averaging(network: nn.Module, in_size: tuple[int, int]) -> None:
-    """Check that the classifier takes the plain average of the feature map, so that an average over the breast can
-    replace it; refuse networks that pool by attention or have layers behind the map."""
+    """Refuse networks whose classifier does not take the plain average of the feature map, for example because they
+    pool by attention: an average over the breast could not replace it."""
     training = network.training
     network.eval()
     image = torch.randn(1, 1, *in_size, generator=torch.Generator().manual_seed(0))

@@ -1,7 +1,5 @@
 """Choose which part of a network is trained; the rest is frozen.
-
-Frozen layers have no gradient and no dropout, and do not update batch statistics.
-"""
+Frozen layers have no gradient and no dropout, and do not update batch statistics."""
 
 from __future__ import annotations
 
@@ -16,24 +14,10 @@ from tfm.models.settings import Trained
 
 
 def freeze(network: nn.Module, trained: Trained) -> None:
-    selected = _select_parameters(network, trained)
+    last_stage = find_last_stage(network) if trained == "last_stage" else set()
+    heads = tuple(f"{part}." for part in get_classifier_names(network)) if trained == "head" else ()
     for name, tensor in network.named_parameters():
-        tensor.requires_grad = name in selected
-
-
-def _select_parameters(network: nn.Module, trained: Trained) -> set[str]:
-    names = {name for name, _ in network.named_parameters()}
-    match trained:
-        case "all":
-            return names
-        case "last_stage":
-            return find_last_stage(network)
-        case "head":
-            return {
-                name for name in names if name.startswith(tuple(f"{part}." for part in get_classifier_names(network)))
-            }
-        case "none":
-            return set()
+        tensor.requires_grad = trained == "all" or name in last_stage or name.startswith(heads)
 
 
 def set_train_mode(network: nn.Module) -> None:

@@ -22,9 +22,8 @@ def find_head(network: nn.Module) -> nn.Module:
     if not isinstance(found, nn.Linear | nn.Sequential):
         raise SettingsError(
             f"{type(network).__name__} has no single linear classifier that could be replaced",
-            hint=f"train its last stage, or all of it, without a hidden layer of your own: "
-            f"{hints.setting('trained', 'last_stage')}, "
-            f"{hints.setting('trained', 'all')}",
+            hint="train its last stage, or all of it, without a hidden layer of your own: "
+            f"{hints.setting('trained', 'last_stage')}, {hints.setting('trained', 'all')}",
             fields=("trained", "head"),
         )
     return found

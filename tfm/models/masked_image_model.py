@@ -1,7 +1,5 @@
 """The network for masked image modelling: an encoder, and a decoder so light that the encoder must do the work.
-
-Which blocks are hidden, and the loss, are in `tfm.training`.
-"""
+Which blocks are hidden, and the loss, are in `tfm.training`."""
 
 from __future__ import annotations
 

@@ -29,20 +29,20 @@ class MemoryMeter:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
+        def save(tensor: torch.Tensor) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            self._saved[storage._cdata] = storage
+            return tensor
+
+        def record_output(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if isinstance(output, torch.Tensor):
+                self._largest = max(self._largest, output.nbytes)
+
         with ExitStack() as hooks:
             for module in self.network.modules():
-                hooks.callback(module.register_forward_hook(self._record_output).remove)
-            hooks.enter_context(torch.autograd.graph.saved_tensors_hooks(self._save, lambda tensor: tensor))
+                hooks.callback(module.register_forward_hook(record_output).remove)
+            hooks.enter_context(torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor))
             yield
-
-    def _save(self, tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        self._saved[storage._cdata] = storage
-        return tensor
-
-    def _record_output(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
-        if isinstance(output, torch.Tensor):
-            self._largest = max(self._largest, output.nbytes)
 
     def measure(self) -> MemoryUse:
         state = self.network.state_dict().values()

@@ -1,12 +1,8 @@
-"""Facts about a network before training: size, memory, explanation layer. Measured on a network without numbers.
-
-What kind of network it is, its preset says.
-"""
+"""Facts about a network before training: size, memory, explanation layer. Measured on a network without numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,9 +45,17 @@ def build_card_of_network(network: nn.Module, in_size: tuple[int, int], batch_si
     """Describe a network that was built on torch's device "meta"."""
     images = torch.empty(batch_size, 1, *in_size, device="meta")
     set_train_mode(network)
-    meter, probe = MemoryMeter(network), _ExplanationProbe(network)
-    with meter.watch(), probe.watch():
+    meter, layer, layout = MemoryMeter(network), find_explanation_layer(network), None
+
+    def record_layout(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        nonlocal layout
+        layout = _find_layout(network, output)
+
+    hook = network.get_submodule(layer).register_forward_hook(record_layout) if layer is not None else None
+    with meter.watch():
         network(images)
+    if hook is not None:
+        hook.remove()
     use = meter.measure()
     return ModelCard(
         parameters=count_parameters(network),
@@ -59,8 +63,8 @@ def build_card_of_network(network: nn.Module, in_size: tuple[int, int], batch_si
         in_size=in_size,
         batch_size=batch_size,
         memory=use.network + use.images,
-        explanation_layer=probe.layer,
-        layout=probe.layout,
+        explanation_layer=layer if layout else None,
+        layout=layout,
     )
 
 
@@ -76,7 +80,7 @@ def find_explanation_layer(network: nn.Module) -> str | None:
 
 
 def describe_weights(weights: str, unknown: Sequence[str] = ()) -> str:
-    """Describe where weights come from; the patients seen by a file's weights are unknown, and this is stated."""
+    """Describe the origin of weights. For a file, the patients that its weights have seen are unknown."""
     if weights == FROM_SCRATCH:
         return "none: from scratch"
     if weights == IMAGENET:
@@ -86,29 +90,14 @@ def describe_weights(weights: str, unknown: Sequence[str] = ()) -> str:
     return f"{Path(weights.removeprefix(FILE)).name}: origin unknown"
 
 
-class _ExplanationProbe:
-    """Watch a forward pass to check that the explanation layer outputs a map, and in which layout."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self._network, self._name = network, find_explanation_layer(network)
-        self.layer: str | None = None
-        self.layout: str | None = None
-
-    @contextmanager
-    def watch(self) -> Iterator[None]:
-        if self._name is None:
-            yield
-            return
-        hook = self._network.get_submodule(self._name).register_forward_hook(self._inspect)
-        yield
-        hook.remove()
-
-    def _inspect(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
-        if not isinstance(output, torch.Tensor) or output.ndim not in (3, 4):
-            return  # several scales, or one number per channel: no map
-        features: Any = self._network.feature_info
-        last = is_channels_last(self._network)
-        if output.ndim == 4 and output.shape[3 if last else 1] != features[-1]["num_chs"]:
-            return  # the network declares another number of channels: which axes are spatial is unknown
-        self.layout = "NLC" if output.ndim == 3 else "NHWC" if last else "NCHW"
-        self.layer = self._name
+def _find_layout(network: nn.Module, output: Any) -> str | None:
+    """Return the layout of the explanation layer's output, or None if that is not a map whose axes are known."""
+    if not isinstance(output, torch.Tensor) or output.ndim not in (3, 4):
+        return None
+    if output.ndim == 3:
+        return "NLC"
+    features: Any = network.feature_info
+    last = is_channels_last(network)
+    if output.shape[3 if last else 1] != features[-1]["num_chs"]:
+        return None
+    return "NHWC" if last else "NCHW"

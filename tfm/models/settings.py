@@ -1,7 +1,5 @@
 """The settings of networks: architecture, weights, trained part, head.
-
-Building a network is in `build`; loading its weights is in `weights`.
-"""
+Building a network is in `build`; loading its weights is in `weights`."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ _ZOO = {"mammocnn": "MammoCNN", "swin_pico": "swin_pico"}  # file in zoo/ → na
 
 @functools.cache
 def list_architectures() -> frozenset[str]:
-    """List ours and timm's, read from their files: importing timm takes seconds, too long for a keystroke."""
+    """List the zoo's and timm's names, read from timm's files: importing timm takes too long for a keystroke."""
     installed = importlib.util.find_spec("timm")
     if installed is None or installed.origin is None:
         raise ValueError("timm is not installed: python -m pip install -r requirements.txt")

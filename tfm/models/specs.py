@@ -1,7 +1,5 @@
 """What a network is built from, as plain values: a classifier, a segmenter or a masked image model.
-
-The values can be written as JSON and read back. What a network is trained for is not described here.
-"""
+The values can be written as JSON and read back. What a network is trained for is not described here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """Losses on the largest singular values of attention layers and attention maps.
-
-Every σ² is ‖W v‖² with the leading right singular vector v held constant: its gradient is 2σuvᵀ, as of a full SVD.
-"""
+Every σ² is ‖W v‖² with the leading right singular vector v held constant: its gradient is 2σuvᵀ, as of a full SVD."""
 
 from __future__ import annotations
 
@@ -24,10 +22,12 @@ class SpectralNorms:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        groups = _find_layers_by_size(network)
-        self.vectors = {
-            shape: _initialize_vectors(shape, layers) for shape, layers in groups.items()
-        }  # (L, 2, C in, 8)
+        self.vectors: dict[str, torch.Tensor] = {}  # size of the matrices → (L, 2, C in, _VECTORS)
+        for shape, layers in _find_layers_by_size(network).items():
+            one = get_query_key(layers[0])
+            generator = torch.Generator().manual_seed(seed_at("spectral", shape) % 2**63)
+            size = (len(layers), 2, one.shape[-1], _VECTORS)
+            self.vectors[shape] = torch.randn(size, generator=generator, dtype=one.dtype)
 
     @torch.no_grad()
     def advance(self, network: nn.Module) -> None:
@@ -68,12 +68,6 @@ def _find_layers_by_size(network: nn.Module) -> dict[str, list[nn.Module]]:
 def _stack_weights(network: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:  # (L, 2, C, C in) each
     for shape, group in _find_layers_by_size(network).items():
         yield shape, torch.stack([get_query_key(attention) for attention in group])
-
-
-def _initialize_vectors(shape: str, group: list[nn.Module]) -> torch.Tensor:
-    one = get_query_key(group[0])
-    generator = torch.Generator().manual_seed(seed_at("spectral", shape) % 2**63)
-    return torch.randn(len(group), 2, one.shape[-1], _VECTORS, generator=generator, dtype=one.dtype)
 
 
 def _advance_vectors(weights: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:

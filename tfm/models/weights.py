@@ -1,7 +1,5 @@
 """Load weights into a network, from the Hugging Face hub or from a file; never leave random ones in their place.
-
-What a run's checkpoint is, the caller knows.
-"""
+The caller finds the checkpoint of a run."""
 
 from __future__ import annotations
 
@@ -81,8 +79,9 @@ def load_weights(network: nn.Module, path: Path) -> None:
     loaded = convert_to_timm(read_weights(path), list(network.state_dict()))
     config: Any = network.pretrained_cfg
     stem = f"{config['first_conv']}.weight"
-    if stem in loaded and stem in expected:
-        loaded[stem] = _convert_stem_to_grey(loaded[stem], expected[stem])
+    if stem in loaded and stem in expected and loaded[stem].shape[1:2] == (3,) and expected[stem].shape[1] == 1:
+        # Summed over colours: a grey image then gives what an image with three equal channels gave.
+        loaded[stem] = loaded[stem].sum(dim=1, keepdim=True)
     mismatches = [f"{name} is missing" for name in expected if name not in loaded]
     mismatches += [f"{name} is not in this network" for name in loaded if is_needed(name) and name not in expected]
     mismatches += [
@@ -120,10 +119,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _select_tensors(content: Any) -> Any:
-    """From a checkpoint of ours, select what it predicts with: the moving average if there is one.
-
-    From a masked image model, select the encoder.
-    """
+    """Of a run's checkpoint, select the moving average if there is one; of a masked image model, the encoder."""
     if not isinstance(content, dict) or not isinstance(content.get("network"), dict):
         return content
     tensors = content.get("ema") or content["network"]
@@ -131,12 +127,6 @@ def _select_tensors(content: Any) -> Any:
         name.removeprefix(ENCODER_PREFIX): tensor for name, tensor in tensors.items() if name.startswith(ENCODER_PREFIX)
     }
     return encoder or tensors
-
-
-def _convert_stem_to_grey(stem: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
-    """Sum the weights over colours: a grey image then gives what an image with three equal channels gave."""
-    is_colour = stem.ndim == 4 and stem.shape[1] == 3 and expected.shape[1] == 1
-    return stem.sum(dim=1, keepdim=True) if is_colour else stem
 
 
 def _format_shape(tensor: torch.Tensor) -> str:

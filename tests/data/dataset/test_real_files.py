@@ -10,12 +10,11 @@ import numpy as np
 import pydicom
 import pytest
 
-from tests.data.downloads import KINDS, make_settings, read_all, write_dataset
+from tests.data.downloads import KINDS, make_settings, parse_manifest, read_all, write_dataset
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.dataset_plan import plan_dataset
 from tfm.data.download.read_download import build_catalog
-from tfm.data.download.tcia_metadata import parse_manifest
 
 
 def organized(home: Path, *given: Path, csvs: tuple[Path, ...] = (), **chosen: object) -> Dataset:

@@ -102,7 +102,7 @@ def test_labels_are_those_of_all_lesions_of_the_scan(intake: Intake, organized: 
     malignant: dict[str, bool] = {}
     for drawn in intake.plan.mammograms:
         name = f"{drawn.exposure.patient}_{drawn.exposure.side}_{drawn.exposure.view}"
-        any_here = any(finding.pathology == "MALIGNANT" for finding in drawn.notices)
+        any_here = any(finding.pathology == "MALIGNANT" for finding in drawn.findings)
         malignant[name] = malignant.get(name, False) or any_here
     for row in organized.manifest.itertuples():
         assert (row.label == "malignant") == malignant[row.image_id], row.image_id
@@ -139,7 +139,7 @@ def test_masks_show_each_lesion_in_its_class_at_the_mammograms_size(intake: Inta
         if name in rows.index and rows.loc[name, "mask"]:
             truth = mammogram.draw_mammogram(drawn.exposure)
             classes = expected.setdefault(name, np.zeros(truth.image.shape, np.uint8))
-            for finding in drawn.notices:
+            for finding in drawn.findings:
                 value = MASK_CLASSES.index(IN_WORDS[drawn.kind, finding.pathology])
                 np.maximum(
                     classes, np.where(truth.lesion_masks[finding.lesion], value, 0).astype(np.uint8), out=classes

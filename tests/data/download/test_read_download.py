@@ -7,12 +7,11 @@ from typing import get_args
 
 import pytest
 
-from tests.data.downloads import make_settings, read_catalog, write_dataset
+from tests.data.downloads import make_settings, parse_manifest, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.dataset_plan import plan_dataset
-from tfm.data.download.tcia_metadata import parse_manifest
 from tfm.data.phantom import series
 from tfm.data.phantom.spec import DownloadPlan, Finding, LayoutName, Mammogram
 

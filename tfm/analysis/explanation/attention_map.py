@@ -1,7 +1,5 @@
 """Attention maps: the attention weights of an encoder's last block, placed over the image.
-
-The scores of such maps are in `tfm.metrics.saliency`.
-"""
+The scores of such maps are in `tfm.metrics.saliency`."""
 
 from __future__ import annotations
 

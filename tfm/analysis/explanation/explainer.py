@@ -1,7 +1,5 @@
 """A trained network, the images to explain it on, and the maps of each explanation method.
-
-The methods are in `attention_map` and `grad_cam`; the scores of the maps are in `scores`.
-"""
+The methods are in `attention_map` and `grad_cam`; the scores of the maps are in `scores`."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ from tfm.data.dataset.dataset import LABELS
 
 CORRECT, INCORRECT, RANDOM = "confident and correct", "confident and wrong", "random"
 _LESION, _BREAST = "lime", "deepskyblue"
-_HEAT, _ALPHA = "inferno", 0.55
 _SIDE = 2.3  # inches
 
 
@@ -62,7 +61,7 @@ def draw_explanations(path: Path, examples: list[ExplainedImage], title: str, pr
         for axes, words, heat in zip(row, titles, heats, strict=True):
             axes.imshow(example.image, cmap="gray", interpolation="nearest")
             if heat is not None:
-                axes.imshow(heat, cmap=_HEAT, alpha=_ALPHA, vmin=0, vmax=float(heat.max()) or 1)
+                axes.imshow(heat, cmap="inferno", alpha=0.55, vmin=0, vmax=float(heat.max()) or 1)
             for mask, colour in ((example.breast, _BREAST), (example.lesion, _LESION)):
                 if mask.any() and not mask.all():  # else there is no outline
                     axes.contour(mask, levels=[0.5], colors=[colour], linewidths=0.8)

@@ -1,7 +1,5 @@
 """Explanation scores: each map compared with the breast and lesion masks, next to baseline maps that learned nothing.
-
-The metrics of a single map are in `tfm.metrics.saliency`; the maps come from `explainer`.
-"""
+The metrics of a single map are in `tfm.metrics.saliency`; the maps come from `explainer`."""
 
 from __future__ import annotations
 
@@ -131,15 +129,15 @@ def _average(rows: pd.DataFrame, score: str) -> Interval:
 
 def format_rows(table: pd.DataFrame, summary: dict[str, Scores]) -> list[list[str]]:
     counts = table.groupby("look")[[OUTSIDE, ENERGY]].count()
+
+    def label(name: str) -> str:
+        own, beside, method = name.partition(_BESIDE)
+        return _LABELS.get(own, own) + (f" (images of {method})" if beside else "")
+
     return [
-        [_label(name), *map(format_interval, scores.values()), *(str(count) for count in counts.loc[name])]
+        [label(name), *map(format_interval, scores.values()), *(str(count) for count in counts.loc[name])]
         for name, scores in summary.items()
     ]
-
-
-def _label(name: str) -> str:
-    own, beside, method = name.partition(_BESIDE)
-    return _LABELS.get(own, own) + (f" (images of {method})" if beside else "")
 
 
 def write_scores(path: Path, table: pd.DataFrame) -> None:

@@ -1,7 +1,5 @@
 """The evaluation of a segmentation model on the test images: predictions, thresholds, scores and example cases.
-
-The scores and baselines are in `scores`; drawing the cases is in `overlays`.
-"""
+The scores and baselines are in `scores`; drawing the cases is in `overlays`."""
 
 from __future__ import annotations
 

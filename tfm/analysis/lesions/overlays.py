@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from tfm.analysis.figures import save_figure
 
-_CASES = 3  # of each kind
 _TRUTH, _PREDICTION = "lime", "orangered"
 
 
@@ -28,7 +26,7 @@ class Case:
 def choose_cases(dice: np.ndarray) -> dict[str, list[int]]:
     """Choose the places of the best, median and worst Dice (n,). With one or two images, a place occurs repeatedly."""
     order = np.argsort(-dice, kind="stable")
-    each = max(1, min(_CASES, len(order) // 3))
+    each = max(1, min(3, len(order) // 3))
     middle = (len(order) - each) // 2
     parts = {"best": order[:each], "median": order[middle : middle + each], "worst": order[len(order) - each :]}
     return {name: part.tolist() for name, part in parts.items()}
@@ -43,18 +41,12 @@ def draw_overlays(path: Path, cases: dict[str, list[Case]], protocol: str) -> No
             axes.imshow(case.image, cmap="gray", interpolation="nearest")
             for mask, colour in ((case.truth, _TRUTH), (case.prediction, _PREDICTION)):
                 if mask.any():
-                    _draw_outline(axes, mask, colour)
+                    # Padded, so that the outline is closed where the mask touches the border of the image.
+                    x, y = range(-1, mask.shape[1] + 1), range(-1, mask.shape[0] + 1)
+                    axes.contour(x, y, np.pad(mask, 1), levels=[0.5], colors=[colour], linewidths=1)
             axes.set_title(f"{kind}: Dice {case.dice:.2f}\n{case.name}", fontsize=7)
             axes.set_axis_off()
     labels = ((_TRUTH, "truth"), (_PREDICTION, "prediction"))
     lines = [Line2D([], [], color=colour, label=label) for colour, label in labels]
     figure.legend(handles=lines, loc="outside upper right", ncols=2, fontsize=7)
     save_figure(figure, path, protocol)
-
-
-def _draw_outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
-    """Pad the mask so that the outline is closed where the mask touches the border of the image."""
-    height, width = mask.shape
-    axes.contour(
-        range(-1, width + 1), range(-1, height + 1), np.pad(mask, 1), levels=[0.5], colors=[colour], linewidths=1
-    )

@@ -1,5 +1,5 @@
-"""Builds a cache: keeps the rows that exist, has the others made by as many processes as there are cores, packs them.
-What a row depends on is in `row_sources`, how rows are stored until all are there in `writer`."""
+"""Build a cache: keep the rows that exist, make the others in worker processes, pack all into arrays.
+The sources of a row are in `row_sources`; finished rows wait in `writer`."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tfm.imaging.settings import ChainSettings
 Workers = Literal["auto"] | int
 Failure = tuple[RowSource, FailedRow]
 
-_IMAGES_PER_WORKER = 8  # fewer are made sooner than another process has started
-_WORKER_GIB, _RESERVED_GIB = 0.6, 2.0  # memory: the most that a worker takes, and what is left to all else
+_IMAGES_PER_WORKER = 8  # for fewer images, starting another process takes longer than it saves
+_WORKER_GIB, _RESERVED_GIB = 0.6, 2.0  # memory: the most that a worker takes, and the part for everything else
 _SHOWN_FAILURES, _SHOWN_HINTS = 10, 3
 _ORGANIZE = "organize the download again (its audit leaves out what cannot be read), or fetch those files again"
 
 
 class FailedImages(DataError):
-    """Some images cannot be preprocessed; `failures` has all of them."""
+    """Some images cannot be preprocessed."""
 
     def __init__(self, message: str, *, hint: str, failures: list[Failure]) -> None:
         super().__init__(message, hint=hint)
@@ -47,13 +47,12 @@ def build_cache(
     workers: Workers = "auto",
     check: PixelCheck | None = None,
 ) -> Iterator[Event]:
-    """Make or update the cache in `folder`.
+    """Make or update the cache in `folder`. It can be stopped anywhere and started again.
 
-    It can be stopped anywhere and started again; the result is byte for byte the same, whatever the folder held before
-    and however many workers there are.
+    The result is byte for byte the same, whatever the folder contained and however many workers there are.
 
     Args:
-        version: of the code that makes the images; a change makes all rows again.
+        version: of the code that makes the images; after a change, all rows are made again.
         check: refuses an image by its pixels.
     """
     folder.mkdir(exist_ok=True)
@@ -82,7 +81,7 @@ def _make_rows(writer: CacheWriter, maker: RowMaker, workers: Workers) -> Genera
     """Make the missing rows and return the images that cannot be made."""
     failures: list[Failure] = []
     total, tasks = len(writer.sources), writer.list_tasks()
-    # Counted for all images, not for the missing ones: a film that kills its worker must not be tried in this process.
+    # Count all images, not the missing ones: an image that kills its worker must not be made in this process.
     with contextlib.closing(run_in_workers(maker, tasks, count_workers(workers, total))) as results:
         for done, (task, result) in enumerate(results, total - len(tasks) + 1):
             match result:
@@ -112,7 +111,7 @@ def count_workers(workers: Workers, images: int) -> int:
 
 
 def _report_failures(folder: Path, failures: list[Failure]) -> FailedImages:
-    """Write the list of failures and return the error that names the first of them."""
+    """Write the list of failures and return the error that names the first ones."""
     failures.sort(key=lambda failure: failure[0].image_id)
     lines = [f"{source.image_id}: {failed.message}" for source, failed in failures]
     hints = [_ORGANIZE if failed.hint in ("", DOWNLOAD_AGAIN) else failed.hint for _, failed in failures]

@@ -1,4 +1,4 @@
-"""Reads a cache of training images: arrays on disk with one index. It is made in `build`.
+"""Read a cache of training images: arrays on disk with one index. It is made in `build`.
 A cache has no splits: folds, seeds and label shares all read the same arrays."""
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Cache:
         return {name: json.loads(record) for name, record in zip(rows["image_id"], rows["record"], strict=True)}
 
     def find_same_pixels(self, among: Iterable[str]) -> list[list[str]]:
-        """The groups of these image_ids whose images have identical pixels."""
+        """Group those of these image_ids whose images have identical pixels."""
         named: dict[str, list[str]] = {}
         for name, record in self.read_records(among).items():
             named.setdefault(record["pixels"], []).append(name)

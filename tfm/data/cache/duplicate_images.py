@@ -1,4 +1,4 @@
-"""Finds images of a dataset with identical pixels, from its cache, and writes them to a report beside the audit.
+"""Find images of a dataset with identical pixels, from its cache, and write a report beside the audit.
 The audit itself is written without reading pixels."""
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from pathlib import Path
 from tfm.core import files
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
-
-_REPORT = "audit-pixels.md"
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,6 @@ def write_report(dataset: Dataset, duplicates: Sequence[DuplicateImages]) -> Pat
         f"Groups of images with identical pixels: **{len(duplicates)}**, of which in more than one split: **{leaks}**.",
         *(["\n".join(["| images | splits |", "|---|---|", *rows])] if rows else []),
     ]
-    path = dataset.folder / _REPORT
+    path = dataset.folder / "audit-pixels.md"
     files.write_text(path, "\n\n".join(parts) + "\n")
     return path

@@ -1,5 +1,5 @@
-"""A finished cache: what it was made of, whether it is intact, and whether it has the rows that somebody needs.
-How a cache is made is in `build`, how it is read in `cache`."""
+"""What a finished cache was made of, whether it is intact, and whether it has the needed rows.
+A cache is made in `build` and read in `cache`."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ SUMS, SOURCES = "sums.json", "sources.json"
 
 
 def describe_settings(chain: ChainSettings, version: int) -> dict[str, Any]:
-    """The content of settings.yaml. Steps are pairs: in another order the same steps make other images."""
+    """Return the content of settings.yaml. Steps are pairs: in another order the same steps make other images."""
     values = chain.model_dump(mode="json")
     return {"version": version, **values, "steps": [[name, step] for name, step in values["steps"].items()]}
 
 
 def read_chain(cache: Path, version: int) -> ChainSettings:
-    """Return the steps that made a cache, to make other images by the same code."""
+    """Return the steps that made a cache, to make other images in the same way."""
     settings = files.read_yaml(cache / SETTINGS)
     if settings.get("version") != version:
         raise DataError(
@@ -53,7 +53,7 @@ class CacheManifest:
 
     @classmethod
     def read(cls, folder: Path) -> CacheManifest | None:
-        """None if the cache is unfinished or damaged: one bad cache must not block the use of others."""
+        """Return None if the cache is unfinished or damaged: one bad cache must not block the use of others."""
         if not (folder / INDEX).is_file():
             return None
         try:
@@ -76,12 +76,12 @@ class CacheManifest:
         return len(self.find_rows(sources)) == len(sources)
 
     def is_up_to_date(self, images: ImageFolder, sources: Sequence[RowSource]) -> bool:
-        """Another dataset's cache may have more rows than needed; a dataset's own has exactly its images."""
+        """Whether the cache has the needed rows. A dataset's own cache has no others; that of another dataset may."""
         exact = len(self.facts) == len(sources)
         return self.has_all(sources) and (exact or self.dataset != images.folder.name)
 
     def check_files(self) -> Generator[Event, None, bool]:
-        """Return whether arrays and index are, byte for byte, what was written."""
+        """Return whether arrays and index are byte for byte as they were written."""
         try:
             recorded, index = files.read_json(self.folder / SUMS), (self.folder / INDEX).read_bytes()
             sums = yield from _sum_arrays(self.folder, len(self.facts))
@@ -95,7 +95,7 @@ class CacheManifest:
 
 
 def _sum_arrays(folder: Path, count: int) -> Generator[Event, None, dict[str, str]]:
-    """The SHA-256 of each array, read in `count` parts, with an event after each."""
+    """Return the SHA-256 of each array, read in `count` parts with an event after each."""
     digests = {name: hashlib.sha256() for name in ARRAYS}
     with contextlib.ExitStack() as opened:
         arrays = {name: opened.enter_context(open(array_file(folder, name), "rb")) for name in ARRAYS}
@@ -112,7 +112,7 @@ def find_cache(
 ) -> Generator[Event, None, str | None]:
     """Return the first cache that has all images of a dataset, made by the same chain.
 
-    The same images in another split or other folds have the same rows. Only a cache that has them all is read through.
+    The split and the folds do not matter. Checksums are computed only for a cache that has all rows.
     """
     settings = describe_settings(chain, version)
     manifests = [one for one in map(CacheManifest.read, folders) if one is not None and one.settings == settings]
@@ -126,8 +126,10 @@ def find_cache(
 
 
 def refuse_replacing(folder: Path, images: ImageFolder, chain: ChainSettings, version: int) -> None:
-    """A cache of another dataset, or made by other steps, stays: models may be training from it.
-    A cache of an older version is made again, whatever its settings were called."""
+    """Refuse to replace a cache of another dataset or of other steps: models may be training from it.
+
+    A cache of an older version may be replaced whatever its settings, since their names may have changed.
+    """
     if not (folder / INDEX).is_file():
         return
     manifest = CacheManifest.read(folder)

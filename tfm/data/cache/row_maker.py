@@ -1,5 +1,5 @@
-"""Makes one row of a cache: preprocesses an image and writes the row's file. Every worker process imports this module.
-Which rows are needed is decided in `build`; `writer` packs the rows into arrays."""
+"""Make one row of a cache: preprocess an image and write the row's file. Every worker process imports this module.
+The needed rows are listed in `writer`, which packs them into arrays."""
 
 from __future__ import annotations
 
@@ -88,6 +88,6 @@ def encode_row(image: PreprocessedImage) -> bytes:
 
 
 def decode_row(content: bytes) -> tuple[Row, str]:
-    """The row and its record, as JSON."""
+    """Return the row and its record, as JSON."""
     with np.load(io.BytesIO(zlib.decompress(content))) as stored:
         return {name: stored[name] for name in ARRAYS}, str(stored["record"])

@@ -1,5 +1,5 @@
-"""The source files of a cache's rows: image, mask, and the facts (size, time, hash) by which a change is noticed.
-Equal facts mean equal rows. They name neither the dataset, nor its splits, nor its folder."""
+"""The source files of a cache's rows, image and mask, and the facts (size, time, hash) that reveal a change.
+Equal facts mean equal rows. They depend neither on the dataset nor on its splits or folder."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RowSource:
 
 
 def row_key(facts: Facts | None, *more: object) -> str:
-    """The hash of everything a row is made of; "" if its image does not exist. `more` is what else it depends on."""
+    """Hash everything that a row is made of, `more` included; "" if its image does not exist."""
     if facts is None or facts["film"] is None:
         return ""
     mask_hash = facts["mask"][2] if facts["mask"] else ""
@@ -53,7 +53,7 @@ def row_key(facts: Facts | None, *more: object) -> str:
 
 
 def read_sources(images: ImageFolder, known: Mapping[str, Facts]) -> Generator[Event, None, list[RowSource]]:
-    """In the order of image_id, which no split changes. A mask that is already `known` is not read again."""
+    """Read the sources in the order of image_id, which no split changes. A `known` mask is not read again."""
     rows = images.manifest.sort_values("image_id")[["image_id", "sop_uid", "file", "mask"]].astype(str)
     sources: list[RowSource] = []
     for image_id, sop_uid, file, mask in rows.itertuples(index=False, name=None):

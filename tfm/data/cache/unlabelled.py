@@ -1,5 +1,5 @@
-"""Unlabelled mammograms in a folder: finds them, and builds their cache.
-Images that conflict with a dataset (its validation or test patients) are excluded by the caller."""
+"""Find unlabelled mammograms in a folder, and build their cache.
+The caller excludes images that conflict with a dataset (its validation or test patients)."""
 
 from __future__ import annotations
 
@@ -24,14 +24,10 @@ from tfm.data.download.folders import make_printable
 from tfm.imaging.read_image import explain_unknown_format, has_at_most_two_values
 from tfm.imaging.settings import ChainSettings
 
-LEFT_OUT = "left_out.json"  # in the cache folder: files that failed, and are not failed again
+LEFT_OUT = "left_out.json"  # in the cache folder: files that failed before and are not tried again
 
 _CBIS_NAME = re.compile(r"(P_\d+)_(?:LEFT|RIGHT)_(?:CC|MLO)(_(?:mass_|calc_)?\d+)?")
 _CBIS_UIDS = "1.3.6.1.4.1.9590."
-_CBIS_CROP = "a crop or a mask of CBIS-DDSM, by its name"
-_CBIS_UNKNOWN = "from CBIS-DDSM, of an unknown patient"
-_SHOWN_FILES = 3
-_MASK = "a mask: it has only two grey values"
 
 Reasons = dict[str, str]  # file → the reason why it is left out
 
@@ -80,14 +76,14 @@ def _explain_exclusion(name: str, file: FoundFile, patient: str, uid: str) -> st
     if make_printable(name) != name:
         return "its name cannot be printed"
     if found := _match_cbis_name(name, patient):
-        return _CBIS_CROP if found[2] else ""
+        return "a crop or a mask of CBIS-DDSM, by its name" if found[2] else ""
     if uid.startswith(_CBIS_UIDS) or _CBIS_UIDS in name:  # Kaggle's copy has other pixels, so they cannot be compared
-        return _CBIS_UNKNOWN
+        return "from CBIS-DDSM, of an unknown patient"
     return explain_unknown_format(Path(file.path))
 
 
 def _read_identity(file: FoundFile) -> tuple[str, str]:
-    """PatientID and SOP instance UID of a DICOM file, "" if unreadable. Damage is reported when it is decoded."""
+    """Read PatientID and SOP instance UID of a DICOM file; "" if unreadable. Decoding it later reports any damage."""
     with warnings.catch_warnings(action="ignore"), contextlib.suppress(Exception):  # pydicom raises many types
         tags = ["PatientID", "SOPInstanceUID"]
         header = pydicom.dcmread(file.path, stop_before_pixels=True, force=True, specific_tags=[*tags])
@@ -98,7 +94,7 @@ def _read_identity(file: FoundFile) -> tuple[str, str]:
 
 def _refuse_mask(pixels: np.ndarray) -> None:
     if has_at_most_two_values(pixels):
-        raise DataError(_MASK, hint="leave it out")
+        raise DataError("a mask: it has only two grey values", hint="leave it out")
 
 
 def build_unlabelled_cache(
@@ -116,29 +112,25 @@ def build_unlabelled_cache(
             if len(failures) == len(images.manifest) or not permanent:
                 raise
             failed |= {name: one.message.removeprefix(f"{images.path(name)}: ") for name, one in failures.items()}
-            _write_left_out(home, found, failed, version)
+            entries = {name: [_read_size_and_time(found, name), reason] for name, reason in failed.items()}
+            files.write_json(home / LEFT_OUT, {"version": version, "files": entries})
         else:
             return images, Cache.open(home)
     raise DataError(
         f"no mammogram was found below {folder}; {len(images.left_out)} files are left out"
-        + "".join(f"\n{name}: {reason}" for name, reason in list(images.left_out.items())[:_SHOWN_FILES]),
+        + "".join(f"\n{name}: {reason}" for name, reason in list(images.left_out.items())[:3]),
         hint="choose another folder",
     )
 
 
 def _read_left_out(home: Path, found: UnlabelledImages, version: int) -> Reasons:
-    """The files that failed before, if they and the `version` of the code are unchanged."""
-    if not (home / LEFT_OUT).is_file():
+    """Return the files that failed before, if they and the `version` of the code are unchanged."""
+    kept = files.read_json(home / LEFT_OUT) if (home / LEFT_OUT).is_file() else {}
+    if kept.get("version") != version:
         return {}
-    kept = files.read_json(home / LEFT_OUT)
-    known = set(found.manifest["image_id"]) if kept["version"] == version else set()
+    known = set(found.manifest["image_id"])
     before = {name: one for name, one in kept["files"].items() if name in known}
     return {name: reason for name, (state, reason) in before.items() if state == _read_size_and_time(found, name)}
-
-
-def _write_left_out(home: Path, found: UnlabelledImages, failed: Reasons, version: int) -> None:
-    kept = {name: [_read_size_and_time(found, name), reason] for name, reason in failed.items()}
-    files.write_json(home / LEFT_OUT, {"version": version, "files": kept})
 
 
 def _read_size_and_time(found: UnlabelledImages, name: str) -> list[int]:

@@ -43,7 +43,7 @@ def run_in_workers(
     """Yield each task with its result, in the order of completion.
 
     With one worker the job runs in this process; with several it never does, even for one task. Closing the generator
-    ends the workers at once. When a worker dies, each unfinished task runs again alone, which shows the guilty one.
+    ends the workers at once. When a worker dies, each unfinished task runs again alone, which reveals the fatal one.
     """
     if workers == 1:
         for task in tasks:
@@ -65,7 +65,13 @@ def _run_until_death(
     at_once = 1 if workers == 1 else workers * _TASKS_PER_WORKER
     with _open_pool(job, min(workers, len(waiting))) as pool:
         if workers == 1:
-            _check_start(pool)
+            try:
+                _submit(pool, os.getpid).result()
+            except BrokenProcessPool:
+                raise TFMError(
+                    "a worker process could not start",
+                    hint=f"close other programs, or run without worker processes: {hints.setting('workers', 1)}",
+                ) from None
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:
@@ -79,19 +85,9 @@ def _run_until_death(
     return []
 
 
-def _check_start(pool: ProcessPoolExecutor) -> None:
-    try:
-        _submit(pool, os.getpid).result()
-    except BrokenProcessPool:
-        raise TFMError(
-            "a worker process could not start",
-            hint=f"close other programs, or run without worker processes: {hints.setting('workers', 1)}",
-        ) from None
-
-
 @contextlib.contextmanager
 def _open_pool(job: Callable[[Any], Any], workers: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool whose workers end at once when the block ends, or when this process does."""
+    """Open a pool whose workers end at once when the block ends, or when this process does."""
     context = multiprocessing.get_context("spawn")
     resource_tracker.ensure_running()  # its start, otherwise within `_submit`, unblocks the signals
     lifeline, held_end = context.Pipe(duplex=False)
@@ -124,14 +120,14 @@ def _start_worker(job: Callable[[Any], Any], lifeline: Connection[Any, Any]) -> 
     for number in _PAUSE_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(1)
-    threading.Thread(target=_exit_with, args=(lifeline,), daemon=True).start()
 
+    def exit_with_parent() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            lifeline.recv()
+        os._exit(0)
 
-def _exit_with(lifeline: Connection[Any, Any]) -> None:
-    """A thread of its own, so that the worker ends whatever its job is doing."""
-    with contextlib.suppress(EOFError, OSError):
-        lifeline.recv()
-    os._exit(0)
+    # In a thread of its own, so that the worker ends whatever its job is doing.
+    threading.Thread(target=exit_with_parent, daemon=True).start()
 
 
 def _run_job(task: Any) -> Any:

@@ -1,5 +1,5 @@
-"""An unfinished cache: one file per row, named by a hash of all that the row is made of, and packed into arrays at the
-end. It can be killed at any moment and continued. The rows are made in `row_maker`, on the orders of `build`."""
+"""Write a cache: one file per row, named by a hash of what the row is made of; at the end, rows are packed into arrays.
+It can be killed at any moment and continued. Rows are made in `row_maker`."""
 
 from __future__ import annotations
 
@@ -27,13 +27,11 @@ from tfm.data.cache.row_sources import RowSource, row_key
 FAILURES = "failures.txt"
 
 _BUILDING = ".building"
-_OLD_FOLDERS = (".earlier", ".removed")  # of versions that wrote rows in another way
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _GB = 1e9
 
 
 class CacheWriter:
-    """For the one process that holds the lock of the cache. Rows that `existing` has are taken from there."""
+    """For the one process that holds the lock of the cache. Rows of `existing` are copied from there."""
 
     def __init__(
         self,
@@ -50,21 +48,19 @@ class CacheWriter:
         keys = [row_key(source.facts, source.image_id, settings) for source in sources]
         self._files = [self.folder / f"{key or number}.row" for number, key in enumerate(keys)]
         (home / FAILURES).unlink(missing_ok=True)
-        self._remove_all_but({file for key, file in zip(keys, self._files, strict=True) if key})
+        _remove_old_folders(home)
+        wanted = {file for key, file in zip(keys, self._files, strict=True) if key}
+        for path in self.folder.iterdir() if self.folder.exists() else ():
+            if path not in wanted:
+                path.unlink()
         self.done = {number for number, file in enumerate(self._files) if number in self._reused or file.exists()}
         self.form: Form | None = None
         if self.done:
             row, _ = next(self._read_rows(sorted(self.done)))
             self.form = Form.of(row["images"])
 
-    def _remove_all_but(self, wanted: set[Path]) -> None:
-        _remove_old_folders(self.home)
-        for path in self.folder.iterdir() if self.folder.exists() else ():
-            if path not in wanted:
-                path.unlink()
-
     def list_tasks(self) -> list[RowTask]:
-        """One for each row that is missing."""
+        """List a task for each missing row."""
         return [
             RowTask(number, source.film, source.mask, self._files[number])
             for number, source in enumerate(self.sources)
@@ -89,8 +85,15 @@ class CacheWriter:
         self.folder.mkdir(exist_ok=True)
         records: list[str] = []
         count = len(self.sources)
+
+        def collect_rows() -> Iterator[Row]:
+            for number, (row, record) in enumerate(self._read_rows(range(count))):
+                self.check_form(number, Form.of(row["images"]))
+                records.append(record)
+                yield row
+
         assert self.form is not None, "a cache has at least one row"
-        sums = yield from write_arrays(self.folder, self.form, self._collect_rows(records), count)
+        sums = yield from write_arrays(self.folder, self.form, collect_rows(), count)
         index = pd.DataFrame(
             {
                 "image_id": [source.image_id for source in self.sources],
@@ -105,12 +108,6 @@ class CacheWriter:
         files.write_yaml(self.folder / SETTINGS, self.settings)
         files.write_bytes(self.folder / INDEX, text)
         publish(self.home)
-
-    def _collect_rows(self, records: list[str]) -> Iterator[Row]:
-        for number, (row, record) in enumerate(self._read_rows(range(len(self.sources)))):
-            self.check_form(number, Form.of(row["images"]))
-            records.append(record)
-            yield row
 
     def _read_rows(self, numbers: Sequence[int]) -> Iterator[tuple[Row, str]]:
         if self._existing and self._reused:
@@ -135,7 +132,7 @@ class CacheWriter:
         try:
             yield
         except OSError as error:
-            if error.errno not in _DISK_FULL:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
             for name in ARRAYS:  # half packed
                 array_file(self.folder, name).unlink(missing_ok=True)
@@ -167,13 +164,13 @@ def publish(home: Path) -> None:
 
 
 def discard(home: Path) -> None:
-    """Remove an unfinished build that nobody needs."""
-    (home / _BUILDING / INDEX).unlink(missing_ok=True)  # first: what is left after a kill is no finished build
+    """Remove an unfinished build."""
+    (home / _BUILDING / INDEX).unlink(missing_ok=True)  # first: after a kill, the rest must not look finished
     shutil.rmtree(home / _BUILDING, ignore_errors=True)
     _remove_old_folders(home)
     (home / FAILURES).unlink(missing_ok=True)
 
 
 def _remove_old_folders(home: Path) -> None:
-    for name in _OLD_FOLDERS:
+    for name in (".earlier", ".removed"):  # of versions that wrote rows in another way
         shutil.rmtree(home / name, ignore_errors=True)

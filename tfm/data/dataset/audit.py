@@ -48,15 +48,15 @@ def build_audit(
 
 
 def count_splits(manifest: pd.DataFrame) -> Table:
-    return {split: _count_split(manifest[manifest["split"] == split]) for split in SPLITS}
-
-
-def _count_split(rows: pd.DataFrame) -> dict[str, int]:
     return {
-        "women": rows["patient_id"].nunique(),
-        "images": len(rows),
-        **{label: int((rows["label"] == label).sum()) for label in LABELS},
-        "with_mask": int((rows["mask"] != "").sum()),
+        split: {
+            "women": rows["patient_id"].nunique(),
+            "images": len(rows),
+            **{label: int((rows["label"] == label).sum()) for label in LABELS},
+            "with_mask": int((rows["mask"] != "").sum()),
+        }
+        for split in SPLITS
+        for rows in [manifest[manifest["split"] == split]]
     }
 
 
@@ -84,7 +84,7 @@ def count_series(catalog: Catalog, named: int) -> dict[str, int]:
 
 
 def count_findings(account: dict[str, Any]) -> list[tuple[str, int]]:
-    """Heading and count of each kind, in the order of the audit."""
+    """Return heading and count of each kind, in the order of the audit."""
     counts = Counter(found["kind"] for found in account["findings"])
     return [(heading, counts[kind]) for kind, heading in NOTICE_KINDS.items() if counts[kind]]
 
@@ -124,7 +124,7 @@ def format_audit(account: dict[str, Any]) -> str:
 
 
 def _format_groups(counts: dict[str, Any]) -> list[str]:
-    """A table if all rows of a group have the same columns, otherwise a list."""
+    """Format a group as a table if all its rows have the same columns, otherwise as a list."""
     parts = []
     for heading, group in counts.items():
         columns = {tuple(row) if isinstance(row, dict) else () for row in group.values()}

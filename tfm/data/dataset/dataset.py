@@ -38,7 +38,7 @@ class Dataset:
     manifest: pd.DataFrame  # MANIFEST_COLUMNS; files relative to the folder; "" if an image has no mask
     content_hash: str  # of manifest.csv
     split_hash: str
-    protocol: str  # stated by every figure measured on it
+    protocol: str  # every figure measured on the dataset states it
     synthetic: bool  # phantoms: figures on them say nothing about real performance
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Plans a dataset from a catalog: the path of each image, and why others are left out. Nothing is written here."""
+"""Plan a dataset from a catalog: the path of each image, and why others are left out. Nothing is written here."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class DatasetPlan:
         return hashlib.sha256((format_manifest(self.manifest) + json.dumps([version, made_of])).encode()).hexdigest()
 
     def exclude_files(self, bad: Mapping[str, Notice]) -> DatasetPlan:
-        """Leave out files of the dataset that could not be written: an image goes, a mask becomes \"\"."""
+        """Remove images that could not be written, and clear the paths of masks that could not."""
         images = self.images[~self.images["file"].isin(bad)].reset_index(drop=True)
         images["mask"] = images["mask"].mask(images["mask"].isin(bad), "")
         planned = [image for image in self.planned if image.file not in bad]
@@ -139,12 +139,18 @@ def plan_dataset(catalog: Catalog, choices: DatasetSettings) -> DatasetPlan:
     role = choices.role
     images, noticed = build_mammogram_table(catalog.lesions) if role == "image" else build_crop_table(catalog.lesions)
     groups = group_by_view(catalog.lesions) if role == "image" else group_by_lesion(catalog.lesions)
-    sources = {name: _choose_source(lesions, role) for name, lesions in groups.items()}
+    # The first issue of the scan that has a complete file: all issues have the same pixels.
+    sources = {
+        name: next((one for one in lesions if one[f"{role}_file"]), lesions[0]) for name, lesions in groups.items()
+    }
     present = images["image_id"].map(lambda name: sources[name][f"{role}_file"] != "")
     _refuse_unusable_download(catalog, choices, present)
     wanted = images["callback"] | (choices.without_callback == "benign")
     images["fold"], images["split"] = _assign_splits(images, present & wanted, choices)
-    reasons = _explain_left_out(images, present, wanted)
+    of_test_patient = "a training image of a patient in the official test set"
+    reasons = images["split"].map(lambda split: "" if split else of_test_patient)  # "" for images that stay
+    reasons = reasons.mask(~wanted, "benign without callback, left out by the settings")
+    reasons = reasons.mask(~present, "no complete file")
     kept = images[reasons == ""].reset_index(drop=True)
     planned = [
         _plan_image(row, sources[row["image_id"]], groups[row["image_id"]], choices) for row in kept.to_dict("records")
@@ -167,7 +173,9 @@ def plan_dataset(catalog: Catalog, choices: DatasetSettings) -> DatasetPlan:
         lesions="+".join(sorted(set(catalog.lesions["kind"]))),
         synthetic=catalog.synthetic,
         expected=int((wanted & ((images["official"] == "test") | (choices.split == "random"))).sum()),
-        tests_without_csv=tuple(found.subject for found in catalog.notices if _is_missing_test_csv(found)),
+        tests_without_csv=tuple(
+            one.subject for one in catalog.notices if one.kind == "no-csv" and one.subject.endswith(" test")
+        ),
     )
 
 
@@ -196,12 +204,8 @@ def _refuse_shared_files(images: pd.DataFrame) -> None:
         )
 
 
-def _is_missing_test_csv(found: Notice) -> bool:
-    return found.kind == "no-csv" and found.subject.endswith(" test")
-
-
 def _assign_splits(images: pd.DataFrame, usable: pd.Series, choices: DatasetSettings) -> tuple[Any, pd.Series]:
-    """The fold (only with kfold) and the split of each image."""
+    """Return the fold (<NA> without kfold) and the split of each image."""
     if choices.split == "kfold":
         fold = splitting.split_into_folds(images, present=usable, seed=choices.seed)
         return fold, splitting.select_validation_fold(fold, 1)
@@ -210,7 +214,7 @@ def _assign_splits(images: pd.DataFrame, usable: pd.Series, choices: DatasetSett
 
 
 def _find_missing_labels(images: pd.DataFrame, choices: DatasetSettings) -> list[Notice]:
-    """Splits, or folds, without a benign or malignant image."""
+    """Report splits and folds without a benign or a malignant image."""
     parts = {split: images["split"] == split for split in splitting.SPLITS}
     if choices.split == "kfold":
         folds = {f"fold {number}": images["fold"] == number for number in range(1, splitting.FOLDS + 1)}
@@ -221,11 +225,6 @@ def _find_missing_labels(images: pd.DataFrame, choices: DatasetSettings) -> list
         for label in LABELS
         if not (inside & (images["label"] == label)).any()
     ]
-
-
-def _choose_source(lesions: list[Lesion], role: str) -> Lesion:
-    """Take the first issue of the scan that has a complete file: all issues have the same pixels."""
-    return next((lesion for lesion in lesions if lesion[f"{role}_file"]), lesions[0])
 
 
 def _compare_issues(sources: dict[str, Lesion], groups: dict[str, list[Lesion]], role: str) -> list[Notice]:
@@ -242,19 +241,13 @@ def _compare_issues(sources: dict[str, Lesion], groups: dict[str, list[Lesion]],
     return findings
 
 
-def _explain_left_out(images: pd.DataFrame, present: pd.Series, wanted: pd.Series) -> pd.Series:
-    """The reason for each image that is left out, "" for the others."""
-    of_test_patient = "a training image of a patient in the official test set"
-    reasons = images["split"].map(lambda split: "" if split else of_test_patient)
-    reasons = reasons.mask(~wanted, "benign without callback, left out by the settings")
-    return reasons.mask(~present, "no complete file")
-
-
 def _plan_image(
     image: dict[Hashable, Any], source: Lesion, lesions: list[Lesion], choices: DatasetSettings
 ) -> PlannedImage:
-    """A mask without one of the lesions would make that lesion background: all lesions have a mask file, or the image
-    has no mask. A crop has none: its position in the mammogram is not recorded."""
+    """Plan a mask only if all lesions have a mask file: in a mask, a missing lesion would be background.
+
+    A crop has no mask: its position in the mammogram is not recorded.
+    """
     role = choices.role
     path = Path(source[f"{role}_file"])
     has_masks = role == "image" and all(lesion["mask_file"] for lesion in lesions)
@@ -267,15 +260,14 @@ def _plan_image(
         mask=name_mask_file(image["image_id"]) if has_masks else "",
         rows=source[f"{role}_rows"],
         columns=source[f"{role}_columns"],
-        lesions=tuple(_plan_lesion_mask(lesion) for lesion in lesions) if has_masks else (),
-    )
-
-
-def _plan_lesion_mask(lesion: Lesion) -> LesionMask:
-    return LesionMask(
-        subject=format_lesion_subject(lesion),
-        file=Path(lesion["mask_file"]),
-        sop_uid=lesion["mask_sop"],
-        size=lesion["mask_bytes"],
-        pixel_class=encode_mask_class(lesion["kind"], lesion["pathology"]),
+        lesions=tuple(
+            LesionMask(
+                subject=format_lesion_subject(lesion),
+                file=Path(lesion["mask_file"]),
+                sop_uid=lesion["mask_sop"],
+                size=lesion["mask_bytes"],
+                pixel_class=encode_mask_class(lesion["kind"], lesion["pathology"]),
+            )
+            for lesion in (lesions if has_masks else ())
+        ),
     )

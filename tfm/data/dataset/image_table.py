@@ -1,4 +1,4 @@
-"""Turns the lesion table into a table of images: one label for all lesions, one image for a scan issued twice.
+"""Turn the lesion table into a table of images: one label for all lesions, one image for a scan issued twice.
 Files are not considered here."""
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def build_mammogram_table(lesions: pd.DataFrame) -> tuple[pd.DataFrame, list[Not
     relabelled whether lesions of its other issue changed the label
     """
     views = group_by_view(lesions)
-    findings = [
-        finding
-        for name, found in views.items()
-        for finding in (*_report_oddities(name, found), *_report_mixed_labels(name, found))
-    ]
+    findings = []
+    for name, found in views.items():
+        findings += _report_oddities(name, found)
+        if len({lesion["pathology"] == "MALIGNANT" for lesion in found}) > 1:
+            findings.append(Notice("mixed-labels", name, ", ".join(lesion["pathology"].lower() for lesion in found)))
     return _build_table(_build_row(name, found, found) for name, found in views.items()), findings
 
 
@@ -77,7 +77,11 @@ def _build_row(name: str, lesions: list[Lesion], scan: list[Lesion]) -> dict[str
         **{column: first[column] for column in VIEW_KEY},
         "kind": "+".join(sorted({lesion["kind"] for lesion in lesions}, key=_PRECEDENCE[1].index)),
         "label": _combine_labels(lesions),
-        **{column: _find_highest(lesions, column) for column in _SCALES},
+        # The value of an image is the highest of its lesions.
+        **{
+            column: max((lesion[column] for lesion in lesions if _is_on_scale(lesion, column)), default=None)
+            for column in _SCALES
+        },
         "lesions": len(lesions),
         "official": scan[0]["split"],
         "callback": any(lesion["pathology"] != "BENIGN_WITHOUT_CALLBACK" for lesion in lesions),
@@ -100,12 +104,6 @@ def _report_oddities(name: str, lesions: list[Lesion]) -> list[Notice]:
     return noticed
 
 
-def _report_mixed_labels(name: str, lesions: list[Lesion]) -> list[Notice]:
-    if len({lesion["pathology"] == "MALIGNANT" for lesion in lesions}) == 1:
-        return []
-    return [Notice("mixed-labels", name, ", ".join(lesion["pathology"].lower() for lesion in lesions))]
-
-
 def _name_issue(lesion: Lesion) -> str:
     return f"{lesion['kind']} {lesion['split']}"
 
@@ -116,11 +114,6 @@ def _select_first_issue(lesions: list[Lesion]) -> list[Lesion]:
 
 def _combine_labels(lesions: list[Lesion]) -> str:
     return "malignant" if any(lesion["pathology"] == "MALIGNANT" for lesion in lesions) else "benign"
-
-
-def _find_highest(lesions: list[Lesion], column: str) -> int | None:
-    """The value of an image is the highest of its lesions."""
-    return max((lesion[column] for lesion in lesions if _is_on_scale(lesion, column)), default=None)
 
 
 def _is_on_scale(lesion: Lesion, column: str) -> bool:

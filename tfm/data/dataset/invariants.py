@@ -1,5 +1,5 @@
-"""The invariants of a dataset, checked before it is written, from the cases and files by another way than the plan.
-One that does not hold stops the run: a dataset that fails its audit must not exist."""
+"""Check the invariants of a dataset before it is written, from the cases and files, independently of the plan.
+A broken invariant stops the run: a dataset that fails its audit must not exist."""
 
 from __future__ import annotations
 
@@ -60,7 +60,10 @@ def _check_each(catalog: Catalog, plan: DatasetPlan) -> Iterator[Invariant]:
         manifest["image_id"],
         (manifest["label"] == "malignant") != manifest["image_id"].isin(malignant),
     )
-    yield _check_completeness(lesions, plan)
+    expected, kept = set(_name_images(lesions, plan)), set(manifest["image_id"])
+    out = {found.subject for found in plan.notices if found.kind == "left-out"}
+    odd = (expected ^ (kept | out)) | (kept & out)
+    yield Invariant("every image of the CSVs is in the dataset or left out by name", len(expected), tuple(sorted(odd)))
     yield from _check_pixels(lesions)
 
 
@@ -70,22 +73,15 @@ def _check_one_each(claim: str, what: pd.Series, of: pd.Series) -> Invariant:
 
 
 def _name_images(lesions: pd.DataFrame, plan: DatasetPlan) -> pd.Series:
-    """The image_id of each lesion."""
+    """Return the image_id of each lesion."""
     scan = lesions[VIEW_KEY].agg("_".join, axis=1)
     if plan.choices.images == "full":
         return scan
     return scan + "_" + lesions["kind"] + "_" + lesions["lesion_id"].astype(str)
 
 
-def _check_completeness(lesions: pd.DataFrame, plan: DatasetPlan) -> Invariant:
-    expected, kept = set(_name_images(lesions, plan)), set(plan.manifest["image_id"])
-    out = {found.subject for found in plan.notices if found.kind == "left-out"}
-    odd = (expected ^ (kept | out)) | (kept & out)
-    return Invariant("every image of the CSVs is in the dataset or left out by name", len(expected), tuple(sorted(odd)))
-
-
 def _check_pixels(lesions: pd.DataFrame) -> Iterator[Invariant]:
-    """Masks and crops are told apart by headers; here a sample is checked by its pixels."""
+    """Check a sample of masks and crops by their pixels. The catalog tells them apart by their headers."""
     for role, claim, is_mask in (
         ("mask", "a mask has two grey values (seen in a sample)", True),
         ("crop", "a crop has many grey values (seen in a sample)", False),
@@ -97,7 +93,7 @@ def _check_pixels(lesions: pd.DataFrame) -> Iterator[Invariant]:
 
 
 def _is_binary(file: str) -> bool | None:
-    """None if its pixels cannot be read; that is reported when they are needed."""
+    """Return None if the pixels cannot be read; that is reported when they are needed."""
     try:
         return has_at_most_two_values(read_pixels(Path(file)))
     except DataError:

@@ -1,5 +1,5 @@
-"""Writes one file of a dataset: an image by link, copy or decoding, or the mask of its lesions.
-Which files there are is decided in `dataset_plan`."""
+"""Write one file of a dataset: an image by link, copy or decoding, or the mask of its lesions.
+The files are chosen in `dataset_plan`."""
 
 from __future__ import annotations
 
@@ -50,52 +50,39 @@ def can_link(source: Path, folder: Path, link: LinkMode) -> bool:
 def link_image(image: PlannedImage, target: Path, link: LinkMode) -> str:
     """Bring an image to `target`; return the kind of link that was made, since some disks cannot link."""
     source = image.source
+    if link == "png":
+        if not (_is_plain(target) and not target.samefile(source)):
+            _decode(image, target)
+        return link
+    is_done = {
+        "hard": lambda: _is_plain(target) and target.samefile(source),
+        "symlink": lambda: target.is_symlink() and target.readlink() == source,
+        "copy": lambda: _is_copy(source, target),
+    }
     try:
-        match link:
-            case "png":
-                return _decode(image, target)
-            case "hard":
-                return _hard_link(source, target)
-            case "symlink":
-                return _symlink(source, target)
-            case "copy":
-                return _copy(source, target)
+        if not is_done[link]():
+            with write_atomically(target) as temporary:
+                match link:
+                    case "hard":
+                        os.link(source.resolve(), temporary)  # otherwise Linux links a symbolic link itself
+                    case "symlink":
+                        temporary.symlink_to(source)
+                    case "copy":
+                        shutil.copy2(source, temporary)
+        return link
     except OSError as error:
         if link == "copy" or error.errno not in _CANNOT_LINK:
             raise
-        return _copy(source, target)
+        return link_image(image, target, "copy")
 
 
-def _hard_link(source: Path, target: Path) -> str:
-    if not (_is_plain(target) and target.samefile(source)):
-        with write_atomically(target) as temporary:
-            os.link(source.resolve(), temporary)  # otherwise Linux links a symbolic link itself
-    return "hard"
-
-
-def _symlink(source: Path, target: Path) -> str:
-    if not (target.is_symlink() and target.readlink() == source):
-        with write_atomically(target) as temporary:
-            temporary.symlink_to(source)
-    return "symlink"
-
-
-def _copy(source: Path, target: Path) -> str:
-    if not _is_copy(source, target):
-        with write_atomically(target) as temporary:
-            shutil.copy2(source, temporary)
-    return "copy"
-
-
-def _decode(image: PlannedImage, target: Path) -> str:
+def _decode(image: PlannedImage, target: Path) -> None:
     """Write the pixels alone as a lossless PNG."""
-    if not (_is_plain(target) and not target.samefile(image.source)):
-        try:
-            pixels = read_pixels(image.source)
-        except DataError as error:
-            raise UnusableFile(image.file, Notice("left-out", image.image_id, error.message)) from None
-        write_bytes(target, cv2.imencode(".png", pixels)[1].tobytes())
-    return "png"
+    try:
+        pixels = read_pixels(image.source)
+    except DataError as error:
+        raise UnusableFile(image.file, Notice("left-out", image.image_id, error.message)) from None
+    write_bytes(target, cv2.imencode(".png", pixels)[1].tobytes())
 
 
 def _is_plain(target: Path) -> bool:
@@ -122,7 +109,7 @@ def write_mask(target: Path, image: PlannedImage) -> None:
 
 
 def _read_lesion(file: Path, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """(rows, columns) uint8 of the mammogram's size: 1 inside the lesion."""
+    """Read (rows, columns) of the mammogram's size: 1 inside the lesion."""
     pixels = read_pixels(file)
     if not has_at_most_two_values(pixels):
         raise DataError(f"{file.name} has many grey values, so it is no mask", hint=DOWNLOAD_AGAIN)

@@ -1,4 +1,4 @@
-"""Assigns patients to train, val and test: pure functions of the image table. No file is read or written."""
+"""Assign patients to train, val and test: pure functions of the image table. No file is read or written."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def split_randomly(images: pd.DataFrame, *, present: pd.Series, val_share: float
 
 
 def split_into_folds(images: pd.DataFrame, *, present: pd.Series, seed: int) -> pd.Series:
-    """1 to FOLDS for the training patients, 0 for TCIA's test set, <NA> for training images of test patients."""
+    """Return 1 to FOLDS for training patients, 0 for TCIA's test set, <NA> for training images of test patients."""
     test, free = _find_test_and_free(images)
     benign, malignant = _draw_patients(images[free & present], seed)
     assigned = {patient: place % FOLDS + 1 for place, patient in enumerate([*benign, *malignant])}
@@ -41,25 +41,26 @@ def split_into_folds(images: pd.DataFrame, *, present: pd.Series, seed: int) -> 
 
 
 def select_validation_fold(fold: pd.Series, number: int) -> pd.Series:
-    """Fold `number` becomes val, the others train."""
+    """Make fold `number` val and the others train."""
     split = pd.Series("train", index=fold.index).mask(fold == number, "val").mask(fold == 0, "test")
     return split.mask(fold.isna(), "")
 
 
 def describe_fold(number: int) -> str:
-    """As a protocol states it."""
     return f"fold {number} of {FOLDS}"
 
 
 def _find_test_and_free(images: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """The images of TCIA's test set, and those of patients without any image in it."""
+    """Find the images of TCIA's test set, and those of patients without any image in it."""
     test = images["official"] == "test"
     return test, ~images["patient_id"].isin(set(images.loc[test, "patient_id"]))
 
 
 def _draw_patients(images: pd.DataFrame, seed: int) -> tuple[list[str], list[str]]:
-    """The patients without and with a malignant lesion, in random order. A patient's rank depends on the patient's name
-    and the seed only, not on the order of rows or on other patients."""
+    """Return the patients without and with a malignant lesion, in random order.
+
+    A patient's rank depends on the patient's name and the seed only, not on the order of rows or on other patients.
+    """
     malignant = images["label"].eq("malignant").groupby(images["patient_id"]).any()
     in_order = sorted(malignant.index, key=lambda patient: seed_at(seed, "split", patient))
     with_malignant = [patient for patient in in_order if malignant[patient]]
@@ -67,7 +68,7 @@ def _draw_patients(images: pd.DataFrame, seed: int) -> tuple[list[str], list[str
 
 
 def _assign_shares(images: pd.DataFrame, shares: dict[str, float], seed: int) -> dict[str, str]:
-    """The split of each patient, stratified by label. Of a few patients, the first is in train."""
+    """Assign a split to each patient, stratified by label. The first patient of each label is in train."""
     assigned: dict[str, str] = {}
     for patients in _draw_patients(images, seed):
         assigned |= dict.fromkeys(patients, "train")
@@ -92,6 +93,6 @@ def refuse_leaks(manifest: pd.DataFrame) -> None:
 
 
 def hash_split(manifest: pd.DataFrame) -> str:
-    """Equal for datasets that have the same images in the same splits, wherever their files are."""
+    """Hash which image is in which split. The location of the files has no effect."""
     lines = sorted(f"{image} {split}\n" for image, split in zip(manifest["image_id"], manifest["split"], strict=True))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

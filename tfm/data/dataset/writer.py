@@ -1,5 +1,5 @@
-"""Writes a planned dataset: links, masks, audit, manifest. It can be stopped anywhere and started again.
-Which files there are is decided in `dataset_plan`."""
+"""Write a planned dataset: links, masks, audit, manifest. It can be stopped anywhere and started again.
+The files are chosen in `dataset_plan`."""
 
 from __future__ import annotations
 
@@ -59,24 +59,21 @@ def organize_dataset(
         yield done, len(plan.planned)
     written = plan.exclude_files(bad)
     write_text(folder / LESIONS, format_lesion_table(catalog, downloads))
-    _write_missing(folder, catalog)
+    if missing := catalog.list_series_to_fetch():
+        write_text(folder / MISSING, format_manifest(missing))
+    else:
+        (folder / MISSING).unlink(missing_ok=True)
     account = build_audit(catalog, written, invariants, link_counts)
     write_json(folder / AUDIT, account)
     write_text(folder / AUDIT_TEXT, format_audit(account))
     write_manifest(folder, written.manifest)
 
 
-def _write_missing(folder: Path, catalog: Catalog) -> None:
-    series = catalog.list_series_to_fetch()
-    if series:
-        write_text(folder / MISSING, format_manifest(series))
-    else:
-        (folder / MISSING).unlink(missing_ok=True)
-
-
 def refuse_replacing(folder: Path, catalog: Catalog, plan: DatasetPlan) -> None:
-    """A dataset with other settings or images stays: caches and models refer to it. One with the same settings may be
-    replaced after its download has grown."""
+    """Refuse to replace a dataset with other settings or images: caches and models refer to it.
+
+    A dataset with the same settings may be replaced after its download has grown.
+    """
     if not ((folder / MANIFEST).is_file() and (folder / AUDIT).is_file()):
         return
     account = read_json(folder / AUDIT)
@@ -91,7 +88,7 @@ def refuse_replacing(folder: Path, catalog: Catalog, plan: DatasetPlan) -> None:
 
 
 def _list_images(manifest: pd.DataFrame) -> set[tuple[str, str]]:
-    """Names and file types: a JPEG copy is other data."""
+    """Return names and file types: a JPEG copy is other data."""
     return set(zip(manifest["image_id"], manifest["file"].map(lambda file: Path(file).suffix), strict=True))
 
 
@@ -119,7 +116,7 @@ def _format_size(size: float) -> str:
 
 
 def _remove_obsolete_files(folder: Path, plan: DatasetPlan, key: str) -> None:
-    """Remove the files of an earlier, different plan; files that still belong stay and are not made again."""
+    """Remove the files of an earlier, different plan. The other files stay and are not made again."""
     classes = [folder / split / label for split in SPLITS for label in LABELS]
     for inside in (*classes, folder / MASKS):
         inside.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,5 @@
 """Match the lesions of the case CSVs with the files on disk: mammogram, mask and crop.
-
-Pixels are read only where headers are ambiguous. Labels and splits are not used here.
-"""
+Pixels are read only where headers are ambiguous. Labels and splits are not used here."""
 
 from __future__ import annotations
 
@@ -25,10 +23,6 @@ from tfm.imaging.read_image import has_at_most_two_values, read_pixels
 ROLES = ("image", "mask", "crop")
 FACTS = ("file", "sop", "bytes", "rows", "columns", "bits")
 FILE_COLUMNS = [f"{role}_{fact}" for role in ROLES for fact in FACTS]  # "" and 0 where no complete file was found
-_PARTS_SHOWN = 6  # of a path: manifest-…/CBIS-DDSM/subject/study/series/file
-_PREFIX = {"mass": "Mass", "calc": "Calc"}
-_SPLIT_WORD = {"train": "Training", "test": "Test"}
-_SIDES, _VIEWS = {"LEFT": "L", "RIGHT": "R"}, ("CC", "MLO")
 _UNFIT = {"colour": "is a colour image", "frames": "has several frames, like tomosynthesis"}
 
 
@@ -49,9 +43,8 @@ class Catalog:
     def list_series_to_fetch(self) -> list[str]:
         """Return the UIDs of the missing series, from the CSVs or else from metadata.csv."""
         listed = {} if self.listing is None else self.listing.groupby("subject")["series_uid"].apply(list).to_dict()
-        return sorted(
-            {uid for subject, known in self.missing for uid in ([known] if known else listed.get(subject, []))}
-        )
+        found = ([known] if known else listed.get(subject, []) for subject, known in self.missing)
+        return sorted({uid for uids in found for uid in uids})
 
 
 def format_lesion_table(catalog: Catalog, downloads: Sequence[Path]) -> str:
@@ -68,8 +61,8 @@ def format_lesion_table(catalog: Catalog, downloads: Sequence[Path]) -> str:
 
 def format_view_subject(case: Lesion) -> str:
     """Return TCIA's PatientID of a mammogram's series."""
-    prefix = f"{_PREFIX[case['kind']]}-{_SPLIT_WORD[case['split']]}"
-    return f"{prefix}_{case['patient_id']}_{case['side']}_{case['view']}"
+    split = {"train": "Training", "test": "Test"}[case["split"]]
+    return f"{case['kind'].capitalize()}-{split}_{case['patient_id']}_{case['side']}_{case['view']}"
 
 
 def format_lesion_subject(case: Lesion) -> str:
@@ -142,9 +135,8 @@ class _Files:
             if len(same) > 1:
                 places = " and ".join(_shorten_path(header) for header in same)
                 sizes = " and ".join(f"{size} bytes" for size in sorted({header.size for header in same}))
-                self._report(
-                    "duplicate", same[0].tcia_subject or same[0].series_uid, f"the same UID, {sizes}: {places}"
-                )
+                subject = same[0].tcia_subject or same[0].series_uid
+                self._report("duplicate", subject, f"the same UID, {sizes}: {places}")
 
     def find_mammogram(self, case: Lesion) -> Header | None:
         subject, series = format_view_subject(case), {case["image_series"]} - {""}
@@ -152,7 +144,14 @@ class _Files:
         candidates = [file for file in found if file.bits != 8] or [file for file in found if not _has_two_values(file)]
         image = self._choose_complete(candidates, subject, "image", series)
         if image is not None:
-            self._compare_names(case, image, subject)
+            pairs = {
+                "PatientID": (image.tcia_subject, subject),
+                "side": (image.side, case["side"][0]),
+                "view": (image.view if image.view in ("CC", "MLO") else "", case["view"]),
+            }
+            for what, (header, csv) in pairs.items():
+                if header and header != csv:  # people have checked the CSV, so it is used
+                    self._report("other-name", subject, f"the header's {what} is {header}")
         return image
 
     def find_mask_and_crop(self, case: Lesion, image: Header | None) -> tuple[Header | None, Header | None]:
@@ -202,23 +201,12 @@ class _Files:
         self.missing |= {(subject, uid) for uid in absent or series or {""}}
         return None
 
-    def _compare_names(self, case: Lesion, image: Header, subject: str) -> None:
-        """Report where the header contradicts the CSV. The CSV is used: people have checked it."""
-        pairs = {
-            "PatientID": (image.tcia_subject, subject),
-            "side": (image.side, _SIDES[case["side"]]),
-            "view": (image.view if image.view in _VIEWS else "", case["view"]),
-        }
-        for what, (header, csv) in pairs.items():
-            if header and header != csv:
-                self._report("other-name", subject, f"the header's {what} is {header}")
-
     def _report(self, kind: str, subject: str, words: str) -> None:
         self.notices.append(Notice(kind, subject, words))
 
 
 def _shorten_path(header: Header) -> str:
-    return make_printable("/".join(Path(header.path).parts[-_PARTS_SHOWN:]))
+    return make_printable("/".join(Path(header.path).parts[-6:]))  # manifest-…/CBIS-DDSM/subject/study/series/file
 
 
 def _infer_role(file: Header, image: Header | None) -> str:
@@ -228,15 +216,11 @@ def _infer_role(file: Header, image: Header | None) -> str:
     has 16 bits and is far smaller. In other cases the pixels decide: a mask has two values.
     """
     if image is None:
-        if file.bits:
-            return "mask" if file.bits == 8 else "crop"
+        is_clear, is_mask = file.bits > 0, file.bits == 8
     else:
-        is_large = file.rows >= 0.5 * image.rows and file.columns >= 0.5 * image.columns
-        if is_large and file.bits != 16:
-            return "mask"
-        if not is_large and file.bits != 8:
-            return "crop"
-    return "mask" if _has_two_values(file) else "crop"
+        is_mask = file.rows >= 0.5 * image.rows and file.columns >= 0.5 * image.columns
+        is_clear = file.bits != (16 if is_mask else 8)
+    return "mask" if (is_mask if is_clear else _has_two_values(file)) else "crop"
 
 
 def _has_two_values(file: Header) -> bool:
@@ -249,7 +233,6 @@ def _has_two_values(file: Header) -> bool:
 
 
 def _make_columns(role: str, file: Header | None) -> Lesion:
-    if file is None:
-        file = Header(path="", size=0)
+    file = file or Header(path="", size=0)
     facts = (file.path, file.sop_uid, file.size, file.rows, file.columns, file.bits)
     return {f"{role}_{fact}": value for fact, value in zip(FACTS, facts, strict=True)}

@@ -1,10 +1,9 @@
 """Find the images and tables in the folders of a download, in any layout.
-
-Only text files that list other files are opened. Image headers and tables are read elsewhere.
-"""
+Only text files that list other files are opened. Image headers and tables are read elsewhere."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections import Counter
@@ -23,7 +22,6 @@ _SUBJECT_FOLDER = re.compile(r"(Mass|Calc)-(Training|Test)_P_\d+_")
 _STUDY_FOLDER = re.compile(r"^\d\d-\d\d-\d{4}-DDSM-(NA-)?\d+$")
 _UID = re.compile(r"\d+(\.\d+){2,}")  # Kaggle names a JPEG's folder by its series UID; other JPEG files are ignored
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
-_LEVELS_ABOVE = 3  # folders above a source that may hold tables: CBIS-DDSM, manifest-…, the download
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,8 @@ def scan_folders(given: Sequence[Path], csvs: Sequence[Path] = ()) -> Download:
     found = list(walk_files(folders))
     notices += [*lost, *(Notice("unreadable", make_printable(one.path), one.problem) for one in found if one.problem)]
     readable = [file for file in found if not file.problem]
-    named = [_describe_file(path) for path in listed if path.is_file()]
+    statuses = [(path, path.stat()) for path in listed if path.is_file()]
+    named = [FoundFile(str(path), status.st_size, status.st_mtime_ns) for path, status in statuses]
     images = {file.path: file for file in [*filter(_is_image, readable), *named]}
     if not images:
         raise DataError(
@@ -79,12 +78,16 @@ def scan_folders(given: Sequence[Path], csvs: Sequence[Path] = ()) -> Download:
             + (f"; none of the {len(lost)} listed files exists, for example {lost[0].subject}" if lost else ""),
             hint="choose the folder NBIA Data Retriever wrote: it holds manifest-…/CBIS-DDSM/Mass-Training_P_00001_…",
         )
-    below = tuple(Path(file.path) for file in readable if _is_csv(file.path))
+    in_csvs = [Path(file.path) for file in walk_files(path for path in csvs if path.is_dir()) if _is_csv(file.path)]
     return Download(
         sources,
         (*folders, *dict.fromkeys(Path(file.path).parent for file in named)),
         tuple(images[path] for path in sorted(images)),
-        Tables(_find_named_tables(csvs), below, _find_tables_around(sources)),
+        Tables(
+            given=(*in_csvs, *(path.resolve() for path in csvs if path.is_file())),
+            below=tuple(Path(file.path) for file in readable if _is_csv(file.path)),
+            around=_find_tables_around(sources),
+        ),
         tuple(notices),
     )
 
@@ -170,28 +173,15 @@ def _read_lines(path: Path) -> list[str]:
         ) from None
 
 
-def _describe_file(path: Path) -> FoundFile:
-    facts = path.stat()
-    return FoundFile(str(path), facts.st_size, facts.st_mtime_ns)
-
-
-def _find_named_tables(csvs: Sequence[Path]) -> tuple[Path, ...]:
-    below = (Path(one.path) for one in walk_files(path for path in csvs if path.is_dir()) if _is_csv(one.path))
-    return (*below, *(path.resolve() for path in csvs if path.is_file()))
-
-
 def _find_tables_around(sources: Sequence[Path]) -> tuple[Path, ...]:
     """Find tables in the folders above the sources and in their csv/: people often choose CBIS-DDSM/ or jpeg/."""
-    above = dict.fromkeys(folder for source in sources for folder in list(source.parents)[:_LEVELS_ABOVE])
-    places = [place for folder in above for place in (folder, folder / "csv")]
-    return tuple(path for place in places if place.is_dir() for path in _list_files(place) if _is_csv(path.name))
-
-
-def _list_files(folder: Path) -> list[Path]:
-    try:
-        return [path for path in folder.iterdir() if path.is_file()]
-    except OSError:
-        return []
+    # Three levels: CBIS-DDSM, manifest-…, the download.
+    above = dict.fromkeys(folder for source in sources for folder in list(source.parents)[:3])
+    found: list[Path] = []
+    for place in (place for folder in above for place in (folder, folder / "csv")):
+        with contextlib.suppress(OSError):
+            found += [path for path in place.iterdir() if path.is_file() and _is_csv(path.name)]
+    return tuple(found)
 
 
 def _is_csv(path: str) -> bool:

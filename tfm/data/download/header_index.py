@@ -1,7 +1,5 @@
 """A cache of file headers in the workspace, so that unchanged files are not opened again.
-
-A damaged cache is deleted and built again from the files.
-"""
+A damaged cache is deleted and built again from the files."""
 
 from __future__ import annotations
 
@@ -23,7 +21,6 @@ _FACTS = [field.name for field in fields(Header) if field.name not in ("path", "
 _COLUMNS = ", ".join(["path", "size", "mtime_ns", *_FACTS])
 SAVE_EVERY = 500  # files; a killed run loses at most this many
 LOCK_TIMEOUT = 60.0  # seconds to wait for another process that writes
-_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 Known = dict[tuple[str, int, int], Header]  # path, size, time
 
@@ -51,7 +48,8 @@ def _open_index(file: Path) -> tuple[sqlite3.Connection, Known]:
     try:
         return _load_index(file)
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF in _LOCKED:  # the low byte holds the primary code
+        primary_code = error.sqlite_errorcode & 0xFF
+        if primary_code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise BusyError(
                 f"another program has locked {file}", hint="wait until it is done, or end it, and start again"
             ) from None

@@ -1,7 +1,5 @@
 """Read the header of one image file: identity, size, and whether the file is complete. Pixels are not read.
-
-Files are found in folders, and assigned to lesions in catalog.
-"""
+Files are found in folders, and assigned to lesions in catalog."""
 
 from __future__ import annotations
 

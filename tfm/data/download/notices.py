@@ -1,4 +1,4 @@
-"""Notices about a download, in words that a person can check. No decision is made here."""
+"""Notices about a download, in words that a person can check."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOTICE_KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    kind: str  # a key of FINDING_KINDS
+    kind: str  # a key of NOTICE_KINDS
     subject: str  # TCIA's name of a view or lesion, an image_id, or a file
     words: str
 

@@ -17,8 +17,6 @@ from tfm.data.download.headers import Header
 from tfm.data.download.notices import Notice
 from tfm.data.sources import cbis_ddsm, kaggle
 
-_STEPS = 100  # progress events in all: one for each file would fill the log
-
 
 @dataclass(frozen=True)
 class DownloadContents:
@@ -39,7 +37,8 @@ def read_download(given: Sequence[Path], csvs: Sequence[Path], index: Path) -> G
     headers: list[Header] = []
     for header in read_headers(download.images, index):
         headers.append(header)
-        if len(headers) % max(1, len(download.images) // _STEPS) == 0 or len(headers) == len(download.images):
+        # About 100 events in all: one for each file would fill the log.
+        if len(headers) % max(1, len(download.images) // 100) == 0 or len(headers) == len(download.images):
             yield Progress("headers", len(headers), len(download.images), "files")
     headers = kaggle.add_dicom_info(headers, download.tables.select(kaggle.is_dicom_info))
     listing, ignored = _read_listings(download.tables)

@@ -1,7 +1,5 @@
-"""Read NBIA's metadata.csv, and read and write the .tcia manifests that request series.
-
-The case CSVs are read in tfm.data.sources.cbis_ddsm.
-"""
+"""Read NBIA's metadata.csv, and write the .tcia manifests that request series.
+The case CSVs are read in tfm.data.sources.cbis_ddsm."""
 
 from __future__ import annotations
 
@@ -18,13 +16,13 @@ from tfm.data.sources.cbis_ddsm import read_column_names, read_text_table
 _COLUMNS = {"series uid": "series_uid", "subject id": "subject"}  # NBIA's normalized name → ours
 _UID = r"[0-9]+(\.[0-9]+)+"
 
-_SERIES_FOLLOW = "ListOfSeriesToDownload="
 _MANIFEST_HEAD = """\
 downloadServerUrl=https://public.cancerimagingarchive.net/nbia-download/servlet/DownloadServlet
 includeAnnotation=true
 noOfrRetry=4
 databasketId=manifest-{basket}.tcia
 manifestVersion=3.0
+ListOfSeriesToDownload=
 """
 
 
@@ -47,32 +45,15 @@ def format_manifest(series: Iterable[str]) -> str:
     """Format the manifest with which NBIA Data Retriever downloads these series; the order does not matter."""
     wanted = sorted(set(series))
     for uid in wanted:
-        _check_uid(
-            uid, "in the case CSVs or metadata.csv", hint="use the official case CSVs: their paths hold the series UIDs"
-        )
+        if not re.fullmatch(_UID, uid):
+            raise DataError(
+                f"invalid series UID {uid!r} in the case CSVs or metadata.csv",
+                hint="use the official case CSVs: their paths contain the series UIDs",
+            )
     # NBIA names the download's folder after the basket, which has 19 digits.
     digest = hashlib.blake2b("\n".join(wanted).encode(), digest_size=8).digest()
     head = _MANIFEST_HEAD.format(basket=f"{int.from_bytes(digest) % 10**19:019d}")
-    return head + "\n".join([_SERIES_FOLLOW, *wanted])
-
-
-def parse_manifest(text: str) -> list[str]:
-    """Return the series that a .tcia manifest requests, in its order."""
-    lines = [line.strip() for line in text.splitlines()]
-    if _SERIES_FOLLOW not in lines:
-        raise DataError(
-            f'this is not a TCIA manifest: the line "{_SERIES_FOLLOW}" is missing',
-            hint="choose a .tcia file from the page of the collection at TCIA",
-        )
-    series = [line for line in lines[lines.index(_SERIES_FOLLOW) + 1 :] if line]
-    for uid in series:
-        _check_uid(uid, "in the manifest", hint="download the .tcia file again")
-    return series
-
-
-def _check_uid(uid: str, where: str, *, hint: str) -> None:
-    if not re.fullmatch(_UID, uid):
-        raise DataError(f"invalid series UID {uid!r} {where}", hint=hint)
+    return head + "\n".join(wanted)
 
 
 def _normalize(header: str) -> str:

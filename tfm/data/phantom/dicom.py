@@ -14,7 +14,6 @@ from tfm.core.randomness import seed_at
 from tfm.data.download.headers import PHANTOM_MAKER
 
 STUDY_DATE = "20200101"  # fixed, so that the bytes do not depend on the day
-_COMMENT = "Synthetic image drawn by a program. Not a patient, not for diagnosis."
 _WRITER_UID = UID("2.25.289711483520157826915274863395210477361")
 _WRITER_NAME = "TFM-PHANTOM-1"
 
@@ -63,7 +62,7 @@ def build_dataset(header: Header, pixels: np.ndarray) -> FileDataset:  # pixels:
     dataset.StudyID, dataset.SeriesNumber, dataset.InstanceNumber = "DDSM", 1, 1
     if header.side:
         dataset.PatientOrientation, dataset.Laterality = header.view, header.side[0]
-    dataset.ImageComments = _COMMENT
+    dataset.ImageComments = "Synthetic image drawn by a program. Not a patient, not for diagnosis."
     bits = pixels.dtype.itemsize * 8
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.Rows, dataset.Columns = pixels.shape

@@ -64,11 +64,9 @@ def find_case_files(tables: Tables) -> list[Path]:
 
 
 def read_cases(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read the CSVs into one table, without duplicate rows. Contradicting rows are refused.
+    """Read the CSVs into one table, without duplicate rows. Refuse rows that contradict each other.
 
-    Returns:
-        LESION_KEY, pathology, density, assessment, subtlety, the descriptions of the lesion ("" if missing) and the
-        three series UIDs ("" if a CSV has no paths).
+    Text is "" where a CSV has no description or no paths; numbers are <NA>.
     """
     tables = {path: _read_case_file(path) for path in paths}
     cases = pd.concat(tables.values(), ignore_index=True).drop_duplicates()
@@ -175,7 +173,11 @@ def _read_case_file(path: Path) -> pd.DataFrame:
 
 def _convert_columns(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     paths = {column: table[column].fillna("").str.replace("\\", "/") for column in _PATHS}
-    _refuse_parent_folders(paths, path)
+    for column, values in paths.items():
+        is_unsafe = values.str.split("/").map(lambda parts: ".." in parts)
+        if is_unsafe.any():
+            row = int(is_unsafe.to_numpy().argmax()) + 1
+            raise DataError(f'{path}, case {row}: the path under "{_PATHS[column][0]}" contains ".."', hint=_OFFICIAL)
     table["split"] = _resolve_splits(paths["image_series"].str.extract(r"-(Training|Test)_")[0].map(_SPLITS), path)
     # TCIA's PatientID names one view; the patient is the part that must not be in two splits.
     table["patient_id"] = table["patient_id"].str.extract(r"(P_\d+)")[0]
@@ -196,14 +198,6 @@ def _convert_columns(table: pd.DataFrame, path: Path) -> pd.DataFrame:
             known = (_NEEDED | _PATHS | {"split": ("split",)})[column][0]
             raise DataError(f'{path}, case {row}: no usable value for "{known}"', hint=_OFFICIAL)
     return table[[*LESION_KEY, "pathology", *_SCALES, *_DESCRIPTIONS, *_PATHS]]
-
-
-def _refuse_parent_folders(paths: dict[str, pd.Series], path: Path) -> None:
-    for column, values in paths.items():
-        is_unsafe = values.str.split("/").map(lambda parts: ".." in parts)
-        if is_unsafe.any():
-            row = int(is_unsafe.to_numpy().argmax()) + 1
-            raise DataError(f'{path}, case {row}: the path under "{_PATHS[column][0]}" contains ".."', hint=_OFFICIAL)
 
 
 def _resolve_splits(named: pd.Series, path: Path) -> pd.Series:

@@ -1,10 +1,9 @@
 """Count the patients, images and lesions of the case CSVs, for comparison with the published numbers.
-
-The words "women" in the keys are kept: audit.json of older datasets has them.
-"""
+Some keys say "women", as audit.json of older datasets does."""
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -13,9 +12,8 @@ from tfm.data.dataset.image_table import VIEW_KEY
 from tfm.data.sources.cbis_ddsm import IMAGE_KEY, PATHOLOGIES
 
 _BREAST = ["patient_id", "side"]
-_KINDS = {"mass": "masses", "calc": "calcifications"}
-_SPLITS = ("train", "test")
 _SCALES = ("density", "assessment", "subtlety")
+_KINDS = {"mass": "masses", "calc": "calcifications"}
 _DESCRIBES = {"shape": "mass", "margins": "mass", "calc_type": "calc", "distribution": "calc"}
 
 Counts = dict[str, int]
@@ -29,14 +27,18 @@ def summarize_cases(cases: pd.DataFrame) -> dict[str, Any]:
     return {
         "case CSVs": _count_by_csv(lesions, images),
         "women": _count_patients(lesions, kinds),
-        "images": _count_images(images),
+        "images": {
+            "with several lesions": int((images["lesions"] > 1).sum()),
+            "most lesions of one": int(images["lesions"].max()),
+            "with benign and malignant lesions": int((images["malignant"] & ~images["all_malignant"]).sum()),
+            "with lesions not numbered 1 to n": int((~images["numbered"]).sum()),
+        },
         "women in train and test": _count_patients_in_both_splits(lesions, images, kinds),
         "scans issued twice": _count_repeated_scans(images),
         "breasts": _count_breasts(lesions, kinds),
         "values": _count_values(lesions, kinds),
         "scans, each once": _count_merged_scans(images),
-        "series the CSVs name": _count_series(lesions),
-        "files the CSVs name": _count_files(lesions),
+        **_count_series_and_files(lesions),
     }
 
 
@@ -67,12 +69,10 @@ def _group_images(lesions: pd.DataFrame) -> pd.DataFrame:
 
 def _count_by_csv(lesions: pd.DataFrame, images: pd.DataFrame) -> dict[str, Counts]:
     counts = {}
-    for kind in _KINDS:
-        for split in _SPLITS:
-            of_csv = lesions[(lesions["kind"] == kind) & (lesions["split"] == split)]
-            if len(of_csv):
-                of_images = images[(images["kind"] == kind) & (images["split"] == split)]
-                counts[f"{kind} {split}"] = _count_csv(of_csv, of_images)
+    for kind, split in product(_KINDS, ("train", "test")):
+        of_csv, of_images = (rows[(rows["kind"] == kind) & (rows["split"] == split)] for rows in (lesions, images))
+        if len(of_csv):
+            counts[f"{kind} {split}"] = _count_csv(of_csv, of_images)
     return counts | {"all": _count_csv(lesions, images)}
 
 
@@ -107,15 +107,6 @@ def _find_both_labels(lesions: pd.DataFrame, key: list[str]) -> pd.DataFrame:
 def _find_patients_with_several(rows: pd.DataFrame, column: str) -> pd.Index[str]:
     different = rows.groupby("patient_id")[column].nunique()
     return different.index[different > 1]
-
-
-def _count_images(images: pd.DataFrame) -> Counts:
-    return {
-        "with several lesions": int((images["lesions"] > 1).sum()),
-        "most lesions of one": int(images["lesions"].max()),
-        "with benign and malignant lesions": int((images["malignant"] & ~images["all_malignant"]).sum()),
-        "with lesions not numbered 1 to n": int((~images["numbered"]).sum()),
-    }
 
 
 def _count_patients_in_both_splits(lesions: pd.DataFrame, images: pd.DataFrame, kinds: list[str]) -> Counts:
@@ -195,24 +186,18 @@ def _count_scans(scans: pd.DataFrame) -> Counts:
     }
 
 
-def _count_series(lesions: pd.DataFrame) -> Counts:
-    image, crop, mask = (_collect_uids(lesions[name]) for name in ("image_series", "crop_series", "mask_series"))
-    together = _collect_uids(lesions.loc[lesions["crop_series"] == lesions["mask_series"], "mask_series"])
-    return {
+def _count_series_and_files(lesions: pd.DataFrame) -> dict[str, Counts]:
+    """Count what the CSVs name. A series has one file for each part."""
+    columns = {"full mammogram": "image_series", "crop": "crop_series", "mask": "mask_series"}
+    uids = {part: set(lesions[name]) - {""} for part, name in columns.items()}  # a CSV without paths names no series
+    image, crop, mask = uids.values()
+    together = set(lesions.loc[lesions["crop_series"] == lesions["mask_series"], "mask_series"]) - {""}
+    series = {
         "full mammogram": len(image),
         "mask and crop": len(together),
         "crop alone": len(crop - together),
         "mask alone": len(mask - together),
         "all": len(image | crop | mask),
     }
-
-
-def _count_files(lesions: pd.DataFrame) -> Counts:
-    """Count the files that the CSVs name: a series has one file for each part."""
-    columns = {"full mammogram": "image_series", "crop": "crop_series", "mask": "mask_series"}
-    files = {part: len(_collect_uids(lesions[name])) for part, name in columns.items()}
-    return files | {"all": sum(files.values())}
-
-
-def _collect_uids(named: pd.Series) -> set[str]:
-    return set(named) - {""}  # a CSV without paths names no series
+    files = {part: len(known) for part, known in uids.items()}
+    return {"series the CSVs name": series, "files the CSVs name": files | {"all": sum(files.values())}}

@@ -23,7 +23,6 @@ _FACTS = {
 }
 _IMAGE, _BITS = "image_path", "BitsAllocated"
 _NEEDED = {_IMAGE, _BITS, *_FACTS.values()}
-_END, _END_WITHIN = b"\xff\xd9", 64  # end marker of a JPEG, and the number of last bytes that must contain it
 
 
 def is_dicom_info(path: Path) -> bool:
@@ -38,8 +37,8 @@ def read_jpeg_header(file: FoundFile) -> Header:
             with Image.open(stream) as image:
                 columns, rows = image.size
                 comment, is_grey = image.info.get("comment", b""), image.mode == "L"
-            stream.seek(max(0, file.size - _END_WITHIN))
-            truncated = _END not in stream.read()
+            stream.seek(max(0, file.size - 64))
+            truncated = b"\xff\xd9" not in stream.read()  # the end marker of a JPEG
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return Header(path=file.path, size=file.size, fault="unreadable")
     fault = "truncated" if truncated else "" if is_grey else "colour"
@@ -51,15 +50,15 @@ def read_jpeg_header(file: FoundFile) -> Header:
 def add_dicom_info(headers: Sequence[Header], tables: Iterable[Path]) -> list[Header]:
     """Add to JPEG headers what dicom_info.csv records about their DICOM files."""
     rows = {key: row for path in tables for key, row in _read_dicom_info(path).items()}
-    return [_merge(header, rows.get(_make_key(header.path))) for header in headers]
-
-
-def _merge(header: Header, row: dict[str, str] | None) -> Header:
-    if row is None or header.fault == "unreadable":
-        return header
-    facts = {name: row[column] for name, column in _FACTS.items() if row[column]}
-    bits = {"8": 8, "16": 16}.get(row[_BITS].removesuffix(".0"), 0)
-    return replace(header, bits=bits, **facts)  # type: ignore[arg-type]
+    merged = []
+    for header in headers:
+        row = rows.get(_make_key(header.path))
+        if row is not None and header.fault != "unreadable":
+            facts = {name: row[column] for name, column in _FACTS.items() if row[column]}
+            bits = {"8": 8, "16": 16}.get(row[_BITS].removesuffix(".0"), 0)
+            header = replace(header, bits=bits, **facts)  # type: ignore[arg-type]
+        merged.append(header)
+    return merged
 
 
 def _make_key(path: str) -> tuple[str, ...]:

@@ -10,14 +10,12 @@ import numpy as np
 from tfm.imaging.mammogram import Mammogram
 from tfm.imaging.settings import Blur
 
-_BANDS = 8
-
 
 def apply(mammogram: Mammogram, settings: Blur) -> Mammogram:
     mammogram, breast = mammogram.locate_breast()
     image = mammogram.image.copy()
     reach = settings.size // 2
-    for band in breast.split_into_bands(_BANDS):
+    for band in breast.split_into_bands(8):
         # The filter reads twice the margin it writes, so that the edge of a band never shows.
         read, written = (band.find_box(mammogram.geometry, image.shape, margin) for margin in (2 * reach, reach))
         if not mammogram.image[written].size:

@@ -1,7 +1,5 @@
 """MammoCNN: a plain network to train from scratch, with eight convolutions and three dense layers.
-
-3,337,057 parameters for one grey channel; image sides must be multiples of 64.
-"""
+3,337,057 parameters for one grey channel; image sides must be multiples of 64."""
 
 from __future__ import annotations
 

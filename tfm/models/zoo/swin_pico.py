@@ -1,7 +1,5 @@
 """swin_pico: a Swin that one CPU core can train, with three stages where Swin-T has four and a third of its channels.
-
-570,909 parameters for one grey channel; image sides must be multiples of 32. At 224 no window is padded.
-"""
+570,909 parameters for one grey channel; image sides must be multiples of 32. At 224 no window is padded."""
 
 from __future__ import annotations
 
