@@ -129,7 +129,7 @@ def test_unusable_images_are_left_out_with_a_reason(run):
         "crop.dcm": "a crop or a mask of CBIS-DDSM, by its name",
         "twin.png": "the image is in the dataset already",
         "film1 again.png": "the same image as another one of the extra folders",
-        "inside.png": "breast from edge to edge, as in a cut-out",
+        "inside.png": "breast from edge to edge, as in a crop",
         "mask.png": "a mask",
         "notes.txt": "not an image file",
         "gone.png": "a link to a file that does not exist",
