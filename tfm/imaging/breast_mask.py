@@ -35,7 +35,7 @@ class BreastMask:
     def render(self, geometry: Geometry, shape: Shape) -> np.ndarray:
         """Return the mask for an image with this geometry and shape: (H, W) bool, not to be written to."""
         if (geometry, shape) not in self._rendered:
-            self._rendered.clear()  # steps run one after the other: earlier images are not asked for again
+            self._rendered.clear()  # steps run one after the other: earlier images are not needed again
             self._rendered[geometry, shape] = project_outline(self.outline, self.geometry, geometry, shape)
         return self._rendered[geometry, shape]
 

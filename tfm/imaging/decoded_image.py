@@ -73,9 +73,7 @@ def scale_to_full_range(pixels: np.ndarray, largest: int) -> np.ndarray:
     if int(pixels.max()) > largest:
         raise UnreadableError(f"some values are above {largest}, the largest the header allows")
     if full % largest == 0:
-        multiplied: np.ndarray = pixels * pixels.dtype.type(full // largest)
-        return multiplied
+        return np.asarray(pixels * pixels.dtype.type(full // largest))
     if largest & (largest + 1) == 0:
         return pixels << (full.bit_length() - largest.bit_length())
-    stretched: np.ndarray = np.rint(np.arange(largest + 1) * (full / largest)).astype(pixels.dtype)[pixels]
-    return stretched
+    return np.asarray(np.rint(np.arange(largest + 1) * (full / largest)).astype(pixels.dtype)[pixels])

@@ -240,7 +240,7 @@ def _check_inflated_size(file: BufferedReader) -> None:
     after = head.index(_GROUP_LENGTH) + len(_GROUP_LENGTH) + 4
     file.seek(after + int.from_bytes(head[after - 4 : after], "little"))
     inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    # At the stream's end zlib may still hold a pad byte in unconsumed_tail, and would return it for ever.
+    # At the end of the stream, a pad byte may remain in unconsumed_tail for ever.
     while not inflater.eof and (piece := inflater.unconsumed_tail or file.read(2**20)):
         size += len(inflater.decompress(piece, 2**20))
         if size > 2 * MAX_TOTAL_PIXELS:

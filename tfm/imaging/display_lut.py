@@ -133,5 +133,4 @@ def _apply_window(values: np.ndarray, dataset: Dataset) -> np.ndarray:
 
 
 def _scale_to_grey(shares: np.ndarray) -> np.ndarray:
-    greys: np.ndarray = np.rint(shares * 65535).astype(np.uint16)
-    return greys
+    return np.asarray(np.rint(shares * 65535).astype(np.uint16))

@@ -143,7 +143,7 @@ def locate_imagenet_weights(settings: ModelSettings) -> str | None:
     return _locate_in_hub(hub) if hub else None
 
 
-@functools.cache  # asked once for each preset, and several share a network
+@functools.cache  # called once for each preset, and several share a network
 def _locate_in_hub(hub: str) -> str | None:
     cached = huggingface_hub.try_to_load_from_cache(hub, _HUB_FILE)
     if isinstance(cached, str):

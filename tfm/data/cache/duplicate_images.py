@@ -35,7 +35,7 @@ def write_report(dataset: Dataset, duplicates: Sequence[DuplicateImages]) -> Pat
     parts = [
         "# Audit of the pixels",
         f"The pixels of {len(dataset.manifest)} images were compared. Split hash: `{dataset.split_hash[:16]}`.",
-        f"Groups of images with identical pixels: **{len(duplicates)}**, of which in more than one split: **{leaks}**.",
+        f"Groups of images with identical pixels: **{len(duplicates)}**; in more than one split: **{leaks}**.",
         *(["\n".join(["| images | splits |", "|---|---|", *rows])] if rows else []),
     ]
     path = dataset.folder / "audit-pixels.md"

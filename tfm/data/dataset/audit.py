@@ -135,7 +135,7 @@ def _format_groups(counts: dict[str, Any]) -> list[str]:
 
 
 def label_column(column: str) -> str:
-    """The heading of a column of counts; audits of all versions call the patients "women"."""
+    """Return the heading of a column of counts. audit.json calls patients "women" in all versions."""
     return column.replace("women", "patients").replace("promised", "expected").replace("_", " ")
 
 

@@ -93,7 +93,7 @@ def scan_folders(given: Sequence[Path], csvs: Sequence[Path] = ()) -> Download:
 
 
 def find_implicit_inputs(given: Sequence[Path], csvs: Sequence[Path]) -> list[Path]:
-    """List what a scan reads besides the named paths: a whole download, listed files, tables in other folders."""
+    """List the other paths that a scan reads: a whole download, listed files, tables in other folders."""
     sources = [_find_download_root(path) for path in given]
     widened = [source for source, path in zip(sources, given, strict=True) if source != path.resolve()]
     listed, _ = _read_lists([path for path in sources if path.is_file()])

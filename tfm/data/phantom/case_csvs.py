@@ -34,7 +34,7 @@ def _build_row(m: Mammogram, finding: Finding, plan: DownloadPlan) -> Row:
     # A lesion has the same description in both views.
     rng = generator_at(exposure.seed, "phantom words", exposure.patient, exposure.side, lesion.number)
     shapes, surrounds = _SHAPES[lesion.kind, lesion.malignant]
-    subtlety = round(5 - 3 * exposure.difficulty - rng.uniform(0, 1))  # drawn before the shape
+    subtlety = round(5 - 3 * exposure.difficulty - rng.uniform(0, 1))  # first: the order of draws affects the values
     facts: dict[Fact, object] = {
         "density": exposure.density,
         "shape": shapes[rng.integers(len(shapes))],

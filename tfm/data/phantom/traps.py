@@ -34,12 +34,11 @@ def _change_one_finding(name: str, **changes: Any) -> Trap:
 
 def _change_every_other_finding(**changes: Any) -> Trap:
     def change(plan: DownloadPlan) -> DownloadPlan:
-        number = count()
-        groups = [
-            tuple(one if next(number) % 2 else replace(one, **changes) for one in m.findings) for m in plan.mammograms
-        ]
-        pairs = zip(plan.mammograms, groups, strict=True)
-        return replace(plan, mammograms=tuple(replace(m, findings=findings) for m, findings in pairs))
+        number, mammograms = count(), []
+        for m in plan.mammograms:
+            findings = tuple(one if next(number) % 2 else replace(one, **changes) for one in m.findings)
+            mammograms.append(replace(m, findings=findings))
+        return replace(plan, mammograms=tuple(mammograms))
 
     return change
 

@@ -1,4 +1,4 @@
-"""Mirror images so that the chest wall is on the left, judged by pixels: some files lack or misstate laterality."""
+"""Mirror images so that the chest wall is on the left. The pixels decide: some headers lack or misstate the side."""
 
 from __future__ import annotations
 
