@@ -19,6 +19,15 @@ previewed: list["Films"] = []
 closed: list[Path] = []
 
 
+class CtrlC(Progress):
+    """A person presses Ctrl-C while this event is drawn."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "total":
+            raise KeyboardInterrupt
+        return super().__getattribute__(name)
+
+
 class Films(Settings):
     label: Annotated[str, IMPORTANT] = "films"
     """What should the box be called?"""
@@ -45,7 +54,8 @@ def inspect_box(given: Mapping[str, Any], workspace: Workspace) -> Iterator[Even
         raise DataError(f"no films in {given['box']}", hint="choose the folder that holds the .dcm files")
     try:
         for number, _ in enumerate(names, 1):
-            yield Progress("films", number, len(names), "films")
+            interrupted = (given["box"] / "ctrl-c.txt").exists()
+            yield (CtrlC if interrupted else Progress)("films", number, len(names), "films")
     except GeneratorExit:
         closed.append(given["box"])
         raise

@@ -10,11 +10,18 @@ from pathlib import Path
 import pyte
 
 from tests.data.phantoms import phantom_download
-from tests.ui.terminal import PROJECT, Terminal, as_svg
+from tests.ui.terminal import PROJECT, Terminal, as_svg, open_form, read_question
 from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.worker import execute_run
 from tfm.core.runs.workspace import Workspace
+
+
+def copy_program(place: Path) -> None:
+    """Start the program from its own folder, as readers do: the shown commands then name no other folder."""
+    shutil.copy(PROJECT / "wizard.py", place)
+    for folder in ("tfm", "configs"):
+        shutil.copytree(PROJECT / folder, place / folder, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def menu(place: Path) -> pyte.Screen:
@@ -24,26 +31,25 @@ def menu(place: Path) -> pyte.Screen:
 
 
 def organize(place: Path) -> pyte.Screen:
-    """A download that lacks some files, looked at, and what will come of it."""
+    """The form of organize with a download that lacks some files, before the start."""
+    copy_program(place)
     phantom_download(place / "CBIS-DDSM download", 120, 40, planted="all", seed=1)
-    with Terminal(columns=92, rows=42, cwd=place, HOME=str(place)) as terminal:
-        terminal.wait_for("leave")
-        terminal.press("down", "down", "down", "enter")
-        terminal.wait_for("Which folder contains the download?")
+    with Terminal(columns=92, rows=42, cwd=place, program=place, HOME=str(place)) as terminal:
+        open_form(terminal, "organize")
+        terminal.wait_for(read_question("organize", "download"))
         terminal.press("CBIS-DDSM download", "enter")
-        for question in ("dataset be called", "Which lesions", "What one image is", "Which split"):
-            terminal.wait_for(question)
+        for setting in ("name", "lesions", "images", "split"):
+            terminal.wait_for(read_question("organize", setting))
             terminal.press("enter")
         terminal.wait_for("Reset to the defaults")
         return terminal.screen
 
 
 def comparison(place: Path) -> pyte.Screen:
-    """What the demo ends with, asked for again."""
-    subprocess.run(
-        [sys.executable, "wizard.py", "demo", "--quiet", "--workspace", place / "workspace"], cwd=PROJECT, check=True
-    )
-    with Terminal("compare", columns=92, rows=34, cwd=place, HOME=str(place)) as terminal:
+    """The comparison at the end of the demo."""
+    copy_program(place)
+    subprocess.run([sys.executable, "wizard.py", "demo", "--quiet"], cwd=place, check=True)
+    with Terminal("compare", columns=92, rows=34, cwd=place, program=place, HOME=str(place)) as terminal:
         assert terminal.wait_for_end() == 0
         return terminal.screen
 

@@ -1,4 +1,4 @@
-"""Answers by name, not by the order in which questions come."""
+"""Answer questions by name, not by their order."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,10 +6,14 @@ from typing import Any
 from tfm.ui.prompts import Back, Question, ToMenu
 
 BACK, LEAVE = object(), object()
+_MOST_TIMES = 20
 
 
 class Scripted:
-    """What isn't answered here gets its default. A list is answered from its front, a new one each time it is asked."""
+    """A question without an answer gets its default; a tuple holds one answer for each time a question is asked.
+
+    A question that has no valid default fails, and so does one that is asked again and again: no test waits for ever.
+    """
 
     def __init__(self, answers: Mapping[str, Any]) -> None:
         self.answers = {name: list(value) if isinstance(value, tuple) else [value] for name, value in answers.items()}
@@ -21,10 +25,11 @@ class Scripted:
 
     def ask(self, question: Question) -> Any:
         self.asked.append(question)
+        assert self.names.count(question.name) <= _MOST_TIMES, f"{question.name} is asked again and again"
         waiting = self.answers.get(question.name, [])
-        if not waiting:
-            return question.default if question.choices else question.parse("")
-        answer = waiting.pop(0)
+        if not waiting and not question.choices:
+            return question.parse("")
+        answer = waiting.pop(0) if waiting else question.default
         if answer is BACK:
             raise Back
         if answer is LEAVE:
@@ -32,6 +37,6 @@ class Scripted:
         if question.choices:
             offered = [choice.value for choice in question.choices if not choice.disabled]
             for one in answer if question.several else [answer]:
-                assert one in offered, f"{question.name} does not offer {one!r}"
+                assert one in offered, f"{question.name} does not offer {one!r}, and no other answer is left"
             return answer
         return question.parse(answer)

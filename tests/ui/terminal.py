@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -16,21 +17,37 @@ from pathlib import Path
 
 import pyte
 
+from tfm.core import registry
+from tfm.core.settings.fields import list_fields
+
 PROJECT = Path(__file__).resolve().parents[2]
 KEYS = {"enter": "\r", "escape": "\x1b", "up": "\x1b[A", "down": "\x1b[B", "tab": "\t", "ctrl-c": "\x03", "space": " "}
-PATIENCE = 20.0
+PATIENCE = 60.0  # seconds; a busy machine is slow
+
+
+def _take_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a suite in the background of a shell ignores it, and so would we
 
 
 class Terminal:
-    def __init__(self, *words: str, columns: int = 80, rows: int = 24, cwd: Path = PROJECT, **environment: str) -> None:
+    def __init__(
+        self,
+        *words: str,
+        columns: int = 80,
+        rows: int = 24,
+        cwd: Path = PROJECT,
+        program: Path = PROJECT,
+        **environment: str,
+    ) -> None:
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.process = subprocess.Popen(
-            [sys.executable, str(PROJECT / "wizard.py"), *words],
+            [sys.executable, str(program / "wizard.py"), *words],
             stdin=slave, stdout=slave, stderr=slave, cwd=cwd, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_take_terminal,
             env=os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(rows)} | environment,
         )  # fmt: skip
         os.close(slave)
@@ -54,7 +71,7 @@ class Terminal:
             os.write(self._master, KEYS.get(key, key).encode())
 
     def wait_for(self, words: str) -> str:
-        """Read until the screen shows the words; what it showed instead is told."""
+        """Read until the screen shows the words; fail with what it shows instead."""
         return self._read_until(lambda: words in self.text, f"the screen never showed {words!r}")
 
     def wait_until_changed(self, before: str) -> None:
@@ -81,6 +98,24 @@ class Terminal:
             os.write(self._master, f"\x1b[{self.screen.cursor.y + 1};{self.screen.cursor.x + 1}R".encode())
 
 
+def read_question(command: str, setting: str) -> str:
+    """The beginning of a question, which fits into one line of every terminal."""
+    fields = list_fields(registry.find_command(command).settings)
+    return next(field.question for field in fields if field.name == setting)[:40]
+
+
+def open_form(terminal: Terminal, name: str) -> None:
+    """Move to an entry of the menu with the arrow keys, and open it."""
+    terminal.wait_for("leave")
+    for _ in range(20):
+        if re.search(rf"» {name}\b", terminal.text):
+            break
+        before = terminal.text
+        terminal.press("down")
+        terminal.wait_until_changed(before)
+    terminal.press("enter")
+
+
 _COLOURS = {
     "default": "#d8dee9", "black": "#4c566a", "red": "#e06c75", "green": "#98c379", "brown": "#e5c07b",
     "blue": "#61afef", "magenta": "#c678dd", "cyan": "#56b6c2", "white": "#d8dee9", "brightblack": "#7b8494",
@@ -89,7 +124,7 @@ _COLOURS = {
 
 
 def as_svg(screen: pyte.Screen) -> str:
-    """The screen as it stands, colours and all."""
+    """Draw the screen with its colours."""
     width, height = screen.columns * 8.4 + 24, screen.lines * 18 + 24
     rows = []
     for y in range(screen.lines):

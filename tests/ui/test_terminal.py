@@ -10,27 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.ui.draw_picture import CONTACT_SHEET, PICTURES, contact_sheet, menu, organize
-from tests.ui.terminal import Terminal
-from tfm.core import registry
-from tfm.core.settings.fields import list_fields
-
-
-def read_question(command: str, setting: str) -> str:
-    """The beginning of a question, which fits into one line of every terminal."""
-    fields = list_fields(registry.find_command(command).settings)
-    return next(field.question for field in fields if field.name == setting)[:40]
-
-
-def open_form(terminal: Terminal, name: str) -> None:
-    """From the menu, with the arrow keys, to the entry of that name."""
-    terminal.wait_for("leave")
-    for _ in range(20):
-        if re.search(rf"» {name}\b", terminal.text):
-            break
-        before = terminal.text
-        terminal.press("down")
-        terminal.wait_until_changed(before)
-    terminal.press("enter")
+from tests.ui.terminal import Terminal, open_form, read_question
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 50)])
@@ -60,7 +40,7 @@ def test_esc_goes_one_question_back_and_ctrl_c_to_the_menu_with_answers_kept(tmp
         terminal.press("none", "enter")
         terminal.wait_for("must be a whole number")
         terminal.press("ctrl-c")
-        terminal.wait_for("What next?")
+        terminal.wait_for("What do you want to do?")
         assert "out" in (tmp_path / "workspace" / "answers.yaml").read_text()
 
 
@@ -103,7 +83,7 @@ def test_a_wrong_path_is_reported_and_asked_again(tmp_path):
         terminal.press("\x15", "empty", "enter")  # Ctrl-U clears the line
         terminal.wait_for("no mammograms")
         terminal.press("escape")
-        terminal.wait_for("What next?")
+        terminal.wait_for("What do you want to do?")
 
 
 def test_parts_are_selected_with_the_space_bar(tmp_path):
@@ -126,11 +106,11 @@ def test_parts_are_selected_with_the_space_bar(tmp_path):
 def test_the_accessible_menu_takes_numbers(tmp_path):
     with Terminal("--accessible", rows=40, cwd=tmp_path) as terminal:
         terminal.wait_for("explain) >")
-        assert "needs a dataset" in terminal.text
+        assert "needs a dataset" in " ".join(terminal.text.split())
         terminal.press("3", "enter")
         terminal.wait_for(read_question("phantom", "out"))
         terminal.press("<", "enter")
-        terminal.wait_for("What next?")
+        terminal.wait_for("What do you want to do?")
 
 
 def drawn(screen) -> str:

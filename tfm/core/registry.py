@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -47,7 +47,7 @@ def import_object(path: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def stream_events(path: str, *arguments: Any) -> Iterator[Any]:
+def stream_events(path: str, *arguments: Any) -> Generator[Any, None, None]:
     """Yield the events of the generator function at a dotted path, imported at the first event."""
     yield from import_object(path)(*arguments)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from inspect import Parameter, Signature
 from io import TextIOWrapper
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tfm.core.settings.fields import SettingField
 
 _EPILOG = "Every command has --help. Without a command: the menu. For research and teaching, never for diagnosis."
+_RUNS_HELP = "List, show, watch, pause, resume, extend, restart or remove runs."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,25 +50,21 @@ def _build_app(words: Sequence[str]) -> typer.Typer:
     for section, names in command_list.list_sections().items():
         for name in names:
             function = build_command(name, words) if name == named else _reject_placeholder
-            text = command_list.read_summary(name)
-            if name == named:
-                text += f"\n\n{command_list.read_explanation(name)}"
+            text = command_list.read_summary(name) + (
+                f"\n\n{command_list.read_explanation(name)}" if name == named else ""
+            )
             app.command(name, help=_escape_markup(spell(text)), rich_help_panel=section)(function)
     if named == "runs":
         from tfm.ui.screens import runs_commands
 
         app.add_typer(runs_commands.app, name="runs", rich_help_panel="Runs")
     else:
-        app.command(
-            "runs",
-            help="List, show, watch, pause, resume, extend, restart or remove runs.",
-            rich_help_panel="Runs",
-        )(_reject_placeholder)
+        app.command("runs", help=_RUNS_HELP, rich_help_panel="Runs")(_reject_placeholder)
     return app
 
 
 def _find_command(words: Sequence[str]) -> str | None:
-    """The first word that is neither an option nor an option's value."""
+    """Find the first word that is neither an option nor an option's value."""
     position = 0
     while position < len(words) and words[position].startswith("-"):
         position += 2 if words[position] == "--workspace" else 1
@@ -90,13 +88,13 @@ def _open_menu(
     ] = None,
     accessible: Annotated[bool, typer.Option("--accessible", help="Plain numbered lines, for screen readers.")] = False,
 ) -> None:
-    """From a CBIS-DDSM download to a comparison of models that can be defended in a thesis."""
+    """Get from a CBIS-DDSM download to a comparison of models that a thesis can cite."""
     if context.invoked_subcommand is not None:
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        names = "\n  ".join(command_list.list_commands())
         from tfm.ui.command_context import WRONG_USE
 
+        names = "\n  ".join(command_list.list_commands())
         typer.echo(f"The menu needs a terminal. Without one, use the commands:\n  {names}\nEach has --help.", err=True)
         raise typer.Exit(WRONG_USE)
     from tfm.ui.command_context import report_errors
@@ -105,13 +103,11 @@ def _open_menu(
     report_errors(lambda: run_menu(workspace, accessible))
 
 
-# --- one command ------------------------------------------------------------------------------------------------------
-
-
 def build_command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
     """Build a function whose signature typer reads; each option is an optional string, None if it is not given.
 
-    A preset that starts another command, such as EfficientNetB3_Optuna, has the options of that command."""
+    A preset that starts another command, such as EfficientNetB3_Optuna, has the options of that command.
+    """
     from tfm.core import registry
     from tfm.core.registry import Answer
     from tfm.ui.command_context import report_errors
@@ -133,42 +129,25 @@ def build_command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
 
 
 def _find_started_name(found: Command, words: Sequence[str]) -> str:
-    """Only for presets that ship: the user's own are in a workspace, which is not known yet."""
+    """The command that a shipped preset starts. The user's presets are in a workspace, which is not known yet."""
     presets = getattr(found, "presets", None)
     named = [word for word in words if presets and word in offers.list_presets(presets)]
     is_named = len(named) == 1 and getattr(found, "default_preset", None) is None
     return offers.load_preset(presets, named[0]).stage if presets and is_named else found.name
 
 
-def _make_keyword(name: str, annotation: Any) -> Parameter:
-    return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+def _make_keyword(name: str, kind: Any, place: Any) -> Parameter:
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, place])
 
 
 _CONTEXT = Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-_THIS_RUN = "This run"
+_option = partial(typer.Option, rich_help_panel="This run")
 _WORKSPACE = _make_keyword(
-    "workspace",
-    Annotated[
-        Path | None,
-        typer.Option(help="Folder for data, caches and runs.", show_default="workspace", rich_help_panel=_THIS_RUN),
-    ],
+    "workspace", Path, _option(help="Folder for data, caches and runs.", show_default="workspace")
 )
-_DETACH = _make_keyword(
-    "detach",
-    Annotated[
-        bool | None, typer.Option("--detach", help="Start the run and return at once.", rich_help_panel=_THIS_RUN)
-    ],
-)
-_QUIET = _make_keyword(
-    "quiet",
-    Annotated[bool | None, typer.Option("--quiet", help="Print only how the run ended.", rich_help_panel=_THIS_RUN)],
-)
-_JSON = _make_keyword(
-    "json",
-    Annotated[
-        bool | None, typer.Option("--json", help="Print the results as a last line of JSON.", rich_help_panel=_THIS_RUN)
-    ],
-)
+_DETACH = _make_keyword("detach", bool, _option("--detach", help="Start the run and return at once."))
+_QUIET = _make_keyword("quiet", bool, _option("--quiet", help="Print only how the run ended."))
+_JSON = _make_keyword("json", bool, _option("--json", help="Print the results as a last line of JSON."))
 
 
 def _build_preset_parameter(found: Command) -> Parameter | None:
@@ -176,68 +155,37 @@ def _build_preset_parameter(found: Command) -> Parameter | None:
 
     if not isinstance(found, Stage) or found.presets is None:
         return None
-    names = ", ".join(offers.list_presets(found.presets, like=found.default_preset))
+    help_text = f"One of {', '.join(offers.list_presets(found.presets, like=found.default_preset))}."
     if found.default_preset is None:
-        return _make_keyword(
-            "presets",
-            Annotated[
-                list[str] | None, typer.Argument(help=f"One of {names}. Several make a queue.", metavar="MODEL…")
-            ],
-        )
-    return _make_keyword(
-        "presets",
-        Annotated[str | None, typer.Option("--preset", help=f"One of {names}.", show_default=found.default_preset)],
-    )
+        argument = typer.Argument(help=f"{help_text} Several make a queue.", metavar="MODEL…")
+        return _make_keyword("presets", list[str], argument)
+    return _make_keyword("presets", str, typer.Option("--preset", help=help_text, show_default=found.default_preset))
 
 
 def _build_parameter(field: SettingField) -> Parameter:
-    help_text = _escape_markup(spell(field.question + (f"\n\n{field.explanation}" if field.explanation else "")))
-    panel = (field.group.capitalize() or "Settings") if not field.is_positional else None
-    option = format_flag(field.name)
-    if field.is_positional:
-        several = list[str] if field.is_list else str
-        return _make_keyword(
-            field.name,
-            Annotated[
-                several | None,
-                typer.Argument(
-                    help=help_text,
-                    metavar=field.name.upper() + ("…" if field.is_list else ""),
-                    show_default=not field.is_required and _describe_default(field),
-                ),
-            ],
-        )
+    help_text = _escape_markup(spell(f"{field.question}\n\n{field.explanation}".strip()))
     default = _describe_default(field)
+    if field.is_positional:
+        metavar = field.name.upper() + ("…" if field.is_list else "")
+        shown = not field.is_required and default
+        argument = typer.Argument(help=help_text, metavar=metavar, show_default=shown)
+        return _make_keyword(field.name, list[str] if field.is_list else str, argument)
+    panel = field.group.capitalize() or "Settings"
+    option = partial(typer.Option, help=help_text, show_default=default, rich_help_panel=panel)
+    flag = format_flag(field.name)
     if field.is_bool:
-        return _make_keyword(
-            field.name,
-            Annotated[
-                bool | None,
-                typer.Option(
-                    f"{option}/{format_flag(f'no-{field.name}')}",
-                    help=help_text,
-                    show_default=default,
-                    rich_help_panel=panel,
-                ),
-            ],
-        )
+        return _make_keyword(field.name, bool, option(f"{flag}/{format_flag(f'no-{field.name}')}"))
     metavar = "|".join(map(str, field.choices)) or field.name.rpartition("_")[2].upper()
-    return _make_keyword(
-        field.name,
-        Annotated[
-            str | None,
-            typer.Option(option, help=help_text, show_default=default, metavar=metavar, rich_help_panel=panel),
-        ],
-    )
+    return _make_keyword(field.name, str, option(flag, metavar=metavar))
 
 
 def _build_set_parameter(field: SettingField) -> Parameter:
     part = next(iter(field.parts))
     values = [value for each in field.parts for value in field.list_part_fields(each)]
     examples = " or ".join([f"{part}=false", *(f"{value.name}={value.default}" for value in values[-1:])])
-    help_text = f"Switch one of the {field.name} on or off, or set a value of it: {examples}. May be repeated."
-    parts = f"\n\nParts: {', '.join(field.parts)}."
-    return _make_keyword("set", Annotated[list[str] | None, typer.Option(help=help_text + parts, metavar="NAME=VALUE")])
+    help_text = f"Switch one of the {field.name} on or off, or change one of its values: {examples}. May be repeated."
+    help_text += f"\n\nParts: {', '.join(field.parts)}."
+    return _make_keyword("set", list[str], typer.Option(help=help_text, metavar="NAME=VALUE"))
 
 
 def _describe_default(field: SettingField) -> str | bool:

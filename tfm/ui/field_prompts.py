@@ -11,7 +11,7 @@ from tfm.core.settings.fields import SettingField
 from tfm.ui.prompts import Choice, Question
 from tfm.ui.spelling import format_flag, spell
 
-VARIES = "each its own"  # the value of a setting in which several presets differ
+VARIES = "different for each preset"  # the value of a setting in which several presets differ
 
 
 def build_question(field: SettingField, default: Any, workspace: Workspace) -> Question:
@@ -20,18 +20,10 @@ def build_question(field: SettingField, default: Any, workspace: Workspace) -> Q
     if field.parts:
         return _build_parts_question(field, text, why, default or {})
     choices = _list_choices(field, workspace)
-    if choices and default == VARIES:
-        choices.insert(0, Choice(VARIES, VARIES))
     if choices:
-        return Question(
-            field.name,
-            text,
-            why,
-            choices,
-            several=field.is_list,
-            optional=not field.is_required,
-            default=convert_to_plain(default),
-        )
+        choices = [Choice(VARIES, VARIES), *choices] if default == VARIES else choices
+        plain = convert_to_plain(default)
+        return Question(field.name, text, why, choices, field.is_list, plain, optional=not field.is_required)
 
     def check(text: str) -> Any:
         return text if text == default == VARIES else field.parse(text)
@@ -42,40 +34,32 @@ def build_question(field: SettingField, default: Any, workspace: Workspace) -> Q
 def _describe_flag(field: SettingField) -> str:
     if field.is_positional:
         return ""
+    option = f"--set {field.name}=…" if "." in field.name else format_flag(field.name)
     if field.parts:
         part = next(iter(field.parts))
-        return f"(on a command line: --set {part}=true, --set {part}=false)"
-    option = f"--set {field.name}=…" if "." in field.name else format_flag(field.name)
+        option = f"--set {part}=true, --set {part}=false"
     return f"(on a command line: {option})"
 
 
 def _build_parts_question(field: SettingField, text: str, why: str, switches: Mapping[str, Any]) -> Question:
     """Checkboxes; a part in which several presets differ is disabled, and each preset keeps its own."""
-    choices = [
-        Choice(
-            part,
-            part,
-            spell(field.parts[part].__doc__ or "").strip().split("\n", 1)[0],
-            disabled=VARIES if switches.get(part) == VARIES else None,
-        )
-        for part in dict.fromkeys([*switches, *field.parts])
-    ]
+    choices = []
+    for part in dict.fromkeys([*switches, *field.parts]):
+        about = spell(field.parts[part].__doc__ or "").strip().split("\n", 1)[0]
+        choices.append(Choice(part, part, about, disabled=VARIES if switches.get(part) == VARIES else None))
     default = [part for part, on in switches.items() if on is True]
     return Question(field.name, text, why, choices, several=True, optional=True, default=default)
 
 
 def _list_choices(field: SettingField, workspace: Workspace) -> list[Choice]:
-    if field.input and field.input.kind in ("dataset", "cache"):
-        return [Choice(name, name) for name in workspace.list_products(field.input.kind)]
-    if field.input and field.input.kind == "run":
-        return [*_without(field), *(Choice(run.id, run.id) for run in reversed(list_readable_runs(workspace, field)))]
     if field.is_bool:
         return [Choice(True, "yes"), Choice(False, "no")]
-    return [*_without(field), *(Choice(value, str(value)) for value in field.choices)] if field.choices else []
-
-
-def _without(field: SettingField) -> list[Choice]:
-    return [Choice(None, "none")] if field.is_optional and not field.is_list else []
+    kind = field.input.kind if field.input else ""
+    if kind in ("dataset", "cache"):
+        return [Choice(name, name) for name in workspace.list_products(kind)]
+    values = [run.id for run in reversed(list_readable_runs(workspace, field))] if kind == "run" else field.choices
+    can_be_none = (kind == "run" or values) and field.is_optional and not field.is_list
+    return [*([Choice(None, "none")] if can_be_none else []), *(Choice(value, str(value)) for value in values)]
 
 
 def convert_to_plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ A setting's own type checks its answer. form_state holds the answers; form_summa
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
@@ -16,7 +16,6 @@ from rich.console import Console
 
 from tfm.core import registry
 from tfm.core.errors import SettingsError, TFMError
-from tfm.core.events import Event
 from tfm.core.runs.command_settings import find_preset
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField
@@ -29,7 +28,7 @@ from tfm.ui.prompts import Asker, Back, Choice, PlainAsker, Question
 from tfm.ui.saved_answers import SavedAnswers
 from tfm.ui.spelling import spell
 
-_ACTION = "what_now"
+_SUMMARY = "summary"
 
 
 class Form:
@@ -44,12 +43,12 @@ class Form:
         self.console = console
         self.state = FormState(stage, workspace)
         self.answers = SavedAnswers(workspace.answers_file)
-        self.look_events: list[preview.ShownEvent] = []
-        self.look_values: dict[str, Any] | None = None
-        self.look_error: TFMError | None = None
-        self.fields_for_look: tuple[str, ...] = ()
-        self.preview_events: list[preview.ShownEvent] = []
+        self.inspected_values: dict[str, Any] | None = None
+        self.inspection_events: list[preview.ShownEvent] = []
+        self.inspection_error: TFMError | None = None
+        self.fields_to_inspect: tuple[str, ...] = ()
         self.previewed_settings: list[Settings] = []
+        self.preview_events: list[preview.ShownEvent] = []
 
     def fill(self) -> FilledForm:
         """Ask until the person chooses Start. Raises Back at the first question, and ToMenu."""
@@ -63,7 +62,7 @@ class Form:
     def confirm(self, filled: FilledForm) -> FilledForm:
         """Show the summary of a form that is filled already. Raises Back and ToMenu."""
         self.state.presets, self.state.answers = filled.presets, dict(filled.given)
-        self._confirm()
+        self._show_summary()
         return self.state.filled_form
 
     def _load_answers(self) -> None:
@@ -72,7 +71,7 @@ class Form:
     def ask_all(self) -> None:
         """Ask one question after the other; Back returns to the previous one."""
         answered: list[str] = []
-        while _ACTION not in answered:
+        while _SUMMARY not in answered:
             try:
                 name, ask = next(question for question in self._list_questions() if question[0] not in answered)
             except TFMError as error:  # raised by the inspection, which runs between two questions
@@ -87,65 +86,40 @@ class Form:
                 answered.pop()
 
     def _list_questions(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        """Yield the questions in order, and run the inspection as soon as its settings are answered."""
-        if self._has_presets_to_choose():
-            yield "preset", self._choose_preset
-        if self.state.inspect is not None:
-            for field in self._list_look_fields():
+        """Yield the questions in order, and inspect the input as soon as its settings are answered."""
+        stage = registry.find_command(self.state.stage)
+        if isinstance(stage, registry.Stage) and stage.presets:
+            names = self.workspace.list_presets(stage.presets, stage.default_preset)
+            if names != [stage.default_preset]:
+                yield "preset", partial(self._choose_preset, names, stage.default_preset)
+        if self.state.inspection_path:
+            for field in self._list_inspected_fields():
                 yield field.name, partial(self._ask, field)
-            self._look()
+            self._inspect()
         for field in self.state.important:
-            if field.name not in self.state.inspection.fixed and self.state.is_worth_asking(field):
+            if self.state.needs_question(field):
                 yield field.name, partial(self._ask, field)
-        yield _ACTION, self._confirm
+        yield _SUMMARY, self._show_summary
 
-    def _list_look_fields(self) -> list[SettingField]:
+    def _list_inspected_fields(self) -> list[SettingField]:
+        """The required settings, and those that a failed inspection asked for."""
         required = [field for field in self.state.important if field.is_required]
-        named = [field for field in self.state.fields if field.name in self.fields_for_look]
+        named = [field for field in self.state.fields if field.name in self.fields_to_inspect]
         return required + [field for field in named if not field.is_required]
 
     def _reopen_questions(self, answered: list[str], error: TFMError) -> list[str]:
         """Ask again the settings that a failed inspection names; raise its error if it names none that is asked."""
-        if self.state.inspect is None:
+        if not self.state.inspection_path:
             raise error
-        self.look_error, self.fields_for_look = error, _get_fields(error)
-        before = [field.name for field in self._list_look_fields()]
+        self.inspection_error, self.fields_to_inspect = error, _get_fields(error)
+        before = [field.name for field in self._list_inspected_fields()]
         again = [name for name in before if name in (_get_fields(error) or before)]
         if not again:
             raise error
         return list(takewhile(lambda name: name not in again, answered))
 
-    def _has_presets_to_choose(self) -> bool:
-        """False if the default preset is the only one."""
-        stage = registry.find_command(self.state.stage)
-        if not isinstance(stage, registry.Stage) or stage.presets is None:
-            return False
-        return self.workspace.list_presets(stage.presets, stage.default_preset) != [stage.default_preset]
-
-    def _choose_preset(self) -> None:
-        stage = registry.find_command(self.state.stage)
-        assert isinstance(stage, registry.Stage)
-        assert stage.presets is not None
-        names = self.workspace.list_presets(stage.presets, stage.default_preset)
-        choices, explanation = self._list_preset_choices(names)
-        several = stage.default_preset is None
-        self._redraw()
-        presets = self.state.presets
-        answer = self.asker.ask(
-            Question(
-                name="preset",
-                text="Which models? (several make a queue)" if several else "Which preset?",
-                why=explanation,
-                choices=choices,
-                several=several,
-                default=list(presets) if several else (presets or (stage.default_preset,))[0],
-            )
-        )
-        self.state.presets = tuple(answer) if several else (answer,)
-        self._load_answers()
-
-    def _list_preset_choices(self, names: list[str]) -> tuple[list[Choice], str]:
-        """The presets as choices, and their descriptions. A broken preset of the user is disabled, with the reason."""
+    def _choose_preset(self, names: list[str], default: str | None) -> None:
+        """Ask for one preset, or for several without a default. The user's broken presets are disabled."""
         choices, descriptions = [], []
         for name in names:
             try:
@@ -156,47 +130,59 @@ class Form:
             assert found is not None
             choices.append(Choice(name, name, spell(found.title)))
             descriptions.append(spell(f"{name}: {found.title}\n{found.about}"))
-        return choices, "\n\n".join(descriptions)
+        self._redraw()
+        several, chosen = default is None, self.state.presets
+        text = "Which models? (several make a queue)" if several else "Which preset?"
+        before = list(chosen) if several else (chosen or (default,))[0]
+        answer = self.asker.ask(Question("preset", text, "\n\n".join(descriptions), choices, several, before))
+        self.state.presets = tuple(answer) if several else (answer,)
+        self._load_answers()
 
-    def _look(self) -> None:
-        """Run the inspection again if one of its settings has changed, or if it failed."""
-        inspect = self.state.inspect
-        if inspect is None:
+    def _inspect(self) -> None:
+        """Inspect the input if its settings have changed, or if the last inspection failed."""
+        path = self.state.inspection_path
+        values = self.state.collect_inspected_values() if path else None
+        if path is None or values == self.inspected_values:
             return
-        given = self.state.collect_inspection_values()
-        if given == self.look_values:
-            return
-        self.look_values, self.look_error, self.look_events = None, None, []
+        self.inspected_values, self.inspection_error, self.inspection_events = None, None, []
         self.state.apply_inspection(registry.InspectionResult())
         self._redraw()
-        result = self._watch(registry.stream_events(inspect, given, self.workspace))
-        self.look_values, self.look_events = given, result.shown
+        result = self._watch(registry.stream_events(path, values, self.workspace))
+        self.inspected_values, self.inspection_events = values, result.shown
         self.state.apply_inspection(result.inspection)
 
     def _preview(self, resolved: list[Settings]) -> None:
-        if self.state.preview is None or resolved == self.previewed_settings:
+        path = self.state.preview_path
+        if path is None or resolved == self.previewed_settings:
             return
         self.previewed_settings = []
         self._redraw()
-        self.preview_events = self._watch(_preview_each(self.state.preview, resolved, self.workspace)).shown
+        events = (event for settings in resolved for event in registry.stream_events(path, settings, self.workspace))
+        self.preview_events = self._watch(events).shown
         self.previewed_settings = resolved
 
-    def _watch(self, events: Iterator[Event | registry.InspectionResult]) -> preview.PreviewResult:
+    def _watch(self, events: Generator[Any, None, None]) -> preview.PreviewResult:
         return preview.watch_preview(events, self.console, moving=not isinstance(self.asker, PlainAsker))
 
-    def _confirm(self) -> None:
+    def _show_summary(self) -> None:
         """Show the summary until the person chooses Start."""
         while True:
             problem, fields = self._find_problem()
             self._redraw()
+            trial = None
             if problem is None:
                 form_summary.print_summary(self.state, self.console)
                 preview.print_events(self.preview_events, self.console)
+                trial = self.state.trial
             else:
                 form_summary.print_problem(problem, self.console)
-            trial = self.state.trial if problem is None else None
-            choices = self._list_actions(problem is None, fields, trial)
-            match self.asker.ask(Question(name=_ACTION, text="What now?", choices=choices)):
+            choices = [Choice("start", "Start")] if problem is None else []
+            choices += [Choice("mend", "Answer again")] if fields else []
+            choices += [Choice("trial", "Try it on a few images first")] if trial else []
+            choices += [Choice("change", "Change a setting …")]
+            choices += [Choice("reset", "Reset to the defaults")] if self.state.answers else []
+            text = "Start with these settings?" if problem is None else "What do you want to change?"
+            match self.asker.ask(Question(_SUMMARY, text, choices=choices)):
                 case "start":
                     return
                 case "mend":
@@ -210,23 +196,13 @@ class Form:
                 case "reset":
                     self.state.reset()
 
-    def _list_actions(self, can_start: bool, fields: tuple[str, ...], trial: FilledForm | None) -> list[Choice]:
-        actions = [
-            Choice("start", "Start") if can_start else None,
-            Choice("mend", "Answer again") if fields else None,
-            Choice("trial", "Try it on a few images first") if trial else None,
-            Choice("change", "Change a setting …"),
-            Choice("reset", "Reset to the defaults") if self.state.answers else None,
-        ]
-        return [action for action in actions if action is not None]
-
     def _find_problem(self) -> tuple[TFMError | None, tuple[str, ...]]:
         """Why the run cannot start, and the settings to change."""
-        look_fields = tuple(field.name for field in self._list_look_fields())
+        inspected = tuple(field.name for field in self._list_inspected_fields())
         try:
-            self._look()
+            self._inspect()
         except TFMError as error:
-            return error, _get_fields(error) or look_fields
+            return error, _get_fields(error) or inspected
         try:
             resolved = self.state.resolve()
             self.state.check_offered(resolved)
@@ -237,60 +213,45 @@ class Form:
         return None, ()
 
     def _ask(self, field: SettingField) -> None:
+        """Ask for a setting. Choices that the inspection excludes are disabled, with the reason."""
         self._redraw()
-        question = build_question(field, self.state.get_value(field), self.workspace)
-        self.state.answer(field, self.asker.ask(self._restrict_choices(question)))
-
-    def _restrict_choices(self, question: Question) -> Question:
-        """Disable the choices that the inspection does not allow, with the reason."""
-        if question.name not in self.state.inspection.choices:
-            return question
-        why = self.state.explain_offer(question.name)
-        choices = [
-            one if self.state.is_offered(question.name, one.value) else replace(one, disabled=spell(why))
-            for one in question.choices
-        ]
-        default = self.state.choose_offered(question.name, question.default, question.several)
-        return replace(question, choices=choices, default=default)
+        state, name = self.state, field.name
+        question = build_question(field, state.get_value(field), self.workspace)
+        if name in state.inspection.choices:
+            why = spell(state.explain_offer(name))
+            choices = [
+                choice if state.is_offered(name, choice.value) else replace(choice, disabled=why)
+                for choice in question.choices
+            ]
+            default = state.choose_offered(name, question.default, question.several)
+            question = replace(question, choices=choices, default=default)
+        state.answer(field, self.asker.ask(question))
 
     def _change_one(self) -> None:
-        changeable = {choice.value: (field, choice) for field, choice in self._list_changeable()}
-        choices = [choice for _, choice in changeable.values()]
-        self._redraw()
-        with contextlib.suppress(Back):
-            name = self.asker.ask(Question(name="setting", text="Which setting?", choices=choices))
-            self._ask(changeable[name][0])
-
-    def _list_changeable(self) -> list[tuple[SettingField, Choice]]:
-        """Every setting that has an effect, and the settings of the parts that are on, such as resize.height."""
-        changeable = []
+        """Offer every setting that has an effect, and the settings of the parts that are on, such as resize.height."""
+        changeable, choices = {}, []
         ineffective = self.state.ineffective
         for field in self.state.fields:
             section = field.name if field.parts else field.group
             for one in (field, *self.state.list_part_fields(field)):
                 if one.name not in ineffective:
-                    title = f"{format_name(one.name)}: {self._describe_value(one)}"
-                    changeable.append((one, Choice(one.name, title, spell(one.question), section=section)))
-        return changeable
-
-    def _describe_value(self, field: SettingField) -> str:
-        value = self.state.get_value(field)
-        return f"{sum(on is True for on in value.values())} of {len(value)} on" if field.parts else format_value(value)
+                    value = self.state.get_value(one)
+                    on = one.parts and sum(state is True for state in value.values())
+                    shown = f"{on} of {len(value)} on" if one.parts else format_value(value)
+                    title = f"{format_name(one.name)}: {shown}"
+                    choices.append(Choice(one.name, title, spell(one.question), section=section))
+                    changeable[one.name] = one
+        self._redraw()
+        with contextlib.suppress(Back):
+            self._ask(changeable[self.asker.ask(Question("setting", "Which setting?", choices=choices))])
 
     def _redraw(self) -> None:
         """Clear the screen, so that old questions do not remain beside new ones."""
         self.console.clear()
         form_summary.print_header(self.state, self.console)
-        preview.print_events(self.look_events, self.console)
-        if self.look_error is not None:
-            form_summary.print_problem(self.look_error, self.console)
-
-
-def _preview_each(
-    preview: str, resolved: list[Settings], workspace: Workspace
-) -> Iterator[Event | registry.InspectionResult]:
-    for settings in resolved:
-        yield from registry.stream_events(preview, settings, workspace)
+        preview.print_events(self.inspection_events, self.console)
+        if self.inspection_error is not None:
+            form_summary.print_problem(self.inspection_error, self.console)
 
 
 def _get_fields(error: TFMError) -> tuple[str, ...]:

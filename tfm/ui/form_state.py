@@ -1,4 +1,4 @@
-"""What a form holds while it is filled: presets, answers and what the inspection fixed, and what follows from them.
+"""The values of a form while it is filled: presets, answers, and what the inspection of the input detected.
 
 Nothing here asks, draws or writes files.
 """
@@ -25,10 +25,12 @@ from tfm.core.settings.schema import Settings
 from tfm.ui.command_line import FilledForm
 from tfm.ui.field_prompts import VARIES, convert_to_plain, format_value
 
+_MISSING = object()
+
 
 @dataclass
 class FormState:
-    """Values resolve as defaults < presets < answers < fixed values; answering a setting removes its fixed value."""
+    """Values resolve as defaults < presets < answers < detected; an answer to a setting removes its detected value."""
 
     stage: str
     workspace: Workspace
@@ -46,11 +48,11 @@ class FormState:
         return registry.find_command(self.started_command)
 
     @property
-    def inspect(self) -> str | None:
+    def inspection_path(self) -> str | None:
         return self.definition.inspect if isinstance(self.definition, registry.Stage) else None
 
     @property
-    def preview(self) -> str | None:
+    def preview_path(self) -> str | None:
         return self.definition.preview if isinstance(self.definition, registry.Stage) else None
 
     @property
@@ -65,12 +67,13 @@ class FormState:
     @property
     def important(self) -> list[SettingField]:
         """The settings to ask. A dataset or cache that is the only one needs no question."""
-        found = [field for field in self.fields if field.is_important and (field.parts or not field.is_mapping)]
-        return [field for field in found if not (field.is_required and self._is_only_choice(field))]
-
-    def _is_only_choice(self, field: SettingField) -> bool:
-        kind = field.input.kind if field.input else ""
-        return kind in ("dataset", "cache") and len(self.workspace.list_products(kind)) == 1
+        found = []
+        for field in self.fields:
+            kind = field.input.kind if field.input and field.is_required else ""
+            is_only_choice = kind in ("dataset", "cache") and len(self.workspace.list_products(kind)) == 1
+            if field.is_important and (field.parts or not field.is_mapping) and not is_only_choice:
+                found.append(field)
+        return found
 
     def load_answers(self, answers: Mapping[str, Any]) -> None:
         """Take last time's answers, except those to settings that no longer exist."""
@@ -79,12 +82,12 @@ class FormState:
             with contextlib.suppress(ValueError):
                 self.answers[word] = self.repeats[word].field.parse(answers[word])
 
-    def apply_inspection(self, result: InspectionResult) -> None:
-        """Take the fixed values, and replace defaults that are not among the allowed choices."""
-        self.inspection = result
-        self.fixed = {name: convert_to_plain(value) for name, value in result.fixed.items()}
+    def apply_inspection(self, inspection: InspectionResult) -> None:
+        """Take the detected values, and replace a default that is not offered by one that is."""
+        self.inspection = inspection
+        self.fixed = {name: convert_to_plain(value) for name, value in inspection.fixed.items()}
         for field in self.fields:
-            if field.name in result.choices and field.name not in self.given:
+            if field.name in inspection.choices and field.name not in self.given:
                 default = convert_to_plain(self.get_default(field))
                 instead = self.choose_offered(field.name, default, field.is_list)
                 if instead != default:
@@ -133,7 +136,7 @@ class FormState:
                 self._set_answer(part, part in value, on)
 
     def _set_answer(self, name: str, value: Any, unchanged: Any) -> None:
-        """Keep only what differs from the default; another answer replaces a fixed value."""
+        """Keep only what differs from the default; a different answer replaces the detected value."""
         if name in self.fixed and value == self.fixed[name]:
             return
         self.fixed.pop(name, None)
@@ -162,13 +165,8 @@ class FormState:
         if isinstance(stage, registry.Stage) and stage.presets and not (self.presets or stage.default_preset):
             return set()  # unknown until a preset is chosen
         given, _ = split_repeats(stage, self.answers | self.fixed)
-        settings = stage.settings
-        found = set.intersection(
-            *(
-                find_names_without_effect(settings, preset.settings if preset else {}, given)
-                for preset in self.chosen_presets
-            )
-        )
+        settings = [preset.settings if preset else {} for preset in self.chosen_presets]
+        found = set.intersection(*(find_names_without_effect(stage.settings, one, given) for one in settings))
         for field in self.fields:
             for part in field.parts:
                 values = [(mapping or {}).get(part, False) for mapping in self._read_preset_values(field, given)]
@@ -194,8 +192,15 @@ class FormState:
 
     def _read_preset_values(self, field: SettingField, given: Mapping[str, Any]) -> list[Any]:
         """The value of the setting with each preset, after the given values are merged in."""
-        given, _ = split_repeats(self.definition, given)
-        return [_read_preset_value(preset, self.definition.settings, field, given) for preset in self.chosen_presets]
+        settings = self.definition.settings
+        placed = place_values(settings, split_repeats(self.definition, given)[0])
+        values = []
+        for preset in self.chosen_presets:
+            value: Any = merge(place_values(settings, preset.settings if preset else {}), placed)
+            for name in field.path:
+                value = value.get(name, _MISSING) if isinstance(value, Mapping) else _MISSING
+            values.append(field.default if value is _MISSING else value)
+        return values
 
     def resolve(self) -> list[Settings]:
         """The complete settings, one for each preset."""
@@ -212,9 +217,9 @@ class FormState:
             return []
         return [step.name for step in build_queue(self.workspace, self.stage, given, self.presets, counts)]
 
-    def is_worth_asking(self, field: SettingField) -> bool:
-        """False for a setting without effect, and for a repeat that can only be 1."""
-        if field.name in self.ineffective:
+    def needs_question(self, field: SettingField) -> bool:
+        """False for a detected setting, for one without effect, and for a repeat that can only be 1."""
+        if field.name in self.inspection.fixed or field.name in self.ineffective:
             return False
         repeat = self.repeats.get(field.name)
         if repeat is None or repeat.at_most is None:
@@ -232,8 +237,8 @@ class FormState:
             for field in fields
         ]
 
-    def collect_inspection_values(self) -> dict[str, Any]:
-        """Parse the settings that the inspection reads: the required ones, and others that name an input."""
+    def collect_inspected_values(self) -> dict[str, Any]:
+        """The values to inspect: those of required settings and of other settings that name an input, parsed."""
         answers = inputs.complete_values(self.workspace, self.definition.settings, self.answers)
         values = {}
         for field in self.fields:
@@ -245,7 +250,7 @@ class FormState:
         return values
 
     def check_offered(self, resolved: list[Settings]) -> None:
-        """Refuse an answer or default that the inspection does not allow."""
+        """Refuse an answer or default that the inspection excludes."""
         for field in list_fields(self.definition.settings):
             values = [get_value(settings, field) for settings in resolved]
             chosen = [one for value in values for one in (value or [] if field.is_list else [value])]
@@ -284,14 +289,3 @@ def _select_known(settings: type[Settings], values: Mapping[str, Any]) -> dict[s
             place_values(settings, {name: value})
             known[name] = value
     return known
-
-
-def _read_preset_value(
-    preset: offers.Preset | None, settings: type[Settings], field: SettingField, given: Mapping[str, Any]
-) -> Any:
-    value: Any = merge(place_values(settings, preset.settings if preset else {}), place_values(settings, given))
-    for name in field.path:
-        if not isinstance(value, Mapping) or name not in value:
-            return field.default
-        value = value[name]
-    return value

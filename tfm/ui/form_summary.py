@@ -23,15 +23,13 @@ def print_header(state: FormState, console: Console) -> None:
     answered |= {name: format_value(value) for name, value in state.given.items()}
     for name, value in answered.items():
         line = Text(f"  {format_name(name)}: ").append(value, style="cyan")
-        console.print(line.append("  found in the data", style="dim") if name in state.fixed else line)
+        console.print(line.append("  detected in the data", style="dim") if name in state.fixed else line)
 
 
 def print_problem(error: TFMError, console: Console) -> None:
-    console.print(Panel(Text(spell(f"{error.message}\n\n{error.hint}")), title="not yet", border_style="yellow"))
-
-
-def _shorten_names(names: list[str]) -> str:
-    return ", ".join(names if len(names) <= _MOST_NAMES else [*names[: _MOST_NAMES - 1], "…", names[-1]])
+    console.print(
+        Panel(Text(spell(f"{error.message}\n\n{error.hint}")), title="cannot start yet", border_style="yellow")
+    )
 
 
 def print_summary(state: FormState, console: Console) -> None:
@@ -46,7 +44,8 @@ def print_summary(state: FormState, console: Console) -> None:
             table.add_row(name, Text(format_value(given[name]), style="cyan"))
     queue = state.list_queue()
     if queue:
-        table.add_row(f"A queue of {len(queue)} runs", Text(_shorten_names(queue), style="cyan"))
-    console.print(Panel(table, title="this will run", border_style="green"))
+        names = queue if len(queue) <= _MOST_NAMES else [*queue[: _MOST_NAMES - 1], "…", queue[-1]]
+        table.add_row(f"A queue of {len(queue)} runs", Text(", ".join(names), style="cyan"))
+    console.print(Panel(table, title="ready to start", border_style="green"))
     console.print("The same from a command line:", style="dim")
     console.print(Text(write_command(state.filled_form, state.workspace)), soft_wrap=True)

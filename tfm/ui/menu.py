@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from tfm.core import command_list, machine, registry
-from tfm.core.errors import TFMError, translate_error
+from tfm.core.errors import translate_error
 from tfm.core.runs import lookup
 from tfm.core.runs.inputs import list_readable_runs
 from tfm.core.runs.launch import find_or_create_job
@@ -55,20 +55,16 @@ class Menu:
             self.last = chosen
             self.open_entry(chosen)
 
-    # --- the screen ------------------------------------------------------------------------------------------------
-
     def build_status_panel(self) -> Panel:
+        place, home = self.workspace.root, Path.home()
+        states = [job.read_status().state for job in self._list_jobs()]
+        counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        datasets, caches = (", ".join(self.workspace.list_products(kind)) for kind in ("dataset", "cache"))
         table = Table.grid(padding=(0, 2))
-        runs = [job.read_status().state for job in self._list_jobs()]
-        counts = ", ".join(f"{runs.count(state)} {state}" for state in dict.fromkeys(runs)) or "none yet"
-        rows = {
-            "workspace": _shorten_path(self.workspace.root),
-            "device": machine.describe_device(),
-            "data": f"datasets: {self._list_products('dataset')} · caches: {self._list_products('cache')}",
-            "runs": counts,
-        }
-        for name, value in rows.items():
-            table.add_row(f"[dim]{name}[/]", value)
+        table.add_row("[dim]workspace[/]", f"~/{place.relative_to(home)}" if place.is_relative_to(home) else str(place))
+        table.add_row("[dim]device[/]", machine.describe_device())
+        table.add_row("[dim]data[/]", f"datasets: {datasets or 'none yet'} · caches: {caches or 'none yet'}")
+        table.add_row("[dim]runs[/]", counts or "none yet")
         return Panel(
             table,
             title="[bold cyan]TFM[/] · from mammograms to a comparison of models",
@@ -76,22 +72,17 @@ class Menu:
             border_style="cyan",
         )
 
-    def _list_products(self, kind: str) -> str:
-        return ", ".join(self.workspace.list_products(kind)) or "none yet"
-
     def build_question(self) -> Question:
         choices = [
             *self._list_unfinished(),
-            *(choice for choice in self._list_stages() if choice.section != command_list.MORE),
-        ]
-        choices += [
+            *(choice for choice in self._list_commands() if choice.section != command_list.MORE),
             Choice("runs", "runs", "Show, pause, resume, extend or remove runs", section="Other"),
             Choice("more", "more", "Single steps: pretrain, tune, forest, …", section="Other"),
             Choice("leave", "leave", section="Other"),
         ]
         return Question(
             name="menu",
-            text="What next?",
+            text="What do you want to do?",
             why="Work from top to bottom: first a dataset, then a cache, then models, then the comparison.\n"
             "A grey entry cannot run yet and says why. Nothing is lost when you leave: runs continue by themselves.",
             choices=choices,
@@ -103,14 +94,8 @@ class Menu:
         """Plans, and the runs that belong to no plan and no other run."""
         plans = lookup.list_plans(self.workspace)
         of_plans = {run for plan in plans for run in plan.read_status().runs.values()}
-        return [
-            *plans,
-            *(
-                run
-                for run in lookup.list_runs(self.workspace)
-                if run.id not in of_plans and not run.read_status().part_of
-            ),
-        ]
+        runs = lookup.list_runs(self.workspace)
+        return [*plans, *(run for run in runs if run.id not in of_plans and not run.read_status().part_of)]
 
     def _list_unfinished(self) -> list[Choice]:
         """Jobs to watch or resume, and finished studies whose winner is not trained."""
@@ -125,20 +110,12 @@ class Menu:
             choices.append(Choice(f"winner {run.id}", "train the winner", f"of {run.id}", section="Next"))
         return sorted(choices, key=lambda choice: choice.section)
 
-    def _list_stages(self) -> list[Choice]:
+    def _list_commands(self) -> list[Choice]:
         return [
             Choice(name, name, spell(command_list.read_summary(name)), self._explain_missing_input(name), section)
             for section, names in command_list.list_sections().items()
             for name in names
         ]
-
-    def _build_more_question(self) -> Question:
-        return Question(
-            name="more",
-            text="What next?",
-            why="These steps can run on their own; some of them are also steps of a model of `train`.",
-            choices=[choice for choice in self._list_stages() if choice.section == command_list.MORE],
-        )
 
     def _explain_missing_input(self, name: str) -> str | None:
         """Say which input a command still needs; None if it can run."""
@@ -151,8 +128,6 @@ class Menu:
                 return f"needs a run of {field.input.made_by[0]}"  # the usual command, to keep the line short
         return None
 
-    # --- actions -------------------------------------------------------------------------------------------------
-
     def open_entry(self, chosen: str) -> None:
         self._report_errors(partial(self._open_entry, chosen))
 
@@ -162,20 +137,22 @@ class Menu:
             act()
         except (Back, ToMenu):
             return
-        except TFMError as error:
-            self._show_error(error)
         except Exception as error:
-            self._show_error(translate_error(error))
+            render.print_error(self.console, translate_error(error))
+            job_menu.wait_for_enter(self.asker)
 
     def _open_entry(self, chosen: str) -> None:
         action, _, job_id = chosen.partition(" ")
         if action == "winner":
-            winner = _build_winner_form(lookup.find_run(self.workspace, job_id))
-            self._start(self._create_form(winner.stage).confirm(winner))
+            study = lookup.find_run(self.workspace, job_id)
+            winner = FilledForm("train", (study.read_status().result["model"],), {"study": study.id})
+            self._start(self._create_form("train").confirm(winner))
         elif job_id:
             job_menu.open_job(lookup.find_job(self.workspace, job_id), self.asker, self.console)
         elif action == "more":
-            self._run_form(self.asker.ask(self._build_more_question()))
+            why = "Each of these steps can run on its own. Some are also part of the training of a model."
+            choices = [choice for choice in self._list_commands() if choice.section == command_list.MORE]
+            self._run_form(self.asker.ask(Question("more", "Which step do you want to run?", why, choices)))
         elif action == "runs":
             job_menu.open_runs(self.workspace, self.asker, self.console)
         else:
@@ -191,23 +168,10 @@ class Menu:
 
     def _create_form(self, name: str) -> Form:
         def start_trial(trial: FilledForm) -> None:
-            self._report_errors(partial(self._start, trial))
+            self._report_errors(partial(self._start, trial))  # an error leads back to the form
 
         return Form(name, self.workspace, self.asker, self.console, start_trial)
 
     def _start(self, filled: FilledForm) -> None:
         job = find_or_create_job(self.workspace, filled.stage, filled.given, filled.presets)
         job_menu.open_job(job, self.asker, self.console)
-
-    def _show_error(self, error: TFMError) -> None:
-        render.print_error(self.console, error)
-        job_menu.wait_for_enter(self.asker)
-
-
-def _build_winner_form(study: Run) -> FilledForm:
-    return FilledForm("train", (study.read_status().result["model"],), {"study": study.id})
-
-
-def _shorten_path(path: Path) -> str:
-    home = Path.home()
-    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

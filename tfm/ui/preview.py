@@ -1,4 +1,4 @@
-"""Run an inspection or preview: its progress as bars that disappear, and the events to show."""
+"""Run an inspection or a preview: its progress as bars that disappear, and the events to show."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -31,12 +31,14 @@ class PreviewResult:
     inspection: InspectionResult = field(default_factory=InspectionResult)
 
 
-def watch_preview(events: Iterator[Event | InspectionResult], console: Console, *, moving: bool) -> PreviewResult:
+def watch_preview(
+    events: Generator[Event | InspectionResult, None, None], console: Console, *, moving: bool
+) -> PreviewResult:
     """Collect all events. Ctrl-C stops the work and goes to the menu."""
     result, bars = PreviewResult(), _ProgressBars(console, moving)
     try:
-        with contextlib.closing(_generator(events)) as coming, bars.drawn:
-            for event in coming:
+        with contextlib.closing(events), bars.drawn:
+            for event in events:
                 match event:
                     case Progress():
                         bars.add(event)
@@ -47,21 +49,11 @@ def watch_preview(events: Iterator[Event | InspectionResult], console: Console, 
     except KeyboardInterrupt:
         raise ToMenu from None
     finally:
-        _discard_typed_keys()
+        if sys.stdin.isatty() and os.name == "posix":
+            import termios
+
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)  # an Enter pressed meanwhile must not answer the next question
     return result
-
-
-def _discard_typed_keys() -> None:
-    """An Enter pressed meanwhile must not answer the next question."""
-    if sys.stdin.isatty() and os.name == "posix":
-        import termios
-
-        termios.tcflush(sys.stdin, termios.TCIFLUSH)
-
-
-def _generator(events: Iterator[Event | InspectionResult]) -> Generator[Event | InspectionResult, None, None]:
-    """Wrap events so that closing the wrapper closes a generator below it."""
-    yield from events
 
 
 class _ProgressBars:
@@ -87,13 +79,14 @@ class _ProgressBars:
 
 
 def print_events(shown: list[ShownEvent], console: Console) -> None:
+    """Print notes and figures in their order."""
     if shown:
         console.print()
     for _, group in groupby(shown, key=lambda event: isinstance(event, Note)):
-        drawable = []
+        figures = []
         for event in group:
             if isinstance(event, Note):
                 render.print_note(console, event)
             else:
-                drawable.append(event)
-        render.print_events(console, drawable)
+                figures.append(event)
+        render.print_events(console, figures)

@@ -49,6 +49,10 @@ class Question:
     is_path: bool = False
     can_go_back: bool = True
 
+    @property
+    def explanation(self) -> str:
+        return self.why or "There is no explanation for this question."
+
     def parse(self, text: str) -> Any:
         value = text if text.strip() or self.default is None else self.default
         return self.check(value) if self.check else value
@@ -96,7 +100,7 @@ class KeyAsker:
             try:
                 answer = self._build_prompt(question).unsafe_ask()
             except _Explain:
-                self.console.print(_format_explanation(question, "cyan"))
+                self.console.print(Text(question.explanation, "cyan"))
                 continue
             except KeyboardInterrupt:
                 raise ToMenu from None
@@ -108,23 +112,26 @@ class KeyAsker:
         import questionary
 
         style = questionary.Style(_STYLE)
-        if question.choices:
-            rows = self._build_rows(question)
-            words: dict[str, Any] = {"choices": rows, "style": style, "instruction": _describe_keys(question)}
-            if question.several:
-                drawn = questionary.checkbox(question.text, validate=_require_one(question), **words)
-            else:
-                drawn = questionary.select(question.text, default=_find_default(rows, question.default), **words)
-        else:
+        if not question.choices:
             shown = f" [{question.default}]" if question.default not in (None, "", []) else ""
-            widget = questionary.path if question.is_path else questionary.text
-            drawn = widget(
-                f"{question.text}{shown}",
-                validate=lambda text: question.find_problem(text) or True,
-                style=style,
-            )
-        _bind_keys(drawn.application, question)
-        return drawn
+            ask = questionary.path if question.is_path else questionary.text
+            text = f"{question.text}{shown}"
+            prompt = ask(text, validate=lambda text: question.find_problem(text) or True, style=style)
+        else:
+            rows = self._build_rows(question)
+            keys = ["space selects", "enter continues"] if question.several else []
+            keys += ["Esc: back"] if question.can_go_back else []
+            keys += ["?: explain"] if keys or question.why else []
+            words = {"choices": rows, "style": style, "instruction": f"({', '.join(keys)})" if keys else " "}
+            if question.several:
+                complaint = True if question.optional else "select at least one with the space bar"
+                prompt = questionary.checkbox(question.text, validate=lambda marked: bool(marked) or complaint, **words)
+            else:  # questionary rejects a default that is disabled or missing
+                enabled = [row.value for row in rows if isinstance(row, questionary.Choice) and not row.disabled]
+                default = question.default if question.default in enabled else None
+                prompt = questionary.select(question.text, default=default, **words)
+        _bind_keys(prompt.application, question)
+        return prompt
 
     def _build_rows(self, question: Question) -> list[Any]:
         import questionary
@@ -136,27 +143,12 @@ class KeyAsker:
             if choice.section != section:
                 section = choice.section
                 rows.append(questionary.Separator(f"── {section}" if section else " "))
-            chosen = question.several and choice.value in (question.default or [])
+            checked = question.several and choice.value in (question.default or [])
             title = choice.title.ljust(width - 2 if choice.disabled else width) + choice.about  # "- " marks those
-            rows.append(questionary.Choice(title.rstrip(), choice.value, disabled=choice.disabled, checked=chosen))
+            rows.append(questionary.Choice(title.rstrip(), choice.value, disabled=choice.disabled, checked=checked))
         if question.can_go_back:
             rows += [questionary.Separator(" "), questionary.Choice("← Back", _BACK)]
         return rows
-
-
-def _find_default(rows: list[Any], default: Any) -> Any:
-    """The default if it can be chosen: questionary rejects a disabled or missing one."""
-    return next((default for row in rows if getattr(row, "value", None) == default and not row.disabled), None)
-
-
-def _require_one(question: Question) -> Callable[[list[Any]], bool | str]:
-    return lambda marked: bool(marked) or question.optional or "select at least one with the space bar"
-
-
-def _describe_keys(question: Question) -> str:
-    keys = ["space selects", "enter continues"] if question.several else []
-    keys += ["Esc: back"] if question.can_go_back else []
-    return f"({', '.join([*keys, '?: explain'])})" if keys or question.why else " "
 
 
 def _bind_keys(application: Any, question: Question) -> None:
@@ -199,46 +191,42 @@ class PlainAsker:
         self.console = console
 
     def ask(self, question: Question) -> Any:
+        back = "<: back, " if question.can_go_back else ""
+        shown = "" if question.default in (None, "", []) or question.choices else f" [{question.default}]"
         while True:
             self.console.print(question.text, style="bold")
             for number, choice in enumerate(question.choices, 1):
-                note = f"  (not yet: {choice.disabled})" if choice.disabled else ""
-                note += "  (chosen)" if question.several and choice.value in (question.default or []) else ""
+                note = f"  (not available: {choice.disabled})" if choice.disabled else ""
+                note += "  (selected)" if question.several and choice.value in (question.default or []) else ""
                 about = f": {choice.about}" if choice.about else ""
                 self.console.print(f"  {number}. {choice.title}{about}{note}", markup=False)
-            line = self._read_line(question)
-            if line == "?":
-                self.console.print(_format_explanation(question))
-                continue
+            try:
+                line = input(f"({back}?: explain){shown} > ").strip()
+            except (KeyboardInterrupt, EOFError):
+                raise ToMenu from None
             if line == "<" and question.can_go_back:
                 raise Back
+            if line == "?":
+                self.console.print(Text(question.explanation))
+                continue
             try:
                 return self._parse_choice(question, line) if question.choices else question.parse(line)
             except ValueError as error:
                 self.console.print(spell(f"This is not a valid answer: {error}"), style="red")
 
-    def _read_line(self, question: Question) -> str:
-        back = "<: back, " if question.can_go_back else ""
-        shown = "" if question.default in (None, "", []) or question.choices else f" [{question.default}]"
-        try:
-            return input(f"({back}?: explain){shown} > ").strip()
-        except (KeyboardInterrupt, EOFError):
-            raise ToMenu from None
-
     def _parse_choice(self, question: Question, line: str) -> Any:
         if not line and question.default is not None:
             return question.default
-        picked = [self._parse_number(question, part) for part in line.replace(",", " ").split()]
+        picked = []
+        for part in line.replace(",", " ").split():
+            if not part.isdigit() or not 1 <= int(part) <= len(question.choices):
+                raise ValueError(f"{part} is not one of the numbers")
+            choice = question.choices[int(part) - 1]
+            if choice.disabled:
+                raise ValueError(choice.disabled)
+            picked.append(choice.value)
         if question.several and (picked or question.optional):
             return picked
         if len(picked) != 1:
-            raise ValueError("give one of the numbers" if not question.several else "give at least one number")
+            raise ValueError("enter at least one number" if question.several else "enter one of the numbers")
         return picked[0]
-
-    def _parse_number(self, question: Question, part: str) -> Any:
-        if not part.isdigit() or not 1 <= int(part) <= len(question.choices):
-            raise ValueError(f"{part} is not one of the numbers")
-        choice = question.choices[int(part) - 1]
-        if choice.disabled:
-            raise ValueError(choice.disabled)
-        return choice.value

@@ -42,20 +42,10 @@ def create_console(**options: Any) -> Console:
     return Console(emoji=False, **options)
 
 
-def build_error_panel(error: TFMError) -> Panel:
-    return Panel(
-        Group(
-            Text(spell(error.message)),
-            Text(),
-            Text("What to do: ", style="bold").append(Text(spell(error.hint), style="not bold")),
-        ),
-        title="error",
-        border_style="red",
-    )
-
-
 def print_error(console: Console, error: TFMError) -> None:
-    _print_with_commands(console, build_error_panel(error), f"{error.message}\n{error.hint}")
+    hint = Text("What to do: ", style="bold").append(Text(spell(error.hint), style="not bold"))
+    panel = Panel(Group(Text(spell(error.message)), Text(), hint), title="error", border_style="red")
+    _print_with_commands(console, panel, f"{error.message}\n{error.hint}")
 
 
 def print_note(console: Console, event: Note) -> None:
@@ -114,7 +104,7 @@ def _build_grid(event: Table, widths: list[int]) -> RichTable:
         show_edge=False,
     )
     for number, (column, wide) in enumerate(zip(event.columns, widths, strict=True)):
-        figures = all(_is_figure(row[number]) for row in event.rows)
+        figures = all(row[number][:1].isdigit() or row[number] in ("", "–", "—", "nan") for row in event.rows)
         grid.add_column(column, justify="right" if figures else "left", overflow="fold", width=wide)
     for row in event.rows:
         grid.add_row(*map(Text, row))  # as Text: brackets in a name are not markup
@@ -145,10 +135,6 @@ def _stack_rows(event: Table) -> RichTable:
             stack.add_row(column, Text(cell))
         stack.add_row()
     return stack
-
-
-def _is_figure(cell: str) -> bool:
-    return cell[:1].isdigit() or cell in ("", "–", "—", "nan")
 
 
 def format_results(values: Mapping[str, Any], figures: str) -> dict[str, str]:
@@ -208,20 +194,17 @@ def draw_bars(found: dict[str, Bar], width: int, *, is_running: bool = True) -> 
     for name, bar in found.items():
         has_end = is_running and bar.seconds_left is not None and bar.done < bar.total
         left = f"{format_duration(bar.seconds_left or 0)} left" if has_end else ""
+        pace = ""
+        if is_running and bar.unit and bar.rate > 0:
+            pace = f"{bar.rate:.1f} {bar.unit}/s" if bar.rate >= _SLOW else f"{format_duration(1 / bar.rate)} each"
         grid.add_row(
             name,
             ProgressBar(total=max(bar.total, 1), completed=bar.done + bar.share, width=max(10, min(100, width - 60))),
             f"{bar.done}/{bar.total}",
-            _format_pace(bar) if is_running else "",
+            pace,
             left,
         )
     return grid
-
-
-def _format_pace(bar: Bar) -> str:
-    if not bar.unit or bar.rate <= 0:
-        return ""
-    return f"{bar.rate:.1f} {bar.unit}/s" if bar.rate >= _SLOW else f"{format_duration(1 / bar.rate)} each"
 
 
 def draw_gauges(values: dict[str, str]) -> Text:
@@ -234,47 +217,36 @@ def draw_gauges(values: dict[str, str]) -> Text:
 
 
 def draw_curve(values: Sequence[float], width: int, height: int = 1) -> list[str]:
-    """Draw all values as a small curve, top line first. Values share a column if there are more values than columns;
-    NaN leaves a gap."""
-    columns = [_average_finite(values[first:last]) for first, last in pairwise(_split_columns(len(values), width))]
+    """Draw all values as a small curve, top line first; NaN leaves a gap.
+
+    Values share a column, as their mean, if there are more values than columns.
+    """
+    count = min(len(values), width)
+    ends = [round(column * len(values) / count) for column in range(count + 1)] if count else []
+    groups = [[value for value in values[first:last] if math.isfinite(value)] for first, last in pairwise(ends)]
+    columns = [sum(group) / len(group) if group else math.nan for group in groups]
     finite = [value for value in columns if math.isfinite(value)]
     if not finite:
         return [""] * height
     low, span = min(finite), max(finite) - min(finite)
     top = len(_SPARKS) * height - 1
     levels = [round((value - low) / (span or 1.0) * top) if math.isfinite(value) else -1 for value in columns]
-    return ["".join(_draw_cell(level - row * len(_SPARKS)) for level in levels) for row in reversed(range(height))]
-
-
-def _split_columns(count: int, width: int) -> list[int]:
-    columns = min(count, width)
-    return [round(column * count / columns) for column in range(columns + 1)] if columns else []
-
-
-def _average_finite(values: Sequence[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return sum(finite) / len(finite) if finite else math.nan
-
-
-def _draw_cell(level: int) -> str:
-    """One character of a column, by how far the curve rises above its lower edge."""
-    return " " if level < 0 else _SPARKS[min(level, len(_SPARKS) - 1)]
+    lines = []
+    for base in range(top + 1 - len(_SPARKS), -1, -len(_SPARKS)):
+        cells = (" " if level < base else _SPARKS[min(level - base, len(_SPARKS) - 1)] for level in levels)
+        lines.append("".join(cells))
+    return lines
 
 
 def draw_curves(metrics: dict[str, list[float]], width: int, height: int = 1) -> RenderableType:
+    """Draw each metric with its last value; of a validation metric also the lowest loss, or the highest of another."""
     grid = RichTable.grid(padding=(0, 1))
     for name, values in metrics.items():
-        drawn_curve = Text("\n".join(draw_curve(values, max(8, width - 48), height)), style="cyan", no_wrap=True)
-        grid.add_row(name.replace("_", " "), drawn_curve, f"{values[-1]:.4g}", _format_best(name, values))
+        curve = Text("\n".join(draw_curve(values, max(8, width - 48), height)), style="cyan", no_wrap=True)
+        finite = [value for value in values if math.isfinite(value)] if name.startswith("val_") else []
+        best = f"best {min(finite) if 'loss' in name else max(finite):.4g}" if finite else ""
+        grid.add_row(name.replace("_", " "), curve, f"{values[-1]:.4g}", best)
     return grid
-
-
-def _format_best(name: str, values: list[float]) -> str:
-    """The best value of a validation metric: the lowest loss, or the highest of any other."""
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite or not name.startswith("val_"):
-        return ""
-    return f"best {min(finite) if 'loss' in name else max(finite):.4g}"
 
 
 def format_duration(seconds: float) -> str:
@@ -286,13 +258,12 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def _is_one_line(event: Table | IntervalChart | Picture) -> bool:
-    return isinstance(event, Picture) and not event.thumbnail
-
-
 def print_events(console: Console, shown: list[Table | IntervalChart | Picture]) -> None:
-    for before, event in pairwise([None, *shown]):
-        assert event is not None
-        if before is not None and not (_is_one_line(before) and _is_one_line(event)):
+    """Print figures with an empty line between two, except between pictures that are one line each."""
+    was_line = True
+    for event in shown:
+        is_line = isinstance(event, Picture) and not event.thumbnail
+        if event is not shown[0] and not (was_line and is_line):
             console.print()
         console.print(draw_event(event, console))
+        was_line = is_line

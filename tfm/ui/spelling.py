@@ -66,7 +66,10 @@ def write_command_line(words: Sequence[str], workspace: Workspace | None) -> str
 
     is_elsewhere = workspace is not None and workspace.root != Workspace(DEFAULT_WORKSPACE).root
     place = ["--workspace", str(workspace.root)] if workspace and is_elsewhere else []
-    return shlex.join([_find_python(), _shorten_path(presets.PROJECT / "wizard.py"), *words, *place])
+    found = shutil.which("python")
+    is_this = found is not None and Path(found).parent == Path(sys.executable).parent
+    python = "python" if is_this else _shorten_path(Path(sys.executable))
+    return shlex.join([python, _shorten_path(presets.PROJECT / "wizard.py"), *words, *place])
 
 
 def format_flag(name: str) -> str:
@@ -96,23 +99,19 @@ def format_argument(value: Any) -> str:
 def _spell_reference(reference: re.Match[str]) -> str:
     kind, content = reference.groups()
     words = shlex.split(content)
+    reader = _reader.get()
     if kind == "setting":
         name, _, value = words[0].partition("=")
-        return _spell_setting(name, value)
+        if not reader.in_menu or name in _OF_EVERY_COMMAND:
+            return shlex.join(_format_option(reader.command, name, value))
+        label = name if "." in name else name.replace("_", " ")
+        return f'"{label}: {value}"' if value else label
     end = words.index("with") if "with" in words else len(words)
     command = words[:end]
     for assignment in words[end + 1 :]:
         name, _, value = assignment.partition("=")
         command += _format_option(words[0], name, value)
-    return f"`{write_command_line(command, _reader.get().workspace)}`"
-
-
-def _spell_setting(name: str, value: str) -> str:
-    reader = _reader.get()
-    if not reader.in_menu or name in _OF_EVERY_COMMAND:
-        return shlex.join(_format_option(reader.command, name, value))
-    label = name if "." in name else name.replace("_", " ")
-    return f'"{label}: {value}"' if value else label
+    return f"`{write_command_line(command, reader.workspace)}`"
 
 
 def _format_option(command: str | None, name: str, value: str) -> list[str]:
@@ -133,17 +132,10 @@ def _find_field(command: str | None, name: str) -> SettingField | None:
     names = command_list.list_commands()
     own = [command] if command and (command in names or "." in command) else []
     for one in dict.fromkeys([*own, *names]):
-        for field in registry.find_command(one).list_fields():
-            if field.name == name:
-                return field
+        fields = {field.name: field for field in registry.find_command(one).list_fields()}
+        if name in fields:
+            return fields[name]
     return None
-
-
-def _find_python() -> str:
-    """`python`, if that is the interpreter that runs this program."""
-    found = shutil.which("python")
-    is_this = found is not None and Path(found).parent == Path(sys.executable).parent
-    return "python" if is_this else _shorten_path(Path(sys.executable))
 
 
 def _shorten_path(file: Path) -> str:

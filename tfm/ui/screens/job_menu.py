@@ -38,38 +38,29 @@ def open_job(job: Run | Plan, asker: Asker, console: Console) -> None:
             live_view.watch_job(started, console, moving=not isinstance(asker, PlainAsker))
         except KeyboardInterrupt:
             console.clear()
-            if not _keep_watching(started, asker):
-                return
+            text = f"{job.id} is running."
+            match asker.ask(Question("leaving", text, choices=_LEAVING, default="leave", can_go_back=False)):
+                case "leave":
+                    return
+                case "pause":
+                    job.request_pause()
+                case "abort":
+                    kill_worker(job)
     console.clear()
     live_view.print_end(job, console)
     wait_for_enter(asker)
 
 
-def _keep_watching(started: StartedJob, asker: Asker) -> bool:
-    """Ask what to do after Ctrl-C; False if the job is left running."""
-    question = Question(
-        "leaving", f"{started.job.id} is running.", choices=_LEAVING, default="leave", can_go_back=False
-    )
-    match asker.ask(question):
-        case "leave":
-            return False
-        case "pause":
-            started.job.request_pause()
-        case "abort":
-            kill_worker(started.job)
-    return True
-
-
 def wait_for_enter(asker: Asker) -> None:
     """Esc and Ctrl-C count as Enter."""
     with contextlib.suppress(Back, ToMenu):
-        asker.ask(Question("go_on", "Enter: back", default=""))
+        asker.ask(Question("continue", "Press Enter to go back", default=""))
 
 
 def open_runs(workspace: Workspace, asker: Asker, console: Console) -> None:
     while True:
         console.clear()
-        console.print(build_table(workspace, console.width))
+        console.print(build_table(workspace))
         jobs: list[Run | Plan] = [*lookup.list_plans(workspace), *lookup.list_runs(workspace)]
         if not jobs:
             wait_for_enter(asker)
@@ -78,15 +69,11 @@ def open_runs(workspace: Workspace, asker: Asker, console: Console) -> None:
         choices = [
             Choice(job.id, job.id, f"{job.read_status().state}  {describe_outcome(job)}") for job in newest_first
         ]
-        chosen = asker.ask(Question("run", "Which one?", choices=choices))
+        chosen = asker.ask(Question("run", "Which run?", choices=choices))
         try:
             _act_on(lookup.find_job(workspace, chosen), asker, console)
         except Back:
             continue
-
-
-def _can_restart(job: Run | Plan) -> bool:
-    return isinstance(job, Run) and job.read_status().state != "damaged" and not job.read_status().part_of
 
 
 def _find_extension(run: Run) -> SettingField | None:
@@ -102,7 +89,7 @@ def _ask_extension(run: Run, extension: SettingField, asker: Asker) -> Run:
     def check(text: str) -> Any:
         total = extension.parse(text)
         if total <= before:
-            raise ValueError(f"it was started for {before}: give a larger total")
+            raise ValueError(f"enter a total above {before}, with which it was started")
         return total
 
     text = spell(f"{extension.question}, in total (so far {before})")
@@ -118,7 +105,8 @@ def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
     else:
         choices += [Choice("see", "Resume it")] if state not in ("done", "damaged") else []
         choices += [Choice("extend", spell(f"Continue it: {extension.question}"))] if extension else []
-        choices += [Choice("restart", "Run it again, as a new run")] if _can_restart(job) else []
+        can_restart = isinstance(job, Run) and state != "damaged" and not job.read_status().part_of
+        choices += [Choice("restart", "Run it again, as a new run")] if can_restart else []
         choices += [Choice("remove", "Remove it, with its results")]
     match asker.ask(Question("action", f"{job.id} ({state})", choices=choices)):
         case "show":
@@ -133,11 +121,7 @@ def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
         case "restart" if isinstance(job, Run):
             open_job(restart_run(job), asker, console)
         case "remove":
-            sure = Question(
-                "sure",
-                f"Remove it for good{describe_study(job)}?",
-                choices=[Choice(False, "no"), Choice(True, "yes")],
-                default=False,
-            )
-            if asker.ask(sure):
+            text = f"Remove it for good{describe_study(job)}?"
+            choices = [Choice(False, "no"), Choice(True, "yes")]
+            if asker.ask(Question("sure", text, choices=choices, default=False)):
                 remove_job(job, console)

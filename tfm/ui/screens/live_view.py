@@ -47,7 +47,9 @@ class JobView:
         self.status = self.job.read_status()
         current_id = self.job.id
         if isinstance(self.job, Plan):
-            self.states = {step.name: self._state(step.name) for step in self._steps}
+            for step in self._steps:
+                if self.states.get(step.name) != "done":
+                    self.states[step.name] = self._read_state(step.name)
             running = [self.status.runs[name] for name, state in self.states.items() if state == "running"]
             current_id = next(iter([*running, *reversed(self._run_ids())]), "")
         if current_id:
@@ -57,13 +59,10 @@ class JobView:
     def read_new_events(self) -> list[tuple[RunView, list[Event]]]:
         """Read the new events of all runs."""
         self.status = self.job.read_status()
-        events_by_view = [(view, view.read_new_events()) for view in map(self._view, self._run_ids())]
-        return [(view, events) for view, events in events_by_view if events]
+        return [(view, view.read_new_events()) for view in map(self._view, self._run_ids())]
 
     def _view(self, run_id: str) -> RunView:
-        if run_id not in self._views:
-            self._views[run_id] = RunView(self._run(run_id))
-        return self._views[run_id]
+        return self._views.setdefault(run_id, RunView(self._run(run_id)))
 
     def _run_ids(self) -> list[str]:
         if isinstance(self.job, Run):
@@ -83,12 +82,11 @@ class JobView:
         assert isinstance(self.job, Plan)
         return self.job.read_steps()
 
-    def _state(self, step: str) -> str:
-        """A step that is done is not read again."""
-        if self.states.get(step) == "done":
-            return "done"
+    def _read_state(self, step: str) -> str:
         run_id = self.status.runs.get(step)
-        return self._run(run_id).read_status().state if run_id and self._exists(run_id) else "waiting"
+        if run_id is None or not self._exists(run_id):
+            return "waiting"
+        return self._run(run_id).read_status().state
 
     def draw(self, console: Console) -> RenderableType:
         """Fit everything into the window: notes are left out first, curves take the remaining lines."""
@@ -114,14 +112,13 @@ class JobView:
                 curves = dict(list(curves.items())[-room:])
                 parts.append(render.draw_curves(curves, inside.max_width, min(_HIGHEST_CURVE, room // len(curves))))
             parts += notes
-        title = f"{self.job.id}: {self.status.state}"
-        pausing = self.job.is_pause_requested()
-        keys = "pausing at the next safe point …" if pausing else "Ctrl-C: pause, or leave it running"
-        return Panel(Group(*parts), title=title, border_style="cyan", subtitle=keys)
+        is_pausing = self.job.is_pause_requested()
+        keys = "pausing at the next safe point …" if is_pausing else "Ctrl-C: pause, or leave it running"
+        return Panel(Group(*parts), title=f"{self.job.id}: {self.status.state}", border_style="cyan", subtitle=keys)
 
 
 def _draw_steps(states: dict[str, str], width: int) -> Text:
-    """All steps of a plan; of a long plan the running, failed and next ones, and how many are done."""
+    """Draw all steps of a plan; of a long plan the running, failed and next ones, and how many are done."""
     whole = Text("  ").join(_draw_step(name, state) for name, state in states.items())
     if len(whole) <= _STEP_LINES * width:
         return whole
@@ -141,7 +138,7 @@ def _count_lines(parts: Sequence[RenderableType], console: Console, inside: Cons
 
 
 def _select_fitting(notes: Iterable[Note], room: int, console: Console, inside: ConsoleOptions) -> list[RenderableType]:
-    """The last ones that there is room for."""
+    """The last notes that fit into the room."""
     fitting: list[RenderableType] = []
     for note in reversed(list(notes)[-max(_FEWEST_NOTES, console.height // 6) :]):
         drawn = render.format_note(note)
@@ -186,9 +183,9 @@ def _watch_lines(started: StartedJob, view: JobView, console: Console) -> None:
     while True:
         is_running = started.is_running()
         for run_view, events in view.read_new_events():
-            if run_view.run.id not in announced:
+            if events and run_view.run.id not in announced:
                 announced.add(run_view.run.id)
-                console.print(f"{run_view.run.id}", style="bold")
+                console.print(run_view.run.id, style="bold")
             for event in events:
                 if isinstance(event, Note):
                     console.print(render.format_note(event), soft_wrap=True)
@@ -227,19 +224,16 @@ def print_end(job: Run | Plan, console: Console) -> None:
 
 
 def _build_results(job: Run | Plan) -> Table:
-    """For a command without a table of its own, and for a plan: the result of each step."""
+    """The results as a table: of a run its values, of a plan those of each step."""
     if isinstance(job, Run):
         results = render.format_results(job.read_status().result, ".6g")
         return Table("Results", ["", ""], [list(row) for row in results.items()])
-    steps = {
-        step: Run(job.workspace.runs_folder / run_id, job.workspace).read_status().result
-        for step, run_id in job.read_status().runs.items()
-        if (job.workspace.runs_folder / run_id).is_dir()
-    }
-    rows = [
-        [step, ", ".join(f"{name} {value}" for name, value in render.format_results(result, ".3f").items())]
-        for step, result in steps.items()
-    ]
+    rows = []
+    for step, run_id in job.read_status().runs.items():
+        if (job.workspace.runs_folder / run_id).is_dir():
+            result = Run(job.workspace.runs_folder / run_id, job.workspace).read_status().result
+            values = render.format_results(result, ".3f")
+            rows.append([step, ", ".join(f"{name} {value}" for name, value in values.items())])
     return Table("Results", ["step", "result"], rows)
 
 
@@ -249,8 +243,7 @@ def _describe_end(job: Run | Plan, status: Status) -> list[TFMError | Text]:
         case "failed" | "damaged":  # the hint says whether the run can be resumed
             return [TFMError(status.message, hint=status.hint)]
         case "waiting":
-            hint = f"see {job.log_file}"
-            return [TFMError(f"{job.id} ended before it started", hint=hint)]
+            return [TFMError(f"{job.id} ended before it started", hint=f"see {job.log_file}")]
         case "running":
             watch = Text(write_command_line(["runs", "watch", job.id], job.workspace), style="dim")
             return [Text("It is still running.", style="yellow"), watch]
@@ -259,11 +252,8 @@ def _describe_end(job: Run | Plan, status: Status) -> list[TFMError | Text]:
         case "paused":
             return [Text("Paused.", style="yellow"), resume]
     if read_free_gib(job.folder) < _FULL_DISK_GIB:
-        full = TFMError(
-            f"{job.id} was halted: the disk of {job.folder.parent.parent} is full",
-            hint="free some space there, then resume it",
-        )
-        return [full, resume]
+        message = f"{job.id} was halted: the disk of {job.folder.parent.parent} is full"
+        return [TFMError(message, hint="free some space there, then resume it"), resume]
     if status.message:
         return [TFMError(status.message, hint=status.hint), resume]
     return [Text("It was stopped from outside the program.", style="yellow"), resume]

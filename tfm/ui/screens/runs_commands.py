@@ -41,12 +41,12 @@ app = typer.Typer(help="List, show, watch, pause, resume, extend, restart or rem
 @app.callback()
 def default(context: typer.Context, workspace: _Workspace = None) -> None:
     if context.invoked_subcommand is None:
-        report_errors(lambda: _print_listing(_open_for(context, workspace)))
+        report_errors(lambda: render.create_console().print(build_table(_open_for(context, workspace))))
 
 
 @app.command("list", help="List all runs and plans, newest first.")
 def list_(context: typer.Context, workspace: _Workspace = None) -> None:
-    report_errors(lambda: _print_listing(_open_for(context, workspace)))
+    report_errors(lambda: render.create_console().print(build_table(_open_for(context, workspace))))
 
 
 @app.command(help="Show a run: its state, settings and results.")
@@ -68,51 +68,38 @@ def pause(context: typer.Context, run: _Id, workspace: _Workspace = None) -> Non
 def resume(
     context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
 ) -> None:
-    def resume_job() -> int:
-        job = _find_job(context, workspace, run)
-        return foreground.run_in_foreground(job, detach=detach, as_json=json)
-
-    _exit_with(resume_job)
+    _run_found(lambda: _find_job(context, workspace, run), detach, json)
 
 
 @app.command(help="Run the same settings again, as a new run; the old one stays.")
 def restart(
     context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
 ) -> None:
-    def restart_job() -> int:
-        new = restart_run(lookup.find_run(_open_for(context, workspace), run))
-        return foreground.run_in_foreground(new, detach=detach, as_json=json)
-
-    _exit_with(restart_job)
+    _run_found(lambda: restart_run(lookup.find_run(_open_for(context, workspace), run)), detach, json)
 
 
 @app.command(
-    help="Continue a finished run up to a larger total, as a new run. Give the total by the setting's own name; "
-    "`runs extend RUN` alone says which one it is.",
+    help="Continue a finished run to a larger total, as a new run. Write the total as an option, such as --epochs 90; "
+    "`runs extend RUN` alone names the option.",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     options_metavar="--SETTING TOTAL [OPTIONS]",
 )
 def extend(
     context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
 ) -> None:
-    def extend_job() -> int:
-        name, words = _split_total([run, *context.args])
-        old = lookup.find_run(_open_for(context, workspace), name)
-        new = extend_run(old, _parse_total(old, words))
-        return foreground.run_in_foreground(new, detach=detach, as_json=json)
+    def create_extended_run() -> Run:
+        """The run and `--setting total` come in either order."""
+        words = [run, *context.args]
+        start = next((place for place, word in enumerate(words) if word.startswith("--")), len(words))
+        end = start + (1 if any("=" in word for word in words[start : start + 1]) else 2)
+        old = lookup.find_run(_open_for(context, workspace), " ".join(words[:start] + words[end:]))
+        return extend_run(old, _parse_total(old, words[start:end]))
 
-    _exit_with(extend_job)
-
-
-def _split_total(words: list[str]) -> tuple[str, list[str]]:
-    """Separate the run from `--setting total`, in either order."""
-    start = next((place for place, word in enumerate(words) if word.startswith("--")), len(words))
-    end = start + (1 if any("=" in word for word in words[start : start + 1]) else 2)
-    return " ".join(words[:start] + words[end:]), words[start:end]
+    _run_found(create_extended_run, detach, json)
 
 
 def _parse_total(run: Run, words: list[str]) -> str:
-    """Read the total from words such as `--epochs 90`."""
+    """Read the total from words such as `--epochs 90`; check that they name the setting that can grow."""
     extension = find_extensible_field(run)
     option, _, total = " ".join(words).replace(" ", "=", 1).partition("=")
     if extension and option != format_flag(extension.name):
@@ -141,55 +128,37 @@ def remove(
     report_errors(act)
 
 
-_BORDER_WIDTH = 15  # of the table, between its columns and around them
-
-
 def _open_for(context: typer.Context, given: Path | None) -> Workspace:
     workspace = open_workspace(context, given)
     set_reader(workspace)
     return workspace
 
 
+def _run_found(find: Callable[[], Run | Plan], detach: bool, as_json: bool) -> None:
+    def run_in_foreground() -> None:
+        raise typer.Exit(foreground.run_in_foreground(find(), detach=detach, as_json=as_json))
+
+    report_errors(run_in_foreground)
+
+
 def _find_job(context: typer.Context, workspace: Path | None, run: str) -> Run | Plan:
     return lookup.find_job(_open_for(context, workspace), run)
 
 
-def _print_listing(workspace: Workspace) -> None:
-    console = render.create_console()
-    console.print(build_table(workspace, console.width))
-
-
-def _exit_with(act: Callable[[], int]) -> None:
-    def acted() -> None:
-        raise typer.Exit(act())
-
-    report_errors(acted)
-
-
-def build_table(workspace: Workspace, width: int) -> Table:
+def build_table(workspace: Workspace) -> Table:
+    """List all jobs, newest first. In a narrow window the results are cut."""
     jobs: list[Run | Plan] = [*lookup.list_runs(workspace), *lookup.list_plans(workspace)]
-    rows = [_build_row(job) for job in sorted(jobs, key=lambda job: job.read_status().created, reverse=True)]
     table = Table(
         title=f"Runs in {workspace.root}", title_justify="left", header_style="bold cyan", box=box.SIMPLE_HEAD
     )
-    for column in ("run", "state", "time", "result"):
+    for column in ("run", "state", "time"):
         table.add_column(column, no_wrap=True)
-    used = sum(max(map(len, column)) for column in list(zip(*rows, strict=True))[:3]) + _BORDER_WIDTH
-    for *cells, outcome in rows:
-        outcome.truncate(max(8, width - used), overflow="ellipsis")
-        table.add_row(*cells, outcome)
+    table.add_column("result")
+    for job in sorted(jobs, key=lambda job: job.read_status().created, reverse=True):
+        state, time = job.read_status().state, render.format_duration(job.read_seconds_spent())
+        result = Text(describe_outcome(job), no_wrap=True, overflow="ellipsis")
+        table.add_row(Text(job.id), render.format_state(state), time, result)
     return table
-
-
-def _build_row(job: Run | Plan) -> tuple[Text, Text, Text, Text]:
-    """The outcome comes last: it is cut if the window is narrow."""
-    status = job.read_status()
-    return (
-        Text(job.id),
-        render.format_state(status.state),
-        Text(render.format_duration(job.read_seconds_spent())),
-        Text(describe_outcome(job)),
-    )
 
 
 def describe_outcome(job: Run | Plan) -> str:
@@ -232,11 +201,9 @@ def pause_job(job: Run | Plan, console: Console) -> None:
 
 
 def describe_study(job: Run | Plan) -> str:
-    """Say what removing this trial means for its study."""
+    """What removing a trial means for its study; empty for other jobs."""
     study = job.read_status().part_of
-    if not study:
-        return ""
-    return f" (it is a trial of {study}, which keeps its score, and repeats it if it had not ended)"
+    return f" (it is a trial of {study}: the study keeps its score, and repeats it if it did not end)" if study else ""
 
 
 def remove_job(job: Run | Plan, console: Console) -> None:
