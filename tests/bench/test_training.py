@@ -89,7 +89,7 @@ def bare_step(training: Training) -> Callable[[], None]:
 
     def step() -> None:
         training.optimizer.zero_grad()
-        loss, _ = training.task.loss(training.network, batch)
+        loss, _ = training.task.compute_loss(training.network, batch)
         (loss / BATCH).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights, 1.0).item()
         training.optimizer.step()

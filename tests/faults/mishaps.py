@@ -1,4 +1,4 @@
-"""Workers that die, by SIGKILL and of their own hand, at a moment that nobody could hit from outside."""
+"""Workers that kill themselves with SIGKILL at an exact moment, and a small Swin for them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ worker.main()
 
 
 def make_swin_small(patch: Any = None) -> None:
-    """Two stages of 24 and 48 channels in place of four of 96 to 768: all of Swin's kinds of layers, drop path too."""
+    """Build Swin with two narrow stages in place of four. All its kinds of layers remain."""
     large = specs.build_model
 
     def small(model: Any, in_size: tuple[int, int]) -> torch.nn.Module:
@@ -41,32 +41,32 @@ def make_swin_small(patch: Any = None) -> None:
 
 
 def in_the_middle_of_writing(number: int) -> None:
-    """Of the so-manieth checkpoint: half of it is on the disk."""
+    """Die when half of the n-th checkpoint is on the disk."""
     save, written = torch.save, iter(range(1, 1000))
 
-    def fatal(content: Any, file: Any) -> None:
+    def save_and_die(content: Any, file: Any) -> None:
         save(content, file)
         if next(written) == number:
             file.truncate(file.tell() // 2)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    torch.save = fatal
+    torch.save = save_and_die
 
 
 def between_the_two_renames(number: int) -> None:
-    """`last` has become `previous`, and there is no new `last` yet."""
+    """Die for the n-th time that `last` has become `previous`, before there is a new `last`."""
     replace, made = os.replace, iter(range(1, 1000))
 
-    def fatal(source: Path, target: Path) -> None:
+    def save_and_die(source: Path, target: Path) -> None:
         replace(source, target)
         if Path(target).name == "previous.pt" and next(made) == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    os.replace = fatal
+    os.replace = save_and_die
 
 
-def killed(run: Run, moment: str, number: int) -> None:
-    words = [sys.executable, "-c", CHILD, str(run.folder), moment, str(number)]
-    child = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, timeout=120)
+def run_until_killed(run: Run, moment: str, number: int) -> None:
+    command = [sys.executable, "-c", CHILD, str(run.folder), moment, str(number)]
+    child = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120)
     assert child.returncode == -signal.SIGKILL, child.stderr or run.read_status().message
     assert run.read_status().state == "halted"

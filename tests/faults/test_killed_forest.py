@@ -1,4 +1,4 @@
-"""A forest killed with SIGKILL, in extraction, among its trees and while it is written, ends as the undisturbed one."""
+"""A forest killed with SIGKILL during extraction, fitting or writing ends bit-identical."""
 
 import os
 import signal
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.pipelines.forests import forest_run, head_run, workspace_with_a_head
+from tests.training.results import flatten_learner
 from tests.training.small_dataset import finish_run
-from tests.training.test_forest import inside
 from tfm.core.events import Progress
 from tfm.training.embedding_classifier import load_learner
 
@@ -51,29 +51,29 @@ worker.execute_run(run, stopping=run)
 """
 
 
-def predictions(run):
+def read_predictions(run):
     return [run.predictions_file(split).read_bytes() for split in ("val", "test")]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("moment", ["extraction", "trees", "writing"])
-def test_a_killed_forest_ends_bit_identical(tmp_path, moment):
-    calm = finish_run(forest_run(finish_run(head_run(workspace_with_a_head(tmp_path / "calm"))), trees=40))
+def test_killed_forest_ends_bit_identical(tmp_path, moment):
+    undisturbed = finish_run(forest_run(finish_run(head_run(workspace_with_a_head(tmp_path / "calm"))), trees=40))
     run = forest_run(finish_run(head_run(workspace_with_a_head(tmp_path / "killed"))), trees=40)
-    words = [sys.executable, "-c", KILLED, str(run.folder), moment]
-    ended = subprocess.run(
-        words, cwd=PROJECT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    command = [sys.executable, "-c", KILLED, str(run.folder), moment]
+    process = subprocess.run(
+        command, cwd=PROJECT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
     )
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert process.returncode == -signal.SIGKILL, process.stderr
     assert run.read_status().state == "halted"
     assert not (run.checkpoints_folder / "learner.skops").exists()
     before = len(run.read_events())
     finish_run(run)
-    taken_up = [
+    extracted = [
         event.done for event in run.read_events()[before:] if isinstance(event, Progress) and "training" in event.name
     ]
-    assert taken_up == ([2, 3, 4] if moment == "extraction" else [])
-    assert predictions(run) == predictions(calm)
-    learned, undisturbed = (load_learner(one.checkpoints_folder / "learner.skops", 96) for one in (run, calm))
-    assert inside(learned) == inside(undisturbed)
+    assert extracted == ([2, 3, 4] if moment == "extraction" else [])
+    assert read_predictions(run) == read_predictions(undisturbed)
+    learners = [load_learner(one.checkpoints_folder / "learner.skops", 96) for one in (run, undisturbed)]
+    assert flatten_learner(learners[0]) == flatten_learner(learners[1])
     assert not list(run.checkpoints_folder.glob(".*.tmp"))

@@ -1,5 +1,6 @@
-"""The whole path, killed with SIGKILL in the middle of its steps and started again, ends as the undisturbed one:
-dataset, cache, checkpoints, metrics and predictions bit for bit, and the same table, the minutes aside."""
+"""A plan killed with SIGKILL within its steps and started again ends bit-identical.
+
+Dataset, cache, checkpoints, metrics, predictions and the table are compared, without the minutes."""
 
 import hashlib
 import json
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from tfm.core.runs import worker
 from tfm.core.runs.job import Job
@@ -24,7 +26,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 NOT_COMPARED = {"run", "minutes"}
 
 
-def small_path(workspace: Workspace) -> list[Step]:
+def list_steps(workspace: Workspace) -> list[Step]:
     train = {
         "dataset": "@organize.dataset",
         "cache": "@preprocess.cache",
@@ -51,7 +53,7 @@ def finish(plan: Plan) -> None:
 
 
 def kill_when_at(plan: Plan, step: str, events: int) -> None:
-    """Let the plan come to a step and some events into it; then no warning."""
+    """Kill the plan after so many events of a step."""
     started = worker.start_worker(plan)
     assert started.process is not None
     deadline = time.monotonic() + 120
@@ -64,88 +66,84 @@ def kill_when_at(plan: Plan, step: str, events: int) -> None:
     started.process.wait()
 
 
-def rows(job: Job) -> list[dict[str, object]]:
+def read_rows(job: Job) -> list[dict[str, object]]:
     return [
         {name: value for name, value in row.items() if name not in NOT_COMPARED}
         for row in job.read_status().result["rows"]
     ]
 
 
-def fingerprints(plan: Plan) -> dict[str, str]:
-    """Of every file that equality covers, by its place in dataset, cache or step."""
+def hash_files(plan: Plan) -> dict[str, str]:
+    """Hash every file that must be equal."""
     root = plan.workspace.root
-    found = {}
+    files = {}
     for pattern in ("dataset/**/*", "cache/**/*.npy", "cache/**/index.csv"):
         for path in sorted(root.glob(pattern)):
             if path.is_file() and path.suffix != ".lock":
-                found[str(path.relative_to(root))] = path
+                files[str(path.relative_to(root))] = path
     run = find_run(plan.workspace, plan.read_status().runs["MammoCNN"])
     for name in ("metrics.csv", "predictions/val.csv", "predictions/test.csv"):
-        found[name] = run.folder / name
-    digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items()}
-    import torch
-
+        files[name] = run.folder / name
+    digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
     for name in ("last", "best"):
         content = torch.load(run.checkpoints_folder / f"{name}.pt", weights_only=True)
-        digests[name] = hashlib.sha256(_bytes_of(content)).hexdigest()
+        digests[name] = hashlib.sha256(flatten_bytes(content)).hexdigest()
     return digests
 
 
-def _bytes_of(value: object) -> bytes:
-    """A checkpoint's tensors and numbers; the zip around them carries names of its own."""
-    import torch
-
+def flatten_bytes(value: object) -> bytes:
+    """Tensors and numbers of a checkpoint, without the zip file around them."""
     if isinstance(value, dict):
-        return b"".join(str(name).encode() + _bytes_of(part) for name, part in sorted(value.items(), key=str))
+        return b"".join(str(name).encode() + flatten_bytes(part) for name, part in sorted(value.items(), key=str))
     if isinstance(value, list | tuple):
-        return b"".join(map(_bytes_of, value))
+        return b"".join(map(flatten_bytes, value))
     return value.numpy().tobytes() if isinstance(value, torch.Tensor) else repr(value).encode()
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory):
+def undisturbed(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("calm") / "workspace")
-    plan = find_or_create_plan(workspace, "small", small_path(workspace))
+    plan = find_or_create_plan(workspace, "small", list_steps(workspace))
     finish(plan)
     return plan
 
 
-def test_a_killed_path_ends_bit_identical(calm, tmp_path):
+def test_killed_plan_ends_bit_identical(undisturbed, tmp_path):
     workspace = Workspace(tmp_path / "workspace")
-    plan = find_or_create_plan(workspace, "small", small_path(workspace))
+    plan = find_or_create_plan(workspace, "small", list_steps(workspace))
     for step, events in [("phantom", 7), ("organize", 40), ("preprocess", 9), ("MammoCNN", 6), ("MammoCNN", 25)]:
         kill_when_at(plan, step, events)
-        plan = find_or_create_plan(workspace, "small", small_path(workspace))
+        plan = find_or_create_plan(workspace, "small", list_steps(workspace))
     finish(plan)
-    assert fingerprints(plan) == fingerprints(calm)
-    assert rows(plan) == rows(calm)
+    assert hash_files(plan) == hash_files(undisturbed)
+    assert read_rows(plan) == read_rows(undisturbed)
 
 
-def demo(workspace: Path) -> subprocess.Popen[str]:
+def start_demo(workspace: Path) -> subprocess.Popen[str]:
     words = [sys.executable, "wizard.py", "demo", "--json", "--workspace", str(workspace)]
     return subprocess.Popen(
         words, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
     )
 
 
-def demo_rows(workspace: Path) -> list[dict[str, object]]:
-    told = demo(workspace).communicate()[0]
-    found = json.loads(told.splitlines()[-1])["result"]["rows"]
-    return [{name: value for name, value in row.items() if name not in NOT_COMPARED} for row in found]
+def run_demo(workspace: Path) -> list[dict[str, object]]:
+    output = start_demo(workspace).communicate()[0]
+    files = json.loads(output.splitlines()[-1])["result"]["rows"]
+    return [{name: value for name, value in row.items() if name not in NOT_COMPARED} for row in files]
 
 
 @pytest.mark.long
-def test_the_demo_killed_at_any_moment_ends_in_the_same_table(tmp_path):
-    calm = demo_rows(tmp_path / "calm")
+def test_demo_killed_at_random_moments_ends_in_the_same_table(tmp_path):
+    undisturbed = run_demo(tmp_path / "calm")
     moments = random.Random(3)
     workspace = tmp_path / "killed"
     for kill in range(6):
-        shown = demo(workspace)
+        demo = start_demo(workspace)
         time.sleep(moments.uniform(2, 28))  # any moment: there is no event to wait for
         working = [plan for plan in list_plans(Workspace(workspace)) if plan.is_alive()]
         for plan in working:
             worker.kill_worker(plan)
         if kill % 2 or not working:
-            os.killpg(shown.pid, signal.SIGKILL)  # and who watches it
-        shown.communicate()
-    assert demo_rows(workspace) == calm
+            os.killpg(demo.pid, signal.SIGKILL)  # the program that shows it too
+        demo.communicate()
+    assert run_demo(workspace) == undisturbed

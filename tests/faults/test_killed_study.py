@@ -1,4 +1,4 @@
-"""A study of ten trials, killed five times by SIGKILL at random moments, ends as an undisturbed one."""
+"""A study of ten trials, killed five times by SIGKILL at random moments, equals an undisturbed one."""
 
 import os
 import random
@@ -13,7 +13,7 @@ from tfm.core.runs import worker
 from tfm.core.runs.workspace import Workspace
 
 TRIALS, KILLS = 10, 5
-GIVEN = {"max_epochs": 4, "startup_trials": 2}
+SETTINGS = {"max_epochs": 4, "startup_trials": 2}
 
 
 def finish(run):
@@ -23,18 +23,18 @@ def finish(run):
 
 
 @pytest.mark.long
-def test_a_study_killed_five_times_ends_as_an_undisturbed_one(tmp_path):
+def test_study_killed_five_times_equals_an_undisturbed_one(tmp_path):
     studies = []
     for name in ("calm", "disturbed"):
         workspace = Workspace(tmp_path / name)
         make_small_dataset(workspace)
-        studies.append(create_study_run(workspace, TRIALS, **GIVEN))
-    calm, disturbed = studies
-    finish(calm)
-    fate = random.Random(11)
+        studies.append(create_study_run(workspace, TRIALS, **SETTINGS))
+    undisturbed, disturbed = studies
+    finish(undisturbed)
+    random_numbers = random.Random(11)
     lines = 0
     for _ in range(KILLS):
-        lines += fate.randint(4, 12)  # of its log, until the next death
+        lines += random_numbers.randint(4, 12)  # of its log, until the next kill
         started = worker.start_worker(disturbed)
         while started.process.poll() is None and len(disturbed.read_events()) < lines:
             time.sleep(0.01)
@@ -43,4 +43,4 @@ def test_a_study_killed_five_times_ends_as_an_undisturbed_one(tmp_path):
         started.process.wait()
         lines = len(disturbed.read_events())
     finish(disturbed)
-    assert collect_results(disturbed) == collect_results(calm)
+    assert collect_results(disturbed) == collect_results(undisturbed)

@@ -12,8 +12,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 from tests.data.caches import dataset_of, small_download
 from tests.pipelines.forests import average_run, forest_run, head_run, workspace_with_a_head
+from tests.training.results import flatten_learner
 from tests.training.small_dataset import PATIENTS, finish_run, make_small_dataset, make_train_run, rewrite_manifest
-from tests.training.test_forest import inside
 from tfm.analysis.predictions import read_predictions
 from tfm.analysis.trained_run import open_trained_model
 from tfm.core import machine, registry
@@ -157,7 +157,7 @@ def test_test_labels_do_not_affect_training(head, forest):
     their_head = finish_run(head_run(workspace, dataset="shuffled", cache="shuffled"))
     their_forest = finish_run(forest_run(their_head))
     assert tensors(their_head) == tensors(head)
-    assert inside(learner_of(their_forest)) == inside(learner_of(forest))
+    assert flatten_learner(learner_of(their_forest)) == flatten_learner(learner_of(forest))
     for ours, theirs in ((head, their_head), (forest, their_forest)):
         assert ours.predictions_file("val").read_bytes() == theirs.predictions_file("val").read_bytes()
         assert ours.read_status().result["threshold"] == theirs.read_status().result["threshold"]
@@ -243,7 +243,7 @@ def test_a_forest_stopped_at_any_event_ends_as_an_undisturbed_one(head, forest):
     assert [stopped.predictions_file(name).read_bytes() for name in names] == [
         forest.predictions_file(name).read_bytes() for name in names
     ]
-    assert inside(learner_of(stopped)) == inside(learner_of(forest))
+    assert flatten_learner(learner_of(stopped)) == flatten_learner(learner_of(forest))
 
 
 def test_a_malicious_learner_file_is_refused(head, forest):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.faults.mishaps import SWIN, make_swin_small
+from tests.training.results import flatten_checkpoint
 from tests.training.small_dataset import (
     PATIENTS,
     QUICK_SETTINGS,
@@ -14,7 +15,6 @@ from tests.training.small_dataset import (
     make_train_run,
     rewrite_manifest,
 )
-from tests.training.test_fit import flat
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.events import Metrics, Note, Picture, Progress
 from tfm.core.registry import find_stage
@@ -73,7 +73,7 @@ def test_a_resumed_pretraining_ends_bit_identical_including_spectral_vectors(run
             generator.close()
     finish_run(other)
     assert other.metrics_file.read_bytes() == run.metrics_file.read_bytes()
-    one, two = (flat(read_checkpoint(which.checkpoints_folder / "last.pt")) for which in (run, other))
+    one, two = (flatten_checkpoint(read_checkpoint(which.checkpoints_folder / "last.pt")) for which in (run, other))
     assert any(place.startswith("/task/") for place in one), "the vectors are among what is compared"
     assert [place for place in one.keys() | two.keys() if one.get(place) != two.get(place)] == []
 

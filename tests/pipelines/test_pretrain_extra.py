@@ -12,8 +12,8 @@ import pytest
 
 from tests.data.caches import dataset_of, small_download
 from tests.faults.mishaps import SWIN, make_swin_small
+from tests.training.results import flatten_checkpoint
 from tests.training.small_dataset import finish_run
-from tests.training.test_fit import flat
 from tfm.core import files
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Note, Progress, Table
@@ -189,7 +189,7 @@ def test_a_run_stopped_while_caching_and_while_training_ends_bit_identical(run, 
     finish_run(other)
     assert {path.name: path.read_bytes() for path in made.glob("*.npy")} == whole
     assert other.metrics_file.read_bytes() == run.metrics_file.read_bytes()
-    one, two = (flat(read_checkpoint(which.checkpoints_folder / "last.pt")) for which in (run, other))
+    one, two = (flatten_checkpoint(read_checkpoint(which.checkpoints_folder / "last.pt")) for which in (run, other))
     assert [place for place in one.keys() | two.keys() if one.get(place) != two.get(place)] == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.mishaps import killed
+from tests.faults.mishaps import run_until_killed
 from tests.training.small_dataset import finish_run, make_small_dataset, rewrite_manifest
 from tests.training.studies import DIVERGING, QUICK, SPACE, collect_results, create_study_run, find_trial_runs
 from tfm.commands.tune import Tune
@@ -85,7 +85,7 @@ def test_figures_are_written(study):
 def test_a_study_killed_in_the_middle_of_a_trial_ends_as_an_undisturbed_one(study, workspace):
     make_small_dataset(workspace)
     disturbed = create_study_run(workspace, TRIALS, seed=SEED)
-    killed(disturbed, "in_the_middle_of_writing", KILLED_AT)
+    run_until_killed(disturbed, "in_the_middle_of_writing", KILLED_AT)
     assert "halted" in {run.read_status().state for run in find_trial_runs(disturbed)}
     finish_run(disturbed)
     assert collect_results(disturbed) == collect_results(study)

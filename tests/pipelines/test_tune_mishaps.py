@@ -10,7 +10,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-from tests.faults.mishaps import killed
+from tests.faults.mishaps import run_until_killed
 from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run, rewrite_manifest
 from tests.training.studies import QUICK, SPACE, create_study_run, find_trial_runs, read_trials
 from tfm.core import files
@@ -151,7 +151,7 @@ def test_two_workers_at_once_share_the_trials_of_one_file(products, monkeypatch)
 @pytest.mark.long
 def test_a_worker_continues_the_trial_of_a_killed_worker(products):
     first, second = two_workers(products, 1)
-    killed(first, "in_the_middle_of_writing", 3)
+    run_until_killed(first, "in_the_middle_of_writing", 3)
     (left,) = find_trial_runs(first)
     left.request_pause()  # which no process was left to see
     finish_run(second)

@@ -1,4 +1,4 @@
-"""A pocket-sized dataset and cache in the real formats, learned in seconds: discs are benign, stars malignant."""
+"""A small dataset and cache in the real formats, learned in seconds: discs are benign, stars are malignant."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def draw_image(malignant: bool, generator: np.random.Generator) -> tuple[np.ndar
 
 def make_small_dataset(workspace: Workspace, name: str = "pocket", *, synthetic: bool = True) -> None:
     generator = np.random.default_rng(5)
-    rows, films = [], []
-    for split, women in PATIENTS.items():
-        for woman in range(women):
+    rows, images = [], []
+    for split, count in PATIENTS.items():
+        for number in range(count):
             for view in ("CC", "MLO"):
-                patient = f"P_{split}{woman:02d}"
-                label = "malignant" if woman % 2 else "benign"
+                patient = f"P_{split}{number:02d}"
+                label = "malignant" if number % 2 else "benign"
                 image_id = f"{patient}_LEFT_{view}"
-                films.append(draw_image(label == "malignant", generator))
+                images.append(draw_image(label == "malignant", generator))
                 rows.append(
                     {
                         "image_id": image_id,
@@ -71,19 +71,19 @@ def make_small_dataset(workspace: Workspace, name: str = "pocket", *, synthetic:
     write_manifest(dataset, pd.DataFrame(rows).assign(**dict.fromkeys(columns, "")).sort_values("image_id"))
     files.write_text(dataset / ".arrangement", "pocket")
     files.write_json(dataset / "audit.json", {"protocol": "pocket split, all lesions", "synthetic": synthetic})
-    for array, content in zip(("images", "breast", "lesions"), zip(*films, strict=True), strict=True):
+    for array, content in zip(("images", "breast", "lesions"), zip(*images, strict=True), strict=True):
         np.save(cache / f"{array}.npy", np.stack(content))
-    records = [json.dumps({"lesions": hashlib.sha256(lesion).hexdigest()}) for *_, lesion in films]
+    records = [json.dumps({"lesions": hashlib.sha256(lesion).hexdigest()}) for *_, lesion in images]
     pd.DataFrame(rows)[["image_id", "sop_uid"]].assign(record=records).to_csv(cache / "index.csv", index=False)
     files.write_yaml(cache / "settings.yaml", {})
 
 
 def rewrite_records(workspace: Workspace, change, name: str = "pocket") -> None:
-    """`change` takes an image's name and what the cache says of it, and gives what it should say."""
+    """Replace each image's record in the cache by `change(image_id, record)`."""
     path = workspace.cache_folder(name) / "index.csv"
     index = pd.read_csv(path, dtype=str, keep_default_na=False)
-    told = zip(index["image_id"], map(json.loads, index["record"]), strict=True)
-    index.assign(record=[json.dumps(change(*one)) for one in told]).to_csv(path, index=False)
+    records = zip(index["image_id"], map(json.loads, index["record"]), strict=True)
+    index.assign(record=[json.dumps(change(*one)) for one in records]).to_csv(path, index=False)
 
 
 def rewrite_manifest(workspace: Workspace, change, name: str = "pocket") -> None:
@@ -109,13 +109,13 @@ def make_train_run(workspace: Workspace, name: str = "MammoCNN", **given) -> Run
 
 
 def finish_run(run: Run) -> Run:
-    """In this process, as a worker does it."""
+    """Execute it in this process, as a worker does."""
     assert worker.execute_run(run, stopping=run) == "done", run.read_status().message
     return run
 
 
 def stop_after_steps(run: Run, steps: int) -> None:
-    """Ask for events until so many training steps are done, then never again: a pause, or a death without a word."""
+    """Execute it until so many training steps are done, then abandon it, as a pause or a kill does."""
     generator = find_stage("train").generate(load_settings(run), run)
     with run.hold_lock():
         for event in generator:
@@ -126,6 +126,6 @@ def stop_after_steps(run: Run, steps: int) -> None:
 
 
 def read_results(run: Run) -> dict[str, bytes]:
-    """Every file whose bytes the promise of equality covers."""
+    """Read the files that must be equal to the last bit."""
     paths: list[Path] = [run.metrics_file, run.predictions_file("val"), run.predictions_file("test")]
     return {path.name: path.read_bytes() for path in paths}

@@ -1,4 +1,4 @@
-"""`auto` takes what fits, once: what was found is the run's own from then on."""
+"""`batch_size: auto`: the largest batch that fits, which the run then keeps."""
 
 import copy
 
@@ -15,16 +15,16 @@ from tfm.training import batch_size
 from tfm.training.batch_size import find_batch_size, find_largest_on_cpu, find_largest_on_gpu, run_trial_step
 
 
-@pytest.mark.parametrize(("room", "found"), [(100, 64), (80, 64), (79, 32), (3, 2), (9, 4)])
-def test_a_gpu_takes_the_largest_power_of_two_with_a_quarter_to_spare(room, found):
-    def try_out(count):
+@pytest.mark.parametrize(("room", "size"), [(100, 64), (80, 64), (79, 32), (3, 2), (9, 4)])
+def test_gpu_batch_is_the_largest_power_of_two_with_a_quarter_to_spare(room, size):
+    def try_size(count):
         if count > room:
             raise torch.OutOfMemoryError
 
-    assert find_largest_on_gpu(try_out, 64) == found
+    assert find_largest_on_gpu(try_size, 64) == size
 
 
-def test_a_gpu_without_room_for_two_images_is_told():
+def test_gpu_without_memory_for_two_images_is_an_error():
     def never(_count):
         raise torch.OutOfMemoryError
 
@@ -32,34 +32,34 @@ def test_a_gpu_without_room_for_two_images_is_told():
         find_largest_on_gpu(never, 64)
 
 
-def test_two_images_must_leave_room_for_a_third():
-    """As many come together where an odd number is cut in twos."""
+def test_batch_of_two_needs_memory_for_a_third_image():
+    """An odd number of images split in twos has one batch of three."""
 
-    def try_out(count):
+    def try_size(count):
         if count > 2:
             raise torch.OutOfMemoryError
 
     with pytest.raises(TrainingError, match="too small for a batch of 2 images"):
-        find_largest_on_gpu(try_out, 64)
+        find_largest_on_gpu(try_size, 64)
 
 
-@pytest.mark.parametrize(("room", "found"), [(0, 2), (17, 4), (18, 8), (1e9, 32)])
-def test_a_cpu_takes_what_its_share_of_the_memory_holds_beside_the_network(room, found):
-    assert find_largest_on_cpu(room, MemoryUse(network=10, images=2), largest=32) == found
+@pytest.mark.parametrize(("room", "size"), [(0, 2), (17, 4), (18, 8), (1e9, 32)])
+def test_cpu_batch_fits_its_share_of_the_memory_beside_the_network(room, size):
+    assert find_largest_on_cpu(room, MemoryUse(network=10, images=2), largest=32) == size
 
 
-def test_what_is_tried_out_is_all_that_a_step_does(tmp_path, monkeypatch):
+def test_trial_step_does_all_that_a_training_step_does(tmp_path, monkeypatch):
     training = SmallTrainings(tmp_path).make({"batch_size": "auto"})
     seen = []
-    loss = type(training.task).loss
-    monkeypatch.setattr(type(training.task), "loss", lambda *given: seen.append(given[2]) or loss(*given))
+    loss = type(training.task).compute_loss
+    monkeypatch.setattr(type(training.task), "compute_loss", lambda *given: seen.append(given[2]) or loss(*given))
     run_trial_step(training, 3)
     assert len(seen[0].images) == 3
     assert not torch.equal(seen[0].images, training.train.load(np.arange(3))), "they are augmented"
     assert all("exp_avg" in training.optimizer.state[tensor] for tensor in training.network.parameters())
 
 
-def test_what_an_image_takes_is_measured_on_a_copy_of_the_network(tmp_path, monkeypatch):
+def test_memory_of_an_image_is_measured_without_changing_the_network(tmp_path, monkeypatch):
     trainings = SmallTrainings(tmp_path)
     training = trainings.make({"batch_size": "auto", "architecture": "MammoCNN"})
     before = {name: tensor.clone() for name, tensor in training.network.state_dict().items()}
@@ -69,7 +69,7 @@ def test_what_an_image_takes_is_measured_on_a_copy_of_the_network(tmp_path, monk
         run_trial_step(trial, 2)
     measured = meter.measure().images / 2
     maps = 4 * 64 * 64 * sum(filters / 4**stage for stage, filters in enumerate((32, 64, 128, 256)))
-    # Of each stage two convolutions, each with what normalisation and the activation keep of it.
+    # Each stage has two convolutions, and normalisation and activation keep their inputs.
     assert 4 * maps < measured < 16 * maps
     room = meter.measure().network + 4 * measured
     monkeypatch.setattr(machine, "read_memory_gib", lambda: 4 * room / 2**30)
@@ -79,7 +79,7 @@ def test_what_an_image_takes_is_measured_on_a_copy_of_the_network(tmp_path, monk
     assert all(torch.equal(before[name], tensor) for name, tensor in training.network.state_dict().items())
 
 
-def test_a_run_keeps_the_size_that_it_found(workspace, monkeypatch):
+def test_run_keeps_the_batch_size_it_found(workspace, monkeypatch):
     make_small_dataset(workspace)
     tiny = {"architecture": "test_resnet", "epochs": 1, "checkpoint_seconds": 0}
     run = make_train_run(workspace, "ResNet18_CFT", **tiny, batch_size="auto")

@@ -1,4 +1,4 @@
-"""Order, rows and normalisation of batches: what an epoch takes, and that it is the cache's own grey values."""
+"""Order, balance and normalisation of the batches of an epoch."""
 
 from dataclasses import replace
 
@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from tests.returned import returned
-from tests.training.small_dataset import make_small_dataset, rewrite_manifest
+from tests.training.small_dataset import make_small_dataset
 from tfm.core.errors import DataError
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.training import augment
 from tfm.training.batches import Images, balance_samples, measure_intensities, shuffle_samples, split_evenly
-from tfm.training.inputs.samples import check_learnable, find_samples
+from tfm.training.inputs.samples import find_samples
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def opened(workspace):
     return Dataset.open(workspace.dataset_folder("pocket")), Cache.open(workspace.cache_folder("pocket"))
 
 
-def test_an_epoch_takes_every_image_once_in_batches_of_nearly_one_size():
+def test_epoch_takes_every_image_once_in_batches_of_nearly_equal_size():
     batches = split_evenly(shuffle_samples(seed=1, epoch=2, count=50), 16)
     assert sorted(np.concatenate(batches)) == list(range(50))
     assert {len(batch) for batch in batches} == {12, 13}
@@ -30,14 +30,14 @@ def test_an_epoch_takes_every_image_once_in_batches_of_nearly_one_size():
 
 @pytest.mark.parametrize("size", [2, 3, 4])
 @pytest.mark.parametrize("count", [2, 3, 5, 7, 9])
-def test_no_batch_is_of_one_image(count, size):
+def test_no_batch_has_a_single_image(count, size):
     sizes = [len(batch) for batch in split_evenly(np.arange(count), size)]
     assert sum(sizes) == count
     assert min(sizes) >= 2
     assert max(sizes) <= max(size, 3)
 
 
-def test_the_order_hangs_on_seed_and_epoch_alone():
+def test_order_depends_only_on_seed_and_epoch():
     first = shuffle_samples(1, 2, 50)
     np.random.default_rng().random(100)
     assert (np.concatenate(split_evenly(first, 7)) == first).all(), (
@@ -48,12 +48,12 @@ def test_the_order_hangs_on_seed_and_epoch_alone():
     assert (shuffle_samples(2, 2, 50) != first).any()
 
 
-def test_a_balanced_epoch_takes_as_many_of_each_class_and_tells_the_second_time_from_the_first():
+def test_balanced_epoch_takes_equally_many_of_each_class_and_numbers_repetitions():
     labels = np.array([1, 0, 0, 0, 0, 0, 0, 1, 0, 0])
     places = balance_samples(seed=1, epoch=2, labels=labels)
-    assert len(set(places)) == len(labels), "an image that is taken again is changed in another way"
-    taken = labels[places % len(labels)]
-    assert (taken.sum(), len(taken)) == (5, 10)
+    assert len(set(places)) == len(labels), "a repeated image is augmented in another way"
+    labels_taken = labels[places % len(labels)]
+    assert (labels_taken.sum(), len(labels_taken)) == (5, 10)
     times = np.bincount(places % len(labels), minlength=10)
     assert sorted(times[labels == 1]) == [2, 3]
     assert times[labels == 0].max() == 1
@@ -63,54 +63,16 @@ def test_a_balanced_epoch_takes_as_many_of_each_class_and_tells_the_second_time_
     assert (places < len(labels) * 3).all()
 
 
-def test_a_balanced_epoch_of_one_class_is_refused():
+def test_balanced_epoch_of_one_class_is_refused():
     with pytest.raises(DataError, match="none of the 10 training images is malignant"):
         balance_samples(seed=1, epoch=2, labels=np.zeros(10, int))
 
 
-def test_an_epochs_own_rows_of_random_numbers_stay_where_images_are_taken_again():
-    """So that another balance leaves the first take of an image as it was."""
+def test_repeating_images_keeps_the_random_numbers_of_the_first_time():
     assert (augment.draw_table(1, 2, 30)[:10] == augment.draw_table(1, 2, 10)).all()
 
 
-def test_rows_find_each_image_where_the_cache_has_it(opened):
-    dataset, cache = opened
-    rows = find_samples(dataset, cache, "val")
-    assert list(cache.index["image_id"].iloc[rows.positions]) == list(rows.table["image_id"])
-    truth = dataset.manifest.set_index("image_id")["label"]
-    assert list(rows.labels) == [int(truth[image] == "malignant") for image in rows.table["image_id"]]
-
-
-def test_a_cache_of_another_dataset_is_refused(workspace, opened):
-    _, cache = opened
-
-    def rename(manifest):
-        return manifest.assign(image_id=manifest["image_id"].str.replace("P_train00", "P_9999"))
-
-    rewrite_manifest(workspace, rename)
-    with pytest.raises(DataError, match="2 of 36 train images are not in the cache") as refusal:
-        find_samples(Dataset.open(workspace.dataset_folder("pocket")), cache, "train")
-    assert "preprocess" in refusal.value.hint
-
-
-@pytest.mark.parametrize(("split", "named"), [("train", "training"), ("val", "validation")])
-def test_one_class_only_is_refused_before_anything_is_trained(workspace, opened, split, named):
-    _, cache = opened
-    rewrite_manifest(workspace, lambda manifest: manifest[(manifest.split != split) | (manifest.label == "benign")])
-    dataset = Dataset.open(workspace.dataset_folder("pocket"))
-    with pytest.raises(DataError, match=f"{named} images are benign"):
-        check_learnable(*(find_samples(dataset, cache, name) for name in ("train", "val", "test")))
-
-
-def test_an_empty_split_is_refused(workspace, opened):
-    _, cache = opened
-    rewrite_manifest(workspace, lambda manifest: manifest[manifest.split != "test"])
-    dataset = Dataset.open(workspace.dataset_folder("pocket"))
-    with pytest.raises(DataError, match="the test split has no images"):
-        check_learnable(*(find_samples(dataset, cache, name) for name in ("train", "val", "test")))
-
-
-def test_normalisation_is_that_of_the_breast_in_the_training_images_alone(opened):
+def test_normalisation_uses_only_breast_pixels_of_training_images(opened):
     dataset, cache = opened
     train = find_samples(dataset, cache, "train")
     inside = cache.images[train.positions][cache.breast[train.positions] > 0] / 255
@@ -119,7 +81,7 @@ def test_normalisation_is_that_of_the_breast_in_the_training_images_alone(opened
     assert measured.deviation == pytest.approx(inside.std(), rel=1e-9)
 
 
-def test_images_without_any_breast_to_learn_from_are_told(opened):
+def test_training_images_without_breast_masks_are_refused(opened):
     dataset, cache = opened
     bare = replace(cache, breast=np.zeros_like(cache.breast))
     with pytest.raises(DataError, match="none of the 36 training images has a breast") as refusal:
@@ -128,7 +90,7 @@ def test_images_without_any_breast_to_learn_from_are_told(opened):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_batch_is_the_caches_grey_values_in_the_rows_order_normalised(opened, dtype):
+def test_batch_holds_normalised_grey_values_in_the_order_of_the_samples(opened, dtype):
     dataset, cache = opened
     white = int(np.iinfo(dtype).max)
     cache = replace(cache, images=cache.images.astype(dtype) * (white // 255))
@@ -136,9 +98,9 @@ def test_a_batch_is_the_caches_grey_values_in_the_rows_order_normalised(opened, 
     normalisation = returned(measure_intensities(cache, train))
     images = Images(cache, train, normalisation, torch.device("cpu"))
     chosen = np.array([3, 30, 5])
-    films = images.load_greys(chosen)
-    assert films.dtype == torch.float32
-    assert (films.numpy()[:, 0] == (cache.images[train.positions[chosen]].astype(np.float32) / white)).all()
+    greys = images.load_greys(chosen)
+    assert greys.dtype == torch.float32
+    assert (greys.numpy()[:, 0] == (cache.images[train.positions[chosen]].astype(np.float32) / white)).all()
     inside = torch.from_numpy(cache.breast[train.positions] > 0)[:, None]
     whole = images.load(np.arange(len(train)))[inside]
     assert float(whole.mean()) == pytest.approx(0, abs=1e-4)

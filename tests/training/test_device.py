@@ -1,4 +1,4 @@
-"""Where a run computes is resolved once, never swapped in silence; a GPU serves one run at a time."""
+"""The device and threads of a run, their changes on resume, and the lock on a GPU."""
 
 import contextlib
 import subprocess
@@ -13,19 +13,18 @@ from tests.training.small_dataset import make_small_dataset, make_train_run
 from tfm.core.errors import HaltedError, SettingsError, TrainingError
 from tfm.core.events import Note
 from tfm.core.settings.resolve import resolve
-from tfm.training.device import lock_gpu, prepare_device
-from tfm.training.device import resolve_device as resolve_device
+from tfm.training.device import lock_gpu, prepare_device, resolve_device
 from tfm.training.settings import MachineSettings
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_a_gpu_that_is_not_there_is_never_replaced_by_the_cpu():
+def test_missing_gpu_is_not_replaced_by_the_cpu():
     with pytest.raises(TrainingError, match="cuda:0 cannot be used") as refusal:
         resolve_device("cuda:0")
     assert "device=auto" in refusal.value.hint
 
 
-def test_a_device_that_does_not_exist_is_refused_when_chosen():
+def test_unknown_device_is_refused():
     with pytest.raises(SettingsError, match="auto, cpu or cuda:N"):
         resolve(MachineSettings, {}, {"device": "gpu"})
 
@@ -36,7 +35,7 @@ def run(workspace):
     return make_train_run(workspace)
 
 
-def exhaust(generator):
+def collect(generator):
     events = []
     while True:
         try:
@@ -45,12 +44,12 @@ def exhaust(generator):
             return events, stop.value
 
 
-def test_a_resumed_run_computes_with_the_threads_it_began_with(run):
+def test_resumed_run_uses_its_first_number_of_threads(run):
     before = torch.get_num_threads()
     try:
         run.save_facts(threads=1, device="cpu")
         torch.set_num_threads(2)
-        _, device = exhaust(prepare_device(MachineSettings(device="cpu"), run, contextlib.ExitStack()))
+        _, device = collect(prepare_device(MachineSettings(device="cpu"), run, contextlib.ExitStack()))
         assert torch.get_num_threads() == 1
         assert device == torch.device("cpu")
         assert torch.are_deterministic_algorithms_enabled()
@@ -58,9 +57,9 @@ def test_a_resumed_run_computes_with_the_threads_it_began_with(run):
         torch.set_num_threads(before)
 
 
-def test_a_run_that_goes_on_with_other_threads_or_another_version_says_so(run):
+def test_resuming_with_other_threads_or_another_version_warns(run):
     run.save_facts(threads=3, device="cpu", torch="1.0")
-    events, _ = exhaust(prepare_device(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
+    events, _ = collect(prepare_device(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
     (warning,) = [event.text for event in events if isinstance(event, Note) and event.level == "warning"]
     assert "threads 3 (now 1)" in warning
     assert f"torch 1.0 (now {torch.__version__})" in warning
@@ -69,45 +68,45 @@ def test_a_run_that_goes_on_with_other_threads_or_another_version_says_so(run):
     assert run.read_environment()["resumed_with"] == [{"threads": 1, "torch": torch.__version__}]
 
 
-def test_threads_are_the_machines_own_whatever_a_run_before_in_the_same_process_was_given(run):
-    exhaust(prepare_device(MachineSettings(device="cpu"), run, contextlib.ExitStack()))
+def test_threads_of_an_earlier_run_in_the_process_have_no_effect(run):
+    collect(prepare_device(MachineSettings(device="cpu"), run, contextlib.ExitStack()))
     own = run.read_environment()["threads"]
     others = [make_train_run(run.workspace, seed=seed) for seed in (1, 2)]
-    exhaust(prepare_device(MachineSettings(device="cpu", threads=own + 1), others[0], contextlib.ExitStack()))
-    exhaust(prepare_device(MachineSettings(device="cpu"), others[1], contextlib.ExitStack()))
+    collect(prepare_device(MachineSettings(device="cpu", threads=own + 1), others[0], contextlib.ExitStack()))
+    collect(prepare_device(MachineSettings(device="cpu"), others[1], contextlib.ExitStack()))
     assert others[1].read_environment()["threads"] == own
     assert torch.get_num_threads() == own
 
 
-def test_repeatable_arithmetic_is_a_choice_and_remembered(run):
-    exhaust(prepare_device(MachineSettings(device="cpu", threads=1, deterministic=False), run, contextlib.ExitStack()))
+def test_deterministic_setting_is_applied_and_recorded(run):
+    collect(prepare_device(MachineSettings(device="cpu", threads=1, deterministic=False), run, contextlib.ExitStack()))
     assert not torch.are_deterministic_algorithms_enabled()
     assert run.read_environment()["deterministic"] is False
-    exhaust(prepare_device(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
+    collect(prepare_device(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
     assert torch.are_deterministic_algorithms_enabled()
 
 
-def test_a_run_that_goes_on_elsewhere_says_so(run):
+def test_resuming_on_another_device_warns(run):
     run.save_facts(device="cuda:0")
-    events, _ = exhaust(prepare_device(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
+    events, _ = collect(prepare_device(MachineSettings(device="cpu", threads=1), run, contextlib.ExitStack()))
     warnings = [event for event in events if isinstance(event, Note) and event.level == "warning"]
     assert "started with device cuda:0 (now cpu)" in warnings[0].text
     assert run.read_environment()["device"] == "cuda:0"
     assert run.read_environment()["resumed_with"][0]["device"] == "cpu"
 
 
-def test_where_a_run_began_it_goes_on_or_says_that_it_cannot(run):
+def test_run_resumes_on_its_first_device_or_is_halted(run):
     run.save_facts(device="cuda:99")
     with pytest.raises(HaltedError, match=f"{run.id} started on cuda:99, and cuda:99 cannot be used") as refusal:
-        exhaust(prepare_device(MachineSettings(), run, contextlib.ExitStack()))
+        collect(prepare_device(MachineSettings(), run, contextlib.ExitStack()))
     assert f"runs restart {run.id}" in refusal.value.hint
     run.save_facts(device="cpu")
-    _, device = exhaust(prepare_device(MachineSettings(threads=1), run, contextlib.ExitStack()))
-    assert device == torch.device("cpu"), "also where there is a GPU today"
+    _, device = collect(prepare_device(MachineSettings(threads=1), run, contextlib.ExitStack()))
+    assert device == torch.device("cpu"), "even if there is a GPU now"
 
 
-def test_nothing_of_a_training_is_left_when_its_turn_ends_however_it_ended(run, monkeypatch):
-    """A network whose layers know one another is not freed by itself, and an error holds the frames it came through."""
+def test_memory_of_a_training_is_freed_however_it_ended(run, monkeypatch):
+    """A network with reference cycles is not freed by itself, and an error keeps its frames alive."""
     known, seen = [], []
 
     def trained(error):
@@ -145,7 +144,7 @@ with contextlib.ExitStack() as held:
 """
 
 
-def test_a_run_waits_for_the_gpu_and_says_for_whom_until_its_holder_dies(monkeypatch):
+def test_run_waits_for_the_gpu_and_names_its_holder_until_that_dies(monkeypatch):
     monkeypatch.setattr("tfm.training.gpu_lock.POLL_SECONDS", 0.05)
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, "gpu-of-this-test"],

@@ -1,4 +1,4 @@
-"""A recipe is plain values, and equal recipes build equal trainings."""
+"""A recipe is plain data, and equal recipes build equal trainings."""
 
 import json
 
@@ -25,21 +25,23 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
+def trainings(tmp_path_factory):
     return SmallTrainings(tmp_path_factory.mktemp("trainings"))
 
 
-def classify(small, given=None):
-    return small.make(given).recipe
+def make_classification(trainings, given=None):
+    return trainings.make(given).recipe
 
 
-def segment_lesions(small):
+def make_segmentation(trainings):
     settings = resolve(Segment, load_preset("models", "DeepLabV3Plus").settings, NAMES)
     pixels = torch.arange(7, 0, -1).numpy()
-    return segment.make_recipe(settings, small.cache, small.train, small.val, Normalisation(0.4, 0.2), pixels)
+    return segment.make_recipe(
+        settings, trainings.cache, trainings.train, trainings.val, Normalisation(0.4, 0.2), pixels
+    )
 
 
-def reconstruct(small):
+def make_reconstruction(trainings):
     settings = resolve(Pretrain, {}, NAMES)
     return TrainingRecipe(
         model=MaskedImageModelSpec(
@@ -50,20 +52,20 @@ def reconstruct(small):
         optimizer=settings.optim,
         machine=settings.machine,
         seed=3,
-        data=DataSpec.of(small.cache, small.train, small.val, Normalisation(0.4, 0.2)),
+        data=DataSpec.of(trainings.cache, trainings.train, trainings.val, Normalisation(0.4, 0.2)),
     )
 
 
-@pytest.mark.parametrize("make", [classify, segment_lesions, reconstruct])
-def test_a_recipe_is_read_back_from_json_as_it_was(small, make):
-    recipe = make(small)
+@pytest.mark.parametrize("make", [make_classification, make_segmentation, make_reconstruction])
+def test_recipe_survives_json(trainings, make):
+    recipe = make(trainings)
     assert TrainingRecipe.from_json(recipe.to_json()) == recipe
-    assert json.loads(recipe.to_json())["data"]["train"][0][0] == small.train.table["image_id"][0]
+    assert json.loads(recipe.to_json())["data"]["train"][0][0] == trainings.train.table["image_id"][0]
 
 
-@pytest.mark.parametrize("make", [classify, segment_lesions, reconstruct])
-def test_equal_recipes_build_equal_trainings(small, make):
-    recipe = make(small)
+@pytest.mark.parametrize("make", [make_classification, make_segmentation, make_reconstruction])
+def test_equal_recipes_build_equal_trainings(trainings, make):
+    recipe = make(trainings)
     one, other = recipe.build(CPU), TrainingRecipe.from_json(recipe.to_json()).build(CPU)
     expected = other.network.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in one.network.state_dict().items())
@@ -71,32 +73,37 @@ def test_equal_recipes_build_equal_trainings(small, make):
     assert one.task.columns == other.task.columns
 
 
-def test_another_seed_draws_other_first_weights(small):
+def test_another_seed_gives_other_first_weights(trainings):
     first, second = (
-        torch.cat([tensor.flatten() for tensor in classify(small, {"seed": seed}).build(CPU).network.parameters()])
+        torch.cat(
+            [
+                tensor.flatten()
+                for tensor in make_classification(trainings, {"seed": seed}).build(CPU).network.parameters()
+            ]
+        )
         for seed in (1, 2)
     )
     assert not torch.equal(first, second)
 
 
-def test_a_recipe_cannot_be_changed(small):
+def test_recipe_is_frozen(trainings):
     with pytest.raises(ValueError, match="frozen"):
-        classify(small).seed = 8
+        make_classification(trainings).seed = 8
 
 
-def test_what_a_command_adds_to_batches_and_optimizer_goes_to_data_and_task(small):
-    recipe = classify(small, {"balance": "sampling", "label_smoothing": 0.2})
+def test_balance_goes_to_the_data_and_label_smoothing_to_the_task(trainings):
+    recipe = make_classification(trainings, {"balance": "sampling", "label_smoothing": 0.2})
     assert recipe.data.balanced
     assert not recipe.task.weigh_classes
     assert recipe.task.label_smoothing == 0.2
     assert "balance" not in recipe.batches.model_dump()
 
 
-def test_a_check_raises_what_building_would_raise(small):
-    wrong = classify(small).model_copy(
+def test_check_raises_the_errors_of_build(trainings):
+    wrong = make_classification(trainings).model_copy(
         update={
-            "task": classify(small, {"pooling": "breast"}).task,
-            "machine": classify(small, {"compile": True}).machine,
+            "task": make_classification(trainings, {"pooling": "breast"}).task,
+            "machine": make_classification(trainings, {"compile": True}).machine,
         }
     )
     for act in (wrong.check, lambda: wrong.build(CPU)):
@@ -105,15 +112,15 @@ def test_a_check_raises_what_building_would_raise(small):
         assert refusal.value.fields == ("compile",)
 
 
-def test_a_replica_has_neither_first_weights_nor_an_average_and_a_known_batch_size(small):
-    replica = classify(small, {"ema": 0.9, "batch_size": "auto"}).as_replica(batch_size=4).build(CPU)
+def test_replica_has_no_moving_average_and_a_fixed_batch_size(trainings):
+    replica = make_classification(trainings, {"ema": 0.9, "batch_size": "auto"}).as_replica(batch_size=4).build(CPU)
     assert replica.ema is None
     assert replica.batch_size == 4
 
 
-def test_for_evaluation_predictions_stay_and_training_terms_go(small):
+def test_recipe_for_evaluation_keeps_pooling_and_drops_training_terms(trainings):
     given = {"architecture": "swin_pico", "pooling": "breast", "beta": 1e-3, "trained": "last_stage", "ema": 0.9}
-    full = classify(small, given)
+    full = make_classification(trainings, given)
     training = full.for_evaluation().build(CPU)
     assert isinstance(training.task, BreastAwareClassification)
     assert training.task.terms.pooling == "breast"
@@ -122,7 +129,7 @@ def test_for_evaluation_predictions_stay_and_training_terms_go(small):
     assert all(tensor.requires_grad for tensor in training.network.parameters())
 
 
-def test_samples_without_a_label_stay_unknown(small):
-    recipe = classify(small, {"label_percent": 50, "unlabelled": "pseudo"})
+def test_samples_without_a_label_stay_unknown(trainings):
+    recipe = make_classification(trainings, {"label_percent": 50, "unlabelled": "pseudo"})
     assert UNKNOWN in {sample.label for sample in recipe.data.train}
     assert UNKNOWN in recipe.build(CPU).train.samples.labels

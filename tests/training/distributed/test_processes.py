@@ -1,4 +1,4 @@
-"""Several processes take the steps that one would take, and the first reports the error of another."""
+"""Several processes take the same steps as one, and the first reports the errors of the others."""
 
 import contextlib
 import itertools
@@ -20,13 +20,19 @@ from tfm.core.events import Note
 from tfm.training.distributed.main_process import Assignment, MainProcess, RemoteError, start_processes
 from tfm.training.distributed.process_group import ProcessGroup, SingleProcess
 
-# Layers that look at each image by itself; dropout, for it must not depend on which process takes a batch.
-ALIKE = {"architecture": "test_convnext", "dropout": 0.3, "batch_size": 2, "epochs": 3, "learning_rate": 1e-3}
+# No batch statistics. Dropout must not depend on which process computes a batch.
+NO_BATCH_STATISTICS = {
+    "architecture": "test_convnext",
+    "dropout": 0.3,
+    "batch_size": 2,
+    "epochs": 3,
+    "learning_rate": 1e-3,
+}
 
 
 @pytest.fixture(scope="module")
 def trainings(tmp_path_factory):
-    """With seven images, two processes and batches of two: steps of 2 + 2 and of 3 + 0."""
+    """Seven images, for two processes with batches of two, give steps of 2 + 2 and 3 + 0."""
     return SmallTrainings(tmp_path_factory.mktemp("trainings"), images=7)
 
 
@@ -44,14 +50,14 @@ def assert_alike(one, other) -> None:
         torch.testing.assert_close(tensor, expected)
 
 
-def test_two_processes_train_as_one_does_with_as_large_a_step(trainings):
-    both = train(trainings, ALIKE | {"devices": 2})
-    alone = train(trainings, ALIKE | {"accumulate": 2})
+def test_two_processes_train_like_one_with_the_same_step_size(trainings):
+    both = train(trainings, NO_BATCH_STATISTICS | {"devices": 2})
+    alone = train(trainings, NO_BATCH_STATISTICS | {"accumulate": 2})
     assert (both.processes.count, alone.processes.count) == (2, 1)
     assert both.state.step == alone.state.step == 6
     assert_alike(both, alone)
     assert len({row["train_loss"] for row in alone.state.rows}) == 3
-    without_dropout = train(trainings, ALIKE | {"accumulate": 2, "dropout": 0.0})
+    without_dropout = train(trainings, NO_BATCH_STATISTICS | {"accumulate": 2, "dropout": 0.0})
     assert without_dropout.state.rows != alone.state.rows
 
 
@@ -72,8 +78,8 @@ def test_each_batch_of_a_step_belongs_to_one_process_and_keeps_its_number():
     ("last_message", "error"),
     [(None, HaltedError), (RemoteError("its memory is too small", "choose less", ""), TrainingError)],
 )
-def test_a_sum_is_waited_for_only_while_the_other_processes_live(monkeypatch, last_message, error):
-    """A GPU waits like this: it never learns that another process has died."""
+def test_waiting_for_a_sum_ends_when_another_process_dies(monkeypatch, last_message, error):
+    """The operation never completes, as on a GPU after the death of another process."""
 
     class Never:
         def is_completed(self):
@@ -90,7 +96,7 @@ def test_a_sum_is_waited_for_only_while_the_other_processes_live(monkeypatch, la
         first.add_up(torch.nn.Linear(2, 1), torch.zeros(()))
 
 
-def test_a_caller_that_says_nothing_does_not_block_the_start():
+def test_silent_connection_does_not_block_the_start():
     starting = MainProcess(devices=1, nodes=2, greeting_seconds=1).accept(Assignment(0, "", "cpu", 1))
     port = int(next(starting).text.partition("TFM_LEADER=")[2].split(":")[1])
     next(starting)
@@ -103,15 +109,15 @@ def test_a_caller_that_says_nothing_does_not_block_the_start():
 
 @pytest.mark.long
 @pytest.mark.parametrize("options", [{"precision": "fp16"}, {"ema": 0.9, "gradient_clip": 1e-3, "accumulate": 2}])
-def test_a_process_without_any_batch_still_takes_every_step(trainings, options):
+def test_process_without_a_batch_still_takes_every_step(trainings, options):
     few = SmallTrainings(trainings.new_folder(), images=3)
-    given = ALIKE | {"epochs": 4, "batch_size": 3} | options
+    given = NO_BATCH_STATISTICS | {"epochs": 4, "batch_size": 3} | options
     assert_alike(train(few, given | {"devices": 2}), train(few, given))
 
 
 @pytest.mark.long
-def test_an_error_of_another_process_is_reported_with_its_hint_and_a_defect_with_its_trace(trainings, tmp_path):
-    training = trainings.make(ALIKE | {"devices": 2})
+def test_error_of_another_process_keeps_its_hint_and_a_defect_its_traceback(trainings, tmp_path):
+    training = trainings.make(NO_BATCH_STATISTICS | {"devices": 2})
     recipe = training.recipe
 
     def start_with(*caches):
@@ -130,8 +136,8 @@ def test_an_error_of_another_process_is_reported_with_its_hint_and_a_defect_with
 
 
 @pytest.mark.long
-def test_a_second_node_joins_with_the_command_that_the_first_prints(trainings):
-    training = trainings.make(ALIKE | {"devices": 2, "nodes": 2})
+def test_second_node_joins_with_the_printed_command(trainings):
+    training = trainings.make(NO_BATCH_STATISTICS | {"devices": 2, "nodes": 2})
     with contextlib.ExitStack() as held:
         starting = start_processes(training, held)
         line = next(event.text for event in starting if isinstance(event, Note)).partition(": ")[2]
@@ -145,4 +151,4 @@ def test_a_second_node_joins_with_the_command_that_the_first_prints(trainings):
         training.processes = returned(starting)
         train_to_end(training, trainings.new_folder())
     assert other.wait(timeout=30) == 0
-    assert_alike(training, train(trainings, ALIKE | {"accumulate": 4}))
+    assert_alike(training, train(trainings, NO_BATCH_STATISTICS | {"accumulate": 4}))

@@ -1,4 +1,4 @@
-"""Minutes of work."""
+"""Where a run starts from."""
 
 import json
 

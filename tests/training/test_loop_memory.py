@@ -1,4 +1,4 @@
-"""Training takes no more memory of its own for more images: they stay in the cache, which the system may take back."""
+"""Private memory of a training: images stay in the cache, whose memory the system can reclaim."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from tests.training.small_training import train_to_end, build_training
 from tfm.core.settings.resolve import resolve
 from tfm.data.cache.cache import Cache
 from tfm.commands.train import Train
-from tfm.training.inputs.samples import Rows
+from tfm.training.inputs.samples import IDENTITY, Samples
 
 def private():
     return 1024 * int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
@@ -34,29 +34,31 @@ cache = Cache(folder, pd.DataFrame(), *arrays.values())
 settings = resolve(Train, {}, {
     "dataset": "d", "cache": "c", "architecture": "test_resnet", "epochs": 1, "batch_size": 8, "augment": False
 })
-def rows(first, count):
+def make_samples(first, count):
     positions = np.arange(first, first + count)
-    return Rows(pd.DataFrame({"label": positions % 2, "patient_id": positions}), positions)
-train_to_end(build_training(settings, cache, rows(0, 16), rows(0, 16)), folder)  # libraries, and a batch's own
+    table = pd.DataFrame({name: positions.astype(str) for name in IDENTITY}).assign(label=positions % 2)
+    return Samples(table, positions)
+# The first training loads libraries and allocates a batch.
+train_to_end(build_training(settings, cache, make_samples(0, 16), make_samples(0, 16)), folder)
 (folder / "last.pt").unlink()
 before = private()
-train_to_end(build_training(settings, cache, rows(0, count), rows(0, 16)), folder)
+train_to_end(build_training(settings, cache, make_samples(0, count), make_samples(0, 16)), folder)
 print(private() - before)
 """
 
 
-def grown(folder: Path, images: int) -> int:
+def measure_growth(folder: Path, images: int) -> int:
     folder.mkdir()
-    words = [sys.executable, "-c", MEASURED, str(folder), str(images)]
-    at_once = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}  # what is freed goes back to the system
-    told = subprocess.run(words, cwd=PROJECT, env=at_once, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stderr
-    return int(told.stdout)
+    command = [sys.executable, "-c", MEASURED, str(folder), str(images)]
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}  # freed memory goes back to the system at once
+    process = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    return int(process.stdout)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux tells a process's own memory")
 @pytest.mark.long
-def test_four_times_the_images_take_no_more_memory_of_ones_own(tmp_path):
-    few, many = (grown(tmp_path / str(count), count) for count in (32, 128))
+def test_private_memory_does_not_grow_with_the_number_of_images(tmp_path):
+    few, many = (measure_growth(tmp_path / str(count), count) for count in (32, 128))
     images = 96 * 512 * 512  # bytes that are added
     assert many - few < images / 2

@@ -1,4 +1,4 @@
-"""The learning rate is a pure function of the step, and normalisation layers do not decay."""
+"""The learning rate at each step, and which weights decay."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tfm.training.optimizer import get_learning_rate, make_optimizer
 from tfm.training.settings import SupervisedOptimizerSettings
 
 
-def test_the_learning_rate_rises_to_its_height_and_falls_towards_zero():
+def test_learning_rate_rises_and_then_falls_towards_zero():
     settings = SupervisedOptimizerSettings(epochs=10, learning_rate=0.1, warmup_epochs=2)
     rates = [get_learning_rate(settings, step, steps_an_epoch=5) for step in range(50)]
     assert max(rates) == pytest.approx(0.1)
@@ -18,13 +18,13 @@ def test_the_learning_rate_rises_to_its_height_and_falls_towards_zero():
     assert 0 < rates[-1] < 0.001
 
 
-def test_without_warm_up_the_first_step_has_the_full_rate():
+def test_first_step_without_warmup_has_the_full_rate():
     settings = SupervisedOptimizerSettings(epochs=4, learning_rate=0.1, warmup_epochs=0)
     assert get_learning_rate(settings, 0, steps_an_epoch=3) == 0.1
 
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
-def test_only_the_filters_decay(name):
+def test_weight_decay_spares_biases_and_normalisation(name):
     network = build_model(ModelSettings(), (64, 64))
     decaying, spared = make_optimizer(
         network, SupervisedOptimizerSettings(optimizer=name, weight_decay=0.3)
