@@ -80,7 +80,7 @@ def _extract(
 ) -> Generator[Event, None, Embeddings]:
     """Everything in the device's memory belongs to this function, so that it is freed when this function ends."""
     in_size = data.cache.images.shape[1:]
-    backbone = Backbone.of(source, trained.model, settings.learning.embedding, in_size, trained.machine.precision)
+    backbone = Backbone.open(source, trained.model, settings.learning.embedding, in_size, trained.machine.precision)
     run.save_facts(backbone_parameters=count_parameters(backbone.network) - count_parameters(backbone.part))
     folder, facts = run.workspace.embeddings_folder, run.read_environment()
     return (yield from extract_embeddings(folder, backbone, data, facts, device, run.id))

@@ -50,20 +50,20 @@ def find_batch_size(training: Training) -> int:
 
 def find_largest_on_gpu(try_size: Callable[[int], None], largest: int) -> int:
     """Try each size with a quarter more images, at least one: fragmented memory holds less."""
-    found, size = 0, SMALLEST
+    largest_fitting, size = 0, SMALLEST
     while size <= largest:
         try:
             try_size(size + max(size // 4, 1))
         except torch.OutOfMemoryError:
             break
-        found, size = size, 2 * size
+        largest_fitting, size = size, 2 * size
     torch.cuda.empty_cache()
-    if not found:
+    if not largest_fitting:
         raise TrainingError(
             f"the GPU's memory is too small for a batch of {SMALLEST} images",
             hint="choose a cache of smaller images, or a smaller network",
         )
-    return found
+    return largest_fitting
 
 
 def find_largest_on_cpu(room: float, smallest: MemoryUse, largest: int) -> int:
@@ -81,7 +81,7 @@ def run_trial_step(trial: Training, count: int) -> None:
     with explain_nondeterminism(trial.device):
         trial.task.start_step(trial.network)
         with autocast(trial.precision, trial.device):
-            loss, _ = trial.task.loss(trial.network, batch)
+            loss, _ = trial.task.compute_loss(trial.network, batch)
         if loss.requires_grad:  # not where only frozen features are used
             loss.backward()  # type: ignore[no-untyped-call]
         trial.optimizer.step()

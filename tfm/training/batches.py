@@ -135,12 +135,8 @@ class Images:
         return (images - self.normalisation.mean).div_(self.normalisation.deviation)
 
     def load_targets(self, chosen: np.ndarray, needs: Iterable[str]) -> dict[str, torch.Tensor]:
-        return {
-            name: self._load_labels(chosen) if name == "labels" else self._load(name, chosen)[:, None] for name in needs
-        }
-
-    def _load_labels(self, chosen: np.ndarray) -> torch.Tensor:  # (B,) 0. or 1.
-        return torch.from_numpy(self.samples.labels[chosen].astype(np.float32)).to(self.device)
+        labels = torch.from_numpy(self.samples.labels[chosen].astype(np.float32)).to(self.device)
+        return {name: labels if name == "labels" else self._load(name, chosen)[:, None] for name in needs}
 
     def _load(self, name: str, chosen: np.ndarray) -> torch.Tensor:  # (B, H, W) uint8 or uint16, on the device
         positions = self.samples.positions[chosen]

@@ -55,11 +55,11 @@ def check_block(cache: Cache, settings: MaskSettings) -> None:
 
 
 def has_eligible_block(cache: Cache, samples: Samples, settings: MaskSettings) -> np.ndarray:  # (n,) bool
-    found = []
+    results = []
     for positions in split_evenly(samples.positions, _BLOCK):
         breast = torch.from_numpy(cache.breast[positions])[:, None]
-        found.append(find_eligible_blocks(breast, settings).flatten(1).any(1).numpy())
-    return np.concatenate(found)
+        results.append(find_eligible_blocks(breast, settings).flatten(1).any(1).numpy())
+    return np.concatenate(results)
 
 
 def count_blocks(size: tuple[int, int], settings: MaskSettings) -> int:

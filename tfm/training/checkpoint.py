@@ -45,7 +45,7 @@ class Checkpoints:
     def save(self, state: dict[str, Any]) -> None:
         """Save as `last`, and keep the old `last` as `previous`. At every instant one of the two is whole."""
         started = time.monotonic()
-        with self._beside(self._last) as temporary:
+        with self._open_temporary(self._last) as temporary:
             write_checkpoint(temporary, state | {_RUN_KEY: self._key})
             if self._last.exists():
                 os.replace(self._last, self._previous)
@@ -53,7 +53,7 @@ class Checkpoints:
         self._write_seconds = self._written - started
 
     def save_best(self, state: dict[str, Any]) -> None:
-        with self._beside(self.best) as temporary:
+        with self._open_temporary(self.best) as temporary:
             write_checkpoint(temporary, state | {_RUN_KEY: self._key})
 
     def load_newest(self) -> tuple[dict[str, Any] | None, list[str]]:
@@ -82,7 +82,7 @@ class Checkpoints:
             raise DamagedCheckpoint("it belongs to another run")
         return state
 
-    def _beside(self, path: Path) -> contextlib.AbstractContextManager[Path]:
+    def _open_temporary(self, path: Path) -> contextlib.AbstractContextManager[Path]:
         path.parent.mkdir(exist_ok=True)
         return files.write_atomically(path)
 

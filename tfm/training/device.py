@@ -36,8 +36,12 @@ def prepare_device(
         device = _resolve_same_device(began["device"], run)
     else:
         device = resolve_device(settings.device)
-    if device.type == "cpu" and settings.device == "auto":
-        yield from _warn_about_unused_gpu()
+    if device.type == "cpu" and settings.device == "auto" and shutil.which("nvidia-smi") and not torch.version.cuda:
+        yield Note(
+            "this machine has an NVIDIA driver, but the installed PyTorch is the CPU-only build: training on the CPU; "
+            "https://pytorch.org/get-started explains how to install the other build",
+            "warning",
+        )
     threads = began.get("threads", _THREADS) if settings.threads == "auto" else settings.threads
     configure_torch(threads, settings.deterministic)
     now = {"device": str(device), "device_name": _name_device(device), "threads": threads, "torch": torch.__version__}
@@ -45,7 +49,9 @@ def prepare_device(
     run.save_start_facts(**now, deterministic=settings.deterministic)
     if device.type == "cuda":
         count = settings.devices if isinstance(settings, MachineSettings) else 1
-        for name in sorted(_name_gpu(get_nth_device(device, number)) for number in range(count)):
+        gpus = [torch.cuda.get_device_properties(get_nth_device(device, number)) for number in range(count)]
+        # The card's own identifier, as two processes may number the cards differently.
+        for name in sorted(f"gpu-{gpu.uuid}" for gpu in gpus):
             yield from lock_gpu(name, run.id, held)
     held.push(_free_memory)  # before the lock is released
     return device
@@ -106,15 +112,6 @@ def get_nth_device(first: torch.device, number: int) -> torch.device:
     return resolve_device(f"cuda:{first.index + number}") if first.type == "cuda" else first
 
 
-def _warn_about_unused_gpu() -> Iterator[Event]:
-    if shutil.which("nvidia-smi") and torch.version.cuda is None:
-        yield Note(
-            "this machine has an NVIDIA driver, but the installed PyTorch is the CPU-only build: training on the CPU; "
-            "https://pytorch.org/get-started explains how to install the other build",
-            "warning",
-        )
-
-
 def configure_torch(threads: int, deterministic: bool) -> None:
     torch.set_num_threads(threads)
     if deterministic:
@@ -136,11 +133,6 @@ def describe_arithmetic(device: torch.device) -> dict[str, Any]:
 
 def _name_device(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-
-
-def _name_gpu(device: torch.device) -> str:
-    """The card's own identifier, as two processes may number the cards differently."""
-    return f"gpu-{torch.cuda.get_device_properties(device).uuid}"
 
 
 def lock_gpu(name: str, run: str, held: contextlib.ExitStack) -> Iterator[Event]:

@@ -41,8 +41,8 @@ def explain_nondeterminism(device: torch.device) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        operation, found, _ = str(error).partition(_NONDETERMINISTIC)
-        if not found:
+        operation, matches, _ = str(error).partition(_NONDETERMINISTIC)
+        if not matches:
             raise
         raise TrainingError(
             f"this network needs {operation}, which {device} cannot compute with the same bits each time",

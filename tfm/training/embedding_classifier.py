@@ -32,7 +32,7 @@ Learner = Any  # one of these
 
 _TREES_PER_EVENT = 10
 MAX_ITERATIONS = 10_000  # of the regression
-_NODE_BYTES = 64 + 2 * 8  # scikit-learn's record of a tree's node, and the weight of each class that reaches it
+NODE_BYTES = 64 + 2 * 8  # scikit-learn's record of a tree's node, and the weight of each class that reaches it
 _COPIES = 3  # of the nodes, at most, while a file is written or read
 _TREE_BYTES = 120 * 2**10  # skops's description of a tree of any size, in memory
 _MEMORY_SHARE = 1 / 2  # of the machine's
@@ -61,7 +61,7 @@ def check_memory(settings: LearnerSettings, images: int) -> None:
 
 def estimate_memory(trees: int, nodes: int) -> int:
     """In bytes, to train the trees and to write them to a file."""
-    return trees * (nodes * _NODE_BYTES * _COPIES + _TREE_BYTES)
+    return trees * (nodes * NODE_BYTES * _COPIES + _TREE_BYTES)
 
 
 def fit_learner(

@@ -20,10 +20,9 @@ from torch import nn
 from tfm.core import files, hints
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Event, Note
-from tfm.models.build import build_model
-from tfm.models.freezing import freeze
 from tfm.models.head import find_head, find_last_layer
 from tfm.models.settings import ModelSettings
+from tfm.models.specs import ClassifierSpec
 from tfm.training import gpu_lock
 from tfm.training.batches import Images, Normalisation
 from tfm.training.device import describe_arithmetic
@@ -50,12 +49,12 @@ class Backbone:
     precision: str
 
     @classmethod
-    def of(
+    def open(
         cls, source: SourceRun, model: ModelSettings, embedding: Embedding, in_size: tuple[int, int], precision: str
     ) -> Backbone:
-        network = build_model(model, in_size)
+        frozen = model.model_copy(update={"trained": "none"})
+        network = ClassifierSpec(settings=frozen, in_size=in_size).build()
         network.load_state_dict(source.open_checkpoints().load_best()["network"])
-        freeze(network, "none")
         if embedding == "dense128" and model.head is None:
             raise SettingsError(
                 f"the network of {source.run.id} has no hidden layer before its classifier",
@@ -68,7 +67,7 @@ class Backbone:
         normalisation = Normalisation(**began["normalisation"])
         return cls(network, part, embedding, normalisation, began["batch_size"], precision)
 
-    def identity(self, device: torch.device) -> dict[str, Any]:
+    def compute_identity(self, device: torch.device) -> dict[str, Any]:
         """What an embedding depends on apart from the image: the layers before `part`, and how and where it is
         computed, as one run may continue where another was stopped."""
         behind = {id(tensor) for tensor in self.part.parameters()}
@@ -84,12 +83,8 @@ class Backbone:
 def extract_embeddings(
     place: Path, backbone: Backbone, data: TrainingData, facts: dict[str, Any], device: torch.device, run: str
 ) -> Generator[Event, None, Embeddings]:
-    """Read the embeddings of all splits from the folder `place`, or extract them there for `run`.
-
-    Args:
-        facts: those of the training data.
-    """
-    of = backbone.identity(device) | {
+    """Read the embeddings of all splits from the folder `place`, or extract them there for `run`."""
+    of = backbone.compute_identity(device) | {
         "dataset": [facts["dataset_hash"], facts["split_hash"]],
         "images": facts["images_sha256"],
     }
@@ -102,7 +97,11 @@ def extract_embeddings(
         account = _read_account(folder, of)
         if "sha256" in account:
             yield Note(f"using the embeddings that were extracted before: {folder}")
-            return _read_embeddings(folder, account["sha256"])
+            for split, digest in account["sha256"].items():
+                file = folder / f"{split}.npy"
+                if not file.is_file() or files.compute_sha256(file) != digest:
+                    raise _describe_damage(folder, file.name)
+            return {split: np.load(folder / f"{split}.npy") for split in account["sha256"]}
         files.write_json(folder / _ACCOUNT, {"of": of})
         return (yield from _extract(folder, of, backbone, data, device))
 
@@ -127,10 +126,11 @@ def _read_account(folder: Path, of: dict[str, Any]) -> dict[str, Any]:
 def _extract(
     folder: Path, of: dict[str, Any], backbone: Backbone, data: TrainingData, device: torch.device
 ) -> Generator[Event, None, Embeddings]:
-    network, found = backbone.network.to(device), {}
+    network = backbone.network.to(device)
+    embeddings: Embeddings = {}
     for split, words in _WORDS.items():
         images = Images(data.cache, getattr(data, split), backbone.normalisation, device)
-        found[split] = yield from extract_features(
+        embeddings[split] = yield from extract_features(
             network,
             backbone.part,
             images,
@@ -139,19 +139,9 @@ def _extract(
             name=f"embeddings of {words}",
             precision=backbone.precision,
         )
-    digests = {split: files.compute_sha256(folder / f"{split}.npy") for split in found}
+    digests = {split: files.compute_sha256(folder / f"{split}.npy") for split in embeddings}
     files.write_json(folder / _ACCOUNT, {"of": of, "sha256": digests})
-    return found
-
-
-def _read_embeddings(folder: Path, digests: dict[str, str]) -> Embeddings:
-    found = {}
-    for split, digest in digests.items():
-        file = folder / f"{split}.npy"
-        if not file.is_file() or files.compute_sha256(file) != digest:
-            raise _describe_damage(folder, file.name)
-        found[split] = np.load(file)
-    return found
+    return embeddings
 
 
 def _describe_damage(folder: Path, file: str) -> DataError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -34,17 +34,12 @@ def keep_arrays(training: Training, free: int) -> Iterator[Event]:
         f"{'at most' if fits else 'more than'} a quarter of the {free / 2**30:.1f} GiB that are free on {device}"
     )
     if fits:
-        kept = {}
+        copies = {}
         for name, array in arrays.items():
-            kept[name] = yield from _copy_to_device(name, array, device)
-        training.train = replace(training.train, arrays_on_device=kept)
-        training.val = replace(training.val, arrays_on_device=kept)
-
-
-def _copy_to_device(name: str, array: np.ndarray, device: torch.device) -> Generator[Event, None, torch.Tensor]:
-    copy = torch.empty(array.shape, dtype=torch.from_numpy(array[:0].copy()).dtype, device=device)
-    for start in range(0, len(array), _BLOCK):
-        block = array[start : start + _BLOCK]
-        copy[start : start + len(block)] = torch.from_numpy(np.array(block))
-        yield Progress(f"copying {name} to {device}", start + len(block), len(array), "images")
-    return copy
+            copies[name] = torch.empty(array.shape, dtype=torch.from_numpy(array[:0].copy()).dtype, device=device)
+            for start in range(0, len(array), _BLOCK):
+                block = array[start : start + _BLOCK]
+                copies[name][start : start + len(block)] = torch.from_numpy(np.array(block))
+                yield Progress(f"copying {name} to {device}", start + len(block), len(array), "images")
+        training.train = replace(training.train, arrays_on_device=copies)
+        training.val = replace(training.val, arrays_on_device=copies)

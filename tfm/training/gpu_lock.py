@@ -23,7 +23,10 @@ def acquire_lock(lock_file: Path, what: str, run: str, held: contextlib.ExitStac
             lock.acquire(timeout=POLL_SECONDS if reported else 0)
             break
         except Timeout:
-            holder = _read_holder(holder_file)
+            try:
+                holder = holder_file.read_text(encoding="utf-8")
+            except OSError:
+                holder = "another run"
             if holder != reported:
                 yield Note(f"{WAITING}{what}: {holder} uses it")
                 reported = holder
@@ -31,10 +34,3 @@ def acquire_lock(lock_file: Path, what: str, run: str, held: contextlib.ExitStac
     held.callback(lock.release)
     with contextlib.suppress(OSError):  # the file may belong to another user, and only informs
         holder_file.write_text(run, encoding="utf-8")
-
-
-def _read_holder(holder_file: Path) -> str:
-    try:
-        return holder_file.read_text(encoding="utf-8")
-    except OSError:
-        return "another run"

@@ -25,7 +25,7 @@ from tfm.training.device_errors import explain_device_errors
 from tfm.training.inference import run_in_batches
 from tfm.training.inputs.lineage import SourceRun, resume
 from tfm.training.monitor import Monitor
-from tfm.training.optimizer import get_learning_rate, set_learning_rate
+from tfm.training.optimizer import get_learning_rate
 from tfm.training.precision import autocast
 from tfm.training.state import LoopState, Training
 
@@ -138,7 +138,8 @@ def _order_images(training: Training) -> np.ndarray:
 def train_step(training: Training, places: np.ndarray, changes: augment.Table, steps_an_epoch: int) -> float:
     """Take one step of the optimizer over all of a step's batches, and return the sum of the images' losses."""
     settings, state = training.recipe.optimizer, training.state
-    set_learning_rate(training.optimizer, get_learning_rate(settings, state.step, steps_an_epoch))
+    for group in training.optimizer.param_groups:
+        group["lr"] = get_learning_rate(settings, state.step, steps_an_epoch)
     training.optimizer.zero_grad()
     total = torch.zeros((), device=training.device)
     outputs: dict[int, torch.Tensor] = {}
@@ -149,8 +150,10 @@ def train_step(training: Training, places: np.ndarray, changes: augment.Table, s
             total += loss
         total = training.processes.add_up(training.network, total)
     norm, loss_sum = torch.stack([_clip_gradient(training), total]).tolist()
+    # The scaler skips a step whose scaled gradient overflowed, and lowers the scale for the next one.
+    skips_overflow = training.scaler.is_enabled() and training.scaler.get_scale() > 1
     # A gradient that is not finite would spoil the weights, and with them the next checkpoint.
-    if not math.isfinite(loss_sum) or not (math.isfinite(norm) or _skips_overflow(training)):
+    if not math.isfinite(loss_sum) or not (math.isfinite(norm) or skips_overflow):
         raise _describe_divergence(state, "the loss or its gradient", f"at step {state.step + 1}")
     training.scaler.step(training.optimizer)
     training.scaler.update()
@@ -168,7 +171,7 @@ def _compute_gradients(
     torch.manual_seed(seed % 2**63)  # for dropout
     batch = make_training_batch(training, places, changes[places])
     with autocast(training.precision, training.device):
-        loss, outputs = training.task.loss(training.compiled_network, batch)
+        loss, outputs = training.task.compute_loss(training.compiled_network, batch)
     training.scaler.scale(loss / count).backward()  # type: ignore[no-untyped-call]
     return loss.detach(), outputs.detach()
 
@@ -192,11 +195,6 @@ def _clip_gradient(training: Training) -> torch.Tensor:
     if clip is not None:
         torch.nn.utils.clip_grads_with_norm_(weights, clip, norm)
     return norm
-
-
-def _skips_overflow(training: Training) -> bool:
-    """Whether the scaler skips a step whose scaled gradient overflowed, and lowers the scale for the next one."""
-    return training.scaler.is_enabled() and training.scaler.get_scale() > 1
 
 
 def _describe_divergence(state: LoopState, what: str, where: str) -> TrainingError:

@@ -31,8 +31,3 @@ def get_learning_rate(settings: OptimizerSettings, step: int, steps_an_epoch: in
         return settings.learning_rate * (step + 1) / warmup
     remaining = max(settings.epochs * steps_an_epoch - warmup, 1)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(max(step - warmup, 0) / remaining, 1)))
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate

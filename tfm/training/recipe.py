@@ -80,6 +80,12 @@ class TrainingRecipe(Spec):
         network.to(device)
         if self.machine.channels_last:
             network.to(memory_format=torch.channels_last)
+        compiled: nn.Module = network
+        if self.machine.compile:
+            # Forget the graphs of earlier trainings in this process: from some number of graphs on, torch compiles no
+            # more, and results would depend on what ran before.
+            torch.compiler.reset()
+            compiled = cast(nn.Module, torch.compile(network, dynamic=False))  # one graph for each batch size
         cache, ema = self.data.open_cache(), self.optimizer.ema
         train, val = (
             Images(cache, Samples.from_records(records), self.data.normalisation, device)
@@ -88,7 +94,7 @@ class TrainingRecipe(Spec):
         return Training(
             recipe=self,
             network=network,
-            compiled_network=_compile(network) if self.machine.compile else network,
+            compiled_network=compiled,
             optimizer=make_optimizer(network, self.optimizer),
             scaler=make_grad_scaler(self.machine.precision, device),
             # The decay grows: at first the average is the mean over all steps so far.
@@ -134,10 +140,3 @@ class TrainingRecipe(Spec):
                 "machine": MachineSettings(),
             }
         )
-
-
-def _compile(network: nn.Module) -> nn.Module:
-    """Compile one graph for each batch size, and forget those of earlier trainings in this process: from some number of
-    graphs on, torch compiles no more, and results would depend on what ran before."""
-    torch.compiler.reset()
-    return cast(nn.Module, torch.compile(network, dynamic=False))

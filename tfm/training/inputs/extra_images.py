@@ -24,7 +24,6 @@ from tfm.core.runs.run import Run
 from tfm.data.cache.cache import Cache
 from tfm.data.cache.manifest import read_chain
 from tfm.data.cache.unlabelled import Reasons, UnlabelledImages, build_unlabelled_cache
-from tfm.imaging.settings import ChainSettings
 from tfm.training.inputs.samples import UNKNOWN, Samples
 from tfm.training.inputs.training_data import TrainingData
 
@@ -64,14 +63,16 @@ def add_extra_images(
     pixels_added: set[str] = set()
     first = len(data.cache.images)
     for folder in folders:
-        with run.workspace.lock_product("unlabelled", _name_cache(folder, chain)) as home:
-            films, cache = yield from build_unlabelled_cache(home, folder, chain, version=version)
-        reasons = _find_reasons(films, cache, known, pixels_added)
+        word = re.sub(r"[^A-Za-z0-9.-]", "_", folder.name).lstrip(".-")
+        name = f"{word}-{seed_at(str(folder), chain.model_dump_json()):016x}"  # another one for other steps
+        with run.workspace.lock_product("unlabelled", name) as home:
+            images, cache = yield from build_unlabelled_cache(home, folder, chain, version=version)
+        reasons = _find_reasons(images, cache, known, pixels_added)
         stay = ~cache.index["image_id"].isin(reasons).to_numpy()
-        tables.append(_make_table(films, known).loc[stay])
+        tables.append(_make_table(images, known).loc[stay])
         positions.append(first + np.flatnonzero(stay))
         caches.append(cache)
-        left_out[folder] = films.left_out | reasons
+        left_out[folder] = images.left_out | reasons
         first += len(cache.images)
     extra = Samples(pd.concat(tables, ignore_index=True), np.concatenate(positions))
     yield from _report(run, extra, left_out)
@@ -81,12 +82,6 @@ def add_extra_images(
         np.concatenate([data.train.positions, extra.positions]),
     )
     return replace(data, cache=data.cache.join(caches), train=together)
-
-
-def _name_cache(folder: Path, chain: ChainSettings) -> str:
-    """Another folder or other steps get another name."""
-    word = re.sub(r"[^A-Za-z0-9.-]", "_", folder.name).lstrip(".-")
-    return f"{word}-{seed_at(str(folder), chain.model_dump_json()):016x}"
 
 
 def _describe_dataset(data: TrainingData, evaluated: Sequence[Samples]) -> _Known:
@@ -99,24 +94,24 @@ def _describe_dataset(data: TrainingData, evaluated: Sequence[Samples]) -> _Know
     )
 
 
-def _find_reasons(films: UnlabelledImages, cache: Cache, known: _Known, pixels_added: set[str]) -> Reasons:
+def _find_reasons(images: UnlabelledImages, cache: Cache, known: _Known, pixels_added: set[str]) -> Reasons:
     """Find why images are left out. The pixels of the others are added to `pixels_added`."""
-    found: Reasons = {}
+    reasons: Reasons = {}
     records = cache.read_records(cache.index["image_id"])
-    patients = dict(zip(films.manifest["image_id"], films.manifest["patient_id"], strict=True))
+    patients = dict(zip(images.manifest["image_id"], images.manifest["patient_id"], strict=True))
     for row, (name, uid) in enumerate(zip(cache.index["image_id"], cache.index["sop_uid"], strict=True)):
         pixels = records[name]["pixels"]
         if patients[name] in known.evaluated:
-            found[name] = _EVALUATED
+            reasons[name] = _EVALUATED
         elif pixels in known.pixels or uid in known.scans:
-            found[name] = _IN_DATASET
+            reasons[name] = _IN_DATASET
         elif pixels in pixels_added:
-            found[name] = _DUPLICATE
+            reasons[name] = _DUPLICATE
         elif _measure_box_share(cache.breast[row]) > _CROP_SHARE:
-            found[name] = _CROP
+            reasons[name] = _CROP
         else:
             pixels_added.add(pixels)
-    return found
+    return reasons
 
 
 def _measure_box_share(breast: np.ndarray) -> float:  # (H, W) 0 or 1
@@ -125,14 +120,14 @@ def _measure_box_share(breast: np.ndarray) -> float:  # (H, W) 0 or 1
     return float(breast[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean()) if len(rows) else 1.0
 
 
-def _make_table(films: UnlabelledImages, known: _Known) -> pd.DataFrame:
+def _make_table(images: UnlabelledImages, known: _Known) -> pd.DataFrame:
     """In the order of the cache's rows."""
-    images = films.manifest.sort_values("image_id", ignore_index=True)
-    names = films.folder.name + "/" + images["image_id"]
+    manifest = images.manifest.sort_values("image_id", ignore_index=True)
+    names = images.folder.name + "/" + manifest["image_id"]
     patients = [
         # The patients of CBIS-DDSM have the same names everywhere. A file without a patient counts as one of its own.
         patient if patient in known.patients or _CBIS_PATIENT.fullmatch(patient) else EXTRA + (patient or name)
-        for name, patient in zip(names, images["patient_id"], strict=True)
+        for name, patient in zip(names, manifest["patient_id"], strict=True)
     ]
     return pd.DataFrame({"image_id": names, "patient_id": patients, "side": "", "view": "", "label": UNKNOWN})
 

@@ -29,7 +29,15 @@ def count_mask_pixels(dataset: Dataset, cache: Cache, samples: Samples) -> np.nd
     """(n, mask classes): the pixels of each value in each image's mask. Refuse masks that contradict the manifest: they
     belong to another image, come from an older version, or were added to the dataset after the cache was made."""
     manifest = dataset.manifest.set_index("image_id").loc[samples.table["image_id"]]
-    _check_masks_are_cached(dataset, cache, list(manifest.index[manifest["mask"] != ""]))
+    masked = list(manifest.index[manifest["mask"] != ""])
+    records = cache.read_records(masked)
+    missing = [name for name in masked if not records[name]["lesions"]]  # they would seem to have no lesion
+    if missing:
+        raise DataError(
+            f"{len(missing)} images have a lesion mask in {dataset.folder.name} but not in {cache.folder.name}: "
+            f"{', '.join(missing[:3])}",
+            hint="preprocess the dataset again: it adds the new masks",
+        )
     counts = np.zeros((len(samples), len(MASK_CLASSES)), np.int64)
     for row, (position, kinds, label) in enumerate(
         zip(samples.positions, manifest["kind"], manifest["label"], strict=True)
@@ -46,18 +54,6 @@ def count_mask_pixels(dataset: Dataset, cache: Cache, samples: Samples) -> np.nd
             )
         counts[row] = pixels
     return counts
-
-
-def _check_masks_are_cached(dataset: Dataset, cache: Cache, masked: list[str]) -> None:
-    """Without its mask in the cache, an image would seem to have no lesion."""
-    records = cache.read_records(masked)
-    missing = [name for name in masked if not records[name]["lesions"]]
-    if missing:
-        raise DataError(
-            f"{len(missing)} images have a lesion mask in {dataset.folder.name} but not in {cache.folder.name}: "
-            f"{', '.join(missing[:3])}",
-            hint="preprocess the dataset again: it adds the new masks",
-        )
 
 
 def check_enough_known_lesions(train: Samples, balance: str) -> None:

@@ -74,10 +74,6 @@ def find_weights_source(workspace: Workspace, weights: str, val: Samples, test: 
     return source
 
 
-def find_extended_run(run: Run, extends: str | None) -> SourceRun | None:
-    return SourceRun(find_run(run.workspace, extends)) if extends else None
-
-
 def find_study(run: Run, study: str | None, test: Samples) -> SourceRun | None:
     """Find the study that chose the settings. Refuse it where it has seen a test patient; it may share validation."""
     if study is None:
@@ -113,18 +109,14 @@ def resume(training: Training, checkpoints: Checkpoints, extended: SourceRun | N
         done = training.state
         yield Note(f"resuming from a checkpoint: {done.epoch} epochs and {done.epoch_step} steps are done")
     elif extended:
-        yield from _start_from_end_of(extended, training, checkpoints)
-
-
-def _start_from_end_of(extended: SourceRun, training: Training, checkpoints: Checkpoints) -> Iterator[Event]:
-    theirs = extended.open_checkpoints()
-    state = yield from _load_newest(theirs, f"{extended.run.id}'s checkpoint", "there is no other")
-    if state is None:
-        raise DataError(f"{extended.run.id} has no whole checkpoint", hint="train a new run with more epochs")
-    training.load_state_dict(state)
-    training.state = replace(training.state, stale=0)
-    checkpoints.save_best(theirs.load_best())
-    checkpoints.save(training.state_dict())
+        theirs = extended.open_checkpoints()
+        state = yield from _load_newest(theirs, f"{extended.run.id}'s checkpoint", "there is no other")
+        if state is None:
+            raise DataError(f"{extended.run.id} has no whole checkpoint", hint="train a new run with more epochs")
+        training.load_state_dict(state)
+        training.state = replace(training.state, stale=0)
+        checkpoints.save_best(theirs.load_best())
+        checkpoints.save(training.state_dict())
 
 
 def _load_newest(checkpoints: Checkpoints, whose: str, otherwise: str) -> Generator[Event, None, dict[str, Any] | None]:

@@ -10,6 +10,7 @@ from typing import Any
 from tfm.core import files
 from tfm.core.errors import DataError
 from tfm.core.events import Event
+from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.data.cache.arrays import ARRAYS
@@ -73,7 +74,7 @@ def open_sources(
     """
     evaluation = evaluated_on or data
     weights_source = lineage.find_weights_source(run.workspace, model.weights, evaluation.val, evaluation.test)
-    extended = lineage.find_extended_run(run, extends)
+    extended = SourceRun(find_run(run.workspace, extends)) if extends else None
     chosen_by = lineage.find_study(run, study, data.test)
     weights = fetch_weights(model, weights_source.open_checkpoints().best if weights_source else None)
     facts = yield from data.collect_facts()

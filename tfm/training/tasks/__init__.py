@@ -19,6 +19,7 @@ class Task(Protocol):
     @property
     def draws(self) -> int:
         """Random numbers in [0, 1) for each image: new in each epoch, always the same in validation."""
+        return 0
 
     @property
     def columns(self) -> list[str]:
@@ -30,8 +31,9 @@ class Task(Protocol):
 
     def start_step(self, network: nn.Module) -> None:
         """Update the task's own state once before each step of the optimizer."""
+        return
 
-    def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def compute_loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute the sum of the losses of the batch's images, and (B, k) outputs for the training metrics.
 
         The loop divides the sum by the number of images of a whole step.
@@ -48,6 +50,9 @@ class Task(Protocol):
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """What the task keeps between steps, for a checkpoint."""
+        return {}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Raise a ValueError where the state is not this task's."""
+        if state:
+            raise ValueError("the checkpoint has state that this task does not keep")

@@ -22,16 +22,16 @@ from tfm.models.features import (
 from tfm.models.spectral_loss import SpectralNorms, compute_excess
 from tfm.training.batches import Batch, Images
 from tfm.training.settings import BreastSettings
+from tfm.training.tasks import Task
 from tfm.training.tasks.classification import Classification
 
 
 @dataclass(frozen=True)
-class BreastAwareClassification:
+class BreastAwareClassification(Task):
     plain: Classification
     terms: BreastSettings
     norms: SpectralNorms | None  # where beta is not zero
     needs = frozenset({"labels", "breast"})
-    draws = 0
     best = "val_auc"
 
     @property
@@ -43,9 +43,9 @@ class BreastAwareClassification:
         if self.norms:
             self.norms.advance(network)
 
-    def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def compute_loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         outputs = self.predict(network, batch)
-        loss = self.plain.cross_entropy(outputs, batch.targets["labels"])
+        loss = self.plain.compute_cross_entropy(outputs, batch.targets["labels"])
         loss = loss + self.terms.background_contrast * outputs[:, 1].sum()
         loss = loss + self.terms.attention_gamma * outputs[:, 3].sum()
         if self.norms:
@@ -54,28 +54,26 @@ class BreastAwareClassification:
 
     def predict(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         """(B, 4): logit; cosine of breast and background features; 1 where both exist, else 0; attention's excess."""
-        watched: list[Any] = find_attentions(network) if self.terms.attention_gamma else []
-        with record_attention(watched) as maps:
+        attentions: list[Any] = find_attentions(network) if self.terms.attention_gamma else []
+        with record_attention(attentions) as maps:
             features = compute_feature_map(network, batch.images)
         breast = resize_to_features(batch.targets["breast"], features)
         pooled = breast if self.terms.pooling == "breast" else torch.ones_like(breast)
         logits = classify_pooled(network, average_breast(features, pooled))
         cosine, both = compare_to_background(features.float(), breast)
-        over = (
-            compute_excess(maps, [one.window_size for one in watched], len(cosine))
-            if maps
-            else torch.zeros_like(cosine)
-        )
-        return torch.stack([logits[:, 0].float(), cosine, both.float(), over], dim=1)
+        excess = torch.zeros_like(cosine)
+        if maps:
+            excess = compute_excess(maps, [attention.window_size for attention in attentions], len(cosine))
+        return torch.stack([logits[:, 0].float(), cosine, both.float(), excess], dim=1)
 
     def compute_train_metrics(self, outputs: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
         return self.plain.compute_train_metrics(outputs, labels)
 
     def compute_val_metrics(self, outputs: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
-        _, cosine, both, over = outputs.double().sum(0).tolist()
+        _, cosine, both, excess = outputs.double().sum(0).tolist()
         metrics = {"val_likeness": cosine / max(both, 1)}
         if self.terms.attention_gamma:
-            metrics["val_excess"] = over / len(labels)
+            metrics["val_excess"] = excess / len(labels)
         return self.plain.compute_val_metrics(outputs, labels) | metrics
 
     def state_dict(self) -> dict[str, torch.Tensor]:
@@ -85,7 +83,7 @@ class BreastAwareClassification:
         if self.norms:
             self.norms.restore(state)
         else:
-            self.plain.load_state_dict(state)
+            super().load_state_dict(state)
 
 
 def describe_missing_terms(terms: BreastSettings, images: Images) -> list[str]:

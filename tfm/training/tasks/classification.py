@@ -13,23 +13,20 @@ from tfm.metrics.classification import compute_auc, compute_confusion
 from tfm.training.batches import Batch
 from tfm.training.inference import compute_probabilities
 from tfm.training.inputs.samples import UNKNOWN
+from tfm.training.tasks import Task
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(Task):
     label_smoothing: float
     malignant_weight: float
     needs = frozenset({"labels"})
-    draws = 0
     columns = ["train_accuracy", "train_auc", "val_loss", "val_accuracy", "val_auc"]  # noqa: RUF012
     best = "val_auc"
 
-    def start_step(self, network: nn.Module) -> None:
-        pass
-
-    def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def compute_loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         logits = self.predict(network, batch)
-        return self.cross_entropy(logits, batch.targets["labels"]), logits
+        return self.compute_cross_entropy(logits, batch.targets["labels"]), logits
 
     def predict(self, network: nn.Module, batch: Batch) -> torch.Tensor:  # logits (B, 1)
         logits: torch.Tensor = network(batch.images)
@@ -51,17 +48,10 @@ class Classification:
             "val_auc": compute_auc(labels, probs),
         }
 
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        if state:
-            raise ValueError("the checkpoint has state that this task does not keep")
-
     def compute_mean_loss(self, logits: torch.Tensor, labels: np.ndarray) -> float:
-        return self.cross_entropy(logits, torch.from_numpy(labels.astype(np.float32))).item() / len(labels)
+        return self.compute_cross_entropy(logits, torch.from_numpy(labels.astype(np.float32))).item() / len(labels)
 
-    def cross_entropy(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:  # (B, 1), (B,) → sum
+    def compute_cross_entropy(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:  # (B, 1), (B,) → sum
         """Sum over the images with a label: an UNKNOWN label adds nothing."""
         known = labels != UNKNOWN
         targets = labels * (1 - self.label_smoothing) + 0.5 * self.label_smoothing

@@ -16,12 +16,13 @@ from tfm.models.spectral_loss import SpectralNorms
 from tfm.training.batches import Batch
 from tfm.training.block_masking import count_blocks, mask_blocks
 from tfm.training.settings import MaskSettings
+from tfm.training.tasks import Task
 
 _EPSILON = 1e-8  # against a division by zero in an image without a breast
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class Reconstruction(Task):
     masks: MaskSettings
     loss_on: Literal["breast", "masked"]
     beta: float
@@ -39,7 +40,7 @@ class Reconstruction:
         if self.norms:
             self.norms.advance(network)
 
-    def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def compute_loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         outputs = self.predict(network, batch)
         loss = outputs[:, 0].sum()
         if self.norms:
@@ -76,8 +77,8 @@ class Reconstruction:
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         if self.norms:
             self.norms.restore(state)
-        elif state:
-            raise ValueError("the checkpoint has state that this task does not keep")
+        else:
+            super().load_state_dict(state)
 
 
 def compute_breast_error(off: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:

@@ -21,12 +21,13 @@ from tfm.training.lesion_maps import (
     map_mask_classes,
 )
 from tfm.training.settings import SegmentationSettings
+from tfm.training.tasks import Task
 
 _FOCAL_EXPONENT = 2.0
 
 
 @dataclass(frozen=True)
-class Segmentation:
+class Segmentation(Task):
     classes: ClassSet
     weights: tuple[float, ...]  # of a pixel of each class
     settings: SegmentationSettings
@@ -39,10 +40,7 @@ class Segmentation:
     def draws(self) -> int:
         return tiles.DRAWS if self.settings.tile else 0
 
-    def start_step(self, network: nn.Module) -> None:
-        pass
-
-    def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def compute_loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         images, lesions = batch.images, batch.targets["lesions"]
         if self.settings.tile:
             images, lesions = tiles.cut_tiles(
@@ -85,13 +83,6 @@ class Segmentation:
         counts = outputs[:, 1:].view(len(outputs), len(get_map_names(self.classes)), COUNTS_PER_MAP).numpy()
         dices = [find_best_threshold(counts[:, number])[1] for number in range(counts.shape[1])]
         return {"val_loss": float(outputs[:, 0].mean()), "val_dice": float(np.nanmean(dices))}
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        if state:
-            raise ValueError("the checkpoint has state that this task does not keep")
 
 
 def compute_dice_loss(probs: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

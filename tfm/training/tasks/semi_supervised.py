@@ -18,7 +18,7 @@ from tfm.training.inputs.samples import UNKNOWN
 from tfm.training.settings import LabelSettings
 from tfm.training.tasks import Task
 
-_DECAY = 0.99  # of the teacher's average, for each step
+DECAY = 0.99  # of the teacher's average, for each step
 _TEACHER = "teacher."  # prefix of the teacher's tensors in a checkpoint
 
 
@@ -32,7 +32,7 @@ class Teacher:
     def update(self, network: nn.Module) -> None:
         self.network.to(next(network.parameters()).device)  # the network moved there after the teacher was made
         for own, other in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
-            own.lerp_(other, 1 - _DECAY) if own.is_floating_point() else own.copy_(other)
+            own.lerp_(other, 1 - DECAY) if own.is_floating_point() else own.copy_(other)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         return {f"{_TEACHER}{name}": one for name, one in self.network.state_dict().items()}
@@ -42,7 +42,7 @@ class Teacher:
 
 
 @dataclass(frozen=True)
-class SemiSupervised:
+class SemiSupervised(Task):
     """The first output of the task inside must be a logit, and an UNKNOWN label must add nothing to its loss."""
 
     inside: Task
@@ -74,15 +74,17 @@ class SemiSupervised:
         if self.teacher:
             self.teacher.update(network)
 
-    def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        loss, outputs = self.inside.loss(network, batch)
+    def compute_loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        loss, outputs = self.inside.compute_loss(network, batch)
         unknown = batch.targets["labels"] == UNKNOWN
         logits = outputs[:, 0].float()
-        losses, metric = self._compare_with_teacher(batch, logits) if self.teacher else self._trust_confident(logits)
+        losses, metric = (
+            self._compare_with_teacher(batch, logits) if self.teacher else self._compute_pseudo_loss(logits)
+        )
         loss = loss + self.labels.unlabelled_weight * (losses * unknown).sum()
         return loss, torch.cat([outputs.float(), metric[:, None]], dim=1)
 
-    def _trust_confident(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _compute_pseudo_loss(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Each image's loss against its own pseudo-label where the network is confident, and whether it is; (B,)."""
         probs = torch.sigmoid(logits.detach())
         confident = (torch.maximum(probs, 1 - probs) >= self.labels.confidence).float()

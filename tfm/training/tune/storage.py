@@ -29,10 +29,10 @@ _SERVER_HINT = (
 
 
 def open_storage(address: str) -> RDBStorage:
-    with report_database_errors(address), _report_missing_driver(address):
+    with report_database_errors(address):
         url, options = make_url(address), {}
         if url.drivername in ("postgresql", "postgres"):
-            url = url.set(drivername="postgresql+psycopg")  # the driver that `_report_missing_driver` names
+            url = url.set(drivername="postgresql+psycopg")  # the driver that the hint below names
         match url.get_backend_name():
             case "sqlite":
                 options = {"timeout": _LOCK_SECONDS}
@@ -41,24 +41,19 @@ def open_storage(address: str) -> RDBStorage:
         for tries_left in reversed(range(_TRIES)):
             try:
                 return RDBStorage(url.render_as_string(hide_password=False), engine_kwargs={"connect_args": options})
+            except ImportError:
+                raise TrainingError(
+                    f"the storage {address} needs a driver that is not installed",
+                    hint='python -m pip install "psycopg[binary]"'
+                    if address.startswith("postgres")
+                    else "install the database's driver with pip",
+                ) from None
             except SQLAlchemyError as error:
                 is_race = isinstance(error, IntegrityError) or "already exists" in str(error)
                 if not tries_left or not is_race:
                     raise
                 time.sleep(1)
     raise AssertionError("the last try returns or raises")
-
-
-@contextlib.contextmanager
-def _report_missing_driver(address: str) -> Iterator[None]:
-    try:
-        yield
-    except ImportError:
-        is_postgres = address.startswith("postgres")
-        raise TrainingError(
-            f"the storage {address} needs a driver that is not installed",
-            hint='python -m pip install "psycopg[binary]"' if is_postgres else "install the database's driver with pip",
-        ) from None
 
 
 @contextlib.contextmanager

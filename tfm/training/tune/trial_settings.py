@@ -41,7 +41,10 @@ class TrialTemplate:
 
     def check_space(self, workspace: Workspace, space: Mapping[str, Any]) -> None:
         """Refuse a value, or an end of a range, that has no effect or is refused beside all other values."""
-        values = [(name, value) for name, options in space.items() for value in _list_ends(options)]
+        ends = {
+            name: given if isinstance(given, list) else [given["low"], given["high"]] for name, given in space.items()
+        }
+        values = [(name, value) for name, options in ends.items() for value in options]
         given = list_fixed_values(space)
         for name, value in values:
             error = self._try_value(workspace, given, name, value)
@@ -68,7 +71,3 @@ class TrialTemplate:
 def list_fixed_values(space: Mapping[str, Any]) -> dict[str, Any]:
     """List the settings with a single value, which holds for all trials."""
     return {name: options[0] for name, options in space.items() if isinstance(options, list) and len(options) == 1}
-
-
-def _list_ends(options: Any) -> list[Any]:
-    return options if isinstance(options, list) else [options["low"], options["high"]]
