@@ -122,7 +122,8 @@ class KeyAsker:
             keys = ["space selects", "enter continues"] if question.several else []
             keys += ["Esc: back"] if question.can_go_back else []
             keys += ["?: explain"] if keys or question.why else []
-            words = {"choices": rows, "style": style, "instruction": f"({', '.join(keys)})" if keys else " "}
+            instruction = f"({', '.join(keys)})" if keys else " "
+            words: dict[str, Any] = {"choices": rows, "style": style, "instruction": instruction}
             if question.several:
                 complaint = True if question.optional else "select at least one with the space bar"
                 prompt = questionary.checkbox(question.text, validate=lambda marked: bool(marked) or complaint, **words)
