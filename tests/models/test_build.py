@@ -10,11 +10,12 @@ import torch
 
 from tfm.core.errors import SettingsError
 from tfm.core.settings.resolve import resolve
+from tfm.models import zoo
 from tfm.models.build import build_model
 from tfm.models.model_card import count_parameters, describe_weights
-from tfm.models.settings import ModelSettings, list_architectures
+from tfm.models.settings import ZOO, ModelSettings, list_architectures
 
-ARCHITECTURES = ["MammoCNN", "resnet18", "swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"]
+ARCHITECTURES = [*ZOO.values(), "resnet18", "swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"]
 
 
 def test_mammocnn_has_the_published_number_of_parameters():
@@ -54,7 +55,13 @@ def test_same_seed_gives_the_same_initial_weights():
 
 
 def test_listed_architectures_are_those_of_timm_and_the_zoo():
-    assert list_architectures() == {*timm.list_models(), "mammocnn", "swin_pico"}
+    assert list_architectures() == {*timm.list_models(), *ZOO}
+
+
+def test_every_file_of_the_zoo_is_listed_under_its_name():
+    files = {path.stem for path in Path(zoo.__path__[0]).glob("*.py")} - {"__init__"}
+    assert files == set(ZOO)
+    assert {name.lower() for name in ZOO.values()} == files
 
 
 def test_unknown_architecture_is_refused_with_the_nearest_name():

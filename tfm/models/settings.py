@@ -20,7 +20,7 @@ FROM_SCRATCH, IMAGENET, FILE, RUN = "none", "imagenet", "file:", "run:"
 
 Trained = Literal["all", "last_stage", "head", "none"]
 
-_ZOO = {"mammocnn": "MammoCNN", "swin_pico": "swin_pico"}  # file in zoo/ → name of the network
+ZOO = {"mammocnn": "MammoCNN", "swin_pico": "swin_pico"}  # file in zoo/ → name of the network
 
 
 @functools.cache
@@ -29,24 +29,24 @@ def list_architectures() -> frozenset[str]:
     installed = importlib.util.find_spec("timm")
     if installed is None or installed.origin is None:
         raise ValueError("timm is not installed: python -m pip install -r requirements.txt")
-    names = set(_ZOO)
+    names = set(ZOO)
     for path in (Path(installed.origin).parent / "models").glob("*.py"):
         names |= set(re.findall(r"^@register_model\ndef (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
     return frozenset(names)
 
 
 def is_zoo_model(architecture: str) -> bool:
-    return architecture.lower() in _ZOO
+    return architecture.lower() in ZOO
 
 
 def _parse_architecture(text: str) -> str:
     """Check the name; timm's may include that of their weights, as in resnet18.a1_in1k."""
     if is_zoo_model(text):
-        return _ZOO[text.lower()]
+        return ZOO[text.lower()]
     if text.partition(".")[0] in list_architectures():
         return text
     close = difflib.get_close_matches(text.lower(), list_architectures(), n=3)
-    advice = f"did you mean {' or '.join(close)}?" if close else "choose MammoCNN, swin_pico or a timm name"
+    advice = f"did you mean {' or '.join(close)}?" if close else f"choose {', '.join(ZOO.values())} or a timm name"
     raise ValueError(f"there is no architecture {text!r}; {advice}")
 
 

@@ -77,6 +77,17 @@ def test_a_mistake_of_the_program_is_noticed_before_anything_is_written(
     assert not (tmp_path / "dataset").exists()
 
 
+def test_patients_of_another_collection_are_noticed_in_two_splits(
+    catalog: Catalog, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Patients whose names do not have the form of CBIS-DDSM, P_00001."""
+    monkeypatch.setattr(split, "split_randomly", split_by_patient_id)
+    lesions = catalog.lesions.assign(patient_id=catalog.lesions["patient_id"].str.replace("P_", "clinic-"))
+    with pytest.raises(DataError, match="in two splits"):
+        organize(replace(catalog, lesions=lesions), phantoms, tmp_path, split="random")
+    assert not (tmp_path / "dataset").exists()
+
+
 def test_masks_taken_for_crops_are_noticed(catalog: Catalog, phantoms: Path, tmp_path: Path) -> None:
     """As a program does that tells them apart by file name or by the columns of the CSV."""
     swapped = catalog.lesions.rename(columns={"mask_file": "crop_file", "crop_file": "mask_file"})

@@ -284,6 +284,18 @@ def test_a_done_run_shows_measured_results_first(workspace):
     assert describe_outcome(run) == f"known {known:.3f}, epochs 2"
 
 
+def test_a_done_run_without_plain_results_shows_no_empty_table(workspace):
+    (workspace.dataset_folder("d")).mkdir(parents=True)
+    (workspace.dataset_folder("d") / "manifest.csv").write_text("")
+    (workspace.dataset_folder("d") / ".arrangement").write_text("x")
+    run = find_or_create_job(workspace, "look-at-dataset", {"dataset": "d"})
+    finish(run)
+    console = Console(file=io.StringIO(), width=100)
+    print_end(run, console)
+    assert "done" in console.file.getvalue()
+    assert "Results" not in console.file.getvalue()
+
+
 def test_a_done_queue_shows_the_result_of_each_run(workspace):
     plan = find_or_create_job(workspace, TOY, {"epochs": 1, "seeds": 2})
     assert execute_plan(plan) == "done"

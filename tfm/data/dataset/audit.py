@@ -129,13 +129,14 @@ def _format_groups(counts: dict[str, Any]) -> list[str]:
     for heading, group in counts.items():
         columns = {tuple(row) if isinstance(row, dict) else () for row in group.values()}
         is_table = len(columns) == 1 and columns != {()}
-        lines = _format_table(heading, group) if is_table else _format_list(dict(csv_summary.flatten_counts(group)))
-        parts += [lines] if is_table else [f"**{heading}**", lines]
+        counted = [(label_column(name), count) for name, count in csv_summary.flatten_counts(group)]
+        lines = _format_table(heading, group) if is_table else _format_list(dict(counted))
+        parts += [lines] if is_table else [f"**{label_column(heading)}**", lines]
     return parts
 
 
 def label_column(column: str) -> str:
-    """Return the heading of a column of counts. audit.json calls patients "women" in all versions."""
+    """Format the name of a count. audit.json calls patients "women" in all versions."""
     return column.replace("women", "patients").replace("promised", "expected").replace("_", " ")
 
 
@@ -148,7 +149,10 @@ def _format_table(corner: str, rows: Table) -> str:
     lines = [
         " | ".join(["", corner, *map(label_column, columns), ""]),
         "|---|" + "---:|" * len(columns),
-        *(" | ".join(["", name, *(str(row[column]) for column in columns), ""]) for name, row in rows.items()),
+        *(
+            " | ".join(["", label_column(name), *(str(row[column]) for column in columns), ""])
+            for name, row in rows.items()
+        ),
     ]
     return "\n".join(line.strip() for line in lines)
 

@@ -42,7 +42,7 @@ def check_invariants(catalog: Catalog, plan: DatasetPlan) -> list[Invariant]:
 
 def _check_each(catalog: Catalog, plan: DatasetPlan) -> Iterator[Invariant]:
     manifest, lesions = plan.manifest, catalog.lesions
-    patients = manifest["patient_id"].str.extract(r"(P_\d+)")[0]
+    patients = manifest["patient_id"].str.extract(r"(P_\d+)")[0].fillna(manifest["patient_id"])
     yield _check_one_each("no patient is in two splits", manifest["split"], patients)
     if manifest["fold"].notna().any():
         yield _check_one_each("no patient is in two folds", manifest["fold"], patients)

@@ -209,8 +209,8 @@ def print_end(job: Run | Plan, console: Console) -> None:
         for note in view.current.notes if console.is_terminal else ():  # without a terminal they were printed before
             render.print_note(console, note)
         shown = view.current.shown
-        if not any(isinstance(event, Table) for event in shown):
-            shown = [*shown, _build_results(job)]
+        if not any(isinstance(event, Table) for event in shown) and (results := _build_results(job)).rows:
+            shown = [*shown, results]
         render.print_events(console, shown)
         console.print(
             Text("done", style="green").append(f"  {job.id}  ({render.format_duration(status.seconds)})", style="dim")
