@@ -256,7 +256,7 @@ def test_a_run_is_extended_from_the_menu(workspace):
         job_menu.open_runs(workspace, asker, console)
     asked = next(question for question in asker.asked if question.name == "total")
     assert "so far 2" in asked.text
-    assert "worked out anew" in asked.why
+    assert "new number of epochs" in asked.why
     assert "above 2" in asked.find_problem("2")
     assert "whole number" in asked.find_problem("far")
     (new,) = (one for one in list_runs(workspace) if one.id != run.id)

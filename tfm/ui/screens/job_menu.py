@@ -92,7 +92,7 @@ def _ask_extension(run: Run, extension: SettingField, asker: Asker) -> Run:
             raise ValueError(f"enter a total above {before}, with which it was started")
         return total
 
-    text = spell(f"{extension.question}, in total (so far {before})")
+    text = spell(f"{extension.question} Enter the new total (so far {before})")
     return extend_run(run, asker.ask(Question("total", text, spell(describe_extension(run)), check=check)))
 
 
@@ -104,7 +104,7 @@ def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
         choices += [Choice("see", "Watch it"), Choice("pause", "Pause it")]
     else:
         choices += [Choice("see", "Resume it")] if state not in ("done", "damaged") else []
-        choices += [Choice("extend", spell(f"Continue it: {extension.question}"))] if extension else []
+        choices += [Choice("extend", f"Continue it with more {extension.name.replace('_', ' ')}")] if extension else []
         can_restart = isinstance(job, Run) and state != "damaged" and not job.read_status().part_of
         choices += [Choice("restart", "Run it again, as a new run")] if can_restart else []
         choices += [Choice("remove", "Remove it, with its results")]
