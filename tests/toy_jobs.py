@@ -4,7 +4,7 @@ import time
 
 from tfm.core.events import Metrics
 from tfm.core.runs import worker
-from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.plan import Step
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace

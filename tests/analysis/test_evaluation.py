@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from tests.analysis.models import PATIENTS, make_model
 from tfm.analysis.evaluation import count_independent_trials, evaluate
-from tfm.analysis.intervals import format_interval
+from tfm.analysis.format_intervals import format_interval
 from tfm.metrics.classification import Interval, compute_auc, compute_exact_interval
 
 

@@ -15,7 +15,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 INDEXING = """
 import re, sys, time
 from pathlib import Path
-from tfm.data.download.folders import scan_folders
+from tfm.data.download.find_files import scan_folders
 from tfm.data.download.header_index import read_headers
 start = time.perf_counter()
 count = sum(1 for _ in read_headers(scan_folders([Path(sys.argv[1])]).images, Path(sys.argv[2])))

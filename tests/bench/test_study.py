@@ -14,7 +14,7 @@ from tfm.core.events import Event
 from tfm.core.runs.executor import execute
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
-from tfm.training.tune import search
+from tfm.training.tune import run_trials
 
 pytestmark = pytest.mark.alone
 
@@ -52,7 +52,7 @@ def test_study_overhead_is_at_most_2_percent_of_its_trials(
             finally:
                 spent.append(seconds)
 
-    monkeypatch.setattr(search, "execute", measure)
+    monkeypatch.setattr(run_trials, "execute", measure)
     study = create_study_run(workspace, TRIALS, **SETTINGS)
     started = time.perf_counter()
     for _ in execute(study):

@@ -8,7 +8,7 @@ from tfm.core import command_list
 from tfm.core.errors import SettingsError
 from tfm.core.registry import EXTRA_COMMANDS, find_command, import_object
 from tfm.core.runs import worker
-from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.settings import presets
 
 COMMANDS = command_list.list_commands()

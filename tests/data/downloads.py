@@ -10,8 +10,8 @@ from tests.returned import returned
 from tfm.data.dataset.dataset_plan import DatasetPlan, DatasetSettings
 from tfm.data.dataset.writer import organize_dataset
 from tfm.data.download import read_download
-from tfm.data.download.catalog import Catalog
-from tfm.data.download.folders import Tables
+from tfm.data.download.find_files import Tables
+from tfm.data.download.match_files import Catalog
 from tfm.data.sources import cbis_ddsm
 
 Writing = Iterator[tuple[int, int]]

@@ -13,7 +13,7 @@ import timm
 import torch
 
 from tfm.core.runs.run import Run
-from tfm.models import specs
+from tfm.models import model_spec
 
 PROJECT = Path(__file__).resolve().parents[2]
 SWIN = "swin_tiny_patch4_window7_224"
@@ -29,7 +29,7 @@ worker.main()
 
 def make_swin_small(patch: Any = None) -> None:
     """Build Swin with two narrow stages in place of four. All its kinds of layers remain."""
-    large = specs.build_model
+    large = model_spec.build_model
 
     def small(model: Any, in_size: tuple[int, int]) -> torch.nn.Module:
         if model.architecture != SWIN:
@@ -37,7 +37,7 @@ def make_swin_small(patch: Any = None) -> None:
         size = {"img_size": in_size, "window_size": 4, "embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4)}
         return timm.create_model(SWIN, in_chans=1, num_classes=1, drop_path_rate=0.3, drop_rate=model.dropout, **size)
 
-    patch.setattr(specs, "build_model", small) if patch else setattr(specs, "build_model", small)
+    patch.setattr(model_spec, "build_model", small) if patch else setattr(model_spec, "build_model", small)
 
 
 def in_the_middle_of_writing(number: int) -> None:

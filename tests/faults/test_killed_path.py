@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from tfm.core.runs import worker
-from tfm.core.runs.job import Job
-from tfm.core.runs.launch import find_or_create_plan
+from tfm.core.runs.find_or_create import find_or_create_plan
+from tfm.core.runs.job_folder import Job
 from tfm.core.runs.lookup import find_run, list_plans
 from tfm.core.runs.plan import Plan, Step
 from tfm.core.runs.workspace import Workspace

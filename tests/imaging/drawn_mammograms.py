@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from tfm.core.files import read_yaml
+from tfm.core.settings.base import Settings
 from tfm.core.settings.resolve import resolve
-from tfm.core.settings.schema import Settings
 from tfm.data.phantom.mammogram import Phantom, draw_mammogram
 from tfm.data.phantom.spec import Exposure, Lesion
 from tfm.imaging.breast_mask import find_breast
 from tfm.imaging.chain import apply_steps
 from tfm.imaging.geometry import Geometry
-from tfm.imaging.lesion_mask import project_lesions
 from tfm.imaging.mammogram import Mammogram
+from tfm.imaging.project_lesion_mask import project_lesions
 from tfm.imaging.settings import ChainSettings
 
 PRESETS = Path(__file__).resolve().parents[2] / "configs" / "preprocess"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfm.imaging.geometry import Geometry, compute_coverage, project_outline
-from tfm.imaging.lesion_mask import project_lesions
+from tfm.imaging.project_lesion_mask import project_lesions
 
 
 def test_default_geometry_shows_the_grid_itself() -> None:

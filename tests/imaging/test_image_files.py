@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.imaging.dicom_files import PIXELS
 from tfm.core.errors import DataError
-from tfm.imaging import decoded_image
+from tfm.imaging import reader_common
 from tfm.imaging.read_image import read_image, read_pixels
 
 WORDS = PIXELS << 4
@@ -202,7 +202,7 @@ def test_header_with_an_excessive_size_is_refused_before_decoding(
 
 def test_largest_mammogram_is_not_refused_as_a_bomb(read_content: Callable[[bytes], np.ndarray]) -> None:
     """Pillow would warn about a bomb above 89 million pixels."""
-    assert decoded_image.MAX_FRAME_PIXELS > Image.MAX_IMAGE_PIXELS
+    assert reader_common.MAX_FRAME_PIXELS > Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings(action="error"):
         read = read_content(encode_tiff(np.zeros((9500, 9500), np.uint8), compression="tiff_adobe_deflate"))
     assert read.shape == (9500, 9500)

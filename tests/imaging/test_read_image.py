@@ -14,9 +14,9 @@ import pytest
 
 from tests.imaging.dicom_files import PIXELS, build_dataset, save_dicom
 from tfm.core.errors import DataError
-from tfm.imaging.decoded_image import UnreadableError
 from tfm.imaging.dicom import read_dicom
 from tfm.imaging.read_image import read_pixels
+from tfm.imaging.reader_common import UnreadableError
 
 WORDS = PIXELS << 4
 

@@ -12,7 +12,7 @@ from tfm.core.errors import SettingsError
 from tfm.core.settings.resolve import resolve
 from tfm.models import zoo
 from tfm.models.build import build_model
-from tfm.models.model_card import count_parameters, describe_weights
+from tfm.models.model_summary import count_parameters, describe_weights
 from tfm.models.settings import ZOO, ModelSettings, list_architectures
 
 ARCHITECTURES = [*ZOO.values(), "resnet18", "swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"]

@@ -7,9 +7,7 @@ from torch.nn import functional
 from tests.models.encoders import ENCODERS, SWIN, build_encoder
 from tfm.core.errors import SettingsError
 from tfm.models.build import build_model
-from tfm.models.features import (
-    compute_feature_map,
-)
+from tfm.models.features import compute_feature_map
 from tfm.models.masked_image_model import MaskedImageModel
 from tfm.models.settings import ModelSettings
 

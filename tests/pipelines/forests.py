@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from tests.training.small_dataset import make_small_dataset
-from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.presets import CONFIGS

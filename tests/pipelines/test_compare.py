@@ -5,7 +5,7 @@ import pytest
 from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run, rewrite_manifest
 from tfm.core.errors import SettingsError
 from tfm.core.events import IntervalChart, Note, Picture, Table
-from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.workspace import Workspace
 
 TINY = {"architecture": "test_resnet", "epochs": 1}

@@ -9,7 +9,7 @@ from PIL import Image
 from tests.data.phantoms import phantom_download
 from tfm.core.events import Note, Picture
 from tfm.core.runs import worker
-from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset.dataset import Dataset

@@ -7,7 +7,7 @@ from tfm.core import files
 from tfm.core.errors import SettingsError
 from tfm.core.events import Picture, Table
 from tfm.core.runs import worker
-from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.workspace import Workspace
 
 TINY = {"architecture": "test_resnet", "epochs": 1}

@@ -8,7 +8,7 @@ from tfm.core.errors import SettingsError
 from tfm.core.events import Table
 from tfm.core.registry import find_command
 from tfm.core.runs import lookup, worker
-from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.plan import check_steps
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets

@@ -12,7 +12,7 @@ from tfm.analysis.explanation.scores import read_scores
 from tfm.core import files
 from tfm.core.events import Note, Picture, Table
 from tfm.core.runs import worker
-from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.workspace import Workspace
 from tfm.data.cache.cache import Cache
 from tfm.metrics.saliency import measure_share_outside

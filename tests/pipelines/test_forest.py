@@ -21,7 +21,7 @@ from tfm.core.errors import SettingsError
 from tfm.core.events import Note, Picture, Progress
 from tfm.core.runs import worker
 from tfm.core.runs.command_settings import find_preset, load_settings
-from tfm.core.runs.launch import find_or_create_job, find_or_create_run
+from tfm.core.runs.find_or_create import find_or_create_job, find_or_create_run
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.settings import presets
@@ -30,7 +30,7 @@ from tfm.pipelines import forest as pipeline
 from tfm.training.checkpoint import read_checkpoint
 from tfm.training.embedding_classifier import load_learner
 from tfm.training.embeddings import Backbone
-from tfm.training.inputs.lineage import measure_minutes_of_work
+from tfm.training.inputs.starting_point import measure_minutes_of_work
 
 
 @pytest.fixture(scope="module")

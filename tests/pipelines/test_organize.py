@@ -13,7 +13,7 @@ from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Table
 from tfm.core.registry import InspectionResult
 from tfm.core.runs import worker
-from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace

@@ -9,7 +9,7 @@ from tests.data.caches import dataset_of, small_download
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note, Table
 from tfm.core.runs import worker
-from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset.dataset import Dataset

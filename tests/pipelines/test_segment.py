@@ -21,12 +21,12 @@ from tfm.core.events import Note, Progress, Table
 from tfm.core.registry import find_stage
 from tfm.core.runs import worker
 from tfm.core.runs.command_settings import load_settings
-from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.restart import extend_run
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset.lesion_classes import encode_mask_class
 from tfm.metrics.classification import find_youden_threshold
-from tfm.training.inputs.lineage import measure_minutes_of_work
+from tfm.training.inputs.starting_point import measure_minutes_of_work
 
 TINY = {"backbone": "test_resnet", "classes": "lesion"}
 CLEAR = ["P_test00_LEFT_CC", "P_test00_LEFT_MLO"]

@@ -6,7 +6,7 @@ from tests.training.small_dataset import QUICK_SETTINGS, make_small_dataset, rew
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.registry import find_command
 from tfm.core.runs import lookup, worker
-from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
 from tfm.core.settings.fields import list_fields

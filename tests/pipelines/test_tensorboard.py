@@ -7,7 +7,7 @@ import pytest
 from tfm.commands.train import Train
 from tfm.core.events import Metrics, StateChange
 from tfm.core.registry import find_stage
-from tfm.core.runs.launch import find_or_create_job, find_or_create_run
+from tfm.core.runs.find_or_create import find_or_create_job, find_or_create_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.worker import execute_run
 

@@ -18,10 +18,10 @@ from tests.training.small_dataset import (
 from tfm.core import registry
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note
-from tfm.core.runs import command_settings, launch, restart, worker
+from tfm.core.runs import command_settings, find_or_create, restart, worker
 from tfm.core.runs.workspace import Workspace
 from tfm.training.checkpoint import read_checkpoint
-from tfm.training.inputs.lineage import measure_minutes_of_work
+from tfm.training.inputs.starting_point import measure_minutes_of_work
 
 TINY = {"architecture": "test_resnet", "epochs": 1}
 
@@ -53,7 +53,7 @@ def cut_off(path):
 
 
 def anew(extension):
-    return launch.find_or_create_run(
+    return find_or_create.find_or_create_run(
         extension.workspace,
         registry.find_stage("train"),
         command_settings.load_settings(extension),
@@ -83,7 +83,7 @@ def test_invalid_weights_are_reported_before_waiting_for_a_gpu(trained, stage, p
         "device": "cuda:0",
         "seed": 2,
     }
-    run = launch.find_or_create_job(trained.workspace, stage, given, presets)
+    run = find_or_create.find_or_create_job(trained.workspace, stage, given, presets)
     assert f"the weights of {trained.id} have seen" in refused(run)
 
 
@@ -102,7 +102,7 @@ def test_weights_of_unknown_origin_are_named_in_every_run_that_starts_from_them(
 
 
 def test_a_run_without_checkpoints_is_refused_as_weights_and_unchanged(trained):
-    other = finish_run(launch.find_or_create_job(trained.workspace, "evaluate", {"run": trained.id}))
+    other = finish_run(find_or_create.find_or_create_job(trained.workspace, "evaluate", {"run": trained.id}))
     before = sorted(other.folder.iterdir())
     said = refused(make_train_run(trained.workspace, "ResNet18_CFT", **TINY, weights=f"run:{other.id}"))
     assert f"{other.id} has no best checkpoint" in said
@@ -247,7 +247,7 @@ def test_folds_choose_validation_and_are_refused_for_a_dataset_without_folds(wor
     assert judged == set(manifest["image_id"][manifest["fold"] == 2])
     first, unsaid = (make_train_run(workspace, "ResNet18_CFT", **TINY, **given) for given in ({"fold": 1}, {}))
     assert first.id == unsaid.id, "one training under one key"
-    plan = launch.find_or_create_job(
+    plan = find_or_create.find_or_create_job(
         workspace, "train", {"dataset": "pocket", **TINY, "folds": 3, "seeds": 2}, ["ResNet18_CFT"]
     )
     assert [step.name for step in plan.read_steps()][:3] == [
@@ -256,7 +256,9 @@ def test_folds_choose_validation_and_are_refused_for_a_dataset_without_folds(wor
         "ResNet18_CFT-fold2-seed7",
     ]
     with pytest.raises(SettingsError, match="6 folds"):
-        launch.find_or_create_job(workspace, "train", {"dataset": "pocket", **TINY, "folds": 6}, ["ResNet18_CFT"])
+        find_or_create.find_or_create_job(
+            workspace, "train", {"dataset": "pocket", **TINY, "folds": 6}, ["ResNet18_CFT"]
+        )
 
 
 def test_mirrored_images_are_predicted_for_validation_and_test(trained):

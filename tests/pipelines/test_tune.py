@@ -12,8 +12,8 @@ from tfm.core import registry
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.events import StateChange, TableRow
 from tfm.core.runs import lookup, worker
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.inputs import list_readable_runs
-from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.lookup import list_unused_runs
 from tfm.core.runs.restart import extend_run, find_extensible_field, restart_run
 from tfm.core.runs.workspace import Workspace

@@ -17,14 +17,14 @@ from tfm.core import files
 from tfm.core.errors import HaltedError
 from tfm.core.events import Event, Metrics, Note
 from tfm.core.runs import worker
-from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
 from tfm.pipelines import train
 from tfm.training import device, gpu_lock
 from tfm.training.tasks.classification import Classification
-from tfm.training.tune import search
+from tfm.training.tune import run_trials
 from tfm.training.tune.storage import open_storage
 from tfm.training.tune.study import Study
 
@@ -98,29 +98,29 @@ def test_a_trial_out_of_memory_fails_and_the_study_continues(products, monkeypat
 def test_a_trial_completed_by_another_process_is_reported_to_hyperband(products, monkeypatch):
     """The run of the trial is resumed from the menu, while the study is about to work on it."""
     run = create_study_run(products, 1, space=TAME)
-    work = search.execute
+    work = run_trials.execute
 
     def work_after_other_process(child: Run) -> Iterator[Event]:
         assert worker.execute_run(child, stopping=child) == "done"
         yield from work(child)
 
-    monkeypatch.setattr(search, "execute", work_after_other_process)
+    monkeypatch.setattr(run_trials, "execute", work_after_other_process)
     finish_run(run)
     (trial,) = read_trials(run)
     assert list(trial.intermediate_values) == [1, 2]
 
 
 def test_a_lock_taken_just_before_the_start_is_waited_for(products, monkeypatch):
-    monkeypatch.setattr(search, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(run_trials, "POLL_SECONDS", 0.01)
     run = create_study_run(products, 1, space=TAME)
-    work, tries = search.execute, []
+    work, tries = run_trials.execute, []
 
     def work_with_lock_taken_once(child: Run) -> Iterator[Event]:
         tries.append(child.id)
         with child.hold_lock() if len(tries) == 1 else contextlib.nullcontext():
             yield from work(child)
 
-    monkeypatch.setattr(search, "execute", work_with_lock_taken_once)
+    monkeypatch.setattr(run_trials, "execute", work_with_lock_taken_once)
     finish_run(run)
     assert len(tries) == 2
     assert states(run) == ["COMPLETE"]
@@ -136,7 +136,7 @@ def two_workers(workspace: Workspace, trials: int) -> list[Run]:
 
 @pytest.mark.long
 def test_two_workers_at_once_share_the_trials_of_one_file(products, monkeypatch):
-    monkeypatch.setattr(search, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(run_trials, "POLL_SECONDS", 0.1)
     first, second = two_workers(products, 4)
     started = worker.start_worker(first)
     finish_run(second)

@@ -10,7 +10,7 @@ from tfm.core.events import Event, Metrics, Note, Progress, Result
 from tfm.core.registry import Stage
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
-from tfm.core.settings.schema import NOT_IN_RUN_KEY, RunId, Settings
+from tfm.core.settings.base import NOT_IN_RUN_KEY, RunId, Settings
 
 
 class Count(Settings):

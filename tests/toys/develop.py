@@ -8,8 +8,8 @@ from pydantic import AfterValidator, Field
 from tfm.core.events import Event, Result
 from tfm.core.registry import Stage
 from tfm.core.runs.run import Run
+from tfm.core.settings.base import IMPORTANT, Settings, Switches
 from tfm.core.settings.resolve import resolve
-from tfm.core.settings.schema import IMPORTANT, Settings, Switches
 
 
 class Developer(Settings):

@@ -13,7 +13,7 @@ from tfm.core.registry import Repeat, Stage
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings.schema import IMPORTANT, NOT_IN_RUN_KEY, RunId, Settings
+from tfm.core.settings.base import IMPORTANT, NOT_IN_RUN_KEY, RunId, Settings
 
 
 class Loop(Settings):

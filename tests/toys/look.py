@@ -12,7 +12,7 @@ from tfm.core.events import Event, Note, Progress, Result, Table
 from tfm.core.registry import InspectionResult, Stage
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings.schema import IMPORTANT, POSITIONAL, InputPath, Settings
+from tfm.core.settings.base import IMPORTANT, POSITIONAL, InputPath, Settings
 
 inspected: list[Path] = []
 previewed: list["Films"] = []

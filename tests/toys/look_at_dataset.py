@@ -8,7 +8,7 @@ from tfm.core.events import Event, Result
 from tfm.core.registry import InspectionResult, Stage
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings.schema import DatasetName, Settings
+from tfm.core.settings.base import DatasetName, Settings
 
 
 class Reader(Settings):

@@ -13,7 +13,7 @@ from tests.data.sources.clinic import read_catalog
 from tfm.core.events import Event, Progress, Result
 from tfm.core.registry import Stage
 from tfm.core.runs.run import Run
-from tfm.core.settings.schema import IMPORTANT, POSITIONAL, InputFolder, ProductName, Settings
+from tfm.core.settings.base import IMPORTANT, POSITIONAL, InputFolder, ProductName, Settings
 from tfm.data.dataset import writer
 from tfm.data.dataset.dataset_plan import DatasetSettings, plan_dataset
 

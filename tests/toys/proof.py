@@ -11,7 +11,7 @@ from tfm.core.errors import DataError
 from tfm.core.events import Event, Picture, Result, Table
 from tfm.core.registry import Stage
 from tfm.core.runs.run import Run
-from tfm.core.settings.schema import Settings
+from tfm.core.settings.base import Settings
 
 
 def _check_stock(paper: str) -> str:

@@ -10,7 +10,7 @@ import optuna
 import torch
 from optuna.trial import FrozenTrial
 
-from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace

@@ -18,7 +18,7 @@ from tfm.training import frozen_features, gpu_lock
 from tfm.training.batches import Images
 from tfm.training.checkpoint import read_checkpoint
 from tfm.training.embeddings import Backbone, extract_embeddings
-from tfm.training.inputs.lineage import SourceRun
+from tfm.training.inputs.starting_point import SourceRun
 from tfm.training.inputs.training_data import TrainingData
 
 CPU = torch.device("cpu")

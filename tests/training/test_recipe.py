@@ -11,14 +11,14 @@ from tfm.commands.segment import Segment
 from tfm.core.errors import SettingsError
 from tfm.core.settings.presets import load_preset
 from tfm.core.settings.resolve import resolve
+from tfm.models.model_spec import MaskedImageModelSpec
 from tfm.models.settings import ModelSettings
-from tfm.models.specs import MaskedImageModelSpec
 from tfm.pipelines import segment
 from tfm.training.batches import Normalisation
 from tfm.training.inputs.samples import UNKNOWN
 from tfm.training.recipe import DataSpec, TrainingRecipe
 from tfm.training.tasks.breast_aware import BreastAwareClassification
-from tfm.training.tasks.specs import ReconstructionSpec
+from tfm.training.tasks.task_spec import ReconstructionSpec
 
 NAMES = {"dataset": "pocket", "cache": "pocket"}
 CPU = torch.device("cpu")

@@ -11,7 +11,7 @@ import pyte
 
 from tests.data.phantoms import phantom_download
 from tests.ui.terminal import PROJECT, Terminal, as_svg, open_form, read_question
-from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.worker import execute_run
 from tfm.core.runs.workspace import Workspace

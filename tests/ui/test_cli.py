@@ -190,7 +190,7 @@ def test_help_imports_nothing_heavy(tmp_path):
 
 def test_a_plan_is_shown_after_one_of_its_runs_was_removed(tmp_path):
     from tests.toy_jobs import finish, three_steps
-    from tfm.core.runs.launch import find_or_create_plan
+    from tfm.core.runs.find_or_create import find_or_create_plan
     from tfm.core.runs.workspace import Workspace
 
     plan = find_or_create_plan(Workspace(tmp_path / "workspace"), "toy", three_steps())
@@ -214,7 +214,7 @@ def test_a_positional_argument_shows_its_default(run_main):
 def test_removing_a_trial_names_its_study(tmp_path, run_main):
     from tests.toys.learn import Learn
     from tfm.core.registry import find_stage
-    from tfm.core.runs.launch import find_or_create_run
+    from tfm.core.runs.find_or_create import find_or_create_run
     from tfm.core.runs.workspace import Workspace
 
     workspace = Workspace(tmp_path / "workspace")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfm.analysis.evaluation import Evaluation, evaluate
-from tfm.analysis.intervals import format_interval, format_number
+from tfm.analysis.format_intervals import format_interval, format_number
 from tfm.analysis.trained_run import Protocol, TrainedModel
 
 COLUMNS = ["model", "AUC (95 % interval)", "sensitivity", "specificity", "weights", "parameters", "min"]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from tfm.analysis.intervals import flatten_intervals
+from tfm.analysis.format_intervals import flatten_intervals
 from tfm.analysis.trained_run import TrainedModel
 from tfm.metrics.classification import (
     Confusion,

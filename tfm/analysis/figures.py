@@ -12,7 +12,7 @@ from sklearn.metrics import roc_curve
 
 from tfm.analysis.embedding_projection import ProjectedEmbeddings
 from tfm.analysis.evaluation import Evaluation
-from tfm.analysis.intervals import format_interval
+from tfm.analysis.format_intervals import format_interval
 from tfm.analysis.trained_run import Protocol, TrainedModel
 from tfm.core import files
 

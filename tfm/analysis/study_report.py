@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tfm.analysis.figures import save_figure
 from tfm.core.events import Table
-from tfm.training.tune.search import format_value
+from tfm.training.tune.run_trials import format_value
 from tfm.training.tune.study import find_best
 
 _MARKERS = {TrialState.COMPLETE: ("done", "tab:blue", "o"), TrialState.PRUNED: ("pruned", "tab:orange", "x")}

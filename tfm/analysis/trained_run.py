@@ -11,7 +11,7 @@ from tfm.analysis.predictions import read_predictions
 from tfm.analysis.threshold import describe_rule, format_threshold
 from tfm.core.errors import DataError
 from tfm.core.runs.run import Run
-from tfm.training.inputs.lineage import measure_minutes_of_work
+from tfm.training.inputs.starting_point import measure_minutes_of_work
 
 _PHANTOM_WARNING = (
     "these images are synthetic phantoms, so the metrics say nothing about performance on real mammograms: "

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from tfm.core.registry import Stage
-from tfm.core.settings.schema import POSITIONAL, Input, Settings
+from tfm.core.settings.base import POSITIONAL, Input, Settings
 
 Member = Annotated[str, Input("run", made_by=("train", "forest"))]
 

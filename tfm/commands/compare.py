@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tfm.core.registry import Stage
-from tfm.core.settings.schema import POSITIONAL, RunWithPredictions, Settings
+from tfm.core.settings.base import POSITIONAL, RunWithPredictions, Settings
 
 
 class Compare(Settings):

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tfm.core.registry import Stage
-from tfm.core.settings.schema import Settings
+from tfm.core.settings.base import Settings
 from tfm.data.settings import DatasetWithImages
 from tfm.imaging.settings import ChainSettings
 from tfm.training.settings import DEFAULT_SEED, AugmentSettings

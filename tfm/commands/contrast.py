@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from tfm.core.errors import SettingsError
 from tfm.core.registry import Stage
-from tfm.core.settings.schema import POSITIONAL, Input, RunWithPredictions, Settings
+from tfm.core.settings.base import POSITIONAL, Input, RunWithPredictions, Settings
 
 Explanation = Annotated[str, Input("run", made_by=("explain",))]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from tfm.core.registry import Planner
-from tfm.core.settings.schema import IMPORTANT, Settings
+from tfm.core.settings.base import IMPORTANT, Settings
 
 
 class Demo(Settings):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfm.core.registry import Answer
-from tfm.core.settings.schema import Settings
+from tfm.core.settings.base import Settings
 
 
 class Doctor(Settings):

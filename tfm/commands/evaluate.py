@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from tfm.core.registry import Stage
-from tfm.core.settings.schema import POSITIONAL, RunWithPredictions, Settings
+from tfm.core.settings.base import POSITIONAL, RunWithPredictions, Settings
 
 
 class Evaluate(Settings):

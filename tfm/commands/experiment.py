@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from tfm.core.registry import Planner
-from tfm.core.settings.schema import IMPORTANT, POSITIONAL, InputPath, Settings
+from tfm.core.settings.base import IMPORTANT, POSITIONAL, InputPath, Settings
 from tfm.data.settings import TrainingCache, TrainingDataset
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from tfm.core.registry import Stage
-from tfm.core.settings.schema import POSITIONAL, Settings, TrainedRun
+from tfm.core.settings.base import POSITIONAL, Settings, TrainedRun
 from tfm.training.settings import DEFAULT_SEED, DeviceSettings, LearnerSettings, Projection
 
 

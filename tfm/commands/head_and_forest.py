@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from tfm.core.registry import Planner
-from tfm.core.settings.schema import CacheName, ModelName, Settings
+from tfm.core.settings.base import CacheName, ModelName, Settings
 from tfm.data.settings import TrainingDataset, ValidationFold
 from tfm.models.settings import Weights
 from tfm.training.settings import DEFAULT_SEED, DeviceSettings, LearnerSettings, Seed

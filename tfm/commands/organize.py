@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tfm.core.registry import Stage
-from tfm.core.settings.schema import IMPORTANT, POSITIONAL, InputPath, ProductName, Settings
+from tfm.core.settings.base import IMPORTANT, POSITIONAL, InputPath, ProductName, Settings
 
 
 class Organize(Settings):

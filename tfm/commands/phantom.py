@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tfm.core.registry import Stage, import_object
-from tfm.core.settings.schema import IMPORTANT, POSITIONAL, OutputPath, Settings
+from tfm.core.settings.base import IMPORTANT, POSITIONAL, OutputPath, Settings
 
 
 class Phantom(Settings):

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tfm.core.registry import Stage
-from tfm.core.settings.schema import NOT_IN_RUN_KEY, NoEffectWhen, ProductName, Settings
+from tfm.core.settings.base import NOT_IN_RUN_KEY, NoEffectWhen, ProductName, Settings
 from tfm.data.settings import DatasetWithImages
 from tfm.imaging.settings import ChainSettings
 from tfm.training.settings import DEFAULT_SEED, AugmentSettings

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tfm.core.registry import Repeat, Stage
-from tfm.core.settings.schema import NOT_IN_RUN_KEY, DatasetName, Settings
+from tfm.core.settings.base import NOT_IN_RUN_KEY, DatasetName, Settings
 from tfm.data.settings import ExtraFolders, TrainingCache
 from tfm.models.settings import FROM_SCRATCH, Architecture, Weights
 from tfm.training.settings import (

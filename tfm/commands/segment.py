@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from tfm.core.registry import Repeat, Stage
-from tfm.core.settings.schema import CacheName, Input, Settings
+from tfm.core.settings.base import CacheName, Input, Settings
 from tfm.data.settings import TrainingDataset, ValidationFold
 from tfm.models.settings import SegmenterSettings
 from tfm.training.settings import (
@@ -48,5 +48,5 @@ COMMAND = Stage(
     presets="models",
     default_preset="DeepLabV3Plus",
     extends_by="epochs",
-    repeats=(Repeat("folds", "fold", at_most="tfm.pipelines.folds:count_folds"), Repeat("seeds", "seed")),
+    repeats=(Repeat("folds", "fold", at_most="tfm.pipelines.count_folds:count_folds"), Repeat("seeds", "seed")),
 )

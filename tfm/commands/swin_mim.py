@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tfm.core.registry import Planner
-from tfm.core.settings.schema import IMPORTANT, CacheName, NoEffectWhen, Settings
+from tfm.core.settings.base import IMPORTANT, CacheName, NoEffectWhen, Settings
 from tfm.data.settings import ExtraFolders, TrainingDataset, ValidationFold
 from tfm.models.settings import FROM_SCRATCH, Architecture, Weights
 from tfm.training.settings import (

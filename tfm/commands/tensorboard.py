@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tfm.core.registry import Stage
-from tfm.core.settings.schema import POSITIONAL, Settings, TrainedRun
+from tfm.core.settings.base import POSITIONAL, Settings, TrainedRun
 
 
 class Tensorboard(Settings):

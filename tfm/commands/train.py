@@ -12,7 +12,7 @@ from pydantic import model_validator
 from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.core.registry import Repeat, Stage
-from tfm.core.settings.schema import Settings, StudyRun, TrainedRun
+from tfm.core.settings.base import Settings, StudyRun, TrainedRun
 from tfm.data.settings import TrainingCache, TrainingDataset, ValidationFold
 from tfm.models.settings import ModelSettings
 from tfm.training.settings import (
@@ -72,5 +72,5 @@ COMMAND = Stage(
     version=7,
     presets="models",
     extends_by="epochs",
-    repeats=(Repeat("folds", "fold", at_most="tfm.pipelines.folds:count_folds"), Repeat("seeds", "seed")),
+    repeats=(Repeat("folds", "fold", at_most="tfm.pipelines.count_folds:count_folds"), Repeat("seeds", "seed")),
 )

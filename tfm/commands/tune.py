@@ -13,8 +13,8 @@ from tfm.commands.train import Train
 from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.core.registry import Stage
+from tfm.core.settings.base import IMPORTANT, NOT_IN_RUN_KEY, POSITIONAL, CacheName, ModelName, Settings
 from tfm.core.settings.fields import list_fields
-from tfm.core.settings.schema import IMPORTANT, NOT_IN_RUN_KEY, POSITIONAL, CacheName, ModelName, Settings
 from tfm.data.settings import TrainingCache, TrainingDataset, ValidationFold
 from tfm.training.settings import DEFAULT_SEED, MachineSettings
 from tfm.training.tune.settings import HyperbandSettings, StorageUrl, parse_space

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tfm.core.registry import Planner
-from tfm.core.settings.schema import IMPORTANT, Settings
+from tfm.core.settings.base import IMPORTANT, Settings
 from tfm.data.settings import TrainingCache, TrainingDataset, ValidationFold
 from tfm.training.settings import MachineSettings
 

@@ -25,8 +25,8 @@ from tfm.core.events import Event
 from tfm.core.runs.plan import Step
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.base import IMPORTANT, Settings
 from tfm.core.settings.fields import SettingField, list_fields
-from tfm.core.settings.schema import IMPORTANT, Settings
 
 EXTRA_COMMANDS = "TFM_COMMANDS"  # environment variable: a package of additional commands, such as my_lab.commands
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tfm.core.settings.schema import CacheName, DatasetName, DatasetWithFiles, InputFolder
+from tfm.core.settings.base import CacheName, DatasetName, DatasetWithFiles, InputFolder
 
 DatasetWithImages = Annotated[DatasetWithFiles, Field(description="Which dataset do you want to use?")]
 TrainingDataset = Annotated[

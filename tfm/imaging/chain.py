@@ -13,10 +13,10 @@ import numpy as np
 import xxhash
 
 from tfm.core.errors import DataError
-from tfm.core.settings.schema import Settings
+from tfm.core.settings.base import Settings
 from tfm.imaging.geometry import Geometry
-from tfm.imaging.lesion_mask import count_subpixel_lesions, project_lesions
 from tfm.imaging.mammogram import Mammogram
+from tfm.imaging.project_lesion_mask import count_subpixel_lesions, project_lesions
 from tfm.imaging.read_image import read_image, read_pixels
 from tfm.imaging.settings import ChainSettings
 

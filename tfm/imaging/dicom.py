@@ -16,8 +16,9 @@ from pydicom import uid
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
-from tfm.imaging.compressed_frame import check_compressed_frame
-from tfm.imaging.decoded_image import (
+from tfm.imaging.check_compressed_frame import check_compressed_frame
+from tfm.imaging.display_lut import build_display_lut, build_palette_lut
+from tfm.imaging.reader_common import (
     MAX_TOTAL_PIXELS,
     ONE_GREY_IMAGE,
     DecodedImage,
@@ -28,7 +29,6 @@ from tfm.imaging.decoded_image import (
     scale_to_full_range,
     select_frame,
 )
-from tfm.imaging.display_lut import build_display_lut, build_palette_lut
 
 _SYNTAXES = {
     "uncompressed": uid.ExplicitVRLittleEndian,

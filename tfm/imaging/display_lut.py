@@ -8,7 +8,7 @@ import math
 import numpy as np
 from pydicom import Dataset
 
-from tfm.imaging.decoded_image import ONE_GREY_IMAGE, UnreadableError
+from tfm.imaging.reader_common import ONE_GREY_IMAGE, UnreadableError
 
 
 def build_display_lut(header: Dataset, index: int, bits: int, signed: bool) -> np.ndarray | None:

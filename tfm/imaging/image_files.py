@@ -15,7 +15,7 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from tfm.imaging.decoded_image import (
+from tfm.imaging.reader_common import (
     ONE_GREY_IMAGE,
     DecodedImage,
     Frame,

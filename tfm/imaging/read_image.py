@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from tfm.core.errors import DataError
-from tfm.imaging.decoded_image import DOWNLOAD_AGAIN, DecodedImage, Frame, UnreadableError
 from tfm.imaging.dicom import is_dicom, read_dicom
 from tfm.imaging.image_files import read_jpeg, read_pgm, read_png, read_tiff
+from tfm.imaging.reader_common import DOWNLOAD_AGAIN, DecodedImage, Frame, UnreadableError
 
 _HEAD = 132  # bytes that identify a format
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from tfm.core.errors import SettingsError
+from tfm.core.settings.base import NoEffectWhen, Settings, Switches
 from tfm.core.settings.resolve import resolve
-from tfm.core.settings.schema import NoEffectWhen, Settings, Switches
 
 
 def _check_odd(size: int) -> int:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tfm.core import hints
 from tfm.core.errors import SettingsError
-from tfm.core.settings.schema import IMPORTANT, Input, NoEffectWhen, Settings
+from tfm.core.settings.base import IMPORTANT, Input, NoEffectWhen, Settings
 
 FROM_SCRATCH, IMAGENET, FILE, RUN = "none", "imagenet", "file:", "run:"
 

@@ -15,12 +15,12 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Offl
 from safetensors.torch import load_file
 from torch import nn
 
-from tfm.core import checksum, hints
+from tfm.core import appended_checksum, hints
 from tfm.core.errors import WeightsError, is_disk_error
 from tfm.models.head import get_classifier_names
 from tfm.models.masked_image_model import ENCODER_PREFIX
 from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings, is_zoo_model
-from tfm.models.torchvision_names import convert_to_timm
+from tfm.models.torchvision_to_timm_names import convert_to_timm
 
 _HUB_FILE = "model.safetensors"
 _HUB_TIMEOUT = 5.0  # seconds, to ask whether a file is there
@@ -105,7 +105,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    if checksum.has_checksum(path) and not checksum.has_valid_checksum(path):
+    if appended_checksum.has_checksum(path) and not appended_checksum.has_valid_checksum(path):
         raise WeightsError(f"{path} is damaged: its SHA-256 does not match", hint="copy it again from its source")
     hint = "choose a .safetensors file, or a .pth file that contains only the tensors of a network"
     try:

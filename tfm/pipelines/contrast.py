@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tfm.analysis.contrast import compare_ways
+from tfm.analysis.paired_differences import compare_ways
 from tfm.commands.contrast import Contrast
 from tfm.core import files, hints
 from tfm.core.errors import SettingsError

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tfm.analysis import evaluation
 from tfm.analysis.figures import draw_roc
-from tfm.analysis.intervals import format_interval
+from tfm.analysis.format_intervals import format_interval
 from tfm.analysis.trained_run import open_trained_model
 from tfm.commands.evaluate import Evaluate
 from tfm.core import files

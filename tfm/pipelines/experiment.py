@@ -18,8 +18,8 @@ from tfm.core.errors import SettingsError
 from tfm.core.registry import Planner, find_command
 from tfm.core.runs.plan import Step
 from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.base import Settings
 from tfm.core.settings.resolve import check_values, place_values, resolve
-from tfm.core.settings.schema import Settings
 from tfm.core.settings.serialize import collect_key_values
 
 Levels = dict[str, dict[str, Any]]  # name → settings

@@ -20,7 +20,7 @@ from tfm.analysis.explanation.scores import (
     summarize_scores,
     write_scores,
 )
-from tfm.analysis.intervals import flatten_intervals
+from tfm.analysis.format_intervals import flatten_intervals
 from tfm.analysis.predictions import read_predictions
 from tfm.analysis.trained_run import build_protocol, open_trained_model
 from tfm.commands.explain import Explain
@@ -30,12 +30,12 @@ from tfm.core.events import Event, Note, Picture, Result, Table
 from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
-from tfm.models.model_card import build_card
+from tfm.models.model_summary import build_card
 from tfm.pipelines.train import make_recipe, open_training_data
 from tfm.training.batches import Normalisation
 from tfm.training.device import prepare_device
-from tfm.training.inputs.lineage import SourceRun, check_unchanged
 from tfm.training.inputs.samples import UNKNOWN
+from tfm.training.inputs.starting_point import SourceRun, check_unchanged
 from tfm.training.inputs.training_data import TrainingData
 
 

@@ -21,7 +21,7 @@ from tfm.core.events import Event, Note, Picture, Result
 from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
-from tfm.models.model_card import count_parameters, describe_weights
+from tfm.models.model_summary import count_parameters, describe_weights
 from tfm.pipelines.train import open_training_data
 from tfm.training.device import prepare_device
 from tfm.training.embedding_classifier import (
@@ -34,8 +34,8 @@ from tfm.training.embedding_classifier import (
 )
 from tfm.training.embedding_classifier import count_parameters as count_learner_parameters
 from tfm.training.embeddings import Backbone, Embeddings, extract_embeddings
-from tfm.training.inputs.lineage import SourceRun, check_unchanged
 from tfm.training.inputs.samples import UNKNOWN
+from tfm.training.inputs.starting_point import SourceRun, check_unchanged
 from tfm.training.inputs.training_data import TrainingData, remember_inputs
 
 _SHORT = {"forest": "RF", "logistic": "LR", "boosting": "GB"}

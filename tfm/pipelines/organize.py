@@ -15,9 +15,9 @@ from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset import audit, dataset, dataset_plan, invariants, writer
 from tfm.data.dataset import writer as organizing
 from tfm.data.dataset.dataset_plan import ROLES, DatasetPlan, DatasetSettings
-from tfm.data.download import folders as download
+from tfm.data.download import find_files as download
 from tfm.data.download import read_download
-from tfm.data.download.catalog import Catalog
+from tfm.data.download.match_files import Catalog
 from tfm.data.download.notices import Notice
 from tfm.data.download.read_download import DownloadContents
 from tfm.data.sources.cbis_ddsm import IMAGE_KEY

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tfm.commands.organize import Organize
-from tfm.data.download import folders
+from tfm.data.download import find_files
 
 
 def list_extra_inputs(settings: Organize) -> list[Path]:
-    return folders.find_implicit_inputs(settings.download, settings.csv)
+    return find_files.find_implicit_inputs(settings.download, settings.csv)

@@ -13,9 +13,9 @@ from tfm.commands import preprocess
 from tfm.commands.pretrain import Pretrain
 from tfm.core.events import Event, Metrics, Note, Picture, Result
 from tfm.core.runs.run import Run
-from tfm.models.model_card import count_parameters
+from tfm.models.model_spec import MaskedImageModelSpec
+from tfm.models.model_summary import count_parameters
 from tfm.models.settings import RUN, ModelSettings
-from tfm.models.specs import MaskedImageModelSpec
 from tfm.training.batch_size import settle_batch_size
 from tfm.training.batches import Normalisation
 from tfm.training.block_masking import check_block, has_eligible_block
@@ -29,7 +29,7 @@ from tfm.training.inputs.training_data import Sources, TrainingData, measure_nor
 from tfm.training.recipe import DataSpec, TrainingRecipe
 from tfm.training.state import Training
 from tfm.training.tasks.reconstruction import Reconstruction
-from tfm.training.tasks.specs import ReconstructionSpec
+from tfm.training.tasks.task_spec import ReconstructionSpec
 
 _HELD_OUT = 0.05  # share of the training patients held out to choose the best epoch; validation and test are not used
 

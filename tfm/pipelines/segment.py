@@ -10,12 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tfm.analysis.lesions.evaluation import (
-    collect_cases,
-    describe_protocol,
-    evaluate_lesions,
-    predict_lesions,
-)
+from tfm.analysis.lesions.evaluation import collect_cases, describe_protocol, evaluate_lesions, predict_lesions
 from tfm.analysis.lesions.overlays import draw_overlays
 from tfm.analysis.predictions import make_table, save_predictions
 from tfm.analysis.trained_run import build_protocol
@@ -25,28 +20,28 @@ from tfm.core.events import Event, Note, Picture, Result, Table
 from tfm.core.runs.run import Run
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.lesion_classes import CLASS_SETS
-from tfm.models.model_card import build_card_of_network, count_parameters, describe_weights
-from tfm.models.specs import SegmenterSpec
+from tfm.models.model_spec import SegmenterSpec
+from tfm.models.model_summary import build_card_of_network, count_parameters, describe_weights
 from tfm.training.batch_size import settle_batch_size
 from tfm.training.batches import Normalisation
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.device import prepare_device
 from tfm.training.distributed.main_process import train_on_all_devices
 from tfm.training.gpu_cache import keep_arrays_on_gpu
-from tfm.training.inputs.lesion_masks import (
+from tfm.training.inputs.known_lesions import (
     check_any_lesion,
     check_enough_known_lesions,
     count_mask_pixels,
     has_known_lesions,
     select_known_lesions,
 )
-from tfm.training.inputs.lineage import SourceRun
 from tfm.training.inputs.samples import Samples, check_learnable
+from tfm.training.inputs.starting_point import SourceRun
 from tfm.training.inputs.training_data import TrainingData, measure_normalisation, open_sources
 from tfm.training.recipe import DataSpec, TrainingRecipe
 from tfm.training.state import Training
 from tfm.training.tasks.segmentation import Segmentation
-from tfm.training.tasks.specs import SegmentationSpec
+from tfm.training.tasks.task_spec import SegmentationSpec
 from tfm.training.tiles import get_input_size
 
 _CAPTION = (

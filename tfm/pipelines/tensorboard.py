@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 
-from tfm.analysis.learning_curves import read_metrics, write_for_tensorboard
+from tfm.analysis.tensorboard_export import read_metrics, write_for_tensorboard
 from tfm.commands.tensorboard import Tensorboard
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Note, Progress, Result

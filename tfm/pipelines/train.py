@@ -15,8 +15,8 @@ from tfm.core.events import Event, Note, Result
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.data.cache.cache import Cache
-from tfm.models.model_card import build_card, count_parameters, describe_weights
-from tfm.models.specs import ClassifierSpec
+from tfm.models.model_spec import ClassifierSpec
+from tfm.models.model_summary import build_card, count_parameters, describe_weights
 from tfm.training.batch_size import settle_batch_size
 from tfm.training.batches import Normalisation
 from tfm.training.checkpoint import Checkpoints
@@ -24,14 +24,14 @@ from tfm.training.device import prepare_device
 from tfm.training.distributed.main_process import train_on_all_devices
 from tfm.training.gpu_cache import keep_arrays_on_gpu
 from tfm.training.inference import compute_probabilities, predict_logits
-from tfm.training.inputs.lineage import SourceRun, find_weights_source
 from tfm.training.inputs.samples import Samples, check_learnable, keep_labels
+from tfm.training.inputs.starting_point import SourceRun, find_weights_source
 from tfm.training.inputs.training_data import TrainingData, measure_normalisation, open_sources
 from tfm.training.linear_probe import fit_linear_probe
 from tfm.training.recipe import DataSpec, TrainingRecipe
 from tfm.training.state import Training
 from tfm.training.tasks.breast_aware import describe_missing_terms
-from tfm.training.tasks.specs import ClassificationSpec
+from tfm.training.tasks.task_spec import ClassificationSpec
 
 
 def open_training_data(settings: Train, workspace: Workspace) -> TrainingData:

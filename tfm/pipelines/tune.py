@@ -21,13 +21,13 @@ from tfm.core.settings.serialize import collect_non_default_values
 from tfm.models.weights import fetch_weights
 from tfm.pipelines.train import open_training_data
 from tfm.training.device import resolve_device
-from tfm.training.inputs.lineage import find_weights_source
+from tfm.training.inputs.starting_point import find_weights_source
 from tfm.training.settings import DEFAULT_SEED
-from tfm.training.tune.search import Search
+from tfm.training.tune.claim_trials import Worker
+from tfm.training.tune.run_trials import Search
 from tfm.training.tune.storage import open_storage, report_database_errors
 from tfm.training.tune.study import Study, find_best, get_message
 from tfm.training.tune.trial_settings import TrialTemplate, list_fixed_values
-from tfm.training.tune.worker import Worker
 
 _SHOWN = 10  # trials in the table at the end
 

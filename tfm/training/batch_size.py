@@ -15,7 +15,7 @@ from tfm.core.runs.run import Run
 from tfm.models.freezing import set_train_mode
 from tfm.models.memory import MemoryMeter, MemoryUse
 from tfm.training.device_errors import explain_nondeterminism
-from tfm.training.inputs.lineage import SourceRun
+from tfm.training.inputs.starting_point import SourceRun
 from tfm.training.loop import draw_changes, make_training_batch
 from tfm.training.precision import autocast
 from tfm.training.state import Training

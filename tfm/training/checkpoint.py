@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from tfm.core import checksum, files, hints
+from tfm.core import appended_checksum, files, hints
 from tfm.core.errors import TrainingError
 
 WRITE_SHARE = 50  # writing takes at most a fiftieth of the time
@@ -95,11 +95,11 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
             if isinstance(error.__context__, OSError):  # a full disk, which torch reports as an error of its own
                 raise error.__context__ from None
             raise
-    checksum.append_checksum(path)
+    appended_checksum.append_checksum(path)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    if not checksum.has_valid_checksum(path):
+    if not appended_checksum.has_valid_checksum(path):
         raise DamagedCheckpoint("its SHA-256 does not match")
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)  # ignores the checksum at the end
     return state

@@ -21,13 +21,13 @@ from tfm.core import files, hints
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Event, Note
 from tfm.models.head import find_head, find_last_layer
+from tfm.models.model_spec import ClassifierSpec
 from tfm.models.settings import ModelSettings
-from tfm.models.specs import ClassifierSpec
 from tfm.training import gpu_lock
 from tfm.training.batches import Images, Normalisation
 from tfm.training.device import describe_arithmetic
 from tfm.training.frozen_features import extract_features
-from tfm.training.inputs.lineage import SourceRun
+from tfm.training.inputs.starting_point import SourceRun
 from tfm.training.inputs.training_data import TrainingData
 from tfm.training.settings import Embedding
 

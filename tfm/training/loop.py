@@ -23,8 +23,8 @@ from tfm.training.batches import Batch, balance_samples, draw_numbers, shuffle_s
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.device_errors import explain_device_errors
 from tfm.training.inference import run_in_batches
-from tfm.training.inputs.lineage import SourceRun, resume
-from tfm.training.monitor import Monitor
+from tfm.training.inputs.starting_point import SourceRun, resume
+from tfm.training.live_readings import Monitor
 from tfm.training.optimizer import get_learning_rate
 from tfm.training.precision import autocast
 from tfm.training.state import LoopState, Training

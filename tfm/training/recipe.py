@@ -14,16 +14,16 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
 from tfm.core.randomness import seed_at
-from tfm.core.settings.schema import Settings
+from tfm.core.settings.base import Settings
 from tfm.data.cache.cache import Cache
-from tfm.models.specs import ClassifierSpec, MaskedImageModelSpec, SegmenterSpec, Spec
+from tfm.models.model_spec import ClassifierSpec, MaskedImageModelSpec, SegmenterSpec, Spec
 from tfm.training.batches import Images, Normalisation
 from tfm.training.inputs.samples import Sample, Samples
 from tfm.training.optimizer import make_optimizer
 from tfm.training.precision import make_grad_scaler
 from tfm.training.settings import BatchSettings, MachineSettings, OptimizerSettings
 from tfm.training.state import Training
-from tfm.training.tasks.specs import ClassificationSpec, ReconstructionSpec, SegmentationSpec
+from tfm.training.tasks.task_spec import ClassificationSpec, ReconstructionSpec, SegmentationSpec
 
 
 class DataSpec(Spec):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from tfm.core.settings.schema import IMPORTANT, NOT_IN_RUN_KEY, NoEffectUnless, NoEffectWhen, Settings
+from tfm.core.settings.base import IMPORTANT, NOT_IN_RUN_KEY, NoEffectUnless, NoEffectWhen, Settings
 
 
 def _check_device(text: str) -> str:

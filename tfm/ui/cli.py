@@ -20,7 +20,7 @@ from rich.markup import escape
 from tfm.core import command_list
 from tfm.core.errors import SettingsError
 from tfm.core.settings import presets as offers
-from tfm.ui.spelling import format_flag, set_reader, spell
+from tfm.ui.flag_spelling import format_flag, set_reader, spell
 
 if TYPE_CHECKING:
     from tfm.core.registry import Command
@@ -92,13 +92,13 @@ def _open_menu(
     if context.invoked_subcommand is not None:
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        from tfm.ui.command_context import WRONG_USE
+        from tfm.ui.workspace_and_errors import WRONG_USE
 
         names = "\n  ".join(command_list.list_commands())
         typer.echo(f"The menu needs a terminal. Without one, use the commands:\n  {names}\nEach has --help.", err=True)
         raise typer.Exit(WRONG_USE)
-    from tfm.ui.command_context import report_errors
     from tfm.ui.menu import run_menu
+    from tfm.ui.workspace_and_errors import report_errors
 
     report_errors(lambda: run_menu(workspace, accessible))
 
@@ -110,7 +110,7 @@ def build_command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
     """
     from tfm.core import registry
     from tfm.core.registry import Answer
-    from tfm.ui.command_context import report_errors
+    from tfm.ui.workspace_and_errors import report_errors
 
     found = registry.find_command(name)
     asked = registry.find_command(_find_started_name(found, words)).list_fields()
@@ -201,9 +201,9 @@ def _describe_default(field: SettingField) -> str | bool:
 
 def _run_command(found: Command, context: typer.Context, words: dict[str, Any]) -> None:
     from tfm.core.registry import Answer
-    from tfm.core.runs.launch import find_or_create_job
-    from tfm.ui.command_context import open_workspace
+    from tfm.core.runs.find_or_create import find_or_create_job
     from tfm.ui.screens import foreground
+    from tfm.ui.workspace_and_errors import open_workspace
 
     workspace = open_workspace(context, words.pop("workspace", None))
     set_reader(workspace, found.name)

@@ -8,7 +8,7 @@ from typing import Any
 from tfm.core import registry
 from tfm.core.runs.command_settings import find_started_command
 from tfm.core.runs.workspace import Workspace
-from tfm.ui import spelling
+from tfm.ui import flag_spelling
 
 
 @dataclass(frozen=True)
@@ -32,5 +32,7 @@ def write_command(filled: FilledForm, workspace: Workspace) -> str:
         words += ["--preset", *filled.presets]
     for name in sorted(filled.given, key=lambda name: name not in by_name or not by_name[name].is_positional):
         value = filled.given[name]
-        words += spelling.assign(by_name[name], value) if name in by_name else spelling.assign_part(name, value)
-    return spelling.write_command_line(words, workspace)
+        words += (
+            flag_spelling.assign(by_name[name], value) if name in by_name else flag_spelling.assign_part(name, value)
+        )
+    return flag_spelling.write_command_line(words, workspace)

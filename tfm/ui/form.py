@@ -18,15 +18,15 @@ from tfm.core import registry
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.runs.command_settings import find_preset
 from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.base import Settings
 from tfm.core.settings.fields import SettingField
-from tfm.core.settings.schema import Settings
-from tfm.ui import form_summary, preview
+from tfm.ui import form_summary, run_preview
 from tfm.ui.command_line import FilledForm
 from tfm.ui.field_prompts import build_question, format_name, format_value
+from tfm.ui.flag_spelling import spell
 from tfm.ui.form_state import FormState
 from tfm.ui.prompts import Asker, Back, Choice, PlainAsker, Question
 from tfm.ui.saved_answers import SavedAnswers
-from tfm.ui.spelling import spell
 
 _SUMMARY = "summary"
 
@@ -44,11 +44,11 @@ class Form:
         self.state = FormState(stage, workspace)
         self.answers = SavedAnswers(workspace.answers_file)
         self.inspected_values: dict[str, Any] | None = None
-        self.inspection_events: list[preview.ShownEvent] = []
+        self.inspection_events: list[run_preview.ShownEvent] = []
         self.inspection_error: TFMError | None = None
         self.fields_to_inspect: tuple[str, ...] = ()
         self.previewed_settings: list[Settings] = []
-        self.preview_events: list[preview.ShownEvent] = []
+        self.preview_events: list[run_preview.ShownEvent] = []
 
     def fill(self) -> FilledForm:
         """Ask until the person chooses Start. Raises Back at the first question, and ToMenu."""
@@ -161,8 +161,8 @@ class Form:
         self.preview_events = self._watch(events).shown
         self.previewed_settings = resolved
 
-    def _watch(self, events: Generator[Any, None, None]) -> preview.PreviewResult:
-        return preview.watch_preview(events, self.console, moving=not isinstance(self.asker, PlainAsker))
+    def _watch(self, events: Generator[Any, None, None]) -> run_preview.PreviewResult:
+        return run_preview.watch_preview(events, self.console, moving=not isinstance(self.asker, PlainAsker))
 
     def _show_summary(self) -> None:
         """Show the summary until the person chooses Start."""
@@ -172,7 +172,7 @@ class Form:
             trial = None
             if problem is None:
                 form_summary.print_summary(self.state, self.console)
-                preview.print_events(self.preview_events, self.console)
+                run_preview.print_events(self.preview_events, self.console)
                 trial = self.state.trial
             else:
                 form_summary.print_problem(problem, self.console)
@@ -249,7 +249,7 @@ class Form:
         """Clear the screen, so that old questions do not remain beside new ones."""
         self.console.clear()
         form_summary.print_header(self.state, self.console)
-        preview.print_events(self.inspection_events, self.console)
+        run_preview.print_events(self.inspection_events, self.console)
         if self.inspection_error is not None:
             form_summary.print_problem(self.inspection_error, self.console)
 

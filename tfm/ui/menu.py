@@ -13,8 +13,8 @@ from rich.table import Table
 from tfm.core import command_list, machine, registry
 from tfm.core.errors import translate_error
 from tfm.core.runs import lookup
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.inputs import list_readable_runs
-from tfm.core.runs.launch import find_or_create_job
 from tfm.core.runs.lookup import list_unused_runs
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
@@ -22,10 +22,10 @@ from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace
 from tfm.core.settings.fields import list_fields
 from tfm.ui import render
 from tfm.ui.command_line import FilledForm
+from tfm.ui.flag_spelling import set_reader, spell
 from tfm.ui.form import Form
 from tfm.ui.prompts import Asker, Back, Choice, Question, ToMenu, create_asker
 from tfm.ui.screens import foreground, job_menu
-from tfm.ui.spelling import set_reader, spell
 
 
 def run_menu(workspace: Path | None, accessible: bool) -> None:

@@ -4,7 +4,7 @@ import timm
 import torch
 from torch import nn
 
-from tfm.models.attention import find_blocks
+from tfm.models.record_attention import find_blocks
 
 PATCH, WINDOW = 4, 4
 WHOLE, PADDED = (8, 12), (10, 13)  # grids of places: with whole windows of 4×4, and with padded ones

@@ -16,7 +16,7 @@ from tests.analysis.explanation.planted import (
     plant,
 )
 from tfm.analysis.explanation.attention_map import compute_attention_map, merge_windows, resize_to_images
-from tfm.models.attention import find_blocks, record_attention
+from tfm.models.record_attention import find_blocks, record_attention
 
 
 @pytest.mark.parametrize(("grid", "shifted"), CASES)

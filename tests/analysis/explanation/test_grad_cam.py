@@ -9,7 +9,7 @@ from tests.analysis.explanation.planted import CASES, PATCH, WHOLE, find_peak, l
 from tfm.analysis.explanation.attention_map import resize_to_images
 from tfm.analysis.explanation.grad_cam import BENIGN, MALIGNANT, compute_grad_cam
 from tfm.core.errors import SettingsError
-from tfm.models.model_card import find_explanation_layer
+from tfm.models.model_summary import find_explanation_layer
 
 
 @pytest.mark.parametrize(("grid", "shifted"), CASES)

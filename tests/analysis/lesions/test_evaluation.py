@@ -15,7 +15,7 @@ from tfm.data.dataset.lesion_classes import encode_mask_class
 from tfm.metrics.froc import find_marks
 from tfm.training.batches import Images, Normalisation
 from tfm.training.inputs.samples import Samples
-from tfm.training.lesion_maps import count_at_thresholds
+from tfm.training.lesion_probability_maps import count_at_thresholds
 from tfm.training.settings import SegmentationSettings
 from tfm.training.tasks.segmentation import make_segmentation
 

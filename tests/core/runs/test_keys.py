@@ -9,8 +9,8 @@ from tfm.core.errors import DataError
 from tfm.core.runs.keys import compute_key
 from tfm.core.runs.restart import restart_run
 from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.base import CacheName, DatasetWithFiles, InputPath, Settings
 from tfm.core.settings.resolve import resolve
-from tfm.core.settings.schema import CacheName, DatasetWithFiles, InputPath, Settings
 
 
 class Chain(Settings):

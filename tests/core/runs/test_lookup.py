@@ -4,7 +4,7 @@ import pytest
 
 from tests.toy_jobs import toy_run
 from tfm.core.errors import RunError
-from tfm.core.runs.launch import find_or_create_plan
+from tfm.core.runs.find_or_create import find_or_create_plan
 from tfm.core.runs.lookup import find_job, find_run, list_plans, list_runs, list_unused_runs
 from tfm.core.runs.plan import Step
 

@@ -8,7 +8,7 @@ import pytest
 from tests.toy_jobs import TOY, finish, three_steps, wait_for_event, wait_for_step
 from tfm.core.errors import SettingsError
 from tfm.core.runs import worker
-from tfm.core.runs.launch import find_or_create_plan
+from tfm.core.runs.find_or_create import find_or_create_plan
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.plan import Step, fill_references
 from tfm.core.runs.workspace import Workspace

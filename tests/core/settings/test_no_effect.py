@@ -6,9 +6,9 @@ import pytest
 
 from tfm.core import command_list, registry
 from tfm.core.errors import SettingsError
+from tfm.core.settings.base import NoEffectWhen, Settings
 from tfm.core.settings.fields import list_fields
 from tfm.core.settings.resolve import resolve
-from tfm.core.settings.schema import NoEffectWhen, Settings
 from tfm.core.settings.serialize import collect_key_values
 
 

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from tfm.core import command_list, registry
 from tfm.core.errors import SettingsError
+from tfm.core.settings.base import IMPORTANT, NOT_IN_RUN_KEY, InputPath, Settings, Switches
 from tfm.core.settings.fields import list_fields
 from tfm.core.settings.resolve import resolve
-from tfm.core.settings.schema import IMPORTANT, NOT_IN_RUN_KEY, InputPath, Settings, Switches
 from tfm.core.settings.serialize import collect_key_values, format_commented_yaml
 
 

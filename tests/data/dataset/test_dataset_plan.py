@@ -12,7 +12,7 @@ from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.dataset_plan import DatasetPlan, plan_dataset
 from tfm.data.dataset.invariants import check_invariants
 from tfm.data.dataset.split import select_validation_fold
-from tfm.data.download.catalog import Catalog
+from tfm.data.download.match_files import Catalog
 from tfm.data.download.read_download import DownloadContents, build_catalog
 
 

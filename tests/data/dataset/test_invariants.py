@@ -12,8 +12,8 @@ from tests.data.downloads import make_settings, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.core.randomness import seed_at
-from tfm.data.dataset import dataset_plan, image_table, split
-from tfm.data.download.catalog import Catalog
+from tfm.data.dataset import dataset_plan, lesions_to_images, split
+from tfm.data.download.match_files import Catalog
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def keep_train_images_of_test_patients(images: pd.DataFrame, **_: Any) -> pd.Ser
 
 def label_by_the_first_lesion(lesions: pd.DataFrame) -> Any:
     table, findings = BUILD_TABLE(lesions)
-    first = {name: found[0]["pathology"] for name, found in image_table.group_by_view(lesions).items()}
+    first = {name: found[0]["pathology"] for name, found in lesions_to_images.group_by_view(lesions).items()}
     labels = table["image_id"].map(lambda name: "malignant" if first[name] == "MALIGNANT" else "benign")
     return table.assign(label=labels), findings
 
@@ -56,7 +56,7 @@ def drop_odd_rows_in_silence(lesions: pd.DataFrame) -> Any:
     return table[table["kind"] != "mass+calc"].reset_index(drop=True), findings
 
 
-BUILD_TABLE = image_table.build_mammogram_table
+BUILD_TABLE = lesions_to_images.build_mammogram_table
 MISTAKES = {
     "split by PatientID": (split, "split_randomly", split_by_patient_id, "in two splits"),
     "train images of test patients": (split, "split_officially", keep_train_images_of_test_patients, "in two splits"),

@@ -16,7 +16,7 @@ from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.dataset_plan import plan_dataset
 from tfm.data.dataset.link_files import LinkMode
-from tfm.data.download.catalog import Catalog
+from tfm.data.download.match_files import Catalog
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from tests.data.downloads import read_cases_below
 from tfm.core.errors import DataError
-from tfm.data.dataset.image_table import build_mammogram_table
+from tfm.data.dataset.lesions_to_images import build_mammogram_table
 from tfm.data.dataset.split import hash_split, refuse_leaks, split_officially, split_randomly
 from tfm.data.sources.cbis_ddsm import select_kinds
 

@@ -20,7 +20,7 @@ from tfm.core.files import read_json
 from tfm.data.dataset.dataset import MANIFEST_COLUMNS, Dataset
 from tfm.data.dataset.dataset_plan import DatasetPlan, plan_dataset
 from tfm.data.dataset.lesion_classes import MASK_CLASSES
-from tfm.data.download.catalog import Catalog
+from tfm.data.download.match_files import Catalog
 from tfm.data.phantom import mammogram
 from tfm.data.phantom.spec import DownloadPlan
 

@@ -11,7 +11,7 @@ from tests.data.phantoms import phantom_download
 from tfm.core.errors import SettingsError
 from tfm.data.dataset.dataset_plan import DatasetPlan, plan_dataset
 from tfm.data.dataset.writer import refuse_replacing
-from tfm.data.download.catalog import Catalog
+from tfm.data.download.match_files import Catalog
 
 
 @dataclass(frozen=True)

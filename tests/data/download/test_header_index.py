@@ -11,7 +11,7 @@ import pytest
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import BusyError
 from tfm.data.download import header_index
-from tfm.data.download.folders import scan_folders
+from tfm.data.download.find_files import scan_folders
 from tfm.data.download.headers import Header
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from tfm.core.errors import DataError
-from tfm.data.dataset.image_table import Lesion
-from tfm.data.download.catalog import Catalog
+from tfm.data.dataset.lesions_to_images import Lesion
+from tfm.data.download.match_files import Catalog
 from tfm.data.sources.cbis_ddsm import LESION_KEY, SERIES, read_text_table
 from tfm.imaging.read_image import read_pixels
 

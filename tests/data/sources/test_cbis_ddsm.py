@@ -7,7 +7,7 @@ import pytest
 
 from tests.data.downloads import list_tables_below, read_cases_below
 from tfm.core.errors import DataError, SettingsError
-from tfm.data.dataset.image_table import build_mammogram_table
+from tfm.data.dataset.lesions_to_images import build_mammogram_table
 from tfm.data.sources.cbis_ddsm import find_case_files, read_cases, report_missing_csvs, select_kinds
 
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"

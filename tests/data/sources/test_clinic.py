@@ -10,7 +10,7 @@ import pytest
 from tests.data.sources.clinic import read_catalog
 from tests.toy_jobs import finish
 from tfm.core.errors import DataError
-from tfm.core.runs.launch import find_or_create_job
+from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset.dataset import Dataset
 from tfm.imaging.read_image import read_pixels

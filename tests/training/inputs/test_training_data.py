@@ -9,7 +9,7 @@ from tests.returned import returned
 from tests.training.small_dataset import PATIENTS, make_small_dataset, make_train_run
 from tfm.core.errors import DataError
 from tfm.models.settings import ModelSettings
-from tfm.training.inputs.lineage import SourceRun, check_unchanged
+from tfm.training.inputs.starting_point import SourceRun, check_unchanged
 from tfm.training.inputs.training_data import TrainingData, measure_normalisation, open_sources, remember_inputs
 
 

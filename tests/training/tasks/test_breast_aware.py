@@ -16,7 +16,6 @@ from tests.training.small_training import SmallTrainings, take_steps, train_to_e
 from tfm.commands.train import Train
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.settings.resolve import resolve
-from tfm.models.attention import find_attentions, get_query_key, record_attention
 from tfm.models.features import (
     average_breast,
     classify_pooled,
@@ -24,7 +23,8 @@ from tfm.models.features import (
     compute_feature_map,
     resize_to_features,
 )
-from tfm.models.spectral_loss import SpectralNorms, compute_excess
+from tfm.models.record_attention import find_attentions, get_query_key, record_attention
+from tfm.models.singular_value_loss import SpectralNorms, compute_excess
 from tfm.training.batches import Batch, mirror_batch
 from tfm.training.checkpoint import read_checkpoint
 from tfm.training.inference import predict_logits

@@ -19,14 +19,14 @@ from tests.ui.scripted import LEAVE, Scripted
 from tests.ui.terminal import PROJECT, Terminal
 from tests.ui.test_cli import wizard
 from tfm.core.events import CurrentValues, Metrics, Note, Progress, StateChange
-from tfm.core.runs import job
-from tfm.core.runs.launch import find_or_create_job, find_or_create_plan
+from tfm.core.runs import job_folder
+from tfm.core.runs.find_or_create import find_or_create_job, find_or_create_plan
 from tfm.core.runs.lookup import list_plans, list_runs
 from tfm.core.runs.plan import Step
 from tfm.core.runs.worker import execute_plan
 from tfm.ui import cli, render
 from tfm.ui.prompts import PlainAsker, ToMenu
-from tfm.ui.run_view import RunView
+from tfm.ui.run_state import RunView
 from tfm.ui.screens import job_menu
 from tfm.ui.screens.live_view import JobView, print_end
 from tfm.ui.screens.runs_commands import describe_outcome, print_job
@@ -332,5 +332,5 @@ def test_a_silent_worker_is_reported_with_the_time(workspace, monkeypatch):
     with run.hold_lock():
         run.update(state="running")
         assert "no sign of life" not in " ".join(on_screen(run, 100, 30))
-        monkeypatch.setattr(job, "SILENT_AFTER_SECONDS", 0)
+        monkeypatch.setattr(job_folder, "SILENT_AFTER_SECONDS", 0)
         assert re.search(r"no sign of life since \d\d:\d\d:\d\d", " ".join(on_screen(run, 100, 30)))

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tfm.models.attention import find_blocks, record_attention
 from tfm.models.features import compute_feature_map
+from tfm.models.record_attention import find_blocks, record_attention
 
 
 def compute_attention_map(network: nn.Module, images: torch.Tensor) -> torch.Tensor:  # (B, 1, H, W) → (B, H, W)

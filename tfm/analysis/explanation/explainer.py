@@ -11,9 +11,9 @@ from torch import nn
 
 from tfm.analysis.explanation.attention_map import compute_attention_map
 from tfm.analysis.explanation.grad_cam import BENIGN, MALIGNANT, compute_grad_cam
-from tfm.models.attention import has_attention
 from tfm.models.freezing import freeze
-from tfm.models.model_card import ModelCard
+from tfm.models.model_summary import ModelCard
+from tfm.models.record_attention import has_attention
 from tfm.training.batches import Batch, Images
 from tfm.training.device_errors import explain_device_errors
 from tfm.training.tasks import Task

@@ -12,7 +12,7 @@ import pandas as pd
 
 from tfm.analysis.brightest_blob import compute_brightness
 from tfm.analysis.explanation.explainer import Explainer
-from tfm.analysis.intervals import format_interval
+from tfm.analysis.format_intervals import format_interval
 from tfm.core import files
 from tfm.core.events import Event, Progress
 from tfm.metrics.classification import Interval, bootstrap_interval, compute_exact_interval

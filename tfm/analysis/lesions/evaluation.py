@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tfm.analysis.intervals import format_interval, format_number
+from tfm.analysis.format_intervals import format_interval, format_number
 from tfm.analysis.lesions.overlays import Case, choose_cases
 from tfm.analysis.lesions.scores import (
     FALSE_ALARM_RATES,
@@ -25,7 +25,7 @@ from tfm.core.events import Event
 from tfm.metrics.froc import Marks, find_marks
 from tfm.training.batches import Images
 from tfm.training.inference import run_in_batches
-from tfm.training.lesion_maps import (
+from tfm.training.lesion_probability_maps import (
     COUNTS_PER_MAP,
     count_at_thresholds,
     find_best_threshold,

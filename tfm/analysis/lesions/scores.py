@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from tfm.analysis.brightest_blob import compute_brightness, grow_blob
-from tfm.analysis.intervals import flatten_intervals
+from tfm.analysis.format_intervals import flatten_intervals
 from tfm.core.events import Event, Progress
 from tfm.metrics.classification import Interval, bootstrap_interval, compute_exact_interval
 from tfm.metrics.froc import FrocCurve, Marks, find_marks
@@ -23,7 +23,7 @@ from tfm.metrics.segmentation import (
     count_overlap,
 )
 from tfm.training.batches import Images
-from tfm.training.lesion_maps import make_truth_maps
+from tfm.training.lesion_probability_maps import make_truth_maps
 from tfm.training.tasks.segmentation import Segmentation
 
 FALSE_ALARM_RATES = (0.5, 1.0, 2.0)  # per image

@@ -13,10 +13,10 @@ from tfm.core.errors import RunError, SettingsError
 from tfm.core.runs import inputs
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.base import Settings
 from tfm.core.settings.fields import find_field, get_value
 from tfm.core.settings.presets import Preset
 from tfm.core.settings.resolve import check_values, resolve
-from tfm.core.settings.schema import Settings
 
 
 def find_preset(workspace: Workspace, name: str, preset: str | None = None) -> Preset | None:

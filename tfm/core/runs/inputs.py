@@ -15,8 +15,8 @@ from tfm.core.events import Note
 from tfm.core.runs import lookup
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import PRODUCT_FILES, Workspace
+from tfm.core.settings.base import Input, Settings
 from tfm.core.settings.fields import SettingField, find_field, get_value, list_fields
-from tfm.core.settings.schema import Input, Settings
 
 HOW_TO_GET_PRODUCT = {
     "dataset": f"organize a download first: {hints.command('organize DOWNLOAD')}",

@@ -16,7 +16,7 @@ from tfm.core.registry import Stage
 from tfm.core.runs import lookup
 from tfm.core.runs.inputs import HOW_TO_GET_PRODUCT, list_inputs
 from tfm.core.runs.workspace import PRODUCT_FILES, PRODUCT_TREES, Workspace
-from tfm.core.settings.schema import Input, Settings
+from tfm.core.settings.base import Input, Settings
 from tfm.core.settings.serialize import collect_key_values
 
 

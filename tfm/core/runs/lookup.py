@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tfm.core import hints
 from tfm.core.errors import RunError
-from tfm.core.runs.job import Job
+from tfm.core.runs.job_folder import Job
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace

@@ -16,7 +16,7 @@ import yaml
 
 from tfm.core import files, hints
 from tfm.core.errors import RunError, SettingsError
-from tfm.core.runs.job import Job, create_job_folder
+from tfm.core.runs.job_folder import Job, create_job_folder
 from tfm.core.runs.workspace import Workspace
 
 

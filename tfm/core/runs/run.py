@@ -15,9 +15,9 @@ import yaml
 from tfm.core import files, hints
 from tfm.core.errors import DataError, RunError
 from tfm.core.events import Event, parse_record, to_record
-from tfm.core.runs.job import Job, create_job_folder
+from tfm.core.runs.job_folder import Job, create_job_folder
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings.schema import Settings
+from tfm.core.settings.base import Settings
 from tfm.core.settings.serialize import format_commented_yaml
 
 

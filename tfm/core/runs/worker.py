@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from tfm.core.errors import BusyError, TFMError, translate_error
-from tfm.core.runs import launch
+from tfm.core.runs import find_or_create
 from tfm.core.runs.executor import build_end_changes, build_start_changes, execute
-from tfm.core.runs.job import Job, State
+from tfm.core.runs.job_folder import Job, State
 from tfm.core.runs.plan import Plan, Step, check_steps
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
@@ -127,7 +127,7 @@ def _execute_steps(plan: Plan) -> tuple[State, str, str, dict[str, Any]]:
 
 def _execute_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) -> tuple[State, str, str]:
     try:
-        run = launch.find_or_create_step_run(plan, step, results)
+        run = find_or_create.find_or_create_step_run(plan, step, results)
         plan.update(runs=plan.read_status().runs | {step.name: run.id})
         while run.is_alive():  # by another worker, whose result this plan can use
             if _stop_requested or plan.is_pause_requested():

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from tfm.core.errors import SettingsError
 from tfm.core.settings import messages
-from tfm.core.settings.schema import IMPORTANT, POSITIONAL, Input, NoEffectWhen, Settings, Switches
+from tfm.core.settings.base import IMPORTANT, POSITIONAL, Input, NoEffectWhen, Settings, Switches
 
 
 @dataclass(frozen=True)

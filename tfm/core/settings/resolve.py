@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from tfm.core.errors import SettingsError
 from tfm.core.settings import messages
+from tfm.core.settings.base import NoEffectWhen, Settings
 from tfm.core.settings.fields import SettingField, list_fields
-from tfm.core.settings.schema import NoEffectWhen, Settings
 
 S = TypeVar("S", bound=Settings)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
+from tfm.core.settings.base import NOT_IN_RUN_KEY, Settings
 from tfm.core.settings.fields import list_fields
-from tfm.core.settings.schema import NOT_IN_RUN_KEY, Settings
 
 
 def dump_plain_values(settings: Settings) -> dict[str, Any]:

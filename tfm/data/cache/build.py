@@ -18,7 +18,7 @@ from tfm.data.cache.row_maker import FailedRow, PixelCheck, RowMaker, UnwrittenR
 from tfm.data.cache.row_sources import ImageFolder, RowSource, read_sources
 from tfm.data.cache.worker_pool import WorkerDied, run_in_workers
 from tfm.data.cache.writer import FAILURES, CacheWriter, discard, publish
-from tfm.imaging.decoded_image import DOWNLOAD_AGAIN
+from tfm.imaging.reader_common import DOWNLOAD_AGAIN
 from tfm.imaging.settings import ChainSettings
 
 Workers = Literal["auto"] | int

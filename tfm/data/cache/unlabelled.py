@@ -20,7 +20,7 @@ from tfm.core.events import Event, Progress
 from tfm.core.file_walk import FoundFile, walk_files
 from tfm.data.cache.build import FailedImages, Workers, build_cache
 from tfm.data.cache.cache import Cache
-from tfm.data.download.folders import make_printable
+from tfm.data.download.find_files import make_printable
 from tfm.imaging.read_image import explain_unknown_format, has_at_most_two_values
 from tfm.imaging.settings import ChainSettings
 

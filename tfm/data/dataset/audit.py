@@ -10,11 +10,11 @@ import pandas as pd
 
 from tfm.data.dataset.dataset import LABELS, MISSING
 from tfm.data.dataset.dataset_plan import DatasetPlan
-from tfm.data.dataset.image_table import VIEW_KEY
 from tfm.data.dataset.invariants import Invariant
 from tfm.data.dataset.lesion_classes import MASK_CLASSES
+from tfm.data.dataset.lesions_to_images import VIEW_KEY
 from tfm.data.dataset.split import SPLITS, hash_split
-from tfm.data.download.catalog import Catalog
+from tfm.data.download.match_files import Catalog
 from tfm.data.download.notices import NOTICE_KINDS
 from tfm.data.sources import csv_summary
 

@@ -15,7 +15,8 @@ from tfm.core import hints
 from tfm.core.errors import DataError, SettingsError
 from tfm.data.dataset import split as splitting
 from tfm.data.dataset.dataset import LABELS, MANIFEST_COLUMNS, format_manifest, name_image_file, name_mask_file
-from tfm.data.dataset.image_table import (
+from tfm.data.dataset.lesion_classes import encode_mask_class
+from tfm.data.dataset.lesions_to_images import (
     VIEW_KEY,
     Lesion,
     build_crop_table,
@@ -23,9 +24,8 @@ from tfm.data.dataset.image_table import (
     group_by_lesion,
     group_by_view,
 )
-from tfm.data.dataset.lesion_classes import encode_mask_class
-from tfm.data.download.catalog import Catalog, format_lesion_subject
 from tfm.data.download.headers import is_jpeg
+from tfm.data.download.match_files import Catalog, format_lesion_subject
 from tfm.data.download.notices import Notice, sort_notices
 
 ROLES = {"full": "image", "crops": "crop"}

@@ -11,8 +11,8 @@ import pandas as pd
 
 from tfm.core.errors import DataError
 from tfm.data.dataset.dataset_plan import DatasetPlan
-from tfm.data.dataset.image_table import VIEW_KEY
-from tfm.data.download.catalog import Catalog
+from tfm.data.dataset.lesions_to_images import VIEW_KEY
+from tfm.data.download.match_files import Catalog
 from tfm.imaging.read_image import has_at_most_two_values, read_pixels
 
 _SAMPLE = 12  # files of each kind whose pixels are read: a mistake in telling them apart would affect many

@@ -17,8 +17,8 @@ from tfm.core.files import write_atomically, write_bytes
 from tfm.data.dataset.dataset_plan import PlannedImage
 from tfm.data.download.headers import is_jpeg
 from tfm.data.download.notices import Notice
-from tfm.imaging.decoded_image import DOWNLOAD_AGAIN
 from tfm.imaging.read_image import has_at_most_two_values, read_pixels
+from tfm.imaging.reader_common import DOWNLOAD_AGAIN
 
 LinkMode = Literal["hard", "symlink", "copy", "png"]
 

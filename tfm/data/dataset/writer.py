@@ -19,8 +19,8 @@ from tfm.data.dataset.dataset_plan import DatasetPlan
 from tfm.data.dataset.invariants import check_invariants
 from tfm.data.dataset.link_files import LinkMode, UnusableFile, can_link, link_image, write_mask
 from tfm.data.dataset.split import SPLITS
-from tfm.data.download.catalog import Catalog, format_lesion_table
-from tfm.data.download.folders import refuse_nested_folders
+from tfm.data.download.find_files import refuse_nested_folders
+from tfm.data.download.match_files import Catalog, format_lesion_table
 from tfm.data.download.notices import Notice
 from tfm.data.download.tcia_metadata import format_manifest
 

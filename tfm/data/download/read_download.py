@@ -11,7 +11,7 @@ import pandas as pd
 
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Progress
-from tfm.data.download import catalog, folders, tcia_metadata
+from tfm.data.download import find_files, match_files, tcia_metadata
 from tfm.data.download.header_index import read_headers
 from tfm.data.download.headers import Header
 from tfm.data.download.notices import Notice
@@ -30,8 +30,8 @@ class DownloadContents:
 
 def read_download(given: Sequence[Path], csvs: Sequence[Path], index: Path) -> Generator[Event, None, DownloadContents]:
     """Find and read all files, except those that the header index has and that did not change."""
-    download = folders.scan_folders(given, csvs)
-    folders.refuse_nested_folders(index, download.folders)
+    download = find_files.scan_folders(given, csvs)
+    find_files.refuse_nested_folders(index, download.folders)
     case_files = cbis_ddsm.find_case_files(download.tables)
     cases = cbis_ddsm.read_cases(case_files)
     headers: list[Header] = []
@@ -46,13 +46,13 @@ def read_download(given: Sequence[Path], csvs: Sequence[Path], index: Path) -> G
     return DownloadContents(download.sources, case_files, cases, headers, listing, notices)
 
 
-def build_catalog(contents: DownloadContents, kinds: Sequence[str]) -> catalog.Catalog:
+def build_catalog(contents: DownloadContents, kinds: Sequence[str]) -> match_files.Catalog:
     cases = cbis_ddsm.select_kinds(contents.cases, kinds)
     missing = cbis_ddsm.report_missing_csvs(contents.cases, kinds)
-    return catalog.match_files(cases, contents.headers, [*contents.notices, *missing], contents.listing)
+    return match_files.match_files(cases, contents.headers, [*contents.notices, *missing], contents.listing)
 
 
-def _read_listings(tables: folders.Tables) -> tuple[pd.DataFrame | None, list[Notice]]:
+def _read_listings(tables: find_files.Tables) -> tuple[pd.DataFrame | None, list[Notice]]:
     """Read and merge all metadata.csv. They only help to name missing series, so an unreadable one is skipped."""
     listed, ignored = [], []
     for path in tables.select(tcia_metadata.is_listing):
@@ -66,7 +66,7 @@ def _read_listings(tables: folders.Tables) -> tuple[pd.DataFrame | None, list[No
 def _report_unclaimed_files(cases: pd.DataFrame, headers: Sequence[Header]) -> list[Notice]:
     """Count the files that no CSV lists: they show that a CSV is incomplete."""
     rows = cases.to_dict("records")
-    subjects = {*map(catalog.format_view_subject, rows), *map(catalog.format_lesion_subject, rows)}
+    subjects = {*map(match_files.format_view_subject, rows), *map(match_files.format_lesion_subject, rows)}
     series = {uid for column in cbis_ddsm.SERIES for uid in cases[column]}
     unknown = Counter(
         header.tcia_subject.partition("_")[0]

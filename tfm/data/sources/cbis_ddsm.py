@@ -11,7 +11,7 @@ import pandas as pd
 
 from tfm.core import hints
 from tfm.core.errors import DataError, SettingsError
-from tfm.data.download.folders import UTF_16, Tables
+from tfm.data.download.find_files import UTF_16, Tables
 from tfm.data.download.notices import Notice
 
 # Our column name → its normalized names in the CSVs that are in circulation.

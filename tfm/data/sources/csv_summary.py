@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from tfm.data.dataset.image_table import VIEW_KEY
+from tfm.data.dataset.lesions_to_images import VIEW_KEY
 from tfm.data.sources.cbis_ddsm import IMAGE_KEY, PATHOLOGIES
 
 _BREAST = ["patient_id", "side"]

@@ -30,7 +30,7 @@ from tfm.core.events import Event, Note, Progress
 from tfm.core.settings import presets
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.distributed.process_group import ProcessGroup, SingleProcess
-from tfm.training.inputs.lineage import SourceRun
+from tfm.training.inputs.starting_point import SourceRun
 from tfm.training.loop import run_training
 from tfm.training.state import Training
 

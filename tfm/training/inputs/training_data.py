@@ -19,9 +19,9 @@ from tfm.data.dataset.dataset import Dataset
 from tfm.models.settings import FILE, ModelSettings
 from tfm.models.weights import fetch_weights
 from tfm.training.batches import Normalisation, hash_pixels, measure_intensities
-from tfm.training.inputs import lineage
-from tfm.training.inputs.lineage import SourceRun
+from tfm.training.inputs import starting_point
 from tfm.training.inputs.samples import Samples, find_samples
+from tfm.training.inputs.starting_point import SourceRun
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,14 @@ def open_sources(
         evaluated_on: validation and test of the later training, where the run's own do not evaluate anything.
     """
     evaluation = evaluated_on or data
-    weights_source = lineage.find_weights_source(run.workspace, model.weights, evaluation.val, evaluation.test)
+    weights_source = starting_point.find_weights_source(run.workspace, model.weights, evaluation.val, evaluation.test)
     extended = SourceRun(find_run(run.workspace, extends)) if extends else None
-    chosen_by = lineage.find_study(run, study, data.test)
+    chosen_by = starting_point.find_study(run, study, data.test)
     weights = fetch_weights(model, weights_source.open_checkpoints().best if weights_source else None)
     facts = yield from data.collect_facts()
     if extended:
-        lineage.check_unchanged(extended, facts)
-        run.save_facts(minutes_before=lineage.measure_minutes_of_work(extended.run))
+        starting_point.check_unchanged(extended, facts)
+        run.save_facts(minutes_before=starting_point.measure_minutes_of_work(extended.run))
     sources = [source for source in (weights_source, extended) if source]
     named = {Path(model.weights.removeprefix(FILE)).name} if model.weights.startswith(FILE) else set()
     run.save_facts(origin_unknown=sorted(named.union(*(source.read_unknown_origins() for source in sources))))
@@ -100,7 +100,7 @@ def remember_inputs(
     """Let `run` remember its data and first weights. When it is resumed, check that they are still the same."""
     facts |= {"weights_sha256": files.compute_sha256(weights) if weights else None}
     pixels = [f"{array}_sha256" for array in ARRAYS]
-    kept = {name: f"the {lineage.FINGERPRINTS[name]} of the cache {data.cache.folder.name}" for name in pixels}
+    kept = {name: f"the {starting_point.FINGERPRINTS[name]} of the cache {data.cache.folder.name}" for name in pixels}
     for name, words in (kept | {"weights_sha256": f"the weights in {weights}"}).items():
         if run.read_environment().get(name, facts[name]) != facts[name]:
             raise DataError(

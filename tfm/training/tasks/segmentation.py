@@ -11,7 +11,7 @@ from torch import nn
 from tfm.data.dataset.lesion_classes import CLASS_SETS, ClassSet
 from tfm.training import tiles
 from tfm.training.batches import Batch
-from tfm.training.lesion_maps import (
+from tfm.training.lesion_probability_maps import (
     COUNTS_PER_MAP,
     count_at_thresholds,
     find_best_threshold,

@@ -16,8 +16,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.core.settings import messages
+from tfm.core.settings.base import IMPORTANT, Settings
 from tfm.core.settings.fields import SettingField
-from tfm.core.settings.schema import IMPORTANT, Settings
 
 _RANGE_KEYS = {"low", "high", "log", "step"}
 _SYNTAX = "write a list of values, as in [adamw, sgd], or a range, as in {low: 0.0001, high: 0.01, log: true}"

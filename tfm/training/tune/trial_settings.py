@@ -13,9 +13,9 @@ from tfm.core.errors import RunError, SettingsError
 from tfm.core.registry import Stage
 from tfm.core.runs import inputs
 from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.base import Settings
 from tfm.core.settings.presets import Preset
 from tfm.core.settings.resolve import find_names_without_effect, resolve
-from tfm.core.settings.schema import Settings
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from rich.console import Console
 from tfm.core import registry
 from tfm.core.errors import RunError
 from tfm.core.events import IntervalChart, Note, Picture, Result, Table
-from tfm.core.runs.job import Status
+from tfm.core.runs.job_folder import Status
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.runs.worker import StartedJob, start_worker
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.resolve import resolve
 from tfm.ui import render
+from tfm.ui.flag_spelling import spell_values, write_command_line
 from tfm.ui.screens import live_view
-from tfm.ui.spelling import spell_values, write_command_line
 
 
 def run_in_foreground(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bool = False) -> int:

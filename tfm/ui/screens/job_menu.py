@@ -16,10 +16,10 @@ from tfm.core.runs.run import Run
 from tfm.core.runs.worker import StartedJob, kill_worker, start_worker
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField, get_value
+from tfm.ui.flag_spelling import spell
 from tfm.ui.prompts import Asker, Back, Choice, PlainAsker, Question, ToMenu
 from tfm.ui.screens import live_view
 from tfm.ui.screens.runs_commands import build_table, describe_outcome, describe_study, print_job, remove_job
-from tfm.ui.spelling import spell
 
 _LEAVING = (
     Choice("leave", "Leave it running and go back"),

@@ -15,13 +15,13 @@ from rich.text import Text
 from tfm.core.errors import TFMError
 from tfm.core.events import Event, Metrics, Note, Table, TableRow
 from tfm.core.machine import read_free_gib
-from tfm.core.runs.job import Status
+from tfm.core.runs.job_folder import Status
 from tfm.core.runs.plan import Plan, Step
 from tfm.core.runs.run import Run
 from tfm.core.runs.worker import PAUSED_EXIT_STATUS, StartedJob
 from tfm.ui import render
-from tfm.ui.run_view import RunView
-from tfm.ui.spelling import spell, write_command_line
+from tfm.ui.flag_spelling import spell, write_command_line
+from tfm.ui.run_state import RunView
 
 _REFRESH_SECONDS = 0.15
 _FRAME, _BORDERS = 4, 2  # columns and lines that the panel takes

@@ -25,9 +25,9 @@ from tfm.core.runs.worker import StartedJob
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import get_value
 from tfm.ui import render
-from tfm.ui.command_context import open_workspace, report_errors
+from tfm.ui.flag_spelling import format_flag, set_reader, spell
 from tfm.ui.screens import foreground, live_view
-from tfm.ui.spelling import format_flag, set_reader, spell
+from tfm.ui.workspace_and_errors import open_workspace, report_errors
 
 _Workspace = Annotated[Path | None, typer.Option(help="Folder for data, caches and runs.", show_default="workspace")]
 _Id = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run or plan, or a unique part of it.")]

@@ -2,7 +2,7 @@
 
 from tests.toy_jobs import toy_run
 from tfm.core.events import CurrentValues, Metrics, StateChange
-from tfm.ui.run_view import RunView
+from tfm.ui.run_state import RunView
 
 
 def test_a_view_of_a_resumed_run_shows_each_epoch_once(workspace):

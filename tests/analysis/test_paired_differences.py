@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfm.analysis.contrast import Measurements
+from tfm.analysis.paired_differences import Measurements
 from tfm.metrics.classification import bootstrap_interval, compute_auc
 
 PATIENTS = 60

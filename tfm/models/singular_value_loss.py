@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tfm.core.randomness import seed_at
-from tfm.models.attention import find_attentions, get_query_key
+from tfm.models.record_attention import find_attentions, get_query_key
 
 _VECTORS = 8  # σ₂/σ₁ is about 0.99 in these layers: a single vector would stay some percent off
 _ITERATIONS = 6  # for maps, which differ in each image: no warm start is possible

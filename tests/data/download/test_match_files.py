@@ -9,9 +9,9 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from tfm.core.errors import DataError
-from tfm.data.download.catalog import Catalog, match_files
-from tfm.data.download.folders import scan_folders
+from tfm.data.download.find_files import scan_folders
 from tfm.data.download.header_index import read_headers
+from tfm.data.download.match_files import Catalog, match_files
 
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 VIEW = "Mass-Training_P_00001_LEFT_CC"

@@ -6,7 +6,7 @@ import torch
 
 from tfm.data.dataset.lesion_classes import CLASS_SETS, encode_mask_class
 from tfm.metrics.segmentation import count_overlap
-from tfm.training.lesion_maps import (
+from tfm.training.lesion_probability_maps import (
     ANY,
     THRESHOLDS,
     count_at_thresholds,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tfm.analysis.explanation.explainer import ATTENTION, FOR_MALIGNANT
 from tfm.analysis.explanation.scores import OUTSIDE, UNIFORM, read_scores
-from tfm.analysis.intervals import format_interval, format_number
+from tfm.analysis.format_intervals import format_interval, format_number
 from tfm.analysis.trained_run import Protocol, open_trained_model
 from tfm.core import hints
 from tfm.core.errors import DataError

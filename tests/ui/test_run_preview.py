@@ -16,8 +16,8 @@ from tfm.core.registry import InspectionResult
 from tfm.core.runs.command_settings import resolve_settings
 from tfm.ui.command_line import write_command
 from tfm.ui.form import Form
-from tfm.ui.preview import watch_preview
 from tfm.ui.prompts import ToMenu
+from tfm.ui.run_preview import watch_preview
 
 TOY = "look"
 MASSES = ("mass-train-1", "mass-train-2", "mass-train-3")

@@ -18,7 +18,7 @@ from tfm.core.events import Event, IntervalChart, Note, Picture, Progress, Table
 from tfm.core.registry import InspectionResult
 from tfm.ui import render
 from tfm.ui.prompts import ToMenu
-from tfm.ui.run_view import Bar
+from tfm.ui.run_state import Bar
 
 _DRAW_SECONDS = 0.1
 

@@ -18,12 +18,12 @@ from optuna.trial import FrozenTrial
 from tfm.core.errors import BusyError, HaltedError, SettingsError
 from tfm.core.events import CurrentValues, Event, Metrics, Note, Progress, TableRow
 from tfm.core.runs.executor import execute, prune_run
-from tfm.core.runs.launch import find_or_create_run
+from tfm.core.runs.find_or_create import find_or_create_run
 from tfm.core.runs.run import Run
 from tfm.training.gpu_lock import WAITING
+from tfm.training.tune.claim_trials import Worker
 from tfm.training.tune.study import find_best, get_owner
 from tfm.training.tune.trial_settings import TrialTemplate
-from tfm.training.tune.worker import Worker
 
 _STATES = {"COMPLETE": "done", "FAIL": "failed"}
 POLL_SECONDS = 2.0  # between progress events that are passed on, and between looks at other workers

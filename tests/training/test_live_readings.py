@@ -4,7 +4,7 @@ import pytest
 
 from tests.training.small_training import SmallTrainings, start_training
 from tfm.core.events import CurrentValues
-from tfm.training import monitor
+from tfm.training import live_readings
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +13,7 @@ def trainings(tmp_path_factory):
 
 
 def test_readings_show_speed_best_epoch_and_last_checkpoint(trainings, monkeypatch):
-    monkeypatch.setattr(monitor, "SECONDS_BETWEEN_READINGS", 0)
+    monkeypatch.setattr(live_readings, "SECONDS_BETWEEN_READINGS", 0)
     training = trainings.make({"epochs": 2})
     readings = [
         event.values for event in start_training(training, trainings.new_folder()) if isinstance(event, CurrentValues)

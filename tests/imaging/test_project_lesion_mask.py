@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfm.imaging.geometry import Geometry
-from tfm.imaging.lesion_mask import count_subpixel_lesions, project_lesions
+from tfm.imaging.project_lesion_mask import count_subpixel_lesions, project_lesions
 
 
 def test_tiny_calcification_survives_downscaling_and_classes_do_not_mix() -> None:

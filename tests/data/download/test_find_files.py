@@ -13,7 +13,7 @@ from tfm.core.file_walk import walk_files
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.dataset_plan import plan_dataset
 from tfm.data.download import read_download
-from tfm.data.download.folders import describe_layouts, scan_folders
+from tfm.data.download.find_files import describe_layouts, scan_folders
 
 
 @pytest.fixture(scope="module")

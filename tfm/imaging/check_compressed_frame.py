@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pydicom import uid
 
-from tfm.imaging.decoded_image import UnreadableError
+from tfm.imaging.reader_common import UnreadableError
 
 _START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 _SIZE_OF_JPEG_2000 = b"\xff\x4f\xff\x51"

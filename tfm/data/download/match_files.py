@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from tfm.core.errors import DataError
-from tfm.data.dataset.image_table import Lesion
-from tfm.data.download.folders import make_printable
+from tfm.data.dataset.lesions_to_images import Lesion
+from tfm.data.download.find_files import make_printable
 from tfm.data.download.headers import Header, is_jpeg
 from tfm.data.download.notices import Notice
 from tfm.data.sources.cbis_ddsm import LESION_KEY

@@ -9,7 +9,7 @@ import timm
 import torch
 
 from tests.models.networks import CASES, SIZE, SWIN, build_network
-from tfm.models.model_card import build_card, build_card_of_network, count_parameters, find_explanation_layer
+from tfm.models.model_summary import build_card, build_card_of_network, count_parameters, find_explanation_layer
 from tfm.models.settings import ModelSettings
 
 
@@ -69,7 +69,7 @@ import re, sys
 from pathlib import Path
 import torch
 from tfm.models.build import build_model
-from tfm.models.model_card import build_card
+from tfm.models.model_summary import build_card
 from tfm.models.freezing import freeze, set_train_mode
 from tfm.models.settings import ModelSettings
 

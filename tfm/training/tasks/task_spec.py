@@ -13,11 +13,11 @@ from torch import nn
 
 from tfm.core import hints
 from tfm.core.errors import SettingsError
-from tfm.models.attention import find_attentions
 from tfm.models.features import check_averaging
 from tfm.models.masked_image_model import MaskedImageModel
-from tfm.models.specs import ClassifierSpec, NetworkSpec, Spec
-from tfm.models.spectral_loss import SpectralNorms
+from tfm.models.model_spec import ClassifierSpec, NetworkSpec, Spec
+from tfm.models.record_attention import find_attentions
+from tfm.models.singular_value_loss import SpectralNorms
 from tfm.training.inputs.samples import UNKNOWN
 from tfm.training.settings import BreastSettings, LabelSettings, MaskSettings, SegmentationSettings
 from tfm.training.tasks import Task

@@ -11,8 +11,8 @@ from pydicom import uid
 
 from tests.imaging.dicom_files import PIXELS, build_compressed, build_dataset, encode_jpeg_lossless, save_dicom
 from tfm.core.errors import DataError
-from tfm.imaging.decoded_image import Frame
 from tfm.imaging.read_image import read_image, read_pixels
+from tfm.imaging.reader_common import Frame
 
 FRAMES = np.stack([PIXELS >> shift for shift in range(5)])
 

@@ -10,10 +10,10 @@ from tests.training.small_dataset import make_small_dataset
 from tests.training.studies import SPACE, create_study_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
+from tfm.training.tune.claim_trials import Worker
 from tfm.training.tune.settings import HyperbandSettings
 from tfm.training.tune.storage import open_storage
 from tfm.training.tune.study import Study, count_silent_seconds
-from tfm.training.tune.worker import Worker
 
 TOTAL = 4
 

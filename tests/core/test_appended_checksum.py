@@ -2,7 +2,7 @@
 
 import pytest
 
-from tfm.core.checksum import append_checksum, has_checksum, has_valid_checksum
+from tfm.core.appended_checksum import append_checksum, has_checksum, has_valid_checksum
 
 
 @pytest.fixture

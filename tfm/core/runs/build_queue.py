@@ -11,10 +11,10 @@ from tfm.core.errors import SettingsError
 from tfm.core.runs.command_settings import find_preset, get_started_command, resolve_settings
 from tfm.core.runs.plan import Step
 from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.base import Settings
 from tfm.core.settings.fields import find_field, get_value, list_fields
 from tfm.core.settings.presets import Preset
 from tfm.core.settings.resolve import find_names_without_effect
-from tfm.core.settings.schema import Settings
 from tfm.core.settings.serialize import collect_key_values
 
 
