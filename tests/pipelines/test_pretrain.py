@@ -45,7 +45,8 @@ def test_it_has_seen_training_patients_only(run):
     assert len(seen) == PATIENTS["train"]
     assert all(patient.startswith("P_train") for patient in seen)
     told = " ".join(event.text for event in run.read_events() if isinstance(event, Note))
-    assert f"{2 * PATIENTS['train'] - 2} images of {PATIENTS['train'] - 1} patients for training, 2 of 1 others" in told
+    count = PATIENTS["train"] - 1
+    assert f"{2 * count} images of {count} patients for training; 2 images of 1 other" in told
 
 
 def test_it_reports_and_shows_the_reconstruction(run):
