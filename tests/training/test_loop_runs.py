@@ -38,10 +38,9 @@ def make_tiny_run(workspace, **given):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """Undisturbed runs of MammoCNN and of the tiny network."""
-    workspace = Workspace(tmp_path_factory.mktemp("calm") / "workspace")
+    workspace = Workspace(tmp_path_factory.mktemp("undisturbed") / "workspace")
     make_small_dataset(workspace)
-    return {"MammoCNN": finish_run(make_train_run(workspace)), "tiny": finish_run(make_tiny_run(workspace))}
+    return finish_run(make_tiny_run(workspace))
 
 
 @pytest.fixture
@@ -58,19 +57,19 @@ def stop_with_checkpoint_at_each_step(run, steps, monkeypatch):
 
 @pytest.mark.parametrize("steps", [3, 6])
 def test_run_stopped_within_an_epoch_ends_bit_identical(small_workspace, undisturbed, monkeypatch, steps):
-    run = make_train_run(small_workspace, checkpoint_seconds=0)
+    run = make_tiny_run(small_workspace, checkpoint_seconds=0)
     stop_with_checkpoint_at_each_step(run, steps, monkeypatch)
     kept = read_checkpoint(run.checkpoints_folder / "last.pt")["standing"]
     assert kept["step"] == steps
     assert kept["epoch_step"] == steps % STEPS_AN_EPOCH
-    assert list_differences(finish_run(run), undisturbed["MammoCNN"]) == []
+    assert list_differences(finish_run(run), undisturbed) == []
 
 
 def test_run_stopped_before_its_first_checkpoint_ends_bit_identical(small_workspace, undisturbed):
-    run = make_train_run(small_workspace)
+    run = make_tiny_run(small_workspace)
     stop_after_steps(run, 2)
     assert not run.checkpoints_folder.exists()
-    assert list_differences(finish_run(run), undisturbed["MammoCNN"]) == []
+    assert list_differences(finish_run(run), undisturbed) == []
 
 
 def lose_momentum(content):
@@ -98,7 +97,7 @@ def test_comparison_notices_a_lost_piece_of_state(small_workspace, undisturbed, 
     content = read_checkpoint(run.checkpoints_folder / "last.pt")
     lose(content)
     Checkpoints(run.checkpoints_folder, seconds=0, key=run.read_status().key).save(content)
-    assert list_differences(finish_run(run), undisturbed["tiny"]) != []
+    assert list_differences(finish_run(run), undisturbed) != []
 
 
 def list_warnings(run):
@@ -113,7 +112,7 @@ def test_run_with_missing_checkpoints_warns_and_ends_bit_identical(small_workspa
     stop_after_steps(run, 2 * STEPS_AN_EPOCH + 1)
     for name in lost:
         (run.checkpoints_folder / name).unlink()
-    assert list_differences(finish_run(run), undisturbed["tiny"]) == []
+    assert list_differences(finish_run(run), undisturbed) == []
     assert [kept in text for text in list_warnings(run)] == [True]
 
 
@@ -124,14 +123,16 @@ def test_run_with_damaged_checkpoints_warns_and_ends_bit_identical(small_workspa
     for name in damaged:
         path = run.checkpoints_folder / name
         path.write_bytes(path.read_bytes()[:-1000])
-    assert list_differences(finish_run(run), undisturbed["tiny"]) == []
+    assert list_differences(finish_run(run), undisturbed) == []
     warnings = [text for text in list_warnings(run) if text.startswith("checkpoint ")]
     assert [text.split()[1] for text in warnings] == damaged
     assert ("starts over" in warnings[0]) == (len(damaged) == 2)
 
 
-def test_killed_run_ends_bit_identical(small_workspace, undisturbed):
-    run = make_train_run(small_workspace)
+@pytest.mark.long
+def test_killed_run_ends_bit_identical(small_workspace, tmp_path):
+    """A plan and a run that writes a checkpoint are killed in the tests of faults."""
+    run = make_tiny_run(small_workspace, epochs=20)
     started = worker.start_worker(run)
     deadline = time.monotonic() + 60
     while not any(isinstance(event, Metrics) for event in run.read_events()):
@@ -142,7 +143,9 @@ def test_killed_run_ends_bit_identical(small_workspace, undisturbed):
     assert run.read_status().state == "halted"
     again = worker.start_worker(run)
     assert again.process.wait(timeout=120) == 0, run.log_file.read_text()
-    assert list_differences(run, undisturbed["MammoCNN"]) == []
+    other_workspace = Workspace(tmp_path / "other")
+    make_small_dataset(other_workspace)
+    assert list_differences(run, finish_run(make_tiny_run(other_workspace, epochs=20))) == []
 
 
 def test_run_halted_by_a_full_disk_reports_it_and_ends_bit_identical(small_workspace, undisturbed, monkeypatch):
@@ -163,7 +166,7 @@ def test_run_halted_by_a_full_disk_reports_it_and_ends_bit_identical(small_works
     kept = read_checkpoint(run.checkpoints_folder / "last.pt")["standing"]
     assert kept["epoch"] == 1
     assert make_tiny_run(small_workspace).id == run.id
-    assert list_differences(finish_run(run), undisturbed["tiny"]) == []
+    assert list_differences(finish_run(run), undisturbed) == []
 
 
 def test_test_labels_do_not_change_training(small_workspace, undisturbed):
@@ -174,11 +177,11 @@ def test_test_labels_do_not_change_training(small_workspace, undisturbed):
 
     rewrite_manifest(small_workspace, flip_test_labels)
     run = finish_run(make_tiny_run(small_workspace))
-    assert list_differences(run, undisturbed["tiny"]) == ["test.csv"]
-    ours, theirs = (pd.read_csv(one.predictions_file("test")) for one in (run, undisturbed["tiny"]))
+    assert list_differences(run, undisturbed) == ["test.csv"]
+    ours, theirs = (pd.read_csv(one.predictions_file("test")) for one in (run, undisturbed))
     assert (ours["prob"] == theirs["prob"]).all()
     assert (ours["label"] == 1 - theirs["label"]).all()
-    assert run.read_status().result["threshold"] == undisturbed["tiny"].read_status().result["threshold"]
+    assert run.read_status().result["threshold"] == undisturbed.read_status().result["threshold"]
 
 
 def test_training_labels_change_training(small_workspace, undisturbed):
@@ -190,7 +193,7 @@ def test_training_labels_change_training(small_workspace, undisturbed):
 
     rewrite_manifest(small_workspace, flip_one_label)
     run = finish_run(make_tiny_run(small_workspace))
-    assert any(place.startswith("best.pt/network") for place in list_differences(run, undisturbed["tiny"]))
+    assert any(place.startswith("best.pt/network") for place in list_differences(run, undisturbed))
 
 
 @pytest.mark.parametrize(
@@ -217,7 +220,7 @@ def test_divergence_fails_the_run_and_keeps_the_last_finite_checkpoint(small_wor
 
 
 def test_patience_ends_a_run_and_the_first_of_equal_epochs_is_best(small_workspace):
-    run = finish_run(make_train_run(small_workspace, patience=2, epochs=12, augment=False, dropout=0.0))
+    run = finish_run(make_tiny_run(small_workspace, patience=2, epochs=12, augment=False))
     metrics = pd.read_csv(run.metrics_file)
     best = read_checkpoint(run.checkpoints_folder / "best.pt")["standing"]["epoch"]
     assert best == 1 + int(np.argmax(metrics["val_auc"]))
@@ -225,7 +228,7 @@ def test_patience_ends_a_run_and_the_first_of_equal_epochs_is_best(small_workspa
 
 
 def test_discs_and_stars_are_learned(small_workspace):
-    run = finish_run(make_train_run(small_workspace, "MammoCNN", epochs=5, dropout=0.0, augment=False))
+    run = finish_run(make_tiny_run(small_workspace, epochs=8, augment=False))
     metrics = pd.read_csv(run.metrics_file)
     assert list(metrics.columns) == [
         *("epoch", "learning_rate", "train_loss", "train_accuracy", "train_auc", "val_loss", "val_accuracy", "val_auc")
@@ -235,7 +238,7 @@ def test_discs_and_stars_are_learned(small_workspace):
 
 
 def test_events_report_epochs_steps_and_metrics(undisturbed):
-    events = undisturbed["MammoCNN"].read_events()
+    events = undisturbed.read_events()
     assert {event.name for event in events if isinstance(event, Progress)} >= {"epoch", "step", "validation"}
     rows = [event.values for event in events if isinstance(event, Metrics)]
     assert [row["epoch"] for row in rows] == [1, 2]
