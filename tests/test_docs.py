@@ -1,7 +1,10 @@
 """The pages that people read: what they say to type exists, and they name everything that the program offers."""
 
+import ast
+import importlib
 import re
 import shlex
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,14 @@ PAGES = [
 README = PAGES[0].read_text(encoding="utf-8")
 COMMAND = re.compile(r"python wizard\.py ([a-z][^`\n&]*)")
 COMMANDS = sorted({(page, command) for page in PAGES for command in COMMAND.findall(page.read_text(encoding="utf-8"))})
+INVENTED = {  # files and a class that a reader of tfm/README.md is told to write
+    "configs/models/ResNet10.yaml",
+    "tfm/commands/count_images.py",
+    "tfm/imaging/steps/median.py",
+    "tfm/models/zoo/smallnet.py",
+    "tfm/pipelines/count_images.py",
+    "Median",
+}
 OPTIONS_OF_EVERY_COMMAND = {"--workspace", "--json", "--detach", "--quiet", "--preset", "--set"}
 
 
@@ -71,6 +82,27 @@ def test_links_lead_to_files_and_titles_that_exist(page):
             assert target[1:] in titles, target
         else:
             assert (page.parent / target).is_file(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_paths_of_code_exist(page):
+    paths = re.findall(r"`((?:tfm|tests|configs)/[\w/.-]+)`", page.read_text(encoding="utf-8"))
+    assert [path for path in paths if not (PROJECT / path).exists() and path not in INVENTED] == []
+
+
+def test_code_in_the_recipes_imports_what_exists():
+    page = (PROJECT / "tfm" / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^ *```python\n(.*?)^ *```", page, re.MULTILINE | re.DOTALL)
+    imported = [
+        (node.module, alias.name)
+        for block in blocks
+        for node in ast.walk(ast.parse(textwrap.dedent(block)))
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("tfm.")
+        for alias in node.names
+    ]
+    assert len(imported) > 8
+    shipped = [(module, name) for module, name in imported if not INVENTED & {f"{module.replace('.', '/')}.py", name}]
+    assert [one for one in shipped if not hasattr(importlib.import_module(one[0]), one[1])] == []
 
 
 def test_readme_says_that_this_is_no_diagnosis():
