@@ -14,8 +14,8 @@ import pytest
 
 from tests.imaging.drawn_mammograms import compute_breast_mask, resolve_chain
 from tfm.data.phantom.dicom import Header, build_dataset, encode
+from tfm.data.phantom.download_plan import Exposure, Lesion
 from tfm.data.phantom.mammogram import draw_mammogram
-from tfm.data.phantom.spec import Exposure, Lesion
 from tfm.imaging.chain import preprocess_image
 from tfm.imaging.read_image import read_pixels
 from tfm.imaging.settings import ChainSettings

@@ -10,8 +10,8 @@ import pytest
 import timm
 import torch
 
+from tfm.models.attention_spectral_loss import SpectralNorms, compute_excess
 from tfm.models.record_attention import find_attentions, get_query_key, record_attention
-from tfm.models.singular_value_loss import SpectralNorms, compute_excess
 
 IMAGES, STEPS, WARM = 4, 7, 2
 

@@ -11,7 +11,7 @@ import pytest
 from tests.training import small_dataset
 from tests.training.studies import SPACE, create_study_run
 from tfm.core.events import Event
-from tfm.core.runs.executor import execute
+from tfm.core.runs.execute_run import execute
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.training.tune import run_trials

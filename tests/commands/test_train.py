@@ -4,10 +4,10 @@ import pytest
 
 from tests.ui.test_form import with_products
 from tfm.core.errors import RunError, SettingsError
-from tfm.core.runs.build_queue import split_values_by_preset
-from tfm.core.runs.command_settings import resolve_settings
+from tfm.core.runs.expand_repeats import split_values_by_preset
 from tfm.core.runs.find_or_create import find_or_create_job
-from tfm.core.runs.restart import extend_run, restart_run
+from tfm.core.runs.resolve_command_settings import resolve_settings
+from tfm.core.runs.restart_or_extend import extend_run, restart_run
 
 
 def test_a_regression_has_no_epochs_and_can_be_restarted(workspace):

@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 
 from tfm.data.phantom.cohort import plan_download
-from tfm.data.phantom.spec import DownloadPlan, LayoutName
+from tfm.data.phantom.download_plan import DownloadPlan, LayoutName
 from tfm.data.phantom.traps import parse_traps
 from tfm.data.phantom.writer import write_download
 

@@ -16,8 +16,8 @@ from tfm.core.events import Note
 from tfm.core.settings import presets
 from tfm.training import checkpoint
 from tfm.training.checkpoint import Checkpoints, read_checkpoint
+from tfm.training.fit_linear_classifier import fit_linear_probe
 from tfm.training.inference import predict_logits
-from tfm.training.linear_probe import fit_linear_probe
 
 FOUND = {name: presets.load_preset("models", name) for name in presets.list_presets("models")}
 PRESETS = {name: preset.settings for name, preset in FOUND.items() if preset.stage == "train"}

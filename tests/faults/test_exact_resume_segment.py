@@ -6,8 +6,8 @@ from tests.training.results import list_differences
 from tests.training.small_dataset import QUICK_SETTINGS, finish_run, make_small_dataset
 from tfm.core.events import Progress
 from tfm.core.registry import find_stage
-from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.find_or_create import find_or_create_job
+from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.runs.workspace import Workspace
 from tfm.training import checkpoint
 

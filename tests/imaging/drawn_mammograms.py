@@ -10,8 +10,8 @@ import numpy as np
 from tfm.core.files import read_yaml
 from tfm.core.settings.base import Settings
 from tfm.core.settings.resolve import resolve
+from tfm.data.phantom.download_plan import Exposure, Lesion
 from tfm.data.phantom.mammogram import Phantom, draw_mammogram
-from tfm.data.phantom.spec import Exposure, Lesion
 from tfm.imaging.breast_mask import find_breast
 from tfm.imaging.chain import apply_steps
 from tfm.imaging.geometry import Geometry

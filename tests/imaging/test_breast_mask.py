@@ -11,8 +11,8 @@ import pytest
 
 from tests.imaging.drawn_mammograms import compute_breast_mask
 from tfm.core.errors import DataError
+from tfm.data.phantom.download_plan import Exposure, Lesion
 from tfm.data.phantom.mammogram import Phantom, draw_mammogram
-from tfm.data.phantom.spec import Exposure, Lesion
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 real_data = pytest.mark.skipif(not (DATA / "mass256").is_dir(), reason="the real mammograms are not here")

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from tfm.core.errors import SettingsError
+from tfm.models.attention_spectral_loss import SpectralNorms
 from tfm.models.build import build_model
 from tfm.models.features import classify_pooled, compute_feature_map
 from tfm.models.model_summary import build_card
 from tfm.models.record_attention import find_attentions, find_blocks
 from tfm.models.settings import ModelSettings
-from tfm.models.singular_value_loss import SpectralNorms
 
 PICO = ModelSettings(architecture="swin_pico")
 

@@ -20,9 +20,9 @@ from tfm.core import machine, registry
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note, Picture, Progress
 from tfm.core.runs import worker
-from tfm.core.runs.command_settings import find_preset, load_settings
 from tfm.core.runs.find_or_create import find_or_create_job, find_or_create_run
 from tfm.core.runs.plan import Plan
+from tfm.core.runs.resolve_command_settings import find_preset, load_settings
 from tfm.core.runs.run import Run
 from tfm.core.settings import presets
 from tfm.metrics.classification import compute_auc, find_youden_threshold

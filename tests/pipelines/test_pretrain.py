@@ -18,8 +18,8 @@ from tests.training.small_dataset import (
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.events import Metrics, Note, Picture, Progress
 from tfm.core.registry import find_stage
-from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.find_or_create import find_or_create_job
+from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.runs.workspace import Workspace
 from tfm.training import checkpoint
 from tfm.training.checkpoint import read_checkpoint

@@ -18,10 +18,10 @@ from tfm.core import files
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Note, Progress, Table
 from tfm.core.registry import find_command, find_stage
-from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.keys import compute_run_key
-from tfm.core.runs.restart import restart_run
+from tfm.core.runs.resolve_command_settings import load_settings
+from tfm.core.runs.restart_or_extend import restart_run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.resolve import resolve
 from tfm.core.settings.serialize import collect_key_values

@@ -20,9 +20,9 @@ from tfm.core.errors import SettingsError
 from tfm.core.events import Note, Progress, Table
 from tfm.core.registry import find_stage
 from tfm.core.runs import worker
-from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.find_or_create import find_or_create_job
-from tfm.core.runs.restart import extend_run
+from tfm.core.runs.resolve_command_settings import load_settings
+from tfm.core.runs.restart_or_extend import extend_run
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset.lesion_classes import encode_mask_class
 from tfm.metrics.classification import find_youden_threshold

@@ -18,7 +18,7 @@ from tests.training.small_dataset import (
 from tfm.core import registry
 from tfm.core.errors import SettingsError
 from tfm.core.events import Note
-from tfm.core.runs import command_settings, find_or_create, restart, worker
+from tfm.core.runs import find_or_create, resolve_command_settings, restart_or_extend, worker
 from tfm.core.runs.workspace import Workspace
 from tfm.training.checkpoint import read_checkpoint
 from tfm.training.inputs.starting_point import measure_minutes_of_work
@@ -56,8 +56,8 @@ def anew(extension):
     return find_or_create.find_or_create_run(
         extension.workspace,
         registry.find_stage("train"),
-        command_settings.load_settings(extension),
-        command_settings.find_preset(extension.workspace, "train", extension.read_preset()),
+        resolve_command_settings.load_settings(extension),
+        resolve_command_settings.find_preset(extension.workspace, "train", extension.read_preset()),
         fresh=True,
     )
 
@@ -138,7 +138,7 @@ def test_changed_weights_of_a_run_are_refused(trained):
 
 
 def test_an_extension_continues_from_the_last_checkpoint_on_the_new_curve(trained):
-    run = finish_run(restart.extend_run(trained, 4))
+    run = finish_run(restart_or_extend.extend_run(trained, 4))
     assert run.id != trained.id
     metrics, before = (pd.read_csv(one.metrics_file) for one in (run, trained))
     assert list(metrics["epoch"]) == [1, 2, 3, 4]
@@ -152,7 +152,7 @@ def test_an_extension_continues_from_the_last_checkpoint_on_the_new_curve(traine
 
 
 def test_a_stopped_extension_ends_as_an_undisturbed_one(trained):
-    whole = finish_run(restart.extend_run(trained, 3))
+    whole = finish_run(restart_or_extend.extend_run(trained, 3))
     stopped = anew(whole)
     stop_after_steps(stopped, 6)
     finish_run(stopped)
@@ -162,7 +162,7 @@ def test_a_stopped_extension_ends_as_an_undisturbed_one(trained):
 
 
 def test_an_extension_killed_between_two_renames_loses_nothing(trained):
-    whole = finish_run(restart.extend_run(trained, 3))
+    whole = finish_run(restart_or_extend.extend_run(trained, 3))
     stopped = anew(whole)
     stop_after_steps(stopped, 6)
     last, previous = (stopped.checkpoints_folder / name for name in ("last.pt", "previous.pt"))
@@ -175,7 +175,7 @@ def test_an_extension_killed_between_two_renames_loses_nothing(trained):
 
 
 def test_an_extension_with_two_damaged_checkpoints_starts_from_the_extended_run_again(trained):
-    whole = finish_run(restart.extend_run(trained, 3))
+    whole = finish_run(restart_or_extend.extend_run(trained, 3))
     stopped = anew(whole)
     stop_after_steps(stopped, 6)
     for name in ("last.pt", "previous.pt"):
@@ -188,9 +188,9 @@ def test_an_extension_with_two_damaged_checkpoints_starts_from_the_extended_run_
 
 
 def test_an_extension_reports_a_damaged_checkpoint_of_the_extended_run(trained):
-    two = finish_run(restart.extend_run(trained, 2))
+    two = finish_run(restart_or_extend.extend_run(trained, 2))
     cut_off(two.checkpoints_folder / "last.pt")
-    run = finish_run(restart.extend_run(two, 3))
+    run = finish_run(restart_or_extend.extend_run(two, 3))
     (warning,) = warnings(run)
     assert f"{two.id}'s checkpoint last.pt cannot be used" in warning
     assert "using the previous one" in warning
@@ -198,7 +198,7 @@ def test_an_extension_reports_a_damaged_checkpoint_of_the_extended_run(trained):
 
 
 def test_an_extension_on_another_split_is_refused(trained):
-    run = restart.extend_run(trained, 4)
+    run = restart_or_extend.extend_run(trained, 4)
     moved = trained.workspace.dataset_folder("pocket") / "manifest.csv"
     before = moved.read_bytes()
     try:
@@ -208,7 +208,7 @@ def test_an_extension_on_another_split_is_refused(trained):
                 split=manifest["split"].mask(manifest["patient_id"] == "P_train00", "test")
             ),
         )
-        again = restart.extend_run(trained, 4)
+        again = restart_or_extend.extend_run(trained, 4)
         assert again.id != run.id
         assert "dataset and split" in refused(again)
         assert "have changed since it was trained" in again.read_status().message

@@ -15,7 +15,7 @@ from tfm.core.runs import lookup, worker
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.inputs import list_readable_runs
 from tfm.core.runs.lookup import list_unused_runs
-from tfm.core.runs.restart import extend_run, find_extensible_field, restart_run
+from tfm.core.runs.restart_or_extend import extend_run, find_extensible_field, restart_run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
 from tfm.core.settings.resolve import resolve

@@ -14,8 +14,8 @@ from tfm.core import files
 from tfm.core.events import Progress
 from tfm.core.registry import find_stage
 from tfm.core.runs import worker
-from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.find_or_create import find_or_create_job
+from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset.dataset import name_mask_file, write_manifest

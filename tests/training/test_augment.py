@@ -8,7 +8,7 @@ import torch
 from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run
 from tfm.core.errors import SettingsError
 from tfm.core.runs import worker
-from tfm.core.runs.command_settings import load_settings
+from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.settings.resolve import resolve
 from tfm.training import augment
 from tfm.training.batches import Images

@@ -12,7 +12,7 @@ from tests.training.small_dataset import finish_run, make_small_dataset, make_tr
 from tfm.analysis.embedding_projection import project_embeddings
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Note, Progress
-from tfm.core.runs.command_settings import load_settings
+from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.runs.workspace import Workspace
 from tfm.training import frozen_features, gpu_lock
 from tfm.training.batches import Images

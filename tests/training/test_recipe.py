@@ -17,7 +17,7 @@ from tfm.pipelines import segment
 from tfm.training.batches import Normalisation
 from tfm.training.inputs.samples import UNKNOWN
 from tfm.training.recipe import DataSpec, TrainingRecipe
-from tfm.training.tasks.breast_aware import BreastAwareClassification
+from tfm.training.tasks.breast_aware_classification import BreastAwareClassification
 from tfm.training.tasks.task_spec import ReconstructionSpec
 
 NAMES = {"dataset": "pocket", "cache": "pocket"}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tfm.ui.cli import main
-from tfm.ui.flag_spelling import set_reader
+from tfm.ui.spell_references import set_reader
 
 
 @pytest.fixture

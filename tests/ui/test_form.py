@@ -10,10 +10,10 @@ from rich.console import Console
 from tests.ui.scripted import BACK, LEAVE, Scripted
 from tfm.core import command_list, registry
 from tfm.core.errors import SettingsError
-from tfm.core.runs.command_settings import find_preset, resolve_settings
 from tfm.core.runs.find_or_create import find_or_create_job
+from tfm.core.runs.resolve_command_settings import find_preset, resolve_settings
 from tfm.core.settings.fields import list_fields
-from tfm.ui.command_line import FilledForm, write_command
+from tfm.ui.equivalent_command_line import FilledForm, write_command
 from tfm.ui.field_prompts import VARIES, build_question
 from tfm.ui.form import Form
 from tfm.ui.prompts import Back, PlainAsker, ToMenu

@@ -9,10 +9,10 @@ from rich.console import Console
 from tests.ui.darkroom import write_presets
 from tests.ui.scripted import Scripted
 from tests.ui.test_form import no_trial
-from tfm.core.runs.command_settings import find_preset, resolve_settings
+from tfm.core.runs.resolve_command_settings import find_preset, resolve_settings
 from tfm.core.settings import presets as offers
 from tfm.ui.cli import parse_assignment
-from tfm.ui.command_line import write_command
+from tfm.ui.equivalent_command_line import write_command
 from tfm.ui.field_prompts import VARIES, build_question
 from tfm.ui.form import Form
 from tfm.ui.form_state import FormState

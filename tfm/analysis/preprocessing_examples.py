@@ -18,7 +18,7 @@ from tfm.imaging.contact_sheet import Row, Tile
 from tfm.imaging.read_image import read_pixels
 from tfm.imaging.settings import ChainSettings
 from tfm.training import augment
-from tfm.training.augmented_copies import augment_image
+from tfm.training.export_augmented_images import augment_image
 from tfm.training.settings import AugmentSettings
 
 _COPIES = 6  # augmented copies of each image

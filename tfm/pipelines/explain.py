@@ -27,8 +27,8 @@ from tfm.commands.explain import Explain
 from tfm.commands.train import Train
 from tfm.core import files
 from tfm.core.events import Event, Note, Picture, Result, Table
-from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.lookup import find_run
+from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.runs.run import Run
 from tfm.models.model_summary import build_card
 from tfm.pipelines.train import make_recipe, open_training_data

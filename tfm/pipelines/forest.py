@@ -18,8 +18,8 @@ from tfm.commands.train import Train
 from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Picture, Result
-from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.lookup import find_run
+from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.runs.run import Run
 from tfm.models.model_summary import count_parameters, describe_weights
 from tfm.pipelines.train import open_training_data

@@ -8,8 +8,8 @@ from tfm.commands.head_and_forest import HeadAndForest
 from tfm.commands.train import Train
 from tfm.core import hints
 from tfm.core.errors import SettingsError
-from tfm.core.runs.command_settings import resolve_settings
 from tfm.core.runs.plan import Step
+from tfm.core.runs.resolve_command_settings import resolve_settings
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.serialize import dump_plain_values
 from tfm.pipelines.train import open_training_data

@@ -8,7 +8,7 @@ from tfm.commands.phantom import Phantom
 from tfm.core.events import Event, Note, Progress, Result
 from tfm.core.runs.run import Run
 from tfm.data.phantom.cohort import plan_download
-from tfm.data.phantom.spec import DownloadPlan
+from tfm.data.phantom.download_plan import DownloadPlan
 from tfm.data.phantom.traps import parse_traps
 from tfm.data.phantom.writer import write_download
 

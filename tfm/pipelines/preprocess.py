@@ -15,7 +15,7 @@ from tfm.data.cache.cache import Cache
 from tfm.data.cache.duplicate_images import DuplicateImages, find_duplicates, write_report
 from tfm.data.cache.manifest import find_cache
 from tfm.data.dataset.dataset import Dataset
-from tfm.training.augmented_copies import write_copies
+from tfm.training.export_augmented_images import write_copies
 from tfm.training.inputs.samples import find_samples
 
 _MOST_OF_A_LESION = 0.9

@@ -28,7 +28,7 @@ from tfm.training.checkpoint import Checkpoints
 from tfm.training.device import prepare_device
 from tfm.training.distributed.main_process import train_on_all_devices
 from tfm.training.gpu_cache import keep_arrays_on_gpu
-from tfm.training.inputs.known_lesions import (
+from tfm.training.inputs.check_lesion_masks import (
     check_any_lesion,
     check_enough_known_lesions,
     count_mask_pixels,

@@ -22,15 +22,15 @@ from tfm.training.batches import Normalisation
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.device import prepare_device
 from tfm.training.distributed.main_process import train_on_all_devices
+from tfm.training.fit_linear_classifier import fit_linear_probe
 from tfm.training.gpu_cache import keep_arrays_on_gpu
 from tfm.training.inference import compute_probabilities, predict_logits
 from tfm.training.inputs.samples import Samples, check_learnable, keep_labels
 from tfm.training.inputs.starting_point import SourceRun, find_weights_source
 from tfm.training.inputs.training_data import TrainingData, measure_normalisation, open_sources
-from tfm.training.linear_probe import fit_linear_probe
 from tfm.training.recipe import DataSpec, TrainingRecipe
 from tfm.training.state import Training
-from tfm.training.tasks.breast_aware import describe_missing_terms
+from tfm.training.tasks.breast_aware_classification import describe_missing_terms
 from tfm.training.tasks.task_spec import ClassificationSpec
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from tfm.core.runs.inputs import list_readable_runs
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField
-from tfm.ui.flag_spelling import format_flag, spell
 from tfm.ui.prompts import Choice, Question
+from tfm.ui.spell_references import format_flag, spell
 
 VARIES = "different for each preset"  # the value of a setting in which several presets differ
 

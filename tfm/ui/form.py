@@ -16,17 +16,18 @@ from rich.console import Console
 
 from tfm.core import registry
 from tfm.core.errors import SettingsError, TFMError
-from tfm.core.runs.command_settings import find_preset
+from tfm.core.runs.resolve_command_settings import find_preset
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import Settings
 from tfm.core.settings.fields import SettingField
-from tfm.ui import form_summary, run_preview
-from tfm.ui.command_line import FilledForm
+from tfm.ui import form_summary
+from tfm.ui import watch_preview as run_preview
+from tfm.ui.equivalent_command_line import FilledForm
 from tfm.ui.field_prompts import build_question, format_name, format_value
-from tfm.ui.flag_spelling import spell
 from tfm.ui.form_state import FormState
 from tfm.ui.prompts import Asker, Back, Choice, PlainAsker, Question
 from tfm.ui.saved_answers import SavedAnswers
+from tfm.ui.spell_references import spell
 
 _SUMMARY = "summary"
 

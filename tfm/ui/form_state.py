@@ -15,14 +15,14 @@ from tfm.core import registry
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.registry import InspectionResult
 from tfm.core.runs import inputs
-from tfm.core.runs.build_queue import build_queue, split_repeats, split_values_by_preset
-from tfm.core.runs.command_settings import find_preset, find_started_command, resolve_settings
+from tfm.core.runs.expand_repeats import build_queue, split_repeats, split_values_by_preset
+from tfm.core.runs.resolve_command_settings import find_preset, find_started_command, resolve_settings
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets as offers
 from tfm.core.settings.base import Settings
 from tfm.core.settings.fields import SettingField, get_value, list_fields
 from tfm.core.settings.resolve import find_fields_without_effect, find_names_without_effect, merge, place_values
-from tfm.ui.command_line import FilledForm
+from tfm.ui.equivalent_command_line import FilledForm
 from tfm.ui.field_prompts import VARIES, convert_to_plain, format_value
 
 _MISSING = object()

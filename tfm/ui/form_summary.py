@@ -9,10 +9,10 @@ from rich.text import Text
 
 from tfm.core import registry
 from tfm.core.errors import TFMError
-from tfm.ui.command_line import write_command
+from tfm.ui.equivalent_command_line import write_command
 from tfm.ui.field_prompts import format_name, format_value
-from tfm.ui.flag_spelling import spell
 from tfm.ui.form_state import FormState
+from tfm.ui.spell_references import spell
 
 _MOST_NAMES = 6
 

@@ -21,11 +21,11 @@ from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace
 from tfm.core.settings.fields import list_fields
 from tfm.ui import render
-from tfm.ui.command_line import FilledForm
-from tfm.ui.flag_spelling import set_reader, spell
+from tfm.ui.equivalent_command_line import FilledForm
 from tfm.ui.form import Form
 from tfm.ui.prompts import Asker, Back, Choice, Question, ToMenu, create_asker
 from tfm.ui.screens import foreground, job_menu
+from tfm.ui.spell_references import set_reader, spell
 
 
 def run_menu(workspace: Path | None, accessible: bool) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.text import Text
 
-from tfm.ui.flag_spelling import spell
+from tfm.ui.spell_references import spell
 
 
 class Back(Exception):

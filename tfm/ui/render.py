@@ -19,8 +19,8 @@ from rich.text import Text
 from tfm.core.errors import TFMError
 from tfm.core.events import IntervalChart, Note, Picture, Table, TableRow
 from tfm.ui import thumbnail
-from tfm.ui.flag_spelling import find_commands, spell
 from tfm.ui.run_state import Bar
+from tfm.ui.spell_references import find_commands, spell
 
 _LONGEST_WORD = 24  # characters; a longer word may be broken
 _SLOW = 0.2  # per second; below it, the time for each is shown

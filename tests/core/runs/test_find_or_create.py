@@ -6,7 +6,7 @@ from tests.toy_jobs import finish, toy_run
 from tfm.core.errors import DiskError, SettingsError
 from tfm.core.runs.find_or_create import find_or_create_job, find_or_create_plan
 from tfm.core.runs.plan import Step
-from tfm.core.runs.restart import restart_run
+from tfm.core.runs.restart_or_extend import restart_run
 from tfm.core.runs.workspace import Workspace
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.toy_jobs import finish, toy_run
 from tfm.core.errors import DataError
 from tfm.core.runs.keys import compute_key
-from tfm.core.runs.restart import restart_run
+from tfm.core.runs.restart_or_extend import restart_run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import CacheName, DatasetWithFiles, InputPath, Settings
 from tfm.core.settings.resolve import resolve

@@ -22,7 +22,7 @@ from tfm.data.dataset.dataset_plan import DatasetPlan, plan_dataset
 from tfm.data.dataset.lesion_classes import MASK_CLASSES
 from tfm.data.download.match_files import Catalog
 from tfm.data.phantom import mammogram
-from tfm.data.phantom.spec import DownloadPlan
+from tfm.data.phantom.download_plan import DownloadPlan
 
 IN_WORDS = {
     ("mass", "BENIGN_WITHOUT_CALLBACK"): "mass without callback",

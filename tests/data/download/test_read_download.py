@@ -13,7 +13,7 @@ from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.dataset_plan import plan_dataset
 from tfm.data.phantom import series
-from tfm.data.phantom.spec import DownloadPlan, Finding, LayoutName, Mammogram
+from tfm.data.phantom.download_plan import DownloadPlan, Finding, LayoutName, Mammogram
 
 
 @dataclass(frozen=True)

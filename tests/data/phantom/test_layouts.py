@@ -13,8 +13,8 @@ from tests.data.phantoms import Image, make_plan, read_case_rows, read_images, r
 from tfm.commands.phantom import Phantom
 from tfm.core.errors import DataError, SettingsError
 from tfm.data.download.headers import PHANTOM_MAKER
+from tfm.data.phantom.download_plan import LayoutName
 from tfm.data.phantom.layouts import LAYOUTS
-from tfm.data.phantom.spec import LayoutName
 from tfm.data.phantom.traps import TRAPS
 from tfm.data.phantom.writer import write_download
 

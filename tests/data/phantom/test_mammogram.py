@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from tfm.data.phantom.download_plan import KINDS, VIEWS, Exposure, Lesion
 from tfm.data.phantom.mammogram import Phantom, draw_mammogram
-from tfm.data.phantom.spec import KINDS, VIEWS, Exposure, Lesion
 
 
 def exposure(patient: int, **changes: object) -> Exposure:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.data.phantoms import make_plan
-from tfm.data.phantom.spec import DownloadPlan, Mammogram
+from tfm.data.phantom.download_plan import DownloadPlan, Mammogram
 from tfm.data.phantom.traps import TRAPS
 
 

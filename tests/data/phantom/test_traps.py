@@ -9,8 +9,8 @@ import pytest
 
 from tests.data.phantoms import Image, make_plan, read_case_rows, read_images, read_table, read_tree, write_phantom
 from tfm.core.errors import SettingsError
+from tfm.data.phantom.download_plan import CsvForm, DownloadPlan, Mammogram
 from tfm.data.phantom.layouts import LAYOUTS
-from tfm.data.phantom.spec import CsvForm, DownloadPlan, Mammogram
 from tfm.data.phantom.traps import TRAPS, parse_traps
 
 FULL, MASK, CROP = "full mammogram images", "ROI mask images", "cropped images"

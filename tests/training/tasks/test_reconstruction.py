@@ -6,8 +6,8 @@ import timm
 import torch
 from torch import nn
 
+from tfm.models.attention_spectral_loss import SpectralNorms
 from tfm.models.masked_image_model import MaskedImageModel
-from tfm.models.singular_value_loss import SpectralNorms
 from tfm.training.batches import Batch, draw_numbers
 from tfm.training.block_masking import mask_blocks
 from tfm.training.settings import MaskSettings

@@ -14,7 +14,7 @@ from tests.ui.test_form import form, with_products
 from tfm.core.events import StateChange, TableRow
 from tfm.core.runs import lookup
 from tfm.core.runs.find_or_create import find_or_create_job
-from tfm.ui.command_line import FilledForm, write_command
+from tfm.ui.equivalent_command_line import FilledForm, write_command
 from tfm.ui.menu import Menu
 from tfm.ui.screens.live_view import JobView
 

@@ -7,10 +7,15 @@ from typing import Any
 
 from tfm.core import registry
 from tfm.core.runs import lookup
-from tfm.core.runs.build_queue import build_queue, split_repeats
-from tfm.core.runs.command_settings import find_preset, find_started_command, get_started_command, resolve_settings
+from tfm.core.runs.expand_repeats import build_queue, split_repeats
 from tfm.core.runs.keys import compute_run_key
 from tfm.core.runs.plan import Plan, Step, check_steps, compute_plan_key, fill_references
+from tfm.core.runs.resolve_command_settings import (
+    find_preset,
+    find_started_command,
+    get_started_command,
+    resolve_settings,
+)
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import Settings

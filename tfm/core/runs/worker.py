@@ -18,7 +18,7 @@ from typing import Any
 
 from tfm.core.errors import BusyError, TFMError, translate_error
 from tfm.core.runs import find_or_create
-from tfm.core.runs.executor import build_end_changes, build_start_changes, execute
+from tfm.core.runs.execute_run import build_end_changes, build_start_changes, execute
 from tfm.core.runs.job_folder import Job, State
 from tfm.core.runs.plan import Plan, Step, check_steps
 from tfm.core.runs.run import Run

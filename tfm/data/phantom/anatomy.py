@@ -10,7 +10,7 @@ import numpy as np
 from scipy import fft
 from scipy.interpolate import make_interp_spline
 
-from tfm.data.phantom.spec import View
+from tfm.data.phantom.download_plan import View
 
 # Points on the skin, as fractions of width and height, from the upper to the lower end at the chest wall.
 _OUTLINES: dict[View, list[tuple[float, float]]] = {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tfm.core.randomness import generator_at
+from tfm.data.phantom.download_plan import CsvForm, DownloadPlan, Fact, Finding, Kind, Mammogram
 from tfm.data.phantom.layouts import LAYOUTS, Layout, Row, format_csv
 from tfm.data.phantom.series import CROP, FULL, MASK, Instance, Series, build_full_series, build_lesion_series
-from tfm.data.phantom.spec import CsvForm, DownloadPlan, Fact, Finding, Kind, Mammogram
 
 _ABNORMALITY = {"mass": "mass", "calc": "calcification"}
 _SHAPE_COLUMNS = {"mass": ("mass shape", "mass margins"), "calc": ("calc type", "calc distribution")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tfm.data.phantom.spec import VIEWS, DownloadPlan, Finding, Kind, Lesion, Mammogram, Side, Split
+from tfm.data.phantom.download_plan import VIEWS, DownloadPlan, Finding, Kind, Lesion, Mammogram, Side, Split
 from tfm.data.phantom.trap_sites import find_repeated_scans, get_scan, make_trap_error
 
 

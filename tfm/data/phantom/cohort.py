@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tfm.core.errors import SettingsError
 from tfm.core.randomness import generator_at
-from tfm.data.phantom.spec import (
+from tfm.data.phantom.download_plan import (
     KINDS,
     VIEWS,
     DownloadPlan,

@@ -17,8 +17,8 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from tfm.core.randomness import seed_at
 from tfm.data.download.headers import PHANTOM_MAKER
 from tfm.data.phantom.dicom import STUDY_DATE, encode
+from tfm.data.phantom.download_plan import LayoutName
 from tfm.data.phantom.series import Drawing, Instance, Series
-from tfm.data.phantom.spec import LayoutName
 
 _YEAR, _MONTH, _DAY = STUDY_DATE[:4], STUDY_DATE[4:6], STUDY_DATE[6:]
 _NBIA_DATE = f"{_MONTH}-{_DAY}-{_YEAR}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from tfm.data.phantom.spec import Lesion
+from tfm.data.phantom.download_plan import Lesion
 
 _SUBPIXEL = 4
 _ONE = 1 << _SUBPIXEL

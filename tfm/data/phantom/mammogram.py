@@ -10,8 +10,8 @@ import numpy as np
 
 from tfm.core.randomness import generator_at
 from tfm.data.phantom.anatomy import Anatomy, draw_anatomy
+from tfm.data.phantom.download_plan import Exposure, Lesion
 from tfm.data.phantom.lesions import Patch, draw_lesion
-from tfm.data.phantom.spec import Exposure, Lesion
 
 _BLACK = 0.012  # clear film is not quite black
 _BORDER_GREY = 0.97

@@ -12,8 +12,8 @@ import numpy as np
 from pydicom.dataset import FileDataset
 
 from tfm.data.phantom.dicom import Header, build_dataset, make_uid
+from tfm.data.phantom.download_plan import Finding, Mammogram
 from tfm.data.phantom.mammogram import Phantom, draw_mammogram
-from tfm.data.phantom.spec import Finding, Mammogram
 
 FULL, MASK, CROP = "full mammogram images", "ROI mask images", "cropped images"
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tfm.core.errors import SettingsError
-from tfm.data.phantom.spec import DownloadPlan, Finding, Mammogram, Side, View
+from tfm.data.phantom.download_plan import DownloadPlan, Finding, Mammogram, Side, View
 
 Scan = tuple[str, Side, View]  # patient, side, view
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tfm.core.errors import SettingsError
 from tfm.data.phantom import case_traps
-from tfm.data.phantom.spec import VIEWS, DownloadPlan, Mammogram
+from tfm.data.phantom.download_plan import VIEWS, DownloadPlan, Mammogram
 from tfm.data.phantom.trap_sites import (
     change_finding,
     change_mammogram,

@@ -9,9 +9,9 @@ from pathlib import Path
 from tfm.core import files
 from tfm.core.errors import DataError
 from tfm.data.phantom.case_csvs import build_case_csvs
+from tfm.data.phantom.download_plan import DownloadPlan, Mammogram
 from tfm.data.phantom.layouts import LAYOUTS, Layout, Row, format_csv
 from tfm.data.phantom.series import Drawing, Series, build_all_series
-from tfm.data.phantom.spec import DownloadPlan, Mammogram
 
 RECIPE = "phantom.yaml"
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tfm.models.singular_value_loss import SpectralNorms
+from tfm.models.attention_spectral_loss import SpectralNorms
 from tfm.training.batches import Batch
 from tfm.training.block_masking import count_blocks, mask_blocks
 from tfm.training.settings import MaskSettings

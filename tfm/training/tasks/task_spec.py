@@ -13,15 +13,15 @@ from torch import nn
 
 from tfm.core import hints
 from tfm.core.errors import SettingsError
+from tfm.models.attention_spectral_loss import SpectralNorms
 from tfm.models.features import check_averaging
 from tfm.models.masked_image_model import MaskedImageModel
 from tfm.models.model_spec import ClassifierSpec, NetworkSpec, Spec
 from tfm.models.record_attention import find_attentions
-from tfm.models.singular_value_loss import SpectralNorms
 from tfm.training.inputs.samples import UNKNOWN
 from tfm.training.settings import BreastSettings, LabelSettings, MaskSettings, SegmentationSettings
 from tfm.training.tasks import Task
-from tfm.training.tasks.breast_aware import BreastAwareClassification
+from tfm.training.tasks.breast_aware_classification import BreastAwareClassification
 from tfm.training.tasks.classification import Classification, compute_malignant_weight
 from tfm.training.tasks.reconstruction import Reconstruction
 from tfm.training.tasks.segmentation import make_segmentation

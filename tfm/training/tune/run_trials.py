@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 
 from tfm.core.errors import BusyError, HaltedError, SettingsError
 from tfm.core.events import CurrentValues, Event, Metrics, Note, Progress, TableRow
-from tfm.core.runs.executor import execute, prune_run
+from tfm.core.runs.execute_run import execute, prune_run
 from tfm.core.runs.find_or_create import find_or_create_run
 from tfm.core.runs.run import Run
 from tfm.training.gpu_lock import WAITING

@@ -18,8 +18,8 @@ from tfm.core.runs.worker import StartedJob, start_worker
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.resolve import resolve
 from tfm.ui import render
-from tfm.ui.flag_spelling import spell_values, write_command_line
 from tfm.ui.screens import live_view
+from tfm.ui.spell_references import spell_values, write_command_line
 
 
 def run_in_foreground(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bool = False) -> int:

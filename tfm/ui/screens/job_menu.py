@@ -9,17 +9,17 @@ from rich.console import Console
 
 from tfm.core.errors import TFMError
 from tfm.core.runs import lookup
-from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.plan import Plan
-from tfm.core.runs.restart import describe_extension, extend_run, find_extensible_field, restart_run
+from tfm.core.runs.resolve_command_settings import load_settings
+from tfm.core.runs.restart_or_extend import describe_extension, extend_run, find_extensible_field, restart_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.worker import StartedJob, kill_worker, start_worker
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField, get_value
-from tfm.ui.flag_spelling import spell
 from tfm.ui.prompts import Asker, Back, Choice, PlainAsker, Question, ToMenu
 from tfm.ui.screens import live_view
 from tfm.ui.screens.runs_commands import build_table, describe_outcome, describe_study, print_job, remove_job
+from tfm.ui.spell_references import spell
 
 _LEAVING = (
     Choice("leave", "Leave it running and go back"),

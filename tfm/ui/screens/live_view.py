@@ -20,8 +20,8 @@ from tfm.core.runs.plan import Plan, Step
 from tfm.core.runs.run import Run
 from tfm.core.runs.worker import PAUSED_EXIT_STATUS, StartedJob
 from tfm.ui import render
-from tfm.ui.flag_spelling import spell, write_command_line
 from tfm.ui.run_state import RunView
+from tfm.ui.spell_references import spell, write_command_line
 
 _REFRESH_SECONDS = 0.15
 _FRAME, _BORDERS = 4, 2  # columns and lines that the panel takes

@@ -17,16 +17,16 @@ from rich.text import Text
 from tfm.core import hints
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.runs import lookup
-from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.plan import Plan
-from tfm.core.runs.restart import describe_extension, extend_run, find_extensible_field, restart_run
+from tfm.core.runs.resolve_command_settings import load_settings
+from tfm.core.runs.restart_or_extend import describe_extension, extend_run, find_extensible_field, restart_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.worker import StartedJob
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import get_value
 from tfm.ui import render
-from tfm.ui.flag_spelling import format_flag, set_reader, spell
 from tfm.ui.screens import foreground, live_view
+from tfm.ui.spell_references import format_flag, set_reader, spell
 from tfm.ui.workspace_and_errors import open_workspace, report_errors
 
 _Workspace = Annotated[Path | None, typer.Option(help="Folder for data, caches and runs.", show_default="workspace")]

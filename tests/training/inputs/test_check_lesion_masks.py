@@ -9,7 +9,7 @@ from tfm.core.runs.workspace import Workspace
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.lesion_classes import encode_mask_class
-from tfm.training.inputs.known_lesions import (
+from tfm.training.inputs.check_lesion_masks import (
     check_any_lesion,
     check_enough_known_lesions,
     count_mask_pixels,

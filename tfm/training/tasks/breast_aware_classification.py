@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tfm.models.attention_spectral_loss import SpectralNorms, compute_excess
 from tfm.models.features import (
     average_breast,
     classify_pooled,
@@ -19,7 +20,6 @@ from tfm.models.features import (
     resize_to_features,
 )
 from tfm.models.record_attention import find_attentions, record_attention
-from tfm.models.singular_value_loss import SpectralNorms, compute_excess
 from tfm.training.batches import Batch, Images
 from tfm.training.settings import BreastSettings
 from tfm.training.tasks import Task

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfm.core import registry
-from tfm.core.runs.command_settings import find_started_command
+from tfm.core.runs.resolve_command_settings import find_started_command
 from tfm.core.runs.workspace import Workspace
-from tfm.ui import flag_spelling
+from tfm.ui import spell_references
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ def write_command(filled: FilledForm, workspace: Workspace) -> str:
     for name in sorted(filled.given, key=lambda name: name not in by_name or not by_name[name].is_positional):
         value = filled.given[name]
         words += (
-            flag_spelling.assign(by_name[name], value) if name in by_name else flag_spelling.assign_part(name, value)
+            spell_references.assign(by_name[name], value)
+            if name in by_name
+            else spell_references.assign_part(name, value)
         )
-    return flag_spelling.write_command_line(words, workspace)
+    return spell_references.write_command_line(words, workspace)

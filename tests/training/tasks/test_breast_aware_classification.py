@@ -16,6 +16,7 @@ from tests.training.small_training import SmallTrainings, take_steps, train_to_e
 from tfm.commands.train import Train
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.settings.resolve import resolve
+from tfm.models.attention_spectral_loss import SpectralNorms, compute_excess
 from tfm.models.features import (
     average_breast,
     classify_pooled,
@@ -24,12 +25,11 @@ from tfm.models.features import (
     resize_to_features,
 )
 from tfm.models.record_attention import find_attentions, get_query_key, record_attention
-from tfm.models.singular_value_loss import SpectralNorms, compute_excess
 from tfm.training.batches import Batch, mirror_batch
 from tfm.training.checkpoint import read_checkpoint
 from tfm.training.inference import predict_logits
 from tfm.training.settings import BreastSettings, MaskSettings
-from tfm.training.tasks.breast_aware import BreastAwareClassification, describe_missing_terms
+from tfm.training.tasks.breast_aware_classification import BreastAwareClassification, describe_missing_terms
 from tfm.training.tasks.classification import Classification
 from tfm.training.tasks.reconstruction import Reconstruction
 from tfm.training.tasks.semi_supervised import DECAY

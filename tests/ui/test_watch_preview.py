@@ -13,11 +13,11 @@ from tests.ui.test_form import no_trial
 from tfm.core.errors import DataError
 from tfm.core.events import Note, Progress
 from tfm.core.registry import InspectionResult
-from tfm.core.runs.command_settings import resolve_settings
-from tfm.ui.command_line import write_command
+from tfm.core.runs.resolve_command_settings import resolve_settings
+from tfm.ui.equivalent_command_line import write_command
 from tfm.ui.form import Form
 from tfm.ui.prompts import ToMenu
-from tfm.ui.run_preview import watch_preview
+from tfm.ui.watch_preview import watch_preview
 
 TOY = "look"
 MASSES = ("mass-train-1", "mass-train-2", "mass-train-3")

@@ -8,8 +8,8 @@ from typing import Any
 
 from tfm.core import hints, registry
 from tfm.core.errors import SettingsError
-from tfm.core.runs.command_settings import find_preset, get_started_command, resolve_settings
 from tfm.core.runs.plan import Step
+from tfm.core.runs.resolve_command_settings import find_preset, get_started_command, resolve_settings
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import Settings
 from tfm.core.settings.fields import find_field, get_value, list_fields

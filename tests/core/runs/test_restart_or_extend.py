@@ -5,7 +5,7 @@ import pytest
 from tests.toy_jobs import finish
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.runs.find_or_create import find_or_create_job
-from tfm.core.runs.restart import extend_run, find_extensible_field, restart_run
+from tfm.core.runs.restart_or_extend import extend_run, find_extensible_field, restart_run
 
 TOY = "learn"
 

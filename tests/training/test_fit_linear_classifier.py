@@ -24,13 +24,13 @@ from tfm.data.dataset.dataset import Dataset
 from tfm.metrics import classification
 from tfm.metrics.classification import compute_auc
 from tfm.models.head import find_last_layer
+from tfm.training import fit_linear_classifier as probing
 from tfm.training import frozen_features as features_kept
-from tfm.training import linear_probe as probing
 from tfm.training.checkpoint import Checkpoints, read_checkpoint
+from tfm.training.fit_linear_classifier import PENALTIES, fit_linear_probe, fit_regression
 from tfm.training.frozen_features import extract_features
 from tfm.training.inference import predict_logits
 from tfm.training.inputs.samples import Samples, find_samples
-from tfm.training.linear_probe import PENALTIES, fit_linear_probe, fit_regression
 from tfm.training.state import Training
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -17,9 +17,9 @@ from typing import Any
 from tfm.core import registry
 from tfm.core.errors import DiskError, HaltedError, RunError, translate_error
 from tfm.core.events import Event, Result, StateChange
-from tfm.core.runs.command_settings import load_settings
 from tfm.core.runs.job_folder import format_now
 from tfm.core.runs.keys import compute_run_key
+from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.runs.run import Run
 from tfm.core.settings import presets
 

@@ -7,8 +7,8 @@ from typing import Any
 from tfm.core import registry
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.runs import inputs
-from tfm.core.runs.command_settings import find_preset, load_settings
 from tfm.core.runs.find_or_create import find_or_create_run
+from tfm.core.runs.resolve_command_settings import find_preset, load_settings
 from tfm.core.runs.run import Run
 from tfm.core.settings.fields import SettingField, find_field, get_value, list_fields
 from tfm.core.settings.resolve import find_fields_without_effect, resolve

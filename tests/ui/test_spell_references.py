@@ -12,8 +12,8 @@ from tfm.core import hints
 from tfm.core.errors import RunError
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.presets import PROJECT
-from tfm.ui import flag_spelling, render
-from tfm.ui.flag_spelling import set_reader, spell
+from tfm.ui import render, spell_references
+from tfm.ui.spell_references import set_reader, spell
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,7 @@ def test_a_command_is_written_with_its_words_and_flags(reference, words):
 
 def test_a_command_names_the_workspace_where_it_is_not_the_default(tmp_path):
     set_reader(Workspace(tmp_path / "other place"))
-    (line,) = flag_spelling.find_commands(hints.command("runs list"))
+    (line,) = spell_references.find_commands(hints.command("runs list"))
     assert shlex.split(line)[-2:] == ["--workspace", str(tmp_path / "other place")]
 
 
@@ -92,7 +92,7 @@ def test_a_command_that_a_narrow_window_breaks_is_printed_whole_below(capsys):
         "it is gone", hint=f"make it again with the same settings: {hints.command('runs restart', 'x' * 40)}"
     )
     render.print_error(Console(width=50), error)
-    (line,) = flag_spelling.find_commands(error.hint)
+    (line,) = spell_references.find_commands(error.hint)
     assert line in capsys.readouterr().out.splitlines()
 
 

@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional
 
 from tfm.core.errors import SettingsError
+from tfm.models.attention_spectral_loss import SpectralNorms, compute_excess
 from tfm.models.record_attention import find_attentions, find_blocks, get_query_key, record_attention
-from tfm.models.singular_value_loss import SpectralNorms, compute_excess
 
 SWINS = {
     "swin": "swin_tiny_patch4_window7_224",

@@ -9,7 +9,7 @@ from tests.toy_jobs import finish
 from tests.toys import learn as toy
 from tfm.core import command_list, registry
 from tfm.core.errors import SettingsError
-from tfm.core.runs.build_queue import build_queue
+from tfm.core.runs.expand_repeats import build_queue
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run

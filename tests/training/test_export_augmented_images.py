@@ -10,7 +10,7 @@ from tfm.core import files
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.training import augment
-from tfm.training.augmented_copies import write_copies
+from tfm.training.export_augmented_images import write_copies
 from tfm.training.inputs.samples import find_samples
 from tfm.training.settings import AugmentSettings
 
