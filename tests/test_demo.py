@@ -1,4 +1,7 @@
-"""The demo, as a person runs it: the whole path on phantoms, and the control in which there is nothing to learn."""
+"""The demo as a user runs it: the whole path on synthetic images, and the control with random labels.
+
+It takes minutes, so these tests are `long`; `.ci/run` runs the first of them beside the suite.
+"""
 
 import json
 import subprocess
@@ -7,6 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.long
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -42,14 +47,14 @@ def test_both_models_learn_the_task(finished):
         assert row["weights"] == "none: from scratch"
 
 
-def test_the_table_says_in_the_same_breath_that_phantoms_prove_nothing(finished):
+def test_the_caption_says_that_synthetic_images_prove_nothing(finished):
     _, told, _ = finished
     screen = " ".join(told.stderr.split())
     assert "say nothing about performance on real mammograms" in screen
     assert "organize a download" in screen
 
 
-def test_the_same_command_again_reuses_what_stands(finished):
+def test_the_same_command_again_reuses_every_run(finished):
     workspace, told, _ = finished
     runs = sorted(path.name for path in (workspace / "runs").iterdir())
     again, seconds = demo(workspace)
@@ -58,8 +63,7 @@ def test_the_same_command_again_reuses_what_stands(finished):
     assert seconds <= 20
 
 
-@pytest.mark.long
-def test_with_shuffled_labels_the_interval_holds_one_half(tmp_path):
+def test_with_shuffled_labels_the_interval_includes_one_half(tmp_path):
     told, _ = demo(tmp_path / "workspace", "--shuffle-labels")
     for row in rows_of(told):
         assert row["auc_low"] <= 0.5 <= row["auc_high"], row

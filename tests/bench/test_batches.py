@@ -55,7 +55,7 @@ def test_a_random_batch_is_read_in_five_milliseconds(
     floor = milliseconds(lambda _: together.copy())
     images = Images(cache, Samples(pd.DataFrame(), np.arange(COUNT)), Normalisation(0.5, 0.2), torch.device("cpu"))
     reading = milliseconds(lambda chosen: torch.from_numpy(cache.images[chosen]))
-    as_numbers = milliseconds(images.load_images)
+    as_numbers = milliseconds(images.load)
     films, table = images.load_greys(np.arange(BATCH)), augment.draw_table(seed=1, epoch=0, count=BATCH)
     changing = milliseconds(lambda _: augment.augment_images(films, table, AugmentSettings()))
     record_property("milliseconds", round(reading, 2))

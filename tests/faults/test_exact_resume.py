@@ -23,6 +23,7 @@ FOUND = {name: presets.load_preset("models", name) for name in presets.list_pres
 PRESETS = {name: preset.settings for name, preset in FOUND.items() if preset.stage == "train"}
 SMALL = {"weights": "none", "epochs": 2, "batch_size": 2, "accumulate": 2, "patience": None}
 OPTIONS_WITH_STATE = {"ema": 0.9, "gradient_clip": 1.0, "balance": "sampling", "dropout": 0.3}
+LARGE = ("DenseNet121", "EfficientNetB3")  # their stops are `long`
 STOPPED_AFTER = 3  # steps, of two an epoch
 
 
@@ -64,7 +65,9 @@ def checkpoints_at_each_step(monkeypatch):
     monkeypatch.setattr(checkpoint, "WRITE_SHARE", 0)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if name.startswith(LARGE) else ()) for name in PRESETS]
+)
 def test_every_preset_ends_bit_identical_after_a_stop(trainings, name):
     short = {} if PRESETS[name]["model"].get("trained") == "none" else {"epochs": 1}
     undisturbed = finish_with_stops(trainings, name, short)

@@ -19,6 +19,7 @@ from tfm.metrics.saliency import measure_share_outside
 from tfm.models.build import build_model
 from tfm.models.settings import ModelSettings
 from tfm.training.checkpoint import read_checkpoint
+from tfm.training.tasks import breast_aware_classification, task_spec
 
 TERMS = {"background_contrast": 0.1, "beta": 1e-3, "attention_gamma": 1e-3}
 SWIN = {"architecture": "swin_pico", "epochs": 1, "pooling": "breast"} | TERMS
@@ -98,8 +99,8 @@ def test_explaining_computes_no_spectral_term(trained, monkeypatch):
     def no_term(*_given):
         raise AssertionError("a spectral term")
 
-    for name in ("specs.SpectralNorms", "breast_aware.compute_excess"):
-        monkeypatch.setattr(f"tfm.training.tasks.{name}", no_term)
+    monkeypatch.setattr(task_spec, "SpectralNorms", no_term)
+    monkeypatch.setattr(breast_aware_classification, "compute_excess", no_term)
     finish_run(explain_run(trained, split="val"))
 
 

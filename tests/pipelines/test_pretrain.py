@@ -178,6 +178,7 @@ def test_beta_is_refused_for_an_encoder_without_attention(run):
     assert np.isfinite(plain.read_status().result["val_loss"])
 
 
+@pytest.mark.long
 def test_two_processes_pretrain_like_one_with_equally_large_steps(run):
     given = {"architecture": "swin_pico", "beta": 0.1, "epochs": 2, "batch_size": 5}
     both, alone = (

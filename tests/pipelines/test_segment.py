@@ -158,6 +158,7 @@ def test_weights_of_a_segmenter_with_other_classes_are_refused(run):
     assert "setting: classes" in refused.read_status().hint
 
 
+@pytest.mark.long
 def test_two_processes_train_like_one_with_equally_large_steps(run):
     """Except for the running statistics of batch norm, which come from the first process: validation differs."""
     plain = {"epochs": 1, "tile": 32, "batch_size": 6}

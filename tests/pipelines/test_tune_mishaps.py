@@ -82,14 +82,14 @@ def test_an_external_failure_halts_the_study_and_a_resume_completes_the_trial(pr
 
 def test_a_trial_out_of_memory_fails_and_the_study_continues(products, monkeypatch):
     run = create_study_run(products, 2, space=TAME)
-    compute_loss = Classification.loss
+    compute_loss = Classification.compute_loss
 
     def run_out_of_memory(*args):
         if len(run.read_status().runs) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
         return compute_loss(*args)
 
-    monkeypatch.setattr(Classification, "loss", run_out_of_memory)
+    monkeypatch.setattr(Classification, "compute_loss", run_out_of_memory)
     finish_run(run)
     assert states(run) == ["FAIL", "COMPLETE"]
     assert "too small for batches of 9" in find_trial_runs(run)[0].read_status().message

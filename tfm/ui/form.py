@@ -20,8 +20,7 @@ from tfm.core.runs.resolve_command_settings import find_preset
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import Settings
 from tfm.core.settings.fields import SettingField
-from tfm.ui import form_summary
-from tfm.ui import watch_preview as run_preview
+from tfm.ui import form_summary, watch_preview
 from tfm.ui.equivalent_command_line import FilledForm
 from tfm.ui.field_prompts import build_question, format_name, format_value
 from tfm.ui.form_state import FormState
@@ -45,11 +44,11 @@ class Form:
         self.state = FormState(stage, workspace)
         self.answers = SavedAnswers(workspace.answers_file)
         self.inspected_values: dict[str, Any] | None = None
-        self.inspection_events: list[run_preview.ShownEvent] = []
+        self.inspection_events: list[watch_preview.ShownEvent] = []
         self.inspection_error: TFMError | None = None
         self.fields_to_inspect: tuple[str, ...] = ()
         self.previewed_settings: list[Settings] = []
-        self.preview_events: list[run_preview.ShownEvent] = []
+        self.preview_events: list[watch_preview.ShownEvent] = []
 
     def fill(self) -> FilledForm:
         """Ask until the person chooses Start. Raises Back at the first question, and ToMenu."""
@@ -162,8 +161,8 @@ class Form:
         self.preview_events = self._watch(events).shown
         self.previewed_settings = resolved
 
-    def _watch(self, events: Generator[Any, None, None]) -> run_preview.PreviewResult:
-        return run_preview.watch_preview(events, self.console, moving=not isinstance(self.asker, PlainAsker))
+    def _watch(self, events: Generator[Any, None, None]) -> watch_preview.PreviewResult:
+        return watch_preview.watch_preview(events, self.console, moving=not isinstance(self.asker, PlainAsker))
 
     def _show_summary(self) -> None:
         """Show the summary until the person chooses Start."""
@@ -173,7 +172,7 @@ class Form:
             trial = None
             if problem is None:
                 form_summary.print_summary(self.state, self.console)
-                run_preview.print_events(self.preview_events, self.console)
+                watch_preview.print_events(self.preview_events, self.console)
                 trial = self.state.trial
             else:
                 form_summary.print_problem(problem, self.console)
@@ -250,7 +249,7 @@ class Form:
         """Clear the screen, so that old questions do not remain beside new ones."""
         self.console.clear()
         form_summary.print_header(self.state, self.console)
-        run_preview.print_events(self.inspection_events, self.console)
+        watch_preview.print_events(self.inspection_events, self.console)
         if self.inspection_error is not None:
             form_summary.print_problem(self.inspection_error, self.console)
 
