@@ -184,7 +184,8 @@ def test_thesis_is_the_same_as_with_png_between_the_steps(film, tmp_path, filter
     assert apart <= 0.5
 
 
-@pytest.mark.parametrize("filter", ["gaussian", pytest.param("bilateral", marks=pytest.mark.long)])
+@pytest.mark.long  # the ratio hangs on how fast the machine writes PNG: 6.4 to 10 for the same code
+@pytest.mark.parametrize("filter", ["gaussian", "bilateral"])
 def test_thesis_is_many_times_faster_than_png_between_the_steps(film, tmp_path, filter, record_property: Told):
     steps = resolve_chain("thesis", **{"blur.filter": filter})
     faster = []

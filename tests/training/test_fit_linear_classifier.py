@@ -117,7 +117,7 @@ def test_best_checkpoint_has_the_keys_of_the_loops(undisturbed):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tests.training.test_linear_probe import build_probe_training, run_probe
+from tests.training.test_fit_linear_classifier import build_probe_training, run_probe
 from tfm.core.runs.workspace import Workspace
 from tfm.training import frozen_features as features
 
