@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import timm
 import torch
 
 from tests.faults.mishaps import SWIN, make_swin_small
@@ -13,6 +12,7 @@ from tests.returned import returned
 from tests.training.results import flatten_checkpoint, list_unequal, train_with_stops
 from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run
 from tests.training.small_training import SmallTrainings, take_steps, train_to_end
+from tests.training.tasks.swin_batch import PLAIN, make_batch, make_swin
 from tfm.commands.train import Train
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.settings.resolve import resolve
@@ -30,7 +30,6 @@ from tfm.training.checkpoint import read_checkpoint
 from tfm.training.inference import predict_logits
 from tfm.training.settings import BreastSettings, MaskSettings
 from tfm.training.tasks.breast_aware_classification import BreastAwareClassification, describe_missing_terms
-from tfm.training.tasks.classification import Classification
 from tfm.training.tasks.reconstruction import Reconstruction
 from tfm.training.tasks.semi_supervised import DECAY
 
@@ -42,28 +41,11 @@ EVERYTHING = {
     "attention_gamma": 0.01,
     "label_percent": 50,
 }
-PLAIN = Classification(label_smoothing=0.1, malignant_weight=2.0)
 
 
 @pytest.fixture(scope="module")
 def trainings(tmp_path_factory):
     return SmallTrainings(tmp_path_factory.mktemp("trainings"))
-
-
-def make_swin():
-    torch.manual_seed(4)
-    size = {"img_size": 32, "window_size": 4, "embed_dim": 8, "depths": (2, 2), "num_heads": (1, 2)}
-    return timm.create_model(SWIN, in_chans=1, num_classes=1, **size).eval()
-
-
-def make_batch(labels=(0.0, 1.0, 1.0)):
-    """Half a breast, a breast that fills the image, and a small one."""
-    breast = torch.zeros(3, 1, 32, 32, dtype=torch.uint8)
-    breast[0, ..., :16] = 1
-    breast[1] = 1
-    breast[2, :, 20:, :6] = 1
-    images = torch.randn(3, 1, 32, 32, generator=torch.Generator().manual_seed(2))
-    return Batch(images, {"breast": breast, "labels": torch.tensor(labels)})
 
 
 def test_zero_weights_give_the_plain_classifier():
