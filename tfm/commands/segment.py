@@ -48,5 +48,6 @@ COMMAND = Stage(
     presets="models",
     default_preset="DeepLabV3Plus",
     extends_by="epochs",
+    is_distributed=True,
     repeats=(Repeat("folds", "fold", at_most="tfm.pipelines.count_folds:count_folds"), Repeat("seeds", "seed")),
 )

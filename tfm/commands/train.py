@@ -72,5 +72,6 @@ COMMAND = Stage(
     version=7,
     presets="models",
     extends_by="epochs",
+    is_distributed=True,
     repeats=(Repeat("folds", "fold", at_most="tfm.pipelines.count_folds:count_folds"), Repeat("seeds", "seed")),
 )

@@ -103,6 +103,7 @@ class Stage(Command):
         version: Raise it when the output or a default changes: results of older runs are then not reused.
         presets: A folder below configs/. Without a default preset, the user must choose one and may choose several.
         extends_by: The setting that may be higher in an extended run.
+        is_distributed: Whether several processes can share one run, as the settings `devices` and `nodes` say.
         trial: A command that shows on a few images what this one does to all of them.
         inspect: Dotted path; runs in a form after the required settings: (values, workspace) → events, the last one an
             InspectionResult. It creates nothing.
@@ -120,6 +121,7 @@ class Stage(Command):
     trial: str | None = None
     extra_inputs: str | None = None
     extends_by: str | None = None
+    is_distributed: bool = False
 
     def generate(self, settings: Settings, run: Run) -> Iterator[Event]:
         return stream_events(self.pipeline, settings, run)
