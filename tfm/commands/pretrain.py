@@ -57,5 +57,6 @@ COMMAND = Stage(
     settings=Pretrain,
     pipeline="tfm.pipelines.pretrain:pretrain",
     version=3,
+    is_distributed=True,
     repeats=(Repeat("seeds", "seed"),),
 )
