@@ -3,7 +3,7 @@
 import time
 
 from tfm.core.events import Metrics
-from tfm.core.runs import worker
+from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.plan import Step
 from tfm.core.runs.run import Run
@@ -17,7 +17,7 @@ def toy_run(workspace: Workspace, **given) -> Run:
 
 
 def finish(job) -> None:
-    started = worker.start_worker(job)
+    started = ThisMachine().submit(job)
     assert started.process is not None
     started.process.wait(timeout=60)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tfm.core.runs import worker
+from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.find_or_create import find_or_create_plan
 from tfm.core.runs.job_folder import Job
 from tfm.core.runs.lookup import find_run, list_plans
@@ -46,7 +46,7 @@ def list_steps(workspace: Workspace) -> list[Step]:
 
 
 def finish(plan: Plan) -> None:
-    started = worker.start_worker(plan)
+    started = ThisMachine().submit(plan)
     assert started.process is not None
     started.process.wait(timeout=300)
     assert plan.read_status().state == "done", plan.read_status()
@@ -54,7 +54,7 @@ def finish(plan: Plan) -> None:
 
 def kill_when_at(plan: Plan, step: str, events: int) -> None:
     """Kill the plan after so many events of a step."""
-    started = worker.start_worker(plan)
+    started = ThisMachine().submit(plan)
     assert started.process is not None
     deadline = time.monotonic() + 120
     while started.process.poll() is None and time.monotonic() < deadline:
@@ -142,7 +142,7 @@ def test_demo_killed_at_random_moments_ends_in_the_same_table(tmp_path):
         time.sleep(moments.uniform(2, 28))  # any moment: there is no event to wait for
         working = [plan for plan in list_plans(Workspace(workspace)) if plan.is_alive()]
         for plan in working:
-            worker.kill_worker(plan)
+            ThisMachine().cancel(plan)
         if kill % 2 or not working:
             os.killpg(demo.pid, signal.SIGKILL)  # the program that shows it too
         demo.communicate()

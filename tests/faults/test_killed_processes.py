@@ -11,6 +11,7 @@ from tests.training.results import list_differences
 from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run
 from tfm.core.events import Metrics
 from tfm.core.runs import worker
+from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.workspace import Workspace
 
 # Without batch statistics, two processes end with the bits of one that accumulates two batches. Long enough to be
@@ -40,7 +41,7 @@ def wait_until(condition, what: str):
 
 
 def start(run, epochs: int = 2):
-    started = worker.start_worker(run)
+    started = ThisMachine().submit(run)
     before = count_epochs(run)
     wait_until(lambda: count_epochs(run) >= before + epochs, "it did not start")
     return started.process

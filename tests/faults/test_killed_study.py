@@ -9,7 +9,7 @@ import pytest
 
 from tests.training.small_dataset import make_small_dataset
 from tests.training.studies import collect_results, create_study_run
-from tfm.core.runs import worker
+from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.workspace import Workspace
 
 TRIALS, KILLS = 10, 5
@@ -17,7 +17,7 @@ SETTINGS = {"max_epochs": 4, "startup_trials": 2}
 
 
 def finish(run):
-    started = worker.start_worker(run)
+    started = ThisMachine().submit(run)
     started.process.wait(timeout=900)
     assert run.read_status().state == "done", run.read_status()
 
@@ -35,7 +35,7 @@ def test_study_killed_five_times_equals_an_undisturbed_one(tmp_path):
     lines = 0
     for _ in range(KILLS):
         lines += random_numbers.randint(4, 12)  # of its log, until the next kill
-        started = worker.start_worker(disturbed)
+        started = ThisMachine().submit(disturbed)
         while started.process.poll() is None and len(disturbed.read_events()) < lines:
             time.sleep(0.01)
         assert started.process.poll() is None, "it was done before it could be killed"

@@ -12,7 +12,7 @@ from tfm.commands.organize import Organize
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Table
 from tfm.core.registry import InspectionResult
-from tfm.core.runs import worker
+from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
@@ -161,7 +161,7 @@ def test_a_run_is_not_reused_after_its_implicit_inputs_changed(
 
 
 def finish(run: Run | Plan) -> None:
-    started = worker.start_worker(run)
+    started = ThisMachine().submit(run)
     assert started.process is not None
     started.process.wait(timeout=120)
     assert run.read_status().state == "done", run.read_status()

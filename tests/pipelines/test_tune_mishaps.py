@@ -17,6 +17,7 @@ from tfm.core import files
 from tfm.core.errors import HaltedError
 from tfm.core.events import Event, Metrics, Note
 from tfm.core.runs import worker
+from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
@@ -138,7 +139,7 @@ def two_workers(workspace: Workspace, trials: int) -> list[Run]:
 def test_two_workers_at_once_share_the_trials_of_one_file(products, monkeypatch):
     monkeypatch.setattr(run_trials, "POLL_SECONDS", 0.1)
     first, second = two_workers(products, 4)
-    started = worker.start_worker(first)
+    started = ThisMachine().submit(first)
     finish_run(second)
     assert started.process.wait(timeout=120) == 0, first.log_file.read_text()
     worked = [*first.read_status().runs, *second.read_status().runs]

@@ -22,6 +22,7 @@ from tests.training.small_dataset import (
 )
 from tfm.core.events import Metrics, Note, Progress
 from tfm.core.runs import worker
+from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset.lesion_classes import encode_mask_class
 from tfm.training import checkpoint, loop
@@ -133,7 +134,7 @@ def test_run_with_damaged_checkpoints_warns_and_ends_bit_identical(small_workspa
 def test_killed_run_ends_bit_identical(small_workspace, tmp_path):
     """A plan and a run that writes a checkpoint are killed in the tests of faults."""
     run = make_tiny_run(small_workspace, epochs=20)
-    started = worker.start_worker(run)
+    started = ThisMachine().submit(run)
     deadline = time.monotonic() + 60
     while not any(isinstance(event, Metrics) for event in run.read_events()):
         assert time.monotonic() < deadline, run.log_file.read_text()
@@ -141,7 +142,7 @@ def test_killed_run_ends_bit_identical(small_workspace, tmp_path):
     os.killpg(started.process.pid, signal.SIGKILL)
     started.process.wait()
     assert run.read_status().state == "halted"
-    again = worker.start_worker(run)
+    again = ThisMachine().submit(run)
     assert again.process.wait(timeout=120) == 0, run.log_file.read_text()
     other_workspace = Workspace(tmp_path / "other")
     make_small_dataset(other_workspace)

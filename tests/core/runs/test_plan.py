@@ -8,6 +8,7 @@ import pytest
 from tests.toy_jobs import TOY, finish, three_steps, wait_for_event, wait_for_step
 from tfm.core.errors import SettingsError
 from tfm.core.runs import worker
+from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.find_or_create import find_or_create_plan
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.plan import Step, fill_references
@@ -18,7 +19,7 @@ def test_a_plan_of_three_steps_resumes_in_the_second(workspace, tmp_path):
     undisturbed = find_or_create_plan(Workspace(tmp_path / "undisturbed"), "toy", three_steps())
     finish(undisturbed)
     plan = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
-    started = worker.start_worker(plan)
+    started = ThisMachine().submit(plan)
     wait_for_step(plan, "two")
     second = find_run(workspace, plan.read_status().runs["two"])
     wait_for_event(second, 15)
@@ -69,7 +70,7 @@ def test_a_halted_step_halts_its_plan_and_both_can_be_resumed(workspace):
 
 def test_pausing_a_plan_pauses_its_step(workspace):
     plan = find_or_create_plan(workspace, "toy", three_steps(slow=0.02))
-    started = worker.start_worker(plan)
+    started = ThisMachine().submit(plan)
     wait_for_step(plan, "two")
     plan.request_pause()
     assert started.process.wait(timeout=30) == worker.PAUSED_EXIT_STATUS

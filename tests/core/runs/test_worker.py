@@ -12,6 +12,7 @@ import pytest
 from tests.toy_jobs import finish, toy_run, wait_for_event
 from tfm.core.events import StateChange
 from tfm.core.runs import worker
+from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.workspace import Workspace
 
 
@@ -29,7 +30,7 @@ def test_a_killed_run_ends_like_an_undisturbed_one(workspace, tmp_path):
     run = toy_run(workspace, target=120, seconds_a_step=0.004)
     moments = random.Random(7)
     for kill in range(6):
-        started = worker.start_worker(run)
+        started = ThisMachine().submit(run)
         if kill == 0:
             os.kill(started.process.pid, signal.SIGKILL)  # before its first event
         else:
@@ -48,7 +49,7 @@ def test_a_wrong_checkpoint_changes_the_result(workspace, tmp_path):
     undisturbed = toy_run(Workspace(tmp_path / "undisturbed"), target=120)
     finish(undisturbed)
     run = toy_run(workspace, target=120, seconds_a_step=0.002)
-    started = worker.start_worker(run)
+    started = ThisMachine().submit(run)
     wait_for_event(run, 30)
     os.kill(started.process.pid, signal.SIGKILL)
     started.process.wait()
@@ -59,9 +60,9 @@ def test_a_wrong_checkpoint_changes_the_result(workspace, tmp_path):
 
 def test_several_starts_share_one_worker(workspace):
     run = toy_run(workspace, target=60, seconds_a_step=0.02)
-    racers = [worker.start_worker(run) for _ in range(3)]
+    racers = [ThisMachine().submit(run) for _ in range(3)]
     wait_for_event(run, 5)
-    late = worker.start_worker(run)
+    late = ThisMachine().submit(run)
     assert late.process is None
     assert late.is_running()
     for racer in racers:
@@ -74,7 +75,7 @@ def test_several_starts_share_one_worker(workspace):
 @pytest.mark.parametrize("how", ["file", "SIGTERM", "SIGINT"])
 def test_a_run_is_paused_and_resumed(workspace, how):
     run = toy_run(workspace, target=100, seconds_a_step=0.01)
-    started = worker.start_worker(run)
+    started = ThisMachine().submit(run)
     wait_for_event(run, 5)
     if how == "file":
         run.request_pause()
@@ -203,7 +204,7 @@ def test_the_leftover_of_a_killed_writer_is_removed(workspace):
 def test_the_time_of_killed_workers_is_counted(workspace):
     run = toy_run(workspace, target=500, seconds_a_step=0.01)
     for events in (230, 460):  # each past a heartbeat
-        started = worker.start_worker(run)
+        started = ThisMachine().submit(run)
         wait_for_event(run, events)
         os.killpg(started.process.pid, signal.SIGKILL)
         started.process.wait()

@@ -8,11 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
-import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,52 +28,10 @@ _EXIT_STATUS: dict[State, int] = {"done": 0, "failed": 1, "halted": 1, "paused":
 _stop_requested = False  # by a signal, which means the same as a pause request
 
 
-# --- start ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class StartedJob:
-    """A job and its worker process; None if another process started the worker."""
-
-    job: Job
-    process: subprocess.Popen[bytes] | None
-
-    def is_running(self) -> bool:
-        return (self.process is not None and self.process.poll() is None) or self.job.is_alive()
-
-
-def start_worker(job: Job) -> StartedJob:
-    """Start a worker for a job, unless it has one. The worker outlives this process."""
-    if job.is_alive():
-        return StartedJob(job, None)
-    job.withdraw_pause()
-    with open(job.log_file, "ab") as log:
-        process = subprocess.Popen(
-            # -P: do not import a tfm package from the current folder
-            [sys.executable, "-P", "-m", "tfm.core.runs.worker", str(job.folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=os.environ | {"PYTHONPATH": build_python_path()},
-            start_new_session=True,
-        )
-    return StartedJob(job, process)
-
-
 def build_python_path() -> str:
     """Absolute folders only: a relative one would let modules in the working folder shadow installed ones."""
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return os.pathsep.join([str(presets.PROJECT), *filter(os.path.isabs, paths)])
-
-
-def kill_worker(job: Job) -> None:
-    """Kill the worker and its child processes at once. Files that are complete stay."""
-    pid = job.read_status().pid
-    if pid is not None and job.is_alive() and job.read_status().host == socket.gethostname():
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL) if hasattr(os, "killpg") else os.kill(pid, signal.SIGTERM)
-        while job.is_alive():
-            time.sleep(0.02)
 
 
 # --- execute ----------------------------------------------------------------------------------------------------------

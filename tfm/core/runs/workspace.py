@@ -19,7 +19,7 @@ PRODUCT_TREES = {"dataset": ("train", "val", "test", "masks")}  # the folders th
 
 DEFAULT_WORKSPACE = Path("workspace")
 
-_OWN_PRESETS = ("models", "preprocess", "tune")
+_OWN_PRESETS = ("models", "preprocess", "tune", "clusters")
 
 
 class Workspace:

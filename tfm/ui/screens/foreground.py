@@ -11,10 +11,10 @@ from rich.console import Console
 from tfm.core import registry
 from tfm.core.errors import RunError
 from tfm.core.events import IntervalChart, Note, Picture, Result, Table
+from tfm.core.runs.executors import StartedJob, find_executor
 from tfm.core.runs.job_folder import Status
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
-from tfm.core.runs.worker import StartedJob, start_worker
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.resolve import resolve
 from tfm.ui import render
@@ -36,7 +36,7 @@ def run_in_foreground(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bo
         console.print("This was done before, and its outputs are complete: nothing to do again.", style="green")
         status = job.read_status()
     else:
-        started = start_worker(job)
+        started = find_executor(job).submit(job)
         if started.process is None:
             console.print(f"{job.id} is running already: watching it.", style="cyan")
         if detach:
@@ -62,7 +62,7 @@ def _watch_until_end(started: StartedJob, console: Console) -> Status:
     try:
         return live_view.watch_job(started, console)
     except KeyboardInterrupt:
-        started.job.request_pause()
+        find_executor(started.job).pause(started.job)
         console.print("Pausing at the next safe point … (Ctrl-C again: leave it running)", style="yellow")
     try:
         return live_view.watch_job(started, console)

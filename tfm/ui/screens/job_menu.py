@@ -9,11 +9,11 @@ from rich.console import Console
 
 from tfm.core.errors import TFMError
 from tfm.core.runs import lookup
+from tfm.core.runs.executors import StartedJob, find_executor
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.runs.restart_or_extend import describe_extension, extend_run, find_extensible_field, restart_run
 from tfm.core.runs.run import Run
-from tfm.core.runs.worker import StartedJob, kill_worker, start_worker
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField, get_value
 from tfm.ui.prompts import Asker, Back, Choice, PlainAsker, Question, ToMenu
@@ -31,7 +31,8 @@ _LEAVING = (
 
 def open_job(job: Run | Plan, asker: Asker, console: Console) -> None:
     """Start a job or attach to it, watch it, and show how it ended."""
-    started = StartedJob(job, None) if job.read_status().state == "done" and isinstance(job, Run) else start_worker(job)
+    is_done = isinstance(job, Run) and job.read_status().state == "done"
+    started = StartedJob(job) if is_done else find_executor(job).submit(job)
     while started.is_running():
         console.clear()
         try:
@@ -43,9 +44,9 @@ def open_job(job: Run | Plan, asker: Asker, console: Console) -> None:
                 case "leave":
                     return
                 case "pause":
-                    job.request_pause()
+                    find_executor(job).pause(job)
                 case "abort":
-                    kill_worker(job)
+                    find_executor(job).cancel(job)
     console.clear()
     live_view.print_end(job, console)
     wait_for_enter(asker)
@@ -115,7 +116,7 @@ def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
         case "see":
             open_job(job, asker, console)
         case "pause" if job.is_alive():
-            job.request_pause()
+            find_executor(job).pause(job)
         case "extend" if isinstance(job, Run) and extension:
             open_job(_ask_extension(job, extension, asker), asker, console)
         case "restart" if isinstance(job, Run):

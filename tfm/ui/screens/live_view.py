@@ -15,10 +15,11 @@ from rich.text import Text
 from tfm.core.errors import TFMError
 from tfm.core.events import Event, Metrics, Note, Table, TableRow
 from tfm.core.machine import read_free_gib
+from tfm.core.runs.executors import StartedJob
 from tfm.core.runs.job_folder import Status
 from tfm.core.runs.plan import Plan, Step
 from tfm.core.runs.run import Run
-from tfm.core.runs.worker import PAUSED_EXIT_STATUS, StartedJob
+from tfm.core.runs.worker import PAUSED_EXIT_STATUS
 from tfm.ui import render
 from tfm.ui.run_state import RunView
 from tfm.ui.spell_references import spell, write_command_line
@@ -152,7 +153,6 @@ def _select_fitting(notes: Iterable[Note], room: int, console: Console, inside: 
 def watch_job(started: StartedJob, console: Console, *, moving: bool = True) -> Status:
     """Show a job until it ends. The caller handles KeyboardInterrupt."""
     job = started.job
-    assert isinstance(job, Run | Plan)
     view = JobView(job)
     if moving and console.is_terminal and not console.is_dumb_terminal:
         _watch_live(started, view, console)

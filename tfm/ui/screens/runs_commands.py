@@ -17,11 +17,11 @@ from rich.text import Text
 from tfm.core import hints
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.runs import lookup
+from tfm.core.runs.executors import StartedJob, find_executor
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.runs.restart_or_extend import describe_extension, extend_run, find_extensible_field, restart_run
 from tfm.core.runs.run import Run
-from tfm.core.runs.worker import StartedJob
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import get_value
 from tfm.ui import render
@@ -179,7 +179,7 @@ def print_job(job: Run | Plan, console: Console) -> None:
 
 def watch_until_end(job: Run | Plan, console: Console) -> None:
     try:
-        live_view.watch_job(StartedJob(job, None), console)
+        live_view.watch_job(StartedJob(job), console)
     except KeyboardInterrupt:
         console.print("It is still running.", style="cyan")
         return
@@ -189,12 +189,12 @@ def watch_until_end(job: Run | Plan, console: Console) -> None:
 def pause_job(job: Run | Plan, console: Console) -> None:
     if not job.is_alive():
         raise RunError(f"{job.id} is {job.read_status().state}, not running", hint="only a running job can be paused")
-    job.request_pause()
+    find_executor(job).pause(job)
     console.print("Asked to pause: waiting for its next safe point (Ctrl-C: do not wait)", style="cyan")
     if since := job.read_silent_since():
         console.print(render.format_silence(since))
     try:
-        live_view.watch_job(StartedJob(job, None), render.create_console(quiet=True))
+        live_view.watch_job(StartedJob(job), render.create_console(quiet=True))
     except KeyboardInterrupt:
         return
     console.print(render.format_state(job.read_status().state))

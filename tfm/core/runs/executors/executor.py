@@ -1,0 +1,32 @@
+"""The interface of an executor: where jobs are worked on. The state of a job is read from its folder."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from typing import Protocol
+
+from tfm.core.runs.plan import Plan
+from tfm.core.runs.run import Run
+
+
+@dataclass(frozen=True)
+class StartedJob:
+    """A job and its worker process; None if there is no process of this one to wait for."""
+
+    job: Run | Plan
+    process: subprocess.Popen[bytes] | None = None
+
+    def is_running(self) -> bool:
+        return (self.process is not None and self.process.poll() is None) or self.job.is_alive()
+
+
+class Executor(Protocol):
+    def submit(self, job: Run | Plan) -> StartedJob:
+        """Start what is not done yet, unless the job is alive. It outlives this process."""
+
+    def pause(self, job: Run | Plan) -> None:
+        """Stop the job at its next safe point."""
+
+    def cancel(self, job: Run | Plan) -> None:
+        """Stop the job at once. Files that are complete stay."""

@@ -1,0 +1,46 @@
+"""This machine as an executor: one worker process for each job."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from tfm.core.runs.executors.executor import StartedJob
+from tfm.core.runs.plan import Plan
+from tfm.core.runs.run import Run
+from tfm.core.runs.worker import build_python_path
+
+
+class ThisMachine:
+    def submit(self, job: Run | Plan) -> StartedJob:
+        if job.is_alive():
+            return StartedJob(job)
+        job.withdraw_pause()
+        with open(job.log_file, "ab") as log:
+            process = subprocess.Popen(
+                # -P: do not import a tfm package from the current folder
+                [sys.executable, "-P", "-m", "tfm.core.runs.worker", str(job.folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"PYTHONPATH": build_python_path()},
+                start_new_session=True,
+            )
+        return StartedJob(job, process)
+
+    def pause(self, job: Run | Plan) -> None:
+        job.request_pause()
+
+    def cancel(self, job: Run | Plan) -> None:
+        """Kill the worker and its child processes."""
+        pid = job.read_status().pid
+        if pid is not None and job.is_alive() and job.read_status().host == socket.gethostname():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL) if hasattr(os, "killpg") else os.kill(pid, signal.SIGTERM)
+            while job.is_alive():
+                time.sleep(0.02)
