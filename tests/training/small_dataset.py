@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
@@ -114,15 +115,20 @@ def finish_run(run: Run) -> Run:
     return run
 
 
+class Killed(BaseException):
+    """The end of a process between two steps."""
+
+
 def stop_after_steps(run: Run, steps: int) -> None:
-    """Execute it until so many training steps are done, then abandon it, as a pause or a kill does."""
+    """Execute it until so many training steps are done, then abandon it, as a kill does."""
     generator = find_stage("train").generate(load_settings(run), run)
     with run.hold_lock():
         for event in generator:
             steps -= isinstance(event, Progress) and event.name == "step"
             if not steps:
                 break
-        generator.close()
+        with contextlib.suppress(Killed):
+            generator.throw(Killed())
 
 
 def read_results(run: Run) -> dict[str, bytes]:

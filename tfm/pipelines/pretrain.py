@@ -21,11 +21,11 @@ from tfm.training.batches import Normalisation
 from tfm.training.block_masking import check_block, has_eligible_block
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.device import prepare_device
-from tfm.training.distributed.main_process import train_on_all_devices
 from tfm.training.gpu_cache import keep_arrays_on_gpu
 from tfm.training.inputs.extra_images import add_extra_images
 from tfm.training.inputs.samples import split_off_patients
 from tfm.training.inputs.training_data import Sources, TrainingData, measure_normalisation, open_sources
+from tfm.training.loop import run_training
 from tfm.training.recipe import DataSpec, TrainingRecipe
 from tfm.training.state import Training
 from tfm.training.tasks.reconstruction import Reconstruction
@@ -134,7 +134,7 @@ def _train_with_pictures(settings: Pretrain, run: Run, training: Training, check
         small = draw_reconstructions(path, training, task)
         return Picture(str(path), f"Masked blocks and their reconstruction after {epoch} epochs", small)
 
-    for event in train_on_all_devices(training, checkpoints, run.metrics_file):
+    for event in run_training(training, checkpoints, run.metrics_file):
         due = training.state.epoch % settings.pictures_every == 0 and not training.is_finished
         picture = draw() if isinstance(event, Metrics) and due else None  # before the yield, which may stop the run
         yield event

@@ -26,7 +26,6 @@ from tfm.training.batch_size import settle_batch_size
 from tfm.training.batches import Normalisation
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.device import prepare_device
-from tfm.training.distributed.main_process import train_on_all_devices
 from tfm.training.gpu_cache import keep_arrays_on_gpu
 from tfm.training.inputs.check_lesion_masks import (
     check_any_lesion,
@@ -38,6 +37,7 @@ from tfm.training.inputs.check_lesion_masks import (
 from tfm.training.inputs.samples import Samples, check_learnable
 from tfm.training.inputs.starting_point import SourceRun
 from tfm.training.inputs.training_data import TrainingData, measure_normalisation, open_sources
+from tfm.training.loop import run_training
 from tfm.training.recipe import DataSpec, TrainingRecipe
 from tfm.training.state import Training
 from tfm.training.tasks.segmentation import Segmentation
@@ -132,7 +132,7 @@ def _train_and_evaluate(
     yield from settle_batch_size(run, training, extended)
     yield _describe_model(settings, training)
     checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.read_status().key)
-    yield from train_on_all_devices(training, checkpoints, run.metrics_file, extended)
+    yield from run_training(training, checkpoints, run.metrics_file, extended)
     training.evaluated_network.load_state_dict(checkpoints.load_best()["network"])
     yield from _evaluate(settings, run, training, data, checkpoints.best)
 

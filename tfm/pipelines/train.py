@@ -21,13 +21,13 @@ from tfm.training.batch_size import settle_batch_size
 from tfm.training.batches import Normalisation
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.device import prepare_device
-from tfm.training.distributed.main_process import train_on_all_devices
 from tfm.training.fit_linear_classifier import fit_linear_probe
 from tfm.training.gpu_cache import keep_arrays_on_gpu
 from tfm.training.inference import compute_probabilities, predict_logits
 from tfm.training.inputs.samples import Samples, check_learnable, keep_labels
 from tfm.training.inputs.starting_point import SourceRun, find_weights_source
 from tfm.training.inputs.training_data import TrainingData, measure_normalisation, open_sources
+from tfm.training.loop import run_training
 from tfm.training.recipe import DataSpec, TrainingRecipe
 from tfm.training.state import Training
 from tfm.training.tasks.breast_aware_classification import describe_missing_terms
@@ -102,7 +102,7 @@ def _train_and_predict(
     if settings.model.trained == "none":
         yield from fit_linear_probe(training, checkpoints, run.metrics_file, run.checkpoints_folder)
     else:
-        yield from train_on_all_devices(training, checkpoints, run.metrics_file, extended)
+        yield from run_training(training, checkpoints, run.metrics_file, extended)
     training.evaluated_network.load_state_dict(checkpoints.load_best()["network"])
     yield from _predict(settings, run, training, data.test, checkpoints.best)
 

@@ -5,6 +5,7 @@ What is trained for lives in tasks, how batches are made in batches. The test sp
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from tfm.training import augment
 from tfm.training.batches import Batch, balance_samples, draw_numbers, shuffle_samples, split_evenly
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.device_errors import explain_device_errors
+from tfm.training.distributed.processes import Share, share_steps
 from tfm.training.inference import run_in_batches
 from tfm.training.inputs.starting_point import SourceRun, resume
 from tfm.training.live_readings import Monitor
@@ -39,19 +41,20 @@ def run_training(
     yield from resume(training, checkpoints, extended)
     yield from _report_lost_epochs(training.state.epoch, metrics_file)
     yield from _warn_about_settings(training)
-    training.processes.begin(training.state_dict())
     monitor = Monitor(training, checkpoints)
     write_metrics(metrics_file, training, _FIRST_COLUMNS)
-    while not training.is_finished:
-        yield Progress("epoch", training.state.epoch, training.recipe.optimizer.epochs, "epochs")
-        yield monitor.read()
-        yield from _train_epoch(training, checkpoints, monitor)
-        row = yield from _validate(training)
-        if _finish_epoch(training, row):
-            checkpoints.save_best(training.best_state_dict())
-        checkpoints.save(training.state_dict())
-        write_metrics(metrics_file, training, _FIRST_COLUMNS)
-        yield Metrics(row)
+    with share_steps(training):
+        _settle_sums(training)
+        while not training.is_finished:
+            yield Progress("epoch", training.state.epoch, training.recipe.optimizer.epochs, "epochs")
+            yield monitor.read()
+            yield from _train_epoch(training, checkpoints, monitor)
+            row = yield from _validate(training)
+            if _finish_epoch(training, row):
+                checkpoints.save_best(training.best_state_dict())
+            checkpoints.save(training.state_dict())
+            write_metrics(metrics_file, training, _FIRST_COLUMNS)
+            yield Metrics(row)
     yield Progress("epoch", training.state.epoch, training.state.epoch, "epochs")
     yield monitor.read()
 
@@ -89,28 +92,50 @@ def _train_epoch(training: Training, checkpoints: Checkpoints, monitor: Monitor)
     steps, changes = _plan_epoch(training)
     set_train_mode(training.network)
     monitor.start()
-    for places in steps[state.epoch_step :]:
-        training.processes.announce_step(state.epoch, state.epoch_step, state.step)
-        state.loss_sum += train_step(training, places, changes, len(steps))
-        state.step += 1
-        state.epoch_step += 1
-        if checkpoints.is_due and state.epoch_step < len(steps):
-            checkpoints.save(training.state_dict())
-        yield Progress("step", state.epoch_step, len(steps), "steps", within="epoch")
-        if reading := monitor.count(len(places)):
-            yield reading
+    try:
+        for places in steps[state.epoch_step :]:
+            training.processes.announce_step(state.epoch, state.epoch_step, state.step)
+            state.loss_sum += train_step(training, places, changes, len(steps))
+            state.step += 1
+            state.epoch_step += 1
+            if checkpoints.is_due and state.epoch_step < len(steps):
+                checkpoints.save(training.state_dict())
+            yield Progress("step", state.epoch_step, len(steps), "steps", within="epoch")
+            if reading := monitor.count(len(places)):
+                yield reading
+    except GeneratorExit:  # a pause
+        checkpoints.save(training.state_dict())
+        raise
 
 
 def follow_steps(training: Training, announced: Iterable[tuple[int, int, int]]) -> None:
     """The loop of a process other than the first: take the steps that the first process announces."""
     state, planned = training.state, -1
     set_train_mode(training.network)
-    # The scale is created at its first use, and this process may have no batch in the first step.
-    training.scaler.scale(torch.zeros((), device=training.device))
+    _settle_sums(training)
     for state.epoch, state.epoch_step, state.step in announced:
         if state.epoch != planned:
             planned, (steps, changes) = state.epoch, _plan_epoch(training)
         train_step(training, steps[state.epoch_step], changes, len(steps))
+
+
+def _settle_sums(training: Training) -> None:
+    """Compute the gradients of one batch in vain, where several processes share the steps.
+
+    From its second backward pass on, DistributedDataParallel adds up in another order. So the first step after a resume
+    adds up as it does in an undisturbed training.
+    """
+    if training.processes.count == 1:
+        return
+    set_train_mode(training.network)
+    buffers = {name: tensor.clone() for name, tensor in training.network.named_buffers()}
+    places = np.arange(training.batch_size)
+    with explain_device_errors(training.device, training.batch_size):
+        _compute_gradients(training, Share(0, places, 0, True), draw_changes(training, 0, len(places)), len(places))
+    training.optimizer.zero_grad()
+    with torch.no_grad():
+        for name, tensor in training.network.named_buffers():
+            tensor.copy_(buffers[name])
 
 
 def _plan_epoch(training: Training) -> tuple[list[np.ndarray], augment.Table]:
@@ -141,14 +166,14 @@ def train_step(training: Training, places: np.ndarray, changes: augment.Table, s
     for group in training.optimizer.param_groups:
         group["lr"] = get_learning_rate(settings, state.step, steps_an_epoch)
     training.optimizer.zero_grad()
-    total = torch.zeros((), device=training.device)
-    outputs: dict[int, torch.Tensor] = {}
     training.task.start_step(training.network)
+    batches = split_evenly(places, training.batch_size)
+    total, own_outputs = torch.zeros((), device=training.device), {}
     with explain_device_errors(training.device, training.batch_size):
-        for number, batch_places in training.processes.share(split_evenly(places, training.batch_size)):
-            loss, outputs[number] = _compute_gradients(training, number, batch_places, changes, len(places))
-            total += loss
-        total = training.processes.add_up(training.network, total)
+        for share in training.processes.share(batches):
+            loss, own_outputs[share.number] = _compute_gradients(training, share, changes, len(places))
+            total += loss * bool(share.factor)
+        total, outputs = training.processes.combine(total, own_outputs, batches)
     norm, loss_sum = torch.stack([_clip_gradient(training), total]).tolist()
     # The scaler skips a step whose scaled gradient overflowed, and lowers the scale for the next one.
     skips_overflow = training.scaler.is_enabled() and training.scaler.get_scale() > 1
@@ -159,20 +184,22 @@ def train_step(training: Training, places: np.ndarray, changes: augment.Table, s
     training.scaler.update()
     if training.ema:
         training.ema.update(training.network, step=state.step + 1)
-    training.train_outputs += training.processes.collect(outputs)
+    if training.processes.rank == 0:
+        training.train_outputs.append(outputs.cpu())
     return float(loss_sum)
 
 
 def _compute_gradients(
-    training: Training, number: int, places: np.ndarray, changes: augment.Table, count: int
+    training: Training, share: Share, changes: augment.Table, count: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Add the gradients of one batch of a step with `count` images; return its loss and outputs."""
-    seed = seed_at(training.recipe.seed, "step", training.state.step, number)
+    seed = seed_at(training.recipe.seed, "step", training.state.step, share.number)
     torch.manual_seed(seed % 2**63)  # for dropout
-    batch = make_training_batch(training, places, changes[places])
-    with autocast(training.precision, training.device):
-        loss, outputs = training.task.compute_loss(training.compiled_network, batch)
-    training.scaler.scale(loss / count).backward()  # type: ignore[no-untyped-call]
+    batch = make_training_batch(training, share.places, changes[share.places])
+    with contextlib.nullcontext() if share.is_last else training.processes.hold_back_gradients():
+        with autocast(training.precision, training.device):
+            loss, outputs = training.processes.compute_loss(training, batch)
+        training.scaler.scale(loss * share.factor / count).backward()  # type: ignore[no-untyped-call]
     return loss.detach(), outputs.detach()
 
 

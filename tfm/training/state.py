@@ -16,7 +16,7 @@ from torch import nn
 from tfm.core import hints
 from tfm.core.errors import TrainingError
 from tfm.training.batches import Images
-from tfm.training.distributed.process_group import SingleProcess
+from tfm.training.distributed.processes import SingleProcess
 from tfm.training.tasks import Task
 
 if TYPE_CHECKING:

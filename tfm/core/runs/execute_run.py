@@ -17,9 +17,11 @@ from typing import Any
 from tfm.core import registry
 from tfm.core.errors import DiskError, HaltedError, RunError, translate_error
 from tfm.core.events import Event, Result, StateChange
+from tfm.core.runs import torchrun
 from tfm.core.runs.job_folder import format_now
 from tfm.core.runs.keys import compute_run_key
 from tfm.core.runs.resolve_command_settings import load_settings
+from tfm.core.runs.resources import read_resources
 from tfm.core.runs.run import Run
 from tfm.core.settings import presets
 
@@ -85,7 +87,10 @@ def _generate_events(run: Run) -> Iterator[Event]:
         host=socket.gethostname(),
         git_commit=_read_git_commit(),
     )
-    with contextlib.closing(stage.generate(settings, run)) as events:  # type: ignore[type-var]
+    resources = read_resources(stage, settings)
+    shared = resources.is_distributed
+    events = torchrun.generate_events(run, resources) if shared else stage.generate(settings, run)
+    with contextlib.closing(events):  # type: ignore[type-var]
         yield from events
 
 
