@@ -81,7 +81,8 @@ def test_a_run_is_paused_and_resumed(workspace, how):
         run.request_pause()
     else:
         started.process.send_signal(getattr(signal, how))
-    assert started.process.wait(timeout=30) == worker.PAUSED_EXIT_STATUS
+    status = worker.PAUSED_EXIT_STATUS if how == "file" else worker.STOPPED_EXIT_STATUS
+    assert started.process.wait(timeout=30) == status
     assert run.read_status().state == "paused"
     finish(run)
     assert run.read_status().state == "done"

@@ -17,7 +17,7 @@ from typing import Any
 from tfm.core import registry
 from tfm.core.errors import DiskError, HaltedError, RunError, translate_error
 from tfm.core.events import Event, Result, StateChange
-from tfm.core.runs import torchrun
+from tfm.core.runs import slurm_queue, torchrun
 from tfm.core.runs.job_folder import format_now
 from tfm.core.runs.keys import compute_run_key
 from tfm.core.runs.resolve_command_settings import load_settings
@@ -34,6 +34,7 @@ def execute(run: Run) -> Iterator[Event]:
     with run.hold_lock(), run.open_event_log():
         if run.read_status().state == "done":  # by another worker, while this one waited for the lock
             return
+        slurm_queue.record_current_place(run.folder)
         run.update(**build_start_changes(spent))
         run.record(StateChange("running"))
         end = StateChange("done")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfm.core import registry
 from tfm.core.runs import lookup
@@ -16,27 +16,51 @@ from tfm.core.runs.resolve_command_settings import (
     get_started_command,
     resolve_settings,
 )
+from tfm.core.runs.resources import read_resources, read_step_resources
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import Settings
 from tfm.core.settings.presets import Preset
 
+if TYPE_CHECKING:
+    from tfm.core.runs.executors import Executor
+
 
 def find_or_create_job(
-    workspace: Workspace, name: str, given: Mapping[str, Any], presets: Sequence[str] = ()
+    workspace: Workspace,
+    name: str,
+    given: Mapping[str, Any],
+    presets: Sequence[str] = (),
+    executor: Executor | None = None,
 ) -> Run | Plan:
-    """The run or plan of a command. Several presets, a repeat count, or a preset that is a plan give a plan."""
+    """The run or plan of a command. Several presets, a repeat count, or a preset that is a plan give a plan.
+
+    Args:
+        executor: Where it will be started: checked before anything is created.
+    """
     find_started_command(workspace, name, presets)  # raises if one of several presets is a plan
     given, counts = split_repeats(registry.find_command(name), given)
     if len(presets) > 1 or counts:
-        return find_or_create_plan(workspace, name, build_queue(workspace, name, given, presets, counts))
+        steps = build_queue(workspace, name, given, presets, counts)
+        _check_steps_can_run(workspace, steps, executor)
+        return find_or_create_plan(workspace, name, steps)
     preset = find_preset(workspace, name, *presets)
     name = get_started_command(name, preset)
     found = registry.find_command(name)
     settings = resolve_settings(workspace, name, given, preset)
     if isinstance(found, registry.Planner):
-        return find_or_create_plan(workspace, preset.name if preset else name, found.build_steps(settings, workspace))
-    return find_or_create_run(workspace, registry.find_stage(name), settings, preset)
+        steps = found.build_steps(settings, workspace)
+        _check_steps_can_run(workspace, steps, executor)
+        return find_or_create_plan(workspace, preset.name if preset else name, steps)
+    stage = registry.find_stage(name)
+    if executor:
+        executor.check([read_resources(stage, settings)])
+    return find_or_create_run(workspace, stage, settings, preset)
+
+
+def _check_steps_can_run(workspace: Workspace, steps: list[Step], executor: Executor | None) -> None:
+    if executor:
+        executor.check(read_step_resources(workspace, step) for step in steps)
 
 
 def find_or_create_run(
@@ -97,7 +121,7 @@ def find_or_create_step_run(plan: Plan, step: Step, results: Mapping[str, Mappin
 
 def _find_own_run(plan: Plan, step: Step, key: str) -> Run | None:
     """The run that this plan created for a fresh step before it was resumed, if it is still valid."""
-    run_id = plan.read_status().runs.get(step.name)
+    run_id = plan.read_runs().get(step.name)
     for run in lookup.list_runs(plan.workspace):
         status = run.read_status()
         if run.id == run_id and status.key == key and (status.state != "done" or run.has_intact_outputs()):

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,8 @@ from filelock import FileLock, Timeout
 
 from tfm.core import files, hints
 from tfm.core.errors import BusyError, RunError
+from tfm.core.runs import slurm_queue
+from tfm.core.runs.slurm_queue import QueuedJob
 
 State = Literal["waiting", "running", "paused", "halted", "failed", "pruned", "done", "damaged"]
 
@@ -62,15 +64,34 @@ class Job:
         """The recorded status; "running" without a live worker becomes "halted". Never raises: one damaged job must not
         hide the others."""
         try:
-            recorded = self._read_recorded_status()
-            if recorded.state == "running" and not self.is_alive():
-                recorded = self._read_recorded_status()  # the worker may have ended in between
+            recorded = self.read_recorded_status()
+            queued = slurm_queue.look_up_placement(self.folder)
+            if queued is not None:
+                return self._combine(recorded, queued)
+            if recorded.state == "running" and not self._is_locked():
+                recorded = self.read_recorded_status()  # the worker may have ended in between
                 return replace(recorded, state="halted") if recorded.state == "running" else recorded
         except RunError as error:
             return Status(state="damaged", message=error.message, hint=error.hint)
         return recorded
 
-    def _read_recorded_status(self) -> Status:
+    def _combine(self, recorded: Status, queued: Mapping[str, QueuedJob]) -> Status:
+        """The state of a job that Slurm works on, from what its worker recorded and what Slurm says."""
+        (job,) = queued.values()
+        if recorded.state not in ("waiting", "running", "paused"):
+            return recorded
+        if job.is_alive:
+            state: State = "waiting" if job.state == "waiting" else "running"
+            return replace(recorded, state=state, message=job.words, hint="")
+        if job.state == "unknown":
+            return replace(recorded, message=job.words)
+        recorded = self.read_recorded_status()  # the worker may have ended in between
+        if recorded.state not in ("waiting", "running"):
+            return recorded
+        return replace(recorded, state="halted", message=job.words, hint=f"see {self.log_file}")
+
+    def read_recorded_status(self) -> Status:
+        """The status as a worker wrote it last, whether or not the worker lives."""
         try:
             return Status(**files.read_json(self._status_file))
         except (OSError, ValueError, TypeError):
@@ -80,10 +101,16 @@ class Job:
             ) from None
 
     def update(self, **changes: Any) -> None:
-        files.write_json(self._status_file, asdict(replace(self._read_recorded_status(), **changes)))
+        files.write_json(self._status_file, asdict(replace(self.read_recorded_status(), **changes)))
 
     def is_alive(self) -> bool:
-        """Whether a worker holds the lock; the operating system frees it when the worker dies."""
+        """Whether a worker holds the lock, or Slurm runs the job or will."""
+        if slurm_queue.read_placement(self.folder) is None:
+            return self._is_locked()
+        return self.read_status().state in ("waiting", "running")
+
+    def _is_locked(self) -> bool:
+        """The operating system frees the lock when the worker dies."""
         try:
             with FileLock(self.folder / "lock", timeout=0.05, poll_interval=0.01):
                 return False
@@ -93,7 +120,7 @@ class Job:
     def read_seconds_spent(self) -> float:
         """The time of all workers so far; a killed one counts up to its last heartbeat."""
         try:
-            recorded = self._read_recorded_status()
+            recorded = self.read_recorded_status()
         except RunError:
             return 0.0
         last = self._read_last_heartbeat() if recorded.state == "running" else None

@@ -1,22 +1,26 @@
-"""A plan: steps that a worker runs in order. A later step may refer to the result of an earlier one.
+"""A plan: steps, each a run. A later step may refer to the result of an earlier one.
 
 The setting "@train.run" stands for the value `run` in the result of the step `train`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import yaml
 
 from tfm.core import files, hints
 from tfm.core.errors import RunError, SettingsError
-from tfm.core.runs.job_folder import Job, create_job_folder
+from tfm.core.runs.job_folder import Job, Status, create_job_folder
+from tfm.core.runs.slurm_queue import QueuedJob, read_placement
 from tfm.core.runs.workspace import Workspace
 
 
@@ -55,6 +59,78 @@ class Plan(Job):
                 hint=f"restore the file, or remove the plan: {hints.command('runs remove', self.id)}",
             ) from None
 
+    # Each step has its own file, because the steps of a plan on a cluster are recorded by many nodes at once.
+
+    def record_step(self, step: str, run: str) -> None:
+        self._write_step_record(step, {"run": run})
+
+    def record_step_failure(self, step: str, message: str, hint: str) -> None:
+        """Record why a step could not start: it has no run that says so."""
+        self._write_step_record(step, {"message": message, "hint": hint})
+
+    def _write_step_record(self, step: str, record: dict[str, str]) -> None:
+        self._steps_folder.mkdir(exist_ok=True)
+        files.write_json(self._steps_folder / f"{quote(step, safe='')}.json", record)
+
+    def _read_step_records(self) -> dict[str, dict[str, str]]:
+        """The record of each step that has begun, in the order in which they began."""
+        found = sorted(self._steps_folder.glob("[!.]*.json"), key=lambda file: file.stat().st_mtime_ns)
+        old = {step: {"run": run} for step, run in self.read_recorded_status().runs.items()}
+        return old | {unquote(file.stem): files.read_json(file) for file in found}
+
+    @property
+    def _steps_folder(self) -> Path:
+        return self.folder / "steps"
+
+    def read_runs(self) -> dict[str, str]:
+        """The id of the run of each step that has one."""
+        return {step: record["run"] for step, record in self._read_step_records().items() if "run" in record}
+
+    def read_step_statuses(self) -> dict[str, Status]:
+        """What is recorded about each step that has begun, except those whose run was removed."""
+        statuses = {}
+        for step, record in self._read_step_records().items():
+            with contextlib.suppress(RunError):
+                statuses[step] = (
+                    Job(self.workspace.runs_folder / record["run"]).read_recorded_status()
+                    if "run" in record
+                    else Status(state="failed", message=record["message"], hint=record["hint"])
+                )
+        return statuses
+
+    def read_status(self) -> Status:
+        status = super().read_status()
+        return replace(status, runs=self.read_runs()) if status.state != "damaged" else status
+
+    def read_seconds_spent(self) -> float:
+        if read_placement(self.folder) is None:
+            return super().read_seconds_spent()
+        return sum(status.seconds for status in self.read_step_statuses().values())
+
+    def _combine(self, recorded: Status, queued: Mapping[str, QueuedJob]) -> Status:
+        """The state of a plan whose steps are jobs of Slurm."""
+        statuses = self.read_step_statuses()  # after the queue: a job that has ended has recorded its end
+        left = [step for step in queued if step not in statuses or statuses[step].state != "done"]
+        if not left:
+            result = statuses[list(queued)[-1]].result
+            return replace(recorded, state="done", message="", seconds=self.read_seconds_spent(), result=result)
+        alive = Counter(queued[step].words for step in left if queued[step].is_alive)
+        if alive:
+            message = ", ".join(f"{count} {words}" for words, count in alive.most_common())
+            return replace(recorded, state="running", message=message, hint="")
+        if unknown := next((queued[step] for step in left if queued[step].state == "unknown"), None):
+            return replace(recorded, message=unknown.words)
+        failed = [(step, statuses[step]) for step in left if step in statuses and statuses[step].state == "failed"]
+        if failed:
+            message = "; ".join(f"{step}: {status.message}" for step, status in failed)
+            return replace(recorded, state="failed", message=message, hint=failed[0][1].hint)
+        if recorded.state == "paused":
+            return recorded
+        halted = next((statuses[step] for step in left if step in statuses and statuses[step].message), None)
+        message = halted.message if halted else queued[left[0]].words
+        hint = halted.hint if halted else f"see {self.log_file}"
+        return replace(recorded, state="halted", message=f"{left[0]}: {message}", hint=hint)
+
 
 def check_steps(steps: list[Step]) -> None:
     """Check that names are unique and that each step only needs steps before it."""
@@ -78,11 +154,11 @@ def fill_references(settings: Any, results: Mapping[str, Mapping[str, Any]]) -> 
     if isinstance(settings, list):
         return [fill_references(value, results) for value in settings]
     for step, value in _iterate_references(settings):
-        if value not in results[step]:
-            raise SettingsError(
-                f"the result of step {step} has no value {value}", hint="it has: " + ", ".join(results[step])
-            )
-        return results[step][value]
+        found = results.get(step, {})
+        if value not in found:
+            names = ", ".join(found) or "nothing: repeat that step"
+            raise SettingsError(f"the result of step {step} has no value {value}", hint=f"it has: {names}")
+        return found[value]
     return settings
 
 

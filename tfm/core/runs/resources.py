@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tfm.core import registry
 from tfm.core.registry import Stage
+from tfm.core.runs.plan import Step
+from tfm.core.runs.resolve_command_settings import find_preset
+from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import Settings
-from tfm.core.settings.fields import get_value, list_fields
-from tfm.core.settings.resolve import find_fields_without_effect
+from tfm.core.settings.fields import list_fields
+from tfm.core.settings.resolve import find_fields_without_effect, get_parsed_value, merge, place_values
 
 
 @dataclass(frozen=True)
@@ -24,10 +29,22 @@ class Resources:
 
 def read_resources(stage: Stage, settings: Settings) -> Resources:
     """A stage with the setting `device` uses a GPU unless the CPU was chosen."""
-    without_effect = {field.name for field, _ in find_fields_without_effect(type(settings), settings.model_dump())}
+    return _read_from_values(stage, settings.model_dump())
+
+
+def read_step_resources(workspace: Workspace, step: Step) -> Resources:
+    """What a step computes on. Its other settings may refer to results that do not exist yet."""
+    stage = registry.find_stage(step.stage)
+    preset = find_preset(workspace, step.stage, step.preset)
+    below = place_values(stage.settings, preset.settings if preset else {})
+    return _read_from_values(stage, merge(below, place_values(stage.settings, step.settings)))
+
+
+def _read_from_values(stage: Stage, nested: Mapping[str, Any]) -> Resources:
+    without_effect = {field.name for field, _ in find_fields_without_effect(stage.settings, nested)}
     values: dict[str, Any] = {
-        field.name: get_value(settings, field)
-        for field in list_fields(type(settings))
+        field.name: get_parsed_value(nested, field)
+        for field in list_fields(stage.settings)
         if field.name in ("device", "devices", "nodes") and field.name not in without_effect
     }
     shared = stage.is_distributed

@@ -1,4 +1,5 @@
-"""The worker process of a run or plan: `python -m tfm.core.runs.worker FOLDER`. It shows nothing and asks nothing.
+"""The worker process of a run, a plan or one step of a plan: `python -m tfm.core.runs.worker FOLDER [STEP]`. It shows
+nothing and asks nothing.
 
 A pipeline can be stopped at every event: a pause does not request the next one.
 """
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tfm.core.errors import BusyError, TFMError, translate_error
-from tfm.core.runs import find_or_create
+from tfm.core.runs import find_or_create, slurm_queue
 from tfm.core.runs.execute_run import build_end_changes, build_start_changes, execute
 from tfm.core.runs.job_folder import Job, State
 from tfm.core.runs.plan import Plan, Step, check_steps
@@ -23,9 +24,10 @@ from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
 
 PAUSED_EXIT_STATUS = 130
+STOPPED_EXIT_STATUS = 143  # paused by a signal: nobody asked for a pause
 _EXIT_STATUS: dict[State, int] = {"done": 0, "failed": 1, "halted": 1, "paused": PAUSED_EXIT_STATUS}
 
-_stop_requested = False  # by a signal, which means the same as a pause request
+_stop_requested = False  # by a signal
 
 
 def build_python_path() -> str:
@@ -52,6 +54,7 @@ def execute_plan(plan: Plan) -> State:
     began = time.monotonic()
     spent = plan.read_seconds_spent()
     with plan.hold_lock():
+        slurm_queue.record_current_place(plan.folder)
         plan.update(**build_start_changes(spent))
         state, message, hint, result = _execute_steps(plan)
         plan.update(**build_end_changes(state, message, hint, spent + time.monotonic() - began), result=result)
@@ -83,7 +86,7 @@ def _execute_steps(plan: Plan) -> tuple[State, str, str, dict[str, Any]]:
 def _execute_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) -> tuple[State, str, str]:
     try:
         run = find_or_create.find_or_create_step_run(plan, step, results)
-        plan.update(runs=plan.read_status().runs | {step.name: run.id})
+        plan.record_step(step.name, run.id)
         while run.is_alive():  # by another worker, whose result this plan can use
             if _stop_requested or plan.is_pause_requested():
                 return "paused", "", ""
@@ -97,7 +100,16 @@ def _execute_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) ->
         return state, run.read_status().message, run.read_status().hint
     except Exception as error:
         problem = translate_error(error, plan.log_file)
+        plan.record_step_failure(step.name, problem.message, problem.hint)
         return "failed", problem.message, problem.hint
+
+
+def execute_step(plan: Plan, name: str) -> State:
+    """Execute one step of a plan whose other steps are executed elsewhere."""
+    (step,) = (step for step in plan.read_steps() if step.name == name)
+    statuses = plan.read_step_statuses()
+    results = {name: status.result for name, status in statuses.items() if status.state == "done"}
+    return _execute_step(plan, step, results)[0]
 
 
 # --- the process ------------------------------------------------------------------------------------------------------
@@ -116,12 +128,16 @@ def _request_stop(_signal: int, _frame: Any) -> None:
 def main() -> int:
     signal.signal(signal.SIGTERM, _request_stop)
     signal.signal(signal.SIGINT, _request_stop)
-    job = open_job(Path(sys.argv[1]).resolve())
+    folder, *step = sys.argv[1:]
+    job = open_job(Path(folder).resolve())
     try:
-        state = execute_plan(job) if isinstance(job, Plan) else execute_run(job, stopping=job)
+        if isinstance(job, Run):
+            state = execute_run(job, stopping=job)
+        else:
+            state = execute_step(job, *step) if step else execute_plan(job)
     except BusyError:
         return 0  # another worker is running
-    return _EXIT_STATUS[state]
+    return STOPPED_EXIT_STATUS if state == "paused" and _stop_requested else _EXIT_STATUS[state]
 
 
 if __name__ == "__main__":

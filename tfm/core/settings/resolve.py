@@ -21,7 +21,7 @@ def resolve(settings: type[S], preset: Mapping[str, Any], given: Mapping[str, An
     values = merge(place_values(settings, preset), placed)
     without_effect = find_fields_without_effect(settings, values)
     refused = [  # the file of a run contains such fields with their defaults
-        (field, mark) for field, mark in without_effect if _get_parsed_value(placed, field) != field.default
+        (field, mark) for field, mark in without_effect if get_parsed_value(placed, field) != field.default
     ]
     if refused:
         conditions = {field.name: mark.condition for field, mark in refused}
@@ -128,7 +128,7 @@ def find_fields_without_effect(
     """
     fields = list_fields(settings)
     decisive = {one.setting for field in fields for mark in field.no_effect for one in (mark, *mark.also)}
-    parsed = {field.name: _get_parsed_value(values, field) for field in fields if field.name in decisive}
+    parsed = {field.name: get_parsed_value(values, field) for field in fields if field.name in decisive}
     known = {name: value for name, value in parsed.items() if value is not _MISSING}
     marks = ((field, [mark for mark in field.no_effect if mark.applies(known)]) for field in fields)
     return [(field, applying[0]) for field, applying in marks if applying]
@@ -154,7 +154,7 @@ def _get_at(values: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     return value
 
 
-def _get_parsed_value(values: Mapping[str, Any], field: SettingField) -> Any:
+def get_parsed_value(values: Mapping[str, Any], field: SettingField) -> Any:
     """The value or else the default, in the field's own type; missing if invalid (`resolve` reports that)."""
     value = _get_at(values, field.path)
     if value is _MISSING:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from tfm.core.runs.plan import Plan
+from tfm.core.runs.resources import Resources
 from tfm.core.runs.run import Run
 
 
@@ -22,6 +24,9 @@ class StartedJob:
 
 
 class Executor(Protocol):
+    def check(self, shapes: Iterable[Resources]) -> None:
+        """Raise an error if jobs that need these resources can never run. Nothing is created."""
+
     def submit(self, job: Run | Plan) -> StartedJob:
         """Start what is not done yet, unless the job is alive. It outlives this process."""
 

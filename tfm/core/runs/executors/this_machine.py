@@ -9,29 +9,25 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 
 from tfm.core.runs.executors.executor import StartedJob
+from tfm.core.runs.job_folder import Job
 from tfm.core.runs.plan import Plan
+from tfm.core.runs.resources import Resources
 from tfm.core.runs.run import Run
 from tfm.core.runs.worker import build_python_path
 
 
 class ThisMachine:
+    def check(self, shapes: Iterable[Resources]) -> None:
+        """A run says itself what this machine lacks."""
+
     def submit(self, job: Run | Plan) -> StartedJob:
         if job.is_alive():
             return StartedJob(job)
         job.withdraw_pause()
-        with open(job.log_file, "ab") as log:
-            process = subprocess.Popen(
-                # -P: do not import a tfm package from the current folder
-                [sys.executable, "-P", "-m", "tfm.core.runs.worker", str(job.folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=os.environ | {"PYTHONPATH": build_python_path()},
-                start_new_session=True,
-            )
-        return StartedJob(job, process)
+        return StartedJob(job, start_worker(job))
 
     def pause(self, job: Run | Plan) -> None:
         job.request_pause()
@@ -44,3 +40,17 @@ class ThisMachine:
                 os.killpg(pid, signal.SIGKILL) if hasattr(os, "killpg") else os.kill(pid, signal.SIGTERM)
             while job.is_alive():
                 time.sleep(0.02)
+
+
+def start_worker(job: Job, step: str | None = None) -> subprocess.Popen[bytes]:
+    """Start the worker process of a job, or of one step of a plan."""
+    with open(job.log_file, "ab") as log:
+        return subprocess.Popen(
+            # -P: do not import a tfm package from the current folder
+            [sys.executable, "-P", "-m", "tfm.core.runs.worker", str(job.folder), *([step] if step else [])],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=os.environ | {"PYTHONPATH": build_python_path()},
+            start_new_session=True,
+        )

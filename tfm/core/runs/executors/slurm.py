@@ -1,0 +1,158 @@
+"""A Slurm cluster as an executor: one job of Slurm for each step, submitted through submitit."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterable
+from typing import Any
+
+from tfm.core.errors import RunError, SettingsError
+from tfm.core.runs import slurm_queue
+from tfm.core.runs.cluster import load_cluster
+from tfm.core.runs.executors.executor import StartedJob
+from tfm.core.runs.executors.slurm_job import SIGNAL_VARIABLE, STOP_SIGNAL, SlurmJob
+from tfm.core.runs.plan import Plan, Step
+from tfm.core.runs.resources import Resources, read_step_resources
+from tfm.core.runs.run import Run
+from tfm.core.runs.slurm_queue import CLUSTER_VARIABLE, RUN, Placement
+from tfm.core.runs.worker import build_python_path
+from tfm.core.runs.workspace import Workspace
+
+_MOST_REQUEUES = 10_000
+_SBATCH_TIMEOUT_SECONDS = 60.0
+
+
+class SlurmCluster:
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        self.name = name
+        self.file = workspace.load_preset("clusters", name).file
+        self.cluster = load_cluster(workspace, name)
+
+    def check(self, shapes: Iterable[Resources]) -> None:
+        """Ask Slurm whether it would accept jobs of these shapes. Nothing is submitted."""
+        if shutil.which("sbatch") is None:
+            raise SettingsError(
+                f"this machine cannot submit to the cluster {self.name}: sbatch was not found",
+                hint="start it on a login node of the cluster, where Slurm's commands are",
+            )
+        for shape in dict.fromkeys(shapes):
+            flags = [f"--{name.replace('_', '-')}={value}" for name, value in self._build_request(shape).items()]
+            self._call(["sbatch", "--test-only", *flags, "--wrap", "true"])
+
+    def submit(self, job: Run | Plan) -> StartedJob:
+        if job.is_alive():
+            return StartedJob(job)
+        steps = _list_steps(job)
+        statuses = job.read_step_statuses() if isinstance(job, Plan) else {}
+        done = {step.name for step in steps if step.name in statuses and statuses[step.name].state == "done"}
+        shapes = {step.name: read_step_resources(job.workspace, step) for step in steps if step.name not in done}
+        self.check(shapes.values())
+        job.withdraw_pause()
+        jobs: dict[str, str | None] = dict.fromkeys(step.name for step in steps)
+        try:
+            for group in _group_steps([step for step in steps if step.name not in done], shapes):
+                needed = sorted({str(jobs[name]) for name in group[0].find_needed_steps() - done})
+                jobs |= self._submit_group(job, group, shapes[group[0].name], needed)
+                slurm_queue.write_placement(job.folder, Placement(self.name, jobs))
+        except RunError:
+            self._call(["scancel", *filter(None, jobs.values())])
+            raise
+        job.update(state="running" if isinstance(job, Plan) else "waiting", message="", hint="")
+        slurm_queue.forget_reading()
+        return StartedJob(job)
+
+    def pause(self, job: Run | Plan) -> None:
+        """What runs pauses itself; what waits is cancelled."""
+        queued = slurm_queue.look_up_placement(job.folder) or {}
+        job.request_pause()
+        self._cancel(job, "--state=PENDING")
+        if isinstance(job, Plan) or any(one.state == "waiting" for one in queued.values()):
+            job.update(state="paused", message="", hint="")
+
+    def cancel(self, job: Run | Plan) -> None:
+        self._cancel(job)
+
+    def _cancel(self, job: Run | Plan, *flags: str) -> None:
+        placement = slurm_queue.read_placement(job.folder)
+        queued = placement.look_up_jobs() if placement else {}
+        alive = [number for step, number in placement.jobs.items() if number and queued[step].state != "ended"]
+        if alive:
+            self._call(["scancel", *flags, *alive])
+            slurm_queue.forget_reading()
+
+    def _submit_group(
+        self, job: Run | Plan, steps: list[Step], shape: Resources, needed: list[str]
+    ) -> dict[str, str | None]:
+        """Submit steps that need the same steps and resources: one job of Slurm, or an array of them."""
+        os.environ[SIGNAL_VARIABLE] = STOP_SIGNAL  # submitit reads it when it is imported
+        import submitit  # costs a quarter of a second
+
+        dependency = {"dependency": "afterok:" + ":".join(needed), "kill-on-invalid-dep": "yes"} if needed else {}
+        executor = submitit.SlurmExecutor(job.folder / "slurm", _MOST_REQUEUES, python=self.cluster.python)
+        executor.update_parameters(
+            job_name=job.id,
+            signal_delay_s=self.cluster.signal_seconds,
+            setup=self._build_setup(),
+            # The task is on the first node alone, and srun does not read the number of cores from the job.
+            srun_args=["--nodes=1", "--ntasks=1", f"--cpus-per-task={self.cluster.cpus}"],
+            additional_parameters={"requeue": True, **dependency},
+            **self._build_request(shape),
+        )
+        names = [step.name if isinstance(job, Plan) else None for step in steps]
+        try:
+            submitted = executor.submit_array([SlurmJob(str(job.folder), name) for name in names])
+        except submitit.core.utils.FailedJobError as error:
+            raise self._build_refusal(str(error)) from None
+        return {step.name: one.job_id for step, one in zip(steps, submitted, strict=True)}
+
+    def _build_request(self, shape: Resources) -> dict[str, Any]:
+        gpus = max(self.cluster.gpus, shape.processes) if shape.uses_gpu and self.cluster.gpus else 0
+        cluster = self.cluster
+        request = {
+            "partition": cluster.partition,
+            "account": cluster.account,
+            "qos": cluster.qos,
+            "constraint": cluster.constraint,
+            "time": cluster.time,
+            "nodes": shape.nodes,
+            "cpus_per_task": cluster.cpus,
+            "gpus_per_node": gpus or None,
+            "mem": cluster.memory and f"{round(cluster.memory * 1024)}M",
+        }
+        return {name: value for name, value in request.items() if value is not None}
+
+    def _build_setup(self) -> list[str]:
+        path = shlex.quote(build_python_path()) + "${PYTHONPATH:+:$PYTHONPATH}"
+        variables = {CLUSTER_VARIABLE: shlex.quote(self.name), SIGNAL_VARIABLE: STOP_SIGNAL, "PYTHONPATH": path}
+        return [*self.cluster.setup, *(f"export {name}={value}" for name, value in variables.items())]
+
+    def _call(self, command: list[str]) -> None:
+        try:
+            subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SBATCH_TIMEOUT_SECONDS)
+        except subprocess.CalledProcessError as error:
+            raise self._build_refusal(error.stderr) from None
+        except (OSError, subprocess.TimeoutExpired):
+            raise RunError(
+                f"the cluster {self.name} does not answer {command[0]}", hint="try again when Slurm works"
+            ) from None
+
+    def _build_refusal(self, output: str) -> RunError:
+        words = " ".join(output.replace("sbatch: error: ", "").replace("scancel: error: ", "").split())
+        return RunError(f"the cluster {self.name} refuses this: {words}", hint=f"correct {self.file}")
+
+
+def _list_steps(job: Run | Plan) -> list[Step]:
+    if isinstance(job, Plan):
+        return job.read_steps()
+    return [Step(RUN, job.read_stage(), job.read_settings())]
+
+
+def _group_steps(steps: list[Step], shapes: dict[str, Resources]) -> list[list[Step]]:
+    """Group the steps that need the same steps and resources, in an order in which they can be submitted."""
+    groups: dict[Any, list[Step]] = {}
+    for step in steps:
+        groups.setdefault((frozenset(step.find_needed_steps()), shapes[step.name]), []).append(step)
+    return list(groups.values())
