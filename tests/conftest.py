@@ -13,6 +13,7 @@ os.environ["TFM_COMMANDS"] = "tests.toys"  # the toy commands, found by name her
 
 from tests.alone import taking_part
 from tests.data.official_tree import write_official_tree
+from tests.one_node_slurm import OneNodeSlurm, is_installed, run_slurm
 from tfm.core.runs.workspace import Workspace
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -27,6 +28,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneNodeSlurm]:
+    """A real Slurm of one node."""
+    if not is_installed():
+        pytest.skip("Slurm and munge are not installed, or this is not root")
+    with run_slurm(tmp_path_factory.mktemp("slurm")) as slurm:
+        yield slurm
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,8 @@
 import pytest
 
-from tfm.core import files
+from tests.one_node_slurm import write_cluster
 from tfm.core.errors import SettingsError
 from tfm.core.runs.cluster import EXAMPLE, list_clusters, load_cluster
-
-
-def write_cluster(workspace, **settings) -> None:
-    folder = workspace.root / "clusters"
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {"title": "Ours", "about": "The cluster down the hall.", "stage": "slurm", "settings": settings}
-    files.write_yaml(folder / "ours.yaml", content)
 
 
 def test_the_example_is_a_valid_cluster_but_not_one_that_a_person_has_set_up(workspace):

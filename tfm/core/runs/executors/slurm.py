@@ -77,7 +77,8 @@ class SlurmCluster:
 
     def _cancel(self, job: Run | Plan, *flags: str) -> None:
         placement = slurm_queue.read_placement(job.folder)
-        queued = placement.look_up_jobs() if placement else {}
+        assert placement is not None, "this executor was found by the placement"
+        queued = placement.look_up_jobs()
         alive = [number for step, number in placement.jobs.items() if number and queued[step].state != "ended"]
         if alive:
             self._call(["scancel", *flags, *alive])
