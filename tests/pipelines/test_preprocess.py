@@ -6,13 +6,14 @@ import cv2
 import pytest
 
 from tests.data.caches import dataset_of, small_download
-from tfm.core.errors import SettingsError
+from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Note, Table
 from tfm.core.runs import worker
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset.dataset import Dataset
+from tfm.training.inputs.training_data import TrainingData
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_the_number_of_workers_does_not_affect_the_run_key(standing):
             preprocessed(standing, "official", workers=wrong)
 
 
-def test_identical_images_in_two_splits_are_reported(standing):
+def test_identical_images_in_two_splits_are_reported_and_no_model_is_trained_on_them(standing):
     dataset = standing.dataset_folder("official")
     test, train = (sorted((dataset / split).rglob("*.dcm"))[0] for split in ("test", "train"))
     train.unlink()
@@ -74,6 +75,8 @@ def test_identical_images_in_two_splits_are_reported(standing):
     report = (dataset / "audit-pixels.md").read_text(encoding="utf-8")
     assert "in more than one split: **1**." in report
     assert table.rows[0][0] in report
+    with pytest.raises(DataError, match=f"two splits under two names: {' and '.join(table.rows[0][0].split(', '))}"):
+        TrainingData.open(standing, "official", "twins")
 
 
 def test_lesions_cut_off_by_the_steps_are_reported(standing):

@@ -83,7 +83,7 @@ def as_patient(source: Path, target: Path, patient: str) -> None:
 
 @pytest.fixture(scope="module")
 def folder(workspace):
-    """Thirteen files and three links; four files are usable."""
+    """Seventeen files and three links; four files are usable."""
     dataset, _ = films_of(workspace)
     test, train = dataset.select_images("test"), dataset.select_images("train")
     folder = workspace.root.parent / "others"
@@ -95,6 +95,11 @@ def folder(workspace):
     as_patient(film, folder / "hers.dcm", "H-17")
     as_patient(film, folder / "known.dcm", f"Calc-Training_{patient}_RIGHT_MLO")
     as_patient(film, folder / "judge.dcm", f"Mass-Test_{test['patient_id'].iloc[0]}_LEFT_CC")
+    number = int(test["patient_id"].iloc[0].removeprefix("P_"))
+    cv2.imwrite(str(folder / f"P_{number:05d}.png"), breast(3))
+    cv2.imwrite(str(folder / f"p-{number:06d}_right_cc.png"), breast(4))
+    as_patient(film, folder / "lower case.dcm", f"p_{number:05d}")
+    as_patient(film, folder / "without zeros.dcm", f"P_{number}")
     as_patient(film, folder / "back.dcm", kept_back(workspace)[0])
     as_patient(film, folder / "crop.dcm", "Mass-Training_P_99999_LEFT_CC_1")
     cv2.imwrite(str(folder / "twin.png"), read_pixels(dataset.path(test["file"].iloc[0])))
@@ -123,9 +128,12 @@ def test_unusable_images_are_left_out_with_a_reason(run):
     listed = pd.read_csv(run.folder / "left_out.csv")
     reasons = {file: reason.partition(":")[0] for file, reason in zip(listed["file"], listed["reason"], strict=True)}
     assert "truncated" in reasons.pop("cut.png")
+    evaluated = "of a patient of validation or test, or of one kept back"
+    spelled = [name for name in reasons if name[:2] in ("P_", "p-") or name in ("lower case.dcm", "without zeros.dcm")]
+    assert [reasons.pop(name) for name in spelled] == [evaluated] * 4, "a test patient in any spelling is left out"
     assert reasons == {
-        "judge.dcm": "of a patient of validation or test, or of one kept back",
-        "back.dcm": "of a patient of validation or test, or of one kept back",
+        "judge.dcm": evaluated,
+        "back.dcm": evaluated,
         "crop.dcm": "a crop or a mask of CBIS-DDSM, by its name",
         "twin.png": "the image is in the dataset already",
         "film1 again.png": "the same image as another one of the extra folders",
@@ -137,7 +145,7 @@ def test_unusable_images_are_left_out_with_a_reason(run):
         "deep/up": "a link to a folder that contains it",
     }
     table = next(event for event in run.read_events() if isinstance(event, Table))
-    assert table.title == "12 files of the extra folders are left out"
+    assert table.title == "16 files of the extra folders are left out"
 
 
 def test_extra_images_are_added_to_the_training_images_and_remembered(run, workspace):
@@ -149,7 +157,7 @@ def test_extra_images_are_added_to_the_training_images_and_remembered(run, works
     told = " ".join(event.text for event in run.read_events() if isinstance(event, Note))
     assert "4 images of the extra folders" in told
     assert run.read_status().result["images"] == own + 4
-    assert (run.read_environment()["extra"]["images"], run.read_environment()["extra"]["left_out"]) == (4, 12)
+    assert (run.read_environment()["extra"]["images"], run.read_environment()["extra"]["left_out"]) == (4, 16)
     assert workspace.list_products("cache") == ["films"], "they make no cache that a form would offer"
 
 

@@ -63,7 +63,7 @@ class Organize(Settings):
 COMMAND = Stage(
     settings=Organize,
     pipeline="tfm.pipelines.organize:organize",
-    version=4,
+    version=5,
     inspect="tfm.pipelines.organize:inspect_download",
     preview="tfm.pipelines.organize:preview",
     extra_inputs="tfm.pipelines.organize_inputs:list_extra_inputs",

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xxhash
 
 from tfm.core.errors import DataError
 from tfm.core.settings.base import Settings
 from tfm.imaging.geometry import Geometry
 from tfm.imaging.mammogram import Mammogram
 from tfm.imaging.project_lesion_mask import count_subpixel_lesions, project_lesions
-from tfm.imaging.read_image import read_image, read_pixels
+from tfm.imaging.read_image import hash_pixels, read_image, read_pixels
 from tfm.imaging.settings import ChainSettings
 
 
@@ -55,7 +54,7 @@ def run_chain(
 ) -> Generator[tuple[str, Mammogram], None, PreprocessedImage]:
     """Yield the mammogram as it was read, then each step's name and result; return the training image."""
     decoded = read_image(path, chain.frame)
-    record: dict[str, Any] = {"pixels": _hash_pixels(decoded.pixels), "lesions": ""}
+    record: dict[str, Any] = {"pixels": hash_pixels(decoded.pixels), "lesions": ""}
     if decoded.frames > 1:
         record["frame"] = f"{decoded.frame} of {decoded.frames}"
     mammogram = Mammogram(decoded.pixels)
@@ -76,7 +75,7 @@ def run_chain(
                 hint="organize the download again to rebuild the masks",
             )
         lesions = project_lesions(mask, decoded.pixels.shape, geometry, image.shape)
-        record["lesions"] = _hash_pixels(mask)
+        record["lesions"] = hash_pixels(mask)
         record |= _describe_lesions(lesions, geometry, mask, decoded.pixels)
     record |= mammogram.record | {"geometry": geometry.describe()}
     return PreprocessedImage(image, breast.render(geometry, image.shape).view(np.uint8), lesions, record)
@@ -102,13 +101,3 @@ def apply_steps(mammogram: Mammogram, steps: Mapping[str, Settings]) -> Iterator
     for name, settings in steps.items():
         mammogram = import_module(f"tfm.imaging.steps.{name}").apply(mammogram, settings)
         yield name, mammogram
-
-
-def _hash_pixels(pixels: np.ndarray) -> str:
-    """Hash the pixels, independent of the file format.
-
-    128 bits, not cryptographic: a cryptographic hash would take as long as the rest of the chain.
-    """
-    digest = xxhash.xxh3_128(f"{pixels.shape} {pixels.dtype}".encode())
-    digest.update(np.ascontiguousarray(pixels).data)
-    return digest.hexdigest()

@@ -10,6 +10,7 @@ from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
+import xxhash
 
 from tfm.core.errors import DataError
 from tfm.imaging.dicom import is_dicom, read_dicom
@@ -85,6 +86,16 @@ def _select_reader(head: bytes) -> Reader:
     if not head:
         raise UnreadableError("the file is empty")
     raise UnreadableError("not an image file", "use a DICOM, PNG, JPEG, TIFF or PGM file; its suffix does not matter")
+
+
+def hash_pixels(pixels: np.ndarray) -> str:
+    """Hash the pixels, independent of the file format.
+
+    128 bits, not cryptographic: a cryptographic hash would take as long as preprocessing.
+    """
+    digest = xxhash.xxh3_128(f"{pixels.shape} {pixels.dtype}".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
 
 
 def has_at_most_two_values(pixels: np.ndarray) -> bool:

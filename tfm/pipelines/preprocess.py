@@ -33,12 +33,16 @@ def _build_cache_name(settings: Preprocess, run: Run) -> str:
 def _report_duplicates(twins: list[DuplicateImages]) -> Iterator[Event]:
     """Report identical images under different names. Across two splits they are a leak."""
     if twins:
-        caption = "The audit merges duplicate scans by patient, side and view; these differ in name."
+        caption = "The audit merges duplicate scans by patient, side and view. These differ in name."
         rows = [[", ".join(pair.images), ", ".join(pair.splits)] for pair in twins]
         yield Table("Images with identical pixels", ["images", "splits"], rows, caption)
     across = sum(pair.is_leak for pair in twins)
     if across:
-        yield Note(f"{across} images are in two splits: a model would be tested on images it was trained on", "warning")
+        yield Note(
+            f"{across} images are in two splits: no model can be trained on this dataset, because it would be tested "
+            "on images that it was trained on; organize the download again under another name",
+            "warning",
+        )
 
 
 def _report_lost_lesions(cache: Cache, dataset: Dataset) -> Iterator[Event]:

@@ -91,7 +91,7 @@ def _describe_data(
             "with enough breast: nothing is masked in them, so they do not count",
             "warning",
         )
-    seen = set(val.patients).intersection(sources.weights_source.read_patients_seen()) if sources.weights_source else ()
+    seen = val.find_seen(sources.weights_source.read_patients_seen()) if sources.weights_source else ()
     if seen:
         yield Note(
             f"{settings.weights} has seen {len(seen)} of the {len(val.patients)} held-out patients: the best epoch is "

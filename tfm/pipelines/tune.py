@@ -91,7 +91,9 @@ def _check_trials(settings: Tune, run: Run, template: TrialTemplate, space: dict
             sources[0].open_checkpoints().best if sources else None,
             refer=lambda value: hints.setting("space", f"{{weights: [{value}]}}"),
         )
-    seen = {*data.train.patients, *data.val.patients}.union(*(source.read_patients_seen() for source in sources))
+    seen = {*data.train.patient_names, *data.val.patient_names}.union(
+        *(source.read_patients_seen() for source in sources)
+    )
     run.save_facts(patients_seen=sorted(seen))
 
 

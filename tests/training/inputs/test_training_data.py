@@ -9,6 +9,7 @@ from tests.returned import returned
 from tests.training.small_dataset import PATIENTS, make_small_dataset, make_train_run
 from tfm.core.errors import DataError
 from tfm.models.settings import ModelSettings
+from tfm.training.inputs.samples import Samples, check_unseen
 from tfm.training.inputs.starting_point import SourceRun, check_unchanged
 from tfm.training.inputs.training_data import TrainingData, measure_normalisation, open_sources, remember_inputs
 
@@ -37,6 +38,19 @@ def test_only_patients_of_used_samples_are_recorded_as_seen(run):
     assert set(run.read_environment()["patients_seen"]) == set(whole.train.select(list(range(6))).patients)
     assert run.read_environment()["dataset"] == "pocket"
     assert run.read_environment()["weights_sha256"] is None
+
+
+def test_a_merged_patient_is_remembered_under_both_names(run):
+    """P_00002 counts as P_00001, because two of their images are identical."""
+    data = TrainingData.open(run.workspace, "pocket", "pocket")
+    table = data.train.table.assign(patient_id="P_00001")
+    table.loc[0, "image_id"] = "P_00002_LEFT_CC"
+    remember(run, replace(data, train=Samples(table, data.train.positions)))
+    seen = run.read_environment()["patients_seen"]
+    assert {"P_00001", "P_00002"} < set(seen)
+    for test in ("P_00002", "P_2", "p-0001"):
+        with pytest.raises(DataError, match=f"have seen 1 of the 1 test patients: {test}"):
+            check_unseen("they", seen, test=Samples(table.assign(patient_id=test), data.train.positions))
 
 
 def test_changed_first_weights_are_refused_on_resume(run, tmp_path):

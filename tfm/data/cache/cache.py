@@ -75,7 +75,8 @@ class Cache:
         """Group those of these image_ids whose images have identical pixels."""
         named: dict[str, list[str]] = {}
         for name, record in self.read_records(among).items():
-            named.setdefault(record["pixels"], []).append(name)
+            if "pixels" in record:
+                named.setdefault(record["pixels"], []).append(name)
         return sorted(names for names in named.values() if len(names) > 1)
 
 

@@ -1,5 +1,5 @@
 """Find images of a dataset with identical pixels, from its cache, and write a report beside the audit.
-The audit itself is written without reading pixels."""
+`organize` compares files; this also finds identical pixels in files that are encoded differently."""
 
 from __future__ import annotations
 

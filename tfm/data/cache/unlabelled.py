@@ -21,12 +21,16 @@ from tfm.core.file_walk import FoundFile, walk_files
 from tfm.data.cache.build import FailedImages, Workers, build_cache
 from tfm.data.cache.cache import Cache
 from tfm.data.download.find_files import make_printable
+from tfm.data.patient_id import find_patient_ids
 from tfm.imaging.read_image import explain_unknown_format, has_at_most_two_values
 from tfm.imaging.settings import ChainSettings
 
 LEFT_OUT = "left_out.json"  # in the cache folder: files that failed before and are not tried again
 
-_CBIS_NAME = re.compile(r"(P_\d+)_(?:LEFT|RIGHT)_(?:CC|MLO)(_(?:mass_|calc_)?\d+)?")
+# CBIS-DDSM's name of a view; that of a crop or a mask has a number at its end.
+_CBIS_NAME = re.compile(
+    r"p[\s_.-]*[0-9]+[\s_.-]*(?:left|right)[\s_.-]*(?:cc|mlo)([\s_-]+(?:mass_|calc_)?[0-9]+)?", re.IGNORECASE
+)
 _CBIS_UIDS = "1.3.6.1.4.1.9590."
 
 Reasons = dict[str, str]  # file → the reason why it is left out
@@ -60,11 +64,16 @@ def find_mammograms(folder: Path) -> Generator[Event, None, UnlabelledImages]:
         if reason:
             left_out[make_printable(name)] = reason
         else:
-            match = _match_cbis_name(name, patient)
-            rows.append({"image_id": name, "patient_id": match[1] if match else patient, "sop_uid": uid})
+            named = find_patients_named(folder, name, patient) or [patient]
+            rows.append({"image_id": name, "patient_id": named[-1], "sop_uid": uid})
         yield Progress("found", done, len(files_found), "files")
     manifest = pd.DataFrame(rows, columns=["image_id", "patient_id", "sop_uid"], dtype=str)
     return UnlabelledImages(folder, manifest.assign(file=manifest["image_id"], mask=""), left_out)
+
+
+def find_patients_named(folder: Path, image_id: str, patient_id: str) -> list[str]:
+    """Return the patients that a file's path and PatientID name, in one spelling. The last one is its patient."""
+    return find_patient_ids(f"{folder.name}/{image_id}/{patient_id}")
 
 
 def _match_cbis_name(name: str, patient: str) -> re.Match[str] | None:
@@ -76,7 +85,7 @@ def _explain_exclusion(name: str, file: FoundFile, patient: str, uid: str) -> st
     if make_printable(name) != name:
         return "its name cannot be printed"
     if found := _match_cbis_name(name, patient):
-        return "a crop or a mask of CBIS-DDSM, by its name" if found[2] else ""
+        return "a crop or a mask of CBIS-DDSM, by its name" if found[1] else ""
     if uid.startswith(_CBIS_UIDS) or _CBIS_UIDS in name:  # Kaggle's copy has other pixels, so they cannot be compared
         return "from CBIS-DDSM, of an unknown patient"
     return explain_unknown_format(Path(file.path))

@@ -24,6 +24,7 @@ from tfm.data.dataset.lesions_to_images import (
     group_by_lesion,
     group_by_view,
 )
+from tfm.data.dataset.same_patients import SamePatients, find_same_patients
 from tfm.data.download.headers import is_jpeg
 from tfm.data.download.match_files import Catalog, format_lesion_subject
 from tfm.data.download.notices import Notice, sort_notices
@@ -75,6 +76,7 @@ class DatasetPlan:
     choices: DatasetSettings
     images: pd.DataFrame  # the manifest with further columns
     planned: list[PlannedImage]  # in the order of the manifest
+    same_patients: SamePatients
     noticed: list[Notice]
     lesions: str  # the kinds in the catalog, as in mass+calc
     synthetic: bool
@@ -112,6 +114,7 @@ class DatasetPlan:
             "+".join(kinds),
             "crops" if choices.images == "crops" else "",
             f"union labels ({changed} changed)" if len(kinds) > 1 and choices.images == "full" else "",
+            self.same_patients.describe(),
             "without-callback left out" if choices.without_callback == "left out" else "",
             "8-bit JPEG" if any(is_jpeg(str(image.source)) for image in self.planned) else "",
             f"{here} of {self.expected} {what}" if here < self.expected else "",
@@ -146,6 +149,9 @@ def plan_dataset(catalog: Catalog, choices: DatasetSettings) -> DatasetPlan:
     present = images["image_id"].map(lambda name: sources[name][f"{role}_file"] != "")
     _refuse_unusable_download(catalog, choices, present)
     wanted = images["callback"] | (choices.without_callback == "benign")
+    same_patients = find_same_patients(catalog.lesions, {"image", role})
+    images["scan"] = images[VIEW_KEY].agg("_".join, axis=1)
+    images["patient_id"] = images["patient_id"].map(same_patients.patient_of)
     images["fold"], images["split"] = _assign_splits(images, present & wanted, choices)
     of_test_patient = "a training image of a patient in the official test set"
     reasons = images["split"].map(lambda split: "" if split else of_test_patient)  # "" for images that stay
@@ -161,14 +167,16 @@ def plan_dataset(catalog: Catalog, choices: DatasetSettings) -> DatasetPlan:
         sop_uid=[sources[name][f"{role}_sop"] for name in kept["image_id"]],
     )
     _refuse_shared_files(kept)
-    views = set(kept[VIEW_KEY].agg("_".join, axis=1))
+    shown = {*kept["scan"], *kept["image_id"]}
     about_images = [*noticed, *_compare_issues(sources, groups, role)]
-    findings = [*catalog.notices, *(one for one in about_images if one.subject in views | set(kept["image_id"]))]
+    findings = [*catalog.notices, *(one for one in about_images if one.subject in shown)]
+    findings += same_patients.list_notices()
     findings += [Notice("left-out", name, why) for name, why in zip(images["image_id"], reasons, strict=True) if why]
     return DatasetPlan(
         choices=choices,
         images=kept,
         planned=planned,
+        same_patients=same_patients,
         noticed=findings,
         lesions="+".join(sorted(set(catalog.lesions["kind"]))),
         synthetic=catalog.synthetic,

@@ -13,6 +13,7 @@ from tfm.core.errors import DataError
 from tfm.data.dataset.dataset_plan import DatasetPlan
 from tfm.data.dataset.lesions_to_images import VIEW_KEY
 from tfm.data.download.match_files import Catalog
+from tfm.data.patient_id import normalise_patient_id
 from tfm.imaging.read_image import has_at_most_two_values, read_pixels
 
 _SAMPLE = 12  # files of each kind whose pixels are read: a mistake in telling them apart would affect many
@@ -42,13 +43,16 @@ def check_invariants(catalog: Catalog, plan: DatasetPlan) -> list[Invariant]:
 
 def _check_each(catalog: Catalog, plan: DatasetPlan) -> Iterator[Invariant]:
     manifest, lesions = plan.manifest, catalog.lesions
-    patients = manifest["patient_id"].str.extract(r"(P_\d+)")[0].fillna(manifest["patient_id"])
+    patients = manifest["patient_id"].map(normalise_patient_id)
     yield _check_one_each("no patient is in two splits", manifest["split"], patients)
     if manifest["fold"].notna().any():
         yield _check_one_each("no patient is in two folds", manifest["fold"], patients)
+    first_of = {scan: scans[0] for scans in plan.same_patients.identical for scan in scans}
+    scans = plan.images["scan"].replace(first_of)
+    yield _check_one_each("no mammogram, and none with the same pixels, is in two splits", manifest["split"], scans)
     yield _check_one_each("no file is used for two images", manifest["image_id"], manifest["sop_uid"])
     if plan.choices.split != "random":
-        tested = set(lesions.loc[lesions["split"] == "test", "patient_id"])
+        tested = set(lesions.loc[lesions["split"] == "test", "patient_id"].map(plan.same_patients.patient_of))
         yield _build_invariant(
             "no patient of TCIA's test set is in train or val",
             manifest["image_id"],

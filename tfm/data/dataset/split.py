@@ -8,6 +8,7 @@ import pandas as pd
 
 from tfm.core.errors import DataError
 from tfm.core.randomness import seed_at
+from tfm.data.patient_id import normalise_patient_id
 
 SPLITS = ("train", "val", "test")
 RANDOM_TEST_SHARE = 0.15
@@ -82,8 +83,13 @@ def _assign_shares(images: pd.DataFrame, shares: dict[str, float], seed: int) ->
 
 def refuse_leaks(manifest: pd.DataFrame) -> None:
     """Raise unless each patient, each mammogram file and each image is in exactly one split."""
-    patients = manifest["patient_id"].str.extract(r"(P_\d+)")[0].fillna(manifest["patient_id"])
-    for what, owner in (("patient", patients), ("file", manifest["sop_uid"]), ("image", manifest["image_id"])):
+    owners = (
+        ("patient", manifest["patient_id"].map(normalise_patient_id)),
+        ("patient", manifest["image_id"].map(normalise_patient_id)),  # differs from patient_id in a merged patient
+        ("file", manifest["sop_uid"]),
+        ("image", manifest["image_id"]),
+    )
+    for what, owner in owners:
         splits = manifest["split"].groupby(owner).nunique()
         leaks = list(splits.index[splits > 1])
         if leaks:

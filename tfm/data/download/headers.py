@@ -15,6 +15,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
 from tfm.core.file_walk import FoundFile
+from tfm.data.patient_id import normalise_subject
 
 PHANTOM_MAKER = "TFM phantom"  # in the header of every synthetic image
 
@@ -61,10 +62,8 @@ class Header:
     @property
     def tcia_subject(self) -> str:
         """TCIA's name of the view or lesion, from the header or else from a folder name."""
-        if self.subject:
-            return self.subject
-        found = _SUBJECT.findall(self.path)
-        return found[-1] if found else ""
+        found = [self.subject] if self.subject else _SUBJECT.findall(self.path)
+        return normalise_subject(found[-1]) if found else ""
 
     @property
     def series_tail(self) -> str:

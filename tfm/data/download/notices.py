@@ -23,6 +23,7 @@ NOTICE_KINDS = {
     "mixed-labels": "Images with benign and malignant lesions (labelled malignant)",
     "twin": "Scans issued twice (merged into one image with the lesions of both)",
     "odd-twin": "Scans issued twice whose files differ in size (they may be different scans)",
+    "same-patient": "Identical images of different patients (counted as one patient)",
     "left-out": "Excluded images",
     "thin": "Parts of the split without images of one label (no training or evaluation is possible there)",
 }

@@ -13,6 +13,7 @@ from tfm.core import hints
 from tfm.core.errors import DataError, SettingsError
 from tfm.data.download.find_files import UTF_16, Tables
 from tfm.data.download.notices import Notice
+from tfm.data.patient_id import find_patient_ids
 
 # Our column name → its normalized names in the CSVs that are in circulation.
 _NEEDED = {
@@ -180,7 +181,7 @@ def _convert_columns(table: pd.DataFrame, path: Path) -> pd.DataFrame:
             raise DataError(f'{path}, case {row}: the path under "{_PATHS[column][0]}" contains ".."', hint=_OFFICIAL)
     table["split"] = _resolve_splits(paths["image_series"].str.extract(r"-(Training|Test)_")[0].map(_SPLITS), path)
     # TCIA's PatientID names one view; the patient is the part that must not be in two splits.
-    table["patient_id"] = table["patient_id"].str.extract(r"(P_\d+)")[0]
+    table["patient_id"] = table["patient_id"].map(lambda text: next(iter(find_patient_ids(text)), None), "ignore")
     for column in _KNOWN_VALUES:
         table[column] = table[column].str.upper().where(table[column].str.upper().isin(_KNOWN_VALUES[column]), None)
     table["kind"] = table["kind"].str.lower().map(_KINDS)

@@ -23,12 +23,12 @@ from tfm.core.randomness import seed_at
 from tfm.core.runs.run import Run
 from tfm.data.cache.cache import Cache
 from tfm.data.cache.manifest import read_chain
-from tfm.data.cache.unlabelled import Reasons, UnlabelledImages, build_unlabelled_cache
+from tfm.data.cache.unlabelled import Reasons, UnlabelledImages, build_unlabelled_cache, find_patients_named
+from tfm.data.patient_id import find_patient_ids, normalise_patient_id
 from tfm.training.inputs.samples import UNKNOWN, Samples
 from tfm.training.inputs.training_data import TrainingData
 
 EXTRA = "extra:"  # prefix of patients that are not in the dataset
-_CBIS_PATIENT = re.compile(r"P_\d+")
 _CROP_SHARE = 0.95  # of its bounding box; whole breasts fill less: 0.73 on average and 0.90 at most in 1231 mammograms
 _LEFT_OUT_FILE = "left_out.csv"
 
@@ -42,8 +42,8 @@ _CROP = "breast from edge to edge, as in a crop"
 class _Known:
     """What is known about the dataset that the extra images join."""
 
-    patients: Collection[str]
-    evaluated: Collection[str]  # patients that choose epochs or give the results
+    patients: Collection[str]  # in one spelling, as the others
+    evaluated: Collection[str]  # patients that choose epochs or give the results, under all their names
     pixels: Collection[str]
     scans: Collection[str]
 
@@ -87,8 +87,8 @@ def add_extra_images(
 def _describe_dataset(data: TrainingData, evaluated: Sequence[Samples]) -> _Known:
     manifest, records = data.dataset.manifest, data.cache.read_records(data.dataset.manifest["image_id"])
     return _Known(
-        patients=frozenset(manifest["patient_id"]),
-        evaluated=frozenset[str]().union(*(samples.patients for samples in evaluated)),
+        patients=frozenset(manifest["patient_id"].map(normalise_patient_id)),
+        evaluated=frozenset(normalise_patient_id(name) for samples in evaluated for name in samples.patient_names),
         pixels=frozenset(record["pixels"] for record in records.values()),
         scans=frozenset(manifest["sop_uid"]) - {""},
     )
@@ -101,7 +101,8 @@ def _find_reasons(images: UnlabelledImages, cache: Cache, known: _Known, pixels_
     patients = dict(zip(images.manifest["image_id"], images.manifest["patient_id"], strict=True))
     for row, (name, uid) in enumerate(zip(cache.index["image_id"], cache.index["sop_uid"], strict=True)):
         pixels = records[name]["pixels"]
-        if patients[name] in known.evaluated:
+        named = {patients[name], *find_patients_named(images.folder, name, patients[name])}
+        if named.intersection(known.evaluated):
             reasons[name] = _EVALUATED
         elif pixels in known.pixels or uid in known.scans:
             reasons[name] = _IN_DATASET
@@ -126,7 +127,7 @@ def _make_table(images: UnlabelledImages, known: _Known) -> pd.DataFrame:
     names = images.folder.name + "/" + manifest["image_id"]
     patients = [
         # The patients of CBIS-DDSM have the same names everywhere. A file without a patient counts as one of its own.
-        patient if patient in known.patients or _CBIS_PATIENT.fullmatch(patient) else EXTRA + (patient or name)
+        patient if patient in known.patients or find_patient_ids(patient) else EXTRA + (patient or name)
         for name, patient in zip(names, manifest["patient_id"], strict=True)
     ]
     return pd.DataFrame({"image_id": names, "patient_id": patients, "side": "", "view": "", "label": UNKNOWN})

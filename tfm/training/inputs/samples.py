@@ -14,6 +14,7 @@ from tfm.core.errors import DataError
 from tfm.core.randomness import seed_at
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
+from tfm.data.patient_id import find_patient_ids, normalise_patient_id
 from tfm.training.settings import LabelSettings
 
 _SHOWN = 3  # patients named in an error
@@ -45,6 +46,23 @@ class Samples:
     @property
     def patients(self) -> list[str]:
         return sorted(set(self.table["patient_id"]))
+
+    @property
+    def patient_names(self) -> list[str]:
+        """All names of the patients. One with two names has the other one in the image_id."""
+        return sorted(set().union(*self._list_names()))
+
+    def find_seen(self, seen: Iterable[str]) -> list[str]:
+        """Return the patients that are among `seen` under any of their names."""
+        known = set(map(normalise_patient_id, seen))
+        return sorted(
+            {names[0] for names in self._list_names() if known.intersection(map(normalise_patient_id, names))}
+        )
+
+    def _list_names(self) -> list[list[str]]:
+        """For each image, the patient and the patients named in its image_id."""
+        rows = zip(self.table["patient_id"], self.table["image_id"], strict=True)
+        return [[patient, *find_patient_ids(image_id)] for patient, image_id in rows]
 
     def select(self, chosen: np.ndarray | list[int]) -> Samples:  # (n,) bool, or indices
         return Samples(self.table.iloc[chosen].reset_index(drop=True), self.positions[chosen])
@@ -138,10 +156,10 @@ def check_unseen(whose: str, seen: Iterable[str], **evaluated_on: Samples) -> No
     """Refuse a run whose weights or settings come from the patients of a split that evaluates it."""
     known = set(seen)
     for name, samples in evaluated_on.items():
-        met = known.intersection(samples.patients)
+        met = samples.find_seen(known)
         if met:
             raise DataError(
                 f"{whose} have seen {len(met)} of the {len(samples.patients)} {name} patients: "
-                f"{', '.join(sorted(met)[:_SHOWN])}" + (f" and {len(met) - _SHOWN} more" if len(met) > _SHOWN else ""),
+                f"{', '.join(met[:_SHOWN])}" + (f" and {len(met) - _SHOWN} more" if len(met) > _SHOWN else ""),
                 hint="use weights or settings of a run with other patients, ImageNet weights, or none",
             )

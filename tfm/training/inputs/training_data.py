@@ -15,6 +15,7 @@ from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.data.cache.arrays import ARRAYS
 from tfm.data.cache.cache import Cache
+from tfm.data.cache.duplicate_images import find_duplicates
 from tfm.data.dataset.dataset import Dataset
 from tfm.models.settings import FILE, ModelSettings
 from tfm.models.weights import fetch_weights
@@ -36,6 +37,7 @@ class TrainingData:
     def open(cls, workspace: Workspace, dataset: str, cache: str, fold: int = 1) -> TrainingData:
         opened = Dataset.open(workspace.dataset_folder(dataset)).select_fold(fold)
         images = Cache.open(workspace.cache_folder(cache))
+        _refuse_pixels_in_two_splits(opened, images)
         train, val, test = (find_samples(opened, images, split) for split in ("train", "val", "test"))
         return cls(opened, images, train, val, test)
 
@@ -49,6 +51,17 @@ class TrainingData:
             "synthetic": self.dataset.synthetic,
             **{f"{name}_sha256": digest for name, digest in pixels.items()},
         }
+
+
+def _refuse_pixels_in_two_splits(dataset: Dataset, cache: Cache) -> None:
+    leaks = [one for one in find_duplicates(dataset, cache) if one.is_leak]
+    if leaks:
+        raise DataError(
+            f"{len(leaks)} image(s) of {dataset.folder.name} are in two splits under two names: "
+            f"{' and '.join(leaks[0].images)} have the same pixels",
+            hint="organize the download again under another name: patients with an identical image then count as one. "
+            "If the images stay in two splits, their files are encoded differently: remove one from the case CSVs",
+        )
 
 
 @dataclass(frozen=True)
@@ -107,5 +120,7 @@ def remember_inputs(
                 f"{words} have changed since this run started",
                 hint=f"train on the data as it is now: {run.describe_restart()}",
             )
-    seen = {*data.train.patients, *data.val.patients}.union(*(source.read_patients_seen() for source in sources))
+    seen = {*data.train.patient_names, *data.val.patient_names}.union(
+        *(source.read_patients_seen() for source in sources)
+    )
     run.save_facts(**facts, patients_seen=sorted(seen))
