@@ -1,5 +1,6 @@
 """Networks of every architecture take one grey image and return one logit."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from torch.nn import functional
 
+from tests.models.networks import NETWORKS, load_model_settings
 from tfm.core.errors import SettingsError
 from tfm.core.settings.resolve import resolve
 from tfm.models import zoo
@@ -31,6 +34,36 @@ def test_every_architecture_returns_one_logit_and_has_gradients_in_every_layer(a
     logits.sum().backward()
     dead = [name for name, tensor in network.named_parameters() if tensor.grad is None]
     assert dead == []
+
+
+PRESET_ARCHITECTURES = sorted({load_model_settings(name).architecture for name in NETWORKS} - set(ARCHITECTURES))
+FAMILIES = ["beit", "convnext", "davit", "efficientformer_v2", "ghostnet", "inception_v4", "maxxvit", "mlp_mixer"]
+FAMILIES += ["mobilenetv3", "nfnet", "pvt_v2", "regnet", "repvit", "rexnet", "swin_transformer_v2", "vgg", "xception"]
+
+
+def measure_first_loss(settings: ModelSettings, size: tuple[int, int]) -> float:
+    """Measure the loss of a new network in training, on four images, of which two are malignant."""
+    torch.manual_seed(1)
+    network = build_model(settings, size).train()
+    with torch.no_grad():
+        logits = network(torch.randn(4, 1, *size)).flatten()
+    return float(functional.binary_cross_entropy_with_logits(logits, torch.tensor([0.0, 1.0, 0.0, 1.0])))
+
+
+@pytest.mark.parametrize("head", [None, 128])
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, *PRESET_ARCHITECTURES])
+def test_training_starts_at_the_loss_of_an_even_guess(architecture, head):
+    settings = ModelSettings(architecture=architecture, head=head)
+    assert measure_first_loss(settings, (64, 64)) == pytest.approx(math.log(2), abs=0.05)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_of_timm_starts_at_the_loss_of_an_even_guess(family):
+    architecture = min(timm.list_models(module=family), key=len)
+    card = timm.get_pretrained_cfg(architecture)
+    settings = ModelSettings(architecture=architecture)
+    assert measure_first_loss(settings, card.input_size[1:]) == pytest.approx(math.log(2), abs=0.05)
 
 
 def test_dropout_rises_evenly_over_the_stages_of_mammocnn():

@@ -12,6 +12,7 @@ def test_classic_presets_use_the_weights_and_trained_part_of_their_name():
     offered = {name: load_model_settings(name) for name in NETWORKS}
     trained = {"OPW": "none", "PFT": "last_stage", "CFT": "all"}
     families = {
+        "EfficientNetLite0": ("tf_efficientnet_lite0", ["OPW", "CFT"]),
         "ResNet18": ("resnet18", ["OPW", "PFT", "CFT"]),
         "DenseNet121": ("densenet121", ["OPW", "PFT", "CFT"]),
         "EfficientNetB3": ("efficientnet_b3", ["OPW", "CFT"]),

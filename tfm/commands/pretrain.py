@@ -56,7 +56,7 @@ class Pretrain(Settings):
 COMMAND = Stage(
     settings=Pretrain,
     pipeline="tfm.pipelines.pretrain:pretrain",
-    version=3,
+    version=4,
     is_distributed=True,
     repeats=(Repeat("seeds", "seed"),),
 )

@@ -44,7 +44,7 @@ class Segment(Settings):
 COMMAND = Stage(
     settings=Segment,
     pipeline="tfm.pipelines.segment:segment",
-    version=4,
+    version=5,
     presets="models",
     default_preset="DeepLabV3Plus",
     extends_by="epochs",

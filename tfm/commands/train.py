@@ -69,7 +69,7 @@ class Train(Settings):
 COMMAND = Stage(
     settings=Train,
     pipeline="tfm.pipelines.train:train",
-    version=7,
+    version=8,
     presets="models",
     extends_by="epochs",
     is_distributed=True,

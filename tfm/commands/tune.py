@@ -89,7 +89,7 @@ class Tune(Settings):
 COMMAND = Stage(
     settings=Tune,
     pipeline="tfm.pipelines.tune:tune",
-    version=1,
+    version=2,
     presets="tune",
     default_preset="any",
     extends_by="trials",

@@ -16,6 +16,7 @@ from torch.nn import functional
 from tfm.core import hints
 from tfm.core.errors import SettingsError, WeightsError
 from tfm.models.build import build_model
+from tfm.models.normalisation import Colours, accept_grey
 from tfm.models.settings import SegmenterSettings
 from tfm.models.weights import load_weights, read_weights
 
@@ -23,11 +24,17 @@ SIDE_MULTIPLE = 16  # the stride of the coarsest feature map
 
 
 class Segmenter(nn.Module):
-    def __init__(self, backbone: str, classes: Sequence[str], dropout: float) -> None:
+    def __init__(self, backbone: str, classes: Sequence[str], dropout: float, colours: Colours = ()) -> None:
         super().__init__()
         self.deeplab = smp.DeepLabV3Plus(
-            f"tu-{backbone}", encoder_weights=None, in_channels=1, classes=len(classes), decoder_aspp_dropout=dropout
+            f"tu-{backbone}",
+            encoder_weights=None,
+            in_channels=len(colours) or 1,
+            classes=len(classes),
+            decoder_aspp_dropout=dropout,
         )
+        if colours:
+            accept_grey(self.backbone, colours)
         _replace_modules(self.deeplab, nn.Upsample, lambda module: Upsampling(int(module.scale_factor)))
         _replace_modules(self.deeplab, ASPPPooling, ImagePooling)
         # So that a checkpoint states its classes.
@@ -86,7 +93,9 @@ class ImagePooling(nn.Module):
         return functional.relu(pooled).expand(-1, -1, *maps.shape[-2:])
 
 
-def build_segmenter(settings: SegmenterSettings, classes: Sequence[str], in_size: tuple[int, int]) -> Segmenter:
+def build_segmenter(
+    settings: SegmenterSettings, classes: Sequence[str], in_size: tuple[int, int], colours: Colours = ()
+) -> Segmenter:
     """Build with random weights from torch's global generator; seed it before."""
     if any(side % SIDE_MULTIPLE for side in in_size):
         raise SettingsError(
@@ -95,7 +104,7 @@ def build_segmenter(settings: SegmenterSettings, classes: Sequence[str], in_size
             f"{hints.setting('tile', 512)}",
         )
     try:
-        network = Segmenter(settings.backbone, classes, settings.dropout)
+        network = Segmenter(settings.backbone, classes, settings.dropout, colours)
     except Exception as error:  # not every timm network can be dilated; it fails in many ways
         reason = str(error).strip() or "its layers cannot be dilated"
         raise SettingsError(
@@ -109,7 +118,7 @@ def build_segmenter(settings: SegmenterSettings, classes: Sequence[str], in_size
     return network
 
 
-def load_segmenter(network: Segmenter, settings: SegmenterSettings, path: Path) -> None:
+def load_segmenter(network: Segmenter, settings: SegmenterSettings, path: Path, colours: Colours = ()) -> None:
     """Load the weights of a whole segmenter or of its backbone as a classifier; refuse anything else."""
     tensors = read_weights(path)
     if "classes" in tensors:
@@ -122,7 +131,7 @@ def load_segmenter(network: Segmenter, settings: SegmenterSettings, path: Path) 
                 "or other weights",
             ) from error
         return
-    classifier = build_model(settings.classifier, in_size=(0, 0))  # a convolutional network takes any size
+    classifier = build_model(settings.classifier, (0, 0), colours)  # a convolutional network takes any size
     load_weights(classifier, path)
     # timm's feature extractors name their tensors as the classifiers do, with underscores in place of some dots.
     by_name = {name.replace(".", "_"): tensor for name, tensor in classifier.state_dict().items()}

@@ -9,6 +9,8 @@ from torch import nn
 from tfm.core import hints
 from tfm.core.errors import SettingsError
 
+_FIRST_DEVIATION = 1e-3  # of the weights of a new classifier
+
 
 def get_classifier_names(network: nn.Module) -> tuple[str, ...]:
     """Return the dotted names of the classifier modules, which are never loaded from foreign weights."""
@@ -44,6 +46,18 @@ def insert_hidden_layer(network: nn.Module, width: int, dropout: float) -> None:
     (name,) = get_classifier_names(network)
     layers = [nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 1)]
     network.set_submodule(name, nn.Sequential(*layers))
+
+
+def initialize_classifier(network: nn.Module) -> None:
+    """Draw small first weights for the layer of the logit, so that training starts at a probability near one half.
+
+    timm draws some classifiers so wide that fine-tuning would first unlearn them, at the pretrained layers' expense.
+    """
+    for name in filter(None, get_classifier_names(network)):
+        layers = [part for part in network.get_submodule(name).modules() if isinstance(part, nn.Linear | nn.Conv2d)]
+        nn.init.normal_(layers[-1].weight, std=_FIRST_DEVIATION)
+        if layers[-1].bias is not None:
+            nn.init.zeros_(layers[-1].bias)
 
 
 def _list_linear_layers(part: nn.Module) -> list[nn.Linear]:

@@ -13,6 +13,7 @@ from tfm.models.build import build_model
 from tfm.models.deeplab import build_segmenter, load_segmenter
 from tfm.models.freezing import freeze
 from tfm.models.masked_image_model import MaskedImageModel
+from tfm.models.normalisation import Colours
 from tfm.models.settings import ModelSettings, SegmenterSettings
 from tfm.models.weights import load_weights
 
@@ -24,6 +25,7 @@ class Spec(BaseModel):
 class NetworkSpec(Spec):
     in_size: tuple[int, int]  # height, width
     weights: Path | None = None  # file with the first weights; None: random weights
+    colours: Colours = ()  # of the normalisation, where the weights take several channels
 
     def without_weights(self) -> Self:
         return self.model_copy(update={"weights": None})
@@ -35,7 +37,7 @@ class ClassifierSpec(NetworkSpec):
 
     def build(self) -> nn.Module:
         """Build the network. Its random weights come from torch's generator: seed that before."""
-        return _build_classifier(self.settings, self.in_size, self.weights)
+        return _build_classifier(self)
 
 
 class SegmenterSpec(NetworkSpec):
@@ -44,9 +46,9 @@ class SegmenterSpec(NetworkSpec):
     classes: tuple[str, ...]
 
     def build(self) -> nn.Module:
-        network = build_segmenter(self.settings, self.classes, self.in_size)
+        network = build_segmenter(self.settings, self.classes, self.in_size, self.colours)
         if self.weights is not None:
-            load_segmenter(network, self.settings, self.weights)
+            load_segmenter(network, self.settings, self.weights, self.colours)
         return network
 
 
@@ -57,12 +59,12 @@ class MaskedImageModelSpec(NetworkSpec):
     fill: Literal["token", "zeros"]
 
     def build(self) -> nn.Module:
-        return MaskedImageModel(_build_classifier(self.settings, self.in_size, self.weights), self.block, self.fill)
+        return MaskedImageModel(_build_classifier(self), self.block, self.fill)
 
 
-def _build_classifier(settings: ModelSettings, in_size: tuple[int, int], weights: Path | None) -> nn.Module:
-    network = build_model(settings, in_size)
-    if weights is not None:
-        load_weights(network, weights)
-    freeze(network, settings.trained)
+def _build_classifier(spec: ClassifierSpec | MaskedImageModelSpec) -> nn.Module:
+    network = build_model(spec.settings, spec.in_size, spec.colours)
+    if spec.weights is not None:
+        load_weights(network, spec.weights)
+    freeze(network, spec.settings.trained)
     return network

@@ -14,6 +14,7 @@ from tfm.models.build import build_model
 from tfm.models.features import is_channels_last
 from tfm.models.freezing import freeze, set_train_mode
 from tfm.models.memory import MemoryMeter
+from tfm.models.normalisation import Colours
 from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings
 
 
@@ -34,9 +35,9 @@ class ModelCard:
         )
 
 
-def build_card(settings: ModelSettings, in_size: tuple[int, int], batch_size: int) -> ModelCard:
+def build_card(settings: ModelSettings, in_size: tuple[int, int], batch_size: int, colours: Colours = ()) -> ModelCard:
     with torch.device("meta"):  # shapes and types only: takes no memory and little time
-        network = build_model(settings, in_size)
+        network = build_model(settings, in_size, colours)
     freeze(network, settings.trained)
     return build_card_of_network(network, in_size, batch_size)
 

@@ -74,9 +74,10 @@ class ModelSettings(Settings):
     efficientnet_b3, …)."""
     weights: Weights = FROM_SCRATCH
     """Which weights should training start from: none, imagenet, run:ID or file:PATH?
-    none: from scratch. imagenet: timm's, downloaded once from the Hugging Face hub and kept on this machine.
-    run:ID: the best checkpoint of one of your runs; the patients it has seen count as seen.
-    file:PATH: a .safetensors or .pth file with weights of this architecture. The classifier is never loaded."""
+    none: from scratch. imagenet: from a package for tf_efficientnet_lite0, else downloaded once from the Hugging Face
+    hub and kept on this machine. run:ID: the best checkpoint of one of your runs; the patients it has seen count as
+    seen. file:PATH: a .safetensors or .pth file with weights of this architecture. The classifier is never loaded.
+    Images are normalised as those that the weights were trained on."""
     trained: Trained = "all"
     """Which part of the network should be trained?
     all: every layer. last_stage: the last stage and the classifier; the layers before them stay frozen, including
@@ -118,10 +119,10 @@ class SegmenterSettings(Settings):
     A convolutional network of timm: resnet34, resnet50, efficientnet_b3, convnext_tiny, …"""
     weights: Annotated[str, AfterValidator(_parse_weights), Input("weights"), IMPORTANT] = FROM_SCRATCH
     """Which weights should training start from: none, imagenet, run:ID or file:PATH?
-    none: from scratch. imagenet: timm's for the backbone, downloaded once from the Hugging Face hub and kept on this
-    machine. run:ID: the best checkpoint of one of your runs: a classifier with this backbone, or a segmenter with the
-    same classes. The patients it has seen count as seen: a run that has seen patients of this validation or test set
-    is refused, for example a classifier trained on the same split.
+    none: from scratch. imagenet: from a package for tf_efficientnet_lite0, else downloaded once from the Hugging Face
+    hub and kept on this machine. run:ID: the best checkpoint of one of your runs: a classifier with this backbone, or a
+    segmenter with the same classes. The patients it has seen count as seen: a run that has seen patients of this
+    validation or test set is refused, for example a classifier trained on the same split.
     file:PATH: a .safetensors or .pth file with weights of the backbone or of a whole segmenter."""
     trained: Literal["all", "decoder"] = "all"
     """Which part should be trained?

@@ -14,9 +14,14 @@ _EFFICIENTNET = "features.1.0.block.0.0.weight"
 _COUNTER = "num_batches_tracked"  # missing in old files
 
 
+def is_efficientnet(tensors: Tensors) -> bool:
+    """Whether these are torchvision's names of an EfficientNet's tensors."""
+    return _EFFICIENTNET in tensors
+
+
 def convert_to_timm(tensors: Tensors, names: list[str]) -> Tensors:
     """Rename tensors; `names` are all names of the network, in its own order. Shapes are not checked."""
-    if _EFFICIENTNET in tensors and "conv_stem.weight" in names:
+    if is_efficientnet(tensors) and "conv_stem.weight" in names:
         # Both EfficientNets list the same tensors in forward order.
         values = [tensor for name, tensor in tensors.items() if not name.endswith(_COUNTER)]
         names = [name for name in names if not name.endswith(_COUNTER)]

@@ -1,29 +1,29 @@
-"""Load weights into a network, from the Hugging Face hub or from a file; never leave random ones in their place.
-The caller finds the checkpoint of a run."""
+"""Load weights into a network; never leave random ones in their place.
+Where ImageNet weights come from is in `imagenet_weights`. The caller finds the checkpoint of a run."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import timm
 import torch
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from safetensors.torch import load_file
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from tfm.core import appended_checksum, hints
-from tfm.core.errors import WeightsError, is_disk_error
+from tfm.core.errors import WeightsError
+from tfm.models import efficientnet_pytorch_to_timm_names, torchvision_to_timm_names
 from tfm.models.head import get_classifier_names
+from tfm.models.imagenet_weights import fetch_imagenet_weights
 from tfm.models.masked_image_model import ENCODER_PREFIX
+from tfm.models.normalisation import Normalisation, get_first_layer_names
 from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings, is_zoo_model
-from tfm.models.torchvision_to_timm_names import convert_to_timm
 
-_HUB_FILE = "model.safetensors"
-_HUB_TIMEOUT = 5.0  # seconds, to ask whether a file is there
+NORMALISATION = "normalisation"  # key of a checkpoint
+_HINT = "choose a .safetensors file, or a .pth file that contains only the tensors of a network"
 _MAX_LISTED = 3  # mismatched tensors in a message
 
 
@@ -45,26 +45,27 @@ def fetch_weights(
         return checkpoint
     if settings.weights == FROM_SCRATCH:
         return None
-    if settings.weights != IMAGENET:
-        return Path(settings.weights.removeprefix(FILE))
-    hub = _find_hub_repository(settings)
-    if hub is None:
-        raise WeightsError(
-            f"there are no ImageNet weights for {settings.architecture}",
-            hint=f"train it from scratch ({refer(FROM_SCRATCH)}) or from a file ({refer(FILE + 'PATH')})",
-        )
-    try:
-        return Path(huggingface_hub.hf_hub_download(hub, _HUB_FILE))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        if isinstance(error, OSError) and is_disk_error(error):
-            raise
-        local_name = f"{hub.rpartition('/')[2]}.safetensors"
-        raise WeightsError(
-            f"the ImageNet weights of {settings.architecture} cannot be downloaded from the Hugging Face hub",
-            hint=f"on a computer with internet access, download {huggingface_hub.hf_hub_url(hub, _HUB_FILE)}, copy it "
-            f"to this machine as {local_name} and choose {refer(FILE + local_name)}; or train from scratch: "
-            f"{refer(FROM_SCRATCH)}",
-        ) from error
+    if settings.weights == IMAGENET:
+        return fetch_imagenet_weights(settings.architecture, refer)
+    return Path(settings.weights.removeprefix(FILE))
+
+
+def read_normalisation(settings: ModelSettings, path: Path) -> Normalisation | None:
+    """Read what images must be normalised with for the weights in a file; None if the file does not tell.
+
+    A checkpoint of this program contains it. Other weights over three colours have that of their card at timm, or of
+    torchvision's.
+    """
+    content = _read_content(path)
+    if _is_checkpoint(content):
+        return Normalisation.from_facts(content[NORMALISATION]) if NORMALISATION in content else None
+    tensors = read_weights(path)
+    card = None if is_zoo_model(settings.architecture) else timm.get_pretrained_cfg(settings.architecture)
+    if card is None or not _takes_colours(tensors):
+        return None
+    if torchvision_to_timm_names.is_efficientnet(tensors):
+        return Normalisation.of_channels(IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+    return Normalisation.of_channels(card.mean, card.std)
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
@@ -76,12 +77,11 @@ def load_weights(network: nn.Module, path: Path) -> None:
         return not name.startswith(heads) and not name.endswith("num_batches_tracked")
 
     expected = {name: tensor for name, tensor in network.state_dict().items() if is_needed(name)}
-    loaded = convert_to_timm(read_weights(path), list(network.state_dict()))
-    config: Any = network.pretrained_cfg
-    stem = f"{config['first_conv']}.weight"
-    if stem in loaded and stem in expected and loaded[stem].shape[1:2] == (3,) and expected[stem].shape[1] == 1:
-        # Summed over colours: a grey image then gives what an image with three equal channels gave.
-        loaded[stem] = loaded[stem].sum(dim=1, keepdim=True)
+    loaded = _convert_to_timm(network, read_weights(path), path)
+    for stem in (f"{layer}.weight" for layer in get_first_layer_names(network)):
+        if stem in loaded and stem in expected and loaded[stem].shape[1:2] == (3,) and expected[stem].shape[1] == 1:
+            # Summed over colours: a grey image then gives what an image with three equal channels gave.
+            loaded[stem] = loaded[stem].sum(dim=1, keepdim=True)
     mismatches = [f"{name} is missing" for name in expected if name not in loaded]
     mismatches += [f"{name} is not in this network" for name in loaded if is_needed(name) and name not in expected]
     mismatches += [
@@ -104,23 +104,47 @@ def load_weights(network: nn.Module, path: Path) -> None:
     network.load_state_dict({name: loaded[name] for name in expected}, strict=False)
 
 
+def _convert_to_timm(network: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
+    names = list(network.state_dict())
+    if not efficientnet_pytorch_to_timm_names.is_efficientnet(tensors):
+        return torchvision_to_timm_names.convert_to_timm(tensors, names)
+    card: Any = network.pretrained_cfg
+    if not card.get("architecture", "").startswith("tf_"):  # another padding would give other features
+        raise WeightsError(
+            f"the weights in {path} do not fit {type(network).__name__}: they were trained in TensorFlow, with another "
+            "padding",
+            hint="choose the architecture they were trained with by its name at timm, such as tf_efficientnet_lite0",
+        )
+    return efficientnet_pytorch_to_timm_names.convert_to_timm(tensors, names)
+
+
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    tensors = _select_tensors(_read_content(path))
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+        raise WeightsError(f"{path} contains something other than the weights of a network", hint=_HINT)
+    return dict(tensors)
+
+
+def _read_content(path: Path) -> Any:
     if appended_checksum.has_checksum(path) and not appended_checksum.has_valid_checksum(path):
         raise WeightsError(f"{path} is damaged: its SHA-256 does not match", hint="copy it again from its source")
-    hint = "choose a .safetensors file, or a .pth file that contains only the tensors of a network"
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        return load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # on arbitrary files the unpickler fails in arbitrary ways
-        raise WeightsError(f"{path} cannot be read as weights", hint=hint) from error
-    tensors = _select_tensors(content)
-    if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
-        raise WeightsError(f"{path} contains something other than the weights of a network", hint=hint)
-    return dict(tensors)
+        raise WeightsError(f"{path} cannot be read as weights", hint=_HINT) from error
+
+
+def _takes_colours(tensors: dict[str, torch.Tensor]) -> bool:
+    return any(tensor.ndim == 4 and tensor.shape[1] == 3 for tensor in tensors.values())
+
+
+def _is_checkpoint(content: Any) -> bool:
+    return isinstance(content, dict) and isinstance(content.get("network"), dict)
 
 
 def _select_tensors(content: Any) -> Any:
     """Of a run's checkpoint, select the moving average if there is one; of a masked image model, the encoder."""
-    if not isinstance(content, dict) or not isinstance(content.get("network"), dict):
+    if not _is_checkpoint(content):
         return content
     tensors = content.get("ema") or content["network"]
     encoder = {
@@ -135,27 +159,3 @@ def _format_shape(tensor: torch.Tensor) -> str:
 
 def _format_rest(names: list[str], listed: int) -> str:
     return f", and {len(names) - listed} more" if len(names) > listed else ""
-
-
-def locate_imagenet_weights(settings: ModelSettings) -> str | None:
-    """Say where ImageNet weights are, on this machine or at the hub; None if neither can be reached."""
-    hub = _find_hub_repository(settings)
-    return _locate_in_hub(hub) if hub else None
-
-
-@functools.cache  # called once for each preset, and several share a network
-def _locate_in_hub(hub: str) -> str | None:
-    cached = huggingface_hub.try_to_load_from_cache(hub, _HUB_FILE)
-    if isinstance(cached, str):
-        return f"on this machine: {cached}"
-    try:
-        huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(hub, _HUB_FILE), timeout=_HUB_TIMEOUT)
-    except Exception:  # a missing connection fails in many ways, and all mean the same here
-        return None
-    return "at the Hugging Face hub, to be downloaded once"
-
-
-def _find_hub_repository(settings: ModelSettings) -> str | None:
-    """Return the hub repository of a timm network's weights; None for networks of the zoo."""
-    config = None if is_zoo_model(settings.architecture) else timm.get_pretrained_cfg(settings.architecture)
-    return config.hf_hub_id or None if config else None

@@ -17,8 +17,8 @@ from tfm.core import hints, machine
 from tfm.core.events import Event, Result, Table
 from tfm.core.runs.workspace import Workspace
 from tfm.imaging.dicom import list_codecs
-from tfm.models.settings import IMAGENET, ModelSettings
-from tfm.models.weights import locate_imagenet_weights
+from tfm.models.imagenet_weights import describe_installation, find_package, locate_imagenet_weights
+from tfm.models.settings import IMAGENET
 
 _NEEDED_GIB = {"memory": 8.0, "disk": 20.0}
 _MARKS = {"good": "✓", "note": "·", "trouble": "✗"}
@@ -124,9 +124,10 @@ def _check_weights(workspace: Workspace) -> Iterator[Finding]:
         preset = workspace.load_preset("models", name)
         model = preset.settings.get("model", {})
         if model.get("weights") == IMAGENET:
-            network = ModelSettings(architecture=model.get("architecture") or model["backbone"])
-            where = locate_imagenet_weights(network)
+            architecture = model.get("architecture") or model["backbone"]
+            where, package = locate_imagenet_weights(architecture), find_package(architecture)
             without, from_file = hints.setting("weights", "none"), hints.setting("weights", "file:PATH")
-            advice = f"connect to the internet once to fetch them, or train with {without} or {from_file}"
+            fetch = describe_installation(package) if package else "connect to the internet once to fetch them"
+            advice = f"{fetch}, or train with {without} or {from_file}"
             missing = Finding(f"weights of {name}", "note", "not on this machine, and the hub is unreachable", advice)
             yield Finding(f"weights of {name}", "good", where) if where else missing

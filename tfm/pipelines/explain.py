@@ -32,7 +32,6 @@ from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.runs.run import Run
 from tfm.models.model_summary import build_card
 from tfm.pipelines.train import make_recipe, open_training_data
-from tfm.training.batches import Normalisation
 from tfm.training.device import prepare_device
 from tfm.training.inputs.samples import UNKNOWN
 from tfm.training.inputs.starting_point import SourceRun, check_unchanged
@@ -82,11 +81,10 @@ def _open_explainer(
     """Load the best checkpoint, which made the predictions of the run."""
     labelled = data.train.select(data.train.labels != UNKNOWN)
     samples = data.test if settings.split == "test" else data.val
-    normalisation = Normalisation(**source.run.read_environment()["normalisation"])
-    recipe = make_recipe(train_settings, data.cache, labelled, samples, normalisation).for_evaluation()
+    recipe = make_recipe(train_settings, data.cache, labelled, samples, source.read_normalisation()).for_evaluation()
     training = recipe.build(device)
     training.network.load_state_dict(source.open_checkpoints().load_best()["network"])
-    card = build_card(train_settings.model, recipe.model.in_size, 1)
+    card = build_card(train_settings.model, recipe.model.in_size, 1, recipe.model.colours)
     return Explainer.of(training.network, training.task, training.val, card)
 
 

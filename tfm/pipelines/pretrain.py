@@ -15,16 +15,16 @@ from tfm.core.events import Event, Metrics, Note, Picture, Result
 from tfm.core.runs.run import Run
 from tfm.models.model_spec import MaskedImageModelSpec
 from tfm.models.model_summary import count_parameters
+from tfm.models.normalisation import Normalisation
 from tfm.models.settings import RUN, ModelSettings
 from tfm.training.batch_size import settle_batch_size
-from tfm.training.batches import Normalisation
 from tfm.training.block_masking import check_block, has_eligible_block
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.device import prepare_device
 from tfm.training.gpu_cache import keep_arrays_on_gpu
 from tfm.training.inputs.extra_images import add_extra_images
 from tfm.training.inputs.samples import split_off_patients
-from tfm.training.inputs.training_data import Sources, TrainingData, measure_normalisation, open_sources
+from tfm.training.inputs.training_data import Sources, TrainingData, choose_normalisation, open_sources
 from tfm.training.loop import run_training
 from tfm.training.recipe import DataSpec, TrainingRecipe
 from tfm.training.state import Training
@@ -43,6 +43,7 @@ def make_recipe(
             settings=model,
             in_size=data.cache.images.shape[1:],
             weights=sources.weights,
+            colours=normalisation.colours,
             block=masks.block,
             fill=masks.fill,
         ),
@@ -69,7 +70,7 @@ def pretrain(settings: Pretrain, run: Run) -> Iterator[Event]:
         int((~has_eligible_block(data.cache, samples, settings.masks)).sum()) for samples in (data.train, data.val)
     )
     sources = yield from open_sources(run, data, model, evaluated_on=whole)
-    normalisation = yield from measure_normalisation(run, data.cache, data.train)
+    normalisation = yield from choose_normalisation(run, data, model, sources)
     recipe = make_recipe(settings, model, data, sources, normalisation)
     with contextlib.ExitStack() as held:
         device = yield from prepare_device(settings.machine, run, held)

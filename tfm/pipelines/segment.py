@@ -22,8 +22,8 @@ from tfm.data.cache.cache import Cache
 from tfm.data.dataset.lesion_classes import CLASS_SETS
 from tfm.models.model_spec import SegmenterSpec
 from tfm.models.model_summary import build_card_of_network, count_parameters, describe_weights
+from tfm.models.normalisation import Normalisation
 from tfm.training.batch_size import settle_batch_size
-from tfm.training.batches import Normalisation
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.device import prepare_device
 from tfm.training.gpu_cache import keep_arrays_on_gpu
@@ -36,7 +36,7 @@ from tfm.training.inputs.check_lesion_masks import (
 )
 from tfm.training.inputs.samples import Samples, check_learnable
 from tfm.training.inputs.starting_point import SourceRun
-from tfm.training.inputs.training_data import TrainingData, measure_normalisation, open_sources
+from tfm.training.inputs.training_data import TrainingData, choose_normalisation, open_sources
 from tfm.training.loop import run_training
 from tfm.training.recipe import DataSpec, TrainingRecipe
 from tfm.training.state import Training
@@ -67,6 +67,7 @@ def make_recipe(
             classes=CLASS_SETS[settings.lesions.classes].names,
             in_size=get_input_size(settings.lesions.tile, cache),
             weights=weights,
+            colours=normalisation.colours,
         ),
         task=SegmentationSpec(
             settings=settings.lesions, label_smoothing=settings.optim.label_smoothing, pixels=tuple(pixels.tolist())
@@ -86,7 +87,7 @@ def segment(settings: Segment, run: Run) -> Iterator[Event]:
     pixels = yield from _count_training_pixels(data)
     check_enough_known_lesions(train, settings.batches.balance)
     sources = yield from open_sources(run, data, settings.model.classifier, settings.extends)
-    normalisation = yield from measure_normalisation(run, data.cache, train)
+    normalisation = yield from choose_normalisation(run, replace(data, train=train), settings.model.classifier, sources)
     recipe = make_recipe(settings, data.cache, train, val, normalisation, pixels, sources.weights)
     with contextlib.ExitStack() as held:
         device = yield from prepare_device(settings.machine, run, held)

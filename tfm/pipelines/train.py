@@ -17,8 +17,8 @@ from tfm.core.runs.workspace import Workspace
 from tfm.data.cache.cache import Cache
 from tfm.models.model_spec import ClassifierSpec
 from tfm.models.model_summary import build_card, count_parameters, describe_weights
+from tfm.models.normalisation import Normalisation
 from tfm.training.batch_size import settle_batch_size
-from tfm.training.batches import Normalisation
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.device import prepare_device
 from tfm.training.fit_linear_classifier import fit_linear_probe
@@ -26,7 +26,7 @@ from tfm.training.gpu_cache import keep_arrays_on_gpu
 from tfm.training.inference import compute_probabilities, predict_logits
 from tfm.training.inputs.samples import Samples, check_learnable, keep_labels
 from tfm.training.inputs.starting_point import SourceRun, find_weights_source
-from tfm.training.inputs.training_data import TrainingData, measure_normalisation, open_sources
+from tfm.training.inputs.training_data import TrainingData, choose_normalisation, open_sources
 from tfm.training.loop import run_training
 from tfm.training.recipe import DataSpec, TrainingRecipe
 from tfm.training.state import Training
@@ -50,7 +50,9 @@ def make_recipe(
 ) -> TrainingRecipe:
     balance = settings.batches.balance
     return TrainingRecipe(
-        model=ClassifierSpec(settings=settings.model, in_size=cache.images.shape[1:], weights=weights),
+        model=ClassifierSpec(
+            settings=settings.model, in_size=cache.images.shape[1:], weights=weights, colours=normalisation.colours
+        ),
         task=ClassificationSpec(
             label_smoothing=settings.optim.label_smoothing,
             weigh_classes=balance == "weights",
@@ -75,7 +77,7 @@ def check_settings(settings: Train, workspace: Workspace) -> None:
 def train(settings: Train, run: Run) -> Iterator[Event]:
     data = open_training_data(settings, run.workspace)
     sources = yield from open_sources(run, data, settings.model, settings.extends, settings.study)
-    normalisation = yield from measure_normalisation(run, data.cache, data.train)
+    normalisation = yield from choose_normalisation(run, data, settings.model, sources)
     recipe = make_recipe(settings, data.cache, data.train, data.val, normalisation, sources.weights)
     with contextlib.ExitStack() as held:
         device = yield from prepare_device(settings.machine, run, held)
@@ -110,7 +112,7 @@ def _train_and_predict(
 def _describe_model(settings: Train, training: Training) -> Iterator[Event]:
     """Report the model's size before the first step, and images for which a loss term has no effect."""
     height, width = training.train.cache.images.shape[1:]
-    card = build_card(settings.model, (height, width), training.batch_size)
+    card = build_card(settings.model, (height, width), training.batch_size, training.recipe.model.colours)
     layer = f"it can be explained at its layer {card.explanation_layer} ({card.layout})"
     yield Note(
         f"{card.describe_size()}; images of {height} × {width}; "

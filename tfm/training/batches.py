@@ -15,21 +15,14 @@ from tfm.core.events import Event, Progress
 from tfm.core.randomness import generator_at
 from tfm.data.cache.arrays import ARRAYS
 from tfm.data.cache.cache import Cache
+from tfm.models.normalisation import Normalisation
 from tfm.training.inputs.samples import Samples
 
 _BLOCK = 64  # images read together: bounds the memory
 
 
-@dataclass(frozen=True)
-class Normalisation:
-    """Mean and standard deviation of intensity (0..1) within the breast, over a run's own training images."""
-
-    mean: float = 0.0
-    deviation: float = 1.0
-
-
 def measure_intensities(cache: Cache, train: Samples) -> Generator[Event, None, Normalisation]:
-    """Measure from a histogram of integers: exact in any order of the images."""
+    """Measure mean and deviation within the breast from a histogram of integers: exact in any order of the images."""
     white = get_full_scale(cache)
     counts = np.zeros(white + 1, dtype=np.int64)
     for start in range(0, len(train), _BLOCK):

@@ -22,9 +22,10 @@ from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Event, Note
 from tfm.models.head import find_head, find_last_layer
 from tfm.models.model_spec import ClassifierSpec
+from tfm.models.normalisation import Normalisation
 from tfm.models.settings import ModelSettings
 from tfm.training import gpu_lock
-from tfm.training.batches import Images, Normalisation
+from tfm.training.batches import Images
 from tfm.training.device import describe_arithmetic
 from tfm.training.frozen_features import extract_features
 from tfm.training.inputs.starting_point import SourceRun
@@ -53,7 +54,8 @@ class Backbone:
         cls, source: SourceRun, model: ModelSettings, embedding: Embedding, in_size: tuple[int, int], precision: str
     ) -> Backbone:
         frozen = model.model_copy(update={"trained": "none"})
-        network = ClassifierSpec(settings=frozen, in_size=in_size).build()
+        normalisation = source.read_normalisation()
+        network = ClassifierSpec(settings=frozen, in_size=in_size, colours=normalisation.colours).build()
         network.load_state_dict(source.open_checkpoints().load_best()["network"])
         if embedding == "dense128" and model.head is None:
             raise SettingsError(
@@ -63,9 +65,8 @@ class Backbone:
                 fields=("embedding",),
             )
         part = find_head(network) if embedding == "pool2048" else find_last_layer(network)
-        began = source.run.read_environment()
-        normalisation = Normalisation(**began["normalisation"])
-        return cls(network, part, embedding, normalisation, began["batch_size"], precision)
+        batch_size = source.run.read_environment()["batch_size"]
+        return cls(network, part, embedding, normalisation, batch_size, precision)
 
     def compute_identity(self, device: torch.device) -> dict[str, Any]:
         """What an embedding depends on apart from the image: the layers before `part`, and how and where it is

@@ -17,7 +17,8 @@ from tfm.core.randomness import seed_at
 from tfm.core.settings.base import Settings
 from tfm.data.cache.cache import Cache
 from tfm.models.model_spec import ClassifierSpec, MaskedImageModelSpec, SegmenterSpec, Spec
-from tfm.training.batches import Images, Normalisation
+from tfm.models.normalisation import Normalisation
+from tfm.training.batches import Images
 from tfm.training.inputs.samples import Sample, Samples
 from tfm.training.optimizer import make_optimizer
 from tfm.training.precision import make_grad_scaler

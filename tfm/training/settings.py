@@ -248,8 +248,8 @@ class MaskSettings(Settings):
     Each epoch masks other blocks, at least one in each image."""
     fill: Literal["token", "zeros"] = "token"
     """What replaces a masked block
-    token: a learned block, the same everywhere. zeros: the mean grey value of the breast, which is zero after
-    normalisation."""
+    token: a learned block, the same everywhere. zeros: the grey value that is zero after normalisation, which is the
+    breast's mean unless the first weights are pretrained."""
 
 
 class DeviceSettings(Settings):

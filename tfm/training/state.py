@@ -15,6 +15,7 @@ from torch import nn
 
 from tfm.core import hints
 from tfm.core.errors import TrainingError
+from tfm.models.weights import NORMALISATION
 from tfm.training.batches import Images
 from tfm.training.distributed.processes import SingleProcess
 from tfm.training.tasks import Task
@@ -80,11 +81,16 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "task": self.task.state_dict(),
+            NORMALISATION: asdict(self.train.normalisation),
         }
 
     def best_state_dict(self) -> dict[str, Any]:
         """What predictions need. Training cannot resume from it."""
-        return {"standing": asdict(self.state), "network": self.evaluated_network.state_dict()}
+        return {
+            "standing": asdict(self.state),
+            "network": self.evaluated_network.state_dict(),
+            NORMALISATION: asdict(self.train.normalisation),
+        }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         try:

@@ -1,6 +1,7 @@
 """A run remembers its data, its first weights and the patients it has seen, and notices changes."""
 
-from dataclasses import replace
+import shutil
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,13 @@ import pytest
 from tests.returned import returned
 from tests.training.small_dataset import PATIENTS, make_small_dataset, make_train_run
 from tfm.core.errors import DataError
+from tfm.models.build import build_model
+from tfm.models.normalisation import Normalisation
 from tfm.models.settings import ModelSettings
+from tfm.training.checkpoint import Checkpoints
 from tfm.training.inputs.samples import Samples, check_unseen
 from tfm.training.inputs.starting_point import SourceRun, check_unchanged
-from tfm.training.inputs.training_data import TrainingData, measure_normalisation, open_sources, remember_inputs
+from tfm.training.inputs.training_data import Sources, TrainingData, choose_normalisation, open_sources, remember_inputs
 
 
 @pytest.fixture
@@ -90,9 +94,62 @@ def test_changed_pixels_are_refused_on_resume_and_when_a_run_is_used(run, array,
 
 def test_reading_all_images_reports_progress(run):
     data = TrainingData.open(run.workspace, "pocket", "pocket")
-    events = [*open_sources(run, data, ModelSettings()), *measure_normalisation(run, data.cache, data.train)]
+    sources = Sources(weights=None, weights_source=None, extended=None)
+    events = [*data.collect_facts(), *choose_normalisation(run, data, ModelSettings(), sources)]
     read = {
         name: [(one.done, one.total) for one in events if one.name == name] for name in {one.name for one in events}
     }
     assert read == {"fingerprint of the images": [(64, 72), (72, 72)], "grey values of the training images": [(36, 36)]}
-    assert run.read_environment()["normalisation"].keys() == {"mean", "deviation"}
+    assert run.read_environment()["normalisation"]["colours"] == []
+
+
+LITE0 = {"architecture": "tf_efficientnet_lite0"}
+CARD = Normalisation(0.5, 0.5, ((0.5, 0.5),) * 3)  # of the ImageNet weights of EfficientNet-Lite0
+OTHER = Normalisation(0.3, 0.2)  # what another run was trained with
+
+
+def choose(run, weights: str) -> Normalisation:
+    """Open the first weights as a training does, and choose the normalisation."""
+    data = TrainingData.open(run.workspace, "pocket", "pocket")
+    data = replace(data, val=data.val.select([]), test=data.test.select([]))  # no patient is seen by another run
+    model = ModelSettings(**LITE0, weights=weights)
+    return returned(choose_normalisation(run, data, model, returned(open_sources(run, data, model))))
+
+
+def test_pretrained_weights_bring_their_own_normalisation(run):
+    measured = choose(run, "none")
+    assert measured.colours == ()
+    assert measured.mean != pytest.approx(CARD.mean)
+    assert choose(make_train_run(run.workspace, seed=2), "imagenet") == CARD
+
+
+def make_finished_run(workspace, **content):
+    """Make a run with a best checkpoint, as a classifier trained with other statistics."""
+    other = make_train_run(workspace, seed=2)
+    other.save_facts(normalisation=asdict(OTHER), patients_seen=[], origin_unknown=[])
+    Checkpoints(other.checkpoints_folder, 0, other.read_status().key).save_best(
+        {"network": build_model(ModelSettings(**LITE0), (64, 64)).state_dict()} | content
+    )
+    return other
+
+
+def test_weights_of_a_run_keep_the_normalisation_of_that_run(run):
+    other = make_finished_run(run.workspace)
+    assert choose(run, f"run:{other.id}") == OTHER
+
+
+def test_checkpoint_as_a_file_keeps_the_normalisation_it_was_trained_with(run, tmp_path):
+    other = make_finished_run(run.workspace, normalisation=asdict(CARD))
+    copy = shutil.copy(other.checkpoints_folder / "best.pt", tmp_path / "mine.pth")
+    assert choose(run, f"file:{copy}") == CARD
+
+
+def test_checkpoint_from_before_is_normalised_as_its_run_was(run):
+    other = make_finished_run(run.workspace)
+    assert choose(run, f"file:{other.checkpoints_folder / 'best.pt'}") == OTHER
+
+
+def test_resumed_run_keeps_its_normalisation(run):
+    """Runs from before measured their training images whatever their weights were."""
+    run.save_facts(normalisation={"mean": 0.3, "deviation": 0.2})
+    assert choose(run, "imagenet") == OTHER

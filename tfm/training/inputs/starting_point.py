@@ -16,6 +16,7 @@ from tfm.core.events import Event, Note, Progress, StateChange
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
+from tfm.models.normalisation import Normalisation
 from tfm.models.settings import RUN
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.gpu_lock import WAITING
@@ -40,6 +41,9 @@ class SourceRun:
 
     def read_patients_seen(self) -> list[str]:
         return list(self.run.read_environment()["patients_seen"])
+
+    def read_normalisation(self) -> Normalisation:
+        return Normalisation.from_facts(self.run.read_environment()["normalisation"])
 
     def read_unknown_origins(self) -> list[str]:
         """The files its weights come from whose training patients are unknown."""

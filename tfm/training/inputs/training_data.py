@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tfm.core import files
-from tfm.core.errors import DataError
-from tfm.core.events import Event
+from tfm.core.errors import DataError, RunError
+from tfm.core.events import Event, Note
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
@@ -17,9 +18,10 @@ from tfm.data.cache.arrays import ARRAYS
 from tfm.data.cache.cache import Cache
 from tfm.data.cache.duplicate_images import find_duplicates
 from tfm.data.dataset.dataset import Dataset
+from tfm.models.normalisation import Normalisation
 from tfm.models.settings import FILE, ModelSettings
-from tfm.models.weights import fetch_weights
-from tfm.training.batches import Normalisation, hash_pixels, measure_intensities
+from tfm.models.weights import fetch_weights, read_normalisation
+from tfm.training.batches import hash_pixels, measure_intensities
 from tfm.training.inputs import starting_point
 from tfm.training.inputs.samples import Samples, find_samples
 from tfm.training.inputs.starting_point import SourceRun
@@ -101,10 +103,39 @@ def open_sources(
     return Sources(weights, weights_source, extended)
 
 
-def measure_normalisation(run: Run, cache: Cache, train: Samples) -> Generator[Event, None, Normalisation]:
-    normalisation = yield from measure_intensities(cache, train)
+def choose_normalisation(
+    run: Run, data: TrainingData, model: ModelSettings, sources: Sources
+) -> Generator[Event, None, Normalisation]:
+    """Choose what the first weights were trained with; from scratch, measure the training images.
+
+    A run keeps its choice when it is resumed, extended or gives its weights to another one.
+    """
+    known = _find_normalisation(run, model, sources)
+    normalisation = known or (yield from measure_intensities(data.cache, data.train))
+    if known and sources.weights:
+        yield Note(
+            "images are normalised as those that the first weights were trained on: "
+            f"mean {known.mean:.3f}, standard deviation {known.deviation:.3f}"
+        )
     run.save_facts(normalisation=asdict(normalisation))
     return normalisation
+
+
+def _find_normalisation(run: Run, model: ModelSettings, sources: Sources) -> Normalisation | None:
+    own = run.read_environment().get("normalisation")
+    if own:
+        return Normalisation.from_facts(own)
+    origin = sources.extended or sources.weights_source
+    if origin:
+        return origin.read_normalisation()
+    if sources.weights is None:
+        return None
+    known = read_normalisation(model, sources.weights)
+    with contextlib.suppress(RunError):  # the file is not in the folder of a run
+        # A checkpoint from before does not contain it; its run knows it.
+        maker = SourceRun(Run(sources.weights.parent.parent, run.workspace))
+        known = known or maker.read_normalisation()
+    return known
 
 
 def remember_inputs(

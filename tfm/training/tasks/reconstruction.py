@@ -50,7 +50,7 @@ class Reconstruction(Task):
     def predict(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         """(B, 3): L_MIM; and over the masked pixels the sums of |rebuilt − image| and of |image|.
 
-        The last one is the error of predicting the breast's mean grey value everywhere.
+        The last one is the error of predicting the normalisation's mean grey value everywhere.
         """
         masked, rebuilt = self.reconstruct(network, batch)
         breast = batch.targets["breast"] > 0
@@ -87,6 +87,6 @@ def compute_breast_error(off: torch.Tensor, counted: torch.Tensor) -> torch.Tens
 
 
 def compute_gain(outputs: torch.Tensor) -> float:
-    """Compare the error on masked pixels with that of the mean grey value: 0 is no better, 1 is perfect."""
+    """Compare the error on masked pixels with that of one mean grey value: 0 is no better, 1 is perfect."""
     _, off, guessed = outputs.double().sum(0)
     return float(1 - off / guessed)
