@@ -3,14 +3,13 @@
 import dataclasses
 import math
 
-import numpy as np
 import pytest
-from scipy.stats import norm
 
 from tests.analysis.models import PATIENTS, make_model
-from tfm.analysis.evaluation import count_independent_trials, evaluate
+from tfm.analysis.evaluation import evaluate
 from tfm.analysis.format_intervals import format_interval
-from tfm.metrics.classification import Interval, compute_auc, compute_exact_interval
+from tfm.metrics.classification import compute_auc
+from tfm.metrics.intervals import Interval
 
 
 def test_metrics_are_those_of_the_predictions_at_the_own_threshold():
@@ -53,17 +52,3 @@ def test_metric_of_exactly_one_has_an_exact_interval():
         assert (interval.low, interval.high) == (pytest.approx(low), 1)
     assert evaluation.rates["accuracy"].low == pytest.approx(0.025 ** (1 / PATIENTS))
     assert math.isnan(evaluation.rates["f1"].low)
-
-
-def test_pairs_consist_of_different_patients():
-    labels, patients = np.array([1, 0, 1, 0, 1]), np.array(["a", "a", "b", "b", "c"])
-    expected = {"auc": 1, "accuracy": 3, "sensitivity": 3, "specificity": 2, "f1": 0}
-    assert count_independent_trials(labels, patients) == expected
-
-
-def test_exact_interval_of_a_perfect_auc_covers_the_truth():
-    """If the true AUC were the lower end, at most one sample in forty would be separated perfectly."""
-    generator, interval = np.random.default_rng(4), compute_exact_interval(1.0, 6)
-    apart = np.sqrt(2) * norm.ppf(interval.low)  # two normals whose AUC is the lower end
-    perfect = [generator.normal(apart, 1, 6).min() > generator.normal(0, 1, 6).max() for _ in range(4000)]
-    assert 0 < np.mean(perfect) <= 0.025

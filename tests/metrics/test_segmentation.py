@@ -10,7 +10,6 @@ from tfm.metrics.segmentation import (
     compute_area_error,
     compute_dice,
     compute_iou,
-    compute_specificity,
     count_overlap,
 )
 
@@ -40,10 +39,8 @@ def test_dice_and_iou_equal_their_definition_by_sets() -> None:
 def test_image_without_the_class_counts_only_for_specificity() -> None:
     found = count_overlap(make_masks("xx..", "x...", "...."), make_masks("xx..", "....", "...."))
     assert compute_dice(*found.columns) == 1
-    assert compute_specificity(*found.columns) == 0.5
     empty = Overlap(*(np.zeros(2, int) for _ in range(3)))
     assert math.isnan(compute_dice(*empty.columns))
-    assert math.isnan(compute_specificity(*count_overlap(make_masks("x"), make_masks("x")).columns))
 
 
 def test_empty_prediction_has_zero_dice_and_full_area_error() -> None:

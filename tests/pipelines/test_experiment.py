@@ -87,7 +87,7 @@ def test_it_ends_with_a_table_of_means_and_paired_differences(plan):
     assert difference["auc_difference"] == pytest.approx(second["auc"] - first["auc"])
     assert difference["auc_difference_low"] <= difference["auc_difference"] <= difference["auc_difference_high"]
     assert "20 images (10 malignant) of 10 patients" in table.caption
-    assert table.columns == ["way", "runs", "AUC"]
+    assert table.columns == ["way", "runs", "AUC", "lowest to highest run"]
     assert apart.columns == ["way", "compared with", "difference in AUC"]
     assert [row[:2] for row in apart.rows] == [["50 %, breast", "50 %, average"]]
 

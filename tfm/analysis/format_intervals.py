@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from tfm.metrics.classification import Interval
+from tfm.metrics.intervals import Interval
 
 
 def format_interval(interval: Interval) -> str:

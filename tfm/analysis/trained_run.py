@@ -38,8 +38,8 @@ class Protocol:
     @property
     def caption(self) -> str:
         return self.describe_with_dataset(
-            f"{self.sample}; 95 % intervals: bootstrap over patients (a metric of exactly 0 or 1: Clopper-Pearson over "
-            "patients, for the AUC over pairs of patients); "
+            f"{self.sample}; 95 % intervals over patients: AUC and F1 on the logit scale, rates by Wilson (exactly 0 "
+            "or 1: Clopper-Pearson, for the AUC over pairs of patients); "
             f"threshold chosen on validation ({describe_rule(self.threshold_rule)})"
         )
 

@@ -19,4 +19,4 @@ class Compare(Settings):
     If you name none, all complete ones in the workspace are used."""
 
 
-COMMAND = Stage(settings=Compare, pipeline="tfm.pipelines.compare:compare", version=2)
+COMMAND = Stage(settings=Compare, pipeline="tfm.pipelines.compare:compare", version=3)

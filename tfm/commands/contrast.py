@@ -52,4 +52,4 @@ class Contrast(Settings):
         return self
 
 
-COMMAND = Stage(settings=Contrast, pipeline="tfm.pipelines.contrast:contrast", version=2)
+COMMAND = Stage(settings=Contrast, pipeline="tfm.pipelines.contrast:contrast", version=3)

@@ -16,4 +16,4 @@ class Evaluate(Settings):
     """Which trained model do you want to evaluate?"""
 
 
-COMMAND = Stage(settings=Evaluate, pipeline="tfm.pipelines.evaluate:evaluate", version=3)
+COMMAND = Stage(settings=Evaluate, pipeline="tfm.pipelines.evaluate:evaluate", version=4)

@@ -29,4 +29,4 @@ class Explain(Settings):
     machine: DeviceSettings = DeviceSettings()
 
 
-COMMAND = Stage(settings=Explain, pipeline="tfm.pipelines.explain:explain", version=2)
+COMMAND = Stage(settings=Explain, pipeline="tfm.pipelines.explain:explain", version=3)

@@ -1,34 +1,14 @@
-"""Classification metrics: AUC, thresholds, confusion counts, and confidence intervals clustered by patient.
-Arrays in, numbers out; no files and no runs."""
+"""Classification metrics: AUC, thresholds and confusion counts. Arrays in, numbers out; no files and no runs.
+Their confidence intervals are in `intervals`."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from tfm.core.errors import DataError
-from tfm.core.randomness import generator_at
-
-CONFIDENCE = 0.95
-_SEED = 0  # fixed: an interval belongs to the data, not to a run's seed
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value and its 95 % interval; low and high are NaN if the data are too few."""
-
-    value: float
-    low: float
-    high: float
-
-    def flatten(self, name: str) -> dict[str, float | None]:
-        """Return {name, name_low, name_high}, ready for JSON: None instead of NaN."""
-        values = {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
-        return {key: float(value) if math.isfinite(value) else None for key, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -75,7 +55,11 @@ def compute_confusion(labels: np.ndarray, probs: np.ndarray, threshold: float) -
 def compute_auc(labels: np.ndarray, scores: np.ndarray) -> float:
     """Compute the probability that a malignant image scores above a benign one; a tie counts half."""
     truth, scores = _validate(labels, scores, both_classes=True)
-    return float(_compute_weighted_auc(truth, scores, np.ones((1, truth.size)))[0])
+    thresholds, group = np.unique(scores, return_inverse=True)
+    positives = np.bincount(group, truth, thresholds.size)
+    negatives = np.bincount(group, ~truth, thresholds.size)
+    below = negatives.cumsum() - negatives / 2
+    return float(positives @ below / (positives.sum() * negatives.sum()))
 
 
 def find_youden_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
@@ -96,66 +80,6 @@ def find_sensitivity_threshold(labels: np.ndarray, probs: np.ndarray, wanted: fl
     malignant = np.sort(probs[truth])[::-1]
     # Compare shares, as sensitivity is computed: 7 / 100 is 0.07, but 0.07 × 100 is more than 7.
     return float(malignant[np.searchsorted(np.arange(1, malignant.size + 1) / malignant.size, wanted)])
-
-
-def bootstrap_interval(
-    statistic: Callable[..., float],
-    patients: np.ndarray,
-    *columns: np.ndarray,
-    seed: int = _SEED,
-    rounds: int = 2000,
-) -> Interval:
-    """Run a percentile cluster bootstrap of `statistic(*columns)`: resample patients, each with all its rows.
-
-    Rounds in which the statistic is undefined (NaN or DataError, as with one class only) are dropped.
-    """
-    names, patient_of_row = np.unique(np.asarray(patients), return_inverse=True)
-    columns = tuple(np.asarray(column) for column in columns)
-    if any(column.shape[:1] != patient_of_row.shape for column in columns):
-        raise DataError(
-            "the bootstrap columns and the patients differ in length",
-            hint="pass one patient and one value per column for each image",
-        )
-    value = statistic(*columns)
-    if names.size < 2:  # resampling a single patient would give an interval of width 0
-        return Interval(value, math.nan, math.nan)
-    shares = np.full(names.size, 1 / names.size)
-    counts = generator_at(seed, "bootstrap").multinomial(names.size, shares, size=rounds)  # (rounds, patients)
-    weights = counts[:, patient_of_row]  # (rounds, rows)
-    if statistic is compute_auc:  # used most: all rounds at once are 3 × as fast as one by one
-        values = _compute_weighted_auc(*_validate(*columns), weights)
-    else:
-        values = np.full(rounds, math.nan)
-        for number, row_counts in enumerate(weights):
-            rows = np.repeat(np.arange(row_counts.size), row_counts)
-            with contextlib.suppress(DataError):
-                values[number] = statistic(*(column[rows] for column in columns))
-    defined = values[~np.isnan(values)]
-    if 2 * defined.size < rounds:
-        return Interval(value, math.nan, math.nan)
-    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(value, float(low), float(high))
-
-
-def compute_exact_interval(value: float, trials: int) -> Interval:
-    """Compute the Clopper-Pearson interval of a share that is 0 or 1: its bootstrap interval has width 0."""
-    if not trials:
-        return Interval(value, math.nan, math.nan)
-    width = 1 - ((1 - CONFIDENCE) / 2) ** (1 / trials)
-    return Interval(value, 1 - width, 1.0) if value == 1 else Interval(value, 0.0, width)
-
-
-def _compute_weighted_auc(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Compute the AUC for each row of weights (rounds, n); NaN if a row leaves only one class."""
-    order = np.argsort(scores, kind="stable")
-    truth, weights = truth[order], weights[:, order]
-    tie_starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
-    positives = np.add.reduceat(weights * truth, tie_starts, axis=1).astype(float)
-    negatives = np.add.reduceat(weights * ~truth, tie_starts, axis=1).astype(float)
-    below = negatives.cumsum(axis=1) - negatives / 2
-    with np.errstate(invalid="ignore"):
-        values: np.ndarray = (positives * below).sum(axis=1) / (positives.sum(axis=1) * negatives.sum(axis=1))
-    return values
 
 
 def _validate(labels: np.ndarray, scores: np.ndarray, *, both_classes: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -46,11 +46,5 @@ def compute_area_error(both: np.ndarray, predicted: np.ndarray, true: np.ndarray
     return float(np.median(np.abs(predicted - true)[has_class] / true[has_class])) if has_class.any() else math.nan
 
 
-def compute_specificity(both: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> float:
-    """Compute the share of images without the class in which none is predicted."""
-    empty = true == 0
-    return float(np.mean(predicted[empty] == 0)) if empty.any() else math.nan
-
-
 def _average(part: np.ndarray, whole: np.ndarray, has_class: np.ndarray) -> float:
     return float(np.mean(part[has_class] / whole[has_class])) if has_class.any() else math.nan

@@ -33,8 +33,9 @@ def contrast(settings: Contrast, run: Run) -> Iterator[Event]:
     protocol = contrasted.protocol.caption
     note = f"; {contrasted.explanation_note}" if contrasted.explanation_note else ""
     caption = (
-        f"{protocol}. Each value is the mean of a way's runs. The intervals, also those of paired "
-        f"differences on the same patients, cover the choice of patients but not of seeds{note}"
+        f"{protocol}. Each value is the mean of a way's runs. The intervals, also those of paired differences on the "
+        "same patients, cover the choice of patients and, with several runs of a way, of seeds. Few runs tell little "
+        f"about seeds, so the intervals of two are wide{note}"
     )
     yield Table("Contrast", contrasted.columns, contrasted.format_rows(), caption)
     if settings.against:

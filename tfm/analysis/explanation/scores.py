@@ -4,7 +4,7 @@ The metrics of a single map are in `tfm.metrics.saliency`; the maps come from `e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from tfm.analysis.explanation.explainer import Explainer
 from tfm.analysis.format_intervals import format_interval
 from tfm.core import files
 from tfm.core.events import Event, Progress
-from tfm.metrics.classification import Interval, bootstrap_interval, compute_exact_interval
+from tfm.metrics.intervals import Interval, compute_mean_interval, compute_rate_interval, estimate_ratio
 from tfm.metrics.saliency import make_centre_map, measure_share_inside, measure_share_outside, score_pointing_game
 from tfm.training.batches import split_evenly
 
@@ -120,11 +120,10 @@ def _average(rows: pd.DataFrame, score: str) -> Interval:
     known = rows[rows[score].notna()]
     if known.empty:
         return Interval(math.nan, math.nan, math.nan)
-    mean: Callable[..., float] = np.mean
-    result = bootstrap_interval(mean, known["patient_id"].to_numpy(), known[score].to_numpy())
-    if score == POINTS and result.value in (0, 1):  # OUTSIDE and ENERGY are 0 or 1 by construction, not by chance
-        return compute_exact_interval(float(result.value), known["patient_id"].nunique())
-    return Interval(float(result.value), result.low, result.high)
+    values, patients = known[score].to_numpy(), known["patient_id"].to_numpy()
+    if score == POINTS:
+        return compute_rate_interval(values, patients)
+    return compute_mean_interval(estimate_ratio(values, np.ones(len(known)), patients))
 
 
 def format_rows(table: pd.DataFrame, summary: dict[str, Scores]) -> list[list[str]]:

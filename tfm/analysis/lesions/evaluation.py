@@ -151,8 +151,9 @@ def evaluate_lesions(
 def describe_protocol(protocol: Protocol) -> str:
     """Describe the protocol of the test images whose lesions are known. It has no threshold for images."""
     return protocol.describe_with_dataset(
-        f"{protocol.sample} whose lesions are known; 95 % intervals: bootstrap over patients (a share of exactly 0 or "
-        "1: Clopper-Pearson over patients); the pixel threshold of each class was chosen on validation by Dice"
+        f"{protocol.sample} whose lesions are known; 95 % intervals over patients: BCa bootstrap, for images without "
+        "a lesion Wilson (a share of exactly 0 or 1: Clopper-Pearson); the pixel threshold of each class was chosen on "
+        "validation by Dice"
     )
 
 

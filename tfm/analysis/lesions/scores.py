@@ -12,16 +12,10 @@ import torch
 from tfm.analysis.brightest_blob import compute_brightness, grow_blob
 from tfm.analysis.format_intervals import flatten_intervals
 from tfm.core.events import Event, Progress
-from tfm.metrics.classification import Interval, bootstrap_interval, compute_exact_interval
+from tfm.metrics.bootstrap import bootstrap_interval
 from tfm.metrics.froc import FrocCurve, Marks, find_marks
-from tfm.metrics.segmentation import (
-    Overlap,
-    compute_area_error,
-    compute_dice,
-    compute_iou,
-    compute_specificity,
-    count_overlap,
-)
+from tfm.metrics.intervals import Interval, compute_exact_interval, compute_rate_interval
+from tfm.metrics.segmentation import Overlap, compute_area_error, compute_dice, compute_iou, count_overlap
 from tfm.training.batches import Images
 from tfm.training.lesion_probability_maps import make_truth_maps
 from tfm.training.tasks.segmentation import Segmentation
@@ -64,22 +58,20 @@ def score_masks(overlap: Overlap, marks: list[tuple[Marks, int]], patients: np.n
     def estimate(statistic: Callable[..., float], *columns: np.ndarray) -> Interval:
         return bootstrap_interval(statistic, patients, *columns)
 
-    def estimate_share(statistic: Callable[..., float], counted: np.ndarray, *columns: np.ndarray) -> Interval:
-        """`counted` (n,) bool: the images in the denominator, or with lesions in it."""
-        result = estimate(statistic, *columns)
-        return compute_exact_interval(result.value, len(set(patients[counted]))) if result.value in (0, 1) else result
+    def estimate_sensitivity(alarms: float) -> Interval:
+        result = estimate(lambda images: curve.compute_sensitivity(alarms, images), numbers)
+        trials = len(set(patients[curve.lesions > 0]))
+        return compute_exact_interval(result.value, trials) if result.value in (0, 1) else result
 
+    empty = overlap.true == 0
     return MaskScores(
         images=int((overlap.true > 0).sum()),
         lesions=int(curve.lesions.sum()),
         dice=estimate(compute_dice, *overlap.columns),
         iou=estimate(compute_iou, *overlap.columns),
         area_error=estimate(compute_area_error, *overlap.columns),
-        specificity=estimate_share(compute_specificity, overlap.true == 0, *overlap.columns),
-        sensitivities=tuple(
-            estimate_share(lambda at, rate=rate: curve.compute_sensitivity(rate, at), curve.lesions > 0, numbers)
-            for rate in FALSE_ALARM_RATES
-        ),
+        specificity=compute_rate_interval(overlap.predicted[empty] == 0, patients[empty]),
+        sensitivities=tuple(map(estimate_sensitivity, FALSE_ALARM_RATES)),
     )
 
 
