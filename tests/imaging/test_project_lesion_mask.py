@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfm.imaging.geometry import Geometry
-from tfm.imaging.project_lesion_mask import count_subpixel_lesions, project_lesions
+from tfm.imaging.project_lesion_mask import count_subpixel_lesions, measure_visible_share, project_lesions
 
 
 def test_tiny_calcification_survives_downscaling_and_classes_do_not_mix() -> None:
@@ -61,3 +61,25 @@ def test_lesion_outside_the_image_is_not_projected() -> None:
     lesions[:10, :10] = 1
     assert not project_lesions(lesions, (100, 100), Geometry().shift(50, 50), (50, 50)).any()
     assert not project_lesions(np.zeros((100, 100), np.uint8), (100, 100), Geometry(), (50, 50)).any()
+
+
+@pytest.mark.parametrize("pixel", [1, 3, 7, 62.5])
+def test_large_pixels_cut_nothing_off_a_lesion(pixel: float) -> None:
+    """Rounding takes up to half of a small lesion's pixels away, but no part of it lies outside the image."""
+    lesions = np.zeros((400, 300), np.uint8)
+    lesions[101:110, 203:207], lesions[297:330, 99:145] = 3, 1
+    at = Geometry().scale(pixel, pixel)
+    shape = (round(400 / pixel), round(300 / pixel))
+    assert measure_visible_share(lesions, lesions.shape, at, shape) == pytest.approx(1)
+    assert measure_visible_share(lesions, lesions.shape, at.mirror(shape[1]), shape) == pytest.approx(1)
+    assert measure_visible_share(lesions, (800, 600), at.scale(2, 2), shape) == pytest.approx(1)
+
+
+def test_the_part_of_a_lesion_outside_the_image_is_cut_off() -> None:
+    lesions = np.zeros((400, 300), np.uint8)
+    lesions[100:200, 50:150] = 1
+    cut = Geometry().crop(slice(120, 400), slice(0, 100)).scale(40, 40)
+    for at in (cut, cut.shift(-3, -2), cut.mirror(3)):  # padding shows nothing of what was cut off
+        assert measure_visible_share(lesions, lesions.shape, at, (10, 8)) == pytest.approx(0.8 * 0.5)
+    assert measure_visible_share(lesions, lesions.shape, Geometry().shift(200, 0), (200, 300)) == 0
+    assert measure_visible_share(np.zeros_like(lesions), lesions.shape, Geometry(), (400, 300)) == 0

@@ -13,9 +13,9 @@ import numpy as np
 
 from tfm.core.errors import DataError
 from tfm.core.settings.base import Settings
-from tfm.imaging.geometry import Geometry
+from tfm.imaging.geometry import Geometry, Shape
 from tfm.imaging.mammogram import Mammogram
-from tfm.imaging.project_lesion_mask import count_subpixel_lesions, project_lesions
+from tfm.imaging.project_lesion_mask import count_subpixel_lesions, measure_visible_share, project_lesions
 from tfm.imaging.read_image import hash_pixels, read_image, read_pixels
 from tfm.imaging.settings import ChainSettings
 
@@ -76,22 +76,18 @@ def run_chain(
             )
         lesions = project_lesions(mask, decoded.pixels.shape, geometry, image.shape)
         record["lesions"] = hash_pixels(mask)
-        record |= _describe_lesions(lesions, geometry, mask, decoded.pixels)
+        record |= _describe_lesions(mask, decoded.pixels.shape, geometry, image.shape)
     record |= mammogram.record | {"geometry": geometry.describe()}
     return PreprocessedImage(image, breast.render(geometry, image.shape).view(np.uint8), lesions, record)
 
 
-def _describe_lesions(
-    projected: np.ndarray, geometry: Geometry, mask: np.ndarray, pixels: np.ndarray
-) -> dict[str, Any]:
+def _describe_lesions(mask: np.ndarray, mammogram_shape: Shape, geometry: Geometry, shape: Shape) -> dict[str, Any]:
     """Return the share of the lesions' area that is in the image (a fixed border may cut some off), the number of
     lesions smaller than a pixel, and the mask's size if it differs from the mammogram's."""
-    before = np.count_nonzero(mask) * pixels.size / mask.size
-    after = np.count_nonzero(projected) * geometry.down * abs(geometry.right)
-    facts: dict[str, Any] = {"lesions_kept": round(min(1.0, after / before), 3) if before else 0.0}
-    if small := count_subpixel_lesions(mask, pixels.shape, geometry):
+    facts: dict[str, Any] = {"lesions_kept": round(measure_visible_share(mask, mammogram_shape, geometry, shape), 3)}
+    if small := count_subpixel_lesions(mask, mammogram_shape, geometry):
         facts["lesions_below_a_pixel"] = small
-    if mask.shape != pixels.shape:
+    if mask.shape != mammogram_shape:
         facts["mask_size"] = list(mask.shape)
     return facts
 

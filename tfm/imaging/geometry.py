@@ -107,11 +107,25 @@ def compute_coverage(
     Returns:
         The rows and columns of the image that overlap the grid, and the shares there.
     """
-    tops = (grid_geometry.top + grid_geometry.down * np.arange(grid.shape[0] + 1)).clip(*geometry.visible[:2])
-    lefts = (grid_geometry.left + grid_geometry.right * np.arange(grid.shape[1] + 1)).clip(*geometry.visible[2:])
+    tops, lefts = _find_edges(grid.shape, grid_geometry, geometry)
     rows, downward = _compute_overlaps(geometry.convert_rows(tops), shape[0])
     columns, across = _compute_overlaps(geometry.convert_columns(lefts), shape[1])
     return rows, columns, downward @ grid.astype(np.float32) @ across.T
+
+
+def compute_visible_share(grid: np.ndarray, grid_geometry: Geometry, geometry: Geometry, shape: Shape) -> float:
+    """Compute the share of a grid's inside (h, w) bool, not empty, that lies in an image."""
+    tops, lefts = _find_edges(grid.shape, grid_geometry, geometry)
+    heights = np.abs(np.diff(geometry.convert_rows(tops).clip(0, shape[0]))) * geometry.down / grid_geometry.down
+    widths = np.abs(np.diff(geometry.convert_columns(lefts).clip(0, shape[1]) * geometry.right / grid_geometry.right))
+    return float(heights @ grid @ widths / grid.sum())
+
+
+def _find_edges(shape: Shape, grid_geometry: Geometry, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
+    """Return the edges of a grid's rows and columns, moved to the visible part of the mammogram."""
+    tops = (grid_geometry.top + grid_geometry.down * np.arange(shape[0] + 1)).clip(*geometry.visible[:2])
+    lefts = (grid_geometry.left + grid_geometry.right * np.arange(shape[1] + 1)).clip(*geometry.visible[2:])
+    return tops, lefts
 
 
 def _compute_overlaps(edges: np.ndarray, count: int) -> tuple[slice, np.ndarray]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from tfm.imaging.geometry import Geometry, Shape, compute_coverage
+from tfm.imaging.geometry import Geometry, Shape, compute_coverage, compute_visible_share
 
 
 def project_lesions(lesions: np.ndarray, mammogram_shape: Shape, geometry: Geometry, shape: Shape) -> np.ndarray:
@@ -31,6 +31,19 @@ def project_lesions(lesions: np.ndarray, mammogram_shape: Shape, geometry: Geome
         for place in map(tuple, places[~reserved[tuple(places.T)]][:1]):
             reserved[place], projected[place] = True, lesion_class
     return projected
+
+
+def measure_visible_share(lesions: np.ndarray, mammogram_shape: Shape, geometry: Geometry, shape: Shape) -> float:
+    """Measure which share of the lesions' area lies in the image; 0 without lesions.
+
+    Pixels of a projected mask cannot tell: where they are large, rounding takes a part of every lesion.
+    """
+    left, top, width, height = cv2.boundingRect(lesions)
+    if not width:
+        return 0.0
+    inside = lesions[top : top + height, left : left + width] > 0
+    whole = Geometry().scale(mammogram_shape[0] / lesions.shape[0], mammogram_shape[1] / lesions.shape[1])
+    return compute_visible_share(inside, whole.shift(top, left), geometry, shape)
 
 
 def count_subpixel_lesions(lesions: np.ndarray, mammogram_shape: Shape, geometry: Geometry) -> int:
