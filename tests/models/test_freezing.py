@@ -5,6 +5,7 @@ import torch
 
 from tests.models.networks import CASES, SIZE, SWIN, build_network, build_once
 from tfm.core.errors import SettingsError
+from tfm.core.settings.presets import load_preset
 from tfm.models.build import build_model
 from tfm.models.freezing import find_last_stage, freeze, set_train_mode
 from tfm.models.settings import ModelSettings
@@ -50,6 +51,15 @@ def test_last_stage_is_everything_after_the_stage_before(architecture, first, be
     assert kept[0] == first
     assert names[names.index(first) - 1].startswith(below)
     assert any(name.startswith(network.pretrained_cfg["classifier"]) for name in kept)
+
+
+def test_the_preset_of_densenet_names_all_that_it_trains():
+    preset = load_preset("models", "DenseNet121_PFT")
+    assert preset.settings["model"]["trained"] == "last_stage"
+    trained = {name.removeprefix("features.").partition(".")[0] for name in find_last_stage(build_once("densenet121"))}
+    assert trained == {"transition3", "denseblock4", "norm5", "classifier"}
+    for words in ("last dense block", "transition3", "classifier"):
+        assert words in preset.about
 
 
 def test_plain_train_mode_would_move_frozen_statistics():
