@@ -29,9 +29,13 @@ class Normalisation:
         colours = tuple((float(mean), float(deviation)) for mean, deviation in zip(means, deviations, strict=True))
         return cls(*_average(colours), colours)
 
+    def to_facts(self) -> dict[str, Any]:
+        """Plain values, as a run saves them. Without colours they are those of old runs."""
+        colours = {"colours": [list(colour) for colour in self.colours]} if self.colours else {}
+        return {"mean": self.mean, "deviation": self.deviation, **colours}
+
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
-        """Read what a run has saved; old runs have no colours."""
         colours = tuple((mean, deviation) for mean, deviation in facts.get("colours", ()))
         return cls(facts["mean"], facts["deviation"], colours)
 

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Generator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,10 @@ class Backbone:
                 digest.update(name.encode())
                 digest.update(tensor.detach().cpu().numpy().tobytes())
         way = {"embedding": self.embedding, "precision": self.precision, "batch_size": self.batch_size}
-        return {"backbone": digest.hexdigest(), "way": way | asdict(self.normalisation) | describe_arithmetic(device)}
+        return {
+            "backbone": digest.hexdigest(),
+            "way": way | self.normalisation.to_facts() | describe_arithmetic(device),
+        }
 
 
 def extract_embeddings(

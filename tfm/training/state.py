@@ -81,7 +81,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "task": self.task.state_dict(),
-            NORMALISATION: asdict(self.train.normalisation),
+            NORMALISATION: self.train.normalisation.to_facts(),
         }
 
     def best_state_dict(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Training:
         return {
             "standing": asdict(self.state),
             "network": self.evaluated_network.state_dict(),
-            NORMALISATION: asdict(self.train.normalisation),
+            NORMALISATION: self.train.normalisation.to_facts(),
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:

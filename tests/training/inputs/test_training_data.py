@@ -1,7 +1,7 @@
 """A run remembers its data, its first weights and the patients it has seen, and notices changes."""
 
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,7 +100,7 @@ def test_reading_all_images_reports_progress(run):
         name: [(one.done, one.total) for one in events if one.name == name] for name in {one.name for one in events}
     }
     assert read == {"fingerprint of the images": [(64, 72), (72, 72)], "grey values of the training images": [(36, 36)]}
-    assert run.read_environment()["normalisation"]["colours"] == []
+    assert run.read_environment()["normalisation"].keys() == {"mean", "deviation"}
 
 
 LITE0 = {"architecture": "tf_efficientnet_lite0"}
@@ -126,7 +126,7 @@ def test_pretrained_weights_bring_their_own_normalisation(run):
 def make_finished_run(workspace, **content):
     """Make a run with a best checkpoint, as a classifier trained with other statistics."""
     other = make_train_run(workspace, seed=2)
-    other.save_facts(normalisation=asdict(OTHER), patients_seen=[], origin_unknown=[])
+    other.save_facts(normalisation=OTHER.to_facts(), patients_seen=[], origin_unknown=[])
     Checkpoints(other.checkpoints_folder, 0, other.read_status().key).save_best(
         {"network": build_model(ModelSettings(**LITE0), (64, 64)).state_dict()} | content
     )
@@ -139,7 +139,7 @@ def test_weights_of_a_run_keep_the_normalisation_of_that_run(run):
 
 
 def test_checkpoint_as_a_file_keeps_the_normalisation_it_was_trained_with(run, tmp_path):
-    other = make_finished_run(run.workspace, normalisation=asdict(CARD))
+    other = make_finished_run(run.workspace, normalisation=CARD.to_facts())
     copy = shutil.copy(other.checkpoints_folder / "best.pt", tmp_path / "mine.pth")
     assert choose(run, f"file:{copy}") == CARD
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ def choose_normalisation(
             "images are normalised as those that the first weights were trained on: "
             f"mean {known.mean:.3f}, standard deviation {known.deviation:.3f}"
         )
-    run.save_facts(normalisation=asdict(normalisation))
+    run.save_facts(normalisation=normalisation.to_facts())
     return normalisation
 
 
