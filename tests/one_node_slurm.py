@@ -65,6 +65,17 @@ class OneNodeSlurm:
     def stop_controller(self) -> None:
         _stop(self.folder / "slurmctld.pid")
 
+    @contextlib.contextmanager
+    def occupied(self) -> Iterator[None]:
+        """Let jobs wait: another one uses the whole node."""
+        command = ["sbatch", "--parsable", "--exclusive", f"--chdir={self.folder}", "--wrap", "sleep 600"]
+        number = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+        wait_until(lambda: "RUNNING" in _read("squeue", f"--jobs={number}", "--noheader", "--format=%T"))
+        try:
+            yield
+        finally:
+            _run("scancel", number)
+
     def count_jobs(self) -> int:
         """The jobs that wait or run."""
         return len(_read("squeue", "--noheader", "--array").splitlines())

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _EPILOG = "Every command has --help. Without a command: the menu. For research and teaching, never for diagnosis."
 _RUNS_HELP = "List, show, watch, pause, resume, extend, restart or remove runs."
+_STARTING_RUNS = {"resume", "restart", "extend"}  # the commands below `runs` that start one
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Unicode shows "?" instead of failing
+    if any(word.partition("=")[0] == "--on" for word in words) and not _is_starting(words):
+        typer.echo("--on says where to run, and this command starts no run: leave it out.", err=True)
+        return 2
     try:
         _build_app(words)(args=words, prog_name="wizard.py")
     except SystemExit as end:
@@ -69,6 +73,12 @@ def _find_command(words: Sequence[str]) -> str | None:
     while position < len(words) and words[position].startswith("-"):
         position += 2 if words[position] == "--workspace" else 1
     return words[position] if position < len(words) else None
+
+
+def _is_starting(words: Sequence[str]) -> bool:
+    """Whether a command starts something that can run on a cluster."""
+    command = _find_command(words)
+    return not _STARTING_RUNS.isdisjoint(words) if command == "runs" else command is not None
 
 
 def _escape_markup(text: str) -> str:
@@ -110,14 +120,17 @@ def build_command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
     """
     from tfm.core import registry
     from tfm.core.registry import Answer
-    from tfm.ui.workspace_and_errors import report_errors
+    from tfm.ui.workspace_and_errors import option_on, report_errors
 
     found = registry.find_command(name)
     asked = registry.find_command(_find_started_name(found, words)).list_fields()
     set_reader(None, found.name)
     parameters = [_build_preset_parameter(found), *(_build_parameter(field) for field in asked)]
     parameters += [_build_set_parameter(field) for field in asked if field.parts]
-    parameters += [_WORKSPACE, _JSON] if isinstance(found, Answer) else [_WORKSPACE, _DETACH, _QUIET, _JSON]
+    if isinstance(found, Answer):
+        parameters += [_WORKSPACE, _JSON]
+    else:
+        parameters += [_make_keyword("on", str, option_on), _WORKSPACE, _DETACH, _QUIET, _JSON]
 
     def command(context: typer.Context, **words: Any) -> None:
         report_errors(lambda: _run_command(found, context, words))
@@ -201,6 +214,7 @@ def _describe_default(field: SettingField) -> str | bool:
 
 def _run_command(found: Command, context: typer.Context, words: dict[str, Any]) -> None:
     from tfm.core.registry import Answer
+    from tfm.core.runs.executors import find_executor, open_executor
     from tfm.core.runs.find_or_create import find_or_create_job
     from tfm.ui.screens import foreground
     from tfm.ui.workspace_and_errors import open_workspace
@@ -213,8 +227,12 @@ def _run_command(found: Command, context: typer.Context, words: dict[str, Any]) 
     if isinstance(found, Answer):
         raise typer.Exit(foreground.print_answer(found, given, workspace, as_json=bool(as_json)))
     chosen = [presets] if isinstance(presets, str) else presets or []
-    job = find_or_create_job(workspace, found.name, given, chosen)
-    raise typer.Exit(foreground.run_in_foreground(job, detach=bool(detach), quiet=bool(quiet), as_json=bool(as_json)))
+    on = given.pop("on", None)
+    executor = open_executor(workspace, on) if on else None
+    job = find_or_create_job(workspace, found.name, given, chosen, executor)
+    executor = executor or find_executor(job)
+    status = foreground.run_in_foreground(job, executor, detach=bool(detach), quiet=bool(quiet), as_json=bool(as_json))
+    raise typer.Exit(status)
 
 
 def parse_assignment(text: str) -> tuple[str, str]:

@@ -13,11 +13,12 @@ from tfm.ui import spell_references
 
 @dataclass(frozen=True)
 class FilledForm:
-    """What a form returns: a command, its presets, and the settings that a person gave."""
+    """What a form returns: a command, its presets, the settings that a person gave, and where to run it."""
 
     stage: str
     presets: tuple[str, ...]
     given: dict[str, Any]
+    on: str | None = None
 
 
 def write_command(filled: FilledForm, workspace: Workspace) -> str:
@@ -37,4 +38,5 @@ def write_command(filled: FilledForm, workspace: Workspace) -> str:
             if name in by_name
             else spell_references.assign_part(name, value)
         )
+    words += ["--on", filled.on] if filled.on else []
     return spell_references.write_command_line(words, workspace)

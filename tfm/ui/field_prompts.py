@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tfm.core.errors import SettingsError
+from tfm.core.runs.cluster import list_clusters, load_cluster
+from tfm.core.runs.executors import THIS_MACHINE
 from tfm.core.runs.inputs import list_readable_runs
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField
 from tfm.ui.prompts import Choice, Question
 from tfm.ui.spell_references import format_flag, spell
 
+PLACE_QUESTION = "Where should it run?"
+_ABOUT_PLACES = """\
+Where should it run?
+A cluster makes each run a job in its queue, and works on several at the same time. You can leave: it goes on by itself.
+To set up another cluster, copy configs/clusters/example.yaml to clusters/ in your workspace and change what differs.
+(on a command line: --on)"""
 VARIES = "different for each preset"  # the value of a setting in which several presets differ
 
 
@@ -29,6 +38,18 @@ def build_question(field: SettingField, default: Any, workspace: Workspace) -> Q
         return text if text == default == VARIES else field.parse(text)
 
     return Question(field.name, text, why, default=format_text(default), check=check, is_path=field.is_path)
+
+
+def build_place_question(workspace: Workspace, chosen: str | None) -> Question:
+    """Ask on which of the clusters a job should run, or whether on this machine."""
+    choices = [Choice(THIS_MACHINE, "this machine")]
+    for name in list_clusters(workspace):
+        try:
+            partition = load_cluster(workspace, name).partition
+            choices.append(Choice(name, name, f"partition {partition}" if partition else "its default partition"))
+        except SettingsError as error:
+            choices.append(Choice(name, name, disabled=spell(error.message)))
+    return Question("place", PLACE_QUESTION, _ABOUT_PLACES, choices, default=chosen or THIS_MACHINE)
 
 
 def _describe_flag(field: SettingField) -> str:

@@ -16,13 +16,14 @@ from rich.console import Console
 
 from tfm.core import registry
 from tfm.core.errors import SettingsError, TFMError
+from tfm.core.runs.cluster import list_clusters
 from tfm.core.runs.resolve_command_settings import find_preset
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import Settings
 from tfm.core.settings.fields import SettingField
 from tfm.ui import form_summary, watch_preview
 from tfm.ui.equivalent_command_line import FilledForm
-from tfm.ui.field_prompts import build_question, format_name, format_value
+from tfm.ui.field_prompts import build_place_question, build_question, format_name, format_value
 from tfm.ui.form_state import FormState
 from tfm.ui.prompts import Asker, Back, Choice, PlainAsker, Question
 from tfm.ui.saved_answers import SavedAnswers
@@ -62,6 +63,8 @@ class Form:
     def confirm(self, filled: FilledForm) -> FilledForm:
         """Show the summary of a form that is filled already. Raises Back and ToMenu."""
         self.state.presets, self.state.answers = filled.presets, dict(filled.given)
+        if list_clusters(self.workspace):
+            self._ask_place()
         self._show_summary()
         return self.state.filled_form
 
@@ -99,6 +102,8 @@ class Form:
         for field in self.state.important:
             if self.state.needs_question(field):
                 yield field.name, partial(self._ask, field)
+        if list_clusters(self.workspace):
+            yield "place", self._ask_place
         yield _SUMMARY, self._show_summary
 
     def _list_inspected_fields(self) -> list[SettingField]:
@@ -226,6 +231,10 @@ class Form:
             default = state.choose_offered(name, question.default, question.several)
             question = replace(question, choices=choices, default=default)
         state.answer(field, self.asker.ask(question))
+
+    def _ask_place(self) -> None:
+        self._redraw()
+        self.state.on = self.asker.ask(build_place_question(self.workspace, self.state.on))
 
     def _change_one(self) -> None:
         """Offer every setting that has an effect, and the settings of the parts that are on, such as resize.height."""

@@ -38,6 +38,7 @@ class FormState:
     answers: dict[str, Any] = dataclasses.field(default_factory=dict)
     inspection: InspectionResult = dataclasses.field(default_factory=InspectionResult)
     fixed: dict[str, Any] = dataclasses.field(default_factory=dict)
+    on: str | None = None  # where to run it, once that was asked
 
     @property
     def started_command(self) -> str:
@@ -114,7 +115,7 @@ class FormState:
 
     @property
     def filled_form(self) -> FilledForm:
-        return FilledForm(self.stage, self.presets, self.given)
+        return FilledForm(self.stage, self.presets, self.given, self.on)
 
     @property
     def trial(self) -> FilledForm | None:

@@ -10,7 +10,7 @@ from rich.text import Text
 from tfm.core import registry
 from tfm.core.errors import TFMError
 from tfm.ui.equivalent_command_line import write_command
-from tfm.ui.field_prompts import format_name, format_value
+from tfm.ui.field_prompts import PLACE_QUESTION, format_name, format_value
 from tfm.ui.form_state import FormState
 from tfm.ui.spell_references import spell
 
@@ -42,6 +42,8 @@ def print_summary(state: FormState, console: Console) -> None:
     for name in given:
         if "." in name:
             table.add_row(name, Text(format_value(given[name]), style="cyan"))
+    if state.on:
+        table.add_row(PLACE_QUESTION, Text(state.on, style="cyan"))
     queue = state.list_queue()
     if queue:
         names = queue if len(queue) <= _MOST_NAMES else [*queue[: _MOST_NAMES - 1], "…", queue[-1]]

@@ -13,6 +13,7 @@ from rich.table import Table
 from tfm.core import command_list, machine, registry
 from tfm.core.errors import translate_error
 from tfm.core.runs import lookup
+from tfm.core.runs.executors import find_executor, open_executor
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.inputs import list_readable_runs
 from tfm.core.runs.lookup import list_unused_runs
@@ -101,11 +102,12 @@ class Menu:
         """Jobs to watch or resume, and finished studies whose winner is not trained."""
         choices = []
         for job in reversed(self._list_jobs()):
-            state = job.read_status().state
-            if state == "running":
-                choices.append(Choice(f"watch {job.id}", "watch", job.id, section="Running"))
-            if state in ("halted", "paused"):
-                choices.append(Choice(f"resume {job.id}", "resume", f"{job.id} ({state})", section="Unfinished"))
+            status = job.read_status()
+            if status.state == "running" or (status.state == "waiting" and job.is_alive()):
+                about = f"{job.id} ({status.message})" if status.message else job.id
+                choices.append(Choice(f"watch {job.id}", "watch", about, section="Running"))
+            if status.state in ("halted", "paused"):
+                choices.append(Choice(f"resume {job.id}", "resume", f"{job.id} ({status.state})", section="Unfinished"))
         for run in reversed(list_unused_runs(self.workspace, result="winner", setting="study")):
             choices.append(Choice(f"winner {run.id}", "train the winner", f"of {run.id}", section="Next"))
         return sorted(choices, key=lambda choice: choice.section)
@@ -148,7 +150,8 @@ class Menu:
             winner = FilledForm("train", (study.read_status().result["model"],), {"study": study.id})
             self._start(self._create_form("train").confirm(winner))
         elif job_id:
-            job_menu.open_job(lookup.find_job(self.workspace, job_id), self.asker, self.console)
+            job = lookup.find_job(self.workspace, job_id)
+            job_menu.open_job(job, find_executor(job), self.asker, self.console)
         elif action == "more":
             why = "Each of these steps can run on its own. Some are also part of the training of a model."
             choices = [choice for choice in self._list_commands() if choice.section == command_list.MORE]
@@ -173,5 +176,6 @@ class Menu:
         return Form(name, self.workspace, self.asker, self.console, start_trial)
 
     def _start(self, filled: FilledForm) -> None:
-        job = find_or_create_job(self.workspace, filled.stage, filled.given, filled.presets)
-        job_menu.open_job(job, self.asker, self.console)
+        executor = open_executor(self.workspace, filled.on) if filled.on else None
+        job = find_or_create_job(self.workspace, filled.stage, filled.given, filled.presets, executor)
+        job_menu.open_job(job, executor or find_executor(job), self.asker, self.console)

@@ -9,10 +9,19 @@ from typing import Any
 import typer
 
 from tfm.core.errors import SettingsError, translate_error
+from tfm.core.runs.executors import THIS_MACHINE
 from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace
 from tfm.ui import render
 
 WRONG_USE, FAILED = 2, 1
+
+option_on = typer.Option(
+    "--on",
+    help=f"Where to run: {THIS_MACHINE}, or a cluster that a file in clusters/ of the workspace describes.",
+    metavar="CLUSTER",
+    show_default=f"{THIS_MACHINE}; an unfinished run stays where it was",
+    rich_help_panel="This run",
+)
 
 
 def open_workspace(context: typer.Context, given: Path | None) -> Workspace:

@@ -20,6 +20,7 @@ from tests.ui.terminal import PROJECT, Terminal
 from tests.ui.test_cli import wizard
 from tfm.core.events import CurrentValues, Metrics, Note, Progress, StateChange
 from tfm.core.runs import job_folder
+from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.find_or_create import find_or_create_job, find_or_create_plan
 from tfm.core.runs.lookup import list_plans, list_runs
 from tfm.core.runs.plan import Step
@@ -192,7 +193,7 @@ def test_nothing_moves_in_the_accessible_menu(workspace, plain, monkeypatch):
     file = io.StringIO()
     console = Console(file=file, width=100, height=40, force_terminal=True)
     asker = PlainAsker(console) if plain else Scripted({})
-    job_menu.open_job(find_or_create_job(workspace, TOY, {"epochs": 2}), asker, console)
+    job_menu.open_job(find_or_create_job(workspace, TOY, {"epochs": 2}), ThisMachine(), asker, console)
     own_screen = "\x1b[?1049h"
     wiped = "\x1b[2K"
     assert (own_screen in file.getvalue()) != plain

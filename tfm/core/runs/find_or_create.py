@@ -52,10 +52,7 @@ def find_or_create_job(
         steps = found.build_steps(settings, workspace)
         _check_steps_can_run(workspace, steps, executor)
         return find_or_create_plan(workspace, preset.name if preset else name, steps)
-    stage = registry.find_stage(name)
-    if executor:
-        executor.check([read_resources(stage, settings)])
-    return find_or_create_run(workspace, stage, settings, preset)
+    return find_or_create_run(workspace, registry.find_stage(name), settings, preset, executor=executor)
 
 
 def _check_steps_can_run(workspace: Workspace, steps: list[Step], executor: Executor | None) -> None:
@@ -71,13 +68,17 @@ def find_or_create_run(
     *,
     fresh: bool = False,
     part_of: str = "",
+    executor: Executor | None = None,
 ) -> Run:
     """The run with the same key: a complete one, else an unfinished one, else a new one.
 
     Args:
         fresh: Always create a new run.
         part_of: The id of the run that a new run belongs to.
+        executor: Where it will be started: checked before anything is created.
     """
+    if executor:
+        executor.check([read_resources(stage, settings)])
     key = compute_run_key(workspace, stage, settings)
     name = preset.name if preset else None
     with workspace.lock():

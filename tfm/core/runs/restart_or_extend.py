@@ -7,6 +7,7 @@ from typing import Any
 from tfm.core import registry
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.runs import inputs
+from tfm.core.runs.executors import Executor
 from tfm.core.runs.find_or_create import find_or_create_run
 from tfm.core.runs.resolve_command_settings import find_preset, load_settings
 from tfm.core.runs.run import Run
@@ -14,12 +15,12 @@ from tfm.core.settings.fields import SettingField, find_field, get_value, list_f
 from tfm.core.settings.resolve import find_fields_without_effect, resolve
 
 
-def restart_run(run: Run) -> Run:
-    """Create a new run with the same settings; the old one stays as it is."""
+def restart_run(run: Run, executor: Executor | None = None) -> Run:
+    """Create a new run with the same settings, which the executor can start; the old one stays as it is."""
     _check_is_independent(run)
     preset = find_preset(run.workspace, run.read_stage(), run.read_preset())
     stage = registry.find_stage(run.read_stage())
-    return find_or_create_run(run.workspace, stage, load_settings(run), preset, fresh=True)
+    return find_or_create_run(run.workspace, stage, load_settings(run), preset, fresh=True, executor=executor)
 
 
 def find_extensible_field(run: Run) -> SettingField | None:
@@ -40,8 +41,8 @@ def describe_extension(run: Run) -> str:
     return known.get("extends", known[stage.extends_by]).explanation
 
 
-def extend_run(run: Run, total: Any) -> Run:
-    """Create a run that continues from the end of this one to a higher total."""
+def extend_run(run: Run, total: Any, executor: Executor | None = None) -> Run:
+    """Create a run that continues from the end of this one to a higher total, which the executor can start."""
     _check_is_independent(run)
     stage = registry.find_stage(run.read_stage())
     field = find_extensible_field(run)
@@ -61,7 +62,7 @@ def extend_run(run: Run, total: Any) -> Run:
         )
     inputs.check_inputs(run.workspace, settings)
     preset = find_preset(run.workspace, run.read_stage(), run.read_preset())
-    return find_or_create_run(run.workspace, stage, settings, preset)
+    return find_or_create_run(run.workspace, stage, settings, preset, executor=executor)
 
 
 def _check_is_independent(run: Run) -> None:

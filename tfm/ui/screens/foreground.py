@@ -11,8 +11,7 @@ from rich.console import Console
 from tfm.core import registry
 from tfm.core.errors import RunError
 from tfm.core.events import IntervalChart, Note, Picture, Result, Table
-from tfm.core.runs.executors import StartedJob, find_executor
-from tfm.core.runs.job_folder import Status
+from tfm.core.runs.executors import Executor, StartedJob, find_executor
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
@@ -22,7 +21,7 @@ from tfm.ui.screens import live_view
 from tfm.ui.spell_references import spell_values, write_command_line
 
 
-def run_in_foreground(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bool = False) -> int:
+def run_in_foreground(job: Run | Plan, executor: Executor, *, detach: bool, as_json: bool, quiet: bool = False) -> int:
     """Start a job or attach to it, and wait for its end. Returns the exit status; `quiet` shows only the end."""
     console = render.create_console(stderr=as_json)
     if job.read_status().state == "damaged":
@@ -34,20 +33,21 @@ def run_in_foreground(job: Run | Plan, *, detach: bool, as_json: bool, quiet: bo
                 hint=f"run it again: {job.describe_restart()}",
             )
         console.print("This was done before, and its outputs are complete: nothing to do again.", style="green")
-        status = job.read_status()
     else:
-        started = find_executor(job).submit(job)
-        if started.process is None:
-            console.print(f"{job.id} is running already: watching it.", style="cyan")
+        if job.is_alive():
+            words = live_view.describe_state(job.read_status())
+            console.print(f"{job.id} was started already and is {words}: watching it.", style="cyan")
+        started = executor.submit(job)
         if detach:
             watch = write_command_line(["runs", "watch", job.id], job.workspace)
-            console.print(f"{job.id} is running. Watch it: {watch}", soft_wrap=True)
+            words = "running" if started.process else live_view.describe_state(job.read_status())
+            console.print(f"{job.id} is {words}. Watch it: {watch}", soft_wrap=True)
             _print_status(job, as_json)
             return 0
-        status = _watch_until_end(started, render.create_console(quiet=True) if quiet else console)
+        _watch_until_end(started, render.create_console(quiet=True) if quiet else console)
     live_view.print_end(job, console)
     _print_status(job, as_json)
-    return live_view.get_exit_status(status)
+    return live_view.get_exit_status(job)
 
 
 def _print_status(job: Run | Plan, as_json: bool) -> None:
@@ -56,19 +56,19 @@ def _print_status(job: Run | Plan, as_json: bool) -> None:
         _print_json({"id": job.id, "state": status.state, "result": status.result, "message": status.message})
 
 
-def _watch_until_end(started: StartedJob, console: Console) -> Status:
+def _watch_until_end(started: StartedJob, console: Console) -> None:
     """Ctrl-C pauses the job; so does SIGTERM, which a scheduler or container sends to end a process."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return live_view.watch_job(started, console)
+        live_view.watch_job(started, console)
+        return
     except KeyboardInterrupt:
         find_executor(started.job).pause(started.job)
         console.print("Pausing at the next safe point … (Ctrl-C again: leave it running)", style="yellow")
     try:
-        return live_view.watch_job(started, console)
+        live_view.watch_job(started, console)
     except KeyboardInterrupt:
         started.job.withdraw_pause()
-        return started.job.read_status()
 
 
 def print_answer(found: registry.Answer, given: dict[str, Any], workspace: Workspace, *, as_json: bool) -> int:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tfm.core.errors import TFMError
 from tfm.core.runs import lookup
-from tfm.core.runs.executors import StartedJob, find_executor
+from tfm.core.runs.executors import Executor, StartedJob, find_executor
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.runs.restart_or_extend import describe_extension, extend_run, find_extensible_field, restart_run
@@ -29,17 +29,17 @@ _LEAVING = (
 )
 
 
-def open_job(job: Run | Plan, asker: Asker, console: Console) -> None:
+def open_job(job: Run | Plan, executor: Executor, asker: Asker, console: Console) -> None:
     """Start a job or attach to it, watch it, and show how it ended."""
     is_done = isinstance(job, Run) and job.read_status().state == "done"
-    started = StartedJob(job) if is_done else find_executor(job).submit(job)
+    started = StartedJob(job) if is_done else executor.submit(job)
     while started.is_running():
         console.clear()
         try:
             live_view.watch_job(started, console, moving=not isinstance(asker, PlainAsker))
         except KeyboardInterrupt:
             console.clear()
-            text = f"{job.id} is running."
+            text = f"{job.id} is {live_view.describe_state(job.read_status())}."
             match asker.ask(Question("leaving", text, choices=_LEAVING, default="leave", can_go_back=False)):
                 case "leave":
                     return
@@ -84,7 +84,7 @@ def _find_extension(run: Run) -> SettingField | None:
     return None
 
 
-def _ask_extension(run: Run, extension: SettingField, asker: Asker) -> Run:
+def _ask_total(run: Run, extension: SettingField, asker: Asker) -> Any:
     before = get_value(load_settings(run), extension)
 
     def check(text: str) -> Any:
@@ -94,14 +94,14 @@ def _ask_extension(run: Run, extension: SettingField, asker: Asker) -> Run:
         return total
 
     text = spell(f"{extension.question} Enter the new total (so far {before})")
-    return extend_run(run, asker.ask(Question("total", text, spell(describe_extension(run)), check=check)))
+    return asker.ask(Question("total", text, spell(describe_extension(run)), check=check))
 
 
 def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
-    state = job.read_status().state
+    state, is_alive = job.read_status().state, job.is_alive()
     choices = [Choice("show", "Show its settings and results")]
     extension = _find_extension(job) if isinstance(job, Run) and state == "done" else None
-    if state == "running":
+    if is_alive:
         choices += [Choice("see", "Watch it"), Choice("pause", "Pause it")]
     else:
         choices += [Choice("see", "Resume it")] if state not in ("done", "damaged") else []
@@ -114,13 +114,15 @@ def _act_on(job: Run | Plan, asker: Asker, console: Console) -> None:
             print_job(job, console)
             wait_for_enter(asker)
         case "see":
-            open_job(job, asker, console)
+            open_job(job, find_executor(job), asker, console)
         case "pause" if job.is_alive():
             find_executor(job).pause(job)
         case "extend" if isinstance(job, Run) and extension:
-            open_job(_ask_extension(job, extension, asker), asker, console)
+            executor = find_executor(job)
+            open_job(extend_run(job, _ask_total(job, extension, asker), executor), executor, asker, console)
         case "restart" if isinstance(job, Run):
-            open_job(restart_run(job), asker, console)
+            executor = find_executor(job)
+            open_job(restart_run(job, executor), executor, asker, console)
         case "remove":
             text = f"Remove it for good{describe_study(job)}?"
             choices = [Choice(False, "no"), Choice(True, "yes")]

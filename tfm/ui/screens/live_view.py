@@ -115,7 +115,14 @@ class JobView:
             parts += notes
         is_pausing = self.job.is_pause_requested()
         keys = "pausing at the next safe point …" if is_pausing else "Ctrl-C: pause, or leave it running"
-        return Panel(Group(*parts), title=f"{self.job.id}: {self.status.state}", border_style="cyan", subtitle=keys)
+        title = f"{self.job.id}: {describe_state(self.status)}"
+        return Panel(Group(*parts), title=title, border_style="cyan", subtitle=keys)
+
+
+def describe_state(status: Status) -> str:
+    """The state in words; of a job on a cluster, what Slurm says about it, such as "running on node7"."""
+    is_unfinished = status.state in ("waiting", "running")
+    return status.message if is_unfinished and status.message else status.state
 
 
 def _draw_steps(states: dict[str, str], width: int) -> Text:
@@ -150,15 +157,13 @@ def _select_fitting(notes: Iterable[Note], room: int, console: Console, inside: 
     return fitting
 
 
-def watch_job(started: StartedJob, console: Console, *, moving: bool = True) -> Status:
+def watch_job(started: StartedJob, console: Console, *, moving: bool = True) -> None:
     """Show a job until it ends. The caller handles KeyboardInterrupt."""
-    job = started.job
-    view = JobView(job)
+    view = JobView(started.job)
     if moving and console.is_terminal and not console.is_dumb_terminal:
         _watch_live(started, view, console)
     else:
         _watch_lines(started, view, console)
-    return job.read_status()
 
 
 def _watch_live(started: StartedJob, view: JobView, console: Console) -> None:
@@ -238,15 +243,17 @@ def _build_results(job: Run | Plan) -> Table:
 
 
 def _describe_end(job: Run | Plan, status: Status) -> list[TFMError | Text]:
-    resume = Text(write_command_line(["runs", "resume", job.id], job.workspace), style="dim")
+    resume, watch = (
+        Text(write_command_line(["runs", word, job.id], job.workspace), style="dim") for word in ("resume", "watch")
+    )
     match status.state:
+        case "running" | "waiting" if job.is_alive():
+            words = describe_state(status)
+            return [Text("It is still running." if words == "running" else f"It is {words}.", style="yellow"), watch]
         case "failed" | "damaged":  # the hint says whether the run can be resumed
             return [TFMError(status.message, hint=status.hint)]
         case "waiting":
             return [TFMError(f"{job.id} ended before it started", hint=f"see {job.log_file}")]
-        case "running":
-            watch = Text(write_command_line(["runs", "watch", job.id], job.workspace), style="dim")
-            return [Text("It is still running.", style="yellow"), watch]
         case "pruned":
             return [Text(spell(f"Pruned: {status.message}."), style="yellow"), resume]
         case "paused":
@@ -259,5 +266,6 @@ def _describe_end(job: Run | Plan, status: Status) -> list[TFMError | Text]:
     return [Text("It was stopped from outside the program.", style="yellow"), resume]
 
 
-def get_exit_status(status: Status) -> int:
-    return {"done": 0, "running": 0, "paused": PAUSED_EXIT_STATUS}.get(status.state, 1)
+def get_exit_status(job: Run | Plan) -> int:
+    state = job.read_status().state
+    return 0 if state == "done" or job.is_alive() else PAUSED_EXIT_STATUS if state == "paused" else 1

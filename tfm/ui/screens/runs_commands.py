@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich import box
@@ -17,7 +17,7 @@ from rich.text import Text
 from tfm.core import hints
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.runs import lookup
-from tfm.core.runs.executors import StartedJob, find_executor
+from tfm.core.runs.executors import Executor, StartedJob, find_executor
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.runs.restart_or_extend import describe_extension, extend_run, find_extensible_field, restart_run
@@ -27,13 +27,14 @@ from tfm.core.settings.fields import get_value
 from tfm.ui import render
 from tfm.ui.screens import foreground, live_view
 from tfm.ui.spell_references import format_flag, set_reader, spell
-from tfm.ui.workspace_and_errors import open_workspace, report_errors
+from tfm.ui.workspace_and_errors import open_workspace, option_on, report_errors
 
 _Workspace = Annotated[Path | None, typer.Option(help="Folder for data, caches and runs.", show_default="workspace")]
 _Id = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run or plan, or a unique part of it.")]
 _Detach = Annotated[bool, typer.Option("--detach", help="Return at once.")]
+_On = Annotated[str | None, option_on]
 _Json = Annotated[bool, typer.Option("--json", help="Print the results as a last line of JSON.")]
-
+J = TypeVar("J", Run, Run | Plan)
 
 app = typer.Typer(help="List, show, watch, pause, resume, extend, restart or remove runs.", invoke_without_command=True)
 
@@ -66,16 +67,26 @@ def pause(context: typer.Context, run: _Id, workspace: _Workspace = None) -> Non
 
 @app.command(help="Resume a paused, halted or failed run.")
 def resume(
-    context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
+    context: typer.Context,
+    run: _Id,
+    workspace: _Workspace = None,
+    on: _On = None,
+    detach: _Detach = False,
+    json: _Json = False,
 ) -> None:
-    _run_found(lambda: _find_job(context, workspace, run), detach, json)
+    _start(lambda: _find_job(context, workspace, run), lambda job, _: job, on, detach, json)
 
 
 @app.command(help="Run the same settings again, as a new run; the old one stays.")
 def restart(
-    context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
+    context: typer.Context,
+    run: _Id,
+    workspace: _Workspace = None,
+    on: _On = None,
+    detach: _Detach = False,
+    json: _Json = False,
 ) -> None:
-    _run_found(lambda: restart_run(lookup.find_run(_open_for(context, workspace), run)), detach, json)
+    _start(lambda: lookup.find_run(_open_for(context, workspace), run), restart_run, on, detach, json)
 
 
 @app.command(
@@ -85,17 +96,22 @@ def restart(
     options_metavar="--SETTING TOTAL [OPTIONS]",
 )
 def extend(
-    context: typer.Context, run: _Id, workspace: _Workspace = None, detach: _Detach = False, json: _Json = False
+    context: typer.Context,
+    run: _Id,
+    workspace: _Workspace = None,
+    on: _On = None,
+    detach: _Detach = False,
+    json: _Json = False,
 ) -> None:
-    def create_extended_run() -> Run:
-        """The run and `--setting total` come in either order."""
-        words = [run, *context.args]
-        start = next((place for place, word in enumerate(words) if word.startswith("--")), len(words))
-        end = start + (1 if any("=" in word for word in words[start : start + 1]) else 2)
-        old = lookup.find_run(_open_for(context, workspace), " ".join(words[:start] + words[end:]))
-        return extend_run(old, _parse_total(old, words[start:end]))
+    words = [run, *context.args]  # the run and `--setting total` come in either order
+    start = next((place for place, word in enumerate(words) if word.startswith("--")), len(words))
+    end = start + (1 if any("=" in word for word in words[start : start + 1]) else 2)
+    name = " ".join(words[:start] + words[end:])
 
-    _run_found(create_extended_run, detach, json)
+    def extend_found(old: Run, executor: Executor) -> Run:
+        return extend_run(old, _parse_total(old, words[start:end]), executor)
+
+    _start(lambda: lookup.find_run(_open_for(context, workspace), name), extend_found, on, detach, json)
 
 
 def _parse_total(run: Run, words: list[str]) -> str:
@@ -134,11 +150,18 @@ def _open_for(context: typer.Context, given: Path | None) -> Workspace:
     return workspace
 
 
-def _run_found(find: Callable[[], Run | Plan], detach: bool, as_json: bool) -> None:
-    def run_in_foreground() -> None:
-        raise typer.Exit(foreground.run_in_foreground(find(), detach=detach, as_json=as_json))
+def _start(
+    find: Callable[[], J], make: Callable[[J, Executor], Run | Plan], on: str | None, detach: bool, as_json: bool
+) -> None:
+    """Make a job from another one, and start it where the other one was, or on a cluster that a person names."""
 
-    report_errors(run_in_foreground)
+    def act() -> None:
+        found = find()
+        executor = find_executor(found, on)
+        job = make(found, executor)
+        raise typer.Exit(foreground.run_in_foreground(job, executor, detach=detach, as_json=as_json))
+
+    report_errors(act)
 
 
 def _find_job(context: typer.Context, workspace: Path | None, run: str) -> Run | Plan:

@@ -1,0 +1,142 @@
+"""Where a run should run: the question of the forms, and `--on` of the commands."""
+
+import io
+import json
+import shlex
+
+import pytest
+from rich.console import Console
+
+from tests.one_node_slurm import wait_until, write_cluster
+from tests.ui.scripted import BACK, Scripted
+from tests.ui.terminal import Terminal, open_form, read_question
+from tfm.core.runs import lookup
+from tfm.core.runs.executors import THIS_MACHINE
+from tfm.core.runs.workspace import Workspace
+from tfm.ui.equivalent_command_line import FilledForm, write_command
+from tfm.ui.form import Form
+
+ONE_CORE = {"partition": "main", "time": 10, "cpus": 1, "gpus": 0}
+PHANTOM = ["phantom", "out", "--train-women", "2", "--test-women", "1", "--height", "256"]
+
+
+def form(workspace, **answers):
+    asker = Scripted({"out": "out", "summary": "start"} | answers)
+    return Form("phantom", workspace, asker, Console(file=io.StringIO(), width=100), start=lambda _: None), asker
+
+
+def test_without_a_cluster_nobody_is_asked_where_to_run(workspace):
+    asked, asker = form(workspace)
+    assert asked.fill().on is None
+    assert "place" not in asker.names
+
+
+def test_the_last_question_before_the_start_is_where_to_run(workspace):
+    write_cluster(workspace, partition="gpu")
+    asked, asker = form(workspace, place="ours")
+    filled = asked.fill()
+    assert asker.names[-2:] == ["place", "summary"]
+    assert [choice.title for choice in asker.asked[-2].choices] == ["this machine", "ours"]
+    assert asker.asked[-2].choices[1].about == "partition gpu"
+    words = shlex.split(write_command(filled, workspace))
+    assert words[words.index("--on") + 1] == "ours"
+
+
+def test_esc_in_the_summary_asks_again_where_to_run(workspace):
+    write_cluster(workspace)
+    asked, asker = form(workspace, place=("ours", THIS_MACHINE), summary=(BACK, "start"))
+    assert asked.fill().on == THIS_MACHINE
+    assert asker.names[-4:] == ["place", "summary", "place", "summary"]
+
+
+def test_a_form_that_is_filled_already_asks_only_where_to_run(workspace):
+    write_cluster(workspace)
+    asked, asker = form(workspace, place="ours")
+    assert asked.confirm(FilledForm("phantom", (), {"out": "out"})).on == "ours"
+    assert asker.names == ["place", "summary"]
+
+
+def test_a_cluster_whose_file_has_a_mistake_cannot_be_chosen_and_says_why(workspace):
+    write_cluster(workspace, partitoin="gpu")
+    asked, asker = form(workspace)
+    asked.fill()
+    assert "partitoin" in asker.asked[-2].choices[1].disabled
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([*PHANTOM, "--on", "nowhere"], "there is no cluster called 'nowhere'"),
+        ([*PHANTOM, "--on", "example"], "there is no cluster called 'example'"),
+        (["runs", "list", "--on", "ours"], "starts no run"),
+        (["--on=ours"], "starts no run"),
+    ],
+)
+def test_a_wrong_place_is_told_and_nothing_is_made(words, says, tmp_path, run_main):
+    told = run_main(*words)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert says in told.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_slurm_refuses_is_told_before_a_run_is_made(slurm, tmp_path, run_main):
+    workspace = Workspace(tmp_path / "workspace")
+    write_cluster(workspace, **ONE_CORE | {"partition": "cellar"})
+    told = run_main(*PHANTOM, "--on", "ours")
+    assert told.returncode == 1
+    assert "invalid partition" in told.stderr
+    assert not workspace.runs_folder.exists()
+
+
+def test_a_run_on_a_cluster_is_listed_paused_and_resumed_there(slurm, tmp_path, run_main):
+    workspace = Workspace(tmp_path / "workspace")
+    write_cluster(workspace, **ONE_CORE)
+    with slurm.occupied():
+        told = run_main(*PHANTOM, "--on", "ours", "--detach", "--json")
+        assert told.returncode == 0, told.stderr
+        run = lookup.find_run(workspace, json.loads(told.stdout)["id"])
+        assert f"{run.id} is waiting" in told.stderr
+        assert "waiting" in run_main("runs", "list").stdout
+        assert "It is waiting" in run_main("runs", "show", run.id).stdout
+        assert "pause it first" in run_main("runs", "remove", run.id, "--yes").stderr
+        assert "paused" in run_main("runs", "pause", run.id).stdout.splitlines()
+        assert slurm.count_jobs() == 1  # the other one
+    told = run_main("runs", "resume", run.id, "--json")
+    assert (told.returncode, json.loads(told.stdout.splitlines()[-1])["state"]) == (0, "done")
+    assert (run.folder / "slurm").is_dir(), "it was submitted again"
+    again = json.loads(run_main("runs", "restart", run.id, "--on", THIS_MACHINE, "--json").stdout.splitlines()[-1])
+    assert again["state"] == "done"
+    assert not (workspace.runs_folder / again["id"] / "slurm").exists()
+
+
+@pytest.mark.long
+def test_a_person_starts_a_run_on_a_cluster_and_leaves_it(slurm, tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    write_cluster(workspace, **ONE_CORE)
+    with Terminal(columns=100, rows=30, cwd=tmp_path) as terminal:
+        open_form(terminal, "phantom")
+        for question, answer in {
+            "out": "out",
+            "train_women": "2",
+            "test_women": "1",
+            "difficulty": "",
+            "traps": "",
+        }.items():
+            terminal.wait_for(read_question("phantom", question))
+            terminal.press(*filter(None, [answer]), "enter")
+        terminal.wait_for("Where should it run?")
+        with slurm.occupied():
+            terminal.press("down", "enter")
+            terminal.wait_for("--on ours")
+            terminal.press("enter")
+            terminal.wait_for(": waiting")
+            terminal.press("ctrl-c")
+            terminal.wait_for("is waiting")
+            terminal.press("enter")  # leave it running
+            terminal.wait_for("What do you want to do?")
+        (run,) = lookup.list_runs(workspace)
+        wait_until(lambda: run.read_status().state == "done")
+        open_form(terminal, "watch")
+        terminal.wait_for("Press Enter to go back")
+        terminal.press("enter")
+        terminal.wait_for("1 done")
