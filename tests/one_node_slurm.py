@@ -76,6 +76,15 @@ class OneNodeSlurm:
         finally:
             _run("scancel", number)
 
+    @contextlib.contextmanager
+    def close(self) -> Iterator[None]:
+        """Close the partition: jobs enter the queue and do not start."""
+        _run("scontrol", "update", "PartitionName=main", "State=DOWN")
+        try:
+            yield
+        finally:
+            _run("scontrol", "update", "PartitionName=main", "State=UP")
+
     def count_jobs(self) -> int:
         """The jobs that wait or run."""
         return len(_read("squeue", "--noheader", "--array").splitlines())

@@ -37,6 +37,7 @@ _REASONS = {
     "BeginTime": "waiting to be started again",
     "PartitionTimeLimit": "cannot start: it asks for more time than the partition allows",
     "PartitionNodeLimit": "cannot start: it asks for more nodes than the partition allows",
+    "PartitionDown": "cannot start: its partition is closed",
     "BadConstraints": "cannot start: no node has what it asks for",
     "JobHeldUser": "held: release it with scontrol",
     "JobHeldAdmin": "held by an administrator",

@@ -27,8 +27,8 @@ SHARED_FOLDER = "TFM_SHARED_FOLDER"  # environment variable: a folder of the pro
 STOP_FILE = "TFM_STOP_FILE"  # environment variable: the first process stops at its next event once this file exists
 _LOOK_SECONDS = 1.0
 _RESUMABLE = "the training can be resumed from its last checkpoint"
-# In a job of Slurm, this starts torchrun on all nodes.
-_SRUN = ("srun", "--overlap", "--ntasks-per-node=1", "sh", "-c", 'PET_NODE_RANK=$SLURM_PROCID exec "$@"', "sh")
+# The signal at a time limit reaches all processes of a job of Slurm, and must not end them.
+_ON_EACH_NODE = ("sh", "-c", 'trap "" USR1; PET_NODE_RANK=$SLURM_PROCID exec "$@"', "sh")
 
 
 def generate_events(run: Run, resources: Resources) -> Iterator[Event]:
@@ -37,13 +37,15 @@ def generate_events(run: Run, resources: Resources) -> Iterator[Event]:
         stop, error_file, has_begun = Path(folder) / "stop", Path(folder) / "error.json", False
         arguments = _build_arguments(run, resources, folder)
         in_slurm = resources.nodes > 1 and "SLURM_JOB_ID" in os.environ
+        # This process is a task on one node: without the numbers, srun would start its tasks there.
+        srun = ("srun", "--overlap", f"--nodes={resources.nodes}", f"--ntasks={resources.nodes}", *_ON_EACH_NODE)
         for node in range(1, 1 if in_slurm else resources.nodes):
             yield Note(
                 f"now start, in the program's folder on node {node + 1} of {resources.nodes}: "
                 f"torchrun --node-rank {node} {shlex.join(arguments)}"
             )
         with subprocess.Popen(
-            [*(_SRUN if in_slurm else ()), sys.executable, "-P", "-m", "torch.distributed.run", *arguments],
+            [*(srun if in_slurm else ()), sys.executable, "-P", "-m", "torch.distributed.run", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=_build_environment(resources, folder)

@@ -1,15 +1,27 @@
 """Jobs on a real Slurm of one node."""
 
+import platform
+import socket
+import time
+
 import pytest
+import torch
 
 from tests.one_node_slurm import wait_until, write_cluster
-from tests.toy_jobs import TOY, finish, three_steps
+from tests.toy_jobs import TOY, finish, three_steps, toy_run, wait_for_event, wait_for_step
+from tests.training.results import list_differences
+from tests.training.small_dataset import make_small_dataset, make_train_run
 from tfm.core.errors import RunError, SettingsError
-from tfm.core.runs import lookup
-from tfm.core.runs.executors import SlurmCluster, find_executor
+from tfm.core.events import StateChange
+from tfm.core.runs import lookup, slurm_queue
+from tfm.core.runs.executors import SlurmCluster, ThisMachine, find_executor
+from tfm.core.runs.executors.node_check import check_node
 from tfm.core.runs.find_or_create import find_or_create_job, find_or_create_plan
+from tfm.core.runs.plan import Step
+from tfm.core.runs.resources import Resources
 from tfm.core.runs.workspace import Workspace
 
+EPOCHS = 12  # longer than a minute, which is the least that Slurm grants
 ONE_CORE = {"partition": "main", "time": 10, "cpus": 1, "gpus": 0}
 
 
@@ -65,3 +77,154 @@ def test_a_machine_without_slurm_says_so_before_anything_is_made(workspace, monk
     with pytest.raises(SettingsError, match="sbatch was not found"):
         find_or_create_job(workspace, TOY, {}, executor=SlurmCluster(workspace, "ours"))
     assert not workspace.runs_folder.exists()
+
+
+@pytest.mark.long
+def test_a_step_cancelled_in_slurm_is_halted_and_the_plan_resumes_to_the_same_end(cluster, workspace, tmp_path):
+    plan = submit_steps(cluster, workspace, three_steps(slow=0.2))
+    wait_for_step(plan, "two")
+    run = lookup.find_run(workspace, plan.read_status().runs["two"])
+    wait_for_event(run, 15)
+    assert run.read_status().message.startswith("running on")
+    cluster.cancel(plan)
+    wait_until_ended(plan)
+    assert plan.read_status().state == "halted"
+    assert "two: cancelled in Slurm" in plan.read_status().message
+    find_executor(plan).submit(plan)
+    wait_until_ended(plan)
+    assert plan.read_status().result["sum"] == finish_here(tmp_path, three_steps(slow=0.0)).result["sum"]
+    assert len(lookup.list_runs(workspace)) == 3
+
+
+@pytest.mark.long
+def test_a_paused_plan_cancels_what_waits_and_resumes(cluster, workspace):
+    plan = submit_steps(cluster, workspace, three_steps(slow=0.2))
+    wait_for_step(plan, "two")
+    wait_for_event(lookup.find_run(workspace, plan.read_status().runs["two"]), 5)
+    find_executor(plan).pause(plan)
+    wait_until_ended(plan)
+    assert plan.read_status().state == "paused"
+    assert lookup.find_run(workspace, plan.read_status().runs["two"]).read_status().state == "paused"
+    assert "three" not in plan.read_status().runs
+    find_executor(plan).submit(plan)
+    wait_until_ended(plan)
+    assert plan.read_status().state == "done"
+
+
+@pytest.mark.long
+def test_a_run_says_why_it_waits_and_is_paused_by_leaving_the_queue(slurm, cluster, workspace):
+    with slurm.occupied():
+        run = toy_run(workspace)
+        cluster.submit(run)
+        with slurm.close():
+            wait_until(lambda: run.read_status().message == "cannot start: its partition is closed")
+        assert run.read_status().state == "waiting"
+        find_executor(run).pause(run)
+        wait_until_ended(run)
+        assert run.read_status().state == "paused"
+        assert slurm.count_jobs() == 1
+    find_executor(run).submit(run)
+    wait_until_ended(run)
+    assert run.read_status().state == "done"
+
+
+@pytest.mark.long
+def test_a_step_that_fails_stops_only_the_steps_that_need_it(cluster, workspace):
+    steps = [
+        Step("good", TOY, {"target": 10}),
+        Step("bad", TOY, {"target": 30, "fail_at": 5}),
+        Step("after", TOY, {"target": 12, "start_from": "@bad.run"}),
+        Step("apart", TOY, {"target": 14, "start_from": "@good.run"}),
+    ]
+    plan = submit_steps(cluster, workspace, steps)
+    wait_until_ended(plan)
+    status = plan.read_status()
+    assert status.state == "failed"
+    assert "bad: ZeroDivisionError" in status.message
+    assert sorted(status.runs) == ["apart", "bad", "good"]
+
+
+@pytest.mark.long
+def test_a_step_whose_settings_are_wrong_says_so(cluster, workspace):
+    plan = submit_steps(cluster, workspace, [Step("one", TOY, {"target": 10, "start_from": "no-such-run"})])
+    wait_until_ended(plan)
+    assert plan.read_status().state == "failed"
+    assert "no-such-run" in plan.read_status().message
+
+
+@pytest.mark.long
+def test_nothing_is_declared_dead_while_slurm_does_not_answer(slurm, cluster, workspace):
+    run = toy_run(workspace, target=300, seconds_a_step=0.1)
+    cluster.submit(run)
+    wait_for_event(run, 5)
+    slurm.stop_controller()
+    slurm_queue.forget_reading()
+    status = run.read_status()
+    assert (status.state, status.message) == ("running", "Slurm does not answer")
+    assert run.is_alive()
+    with pytest.raises(RunError, match="ours"):
+        cluster.check([Resources()])
+    slurm.start_controller()
+    slurm_queue.forget_reading()
+    wait_until_ended(run)
+    assert run.read_status().state == "done"
+
+
+@pytest.mark.long
+def test_a_training_that_reaches_its_time_limit_goes_on_and_ends_bit_identical(slurm, workspace, tmp_path):
+    write_cluster(workspace, **ONE_CORE | {"time": 1, "signal_seconds": 20})
+    other = Workspace(tmp_path / "other")
+    runs = []
+    for place in (workspace, other):
+        make_small_dataset(place)
+        runs.append(make_train_run(place, "ResNet18_CFT", epochs=EPOCHS, threads=1, device="cpu", patience="none"))
+    disturbed, undisturbed = runs
+    SlurmCluster(workspace, "ours").submit(disturbed)
+    started = ThisMachine().submit(undisturbed)
+    wait_until(lambda: not started.is_running(), 300)
+    wait_until_ended(disturbed, 400)
+    starts = [event for event in disturbed.read_events() if event == StateChange("running")]
+    assert len(starts) > 1
+    assert disturbed.read_status().state == "done"
+    assert list_differences(disturbed, undisturbed) == []
+
+
+@pytest.mark.long
+@pytest.mark.alone
+def test_325_steps_are_submitted_in_five_seconds(slurm, cluster, workspace):
+    steps = [Step(f"step{number}", TOY, {"target": number}) for number in range(1, 326)]
+    plan = find_or_create_plan(workspace, "many", steps)
+    with slurm.occupied():
+        began = time.monotonic()
+        cluster.submit(plan)
+        assert time.monotonic() - began <= 5
+        assert slurm.count_jobs() == 1 + 325
+        plan.read_status()  # asks Slurm
+        began = time.monotonic()
+        assert plan.read_status().state == "running"
+        assert time.monotonic() - began <= 0.1
+        cluster.cancel(plan)
+        wait_until_ended(plan)
+
+
+@pytest.mark.long
+def test_a_node_says_what_it_has(cluster, workspace):
+    report = check_node(workspace, cluster)
+    assert report.node == socket.gethostname()
+    assert (report.python, report.torch) == (platform.python_version(), torch.__version__)
+    assert [path.name for path in workspace.root.iterdir()] == ["clusters"]
+
+
+@pytest.mark.long
+def test_a_node_that_cannot_report_is_told_in_words(slurm, workspace):
+    write_cluster(workspace, **ONE_CORE, python="/no/such/python")
+    with pytest.raises(RunError, match="its report is not in"):
+        check_node(workspace, SlurmCluster(workspace, "ours"))
+
+
+@pytest.mark.long
+def test_a_check_that_waits_too_long_leaves_the_queue_and_says_why(slurm, cluster, workspace):
+    with slurm.occupied():
+        with pytest.raises(RunError, match="did not start in 5 seconds"):
+            check_node(workspace, cluster, seconds=5)
+        assert slurm.count_jobs() == 1

@@ -6,16 +6,19 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from tfm.core import registry
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.runs import slurm_queue
 from tfm.core.runs.cluster import load_cluster
 from tfm.core.runs.executors.executor import StartedJob
 from tfm.core.runs.executors.slurm_job import SIGNAL_VARIABLE, STOP_SIGNAL, SlurmJob
 from tfm.core.runs.plan import Plan, Step
-from tfm.core.runs.resources import Resources, read_step_resources
+from tfm.core.runs.resolve_command_settings import load_settings
+from tfm.core.runs.resources import Resources, read_resources, read_step_resources
 from tfm.core.runs.run import Run
 from tfm.core.runs.slurm_queue import CLUSTER_VARIABLE, RUN, Placement
 from tfm.core.runs.worker import build_python_path
@@ -48,20 +51,21 @@ class SlurmCluster:
         steps = _list_steps(job)
         statuses = job.read_step_statuses() if isinstance(job, Plan) else {}
         done = {step.name for step in steps if step.name in statuses and statuses[step.name].state == "done"}
-        shapes = {step.name: read_step_resources(job.workspace, step) for step in steps if step.name not in done}
+        shapes = {step.name: _read_shape(job, step) for step in steps if step.name not in done}
         self.check(shapes.values())
         job.withdraw_pause()
         jobs: dict[str, str | None] = dict.fromkeys(step.name for step in steps)
         try:
             for group in _group_steps([step for step in steps if step.name not in done], shapes):
                 needed = sorted({str(jobs[name]) for name in group[0].find_needed_steps() - done})
-                jobs |= self._submit_group(job, group, shapes[group[0].name], needed)
+                calls = [SlurmJob(str(job.folder), step.name if isinstance(job, Plan) else None) for step in group]
+                numbers = self.submit_calls(job.folder / "slurm", job.id, calls, shapes[group[0].name], needed)
+                jobs |= dict(zip((step.name for step in group), numbers, strict=True))
                 slurm_queue.write_placement(job.folder, Placement(self.name, jobs))
         except RunError:
             self._call(["scancel", *filter(None, jobs.values())])
             raise
         job.update(state="running" if isinstance(job, Plan) else "waiting", message="", hint="")
-        slurm_queue.forget_reading()
         return StartedJob(job)
 
     def pause(self, job: Run | Plan) -> None:
@@ -84,17 +88,18 @@ class SlurmCluster:
             self._call(["scancel", *flags, *alive])
             slurm_queue.forget_reading()
 
-    def _submit_group(
-        self, job: Run | Plan, steps: list[Step], shape: Resources, needed: list[str]
-    ) -> dict[str, str | None]:
-        """Submit steps that need the same steps and resources: one job of Slurm, or an array of them."""
+    def submit_calls(
+        self, folder: Path, name: str, calls: Sequence[Callable[[], None]], shape: Resources, needed: Iterable[str] = ()
+    ) -> list[str]:
+        """Submit what needs the same resources and the same earlier jobs: one job of Slurm, or an array. The folder
+        keeps the files of submitit."""
         os.environ[SIGNAL_VARIABLE] = STOP_SIGNAL  # submitit reads it when it is imported
         import submitit  # costs a quarter of a second
 
-        dependency = {"dependency": "afterok:" + ":".join(needed), "kill-on-invalid-dep": "yes"} if needed else {}
-        executor = submitit.SlurmExecutor(job.folder / "slurm", _MOST_REQUEUES, python=self.cluster.python)
+        dependency = {"dependency": ":".join(["afterok", *needed]), "kill-on-invalid-dep": "yes"} if needed else {}
+        executor = submitit.SlurmExecutor(folder, _MOST_REQUEUES, python=self.cluster.python)
         executor.update_parameters(
-            job_name=job.id,
+            job_name=name,
             signal_delay_s=self.cluster.signal_seconds,
             setup=self._build_setup(),
             # The task is on the first node alone, and srun does not read the number of cores from the job.
@@ -102,12 +107,11 @@ class SlurmCluster:
             additional_parameters={"requeue": True, **dependency},
             **self._build_request(shape),
         )
-        names = [step.name if isinstance(job, Plan) else None for step in steps]
+        slurm_queue.forget_reading()
         try:
-            submitted = executor.submit_array([SlurmJob(str(job.folder), name) for name in names])
+            return [job.job_id for job in executor.submit_array(calls)]
         except submitit.core.utils.FailedJobError as error:
             raise self._build_refusal(str(error)) from None
-        return {step.name: one.job_id for step, one in zip(steps, submitted, strict=True)}
 
     def _build_request(self, shape: Resources) -> dict[str, Any]:
         gpus = max(self.cluster.gpus, shape.processes) if shape.uses_gpu and self.cluster.gpus else 0
@@ -142,13 +146,22 @@ class SlurmCluster:
 
     def _build_refusal(self, output: str) -> RunError:
         words = " ".join(output.replace("sbatch: error: ", "").replace("scancel: error: ", "").split())
-        return RunError(f"the cluster {self.name} refuses this: {words}", hint=f"correct {self.file}")
+        return RunError(
+            f"the cluster {self.name} refuses this: {words}",
+            hint=f"correct {self.file}, or wait if sinfo shows that its nodes are down",
+        )
 
 
 def _list_steps(job: Run | Plan) -> list[Step]:
     if isinstance(job, Plan):
         return job.read_steps()
-    return [Step(RUN, job.read_stage(), job.read_settings())]
+    return [Step(RUN, job.read_stage())]
+
+
+def _read_shape(job: Run | Plan, step: Step) -> Resources:
+    if isinstance(job, Plan):
+        return read_step_resources(job.workspace, step)
+    return read_resources(registry.find_stage(step.stage), load_settings(job))
 
 
 def _group_steps(steps: list[Step], shapes: dict[str, Resources]) -> list[list[Step]]:
