@@ -20,7 +20,7 @@ from tfm.metrics.intervals import (
 )
 
 PATIENTS, ALIKE = (50, 100, 300), (0.3, 0.7)
-STUDIES = 3000  # the standard error of a coverage is then 0.4 percentage points
+STUDIES = 2000  # the standard error of a coverage is then 0.5 percentage points
 
 
 def measure_coverage(truth: float, draw: Callable[[np.random.Generator], Interval], studies: int) -> float:

@@ -1,12 +1,24 @@
 """Comparison: one table for each protocol, whatever the order of the runs."""
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run, rewrite_manifest
+from tests.training.small_dataset import (
+    QUICK_SETTINGS,
+    finish_run,
+    make_small_dataset,
+    make_train_run,
+    rewrite_manifest,
+)
+from tfm.analysis.predictions import read_predictions
 from tfm.core.errors import SettingsError
 from tfm.core.events import IntervalChart, Note, Picture, Table
+from tfm.core.runs import worker
 from tfm.core.runs.find_or_create import find_or_create_job
+from tfm.core.runs.lookup import find_run
 from tfm.core.runs.workspace import Workspace
+from tfm.metrics.classification import compute_auc
 
 TINY = {"architecture": "test_resnet", "epochs": 1}
 
@@ -36,10 +48,39 @@ def of_kind(run, kind):
 
 def test_models_with_different_data_are_in_separate_tables(runs):
     tables = of_kind(compared(runs), Table)
-    assert sorted(len(table.rows) for table in tables) == [1, 2]
-    for table in tables:
-        assert ("phantoms" in table.caption) == (len(table.rows) == 2)
-        assert "dataset" in table.caption
+    synthetic = [table for table in tables if "phantoms" in table.caption]
+    (other,) = (table for table in tables if table not in synthetic)
+    assert [len(table.rows) for table in synthetic] == [2, 1], "each seed, and their mean"
+    assert len(other.rows) == 1
+    assert all("dataset" in table.caption for table in tables)
+
+
+def test_a_queue_of_folds_ends_with_their_mean_and_their_pooled_validation_images(workspace):
+    make_small_dataset(workspace)
+    rewrite_manifest(workspace, deal_folds)
+    settings = QUICK_SETTINGS | TINY | {"folds": 2}
+    plan = find_or_create_job(workspace, "train", settings, ["ResNet18_CFT"])
+    assert worker.execute_plan(plan) == "done", plan.read_status().message
+    run = find_run(workspace, plan.read_runs()["compare"])
+    each, pooled, mean = of_kind(run, Table)
+    assert [row[1:3] for row in each.rows] == [["1", "7"], ["2", "7"]]
+    assert len(mean.rows) == len(pooled.rows) == 1
+    assert "test, per image: 20 images" in mean.caption
+    result = run.read_status().result
+    (test,), (out_of_fold,) = result["means"], result["out_of_fold"]
+    assert test["auc_each"] == [row["auc"] for row in result["rows"]]
+    trained = [find_run(workspace, row["run"]) for row in result["rows"]]
+    validated = pd.concat([read_predictions(one.predictions_file("val")) for one in trained])
+    assert validated["image_id"].is_unique
+    assert out_of_fold["auc"] == compute_auc(validated["label"], validated["prob"])
+    assert f"out of fold, per image: {len(validated)} images" in pooled.caption
+
+
+def deal_folds(manifest):
+    patients = sorted(set(manifest["patient_id"][manifest["split"] != "test"]))
+    fold_of = {patient: number // 2 % 5 + 1 for number, patient in enumerate(patients)}
+    folds = manifest["patient_id"].map(fold_of).fillna(0).astype(int)
+    return manifest.assign(fold=folds, split=np.select([folds == 0, folds == 1], ["test", "val"], "train"))
 
 
 def test_the_order_of_the_runs_does_not_matter(runs):

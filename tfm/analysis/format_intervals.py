@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tfm.metrics.intervals import Interval
 
@@ -16,6 +16,11 @@ def format_interval(interval: Interval) -> str:
 
 def format_number(value: float) -> str:
     return f"{value:.3f}" if math.isfinite(value) else "–"
+
+
+def format_range(values: Sequence[float]) -> str:
+    """Format the lowest and the highest of several values; a dash for a single one."""
+    return f"{format_number(min(values))} to {format_number(max(values))}" if len(values) > 1 else "–"
 
 
 def flatten_intervals(intervals: Mapping[str, Interval]) -> dict[str, float | None]:

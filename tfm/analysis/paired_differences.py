@@ -16,7 +16,7 @@ import pandas as pd
 
 from tfm.analysis.explanation.explainer import ATTENTION, FOR_MALIGNANT
 from tfm.analysis.explanation.scores import OUTSIDE, UNIFORM, read_scores
-from tfm.analysis.format_intervals import format_interval, format_number
+from tfm.analysis.format_intervals import format_interval, format_number, format_range
 from tfm.analysis.trained_run import Protocol, open_trained_model
 from tfm.core import hints
 from tfm.core.errors import DataError
@@ -46,8 +46,7 @@ class Outcome:
 
     def format_cells(self) -> list[str]:
         """Format the mean with its interval, and the range of the runs."""
-        span = f"{format_number(min(self.each))} to {format_number(max(self.each))}" if len(self.each) > 1 else "–"
-        return [format_interval(self.mean), span]
+        return [format_interval(self.mean), format_range(self.each)]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from tfm.analysis.threshold import describe_rule, format_threshold
 from tfm.core.errors import DataError
 from tfm.core.runs.run import Run
 from tfm.training.inputs.starting_point import measure_minutes_of_work
+from tfm.training.settings import DEFAULT_SEED
 
 _PHANTOM_WARNING = (
     "these images are synthetic phantoms, so the metrics say nothing about performance on real mammograms: "
@@ -64,8 +65,18 @@ class TrainedModel:
     parameters: int
     minutes: float  # of work
     threshold: float
+    validation: pd.DataFrame  # predictions
     predictions: pd.DataFrame  # of the test split
     protocol: Protocol
+    settings: dict[str, Any]
+
+    @property
+    def fold(self) -> int:
+        return int(self.settings.get("fold", 1))
+
+    @property
+    def seed(self) -> int:
+        return int(self.settings.get("seed", DEFAULT_SEED))
 
     @property
     def printed_threshold(self) -> str:
@@ -90,7 +101,9 @@ def open_trained_model(run: Run) -> TrainedModel:
         parameters=result["parameters"],
         minutes=measure_minutes_of_work(run),
         threshold=result["threshold"],
+        validation=read_predictions(run.predictions_file("val")),
         predictions=predictions,
+        settings=run.read_settings(),
         protocol=build_protocol(run.read_environment(), predictions, result["threshold_rule"]),
     )
 

@@ -49,5 +49,6 @@ COMMAND = Stage(
     default_preset="DeepLabV3Plus",
     extends_by="epochs",
     is_distributed=True,
+    compared_by="compare",
     repeats=(Repeat("folds", "fold", at_most="tfm.pipelines.count_folds:count_folds"), Repeat("seeds", "seed")),
 )

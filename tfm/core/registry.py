@@ -80,6 +80,7 @@ class Command:
     settings: type[Settings]
     pipeline: str  # dotted path of the function that does the work
     repeats: tuple[Repeat, ...] = ()
+    compared_by: str | None = None  # the command that ends a queue of repeats: its setting `runs` names them
 
     @property
     def name(self) -> str:

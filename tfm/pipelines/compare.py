@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tfm.analysis.comparison import COLUMNS, rank_models
+from tfm.analysis.comparison import OUT_OF_FOLD_COLUMNS, RUN_COLUMNS, rank_models, rank_out_of_fold
 from tfm.analysis.figures import draw_comparison
 from tfm.analysis.trained_run import open_trained_model
 from tfm.commands.compare import Compare
@@ -18,14 +18,24 @@ def compare(settings: Compare, run: Run) -> Iterator[Event]:
     yield from report_skipped_runs(run.workspace, settings, "runs")
     chosen = {one.id: one for one in (find_run(run.workspace, name) for name in settings.runs)}
     rankings = rank_models([open_trained_model(one) for one in chosen.values()])
-    pictures = []
+    pictures, out_of_fold = [], []
     for number, ranking in enumerate(rankings, start=1):
         title = "Comparison" if len(rankings) == 1 else f"Comparison {number} of {len(rankings)}"
-        yield Table(title, COLUMNS, ranking.format_rows(), ranking.protocol.caption)
+        if ranking.is_repeated:
+            yield Table(f"{title}: each run", RUN_COLUMNS, ranking.format_runs(), ranking.protocol.caption)
+        for pooled in rank_out_of_fold(ranking):
+            yield Table(f"{title}: out of fold", OUT_OF_FOLD_COLUMNS, pooled.format_rows(), pooled.caption)
+            out_of_fold += pooled.list_values()
+        yield Table(title, ranking.columns, ranking.format_rows(), ranking.caption)
         yield IntervalChart(f"{title}: AUC", ranking.list_intervals(), low=0.0, high=1.0, mark=0.5)
         picture = run.figures_folder / f"comparison-{number}.png"
         draw_comparison(picture, ranking.list_intervals(), ranking.protocol)
         pictures.append(str(picture))
         yield Picture(str(picture), title)
-    rows = [row for ranking in rankings for row in ranking.list_values()]
-    yield Result({"run": run.id, "rows": rows}, outputs=pictures)
+    values = {
+        "run": run.id,
+        "rows": [row for ranking in rankings for row in ranking.list_values()],
+        "means": [row for ranking in rankings for row in ranking.list_means()],
+        "out_of_fold": out_of_fold,
+    }
+    yield Result(values, outputs=pictures)

@@ -109,6 +109,14 @@ def test_building_a_queue_creates_nothing(workspace):
     assert not workspace.root.exists()
 
 
+def test_repeated_runs_of_a_command_with_a_comparison_end_with_it(workspace, classes, monkeypatch):
+    monkeypatch.setattr(toy, "COMMAND", replace(toy.COMMAND, compared_by="compare"))
+    *runs, last = steps(workspace, ["Latin", "Greek"], seeds=2)
+    assert (last.name, last.stage) == ("compare", "compare")
+    assert last.settings == {"runs": [f"@{step.name}.run" for step in runs]}
+    assert [step.name for step in steps(workspace, ["Latin", "Greek"])] == ["Latin", "Greek"], "nothing is repeated"
+
+
 def test_a_queue_stores_its_inputs_when_it_is_created(workspace):
     for kind, name in (("dataset", "d"), ("cache", "c")):
         folder = workspace.product_folder(kind, name)

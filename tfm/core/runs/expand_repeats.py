@@ -34,7 +34,10 @@ def split_repeats(found: registry.Command, given: Mapping[str, Any]) -> tuple[di
 def build_queue(
     workspace: Workspace, name: str, given: Mapping[str, Any], presets: Sequence[str], counts: Mapping[str, int]
 ) -> list[Step]:
-    """One step for each preset and each repeated value, named like MODEL-fold2-seed8."""
+    """One step for each preset and each repeated value, named like MODEL-fold2-seed8.
+
+    A queue of repeated runs ends with their comparison.
+    """
     pairs = split_values_by_preset(workspace, name, given, presets)
     _check_repeats_have_effect(name, pairs, counts)
     steps = []
@@ -45,7 +48,11 @@ def build_queue(
                 preset.name if preset else command.rpartition(".")[2],
                 *(f"{setting}{value}" for setting, value in values.items()),
             ]
-            steps.append(_build_step(workspace, "-".join(words), command, {**own, **values}, preset))
+            step_name = "-".join(words).replace(".", "-")  # a dot would end the name in a reference
+            steps.append(_build_step(workspace, step_name, command, {**own, **values}, preset))
+    comparison = registry.find_command(name).compared_by
+    if counts and comparison:
+        steps.append(Step(comparison, comparison, {"runs": [f"@{step.name}.run" for step in steps]}))
     return steps
 
 
