@@ -38,7 +38,7 @@ def generate_events(run: Run, resources: Resources) -> Iterator[Event]:
         arguments = _build_arguments(run, resources, folder)
         in_slurm = resources.nodes > 1 and "SLURM_JOB_ID" in os.environ
         # This process is a task on one node: without the numbers, srun would start its tasks there.
-        srun = ("srun", "--overlap", f"--nodes={resources.nodes}", f"--ntasks={resources.nodes}", *_ON_EACH_NODE)
+        srun = ("srun", "--overlap", f"-N{resources.nodes}", f"-n{resources.nodes}", *_ON_EACH_NODE)
         for node in range(1, 1 if in_slurm else resources.nodes):
             yield Note(
                 f"now start, in the program's folder on node {node + 1} of {resources.nodes}: "

@@ -103,7 +103,7 @@ class SlurmCluster:
             signal_delay_s=self.cluster.signal_seconds,
             setup=self._build_setup(),
             # The task is on the first node alone, and srun does not read the number of cores from the job.
-            srun_args=["--nodes=1", "--ntasks=1", f"--cpus-per-task={self.cluster.cpus}"],
+            srun_args=["-N1", "-n1", f"--cpus-per-task={self.cluster.cpus}"],
             additional_parameters={"requeue": True, **dependency},
             **self._build_request(shape),
         )
