@@ -101,6 +101,17 @@ def test_three_names_joined_by_two_images_are_one_patient(download: Path) -> Non
     assert "3 patients counted as 1 (identical images)" in plan.protocol
 
 
+def test_patients_with_the_same_crop_are_one_patient(download: Path) -> None:
+    before = read(download)
+    train, test = (before.lesions[before.lesions["split"] == split].iloc[0] for split in ("train", "test"))
+    crop, other = pydicom.dcmread(train["crop_file"]), pydicom.dcmread(test["crop_file"])
+    crop.Rows, crop.Columns, crop.PixelData = other.Rows, other.Columns, other.PixelData
+    crop.save_as(train["crop_file"])
+    plan = plan_dataset(read(download), make_settings(images="crops"))
+    assert find_places(plan, [train["patient_id"], test["patient_id"]]) == {"test"}
+    assert "2 patients counted as 1 (identical images)" in plan.protocol
+
+
 def test_images_without_an_identical_one_change_nothing(download: Path) -> None:
     plan = plan_dataset(read(download), make_settings())
     assert "identical" not in plan.protocol

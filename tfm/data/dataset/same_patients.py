@@ -21,7 +21,7 @@ from tfm.imaging.read_image import hash_pixels, read_pixels
 _BLOCK = 4096  # bytes
 # Before the end of the file, because headers differ in length. The largest is in the middle of a scan of 33 MB.
 _BLOCK_DISTANCES = tuple(_BLOCK * 4**power for power in range(1, 7))
-_FEWEST_PIXELS = 64 * 64  # smaller images are placeholders, which have the same pixels for many patients
+_FEWEST_PIXELS = 512  # smaller images are placeholders, which have the same pixels for many patients
 
 
 class _ImageFile(NamedTuple):
@@ -98,7 +98,7 @@ def _probe(file: _ImageFile) -> bytes | None:
             size = stream.seek(0, 2)
             longest = min(size // 2, file.rows * file.columns)  # before the pixels is a header that names the patient
             blocks = []
-            for distance in [_BLOCK, *(one for one in _BLOCK_DISTANCES if one <= longest)]:
+            for distance in [min(_BLOCK, longest), *(one for one in _BLOCK_DISTANCES if one <= longest)]:
                 stream.seek(max(0, size - distance))
                 blocks.append(stream.read(_BLOCK))
     except OSError:
