@@ -1,7 +1,8 @@
 """Organize a download into train/val/test × benign/malignant
 
 Reads the CSVs and every header in the download, joins them, keeps each patient in one split, and writes an audit of
-everything that was missing, broken or repaired. The download itself is never changed.
+everything that was missing, broken or repaired. Patients with an identical image count as one patient. The download
+itself is never changed.
 """
 
 from __future__ import annotations
