@@ -85,6 +85,10 @@ class OneNodeSlurm:
         finally:
             _run("scontrol", "update", "PartitionName=main", "State=UP")
 
+    def send_signal(self, name: str) -> None:
+        """Send a signal to all processes of all jobs, as Slurm does at a preemption."""
+        _run("scancel", f"--signal={name}", "--user=root")
+
     def count_jobs(self) -> int:
         """The jobs that wait or run."""
         return len(_read("squeue", "--noheader", "--array").splitlines())

@@ -113,7 +113,8 @@ class Plan(Job):
         left = [step for step in queued if step not in statuses or statuses[step].state != "done"]
         if not left:
             result = statuses[list(queued)[-1]].result
-            return replace(recorded, state="done", message="", seconds=self.read_seconds_spent(), result=result)
+            seconds = sum(status.seconds for status in statuses.values())
+            return replace(recorded, state="done", message="", seconds=seconds, result=result)
         alive = Counter(queued[step].words for step in left if queued[step].is_alive)
         if alive:
             message = ", ".join(f"{count} {words}" for words, count in alive.most_common())
@@ -126,10 +127,10 @@ class Plan(Job):
             return replace(recorded, state="failed", message=message, hint=failed[0][1].hint)
         if recorded.state == "paused":
             return recorded
-        halted = next((statuses[step] for step in left if step in statuses and statuses[step].message), None)
-        message = halted.message if halted else queued[left[0]].words
-        hint = halted.hint if halted else f"see {self.log_file}"
-        return replace(recorded, state="halted", message=f"{left[0]}: {message}", hint=hint)
+        step = next((step for step in left if step in statuses and statuses[step].message), left[0])
+        halted = statuses.get(step, Status())
+        message, hint = halted.message or queued[step].words, halted.hint or f"see {self.log_file}"
+        return replace(recorded, state="halted", message=f"{step}: {message}", hint=hint)
 
 
 def check_steps(steps: list[Step]) -> None:

@@ -46,26 +46,30 @@ class SlurmCluster:
             self._call(["sbatch", "--test-only", *flags, "--wrap", "true"])
 
     def submit(self, job: Run | Plan) -> StartedJob:
-        if job.is_alive():
-            return StartedJob(job)
+        before = job.read_recorded_status()
         steps = _list_steps(job)
         statuses = job.read_step_statuses() if isinstance(job, Plan) else {}
-        done = {step.name for step in steps if step.name in statuses and statuses[step.name].state == "done"}
-        shapes = {step.name: _read_shape(job, step) for step in steps if step.name not in done}
+        left = [step for step in steps if step.name not in statuses or statuses[step.name].state != "done"]
+        if job.is_alive() or not left:
+            return StartedJob(job)
+        shapes = {step.name: _read_shape(job, step) for step in left}
         self.check(shapes.values())
         job.withdraw_pause()
+        # Before the first job can start, which also writes the status of a run.
+        job.update(state="running" if isinstance(job, Plan) else "waiting", message="", hint="")
         jobs: dict[str, str | None] = dict.fromkeys(step.name for step in steps)
         try:
-            for group in _group_steps([step for step in steps if step.name not in done], shapes):
-                needed = sorted({str(jobs[name]) for name in group[0].find_needed_steps() - done})
+            for group in _group_steps(left, shapes):
+                needed = sorted(filter(None, (jobs[name] for name in group[0].find_needed_steps())))
                 calls = [SlurmJob(str(job.folder), step.name if isinstance(job, Plan) else None) for step in group]
                 numbers = self.submit_calls(job.folder / "slurm", job.id, calls, shapes[group[0].name], needed)
                 jobs |= dict(zip((step.name for step in group), numbers, strict=True))
                 slurm_queue.write_placement(job.folder, Placement(self.name, jobs))
         except RunError:
-            self._call(["scancel", *filter(None, jobs.values())])
+            if submitted := [*filter(None, jobs.values())]:
+                self._call(["scancel", *submitted])
+            job.update(state=before.state, message=before.message, hint=before.hint)
             raise
-        job.update(state="running" if isinstance(job, Plan) else "waiting", message="", hint="")
         return StartedJob(job)
 
     def pause(self, job: Run | Plan) -> None:

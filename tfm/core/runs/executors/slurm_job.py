@@ -35,7 +35,7 @@ class SlurmJob:
         status = self._worker.wait()
         current = slurm_queue.find_current_job()
         if status == STOPPED_EXIT_STATUS and current and slurm_queue.look_up(current).state == "running":
-            signal.pause()  # Slurm preempts the job: it is about to send the signal, or to requeue the job itself
+            signal.raise_signal(signal.SIGUSR1)  # Slurm preempts the job: it enters the queue again
         self._check(status)
 
     def checkpoint(self) -> DelayedSubmission:
