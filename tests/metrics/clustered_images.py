@@ -22,11 +22,12 @@ def draw_study(
 
     Args:
         alike: share of the variance of scores that the images of a patient have in common.
-        malignant: share of the patients whose images are mostly malignant: every tenth image has the other label.
+        malignant: expected share of the patients whose images are mostly malignant. Every tenth image has the other
+            label.
     """
     patient_of_image = np.repeat(np.arange(patients), rng.integers(1, 5, patients))
     images = patient_of_image.size
-    is_malignant = rng.permutation(np.arange(patients) < malignant * patients)
+    is_malignant = rng.random(patients) < malignant
     labels = is_malignant[patient_of_image] ^ (rng.random(images) < 0.1)
 
     def draw_noise(runs: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from tfm.metrics.intervals import (
 )
 
 PATIENTS, ALIKE = (50, 100, 300), (0.3, 0.7)
-STUDIES = 2000  # the standard error of a coverage is then 0.5 percentage points
+STUDIES = 1500  # the standard error of a coverage is then 0.6 percentage points
 
 
 def measure_coverage(truth: float, draw: Callable[[np.random.Generator], Interval], studies: int) -> float:
@@ -44,8 +44,8 @@ def interval_of_f1(study: Study, threshold: float) -> Interval:
     return compute_mean_interval(estimate_ratio(2.0 * (truth & called), 1.0 * truth + called, study.patients))
 
 
-def assert_close_to_95_percent(coverages: dict) -> None:
-    assert all(0.93 <= coverage <= 0.97 for coverage in coverages.values()), coverages
+def assert_close_to_95_percent(coverages: dict, at_most: float = 0.97) -> None:
+    assert all(0.93 <= coverage <= at_most for coverage in coverages.values()), coverages
 
 
 def test_intervals_of_100_patients_cover_the_truth():
@@ -83,7 +83,8 @@ def test_sensitivity_covers_the_truth(patients, alike):
         )
         for sensitivity in (0.7, 0.8, 0.9, 0.95)
     }
-    assert_close_to_95_percent(coverages)
+    # At 95 %, 50 patients have three misses: a coverage in between is not possible.
+    assert_close_to_95_percent(coverages, at_most=0.98 if patients == 50 else 0.97)
 
 
 @pytest.mark.long
