@@ -31,9 +31,9 @@ def make_swin_small(patch: Any = None) -> None:
     """Build Swin with two narrow stages in place of four. All its kinds of layers remain."""
     large = model_spec.build_model
 
-    def small(model: Any, in_size: tuple[int, int]) -> torch.nn.Module:
+    def small(model: Any, in_size: tuple[int, int], colours: Any = ()) -> torch.nn.Module:
         if model.architecture != SWIN:
-            return large(model, in_size)
+            return large(model, in_size, colours)
         size = {"img_size": in_size, "window_size": 4, "embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4)}
         return timm.create_model(SWIN, in_chans=1, num_classes=1, drop_path_rate=0.3, drop_rate=model.dropout, **size)
 
