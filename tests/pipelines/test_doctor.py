@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from tests.one_node_slurm import write_cluster
 from tfm.core.events import Result, Table
 from tfm.core.registry import find_command
 from tfm.core.runs.workspace import Workspace
@@ -64,3 +66,57 @@ def test_a_gpu_that_pytorch_cannot_use_is_reported_with_advice(tmp_path):
     assert told.returncode == 1
     assert "NVIDIA H100 was found" in told.stdout
     assert "pip install" in told.stdout or "update the driver" in told.stdout
+
+
+# --- a cluster --------------------------------------------------------------------------------------------------------
+
+
+def check_cluster(workspace: Workspace, **settings) -> dict[str, dict[str, str]]:
+    doctor = find_command("doctor")
+    *_, result = doctor.generate(resolve(doctor.settings, {}, {"on": "ours", **settings}), workspace)
+    return result.values["findings"]
+
+
+@pytest.mark.long
+def test_a_real_job_says_what_a_node_has(slurm, workspace):
+    write_cluster(workspace, partition="main", time=10, cpus=1, gpus=0)
+    found = check_cluster(workspace)
+    assert list(found) == ["sbatch", "partition", "node", "workspace", "Python", "PyTorch", "GPU"]
+    assert found["partition"]["found"] == "main"
+    assert found["PyTorch"]["found"] == torch.__version__
+    assert "asks for none" in found["GPU"]["found"]
+    assert [one for one in found.values() if one["state"] == "trouble"] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "at", "says"),
+    [
+        ({"partition": "cellar"}, "sbatch", "invalid partition"),
+        pytest.param({"partition": "main", "python": "/no/such/python"}, "node", "report", marks=pytest.mark.long),
+    ],
+)
+def test_trouble_with_a_cluster_names_its_file(slurm, workspace, settings, at, says):
+    write_cluster(workspace, **{"time": 10, "cpus": 1, "gpus": 0} | settings)
+    found = check_cluster(workspace)
+    assert found[at]["state"] == "trouble"
+    assert says in found[at]["found"]
+    assert "ours.yaml" in found[at]["advice"]
+
+
+@pytest.mark.long
+def test_the_doctor_does_not_wait_for_ever_in_a_queue(slurm, workspace):
+    write_cluster(workspace, partition="main", time=10, cpus=1, gpus=0)
+    with slurm.occupied():
+        found = check_cluster(workspace, wait=1)
+        assert slurm.count_jobs() == 1, "its own job is cancelled"
+    assert "did not start in 1 second" in found["node"]["found"]
+
+
+@pytest.mark.long
+def test_a_node_whose_pytorch_is_broken_is_trouble(slurm, workspace, tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('libcudart.so.12: cannot open shared object file')")
+    setup = [f"export PYTHONPATH={tmp_path}"]
+    write_cluster(workspace, partition="main", time=10, cpus=1, gpus=0, setup=setup)
+    found = check_cluster(workspace)["PyTorch"]
+    assert found["state"] == "trouble"
+    assert "libcudart.so.12" in found["found"]

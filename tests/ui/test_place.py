@@ -8,13 +8,17 @@ import pytest
 from rich.console import Console
 
 from tests.one_node_slurm import wait_until, write_cluster
+from tests.toy_jobs import three_steps
 from tests.ui.scripted import BACK, Scripted
 from tests.ui.terminal import Terminal, open_form, read_question
 from tfm.core.runs import lookup
-from tfm.core.runs.executors import THIS_MACHINE
+from tfm.core.runs.cluster import THIS_MACHINE
+from tfm.core.runs.executors import SlurmCluster
+from tfm.core.runs.find_or_create import find_or_create_plan
 from tfm.core.runs.workspace import Workspace
 from tfm.ui.equivalent_command_line import FilledForm, write_command
 from tfm.ui.form import Form
+from tfm.ui.menu import Menu
 
 ONE_CORE = {"partition": "main", "time": 10, "cpus": 1, "gpus": 0}
 PHANTOM = ["phantom", "out", "--train-women", "2", "--test-women", "1", "--height", "256"]
@@ -95,18 +99,38 @@ def test_a_run_on_a_cluster_is_listed_paused_and_resumed_there(slurm, tmp_path, 
         told = run_main(*PHANTOM, "--on", "ours", "--detach", "--json")
         assert told.returncode == 0, told.stderr
         run = lookup.find_run(workspace, json.loads(told.stdout)["id"])
-        assert f"{run.id} is waiting" in told.stderr
+        assert f"{run.id} on ours: waiting" in told.stderr
         assert "waiting" in run_main("runs", "list").stdout
-        assert "It is waiting" in run_main("runs", "show", run.id).stdout
+        assert f"{run.id} on ours: waiting" in run_main("runs", "show", run.id).stdout
         assert "pause it first" in run_main("runs", "remove", run.id, "--yes").stderr
         assert "paused" in run_main("runs", "pause", run.id).stdout.splitlines()
-        assert slurm.count_jobs() == 1  # the other one
+        assert slurm.count_jobs() == 1, "only the job of another person is left"
     told = run_main("runs", "resume", run.id, "--json")
     assert (told.returncode, json.loads(told.stdout.splitlines()[-1])["state"]) == (0, "done")
     assert (run.folder / "slurm").is_dir(), "it was submitted again"
     again = json.loads(run_main("runs", "restart", run.id, "--on", THIS_MACHINE, "--json").stdout.splitlines()[-1])
     assert again["state"] == "done"
     assert not (workspace.runs_folder / again["id"] / "slurm").exists()
+
+
+def test_each_step_of_a_plan_on_a_cluster_says_what_it_waits_for(slurm, tmp_path, run_main):
+    workspace = Workspace(tmp_path / "workspace")
+    write_cluster(workspace, **ONE_CORE)
+    plan = find_or_create_plan(workspace, "toys", three_steps())
+    with slurm.occupied():
+        SlurmCluster(workspace, "ours").submit(plan)
+        wait_until(lambda: plan.read_status().message == "2 waiting for other steps, 1 waiting for resources")
+        shown = " ".join(run_main("runs", "show", plan.id).stdout.split())
+        assert "one waiting for resources two waiting for other steps three waiting for other steps" in shown
+        run_main("runs", "pause", plan.id)
+        assert slurm.count_jobs() == 1, "only the job of another person is left"
+
+
+def test_the_menu_asks_the_doctor_what_to_check(slurm, workspace):
+    write_cluster(workspace, **ONE_CORE | {"partition": "cellar"})
+    asker, console = Scripted({"menu": ("doctor", "leave"), "place": "ours"}), Console(file=io.StringIO(), width=150)
+    Menu(workspace, asker, console).run()
+    assert asker.names == ["menu", "place", "continue", "menu"]
 
 
 @pytest.mark.long
@@ -131,7 +155,7 @@ def test_a_person_starts_a_run_on_a_cluster_and_leaves_it(slurm, tmp_path):
             terminal.press("enter")
             terminal.wait_for(": waiting")
             terminal.press("ctrl-c")
-            terminal.wait_for("is waiting")
+            terminal.wait_for("on ours: waiting")
             terminal.press("enter")  # leave it running
             terminal.wait_for("What do you want to do?")
         (run,) = lookup.list_runs(workspace)

@@ -1,10 +1,9 @@
-"""Check this machine: Python, PyTorch, GPU, memory, disk, codecs and weights."""
+"""Check this machine: Python, PyTorch, GPU, memory, disk, codecs and weights. Or check a cluster by a real job."""
 
 from __future__ import annotations
 
 import os
 import platform
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,12 @@ import torch
 
 from tfm.commands.doctor import Doctor
 from tfm.core import hints, machine
-from tfm.core.events import Event, Result, Table
+from tfm.core.errors import TFMError
+from tfm.core.events import Event, Note, Result, Table
+from tfm.core.runs.cluster import THIS_MACHINE
+from tfm.core.runs.executors import open_cluster
+from tfm.core.runs.executors.node_check import NodeReport, check_node
+from tfm.core.runs.resources import Resources
 from tfm.core.runs.workspace import Workspace
 from tfm.imaging.dicom import list_codecs
 from tfm.models.imagenet_weights import describe_installation, find_package, locate_imagenet_weights
@@ -32,18 +36,14 @@ class Finding:
     advice: str = ""
 
 
-def check_machine(settings: Doctor, workspace: Workspace) -> Iterator[Event]:
-    findings = [
-        _check_python(),
-        *_check_torch(),
-        Finding("cores", "good" if machine.count_cores() > 1 else "note", str(machine.count_cores())),
-        _check_memory(),
-        *_check_disk(workspace.root),
-        *_check_codecs(),
-        *_check_weights(workspace),
-    ]
+def check(settings: Doctor, workspace: Workspace) -> Iterator[Event]:
+    if settings.on == THIS_MACHINE:
+        title, findings = "This machine", _check_machine(workspace)
+    else:
+        yield Note(f"A job asks a node of {settings.on}. It may wait {settings.wait} seconds in the queue.")
+        title, findings = f"The cluster {settings.on}", [*_check_cluster(settings, workspace)]
     rows = [[f"{_MARKS[one.state]} {one.what}", one.found, one.advice] for one in findings]
-    yield Table("This machine", ["what", "found", "what to do"], rows)
+    yield Table(title, ["what", "found", "what to do"], rows)
     yield Result(
         {
             "ok": not any(one.state == "trouble" for one in findings),
@@ -52,9 +52,60 @@ def check_machine(settings: Doctor, workspace: Workspace) -> Iterator[Event]:
     )
 
 
-def _check_python() -> Finding:
-    version = platform.python_version()
-    if (3, 11) <= sys.version_info[:2] <= (3, 13):
+def _check_machine(workspace: Workspace) -> list[Finding]:
+    return [
+        _check_python(platform.python_version()),
+        *_check_torch(),
+        Finding("cores", "good" if machine.count_cores() > 1 else "note", str(machine.count_cores())),
+        _check_memory(),
+        *_check_disk(workspace.root),
+        *_check_codecs(),
+        *_check_weights(workspace),
+    ]
+
+
+def _check_cluster(settings: Doctor, workspace: Workspace) -> Iterator[Finding]:
+    """Stop at the first problem that keeps the job from running."""
+    cluster = open_cluster(workspace, settings.on)
+    try:
+        cluster.check([Resources(uses_gpu=True)])
+    except TFMError as error:
+        yield Finding("sbatch", "trouble", error.message, error.hint)
+        return
+    yield Finding("sbatch", "good", "accepts a job")
+    yield Finding("partition", "good", cluster.cluster.partition or "the default one")
+    try:
+        report = check_node(workspace, cluster, settings.wait)
+    except TFMError as error:
+        yield Finding("node", "trouble", error.message, error.hint)
+        return
+    yield Finding("node", "good", f"{report.node}: {report.device}")
+    yield Finding("workspace", "good", f"{report.node} writes into {workspace.root}")
+    yield _check_python(report.python)
+    yield from _check_torch_of_node(report, has_gpus=cluster.cluster.gpus > 0)
+
+
+def _check_torch_of_node(report: NodeReport, *, has_gpus: bool) -> Iterator[Finding]:
+    if not report.torch[:1].isdigit():
+        advice = "install the packages of requirements.txt for the Python of the nodes, or name another Python"
+        yield Finding("PyTorch", "trouble", report.torch, advice)
+        return
+    yield Finding("PyTorch", "good", report.torch)
+    if report.has_gpu:
+        yield Finding("GPU", "good", "PyTorch can use it")
+    elif not has_gpus:
+        yield Finding("GPU", "note", "none, because the cluster's file asks for none", "real trainings need a GPU")
+    elif report.cuda:
+        advice = f"ask for a node with a GPU, whose driver is new enough for CUDA {report.cuda}"
+        yield Finding("GPU", "trouble", "PyTorch finds none", advice)
+    else:
+        advice = "install a PyTorch that is built for GPUs, for the Python of the nodes"
+        yield Finding("GPU", "trouble", "the PyTorch of the nodes is built for the CPU only", advice)
+
+
+def _check_python(version: str) -> Finding:
+    major, minor, *_ = version.split(".")
+    if (3, 11) <= (int(major), int(minor)) <= (3, 13):
         return Finding("Python", "good", version)
     return Finding("Python", "note", version, "tested with 3.11 to 3.13: make a virtual environment with one of these")
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfm.core.errors import SettingsError
-from tfm.core.runs.cluster import list_clusters, load_cluster
-from tfm.core.runs.executors import THIS_MACHINE
+from tfm.core.runs.cluster import THIS_MACHINE, list_clusters, load_cluster
 from tfm.core.runs.inputs import list_readable_runs
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField

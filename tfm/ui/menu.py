@@ -13,6 +13,7 @@ from rich.table import Table
 from tfm.core import command_list, machine, registry
 from tfm.core.errors import translate_error
 from tfm.core.runs import lookup
+from tfm.core.runs.cluster import list_clusters
 from tfm.core.runs.executors import find_executor, open_executor
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.inputs import list_readable_runs
@@ -23,6 +24,7 @@ from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace
 from tfm.core.settings.fields import list_fields
 from tfm.ui import render
 from tfm.ui.equivalent_command_line import FilledForm
+from tfm.ui.field_prompts import build_place_question
 from tfm.ui.form import Form
 from tfm.ui.prompts import Asker, Back, Choice, Question, ToMenu, create_asker
 from tfm.ui.screens import foreground, job_menu
@@ -164,7 +166,9 @@ class Menu:
     def _run_form(self, name: str) -> None:
         found = registry.find_command(name)
         if isinstance(found, registry.Answer):
-            foreground.print_answer(found, {}, self.workspace, as_json=False)
+            has_choice = name == "doctor" and list_clusters(self.workspace)
+            given = {"on": self.asker.ask(build_place_question(self.workspace, None))} if has_choice else {}
+            foreground.print_answer(found, given, self.workspace, as_json=False)
             job_menu.wait_for_enter(self.asker)
             return
         self._start(self._create_form(name).fill())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tfm.core.settings.fields import SettingField
 
 _REFERENCE = re.compile(r"""`(command|setting): ((?:'[^']*'|"[^"]*"|[^`'"])+)`""")
-_OF_EVERY_COMMAND = {"workspace", "detach", "quiet", "json", "help"}  # options that no form asks for
+_OF_EVERY_COMMAND = {"workspace", "on", "detach", "quiet", "json", "help"}  # options that no form asks for
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from tfm.core.errors import SettingsError, translate_error
-from tfm.core.runs.executors import THIS_MACHINE
+from tfm.core.runs.cluster import THIS_MACHINE
 from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace
 from tfm.ui import render
 

@@ -13,6 +13,7 @@ from tfm.core.settings.base import Settings
 from tfm.core.settings.resolve import resolve
 
 EXAMPLE = "example"  # the file that ships, to copy
+THIS_MACHINE = "this-machine"  # its name among the clusters
 
 
 def _parse_minutes(value: Any) -> Any:

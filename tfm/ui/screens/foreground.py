@@ -35,13 +35,12 @@ def run_in_foreground(job: Run | Plan, executor: Executor, *, detach: bool, as_j
         console.print("This was done before, and its outputs are complete: nothing to do again.", style="green")
     else:
         if job.is_alive():
-            words = live_view.describe_state(job.read_status())
-            console.print(f"{job.id} was started already and is {words}: watching it.", style="cyan")
+            console.print(f"{live_view.describe_job(job)}. It was started before: watching it.", style="cyan")
         started = executor.submit(job)
         if detach:
             watch = write_command_line(["runs", "watch", job.id], job.workspace)
-            words = "running" if started.process else live_view.describe_state(job.read_status())
-            console.print(f"{job.id} is {words}. Watch it: {watch}", soft_wrap=True)
+            words = f"{job.id} is running" if started.process else live_view.describe_job(job)
+            console.print(f"{words}. Watch it: {watch}", soft_wrap=True)
             _print_status(job, as_json)
             return 0
         _watch_until_end(started, render.create_console(quiet=True) if quiet else console)

@@ -39,7 +39,7 @@ def open_job(job: Run | Plan, executor: Executor, asker: Asker, console: Console
             live_view.watch_job(started, console, moving=not isinstance(asker, PlainAsker))
         except KeyboardInterrupt:
             console.clear()
-            text = f"{job.id} is {live_view.describe_state(job.read_status())}."
+            text = f"{live_view.describe_job(job)}."
             match asker.ask(Question("leaving", text, choices=_LEAVING, default="leave", can_go_back=False)):
                 case "leave":
                     return

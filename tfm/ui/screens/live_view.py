@@ -15,10 +15,11 @@ from rich.text import Text
 from tfm.core.errors import TFMError
 from tfm.core.events import Event, Metrics, Note, Table, TableRow
 from tfm.core.machine import read_free_gib
-from tfm.core.runs.executors import StartedJob
+from tfm.core.runs.executors import StartedJob, find_place
 from tfm.core.runs.job_folder import Status
 from tfm.core.runs.plan import Plan, Step
 from tfm.core.runs.run import Run
+from tfm.core.runs.slurm_queue import look_up_placement
 from tfm.core.runs.worker import PAUSED_EXIT_STATUS
 from tfm.ui import render
 from tfm.ui.run_state import RunView
@@ -89,6 +90,18 @@ class JobView:
             return "waiting"
         return self._run(run_id).read_status().state
 
+    def describe_steps(self) -> dict[str, str]:
+        """The state of each step of a plan in words."""
+        queued = look_up_placement(self.job.folder) or {}
+        words = {}
+        for step in self._steps:
+            run_id = self.status.runs.get(step.name)
+            if run_id and self._exists(run_id):
+                words[step.name] = describe_state(self._run(run_id).read_status())
+            else:
+                words[step.name] = queued[step.name].words if step.name in queued else "waiting"
+        return words
+
     def draw(self, console: Console) -> RenderableType:
         """Fit everything into the window: notes are left out first, curves take the remaining lines."""
         inside = console.options.update(width=console.width - _FRAME)
@@ -121,8 +134,14 @@ class JobView:
 
 def describe_state(status: Status) -> str:
     """The state in words; of a job on a cluster, what Slurm says about it, such as "running on node7"."""
-    is_unfinished = status.state in ("waiting", "running")
-    return status.message if is_unfinished and status.message else status.state
+    return (status.message if status.state in ("waiting", "running") else "") or status.state
+
+
+def describe_job(job: Run | Plan) -> str:
+    """Say how a job stands; of a job on a cluster, such as "2024-05-17_train_ab12cd on ours: running on node7"."""
+    status = job.read_status()
+    words = describe_state(status)
+    return f"{job.id} is {words}" if words == status.state else f"{job.id} on {find_place(job)}: {words}"
 
 
 def _draw_steps(states: dict[str, str], width: int) -> Text:
@@ -248,8 +267,7 @@ def _describe_end(job: Run | Plan, status: Status) -> list[TFMError | Text]:
     )
     match status.state:
         case "running" | "waiting" if job.is_alive():
-            words = describe_state(status)
-            return [Text("It is still running." if words == "running" else f"It is {words}.", style="yellow"), watch]
+            return [Text(f"{describe_job(job)}.", style="yellow"), watch]
         case "failed" | "damaged":  # the hint says whether the run can be resumed
             return [TFMError(status.message, hint=status.hint)]
         case "waiting":

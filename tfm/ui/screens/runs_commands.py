@@ -197,7 +197,18 @@ def print_job(job: Run | Plan, console: Console) -> None:
     console.print(job.id, style="bold", highlight=False)
     name = "settings.yaml" if isinstance(job, Run) else "plan.yaml"
     console.print((job.folder / name).read_text(encoding="utf-8"), style="dim", highlight=False, markup=False)
+    if isinstance(job, Plan):
+        console.print(_build_steps(job))
     live_view.print_end(job, console)
+
+
+def _build_steps(plan: Plan) -> Table:
+    view, table = live_view.JobView(plan), Table(header_style="bold cyan", box=box.SIMPLE_HEAD)
+    for column in ("step", "run", "state"):
+        table.add_column(column, overflow="fold")
+    for step, words in view.describe_steps().items():
+        table.add_row(Text(step), Text(view.status.runs.get(step, "")), Text(words))
+    return table
 
 
 def watch_until_end(job: Run | Plan, console: Console) -> None:

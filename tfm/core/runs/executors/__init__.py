@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfm.core.errors import SettingsError
-from tfm.core.runs.cluster import list_clusters
+from tfm.core.runs.cluster import THIS_MACHINE, list_clusters
 from tfm.core.runs.executors.executor import Executor, StartedJob
 from tfm.core.runs.executors.slurm import SlurmCluster
 from tfm.core.runs.executors.this_machine import ThisMachine
@@ -14,17 +14,15 @@ from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
 
 __all__ = [
-    "THIS_MACHINE",
     "Executor",
     "SlurmCluster",
     "StartedJob",
     "ThisMachine",
     "find_executor",
     "find_place",
+    "open_cluster",
     "open_executor",
 ]
-
-THIS_MACHINE = "this-machine"  # its name among the clusters
 
 
 def find_executor(job: Run | Plan, on: str | None = None) -> Executor:
@@ -39,9 +37,11 @@ def find_place(job: Run | Plan) -> str:
 
 
 def open_executor(workspace: Workspace, name: str) -> Executor:
+    return ThisMachine() if name == THIS_MACHINE else open_cluster(workspace, name)
+
+
+def open_cluster(workspace: Workspace, name: str) -> SlurmCluster:
     known = list_clusters(workspace)
-    if name == THIS_MACHINE:
-        return ThisMachine()
     if name in known:
         return SlurmCluster(workspace, name)
     example, own = presets.CONFIGS / "clusters" / "example.yaml", workspace.root / "clusters" / f"{name}.yaml"
