@@ -57,7 +57,7 @@ def find_or_create_job(
 
 def _check_steps_can_run(workspace: Workspace, steps: list[Step], executor: Executor | None) -> None:
     if executor:
-        executor.check(read_step_resources(workspace, step) for step in steps)
+        executor.check(read_step_resources(workspace, steps).values())
 
 
 def find_or_create_run(

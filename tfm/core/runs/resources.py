@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,12 +33,15 @@ def read_resources(stage: Stage, settings: Settings) -> Resources:
     return _read_from_values(stage, settings.model_dump())
 
 
-def read_step_resources(workspace: Workspace, step: Step) -> Resources:
-    """What a step computes on. Its other settings may refer to results that do not exist yet."""
-    stage = registry.find_stage(step.stage)
-    preset = find_preset(workspace, step.stage, step.preset)
-    below = place_values(stage.settings, preset.settings if preset else {})
-    return _read_from_values(stage, merge(below, place_values(stage.settings, step.settings)))
+def read_step_resources(workspace: Workspace, steps: Iterable[Step]) -> dict[str, Resources]:
+    """What each step computes on. Its other settings may refer to results that do not exist yet."""
+    load = functools.cache(functools.partial(find_preset, workspace))  # many steps have the same preset
+    found = {}
+    for step in steps:
+        stage, preset = registry.find_stage(step.stage), load(step.stage, step.preset)
+        below = place_values(stage.settings, preset.settings if preset else {})
+        found[step.name] = _read_from_values(stage, merge(below, place_values(stage.settings, step.settings)))
+    return found
 
 
 def _read_from_values(stage: Stage, nested: Mapping[str, Any]) -> Resources:

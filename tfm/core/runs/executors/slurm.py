@@ -52,7 +52,7 @@ class SlurmCluster:
         left = [step for step in steps if step.name not in statuses or statuses[step.name].state != "done"]
         if job.is_alive() or not left:
             return StartedJob(job)
-        shapes = {step.name: _read_shape(job, step) for step in left}
+        shapes = _read_shapes(job, left)
         self.check(shapes.values())
         job.withdraw_pause()
         # Before the first job can start, which also writes the status of a run.
@@ -162,10 +162,10 @@ def _list_steps(job: Run | Plan) -> list[Step]:
     return [Step(RUN, job.read_stage())]
 
 
-def _read_shape(job: Run | Plan, step: Step) -> Resources:
+def _read_shapes(job: Run | Plan, steps: list[Step]) -> dict[str, Resources]:
     if isinstance(job, Plan):
-        return read_step_resources(job.workspace, step)
-    return read_resources(registry.find_stage(step.stage), load_settings(job))
+        return read_step_resources(job.workspace, steps)
+    return {RUN: read_resources(registry.find_stage(job.read_stage()), load_settings(job))}
 
 
 def _group_steps(steps: list[Step], shapes: dict[str, Resources]) -> list[list[Step]]:
