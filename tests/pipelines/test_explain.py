@@ -116,7 +116,8 @@ def test_images_without_breast_or_lesion_are_left_out_of_the_scores_and_reported
         explain_run(finish_run(make_train_run(workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1)))
     )
     (table,) = [event for event in run.read_events() if isinstance(event, Table)]
-    assert [row[-2:] for row in table.rows if row[0] == "baseline: image centre"] == [["17", "15"]]
+    # A second row counts the images of a method whose map is empty for some of them.
+    assert ["17", "15"] in [row[-2:] for row in table.rows if "centre" in row[0]]
     told = [event.text for event in run.read_events() if isinstance(event, Note)]
     assert any("20 images, 15 of them with a lesion in their mask" in text for text in told)
     assert any("3 of the 20 images have an empty breast mask" in text for text in told)

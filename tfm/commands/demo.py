@@ -1,7 +1,7 @@
 """See the whole path in a few minutes, on synthetic images
 
-Writes a synthetic download, organizes and preprocesses it, trains two models from scratch (no internet needed), and
-compares them.
+Writes a synthetic download, organizes and preprocesses it, trains two models from scratch and one on the features of
+a pretrained network (no internet needed), and compares them.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ class Pretrain(Settings):
     model with a feature map. The later training needs the same."""
     weights: Weights = FROM_SCRATCH
     """Which weights should training start from: none, imagenet, run:ID or file:PATH?
-    none: random weights. imagenet: from timm, downloaded once from the Hugging Face hub and kept on this machine."""
+    none: random weights. imagenet: from a package for tf_efficientnet_lite0, else downloaded once from the Hugging Face
+    hub and kept on this machine."""
     masks: MaskSettings = MaskSettings()
     loss_on: LossOn = "breast"
     beta: SpectralWeight = 1e-3
