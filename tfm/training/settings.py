@@ -270,7 +270,7 @@ class MachineSettings(DeviceSettings):
     from 2020 on round the inputs of convolutions to TF32, which is PyTorch's default."""
     channels_last: bool = False
     """Use the channels-last memory format?
-    Faster for convolutional networks on many GPUs; the last bits of the results differ."""
+    Faster for many convolutional networks on CPUs and GPUs; the last bits of the results differ."""
     compile: Annotated[bool, NOT_IN_A_REGRESSION] = False
     """Compile the model with torch.compile?
     Each start takes a minute or more, which pays off in long runs on a GPU. The last bits of the results differ from
