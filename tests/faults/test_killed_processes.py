@@ -224,4 +224,4 @@ def test_second_node_with_another_program_is_refused(small_workspace, tmp_path):
     )
     assert other.returncode
     assert process.wait(timeout=60) == 1
-    assert "process 2 of 2 does not have the program" in run.read_status().message
+    assert "the program of process 2 of 2 is not that of the first" in run.read_status().message

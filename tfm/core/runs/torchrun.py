@@ -82,7 +82,7 @@ def _build_error(error_file: Path) -> errors.TFMError:
             hint=f"{_RESUMABLE}; start the printed command on each of the other nodes, which must reach this one by "
             "its host name",
         )
-    kind: type[errors.TFMError] = getattr(errors, error["kind"])
+    kind: type[errors.TFMError] = getattr(errors, error["kind"], errors.TFMError)
     return kind(error["message"], hint=error["hint"])
 
 

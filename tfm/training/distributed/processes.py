@@ -29,7 +29,6 @@ from tfm.core.settings import presets
 from tfm.training.batches import Batch
 
 if TYPE_CHECKING:
-    from tfm.training.recipe import TrainingRecipe
     from tfm.training.state import Training
 
 _SUM_PATIENCE = timedelta(minutes=10)  # a step takes as long as the slowest process, which may be compiling
@@ -86,9 +85,9 @@ class ProcessGroup(SingleProcess):
     """One of several processes. All compute the same sums to the last bit, and so take the same step."""
 
     def __init__(self, training: Training) -> None:
+        _check_equal("cache", b"".join((folder / "index.csv").read_bytes() for folder in training.recipe.data.caches))
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
-        device = training.device
-        has_gpu = device.type == "cuda"
+        device, has_gpu = training.device, training.device.type == "cuda"
         group = dist.new_group(
             backend="nccl" if has_gpu else "gloo", timeout=_SUM_PATIENCE, device_id=device if has_gpu else None
         )
@@ -146,8 +145,14 @@ def share_steps(training: Training) -> Iterator[None]:
         yield
         return
     join_processes()
-    send_training(training)
-    check_versions(training.recipe)
+    broadcast_message(
+        {
+            "recipe": training.recipe.as_replica(training.batch_size).to_json(),
+            "device": str(training.device),
+            "threads": torch.get_num_threads(),
+            "state": training.state_dict(),
+        }
+    )
     training.processes = group = ProcessGroup(training)
     try:
         yield
@@ -164,55 +169,30 @@ def join_processes() -> None:
     folder = os.environ.get(SHARED_FOLDER)
     store = FileStore(str(Path(folder) / "ranks"), count) if folder else None
     dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=_STEP_PATIENCE)
+    files = sorted((presets.PROJECT / "tfm").rglob("*.py"))
+    _check_equal("program", b"".join([torch.__version__.encode(), *(file.read_bytes() for file in files)]))
 
 
-def send_training(training: Training) -> None:
-    """Send what the other processes build the same training from."""
+def broadcast_message(message: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Send the first process's message to the others, which give none."""
     packed = io.BytesIO()
-    message = {
-        "recipe": training.recipe.as_replica(training.batch_size).to_json(),
-        "device": str(training.device),
-        "threads": torch.get_num_threads(),
-        "state": training.state_dict(),
-    }
     torch.save(message, packed)
-    _broadcast(packed.getvalue())
-
-
-def receive_training() -> dict[str, Any]:
-    message: dict[str, Any] = torch.load(io.BytesIO(_broadcast(b"")), map_location="cpu", weights_only=True)
-    return message
-
-
-def _broadcast(message: bytes) -> bytes:
-    """Send the first process's message to all others."""
-    size = torch.tensor(len(message))
+    size = torch.tensor(packed.tell())
     dist.broadcast(size, 0)
-    content = torch.empty(int(size), dtype=torch.uint8)
-    if message:
-        content = torch.frombuffer(bytearray(message), dtype=torch.uint8)
+    content = torch.frombuffer(bytearray(packed.getvalue() if message else int(size)), dtype=torch.uint8)
     dist.broadcast(content, 0)
-    return content.numpy().tobytes()
+    received: dict[str, Any] = torch.load(io.BytesIO(content.numpy().tobytes()), map_location="cpu", weights_only=True)
+    return received
 
 
-def check_versions(recipe: TrainingRecipe) -> None:
-    """Refuse processes with different programs or caches. All processes call this."""
-    own = {name: hashlib.sha256(content).digest() for name, content in _read_versions(recipe)}
-    digests = torch.tensor([list(digest) for digest in own.values()], dtype=torch.uint8)
-    others = [torch.empty_like(digests) for _ in range(dist.get_world_size())]
-    dist.all_gather(others, digests)
-    for rank, other in enumerate(others):
-        for name, same in zip(own, (other == others[0]).all(1).tolist(), strict=True):
-            if not same:
-                raise TrainingError(
-                    f"process {rank + 1} of {len(others)} does not have {name} of the first process",
-                    hint="all nodes must have the same program and the same workspace: put them on a shared disk",
-                )
-
-
-def _read_versions(recipe: TrainingRecipe) -> Iterator[tuple[str, bytes]]:
-    yield "the version of PyTorch", torch.__version__.encode()
-    yield "the program", b"".join(file.read_bytes() for file in sorted((presets.PROJECT / "tfm").rglob("*.py")))
-    for folder in recipe.data.caches:
-        index = folder / "index.csv"
-        yield f"the cache {folder.name}", index.read_bytes() if index.exists() else b""
+def _check_equal(what: str, content: bytes) -> None:
+    """Refuse processes with different contents. All processes call this."""
+    digest = torch.frombuffer(bytearray(hashlib.sha256(content).digest()), dtype=torch.uint8)
+    digests = [torch.empty_like(digest) for _ in range(dist.get_world_size())]
+    dist.all_gather(digests, digest)
+    for rank, other in enumerate(digests):
+        if not torch.equal(other, digests[0]):
+            raise TrainingError(
+                f"the {what} of process {rank + 1} of {len(digests)} is not that of the first process",
+                hint="all nodes must have the same program, PyTorch and workspace: put them on a shared disk",
+            )

@@ -26,12 +26,7 @@ from tfm.core.runs.run import Run
 from tfm.core.runs.torchrun import SHARED_FOLDER, STOP_FILE
 from tfm.core.runs.workspace import Workspace
 from tfm.training.device import configure_torch, get_nth_device
-from tfm.training.distributed.processes import (
-    ProcessGroup,
-    check_versions,
-    join_processes,
-    receive_training,
-)
+from tfm.training.distributed.processes import ProcessGroup, broadcast_message, join_processes
 from tfm.training.gpu_cache import keep_arrays_on_gpu
 from tfm.training.loop import follow_steps
 from tfm.training.recipe import TrainingRecipe
@@ -83,9 +78,8 @@ def _run_pipeline(run: Run) -> None:
 def join_training() -> Training:
     """Build the training of the first process, with its state."""
     join_processes()
-    message = receive_training()
+    message = broadcast_message()
     recipe = TrainingRecipe.from_json(message["recipe"])
-    check_versions(recipe)
     configure_torch(message["threads"], recipe.machine.deterministic)
     device = get_nth_device(torch.device(message["device"]), int(os.environ["LOCAL_RANK"]))
     if device.type == "cuda":
@@ -101,8 +95,12 @@ def join_training() -> Training:
 def _save_error(error: Exception, folder: Path) -> None:
     """Write torchrun's error file, with what the run's own status shows."""
     problem = translate_error(error, folder / "log.txt")
-    kind = next(kind.__name__ for kind in (HaltedError, type(problem)) if isinstance(problem, kind))
-    record = {"message": problem.message, "timestamp": int(time.time()), "hint": problem.hint, "kind": kind}
+    record = {
+        "message": problem.message,
+        "timestamp": int(time.time()),
+        "hint": problem.hint,
+        "kind": type(problem).__name__,
+    }
     Path(os.environ["TORCHELASTIC_ERROR_FILE"]).write_text(json.dumps(record), encoding="utf-8")
 
 
