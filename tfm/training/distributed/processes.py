@@ -118,7 +118,7 @@ class ProcessGroup(SingleProcess):
                 parts[number] = output.float()
         together = torch.cat([loss[None], torch.cat(parts).flatten()])
         dist.all_reduce(together, group=self._group)
-        return together[0], together[1:].view(-1, width)
+        return together[0], together[1:].view(sum(map(len, batches)), width)
 
     def announce_step(self, epoch: int, epoch_step: int, step: int) -> None:
         dist.broadcast(torch.tensor([epoch, epoch_step, step]), 0)
