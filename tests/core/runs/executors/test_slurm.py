@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.one_node_slurm import wait_until, write_cluster
+from tests.pipelines.forests import workspace_with_a_head
 from tests.toy_jobs import TOY, finish, three_steps, toy_run, wait_for_event, wait_for_step
 from tests.training.results import list_differences
 from tests.training.small_dataset import make_small_dataset, make_train_run
@@ -202,6 +203,22 @@ def test_a_training_that_reaches_its_time_limit_goes_on_and_ends_bit_identical(s
     assert disturbed.read_events().count(StateChange("running")) > 1
     assert disturbed.read_status().state == "done"
     assert list_differences(disturbed, undisturbed) == []
+
+
+@pytest.mark.long
+def test_a_head_a_forest_on_it_and_their_average_are_trained_in_that_order(slurm, tmp_path):
+    workspace = workspace_with_a_head(tmp_path)
+    write_cluster(workspace, **ONE_CORE)
+    cluster = SlurmCluster(workspace, "ours")
+    given = {"dataset": "pocket", "cache": "pocket", "head": "Small_Head", "trees": 20, "threads": 1, "device": "cpu"}
+    plan = find_or_create_job(workspace, "head-and-forest", given, executor=cluster)
+    cluster.submit(plan)
+    wait_until_ended(plan, 300)
+    status = plan.read_status()
+    assert (status.state, status.message) == ("done", "")
+    assert list(status.runs) == ["head", "forest", "average"]
+    ended = [run.read_status().ended for run in lookup.list_runs(workspace)]
+    assert ended == sorted(ended)
 
 
 @pytest.mark.long
