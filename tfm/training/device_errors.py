@@ -11,6 +11,8 @@ import torch
 from tfm.core import hints
 from tfm.core.errors import HaltedError, TrainingError
 
+# PyTorch's words on a GPU, on Linux and on other systems.
+_OUT_OF_MEMORY = "(out of|can't allocate|not enough) memory"
 _NONDETERMINISTIC = " does not have a deterministic implementation"  # PyTorch's words, after the operation's name
 
 
@@ -20,7 +22,7 @@ def explain_device_errors(device: torch.device, batch_size: int) -> Iterator[Non
         with explain_nondeterminism(device):
             yield
     except RuntimeError as error:
-        out_of_memory = isinstance(error, torch.OutOfMemoryError) or re.search("(not enough|out of) memory", str(error))
+        out_of_memory = isinstance(error, torch.OutOfMemoryError) or re.search(_OUT_OF_MEMORY, str(error))
         if not out_of_memory and str(error).startswith("CUDA error"):  # this process cannot use the GPU any more
             raise HaltedError(
                 f"{device} has failed: {str(error).splitlines()[0]}",
