@@ -51,11 +51,11 @@ class SmallTrainings:
         return folder
 
 
-def build_training(settings: Train, cache: Cache, train: Samples, val: Samples) -> Training:
+def build_training(settings: Train, cache: Cache, train: Samples, val: Samples, device: torch.device = CPU) -> Training:
     """Build what the train pipeline builds, without pretrained weights."""
     train = keep_labels(train, settings.labels, settings.seed)
     normalisation = returned(measure_intensities(cache, train))
-    return make_recipe(settings, cache, train, val, normalisation).build(CPU)
+    return make_recipe(settings, cache, train, val, normalisation).build(device)
 
 
 def train_to_end(training: Training, folder: Path, seconds: float = 60) -> Training:
