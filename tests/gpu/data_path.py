@@ -17,8 +17,9 @@ from tests.gpu.training_speed import NAMES, Stepper, find_fitting_batch, wait_fo
 from tests.training.bare_training import take_bare_step
 from tfm.data.phantom.download_plan import Exposure, Lesion
 from tfm.data.phantom.mammogram import draw_mammogram
+from tfm.models.normalisation import Normalisation
 from tfm.training import augment
-from tfm.training.batches import Batch, Normalisation
+from tfm.training.batches import Batch
 from tfm.training.device import configure_torch
 from tfm.training.settings import AugmentSettings
 from tfm.training.state import Training

@@ -44,7 +44,7 @@ CPU_ENLARGEMENT, CPU_BYTES = 16, 8 * 2**30  # the address space of a process tha
 
 def list_run_checks(scale: Scale) -> list[Check]:
     resnet, swin = scale.pick("resnet18", "test_resnet"), scale.pick("swin_tiny_patch4_window7_224", "swin_pico")
-    killed = {
+    killed: dict[str, tuple[str, str, dict[str, Any]]] = {
         resnet: ("train", "ResNet18_CFT", {"architecture": resnet, "balance": "sampling"}),
         f"{swin} with spectral terms": ("train", "ResNet18_CFT", {"architecture": swin} | SPECTRAL),
         "DeepLabV3+": ("segment", "DeepLabV3Plus", {"backbone": scale.pick("resnet34", "resnet10t")}),
