@@ -16,6 +16,7 @@ from tfm.core.events import Note
 from tfm.core.settings import presets
 from tfm.training import checkpoint
 from tfm.training.checkpoint import Checkpoints, read_checkpoint
+from tfm.training.fit_lesion_guided import fit_lesion_guided
 from tfm.training.fit_linear_classifier import fit_linear_probe
 from tfm.training.inference import predict_logits
 
@@ -37,7 +38,8 @@ def fit_probe_with_stops(trainings, settings, preset, stops=()):
     folder = trainings.new_folder()
 
     def fit(training):
-        return fit_linear_probe(
+        fit_features = fit_lesion_guided if training.recipe.model.settings.stride else fit_linear_probe
+        return fit_features(
             training, Checkpoints(folder, seconds=0, key="a key"), folder / "metrics.csv", folder / "features"
         )
 

@@ -24,14 +24,19 @@ def load_model_settings(name: str) -> ModelSettings:
     return resolve(find_stage("train").settings, preset.settings, {"dataset": "d", "cache": "c"}).model
 
 
+def build_once(architecture: str, **given) -> torch.nn.Module:
+    return _build(ModelSettings(architecture=architecture, **given))
+
+
 @cache
-def build_once(architecture: str, head: int | None = None) -> torch.nn.Module:
+def _build(settings: ModelSettings) -> torch.nn.Module:
     torch.manual_seed(0)
-    return build_model(ModelSettings(architecture=architecture, head=head), SIZE)
+    return build_model(settings, SIZE)
 
 
 def build_network(settings: ModelSettings) -> torch.nn.Module:
-    network = copy.deepcopy(build_once(settings.architecture, settings.head))
+    shape = {name: getattr(settings, name) for name in ("head", "max_pooling", "lesion_guidance")}
+    network = copy.deepcopy(build_once(settings.architecture, **shape))
     freeze(network, settings.trained)
     return network
 

@@ -8,6 +8,7 @@ from tfm.core.errors import SettingsError
 from tfm.core.settings.presets import load_preset
 from tfm.models.build import build_model
 from tfm.models.freezing import find_last_stage, freeze, set_train_mode
+from tfm.models.head import get_classifier_names
 from tfm.models.settings import ModelSettings
 
 
@@ -22,7 +23,8 @@ def test_only_the_trained_part_has_gradients_and_moving_statistics(settings):
         logits.sum().backward()
     got = {name for name, tensor in network.named_parameters() if tensor.grad is not None}
     every = {name for name, _ in network.named_parameters()}
-    behind = {name for name in every if name.startswith(f"{network.pretrained_cfg['classifier']}.")}
+    classifiers = tuple(f"{name}." for name in get_classifier_names(network))
+    behind = {name for name in every if name.startswith(classifiers)}
     assert (
         got == {"all": every, "last_stage": find_last_stage(network), "head": behind, "none": set()}[settings.trained]
     )

@@ -92,6 +92,14 @@ def rewrite_manifest(workspace: Workspace, change, name: str = "pocket") -> None
     write_manifest(path.parent, change(pd.read_csv(path, dtype=str, keep_default_na=False)))
 
 
+def change_masks(workspace: Workspace, change, name: str = "pocket") -> None:
+    """Replace each image's lesion mask in the cache by `change(image_id, mask)`."""
+    folder = workspace.cache_folder(name)
+    masks, images = np.load(folder / "lesions.npy"), pd.read_csv(folder / "index.csv")["image_id"]
+    changed = [change(*one).astype(np.uint8) for one in zip(images, masks, strict=True)]
+    np.save(folder / "lesions.npy", np.stack(changed))
+
+
 QUICK_SETTINGS = {
     "dataset": "pocket",
     "cache": "pocket",

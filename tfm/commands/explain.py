@@ -1,7 +1,7 @@
 """Show where a trained model looks, and measure it
 
-Grad-CAM for each class and, for a Swin, the attention of its last block: drawn for some images, and scored on all of
-them against the breast and the lesion mask.
+Grad-CAM for each class; for a Swin, the attention of its last block; for a model that learned from lesion masks, its
+own map of malignant lesions. Drawn for some images, and scored on all of them against the breast and the lesion mask.
 """
 
 from __future__ import annotations

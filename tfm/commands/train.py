@@ -12,7 +12,7 @@ from pydantic import model_validator
 from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.core.registry import Repeat, Stage
-from tfm.core.settings.base import Settings, StudyRun, TrainedRun
+from tfm.core.settings.base import NoEffectWhen, Settings, StudyRun, TrainedRun
 from tfm.data.settings import TrainingCache, TrainingDataset, ValidationFold
 from tfm.models.settings import ModelSettings
 from tfm.training.settings import (
@@ -24,6 +24,7 @@ from tfm.training.settings import (
     BreastSettings,
     ClassifierBatchSettings,
     LabelSettings,
+    LesionSettings,
     MachineSettings,
     Seed,
     SupervisedOptimizerSettings,
@@ -39,6 +40,7 @@ class Train(Settings):
     batches: ClassifierBatchSettings = ClassifierBatchSettings()
     optim: Annotated[SupervisedOptimizerSettings, NOT_IN_A_REGRESSION] = SupervisedOptimizerSettings()
     breast: Annotated[BreastSettings, NOT_IN_A_REGRESSION] = BreastSettings()
+    lesions: Annotated[LesionSettings, NOT_IN_A_REGRESSION, NoEffectWhen("lesion_guidance", "none")] = LesionSettings()
     labels: LabelSettings = LabelSettings()
     tta: bool = False
     """Average the predictions of each image and its mirror image?
@@ -62,6 +64,23 @@ class Train(Settings):
                 "balance: a regression on frozen features has no epochs, so it cannot resample images",
                 hint=f"use weights, which has the same effect: {hints.setting('balance', 'weights')}",
                 fields=("balance",),
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_guidance(self) -> Self:
+        if self.model.stride and self.breast != BreastSettings():
+            raise SettingsError(
+                "a model that learns from lesion masks cannot use the breast mask as well",
+                hint=f"choose {hints.setting('lesion_guidance', 'none')}, or leave these as they are: "
+                f"{', '.join(map(hints.setting, BreastSettings.model_fields))}",
+                fields=("lesion_guidance", *BreastSettings.model_fields),
+            )
+        if self.model.stride and self.machine.compile:
+            raise SettingsError(
+                "a model that learns from lesion masks is called part by part and cannot be compiled",
+                hint=f"leave it as it is: {hints.setting('compile', False)}",
+                fields=("compile", "lesion_guidance"),
             )
         return self
 

@@ -9,7 +9,8 @@ import timm
 from torch import nn
 
 from tfm.models import zoo
-from tfm.models.head import initialize_classifier, insert_hidden_layer
+from tfm.models.head import initialize_classifier, insert_hidden_layer, pool_maximum
+from tfm.models.lesion_guided import LesionGuidedClassifier
 from tfm.models.normalisation import Colours, accept_grey
 from tfm.models.settings import ModelSettings, is_zoo_model
 
@@ -24,10 +25,12 @@ def build_model(settings: ModelSettings, in_size: tuple[int, int], colours: Colo
     network = _create_network(settings.architecture, dropout, in_size, len(colours) or 1)
     if colours:
         accept_grey(network, colours)
+    if settings.max_pooling:
+        pool_maximum(network)
     if settings.head is not None:
         insert_hidden_layer(network, settings.head, settings.dropout)
     initialize_classifier(network)
-    return network
+    return LesionGuidedClassifier(network, settings.stride) if settings.stride else network
 
 
 def _create_network(architecture: str, dropout: float, in_size: tuple[int, int], channels: int) -> nn.Module:

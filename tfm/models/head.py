@@ -48,6 +48,19 @@ def insert_hidden_layer(network: nn.Module, width: int, dropout: float) -> None:
     network.set_submodule(name, nn.Sequential(*layers))
 
 
+def pool_maximum(network: nn.Module) -> None:
+    """Give the classifier the maximum of the last features beside their average, with new weights."""
+    try:
+        network.reset_classifier(1, "fastcatavgmax")  # type: ignore[operator]
+    except (AssertionError, AttributeError, TypeError, ValueError) as error:  # each family refuses in its own way
+        raise SettingsError(
+            f"{type(network).__name__} cannot pool its last features by their maximum",
+            hint=f"choose {hints.setting('max_pooling', False)}, or another architecture such as resnet18 or "
+            "tf_efficientnet_lite0",
+            fields=("architecture", "max_pooling"),
+        ) from error
+
+
 def initialize_classifier(network: nn.Module) -> None:
     """Draw small first weights for the layer of the logit, so that training starts at a probability near one half.
 

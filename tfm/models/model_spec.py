@@ -12,6 +12,7 @@ from torch import nn
 from tfm.models.build import build_model
 from tfm.models.deeplab import build_segmenter, load_segmenter
 from tfm.models.freezing import freeze
+from tfm.models.lesion_guided import get_encoder
 from tfm.models.masked_image_model import MaskedImageModel
 from tfm.models.normalisation import Colours
 from tfm.models.settings import ModelSettings, SegmenterSettings
@@ -65,6 +66,6 @@ class MaskedImageModelSpec(NetworkSpec):
 def _build_classifier(spec: ClassifierSpec | MaskedImageModelSpec) -> nn.Module:
     network = build_model(spec.settings, spec.in_size, spec.colours)
     if spec.weights is not None:
-        load_weights(network, spec.weights)
+        load_weights(get_encoder(network), spec.weights)
     freeze(network, spec.settings.trained)
     return network

@@ -90,6 +90,20 @@ class ModelSettings(Settings):
     """Which share of the last features should be dropped at random during training?
     With a hidden layer, dropout comes after it. In MammoCNN without one, it rises evenly over the four stages up to
     this share."""
+    max_pooling: bool = False
+    """Pool the last features by their maximum too, beside their average?
+    The classifier then sees twice as many features, and small bright lesions count more. For Swin encoders and most
+    convolutional networks of timm."""
+    lesion_guidance: Literal["none", "stride16", "stride8"] = "none"
+    """Should the model learn from the lesion masks too, and on which feature map?
+    none: from the labels alone. stride16: each place of 16 × 16 pixels is classified as background, benign or
+    malignant, and the image's score joins the most malignant places with the pooled features. stride8: places of 8 × 8
+    pixels, for small lesions. Images without a lesion in their mask teach the pooled features alone."""
+
+    @property
+    def stride(self) -> int | None:
+        """The stride of the feature map that learns from lesion masks."""
+        return None if self.lesion_guidance == "none" else int(self.lesion_guidance.removeprefix("stride"))
 
     @model_validator(mode="after")
     def _check_weights_exist(self) -> Self:

@@ -21,9 +21,11 @@ from tfm.models.normalisation import Normalisation
 from tfm.training.batch_size import settle_batch_size
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.device import prepare_device
+from tfm.training.fit_lesion_guided import fit_lesion_guided
 from tfm.training.fit_linear_classifier import fit_linear_probe
 from tfm.training.gpu_cache import keep_arrays_on_gpu
 from tfm.training.inference import compute_probabilities, predict_logits
+from tfm.training.inputs.check_lesion_masks import check_any_lesion, count_mask_pixels, select_known_lesions
 from tfm.training.inputs.samples import Samples, check_learnable, keep_labels
 from tfm.training.inputs.starting_point import SourceRun, find_weights_source
 from tfm.training.inputs.training_data import TrainingData, choose_normalisation, open_sources
@@ -48,7 +50,7 @@ def make_recipe(
     normalisation: Normalisation = Normalisation(),  # noqa: B008
     weights: Path | None = None,
 ) -> TrainingRecipe:
-    balance = settings.batches.balance
+    balance, is_guided = settings.batches.balance, settings.model.stride is not None
     return TrainingRecipe(
         model=ClassifierSpec(
             settings=settings.model, in_size=cache.images.shape[1:], weights=weights, colours=normalisation.colours
@@ -58,6 +60,7 @@ def make_recipe(
             weigh_classes=balance == "weights",
             breast=settings.breast,
             labels=settings.labels,
+            mask_weight=settings.lesions.mask_weight if is_guided and settings.model.trained != "none" else 0.0,
         ),
         batches=settings.batches,
         optimizer=settings.optim,
@@ -76,6 +79,8 @@ def check_settings(settings: Train, workspace: Workspace) -> None:
 
 def train(settings: Train, run: Run) -> Iterator[Event]:
     data = open_training_data(settings, run.workspace)
+    if settings.model.stride:
+        yield from _check_masks(data)
     sources = yield from open_sources(run, data, settings.model, settings.extends, settings.study)
     normalisation = yield from choose_normalisation(run, data, settings.model, sources)
     recipe = make_recipe(settings, data.cache, data.train, data.val, normalisation, sources.weights)
@@ -102,11 +107,25 @@ def _train_and_predict(
     )
     checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.read_status().key)
     if settings.model.trained == "none":
-        yield from fit_linear_probe(training, checkpoints, run.metrics_file, run.checkpoints_folder)
+        fit = fit_lesion_guided if settings.model.stride else fit_linear_probe
+        yield from fit(training, checkpoints, run.metrics_file, run.checkpoints_folder)
     else:
         yield from run_training(training, checkpoints, run.metrics_file, extended)
     training.evaluated_network.load_state_dict(checkpoints.load_best()["network"])
     yield from _predict(settings, run, training, data.test, checkpoints.best)
+
+
+def _check_masks(data: TrainingData) -> Iterator[Event]:
+    """Check the lesion masks of the training images; count the images that these do not help."""
+    pixels = count_mask_pixels(data.dataset, data.cache, select_known_lesions(data.dataset, data.train))
+    check_any_lesion("training", pixels)
+    missing = len(data.train) - int(pixels[:, 1:].any(1).sum())
+    if missing:
+        yield Note(
+            f"{missing} of the {len(data.train)} training images show no lesion in a mask: they teach the pooled "
+            "features alone",
+            "warning",
+        )
 
 
 def _describe_model(settings: Train, training: Training) -> Iterator[Event]:

@@ -21,6 +21,7 @@ from tfm.core import files, hints
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Event, Note
 from tfm.models.head import find_head, find_last_layer
+from tfm.models.lesion_guided import get_encoder
 from tfm.models.model_spec import ClassifierSpec
 from tfm.models.normalisation import Normalisation
 from tfm.models.settings import ModelSettings
@@ -64,7 +65,8 @@ class Backbone:
                 f"{hints.setting('head', 128)}",
                 fields=("embedding",),
             )
-        part = find_head(network) if embedding == "pool2048" else find_last_layer(network)
+        find_part = find_head if embedding == "pool2048" else find_last_layer
+        part = find_part(get_encoder(network))
         batch_size = source.run.read_environment()["batch_size"]
         return cls(network, part, embedding, normalisation, batch_size, precision)
 

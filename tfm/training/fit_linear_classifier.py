@@ -15,6 +15,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from torch import nn
 
 from tfm.core import hints
 from tfm.core.errors import TrainingError
@@ -43,6 +44,11 @@ class Regression(NamedTuple):
         logits: np.ndarray = features.astype(np.float64) @ self.weights + self.bias
         return logits
 
+    def write_to(self, layer: nn.Linear) -> None:
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(self.weights)[None])
+            layer.bias.fill_(self.bias)
+
 
 def fit_linear_probe(training: Training, checkpoints: Checkpoints, metrics_file: Path, folder: Path) -> Iterator[Event]:
     """Do what `run_training` does, for a network of which nothing is trained. Features are saved in `folder`."""
@@ -50,28 +56,34 @@ def fit_linear_probe(training: Training, checkpoints: Checkpoints, metrics_file:
     assert isinstance(task, Classification)  # everything added to it needs a network that trains
     features = yield from _extract(training, train, folder / "train.npy", "features of training")
     val_features = yield from _extract(training, val, folder / "val.npy", "features of validation")
-    state, best = training.state, None
+    best = None
     for done, penalty in enumerate(PENALTIES):
         yield Progress("regression", done, len(PENALTIES), "penalties")
         regression = fit_regression(features, train.samples.labels, penalty, task.malignant_weight)
         outputs, val_outputs = (
             torch.from_numpy(regression.predict_logits(one))[:, None] for one in (features, val_features)
         )
-        row = {"C": penalty, "train_loss": task.compute_mean_loss(outputs, train.samples.labels)}
-        row |= task.compute_train_metrics(outputs, train.samples.labels)
-        row |= task.compute_val_metrics(val_outputs, val.samples.labels)
-        if row[task.best] > state.best:  # of equals the first one wins: it has the stronger penalty
-            state.best, best = row[task.best], regression
-        state.rows.append(row)
-        yield Metrics(row)
+        if record_penalty(training, penalty, outputs, val_outputs):
+            best = regression
+        yield Metrics(training.state.rows[-1])
     assert best is not None
-    layer = find_last_layer(training.evaluated_network)
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(best.weights)[None])
-        layer.bias.fill_(best.bias)
+    best.write_to(find_last_layer(training.evaluated_network))
     checkpoints.save_best(training.best_state_dict())
     write_metrics(metrics_file, training, ["C"])
     yield Progress("regression", len(PENALTIES), len(PENALTIES), "penalties")
+
+
+def record_penalty(training: Training, penalty: float, outputs: torch.Tensor, val_outputs: torch.Tensor) -> bool:
+    """Add a row to the metrics from logits (n, 1) of training and validation; return whether it is the best so far."""
+    task, state, labels = training.task, training.state, training.train.samples.labels
+    assert isinstance(task, Classification)
+    row = {"C": penalty, "train_loss": task.compute_mean_loss(outputs, labels)}
+    row |= task.compute_train_metrics(outputs, labels)
+    row |= task.compute_val_metrics(val_outputs, training.val.samples.labels)
+    is_best = row[task.best] > state.best  # of equals the first one wins: it has the stronger penalty
+    state.best = max(state.best, row[task.best])
+    state.rows.append(row)
+    return is_best
 
 
 def _extract(training: Training, images: Images, file: Path, name: str) -> Generator[Event, None, np.ndarray]:
@@ -82,11 +94,20 @@ def _extract(training: Training, images: Images, file: Path, name: str) -> Gener
 
 def fit_regression(features: np.ndarray, labels: np.ndarray, penalty: float, malignant_weight: float) -> Regression:
     """Fit on a single thread, so that the result is the same to the last bit on any number of threads."""
+    weights = np.where(labels == 1, malignant_weight, 1.0)
+    (scaled,), (bias,) = fit_coefficients(features, labels, penalty, weights)
+    return Regression(scaled, float(bias))
+
+
+def fit_coefficients(
+    features: np.ndarray, labels: np.ndarray, penalty: float, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit to standardised features (n, k): return the coefficients (classes, k) and biases (classes,) on the features
+    themselves, one row for two classes. `weights` (n,) are those of the samples."""
     exact = features.astype(np.float64)
     mean, deviation = exact.mean(axis=0), exact.std(axis=0)
     deviation[deviation <= _CONSTANT * deviation.max()] = np.inf  # gives the feature no weight
     regression = LogisticRegression(C=penalty, tol=_TOLERANCE, max_iter=MAX_ITERATIONS)
-    weights = np.where(labels == 1, malignant_weight, 1.0)
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("error", ConvergenceWarning)
         try:
@@ -97,5 +118,5 @@ def fit_regression(features: np.ndarray, labels: np.ndarray, penalty: float, mal
                 hint=f"check the images and the weights, or train more than the classifier: "
                 f"{hints.setting('trained', 'last_stage')}",
             ) from None
-    scaled = regression.coef_[0] / deviation
-    return Regression(scaled, float(regression.intercept_[0] - scaled @ mean))
+    scaled = regression.coef_ / deviation
+    return scaled, regression.intercept_ - scaled @ mean

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
@@ -39,28 +40,62 @@ def extract_features(
     precision: str = "fp32",
 ) -> Generator[Event, None, np.ndarray]:  # (n, k) float32
     """Extract the input of `part`, the network's head or its last layer, for each of a split's images, unaugmented."""
-    inputs: list[torch.Tensor] = []
-    batches = split_evenly(np.arange(len(images.samples)), batch_size)
-    saved = _FeatureFile(file, len(images.samples), count_inputs(part))
+
+    def compute(chosen: np.ndarray) -> torch.Tensor:
+        with record_input(part) as inputs:
+            network(images.load(chosen))
+        return inputs.pop()
+
     network.eval()
+    features = yield from save_in_batches(
+        compute, count_inputs(part), images, batch_size, file, name=name, precision=precision
+    )
+    check_finite(network, features)
+    return features
+
+
+@contextmanager
+def record_input(part: nn.Module) -> Iterator[list[torch.Tensor]]:
+    inputs: list[torch.Tensor] = []
+    hook = part.register_forward_pre_hook(lambda _part, given: inputs.append(given[0]))
+    try:
+        yield inputs
+    finally:
+        hook.remove()
+
+
+def save_in_batches(
+    compute: Callable[[np.ndarray], torch.Tensor],
+    width: int,
+    images: Images,
+    batch_size: int,
+    file: Path,
+    *,
+    name: str,
+    precision: str,
+) -> Generator[Event, None, np.ndarray]:  # (n, width) float32
+    """Call `compute` with the indices of one batch after another, and save what it returns, (B, width)."""
+    batches = split_evenly(np.arange(len(images.samples)), batch_size)
+    saved = _FeatureFile(file, len(images.samples), width)
     for done, chosen in enumerate(batches[saved.done :], start=saved.done + 1):
-        hook = part.register_forward_pre_hook(lambda _part, given: inputs.append(given[0]))
         with (
             torch.inference_mode(),
             explain_device_errors(images.device, batch_size),
             autocast(precision, images.device),
         ):
-            network(images.load(chosen))
-        hook.remove()  # before the yield: the caller may use the network
-        saved.append(int(chosen[0]), inputs.pop())
+            rows = compute(chosen)
+        saved.append(int(chosen[0]), rows)  # outside of inference mode, as the caller must not run in it
         yield Progress(name, done, len(batches), "batches")
-    features: np.ndarray = np.load(file)
+    content: np.ndarray = np.load(file)
+    return content
+
+
+def check_finite(network: nn.Module, features: np.ndarray) -> None:
     if not np.isfinite(features).all():
         raise TrainingError(
             f"{type(network).__name__} gives features that are not finite numbers",
             hint=f"check its weights, or choose {hints.setting('precision', 'fp32')}",
         )
-    return features
 
 
 class _FeatureFile:

@@ -21,7 +21,13 @@ DEFAULT_SEED = 7
 NOT_IN_A_REGRESSION = NoEffectWhen("trained", "none")  # frozen features need no training steps
 # The seed draws first weights and which labels are kept: nothing for a regression on given features and labels.
 NOTHING_DRAWN = NoEffectWhen(
-    "trained", "none", also=(NoEffectUnless("weights", "none"), NoEffectWhen("label_percent", 100))
+    "trained",
+    "none",
+    also=(
+        NoEffectUnless("weights", "none"),
+        NoEffectWhen("label_percent", 100),
+        NoEffectWhen("lesion_guidance", "none"),  # which draws places and folds
+    ),
 )
 _WITHOUT_AUGMENTATION = NoEffectWhen("augment", False)
 _WITHOUT_TREES = NoEffectWhen("learner", "logistic")
@@ -219,6 +225,12 @@ class BreastSettings(Settings):
     background_contrast: Annotated[BackgroundContrast, _FROZEN_FEATURES] = 0.0
     beta: Annotated[SpectralWeight, _FROZEN_FEATURES] = 0.0
     attention_gamma: Annotated[AttentionSinkWeight, _FROZEN_FEATURES] = 0.0
+
+
+class LesionSettings(Settings):
+    mask_weight: Annotated[float, Field(gt=0)] = 1.0
+    """Weight of the lesion masks in the loss
+    The loss of the image's label has weight 1. Lesions and background weigh the same in a mask."""
 
 
 class LabelSettings(Settings):

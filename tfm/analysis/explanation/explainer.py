@@ -11,13 +11,16 @@ from torch import nn
 
 from tfm.analysis.explanation.attention_map import compute_attention_map
 from tfm.analysis.explanation.grad_cam import BENIGN, MALIGNANT, compute_grad_cam
+from tfm.analysis.explanation.lesion_map import compute_lesion_map
 from tfm.models.freezing import freeze
+from tfm.models.lesion_guided import LesionGuidedClassifier, get_encoder
 from tfm.models.model_summary import ModelCard
 from tfm.models.record_attention import has_attention
 from tfm.training.batches import Batch, Images
 from tfm.training.device_errors import explain_device_errors
 from tfm.training.tasks import Task
 
+LESIONS = "malignant lesions"
 ATTENTION = "attention"
 FOR_BENIGN, FOR_MALIGNANT = "Grad-CAM for benign", "Grad-CAM for malignant"
 
@@ -37,7 +40,8 @@ class Explainer:
 
     @property
     def methods(self) -> list[str]:
-        return [*([ATTENTION] if has_attention(self.network) else []), FOR_BENIGN, FOR_MALIGNANT]
+        own = [LESIONS] if isinstance(self.network, LesionGuidedClassifier) else []
+        return [*own, *([ATTENTION] if has_attention(self.network) else []), FOR_BENIGN, FOR_MALIGNANT]
 
     def compute_maps(self, chosen: np.ndarray) -> dict[str, np.ndarray]:
         """Map each method to its maps (B, H, W), float32 and at least zero."""
@@ -50,5 +54,7 @@ class Explainer:
             cams = compute_grad_cam(self.network, compute_logits, images, self.card.explanation_layer, self.card.layout)
             maps = {FOR_BENIGN: cams[:, BENIGN], FOR_MALIGNANT: cams[:, MALIGNANT]}
             if has_attention(self.network):
-                maps[ATTENTION] = compute_attention_map(self.network, images)
+                maps[ATTENTION] = compute_attention_map(get_encoder(self.network), images)
+            if isinstance(self.network, LesionGuidedClassifier):
+                maps[LESIONS] = compute_lesion_map(self.network, images)
             return {method: maps[method].cpu().numpy() for method in self.methods}

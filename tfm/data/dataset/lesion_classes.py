@@ -15,6 +15,8 @@ MASK_CLASSES = (  # by pixel value
     *("malignant mass", "malignant calcification"),
 )
 
+MALIGNANCY_OF_MASK = (0, 1, 1, 1, 1, 2, 2)  # by pixel value: 0 background, 1 benign, 2 malignant
+
 
 def encode_mask_class(kind: str, pathology: str) -> int:
     return 1 + len(_KINDS) * _PATHOLOGIES.index(pathology) + _KINDS.index(kind)

@@ -22,7 +22,8 @@ class MammoCNN(nn.Module):
     # The attributes in which timm's networks declare their first layer, classifier and stages.
     pretrained_cfg = {"first_conv": "features.0.0", "classifier": "classifier"}  # noqa: RUF012
     feature_info = [  # noqa: RUF012
-        {"module": f"features.{number}", "num_chs": filters} for number, filters in enumerate(CHANNELS)
+        {"module": f"features.{number}", "num_chs": filters, "reduction": 2 ** (number + 1)}
+        for number, filters in enumerate(CHANNELS)
     ]
 
     def __init__(self, dropout: float) -> None:

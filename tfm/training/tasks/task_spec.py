@@ -9,6 +9,7 @@ import functools
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
+import torch
 from torch import nn
 
 from tfm.core import hints
@@ -23,6 +24,7 @@ from tfm.training.settings import BreastSettings, LabelSettings, MaskSettings, S
 from tfm.training.tasks import Task
 from tfm.training.tasks.breast_aware_classification import BreastAwareClassification
 from tfm.training.tasks.classification import Classification, compute_malignant_weight
+from tfm.training.tasks.lesion_guided_classification import LesionGuidedClassification
 from tfm.training.tasks.reconstruction import Reconstruction
 from tfm.training.tasks.segmentation import make_segmentation
 from tfm.training.tasks.semi_supervised import SemiSupervised, Teacher
@@ -46,14 +48,17 @@ class ClassificationSpec(TaskSpec):
     weigh_classes: bool = True  # benign and malignant weigh the same in the loss
     breast: BreastSettings = BreastSettings()
     labels: LabelSettings = LabelSettings()
+    mask_weight: float = 0.0  # of the loss of lesion masks, for a lesion-guided classifier
 
     def check_model(self, model: NetworkSpec) -> None:
+        assert isinstance(model, ClassifierSpec)
         if self.breast != BreastSettings():
-            assert isinstance(model, ClassifierSpec)
             _check_averaging(model.without_weights())
+        if model.settings.stride:
+            _check_place_map(model.without_weights())
 
     def for_evaluation(self) -> Self:
-        return self.model_copy(update={"breast": BreastSettings(pooling=self.breast.pooling)})
+        return self.model_copy(update={"breast": BreastSettings(pooling=self.breast.pooling), "mask_weight": 0.0})
 
     def build(self, network: nn.Module, recipe: TrainingRecipe) -> Task:
         labels = np.array([sample.label for sample in recipe.data.train])
@@ -70,6 +75,8 @@ class ClassificationSpec(TaskSpec):
             if self.breast.attention_gamma:
                 find_attentions(network)  # raises an error where the network has no attention
             task = BreastAwareClassification(plain, self.breast, SpectralNorms(network) if self.breast.beta else None)
+        elif self.mask_weight:
+            task = LesionGuidedClassification(plain, self.mask_weight)
         if (labels == UNKNOWN).any():
             teacher = Teacher(network) if self.labels.unlabelled == "consistency" else None
             if teacher and recipe.machine.devices * recipe.machine.nodes > 1:
@@ -86,6 +93,13 @@ class ClassificationSpec(TaskSpec):
 @functools.cache  # an experiment checks many combinations of settings with the same network
 def _check_averaging(model: ClassifierSpec) -> None:
     check_averaging(model.build(), model.in_size)
+
+
+@functools.cache
+def _check_place_map(model: ClassifierSpec) -> None:
+    """Refuse an encoder without the map whose places are classified."""
+    with torch.device("meta"):
+        model.build()(torch.empty(2, 1, *model.in_size))
 
 
 class SegmentationSpec(TaskSpec):

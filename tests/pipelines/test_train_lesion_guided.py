@@ -1,0 +1,102 @@
+"""Runs of lesion-guided models: what they report, write and refuse, and how they are explained."""
+
+import pandas as pd
+import pytest
+
+from tests.training.small_dataset import (
+    PATIENTS,
+    QUICK_SETTINGS,
+    change_masks,
+    finish_run,
+    make_small_dataset,
+    make_train_run,
+    rewrite_manifest,
+)
+from tfm.analysis.explanation.scores import read_scores
+from tfm.core.errors import SettingsError
+from tfm.core.events import Note
+from tfm.core.runs import worker
+from tfm.core.runs.find_or_create import find_or_create_job
+from tfm.core.runs.run import Run
+from tfm.core.runs.workspace import Workspace
+
+IN_STEPS = ("epochs", "warmup_epochs", "learning_rate")
+
+
+@pytest.fixture
+def small_workspace(workspace):
+    make_small_dataset(workspace)
+    return workspace
+
+
+def make_frozen_run(workspace: Workspace) -> Run:
+    known = {name: value for name, value in QUICK_SETTINGS.items() if name not in IN_STEPS}
+    return find_or_create_job(workspace, "train", known | {"architecture": "test_resnet"}, ["LesionGuided_OPW"])
+
+
+def make_tuned_run(workspace: Workspace, **given) -> Run:
+    return make_train_run(workspace, "LesionGuided_CFT", architecture="test_resnet", **given)
+
+
+def read_notes(run: Run) -> list[str]:
+    return [event.text for event in run.read_events() if isinstance(event, Note)]
+
+
+@pytest.mark.parametrize("make", [make_frozen_run, make_tuned_run])
+def test_run_predicts_and_is_explained_by_its_own_map(small_workspace, make):
+    run = finish_run(make(small_workspace))
+    for split in ("val", "test"):
+        assert len(pd.read_csv(run.predictions_file(split))) == 2 * PATIENTS[split]
+    known = {"run": run.id, "pictures": 3, "threads": 1, "device": "cpu"}
+    explained = finish_run(find_or_create_job(small_workspace, "explain", known))
+    assert explained.read_status().result["look"] == "malignant lesions"
+    scores = read_scores(explained.scores_file)
+    energy = scores.groupby("look")["energy"].mean()
+    if make is make_frozen_run:
+        assert energy["malignant lesions"] > 2 * energy["everywhere alike"]
+
+
+def forget_masks(workspace: Workspace, patients: str) -> None:
+    """Remove the masks of patients whose names contain a text from dataset and cache."""
+    change_masks(workspace, lambda name, mask: mask * (patients not in name))
+    rewrite_manifest(
+        workspace, lambda table: table.assign(mask=table["mask"].where(~table["image_id"].str.contains(patients), ""))
+    )
+
+
+@pytest.mark.parametrize("make", [make_frozen_run, make_tuned_run])
+def test_images_without_a_mask_are_counted_and_teach_the_pooled_features(small_workspace, make):
+    forget_masks(small_workspace, "train00")
+    notes = read_notes(finish_run(make(small_workspace)))
+    assert "2 of the 36 training images show no lesion in a mask: they teach the pooled features alone" in notes
+
+
+def test_no_mask_at_all_is_refused(small_workspace):
+    forget_masks(small_workspace, "P_")
+    run = make_frozen_run(small_workspace)
+    assert worker.execute_run(run, stopping=run) == "failed"
+    assert "no training image has a lesion in its mask" in run.read_status().message
+
+
+def test_weight_of_the_masks_changes_what_is_learned(small_workspace):
+    light, heavy = (finish_run(make_tuned_run(small_workspace, mask_weight=weight)) for weight in (1e-6, 10))
+    losses = [pd.read_csv(run.metrics_file)["val_mask_loss"].iloc[-1] for run in (light, heavy)]
+    assert losses[1] < losses[0]
+
+
+def test_encoder_without_a_place_map_is_refused_before_training(small_workspace):
+    run = make_tuned_run(small_workspace, architecture="test_vit", max_pooling=False)
+    assert worker.execute_run(run, stopping=run) == "failed"
+    assert "VisionTransformer does not output a feature map of stride 16" in run.read_status().message
+
+
+@pytest.mark.parametrize("given", [{"pooling": "breast"}, {"background_contrast": 0.1}, {"compile": True}])
+def test_breast_terms_and_compilation_are_refused(small_workspace, given):
+    with pytest.raises(SettingsError, match="a model that learns from lesion masks") as refusal:
+        make_tuned_run(small_workspace, **given)
+    assert {*given, "lesion_guidance"} <= set(refusal.value.fields)
+
+
+def test_weight_of_the_masks_has_no_effect_without_guidance(small_workspace):
+    with pytest.raises(SettingsError, match="mask-weight"):
+        make_tuned_run(small_workspace, lesion_guidance="none", mask_weight=2)
