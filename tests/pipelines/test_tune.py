@@ -14,7 +14,7 @@ from tfm.core.events import StateChange, TableRow
 from tfm.core.runs import lookup, worker
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.inputs import list_readable_runs
-from tfm.core.runs.lookup import list_unused_runs
+from tfm.core.runs.lookup import list_unused_runs, read_runs
 from tfm.core.runs.restart_or_extend import extend_run, find_extensible_field, restart_run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
@@ -106,7 +106,7 @@ def test_trials_are_not_offered_for_a_comparison(study):
 
 
 def test_the_winner_is_trained_with_its_settings_and_has_seen_the_patients_of_the_study(study):
-    assert study.id in {run.id for run in list_unused_runs(study.workspace, "winner", "study")}
+    assert study.id in {run.id for run in list_unused_runs(read_runs(study.workspace), "winner", "study")}
     machine = {name: QUICK[name] for name in ("device", "threads")}
     winner = finish_run(
         find_or_create_job(study.workspace, "train", {"study": study.id, "epochs": 1} | machine, ["ResNet18_CFT"])
@@ -117,9 +117,9 @@ def test_the_winner_is_trained_with_its_settings_and_has_seen_the_patients_of_th
     assert winner.read_settings()["optim"]["epochs"] == 1
     assert set(study.read_environment()["patients_seen"]) <= set(winner.read_environment()["patients_seen"])
     assert winner.predictions_file("test").exists()
-    assert study.id not in {run.id for run in list_unused_runs(study.workspace, "winner", "study")}
+    assert study.id not in {run.id for run in list_unused_runs(read_runs(study.workspace), "winner", "study")}
     winner.update(state="failed")
-    assert study.id in {run.id for run in list_unused_runs(study.workspace, "winner", "study")}
+    assert study.id in {run.id for run in list_unused_runs(read_runs(study.workspace), "winner", "study")}
 
 
 def test_settings_found_by_the_study_cannot_be_changed(study):

@@ -16,7 +16,8 @@ from tfm.core.runs import lookup
 from tfm.core.runs.cluster import list_clusters
 from tfm.core.runs.executors import find_executor, open_executor
 from tfm.core.runs.find_or_create import find_or_create_job
-from tfm.core.runs.inputs import list_readable_runs
+from tfm.core.runs.inputs import find_readable_runs
+from tfm.core.runs.job_folder import Status
 from tfm.core.runs.lookup import list_unused_runs
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
@@ -38,6 +39,9 @@ def run_menu(workspace: Path | None, accessible: bool) -> None:
     Menu(opened, create_asker(accessible, console), console).run()
 
 
+Jobs = list[tuple[Run | Plan, Status]]
+
+
 class Menu:
     def __init__(self, workspace: Workspace, asker: Asker, console: Console) -> None:
         self.workspace = workspace
@@ -48,9 +52,10 @@ class Menu:
     def run(self) -> None:
         while True:
             self.console.clear()
-            self.console.print(self.build_status_panel())
+            panel, question = self.build_screen()
+            self.console.print(panel)
             try:
-                chosen = self.asker.ask(self.build_question())
+                chosen = self.asker.ask(question)
             except (ToMenu, Back):  # Ctrl-C in the menu quits
                 return
             if chosen == "leave":
@@ -58,9 +63,16 @@ class Menu:
             self.last = chosen
             self.open_entry(chosen)
 
-    def build_status_panel(self) -> Panel:
+    def build_screen(self) -> tuple[Panel, Question]:
+        """The state of the workspace and the question below it. Each run is read once: there may be hundreds."""
+        runs, plans = lookup.read_runs(self.workspace), lookup.read_plans(self.workspace)
+        of_plans = {run for _, status in plans for run in status.runs.values()}
+        jobs: Jobs = [*plans, *((run, status) for run, status in runs if run.id not in of_plans and not status.part_of)]
+        return self._build_status_panel(jobs), self._build_question(jobs, runs)
+
+    def _build_status_panel(self, jobs: Jobs) -> Panel:
         place, home = self.workspace.root, Path.home()
-        states = [job.read_status().state for job in self._list_jobs()]
+        states = [status.state for _, status in jobs]
         counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
         datasets, caches = (", ".join(self.workspace.list_products(kind)) for kind in ("dataset", "cache"))
         table = Table.grid(padding=(0, 2))
@@ -75,10 +87,10 @@ class Menu:
             border_style="cyan",
         )
 
-    def build_question(self) -> Question:
+    def _build_question(self, jobs: Jobs, runs: list[tuple[Run, Status]]) -> Question:
         choices = [
-            *self._list_unfinished(),
-            *(choice for choice in self._list_commands() if choice.section != command_list.MORE),
+            *_list_unfinished(jobs, list_unused_runs(runs, result="winner", setting="study")),
+            *(choice for choice in self._list_commands(runs) if choice.section != command_list.MORE),
             Choice("runs", "runs", "Show, pause, resume, extend or remove runs", section="Other"),
             Choice("more", "more", "Single steps: pretrain, tune, forest, …", section="Other"),
             Choice("leave", "leave", section="Other"),
@@ -93,42 +105,23 @@ class Menu:
             can_go_back=False,
         )
 
-    def _list_jobs(self) -> list[Run | Plan]:
-        """Plans, and the runs that belong to no plan and no other run."""
-        plans = lookup.list_plans(self.workspace)
-        of_plans = {run for plan in plans for run in plan.read_status().runs.values()}
-        runs = lookup.list_runs(self.workspace)
-        return [*plans, *(run for run in runs if run.id not in of_plans and not run.read_status().part_of)]
-
-    def _list_unfinished(self) -> list[Choice]:
-        """Jobs to watch or resume, and finished studies whose winner is not trained."""
+    def _list_commands(self, runs: list[tuple[Run, Status]]) -> list[Choice]:
+        stages = {stage for _, stage in find_readable_runs(runs)}
         choices = []
-        for job in reversed(self._list_jobs()):
-            status = job.read_status()
-            if status.state == "running" or (status.state == "waiting" and job.is_alive()):
-                about = f"{job.id} ({status.message})" if status.message else job.id
-                choices.append(Choice(f"watch {job.id}", "watch", about, section="Running"))
-            if status.state in ("halted", "paused"):
-                choices.append(Choice(f"resume {job.id}", "resume", f"{job.id} ({status.state})", section="Unfinished"))
-        for run in reversed(list_unused_runs(self.workspace, result="winner", setting="study")):
-            choices.append(Choice(f"winner {run.id}", "train the winner", f"of {run.id}", section="Next"))
-        return sorted(choices, key=lambda choice: choice.section)
+        for section, names in command_list.list_sections().items():
+            for name in names:
+                summary = spell(command_list.read_summary(name))
+                choices.append(Choice(name, name, summary, self._explain_missing_input(name, stages), section))
+        return choices
 
-    def _list_commands(self) -> list[Choice]:
-        return [
-            Choice(name, name, spell(command_list.read_summary(name)), self._explain_missing_input(name), section)
-            for section, names in command_list.list_sections().items()
-            for name in names
-        ]
-
-    def _explain_missing_input(self, name: str) -> str | None:
-        """Say which input a command still needs; None if it can run."""
+    def _explain_missing_input(self, name: str, stages: set[str]) -> str | None:
+        """Say which input a command still needs; None if it can run. `stages` have a run that it can read."""
         for field in list_fields(registry.find_command(name).settings):
             if not field.input or not field.is_required:
                 continue
             if field.input.kind in ("dataset", "cache") and not self.workspace.list_products(field.input.kind):
                 return f"needs a {field.input.kind}"
-            if field.input.kind == "run" and not list_readable_runs(self.workspace, field):
+            if field.input.kind == "run" and stages.isdisjoint(field.input.made_by):
                 return f"needs a run of {field.input.made_by[0]}"  # the usual command, to keep the line short
         return None
 
@@ -156,7 +149,8 @@ class Menu:
             job_menu.open_job(job, find_executor(job), self.asker, self.console)
         elif action == "more":
             why = "Each of these steps can run on its own. Some are also part of the training of a model."
-            choices = [choice for choice in self._list_commands() if choice.section == command_list.MORE]
+            runs = lookup.read_runs(self.workspace)
+            choices = [choice for choice in self._list_commands(runs) if choice.section == command_list.MORE]
             self._run_form(self.asker.ask(Question("more", "Which step do you want to run?", why, choices)))
         elif action == "runs":
             job_menu.open_runs(self.workspace, self.asker, self.console)
@@ -183,3 +177,17 @@ class Menu:
         executor = open_executor(self.workspace, filled.on) if filled.on else None
         job = find_or_create_job(self.workspace, filled.stage, filled.given, filled.presets, executor)
         job_menu.open_job(job, executor or find_executor(job), self.asker, self.console)
+
+
+def _list_unfinished(jobs: Jobs, unused_studies: list[Run]) -> list[Choice]:
+    """Jobs to watch or resume, and finished studies whose winner is not trained."""
+    choices = []
+    for job, status in reversed(jobs):
+        if status.state == "running" or (status.state == "waiting" and job.is_alive()):
+            about = f"{job.id} ({status.message})" if status.message else job.id
+            choices.append(Choice(f"watch {job.id}", "watch", about, section="Running"))
+        if status.state in ("halted", "paused"):
+            choices.append(Choice(f"resume {job.id}", "resume", f"{job.id} ({status.state})", section="Unfinished"))
+    for run in reversed(unused_studies):
+        choices.append(Choice(f"winner {run.id}", "train the winner", f"of {run.id}", section="Next"))
+    return sorted(choices, key=lambda choice: choice.section)

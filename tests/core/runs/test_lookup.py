@@ -5,7 +5,7 @@ import pytest
 from tests.toy_jobs import toy_run
 from tfm.core.errors import RunError
 from tfm.core.runs.find_or_create import find_or_create_plan
-from tfm.core.runs.lookup import find_job, find_run, list_plans, list_runs, list_unused_runs
+from tfm.core.runs.lookup import find_job, find_run, list_plans, list_runs, list_unused_runs, read_runs
 from tfm.core.runs.plan import Step
 
 
@@ -48,8 +48,8 @@ def test_a_run_is_unused_until_another_run_names_it(workspace):
     first, second = (toy_run(workspace, target=target) for target in (3, 4))
     for run in (first, second):
         run.update(state="done", result={"sum": 1})
-    assert [run.id for run in list_unused_runs(workspace, "sum", "start_from")] == [first.id, second.id]
+    assert [run.id for run in list_unused_runs(read_runs(workspace), "sum", "start_from")] == [first.id, second.id]
     reader = toy_run(workspace, target=5, start_from=first.id)
-    assert [run.id for run in list_unused_runs(workspace, "sum", "start_from")] == [second.id]
+    assert [run.id for run in list_unused_runs(read_runs(workspace), "sum", "start_from")] == [second.id]
     reader.update(state="failed")
-    assert len(list_unused_runs(workspace, "sum", "start_from")) == 2
+    assert len(list_unused_runs(read_runs(workspace), "sum", "start_from")) == 2

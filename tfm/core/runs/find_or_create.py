@@ -88,8 +88,7 @@ def find_or_create_run(
 
 def _find_run_with_key(workspace: Workspace, key: str) -> Run | None:
     """The newest complete run, else the newest unfinished one."""
-    states = [(run, run.read_status()) for run in reversed(lookup.list_runs(workspace))]
-    same = [(run, status.state) for run, status in states if status.key == key]
+    same = [(run, status.state) for run, status in reversed(lookup.read_runs(workspace)) if status.key == key]
     complete = (run for run, state in same if state == "done" and run.has_intact_outputs())
     unfinished = (run for run, state in same if state != "done")
     return next(complete, None) or next(unfinished, None)
@@ -101,8 +100,7 @@ def find_or_create_plan(workspace: Workspace, name: str, steps: list[Step]) -> P
     key = compute_plan_key(name, steps)
     is_fresh = any(step.fresh for step in steps)
     with workspace.lock():
-        for plan in reversed(lookup.list_plans(workspace)):
-            status = plan.read_status()
+        for plan, status in reversed(lookup.read_plans(workspace)):
             if status.key == key and not (is_fresh and status.state == "done"):
                 return plan
         return Plan.create(workspace, name, steps, key)

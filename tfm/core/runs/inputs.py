@@ -5,14 +5,16 @@ How an input's content enters a run's key is in `keys`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tfm.core import hints
-from tfm.core.errors import SettingsError
+from tfm.core.errors import RunError, SettingsError
 from tfm.core.events import Note
 from tfm.core.runs import lookup
+from tfm.core.runs.job_folder import Status
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import PRODUCT_FILES, Workspace
 from tfm.core.settings.base import Input, Settings
@@ -41,8 +43,18 @@ def list_inputs(settings: Settings) -> Iterator[tuple[SettingField, Input, str]]
 def list_readable_runs(workspace: Workspace, field: SettingField) -> list[Run]:
     """List the complete runs to choose from. Runs that belong to another run are valid, but not listed."""
     assert field.input is not None
-    makers = field.input.made_by
-    return [run for run in lookup.list_runs(workspace) if not run.read_status().part_of and run.is_done_by(makers)]
+    made = find_readable_runs(lookup.read_runs(workspace))
+    return [run for run, stage in made if not field.input.made_by or stage in field.input.made_by]
+
+
+def find_readable_runs(runs: Iterable[tuple[Run, Status]]) -> list[tuple[Run, str]]:
+    """The runs that another run can read, with their stages. A run with damaged settings is none of them."""
+    found = []
+    for run, status in runs:
+        if status.state == "done" and not status.part_of:
+            with contextlib.suppress(RunError):
+                found.append((run, run.read_stage()))
+    return found
 
 
 def report_skipped_runs(workspace: Workspace, settings: Settings, setting: str) -> Iterator[Note]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
 from tfm.core import hints
 from tfm.core.errors import RunError
-from tfm.core.runs.job_folder import Job
+from tfm.core.runs.job_folder import Job, Status
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
@@ -18,12 +19,21 @@ J = TypeVar("J", bound=Job)
 
 def list_runs(workspace: Workspace) -> list[Run]:
     """Newest last."""
-    return _sort_by_age([Run(folder, workspace) for folder in _list_job_folders(workspace.runs_folder)])
+    return [run for run, _ in read_runs(workspace)]
 
 
 def list_plans(workspace: Workspace) -> list[Plan]:
     """Newest last."""
-    return _sort_by_age([Plan(folder, workspace) for folder in _list_job_folders(workspace.plans_folder)])
+    return [plan for plan, _ in read_plans(workspace)]
+
+
+def read_runs(workspace: Workspace) -> list[tuple[Run, Status]]:
+    """The runs with their statuses, newest last. Where there are hundreds, this takes a while: read them once."""
+    return _read_statuses([Run(folder, workspace) for folder in _list_job_folders(workspace.runs_folder)])
+
+
+def read_plans(workspace: Workspace) -> list[tuple[Plan, Status]]:
+    return _read_statuses([Plan(folder, workspace) for folder in _list_job_folders(workspace.plans_folder)])
 
 
 def find_run(workspace: Workspace, name: str) -> Run:
@@ -36,9 +46,9 @@ def find_job(workspace: Workspace, name: str) -> Run | Plan:
     return _find_only_match(name, jobs, workspace.root)
 
 
-def list_unused_runs(workspace: Workspace, result: str, setting: str) -> list[Run]:
+def list_unused_runs(runs: Iterable[tuple[Run, Status]], result: str, setting: str) -> list[Run]:
     """Runs with this value in their result that no other run names in this setting; failed runs do not count."""
-    runs = [(run, status) for run in list_runs(workspace) if not (status := run.read_status()).part_of]
+    runs = [(run, status) for run, status in runs if not status.part_of]
     found = [run for run, status in runs if result in status.result]
     used = set()
     for run, status in runs if found else ():
@@ -60,8 +70,8 @@ def _find_only_match(name: str, jobs: list[J], root: Path) -> J:
     )
 
 
-def _sort_by_age(jobs: list[J]) -> list[J]:
-    return sorted(jobs, key=lambda job: job.read_status().created)
+def _read_statuses(jobs: list[J]) -> list[tuple[J, Status]]:
+    return sorted(((job, job.read_status()) for job in jobs), key=lambda one: one[1].created)
 
 
 def _list_job_folders(parent: Path) -> list[Path]:

@@ -72,13 +72,6 @@ class Run(Job):
         current = files.compute_sha256(self.settings_file)
         return bool(self.read_environment().get("settings_sha256", current) == current)
 
-    def is_done_by(self, makers: tuple[str, ...]) -> bool:
-        """Whether it is done and a run of one of these stages; of any stage if none is named."""
-        try:
-            return self.read_status().state == "done" and (not makers or self.read_stage() in makers)
-        except RunError:  # with damaged settings it is no input for others
-            return False
-
     def describe_restart(self) -> str:
         """Refer to the command that does the same in a new run; a trial is only repeated with its study."""
         return hints.command("runs restart", self.read_status().part_of or self.id)
