@@ -13,6 +13,7 @@ PROTOCOL = Protocol(
     split_hash="b" * 64,
     synthetic=False,
     images=2 * PATIENTS,
+    units=2 * PATIENTS,
     malignant=PATIENTS,
     patients=PATIENTS,
     threshold_rule="youden",
@@ -27,7 +28,7 @@ def make_model(
     noise = np.random.default_rng(noise_seed).normal(size=2 * PATIENTS)
     probs = 1 / (1 + np.exp(-(skill * (labels - 0.5) + noise)))
     patients = np.repeat([f"P_{number:05d}" for number in range(PATIENTS)], 2)
-    predictions = pd.DataFrame({"patient_id": patients, "label": labels, "prob": probs})
+    predictions = pd.DataFrame({"patient_id": patients, "label": labels, "prob": probs, "images": 1})
     validation = predictions.assign(patient_id=[f"{patient}_{settings.get('fold', 1)}" for patient in patients])
     return TrainedModel(
         run, "Net", "none: from scratch", 10, 1.5, threshold, validation, predictions, protocol, settings

@@ -83,6 +83,13 @@ def deal_folds(manifest):
     return manifest.assign(fold=folds, split=np.select([folds == 0, folds == 1], ["test", "val"], "train"))
 
 
+def test_all_tables_count_the_unit_that_is_asked_for(runs):
+    names = [run.id for run in runs]
+    run = finish_run(find_or_create_job(runs[0].workspace, "compare", {"runs": names, "unit": "breast"}))
+    assert all("test, per breast: " in table.caption for table in of_kind(run, Table))
+    assert {row["unit"] for row in run.read_status().result["rows"]} == {"breast"}
+
+
 def test_the_order_of_the_runs_does_not_matter(runs):
     forth, back = compared(runs), compared(runs[::-1])
     assert of_kind(forth, Table) == of_kind(back, Table)

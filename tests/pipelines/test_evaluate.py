@@ -3,6 +3,9 @@
 import pytest
 
 from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run
+from tfm.analysis.predictions import read_predictions
+from tfm.analysis.threshold import choose_threshold
+from tfm.analysis.units import group_by_unit
 from tfm.core import files
 from tfm.core.errors import SettingsError
 from tfm.core.events import Picture, Table
@@ -20,8 +23,8 @@ def trained(tmp_path_factory):
     return finish_run(make_train_run(workspace, "ResNet18_CFT", **TINY))
 
 
-def evaluated(trained):
-    return finish_run(find_or_create_job(trained.workspace, "evaluate", {"run": trained.id}))
+def evaluated(trained, unit="image"):
+    return finish_run(find_or_create_job(trained.workspace, "evaluate", {"run": trained.id, "unit": unit}))
 
 
 def test_every_table_states_its_protocol_and_that_images_are_synthetic(trained):
@@ -37,6 +40,20 @@ def test_the_confusion_matrix_counts_every_test_image(trained):
     assert result["tp"] + result["fn"] == 10
     assert result["fp"] + result["tn"] == 10
     assert result["auc_low"] <= result["auc"] <= result["auc_high"]
+    assert (result["n_images"], result["n_patients"]) == (20, 10)
+
+
+@pytest.mark.parametrize(("unit", "count"), [("breast", "10 breasts"), ("patient", "10 patients")])
+def test_breasts_and_patients_are_counted_at_a_threshold_of_their_own(trained, unit, count):
+    run = evaluated(trained, unit)
+    result = run.read_status().result
+    assert result["unit"] == unit
+    tables = [event for event in run.read_events() if isinstance(event, Table)]
+    assert all(f"test, per {unit}: {count}" in table.caption for table in tables)
+    validation = group_by_unit(read_predictions(trained.predictions_file("val")), unit)
+    labels, probs = (validation[name].to_numpy() for name in ("label", "prob"))
+    assert result["threshold"] == choose_threshold(result["threshold_rule"], labels, probs)
+    assert result["tp"] + result["fn"] + result["fp"] + result["tn"] == result["n_units"] == int(count.split()[0])
     assert (result["n_images"], result["n_patients"]) == (20, 10)
 
 

@@ -83,6 +83,7 @@ class Ranking:
                 "weights": model.weights,
                 "parameters": model.parameters,
                 "minutes": model.minutes,
+                "unit": model.protocol.unit,
                 "protocol": model.protocol.caption,
                 "synthetic": model.protocol.synthetic,
             }

@@ -17,6 +17,8 @@ import pandas as pd
 from tfm.analysis.explanation.explainer import ATTENTION, FOR_MALIGNANT
 from tfm.analysis.explanation.scores import OUTSIDE, UNIFORM, read_scores
 from tfm.analysis.format_intervals import format_interval, format_number, format_range
+from tfm.analysis.predictions import read_predictions
+from tfm.analysis.settings import Unit
 from tfm.analysis.trained_run import Protocol, open_trained_model
 from tfm.core import hints
 from tfm.core.errors import DataError
@@ -115,7 +117,10 @@ def compare_estimates(
 
 
 def compare_ways(
-    runs: Mapping[str, list[Run]], explanations: Mapping[str, list[Run]], against: Mapping[str, list[str]]
+    runs: Mapping[str, list[Run]],
+    explanations: Mapping[str, list[Run]],
+    against: Mapping[str, list[str]],
+    unit: Unit = "image",
 ) -> Contrast:
     """Compare the ways by AUC and, if there are explain runs, by the attention outside the breast.
 
@@ -123,8 +128,9 @@ def compare_ways(
         runs: way → its train runs.
         explanations: way → the explain runs of all its train runs; may be empty.
         against: way → the ways it is compared with.
+        unit: of the AUC; attention is measured image by image.
     """
-    trained = {way: [open_trained_model(run) for run in group] for way, group in runs.items()}
+    trained = {way: [open_trained_model(run, unit) for run in group] for way, group in runs.items()}
     models = [model for group in trained.values() for model in group]
     first = models[0]
     for model in models:
@@ -141,7 +147,8 @@ def compare_ways(
     estimates = {AUC: {way: estimate_auc(labels, one, patients) for way, one in probs.items()}}
     note = ""
     if explanations:
-        note, estimates[OUTSIDE] = _measure_explanations(explanations, table)
+        images = read_predictions(next(iter(runs.values()))[0].predictions_file("test"))
+        note, estimates[OUTSIDE] = _measure_explanations(explanations, images)
     outcomes = {metric: compare_estimates(by_way, against, _INTERVALS[metric]) for metric, by_way in estimates.items()}
     return Contrast(first.protocol, {way: len(group) for way, group in runs.items()}, against, outcomes, note)
 

@@ -32,8 +32,8 @@ class OutOfFold:
     def caption(self) -> str:
         return self.protocol.describe_with_dataset(
             f"{self.protocol.sample}: each is predicted by the run whose validation fold it is in, and the "
-            "probabilities of all folds are pooled. The epoch was chosen on these images, so the AUC is somewhat too "
-            "high. 95 % intervals over patients and seeds"
+            f"probabilities of all folds are pooled{self.protocol.unit_rule}. The epoch was chosen on these images, so "
+            "the AUC is somewhat too high. 95 % intervals over patients and seeds"
         )
 
 
@@ -83,7 +83,8 @@ class RepeatedModel:
         protocol = replace(
             self.protocol,
             split="out of fold",
-            images=len(labels),
+            images=int(tables[0]["images"].sum()),
+            units=len(labels),
             malignant=int(labels.sum()),
             patients=len(set(patients)),
         )
@@ -95,7 +96,9 @@ def group_repeated_models(models: Iterable[TrainedModel]) -> list[RepeatedModel]
     groups: dict[str, list[TrainedModel]] = {}
     for model in sorted(models, key=lambda model: (model.fold, model.seed, model.run)):
         others = {name: value for name, value in model.settings.items() if name not in ("fold", "seed")}
-        key = json.dumps([model.model, model.protocol.dataset_hash, others], sort_keys=True, default=str)
+        key = json.dumps(
+            [model.model, model.protocol.dataset_hash, model.protocol.unit, others], sort_keys=True, default=str
+        )
         groups.setdefault(key, []).append(model)
     return [_join_models(group) for _, group in sorted(groups.items(), key=lambda item: item[1][0].run)]
 

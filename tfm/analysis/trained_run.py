@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from tfm.analysis.predictions import read_predictions
-from tfm.analysis.threshold import describe_rule, format_threshold
+from tfm.analysis.settings import Unit
+from tfm.analysis.threshold import choose_threshold, describe_rule, format_threshold
+from tfm.analysis.units import EXPLANATIONS, PLURALS, group_by_unit
 from tfm.core.errors import DataError
 from tfm.core.runs.run import Run
 from tfm.training.inputs.starting_point import measure_minutes_of_work
@@ -30,26 +32,32 @@ class Protocol:
     split_hash: str
     synthetic: bool
     images: int
-    malignant: int
+    units: int
+    malignant: int  # of the units
     patients: int
     threshold_rule: str
     split: str = "test"
-    unit: str = "image"
+    unit: Unit = "image"
 
     @property
     def caption(self) -> str:
         return self.describe_with_dataset(
-            f"{self.sample}; 95 % intervals over patients: AUC and F1 on the logit scale, rates by Wilson (exactly 0 "
-            "or 1: Clopper-Pearson, for the AUC over pairs of patients); "
+            f"{self.sample}{self.unit_rule}; 95 % intervals over patients: AUC and F1 on the logit scale, rates by "
+            "Wilson (exactly 0 or 1: Clopper-Pearson, for the AUC over pairs of patients); "
             f"threshold chosen on validation ({describe_rule(self.threshold_rule)})"
         )
 
     @property
     def sample(self) -> str:
+        images = "" if self.unit == "image" else f", {self.images} images"
         return (
-            f"{self.split}, per {self.unit}: {self.images} images ({self.malignant} malignant) of {self.patients} "
-            "patients"
+            f"{self.split}, per {self.unit}: {self.units} {PLURALS[self.unit]} ({self.malignant} malignant) of "
+            f"{self.patients} patients{images}"
         )
+
+    @property
+    def unit_rule(self) -> str:
+        return EXPLANATIONS[self.unit]
 
     def describe_with_dataset(self, text: str) -> str:
         """Put the dataset before the text, and a warning after it if the dataset is synthetic."""
@@ -65,8 +73,8 @@ class TrainedModel:
     parameters: int
     minutes: float  # of work
     threshold: float
-    validation: pd.DataFrame  # predictions
-    predictions: pd.DataFrame  # of the test split
+    validation: pd.DataFrame  # predictions, as `group_by_unit` gives them
+    predictions: pd.DataFrame  # of the test split, likewise
     protocol: Protocol
     settings: dict[str, Any]
 
@@ -84,31 +92,39 @@ class TrainedModel:
         return format_threshold(self.threshold, self.predictions["prob"].to_numpy())
 
 
-def open_trained_model(run: Run) -> TrainedModel:
-    """Read a finished run. Its outputs are verified first."""
+def open_trained_model(run: Run, unit: Unit = "image") -> TrainedModel:
+    """Read a finished run. Its outputs are verified first. The threshold is that of validation in the same unit."""
     run.check_outputs()
     if not run.predictions_file("test").is_file():
         raise DataError(
             f"{run.id} is a trial of a study and has no test predictions",
             hint="train the winner of the study and use that run",
         )
-    predictions = read_predictions(run.predictions_file("test"))
+    validation, test = (read_predictions(run.predictions_file(split)) for split in ("val", "test"))
+    units = group_by_unit(validation, unit)
     result = run.read_status().result
+    threshold, rule = result["threshold"], result["threshold_rule"]
+    if unit != "image":
+        threshold = choose_threshold(rule, units["label"].to_numpy(), units["prob"].to_numpy())
     return TrainedModel(
         run=run.id,
         model=result["model"],
         weights=result["weights"],
         parameters=result["parameters"],
         minutes=measure_minutes_of_work(run),
-        threshold=result["threshold"],
-        validation=read_predictions(run.predictions_file("val")),
-        predictions=predictions,
+        threshold=threshold,
+        validation=units,
+        predictions=group_by_unit(test, unit),
         settings=run.read_settings(),
-        protocol=build_protocol(run.read_environment(), predictions, result["threshold_rule"]),
+        protocol=build_protocol(run.read_environment(), test, rule, unit),
     )
 
 
-def build_protocol(environment: dict[str, Any], predictions: pd.DataFrame, threshold_rule: str) -> Protocol:
+def build_protocol(
+    environment: dict[str, Any], predictions: pd.DataFrame, threshold_rule: str, unit: Unit = "image"
+) -> Protocol:
+    """Build the protocol of the predictions for these images, counted in units."""
+    units = group_by_unit(predictions, unit)
     return Protocol(
         dataset=environment["dataset"],
         arrangement=environment["protocol"],
@@ -116,7 +132,9 @@ def build_protocol(environment: dict[str, Any], predictions: pd.DataFrame, thres
         split_hash=environment["split_hash"],
         synthetic=environment["synthetic"],
         images=len(predictions),
-        malignant=int(predictions["label"].sum()),
+        units=len(units),
+        malignant=int(units["label"].sum()),
         patients=predictions["patient_id"].nunique(),
         threshold_rule=threshold_rule,
+        unit=unit,
     )

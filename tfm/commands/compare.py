@@ -1,6 +1,7 @@
 """Compare trained models in one table
 
-One table for each protocol: models that were tested on different data are never ranked together.
+One table for each protocol: models that were tested on different data are never ranked together. All tables count
+images, breasts or patients, as you choose.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from tfm.analysis.settings import UnitSettings
 from tfm.core.registry import Stage
 from tfm.core.settings.base import POSITIONAL, RunWithPredictions, Settings
 
@@ -17,6 +19,7 @@ class Compare(Settings):
     runs: Annotated[list[RunWithPredictions], POSITIONAL, Field(min_length=1)]
     """Which trained models do you want to compare?
     If you name none, all complete ones in the workspace are used."""
+    units: UnitSettings = UnitSettings()
 
 
 COMMAND = Stage(settings=Compare, pipeline="tfm.pipelines.compare:compare", version=3)

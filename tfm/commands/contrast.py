@@ -10,6 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from tfm.analysis.settings import UnitSettings
 from tfm.core.errors import SettingsError
 from tfm.core.registry import Stage
 from tfm.core.settings.base import POSITIONAL, Input, RunWithPredictions, Settings
@@ -30,7 +31,8 @@ class Contrast(Settings):
     The comparison is paired by patient. A difference above zero means that the first way is higher."""
     explained: list[Explanation] = []  # noqa: RUF012
     """Which explanations of these runs do you want to include?
-    In any order. Their attention outside the breast is then contrasted as well."""
+    In any order. Their attention outside the breast is then contrasted as well, always image by image."""
+    units: UnitSettings = UnitSettings()
 
     @model_validator(mode="after")
     def _check_ways(self) -> Self:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from tfm.analysis.settings import UnitSettings
 from tfm.core.registry import Stage
 from tfm.core.settings.base import POSITIONAL, RunWithPredictions, Settings
 
@@ -14,6 +15,7 @@ from tfm.core.settings.base import POSITIONAL, RunWithPredictions, Settings
 class Evaluate(Settings):
     run: Annotated[RunWithPredictions, POSITIONAL]
     """Which trained model do you want to evaluate?"""
+    units: UnitSettings = UnitSettings()
 
 
 COMMAND = Stage(settings=Evaluate, pipeline="tfm.pipelines.evaluate:evaluate", version=4)

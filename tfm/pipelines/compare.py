@@ -17,7 +17,7 @@ from tfm.core.runs.run import Run
 def compare(settings: Compare, run: Run) -> Iterator[Event]:
     yield from report_skipped_runs(run.workspace, settings, "runs")
     chosen = {one.id: one for one in (find_run(run.workspace, name) for name in settings.runs)}
-    rankings = rank_models([open_trained_model(one) for one in chosen.values()])
+    rankings = rank_models([open_trained_model(one, settings.units.unit) for one in chosen.values()])
     pictures, out_of_fold = [], []
     for number, ranking in enumerate(rankings, start=1):
         title = "Comparison" if len(rankings) == 1 else f"Comparison {number} of {len(rankings)}"

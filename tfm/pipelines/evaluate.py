@@ -8,6 +8,7 @@ from tfm.analysis import evaluation
 from tfm.analysis.figures import draw_roc
 from tfm.analysis.format_intervals import format_interval
 from tfm.analysis.trained_run import open_trained_model
+from tfm.analysis.units import PLURALS
 from tfm.commands.evaluate import Evaluate
 from tfm.core import files
 from tfm.core.events import Event, Picture, Result, Table
@@ -16,12 +17,12 @@ from tfm.core.runs.run import Run
 
 
 def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
-    trained = open_trained_model(find_run(run.workspace, settings.run))
+    trained = open_trained_model(find_run(run.workspace, settings.run), settings.units.unit)
     evaluated = evaluation.evaluate(trained)
     caption = trained.protocol.caption
     metrics = {"AUC": evaluated.auc, **evaluated.rates}
     yield Table(
-        f"{trained.model} on the test images",
+        f"{trained.model} on the test {PLURALS[trained.protocol.unit]}",
         ["metric", "value (95 % interval)"],
         [[name, format_interval(interval)] for name, interval in metrics.items()],
         caption,
@@ -43,6 +44,8 @@ def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
         **evaluated.flatten(),
         "threshold": trained.threshold,
         "threshold_rule": trained.protocol.threshold_rule,
+        "unit": trained.protocol.unit,
+        "n_units": trained.protocol.units,
         "n_images": trained.protocol.images,
         "n_patients": trained.protocol.patients,
         "protocol": caption,
