@@ -12,7 +12,7 @@ from tests.imaging.drawn_mammograms import PRESETS, draw_phantom, resolve_chain
 from tfm.core.errors import DataError
 from tfm.imaging.chain import preprocess_image
 
-SIZES = {"fast": (512, 512), "thesis": (512, 512), "resnet": (224, 224), "highres": (1152, 896)}
+SIZES = {"fast": (512, 320), "thesis": (512, 512), "resnet": (224, 224), "highres": (1152, 704)}
 
 
 def write_files(folder: Path, side: str = "RIGHT", kind: str = "mass") -> tuple[Path, Path, np.ndarray]:
@@ -39,6 +39,18 @@ def test_every_preset_makes_a_training_image_with_its_lesion_inside_the_breast(p
     assert done.image[done.lesions > 0].mean() > done.image[done.breast > 0].mean()
     beside = done.image[cv2.dilate(done.breast, np.ones((7, 7), np.uint8)) == 0]
     assert beside.max() <= 0.02 * done.image.max(), "label and border are gone"
+
+
+@pytest.mark.parametrize("preset", ["fast", "highres"])
+def test_real_lesions_are_hardly_ever_plain_white_and_breasts_fill_half_of_the_image(preset, shared_data) -> None:
+    saturated, filled = [], []
+    for film in sorted((shared_data / "mass256" / "images").glob("*.png"))[::24]:
+        done = preprocess_image(film, shared_data / "mass256" / "masks" / film.name, resolve_chain(preset))
+        saturated.append(np.mean(done.image[done.lesions > 0] == np.iinfo(done.image.dtype).max))
+        filled.append(done.breast.mean())
+    assert len(saturated) == 52
+    assert np.mean(saturated) < 0.005
+    assert np.mean(filled) > 0.5
 
 
 @pytest.mark.parametrize("kind", ["mass", "calc"])

@@ -45,7 +45,7 @@ def test_every_step_and_setting_is_described(name: str) -> None:
 def test_resolved_chain_has_every_setting_in_the_order_of_the_preset() -> None:
     chain = resolve(ChainSettings, {"steps": {"intensity": True, "resize": {"height": 64}}}, {})
     assert chain.steps == {
-        "intensity": {"stretch": "breast", "low": 0.5, "high": 99.5, "bits": 8},
+        "intensity": {"stretch": "breast", "low": 0.5, "high": 99.9, "bits": 8},
         "resize": {"height": 64, "width": 512},
     }
     assert resolve(ChainSettings, chain.model_dump(), {}) == chain
@@ -53,7 +53,7 @@ def test_resolved_chain_has_every_setting_in_the_order_of_the_preset() -> None:
 
 def test_dotted_names_change_settings_of_a_step() -> None:
     chain = resolve(ChainSettings, FAST, {"resize.height": "128", "intensity.bits": "16", "steps.orient": "false"})
-    assert chain.steps["resize"] == {"height": 128, "width": 512}
+    assert chain.steps["resize"] == {"height": 128, "width": 320}
     assert chain.parse_steps()["intensity"].model_dump()["bits"] == 16
     assert list(chain.steps) == ["crop_breast", "resize", "annotations", "intensity"]
 

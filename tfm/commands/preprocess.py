@@ -50,7 +50,7 @@ class Preprocess(Settings):
 COMMAND = Stage(
     settings=Preprocess,
     pipeline="tfm.pipelines.preprocess:preprocess",
-    version=7,
+    version=8,
     presets="preprocess",
     default_preset="fast",
     trial="contact-sheet",

@@ -90,15 +90,16 @@ class Intensity(Settings):
 
     stretch: Literal["breast", "maximum", "none"] = "breast"
     """How should grey values be stretched?
-    breast: between two percentiles of the breast's pixels, which evens out exposure. maximum: up to the brightest
-    pixel. none: not at all."""
+    breast: over the range of the breast's pixels, which evens out exposure. maximum: up to the brightest pixel. none:
+    not at all."""
 
     low: Annotated[float, Field(ge=0, lt=50), NoEffectWhen("stretch", "maximum", "none")] = 0.5
     """Which percentile of the breast's pixels should become black?"""
 
-    high: Annotated[float, Field(gt=50, le=100), NoEffectWhen("stretch", "maximum", "none")] = 99.5
-    """Which percentile of the breast's pixels should become white?
-    With 100, a single bright speck of dust determines the contrast of the whole image."""
+    high: Annotated[float, Field(gt=50, le=100), NoEffectWhen("stretch", "maximum", "none")] = 99.9
+    """Up to which percentile of the breast's pixels should grey values be stretched evenly?
+    The brighter pixels share the highest 5 % of the grey values, and only the brightest becomes white: lesions keep
+    their structure. With 100, a single bright speck of dust determines the contrast of the whole image."""
 
     bits: Annotated[Literal[8, 16], BeforeValidator(int)] = 8  # text from a command line
     """How many bits should a grey value have?
