@@ -108,12 +108,9 @@ def test_a_run_on_a_cluster_is_listed_paused_and_resumed_there(slurm, tmp_path, 
     told = run_main("runs", "resume", run.id, "--json")
     assert (told.returncode, json.loads(told.stdout.splitlines()[-1])["state"]) == (0, "done")
     assert (run.folder / "slurm").is_dir(), "it was submitted again"
-    again = json.loads(run_main("runs", "restart", run.id, "--on", THIS_MACHINE, "--json").stdout.splitlines()[-1])
-    assert again["state"] == "done"
-    assert not (workspace.runs_folder / again["id"] / "slurm").exists()
 
 
-def test_each_step_of_a_plan_on_a_cluster_says_what_it_waits_for(slurm, tmp_path, run_main):
+def test_each_step_of_a_plan_says_what_it_waits_for_and_can_continue_here(slurm, tmp_path, run_main):
     workspace = Workspace(tmp_path / "workspace")
     write_cluster(workspace, **ONE_CORE)
     plan = find_or_create_plan(workspace, "toys", three_steps())
@@ -124,6 +121,8 @@ def test_each_step_of_a_plan_on_a_cluster_says_what_it_waits_for(slurm, tmp_path
         assert "one waiting for resources two waiting for other steps three waiting for other steps" in shown
         run_main("runs", "pause", plan.id)
         assert slurm.count_jobs() == 1, "only the job of another person is left"
+        here = run_main("runs", "resume", plan.id, "--on", THIS_MACHINE, "--json")
+        assert json.loads(here.stdout.splitlines()[-1])["state"] == "done", "it does not wait for the cluster"
 
 
 def test_the_menu_asks_the_doctor_what_to_check(slurm, workspace):
