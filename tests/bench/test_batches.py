@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from tfm.data.cache.cache import Cache
+from tfm.models.normalisation import Normalisation
 from tfm.training import augment
-from tfm.training.batches import Images, Normalisation
+from tfm.training.batches import Images
 from tfm.training.inputs.samples import Samples
 from tfm.training.settings import AugmentSettings
 

@@ -17,8 +17,9 @@ from tfm.core.events import Progress
 from tfm.data.cache.cache import Cache
 from tfm.models.build import build_model
 from tfm.models.head import find_head
+from tfm.models.normalisation import Normalisation
 from tfm.models.settings import ModelSettings
-from tfm.training.batches import Images, Normalisation
+from tfm.training.batches import Images
 from tfm.training.embedding_classifier import fit_learner
 from tfm.training.frozen_features import extract_features
 from tfm.training.inputs.samples import Samples

@@ -12,9 +12,9 @@ from tfm.core.errors import SettingsError
 from tfm.core.settings.presets import load_preset
 from tfm.core.settings.resolve import resolve
 from tfm.models.model_spec import MaskedImageModelSpec
+from tfm.models.normalisation import Normalisation
 from tfm.models.settings import ModelSettings
 from tfm.pipelines import segment
-from tfm.training.batches import Normalisation
 from tfm.training.inputs.samples import UNKNOWN
 from tfm.training.recipe import DataSpec, TrainingRecipe
 from tfm.training.tasks.breast_aware_classification import BreastAwareClassification

@@ -13,7 +13,8 @@ from tfm.analysis.lesions.scores import BRIGHTEST
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.lesion_classes import encode_mask_class
 from tfm.metrics.froc import find_marks
-from tfm.training.batches import Images, Normalisation
+from tfm.models.normalisation import Normalisation
+from tfm.training.batches import Images
 from tfm.training.inputs.samples import Samples
 from tfm.training.lesion_probability_maps import count_at_thresholds
 from tfm.training.settings import SegmentationSettings
