@@ -58,29 +58,31 @@ def test_place_is_described_by_its_features_and_the_mean_of_its_neighbourhood():
     assert torch.allclose(around[..., 0, 0], own[..., 0:2, 0:2].mean((2, 3)), atol=1e-5)
 
 
-def test_score_of_the_places_is_the_mean_log_odds_of_the_most_malignant_ones():
+def test_scores_of_the_places_are_the_mean_log_odds_of_the_most_malignant_and_benign_ones():
     places = torch.randn(2, 3, 40, 30)
     top = round(TOP_SHARE * 40 * 30)
     for row, score in zip(places, score_places(places), strict=True):
-        malignant = row.softmax(0)[2].flatten()
-        highest = torch.sort(torch.log(malignant / (1 - malignant)), descending=True).values[:top]
-        assert score.item() == pytest.approx(highest.mean().item(), rel=1e-4)
+        for label, own in ((2, score[0]), (1, score[1])):
+            probs = row.softmax(0)[label].flatten()
+            highest = torch.sort(torch.log(probs / (1 - probs)), descending=True).values[:top]
+            assert own.item() == pytest.approx(highest.mean().item(), rel=1e-4)
 
 
 def test_small_image_is_scored_by_its_most_malignant_place():
     places = torch.zeros(1, 3, 4, 4)
     places[0, 2, 1, 3] = 5
-    assert score_places(places).item() == pytest.approx(5 - math.log(2))
+    assert score_places(places)[0, 0].item() == pytest.approx(5 - math.log(2))
 
 
 def test_logit_joins_both_heads():
     network = build_guided().eval()
     images = torch.randn(3, 1, 64, 64)
     with torch.no_grad():
-        network.joint.weight.copy_(torch.tensor([[0.3, 0.8]]))
+        network.joint.weight.copy_(torch.tensor([[0.3, 0.8, -0.6]]))
         network.joint.bias.fill_(-0.2)
         logits, places = network.locate(images)
-        expected = 0.3 * network.encoder(images)[:, 0] + 0.8 * score_places(places) - 0.2
+        scores = score_places(places)
+        expected = 0.3 * network.encoder(images)[:, 0] + 0.8 * scores[:, 0] - 0.6 * scores[:, 1] - 0.2
     assert torch.allclose(logits[:, 0], expected, atol=1e-5)
 
 

@@ -35,7 +35,7 @@ def make_frozen_run(workspace: Workspace) -> Run:
 
 
 def make_tuned_run(workspace: Workspace, **given) -> Run:
-    return make_train_run(workspace, "LesionGuided_CFT", architecture="test_resnet", **given)
+    return make_train_run(workspace, "LesionGuided_CFT", **{"architecture": "test_resnet"} | given)
 
 
 def read_notes(run: Run) -> list[str]:

@@ -93,7 +93,7 @@ def test_scores_that_are_joined_come_from_other_patients(fitted):
     """The score of each training image is that of a place head that has not seen its patient."""
     _, training, folder = fitted
     folds = split_into_folds(training.train.samples, training.recipe.seed)
-    joined = np.concatenate([np.load(folder / "features" / f"places{fold}.npy")[:, 0] for fold in range(FOLDS)])
+    joined = np.concatenate([np.load(folder / "features" / f"places{fold}.npy") for fold in range(FOLDS)])
     order = np.concatenate([np.flatnonzero(folds == fold) for fold in range(FOLDS)])
     with torch.inference_mode():
         _, places = training.network.eval().locate(training.train.load(order))

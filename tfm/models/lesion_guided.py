@@ -3,7 +3,6 @@ features, and a classifier of each place of an earlier feature map. The image's 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +18,8 @@ from tfm.models.masked_image_model import ENCODER_PREFIX
 
 PLACE_CLASSES = ("background", "benign", "malignant")
 MALIGNANT = PLACE_CLASSES.index("malignant")
-TOP_SHARE = 1 / 200  # of an image's places: the most malignant ones, whose mean is the image's score
+TOP_SHARE = 1 / 200  # of an image's places: those with the highest log odds of a class, whose mean scores the image
+SCORES = 3  # of an image: pooled features, most malignant places, most benign places
 _FIRST_DEVIATION = 1e-3  # of the weights of a new place classifier
 
 
@@ -41,17 +41,17 @@ class LesionGuidedClassifier(nn.Module):
         self.feature_info = [{**one, "module": ENCODER_PREFIX + one["module"]} for one in maps]
         self._map = _find_map(encoder, self.feature_info, stride)
         self.places = nn.Linear(2 * self._map["num_chs"], len(PLACE_CLASSES))
-        self.joint = nn.Linear(2, 1)
+        self.joint = nn.Linear(SCORES, 1)
         self.initialize_heads()
 
     @torch.no_grad()
     def initialize_heads(self) -> None:
-        """Begin with the mean of both scores, at a probability near one half."""
+        """Begin with the pooled logit, and evidence for malignant against that for benign, near a probability of one
+        half."""
         nn.init.normal_(self.places.weight, std=_FIRST_DEVIATION)
         nn.init.zeros_(self.places.bias)
-        nn.init.constant_(self.joint.weight, 1 / 2)
-        # With equal logits, malignant has one chance in three, so that its log odds are -log 2.
-        nn.init.constant_(self.joint.bias, math.log(2) / 2)
+        self.joint.weight.copy_(torch.tensor([[0.5, 0.5, -0.5]]))
+        nn.init.zeros_(self.joint.bias)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:  # (B, 1, H, W) → (B, 1)
         logits, _ = self.locate(images)
@@ -61,7 +61,7 @@ class LesionGuidedClassifier(nn.Module):
         """Compute the logits of the images (B, 1), and of their places for each class (B, PLACE_CLASSES, h, w)."""
         pooled, features = self.encode(images)
         places = self.places(features.movedim(1, -1)).movedim(-1, 1)
-        scores = torch.stack([pooled[:, 0].float(), score_places(places.float())], dim=1)
+        scores = torch.cat([pooled.float(), score_places(places.float())], dim=1)
         return self.join(scores), places
 
     def encode(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -82,16 +82,20 @@ class LesionGuidedClassifier(nn.Module):
         around = functional.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)
         return pooled, torch.cat([features, around], dim=1)
 
-    def join(self, scores: torch.Tensor) -> torch.Tensor:  # (B, 2) → (B, 1)
-        """Join the log odds of both heads. As a sum, because autocast would round a linear layer."""
+    def join(self, scores: torch.Tensor) -> torch.Tensor:  # (B, SCORES) → (B, 1)
+        """Join log odds. As a sum, because autocast would round a linear layer."""
         return (scores * self.joint.weight).sum(1, keepdim=True) + self.joint.bias
 
 
-def score_places(places: torch.Tensor) -> torch.Tensor:  # (B, PLACE_CLASSES, h, w) → (B,)
-    """Compute an image's log odds of malignancy: the mean over its most malignant places."""
-    others = places[:, :MALIGNANT].logsumexp(1)
-    odds = (places[:, MALIGNANT] - others).flatten(1)
-    return odds.topk(max(round(TOP_SHARE * odds.shape[1]), 1)).values.mean(1)
+def score_places(places: torch.Tensor) -> torch.Tensor:  # (B, PLACE_CLASSES, h, w) → (B, 2)
+    """Compute the log odds of the most malignant and of the most benign places of each image, each as their mean.
+
+    The benign ones tell a clearly benign lesion from a doubtful one: malignant log odds alone are low in both.
+    """
+    background, benign, malignant = places.flatten(2).unbind(1)
+    odds = [malignant - torch.logaddexp(background, benign), benign - torch.logaddexp(background, malignant)]
+    top = max(round(TOP_SHARE * background.shape[1]), 1)
+    return torch.stack([one.topk(top).values.mean(1) for one in odds], dim=1)
 
 
 def get_encoder(network: nn.Module) -> nn.Module:

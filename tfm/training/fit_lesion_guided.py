@@ -19,7 +19,7 @@ from tfm.core.errors import TrainingError
 from tfm.core.events import Event, Metrics, Progress
 from tfm.core.randomness import seed_at
 from tfm.models.head import count_inputs, find_last_layer
-from tfm.models.lesion_guided import PLACE_CLASSES, LesionGuidedClassifier, score_places
+from tfm.models.lesion_guided import PLACE_CLASSES, SCORES, LesionGuidedClassifier, score_places
 from tfm.training.batches import Images
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.fit_linear_classifier import PENALTIES, fit_coefficients, fit_regression, record_penalty
@@ -60,14 +60,14 @@ def fit_lesion_guided(
     labels, found = train.samples.labels, None
     for done, penalty in enumerate(PENALTIES):
         yield Progress("regression", done, len(PENALTIES), "penalties")
-        scores = np.stack([np.empty(len(labels)), place_scores], axis=1)
+        scores = np.column_stack([np.empty(len(labels)), place_scores])
         for fold in range(folds.max() + 1):
             held_out = folds == fold
             own = fit_regression(features.pooled[~held_out], labels[~held_out], penalty, task.malignant_weight)
             scores[held_out, 0] = own.predict_logits(features.pooled[held_out])
         joint = fit_regression(scores, labels, _JOINT_PENALTY, task.malignant_weight)
         pooled = fit_regression(features.pooled, labels, penalty, task.malignant_weight)
-        val_scores = np.stack([pooled.predict_logits(val_pooled), val_place_scores], axis=1)
+        val_scores = np.column_stack([pooled.predict_logits(val_pooled), val_place_scores])
         outputs, val_outputs = (torch.from_numpy(joint.predict_logits(one))[:, None] for one in (scores, val_scores))
         if record_penalty(training, penalty, outputs, val_outputs):
             found = pooled, joint
@@ -143,9 +143,9 @@ def _extract_training(
 
 def _score_unseen(
     training: Training, network: LesionGuidedClassifier, features: Features, folds: np.ndarray, folder: Path
-) -> Generator[Event, None, np.ndarray]:  # (n,)
+) -> Generator[Event, None, np.ndarray]:  # (n, SCORES - 1)
     """Score the places of each fold's images, classified as on the other folds."""
-    scores = np.empty(len(folds))
+    scores = np.empty((len(folds), SCORES - 1))
     for fold in range(folds.max() + 1):
         held_out = folds == fold
         fit_places(network, features, ~held_out)
@@ -155,14 +155,14 @@ def _score_unseen(
             return _score(network, images.load(chosen))
 
         file = folder / f"places{fold}.npy"
-        rows = yield from _save(training, images, compute, 1, file, f"scores of fold {fold + 1}")
-        scores[held_out] = rows[:, 0]
+        rows = yield from _save(training, images, compute, SCORES - 1, file, f"scores of fold {fold + 1}")
+        scores[held_out] = rows
     return scores
 
 
 def _extract_validation(
     training: Training, network: LesionGuidedClassifier, file: Path
-) -> Generator[Event, None, tuple[np.ndarray, np.ndarray]]:  # (n, k), (n,)
+) -> Generator[Event, None, tuple[np.ndarray, np.ndarray]]:  # (n, k), (n, SCORES - 1)
     """Extract the pooled features, and score the places."""
     images, layer = training.val, find_last_layer(network.encoder)
 
@@ -171,14 +171,15 @@ def _extract_validation(
             scores = _score(network, images.load(chosen))
         return torch.cat([pooled.pop().float(), scores], dim=1)
 
-    rows = yield from _save(training, images, compute, count_inputs(layer) + 1, file, "features of validation")
+    width = count_inputs(layer)
+    rows = yield from _save(training, images, compute, width + SCORES - 1, file, "features of validation")
     check_finite(network.encoder, rows)
-    return rows[:, :-1], rows[:, -1]
+    return rows[:, :width], rows[:, width:]
 
 
-def _score(network: LesionGuidedClassifier, images: torch.Tensor) -> torch.Tensor:  # (B, 1)
+def _score(network: LesionGuidedClassifier, images: torch.Tensor) -> torch.Tensor:  # (B, SCORES - 1)
     _, places = network.locate(images)
-    return score_places(places.float())[:, None]
+    return score_places(places.float())
 
 
 def _save(
