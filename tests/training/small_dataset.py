@@ -65,13 +65,25 @@ def make_small_dataset(workspace: Workspace, name: str = "pocket", *, synthetic:
                         "sop_uid": f"1.2.{len(rows)}",
                     }
                 )
+    write_dataset_and_cache(workspace, name, rows, images, protocol="pocket split, all lesions", synthetic=synthetic)
+
+
+def write_dataset_and_cache(
+    workspace: Workspace, name: str, rows: list[dict[str, str]], images: list[tuple], *, protocol: str, synthetic: bool
+) -> None:
+    """Write what `organize` and `preprocess` would write.
+
+    Args:
+        rows: of the manifest.
+        images: the image, breast and lesion (H, W) uint8 of each row.
+    """
     columns = ("density", "assessment", "subtlety", "file", "lesions", "fold")
     dataset, cache = workspace.dataset_folder(name), workspace.cache_folder(name)
     for folder in (dataset, cache):
         folder.mkdir(parents=True)
     write_manifest(dataset, pd.DataFrame(rows).assign(**dict.fromkeys(columns, "")).sort_values("image_id"))
-    files.write_text(dataset / ".arrangement", "pocket")
-    files.write_json(dataset / "audit.json", {"protocol": "pocket split, all lesions", "synthetic": synthetic})
+    files.write_text(dataset / ".arrangement", name)
+    files.write_json(dataset / "audit.json", {"protocol": protocol, "synthetic": synthetic})
     for array, content in zip(("images", "breast", "lesions"), zip(*images, strict=True), strict=True):
         np.save(cache / f"{array}.npy", np.stack(content))
     records = [json.dumps({"lesions": hashlib.sha256(lesion).hexdigest()}) for *_, lesion in images]
