@@ -42,6 +42,10 @@ class Train(Settings):
     breast: Annotated[BreastSettings, NOT_IN_A_REGRESSION] = BreastSettings()
     lesions: Annotated[LesionSettings, NOT_IN_A_REGRESSION, NoEffectWhen("lesion_guidance", "none")] = LesionSettings()
     labels: LabelSettings = LabelSettings()
+    two_views: Annotated[bool, NOT_IN_A_REGRESSION] = False
+    """Classify both views of a breast together?
+    CC and MLO go through the same network, and its classifier sees the average of their features, so both images of a
+    breast get the same probability. A breast with one view is classified by that one. An epoch takes twice as long."""
     tta: bool = False
     """Average the predictions of each image and its mirror image?
     On the validation images, and so for the threshold, and on the test images."""
@@ -81,6 +85,23 @@ class Train(Settings):
                 "a model that learns from lesion masks is called part by part and cannot be compiled",
                 hint=f"leave it as it is: {hints.setting('compile', False)}",
                 fields=("compile", "lesion_guidance"),
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_views(self) -> Self:
+        if self.two_views and (self.model.stride or self.breast != BreastSettings()):
+            raise SettingsError(
+                "a model of two views cannot use the lesion masks or the breast mask as well",
+                hint=f"choose {hints.setting('two_views', False)}, or leave these as they are: "
+                f"{', '.join(map(hints.setting, ('lesion_guidance', *BreastSettings.model_fields)))}",
+                fields=("two_views", "lesion_guidance", *BreastSettings.model_fields),
+            )
+        if self.two_views and self.machine.compile:
+            raise SettingsError(
+                "a model of two views is called with a hook and cannot be compiled",
+                hint=f"leave it as it is: {hints.setting('compile', False)}",
+                fields=("compile", "two_views"),
             )
         return self
 

@@ -53,6 +53,12 @@ def train_forest(settings: Forest, run: Run) -> Iterator[Event]:
             hint=f"choose a run that was trained with {hints.setting('pooling', 'average')}",
             fields=("backbone",),
         )
+    if trained.two_views:
+        raise SettingsError(
+            f"the model of {source.run.id} classifies two views together, but embeddings are those of one image",
+            hint=f"choose a run that was trained with {hints.setting('two_views', False)}",
+            fields=("backbone",),
+        )
     data = open_training_data(trained, run.workspace)
     labelled = data.train.select(data.train.labels != UNKNOWN)
     check_memory(settings.learning, len(labelled))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from tfm.analysis.predictions import make_table, save_predictions
@@ -60,6 +61,7 @@ def make_recipe(
             weigh_classes=balance == "weights",
             breast=settings.breast,
             labels=settings.labels,
+            two_views=settings.two_views,
             mask_weight=settings.lesions.mask_weight if is_guided and settings.model.trained != "none" else 0.0,
         ),
         batches=settings.batches,
@@ -131,7 +133,9 @@ def _check_masks(data: TrainingData) -> Iterator[Event]:
 def _describe_model(settings: Train, training: Training) -> Iterator[Event]:
     """Report the model's size before the first step, and images for which a loss term has no effect."""
     height, width = training.train.cache.images.shape[1:]
-    card = build_card(settings.model, (height, width), training.batch_size, training.recipe.model.colours)
+    images_at_once = training.batch_size * (2 if settings.two_views else 1)
+    card = build_card(settings.model, (height, width), images_at_once, training.recipe.model.colours)
+    card = replace(card, batch_size=training.batch_size)
     layer = f"it can be explained at its layer {card.explanation_layer} ({card.layout})"
     yield Note(
         f"{card.describe_size()}; images of {height} × {width}; "
@@ -139,6 +143,10 @@ def _describe_model(settings: Train, training: Training) -> Iterator[Event]:
     )
     for sentence in describe_missing_terms(settings.breast, training.train):
         yield Note(sentence, "warning")
+    if settings.two_views:
+        samples = training.train.samples
+        alone = int((samples.other_views == np.arange(len(samples))).sum())
+        yield Note(f"{alone} of the {len(samples)} training images have no other view: they are classified alone")
 
 
 def _predict(settings: Train, run: Run, training: Training, test: Samples, best: Path) -> Iterator[Event]:

@@ -18,6 +18,7 @@ from tfm.data.cache.cache import Cache
 from tfm.models.normalisation import Normalisation
 from tfm.training.inputs.samples import Samples
 
+OTHER_VIEW = "other_view"  # a target: for each image, the other view of its breast
 _BLOCK = 64  # images read together: bounds the memory
 
 
@@ -98,7 +99,7 @@ def draw_numbers(count: int, each: int, *address: str | int) -> np.ndarray:
 @dataclass(frozen=True)
 class Batch:
     images: torch.Tensor  # (B, 1, H, W), normalised
-    targets: dict[str, torch.Tensor]  # what the task needs: labels (B,), breast and lesions (B, 1, H, W) uint8
+    targets: dict[str, torch.Tensor]  # what the task needs: labels (B,), breast and lesions (B, 1, H, W) uint8, others
     draws: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))  # (B, k), as `draw_numbers` gives
 
 
@@ -128,8 +129,14 @@ class Images:
         return (images - self.normalisation.mean).div_(self.normalisation.deviation)
 
     def load_targets(self, chosen: np.ndarray, needs: Iterable[str]) -> dict[str, torch.Tensor]:
-        labels = torch.from_numpy(self.samples.labels[chosen].astype(np.float32)).to(self.device)
-        return {name: labels if name == "labels" else self._load(name, chosen)[:, None] for name in needs}
+        return {name: self._load_target(name, chosen) for name in needs}
+
+    def _load_target(self, name: str, chosen: np.ndarray) -> torch.Tensor:
+        if name == "labels":
+            return torch.from_numpy(self.samples.labels[chosen].astype(np.float32)).to(self.device)
+        if name == OTHER_VIEW:
+            return self.load(self.samples.other_views[chosen])
+        return self._load(name, chosen)[:, None]
 
     def _load(self, name: str, chosen: np.ndarray) -> torch.Tensor:  # (B, H, W) uint8 or uint16, on the device
         positions = self.samples.positions[chosen]

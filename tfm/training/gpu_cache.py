@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from tfm.core.events import Event, Note, Progress
+from tfm.data.cache.arrays import ARRAYS
 from tfm.training.state import Training
 
 SHARE = 1 / 4  # of the free memory: the network needs most of it
@@ -26,7 +27,7 @@ def keep_arrays_on_gpu(training: Training) -> Iterator[Event]:
 def keep_arrays(training: Training, free: int) -> Iterator[Event]:
     """Copy the images and the masks that the task needs, all or none, where `free` bytes are free."""
     cache, device = training.train.cache, training.device
-    arrays = {name: getattr(cache, name) for name in ("images", *sorted(training.task.needs - {"labels"}))}
+    arrays = {name: getattr(cache, name) for name in ("images", *sorted(training.task.needs & set(ARRAYS)))}
     size = sum(array.nbytes for array in arrays.values())
     fits = size <= SHARE * free
     yield Note(

@@ -20,7 +20,7 @@ from tfm.core.events import Event, Metrics, Note, Progress
 from tfm.core.randomness import seed_at
 from tfm.models.freezing import set_train_mode
 from tfm.training import augment
-from tfm.training.batches import Batch, balance_samples, draw_numbers, shuffle_samples, split_evenly
+from tfm.training.batches import OTHER_VIEW, Batch, balance_samples, draw_numbers, shuffle_samples, split_evenly
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.device_errors import explain_device_errors
 from tfm.training.distributed.processes import Share, share_steps
@@ -206,9 +206,13 @@ def _compute_gradients(
 def make_training_batch(training: Training, places: np.ndarray, changes: augment.Table) -> Batch:
     images, settings = training.train, training.recipe.batches.augmentation
     chosen = places % len(images.samples)
-    targets = images.load_targets(chosen, training.task.needs)
+    targets = images.load_targets(chosen, training.task.needs - {OTHER_VIEW})
     for name in targets.keys() - {"labels"}:
         targets[name] = augment.augment_masks(targets[name], changes, settings)
+    if OTHER_VIEW in training.task.needs:
+        others = images.load_greys(images.samples.other_views[chosen])
+        own_changes = changes[:, augment.COLUMNS :] * 2 - 1
+        targets[OTHER_VIEW] = images.normalise(augment.augment_images(others, own_changes, settings))
     changed = augment.augment_images(images.load_greys(chosen), changes, settings)
     return Batch(images.normalise(changed), targets, changes[:, augment.COLUMNS :])
 

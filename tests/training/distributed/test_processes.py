@@ -78,6 +78,7 @@ def test_several_batches_in_each_process_train_like_one(small_workspace, given):
     [
         ("segment", {"backbone": "test_convnext", "classes": "lesion", "epochs": 1, "batch_size": 5}),
         ("pretrain", SWIN | {"block": 16, "beta": 1e-3}),
+        ("train", SETTINGS | {"two_views": True, "epochs": 1, "batch_size": 5}),
         ("train", SWIN | {"weights": "none", "pooling": "breast", "background_contrast": 0.1, "beta": 1e-3}),
     ],
 )

@@ -46,5 +46,6 @@ def compute_grad_cam(
         hook.remove()
     height, width, channel = (1, 2, 3) if layout == "NHWC" else (2, 3, 1)
     weight = gradient.mean((height, width), keepdim=True)
-    malignant = (weight * features[0].detach()).sum(channel)
+    # The feature maps of other views come after those of the images.
+    malignant = (weight * features[0].detach()).sum(channel)[: len(images)]
     return torch.stack([resize_to_images(evidence.relu(), images) for evidence in (-malignant, malignant)], dim=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -42,6 +43,15 @@ class Samples:
     @property
     def labels(self) -> np.ndarray:  # (n,) 0, 1 or UNKNOWN
         return self.table["label"].to_numpy()
+
+    @functools.cached_property
+    def other_views(self) -> np.ndarray:  # (n,) indices
+        """For each image, another view of the same breast, or the image itself if there is none."""
+        views, others = self.table["view"].to_numpy(), np.arange(len(self))
+        for images in self.table.groupby(["patient_id", "side"]).indices.values():
+            for image in images:
+                others[image] = next((other for other in images if views[other] != views[image]), image)
+        return others
 
     @property
     def patients(self) -> list[str]:

@@ -16,6 +16,7 @@ from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.models.attention_spectral_loss import SpectralNorms
 from tfm.models.features import check_averaging
+from tfm.models.head import find_head
 from tfm.models.masked_image_model import MaskedImageModel
 from tfm.models.model_spec import ClassifierSpec, NetworkSpec, Spec
 from tfm.models.record_attention import find_attentions
@@ -28,6 +29,7 @@ from tfm.training.tasks.lesion_guided_classification import LesionGuidedClassifi
 from tfm.training.tasks.reconstruction import Reconstruction
 from tfm.training.tasks.segmentation import make_segmentation
 from tfm.training.tasks.semi_supervised import SemiSupervised, Teacher
+from tfm.training.tasks.two_view_classification import TwoViewClassification
 
 if TYPE_CHECKING:
     from tfm.training.recipe import TrainingRecipe
@@ -48,12 +50,15 @@ class ClassificationSpec(TaskSpec):
     weigh_classes: bool = True  # benign and malignant weigh the same in the loss
     breast: BreastSettings = BreastSettings()
     labels: LabelSettings = LabelSettings()
+    two_views: bool = False
     mask_weight: float = 0.0  # of the loss of lesion masks, for a lesion-guided classifier
 
     def check_model(self, model: NetworkSpec) -> None:
         assert isinstance(model, ClassifierSpec)
         if self.breast != BreastSettings():
             _check_averaging(model.without_weights())
+        if self.two_views:
+            _check_single_head(model.without_weights())
         if model.settings.stride:
             _check_place_map(model.without_weights())
 
@@ -63,7 +68,8 @@ class ClassificationSpec(TaskSpec):
     def build(self, network: nn.Module, recipe: TrainingRecipe) -> Task:
         labels = np.array([sample.label for sample in recipe.data.train])
         weight = compute_malignant_weight(labels) if self.weigh_classes else 1.0
-        plain = Classification(self.label_smoothing, weight)
+        kind = TwoViewClassification if self.two_views else Classification
+        plain = kind(self.label_smoothing, weight)
         task: Task = plain
         if self.breast != BreastSettings():
             if recipe.machine.compile:
@@ -93,6 +99,21 @@ class ClassificationSpec(TaskSpec):
 @functools.cache  # an experiment checks many combinations of settings with the same network
 def _check_averaging(model: ClassifierSpec) -> None:
     check_averaging(model.build(), model.in_size)
+
+
+@functools.cache
+def _check_single_head(model: ClassifierSpec) -> None:
+    """Refuse a network without one classifier at which the views are joined."""
+    network = model.build()
+    try:
+        find_head(network)
+    except SettingsError as error:
+        raise SettingsError(
+            f"{type(network).__name__} has no single linear classifier at which two views could be joined",
+            hint="choose another network, such as resnet18 or tf_efficientnet_lite0, or classify each image alone: "
+            f"{hints.setting('two_views', False)}",
+            fields=("architecture", "two_views"),
+        ) from error
 
 
 @functools.cache
