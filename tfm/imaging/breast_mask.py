@@ -13,7 +13,7 @@ import numpy as np
 
 from tfm.core.errors import DataError
 from tfm.imaging.geometry import Geometry, Shape, project_outline
-from tfm.imaging.scan_border import find_area_inside_border
+from tfm.imaging.scan_border import find_area_inside_border, find_strips
 
 THUMBNAIL_HEIGHT = 256  # finer thumbnails move the outline by less than the dilation does
 SAMPLED_HEIGHT = 1024  # rows of a large image that go into the thumbnail
@@ -69,7 +69,7 @@ def _round_to_slice(edges: np.ndarray, margin: int, count: int) -> slice:
 
 
 def find_breast(image: np.ndarray, geometry: Geometry) -> BreastMask:
-    """On a thumbnail: square root of intensity → 0.6 × Otsu → largest part → holes filled → dilation.
+    """On a thumbnail: square root of intensity → 0.6 × Otsu → largest part → holes filled → dilation → no strips.
 
     image (H, W) uint8 or uint16, brighter is denser.
     """
@@ -79,10 +79,12 @@ def find_breast(image: np.ndarray, geometry: Geometry) -> BreastMask:
     thumbnail = _make_thumbnail(inner)
     if thumbnail.min() == thumbnail.max():
         _raise_no_breast("all pixels have the same value")
-    bright = _find_bright_pixels(thumbnail)
+    strips = find_strips(thumbnail)
+    bright = _find_bright_pixels(thumbnail) & ~strips
     breast = _select_largest_part(_remove_thin_parts(bright))
     breast = _fill_holes(_add_bright_neighbours(breast, bright))
     outline = cv2.dilate(breast, _build_kernel(DILATION_SHARE, len(breast))) * np.uint8(255)
+    outline[strips] = 0
     down, right = inner.shape[0] / thumbnail.shape[0], inner.shape[1] / thumbnail.shape[1]
     return BreastMask(outline, geometry.shift(rows.start, columns.start).scale(down, right))
 
