@@ -8,6 +8,7 @@ import pytest
 from tests.analysis.models import PROTOCOL, make_model
 from tfm.analysis.comparison import rank_models
 from tfm.analysis.units import group_by_unit
+from tfm.core.errors import DataError
 
 IMAGES = pd.DataFrame(
     [
@@ -37,6 +38,13 @@ def test_patient_has_the_probability_of_the_more_suspicious_breast():
 def test_breast_and_patient_are_malignant_if_one_image_is():
     assert group_by_unit(IMAGES, "breast")["label"].tolist() == [1, 0, 0]
     assert group_by_unit(IMAGES, "patient")["label"].tolist() == [1, 0]
+
+
+def test_patients_who_all_have_a_malignant_image_are_refused():
+    malignant = IMAGES[IMAGES["patient_id"] == "P_1"]
+    assert len(group_by_unit(malignant, "breast")) == 2
+    with pytest.raises(DataError, match="each of the 1 patients has a malignant image"):
+        group_by_unit(malignant, "patient")
 
 
 @pytest.mark.parametrize("unit", ["image", "breast", "patient"])

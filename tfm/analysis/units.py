@@ -10,6 +10,8 @@ from __future__ import annotations
 import pandas as pd
 
 from tfm.analysis.settings import Unit
+from tfm.core import hints
+from tfm.core.errors import DataError
 
 PLURALS: dict[Unit, str] = {"image": "images", "breast": "breasts", "patient": "patients"}
 EXPLANATIONS: dict[Unit, str] = {
@@ -26,6 +28,12 @@ def group_by_unit(predictions: pd.DataFrame, unit: Unit) -> pd.DataFrame:
     breasts = predictions.groupby(["patient_id", "side"], as_index=False).agg(
         label=("label", "max"), prob=("prob", "mean"), images=("prob", "size")
     )
-    if unit == "breast":
-        return breasts
-    return breasts.groupby("patient_id", as_index=False).agg({"label": "max", "prob": "max", "images": "sum"})
+    units = breasts
+    if unit == "patient":
+        units = breasts.groupby("patient_id", as_index=False).agg({"label": "max", "prob": "max", "images": "sum"})
+    if units["label"].min() == 1:
+        raise DataError(
+            f"each of the {len(units)} {PLURALS[unit]} has a malignant image, so none counts as benign",
+            hint=f"count images instead: {hints.setting('unit', 'image')}",
+        )
+    return units
