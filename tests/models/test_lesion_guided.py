@@ -86,6 +86,21 @@ def test_logit_joins_both_heads():
     assert torch.allclose(logits[:, 0], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("architecture", ["test_resnet", "swin_pico"])
+def test_larger_image_is_classified_tile_by_tile(architecture):
+    """The tiles of 64 pixels start at 0, 46, 93 and 140."""
+    network, images = build_guided(architecture).eval(), torch.randn(2, 1, 64, 204)
+    with torch.no_grad():
+        logits, places = network.locate(images)
+        tiles = [network.locate(images[..., left : left + 64]) for left in (0, 47, 93, 140)]
+    assert torch.equal(logits, torch.stack([logit for logit, _ in tiles]).amax(0))
+    assert places.shape == (2, 3, 4, 13)
+    assert torch.equal(places[..., :3], tiles[0][1][..., :3])
+    assert torch.equal(places[..., -3:], tiles[-1][1][..., -3:])
+    both = (tiles[0][1][..., 3] + tiles[1][1][..., 0]) / 2
+    assert torch.allclose(places[..., 3], both)
+
+
 def test_copy_is_independent_of_its_original():
     """A moving average is such a copy."""
     network = build_guided().eval()

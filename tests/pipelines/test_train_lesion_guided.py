@@ -38,11 +38,15 @@ def make_tuned_run(workspace: Workspace, **given) -> Run:
     return make_train_run(workspace, "LesionGuided_CFT", **{"architecture": "test_resnet"} | given)
 
 
+def make_tiled_run(workspace: Workspace) -> Run:
+    return make_tuned_run(workspace, tile=32, epochs=1)
+
+
 def read_notes(run: Run) -> list[str]:
     return [event.text for event in run.read_events() if isinstance(event, Note)]
 
 
-@pytest.mark.parametrize("make", [make_frozen_run, make_tuned_run])
+@pytest.mark.parametrize("make", [make_frozen_run, make_tuned_run, make_tiled_run])
 def test_run_predicts_and_is_explained_by_its_own_map(small_workspace, make):
     run = finish_run(make(small_workspace))
     for split in ("val", "test"):
@@ -88,6 +92,11 @@ def test_encoder_without_a_place_map_is_refused_before_training(small_workspace)
     run = make_tuned_run(small_workspace, architecture="test_vit", max_pooling=False)
     assert worker.execute_run(run, stopping=run) == "failed"
     assert "VisionTransformer does not output a feature map of stride 16" in run.read_status().message
+
+
+def test_mean_teacher_with_tiles_is_refused(small_workspace):
+    with pytest.raises(SettingsError, match="mean teacher predicts whole images"):
+        make_tuned_run(small_workspace, tile=32, label_percent=50, unlabelled="consistency")
 
 
 @pytest.mark.parametrize("given", [{"pooling": "breast"}, {"background_contrast": 0.1}, {"compile": True}])

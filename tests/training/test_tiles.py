@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from tfm.core.errors import SettingsError
+from tfm.models.tile_starts import get_tile_starts
 from tfm.training.batches import draw_numbers
-from tfm.training.tiles import DRAWS, cut_tiles, get_input_size, get_tile_starts, predict_probabilities
+from tfm.training.tiles import DRAWS, cut_tiles, get_input_size, predict_probabilities
 
 HEIGHT, WIDTH, TILE = 96, 80, 32
 

@@ -80,6 +80,12 @@ class Train(Settings):
                 f"{', '.join(map(hints.setting, BreastSettings.model_fields))}",
                 fields=("lesion_guidance", *BreastSettings.model_fields),
             )
+        if self.lesions.tile and self.labels.unlabelled == "consistency":
+            raise SettingsError(
+                "a mean teacher predicts whole images, which cannot be compared with tiles",
+                hint=f"choose {hints.setting('tile', 'none')}, or {hints.setting('unlabelled', 'pseudo')}",
+                fields=("tile", "unlabelled"),
+            )
         if self.model.stride and self.machine.compile:
             raise SettingsError(
                 "a model that learns from lesion masks is called part by part and cannot be compiled",

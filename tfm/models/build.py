@@ -30,7 +30,7 @@ def build_model(settings: ModelSettings, in_size: tuple[int, int], colours: Colo
     if settings.head is not None:
         insert_hidden_layer(network, settings.head, settings.dropout)
     initialize_classifier(network)
-    return LesionGuidedClassifier(network, settings.stride) if settings.stride else network
+    return LesionGuidedClassifier(network, settings.stride, in_size) if settings.stride else network
 
 
 def _create_network(architecture: str, dropout: float, in_size: tuple[int, int], channels: int) -> nn.Module:

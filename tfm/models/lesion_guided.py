@@ -3,6 +3,7 @@ features, and a classifier of each place of an earlier feature map. The image's 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,10 +16,12 @@ from tfm.core.errors import SettingsError
 from tfm.models.features import is_channels_last
 from tfm.models.head import get_classifier_names
 from tfm.models.masked_image_model import ENCODER_PREFIX
+from tfm.models.tile_starts import get_tile_starts
 
 PLACE_CLASSES = ("background", "benign", "malignant")
 MALIGNANT = PLACE_CLASSES.index("malignant")
 TOP_SHARE = 1 / 200  # of an image's places: those with the highest log odds of a class, whose mean scores the image
+_OVERLAP = 0.25  # of neighbouring tiles
 SCORES = 3  # of an image: pooled features, most malignant places, most benign places
 _FIRST_DEVIATION = 1e-3  # of the weights of a new place classifier
 
@@ -26,14 +29,15 @@ _FIRST_DEVIATION = 1e-3  # of the weights of a new place classifier
 class LesionGuidedClassifier(nn.Module):
     """It declares its classifiers and feature maps in the attributes in which timm's networks do."""
 
-    def __init__(self, encoder: nn.Module, stride: int) -> None:
+    def __init__(self, encoder: nn.Module, stride: int, in_size: tuple[int, int]) -> None:
         """
         Args:
             encoder: a classifier with one logit.
             stride: of the feature map whose places are classified, in pixels.
+            in_size: height and width of the encoder's input. Larger images are classified tile by tile.
         """
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.in_size = encoder, in_size
         self.output_fmt = getattr(encoder, "output_fmt", "NCHW")
         classifiers = [ENCODER_PREFIX + name for name in get_classifier_names(encoder)]
         self.pretrained_cfg = {"classifier": (*classifiers, "places", "joint")}
@@ -58,7 +62,33 @@ class LesionGuidedClassifier(nn.Module):
         return logits
 
     def locate(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute the logits of the images (B, 1), and of their places for each class (B, PLACE_CLASSES, h, w)."""
+        """Compute the logits of the images (B, 1), and of their places for each class (B, PLACE_CLASSES, h, w).
+
+        The logit of a larger image is the highest one of its tiles.
+        """
+        height, width = self.in_size
+        if images.shape[-2] <= height and images.shape[-1] <= width:
+            return self._locate_in_tile(images)
+        tops, lefts = (
+            get_tile_starts(side, own, _OVERLAP) for side, own in zip(images.shape[-2:], self.in_size, strict=True)
+        )
+        corners = list(itertools.product(tops, lefts))
+        tiles = [self._locate_in_tile(images[..., top : top + height, left : left + width]) for top, left in corners]
+        logits = torch.stack([logit for logit, _ in tiles]).amax(0)
+        return logits, self._assemble(corners, [places for _, places in tiles])
+
+    def _assemble(self, corners: list[tuple[int, int]], tiles: list[torch.Tensor]) -> torch.Tensor:
+        """Put the places of tiles where they belong in one map; average them where tiles overlap."""
+        stride, (height, width) = self._map["reduction"], tiles[0].shape[-2:]
+        starts = [(round(top / stride), round(left / stride)) for top, left in corners]
+        size = (starts[-1][0] + height, starts[-1][1] + width)
+        total, count = (tiles[0].new_zeros(*tiles[0].shape[:2], *size) for _ in range(2))
+        for (top, left), places in zip(starts, tiles, strict=True):
+            total[..., top : top + height, left : left + width] += places
+            count[..., top : top + height, left : left + width] += 1
+        return total / count
+
+    def _locate_in_tile(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         pooled, features = self.encode(images)
         places = self.places(features.movedim(1, -1)).movedim(-1, 1)
         scores = torch.cat([pooled.float(), score_places(places.float())], dim=1)

@@ -84,7 +84,8 @@ def _open_explainer(
     recipe = make_recipe(train_settings, data.cache, labelled, samples, source.read_normalisation()).for_evaluation()
     training = recipe.build(device)
     training.network.load_state_dict(source.open_checkpoints().load_best()["network"])
-    card = build_card(train_settings.model, recipe.model.in_size, 1, recipe.model.colours)
+    # Two images: batch statistics cannot be taken over one place of one image.
+    card = build_card(train_settings.model, recipe.model.in_size, 2, recipe.model.colours)
     return Explainer.of(training.network, training.task, training.val, card)
 
 

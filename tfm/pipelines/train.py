@@ -35,6 +35,7 @@ from tfm.training.recipe import DataSpec, TrainingRecipe
 from tfm.training.state import Training
 from tfm.training.tasks.breast_aware_classification import describe_missing_terms
 from tfm.training.tasks.task_spec import ClassificationSpec
+from tfm.training.tiles import get_input_size
 
 
 def open_training_data(settings: Train, workspace: Workspace) -> TrainingData:
@@ -51,10 +52,13 @@ def make_recipe(
     normalisation: Normalisation = Normalisation(),  # noqa: B008
     weights: Path | None = None,
 ) -> TrainingRecipe:
-    balance, is_guided = settings.batches.balance, settings.model.stride is not None
+    balance = settings.batches.balance
     return TrainingRecipe(
         model=ClassifierSpec(
-            settings=settings.model, in_size=cache.images.shape[1:], weights=weights, colours=normalisation.colours
+            settings=settings.model,
+            in_size=get_input_size(settings.lesions.tile, cache),
+            weights=weights,
+            colours=normalisation.colours,
         ),
         task=ClassificationSpec(
             label_smoothing=settings.optim.label_smoothing,
@@ -62,7 +66,7 @@ def make_recipe(
             breast=settings.breast,
             labels=settings.labels,
             two_views=settings.two_views,
-            mask_weight=settings.lesions.mask_weight if is_guided and settings.model.trained != "none" else 0.0,
+            lesions=settings.lesions if settings.model.stride and settings.model.trained != "none" else None,
         ),
         batches=settings.batches,
         optimizer=settings.optim,
@@ -133,12 +137,13 @@ def _check_masks(data: TrainingData) -> Iterator[Event]:
 def _describe_model(settings: Train, training: Training) -> Iterator[Event]:
     """Report the model's size before the first step, and images for which a loss term has no effect."""
     height, width = training.train.cache.images.shape[1:]
-    images_at_once = training.batch_size * (2 if settings.two_views else 1)
-    card = build_card(settings.model, (height, width), images_at_once, training.recipe.model.colours)
+    model, images_at_once = training.recipe.model, training.batch_size * (2 if settings.two_views else 1)
+    card = build_card(settings.model, model.in_size, images_at_once, model.colours)
     card = replace(card, batch_size=training.batch_size)
+    tiles = f" in tiles of {settings.lesions.tile}" if settings.lesions.tile else ""
     layer = f"it can be explained at its layer {card.explanation_layer} ({card.layout})"
     yield Note(
-        f"{card.describe_size()}; images of {height} × {width}; "
+        f"{card.describe_size()}; images of {height} × {width}{tiles}; "
         f"{layer if card.layout else 'no layer is known to explain it with'}"
     )
     for sentence in describe_missing_terms(settings.breast, training.train):

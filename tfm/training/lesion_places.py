@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from tfm.core.randomness import generator_at
 from tfm.data.dataset.lesion_classes import MALIGNANCY_OF_MASK
-from tfm.models.lesion_guided import PLACE_CLASSES
+from tfm.models.lesion_guided import MALIGNANT, PLACE_CLASSES
 
 LESION_PLACES, BACKGROUND_PLACES = 16, 12  # drawn at most, in one image
 PLACES = LESION_PLACES + BACKGROUND_PLACES
@@ -20,9 +20,16 @@ _LESION_SHARE = 0.5  # of a place's pixels: from here on a place shows a lesion
 
 def compute_class_shares(lesions: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Compute the share of each class in each place: masks (B, 1, H, W) uint8 → (B, PLACE_CLASSES, *size)."""
-    table = torch.tensor(MALIGNANCY_OF_MASK, device=lesions.device)
     classes = torch.arange(len(PLACE_CLASSES), device=lesions.device)[:, None, None]
-    return functional.interpolate((table[lesions.long()] == classes).float(), tuple(size), mode="area")
+    return functional.interpolate((_find_classes(lesions) == classes).float(), tuple(size), mode="area")
+
+
+def is_malignant(lesions: torch.Tensor) -> torch.Tensor:  # masks uint8 → bool
+    return _find_classes(lesions) == MALIGNANT
+
+
+def _find_classes(lesions: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(MALIGNANCY_OF_MASK, device=lesions.device)[lesions.long()]
 
 
 def compute_mask_losses(places: torch.Tensor, lesions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

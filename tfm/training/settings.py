@@ -128,6 +128,23 @@ LossOn = Annotated[
     ),
 ]
 
+Tile = Annotated[
+    Annotated[int, Field(ge=32, multiple_of=16)] | None,
+    Field(
+        description="Side of the square tiles cut out for training, in pixels\nFor images that are too large to train "
+        "on whole: 512 for the preset highres. Validation and test then process whole images tile by tile. None: whole "
+        "images."
+    ),
+]
+LesionTiles = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        description="Share of the training tiles that show a lesion\nThe others are anywhere in the image.",
+    ),
+]
+
 
 class AugmentSettings(Settings):
     augment: bool = True
@@ -231,6 +248,8 @@ class LesionSettings(Settings):
     mask_weight: Annotated[float, Field(gt=0)] = 1.0
     """Weight of the lesion masks in the loss
     The loss of the image's label has weight 1. Lesions and background weigh the same in a mask."""
+    tile: Tile = None
+    lesion_tiles: Annotated[LesionTiles, NoEffectWhen("tile", None)] = 0.75
 
 
 class LabelSettings(Settings):
@@ -337,13 +356,8 @@ class SegmentationSettings(Settings):
     """Give pixels of rare classes more weight
     rarity: the square root of how many times rarer than background the class is; without the root, lesions would be
     drawn far beyond their border. none: all pixels weigh the same. The Dice loss is not affected."""
-    tile: Annotated[int, Field(ge=32, multiple_of=16)] | None = None
-    """Side of the square tiles cut out for training, in pixels
-    For images that are too large to train on whole: 512 for the preset highres. Validation and test then process whole
-    images tile by tile. None: whole images."""
-    lesion_tiles: Annotated[float, Field(ge=0, le=1), NoEffectWhen("tile", None)] = 0.75
-    """Share of the training tiles that show a lesion
-    The others are anywhere in the image."""
+    tile: Tile = None
+    lesion_tiles: Annotated[LesionTiles, NoEffectWhen("tile", None)] = 0.75
     window_overlap: Annotated[float, Field(ge=0, le=0.9), NoEffectWhen("tile", None)] = 0.5
     """Overlap of neighbouring tiles in validation and test, as a share
     Where tiles overlap, pixels near the middle of a tile weigh more."""

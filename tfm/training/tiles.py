@@ -9,6 +9,7 @@ from torch import nn
 from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.data.cache.cache import Cache
+from tfm.models.tile_starts import get_tile_starts
 
 DRAWS = 4  # random numbers that choose an image's tile: whether it shows a lesion, which pixel of it, and its place
 _AIM, _PIXEL, _DOWN, _RIGHT = range(DRAWS)
@@ -89,9 +90,3 @@ def predict_probabilities(network: nn.Module, images: torch.Tensor, tile: int | 
             total[part] += weight
     assert blended is not None
     return blended / total
-
-
-def get_tile_starts(side: int, tile: int, overlap: float) -> list[int]:
-    """The first rows of evenly spaced tiles that cover a side, each overlapping the next by at least that share."""
-    steps = int(np.ceil((side - tile) / (tile * (1 - overlap))))
-    return [round(start) for start in np.linspace(0, side - tile, steps + 1)]

@@ -41,20 +41,28 @@ class Explainer:
     @property
     def methods(self) -> list[str]:
         own = [LESIONS] if isinstance(self.network, LesionGuidedClassifier) else []
+        if self.images.cache.images.shape[1:] != self.card.in_size:
+            return own  # the others explain a single pass of the encoder, and there is one for each tile
         return [*own, *([ATTENTION] if has_attention(self.network) else []), FOR_BENIGN, FOR_MALIGNANT]
 
     def compute_maps(self, chosen: np.ndarray) -> dict[str, np.ndarray]:
         """Map each method to its maps (B, H, W), float32 and at least zero."""
+        maps: dict[str, torch.Tensor] = {}
         with explain_device_errors(self.images.device, len(chosen)):
-            images, truth = self.images.load(chosen), self.images.load_targets(chosen, self.task.needs)
-
-            def compute_logits(images: torch.Tensor) -> torch.Tensor:
-                return self.task.predict(self.network, Batch(images, truth))[:, :1]
-
-            cams = compute_grad_cam(self.network, compute_logits, images, self.card.explanation_layer, self.card.layout)
-            maps = {FOR_BENIGN: cams[:, BENIGN], FOR_MALIGNANT: cams[:, MALIGNANT]}
-            if has_attention(self.network):
-                maps[ATTENTION] = compute_attention_map(get_encoder(self.network), images)
+            images = self.images.load(chosen)
             if isinstance(self.network, LesionGuidedClassifier):
                 maps[LESIONS] = compute_lesion_map(self.network, images)
+            if ATTENTION in self.methods:
+                maps[ATTENTION] = compute_attention_map(get_encoder(self.network), images)
+            if FOR_MALIGNANT in self.methods:
+                maps |= self._compute_cams(chosen, images)
             return {method: maps[method].cpu().numpy() for method in self.methods}
+
+    def _compute_cams(self, chosen: np.ndarray, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        truth = self.images.load_targets(chosen, self.task.needs)
+
+        def compute_logits(images: torch.Tensor) -> torch.Tensor:
+            return self.task.predict(self.network, Batch(images, truth))[:, :1]
+
+        cams = compute_grad_cam(self.network, compute_logits, images, self.card.explanation_layer, self.card.layout)
+        return {FOR_BENIGN: cams[:, BENIGN], FOR_MALIGNANT: cams[:, MALIGNANT]}

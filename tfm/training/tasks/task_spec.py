@@ -21,7 +21,7 @@ from tfm.models.masked_image_model import MaskedImageModel
 from tfm.models.model_spec import ClassifierSpec, NetworkSpec, Spec
 from tfm.models.record_attention import find_attentions
 from tfm.training.inputs.samples import UNKNOWN
-from tfm.training.settings import BreastSettings, LabelSettings, MaskSettings, SegmentationSettings
+from tfm.training.settings import BreastSettings, LabelSettings, LesionSettings, MaskSettings, SegmentationSettings
 from tfm.training.tasks import Task
 from tfm.training.tasks.breast_aware_classification import BreastAwareClassification
 from tfm.training.tasks.classification import Classification, compute_malignant_weight
@@ -51,7 +51,7 @@ class ClassificationSpec(TaskSpec):
     breast: BreastSettings = BreastSettings()
     labels: LabelSettings = LabelSettings()
     two_views: bool = False
-    mask_weight: float = 0.0  # of the loss of lesion masks, for a lesion-guided classifier
+    lesions: LesionSettings | None = None  # of a lesion-guided classifier that is trained
 
     def check_model(self, model: NetworkSpec) -> None:
         assert isinstance(model, ClassifierSpec)
@@ -63,7 +63,7 @@ class ClassificationSpec(TaskSpec):
             _check_place_map(model.without_weights())
 
     def for_evaluation(self) -> Self:
-        return self.model_copy(update={"breast": BreastSettings(pooling=self.breast.pooling), "mask_weight": 0.0})
+        return self.model_copy(update={"breast": BreastSettings(pooling=self.breast.pooling), "lesions": None})
 
     def build(self, network: nn.Module, recipe: TrainingRecipe) -> Task:
         labels = np.array([sample.label for sample in recipe.data.train])
@@ -81,8 +81,8 @@ class ClassificationSpec(TaskSpec):
             if self.breast.attention_gamma:
                 find_attentions(network)  # raises an error where the network has no attention
             task = BreastAwareClassification(plain, self.breast, SpectralNorms(network) if self.breast.beta else None)
-        elif self.mask_weight:
-            task = LesionGuidedClassification(plain, self.mask_weight)
+        elif self.lesions:
+            task = LesionGuidedClassification(plain, self.lesions)
         if (labels == UNKNOWN).any():
             teacher = Teacher(network) if self.labels.unlabelled == "consistency" else None
             if teacher and recipe.machine.devices * recipe.machine.nodes > 1:
