@@ -23,6 +23,16 @@ def test_a_time_is_given_in_minutes_or_as_slurm_writes_it(workspace, given, minu
 
 
 @pytest.mark.parametrize(
+    ("written", "minutes"), [("24:00:00", 24 * 60), ("08:00:00", 8 * 60), ('"1:30:00"', 90), ("90", 90)]
+)
+def test_a_time_need_not_be_quoted(workspace, written, minutes):
+    write_cluster(workspace, time="TIME")
+    file = workspace.root / "clusters" / "ours.yaml"
+    file.write_text(file.read_text().replace("TIME", written))
+    assert load_cluster(workspace, "ours").time == minutes
+
+
+@pytest.mark.parametrize(
     ("settings", "word"),
     [({"gpu": 1}, "gpus"), ({"time": "soon"}, "time"), ({"time": 2, "signal_seconds": 120}, "signal_seconds")],
 )

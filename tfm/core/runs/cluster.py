@@ -17,7 +17,7 @@ THIS_MACHINE = "this-machine"  # its name among the clusters
 
 
 def _parse_minutes(value: Any) -> Any:
-    """Minutes, from a number or from hours:minutes:seconds. YAML reads 1:30:00 as a number of seconds: quote it."""
+    """Minutes, from a number or from hours:minutes:seconds."""
     parts = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", str(value))
     if parts is None:
         return value
