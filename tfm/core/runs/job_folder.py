@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from tfm.core import files, hints
 from tfm.core.errors import BusyError, RunError
 from tfm.core.runs import slurm_queue
-from tfm.core.runs.slurm_queue import QueuedJob
+from tfm.core.runs.slurm_queue import RUN, QueuedJob
 
 State = Literal["waiting", "running", "paused", "halted", "failed", "pruned", "done", "damaged"]
 
@@ -88,7 +88,12 @@ class Job:
         recorded = self.read_recorded_status()  # the worker may have ended in between
         if recorded.state not in ("waiting", "running"):
             return recorded
-        return replace(recorded, state="halted", message=job.words, hint=f"see {self.log_file}")
+        return replace(recorded, state="halted", message=job.words, hint=self._name_log(RUN))
+
+    def _name_log(self, step: str) -> str:
+        """Where to read why a job of Slurm ended. A worker that could not start has written no log."""
+        file = slurm_queue.find_error_file(self.folder, step) or self.log_file
+        return f"see {file if file.exists() else self.folder / 'slurm'}"
 
     def read_recorded_status(self) -> Status:
         """The status as a worker wrote it last, whether or not the worker lives."""

@@ -129,7 +129,7 @@ class Plan(Job):
             return recorded
         step = next((step for step in left if step in statuses and statuses[step].message), left[0])
         halted = statuses.get(step, Status())
-        message, hint = halted.message or queued[step].words, halted.hint or f"see {self.log_file}"
+        message, hint = halted.message or queued[step].words, halted.hint or self._name_log(step)
         return replace(recorded, state="halted", message=f"{step}: {message}", hint=hint)
 
 

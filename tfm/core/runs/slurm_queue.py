@@ -91,6 +91,13 @@ def write_placement(folder: Path, placement: Placement) -> None:
     files.write_json(folder / "slurm.json", asdict(placement))
 
 
+def find_error_file(folder: Path, step: str) -> Path | None:
+    """What a step's job printed before it ended, if it printed anything. Submitit names the file."""
+    placement = read_placement(folder)
+    file = folder / "slurm" / f"{placement and placement.jobs.get(step)}_0_log.err"
+    return file if file.exists() and file.stat().st_size else None
+
+
 def record_current_place(folder: Path) -> None:
     """Record that this process works on the job: in its Slurm job, or on this machine."""
     current = find_current_job()
