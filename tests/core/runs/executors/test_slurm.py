@@ -3,6 +3,7 @@
 import platform
 import socket
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -69,6 +70,8 @@ def test_what_slurm_refuses_is_told_before_anything_is_made(slurm, workspace, wr
     with pytest.raises(RunError, match=word) as caught:
         find_or_create_job(workspace, TOY, {}, executor=SlurmCluster(workspace, "ours"))
     assert "ours.yaml" in caught.value.hint
+    ((name, value),) = wrong.items()
+    assert f"--{name.replace('cpus', 'cpus-per-task')}={value}" in caught.value.hint
     assert not workspace.runs_folder.exists()
 
 
@@ -252,6 +255,19 @@ def test_a_node_that_cannot_report_is_told_in_words(slurm, workspace):
     write_cluster(workspace, **ONE_CORE, python="/no/such/python")
     with pytest.raises(RunError, match="its report is not in"):
         check_node(workspace, SlurmCluster(workspace, "ours"))
+
+
+@pytest.mark.long
+def test_a_job_that_could_not_start_names_the_file_that_says_why(slurm, workspace):
+    write_cluster(workspace, **ONE_CORE, python="/no/such/python")
+    cluster = SlurmCluster(workspace, "ours")
+    run = toy_run(workspace)
+    cluster.submit(run)
+    for job in (run, submit_steps(cluster, workspace, three_steps())):
+        wait_until_ended(job)
+        status = job.read_status()
+        assert status.state == "halted"
+        assert "/no/such/python" in Path(status.hint.removeprefix("see ")).read_text()
 
 
 @pytest.mark.long

@@ -142,7 +142,8 @@ class SlurmCluster:
         try:
             subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SBATCH_TIMEOUT_SECONDS)
         except subprocess.CalledProcessError as error:
-            raise self._build_refusal(error.stderr) from None
+            refusal = self._build_refusal(error.stderr)
+            raise RunError(refusal.message, hint=f"{refusal.hint}; Slurm was asked: {shlex.join(command)}") from None
         except (OSError, subprocess.TimeoutExpired):
             raise RunError(
                 f"the cluster {self.name} does not answer {command[0]}", hint="try again when Slurm works"
