@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate, pairwise
 from typing import Any
@@ -25,7 +25,6 @@ from tfm.ui.spell_references import find_commands, spell
 _LONGEST_WORD = 24  # characters; a longer word may be broken
 _SLOW = 0.2  # per second; below it, the time for each is shown
 _SPARKS = "▁▂▃▄▅▆▇█"
-_NO_BREAK = "\N{NO-BREAK SPACE}"
 _STATE_STYLES = {
     "running": "cyan",
     "done": "green",
@@ -207,13 +206,20 @@ def draw_bars(found: dict[str, Bar], width: int, *, is_running: bool = True) -> 
     return grid
 
 
-def draw_gauges(values: dict[str, str]) -> Text:
+def draw_gauges(values: dict[str, str], width: int) -> Text:
     """Write name and value pairs; a line never breaks between a name and its value."""
-    line = Text()
-    for name, value in values.items():
-        line.append("   " if line else "")
-        line.append(f"{name} ".replace(" ", _NO_BREAK), style="dim").append(value.replace(" ", _NO_BREAK))
-    return line
+    pairs = [Text.assemble((f"{name} ", "dim"), value) for name, value in values.items()]
+    return join_whole(pairs, "   ", width)
+
+
+def join_whole(parts: Iterable[Text], gap: str, width: int) -> Text:
+    """Break lines between the parts alone. Rich would also break them at the spaces of a part, no-break ones too."""
+    lines = [Text()]
+    for part in parts:
+        if lines[-1] and lines[-1].cell_len + len(gap) + part.cell_len > width:
+            lines.append(Text())
+        lines[-1].append(gap if lines[-1] else "").append_text(part)
+    return Text("\n").join(lines)
 
 
 def draw_curve(values: Sequence[float], width: int, height: int = 1) -> list[str]:

@@ -30,7 +30,6 @@ _FRAME, _BORDERS = 4, 2  # columns and lines that the panel takes
 _FEWEST_NOTES, _HIGHEST_CURVE = 4, 6
 _STEP_LINES, _STEPS_SHOWN = 2, 4
 _TABLE_HEAD = 2
-_NO_BREAK = "\N{NO-BREAK SPACE}"
 _FULL_DISK_GIB = 0.05
 
 
@@ -113,7 +112,7 @@ class JobView:
             is_running = self.status.state in ("running", "waiting")
             gauges = {name: value for name, value in view.gauges.items() if is_running or not name.endswith("/s")}
             parts += [render.draw_bars(view.bars, inside.max_width, is_running=is_running)] if view.bars else []
-            parts += [render.draw_gauges(gauges)] if gauges else []
+            parts += [render.draw_gauges(gauges, inside.max_width)] if gauges else []
             room = console.height - _BORDERS - _count_lines(parts, console, inside)
             for lines in view.lines.values():
                 most = max(1, room - _FEWEST_NOTES - _TABLE_HEAD)
@@ -146,18 +145,19 @@ def describe_job(job: Run | Plan) -> str:
 
 def _draw_steps(states: dict[str, str], width: int) -> Text:
     """Draw all steps of a plan; of a long plan the running, failed and next ones, and how many are done."""
-    whole = Text("  ").join(_draw_step(name, state) for name, state in states.items())
-    if len(whole) <= _STEP_LINES * width:
+    whole = render.join_whole([_draw_step(name, state) for name, state in states.items()], "  ", width)
+    if whole.plain.count("\n") < _STEP_LINES:
         return whole
     names = {wanted: [name for name, state in states.items() if state == wanted] for wanted in ("done", "waiting")}
     shown = [_draw_step(name, state) for name, state in states.items() if state not in names]
     shown += [_draw_step(name, "waiting") for name in names["waiting"][:1]]
-    return Text("  ").join([_draw_step(f"{len(names['done'])} of {len(states)}", "done"), *shown[-_STEPS_SHOWN:]])
+    done = _draw_step(f"{len(names['done'])} of {len(states)}", "done")
+    return render.join_whole([done, *shown[-_STEPS_SHOWN:]], "  ", width)
 
 
 def _draw_step(name: str, state: str) -> Text:
     mark = {"done": "✓", "running": "▸", "failed": "✗"}.get(state, "·")
-    return Text(f"{mark}{_NO_BREAK}{name}", render.format_state(state).style)
+    return Text(f"{mark} {name}", render.format_state(state).style)
 
 
 def _count_lines(parts: Sequence[RenderableType], console: Console, inside: ConsoleOptions) -> int:
