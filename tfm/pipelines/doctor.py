@@ -16,7 +16,7 @@ from tfm.core import hints, machine
 from tfm.core.errors import TFMError
 from tfm.core.events import Event, Note, Result, Table
 from tfm.core.runs.cluster import THIS_MACHINE
-from tfm.core.runs.executors import open_cluster
+from tfm.core.runs.executors import SlurmCluster, open_cluster
 from tfm.core.runs.executors.node_check import NodeReport, check_node
 from tfm.core.runs.resources import Resources
 from tfm.core.runs.workspace import Workspace
@@ -40,10 +40,11 @@ def check(settings: Doctor, workspace: Workspace) -> Iterator[Event]:
     if settings.on == THIS_MACHINE:
         title, findings = "This machine", _check_machine(workspace)
     else:
+        cluster = open_cluster(workspace, settings.on)
         yield Note(f"A job asks a node of {settings.on}. It may wait {settings.wait} seconds in the queue.")
-        title, findings = f"The cluster {settings.on}", [*_check_cluster(settings, workspace)]
-    rows = [[f"{_MARKS[one.state]} {one.what}", one.found, one.advice] for one in findings]
-    yield Table(title, ["what", "found", "what to do"], rows)
+        title, findings = f"The cluster {settings.on}", [*_check_cluster(cluster, settings.wait, workspace)]
+    rows = [[_MARKS[one.state], one.what, one.found, one.advice] for one in findings]
+    yield Table(title, ["", "what", "found", "what to do"], rows)
     yield Result(
         {
             "ok": not any(one.state == "trouble" for one in findings),
@@ -64,9 +65,8 @@ def _check_machine(workspace: Workspace) -> list[Finding]:
     ]
 
 
-def _check_cluster(settings: Doctor, workspace: Workspace) -> Iterator[Finding]:
+def _check_cluster(cluster: SlurmCluster, seconds: float, workspace: Workspace) -> Iterator[Finding]:
     """Stop at the first problem that keeps the job from running."""
-    cluster = open_cluster(workspace, settings.on)
     try:
         cluster.check([Resources(uses_gpu=True)])
     except TFMError as error:
@@ -75,7 +75,7 @@ def _check_cluster(settings: Doctor, workspace: Workspace) -> Iterator[Finding]:
     yield Finding("sbatch", "good", "accepts a job")
     yield Finding("partition", "good", cluster.cluster.partition or "the default one")
     try:
-        report = check_node(workspace, cluster, settings.wait)
+        report = check_node(workspace, cluster, seconds)
     except TFMError as error:
         yield Finding("node", "trouble", error.message, error.hint)
         return
