@@ -11,7 +11,8 @@ from rich.console import Console
 from tfm.core import registry
 from tfm.core.errors import RunError
 from tfm.core.events import IntervalChart, Note, Picture, Result, Table
-from tfm.core.runs.executors import Executor, StartedJob, find_executor
+from tfm.core.runs.cluster import THIS_MACHINE
+from tfm.core.runs.executors import Executor, StartedJob, find_executor, find_place
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
@@ -35,7 +36,7 @@ def run_in_foreground(job: Run | Plan, executor: Executor, *, detach: bool, as_j
         console.print("This was done before, and its outputs are complete: nothing to do again.", style="green")
     else:
         if job.is_alive():
-            console.print(f"{live_view.describe_job(job)}. It was started before: watching it.", style="cyan")
+            console.print(f"{live_view.describe_job(job)}. It was started before.", style="cyan")
         started = executor.submit(job)
         if detach:
             watch = write_command_line(["runs", "watch", job.id], job.workspace)
@@ -63,7 +64,9 @@ def _watch_until_end(started: StartedJob, console: Console) -> None:
         return
     except KeyboardInterrupt:
         find_executor(started.job).pause(started.job)
-        console.print("Pausing at the next safe point … (Ctrl-C again: leave it running)", style="yellow")
+        is_here = find_place(started.job) == THIS_MACHINE
+        again = "leave it running" if is_here else "leave what runs; what waited has left the queue"
+        console.print(f"Pausing at the next safe point … (Ctrl-C again: {again})", style="yellow")
     try:
         live_view.watch_job(started, console)
     except KeyboardInterrupt:

@@ -242,7 +242,7 @@ def describe_study(job: Run | Plan) -> str:
 
 def remove_job(job: Run | Plan, console: Console) -> None:
     if job.is_alive():
-        raise RunError(f"{job.id} is running", hint=f"pause it first: {hints.command('runs pause', job.id)}")
+        raise RunError(live_view.describe_job(job), hint=f"pause it first: {hints.command('runs pause', job.id)}")
     note = describe_study(job)
     shutil.rmtree(job.folder)
     console.print(f"{job.id} is removed{note}.", highlight=False)
