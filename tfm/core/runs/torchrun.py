@@ -44,6 +44,9 @@ def generate_events(run: Run, resources: Resources) -> Iterator[Event]:
                 f"now start, in the program's folder on node {node + 1} of {resources.nodes}: "
                 f"torchrun --node-rank {node} {shlex.join(arguments)}"
             )
+        cores = machine.count_cores()
+        if resources.processes > max(cores, len(machine.find_nvidia_gpus())):
+            yield Note(f"{resources.processes} processes share {cores} CPU cores: fewer are faster", level="warning")
         with subprocess.Popen(
             [*(srun if in_slurm else ()), sys.executable, "-P", "-m", "torch.distributed.run", *arguments],
             stdin=subprocess.PIPE,
