@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tests.training.small_dataset import QUICK_SETTINGS, make_small_dataset
+from tests.training.small_dataset import QUICK_SETTINGS, finish_run, make_small_dataset
 from tfm.core.errors import SettingsError
 from tfm.core.events import Table
 from tfm.core.registry import find_command
@@ -92,6 +92,18 @@ def test_it_ends_with_a_table_of_means_and_paired_differences(plan):
     assert [row[:2] for row in apart.rows] == [["50 %, breast", "50 %, average"]]
 
 
+def contrast_by_patient(plan):
+    run = lookup.find_run(plan.workspace, plan.read_status().runs["contrast"])
+    given = {name: run.read_settings()[name] for name in ("runs", "ways", "against", "explained")}
+    return finish_run(find_or_create_job(plan.workspace, "contrast", given | {"unit": "patient"})).read_status().result
+
+
+def test_ways_are_contrasted_by_patient_where_that_is_asked_for(plan):
+    result = contrast_by_patient(plan)
+    assert "test, per patient: 10 patients" in result["protocol"]
+    assert [row["way"] for row in result["rows"]] == [row["way"] for row in outcomes(plan)[0]["rows"]]
+
+
 @pytest.mark.long
 def test_explanations_are_contrasted_and_pretraining_runs_once_per_seed(tmp_path):
     def half_and_all_without_spectral_terms(content):
@@ -107,6 +119,8 @@ def test_explanations_are_contrasted_and_pretraining_runs_once_per_seed(tmp_path
     ]
     for difference, (scratch, pretrained) in zip(result["differences"], (rows[:2], rows[2:]), strict=True):
         assert difference["outside_difference"] == pytest.approx(pretrained["outside"] - scratch["outside"])
+    by_patient = contrast_by_patient(plan)["rows"]
+    assert [row["outside_each"] for row in by_patient] == [row["outside_each"] for row in rows], "image by image"
     made = {
         stage: {plan.read_status().runs[step.name] for step in plan.read_steps() if step.stage == stage}
         for stage in STAGES
