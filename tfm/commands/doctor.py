@@ -1,4 +1,4 @@
-"""Check this machine or a cluster, and say what to do about each problem"""
+"""Check this machine or a cluster, and say what to mend"""
 
 from __future__ import annotations
 
