@@ -16,7 +16,7 @@ import torch
 
 from tfm.core import hints
 from tfm.core.errors import TrainingError
-from tfm.core.events import Event, Metrics, Progress
+from tfm.core.events import Event, Metrics, Note, Progress
 from tfm.core.randomness import seed_at
 from tfm.models.head import count_inputs, find_last_layer
 from tfm.models.lesion_guided import PLACE_CLASSES, SCORES, LesionGuidedClassifier, score_places
@@ -24,11 +24,12 @@ from tfm.training.batches import Images
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.fit_linear_classifier import PENALTIES, fit_coefficients, fit_regression, record_penalty
 from tfm.training.frozen_features import check_finite, record_input, save_in_batches
-from tfm.training.inputs.samples import Samples
+from tfm.training.inputs.samples import UNKNOWN, Samples
 from tfm.training.lesion_places import PLACES, UNUSED, compute_class_shares, draw_places
 from tfm.training.loop import write_metrics
-from tfm.training.state import Training
+from tfm.training.state import LoopState, Training
 from tfm.training.tasks.classification import Classification
+from tfm.training.tasks.task_spec import ClassificationSpec
 
 FOLDS = 5  # of the training patients
 _PLACE_PENALTY = 1e-3  # scikit-learn's C: neighbouring places are alike, so that many samples say little
@@ -48,9 +49,27 @@ def fit_lesion_guided(
     training: Training, checkpoints: Checkpoints, metrics_file: Path, folder: Path
 ) -> Iterator[Event]:
     """Do what `run_training` does, for a network of which nothing is trained. Features are saved in `folder`."""
-    network, task, train = training.evaluated_network, training.task, training.train
+    assert isinstance(training.task, Classification)  # everything added to it needs a network that trains
+    yield from _fit_heads(training, training.task, folder)
+    checkpoints.save_best(training.best_state_dict())
+    write_metrics(metrics_file, training, ["C"])
+
+
+def fit_first_heads(training: Training, folder: Path) -> Iterator[Event]:
+    """Fit the heads before the first step of a training, to the images whose label is known."""
+    known = training.train.samples.labels != UNKNOWN
+    images = replace(training.train, samples=training.train.samples.select(known))
+    assert isinstance(training.recipe.task, ClassificationSpec)
+    task = training.recipe.task.make_plain(images.samples.labels)
+    apart = replace(training, train=images, state=LoopState())
+    yield from (event for event in _fit_heads(apart, task, folder) if isinstance(event, Progress))
+    training.network.load_state_dict(training.evaluated_network.state_dict())
+    yield Note(f"regressions on the first features: {task.best.replace('_', ' ')} {apart.state.best:.3f}")
+
+
+def _fit_heads(training: Training, task: Classification, folder: Path) -> Iterator[Event]:
+    network, train = training.evaluated_network, training.train
     assert isinstance(network, LesionGuidedClassifier)
-    assert isinstance(task, Classification)  # everything added to it needs a network that trains
     folds = split_into_folds(train.samples, training.recipe.seed)
     network.eval()
     features = yield from _extract_training(training, network, folder / "train.npy")
@@ -69,14 +88,12 @@ def fit_lesion_guided(
         pooled = fit_regression(features.pooled, labels, penalty, task.malignant_weight)
         val_scores = np.column_stack([pooled.predict_logits(val_pooled), val_place_scores])
         outputs, val_outputs = (torch.from_numpy(joint.predict_logits(one))[:, None] for one in (scores, val_scores))
-        if record_penalty(training, penalty, outputs, val_outputs):
+        if record_penalty(training, task, penalty, outputs, val_outputs):
             found = pooled, joint
         yield Metrics(training.state.rows[-1])
     assert found is not None
     for regression, layer in zip(found, (find_last_layer(network.encoder), network.joint), strict=True):
         regression.write_to(layer)
-    checkpoints.save_best(training.best_state_dict())
-    write_metrics(metrics_file, training, ["C"])
     yield Progress("regression", len(PENALTIES), len(PENALTIES), "penalties")
 
 
