@@ -88,6 +88,9 @@ class Job:
         recorded = self.read_recorded_status()  # the worker may have ended in between
         if recorded.state not in ("waiting", "running"):
             return recorded
+        if self._is_locked():
+            words = f"running on {recorded.host} without its job in Slurm"
+            return replace(recorded, state="running", message=words, hint="")
         return replace(recorded, state="halted", message=job.words, hint=self._name_log(RUN))
 
     def _name_log(self, step: str) -> str:
