@@ -8,13 +8,14 @@ import pytest
 from rich.console import Console
 
 from tests.one_node_slurm import wait_until, write_cluster
-from tests.toy_jobs import three_steps
+from tests.toy_jobs import three_steps, toy_run
 from tests.ui.scripted import BACK, Scripted
 from tests.ui.terminal import Terminal, open_form, read_question
 from tfm.core.runs import lookup
 from tfm.core.runs.cluster import THIS_MACHINE
 from tfm.core.runs.executors import SlurmCluster
 from tfm.core.runs.find_or_create import find_or_create_plan
+from tfm.core.runs.slurm_queue import RUN, Placement, forget_reading, write_placement
 from tfm.core.runs.workspace import Workspace
 from tfm.ui.equivalent_command_line import FilledForm, write_command
 from tfm.ui.form import Form
@@ -123,6 +124,19 @@ def test_each_step_of_a_plan_says_what_it_waits_for_and_can_continue_here(slurm,
         assert slurm.count_jobs() == 1, "only the job of another person is left"
         here = run_main("runs", "resume", plan.id, "--on", THIS_MACHINE, "--json")
         assert json.loads(here.stdout.splitlines()[-1])["state"] == "done", "it does not wait for the cluster"
+
+
+def test_a_paused_run_is_not_removed_while_slurm_does_not_answer(tmp_path, run_main, monkeypatch):
+    """At its time limit, a job pauses its run and enters the queue again."""
+    run = toy_run(Workspace(tmp_path / "workspace"))
+    run.update(state="paused")
+    write_cluster(run.workspace, **ONE_CORE)
+    write_placement(run.folder, Placement("ours", {RUN: "1"}))
+    forget_reading()
+    monkeypatch.setenv("PATH", "")
+    told = run_main("runs", "remove", run.id, "--yes")
+    assert (told.returncode, run.folder.exists()) == (1, True)
+    assert "Slurm does not answer" in told.stderr
 
 
 def test_the_menu_asks_the_doctor_what_to_check(slurm, workspace):

@@ -147,6 +147,10 @@ def look_up(number: str, written: float = 0.0) -> QueuedJob:
     return _last.jobs.get(number, QueuedJob("ended", "its job in Slurm ended"))
 
 
+def does_answer() -> bool:
+    return look_up("").state != "unknown"
+
+
 def _ask_slurm() -> dict[str, QueuedJob] | None:
     command = ["squeue", "--me", "--states=all", "--array", "--noheader", "--format=%i|%T|%N|%r"]
     try:

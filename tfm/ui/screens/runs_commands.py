@@ -22,6 +22,7 @@ from tfm.core.runs.plan import Plan
 from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.runs.restart_or_extend import describe_extension, extend_run, find_extensible_field, restart_run
 from tfm.core.runs.run import Run
+from tfm.core.runs.slurm_queue import look_up_placement
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import get_value
 from tfm.ui import render
@@ -243,6 +244,10 @@ def describe_study(job: Run | Plan) -> str:
 def remove_job(job: Run | Plan, console: Console) -> None:
     if job.is_alive():
         raise RunError(live_view.describe_job(job), hint=f"pause it first: {hints.command('runs pause', job.id)}")
+    queued = look_up_placement(job.folder) or {}
+    if job.read_status().state == "paused" and any(one.state == "unknown" for one in queued.values()):
+        # At its time limit, a job pauses its run and enters the queue again.
+        raise RunError(f"Slurm does not answer: {job.id} may wait in its queue", hint="try again when Slurm works")
     note = describe_study(job)
     shutil.rmtree(job.folder)
     console.print(f"{job.id} is removed{note}.", highlight=False)

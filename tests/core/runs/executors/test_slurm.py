@@ -1,6 +1,8 @@
 """Jobs on a real Slurm of one node."""
 
+import os
 import platform
+import signal
 import socket
 import time
 from pathlib import Path
@@ -182,10 +184,23 @@ def test_nothing_is_declared_dead_while_slurm_does_not_answer(slurm, cluster, wo
     status = run.read_status()
     assert (status.state, status.message) == ("running", "Slurm does not answer")
     assert run.is_alive()
-    with pytest.raises(RunError, match="ours"):
+    with pytest.raises(RunError, match="ours does not answer"):
         cluster.check([Resources()])
     slurm.start_controller()
     slurm_queue.forget_reading()
+    wait_until_ended(run)
+    assert run.read_status().state == "done"
+
+
+@pytest.mark.long
+def test_a_worker_that_outlives_its_job_is_not_declared_dead(cluster, workspace):
+    run = toy_run(workspace, target=80, seconds_a_step=0.1)
+    cluster.submit(run)
+    wait_for_event(run, 5)
+    worker = Path("/proc", str(run.read_recorded_status().pid), "stat").read_text()
+    os.kill(int(worker.rpartition(")")[2].split()[1]), signal.SIGKILL)  # its parent, which Slurm started
+    wait_until(lambda: "without its job" in run.read_status().message)
+    assert run.is_alive()
     wait_until_ended(run)
     assert run.read_status().state == "done"
 

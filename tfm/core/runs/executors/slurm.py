@@ -141,13 +141,15 @@ class SlurmCluster:
     def _call(self, command: list[str]) -> None:
         try:
             subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SBATCH_TIMEOUT_SECONDS)
+            return
         except subprocess.CalledProcessError as error:
-            refusal = self._build_refusal(error.stderr)
-            raise RunError(refusal.message, hint=f"{refusal.hint}; Slurm was asked: {shlex.join(command)}") from None
+            if slurm_queue.does_answer():
+                refusal = self._build_refusal(error.stderr)
+                hint = f"{refusal.hint}; Slurm was asked: {shlex.join(command)}"
+                raise RunError(refusal.message, hint=hint) from None
         except (OSError, subprocess.TimeoutExpired):
-            raise RunError(
-                f"the cluster {self.name} does not answer {command[0]}", hint="try again when Slurm works"
-            ) from None
+            pass
+        raise RunError(f"the cluster {self.name} does not answer {command[0]}", hint="try again when Slurm works")
 
     def _build_refusal(self, output: str) -> RunError:
         words = " ".join(output.replace("sbatch: error: ", "").replace("scancel: error: ", "").split())
