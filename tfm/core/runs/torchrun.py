@@ -58,9 +58,12 @@ def generate_events(run: Run, resources: Resources) -> Iterator[Event]:
             threading.Thread(target=_close_input_at_end, args=(process,), daemon=True).start()
             assert process.stdout is not None
             try:
+                count = resources.nodes * resources.processes
                 while not wait([process.stdout.fileno()], _LOOK_SECONDS):
-                    yield Progress("starting the processes", 0, resources.nodes * resources.processes, "processes")
+                    yield Progress("starting the processes", 0, count, "processes")
                 for line in process.stdout:
+                    if not has_begun:
+                        yield Progress("starting the processes", count, count, "processes")
                     has_begun = True
                     yield parse_record(json.loads(line))
             except GeneratorExit:
