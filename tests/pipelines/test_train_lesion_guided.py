@@ -4,6 +4,7 @@ import shutil
 
 import pandas as pd
 import pytest
+import torch
 
 from tests.training.results import list_differences
 from tests.training.small_dataset import (
@@ -23,6 +24,7 @@ from tfm.core.runs import worker
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
+from tfm.training.checkpoint import read_checkpoint
 
 IN_STEPS = ("epochs", "warmup_epochs", "learning_rate")
 
@@ -122,6 +124,23 @@ def test_encoder_without_a_place_map_is_refused_before_training(small_workspace)
 def test_mean_teacher_with_tiles_is_refused(small_workspace):
     with pytest.raises(SettingsError, match="mean teacher predicts whole images"):
         make_tuned_run(small_workspace, tile=32, label_percent=50, unlabelled="consistency")
+
+
+def test_maximum_over_the_breast_is_refused(small_workspace):
+    with pytest.raises(SettingsError, match="cannot be taken over the breast"):
+        make_tuned_run(small_workspace, lesion_guidance="none", pooling="breast")
+
+
+@pytest.mark.long
+def test_two_processes_train_like_one_with_the_same_step_size(small_workspace):
+    given = {"architecture": "test_convnext", "max_pooling": False, "batch_size": 5, "epochs": 1}
+    forget_masks(small_workspace, "train00")
+    shared, alone = (
+        finish_run(make_tuned_run(small_workspace, **given, **more)) for more in ({"devices": 2}, {"accumulate": 2})
+    )
+    one, two = (read_checkpoint(run.checkpoints_folder / "last.pt")["network"] for run in (shared, alone))
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, two[name], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("given", [{"pooling": "breast"}, {"background_contrast": 0.1}, {"compile": True}])

@@ -72,13 +72,20 @@ class Train(Settings):
         return self
 
     @model_validator(mode="after")
-    def _check_guidance(self) -> Self:
+    def _check_pooling_and_guidance(self) -> Self:
         if self.model.stride and self.breast != BreastSettings():
             raise SettingsError(
                 "a model that learns from lesion masks cannot use the breast mask as well",
                 hint=f"choose {hints.setting('lesion_guidance', 'none')}, or leave these as they are: "
                 f"{', '.join(map(hints.setting, BreastSettings.model_fields))}",
                 fields=("lesion_guidance", *BreastSettings.model_fields),
+            )
+        if self.model.max_pooling and self.breast != BreastSettings():
+            raise SettingsError(
+                "the maximum of the last features cannot be taken over the breast alone",
+                hint=f"choose {hints.setting('max_pooling', False)}, or leave these as they are: "
+                f"{', '.join(map(hints.setting, BreastSettings.model_fields))}",
+                fields=("max_pooling", *BreastSettings.model_fields),
             )
         if self.lesions.tile and self.labels.unlabelled == "consistency":
             raise SettingsError(
