@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -129,6 +130,12 @@ def test_mean_teacher_with_tiles_is_refused(small_workspace):
 def test_maximum_over_the_breast_is_refused(small_workspace):
     with pytest.raises(SettingsError, match="cannot be taken over the breast"):
         make_tuned_run(small_workspace, lesion_guidance="none", pooling="breast")
+
+
+@pytest.mark.long
+def test_images_whose_label_is_hidden_take_no_part_in_the_regressions(small_workspace):
+    run = finish_run(make_tuned_run(small_workspace, label_percent=50, unlabelled="pseudo", ema=0.9, epochs=1))
+    assert len(np.load(run.checkpoints_folder / "train.npy")) < 36
 
 
 @pytest.mark.long

@@ -34,6 +34,10 @@ from tfm.training.tasks.task_spec import ClassificationSpec
 FOLDS = 5  # of the training patients
 _PLACE_PENALTY = 1e-3  # scikit-learn's C: neighbouring places are alike, so that many samples say little
 _JOINT_PENALTY = 1.0
+_WITHOUT_REGRESSIONS = (
+    f"learn from the labels alone ({hints.setting('lesion_guidance', 'none')}), or, where layers are trained, begin "
+    f"with new heads ({hints.setting('fit_heads', False)})"
+)
 
 
 @dataclass(frozen=True)
@@ -107,8 +111,7 @@ def split_into_folds(samples: Samples, seed: int) -> np.ndarray:
         raise TrainingError(
             f"{len(groups[0])} training patients have a malignant image and {len(groups[1])} have none: to join the "
             "scores of places and pooled features, two of each are needed",
-            hint="organize a larger part of the data, or learn from the labels alone: "
-            f"{hints.setting('lesion_guidance', 'none')}",
+            hint=f"organize a larger part of the data, {_WITHOUT_REGRESSIONS}",
         )
     fold: dict[str, int] = {}
     for group in groups:
@@ -126,8 +129,7 @@ def fit_places(network: LesionGuidedClassifier, features: Features, chosen: np.n
         raise TrainingError(
             f"the lesion masks of {chosen.sum()} training images show no {' and no '.join(missing)} place, and a "
             "regression on places needs each class",
-            hint="organize a larger part of the data with its ROI masks, or learn from the labels alone: "
-            f"{hints.setting('lesion_guidance', 'none')}",
+            hint=f"organize a larger part of the data with its ROI masks, {_WITHOUT_REGRESSIONS}",
         )
     weights, biases = fit_coefficients(features.places[chosen][used], classes[used], _PLACE_PENALTY)
     with torch.no_grad():
