@@ -60,7 +60,7 @@ def killed_rank() -> Exception:
 @pytest.mark.parametrize("mishap", [full_disk, killed_rank])
 def test_an_external_failure_halts_the_study_and_a_resume_completes_the_trial(products, monkeypatch, mishap):
     run = create_study_run(products, 2, space=TAME)
-    train_undisturbed, epochs = train.train_on_all_devices, []
+    train_undisturbed, epochs = train.run_training, []
 
     def train_with_mishap(*args) -> Iterator[Event]:
         for event in train_undisturbed(*args):
@@ -70,7 +70,7 @@ def test_an_external_failure_halts_the_study_and_a_resume_completes_the_trial(pr
                 raise mishap()
 
     with monkeypatch.context() as patched:
-        patched.setattr(train, "train_on_all_devices", train_with_mishap)
+        patched.setattr(train, "run_training", train_with_mishap)
         assert execute_study(run) == "halted"
     assert run.read_status().message.startswith("trial 1 is halted: ")
     assert str(mishap()).rpartition("] ")[2] in run.read_status().message
@@ -163,7 +163,7 @@ def test_a_worker_continues_the_trial_of_a_killed_worker(products):
 def test_a_worker_abandons_a_trial_that_another_took_over(products, monkeypatch):
     """A worker that was suspended for an hour may find this."""
     run = create_study_run(products, 1, space=TAME)
-    train_undisturbed = train.train_on_all_devices
+    train_undisturbed = train.run_training
 
     def train_while_taken_over(*args) -> Iterator[Event]:
         for event in train_undisturbed(*args):
@@ -176,7 +176,7 @@ def test_a_worker_abandons_a_trial_that_another_took_over(products, monkeypatch)
                 storage.set_trial_state_values(trial, TrialState.COMPLETE, [0.9])
             yield event
 
-    monkeypatch.setattr(train, "train_on_all_devices", train_while_taken_over)
+    monkeypatch.setattr(train, "run_training", train_while_taken_over)
     assert finish_run(run).read_status().result["val_auc"] == 0.9
     notes = [event.text for event in run.read_events() if isinstance(event, Note)]
     assert any("trial 0 " in note and "another on elsewhere:/workspace" in note for note in notes)
