@@ -49,7 +49,7 @@ def comparison(place: Path) -> pyte.Screen:
     """The comparison at the end of the demo."""
     copy_program(place)
     subprocess.run([sys.executable, "wizard.py", "demo", "--quiet"], cwd=place, check=True)
-    with Terminal("compare", columns=92, rows=28, cwd=place, program=place, HOME=str(place)) as terminal:
+    with Terminal("compare", columns=92, rows=30, cwd=place, program=place, HOME=str(place)) as terminal:
         assert terminal.wait_for_end() == 0
         return terminal.screen
 

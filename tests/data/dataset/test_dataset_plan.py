@@ -88,6 +88,7 @@ def test_the_audit_finds_all_that_the_collection_has_and_nothing_to_fetch(
     assert {found["kind"] for found in account["findings"]} == {"odd-value", "mixed-labels", "twin", "left-out"}
 
 
+@pytest.mark.long
 def test_five_folds_share_the_training_patients_and_seal_the_test(
     both: Catalog, official_tree: Path, tmp_path: Path
 ) -> None:
