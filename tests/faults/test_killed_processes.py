@@ -106,7 +106,7 @@ def test_training_with_a_killed_process_is_halted_and_ends_bit_identical(run, un
     os.kill(last, signal.SIGKILL)
     assert worker_process.wait(timeout=60) == 1
     status = run.read_status()
-    assert (status.state, status.message) == ("halted", "a process of this training was killed")
+    assert (status.state, status.message) == ("halted", "a process of this training was killed or has crashed")
     assert "last checkpoint" in status.hint
     assert_gone(ranks)
     assert count_epochs(run) < SETTINGS["epochs"]
@@ -227,3 +227,12 @@ def test_second_node_with_another_program_is_refused(small_workspace, tmp_path):
     assert other.returncode
     assert process.wait(timeout=60) == 1
     assert "the program of process 2 of 2 is not that of the first" in run.read_status().message
+
+
+@pytest.mark.long
+def test_node_that_does_not_answer_is_reported_in_words(small_workspace, monkeypatch):
+    monkeypatch.setenv("PET_RDZV_CONF", "timeout=5")  # seconds, read by torchrun; without it, 15 minutes
+    run = make_train_run(small_workspace, "ResNet18_CFT", **SETTINGS, devices=1, nodes=2)
+    assert worker.execute_run(run, stopping=run) == "halted"
+    assert "did not find each other" in run.read_status().message
+    assert "other nodes" in run.read_status().hint

@@ -313,8 +313,8 @@ class MachineSettings(DeviceSettings):
     processes, and only useful for a test."""
     nodes: Annotated[int, Field(ge=1), NOT_IN_A_REGRESSION] = 1
     """Number of machines, each with that many GPUs
-    The run prints the command to start on the other machines. They must reach this machine by its host name, have the
-    program and the workspace in the same place, and have free GPUs."""
+    On a cluster, Slurm starts them all; otherwise the run prints the command to start on the other machines. They must
+    reach this machine by its host name, have the program and the workspace in the same place, and have free GPUs."""
     checkpoint_seconds: Annotated[float, Field(ge=0), NOT_IN_RUN_KEY, NOT_IN_A_REGRESSION] = 60.0
     """Seconds between two checkpoints within an epoch
     Longer where writing is slow: it takes at most a fiftieth of the time."""

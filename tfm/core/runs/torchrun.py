@@ -71,25 +71,29 @@ def generate_events(run: Run, resources: Resources) -> Iterator[Event]:
                 process.stdout.read() if has_begun else process.terminate()
                 raise
         if process.returncode:
-            raise _build_error(error_file)
+            raise _build_error(error_file, run.log_file)
 
 
-def _build_error(error_file: Path) -> errors.TFMError:
+def _build_error(error_file: Path, log: Path) -> errors.TFMError:
     """The error of the process that failed first. A killed process leaves no file."""
     if not error_file.exists():
         return errors.HaltedError(
-            "a process of this training was killed",
-            hint=f"{_RESUMABLE}; if nobody ended that process, its machine may have run out of memory",
+            "a process of this training was killed or has crashed",
+            hint=f"{_RESUMABLE}; if nobody ended that process, its machine may have run out of memory, or {log} says "
+            "more",
         )
     error = files.read_json(error_file)
-    if "kind" not in error:  # torchrun's own
+    if "kind" in error:
+        kind: type[errors.TFMError] = getattr(errors, error["kind"], errors.TFMError)
+        return kind(error["message"], hint=error["hint"])
+    words = error["message"]["message"]  # of torchrun itself
+    if "timed out" in words.lower() or "timeout" in words.lower():
         return errors.HaltedError(
             "the nodes of this training did not find each other in time",
             hint=f"{_RESUMABLE}; start the printed command on each of the other nodes, which must reach this one by "
             "its host name",
         )
-    kind: type[errors.TFMError] = getattr(errors, error["kind"], errors.TFMError)
-    return kind(error["message"], hint=error["hint"])
+    return errors.HaltedError(f"torchrun failed: {words}", hint=f"{_RESUMABLE}; the details are in {log}")
 
 
 def _close_input_at_end(process: subprocess.Popen[bytes]) -> None:
