@@ -25,7 +25,6 @@ from tfm.core.runs.plan import Step
 from tfm.core.runs.resources import Resources
 from tfm.core.runs.workspace import Workspace
 
-EPOCHS = 16  # longer than a minute, which is the least that Slurm grants
 ONE_CORE = {"partition": "main", "time": 10, "cpus": 1, "gpus": 0}
 
 
@@ -37,6 +36,21 @@ def cluster(slurm, workspace):
 
 def wait_until_ended(job, seconds: float = 60) -> None:
     wait_until(lambda: not job.is_alive(), seconds)
+
+
+def hold_until_time_limit(run) -> None:
+    """Stop a worker until Slurm ends its job, so that it reaches the limit on a fast machine too."""
+    worker = run.read_recorded_status().pid
+
+    def is_stopped() -> bool:
+        try:
+            return "T (stopped)" in Path(f"/proc/{worker}/status").read_text()
+        except FileNotFoundError:
+            return False
+
+    os.kill(worker, signal.SIGSTOP)
+    wait_until(is_stopped)
+    wait_until(lambda: not is_stopped(), 90)  # Slurm continues what it signals; a minute is the least that it grants
 
 
 def submit_steps(cluster, workspace, steps):
@@ -212,13 +226,15 @@ def test_a_training_that_reaches_its_time_limit_goes_on_and_ends_bit_identical(s
     runs = []
     for place in (workspace, other):
         make_small_dataset(place)
-        runs.append(make_train_run(place, "ResNet18_CFT", epochs=EPOCHS, threads=1, device="cpu", patience="none"))
+        runs.append(make_train_run(place, "ResNet18_CFT", epochs=4, threads=1, device="cpu", patience="none"))
     disturbed, undisturbed = runs
     SlurmCluster(workspace, "ours").submit(disturbed)
+    wait_for_event(disturbed, 2)
+    hold_until_time_limit(disturbed)
     started = ThisMachine().submit(undisturbed)
     wait_until(lambda: not started.is_running(), 300)
     wait_until_ended(disturbed, 400)
-    assert disturbed.read_events().count(StateChange("running")) > 1
+    assert disturbed.read_events().count(StateChange("running")) == 2
     assert disturbed.read_status().state == "done"
     assert list_differences(disturbed, undisturbed) == []
 
