@@ -13,11 +13,11 @@ from scipy.stats import binomtest, norm, t
 from tests.metrics.clustered_images import Study, draw_study
 from tfm.core.errors import DataError
 from tfm.metrics.classification import compute_auc
+from tfm.metrics.differences import compare_estimates
 from tfm.metrics.intervals import (
     CONFIDENCE,
     Interval,
     compute_auc_interval,
-    compute_difference_interval,
     compute_exact_interval,
     compute_mean_interval,
     compute_rate_interval,
@@ -124,18 +124,18 @@ def test_difference_on_the_same_patients_is_paired(study):
     labels, patients = study.labels, study.patients
     hard = 2 * study.scores[:, 0]  # the same images are hard for both
     worse, better = (estimate_auc(labels, hard + skill * labels, patients) for skill in (0.0, 0.6))
-    gain = compute_difference_interval(better, worse)
+    gain = compare_estimates(better, worse).interval
     assert gain.value == pytest.approx(better.mean - worse.mean)
     assert gain.low > 0
     alone = compute_auc_interval(better)
     assert gain.high - gain.low < 0.5 * (alone.high - alone.low)
-    assert compute_difference_interval(worse, worse) == Interval(0, 0, 0)
+    assert compare_estimates(worse, worse).interval == Interval(0, 0, 0)
 
 
 def test_a_difference_that_one_pair_of_lucky_seeds_shows_is_not_certain():
     study = draw_study(np.random.default_rng(5), 300, [0.66, 0.74, 0.72, 0.80])
     estimates = [estimate_auc(study.labels, study.scores[:, runs], study.patients) for runs in ([0, 1], [2, 3])]
-    interval = compute_difference_interval(*estimates)
+    interval = compare_estimates(*estimates).interval
     assert interval.low < 0 < interval.high
 
 

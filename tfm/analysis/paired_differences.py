@@ -23,11 +23,11 @@ from tfm.analysis.trained_run import Protocol, open_trained_model
 from tfm.core import hints
 from tfm.core.errors import DataError
 from tfm.core.runs.run import Run
+from tfm.metrics import differences
 from tfm.metrics.intervals import (
     Estimate,
     Interval,
     compute_auc_interval,
-    compute_difference_interval,
     compute_mean_interval,
     estimate_auc,
     estimate_ratio,
@@ -110,7 +110,9 @@ def compare_estimates(
         way: Outcome(
             mean=compute_interval(own),
             each=own.values.tolist(),
-            differences={other: compute_difference_interval(own, estimates[other]) for other in against.get(way, [])},
+            differences={
+                other: differences.compare_estimates(own, estimates[other]).interval for other in against.get(way, [])
+            },
         )
         for way, own in estimates.items()
     }

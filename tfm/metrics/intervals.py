@@ -4,7 +4,8 @@ A metric may be measured in several runs, such as seeds: their interval covers t
 The standard error is the infinitesimal jackknife over patients (for the AUC: Obuchowski, Biometrics 1997), with
 Student's t for the number of patients. Intervals of a mean are computed on the logit scale and those of a rate by
 Wilson's formula, because symmetric and percentile intervals of values near 1 are too high. Their coverage is simulated
-in `tests/metrics/test_coverage.py`. For metrics without such influences, see `bootstrap`.
+in `tests/metrics/test_coverage.py`. Differences are in `differences`. For metrics without such influences, see
+`bootstrap`.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ def estimate_ratio(parts: np.ndarray, wholes: np.ndarray, patients: np.ndarray) 
 
 def compute_mean_interval(estimate: Estimate) -> Interval:
     """Compute the interval of the runs' mean on the logit scale. It has width 0 if no patient has an influence."""
-    value, half = estimate.mean, _compute_margin(estimate)
+    uncertainty = measure_uncertainty(estimate)
+    value, half = estimate.mean, find_quantile(uncertainty.degrees) * uncertainty.error
     if not half > 0:  # no patient has an influence, or there is one patient only
         return Interval(value, value - half, value + half)
     half /= value * (1 - value)
@@ -118,10 +120,10 @@ def compute_rate_interval(hits: np.ndarray, patients: np.ndarray) -> Interval:
     value = estimate.mean
     if value in (0, 1):
         return compute_exact_interval(value, estimate.trials)
-    variance = float(_compute_covariances(estimate, estimate)[0, 0])
+    variance = float(compute_covariances(estimate, estimate)[0, 0])
     # Patients can by chance vary less than independent images would: then the images count as they are.
     images = min(hits.size, value * (1 - value) / variance) if variance else hits.size
-    square = _find_quantile(estimate.trials - 1) ** 2 / images
+    square = find_quantile(estimate.trials - 1) ** 2 / images
     centre = (value + square / 2) / (1 + square)
     half = math.sqrt(square * value * (1 - value) + square**2 / 4) / (1 + square)
     return Interval(value, centre - half, centre + half)
@@ -135,15 +137,23 @@ def compute_exact_interval(value: float, trials: int) -> Interval:
     return Interval(value, 1 - width, 1.0) if value == 1 else Interval(value, 0.0, width)
 
 
-def compute_difference_interval(first: Estimate, second: Estimate) -> Interval:
-    """Compute the interval of the difference of two means, paired by patient. Runs are not paired: the same seed does
-    not make two ways of training alike."""
-    difference, half = first.mean - second.mean, _compute_margin(first, second)
-    return Interval(difference, difference - half, difference + half)
+@dataclass(frozen=True)
+class Uncertainty:
+    """How much a mean over runs, or the difference of two, would vary in other samples of patients and runs."""
+
+    variance: float
+    degrees: float  # of freedom, for Student's t
+    of_patients: float  # the part of the variance that falls with the number of patients
+
+    @property
+    def error(self) -> float:
+        return math.sqrt(self.variance)
 
 
-def _compute_margin(*estimates: Estimate) -> float:
-    """Compute half the width of the 95 % interval of a mean over runs, or of the difference of two.
+def measure_uncertainty(*estimates: Estimate) -> Uncertainty:
+    """Measure the uncertainty of one estimate, or of the difference of two on the same patients.
+
+    Runs are not paired: the same seed does not make two ways of training alike.
 
     As in studies of several readers (Obuchowski and Rockette, Communications in Statistics 1995), the variance has a
     part that all runs share, the choice of patients, and a part of the single runs, which falls with their number.
@@ -151,32 +161,34 @@ def _compute_margin(*estimates: Estimate) -> float:
     from few runs only, so Student's t has few degrees of freedom where it dominates.
     """
     patients = min(estimate.trials for estimate in estimates) - 1
-    shared = 0.0
+    if patients < 1:
+        return Uncertainty(math.nan, math.nan, math.nan)
+    shared = of_runs = 0.0
     parts = []
     for estimate in estimates:
         runs = estimate.values.size
-        covariances = _compute_covariances(estimate, estimate)
+        covariances = compute_covariances(estimate, estimate)
         alone = float(np.trace(covariances)) / runs
         # The errors of a single run cannot be separated, so all of them count as shared.
         common = (float(covariances.sum()) / runs - alone) / (runs - 1) if runs > 1 else alone
         spread = float(estimate.values.var(ddof=1)) if runs > 1 else 0.0
         shared += common
         parts.append((max(spread, alone - common) / runs, runs - 1 if spread > alone - common else patients))
+        of_runs += max(0.0, spread - max(0.0, alone - common)) / runs
     if len(estimates) == 2:
-        shared -= 2 * float(_compute_covariances(*estimates).mean())
+        shared -= 2 * float(compute_covariances(*estimates).mean())
     parts.append((max(0.0, shared), patients))  # negative by chance only: the errors of further runs do not cancel
     variance = sum(part for part, _ in parts)
-    if variance == 0 or patients < 1:
-        return 0.0 if patients >= 1 else math.nan
-    degrees = variance**2 / sum(part**2 / degrees for part, degrees in parts)  # Welch and Satterthwaite
-    return _find_quantile(degrees) * math.sqrt(variance)
+    # Welch and Satterthwaite
+    degrees = variance**2 / sum(part**2 / degrees for part, degrees in parts) if variance else patients
+    return Uncertainty(variance, degrees, variance - of_runs)
 
 
-def _find_quantile(degrees: float) -> float:
+def find_quantile(degrees: float) -> float:
     return float(t.ppf((1 + CONFIDENCE) / 2, degrees))
 
 
-def _compute_covariances(first: Estimate, second: Estimate) -> np.ndarray:  # (runs of first, runs of second)
+def compute_covariances(first: Estimate, second: Estimate) -> np.ndarray:  # (runs of first, runs of second)
     patients = len(first.influences)
     covariances: np.ndarray = first.influences.T @ second.influences * patients / max(1, patients - 1)
     return covariances
