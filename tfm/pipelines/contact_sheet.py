@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tfm.analysis import preprocessing_examples
+from tfm.analysis.preprocessing_examples import show_augmentations
+from tfm.analysis.preprocessing_steps import choose_images, show_steps
 from tfm.commands.contact_sheet import ContactSheet
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Note, Picture, Progress, Result
@@ -17,11 +18,11 @@ _SPLITS = {"val": "validation", "test": "test"}
 
 def draw_contact_sheets(settings: ContactSheet, run: Run) -> Iterator[Event]:
     dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
-    images = preprocessing_examples.choose_images(dataset, settings.images, settings.count, settings.seed)
+    images = choose_images(dataset, settings.images, settings.count, settings.seed)
     names, steps, changes, before_and_after, failed = [], [], [], [], []
     for number, row in enumerate(images.to_dict("records"), 1):
         try:
-            shown, done = preprocessing_examples.show_steps(dataset, row, settings.chain)
+            shown, done = show_steps(dataset, row, settings.chain)
         except DataError as error:
             failed.append(error)
             yield Note(f"{error.message}: {error.hint}", "warning")
@@ -30,9 +31,7 @@ def draw_contact_sheets(settings: ContactSheet, run: Run) -> Iterator[Event]:
             yield Note(f"{row['image_id']} is a {_SPLITS[row['split']]} image: do not choose steps by it", "warning")
         names.append(row["image_id"])
         steps.append(shown)
-        changes.append(
-            preprocessing_examples.show_augmentations(row["image_id"], done, settings.augmentation, settings.seed)
-        )
+        changes.append(show_augmentations(row["image_id"], done, settings.augmentation, settings.seed))
         before_and_after.append((shown.tiles[0].image, done.image))
         yield Progress("images", number, len(images), "images")
     if not steps:

@@ -20,7 +20,8 @@ from rich.markup import escape
 from tfm.core import command_list
 from tfm.core.errors import SettingsError
 from tfm.core.settings import presets as offers
-from tfm.ui.spell_references import format_flag, set_reader, spell
+from tfm.core.settings.spell_settings import format_flag
+from tfm.ui.spell_references import set_reader, spell
 
 if TYPE_CHECKING:
     from tfm.core.registry import Command

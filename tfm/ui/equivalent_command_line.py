@@ -8,6 +8,7 @@ from typing import Any
 from tfm.core import registry
 from tfm.core.runs.resolve_command_settings import find_started_command
 from tfm.core.runs.workspace import Workspace
+from tfm.core.settings import spell_settings
 from tfm.ui import spell_references
 
 
@@ -34,9 +35,7 @@ def write_command(filled: FilledForm, workspace: Workspace) -> str:
     for name in sorted(filled.given, key=lambda name: name not in by_name or not by_name[name].is_positional):
         value = filled.given[name]
         words += (
-            spell_references.assign(by_name[name], value)
-            if name in by_name
-            else spell_references.assign_part(name, value)
+            spell_settings.assign(by_name[name], value) if name in by_name else spell_settings.assign_part(name, value)
         )
     words += ["--on", filled.on] if filled.on else []
     return spell_references.write_command_line(words, workspace)

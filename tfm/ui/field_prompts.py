@@ -10,8 +10,9 @@ from tfm.core.runs.cluster import THIS_MACHINE, list_clusters, load_cluster
 from tfm.core.runs.inputs import list_readable_runs
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField
+from tfm.core.settings.spell_settings import format_flag
 from tfm.ui.prompts import Choice, Question
-from tfm.ui.spell_references import format_flag, spell
+from tfm.ui.spell_references import spell
 
 PLACE_QUESTION = "Where should it run?"
 _ABOUT_PLACES = """\

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfm.core import command_list
 from tfm.core.settings import presets
+from tfm.core.settings.spell_settings import assign, assign_part, format_flag
 
 if TYPE_CHECKING:
     from tfm.core.runs.workspace import Workspace
@@ -70,30 +71,6 @@ def write_command_line(words: Sequence[str], workspace: Workspace | None) -> str
     is_this = found is not None and Path(found).parent == Path(sys.executable).parent
     python = "python" if is_this else _shorten_path(Path(sys.executable))
     return shlex.join([python, _shorten_path(presets.PROJECT / "wizard.py"), *words, *place])
-
-
-def format_flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def assign(field: SettingField, value: Any) -> list[str]:
-    """The words of a command line that give a setting a value."""
-    if field.is_positional:
-        return [str(part) for part in value] if isinstance(value, list) else [str(value)]
-    if field.is_bool:
-        return [format_flag(field.name) if format_argument(value) == "true" else format_flag(f"no-{field.name}")]
-    return [format_flag(field.name), format_argument(value)]
-
-
-def assign_part(name: str, value: Any) -> list[str]:
-    """The same for a part of a setting, `clahe`, or for a value of one, `resize.height`."""
-    return ["--set", f"{name}={format_argument(value)}"]
-
-
-def format_argument(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ",".join(map(str, value))
-    return {"None": "none", "True": "true", "False": "false"}.get(str(value), str(value))
 
 
 def _spell_reference(reference: re.Match[str]) -> str:

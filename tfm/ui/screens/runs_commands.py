@@ -25,9 +25,10 @@ from tfm.core.runs.run import Run
 from tfm.core.runs.slurm_queue import look_up_placement
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import get_value
+from tfm.core.settings.spell_settings import format_flag
 from tfm.ui import render
 from tfm.ui.screens import foreground, live_view
-from tfm.ui.spell_references import format_flag, set_reader, spell
+from tfm.ui.spell_references import set_reader, spell
 from tfm.ui.workspace_and_errors import open_workspace, option_on, report_errors
 
 _Workspace = Annotated[Path | None, typer.Option(help="Folder for data, caches and runs.", show_default="workspace")]
