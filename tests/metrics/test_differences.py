@@ -34,7 +34,7 @@ def test_the_order_of_the_two_changes_the_sign_only():
 
 
 def test_the_interval_is_shorter_on_the_side_of_the_limit():
-    first, second = estimate_both(60, [0.97, 0.8])
+    first, second = estimate_both(60, [0.97, 0.5])
     interval = compare_estimates(first, second).interval
     assert interval.high - interval.value < interval.value - interval.low
 
