@@ -19,15 +19,15 @@ def test_metrics_are_those_of_the_predictions_at_the_own_threshold():
     assert evaluation.auc.value == compute_auc(
         model.predictions["label"].to_numpy(), model.predictions["prob"].to_numpy()
     )
-    assert evaluation.rates["sensitivity"].value == (called & truth).sum() / truth.sum()
-    assert evaluation.rates["specificity"].value == (~called & ~truth).sum() / (~truth).sum()
-    assert evaluation.rates["accuracy"].value == (called == truth).mean()
+    assert evaluation.metrics["sensitivity"].value == (called & truth).sum() / truth.sum()
+    assert evaluation.metrics["specificity"].value == (~called & ~truth).sum() / (~truth).sum()
+    assert evaluation.metrics["accuracy"].value == (called == truth).mean()
     assert evaluation.confusion.tp + evaluation.confusion.fn == PATIENTS
 
 
 def test_each_metric_lies_within_its_interval():
     evaluation = evaluate(make_model(1.0))
-    for interval in (evaluation.auc, *evaluation.rates.values()):
+    for interval in evaluation.metrics.values():
         assert interval.low <= interval.value <= interval.high
         assert interval.low < interval.high
 
@@ -38,7 +38,7 @@ def test_intervals_are_reproducible():
 
 def test_undefined_interval_is_none_for_programs_and_a_dash_for_people():
     undefined = Interval(0.7, math.nan, math.nan)
-    evaluation = dataclasses.replace(evaluate(make_model(1.0)), auc=undefined)
+    evaluation = dataclasses.replace(evaluate(make_model(1.0)), metrics={"auc": undefined})
     assert evaluation.flatten()["auc_low"] is None
     assert format_interval(undefined) == "0.700 (– to –)"
     assert format_interval(Interval(math.nan, math.nan, math.nan)) == "–"
@@ -46,9 +46,9 @@ def test_undefined_interval_is_none_for_programs_and_a_dash_for_people():
 
 def test_metric_of_exactly_one_has_an_exact_interval():
     evaluation = evaluate(make_model(1000.0))
-    assert evaluation.auc.value == evaluation.rates["sensitivity"].value == 1
+    assert evaluation.auc.value == evaluation.metrics["sensitivity"].value == 1
     low = 0.025 ** (1 / (PATIENTS / 2))
-    for interval in (evaluation.auc, evaluation.rates["sensitivity"], evaluation.rates["specificity"]):
+    for interval in (evaluation.auc, evaluation.metrics["sensitivity"], evaluation.metrics["specificity"]):
         assert (interval.low, interval.high) == (pytest.approx(low), 1)
-    assert evaluation.rates["accuracy"].low == pytest.approx(0.025 ** (1 / PATIENTS))
-    assert math.isnan(evaluation.rates["f1"].low)
+    assert evaluation.metrics["accuracy"].low == pytest.approx(0.025 ** (1 / PATIENTS))
+    assert math.isnan(evaluation.metrics["f1"].low)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-from matplotlib.axes import Axes
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tfm.analysis import study_report
+from tfm.analysis.study_report import draw_study
 
 SEARCHED = ["learning_rate", "optimizer"]
 
@@ -31,26 +27,16 @@ def make_trial(number: int, learning_rate: float, value: float) -> FrozenTrial:
 TRIALS = [make_trial(0, 0.001, 0.7), make_trial(1, 0.01, 0.8), make_trial(2, 0.003, 0.65)]
 
 
-@pytest.fixture
-def axes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Axes]:
-    """The axes of each figure by its file name, once it is drawn."""
-    drawn: dict[str, Axes] = {}
-    monkeypatch.setattr(
-        study_report, "save_figure", lambda figure, path, _caption: drawn.update({path.stem: figure.axes[0]})
-    )
-    return drawn
-
-
-def test_history_counts_whole_trials_and_lists_only_states_that_occur(axes):
-    study_report.draw_study(Path(), TRIALS[:2], SEARCHED, "caption")
-    history = axes["history"]
+def test_history_counts_whole_trials_and_lists_only_states_that_occur():
+    _, figure = draw_study(TRIALS[:2], SEARCHED)["history"]
+    (history,) = figure.axes
     assert all(tick == int(tick) for tick in history.get_xticks())
     assert [text.get_text() for text in history.get_legend().get_texts()] == ["done", "best so far"]
 
 
-def test_setting_that_never_varied_has_no_importance(axes):
-    study_report.draw_study(Path(), TRIALS, SEARCHED, "caption")
-    importance = axes["importance"]
+def test_setting_that_never_varied_has_no_importance():
+    _, figure = draw_study(TRIALS, SEARCHED)["importance"]
+    (importance,) = figure.axes
     names = [label.get_text() for label in importance.get_yticklabels()]
     assert dict(zip(names, (text.get_text() for text in importance.texts), strict=True)) == {
         "optimizer": "never varied",
@@ -58,7 +44,5 @@ def test_setting_that_never_varied_has_no_importance(axes):
     }
 
 
-def test_importance_is_not_drawn_if_no_setting_varied(tmp_path):
-    figures = study_report.draw_study(tmp_path, TRIALS, ["optimizer"], "caption")
-    assert [path.name for path, _ in figures] == ["history.png", "parallel.png"]
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path, _ in figures)
+def test_importance_is_not_drawn_if_no_setting_varied():
+    assert list(draw_study(TRIALS, ["optimizer"])) == ["history", "parallel"]

@@ -30,7 +30,7 @@ from tfm.pipelines import forest as pipeline
 from tfm.training.checkpoint import read_checkpoint
 from tfm.training.embedding_classifier import load_learner
 from tfm.training.embeddings import Backbone
-from tfm.training.inputs.starting_point import measure_minutes_of_work
+from tfm.training.minutes_of_work import measure_minutes_of_work
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from tfm.core.runs.restart_or_extend import extend_run
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset.lesion_classes import encode_mask_class
 from tfm.metrics.classification import find_youden_threshold
-from tfm.training.inputs.starting_point import measure_minutes_of_work
+from tfm.training.minutes_of_work import measure_minutes_of_work
 
 TINY = {"backbone": "test_resnet", "classes": "lesion"}
 CLEAR = ["P_test00_LEFT_CC", "P_test00_LEFT_MLO"]

@@ -21,7 +21,7 @@ from tfm.core.events import Note
 from tfm.core.runs import find_or_create, resolve_command_settings, restart_or_extend, worker
 from tfm.core.runs.workspace import Workspace
 from tfm.training.checkpoint import read_checkpoint
-from tfm.training.inputs.starting_point import measure_minutes_of_work
+from tfm.training.minutes_of_work import measure_minutes_of_work
 
 TINY = {"architecture": "test_resnet", "epochs": 1}
 

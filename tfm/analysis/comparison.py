@@ -62,8 +62,8 @@ class Ranking:
                 str(model.fold),
                 str(model.seed),
                 format_interval(evaluation.auc),
-                format_number(evaluation.rates["sensitivity"].value),
-                format_number(evaluation.rates["specificity"].value),
+                format_number(evaluation.metrics["sensitivity"].value),
+                format_number(evaluation.metrics["specificity"].value),
                 model.run,
             ]
             for name, entry in self.entries

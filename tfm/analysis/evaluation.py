@@ -1,13 +1,14 @@
-"""The metrics of one trained model on its test split, each with a patient-clustered interval."""
+"""The metrics of one trained model on its test or validation split, each with a patient-clustered interval."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from tfm.analysis.format_intervals import flatten_intervals
-from tfm.analysis.trained_run import TrainedModel
+from tfm.analysis.trained_run import Protocol, Split, TrainedModel
 from tfm.metrics.classification import Confusion, compute_confusion
 from tfm.metrics.intervals import (
     Interval,
@@ -19,28 +20,68 @@ from tfm.metrics.intervals import (
     estimate_ratio,
 )
 
+# By name in results and files: the name in tables.
+METRICS = {
+    "auc": "AUC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "accuracy": "accuracy",
+    "f1": "F1",
+}
+RANKED = ("auc", "sensitivity", "specificity")  # what a ranking of models shows
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    auc: Interval
-    rates: dict[str, Interval]  # at the threshold chosen on validation
-    confusion: Confusion
+    model: TrainedModel
+    split: Split
+    metrics: dict[str, Interval]  # names as in METRICS; a value is NaN where the metric is undefined
+    confusion: Confusion  # at the threshold chosen on validation
+
+    @property
+    def auc(self) -> Interval:
+        return self.metrics["auc"]
+
+    @property
+    def protocol(self) -> Protocol:
+        return self.model.describe_split(self.split)
+
+    @property
+    def labels(self) -> np.ndarray:  # (units,) 0 or 1
+        return self.model.select_split(self.split)["label"].to_numpy()
+
+    @property
+    def probs(self) -> np.ndarray:  # (units,)
+        return self.model.select_split(self.split)["prob"].to_numpy()
+
+    @property
+    def patients(self) -> np.ndarray:  # (units,)
+        return self.model.select_split(self.split)["patient_id"].to_numpy()
+
+    @property
+    def has_both_classes(self) -> bool:
+        return bool(0 < self.labels.sum() < self.labels.size)
 
     def flatten(self) -> dict[str, float | int | None]:
-        return flatten_intervals({"auc": self.auc, **self.rates}) | asdict(self.confusion)
+        return flatten_intervals(self.metrics) | asdict(self.confusion)
 
 
-def evaluate(model: TrainedModel) -> Evaluation:
-    labels, probs, patients = (model.predictions[name].to_numpy() for name in ("label", "prob", "patient_id"))
+def evaluate(model: TrainedModel, split: Split = "test", metrics: Collection[str] = tuple(METRICS)) -> Evaluation:
+    """Compute these metrics on the units of the split, at the threshold that was chosen on validation."""
+    table = model.select_split(split)
+    labels, probs, patients = (table[name].to_numpy() for name in ("label", "prob", "patient_id"))
     truth, called = labels == 1, probs >= model.threshold
+    compute = {
+        "auc": lambda: compute_auc_interval(estimate_auc(labels, probs, patients)),
+        "accuracy": lambda: compute_rate_interval(called == truth, patients),
+        "sensitivity": lambda: compute_rate_interval(called[truth], patients[truth]),
+        "specificity": lambda: compute_rate_interval(~called[~truth], patients[~truth]),
+        "f1": lambda: _compute_f1_interval(truth, called, patients),
+    }
     return Evaluation(
-        auc=compute_auc_interval(estimate_auc(labels, probs, patients)),
-        rates={
-            "accuracy": compute_rate_interval(called == truth, patients),
-            "sensitivity": compute_rate_interval(called[truth], patients[truth]),
-            "specificity": compute_rate_interval(~called[~truth], patients[~truth]),
-            "f1": _compute_f1_interval(truth, called, patients),
-        },
+        model=model,
+        split=split,
+        metrics={name: compute[name]() for name in METRICS if name in metrics},
         confusion=compute_confusion(labels, probs, model.threshold),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from tfm.analysis.figures import save_figure
+from tfm.analysis.figures.style import new_figure
 from tfm.core.events import Table
 from tfm.training.tune.run_trials import format_value
 from tfm.training.tune.study import find_best
@@ -43,24 +42,22 @@ def rank_trials(trials: list[FrozenTrial], searched: list[str], count: int) -> T
     return Table("The best trials", columns, rows, caption)
 
 
-def draw_study(folder: Path, trials: list[FrozenTrial], searched: list[str], caption: str) -> list[tuple[Path, str]]:
-    """Draw each figure for which there are enough trials. Return the paths and titles."""
+def draw_study(trials: list[FrozenTrial], searched: list[str]) -> dict[str, tuple[str, Figure]]:
+    """Draw each figure for which there are enough trials. Return file name → title and figure."""
     done = _select_complete(trials)
     have_importance = len({trial.value for trial in done}) > 1 and bool(_select_varied(done, searched))
     width = max(7, 1.5 * (len(searched) + 1))
-    figures = []
+    figures = {}
     for name, title, draw, is_drawn, size in (
         ("history", "History of the study", _draw_history, True, 7),
         ("importance", "Importance of each setting", _draw_importance, have_importance, 7),
         ("parallel", "The trials in parallel coordinates", _draw_parallel, bool(searched), width),
     ):
         if is_drawn:
-            figure = Figure(figsize=(size, 5), layout="constrained")
+            figure = new_figure((size, 5))
             draw(figure.subplots(), trials, searched)
             figure.suptitle(title, fontsize=11)
-            path = folder / f"{name}.png"
-            save_figure(figure, path, caption)
-            figures.append((path, title))
+            figures[name] = title, figure
     return figures
 
 

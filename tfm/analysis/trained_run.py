@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -13,8 +13,11 @@ from tfm.analysis.threshold import choose_threshold, describe_rule, format_thres
 from tfm.analysis.units import EXPLANATIONS, PLURALS, group_by_unit
 from tfm.core.errors import DataError
 from tfm.core.runs.run import Run
-from tfm.training.inputs.starting_point import measure_minutes_of_work
+from tfm.training.minutes_of_work import measure_minutes_of_work
 from tfm.training.settings import DEFAULT_SEED
+
+Split = Literal["val", "test"]
+SPLIT_NAMES: dict[Split, str] = {"val": "validation", "test": "test"}
 
 _PHANTOM_WARNING = (
     "these images are synthetic phantoms, so the metrics say nothing about performance on real mammograms: "
@@ -85,6 +88,24 @@ class TrainedModel:
     @property
     def seed(self) -> int:
         return int(self.settings.get("seed", DEFAULT_SEED))
+
+    def select_split(self, split: Split) -> pd.DataFrame:
+        """The predictions of a split, a row for each unit."""
+        return self.validation if split == "val" else self.predictions
+
+    def describe_split(self, split: Split) -> Protocol:
+        """The protocol of metrics that are computed on this split."""
+        if split == "test":
+            return self.protocol
+        units = self.validation
+        return replace(
+            self.protocol,
+            split=SPLIT_NAMES[split],
+            images=int(units["images"].sum()),
+            units=len(units),
+            malignant=int(units["label"].sum()),
+            patients=units["patient_id"].nunique(),
+        )
 
     @property
     def printed_threshold(self) -> str:

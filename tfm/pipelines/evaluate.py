@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tfm.analysis import evaluation
-from tfm.analysis.figures import draw_roc
+from tfm.analysis.figures.roc import draw_roc
+from tfm.analysis.figures.style import save_figure
 from tfm.analysis.format_intervals import format_interval
 from tfm.analysis.trained_run import open_trained_model
 from tfm.analysis.units import PLURALS
@@ -20,11 +21,10 @@ def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
     trained = open_trained_model(find_run(run.workspace, settings.run), settings.units.unit)
     evaluated = evaluation.evaluate(trained)
     caption = trained.protocol.caption
-    metrics = {"AUC": evaluated.auc, **evaluated.rates}
     yield Table(
         f"{trained.model} on the test {PLURALS[trained.protocol.unit]}",
         ["metric", "value (95 % interval)"],
-        [[name, format_interval(interval)] for name, interval in metrics.items()],
+        [[evaluation.METRICS[name], format_interval(interval)] for name, interval in evaluated.metrics.items()],
         caption,
     )
     counts = evaluated.confusion
@@ -34,9 +34,9 @@ def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
         [["malignant", str(counts.tp), str(counts.fn)], ["benign", str(counts.fp), str(counts.tn)]],
         caption,
     )
-    roc, metrics_file = run.figures_folder / "roc.png", run.folder / "metrics.json"
-    draw_roc(roc, trained, evaluated)
-    yield Picture(str(roc), f"ROC curve of {trained.model}")
+    metrics_file = run.folder / "metrics.json"
+    figures = save_figure(draw_roc({trained.model: evaluated}), run.figures_folder, "roc", caption)
+    yield Picture(str(figures[0]), f"ROC curve of {trained.model}")
     values = {
         "run": run.id,
         "trained": trained.run,
@@ -52,4 +52,4 @@ def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
         "synthetic": trained.protocol.synthetic,
     }
     files.write_json(metrics_file, values)
-    yield Result(values, outputs=[str(metrics_file), str(roc)])
+    yield Result(values, outputs=[str(path) for path in (metrics_file, *figures)])

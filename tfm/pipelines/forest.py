@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from tfm.analysis.embedding_projection import project_embeddings
-from tfm.analysis.figures import draw_embeddings
+from tfm.analysis.figures.embeddings import draw_embeddings
+from tfm.analysis.figures.style import save_figure
 from tfm.analysis.predictions import make_table, read_predictions, save_predictions
 from tfm.analysis.trained_run import build_protocol, open_trained_model
 from tfm.commands.forest import Forest
@@ -122,16 +123,17 @@ def _predict(
         make_table(getattr(data, split), predict_probabilities(learner, embeddings[split])) for split in ("val", "test")
     )
     result = save_predictions(run, {"val": val, "test": test}, trained.threshold)
-    figure = run.figures_folder / "embeddings.png"
     projected = project_embeddings(embeddings, data, settings.projection, settings.seed)
     title = f"Embeddings that {model} is trained on: {settings.learning.embedding}"
     saved = read_predictions(run.predictions_file("test"))
-    draw_embeddings(figure, projected, title, build_protocol(run.read_environment(), saved, trained.threshold))
-    yield Picture(str(figure), title)
+    protocol = build_protocol(run.read_environment(), saved, trained.threshold)
+    caption = protocol.describe_with_dataset(projected.caption)
+    figures = save_figure(draw_embeddings(projected, title), run.figures_folder, "embeddings", caption)
+    yield Picture(str(figures[0]), title)
     result |= {
         "model": model,
         "weights": describe_weights(trained.model.weights, run.read_environment()["origin_unknown"]),
         "parameters": run.read_environment()["backbone_parameters"] + count_learner_parameters(learner),
     }
-    outputs = [run.predictions_file("val"), run.predictions_file("test"), _get_file(run), figure]
+    outputs = [run.predictions_file("val"), run.predictions_file("test"), _get_file(run), *figures]
     yield Result(result, outputs=[str(path) for path in outputs])

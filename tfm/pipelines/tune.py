@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from tfm.analysis.figures.style import save_figure
 from tfm.analysis.study_report import draw_study, rank_trials
 from tfm.commands.train import COMMAND as TRAIN
 from tfm.commands.train import Train
@@ -115,9 +117,10 @@ def _report_winner(
         f"{facts['split_hash'][:8]}; validation AUC per image, too optimistic to report: trials are chosen by it"
         f"{'; these images are phantoms' if facts['synthetic'] else ''}"
     )
-    pictures = draw_study(run.figures_folder, trials, searched, caption)
-    for path, title in pictures:
-        yield Picture(str(path), title)
+    pictures: list[Path] = []
+    for name, (title, figure) in draw_study(trials, searched).items():
+        pictures += save_figure(figure, run.figures_folder, name, caption)
+        yield Picture(str(pictures[-2]), title)
     states = [trial.state.name for trial in trials]
     given = template.fill(best.params)
     winner = {name: given[name] for name in best.params if name in given}
@@ -135,5 +138,5 @@ def _report_winner(
             "winner": winner,
             "data": data,
         },
-        outputs=[str(path) for path, _ in pictures],
+        outputs=[str(path) for path in pictures],
     )

@@ -9,7 +9,7 @@ from tfm.core.events import Metrics, Note, Progress, StateChange, to_record
 from tfm.core.registry import find_stage
 from tfm.core.runs.find_or_create import find_or_create_run
 from tfm.training.gpu_lock import WAITING
-from tfm.training.inputs.starting_point import measure_minutes_of_work
+from tfm.training.minutes_of_work import measure_minutes_of_work
 
 
 def test_minutes_of_work_exclude_the_wait_for_a_gpu(workspace):

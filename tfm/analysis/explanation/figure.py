@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tfm.analysis.figures import save_figure
+from tfm.analysis.figures.style import save_figure
 from tfm.analysis.trained_run import Protocol
 from tfm.core.randomness import seed_at
 from tfm.data.dataset.dataset import LABELS
@@ -71,4 +71,4 @@ def draw_explanations(path: Path, examples: list[ExplainedImage], title: str, pr
     figure.legend(handles=lines, loc="outside upper right", ncols=2, fontsize=7)
     figure.suptitle(title, fontsize=9, x=0.02, ha="left")
     words = "in parentheses: probability of malignancy; the colours of each map are scaled to its own maximum"
-    save_figure(figure, path, protocol.describe_with_dataset(words))
+    save_figure(figure, path.parent, path.stem, protocol.describe_with_dataset(words))

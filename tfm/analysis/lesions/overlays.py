@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tfm.analysis.figures import save_figure
+from tfm.analysis.figures.style import save_figure
 
 _TRUTH, _PREDICTION = "lime", "orangered"
 
@@ -49,4 +49,4 @@ def draw_overlays(path: Path, cases: dict[str, list[Case]], protocol: str) -> No
     labels = ((_TRUTH, "truth"), (_PREDICTION, "prediction"))
     lines = [Line2D([], [], color=colour, label=label) for colour, label in labels]
     figure.legend(handles=lines, loc="outside upper right", ncols=2, fontsize=7)
-    save_figure(figure, path, protocol)
+    save_figure(figure, path.parent, path.stem, protocol)

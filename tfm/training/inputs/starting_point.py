@@ -5,21 +5,19 @@ Also which patients these runs have seen.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tfm.core import hints
 from tfm.core.errors import DataError
-from tfm.core.events import Event, Note, Progress, StateChange
+from tfm.core.events import Event, Note
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.models.normalisation import Normalisation
 from tfm.models.settings import RUN
 from tfm.training.checkpoint import Checkpoints
-from tfm.training.gpu_lock import WAITING
 from tfm.training.inputs.samples import Samples, check_unseen
 from tfm.training.state import Training
 
@@ -48,19 +46,6 @@ class SourceRun:
     def read_unknown_origins(self) -> list[str]:
         """The files its weights come from whose training patients are unknown."""
         return list(self.run.read_environment()["origin_unknown"])
-
-
-def measure_minutes_of_work(run: Run) -> float:
-    """Without waiting for other runs, and including the runs that this one extends or is built on. The time between the
-    death of a process and the next start does not count."""
-    events, _ = run.read_events_from(0)
-    waited = sum(
-        later - time
-        for (time, event), (later, following) in itertools.pairwise(events)
-        if isinstance(event, Progress) and event.name.startswith(WAITING) and not isinstance(following, StateChange)
-    )
-    before: float = run.read_environment().get("minutes_before", 0.0)
-    return (run.read_status().seconds - waited) / 60 + before
 
 
 def find_weights_source(workspace: Workspace, weights: str, val: Samples, test: Samples) -> SourceRun | None:

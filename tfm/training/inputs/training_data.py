@@ -25,6 +25,7 @@ from tfm.training.batches import hash_pixels, measure_intensities
 from tfm.training.inputs import starting_point
 from tfm.training.inputs.samples import Samples, find_samples
 from tfm.training.inputs.starting_point import SourceRun
+from tfm.training.minutes_of_work import measure_minutes_of_work
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def open_sources(
     facts = yield from data.collect_facts()
     if extended:
         starting_point.check_unchanged(extended, facts)
-        run.save_facts(minutes_before=starting_point.measure_minutes_of_work(extended.run))
+        run.save_facts(minutes_before=measure_minutes_of_work(extended.run))
     sources = [source for source in (weights_source, extended) if source]
     named = {Path(model.weights.removeprefix(FILE)).name} if model.weights.startswith(FILE) else set()
     run.save_facts(origin_unknown=sorted(named.union(*(source.read_unknown_origins() for source in sources))))

@@ -1,0 +1,55 @@
+"""The style of all figures, and how they are saved: without a display, as PNG and PDF, with nothing clipped."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from tfm.core import files
+
+# Okabe and Ito (2008): people with any kind of colour blindness can tell these apart.
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, RED, PINK, GREY = "#0072B2", "#D55E00", "#CC79A7", "#767676"
+SERIES = (BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK)  # of several models, in this order
+LINE_STYLES = ("-", "--", "-.", ":")  # tell models apart where the colours start again
+LABEL_COLOURS = {"benign": BLUE, "malignant": RED}
+SPLIT_COLOURS = {"training": GREY, "validation": ORANGE, "test": GREEN}
+
+SQUARE = (5.6, 6.0)  # inches
+WIDE = (7.2, 4.4)
+_DPI = 150
+_CAPTION_SIZE, _CHARACTERS_PER_INCH = 6.0, 19  # of the caption's letters
+
+
+def new_figure(size: tuple[float, float] = SQUARE) -> Figure:
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def style_series(number: int) -> dict[str, Any]:
+    """Return the colour and line style of the model with this number. 28 models look different."""
+    return {
+        "color": SERIES[number % len(SERIES)],
+        "linestyle": LINE_STYLES[number // len(SERIES) % len(LINE_STYLES)],
+    }
+
+
+def save_figure(figure: Figure, folder: Path, name: str, caption: str = "") -> list[Path]:
+    """Write NAME.png and NAME.pdf, with the caption below the figure. Return their paths, the PNG first."""
+    if caption:
+        width = int(figure.get_figwidth() * _CHARACTERS_PER_INCH)
+        figure.supxlabel(textwrap.fill(caption, width=width), fontsize=_CAPTION_SIZE, color="dimgrey")
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
+    for path in paths:
+        ending = path.suffix.removeprefix(".")
+        # Without a date, the same figure is the same file.
+        metadata = {"CreationDate": None} if ending == "pdf" else {}
+        with files.write_atomically(path) as temporary:
+            figure.savefig(temporary, format=ending, dpi=_DPI, bbox_inches="tight", pad_inches=0.1, metadata=metadata)
+    return paths
