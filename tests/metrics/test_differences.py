@@ -33,12 +33,6 @@ def test_the_order_of_the_two_changes_the_sign_only():
     assert (back.interval.low, back.interval.high) == pytest.approx((-forth.interval.high, -forth.interval.low))
 
 
-def test_the_interval_is_shorter_on_the_side_of_the_limit():
-    first, second = estimate_both(60, [0.97, 0.5])
-    interval = compare_estimates(first, second).interval
-    assert interval.high - interval.value < interval.value - interval.low
-
-
 def test_a_model_does_not_differ_from_itself():
     first, _ = estimate_both(60, [0.8, 0.8])
     difference = compare_estimates(first, first)
@@ -46,7 +40,7 @@ def test_a_model_does_not_differ_from_itself():
 
 
 def test_two_perfect_models_differ_by_no_more_than_the_exact_interval_allows():
-    labels, patients = np.tile([0, 1], 30), np.arange(40)
+    labels, patients = np.tile([0, 1], 30), np.arange(60)
     perfect = [estimate_auc(labels, labels * factor, patients) for factor in (1.0, 2.0)]
     width = 1 - compute_auc_interval(perfect[0]).low
     interval = compare_estimates(*perfect).interval
@@ -55,13 +49,13 @@ def test_two_perfect_models_differ_by_no_more_than_the_exact_interval_allows():
 
 
 def test_constant_scores_do_not_differ():
-    labels, patients = np.tile([0, 1], 30), np.arange(40)
+    labels, patients = np.tile([0, 1], 30), np.arange(60)
     constant = [estimate_auc(labels, np.full(60, value), patients) for value in (0.2, 0.9)]
     assert compare_estimates(*constant).p_value == 1
 
 
 def test_a_large_difference_has_a_small_p_value():
-    labels, patients = np.tile([0, 1], 30), np.arange(40)
+    labels, patients = np.tile([0, 1], 30), np.arange(60)
     noise = np.random.default_rng(2).normal(size=60)
     good, chance = estimate_auc(labels, 5.0 * labels + noise, patients), estimate_auc(labels, noise, patients)
     assert compare_estimates(good, chance).p_value < 1e-6
