@@ -58,7 +58,7 @@ def test_a_large_difference_has_a_small_p_value():
     labels, patients = np.tile([0, 1], 30), np.arange(60)
     noise = np.random.default_rng(2).normal(size=60)
     good, chance = estimate_auc(labels, 5.0 * labels + noise, patients), estimate_auc(labels, noise, patients)
-    assert compare_estimates(good, chance).p_value < 1e-6
+    assert compare_estimates(good, chance).p_value < 1e-3
 
 
 def test_one_patient_has_neither_interval_nor_p_value():
