@@ -14,6 +14,7 @@ from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
 
 SHIPPED = sorted((presets.CONFIGS / "experiments").glob("*.yaml"))
+OF_SWIN = [file for file in SHIPPED if file.stem.startswith("swin_mim")]
 TINY = {name: QUICK_SETTINGS[name] for name in ("threads", "device", "batch_size")} | {"mim_epochs": 1, "cls_epochs": 1}
 DATA = {"dataset": "pocket", "cache": "pocket"}
 
@@ -23,8 +24,8 @@ def steps(file, workspace, **given):
     return planner.build_steps(planner.settings(file=file, **DATA, **given), workspace)
 
 
-@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
-def test_combinations_of_shipped_experiments_differ_only_in_their_factors(file, workspace):
+@pytest.mark.parametrize("file", OF_SWIN, ids=lambda file: file.stem)
+def test_combinations_of_the_swin_experiments_differ_only_in_their_factors(file, workspace):
     make_small_dataset(workspace)
     planned = steps(file, workspace, seeds=2, settings=TINY)
     check_steps(planned)
@@ -141,6 +142,46 @@ def test_ways_that_do_not_match_the_runs_are_refused(plan):
     assert len(lookup.list_runs(plan.workspace)) == len(before), "no run is made for it"
 
 
+RECIPES = """
+title: x
+about: y
+stage: train
+preset: ResNet18_OPW
+split: val
+settings: {weights: none, augment: false}
+factors: {way: {frozen: {}, trained: {trained: all, epochs: 1}}}
+"""
+
+
+def test_ways_of_training_one_model_are_compared_on_validation(tmp_path, workspace):
+    make_small_dataset(workspace)
+    file = tmp_path / "recipes.yaml"
+    file.write_text(RECIPES)
+    own = {"device": "cpu", "threads": 1, "batch_size": 16}
+    given = DATA | {"file": str(file), "seeds": 1, "settings": own}
+    plan = find_or_create_job(workspace, "experiment", given)
+    assert worker.execute_plan(plan) == "done", plan.read_status().message
+    result, table, _ = outcomes(plan)
+    assert {row["way"]: row["runs"] for row in result["rows"]} == {"frozen": 1, "trained": 1}
+    assert "validation, per image: 16 images" in table.caption
+
+
+@pytest.mark.parametrize("file", [file for file in SHIPPED if file not in OF_SWIN], ids=lambda file: file.stem)
+def test_shipped_recipes_are_compared_on_validation(file, workspace):
+    make_small_dataset(workspace)
+    *trained, last = steps(file, workspace, seeds=1)
+    assert {step.stage for step in trained} == {"train"}
+    assert last.settings["split"] == "val"
+
+
+def test_a_way_that_draws_nothing_runs_once(tmp_path, workspace):
+    make_small_dataset(workspace)
+    file = tmp_path / "recipes.yaml"
+    file.write_text(RECIPES.replace("weights: none", "weights: imagenet"))
+    *trained, _ = steps(file, workspace, seeds=3)
+    assert [step.settings.get("trained") for step in trained] == [None, "all", "all", "all"]
+
+
 def swin_mim(factors, settings="{}"):
     return f"{{title: x, about: y, stage: swin-mim, settings: {settings}, factors: {{{factors}}}}}"
 
@@ -153,7 +194,7 @@ def test_an_invalid_experiment_file_is_refused_with_the_place_of_the_error(tmp_p
         ("", "x.yaml is empty"),
         ("- a", "x.yaml contains no settings"),
         ("title: x", "x.yaml: .*\n.*\nfactors: is required"),
-        ("{title: x, about: y, stage: train, factors: {a: {b: {}, c: {beta: 0}}}}", "train is not a plan"),
+        ("{title: x, about: y, stage: train, factors: {a: {b: {}, c: {beta: 0}}}}", "train needs the name of a preset"),
         (swin_mim("a: {b: {}, c: {no_such: 1}}"), "x.yaml, factor a, level c: there is no setting called no_such"),
         (swin_mim("a: {b: {}, c: {beta: -1}}"), "x.yaml, factor a, level c: beta"),
         (swin_mim("a: {b: {}, c: {skip_pretrain: true, share: 0.3}}"), "x.yaml, c: share has no effect"),

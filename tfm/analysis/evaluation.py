@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from tfm.analysis.format_intervals import flatten_intervals
-from tfm.analysis.trained_run import Protocol, Split, TrainedModel
+from tfm.analysis.settings import Split
+from tfm.analysis.trained_run import Protocol, TrainedModel
 from tfm.metrics.classification import Confusion, compute_confusion
 from tfm.metrics.intervals import (
     Interval,

@@ -18,7 +18,7 @@ from tfm.analysis.explanation.explainer import ATTENTION, FOR_MALIGNANT
 from tfm.analysis.explanation.scores import OUTSIDE, UNIFORM, read_scores
 from tfm.analysis.format_intervals import format_interval, format_number, format_range
 from tfm.analysis.predictions import read_predictions
-from tfm.analysis.settings import Unit
+from tfm.analysis.settings import Split, Unit
 from tfm.analysis.trained_run import Protocol, open_trained_model
 from tfm.core import hints
 from tfm.core.errors import DataError
@@ -123,6 +123,7 @@ def compare_ways(
     explanations: Mapping[str, list[Run]],
     against: Mapping[str, list[str]],
     unit: Unit = "image",
+    split: Split = "test",
 ) -> Contrast:
     """Compare the ways by AUC and, if there are explain runs, by the attention outside the breast.
 
@@ -135,24 +136,28 @@ def compare_ways(
     trained = {way: [open_trained_model(run, unit) for run in group] for way, group in runs.items()}
     models = [model for group in trained.values() for model in group]
     first = models[0]
+    table = first.select_split(split)
     for model in models:
-        same_images = model.predictions.drop(columns="prob").equals(first.predictions.drop(columns="prob"))
+        same_images = model.select_split(split).drop(columns="prob").equals(table.drop(columns="prob"))
         if model.protocol != first.protocol or not same_images:
             raise DataError(
                 f"{model.run} and {first.run} have different protocols: {model.protocol.caption} (the other: "
                 f"{first.protocol.caption})",
                 hint="contrast runs of one dataset, one split and one threshold rule",
             )
-    table = first.predictions
     patients, labels = table["patient_id"].to_numpy(), table["label"].to_numpy()
-    probs = {way: np.stack([model.predictions["prob"] for model in group], axis=1) for way, group in trained.items()}
+    probs = {
+        way: np.stack([model.select_split(split)["prob"] for model in group], axis=1) for way, group in trained.items()
+    }
     estimates = {AUC: {way: estimate_auc(labels, one, patients) for way, one in probs.items()}}
     note = ""
     if explanations:
         images = read_predictions(next(iter(runs.values()))[0].predictions_file("test"))
         note, estimates[OUTSIDE] = _measure_explanations(explanations, images)
     outcomes = {metric: compare_estimates(by_way, against, _INTERVALS[metric]) for metric, by_way in estimates.items()}
-    return Contrast(first.protocol, {way: len(group) for way, group in runs.items()}, against, outcomes, note)
+    return Contrast(
+        first.describe_split(split), {way: len(group) for way, group in runs.items()}, against, outcomes, note
+    )
 
 
 def _measure_explanations(

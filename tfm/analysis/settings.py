@@ -6,6 +6,7 @@ from typing import Literal
 
 from tfm.core.settings.base import Settings
 
+Split = Literal["val", "test"]
 Unit = Literal["image", "breast", "patient"]
 
 

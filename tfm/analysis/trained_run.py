@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from tfm.analysis.predictions import read_predictions
-from tfm.analysis.settings import Unit
+from tfm.analysis.settings import Split, Unit
 from tfm.analysis.threshold import choose_threshold, describe_rule, format_threshold
 from tfm.analysis.units import EXPLANATIONS, PLURALS, group_by_unit
 from tfm.core.errors import DataError
@@ -16,7 +16,6 @@ from tfm.core.runs.run import Run
 from tfm.training.minutes_of_work import measure_minutes_of_work
 from tfm.training.settings import DEFAULT_SEED
 
-Split = Literal["val", "test"]
 SPLIT_NAMES: dict[Split, str] = {"val": "validation", "test": "test"}
 
 _PHANTOM_WARNING = (

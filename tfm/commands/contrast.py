@@ -10,7 +10,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from tfm.analysis.settings import UnitSettings
+from tfm.analysis.settings import Split, UnitSettings
+from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.core.registry import Stage
 from tfm.core.settings.base import POSITIONAL, Input, RunWithPredictions, Settings
@@ -29,6 +30,9 @@ class Contrast(Settings):
     against: dict[str, list[str]] = {}  # noqa: RUF012
     """Which ways do you want to compare, for example {MIM: [none]}?
     The comparison is paired by patient. A difference above zero means that the first way is higher."""
+    split: Split = "test"
+    """On which images do you want to compare them: test or val?
+    val: where settings are chosen by the result. The test images then stay unseen until the choice is made."""
     explained: list[Explanation] = []  # noqa: RUF012
     """Which explanations of these runs do you want to include?
     In any order. Their attention outside the breast is then contrasted as well, always image by image."""
@@ -42,6 +46,12 @@ class Contrast(Settings):
                 f"ways: {len(ways)} names for {len(self.runs)} run{'s' * (len(self.runs) > 1)}",
                 hint="give one name for each run, in the same order",
                 fields=("ways",),
+            )
+        if self.explained and self.split != "test":
+            raise SettingsError(
+                "explained: explanations are compared on the test images only",
+                hint=f"leave them out, or choose {hints.setting('split', 'test')}",
+                fields=("explained", "split"),
             )
         named = self.against.keys() | set(itertools.chain(*self.against.values()))
         unknown = named - set(ways)

@@ -29,7 +29,7 @@ def contrast(settings: Contrast, run: Run) -> Iterator[Event]:
                 hint=f"create it: {hints.command('explain', name)}; or name no explanations",
                 fields=("explained",),
             )
-    contrasted = compare_ways(runs, looks, settings.against, settings.units.unit)
+    contrasted = compare_ways(runs, looks, settings.against, settings.units.unit, settings.split)
     protocol = contrasted.protocol.caption
     note = f"; {contrasted.explanation_note}" if contrasted.explanation_note else ""
     caption = (

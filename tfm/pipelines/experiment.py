@@ -12,14 +12,22 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field
 
+from tfm.analysis.settings import Split
 from tfm.commands.experiment import Experiment
 from tfm.core import files, hints
 from tfm.core.errors import SettingsError
 from tfm.core.registry import Planner, find_command
 from tfm.core.runs.plan import Step
+from tfm.core.runs.resolve_command_settings import find_preset
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import Settings
-from tfm.core.settings.resolve import check_values, place_values, resolve
+from tfm.core.settings.resolve import (
+    check_values,
+    find_names_without_effect,
+    merge,
+    place_values,
+    resolve,
+)
 from tfm.core.settings.serialize import collect_key_values
 
 Levels = dict[str, dict[str, Any]]  # name → settings
@@ -34,7 +42,11 @@ class Varied(Settings):
     about: str
     """What is compared with what, for readers of the results"""
     stage: str
-    """The plan that runs with each combination, such as swin-mim"""
+    """The command that runs with each combination: train, or a plan that trains, such as swin-mim"""
+    preset: str | None = None
+    """The preset that the settings change; train needs one"""
+    split: Split = "test"
+    """The images on which the ways are compared: val if settings are chosen by the result"""
     settings: dict[str, Any] = {}  # noqa: RUF012
     """Settings of all runs"""
     factors: Annotated[dict[str, Annotated[Levels, Field(min_length=1)]], Field(min_length=1)]
@@ -43,11 +55,14 @@ class Varied(Settings):
 
 def plan_experiment(settings: Experiment, workspace: Workspace) -> list[Step]:
     varied = _read_factors(settings)
-    plan = find_command(varied.stage)
-    if not isinstance(plan, Planner):
-        raise SettingsError(f"{settings.file}: {varied.stage} is not a plan", hint="name one, such as swin-mim")
+    with _name_place(f"{settings.file}"):
+        command, preset = find_command(varied.stage), find_preset(workspace, varied.stage, varied.preset)
     data = {"dataset": settings.dataset, "cache": settings.cache}
-    _check_named_once(settings, varied, data, plan.settings)
+    _check_named_once(settings, varied, data, command.settings)
+    throughout = varied.settings | settings.settings | data
+    defaults = place_values(command.settings, throughout)
+    if preset:
+        defaults = merge(place_values(command.settings, preset.settings), defaults)
     steps: list[Step] = []
     ways: list[str] = []
     known: dict[str, Settings] = {}
@@ -56,18 +71,31 @@ def plan_experiment(settings: Experiment, workspace: Workspace) -> list[Step]:
             given = {name: value for _, own in levels for name, value in own.items()}
             way = ", ".join(name for name, _ in levels)
             with _name_place(f"{settings.file}, {way}"):
-                chosen: Any = resolve(plan.settings, varied.settings | settings.settings | data, given)
+                chosen: Any = resolve(command.settings, defaults, given)
             _check_differs(settings, way, chosen, known)
-            chosen = chosen.model_copy(update={"seed": chosen.seed + number})
-            planned = plan.build_steps(chosen, workspace)
+            useless = find_names_without_effect(command.settings, defaults, given)
+            if number and "seed" in useless:
+                continue  # every seed gives the same run
+            seed = chosen.seed + number
+            if isinstance(command, Planner):
+                planned = command.build_steps(chosen.model_copy(update={"seed": seed}), workspace)
+            else:
+                own = {name: value for name, value in throughout.items() if name not in useless} | given
+                own |= {"seed": seed} if number else {}
+                planned = [Step(command.name, command.name, own, varied.preset)]
             _check_trains_once(settings, way, planned)
-            prefix = f"{way}, {chosen.seed}"
-            for step in planned:
-                given = _prefix_references(prefix, step.settings)
-                steps.append(replace(step, name=_build_step_name(prefix, step.name), settings=given))
+            steps += _name_steps(f"{way}, {seed}", planned)
             ways.append(way)
     _check_explained(settings, ways, steps)
     return [*steps, _build_contrast(varied, ways, steps)]
+
+
+def _name_steps(prefix: str, planned: list[Step]) -> list[Step]:
+    """Name the steps of a combination, also where they refer to each other."""
+    return [
+        replace(step, name=_build_step_name(prefix, step.name), settings=_prefix_references(prefix, step.settings))
+        for step in planned
+    ]
 
 
 def _read_factors(settings: Experiment) -> Varied:
@@ -196,4 +224,6 @@ def _build_contrast(varied: Varied, ways: list[str], steps: list[Step]) -> Step:
             others = dict.fromkeys((last[0], last[at - 1]))
             against[", ".join([*same, own])] = [", ".join([*same, other]) for other in others]
     chosen = {"runs": runs["train"], "ways": ways, "against": against, "explained": runs["explain"]}
+    if varied.split != "test":
+        chosen["split"] = varied.split
     return Step("contrast", "contrast", chosen)
