@@ -60,7 +60,7 @@ def format_csv(table: ExportTable) -> str:
 def format_markdown(table: ExportTable) -> str:
     lines = [table.columns, *table.rows]
     head, *body = ("| " + " | ".join(map(escape_markdown, line)) + " |" for line in lines)
-    sides = ["---:" if is_numeric else "---" for is_numeric in _find_numeric_columns(table)]
+    sides = ["---:" if is_numeric else "---" for is_numeric in find_numeric_columns(table)]
     return "\n".join([head, "| " + " | ".join(sides) + " |", *body, "", escape_markdown(table.caption)]) + "\n"
 
 
@@ -70,7 +70,7 @@ def format_latex(table: ExportTable) -> str:
     The caption is a comment, so that the file explains itself.
     """
     head, *body = (" & ".join(map(escape_latex, line)) + r" \\" for line in [table.columns, *table.rows])
-    sides = "".join("r" if is_numeric else "l" for is_numeric in _find_numeric_columns(table))
+    sides = "".join("r" if is_numeric else "l" for is_numeric in find_numeric_columns(table))
     return "\n".join(
         [
             f"% {escape_latex(table.caption)}",
@@ -113,7 +113,7 @@ def _replace_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _find_numeric_columns(table: ExportTable) -> list[bool]:
+def find_numeric_columns(table: ExportTable) -> list[bool]:
     cells = zip(*table.rows, strict=True) if table.rows else ([] for _ in table.columns)
     return [
         all(cell[:1].isdigit() or cell[:1] in ("", "–", "-", "\N{MINUS SIGN}") for cell in column) for column in cells

@@ -91,7 +91,7 @@ def complete_values(workspace: Workspace, settings: type[Settings], given: Mappi
             values[field.name] = ids if field.is_list else ids[0]
         elif kind == "weights" and value and str(value).startswith(_RUN_PREFIX):
             values[field.name] = _RUN_PREFIX + lookup.find_run(workspace, str(value).removeprefix(_RUN_PREFIX)).id
-        elif kind == "run" and field.is_list and field.is_required:
+        elif kind == "run" and field.is_list and (field.is_required or field.input.completes):
             values[field.name] = [run.id for run in list_readable_runs(workspace, field) if run.has_intact_outputs()]
         elif kind in PRODUCT_FILES and field.is_required and not values.get(field.name):
             values[field.name] = _find_only_product(workspace, kind)

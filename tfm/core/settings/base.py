@@ -31,6 +31,7 @@ class Input:
         made_by: For runs: the commands whose complete runs are allowed; empty for all.
         defaults_key: For runs: the value of their result that holds defaults for other settings.
         fixed_key: For runs: the value of their result that holds settings which cannot be changed here.
+        completes: For optional lists of runs: an empty list means all complete runs, as it does for required lists.
         with_files: For datasets: whether the key also covers the images and masks, not only the manifest.
     """
 
@@ -38,6 +39,7 @@ class Input:
     made_by: tuple[str, ...] = ()
     defaults_key: str = ""
     fixed_key: str = ""
+    completes: bool = False
     with_files: bool = False
 
 

@@ -1,0 +1,164 @@
+"""Reports: recomputed from stored predictions, of one protocol, in one page that needs nothing else."""
+
+import itertools
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from tests.analysis.written_runs import write_trained_run
+from tests.browser import evaluate_on_page, photograph_page, print_page
+from tests.training.small_dataset import finish_run, make_small_dataset, rewrite_manifest
+from tfm.analysis.format_intervals import format_number
+from tfm.core.events import Note
+from tfm.core.runs import worker
+from tfm.core.runs.find_or_create import find_or_create_job
+from tfm.core.runs.workspace import Workspace
+from tfm.metrics.classification import compute_auc
+
+ATTACK = "<script>alert(1)</script>"
+
+
+class Page(HTMLParser):
+    """The links, anchors, pictures and tables of a page, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def select(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    workspace = Workspace(tmp_path_factory.mktemp("report") / "workspace")
+    make_small_dataset(workspace)
+    rewrite_manifest(workspace, lambda manifest: manifest.assign(density="3", kind=ATTACK))
+    return [write_trained_run(workspace), write_trained_run(workspace, "MammoCNN", skill=1.0, noise_seed=2)]
+
+
+def write_report(runs, **given):
+    return find_or_create_job(runs[0].workspace, "report", {"runs": [run.id for run in runs], **given})
+
+
+@pytest.fixture(scope="module")
+def file(runs):
+    run = finish_run(write_report(runs))
+    return run.workspace.root / run.read_status().outputs[0]["path"]
+
+
+@pytest.fixture(scope="module")
+def page(file):
+    return Page(file.read_text(encoding="utf-8"))
+
+
+def test_every_auc_is_computed_from_the_stored_predictions(runs, page):
+    for run in runs:
+        predictions = pd.read_csv(run.predictions_file("test"))
+        assert f"{format_number(compute_auc(predictions['label'], predictions['prob']))} (" in page.text
+
+
+def test_every_number_of_the_comparison_leads_to_the_section_of_its_run(runs, page):
+    links = [link["href"] for link in page.select("a")]
+    anchors = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
+    assert {link.removeprefix("#") for link in links} <= anchors
+    for run in runs:
+        assert links.count(f"#run-{run.id}") >= 5
+
+
+def test_the_page_needs_no_other_file(page):
+    targets = [attrs[name] for _, attrs in page.tags for name in ("src", "href") if name in attrs]
+    assert [target for target in targets if not target.startswith(("data:", "#"))] == []
+
+
+def test_pictures_tables_and_headings_are_accessible(page):
+    assert all(picture["alt"] for picture in page.select("img"))
+    assert all(cell["scope"] in ("row", "col") for cell in page.select("th"))
+    assert len(page.select("caption")) == len(page.select("table")) > 3
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    anchors = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(set(anchors)) == len(anchors)
+
+
+def test_words_of_a_dataset_are_escaped(page):
+    assert page.select("script") == []
+    assert ATTACK in page.text
+
+
+def test_the_commands_that_repeat_it_are_named(page):
+    assert "python wizard.py train MammoCNN --dataset pocket" in page.text
+
+
+def test_mixed_protocols_are_refused_with_the_runs_to_leave_out(runs):
+    workspace = runs[0].workspace
+    make_small_dataset(workspace, "other", synthetic=False)
+    rewrite_manifest(workspace, lambda manifest: manifest[manifest["patient_id"] != "P_test03"], "other")
+    odd = write_trained_run(workspace, dataset="other", cache="other")
+    refused = write_report([*runs, odd])
+    assert worker.execute_run(refused, stopping=refused) == "failed"
+    status = refused.read_status()
+    assert "2 protocols" in status.message
+    assert odd.id in status.message
+    assert status.hint.startswith(f"leave out {odd.id}: ")
+
+
+def test_a_deleted_dataset_leaves_out_what_needs_it_and_says_so(runs, tmp_path):
+    root = tmp_path / "workspace"
+    shutil.copytree(runs[0].workspace.root, root)
+    shutil.rmtree(root / "dataset" / "pocket")
+    copied = find_or_create_job(Workspace(root), "report", {"runs": [run.id for run in runs], "unit": "breast"})
+    finish_run(copied)
+    assert any("the dataset pocket was deleted" in note.text for note in copied.read_events() if isinstance(note, Note))
+    text = Page((copied.folder / "report" / "report.html").read_text(encoding="utf-8")).text
+    assert "Left out: patients, audit and pictures of the preprocessing: the dataset pocket was deleted" in text
+    assert "per breast" in text
+
+
+def test_a_report_imports_no_torch():
+    script = "import sys, tfm.pipelines.report; print('torch' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "False"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (380, False), (1280, True)])
+def test_a_browser_shows_the_page_without_a_complaint_or_a_request(file, tmp_path, width, dark):
+    visit = photograph_page(file, tmp_path / "page.png", width, dark=dark)
+    assert (visit.console, visit.requests) == ([], [])
+
+
+@pytest.mark.long
+def test_the_page_prints_and_never_scrolls_sideways(file, tmp_path):
+    visit = print_page(file, tmp_path / "page.pdf")
+    assert (visit.console, visit.requests) == ([], [])
+    assert evaluate_on_page(file, "document.documentElement.scrollWidth <= innerWidth", tmp_path, 500) is True
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_contrast_of_all_text_is_at_least_that_of_wcag(file, tmp_path, dark):
+    script = """[...document.querySelectorAll("p,a,td,th,caption,figcaption,h1,h2,h3,li,pre")].map(one => {
+      let behind = one;
+      while (getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)") behind = behind.parentElement;
+      const light = colour => colour.match(/[0-9.]+/g).slice(0, 3).map(part => part / 255)
+        .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
+      const pair = [light(getComputedStyle(one).color), light(getComputedStyle(behind).backgroundColor)];
+      return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05)}).reduce((one, two) => Math.min(one, two), 21)"""
+    assert evaluate_on_page(file, script, tmp_path, dark=dark) >= 4.5

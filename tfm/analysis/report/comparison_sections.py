@@ -1,0 +1,45 @@
+"""The models side by side: the ranking, and the curves of all in one figure."""
+
+from __future__ import annotations
+
+from tfm.analysis.comparison import OUT_OF_FOLD_COLUMNS, RUN_COLUMNS, rank_out_of_fold
+from tfm.analysis.export_table import ExportTable
+from tfm.analysis.figures.comparison import draw_comparison
+from tfm.analysis.figures.roc import draw_roc
+from tfm.analysis.format_intervals import format_interval
+from tfm.analysis.report.parts import FigurePart, Part, Section, TablePart
+from tfm.analysis.report.reported_runs import ReportedRuns
+
+
+def build_comparison_section(reported: ReportedRuns) -> Section:
+    ranking = reported.ranking
+    entries = [entry for _, entry in ranking.entries]
+    table = ExportTable(ranking.caption, ranking.columns, ranking.format_rows(), ranking.list_values())
+    named = "; ".join(f"{name}: {format_interval(entry.auc)}" for name, entry in ranking.entries)
+    parts: list[Part] = [
+        TablePart("comparison", table, [entry.first.run for entry in entries]),
+        FigurePart(
+            "comparison",
+            draw_comparison(ranking.list_intervals()),
+            f"Bars of the AUC of each model on the test set, with its interval. {named}.",
+            f"AUC of each model. {ranking.protocol.caption}.",
+        ),
+    ]
+    if ranking.is_repeated:
+        runs = [model.run for entry in entries for model in entry.models]
+        each = ExportTable(
+            f"Each run. {ranking.protocol.caption}.", RUN_COLUMNS, ranking.format_runs(), ranking.list_values()
+        )
+        parts.append(TablePart("comparison-runs", each, runs))
+    for number, pooled in enumerate(rank_out_of_fold(ranking), start=1):
+        rows = ExportTable(pooled.caption, OUT_OF_FOLD_COLUMNS, pooled.format_rows(), pooled.list_values())
+        parts.append(TablePart(f"out-of-fold-{number}", rows))
+    parts.append(
+        FigurePart(
+            "roc-all",
+            draw_roc(reported.tests),
+            f"ROC curves of all models on the test set. {named}.",
+            f"ROC curves. {ranking.protocol.caption}.",
+        )
+    )
+    return Section("comparison", "Comparison", parts)

@@ -1,0 +1,77 @@
+"""What a report is made of. The same parts become an HTML page and the files of a thesis pack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from tfm.analysis.export_table import ExportTable
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    text: str
+    is_warning: bool = False
+
+
+@dataclass(frozen=True)
+class FigurePart:
+    """A figure with its caption. `alt` says what it shows to people who cannot see it."""
+
+    name: str  # of its files
+    figure: Figure
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class PicturePart:
+    """A picture that another run made."""
+
+    name: str
+    file: Path
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class TablePart:
+    """A table. `runs` names the run of each row whose numbers lead to the run's section, else it is empty."""
+
+    name: str
+    table: ExportTable
+    runs: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class CodePart:
+    """Text that is shown as it is, such as commands."""
+
+    text: str
+
+
+Part = Paragraph | FigurePart | PicturePart | TablePart | CodePart
+
+
+@dataclass(frozen=True)
+class Section:
+    anchor: str
+    title: str
+    parts: list[Part]
+    sections: list[Section] = field(default_factory=list)
+
+
+def name_anchor(run: str) -> str:
+    """The anchor of a run's section."""
+    return f"run-{run}"
+
+
+def iterate_parts(sections: Sequence[Section]) -> list[Part]:
+    """All parts in the order of the report."""
+    found: list[Part] = []
+    for section in sections:
+        found += [*section.parts, *iterate_parts(section.sections)]
+    return found

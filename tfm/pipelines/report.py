@@ -1,0 +1,35 @@
+"""Write a report on trained models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tfm.analysis.report.build_report import build_report
+from tfm.analysis.report.reported_runs import open_reported_runs
+from tfm.analysis.report.write_page import write_page
+from tfm.commands.report import Report
+from tfm.core.events import Event, Note, Result, Table
+from tfm.core.runs.inputs import report_skipped_runs
+from tfm.core.runs.lookup import find_run
+from tfm.core.runs.run import Run
+
+
+def report(settings: Report, run: Run) -> Iterator[Event]:
+    yield from report_skipped_runs(run.workspace, settings, "runs")
+    runs, explanations, studies = (
+        [find_run(run.workspace, name) for name in names]
+        for names in (settings.runs, settings.explanations, settings.studies)
+    )
+    reported = open_reported_runs(runs, settings.units.unit)
+    ranking = reported.ranking
+    yield Table("Comparison", ranking.columns, ranking.format_rows(), ranking.caption)
+    built = build_report(run.workspace, reported, explanations, studies)
+    for text in built.missing:
+        yield Note(f"left out: {text}", "warning")
+    page = run.folder / "report" / "report.html"
+    count = len(reported.runs)
+    lead = f"{count} run{'s' * (count > 1)} of the dataset {ranking.protocol.dataset}. {ranking.protocol.sample}."
+    footer = f"Written by the run {run.id} from the predictions that the runs stored."
+    write_page(page, "Report on trained models", lead, footer, built.sections)
+    yield Note(f"open it in a browser: {page}")
+    yield Result({"run": run.id, "report": str(page), "missing": built.missing}, outputs=[str(page)])
