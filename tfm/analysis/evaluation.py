@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from tfm.analysis.calibration import calibrate_split
 from tfm.analysis.format_intervals import flatten_intervals
 from tfm.analysis.settings import Split
 from tfm.analysis.trained_run import Protocol, TrainedModel
+from tfm.metrics.bootstrap import bootstrap_weighted
+from tfm.metrics.calibration import compute_calibration_errors
 from tfm.metrics.classification import Confusion, compute_confusion
-from tfm.metrics.intervals import (
-    Interval,
-    compute_auc_interval,
-    compute_exact_interval,
-    compute_mean_interval,
-    compute_rate_interval,
-    estimate_auc,
-    estimate_ratio,
+from tfm.metrics.curves import (
+    compute_average_precisions,
+    compute_partial_aucs,
+    compute_sensitivities_at,
+    compute_specificities_at,
+    count_calls,
 )
+from tfm.metrics.intervals import Interval, compute_auc_interval, compute_mean_interval, estimate_auc, estimate_ratio
+from tfm.metrics.rates import compute_rates
 
-# By name in results and files: the name in tables.
+# By name in results and files: the name in tables, in their order.
 METRICS = {
     "auc": "AUC",
+    "average_precision": "average precision",
+    "partial_auc": "partial AUC (specificity ≥ 90 %)",
     "sensitivity": "sensitivity",
     "specificity": "specificity",
     "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "precision": "precision",
     "f1": "F1",
+    "mcc": "Matthews correlation (MCC)",
+    "sensitivity_at_90_specificity": "sensitivity at 90 % specificity",
+    "specificity_at_90_sensitivity": "specificity at 90 % sensitivity",
+    "brier": "Brier score",
+    "calibration_error": "expected calibration error",
+    "brier_calibrated": "Brier score, calibrated",
+    "calibration_error_calibrated": "expected calibration error, calibrated",
 }
-RANKED = ("auc", "sensitivity", "specificity")  # what a ranking of models shows
+METHODS = (
+    "95 % intervals over patients: AUC, F1 and Brier scores on the logit scale; rates by Wilson (exactly 0 or 1: "
+    "Clopper-Pearson, for the AUC over pairs of patients), balanced accuracy from both rates; MCC by Fisher's z; "
+    "the others by a BCa bootstrap of patients"
+)
 
 
 @dataclass(frozen=True)
@@ -67,27 +85,60 @@ class Evaluation:
         return flatten_intervals(self.metrics) | asdict(self.confusion)
 
 
-def evaluate(model: TrainedModel, split: Split = "test", metrics: Collection[str] = tuple(METRICS)) -> Evaluation:
-    """Compute these metrics on the units of the split, at the threshold that was chosen on validation."""
+def evaluate(model: TrainedModel, split: Split = "test", *, resample: bool = True) -> Evaluation:
+    """Compute the metrics of the units of a split. Threshold and temperature are those of validation.
+
+    Args:
+        resample: Also compute the metrics that need a bootstrap.
+    """
     table = model.select_split(split)
     labels, probs, patients = (table[name].to_numpy() for name in ("label", "prob", "patient_id"))
-    truth, called = labels == 1, probs >= model.threshold
-    compute = {
-        "auc": lambda: compute_auc_interval(estimate_auc(labels, probs, patients)),
-        "accuracy": lambda: compute_rate_interval(called == truth, patients),
-        "sensitivity": lambda: compute_rate_interval(called[truth], patients[truth]),
-        "specificity": lambda: compute_rate_interval(~called[~truth], patients[~truth]),
-        "f1": lambda: _compute_f1_interval(truth, called, patients),
+    calibrated = calibrate_split(model, split)
+    metrics = {
+        "auc": _compute_auc(labels, probs, patients),
+        **compute_rates(labels == 1, probs >= model.threshold, patients),
+        "brier": _compute_brier(labels, probs, patients),
+        "brier_calibrated": _compute_brier(labels, calibrated, patients),
     }
+    if resample:
+        metrics |= _resample(labels, probs, calibrated, patients)
     return Evaluation(
         model=model,
         split=split,
-        metrics={name: compute[name]() for name in METRICS if name in metrics},
+        metrics={name: metrics[name] for name in METRICS if name in metrics},
         confusion=compute_confusion(labels, probs, model.threshold),
     )
 
 
-def _compute_f1_interval(truth: np.ndarray, called: np.ndarray, patients: np.ndarray) -> Interval:
-    """F1 is a ratio of sums over images. At 0 or 1 it has no interval: it is no share of independent images."""
-    interval = compute_mean_interval(estimate_ratio(2.0 * (truth & called), truth.astype(float) + called, patients))
-    return compute_exact_interval(interval.value, 0) if interval.value in (0, 1) else interval
+def _compute_auc(labels: np.ndarray, probs: np.ndarray, patients: np.ndarray) -> Interval:
+    if labels.all() or not labels.any():
+        return Interval(math.nan, math.nan, math.nan)
+    return compute_auc_interval(estimate_auc(labels, probs, patients))
+
+
+def _compute_brier(labels: np.ndarray, probs: np.ndarray, patients: np.ndarray) -> Interval:
+    return compute_mean_interval(estimate_ratio((probs - labels) ** 2, np.ones(labels.size), patients))
+
+
+def _resample(
+    labels: np.ndarray, probs: np.ndarray, calibrated: np.ndarray, patients: np.ndarray
+) -> dict[str, Interval]:
+    def compute(weights: np.ndarray) -> np.ndarray:  # (rounds, metrics)
+        calls = count_calls(labels, probs, weights)
+        return np.stack(
+            [
+                compute_average_precisions(calls),
+                compute_partial_aucs(calls),
+                compute_sensitivities_at(calls),
+                compute_specificities_at(calls),
+                compute_calibration_errors(labels, probs, weights),
+                compute_calibration_errors(labels, calibrated, weights),
+            ],
+            axis=1,
+        )
+
+    names = [
+        *("average_precision", "partial_auc", "sensitivity_at_90_specificity", "specificity_at_90_sensitivity"),
+        *("calibration_error", "calibration_error_calibrated"),
+    ]
+    return dict(zip(names, bootstrap_weighted(compute, patients), strict=True))

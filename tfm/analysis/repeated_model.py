@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from tfm.analysis.evaluation import RANKED, Evaluation, evaluate
+from tfm.analysis.evaluation import Evaluation, evaluate
 from tfm.analysis.trained_run import Protocol, TrainedModel
 from tfm.data.dataset.split import FOLDS, describe_fold
 from tfm.metrics.intervals import Estimate, Interval, compute_auc_interval, estimate_auc
@@ -107,4 +107,4 @@ def _join_models(models: list[TrainedModel]) -> RepeatedModel:
     table = models[0].predictions
     probs = np.stack([model.predictions["prob"] for model in models], axis=1)
     estimate = estimate_auc(table["label"].to_numpy(), probs, table["patient_id"].to_numpy())
-    return RepeatedModel(models, [evaluate(model, metrics=RANKED) for model in models], compute_auc_interval(estimate))
+    return RepeatedModel(models, [evaluate(model, resample=False) for model in models], compute_auc_interval(estimate))

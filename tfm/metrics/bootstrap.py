@@ -1,5 +1,5 @@
-"""Bootstrap intervals over patients, for metrics that are no sum over images, such as medians and FROC sensitivities.
-By hand because scipy's bootstrap knows no clusters and no rounds in which a metric is undefined."""
+"""Bootstrap intervals over patients, for metrics that are no sum over images, such as medians, partial AUCs and FROC
+sensitivities. By hand because scipy's bootstrap knows no clusters and no rounds in which a metric is undefined."""
 
 from __future__ import annotations
 
@@ -50,11 +50,53 @@ def bootstrap_interval(
         defined: np.ndarray = values[~np.isnan(values)]
         return defined
 
-    shares = np.full(names.size, 1 / names.size)
-    drawn = recompute(generator_at(seed, "bootstrap").multinomial(names.size, shares, size=rounds))
+    drawn = recompute(_draw_counts(names.size, rounds, seed))
+    return _summarize(value, drawn, recompute(_leave_one_out(names.size)), rounds)
+
+
+def bootstrap_weighted(
+    compute: Callable[[np.ndarray], np.ndarray], patients: np.ndarray, rounds: int = 2000
+) -> list[Interval]:
+    """Run the same bootstrap of several metrics that are computed for all resamples at once.
+
+    Args:
+        compute: maps how often each image is in each resample, (rounds, n), to values (rounds, metrics). A value is
+            NaN where it is undefined.
+        patients: (n,)
+    """
+    names, patient_of_row = np.unique(np.asarray(patients), return_inverse=True)
+    (values,) = compute(np.ones((1, patient_of_row.size)))
+    if names.size < 2:
+        return [Interval(float(value), math.nan, math.nan) for value in values]
+    drawn, without_one = (
+        compute(np.take(counts, patient_of_row, axis=1))
+        for counts in (_draw_counts(names.size, rounds, _SEED), _leave_one_out(names.size))
+    )
+    return [
+        _summarize(float(value), own[~np.isnan(own)], left[~np.isnan(left)], rounds)
+        for value, own, left in zip(values, drawn.T, without_one.T, strict=True)
+    ]
+
+
+def resample_patients(patients: np.ndarray, rounds: int) -> np.ndarray:  # (rounds, n)
+    """Draw how often each image is in each resample of the patients."""
+    names, patient_of_row = np.unique(np.asarray(patients), return_inverse=True)
+    weights: np.ndarray = np.take(_draw_counts(names.size, rounds, _SEED), patient_of_row, axis=1)
+    return weights
+
+
+def _draw_counts(patients: int, rounds: int, seed: int) -> np.ndarray:  # (rounds, patients)
+    return generator_at(seed, "bootstrap").multinomial(patients, np.full(patients, 1 / patients), size=rounds)
+
+
+def _leave_one_out(patients: int) -> np.ndarray:  # (patients, patients)
+    return 1 - np.eye(patients, dtype=np.int64)
+
+
+def _summarize(value: float, drawn: np.ndarray, without_one: np.ndarray, rounds: int) -> Interval:
+    """Compute the BCa interval; NaN if the statistic is undefined in most rounds."""
     if 2 * drawn.size < rounds:
         return Interval(value, math.nan, math.nan)
-    without_one = recompute(1 - np.eye(names.size, dtype=np.int64))
     low, high = np.quantile(drawn, _find_levels(value, drawn, without_one))
     return Interval(value, float(low), float(high))
 
@@ -70,8 +112,8 @@ def _find_levels(value: float, drawn: np.ndarray, without_one: np.ndarray) -> np
     below = np.mean((drawn < value) & ~same) + np.mean(same) / 2
     bias = norm.ppf(np.clip(below, 1 / drawn.size, 1 - 1 / drawn.size))
     deviations = without_one.mean() - without_one if without_one.size else np.zeros(1)
-    square = np.sum(deviations**2)
-    skewness = np.sum(deviations**3) / (6 * square**1.5) if square else 0.0
+    length = np.linalg.norm(deviations)
+    skewness = np.sum((deviations / length) ** 3) / 6 if length else 0.0
     ends = bias + norm.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     levels: np.ndarray = norm.cdf(bias + ends / (1 - skewness * ends))
     return levels

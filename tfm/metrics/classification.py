@@ -42,7 +42,7 @@ def _divide(part: int, whole: int) -> float:
 
 
 def compute_confusion(labels: np.ndarray, probs: np.ndarray, threshold: float) -> Confusion:
-    truth, probs = _validate(labels, probs)
+    truth, probs = validate_scores(labels, probs)
     positive = probs >= threshold
     return Confusion(
         tp=int(np.sum(positive & truth)),
@@ -54,7 +54,7 @@ def compute_confusion(labels: np.ndarray, probs: np.ndarray, threshold: float) -
 
 def compute_auc(labels: np.ndarray, scores: np.ndarray) -> float:
     """Compute the probability that a malignant image scores above a benign one; a tie counts half."""
-    truth, scores = _validate(labels, scores, both_classes=True)
+    truth, scores = validate_scores(labels, scores, both_classes=True)
     thresholds, group = np.unique(scores, return_inverse=True)
     positives = np.bincount(group, truth, thresholds.size)
     negatives = np.bincount(group, ~truth, thresholds.size)
@@ -64,7 +64,7 @@ def compute_auc(labels: np.ndarray, scores: np.ndarray) -> float:
 
 def find_youden_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
     """Return the observed probability with the largest sensitivity + specificity; at a tie, the lowest."""
-    truth, probs = _validate(labels, probs, both_classes=True)
+    truth, probs = validate_scores(labels, probs, both_classes=True)
     thresholds, group = np.unique(probs, return_inverse=True)
     positives = np.bincount(group, truth)
     negatives = np.bincount(group, ~truth)
@@ -76,13 +76,15 @@ def find_youden_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
 
 def find_sensitivity_threshold(labels: np.ndarray, probs: np.ndarray, wanted: float) -> float:
     """Return the highest probability with this sensitivity: it calls the fewest benign images malignant."""
-    truth, probs = _validate(labels, probs, both_classes=True)
+    truth, probs = validate_scores(labels, probs, both_classes=True)
     malignant = np.sort(probs[truth])[::-1]
     # Compare shares, as sensitivity is computed: 7 / 100 is 0.07, but 0.07 × 100 is more than 7.
     return float(malignant[np.searchsorted(np.arange(1, malignant.size + 1) / malignant.size, wanted)])
 
 
-def _validate(labels: np.ndarray, scores: np.ndarray, *, both_classes: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def validate_scores(
+    labels: np.ndarray, scores: np.ndarray, *, both_classes: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Return labels as (n,) bool and scores as (n,) float64, or raise a DataError that says what is wrong."""
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if labels.ndim != 1 or labels.shape != scores.shape or labels.size == 0:

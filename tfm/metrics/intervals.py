@@ -72,7 +72,7 @@ def estimate_auc(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray) -
     influences = (shares.T - values) / np.where(truth, truth.sum(), (~truth).sum())[:, None]
     malignant, benign = (np.unique(patients[truth == label]).size for label in (True, False))
     trials = min(malignant, benign, np.unique(patients).size // 2)
-    return Estimate(values, _sum_by_patient(influences, patients), trials)
+    return Estimate(values, sum_by_patient(influences, patients), trials)
 
 
 def estimate_ratio(parts: np.ndarray, wholes: np.ndarray, patients: np.ndarray) -> Estimate:
@@ -86,7 +86,7 @@ def estimate_ratio(parts: np.ndarray, wholes: np.ndarray, patients: np.ndarray) 
     parts = parts.reshape(len(wholes), -1)
     values = parts.sum(axis=0) / wholes.sum()
     influences = (parts - values * wholes[:, None]) / wholes.sum()
-    return Estimate(values, _sum_by_patient(influences, patients), np.unique(patients[wholes > 0]).size)
+    return Estimate(values, sum_by_patient(influences, patients), np.unique(patients[wholes > 0]).size)
 
 
 def compute_mean_interval(estimate: Estimate) -> Interval:
@@ -194,7 +194,7 @@ def compute_covariances(first: Estimate, second: Estimate) -> np.ndarray:  # (ru
     return covariances
 
 
-def _sum_by_patient(influences: np.ndarray, patients: np.ndarray) -> np.ndarray:  # (n, runs) → (patients, runs)
+def sum_by_patient(influences: np.ndarray, patients: np.ndarray) -> np.ndarray:  # (n, runs) → (patients, runs)
     names, patient_of_row = np.unique(patients, return_inverse=True)
     if patient_of_row.shape != influences.shape[:1]:
         raise DataError(

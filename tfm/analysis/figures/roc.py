@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from tfm.analysis.evaluation import Evaluation
 from tfm.analysis.figures.style import GREY, SQUARE, new_figure, style_series
 from tfm.analysis.format_intervals import format_interval
-from tfm.metrics.curves import compute_roc
+from tfm.metrics.curves import count_calls
 
 
 def draw_roc(evaluations: Mapping[str, Evaluation]) -> Figure:
@@ -21,8 +21,10 @@ def draw_roc(evaluations: Mapping[str, Evaluation]) -> Figure:
         if not one.has_both_classes:
             continue
         style = style_series(number)
-        false_positive_rates, sensitivities = compute_roc(one.labels, one.probs)
-        axes.plot(false_positive_rates, sensitivities, **style, label=f"{name}: {format_interval(one.auc)}")
+        calls = count_calls(one.labels, one.probs)
+        axes.plot(
+            calls.false_positive_rates[0], calls.sensitivities[0], **style, label=f"{name}: {format_interval(one.auc)}"
+        )
         axes.plot(
             1 - one.confusion.specificity, one.confusion.sensitivity, "o", color=style["color"], markeredgecolor="white"
         )
