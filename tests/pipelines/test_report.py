@@ -1,6 +1,7 @@
 """Reports: recomputed from stored predictions, of one protocol, in one page that needs nothing else."""
 
 import itertools
+import json
 import re
 import shutil
 import subprocess
@@ -47,7 +48,20 @@ def runs(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("report") / "workspace")
     make_small_dataset(workspace)
     rewrite_manifest(workspace, lambda manifest: manifest.assign(density="3", kind=ATTACK))
+    write_audit(workspace.dataset_folder("pocket"))
     return [write_trained_run(workspace), write_trained_run(workspace, "MammoCNN", skill=1.0, noise_seed=2)]
+
+
+def write_audit(folder):
+    """One image more is named than the dataset has, for a reason that neither HTML nor LaTeX may read as commands."""
+    manifest = pd.read_csv(folder / "manifest.csv", dtype=str)
+    lesions = manifest[["patient_id", "side", "view", "kind"]].assign(lesion_id="1")
+    lost = pd.DataFrame([["P_09999", "LEFT", "CC", "mass", "1"]], columns=lesions.columns)
+    pd.concat([lesions, lost]).to_csv(folder / "lesions.csv", index=False)
+    audit = json.loads((folder / "audit.json").read_text())
+    audit["findings"] = [{"kind": "left-out", "subject": "P_09999_LEFT_CC", "words": f"50 % of {ATTACK} \\input{{x}}"}]
+    audit["settings"] = {"split": "official", "val_share": 0.2, "seed": 3, "without_callback": "benign"}
+    (folder / "audit.json").write_text(json.dumps(audit))
 
 
 def write_report(runs, **given):
@@ -56,8 +70,13 @@ def write_report(runs, **given):
 
 @pytest.fixture(scope="module")
 def file(runs):
-    run = finish_run(write_report(runs))
+    run = finish_run(write_report(runs, thesis=True))
     return run.workspace.root / run.read_status().outputs[0]["path"]
+
+
+@pytest.fixture(scope="module")
+def pack(file):
+    return file.parent / "thesis"
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +153,62 @@ def test_a_report_imports_no_torch():
     script = "import sys, tfm.pipelines.report; print('torch' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "False"
+
+
+def test_each_number_of_a_model_is_a_macro_that_agrees_with_its_predictions(runs, pack):
+    numbers = dict(re.findall(r"newcommand\{\\(\w+)\}\{(.*)\}", (pack / "numbers.tex").read_text()))
+    for run, letters in zip(runs, ("ResNetCFT", "MammoCNN"), strict=True):
+        predictions = pd.read_csv(run.predictions_file("test"))
+        assert numbers[f"Auc{letters}"] == format_number(compute_auc(predictions["label"], predictions["prob"]))
+    assert numbers["NamedImages"] == str(int(numbers["DatasetImages"]) + 1)
+
+
+def test_the_methods_say_what_the_settings_say_in_both_languages(pack):
+    english, spanish = ((pack / f"methods-{language}.tex").read_text() for language in ("en", "es"))
+    assert "20\\,\\% were drawn at random for validation" in english
+    assert "el\n20\\,\\% se eligió al azar para la validación" in spanish
+    assert "2 epochs with AdamW\n(learning rate 0.002" in english
+    assert "2 épocas con AdamW\n(tasa de aprendizaje 0.002" in spanish
+    assert "None" not in english + spanish
+
+
+def test_words_of_a_dataset_are_no_commands_of_latex(pack):
+    text = "".join(file.read_text() for file in pack.rglob("*.tex"))
+    assert "\\input{x}" not in text
+    assert "50 \\% of \\textless{}script\\textgreater{}" in text
+
+
+def test_the_checklists_are_complete_and_mark_what_only_the_author_knows(pack):
+    claim, tripod = ((pack / f"checklist-{name}.tex").read_text() for name in ("claim", "tripod"))
+    assert [int(number) for number in re.findall(r"^(\d+) & ", claim, re.MULTILINE)] == list(range(1, 45))
+    for text, unknown in ((claim, "44"), (claim, "3"), (tripod, "17"), (tripod, "18b")):
+        assert re.search(rf"^{unknown} & .* & \\toanswer\{{", text, re.MULTILINE)
+    assert not re.search(r"& *\\\\\[", claim + tripod), "an item has neither an answer nor a mark"
+
+
+def test_every_macro_citation_and_file_of_the_pack_exists(pack):
+    text = "".join(file.read_text() for file in pack.glob("*.tex"))
+    cited = {key for keys in re.findall(r"\\cite\{([^}]*)\}", text) for key in keys.split(",")}
+    assert cited <= set(re.findall(r"@\w+\{(\w+),", (pack / "references.bib").read_text()))
+    defined = set(re.findall(r"newcommand\{\\(\w+)\}", text))
+    assert {name for name in re.findall(r"\\([A-Z]\w+)", text) if name != "LaTeX"} <= defined
+    for name in re.findall(r"\\fittable\{([^#}]*)\}", text):
+        assert (pack / f"{name}.tex").is_file()
+    for name in re.findall(r"\\includegraphics\[[^]]*\]\{([^}]*)\}", text):
+        assert (pack / name).is_file()
+
+
+@pytest.mark.long
+def test_the_pack_compiles_without_an_undefined_reference(pack, tmp_path):
+    if shutil.which("latexmk") is None:
+        pytest.skip("LaTeX is not installed: apt-get install latexmk texlive-latex-extra texlive-lang-spanish lmodern")
+    shutil.copytree(pack, tmp_path / "pack")
+    command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
+    ended = subprocess.run(command, cwd=tmp_path / "pack", capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stdout[-2000:]
+    log = (tmp_path / "pack" / "main.log").read_text(encoding="utf-8", errors="replace")
+    assert "undefined" not in log
+    assert not re.search(r"Overfull \\hbox \((\d{2,})", log)
 
 
 @pytest.mark.long

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from tfm.analysis.settings import UnitSettings
 from tfm.core.registry import Stage
-from tfm.core.settings.base import POSITIONAL, Input, RunWithPredictions, Settings
+from tfm.core.settings.base import IMPORTANT, POSITIONAL, Input, RunWithPredictions, Settings
 
 Explanation = Annotated[str, Input("run", made_by=("explain",), completes=True)]
 Study = Annotated[str, Input("run", made_by=("tune",), completes=True)]
@@ -28,6 +28,10 @@ class Report(Settings):
     studies: list[Study] = []  # noqa: RUF012
     """Which studies should the report show?
     If you name none, all complete ones are used."""
+    thesis: Annotated[bool, IMPORTANT] = False
+    """Write a thesis pack too: figures, tables, numbers and a methods section for LaTeX?
+    It has the methods in English and Spanish, and the checklists CLAIM 2024 and TRIPOD+AI. What only you can answer
+    stays marked. It compiles with latexmk."""
     units: UnitSettings = UnitSettings()
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tfm.analysis.report.build_report import build_report
+from tfm.analysis.report.parts import iterate_parts
 from tfm.analysis.report.reported_runs import open_reported_runs
 from tfm.analysis.report.write_page import write_page
+from tfm.analysis.thesis.number_macros import collect_numbers
+from tfm.analysis.thesis.write_pack import write_thesis_pack
 from tfm.commands.report import Report
 from tfm.core.events import Event, Note, Result, Table
 from tfm.core.runs.inputs import report_skipped_runs
@@ -30,6 +33,19 @@ def report(settings: Report, run: Run) -> Iterator[Event]:
     count = len(reported.runs)
     lead = f"{count} run{'s' * (count > 1)} of the dataset {ranking.protocol.dataset}. {ranking.protocol.sample}."
     footer = f"Written by the run {run.id} from the predictions that the runs stored."
-    write_page(page, "Report on trained models", lead, footer, built.sections)
+    title = (
+        f"Comparison of {count} runs on {ranking.protocol.dataset}"
+        if count > 1
+        else f"Report on {reported.runs[0].name}"
+    )
+    write_page(page, title, lead, footer, built.sections)
     yield Note(f"open it in a browser: {page}")
-    yield Result({"run": run.id, "report": str(page), "missing": built.missing}, outputs=[str(page)])
+    outputs = [page]
+    if settings.thesis:
+        numbers = collect_numbers(reported, built.facts.flow)
+        parts = iterate_parts(built.sections)
+        outputs += write_thesis_pack(page.parent / "thesis", title, built.facts, numbers, parts)
+        yield Note(f"compile the thesis pack with latexmk: {page.parent / 'thesis' / 'main.tex'}")
+    yield Result(
+        {"run": run.id, "report": str(page), "missing": built.missing}, outputs=[str(path) for path in outputs]
+    )

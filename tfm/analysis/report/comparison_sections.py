@@ -7,8 +7,14 @@ from tfm.analysis.export_table import ExportTable
 from tfm.analysis.figures.comparison import draw_comparison
 from tfm.analysis.figures.roc import draw_roc
 from tfm.analysis.format_intervals import format_interval
+from tfm.analysis.report.flatten_settings import read_flat_settings
 from tfm.analysis.report.parts import FigurePart, Part, Section, TablePart
-from tfm.analysis.report.reported_runs import ReportedRuns
+from tfm.analysis.report.reported_runs import ReportedRun, ReportedRuns
+
+_MAIN_SETTINGS = (
+    *("architecture", "weights", "trained", "epochs", "learning_rate", "optimizer", "batch_size"),
+    *("balance", "augment", "dropout", "fold", "seed"),
+)
 
 
 def build_comparison_section(reported: ReportedRuns) -> Section:
@@ -22,7 +28,7 @@ def build_comparison_section(reported: ReportedRuns) -> Section:
             "comparison",
             draw_comparison(ranking.list_intervals()),
             f"Bars of the AUC of each model on the test set, with its interval. {named}.",
-            f"AUC of each model. {ranking.protocol.caption}.",
+            f"AUC of each model, with its 95 % interval. {ranking.protocol.sample}.",
         ),
     ]
     if ranking.is_repeated:
@@ -39,7 +45,21 @@ def build_comparison_section(reported: ReportedRuns) -> Section:
             "roc-all",
             draw_roc(reported.tests),
             f"ROC curves of all models on the test set. {named}.",
-            f"ROC curves. {ranking.protocol.caption}.",
+            f"ROC curves. {ranking.protocol.sample}.",
         )
     )
+    parts.append(TablePart("training", _tabulate_training(reported.runs), [one.run.id for one in reported.runs]))
     return Section("comparison", "Comparison", parts)
+
+
+def _tabulate_training(runs: list[ReportedRun]) -> ExportTable:
+    """The main settings of each run."""
+    found = [(one, read_flat_settings(one.run)) for one in runs]
+    names = [name for name in _MAIN_SETTINGS if any(name in settings for _, settings in found)]
+    rows = [[one.name, *(str(settings.get(name, "–")) for name in names)] for one, settings in found]
+    records = [
+        {"model": one.name, "run": one.run.id, **{name: settings.get(name) for name in names}}
+        for one, settings in found
+    ]
+    columns = ["model", *(name.replace("_", " ") for name in names)]
+    return ExportTable("The main settings of each model. All settings are in its section.", columns, rows, records)

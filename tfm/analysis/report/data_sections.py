@@ -9,14 +9,13 @@ from tfm.analysis.figures.patient_flow import describe_flow, draw_patient_flow
 from tfm.analysis.report.characteristics import tabulate_characteristics
 from tfm.analysis.report.opened_dataset import OpenedDataset
 from tfm.analysis.report.parts import FigurePart, Paragraph, Part, Section, TablePart
-from tfm.analysis.report.patient_flow import count_patients
+from tfm.analysis.report.patient_flow import PatientFlow
 from tfm.data.dataset.audit import count_findings, label_column
 
 
-def build_patients_section(data: OpenedDataset) -> Section:
+def build_patients_section(data: OpenedDataset, flow: PatientFlow | None) -> Section:
     parts: list[Part] = []
-    if data.has_lesion_table:
-        flow = count_patients(data.dataset)
+    if flow:
         caption = (
             f"Patients and images of the dataset {data.name}: named by the case files, left out, and in each split."
         )

@@ -20,29 +20,33 @@ from tfm.imaging.settings import ChainSettings
 _IMAGES, _SEED = 2, 7
 
 
-def build_preprocessing_section(
-    workspace: Workspace, data: OpenedDataset | str, reported: ReportedRuns
-) -> tuple[Section, str]:
-    """Return the section, and what had to be left out or ""."""
-    caches = list(
-        dict.fromkeys(str(one.model.settings["cache"]) for one in reported.runs if "cache" in one.model.settings)
-    )
-    parts: list[Part] = []
-    problems = []
-    for cache in caches:
+def read_chains(workspace: Workspace, reported: ReportedRuns) -> tuple[dict[str, ChainSettings], list[str]]:
+    """Read the steps of each cache of the runs. Return them, and what had to be left out."""
+    settings = [one.model.settings for one in reported.runs]
+    chains, missing = {}, []
+    for cache in dict.fromkeys(str(values["cache"]) for values in settings if "cache" in values):
         try:
-            chain = _read_chain(workspace, cache)
+            chains[cache] = _read_chain(workspace, cache)
         except (TFMError, OSError, ValueError, KeyError):
-            problems.append(f"the preprocessing of the cache {cache}: it was deleted, or does not say its steps")
-            continue
-        parts.append(TablePart(f"preprocessing-{cache}", _tabulate_steps(cache, chain)))
+            missing.append(f"the preprocessing of the cache {cache}: it was deleted, or does not say its steps")
+    return chains, missing
+
+
+def build_preprocessing_section(
+    data: OpenedDataset | str, chains: dict[str, ChainSettings]
+) -> tuple[Section, list[str]]:
+    """Return the section, and what had to be left out."""
+    parts: list[Part] = []
+    missing = []
+    for number, (cache, chain) in enumerate(chains.items(), start=1):
+        parts.append(TablePart(f"preprocessing-{number}", _tabulate_steps(cache, chain)))
         if isinstance(data, OpenedDataset):
-            figure = _draw_steps(data, chain)
+            figure = _draw_steps(data, chain, f"preprocessing-{number}")
             if figure is None:
-                problems.append(f"pictures of the preprocessing of {cache}: the images of {data.name} cannot be read")
+                missing.append(f"pictures of the preprocessing of {cache}: the images of {data.name} cannot be read")
             else:
                 parts.append(figure)
-    return Section("preprocessing", "Preprocessing", parts), "; ".join(problems)
+    return Section("preprocessing", "Preprocessing", parts), missing
 
 
 def _read_chain(workspace: Workspace, cache: str) -> ChainSettings:
@@ -65,7 +69,7 @@ def _tabulate_steps(cache: str, chain: ChainSettings) -> ExportTable:
     )
 
 
-def _draw_steps(data: OpenedDataset, chain: ChainSettings) -> FigurePart | None:
+def _draw_steps(data: OpenedDataset, chain: ChainSettings, name: str) -> FigurePart | None:
     rows = []
     for image in choose_images(data.dataset, (), _IMAGES, _SEED).to_dict("records"):
         try:
@@ -76,7 +80,7 @@ def _draw_steps(data: OpenedDataset, chain: ChainSettings) -> FigurePart | None:
         return None
     names = ", ".join(tile.caption for tile in rows[0].tiles)
     return FigurePart(
-        "preprocessing",
+        name,
         draw_preprocessing(rows),
         f"Training images after each step: {names}.",
         "Training images after each step. Lines: the breast (blue) and the lesions (red).",

@@ -9,10 +9,9 @@ import pandas as pd
 from tfm.analysis.evaluation import METRICS
 from tfm.analysis.export_table import ExportTable
 from tfm.analysis.format_intervals import flatten_intervals, format_interval
+from tfm.analysis.report.flatten_settings import read_flat_settings
 from tfm.analysis.report.parts import Paragraph, Part, Section, TablePart, name_anchor
 from tfm.analysis.report.reported_runs import ReportedRun
-from tfm.core.runs.resolve_command_settings import load_settings
-from tfm.core.settings.serialize import dump_plain_values
 
 
 def build_runs_section(runs: list[ReportedRun]) -> Section:
@@ -71,16 +70,9 @@ def tabulate_confusion(one: ReportedRun) -> ExportTable:
 
 
 def _tabulate_settings(one: ReportedRun) -> ExportTable:
-    plain = _flatten(dump_plain_values(load_settings(one.run)))
+    plain = read_flat_settings(one.run)
     rows = [[name.replace("_", " "), _format_setting(value)] for name, value in plain.items()]
     return ExportTable(f"All settings of {one.name}.", ["setting", "value"], rows, [plain])
-
-
-def _flatten(values: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flatten(value) if isinstance(value, dict) else {name: value}
-    return flat
 
 
 def _format_setting(value: Any) -> str:
