@@ -124,4 +124,5 @@ def test_weights_are_described_by_their_origin():
     assert describe_weights("none") == "none: from scratch"
     assert describe_weights("imagenet") == "ImageNet"
     assert describe_weights("run:2026-01-01_train-MammoCNN_ab12") == "run 2026-01-01_train-MammoCNN_ab12"
-    assert describe_weights("file:/somewhere/mine.pth") == "mine.pth: origin unknown"
+    assert describe_weights("file:/somewhere/mine.pth", ["mine.pth"]) == "mine.pth: origin unknown"
+    assert describe_weights("file:/somewhere/exported.safetensors") == "exported.safetensors"

@@ -81,14 +81,13 @@ def find_explanation_layer(network: nn.Module) -> str | None:
 
 
 def describe_weights(weights: str, unknown: Sequence[str] = ()) -> str:
-    """Describe the origin of weights. For a file, the patients that its weights have seen are unknown."""
+    """Describe the origin of weights, and name the files of which nobody knows which patients they have seen."""
     if weights == FROM_SCRATCH:
         return "none: from scratch"
     if weights == IMAGENET:
         return "ImageNet"
-    if weights.startswith(RUN):
-        return "; ".join([f"run {weights.removeprefix(RUN)}", *(f"{name}: origin unknown" for name in unknown)])
-    return f"{Path(weights.removeprefix(FILE)).name}: origin unknown"
+    name = f"run {weights.removeprefix(RUN)}" if weights.startswith(RUN) else Path(weights.removeprefix(FILE)).name
+    return "; ".join([*([] if name in unknown else [name]), *(f"{file}: origin unknown" for file in unknown)])
 
 
 def _find_layout(network: nn.Module, output: Any) -> str | None:

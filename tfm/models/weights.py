@@ -3,17 +3,19 @@ Where ImageNet weights come from is in `imagenet_weights`. The caller finds the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
-from tfm.core import appended_checksum, hints
+from tfm.core import appended_checksum, files, hints
 from tfm.core.errors import WeightsError
 from tfm.models import efficientnet_pytorch_to_timm_names, torchvision_to_timm_names
 from tfm.models.head import get_classifier_names
@@ -22,7 +24,7 @@ from tfm.models.masked_image_model import ENCODER_PREFIX
 from tfm.models.normalisation import Normalisation, get_first_layer_names
 from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings, is_zoo_model
 
-NORMALISATION = "normalisation"  # key of a checkpoint
+NORMALISATION = "normalisation"  # key of a checkpoint, and of the metadata of an exported file
 _HINT = "choose a .safetensors file, or a .pth file that contains only the tensors of a network"
 _MAX_LISTED = 3  # mismatched tensors in a message
 
@@ -66,6 +68,27 @@ def read_normalisation(settings: ModelSettings, path: Path) -> Normalisation | N
     if torchvision_to_timm_names.is_efficientnet(tensors):
         return Normalisation.of_channels(IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
     return Normalisation.of_channels(card.mean, card.std)
+
+
+def save_weights(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
+    """Write a .safetensors file that carries plain values with its tensors; `NORMALISATION` must be among them."""
+    metadata = {"format": "pt", **{name: json.dumps(value) for name, value in facts.items()}}
+    with files.write_atomically(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+
+
+def read_exported_facts(path: Path) -> dict[str, Any] | None:
+    """Read the plain values of a file that `save_weights` wrote; None for any other file."""
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except Exception as error:  # as in `_read_content`
+        raise WeightsError(f"{path} cannot be read as weights", hint=_HINT) from error
+    if NORMALISATION not in metadata:
+        return None
+    return {name: json.loads(text) for name, text in metadata.items() if name != "format"}
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
@@ -129,9 +152,19 @@ def _read_content(path: Path) -> Any:
     if appended_checksum.has_checksum(path) and not appended_checksum.has_valid_checksum(path):
         raise WeightsError(f"{path} is damaged: its SHA-256 does not match", hint="copy it again from its source")
     try:
-        return load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        return _read_safetensors(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # on arbitrary files the unpickler fails in arbitrary ways
         raise WeightsError(f"{path} cannot be read as weights", hint=_HINT) from error
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    """Return the tensors; of an exported model, what a checkpoint of its run would contain."""
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        metadata = file.metadata() or {}
+    if NORMALISATION not in metadata:
+        return tensors
+    return {"network": tensors, NORMALISATION: json.loads(metadata[NORMALISATION])}
 
 
 def _takes_colours(tensors: dict[str, torch.Tensor]) -> bool:

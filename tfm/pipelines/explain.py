@@ -24,35 +24,27 @@ from tfm.analysis.format_intervals import flatten_intervals
 from tfm.analysis.predictions import read_predictions
 from tfm.analysis.trained_run import build_protocol, open_trained_model
 from tfm.commands.explain import Explain
-from tfm.commands.train import Train
 from tfm.core import files
 from tfm.core.events import Event, Note, Picture, Result, Table
 from tfm.core.runs.lookup import find_run
-from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.runs.run import Run
 from tfm.models.model_summary import build_card
-from tfm.pipelines.train import make_recipe, open_training_data
+from tfm.pipelines.open_network import TrainedRun
 from tfm.training.device import prepare_device
-from tfm.training.inputs.samples import UNKNOWN
-from tfm.training.inputs.starting_point import SourceRun, check_unchanged
-from tfm.training.inputs.training_data import TrainingData
 
 
 def explain(settings: Explain, run: Run) -> Iterator[Event]:
-    source = SourceRun(find_run(run.workspace, settings.run))
-    trained = open_trained_model(source.run)
-    train_settings = load_settings(source.run)
-    assert isinstance(train_settings, Train)
-    data = open_training_data(train_settings, run.workspace)
-    check_unchanged(source, (yield from data.collect_facts()))
-    environment = source.run.read_environment()
-    predictions = read_predictions(source.run.predictions_file(settings.split))
+    source = find_run(run.workspace, settings.run)
+    trained = open_trained_model(source)
+    opened = yield from TrainedRun.open(source)
+    environment = source.read_environment()
+    predictions = read_predictions(source.predictions_file(settings.split))
     split = "validation" if settings.split == "val" else "test"
-    protocol = replace(build_protocol(environment, predictions, train_settings.threshold), split=split)
+    protocol = replace(build_protocol(environment, predictions, opened.settings.threshold), split=split)
     examples = choose_examples(predictions, trained.threshold, settings.pictures)
     with contextlib.ExitStack() as held:
         device = yield from prepare_device(settings.machine, run, held)
-        explainer = _open_explainer(settings, train_settings, source, data, device)
+        explainer = _open_explainer(settings, opened, device)
         yield from _describe_images(explainer)
         table, maps = yield from score_explanations(
             explainer, environment["batch_size"], [place for group in examples.values() for place in group]
@@ -75,17 +67,12 @@ def explain(settings: Explain, run: Run) -> Iterator[Event]:
     )
 
 
-def _open_explainer(
-    settings: Explain, train_settings: Train, source: SourceRun, data: TrainingData, device: torch.device
-) -> Explainer:
-    """Load the best checkpoint, which made the predictions of the run."""
-    labelled = data.train.select(data.train.labels != UNKNOWN)
-    samples = data.test if settings.split == "test" else data.val
-    recipe = make_recipe(train_settings, data.cache, labelled, samples, source.read_normalisation()).for_evaluation()
-    training = recipe.build(device)
-    training.network.load_state_dict(source.open_checkpoints().load_best()["network"])
+def _open_explainer(settings: Explain, trained: TrainedRun, device: torch.device) -> Explainer:
+    samples = trained.data.test if settings.split == "test" else trained.data.val
+    training = trained.build(samples, device)
+    model = training.recipe.model
     # Two images: batch statistics cannot be taken over one place of one image.
-    card = build_card(train_settings.model, recipe.model.in_size, 2, recipe.model.colours)
+    card = build_card(trained.settings.model, model.in_size, 2, model.colours)
     return Explainer.of(training.network, training.task, training.val, card)
 
 

@@ -28,7 +28,7 @@ from tfm.training.gpu_cache import keep_arrays_on_gpu
 from tfm.training.inference import compute_probabilities, predict_logits
 from tfm.training.inputs.check_lesion_masks import check_any_lesion, count_mask_pixels, select_known_lesions
 from tfm.training.inputs.samples import Samples, check_learnable, keep_labels
-from tfm.training.inputs.starting_point import SourceRun, find_weights_source
+from tfm.training.inputs.starting_point import SourceRun, find_exported_weights, find_weights_source
 from tfm.training.inputs.training_data import TrainingData, choose_normalisation, open_sources
 from tfm.training.loop import run_training
 from tfm.training.recipe import DataSpec, TrainingRecipe
@@ -80,6 +80,7 @@ def check_settings(settings: Train, workspace: Workspace) -> None:
     """Check settings before an expensive step: raise the errors that training would raise later."""
     data = open_training_data(settings, workspace)
     find_weights_source(workspace, settings.model.weights, data.val, data.test)
+    find_exported_weights(settings.model.weights, data.val, data.test)
     make_recipe(settings, data.cache, data.train, data.val).check()
 
 

@@ -23,7 +23,7 @@ from tfm.core.settings.serialize import collect_non_default_values
 from tfm.models.weights import fetch_weights
 from tfm.pipelines.train import open_training_data
 from tfm.training.device import resolve_device
-from tfm.training.inputs.starting_point import find_weights_source
+from tfm.training.inputs.starting_point import find_exported_weights, find_weights_source
 from tfm.training.settings import DEFAULT_SEED
 from tfm.training.tune.claim_trials import Worker
 from tfm.training.tune.run_trials import Search
@@ -93,8 +93,9 @@ def _check_trials(settings: Tune, run: Run, template: TrialTemplate, space: dict
             sources[0].open_checkpoints().best if sources else None,
             refer=lambda value: hints.setting("space", f"{{weights: [{value}]}}"),
         )
+    exported = [find_exported_weights(name, data.val, data.test) for name in names]
     seen = {*data.train.patient_names, *data.val.patient_names}.union(
-        *(source.read_patients_seen() for source in sources)
+        *(source.read_patients_seen() for source in [*sources, *exported] if source)
     )
     run.save_facts(patients_seen=sorted(seen))
 

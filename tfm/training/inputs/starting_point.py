@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tfm.core import hints
@@ -16,7 +17,8 @@ from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.models.normalisation import Normalisation
-from tfm.models.settings import RUN
+from tfm.models.settings import FILE, RUN
+from tfm.models.weights import read_exported_facts
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.inputs.samples import Samples, check_unseen
 from tfm.training.state import Training
@@ -60,6 +62,31 @@ def find_weights_source(workspace: Workspace, weights: str, val: Samples, test: 
         )
     source.run.check_outputs()
     check_unseen(f"the weights of {source.run.id}", source.read_patients_seen(), validation=val, test=test)
+    return source
+
+
+@dataclass(frozen=True)
+class ExportedWeights:
+    """A file that `export` wrote: unlike other files, it names the patients that its weights have seen."""
+
+    facts: dict[str, Any]
+
+    def read_patients_seen(self) -> list[str]:
+        return list(self.facts["patients_seen"])
+
+    def read_unknown_origins(self) -> list[str]:
+        return list(self.facts["origin_unknown"])
+
+
+def find_exported_weights(weights: str, val: Samples, test: Samples) -> ExportedWeights | None:
+    """Open the file that `file:PATH` names if it was exported. Refuse it where it has seen a patient of validation or
+    test."""
+    path = Path(weights.removeprefix(FILE))
+    facts = read_exported_facts(path) if weights.startswith(FILE) else None
+    if facts is None:
+        return None
+    source = ExportedWeights(facts)
+    check_unseen(f"the weights in {path}", source.read_patients_seen(), validation=val, test=test)
     return source
 
 

@@ -24,7 +24,7 @@ from tfm.models.weights import fetch_weights, read_normalisation
 from tfm.training.batches import hash_pixels, measure_intensities
 from tfm.training.inputs import starting_point
 from tfm.training.inputs.samples import Samples, find_samples
-from tfm.training.inputs.starting_point import SourceRun
+from tfm.training.inputs.starting_point import ExportedWeights, SourceRun
 from tfm.training.minutes_of_work import measure_minutes_of_work
 
 
@@ -90,6 +90,7 @@ def open_sources(
     """
     evaluation = evaluated_on or data
     weights_source = starting_point.find_weights_source(run.workspace, model.weights, evaluation.val, evaluation.test)
+    exported = starting_point.find_exported_weights(model.weights, evaluation.val, evaluation.test)
     extended = SourceRun(find_run(run.workspace, extends)) if extends else None
     chosen_by = starting_point.find_study(run, study, data.test)
     weights = fetch_weights(model, weights_source.open_checkpoints().best if weights_source else None)
@@ -97,8 +98,9 @@ def open_sources(
     if extended:
         starting_point.check_unchanged(extended, facts)
         run.save_facts(minutes_before=measure_minutes_of_work(extended.run))
-    sources = [source for source in (weights_source, extended) if source]
-    named = {Path(model.weights.removeprefix(FILE)).name} if model.weights.startswith(FILE) else set()
+    sources = [source for source in (weights_source, exported, extended) if source]
+    is_foreign = model.weights.startswith(FILE) and not exported
+    named = {Path(model.weights.removeprefix(FILE)).name} if is_foreign else set()
     run.save_facts(origin_unknown=sorted(named.union(*(source.read_unknown_origins() for source in sources))))
     remember_inputs(run, data, facts, weights, [*sources, chosen_by] if chosen_by else sources)
     return Sources(weights, weights_source, extended)
@@ -140,7 +142,11 @@ def _find_normalisation(run: Run, model: ModelSettings, sources: Sources) -> Nor
 
 
 def remember_inputs(
-    run: Run, data: TrainingData, facts: dict[str, Any], weights: Path | None, sources: Iterable[SourceRun]
+    run: Run,
+    data: TrainingData,
+    facts: dict[str, Any],
+    weights: Path | None,
+    sources: Iterable[SourceRun | ExportedWeights],
 ) -> None:
     """Let `run` remember its data and first weights. When it is resumed, check that they are still the same."""
     facts |= {"weights_sha256": files.compute_sha256(weights) if weights else None}
