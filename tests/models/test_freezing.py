@@ -7,7 +7,7 @@ from tests.models.networks import CASES, SIZE, SWIN, build_network, build_once
 from tfm.core.errors import SettingsError
 from tfm.core.settings.presets import load_preset
 from tfm.models.build import build_model
-from tfm.models.freezing import find_last_stage, freeze, set_train_mode
+from tfm.models.freezing import find_last_stage, freeze, freeze_batch_norm, set_train_mode
 from tfm.models.head import get_classifier_names
 from tfm.models.settings import ModelSettings
 
@@ -80,6 +80,26 @@ def test_frozen_layers_have_no_dropout():
     images = torch.randn(2, 1, *SIZE)
     assert torch.equal(network.features[:3](images), network.features[:3](images))
     assert not torch.equal(network.features(images), network.features(images))
+
+
+@pytest.mark.parametrize("architecture", ["MammoCNN", "resnet18", "tf_efficientnet_lite0"])
+def test_frozen_batch_norm_keeps_its_first_statistics_and_scales(architecture):
+    network = build_model(ModelSettings(architecture=architecture), SIZE)
+    images = torch.randn(2, 1, *SIZE)
+    with torch.no_grad():
+        expected = network.eval()(images)
+    freeze_batch_norm(network)
+    set_train_mode(network)
+    assert torch.allclose(network(images), expected, atol=1e-6)
+    trained = {name for name, _ in network.named_parameters()}
+    normalised = {name.rpartition(".")[0] for name in network.state_dict() if name.endswith("running_mean")}
+    assert normalised
+    assert not trained & {f"{layer}.{part}" for layer in normalised for part in ("weight", "bias")}
+
+
+def test_network_without_batch_norm_has_none_to_freeze():
+    with pytest.raises(SettingsError, match="has no batch normalisation"):
+        freeze_batch_norm(build_once(SWIN))
 
 
 def test_network_without_declared_stages_has_no_last_stage():

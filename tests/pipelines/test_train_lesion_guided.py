@@ -1,9 +1,13 @@
 """Runs of lesion-guided models: what they report, write and refuse, and how they are explained."""
 
+import shutil
+
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from tests.training.results import list_differences
 from tests.training.small_dataset import (
     PATIENTS,
     QUICK_SETTINGS,
@@ -12,6 +16,7 @@ from tests.training.small_dataset import (
     make_small_dataset,
     make_train_run,
     rewrite_manifest,
+    stop_after_steps,
 )
 from tfm.analysis.explanation.scores import read_scores
 from tfm.core.errors import SettingsError
@@ -84,8 +89,37 @@ def test_no_mask_at_all_is_refused(small_workspace):
     assert "no training image has a lesion in its mask" in run.read_status().message
 
 
+def test_training_starts_from_the_regressions_on_the_first_features(small_workspace):
+    """With a learning rate near zero it ends where the regressions left off."""
+    given = {"max_pooling": True, "epochs": 1, "learning_rate": 1e-12, "augment": False, "trained": "head", "seed": 7}
+    tuned, frozen = finish_run(make_tuned_run(small_workspace, **given)), finish_run(make_frozen_run(small_workspace))
+    for split in ("val", "test"):
+        probs = [pd.read_csv(run.predictions_file(split))["prob"] for run in (tuned, frozen)]
+        assert probs[0].sub(probs[1]).abs().max() < 1e-4
+    assert any("regressions on the first features: val auc" in note for note in read_notes(tuned))
+
+
+def test_the_regressions_predict_if_no_epoch_improves_on_them(small_workspace):
+    spoilt = finish_run(make_tuned_run(small_workspace, max_pooling=True, epochs=1, learning_rate=10.0, seed=7))
+    frozen = finish_run(make_frozen_run(small_workspace))
+    probs = [pd.read_csv(run.predictions_file("test"))["prob"] for run in (spoilt, frozen)]
+    assert probs[0].sub(probs[1]).abs().max() < 1e-4
+
+
+@pytest.mark.long
+def test_run_stopped_before_its_first_checkpoint_ends_the_same(small_workspace, tmp_path):
+    given = {"epochs": 1, "fit_heads": True}
+    run = make_tuned_run(small_workspace, **given)
+    stop_after_steps(run, 1)
+    shutil.rmtree(run.checkpoints_folder)
+    other = Workspace(tmp_path / "other")
+    make_small_dataset(other)
+    assert list_differences(finish_run(run), finish_run(make_tuned_run(other, **given))) == []
+
+
 def test_weight_of_the_masks_changes_what_is_learned(small_workspace):
-    light, heavy = (finish_run(make_tuned_run(small_workspace, mask_weight=weight)) for weight in (1e-6, 10))
+    given = {"fit_heads": False}
+    light, heavy = (finish_run(make_tuned_run(small_workspace, mask_weight=weight, **given)) for weight in (1e-6, 10))
     losses = [pd.read_csv(run.metrics_file)["val_mask_loss"].iloc[-1] for run in (light, heavy)]
     assert losses[1] < losses[0]
 
@@ -104,6 +138,12 @@ def test_mean_teacher_with_tiles_is_refused(small_workspace):
 def test_maximum_over_the_breast_is_refused(small_workspace):
     with pytest.raises(SettingsError, match="cannot be taken over the breast"):
         make_tuned_run(small_workspace, lesion_guidance="none", pooling="breast")
+
+
+@pytest.mark.long
+def test_images_whose_label_is_hidden_take_no_part_in_the_regressions(small_workspace):
+    run = finish_run(make_tuned_run(small_workspace, label_percent=50, unlabelled="pseudo", ema=0.9, epochs=1))
+    assert len(np.load(run.checkpoints_folder / "train.npy")) < 36
 
 
 @pytest.mark.long

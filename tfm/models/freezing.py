@@ -1,10 +1,12 @@
 """Choose which part of a network is trained; the rest is frozen.
-Frozen layers have no gradient and no dropout, and do not update batch statistics."""
+Frozen layers have no gradient and no dropout, and do not update batch statistics. Batch normalisation can be frozen in
+layers that are trained, too."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from timm.utils.model import freeze_batch_norm_2d  # type: ignore[attr-defined]
 from torch import nn
 
 from tfm.core import hints
@@ -18,6 +20,17 @@ def freeze(network: nn.Module, trained: Trained) -> None:
     heads = tuple(f"{part}." for part in get_classifier_names(network)) if trained == "head" else ()
     for name, tensor in network.named_parameters():
         tensor.requires_grad = trained == "all" or name in last_stage or name.startswith(heads)
+
+
+def freeze_batch_norm(network: nn.Module) -> None:
+    """Let batch normalisation keep the statistics and scales of the first weights."""
+    if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        raise SettingsError(
+            f"{type(network).__name__} has no batch normalisation to freeze",
+            hint=f"leave it as it is: {hints.setting('freeze_batch_norm', False)}",
+            fields=("freeze_batch_norm",),
+        )
+    freeze_batch_norm_2d(network)  # type: ignore[no-untyped-call]
 
 
 def set_train_mode(network: nn.Module) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from tfm.models.build import build_model
 from tfm.models.deeplab import build_segmenter, load_segmenter
-from tfm.models.freezing import freeze
+from tfm.models.freezing import freeze, freeze_batch_norm
 from tfm.models.lesion_guided import get_encoder
 from tfm.models.masked_image_model import MaskedImageModel
 from tfm.models.normalisation import Colours
@@ -68,4 +68,6 @@ def _build_classifier(spec: ClassifierSpec | MaskedImageModelSpec) -> nn.Module:
     if spec.weights is not None:
         load_weights(get_encoder(network), spec.weights)
     freeze(network, spec.settings.trained)
+    if spec.settings.freeze_batch_norm:
+        freeze_batch_norm(network)
     return network

@@ -12,7 +12,7 @@ from torch import nn
 
 from tfm.models.build import build_model
 from tfm.models.features import is_channels_last
-from tfm.models.freezing import freeze, set_train_mode
+from tfm.models.freezing import freeze, freeze_batch_norm, set_train_mode
 from tfm.models.memory import MemoryMeter
 from tfm.models.normalisation import Colours
 from tfm.models.settings import FILE, FROM_SCRATCH, IMAGENET, RUN, ModelSettings
@@ -39,6 +39,8 @@ def build_card(settings: ModelSettings, in_size: tuple[int, int], batch_size: in
     with torch.device("meta"):  # shapes and types only: takes no memory and little time
         network = build_model(settings, in_size, colours)
     freeze(network, settings.trained)
+    if settings.freeze_batch_norm:
+        freeze_batch_norm(network)
     return build_card_of_network(network, in_size, batch_size)
 
 

@@ -83,6 +83,11 @@ class ModelSettings(Settings):
     all: every layer. last_stage: the last stage and the classifier; the layers before them stay frozen, including
     their batch statistics. head: only the classifier, with its hidden layer if it has one. none: a logistic regression
     on the network's frozen features replaces the classifier."""
+    freeze_batch_norm: Annotated[
+        bool, NoEffectWhen("trained", "head", "none"), NoEffectWhen("weights", FROM_SCRATCH)
+    ] = False
+    """Should batch normalisation keep the statistics and scales of the first weights?
+    Small batches of mammograms would change them. It suits fine-tuning with a low learning rate."""
     head: Annotated[Annotated[int, Field(ge=1)] | None, NoEffectWhen("trained", "none")] = None
     """How wide should a hidden layer before the classifier be, for example 128?
     It always starts from random weights, like the classifier. None: no hidden layer."""

@@ -22,7 +22,7 @@ from tfm.models.normalisation import Normalisation
 from tfm.training.batch_size import settle_batch_size
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.device import prepare_device
-from tfm.training.fit_lesion_guided import fit_lesion_guided
+from tfm.training.fit_lesion_guided import fit_first_heads, fit_lesion_guided
 from tfm.training.fit_linear_classifier import fit_linear_probe
 from tfm.training.gpu_cache import keep_arrays_on_gpu
 from tfm.training.inference import compute_probabilities, predict_logits
@@ -117,6 +117,9 @@ def _train_and_predict(
         fit = fit_lesion_guided if settings.model.stride else fit_linear_probe
         yield from fit(training, checkpoints, run.metrics_file, run.checkpoints_folder)
     else:
+        is_new = not extended and checkpoints.load_newest()[0] is None
+        if settings.model.stride and settings.lesions.fit_heads and not settings.lesions.tile and is_new:
+            yield from fit_first_heads(training, checkpoints, run.checkpoints_folder)
         yield from run_training(training, checkpoints, run.metrics_file, extended)
     training.evaluated_network.load_state_dict(checkpoints.load_best()["network"])
     yield from _predict(settings, run, training, data.test, checkpoints.best)

@@ -16,7 +16,7 @@ import torch
 
 from tfm.core import hints
 from tfm.core.errors import TrainingError
-from tfm.core.events import Event, Metrics, Progress
+from tfm.core.events import Event, Metrics, Note, Progress
 from tfm.core.randomness import seed_at
 from tfm.models.head import count_inputs, find_last_layer
 from tfm.models.lesion_guided import PLACE_CLASSES, SCORES, LesionGuidedClassifier, score_places
@@ -24,15 +24,20 @@ from tfm.training.batches import Images
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.fit_linear_classifier import PENALTIES, fit_coefficients, fit_regression, record_penalty
 from tfm.training.frozen_features import check_finite, record_input, save_in_batches
-from tfm.training.inputs.samples import Samples
+from tfm.training.inputs.samples import UNKNOWN, Samples
 from tfm.training.lesion_places import PLACES, UNUSED, compute_class_shares, draw_places
 from tfm.training.loop import write_metrics
-from tfm.training.state import Training
+from tfm.training.state import LoopState, Training
 from tfm.training.tasks.classification import Classification
+from tfm.training.tasks.task_spec import ClassificationSpec
 
 FOLDS = 5  # of the training patients
 _PLACE_PENALTY = 1e-3  # scikit-learn's C: neighbouring places are alike, so that many samples say little
 _JOINT_PENALTY = 1.0
+_WITHOUT_REGRESSIONS = (
+    f"learn from the labels alone ({hints.setting('lesion_guidance', 'none')}), or, where layers are trained, begin "
+    f"with new heads ({hints.setting('fit_heads', False)})"
+)
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,32 @@ def fit_lesion_guided(
     training: Training, checkpoints: Checkpoints, metrics_file: Path, folder: Path
 ) -> Iterator[Event]:
     """Do what `run_training` does, for a network of which nothing is trained. Features are saved in `folder`."""
-    network, task, train = training.evaluated_network, training.task, training.train
+    assert isinstance(training.task, Classification)  # everything added to it needs a network that trains
+    yield from _fit_heads(training, training.task, folder)
+    checkpoints.save_best(training.best_state_dict())
+    write_metrics(metrics_file, training, ["C"])
+
+
+def fit_first_heads(training: Training, checkpoints: Checkpoints, folder: Path) -> Iterator[Event]:
+    """Fit the heads before the first step of a training, to the images whose label is known.
+
+    The result is the best network so far: if no epoch improves on it, it is the one that predicts.
+    """
+    known = training.train.samples.labels != UNKNOWN
+    images = replace(training.train, samples=training.train.samples.select(known))
+    assert isinstance(training.recipe.task, ClassificationSpec)
+    task = training.recipe.task.make_plain(images.samples.labels)
+    apart = replace(training, train=images, state=LoopState())
+    yield from (event for event in _fit_heads(apart, task, folder) if isinstance(event, Progress))
+    training.network.load_state_dict(training.evaluated_network.state_dict())
+    training.state.best = apart.state.best
+    checkpoints.save_best(training.best_state_dict())
+    yield Note(f"regressions on the first features: {task.best.replace('_', ' ')} {apart.state.best:.3f}")
+
+
+def _fit_heads(training: Training, task: Classification, folder: Path) -> Iterator[Event]:
+    network, train = training.evaluated_network, training.train
     assert isinstance(network, LesionGuidedClassifier)
-    assert isinstance(task, Classification)  # everything added to it needs a network that trains
     folds = split_into_folds(train.samples, training.recipe.seed)
     network.eval()
     features = yield from _extract_training(training, network, folder / "train.npy")
@@ -69,14 +97,12 @@ def fit_lesion_guided(
         pooled = fit_regression(features.pooled, labels, penalty, task.malignant_weight)
         val_scores = np.column_stack([pooled.predict_logits(val_pooled), val_place_scores])
         outputs, val_outputs = (torch.from_numpy(joint.predict_logits(one))[:, None] for one in (scores, val_scores))
-        if record_penalty(training, penalty, outputs, val_outputs):
+        if record_penalty(training, task, penalty, outputs, val_outputs):
             found = pooled, joint
         yield Metrics(training.state.rows[-1])
     assert found is not None
     for regression, layer in zip(found, (find_last_layer(network.encoder), network.joint), strict=True):
         regression.write_to(layer)
-    checkpoints.save_best(training.best_state_dict())
-    write_metrics(metrics_file, training, ["C"])
     yield Progress("regression", len(PENALTIES), len(PENALTIES), "penalties")
 
 
@@ -90,8 +116,7 @@ def split_into_folds(samples: Samples, seed: int) -> np.ndarray:
         raise TrainingError(
             f"{len(groups[0])} training patients have a malignant image and {len(groups[1])} have none: to join the "
             "scores of places and pooled features, two of each are needed",
-            hint="organize a larger part of the data, or learn from the labels alone: "
-            f"{hints.setting('lesion_guidance', 'none')}",
+            hint=f"organize a larger part of the data, {_WITHOUT_REGRESSIONS}",
         )
     fold: dict[str, int] = {}
     for group in groups:
@@ -109,8 +134,7 @@ def fit_places(network: LesionGuidedClassifier, features: Features, chosen: np.n
         raise TrainingError(
             f"the lesion masks of {chosen.sum()} training images show no {' and no '.join(missing)} place, and a "
             "regression on places needs each class",
-            hint="organize a larger part of the data with its ROI masks, or learn from the labels alone: "
-            f"{hints.setting('lesion_guidance', 'none')}",
+            hint=f"organize a larger part of the data with its ROI masks, {_WITHOUT_REGRESSIONS}",
         )
     weights, biases = fit_coefficients(features.places[chosen][used], classes[used], _PLACE_PENALTY)
     with torch.no_grad():

@@ -63,7 +63,7 @@ def fit_linear_probe(training: Training, checkpoints: Checkpoints, metrics_file:
         outputs, val_outputs = (
             torch.from_numpy(regression.predict_logits(one))[:, None] for one in (features, val_features)
         )
-        if record_penalty(training, penalty, outputs, val_outputs):
+        if record_penalty(training, task, penalty, outputs, val_outputs):
             best = regression
         yield Metrics(training.state.rows[-1])
     assert best is not None
@@ -73,10 +73,11 @@ def fit_linear_probe(training: Training, checkpoints: Checkpoints, metrics_file:
     yield Progress("regression", len(PENALTIES), len(PENALTIES), "penalties")
 
 
-def record_penalty(training: Training, penalty: float, outputs: torch.Tensor, val_outputs: torch.Tensor) -> bool:
+def record_penalty(
+    training: Training, task: Classification, penalty: float, outputs: torch.Tensor, val_outputs: torch.Tensor
+) -> bool:
     """Add a row to the metrics from logits (n, 1) of training and validation; return whether it is the best so far."""
-    task, state, labels = training.task, training.state, training.train.samples.labels
-    assert isinstance(task, Classification)
+    state, labels = training.state, training.train.samples.labels
     row = {"C": penalty, "train_loss": task.compute_mean_loss(outputs, labels)}
     row |= task.compute_train_metrics(outputs, labels)
     row |= task.compute_val_metrics(val_outputs, training.val.samples.labels)

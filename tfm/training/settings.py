@@ -250,6 +250,10 @@ class LesionSettings(Settings):
     The loss of the image's label has weight 1. Lesions and background weigh the same in a mask."""
     tile: Tile = None
     lesion_tiles: Annotated[LesionTiles, NoEffectWhen("tile", None)] = 0.75
+    fit_heads: Annotated[bool, NoEffectUnless("tile", None)] = True
+    """Fit both heads by regressions on the first features, before the first epoch?
+    As in a model of which nothing is trained. Training then starts from heads that suit the encoder, and its first
+    validation is that of the regressions. Choose a low learning rate with it, and freeze_batch_norm."""
 
 
 class LabelSettings(Settings):

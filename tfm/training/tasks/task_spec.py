@@ -65,11 +65,14 @@ class ClassificationSpec(TaskSpec):
     def for_evaluation(self) -> Self:
         return self.model_copy(update={"breast": BreastSettings(pooling=self.breast.pooling), "lesions": None})
 
+    def make_plain(self, labels: np.ndarray) -> Classification:
+        """Make the task without the terms of breasts, lesions and unlabelled images."""
+        kind = TwoViewClassification if self.two_views else Classification
+        return kind(self.label_smoothing, compute_malignant_weight(labels) if self.weigh_classes else 1.0)
+
     def build(self, network: nn.Module, recipe: TrainingRecipe) -> Task:
         labels = np.array([sample.label for sample in recipe.data.train])
-        weight = compute_malignant_weight(labels) if self.weigh_classes else 1.0
-        kind = TwoViewClassification if self.two_views else Classification
-        plain = kind(self.label_smoothing, weight)
+        plain = self.make_plain(labels)
         task: Task = plain
         if self.breast != BreastSettings():
             if recipe.machine.compile:
