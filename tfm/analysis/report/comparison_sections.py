@@ -19,11 +19,10 @@ _MAIN_SETTINGS = (
 
 def build_comparison_section(reported: ReportedRuns) -> Section:
     ranking = reported.ranking
-    entries = [entry for _, entry in ranking.entries]
     table = ExportTable(ranking.caption, ranking.columns, ranking.format_rows(), ranking.list_values())
     named = "; ".join(f"{name}: {format_interval(entry.auc)}" for name, entry in ranking.entries)
     parts: list[Part] = [
-        TablePart("comparison", table, [entry.first.run for entry in entries]),
+        TablePart("comparison", table, reported.links),
         FigurePart(
             "comparison",
             draw_comparison(ranking.list_intervals()),
@@ -32,14 +31,13 @@ def build_comparison_section(reported: ReportedRuns) -> Section:
         ),
     ]
     if ranking.is_repeated:
-        runs = [model.run for entry in entries for model in entry.models]
         each = ExportTable(
             f"Each run. {ranking.protocol.caption}.", RUN_COLUMNS, ranking.format_runs(), ranking.list_values()
         )
-        parts.append(TablePart("comparison-runs", each, runs))
+        parts.append(TablePart("comparison-runs", each, reported.links))
     for number, pooled in enumerate(rank_out_of_fold(ranking), start=1):
         rows = ExportTable(pooled.caption, OUT_OF_FOLD_COLUMNS, pooled.format_rows(), pooled.list_values())
-        parts.append(TablePart(f"out-of-fold-{number}", rows))
+        parts.append(TablePart(f"out-of-fold-{number}", rows, reported.links))
     parts.append(
         FigurePart(
             "roc-all",
@@ -48,7 +46,7 @@ def build_comparison_section(reported: ReportedRuns) -> Section:
             f"ROC curves. {ranking.protocol.sample}.",
         )
     )
-    parts.append(TablePart("training", _tabulate_training(reported.runs), [one.run.id for one in reported.runs]))
+    parts.append(TablePart("training", _tabulate_training(reported.runs), reported.links))
     return Section("comparison", "Comparison", parts)
 
 

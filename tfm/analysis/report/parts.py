@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,11 +39,19 @@ class PicturePart:
 
 @dataclass(frozen=True)
 class TablePart:
-    """A table. `runs` names the run of each row whose numbers lead to the run's section, else it is empty."""
+    """A table. The cells of a row that names a run of `runs` lead to the section of that run.
+
+    Attributes:
+        runs: By the name of a model in the row, or by the run's own id: the id of the run.
+    """
 
     name: str
     table: ExportTable
-    runs: Sequence[str] = ()
+    runs: Mapping[str, str] = field(default_factory=dict)
+
+    def find_run(self, row: Sequence[str]) -> str | None:
+        """Find the run that a row is about. The last cell that names one counts: several runs may share a name."""
+        return next((self.runs[cell] for cell in reversed(row) if cell in self.runs), None)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,12 @@ class ReportedRuns:
     def tests(self) -> dict[str, Evaluation]:
         return {one.name: one.test for one in self.runs}
 
+    @property
+    def links(self) -> dict[str, str]:
+        """The run that a name in a table stands for: a model, its first run; a run, itself."""
+        models = {name: entry.first.run for name, entry in self.ranking.entries}
+        return models | {one.name: one.run.id for one in self.runs} | {one.run.id: one.run.id for one in self.runs}
+
 
 def open_reported_runs(runs: Sequence[Run], unit: Unit) -> ReportedRuns:
     """Open the runs. Runs of different protocols are refused: no report ranks what was not measured alike."""

@@ -26,7 +26,9 @@ def build_environment_section(runs: Sequence[ReportedRun]) -> Section:
     rows = [[one.name, *(_format_fact(name, facts.get(name)) for name in names)] for one, facts in found]
     records = [{"run": one.run.id, **{name: facts.get(name) for name in names}} for one, facts in found]
     table = ExportTable("Where each run was trained.", ["model", *(_FACTS[name] for name in names)], rows, records)
-    return Section("environment", "Environment", [TablePart("environment", table, [one.run.id for one in runs])])
+    return Section(
+        "environment", "Environment", [TablePart("environment", table, {one.name: one.run.id for one in runs})]
+    )
 
 
 def _format_fact(name: str, value: object) -> str:

@@ -58,9 +58,10 @@ def _render_part(part: Part) -> dict[str, Any]:
 
 
 def _render_table(part: TablePart) -> dict[str, Any]:
-    rows: list[list[Any]] = [list(row) for row in part.table.rows]
-    if part.runs:
-        rows = [[(cell, name_anchor(run)) for cell in row] for row, run in zip(part.table.rows, part.runs, strict=True)]
+    rows: list[list[Any]] = []
+    for row in part.table.rows:
+        run = part.find_run(row)
+        rows.append([(cell, name_anchor(run)) for cell in row] if run else list(row))
     numbers = [place for place, is_numeric in enumerate(find_numeric_columns(part.table)) if is_numeric and place]
     return {"columns": part.table.columns, "rows": rows, "caption": part.table.caption, "numbers": numbers}
 

@@ -1,0 +1,60 @@
+"""A report of thirteen runs on as many images as CBIS-DDSM has: its time and its size."""
+
+import time
+
+import numpy as np
+import pytest
+
+from tests.analysis.written_runs import write_trained_run
+from tests.training.small_dataset import write_dataset_and_cache
+from tfm.core.events import Result
+from tfm.core.runs.find_or_create import find_or_create_job
+from tfm.core.runs.resolve_command_settings import load_settings
+from tfm.pipelines.report import report
+
+PATIENTS = {"train": 1030, "val": 180, "test": 350}  # two images each
+DROPOUTS = np.arange(11) / 20
+
+
+def make_large_dataset(workspace):
+    generator = np.random.default_rng(3)
+    rows = [
+        {
+            "image_id": f"P_{split}{number:04d}_LEFT_{view}",
+            "patient_id": f"P_{split}{number:04d}",
+            "side": "LEFT",
+            "view": view,
+            "kind": ("mass", "calc")[number % 2],
+            "split": split,
+            "label": ("benign", "malignant")[generator.integers(2)],
+            "mask": "",
+            "sop_uid": f"1.2.{split}.{number}.{view}",
+        }
+        for split, count in PATIENTS.items()
+        for number in range(count)
+        for view in ("CC", "MLO")
+    ]
+    blank = np.zeros((2, 2), np.uint8)
+    write_dataset_and_cache(
+        workspace, "pocket", rows, [(blank, blank, blank)] * len(rows), protocol="large", synthetic=True
+    )
+
+
+@pytest.mark.long
+@pytest.mark.alone
+def test_a_report_of_thirteen_runs_takes_thirty_seconds_and_fifteen_megabytes(workspace, record_property):
+    make_large_dataset(workspace)
+    runs = [write_trained_run(workspace, noise_seed=number, dropout=share) for number, share in enumerate(DROPOUTS)]
+    runs += [write_trained_run(workspace, "MammoCNN", noise_seed=20 + seed, seed=seed) for seed in (1, 2)]
+    run = find_or_create_job(workspace, "report", {"runs": [one.id for one in runs]})
+    started, used = time.perf_counter(), time.process_time()
+    events = list(report(load_settings(run), run))
+    seconds, cpu = time.perf_counter() - started, time.process_time() - used
+    (page,) = next(event.outputs for event in events if isinstance(event, Result))
+    megabytes = (workspace.root / page).stat().st_size / 1e6
+    record_property("seconds", round(seconds, 1))
+    record_property("seconds of CPU", round(cpu, 1))
+    record_property("megabytes", round(megabytes, 1))
+    assert len(runs) == 13
+    assert seconds <= 30
+    assert megabytes <= 15
