@@ -4,7 +4,6 @@ The caller excludes images that conflict with a dataset (its validation or test 
 from __future__ import annotations
 
 import contextlib
-import re
 import warnings
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from tfm.core.events import Event, Progress
 from tfm.core.file_walk import FoundFile, walk_files
 from tfm.data.cache.build import FailedImages, Workers, build_cache
 from tfm.data.cache.cache import Cache
+from tfm.data.cbis_name import CbisName, find_cbis_names
 from tfm.data.download.find_files import make_printable
 from tfm.data.patient_id import find_patient_ids
 from tfm.imaging.read_image import explain_unknown_format, has_at_most_two_values
@@ -27,10 +27,6 @@ from tfm.imaging.settings import ChainSettings
 
 LEFT_OUT = "left_out.json"  # in the cache folder: files that failed before and are not tried again
 
-# CBIS-DDSM's name of a view; that of a crop or a mask has a number at its end.
-_CBIS_NAME = re.compile(
-    r"p[\s_.-]*[0-9]+[\s_.-]*(?:left|right)[\s_.-]*(?:cc|mlo)([\s_-]+(?:mass_|calc_)?[0-9]+)?", re.IGNORECASE
-)
 _CBIS_UIDS = "1.3.6.1.4.1.9590."
 
 Reasons = dict[str, str]  # file → the reason why it is left out
@@ -76,16 +72,16 @@ def find_patients_named(folder: Path, image_id: str, patient_id: str) -> list[st
     return find_patient_ids(f"{folder.name}/{image_id}/{patient_id}")
 
 
-def _match_cbis_name(name: str, patient: str) -> re.Match[str] | None:
+def _find_cbis_name(name: str, patient: str) -> CbisName | None:
     """TCIA's PatientID names a view or lesion; without one, the last such name in the path counts."""
-    return next(iter([*_CBIS_NAME.finditer(patient), *reversed([*_CBIS_NAME.finditer(name)])]), None)
+    return next(iter([*find_cbis_names(patient), *reversed(find_cbis_names(name))]), None)
 
 
 def _explain_exclusion(name: str, file: FoundFile, patient: str, uid: str) -> str:
     if make_printable(name) != name:
         return "its name cannot be printed"
-    if found := _match_cbis_name(name, patient):
-        return "a crop or a mask of CBIS-DDSM, by its name" if found[1] else ""
+    if found := _find_cbis_name(name, patient):
+        return "a crop or a mask of CBIS-DDSM, by its name" if found.lesion else ""
     if uid.startswith(_CBIS_UIDS) or _CBIS_UIDS in name:  # Kaggle's copy has other pixels, so they cannot be compared
         return "from CBIS-DDSM, of an unknown patient"
     return explain_unknown_format(Path(file.path))
@@ -101,7 +97,7 @@ def _read_identity(file: FoundFile) -> tuple[str, str]:
     return "", ""
 
 
-def _refuse_mask(pixels: np.ndarray) -> None:
+def refuse_mask(pixels: np.ndarray) -> None:
     if has_at_most_two_values(pixels):
         raise DataError("a mask: it has only two grey values", hint="leave it out")
 
@@ -114,7 +110,7 @@ def build_unlabelled_cache(
     failed = _read_left_out(home, found, version)
     while len((images := found.exclude(failed)).manifest):
         try:
-            yield from build_cache(home, images, chain, version=version, workers=workers, check=_refuse_mask)
+            yield from build_cache(home, images, chain, version=version, workers=workers, check=refuse_mask)
         except FailedImages as error:
             failures = {source.image_id: one for source, one in error.failures}
             permanent = all(one.permanent and not one.traceback for one in failures.values())
