@@ -15,14 +15,14 @@ _MIN_BACKGROUND_SHARE = 0.1  # a bright area smaller than this share of the imag
 
 
 def apply(mammogram: Mammogram, settings: Polarity) -> Mammogram:
-    is_bright = settings.turn == "always" or _is_background_bright(mammogram.image)
+    is_bright = settings.turn == "always" or is_background_bright(mammogram.image)
     recorded = mammogram.record_step("polarity", turned=is_bright)
     if not is_bright:
         return recorded
     return replace(recorded, image=np.iinfo(mammogram.image.dtype).max - mammogram.image)
 
 
-def _is_background_bright(image: np.ndarray) -> bool:
+def is_background_bright(image: np.ndarray) -> bool:
     """Background has one grey value and tissue many: of the bright and the dark half, the background varies less."""
     height, width = image.shape
     scale = _THUMBNAIL_HEIGHT / height
@@ -31,6 +31,8 @@ def _is_background_bright(image: np.ndarray) -> bool:
     levels = np.asarray(thumbnail * (255.0 / np.iinfo(image.dtype).max), np.uint8)
     threshold, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     bright, dark = levels[levels > threshold], levels[levels <= threshold]
+    if not (bright.size and dark.size):  # one grey value
+        return False
     return bright.size >= _MIN_BACKGROUND_SHARE * levels.size and bool(_measure_spread(bright) < _measure_spread(dark))
 
 
