@@ -27,6 +27,7 @@ from tfm.training.fit_linear_classifier import fit_linear_probe
 from tfm.training.gpu_cache import keep_arrays_on_gpu
 from tfm.training.inference import compute_probabilities, predict_logits
 from tfm.training.inputs.check_lesion_masks import check_any_lesion, count_mask_pixels, select_known_lesions
+from tfm.training.inputs.images_seen import remember_images_seen
 from tfm.training.inputs.samples import Samples, check_learnable, keep_labels
 from tfm.training.inputs.starting_point import SourceRun, find_exported_weights, find_weights_source
 from tfm.training.inputs.training_data import TrainingData, choose_normalisation, open_sources
@@ -90,6 +91,7 @@ def train(settings: Train, run: Run) -> Iterator[Event]:
         yield from _check_masks(data)
     sources = yield from open_sources(run, data, settings.model, settings.extends, settings.study)
     normalisation = yield from choose_normalisation(run, data, settings.model, sources)
+    yield from remember_images_seen(run, data)
     recipe = make_recipe(settings, data.cache, data.train, data.val, normalisation, sources.weights)
     with contextlib.ExitStack() as held:
         device = yield from prepare_device(settings.machine, run, held)

@@ -20,6 +20,7 @@ from torch import nn
 from tfm.core import files, hints
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.events import Event, Note
+from tfm.data.cache.cache import Cache
 from tfm.models.head import find_head, find_last_layer
 from tfm.models.lesion_guided import get_encoder
 from tfm.models.model_spec import ClassifierSpec
@@ -29,6 +30,7 @@ from tfm.training import gpu_lock
 from tfm.training.batches import Images
 from tfm.training.device import describe_arithmetic
 from tfm.training.frozen_features import extract_features
+from tfm.training.inputs.samples import Samples
 from tfm.training.inputs.starting_point import SourceRun
 from tfm.training.inputs.training_data import TrainingData
 from tfm.training.settings import Embedding
@@ -69,6 +71,18 @@ class Backbone:
         part = find_part(get_encoder(network))
         batch_size = source.run.read_environment()["batch_size"]
         return cls(network, part, embedding, normalisation, batch_size, precision)
+
+    def extract(
+        self, cache: Cache, samples: Samples, device: torch.device, file: Path, name: str
+    ) -> Generator[Event, None, np.ndarray]:
+        """Extract the embeddings (n, k) of these samples, and save them in `file` batch by batch."""
+        images = Images(cache, samples, self.normalisation, device)
+        network, precision = self.network.to(device), self.precision
+        return (
+            yield from extract_features(
+                network, self.part, images, self.batch_size, file, name=name, precision=precision
+            )
+        )
 
     def compute_identity(self, device: torch.device) -> dict[str, Any]:
         """What an embedding depends on apart from the image: the layers before `part`, and how and where it is
@@ -132,19 +146,10 @@ def _read_account(folder: Path, of: dict[str, Any]) -> dict[str, Any]:
 def _extract(
     folder: Path, of: dict[str, Any], backbone: Backbone, data: TrainingData, device: torch.device
 ) -> Generator[Event, None, Embeddings]:
-    network = backbone.network.to(device)
     embeddings: Embeddings = {}
     for split, words in _WORDS.items():
-        images = Images(data.cache, getattr(data, split), backbone.normalisation, device)
-        embeddings[split] = yield from extract_features(
-            network,
-            backbone.part,
-            images,
-            backbone.batch_size,
-            folder / f"{split}.npy",
-            name=f"embeddings of {words}",
-            precision=backbone.precision,
-        )
+        samples, file = getattr(data, split), folder / f"{split}.npy"
+        embeddings[split] = yield from backbone.extract(data.cache, samples, device, file, f"embeddings of {words}")
     digests = {split: files.compute_sha256(folder / f"{split}.npy") for split in embeddings}
     files.write_json(folder / _ACCOUNT, {"of": of, "sha256": digests})
     return embeddings

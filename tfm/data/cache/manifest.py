@@ -34,10 +34,14 @@ def describe_settings(chain: ChainSettings, version: int) -> dict[str, Any]:
 
 def read_chain(cache: Path, version: int) -> ChainSettings:
     """Return the steps that made a cache, to make other images in the same way."""
-    settings = files.read_yaml(cache / SETTINGS)
+    return parse_chain(files.read_yaml(cache / SETTINGS), cache.name, version)
+
+
+def parse_chain(settings: dict[str, Any], cache: str, version: int) -> ChainSettings:
+    """Return the steps that a cache's settings describe."""
     if settings.get("version") != version:
         raise DataError(
-            f"the cache {cache.name} was made by another version of the program, which makes other images",
+            f"the cache {cache} was made by another version of the program, which makes other images",
             hint="preprocess its dataset again, and use the cache that results",
         )
     return ChainSettings(frame=settings["frame"], steps=dict(settings["steps"]))

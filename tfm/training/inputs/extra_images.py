@@ -25,11 +25,11 @@ from tfm.data.cache.cache import Cache
 from tfm.data.cache.manifest import read_chain
 from tfm.data.cache.unlabelled import Reasons, UnlabelledImages, build_unlabelled_cache, find_patients_named
 from tfm.data.patient_id import find_patient_ids, normalise_patient_id
+from tfm.training.inputs.images_seen import CROP_SHARE, measure_box_share
 from tfm.training.inputs.samples import UNKNOWN, Samples
 from tfm.training.inputs.training_data import TrainingData
 
 EXTRA = "extra:"  # prefix of patients that are not in the dataset
-_CROP_SHARE = 0.95  # of its bounding box; whole breasts fill less: 0.73 on average and 0.90 at most in 1231 mammograms
 _LEFT_OUT_FILE = "left_out.csv"
 
 _EVALUATED = "of a patient of validation or test, or of one kept back"
@@ -108,17 +108,11 @@ def _find_reasons(images: UnlabelledImages, cache: Cache, known: _Known, pixels_
             reasons[name] = _IN_DATASET
         elif pixels in pixels_added:
             reasons[name] = _DUPLICATE
-        elif _measure_box_share(cache.breast[row]) > _CROP_SHARE:
+        elif measure_box_share(cache.breast[row]) > CROP_SHARE:
             reasons[name] = _CROP
         else:
             pixels_added.add(pixels)
     return reasons
-
-
-def _measure_box_share(breast: np.ndarray) -> float:  # (H, W) 0 or 1
-    """The share of its bounding box that a breast fills."""
-    rows, columns = np.flatnonzero(breast.any(1)), np.flatnonzero(breast.any(0))
-    return float(breast[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean()) if len(rows) else 1.0
 
 
 def _make_table(images: UnlabelledImages, known: _Known) -> pd.DataFrame:

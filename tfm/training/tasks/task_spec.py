@@ -63,7 +63,8 @@ class ClassificationSpec(TaskSpec):
             _check_place_map(model.without_weights())
 
     def for_evaluation(self) -> Self:
-        return self.model_copy(update={"breast": BreastSettings(pooling=self.breast.pooling), "lesions": None})
+        plain = {"breast": BreastSettings(pooling=self.breast.pooling), "lesions": None, "weigh_classes": False}
+        return self.model_copy(update=plain)
 
     def make_plain(self, labels: np.ndarray) -> Classification:
         """Make the task without the terms of breasts, lesions and unlabelled images."""
