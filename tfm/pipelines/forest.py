@@ -95,7 +95,7 @@ def _extract(
 
 def _train(settings: Forest, run: Run, data: TrainingData, embeddings: Embeddings) -> Generator[Event, None, Learner]:
     """Train a classifier unless the run already has one; load it from its file."""
-    file = _get_file(run)
+    file = get_learner_file(run)
     if not file.exists():
         threads = run.read_environment()["threads"]
         learner = yield from fit_learner(
@@ -106,7 +106,7 @@ def _train(settings: Forest, run: Run, data: TrainingData, embeddings: Embedding
     return load_learner(file, embeddings["train"].shape[1])
 
 
-def _get_file(run: Run) -> Path:
+def get_learner_file(run: Run) -> Path:
     return run.checkpoints_folder / "learner.skops"
 
 
@@ -135,5 +135,5 @@ def _predict(
         "weights": describe_weights(trained.model.weights, run.read_environment()["origin_unknown"]),
         "parameters": run.read_environment()["backbone_parameters"] + count_learner_parameters(learner),
     }
-    outputs = [run.predictions_file("val"), run.predictions_file("test"), _get_file(run), *figures]
+    outputs = [run.predictions_file("val"), run.predictions_file("test"), get_learner_file(run), *figures]
     yield Result(result, outputs=[str(path) for path in outputs])

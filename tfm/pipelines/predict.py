@@ -1,0 +1,162 @@
+"""Predict new mammograms with a trained model."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Generator, Iterator, Sequence
+
+import numpy as np
+import torch
+
+from tfm.analysis.calibration import find_temperature
+from tfm.analysis.prediction.overlay import encode_overlay
+from tfm.analysis.prediction.page import Overlay, render_predictions
+from tfm.analysis.prediction.predicted_images import (
+    NOTICE,
+    PredictedImage,
+    Verdict,
+    average_members,
+    judge_images,
+    open_judges,
+)
+from tfm.analysis.prediction.tables import write_image_table, write_unit_table
+from tfm.analysis.settings import Unit
+from tfm.analysis.threshold import describe_rule, format_threshold
+from tfm.analysis.trained_run import TrainedModel
+from tfm.analysis.units import PLURALS
+from tfm.commands.predict import Predict
+from tfm.core import files
+from tfm.core.events import Event, Note, Progress, Result, Table
+from tfm.core.runs.lookup import find_run
+from tfm.core.runs.run import Run
+from tfm.pipelines.predictors import NetworkPredictor, Predictor, open_predictors
+from tfm.pipelines.prepared_images import PreparedImages, prepare_images
+from tfm.training.device import prepare_device
+
+_COLUMNS = ["probability", "calibrated", "called"]
+_SHOWN = 20  # rows of a table in the terminal; the files have all
+
+
+def predict(settings: Predict, run: Run) -> Iterator[Event]:
+    source = find_run(run.workspace, settings.run)
+    judges = open_judges(source)
+    yield Note(NOTICE, "warning")
+    predictors = yield from open_predictors(source, run.folder / "features")
+    prepared = yield from prepare_images(settings, predictors, run.folder / "cache")
+    names = list(prepared.images.facts)
+    with contextlib.ExitStack() as held:
+        device = yield from prepare_device(settings.machine, run, held)
+        probs = yield from _predict(predictors, prepared, device)
+        shown = [names[place] for place in np.argsort(-probs, kind="stable")[: settings.pictures]]
+        overlays = yield from _explain(predictors, prepared, shown, device)
+    seen = source.read_environment()["patients_seen"]
+    remarks = prepared.list_remarks(predictors, seen)
+    images = [
+        PredictedImage(name, facts, prob, tuple(remarks[name]), prepared.find_seen_patient(name, seen))
+        for (name, facts), prob in zip(prepared.images.facts.items(), probs.tolist(), strict=True)
+    ]
+    verdicts = {unit: judge_images(images, unit, judge) for unit, judge in judges.items()}
+    computation = _describe_computation(predictors, judges, verdicts)
+    refused = prepared.images.refused
+    page = run.folder / "predictions.html"
+    files.write_text(page, render_predictions(judges["image"], computation, images, verdicts, overlays, refused))
+    tables = {unit: run.folder / f"{PLURALS[unit]}.csv" for unit in verdicts}
+    write_image_table(tables["image"], images, verdicts["image"], refused)
+    for unit in tables.keys() - {"image"}:
+        write_unit_table(tables[unit], unit, verdicts[unit])
+    for leftover in ("cache", "features"):
+        shutil.rmtree(run.folder / leftover, ignore_errors=True)
+    yield from _show_verdicts(judges["image"].model, images, verdicts, refused)
+    yield Note(f"page with all verdicts and pictures: {page}")
+    values = {"run": run.id, "trained": source.id, "model": judges["image"].model}
+    counts = {"images": len(images), "refused": len(refused)}
+    counts["malignant"] = sum(verdict.is_malignant for verdict in verdicts["image"])
+    yield Result({**values, **counts, "notice": NOTICE}, outputs=[str(path) for path in (page, *tables.values())])
+
+
+def _predict(
+    predictors: Sequence[Predictor], prepared: PreparedImages, device: torch.device
+) -> Generator[Event, None, np.ndarray]:
+    """(n,) probabilities in the order of the images: the mean over the models."""
+    members = []
+    for predictor in predictors:
+        samples = prepared.select(predictor, list(prepared.images.facts))
+        members.append((yield from predictor.predict(prepared.find_cache(predictor), samples, device)))
+    return average_members(members)
+
+
+def _explain(
+    predictors: Sequence[Predictor], prepared: PreparedImages, shown: Sequence[str], device: torch.device
+) -> Generator[Event, None, dict[str, Overlay]]:
+    """Draw the images, each beside where the first network looked."""
+    overlays: dict[str, Overlay] = {}
+    network = next((one for one in predictors if isinstance(one, NetworkPredictor)), None)
+    cache, samples = prepared.find_cache(network or predictors[0]), prepared.select(network or predictors[0], shown)
+    maps = network.explain(cache, samples, device) if network and shown else iter(())
+    for done, (name, at) in enumerate(zip(shown, samples.positions, strict=True), 1):
+        method, heat = next(maps, ("", None))
+        if network and method and len(predictors) > 1:
+            method = f"{method} of {network.name}"
+        overlays[name] = Overlay(encode_overlay(cache.images[at], heat), method)
+        yield Progress("pictures", done, len(shown), "images")
+    return overlays
+
+
+def _describe_computation(
+    predictors: Sequence[Predictor], judges: dict[Unit, TrainedModel], verdicts: dict[Unit, list[Verdict]]
+) -> list[str]:
+    """Describe in sentences how the probabilities and verdicts were computed."""
+    protocol = judges["image"].protocol
+    chains = {one.chain.model_dump_json(): ", ".join(one.chain.steps) for one in predictors}
+    sentences = [f"Preprocessing, as that of the training images: {steps}." for steps in chains.values()]
+    if len(predictors) > 1:
+        sentences.append(
+            f"Probability: the mean over {len(predictors)} models, {', '.join(p.name for p in predictors)}."
+        )
+    if any(isinstance(one, NetworkPredictor) and one.settings.two_views for one in predictors):
+        sentences.append(
+            "The model classifies the two views of a breast together: both have one probability. An image whose other "
+            "view is missing is classified alone, and its remark says so."
+        )
+    if any(isinstance(one, NetworkPredictor) and one.settings.tta for one in predictors):
+        sentences.append("Each image is predicted with its mirror image, and the two are averaged.")
+    for unit, judge in judges.items():
+        if verdicts[unit]:
+            text = format_threshold(judge.threshold, np.array([one.prob for one in verdicts[unit]]))
+            temperature = f"{find_temperature(judge):.3g}"
+            sentences.append(
+                f"{PLURALS[unit].capitalize()}: called malignant from a probability of {text}; calibrated with the "
+                f"temperature {temperature}."
+            )
+    sentences.append(
+        f"Thresholds ({describe_rule(protocol.threshold_rule)}) and temperatures were chosen on validation. A verdict "
+        "uses the probability that is not calibrated; calibration changes no verdict."
+    )
+    sentences.append(
+        "Breast: the mean over its images here. Patient: the more suspicious breast. An image counts for them if its "
+        "header or its name gives patient and side."
+    )
+    missing = [PLURALS[unit] for unit in ("breast", "patient") if unit not in judges]
+    if missing:
+        sentences.append(f"No verdict on {' and '.join(missing)}: each of those of validation has a malignant image.")
+    return [*sentences, f"Trained on: {protocol.describe_with_dataset(f'{protocol.patients} test patients')}."]
+
+
+def _show_verdicts(
+    model: str, images: Sequence[PredictedImage], verdicts: dict[Unit, list[Verdict]], refused: dict[str, str]
+) -> Iterator[Event]:
+    """Show the verdicts and the refused files in the terminal."""
+    rows = [
+        [one.name, f"{one.prob:.3f}", f"{one.calibrated:.3f}", one.called, "; ".join(image.remarks)]
+        for one, image in zip(verdicts["image"], images, strict=True)
+    ]
+    yield Table(f"Predictions of {model}", ["image", *_COLUMNS, "remarks"], rows[:_SHOWN], NOTICE)
+    for unit, found in verdicts.items():
+        if unit != "image" and found:
+            rows = [
+                [one.name, str(one.images), f"{one.prob:.3f}", f"{one.calibrated:.3f}", one.called] for one in found
+            ]
+            yield Table(PLURALS[unit].capitalize(), [unit, "images", *_COLUMNS], rows[:_SHOWN], NOTICE)
+    if refused:
+        yield Table("Refused files", ["file", "reason"], [list(pair) for pair in refused.items()][:_SHOWN])
