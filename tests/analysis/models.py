@@ -31,5 +31,5 @@ def make_model(
     predictions = pd.DataFrame({"patient_id": patients, "label": labels, "prob": probs, "images": 1})
     validation = predictions.assign(patient_id=[f"{patient}_{settings.get('fold', 1)}" for patient in patients])
     return TrainedModel(
-        run, "Net", "none: from scratch", 10, 1.5, threshold, validation, predictions, protocol, settings
+        run, "train", "Net", "none: from scratch", 10, 1.5, threshold, validation, predictions, protocol, settings
     )

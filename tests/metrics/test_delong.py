@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from tests.metrics.clustered_images import draw_study
 from tfm.metrics.classification import compute_auc
-from tfm.metrics.delong import run_delong_test
+from tfm.metrics.delong import DeLongTest, compute_placements, run_delong_test
 
 # The example of DeLong, DeLong and Clarke-Pearson (1988), as in the SAS/STAT User's Guide, LOGISTIC procedure,
 # "Comparing Receiver Operating Characteristic Curves": 43 patients; albumin, total protein, K-G score, outcome.
@@ -20,6 +20,10 @@ PATIENTS = """
 2.9 5.7 9 0  2.1 4.8 7 1  2.8 6.2 8 0  4.0 7.0 7 1  3.3 5.7 6 1  3.7 6.9 5 1  3.6 6.6 5 1
 """
 ALBUMIN, PROTEIN, K_G, OUTCOME = np.array(PATIENTS.split(), dtype=float).reshape(-1, 4).T
+
+
+def compare_scores(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> DeLongTest:
+    return run_delong_test(compute_placements(labels, first), compute_placements(labels, second))
 
 
 def run_slowly(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
@@ -42,7 +46,7 @@ def run_slowly(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> tup
 def test_published_example(score, auc, difference, error, p_value):
     assert compute_auc(OUTCOME, 10 - K_G) == pytest.approx(0.7258, abs=5e-5)
     assert compute_auc(OUTCOME, score) == pytest.approx(auc, abs=5e-5)
-    test = run_delong_test(OUTCOME, score, 10 - K_G)
+    test = compare_scores(OUTCOME, score, 10 - K_G)
     assert (test.difference, test.error, test.p_value) == pytest.approx((difference, error, p_value), abs=5e-5)
 
 
@@ -50,7 +54,7 @@ def test_published_example(score, auc, difference, error, p_value):
 def test_equals_the_slow_reference_also_with_ties(decimals):
     study = draw_study(np.random.default_rng(8), 60, [0.8, 0.7])
     first, second = np.round(study.scores, decimals).T
-    test = run_delong_test(study.labels, first, second)
+    test = compare_scores(study.labels, first, second)
     expected = run_slowly(study.labels, first, second)
     assert (test.difference, test.error, test.p_value) == pytest.approx(expected, abs=1e-12)
 
@@ -58,11 +62,9 @@ def test_equals_the_slow_reference_also_with_ties(decimals):
 def test_equal_scores_and_ties_everywhere_do_not_differ():
     labels, scores = np.array([0, 1, 0, 1]), np.array([0.1, 0.4, 0.3, 0.2])
     for first, second in ((scores, scores), (np.zeros(4), np.ones(4))):
-        test = run_delong_test(labels, first, second)
+        test = compare_scores(labels, first, second)
         assert (test.difference, test.p_value) == (0, 1)
 
 
 def test_a_single_malignant_image_has_no_p_value():
-    assert math.isnan(
-        run_delong_test(np.array([0, 0, 1]), np.array([0.1, 0.5, 0.3]), np.array([0.1, 0.2, 0.3])).p_value
-    )
+    assert math.isnan(compare_scores(np.array([0, 0, 1]), np.array([0.1, 0.5, 0.3]), np.array([0.1, 0.2, 0.3])).p_value)

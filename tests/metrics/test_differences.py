@@ -48,6 +48,12 @@ def test_two_perfect_models_differ_by_no_more_than_the_exact_interval_allows():
     assert interval.low == -interval.high
 
 
+def test_a_nearly_perfect_model_is_not_told_from_a_perfect_one():
+    labels, patients = np.tile([0, 1], 30), np.arange(60)
+    perfect, nearly = (estimate_auc(labels, labels + slip * (patients == 0), patients) for slip in (0.0, 1.0))
+    assert compare_estimates(perfect, nearly).p_value == 1
+
+
 def test_constant_scores_do_not_differ():
     labels, patients = np.tile([0, 1], 30), np.arange(60)
     constant = [estimate_auc(labels, np.full(60, value), patients) for value in (0.2, 0.9)]

@@ -58,12 +58,14 @@ def test_more_patients_do_not_help_where_seeds_differ_too_much():
     assert count_patients_needed(compare_estimates(*map(estimate, skills)), 400) == math.inf
 
 
-def test_a_perfect_model_has_no_known_detectable_difference():
+def test_the_error_of_a_perfect_model_is_unknown():
     labels = np.tile([0, 1], 30)
     perfect, other = (
         estimate_auc(labels, labels * 3.0 + noise, np.arange(60)) for noise in (0, np.tile([0, 0, 4], 20))
     )
-    assert math.isnan(find_detectable_difference(compare_estimates(perfect, other)))
+    difference = compare_estimates(perfect, other)
+    assert math.isnan(find_detectable_difference(difference))
+    assert math.isnan(count_patients_needed(difference, 60))
 
 
 def test_models_that_agree_more_need_fewer_patients():

@@ -1,5 +1,7 @@
 """Comparison: one table for each protocol, whatever the order of the runs."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,11 +16,13 @@ from tests.training.small_dataset import (
 from tfm.analysis.predictions import read_predictions
 from tfm.core.errors import SettingsError
 from tfm.core.events import IntervalChart, Note, Picture, Table
+from tfm.core.files import read_json
 from tfm.core.runs import worker
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.workspace import Workspace
 from tfm.metrics.classification import compute_auc
+from tfm.ui.render import create_console, draw_event
 
 TINY = {"architecture": "test_resnet", "epochs": 1}
 
@@ -46,11 +50,17 @@ def of_kind(run, kind):
     return [event for event in run.read_events() if isinstance(event, kind)]
 
 
+def list_warnings(run):
+    return [note.text for note in of_kind(run, Note) if note.level == "warning"]
+
+
 def test_models_with_different_data_are_in_separate_tables(runs):
     tables = of_kind(compared(runs), Table)
     synthetic = [table for table in tables if "phantoms" in table.caption]
     (other,) = (table for table in tables if table not in synthetic)
-    assert [len(table.rows) for table in synthetic] == [2, 1], "each seed, and their mean"
+    assert [len(table.rows) for table in synthetic] == [2, 2], (
+        "each seed; their mean AUC, and that of mean probabilities"
+    )
     assert len(other.rows) == 1
     assert all("dataset" in table.caption for table in tables)
 
@@ -64,7 +74,8 @@ def test_a_queue_of_folds_ends_with_their_mean_and_their_pooled_validation_image
     run = find_run(workspace, plan.read_runs()["compare"])
     each, pooled, mean = of_kind(run, Table)
     assert [row[1:3] for row in each.rows] == [["1", "7"], ["2", "7"]]
-    assert len(mean.rows) == len(pooled.rows) == 1
+    assert len(pooled.rows) == 1
+    assert [row[1] for row in mean.rows] == [mean.rows[0][1], "mean of 2 runs"]
     assert "test, per image: 20 images" in mean.caption
     result = run.read_status().result
     (test,), (out_of_fold,) = result["means"], result["out_of_fold"]
@@ -111,20 +122,53 @@ def test_changed_runs_are_left_out_and_named(runs):
     finally:
         table.write_bytes(whole)
     assert {row["run"] for row in everything.read_status().result["rows"]} == {run.id for run in runs[1:]}
-    (note,) = of_kind(everything, Note)
-    assert note.level == "warning"
-    assert f"{runs[0].id} is left out" in note.text
-    assert f"runs restart {runs[0].id}" in note.text
-    assert not of_kind(named, Note)
+    note, *_ = list_warnings(everything)
+    assert f"{runs[0].id} is left out" in note
+    assert f"runs restart {runs[0].id}" in note
+    assert not list_warnings(named)
 
 
-def test_each_table_has_intervals_and_a_picture(runs):
+def test_each_table_has_intervals_and_pictures(runs):
     run = compared(runs[:2])
     (drawn,) = of_kind(run, IntervalChart)
     assert all(low <= value <= high for _, value, low, high in drawn.rows)
     assert drawn.mark == 0.5
-    (picture,) = of_kind(run, Picture)
-    assert (run.workspace.root / picture.path).read_bytes().startswith(b"\x89PNG")
+    for picture in of_kind(run, Picture):
+        path = run.workspace.root / picture.path
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_every_table_is_exported_and_the_files_agree_with_the_result(runs):
+    run = compared(runs)
+    result, folder = run.read_status().result, run.figures_folder
+    (ranked,) = (file for file in folder.glob("comparison-?.json") if len(read_json(file)["rows"]) == 2)
+    seeds, together = read_json(ranked)["rows"]
+    assert [seeds, together] == [row for row in result["models"] if row["protocol"] == seeds["protocol"]]
+    assert (seeds["rank"], together["rank"]) == (1, None)
+    assert seeds["seeds"] == [7, 8]
+    assert seeds["epochs"] == [1, 1]
+    assert seeds["gpu_memory_gib"] is None, "these runs had no GPU"
+    for ending in ("csv", "md", "tex"):
+        assert "MammoCNN" not in ranked.with_suffix(f".{ending}").read_text()
+        assert "ResNet18" in ranked.with_suffix(f".{ending}").read_text()
+    written = {run.workspace.root / output["path"] for output in run.read_status().outputs}
+    assert written == set(folder.iterdir())
+
+
+def test_the_table_fits_80_columns_with_its_outcome_in_a_sentence(runs):
+    (table,) = (table for table in of_kind(compared(runs[:1]), Table) if table.title == "Comparison")
+    assert table.caption.startswith("ResNet18_CFT is the only model that was tested this way.")
+    console = create_console(width=80, file=io.StringIO())
+    console.print(draw_event(table, console))
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("ResNet18_CFT" in line and "0." in line for line in lines), "in one line, not stacked"
+
+
+def test_mixed_protocols_are_pointed_out(runs):
+    (warning,) = list_warnings(compared(runs))
+    assert "2 protocols" in warning
 
 
 def test_a_row_describes_the_model(runs):

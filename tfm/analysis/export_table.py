@@ -116,5 +116,6 @@ def _replace_nan(value: Any) -> Any:
 def find_numeric_columns(table: ExportTable) -> list[bool]:
     cells = zip(*table.rows, strict=True) if table.rows else ([] for _ in table.columns)
     return [
-        all(cell[:1].isdigit() or cell[:1] in ("", "–", "-", "\N{MINUS SIGN}") for cell in column) for column in cells
+        all(cell[:1].isdigit() or cell[:1] in ("", "–", "-", "<", "\N{MINUS SIGN}") for cell in column)
+        for column in cells
     ]

@@ -18,6 +18,15 @@ def format_number(value: float) -> str:
     return f"{value:.3f}" if math.isfinite(value) else "–"
 
 
+def format_difference(interval: Interval) -> str:
+    """Format a difference with its interval, with a minus sign in place of a hyphen."""
+    return format_interval(interval).replace("-", "\N{MINUS SIGN}")
+
+
+def format_p_value(value: float) -> str:
+    return "<0.001" if value < 0.001 else format_number(value)
+
+
 def format_range(values: Sequence[float]) -> str:
     """Format the lowest and the highest of several values; a dash for a single one."""
     return f"{format_number(min(values))} to {format_number(max(values))}" if len(values) > 1 else "–"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,8 @@ import pandas as pd
 
 from tfm.analysis.evaluation import Evaluation, evaluate
 from tfm.analysis.trained_run import Protocol, TrainedModel
+from tfm.analysis.units import PLURALS
+from tfm.core.errors import DataError
 from tfm.data.dataset.split import FOLDS, describe_fold
 from tfm.metrics.intervals import Estimate, Interval, compute_auc_interval, estimate_auc
 
@@ -26,6 +29,8 @@ class OutOfFold:
     """Predictions of validation images, each by the runs whose validation fold it is in."""
 
     protocol: Protocol
+    labels: np.ndarray  # (units,)
+    probs: np.ndarray  # (units, seeds)
     estimate: Estimate  # the AUC of all folds pooled, for each seed
 
     @property
@@ -41,7 +46,12 @@ class OutOfFold:
 class RepeatedModel:
     models: list[TrainedModel]  # by fold and seed
     evaluations: list[Evaluation]  # of each
-    auc: Interval  # of their mean
+    estimate: Estimate  # the AUC of each
+
+    @property
+    def auc(self) -> Interval:
+        """The interval of their mean."""
+        return compute_auc_interval(self.estimate)
 
     @property
     def first(self) -> TrainedModel:
@@ -51,9 +61,26 @@ class RepeatedModel:
     def aucs(self) -> list[float]:
         return [evaluation.auc.value for evaluation in self.evaluations]
 
-    def average_rate(self, name: str) -> float:
-        """Average a rate over the runs, each at its own threshold."""
-        return float(np.mean([evaluation.metrics[name].value for evaluation in self.evaluations]))
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the AUC between runs; NaN for one run."""
+        return float(np.std(self.aucs, ddof=1)) if len(self.aucs) > 1 else math.nan
+
+    @property
+    def probs(self) -> np.ndarray:  # (units,), the mean of the runs
+        probs: np.ndarray = np.mean([model.predictions["prob"] for model in self.models], axis=0)
+        return probs
+
+    def average_rate(self, name: str) -> Interval:
+        """Average a rate over the runs, each at its own threshold. Only the rate of a single run has an interval.
+
+        A model without a threshold has no rates.
+        """
+        unknown = Interval(math.nan, math.nan, math.nan)
+        rates = [evaluation.metrics.get(name, unknown) for evaluation in self.evaluations]
+        if len(rates) == 1:
+            return rates[0]
+        return Interval(float(np.mean([rate.value for rate in rates])), math.nan, math.nan)
 
     @property
     def protocol(self) -> Protocol:
@@ -88,7 +115,7 @@ class RepeatedModel:
             malignant=int(labels.sum()),
             patients=len(set(patients)),
         )
-        return OutOfFold(protocol, estimate_auc(labels, probs, patients))
+        return OutOfFold(protocol, labels, probs, estimate_auc(labels, probs, patients))
 
 
 def group_repeated_models(models: Iterable[TrainedModel]) -> list[RepeatedModel]:
@@ -105,6 +132,18 @@ def group_repeated_models(models: Iterable[TrainedModel]) -> list[RepeatedModel]
 
 def _join_models(models: list[TrainedModel]) -> RepeatedModel:
     table = models[0].predictions
+    for model in models:
+        _check_both_classes(model)
     probs = np.stack([model.predictions["prob"] for model in models], axis=1)
     estimate = estimate_auc(table["label"].to_numpy(), probs, table["patient_id"].to_numpy())
-    return RepeatedModel(models, [evaluate(model, resample=False) for model in models], compute_auc_interval(estimate))
+    return RepeatedModel(models, [evaluate(model, resample=False) for model in models], estimate)
+
+
+def _check_both_classes(model: TrainedModel) -> None:
+    counted = model.protocol
+    if counted.malignant in (0, counted.units):
+        only = "malignant" if counted.malignant else "benign"
+        raise DataError(
+            f"{model.run} has no AUC: all {counted.units} test {PLURALS[counted.unit]} are {only}",
+            hint="leave it out, or train on a dataset whose test set has both classes",
+        )

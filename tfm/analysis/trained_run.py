@@ -70,6 +70,7 @@ class Protocol:
 @dataclass(frozen=True)
 class TrainedModel:
     run: str
+    stage: str  # the command that made the run
     model: str
     weights: str
     parameters: int
@@ -128,6 +129,7 @@ def open_trained_model(run: Run, unit: Unit = "image") -> TrainedModel:
         threshold = choose_threshold(rule, units["label"].to_numpy(), units["prob"].to_numpy())
     return TrainedModel(
         run=run.id,
+        stage=run.read_stage(),
         model=result["model"],
         weights=result["weights"],
         parameters=result["parameters"],

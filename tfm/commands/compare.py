@@ -22,4 +22,4 @@ class Compare(Settings):
     units: UnitSettings = UnitSettings()
 
 
-COMMAND = Stage(settings=Compare, pipeline="tfm.pipelines.compare:compare", version=3)
+COMMAND = Stage(settings=Compare, pipeline="tfm.pipelines.compare:compare", version=4)

@@ -23,27 +23,35 @@ class DeLongTest:
     p_value: float  # two-sided; NaN if a class has one image only
 
 
-def run_delong_test(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> DeLongTest:
-    """Test whether two scores of the same images have different AUCs.
+@dataclass(frozen=True)
+class Placements:
+    """For each image, the share of its pairs with images of the other class that are in the right order.
 
-    The shares of pairs in the right order come from ranks (Sun and Xu, IEEE Signal Processing Letters 2014).
+    They come from ranks (Sun and Xu, IEEE Signal Processing Letters 2014).
     """
-    difference = compute_auc(labels, first) - compute_auc(labels, second)
+
+    auc: float
+    malignant: np.ndarray
+    benign: np.ndarray
+
+
+def compute_placements(labels: np.ndarray, scores: np.ndarray) -> Placements:
     truth = np.asarray(labels).astype(bool)
-    changes = [one - other for one, other in zip(_count_wins(truth, first), _count_wins(truth, second), strict=True)]
-    if min(map(len, changes)) < 2:
+    ranks = rankdata(scores)
+    return Placements(
+        compute_auc(labels, scores),
+        (ranks[truth] - rankdata(scores[truth])) / (~truth).sum(),
+        1 - (ranks[~truth] - rankdata(scores[~truth])) / truth.sum(),
+    )
+
+
+def run_delong_test(first: Placements, second: Placements) -> DeLongTest:
+    """Test whether two scores of the same images have different AUCs."""
+    difference = first.auc - second.auc
+    changes = [first.malignant - second.malignant, first.benign - second.benign]
+    if min(change.size for change in changes) < 2:
         return DeLongTest(difference, math.nan, math.nan)
-    error = math.sqrt(sum(float(change.var(ddof=1)) / len(change) for change in changes))
+    error = math.sqrt(sum(float(change.var(ddof=1)) / change.size for change in changes))
     if error == 0:
         return DeLongTest(difference, error, 1.0 if difference == 0 else 0.0)
     return DeLongTest(difference, error, float(2 * ndtr(-abs(difference) / error)))
-
-
-def _count_wins(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each malignant and each benign image, compute the share of its pairs that are in the right order."""
-    malignant, benign = scores[truth], scores[~truth]
-    ranks = rankdata(scores)
-    return (
-        (ranks[truth] - rankdata(malignant)) / benign.size,
-        1 - (ranks[~truth] - rankdata(benign)) / malignant.size,
-    )

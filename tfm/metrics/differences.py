@@ -47,13 +47,13 @@ class Difference:
         """The two-sided p value of no difference; NaN if the data are too few."""
         if math.isnan(self.uncertainty.degrees):
             return math.nan
-        if self.value == 0:
-            return 1.0
         side = 0 if self.value > 0 else 1
 
         def measure_gap(reach: float) -> float:
             return abs(self.value) - self._find_distances(reach)[side]
 
+        if self.value == 0 or measure_gap(0.0) <= 0:  # the interval of a perfect AUC has a width at any level
+            return 1.0
         reach = brentq(measure_gap, 0.0, _FARTHEST) if measure_gap(_FARTHEST) < 0 else math.inf
         return float(2 * stdtr(self.uncertainty.degrees, -reach))
 

@@ -47,8 +47,10 @@ def find_detectable_difference(difference: Difference) -> float:
 def count_patients_needed(difference: Difference, patients: int) -> float:
     """Count the patients of a test set that would show a true difference as large as this one.
 
-    Infinite if even the runs of a model differ too much, or if there is no difference.
+    Infinite if even the runs of a model differ too much, or if there is no difference. NaN if the data are too few.
     """
+    if not all(0 < one.mean < 1 for one in (difference.first, difference.second)):  # at a limit, the error is unknown
+        return math.nan
     of_runs = difference.uncertainty.variance - difference.uncertainty.of_patients
     square = _find_reach(difference.uncertainty.degrees) ** 2
     room = difference.value**2 - square * of_runs

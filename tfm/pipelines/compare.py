@@ -1,43 +1,104 @@
-"""Rank trained models, one table for each protocol."""
+"""Rank trained models, one table for each protocol, and test how much they differ."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
 
-from tfm.analysis.comparison import OUT_OF_FOLD_COLUMNS, RUN_COLUMNS, rank_models, rank_out_of_fold
+from tfm.analysis.comparison import (
+    OUT_OF_FOLD_COLUMNS,
+    RUN_COLUMNS,
+    OutOfFoldRanking,
+    Ranking,
+    rank_models,
+    rank_out_of_fold,
+)
+from tfm.analysis.comparison_tables import SCREEN_COLUMNS, build_tables, format_screen_rows, list_pairs
+from tfm.analysis.describe_comparison import describe_outcome
+from tfm.analysis.export_table import export_table
 from tfm.analysis.figures.comparison import draw_comparison
+from tfm.analysis.figures.pooled_roc import draw_pooled_roc
+from tfm.analysis.figures.roc import draw_roc
 from tfm.analysis.figures.style import save_figure
+from tfm.analysis.run_costs import read_run_costs
 from tfm.analysis.trained_run import open_trained_model
 from tfm.commands.compare import Compare
-from tfm.core.events import Event, IntervalChart, Picture, Result, Table
+from tfm.core.events import Event, IntervalChart, Note, Picture, Result, Table
 from tfm.core.runs.inputs import report_skipped_runs
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
+
+_MOST_CURVES = 7  # in one figure: more cannot be told apart
 
 
 def compare(settings: Compare, run: Run) -> Iterator[Event]:
     yield from report_skipped_runs(run.workspace, settings, "runs")
     chosen = {one.id: one for one in (find_run(run.workspace, name) for name in settings.runs)}
     rankings = rank_models([open_trained_model(one, settings.units.unit) for one in chosen.values()])
-    pictures: list[str] = []
-    out_of_fold = []
-    for number, ranking in enumerate(rankings, start=1):
-        title = "Comparison" if len(rankings) == 1 else f"Comparison {number} of {len(rankings)}"
-        if ranking.is_repeated:
-            yield Table(f"{title}: each run", RUN_COLUMNS, ranking.format_runs(), ranking.protocol.caption)
-        for pooled in rank_out_of_fold(ranking):
-            yield Table(f"{title}: out of fold", OUT_OF_FOLD_COLUMNS, pooled.format_rows(), pooled.caption)
-            out_of_fold += pooled.list_values()
-        yield Table(title, ranking.columns, ranking.format_rows(), ranking.caption)
-        yield IntervalChart(f"{title}: AUC", ranking.list_intervals(), low=0.0, high=1.0, mark=0.5)
-        figure = draw_comparison(ranking.list_intervals())
-        paths = save_figure(figure, run.figures_folder, f"comparison-{number}", ranking.protocol.caption)
-        pictures += [str(path) for path in paths]
-        yield Picture(pictures[-2], title)
-    values = {
+    costs = {name: read_run_costs(one) for name, one in chosen.items()}
+    outputs: list[str] = []
+    values: dict[str, Any] = {
         "run": run.id,
         "rows": [row for ranking in rankings for row in ranking.list_values()],
         "means": [row for ranking in rankings for row in ranking.list_means()],
-        "out_of_fold": out_of_fold,
+        "out_of_fold": [],
+        "models": [],
+        "pairs": [],
+        "summary": [],
     }
-    yield Result(values, outputs=pictures)
+    if len(rankings) > 1:
+        yield Note(
+            f"these runs have {len(rankings)} protocols: each has its own table, and models of different tables "
+            "are not compared",
+            "warning",
+        )
+    for number, ranking in enumerate(rankings, start=1):
+        title = "Comparison" if len(rankings) == 1 else f"Comparison {number} of {len(rankings)}"
+        pooled = rank_out_of_fold(ranking)
+        yield from _show_tables(ranking, pooled, title)
+        figures = yield from _draw_figures(ranking, pooled, title, run, f"comparison-{number}")
+        tables = build_tables(ranking, pooled, costs)
+        exported = [
+            path
+            for ending, table in tables.items()
+            for path in export_table(table, run.figures_folder, f"comparison-{number}{ending}")
+        ]
+        outputs += map(str, figures + exported)
+        values["models"] += tables[""].records
+        values["pairs"] += list_pairs(ranking)
+        values["out_of_fold"] += [row for one in pooled for row in one.list_values()]
+        values["summary"].append(describe_outcome(ranking))
+    yield Note(f"all tables as CSV, Markdown, LaTeX and JSON, and all figures as PNG and PDF: {run.figures_folder}")
+    yield Result(values, outputs=outputs)
+
+
+def _show_tables(ranking: Ranking, pooled: list[OutOfFoldRanking], title: str) -> Iterator[Event]:
+    if ranking.is_repeated:
+        yield Table(f"{title}: each run", RUN_COLUMNS, ranking.format_runs(), ranking.protocol.caption)
+    for one in pooled:
+        yield Table(f"{title}: out of fold", OUT_OF_FOLD_COLUMNS, one.format_rows(), one.caption)
+    outcome = f"{describe_outcome(ranking)}\n{ranking.caption}"
+    yield Table(title, SCREEN_COLUMNS, format_screen_rows(ranking), outcome)
+    yield IntervalChart(f"{title}: AUC", ranking.list_intervals(), low=0.0, high=1.0, mark=0.5)
+
+
+def _draw_figures(
+    ranking: Ranking, pooled: list[OutOfFoldRanking], title: str, run: Run, name: str
+) -> Generator[Event, None, list[Path]]:
+    """Draw the AUCs and the ROC curves. Return the files."""
+    single = {row.name: row.entry.evaluations[0] for row in ranking.rows if len(row.entry.models) == 1}
+    shown = dict(list(single.items())[:_MOST_CURVES])
+    drawn = [("", "AUC", draw_comparison(ranking.list_intervals()), ranking.protocol.caption)]
+    if shown:
+        drawn.append(("-roc", "ROC curves", draw_roc(shown), ranking.protocol.caption))
+    drawn += [
+        (f"-out-of-fold-{number}", "ROC curves out of fold", draw_pooled_roc(one), one.caption)
+        for number, one in enumerate(pooled, start=1)
+    ]
+    paths: list[Path] = []
+    for ending, content, figure, caption in drawn:
+        png, pdf = save_figure(figure, run.figures_folder, name + ending, caption)
+        yield Picture(str(png), f"{title}: {content}")
+        paths += [png, pdf]
+    return paths

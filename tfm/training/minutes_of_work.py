@@ -12,7 +12,8 @@ from tfm.training.gpu_lock import WAITING
 def measure_minutes_of_work(run: Run) -> float:
     """Without waiting for other runs, and including the runs that this one extends or is built on. The time between the
     death of a process and the next start does not count."""
-    events, _ = run.read_events_from(0)
+    has_waited = any(WAITING.encode() in line for line in run.read_event_lines())
+    events = run.read_events_from(0)[0] if has_waited else []
     waited = sum(
         later - time
         for (time, event), (later, following) in itertools.pairwise(events)

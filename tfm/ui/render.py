@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate, pairwise
@@ -23,6 +24,7 @@ from tfm.ui.run_state import Bar
 from tfm.ui.spell_references import find_commands, spell
 
 _LONGEST_WORD = 24  # characters; a longer word may be broken
+_INTERVAL = re.compile(r"[−\d.]+ to [−\d.]+")
 _SLOW = 0.2  # per second; below it, the time for each is shown
 _SPARKS = "▁▂▃▄▅▆▇█"
 _STATE_STYLES = {
@@ -113,8 +115,8 @@ def _build_grid(event: Table, widths: list[int]) -> RichTable:
 def _compute_widths(event: Table, width: int) -> list[int]:
     """The width of each column: its longest word, and a share of the rest. Empty if the columns do not fit."""
     cells = list(zip(event.columns, *event.rows, strict=True))
-    most = [max(map(cell_len, column)) for column in cells]
-    words = [max((cell_len(word) for cell in column for word in cell.split()), default=1) for column in cells]
+    most = [max((cell_len(line) for cell in column for line in cell.splitlines()), default=0) for column in cells]
+    words = [max((cell_len(word) for cell in column for word in _split_words(cell)), default=1) for column in cells]
     least = [min(widest, _LONGEST_WORD) for widest in words]
     spare = width - sum(least) - 2 * len(cells) + 1  # a space behind each, and one between two
     wanted = [much - little for much, little in zip(most, least, strict=True)]
@@ -122,6 +124,12 @@ def _compute_widths(event: Table, width: int) -> list[int]:
         return []
     share = min(1.0, spare / max(sum(wanted), 1))
     return [little + int(share * more) for little, more in zip(least, wanted, strict=True)]
+
+
+def _split_words(cell: str) -> list[str]:
+    """Split at spaces. A line that is an interval stays whole."""
+    lines = cell.splitlines()
+    return [word for line in lines for word in ([line] if _INTERVAL.fullmatch(line) else line.split())]
 
 
 def _stack_rows(event: Table) -> RichTable:

@@ -140,14 +140,18 @@ class Run(Job):
 
     def read_events_from(self, offset: int) -> tuple[list[tuple[float, Event]], int]:
         """The complete events after a byte offset, with their times, and the offset after them."""
+        lines = self.read_event_lines(offset)
+        return [*filter(None, map(_parse_line, lines))], offset + sum(map(len, lines))
+
+    def read_event_lines(self, offset: int = 0) -> list[bytes]:
+        """The complete lines of the log after a byte offset, unparsed: a long training has tens of thousands."""
         try:
             with open(self._events_file, "rb") as file:
                 file.seek(offset)
                 block = file.read()
         except FileNotFoundError:
-            return [], offset
-        complete = block[: block.rfind(b"\n") + 1]
-        return [*filter(None, map(_parse_line, complete.splitlines()))], offset + len(complete)
+            return []
+        return block[: block.rfind(b"\n") + 1].splitlines(keepends=True)
 
     def read_events(self) -> list[Event]:
         return [event for _, event in self.read_events_from(0)[0]]
