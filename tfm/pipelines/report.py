@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tfm.analysis.comparison_tables import SCREEN_COLUMNS, format_screen_rows
+from tfm.analysis.describe_comparison import describe_outcome
 from tfm.analysis.report.build_report import build_report
 from tfm.analysis.report.parts import iterate_parts
 from tfm.analysis.report.reported_runs import open_reported_runs
@@ -25,7 +27,8 @@ def report(settings: Report, run: Run) -> Iterator[Event]:
     )
     reported = open_reported_runs(runs, settings.units.unit)
     ranking = reported.ranking
-    yield Table("Comparison", ranking.columns, ranking.format_rows(), ranking.caption)
+    outcome = f"{describe_outcome(ranking)}\n{ranking.caption}"
+    yield Table("Comparison", SCREEN_COLUMNS, format_screen_rows(ranking), outcome)
     built = build_report(run.workspace, reported, explanations, studies)
     for text in built.missing:
         yield Note(f"left out: {text}", "warning")

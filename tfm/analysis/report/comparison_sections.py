@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from tfm.analysis.comparison import OUT_OF_FOLD_COLUMNS, RUN_COLUMNS, rank_out_of_fold
+from tfm.analysis.comparison import rank_out_of_fold
+from tfm.analysis.comparison_tables import build_tables
+from tfm.analysis.describe_comparison import describe_outcome
 from tfm.analysis.export_table import ExportTable
 from tfm.analysis.figures.comparison import draw_comparison
 from tfm.analysis.figures.roc import draw_roc
 from tfm.analysis.format_intervals import format_interval
 from tfm.analysis.report.flatten_settings import read_flat_settings
-from tfm.analysis.report.parts import FigurePart, Part, Section, TablePart
+from tfm.analysis.report.parts import FigurePart, Paragraph, Part, Section, TablePart
 from tfm.analysis.report.reported_runs import ReportedRun, ReportedRuns
+from tfm.analysis.run_costs import read_run_costs
 
 _MAIN_SETTINGS = (
     *("architecture", "weights", "trained", "epochs", "learning_rate", "optimizer", "batch_size"),
     *("balance", "augment", "dropout", "fold", "seed"),
 )
+_TABLE_NAMES = {"-pairs": "differences", "-runs": "comparison-runs"}  # the names of their files
 
 
 def build_comparison_section(reported: ReportedRuns) -> Section:
     ranking = reported.ranking
-    table = ExportTable(ranking.caption, ranking.columns, ranking.format_rows(), ranking.list_values())
+    costs = {one.run.id: read_run_costs(one.run) for one in reported.runs}
+    tables = build_tables(ranking, rank_out_of_fold(ranking), costs)
     named = "; ".join(f"{name}: {format_interval(entry.auc)}" for name, entry in ranking.entries)
     parts: list[Part] = [
-        TablePart("comparison", table, reported.links),
+        Paragraph(describe_outcome(ranking)),
+        TablePart("comparison", tables.pop(""), reported.links),
         FigurePart(
             "comparison",
             draw_comparison(ranking.list_intervals()),
@@ -30,14 +36,7 @@ def build_comparison_section(reported: ReportedRuns) -> Section:
             f"AUC of each model, with its 95 % interval. {ranking.protocol.sample}.",
         ),
     ]
-    if ranking.is_repeated:
-        each = ExportTable(
-            f"Each run. {ranking.protocol.caption}.", RUN_COLUMNS, ranking.format_runs(), ranking.list_values()
-        )
-        parts.append(TablePart("comparison-runs", each, reported.links))
-    for number, pooled in enumerate(rank_out_of_fold(ranking), start=1):
-        rows = ExportTable(pooled.caption, OUT_OF_FOLD_COLUMNS, pooled.format_rows(), pooled.list_values())
-        parts.append(TablePart(f"out-of-fold-{number}", rows, reported.links))
+    parts += [TablePart(_TABLE_NAMES.get(ending, ending[1:]), one, reported.links) for ending, one in tables.items()]
     parts.append(
         FigurePart(
             "roc-all",
