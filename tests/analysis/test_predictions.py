@@ -8,7 +8,8 @@ from tfm.analysis.predictions import COLUMNS, read_predictions, write_prediction
 
 def test_probabilities_are_read_back_to_the_last_bit(tmp_path):
     probs = np.random.default_rng(1).random(500)
-    facts = {"image_id": "P_00001_LEFT_CC", "patient_id": "P_00001", "side": "LEFT", "view": "CC", "label": 1}
+    names = [f"P_00001_LEFT_CC_{number}" for number in range(500)]
+    facts = {"image_id": names, "patient_id": "P_00001", "side": "LEFT", "view": "CC", "label": 1}
     write_predictions(tmp_path / "val.csv", pd.DataFrame(facts | {"prob": probs}))
     read = read_predictions(tmp_path / "val.csv")
     assert list(read.columns) == COLUMNS

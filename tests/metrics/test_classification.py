@@ -97,7 +97,7 @@ def test_probability_equal_to_the_threshold_is_positive() -> None:
 
 def test_rates_of_known_counts() -> None:
     table = Confusion(tp=6, fp=2, tn=8, fn=4)
-    assert (table.accuracy, table.sensitivity, table.specificity) == (0.7, 0.6, 0.8)
+    assert (table.accuracy, table.sensitivity, table.specificity, table.precision) == (0.7, 0.6, 0.8, 0.75)
     assert table.f1 == pytest.approx(2 * 0.75 * 0.6 / 1.35)
 
 

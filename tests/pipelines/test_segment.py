@@ -132,10 +132,8 @@ def test_it_can_be_compared_with_a_classifier_and_evaluated(run):
     compared = finish_run(find_or_create_job(run.workspace, "compare", {"runs": [run.id, classifier.id]}))
     (table,) = (event for event in compared.read_events() if isinstance(event, Table))
     assert {row[0] for row in table.rows} == {"DeepLabV3Plus, lesion", "ResNet18_CFT"}
-    assert (
-        finish_run(find_or_create_job(run.workspace, "evaluate", {"run": run.id})).read_status().result["auc"]
-        is not None
-    )
+    evaluation = finish_run(find_or_create_job(run.workspace, "evaluate", {"runs": [run.id]}))
+    assert evaluation.read_status().result["rows"][0]["auc"] is not None
 
 
 def test_train_starts_it_by_the_name_of_its_preset(run):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -111,6 +113,15 @@ class TrainedModel:
     def printed_threshold(self) -> str:
         """The threshold with enough digits to reproduce every decision on the test split."""
         return format_threshold(self.threshold, self.predictions["prob"].to_numpy())
+
+
+def name_models(models: Sequence[TrainedModel]) -> list[str]:
+    """Name each model for tables and figures. Models of one name are told apart by the end of their run's id."""
+    counts = Counter(model.model for model in models)
+    return [
+        model.model if counts[model.model] == 1 else f"{model.model} [{model.run.rpartition('_')[2]}]"
+        for model in models
+    ]
 
 
 def open_trained_model(run: Run, unit: Unit = "image") -> TrainedModel:

@@ -19,7 +19,7 @@ class ReliabilityBins:
 
 
 def bin_probabilities(labels: np.ndarray, probs: np.ndarray) -> ReliabilityBins:
-    places = _find_bins(probs)
+    places = find_bins(probs)
     counts = np.bincount(places, minlength=BINS)
     used = counts > 0
     means = [np.bincount(places, values, BINS)[used] / counts[used] for values in (probs, labels)]
@@ -36,11 +36,11 @@ def compute_calibration_errors(labels: np.ndarray, probs: np.ndarray, weights: n
         weights: (rounds, n) how often each image is in each resample.
     """
     gaps = np.zeros((labels.size, BINS))
-    gaps[np.arange(labels.size), _find_bins(probs)] = probs - labels
+    gaps[np.arange(labels.size), find_bins(probs)] = probs - labels
     errors: np.ndarray = np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1)
     return errors
 
 
-def _find_bins(probs: np.ndarray) -> np.ndarray:
+def find_bins(probs: np.ndarray) -> np.ndarray:
     """A bin contains its upper end, as in scikit-learn."""
     return np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], probs)

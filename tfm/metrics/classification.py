@@ -33,6 +33,10 @@ class Confusion:
         return _divide(self.tn, self.tn + self.fp)
 
     @property
+    def precision(self) -> float:
+        return _divide(self.tp, self.tp + self.fp)
+
+    @property
     def f1(self) -> float:
         return _divide(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 

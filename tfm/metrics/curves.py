@@ -77,8 +77,7 @@ def compute_average_precisions(calls: Calls) -> np.ndarray:  # (rounds,)
     """Compute the mean of the precisions, each weighted by the increase in sensitivity at its threshold."""
     gains = np.diff(calls.sensitivities)
     precisions = np.where(gains == 0, 0, calls.precisions[:, 1:])  # undefined before the first image of a resample
-    averages: np.ndarray = (gains * precisions).sum(axis=1)
-    return averages
+    return _hide_single_classes((gains * precisions).sum(axis=1), calls)
 
 
 def compute_partial_aucs(calls: Calls, specificity: float = LEVEL) -> np.ndarray:  # (rounds,)
@@ -109,9 +108,13 @@ def compute_specificities_at(calls: Calls, sensitivity: float = LEVEL) -> np.nda
 
 
 def _pick(values: np.ndarray, places: np.ndarray, calls: Calls) -> np.ndarray:
-    """Pick the value at one place of each row; NaN where a resample has one class only."""
-    picked = np.take_along_axis(values, places[:, None], axis=1)[:, 0]
-    return np.where((calls.hits[:, -1] > 0) & (calls.alarms[:, -1] > 0), picked, np.nan)
+    """Pick the value at one place of each row."""
+    return _hide_single_classes(np.take_along_axis(values, places[:, None], axis=1)[:, 0], calls)
+
+
+def _hide_single_classes(values: np.ndarray, calls: Calls) -> np.ndarray:  # (rounds,)
+    """Replace the value of a resample with one class by NaN."""
+    return np.where((calls.hits[:, -1] > 0) & (calls.alarms[:, -1] > 0), values, np.nan)
 
 
 @dataclass(frozen=True)

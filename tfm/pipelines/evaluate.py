@@ -1,55 +1,88 @@
-"""Measure a trained model on its test images."""
+"""Measure trained models on their validation and test images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
-from tfm.analysis import evaluation
+from matplotlib.figure import Figure
+
+from tfm.analysis.evaluated_run import EvaluatedRun, evaluate_run
+from tfm.analysis.evaluation_tables import list_values, tabulate_calls, tabulate_metrics, tabulate_subgroups
+from tfm.analysis.export_table import ExportTable, export_table
+from tfm.analysis.figures.confusion import draw_confusion
+from tfm.analysis.figures.learning_curves import draw_learning_curves
+from tfm.analysis.figures.precision_recall import draw_precision_recall
+from tfm.analysis.figures.reliability import draw_reliability
 from tfm.analysis.figures.roc import draw_roc
+from tfm.analysis.figures.score_distributions import draw_score_distributions
 from tfm.analysis.figures.style import save_figure
-from tfm.analysis.format_intervals import format_interval
-from tfm.analysis.trained_run import open_trained_model
-from tfm.analysis.units import PLURALS
+from tfm.analysis.trained_run import name_models
 from tfm.commands.evaluate import Evaluate
 from tfm.core import files
-from tfm.core.events import Event, Picture, Result, Table
+from tfm.core.events import Event, Note, Picture, Result, Table
+from tfm.core.runs.inputs import report_skipped_runs
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 
 
 def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
-    trained = open_trained_model(find_run(run.workspace, settings.run), settings.units.unit)
-    evaluated = evaluation.evaluate(trained)
-    caption = trained.protocol.caption
-    yield Table(
-        f"{trained.model} on the test {PLURALS[trained.protocol.unit]}",
-        ["metric", "value (95 % interval)"],
-        [[evaluation.METRICS[name], format_interval(interval)] for name, interval in evaluated.metrics.items()],
-        caption,
-    )
-    counts = evaluated.confusion
-    yield Table(
-        f"At the threshold {trained.printed_threshold}",
-        ["", "called malignant", "called benign"],
-        [["malignant", str(counts.tp), str(counts.fn)], ["benign", str(counts.fp), str(counts.tn)]],
-        caption,
-    )
-    metrics_file = run.folder / "metrics.json"
-    figures = save_figure(draw_roc({trained.model: evaluated}), run.figures_folder, "roc", caption)
-    yield Picture(str(figures[0]), f"ROC curve of {trained.model}")
+    yield from report_skipped_runs(run.workspace, settings, "runs")
+    chosen = {one.id: one for one in (find_run(run.workspace, name) for name in settings.runs)}
+    evaluated = [evaluate_run(one) for one in chosen.values()]
+    names = name_models([one.model for one in evaluated])
+    outputs: list[Path] = []
+    for name, one in zip(names, evaluated, strict=True):
+        for text in one.left_out:
+            yield Note(f"{name}: left out: {text}", "warning")
+        part = Path(one.run.id) if len(evaluated) > 1 else Path()
+        for file, title, table in _list_tables(one, name):
+            yield Table(title, list(table.columns), [list(row) for row in table.rows], table.caption)
+            outputs += export_table(table, run.folder / "tables" / part, file)
+        for file, title, figure, caption in _draw_figures(one, name):
+            outputs += save_figure(figure, run.figures_folder / part, file, caption)
+            yield Picture(str(outputs[-2]), title)
+    if len(evaluated) > 1:
+        tests = {name: one.evaluations["test"]["image"] for name, one in zip(names, evaluated, strict=True)}
+        caption = "; ".join(dict.fromkeys(one.protocol.caption for one in tests.values()))
+        for file, title, figure in (
+            ("roc", "ROC curves of all models", draw_roc(tests)),
+            ("precision-recall", "Precision-recall curves of all models", draw_precision_recall(tests)),
+        ):
+            outputs += save_figure(figure, run.figures_folder, file, caption)
+            yield Picture(str(outputs[-2]), title)
     values = {
         "run": run.id,
-        "trained": trained.run,
-        "model": trained.model,
-        **evaluated.flatten(),
-        "threshold": trained.threshold,
-        "threshold_rule": trained.protocol.threshold_rule,
-        "unit": trained.protocol.unit,
-        "n_units": trained.protocol.units,
-        "n_images": trained.protocol.images,
-        "n_patients": trained.protocol.patients,
-        "protocol": caption,
-        "synthetic": trained.protocol.synthetic,
+        "rows": [list_values(one) for each in evaluated for by in each.evaluations.values() for one in by.values()],
+        "subgroups": [{"trained": each.run.id, **one.list_values()} for each in evaluated for one in each.subgroups],
+        "left_out": [{"trained": each.run.id, "what": text} for each in evaluated for text in each.left_out],
     }
+    metrics_file = run.folder / "metrics.json"
     files.write_json(metrics_file, values)
-    yield Result(values, outputs=[str(path) for path in (metrics_file, *figures)])
+    yield Result(values, outputs=[str(path) for path in (metrics_file, *outputs)])
+
+
+def _list_tables(evaluated: EvaluatedRun, name: str) -> Iterator[tuple[str, str, ExportTable]]:
+    """List file name, title and table."""
+    yield "metrics-test", f"{name}: test", tabulate_metrics(evaluated, "test", name)
+    yield "metrics-validation", f"{name}: validation", tabulate_metrics(evaluated, "val", name)
+    yield "calls", f"{name}: calls at the threshold", tabulate_calls(evaluated, name)
+    if evaluated.subgroups:
+        yield "subgroups", f"{name}: subgroups of the test images", tabulate_subgroups(evaluated, name)
+
+
+def _draw_figures(evaluated: EvaluatedRun, name: str) -> Iterator[tuple[str, str, Figure, str]]:
+    """Draw each figure that the predictions allow: file name, title, figure and caption."""
+    test, validation = (evaluated.evaluations[split]["image"] for split in ("test", "val"))
+    caption = test.protocol.caption
+    both = {"validation": validation, "test": test}
+    if test.has_both_classes:
+        yield "roc", f"ROC curve of {name}", draw_roc({name: test}), caption
+        yield "precision-recall", f"Precision-recall curve of {name}", draw_precision_recall({name: test}), caption
+    yield "reliability", f"Reliability diagram of {name}", draw_reliability(test), caption
+    yield "confusion", f"Confusion matrices of {name}", draw_confusion(both), caption
+    yield "scores", f"Probabilities of {name}", draw_score_distributions(both), caption
+    if not evaluated.epochs.empty:
+        words = f"{name}. The kept weights have the highest validation AUC"
+        data = evaluated.model.protocol.describe_with_dataset(words)
+        yield "learning-curves", f"Learning curves of {name}", draw_learning_curves(evaluated.epochs), data

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from tfm.core import files
+from tfm.metrics.curves import Band
 
 # Okabe and Ito (2008): people with any kind of colour blindness can tell these apart.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -19,9 +21,14 @@ LINE_STYLES = ("-", "--", "-.", ":")  # tell models apart where the colours star
 LABEL_COLOURS = {"benign": BLUE, "malignant": RED}
 SPLIT_COLOURS = {"training": GREY, "validation": ORANGE, "test": GREEN}
 
+Corner = Literal["lower right", "lower left"]
 SQUARE = (5.6, 6.0)  # inches
 WIDE = (7.2, 4.4)
+TALL = (5.6, 7.0)
+MOST_BANDS = 3  # models in one figure whose bands do not hide each other
+_MOST_INSIDE = 5  # entries of a legend that do not hide curves
 _DPI = 150
+_MARGIN = 0.1  # inches
 _CAPTION_SIZE, _CHARACTERS_PER_INCH = 6.0, 19  # of the caption's letters
 
 
@@ -39,6 +46,20 @@ def style_series(number: int) -> dict[str, Any]:
     }
 
 
+def draw_band(axes: Axes, band: Band, colour: str) -> None:
+    axes.fill_between(band.at, band.low, band.high, color=colour, alpha=0.15, linewidth=0)
+
+
+def place_legend(figure: Figure, axes: Axes, title: str, *, inside: Corner) -> None:
+    """Place a short legend inside the axes, and a long one below the figure."""
+    handles, _ = axes.get_legend_handles_labels()
+    if len(handles) <= _MOST_INSIDE:
+        axes.legend(loc=inside, title=title, fontsize=8, title_fontsize=8)
+    else:
+        figure.set_figheight(figure.get_figheight() + 0.19 * len(handles))
+        figure.legend(handles=handles, loc="outside lower center", title=title, fontsize=8, title_fontsize=8)
+
+
 def save_figure(figure: Figure, folder: Path, name: str, caption: str = "") -> list[Path]:
     """Write NAME.png and NAME.pdf, with the caption below the figure. Return their paths, the PNG first."""
     if caption:
@@ -49,7 +70,7 @@ def save_figure(figure: Figure, folder: Path, name: str, caption: str = "") -> l
     for path in paths:
         ending = path.suffix.removeprefix(".")
         # Without a date, the same figure is the same file.
-        metadata = {"CreationDate": None} if ending == "pdf" else {}
+        options = {"metadata": {"CreationDate": None}} if ending == "pdf" else {"dpi": _DPI}
         with files.write_atomically(path) as temporary:
-            figure.savefig(temporary, format=ending, dpi=_DPI, bbox_inches="tight", pad_inches=0.1, metadata=metadata)
+            figure.savefig(temporary, format=ending, bbox_inches="tight", pad_inches=_MARGIN, **options)
     return paths

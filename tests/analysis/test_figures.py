@@ -1,0 +1,84 @@
+"""Figures show what is stored, in the house's colours, with nothing clipped."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_curve
+
+from tests.analysis.models import make_model
+from tfm.analysis.evaluation import evaluate
+from tfm.analysis.figures.confusion import draw_confusion
+from tfm.analysis.figures.learning_curves import draw_learning_curves
+from tfm.analysis.figures.precision_recall import draw_precision_recall
+from tfm.analysis.figures.reliability import draw_reliability
+from tfm.analysis.figures.roc import draw_roc
+from tfm.analysis.figures.score_distributions import draw_score_distributions
+from tfm.analysis.figures.style import save_figure, style_series
+
+EPOCHS = pd.DataFrame(
+    {"epoch": [1, 2, 3], "train_loss": [0.7, 0.5, 0.3], "val_loss": [0.7, 0.6, 0.65], "val_auc": [0.5, 0.8, 0.7]}
+)
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    return evaluate(make_model(2.0))
+
+
+def test_roc_goes_through_every_threshold(evaluation):
+    (axes,) = draw_roc({"Net": evaluation}).axes
+    (curve,) = (line for line in axes.lines if line.get_label().startswith("Net"))
+    rates, sensitivities, _ = roc_curve(evaluation.labels, evaluation.probs, drop_intermediate=False)
+    assert curve.get_xdata() == pytest.approx(rates)
+    assert curve.get_ydata() == pytest.approx(sensitivities)
+
+
+def test_many_models_look_different_and_have_no_bands(evaluation):
+    (axes,) = draw_roc({f"Net {number}": evaluation for number in range(9)}).axes
+    assert not axes.collections
+    assert len({tuple(style_series(number).items()) for number in range(28)}) == 28
+
+
+def test_learning_curves_overlay_training_and_validation_and_mark_the_kept_epoch():
+    loss, auc = draw_learning_curves(EPOCHS).axes
+    assert [line.get_label() for line in loss.lines] == ["training", "validation", "epoch 2 was kept"]
+    assert auc.get_title() == "AUC"
+    regularisation = draw_learning_curves(EPOCHS.rename(columns={"epoch": "C"}))
+    assert regularisation.axes[0].get_xscale() == "log"
+
+
+def test_confusion_matrix_shows_the_counts(evaluation):
+    (axes,) = draw_confusion({"test": evaluation}).axes
+    counts = evaluation.confusion
+    assert [int(text.get_text().split("\n")[0]) for text in axes.texts] == [
+        *(counts.tn, counts.fp),
+        *(counts.fn, counts.tp),
+    ]
+
+
+@pytest.mark.long
+def test_nothing_is_clipped(evaluation, tmp_path):
+    """The margin of every figure is white, also with long names and captions."""
+    name = "A model with a rather long name that somebody chose [0a1b2c]"
+    several = {f"{name} {number}": evaluation for number in range(13)}
+    figures = {
+        "roc": draw_roc(several),
+        "precision-recall": draw_precision_recall(several),
+        "reliability": draw_reliability(evaluation),
+        "confusion": draw_confusion(several),
+        "scores": draw_score_distributions({name: evaluation, "test": evaluation}),
+        "learning-curves": draw_learning_curves(EPOCHS),
+    }
+    for file, figure in figures.items():
+        png, pdf = save_figure(figure, tmp_path, file, "A caption. " * 60)
+        pixels = read_pixels(png)
+        for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
+            assert (edge == 255).all(), file
+        assert pdf.read_bytes().startswith(b"%PDF")
+
+
+def read_pixels(path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("L"))
