@@ -34,7 +34,7 @@ def report(settings: Report, run: Run) -> Iterator[Event]:
         yield Note(f"left out: {text}", "warning")
     page = run.folder / "report" / "report.html"
     count = len(reported.runs)
-    lead = f"{count} run{'s' * (count > 1)} of the dataset {ranking.protocol.dataset}. {ranking.protocol.sample}."
+    lead = f"{count} run{'s' * (count > 1)} of the dataset {ranking.protocol.dataset} ({ranking.protocol.sample})."
     footer = f"Written by the run {run.id} from the predictions that the runs stored."
     title = (
         f"Comparison of {count} runs on {ranking.protocol.dataset}"

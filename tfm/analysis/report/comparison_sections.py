@@ -7,6 +7,8 @@ from tfm.analysis.comparison_tables import build_tables
 from tfm.analysis.describe_comparison import describe_outcome
 from tfm.analysis.export_table import ExportTable
 from tfm.analysis.figures.comparison import draw_comparison
+from tfm.analysis.figures.pooled_roc import draw_pooled_roc
+from tfm.analysis.figures.precision_recall import draw_precision_recall
 from tfm.analysis.figures.roc import draw_roc
 from tfm.analysis.format_intervals import format_interval
 from tfm.analysis.report.flatten_settings import read_flat_settings
@@ -18,33 +20,46 @@ _MAIN_SETTINGS = (
     *("architecture", "weights", "trained", "epochs", "learning_rate", "optimizer", "batch_size"),
     *("balance", "augment", "dropout", "fold", "seed"),
 )
-_TABLE_NAMES = {"-pairs": "differences", "-runs": "comparison-runs"}  # the names of their files
 
 
 def build_comparison_section(reported: ReportedRuns) -> Section:
     ranking = reported.ranking
-    costs = {one.run.id: read_run_costs(one.run) for one in reported.runs}
-    tables = build_tables(ranking, rank_out_of_fold(ranking), costs)
+    pooled = rank_out_of_fold(ranking)
+    sample = ranking.protocol.sample
     named = "; ".join(f"{name}: {format_interval(entry.auc)}" for name, entry in ranking.entries)
+    costs = {one.run.id: read_run_costs(one.run) for one in reported.runs}
+    tables = build_tables(ranking, pooled, costs)
     parts: list[Part] = [
         Paragraph(describe_outcome(ranking)),
-        TablePart("comparison", tables.pop(""), reported.links),
+        *(TablePart(f"comparison{ending}", table, reported.links) for ending, table in tables.items()),
         FigurePart(
             "comparison",
             draw_comparison(ranking.list_intervals()),
-            f"Bars of the AUC of each model on the test set, with its interval. {named}.",
-            f"AUC of each model, with its 95 % interval. {ranking.protocol.sample}.",
+            f"The AUC of each model on the test set, with its interval. {named}.",
+            f"AUC of each model, with its 95 % interval ({sample}).",
         ),
-    ]
-    parts += [TablePart(_TABLE_NAMES.get(ending, ending[1:]), one, reported.links) for ending, one in tables.items()]
-    parts.append(
         FigurePart(
             "roc-all",
             draw_roc(reported.tests),
             f"ROC curves of all models on the test set. {named}.",
-            f"ROC curves. {ranking.protocol.sample}.",
+            f"ROC curves ({sample}).",
+        ),
+        FigurePart(
+            "precision-recall-all",
+            draw_precision_recall(reported.tests),
+            "Precision-recall curves of all models on the test set.",
+            f"Precision-recall curves ({sample}).",
+        ),
+    ]
+    parts += [
+        FigurePart(
+            f"roc-out-of-fold-{number}",
+            draw_pooled_roc(one),
+            "ROC curves of the pooled validation predictions of each model.",
+            f"ROC curves out of fold. {one.caption}.",
         )
-    )
+        for number, one in enumerate(pooled, start=1)
+    ]
     parts.append(TablePart("training", _tabulate_training(reported.runs), reported.links))
     return Section("comparison", "Comparison", parts)
 

@@ -43,11 +43,13 @@ class TablePart:
 
     Attributes:
         runs: By the name of a model in the row, or by the run's own id: the id of the run.
+        summary: What a page shows instead of the table until it is opened; "" if the table is always shown.
     """
 
     name: str
     table: ExportTable
     runs: Mapping[str, str] = field(default_factory=dict)
+    summary: str = ""
 
     def find_run(self, row: Sequence[str]) -> str | None:
         """Find the run that a row is about. The last cell that names one counts: several runs may share a name."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tfm.analysis.comparison import Ranking, rank_models
-from tfm.analysis.evaluation import Evaluation, evaluate
+from tfm.analysis.evaluated_run import EvaluatedRun, evaluate_run
+from tfm.analysis.evaluation import Evaluation
 from tfm.analysis.settings import Unit
 from tfm.analysis.trained_run import TrainedModel, open_trained_model
 from tfm.core import hints
@@ -17,10 +18,21 @@ from tfm.core.runs.run import Run
 @dataclass(frozen=True)
 class ReportedRun:
     name: str  # in tables and figures; no other run has it
-    run: Run
-    model: TrainedModel
-    test: Evaluation
-    validation: Evaluation
+    evaluated: EvaluatedRun
+    unit: Unit
+
+    @property
+    def run(self) -> Run:
+        return self.evaluated.run
+
+    @property
+    def test(self) -> Evaluation:
+        return self.evaluated.evaluations["test"][self.unit]
+
+    @property
+    def model(self) -> TrainedModel:
+        """The model, counted in the unit of the report."""
+        return self.test.model
 
 
 @dataclass(frozen=True)
@@ -49,10 +61,8 @@ def open_reported_runs(runs: Sequence[Run], unit: Unit) -> ReportedRuns:
     reported = [
         ReportedRun(
             name=name if len(entry.models) == 1 else f"{name} (fold {model.fold}, seed {model.seed})",
-            run=by_id[model.run],
-            model=model,
-            test=evaluate(model),
-            validation=evaluate(model, "val"),
+            evaluated=evaluate_run(by_id[model.run]),
+            unit=unit,
         )
         for name, entry in ranking.entries
         for model in entry.models

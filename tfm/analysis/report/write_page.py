@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,18 @@ def _render_section(section: Section) -> dict[str, Any]:
     return {
         "anchor": section.anchor,
         "title": section.title,
-        "parts": [_render_part(part) for part in section.parts],
+        "groups": _render_groups(section.parts),
         "sections": [_render_section(one) for one in section.sections],
     }
+
+
+def _render_groups(parts: Sequence[Part]) -> list[list[dict[str, Any]]]:
+    """Render the parts. Figures that follow each other are one group, and are shown side by side if there is room."""
+    groups: list[list[dict[str, Any]]] = []
+    for is_figure, found in itertools.groupby(parts, lambda part: isinstance(part, FigurePart)):
+        rendered = [_render_part(part) for part in found]
+        groups += [rendered] if is_figure else [[part] for part in rendered]
+    return groups
 
 
 def _render_part(part: Part) -> dict[str, Any]:
@@ -52,7 +62,7 @@ def _render_part(part: Part) -> dict[str, Any]:
         case PicturePart():
             return {"kind": "figure", "picture": _embed_file(part.file), "alt": part.alt, "caption": part.caption}
         case TablePart():
-            return {"kind": "table", **_render_table(part)}
+            return {"kind": "table", "summary": part.summary, **_render_table(part)}
         case CodePart():
             return {"kind": "code", "text": part.text}
 

@@ -9,7 +9,6 @@ from tfm.analysis.report.flatten_settings import read_flat_settings
 from tfm.analysis.report.opened_dataset import OpenedDataset
 from tfm.analysis.report.patient_flow import PatientFlow
 from tfm.analysis.report.reported_runs import ReportedRun, ReportedRuns
-from tfm.analysis.report.run_sections import read_epochs
 from tfm.analysis.trained_run import Protocol
 from tfm.imaging.settings import ChainSettings
 
@@ -79,7 +78,9 @@ def collect_facts(
 
 
 def _collect_model_facts(one: ReportedRun) -> ModelFacts:
-    epochs = read_epochs(one)
+    epochs = one.evaluated.epochs
+    has_epochs = "epoch" in epochs and "val_auc" in epochs
+    best = int(epochs["epoch"].to_numpy()[epochs["val_auc"].to_numpy().argmax()]) if has_epochs else None
     settings = read_flat_settings(one.run)
     if "batch_size" in settings:  # "auto" is a number by now
         settings["batch_size"] = one.run.read_environment().get("batch_size", settings["batch_size"])
@@ -89,5 +90,5 @@ def _collect_model_facts(one: ReportedRun) -> ModelFacts:
         weights=one.model.weights,
         parameters=one.model.parameters,
         settings=settings,
-        best_epoch=int(epochs["epoch"].to_numpy()[epochs["val_auc"].to_numpy().argmax()]) if len(epochs) else None,
+        best_epoch=best,
     )

@@ -19,7 +19,13 @@ from tfm.analysis.thesis.render_latex import TEMPLATES, render_latex, render_tex
 from tfm.analysis.thesis.study_facts import StudyFacts
 from tfm.core import files
 
-_IN_DOCUMENT = ("characteristics", "comparison", "differences")  # the tables of main.tex; all are files
+# The tables of main.tex. All others are files beside them.
+_IN_DOCUMENT = ("characteristics", "comparison", "comparison-pairs", "comparison-costs")
+    "characteristics",
+    "comparison",
+    "comparison-pairs",
+    "comparison-costs",
+)  # the tables of main.tex; all are files
 _CHECKLISTS = {"checklist-claim": "claim-2024", "checklist-tripod": "tripod-ai"}
 
 
