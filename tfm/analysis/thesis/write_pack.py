@@ -21,11 +21,6 @@ from tfm.core import files
 
 # The tables of main.tex. All others are files beside them.
 _IN_DOCUMENT = ("characteristics", "comparison", "comparison-pairs", "comparison-costs")
-    "characteristics",
-    "comparison",
-    "comparison-pairs",
-    "comparison-costs",
-)  # the tables of main.tex; all are files
 _CHECKLISTS = {"checklist-claim": "claim-2024", "checklist-tripod": "tripod-ai"}
 
 
