@@ -10,7 +10,7 @@ from tfm.core.registry import find_stage
 from tfm.core.settings import presets
 from tfm.core.settings.resolve import resolve
 from tfm.models.build import build_model
-from tfm.models.freezing import freeze
+from tfm.models.freezing import freeze, freeze_batch_norm
 from tfm.models.settings import ModelSettings
 
 SIZE = (64, 64)
@@ -38,6 +38,8 @@ def build_network(settings: ModelSettings) -> torch.nn.Module:
     shape = {name: getattr(settings, name) for name in ("head", "max_pooling", "lesion_guidance")}
     network = copy.deepcopy(build_once(settings.architecture, **shape))
     freeze(network, settings.trained)
+    if settings.freeze_batch_norm:
+        freeze_batch_norm(network)
     return network
 
 

@@ -38,9 +38,9 @@ class ModelCard:
 def build_card(settings: ModelSettings, in_size: tuple[int, int], batch_size: int, colours: Colours = ()) -> ModelCard:
     with torch.device("meta"):  # shapes and types only: takes no memory and little time
         network = build_model(settings, in_size, colours)
-    freeze(network, settings.trained)
-    if settings.freeze_batch_norm:
-        freeze_batch_norm(network)
+        freeze(network, settings.trained)
+        if settings.freeze_batch_norm:
+            freeze_batch_norm(network)
     return build_card_of_network(network, in_size, batch_size)
 
 
