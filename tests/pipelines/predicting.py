@@ -14,7 +14,8 @@ from tfm.core import files
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
-from tfm.data.dataset.dataset import name_image_file, write_manifest
+from tfm.data.dataset.dataset import name_image_file, name_mask_file, write_manifest
+from tfm.data.dataset.lesion_classes import encode_mask_class
 
 HEIGHT, WIDTH = 96, 80
 PATIENTS = {"train": 8, "val": 4, "test": 4}  # two images each
@@ -33,8 +34,8 @@ def draw_breast(seed: int, *, malignant: bool = False) -> np.ndarray:
     return image
 
 
-def make_image_dataset(workspace: Workspace, name: str = "files") -> None:
-    """Write what `organize` would write, as PNG files, and preprocess it."""
+def make_image_dataset(workspace: Workspace, name: str = "files", *, height: int = 64, width: int = 64) -> None:
+    """Write what `organize` would write, as PNG files, and preprocess it to images of this size."""
     folder, rows = workspace.dataset_folder(name), []
     for split, count in PATIENTS.items():
         for number in range(count):
@@ -46,6 +47,7 @@ def make_image_dataset(workspace: Workspace, name: str = "files") -> None:
                 file = name_image_file(split, label, image_id, ".png")
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(folder / file), draw_breast(len(rows), malignant=malignant))
+                _draw_mask(folder / name_mask_file(image_id), malignant)
                 rows.append(
                     {
                         "image_id": image_id,
@@ -56,15 +58,23 @@ def make_image_dataset(workspace: Workspace, name: str = "files") -> None:
                         "split": split,
                         "label": label,
                         "file": file,
+                        "mask": name_mask_file(image_id),
                         "sop_uid": f"1.2.{len(rows)}",
                     }
                 )
-    empty = dict.fromkeys(("mask", "density", "assessment", "subtlety", "lesions", "fold"), "")
+    empty = dict.fromkeys(("density", "assessment", "subtlety", "lesions", "fold"), "")
     write_manifest(folder, pd.DataFrame(rows).assign(**empty).sort_values("image_id"))
     files.write_text(folder / ".arrangement", name)
     files.write_json(folder / "audit.json", {"protocol": "drawn", "synthetic": True})
-    size = {"resize.height": 64, "resize.width": 64}
+    size = {"resize.height": height, "resize.width": width}
     finish_run(find_or_create_job(workspace, "preprocess", {"dataset": name, "cache": name, "workers": 1} | size))
+
+
+def _draw_mask(path: Path, malignant: bool) -> None:
+    path.parent.mkdir(exist_ok=True)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    value = encode_mask_class("mass", "MALIGNANT" if malignant else "BENIGN")
+    cv2.imwrite(str(path), cv2.circle(mask, (22, 47), 8, value, -1))
 
 
 def train_on_files(workspace: Workspace, **given: object) -> Run:
