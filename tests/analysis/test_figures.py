@@ -78,6 +78,9 @@ def test_nothing_is_clipped(evaluation, tmp_path):
         for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
             assert (edge == 255).all(), file
         assert pdf.read_bytes().startswith(b"%PDF")
+        (caption,) = (text for text in figure.texts if text.get_text().startswith("A caption"))
+        for legend in figure.legends:
+            assert legend.get_window_extent().y0 > caption.get_window_extent().y1, file
 
 
 def read_pixels(path) -> np.ndarray:

@@ -115,6 +115,7 @@ def test_several_runs_have_figures_of_their_own_and_one_of_all(trained):
     for run in (trained, other):
         assert (together.folder / "figures" / run.id / "roc.png").is_file()
     assert (together.folder / "figures" / "roc.pdf").is_file()
+    assert "of 2 models" in [event for event in together.read_events() if isinstance(event, Picture)][-1].title
     assert {row["trained"] for row in together.read_status().result["rows"]} == {trained.id, other.id}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from tfm.analysis.evaluated_run import EvaluatedRun, evaluate_run
+from tfm.analysis.evaluation import Evaluation
 from tfm.analysis.evaluation_tables import list_values, tabulate_calls, tabulate_metrics, tabulate_subgroups
 from tfm.analysis.export_table import ExportTable, export_table
 from tfm.analysis.figures.confusion import draw_confusion
@@ -17,7 +18,7 @@ from tfm.analysis.figures.reliability import draw_reliability
 from tfm.analysis.figures.roc import draw_roc
 from tfm.analysis.figures.score_distributions import draw_score_distributions
 from tfm.analysis.figures.style import save_figure
-from tfm.analysis.trained_run import name_models
+from tfm.analysis.trained_run import Protocol, name_models
 from tfm.commands.evaluate import Evaluate
 from tfm.core import files
 from tfm.core.events import Event, Note, Picture, Result, Table
@@ -42,15 +43,9 @@ def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
         for file, title, figure, caption in _draw_figures(one, name):
             outputs += save_figure(figure, run.figures_folder / part, file, caption)
             yield Picture(str(outputs[-2]), title)
-    if len(evaluated) > 1:
-        tests = {name: one.evaluations["test"]["image"] for name, one in zip(names, evaluated, strict=True)}
-        caption = "; ".join(dict.fromkeys(one.protocol.caption for one in tests.values()))
-        for file, title, figure in (
-            ("roc", "ROC curves of all models", draw_roc(tests)),
-            ("precision-recall", "Precision-recall curves of all models", draw_precision_recall(tests)),
-        ):
-            outputs += save_figure(figure, run.figures_folder, file, caption)
-            yield Picture(str(outputs[-2]), title)
+    for file, title, figure, caption in _overlay_curves(dict(zip(names, evaluated, strict=True))):
+        outputs += save_figure(figure, run.figures_folder, file, caption)
+        yield Picture(str(outputs[-2]), title)
     values = {
         "run": run.id,
         "rows": [list_values(one) for each in evaluated for by in each.evaluations.values() for one in by.values()],
@@ -60,6 +55,21 @@ def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
     metrics_file = run.folder / "metrics.json"
     files.write_json(metrics_file, values)
     yield Result(values, outputs=[str(path) for path in (metrics_file, *outputs)])
+
+
+def _overlay_curves(evaluated: dict[str, EvaluatedRun]) -> Iterator[tuple[str, str, Figure, str]]:
+    """Draw the curves of all models of a protocol in one figure: file name, title, figure and caption."""
+    by_protocol: dict[Protocol, dict[str, Evaluation]] = {}
+    for name, one in evaluated.items():
+        test = one.evaluations["test"]["image"]
+        by_protocol.setdefault(test.protocol, {})[name] = test
+    groups = [group for group in by_protocol.items() if len(group[1]) > 1]
+    for number, (protocol, tests) in enumerate(groups, start=1):
+        ending = f"-{number}" if len(groups) > 1 else ""
+        count = f"{len(tests)} models"
+        yield f"roc{ending}", f"ROC curves of {count}", draw_roc(tests), protocol.caption
+        figure = draw_precision_recall(tests)
+        yield f"precision-recall{ending}", f"Precision-recall curves of {count}", figure, protocol.caption
 
 
 def _list_tables(evaluated: EvaluatedRun, name: str) -> Iterator[tuple[str, str, ExportTable]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -14,11 +15,11 @@ from tfm.metrics.curves import compute_precision_recall_band, count_calls
 
 
 def draw_precision_recall(evaluations: Mapping[str, Evaluation]) -> Figure:
-    """Draw the curve of each named model, and its point at the threshold chosen on validation."""
+    """Draw the curve of each named model on the same images, and its point at the threshold of validation."""
     figure = new_figure(SQUARE)
     axes = figure.subplots()
-    for share in sorted({one.labels.mean() for one in evaluations.values()}):
-        axes.axhline(share, color=GREY, linestyle=":", label=f"chance: {share:.3f} malignant")
+    share = float(np.mean([one.labels.mean() for one in evaluations.values()]))
+    axes.axhline(share, color=GREY, linestyle=":", label=f"chance: {share:.3f} malignant")
     for number, (name, one) in enumerate(evaluations.items()):
         if one.has_both_classes:
             _draw_model(axes, number, name, one, with_band=len(evaluations) <= MOST_BANDS)

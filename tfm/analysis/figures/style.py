@@ -64,7 +64,10 @@ def save_figure(figure: Figure, folder: Path, name: str, caption: str = "") -> l
     """Write NAME.png and NAME.pdf, with the caption below the figure. Return their paths, the PNG first."""
     if caption:
         width = int(figure.get_figwidth() * _CHARACTERS_PER_INCH)
-        figure.supxlabel(textwrap.fill(caption, width=width), fontsize=_CAPTION_SIZE, color="dimgrey")
+        text = textwrap.fill(caption, width=width)
+        # Below the figure, where no legend is: the files end where the caption does.
+        figure.text(0.5, -0.01, text, ha="center", va="top", fontsize=_CAPTION_SIZE, color="dimgrey")
+    _fix_legends(figure)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
     for path in paths:
@@ -74,3 +77,13 @@ def save_figure(figure: Figure, folder: Path, name: str, caption: str = "") -> l
         with files.write_atomically(path) as temporary:
             figure.savefig(temporary, format=ending, bbox_inches="tight", pad_inches=_MARGIN, **options)
     return paths
+
+
+def _fix_legends(figure: Figure) -> None:
+    """Keep legends outside the axes where they are arranged: cropping a figure would move them over other parts."""
+    figure.draw_without_rendering()
+    for legend in figure.legends:
+        place = legend.get_window_extent().transformed(figure.transFigure.inverted())
+        legend.set_loc("center")
+        legend.set_bbox_to_anchor(place, transform=figure.transFigure)
+    figure.set_layout_engine("none")
