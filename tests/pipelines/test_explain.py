@@ -1,5 +1,6 @@
 """Explanations of a train run: scored against breast and lesion masks beside trivial baselines, and drawn."""
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,8 +8,18 @@ import torch
 
 from tests.training.small_dataset import PATIENTS, finish_run, make_small_dataset, make_train_run
 from tfm.analysis.explanation.attention_map import compute_attention_map
-from tfm.analysis.explanation.figure import CORRECT, INCORRECT, RANDOM, ExplainedImage, choose_examples
+from tfm.analysis.explanation.gallery import (
+    CONFIDENT,
+    FALSE_NEGATIVES,
+    FALSE_POSITIVES,
+    RANDOM,
+    TRUE_NEGATIVES,
+    TRUE_POSITIVES,
+    ExplainedImage,
+    choose_galleries,
+)
 from tfm.analysis.explanation.scores import read_scores
+from tfm.analysis.predictions import read_predictions
 from tfm.core import files
 from tfm.core.events import Note, Picture, Table
 from tfm.core.runs import worker
@@ -34,13 +45,13 @@ def trained(tmp_path_factory):
 
 
 def explain_run(trained, **given):
-    known = {"run": trained.id, "pictures": 3, "threads": 1, "device": "cpu"}
+    known = {"run": trained.id, "pictures": 4, "occlusion": False, "threads": 1, "device": "cpu"}
     return find_or_create_job(trained.workspace, "explain", known | given)
 
 
 @pytest.fixture(scope="module")
 def explained(trained):
-    return finish_run(explain_run(trained))
+    return finish_run(explain_run(trained, occlusion=True))
 
 
 def looks_of(run):
@@ -75,11 +86,11 @@ def test_attention_is_that_of_the_network_that_made_the_predictions(trained, exp
 
 
 def test_the_table_and_the_figure_state_the_protocol_and_the_number_of_images(explained):
-    (table,) = [event for event in explained.read_events() if isinstance(event, Table)]
+    table = next(event for event in explained.read_events() if isinstance(event, Table))
     assert "20 images (10 malignant) of 10 patients" in table.caption
     assert "say nothing about performance on real mammograms" in table.caption
     assert {row[0]: row[-2:] for row in table.rows}["attention"] == ["20", "20"]
-    (picture,) = [event for event in explained.read_events() if isinstance(event, Picture)]
+    picture = next(event for event in explained.read_events() if isinstance(event, Picture))
     assert (explained.workspace.root / picture.path).read_bytes().startswith(b"\x89PNG")
     assert explained.read_status().result["look"] == "attention"
     assert explained.read_status().result["outside"] == looks_of(explained)["attention"]["outside"]
@@ -115,7 +126,7 @@ def test_images_without_breast_or_lesion_are_left_out_of_the_scores_and_reported
     run = finish_run(
         explain_run(finish_run(make_train_run(workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1)))
     )
-    (table,) = [event for event in run.read_events() if isinstance(event, Table)]
+    table = next(event for event in run.read_events() if isinstance(event, Table))
     # A second row counts the images of a method whose map is empty for some of them.
     assert ["17", "15"] in [row[-2:] for row in table.rows if "centre" in row[0]]
     told = [event.text for event in run.read_events() if isinstance(event, Note)]
@@ -135,19 +146,48 @@ def test_images_changed_since_training_are_refused(trained, workspace):
     assert "images of" in explanation.read_status().message
 
 
-def test_examples_are_confident_correct_confident_wrong_and_random():
-    probs = [0.99, 0.6, 0.01, 0.45, 0.95, 0.3, 0.7]
-    labels = [1, 1, 0, 0, 0, 1, 1]
-    table = pd.DataFrame({"image_id": list("abcdefg"), "label": labels, "prob": probs})
-    shown = choose_examples(table, 0.5, 6)
-    assert [shown[CORRECT], shown[INCORRECT]] == [[0, 2], [4, 5]]
-    assert len(shown[RANDOM]) == 2
-    assert not set(shown[RANDOM]) & {0, 2, 4, 5}
-    assert shown == choose_examples(table, 0.5, 6)
-    assert choose_examples(table.assign(label=[1, 1, 0, 0, 1, 0, 1]), 0.5, 6)[INCORRECT] == [], "nothing is wrong"
+def test_a_gallery_shows_its_most_confident_images_and_random_others():
+    probs = [0.99, 0.6, 0.01, 0.45, 0.95, 0.3, 0.7, 0.8, 0.9]
+    labels = [1, 1, 0, 0, 0, 1, 1, 1, 1]
+    table = pd.DataFrame({"image_id": list("abcdefghi"), "label": labels, "prob": probs})
+    chosen = choose_galleries(table, 0.5, 16)
+    assert [one.place for one in chosen[TRUE_POSITIVES][:2]] == [0, 8]
+    assert [one.reason for one in chosen[TRUE_POSITIVES]] == [CONFIDENT, CONFIDENT, RANDOM, RANDOM]
+    assert {one.place for one in chosen[TRUE_POSITIVES][2:]} < {1, 6, 7}
+    places = {name: [one.place for one in gallery] for name, gallery in chosen.items()}
+    assert places[FALSE_POSITIVES] == [4]
+    assert places[FALSE_NEGATIVES] == [5]
+    assert places[TRUE_NEGATIVES] == [2, 3]
+    assert chosen == choose_galleries(table, 0.5, 16)
+    assert choose_galleries(table.assign(label=[1, 1, 0, 0, 1, 0, 1, 1, 1]), 0.5, 16)[FALSE_POSITIVES] == []
 
 
 def test_a_picture_shows_label_prediction_and_probability():
     nothing = np.zeros((1, 1), bool)
-    page = ExplainedImage(INCORRECT, "P_1", 1, 0, 0.54, nothing, nothing, nothing, {})
-    assert page.title == f"{INCORRECT}: malignant, called benign (0.54)\nP_1"
+    page = ExplainedImage("P_1_LEFT_CC", "P_1", RANDOM, 1, 0, 0.54, nothing, nothing, nothing, {}, {})
+    assert page.title == "P_1_LEFT_CC\nmalignant, called benign (0.54), drawn at random"
+
+
+def test_galleries_are_two_columns_wide_and_hold_all_outcomes(trained, explained):
+    pictures = [event for event in explained.read_events() if isinstance(event, Picture)]
+    predictions = read_predictions(trained.predictions_file("test"))
+    called = predictions["prob"] >= trained.read_status().result["threshold"]
+    outcomes = {
+        f"{'true' if call == (label == 1) else 'false'} {'positives' if call else 'negatives'}"
+        for call, label in zip(called, predictions["label"], strict=True)
+    }
+    assert {picture.title.partition(": ")[2] for picture in pictures} == outcomes
+    for picture in pictures:
+        path = explained.workspace.root / picture.path
+        height, width = cv2.imread(str(path)).shape[:2]
+        assert 900 < width < 1250
+        assert height < width * 1.5
+        assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_occlusion_checks_grad_cam(explained):
+    tables = {event.title: event for event in explained.read_events() if isinstance(event, Table)}
+    (rows,) = [one.rows for title, one in tables.items() if title == "Occlusion beside Grad-CAM"]
+    assert rows[-1][0] == "all"
+    account = files.read_json(explained.folder / "explained.json")["occlusion_beside_grad_cam"]
+    assert -1 <= account["all"]["agreement"] <= 1

@@ -1,7 +1,8 @@
 """Show where a trained model looks, and measure it
 
 Grad-CAM for each class; for a Swin, the attention of its last block; for a model that learned from lesion masks, its
-own map of malignant lesions. Drawn for some images, and scored on all of them against the breast and the lesion mask.
+own map of malignant lesions. Scored on all images against the breast and the lesion mask. Galleries show true and false
+positives and negatives, with occlusion as a check beside Grad-CAM.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ class Explain(Settings):
     split: Annotated[Literal["test", "val"], IMPORTANT] = "test"
     """Which images should be explained: test or val?
     Use val (validation) while you still choose between models."""
-    pictures: Annotated[int, Field(ge=3, le=60, multiple_of=3)] = 9
+    pictures: Annotated[int, Field(ge=3, le=60)] = 16
     """How many images should be drawn?
-    One third are confident and correct predictions, one third confident and wrong ones, one third random. All
-    images are scored."""
+    A quarter for each gallery: true positives, false positives, false negatives and true negatives. Half of a gallery
+    are its most confident images, the others are random. All images are scored."""
+    occlusion: bool = True
+    """Should parts of the drawn images be covered, as a check?
+    Shows where covering a part of the breast changes the probability, and how well Grad-CAM agrees. Takes about a
+    hundred passes through the model for each drawn image."""
     machine: DeviceSettings = DeviceSettings()
 
 
-COMMAND = Stage(settings=Explain, pipeline="tfm.pipelines.explain:explain", version=3)
+COMMAND = Stage(settings=Explain, pipeline="tfm.pipelines.explain:explain", version=4)

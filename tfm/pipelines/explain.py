@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
-from tfm.analysis.explanation.explainer import Explainer
-from tfm.analysis.explanation.figure import ExplainedImage, choose_examples, draw_explanations
+from tfm.analysis.explanation.agreement import make_agreement_table, measure_agreements
+from tfm.analysis.explanation.explainer import ATTENTION, FOR_BENIGN, FOR_MALIGNANT, LESIONS, Explainer
+from tfm.analysis.explanation.gallery import GRAD_CAM, OCCLUSION, Example, ExplainedImage, choose_galleries
 from tfm.analysis.explanation.scores import (
-    CAPTION,
-    COLUMNS,
-    format_rows,
+    make_score_table,
     pair_with_baselines,
     score_explanations,
     summarize_scores,
     write_scores,
 )
+from tfm.analysis.figures.gallery import draw_gallery
+from tfm.analysis.figures.style import save_figure
 from tfm.analysis.format_intervals import flatten_intervals
 from tfm.analysis.predictions import read_predictions
-from tfm.analysis.trained_run import build_protocol, open_trained_model
+from tfm.analysis.trained_run import Protocol, TrainedModel, open_trained_model
 from tfm.commands.explain import Explain
 from tfm.core import files
-from tfm.core.events import Event, Note, Picture, Result, Table
+from tfm.core.events import Event, Note, Picture, Progress, Result
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 from tfm.models.model_summary import build_card
@@ -37,33 +39,46 @@ def explain(settings: Explain, run: Run) -> Iterator[Event]:
     source = find_run(run.workspace, settings.run)
     trained = open_trained_model(source)
     opened = yield from TrainedRun.open(source)
-    environment = source.read_environment()
     predictions = read_predictions(source.predictions_file(settings.split))
-    split = "validation" if settings.split == "val" else "test"
-    protocol = replace(build_protocol(environment, predictions, opened.settings.threshold), split=split)
-    examples = choose_examples(predictions, trained.threshold, settings.pictures)
+    protocol = trained.describe_split(settings.split)
+    galleries = choose_galleries(predictions, trained.threshold, settings.pictures)
+    drawn = [example.place for gallery in galleries.values() for example in gallery]
+    occlusion: dict[int, np.ndarray] = {}
     with contextlib.ExitStack() as held:
         device = yield from prepare_device(settings.machine, run, held)
         explainer = _open_explainer(settings, opened, device)
         yield from _describe_images(explainer)
-        table, maps = yield from score_explanations(
-            explainer, environment["batch_size"], [place for group in examples.values() for place in group]
-        )
+        table, maps = yield from score_explanations(explainer, source.read_environment()["batch_size"], drawn)
+        for done, place in enumerate(drawn if settings.occlusion else [], start=1):
+            occlusion[place] = explainer.compute_occlusion(place)
+            yield Progress("occlusion", done, len(drawn), "images")
     paired = pair_with_baselines(table, explainer.methods)
     scores = summarize_scores(paired)
-    title = f"Where {trained.model} looks"
-    yield Table(title, COLUMNS, format_rows(paired, scores), f"{protocol.caption}. {CAPTION}")
-    figure, account = run.figures_folder / "explained.png", run.folder / "explained.json"
-    probs = predictions["prob"].to_numpy()
-    draw_explanations(figure, _collect_examples(explainer, probs, trained.threshold, examples, maps), title, protocol)
-    yield Picture(str(figure), title)
-    looks = {name: flatten_intervals(intervals) for name, intervals in scores.items()}
-    files.write_json(account, {"trained": trained.run, "protocol": protocol.caption, "looks": looks})
+    scored = make_score_table(f"Where {trained.model} looks", paired, scores, protocol.caption)
+    yield scored or Note("there are neither breast masks nor lesion masks: the explanations are not scored", "warning")
+    shown = {
+        gallery: [_collect_image(explainer, predictions, trained.threshold, one, maps, occlusion) for one in examples]
+        for gallery, examples in galleries.items()
+    }
+    agreements = measure_agreements(shown)
+    if agreements:
+        yield make_agreement_table(agreements, protocol.caption)
+    figures = yield from _draw_galleries(run, trained, protocol, shown)
+    account = {
+        "trained": trained.run,
+        "protocol": protocol.caption,
+        "looks": {name: flatten_intervals(intervals) for name, intervals in scores.items()},
+        "occlusion_beside_grad_cam": {
+            gallery: interval.flatten("agreement") | {"images": count}
+            for gallery, (interval, count) in agreements.items()
+        },
+    }
+    files.write_json(run.folder / "explained.json", account)
     write_scores(run.scores_file, table)
     way = explainer.methods[0]
     yield Result(
         {"run": run.id, "trained": trained.run, "model": trained.model, "look": way, **flatten_intervals(scores[way])},
-        outputs=[str(path) for path in (account, run.scores_file, figure)],
+        outputs=[str(path) for path in (run.folder / "explained.json", run.scores_file, *figures)],
     )
 
 
@@ -84,6 +99,12 @@ def _describe_images(explainer: Explainer) -> Iterator[Event]:
         f"explaining {len(positions)} images, {with_lesion} of them with a lesion in their mask, by "
         f"{', '.join(explainer.methods)}; {explainer.images.device}"
     )
+    if not with_lesion:
+        yield Note(
+            "no image has a lesion mask: where the model looks is not scored against lesions. Organize the download "
+            "with its ROI masks, and preprocess it again, to change this",
+            "warning",
+        )
     if empty:
         yield Note(
             f"{empty} of the {len(positions)} images have an empty breast mask: their attention outside the breast is "
@@ -92,26 +113,48 @@ def _describe_images(explainer: Explainer) -> Iterator[Event]:
         )
 
 
-def _collect_examples(
+def _draw_galleries(
+    run: Run, trained: TrainedModel, protocol: Protocol, shown: dict[str, list[ExplainedImage]]
+) -> Generator[Event, None, list[Path]]:
+    paths = []
+    words = "in parentheses: probability of malignancy; the colours of each map are scaled to its own maximum"
+    for gallery, images in shown.items():
+        if not images:
+            yield Note(f"there is no gallery of {gallery}: the model has none at its threshold")
+            continue
+        title = f"{trained.model}: {gallery}"
+        name = f"explained-{gallery.replace(' ', '-')}"
+        figure = draw_gallery(images, title)
+        paths += save_figure(figure, run.figures_folder, name, protocol.describe_with_dataset(words))
+        yield Picture(str(paths[-2]), title)
+    return paths
+
+
+def _collect_image(
     explainer: Explainer,
-    probs: np.ndarray,
+    predictions: pd.DataFrame,
     threshold: float,
-    examples: dict[str, list[int]],
+    example: Example,
     maps: dict[int, dict[str, np.ndarray]],
-) -> list[ExplainedImage]:
-    cache, samples = explainer.images.cache, explainer.images.samples
-    return [
-        ExplainedImage(
-            kind=kind,
-            name=samples.table["image_id"][place],
-            label=int(samples.labels[place]),
-            called=int(probs[place] >= threshold),
-            prob=float(probs[place]),
-            image=cache.images[samples.positions[place]],
-            breast=cache.breast[samples.positions[place]] > 0,
-            lesion=cache.lesions[samples.positions[place]] > 0,
-            maps=maps[place],
-        )
-        for kind, places in examples.items()
-        for place in places
-    ]
+    occlusion: dict[int, np.ndarray],
+) -> ExplainedImage:
+    cache, samples, place = explainer.images.cache, explainer.images.samples, example.place
+    position, prob, own = samples.positions[place], float(predictions["prob"][place]), maps[place]
+    evidence = {}
+    if FOR_MALIGNANT in own:
+        evidence[GRAD_CAM] = own[FOR_MALIGNANT] - own[FOR_BENIGN]
+    if place in occlusion:
+        evidence[OCCLUSION] = occlusion[place]
+    return ExplainedImage(
+        name=samples.table["image_id"][place],
+        patient=samples.table["patient_id"][place],
+        reason=example.reason,
+        label=int(samples.labels[place]),
+        called=int(prob >= threshold),
+        prob=prob,
+        image=cache.images[position],
+        breast=cache.breast[position] > 0,
+        lesion=cache.lesions[position] > 0,
+        shares={method: own[method] for method in (LESIONS, ATTENTION) if method in own},
+        evidence=evidence,
+    )

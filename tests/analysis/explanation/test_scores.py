@@ -9,7 +9,7 @@ from tfm.analysis.explanation.scores import (
     OUTSIDE,
     POINTS,
     UNIFORM,
-    format_rows,
+    make_score_table,
     pair_with_baselines,
     summarize_scores,
 )
@@ -39,7 +39,9 @@ def test_map_that_is_empty_in_an_image_is_compared_without_that_image():
         own_baseline: 0.5,
     }
     assert [summary[name][ENERGY].value for name in ("Grad-CAM", own_baseline)] == [0.5, 0.1]
-    rows = format_rows(table, summary)
+    shown = make_score_table("Where it looks", table, summary, "protocol")
+    assert shown is not None
+    rows = shown.rows
     assert [row[-2:] for row in rows] == [["3", "2"], ["3", "2"], ["2", "1"], ["2", "1"]]
     assert "Grad-CAM" in rows[-1][0], "the label says whose images the baseline was scored on"
     assert len({row[0] for row in rows}) == 4
@@ -49,3 +51,16 @@ def test_maps_without_empty_images_share_the_baselines():
     maps = [make_scores(name, [0.2, 0.6, 0.4], [0.5, 0.5, NAN], [1, 0, NAN]) for name in ("attention", "Grad-CAM")]
     table = pair_with_baselines(pd.concat([*maps, BASELINE]), ["attention", "Grad-CAM"])
     assert list(summarize_scores(table)) == ["attention", "Grad-CAM", UNIFORM]
+
+
+def test_without_lesion_masks_only_the_share_outside_the_breast_is_scored():
+    attention = make_scores("attention", [0.2, 0.6], [NAN, NAN], [NAN, NAN])
+    shown = make_score_table("Where it looks", attention, summarize_scores(attention), "protocol")
+    assert shown is not None
+    assert shown.columns == ["map", "outside the breast", "images"]
+    assert "lesion" not in shown.caption
+
+
+def test_without_any_mask_nothing_is_scored():
+    attention = make_scores("attention", [NAN, NAN], [NAN, NAN], [NAN, NAN])
+    assert make_score_table("Where it looks", attention, summarize_scores(attention), "protocol") is None

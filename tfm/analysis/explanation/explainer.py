@@ -12,6 +12,7 @@ from torch import nn
 from tfm.analysis.explanation.attention_map import compute_attention_map
 from tfm.analysis.explanation.grad_cam import BENIGN, MALIGNANT, compute_grad_cam
 from tfm.analysis.explanation.lesion_map import compute_lesion_map
+from tfm.analysis.explanation.occlusion import compute_occlusion_map
 from tfm.models.freezing import freeze
 from tfm.models.lesion_guided import LesionGuidedClassifier, get_encoder
 from tfm.models.model_summary import ModelCard
@@ -58,11 +59,23 @@ class Explainer:
                 maps |= self._compute_cams(chosen, images)
             return {method: maps[method].cpu().numpy() for method in self.methods}
 
-    def _compute_cams(self, chosen: np.ndarray, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    def compute_occlusion(self, place: int) -> np.ndarray:
+        """Compute the evidence for malignant in one image (H, W); evidence for benign is below zero."""
+        images, breast = self.images.load(np.array([place])), self.images.load_targets(np.array([place]), ["breast"])
+
+        def compute_logits(covered: torch.Tensor) -> torch.Tensor:
+            return self._compute_logits(np.full(len(covered), place), covered)
+
+        with explain_device_errors(self.images.device, 1):
+            return compute_occlusion_map(compute_logits, images, breast["breast"][0, 0] > 0)
+
+    def _compute_logits(self, chosen: np.ndarray, images: torch.Tensor) -> torch.Tensor:  # (B, 1)
         truth = self.images.load_targets(chosen, self.task.needs)
+        return self.task.predict(self.network, Batch(images, truth))[:, :1]
 
-        def compute_logits(images: torch.Tensor) -> torch.Tensor:
-            return self.task.predict(self.network, Batch(images, truth))[:, :1]
-
-        cams = compute_grad_cam(self.network, compute_logits, images, self.card.explanation_layer, self.card.layout)
+    def _compute_cams(self, chosen: np.ndarray, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        layer, layout = self.card.explanation_layer, self.card.layout
+        cams = compute_grad_cam(
+            self.network, lambda images: self._compute_logits(chosen, images), images, layer, layout
+        )
         return {FOR_BENIGN: cams[:, BENIGN], FOR_MALIGNANT: cams[:, MALIGNANT]}

@@ -14,7 +14,7 @@ from tfm.analysis.brightest_blob import compute_brightness
 from tfm.analysis.explanation.explainer import Explainer
 from tfm.analysis.format_intervals import format_interval
 from tfm.core import files
-from tfm.core.events import Event, Progress
+from tfm.core.events import Event, Progress, Table
 from tfm.metrics.intervals import Interval, compute_mean_interval, compute_rate_interval, estimate_ratio
 from tfm.metrics.saliency import make_centre_map, measure_share_inside, measure_share_outside, score_pointing_game
 from tfm.training.batches import split_evenly
@@ -25,14 +25,18 @@ BRIGHTEST, CENTRE, UNIFORM = "brightest tissue", "centre", "everywhere alike"
 _BESIDE = ", beside "
 _LABELS = {BRIGHTEST: "baseline: brightest tissue", CENTRE: "baseline: image centre", UNIFORM: "baseline: uniform map"}
 
-COLUMNS = ["map", "outside the breast", "inside the lesion", "pointing game", "images", "with a lesion"]
-CAPTION = (
-    "Outside the breast: share of the map's total outside the breast mask (lower is better; a uniform map scores the "
-    "share of background). Inside the lesion: share of the map's total inside the lesion mask (higher is better). "
-    "Pointing game: share of images in which the highest value lies in the lesion (higher is better; undefined for a "
-    "uniform map). The network's maps are interpolated from its last feature map. The brightest-tissue map is the "
-    "blurred image. Images without a breast mask, and images in which a map is empty, are left out; each baseline is "
-    "scored on the same images as the map it is compared with"
+_COLUMNS = {OUTSIDE: "outside the breast", ENERGY: "inside the lesion", POINTS: "pointing game"}
+_MEANINGS = {
+    OUTSIDE: "Outside the breast: share of the map's total outside the breast mask (lower is better; a uniform map "
+    "scores the share of background). ",
+    ENERGY: "Inside the lesion: share of the map's total inside the lesion mask (higher is better). ",
+    POINTS: "Pointing game: share of images in which the highest value lies in the lesion (higher is better; undefined "
+    "for a uniform map). ",
+}
+_RULES = (
+    "The network's maps are interpolated from its last feature map. The brightest-tissue map is the blurred image. "
+    "Images without a breast mask, and images in which a map is empty, are left out; each baseline is scored on the "
+    "same images as the map it is compared with"
 )
 
 Scores = dict[str, Interval]  # OUTSIDE, ENERGY, POINTS
@@ -123,20 +127,36 @@ def _average(rows: pd.DataFrame, score: str) -> Interval:
     values, patients = known[score].to_numpy(), known["patient_id"].to_numpy()
     if score == POINTS:
         return compute_rate_interval(values, patients)
-    return compute_mean_interval(estimate_ratio(values, np.ones(len(known)), patients))
+    return average_over_patients(values, patients)
 
 
-def format_rows(table: pd.DataFrame, summary: dict[str, Scores]) -> list[list[str]]:
+def average_over_patients(values: np.ndarray, patients: np.ndarray) -> Interval:
+    return compute_mean_interval(estimate_ratio(values, np.ones(len(values)), patients))
+
+
+def make_score_table(title: str, table: pd.DataFrame, summary: dict[str, Scores], protocol: str) -> Table | None:
+    """Show the scores that the masks allow: none without masks."""
     counts = table.groupby("look")[[OUTSIDE, ENERGY]].count()
+    outside, lesions = counts[OUTSIDE].any(), counts[ENERGY].any()
+    scores = [name for name in _COLUMNS if (outside if name == OUTSIDE else lesions)]
+    counted = {OUTSIDE: "images"} | ({ENERGY: "with a lesion"} if lesions else {})
+    if not scores:
+        return None
 
     def label(name: str) -> str:
         own, beside, method = name.partition(_BESIDE)
         return _LABELS.get(own, own) + (f" (images of {method})" if beside else "")
 
-    return [
-        [label(name), *map(format_interval, scores.values()), *(str(count) for count in counts.loc[name])]
-        for name, scores in summary.items()
+    rows = [
+        [
+            label(name),
+            *(format_interval(intervals[score]) for score in scores),
+            *(str(counts.loc[name, score]) for score in counted),
+        ]
+        for name, intervals in summary.items()
     ]
+    columns = ["map", *(_COLUMNS[score] for score in scores), *counted.values()]
+    return Table(title, columns, rows, f"{protocol}. {''.join(_MEANINGS[score] for score in scores)}{_RULES}")
 
 
 def write_scores(path: Path, table: pd.DataFrame) -> None:

@@ -1,0 +1,69 @@
+"""A gallery of images next to their explanation maps, as wide as two columns of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from tfm.analysis.explanation.gallery import ExplainedImage
+from tfm.analysis.figures.style import BLUE, GREEN, RED, SKY, WIDE, new_figure
+
+_EVIDENCE = LinearSegmentedColormap.from_list("evidence", [BLUE, RED])
+_OPACITY = 0.75  # of the highest value of a map
+_LETTERS = 6.5
+_TITLE_HEIGHT, _HEAD_HEIGHT = 0.55, 0.5  # inches
+
+
+def draw_gallery(examples: Sequence[ExplainedImage], title: str) -> Figure:
+    """Draw each image and its maps side by side: two images in a row where they have two maps each, else one."""
+    panels = 1 + len(examples[0].shares) + len(examples[0].evidence)
+    across = 2 if panels <= 3 and len(examples) > 1 else 1
+    down = -(-len(examples) // across)
+    height, width = examples[0].image.shape
+    panel_width = WIDE[0] / (2 * panels if panels <= 3 else panels)
+    row_height = panel_width * height / width + _TITLE_HEIGHT
+    figure = new_figure((panel_width * panels * across, row_height * down + _HEAD_HEIGHT))
+    cells = figure.subfigures(down, across, squeeze=False).ravel()
+    for cell, example in zip(cells, examples, strict=False):
+        _draw_example(cell.subplots(1, panels, squeeze=False)[0], example)
+        cell.suptitle(example.title, fontsize=_LETTERS, x=0.01, ha="left")
+    figure.legend(handles=_make_legend(examples), loc="outside upper right", ncols=4, fontsize=_LETTERS)
+    figure.suptitle(title, fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+def _draw_example(panels: Sequence[Axes], example: ExplainedImage) -> None:
+    for axes in panels:
+        axes.imshow(example.image, cmap="gray", interpolation="nearest")
+        for mask, colour in ((example.breast, SKY), (example.lesion, GREEN)):
+            if mask.any() and not mask.all():  # else there is no outline
+                axes.contour(mask, levels=[0.5], colors=[colour], linewidths=0.8)
+        axes.set_axis_off()
+    maps = list((example.shares | example.evidence).items())
+    for axes, (name, heat) in zip(panels, [("image", None), *maps], strict=True):
+        if heat is not None and heat.any():
+            top = float(np.abs(heat).max())
+            if name in example.evidence:
+                strength = np.abs(heat) / top * _OPACITY
+                axes.imshow(heat, cmap=_EVIDENCE, alpha=strength, vmin=-top * 1e-3, vmax=top * 1e-3)
+            else:
+                axes.imshow(heat, cmap="inferno", alpha=0.55, vmin=0, vmax=top)
+        axes.set_title(name if heat is None or heat.any() else f"{name}: empty", fontsize=_LETTERS)
+
+
+def _make_legend(examples: Sequence[ExplainedImage]) -> list[Line2D | Patch]:
+    outlines = [(SKY, "breast", [one.breast for one in examples]), (GREEN, "lesion", [one.lesion for one in examples])]
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], color=colour, label=name)
+        for colour, name, masks in outlines
+        if any(mask.any() for mask in masks)
+    ]
+    if examples[0].evidence:
+        handles += [Patch(color=RED, label="evidence for malignant"), Patch(color=BLUE, label="evidence for benign")]
+    return handles
