@@ -16,6 +16,7 @@ from tfm.analysis.units import EXPLANATIONS, PLURALS, group_by_unit
 from tfm.core.errors import DataError
 from tfm.core.runs.run import Run
 from tfm.training.minutes_of_work import measure_minutes_of_work
+from tfm.training.refuse_leak_lab import refuse_leak_lab
 from tfm.training.settings import DEFAULT_SEED
 
 SPLIT_NAMES: dict[Split, str] = {"val": "validation", "test": "test"}
@@ -126,6 +127,7 @@ def name_models(models: Sequence[TrainedModel]) -> list[str]:
 
 def open_trained_model(run: Run, unit: Unit = "image") -> TrainedModel:
     """Read a finished run. Its outputs are verified first. The threshold is that of validation in the same unit."""
+    refuse_leak_lab(run)
     run.check_outputs()
     if not run.predictions_file("test").is_file():
         raise DataError(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tfm.core.settings.base import CacheName, DatasetName, DatasetWithFiles, InputFolder
 
+BY_PATIENT, BY_IMAGE, AUGMENT_THEN_SPLIT, CHOSEN_ON_TEST = "by-patient", "by-image", "augment-then-split", "on-test"
+WayToSplit = Literal["by-patient", "by-image", "augment-then-split", "on-test"]  # the first is honest
 DatasetWithImages = Annotated[DatasetWithFiles, Field(description="Which dataset do you want to use?")]
 TrainingDataset = Annotated[
     DatasetName,

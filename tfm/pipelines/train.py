@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from tfm.analysis.predictions import make_table, save_predictions
@@ -107,6 +108,19 @@ def _train_and_predict(
     extended: SourceRun | None,
 ) -> Iterator[Event]:
     """Everything in the device's memory belongs to this function, so that it is freed when this function ends."""
+    training = yield from fit(settings, run, data, recipe, device, extended)
+    yield from _predict(settings, run, training, data.test)
+
+
+def fit(
+    settings: Train,
+    run: Run,
+    data: TrainingData,
+    recipe: TrainingRecipe,
+    device: torch.device,
+    extended: SourceRun | None = None,
+) -> Generator[Event, None, Training]:
+    """Train, and return the training with its best checkpoint."""
     training = recipe.build(device)
     yield from keep_arrays_on_gpu(training)
     yield from settle_batch_size(run, training, extended)
@@ -116,15 +130,15 @@ def _train_and_predict(
     )
     checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.read_status().key)
     if settings.model.trained == "none":
-        fit = fit_lesion_guided if settings.model.stride else fit_linear_probe
-        yield from fit(training, checkpoints, run.metrics_file, run.checkpoints_folder)
+        regress = fit_lesion_guided if settings.model.stride else fit_linear_probe
+        yield from regress(training, checkpoints, run.metrics_file, run.checkpoints_folder)
     else:
         is_new = not extended and checkpoints.load_newest()[0] is None
         if settings.model.stride and settings.lesions.fit_heads and not settings.lesions.tile and is_new:
             yield from fit_first_heads(training, checkpoints, run.checkpoints_folder)
         yield from run_training(training, checkpoints, run.metrics_file, extended)
     training.evaluated_network.load_state_dict(checkpoints.load_best()["network"])
-    yield from _predict(settings, run, training, data.test, checkpoints.best)
+    return training
 
 
 def _check_masks(data: TrainingData) -> Iterator[Event]:
@@ -160,22 +174,28 @@ def _describe_model(settings: Train, training: Training) -> Iterator[Event]:
         yield Note(f"{alone} of the {len(samples)} training images have no other view: they are classified alone")
 
 
-def _predict(settings: Train, run: Run, training: Training, test: Samples, best: Path) -> Iterator[Event]:
-    """Predict with the best checkpoint. A trial of a study predicts nothing on the test set."""
-    tables = {}
-    for split, words, samples in (("val", "validation", training.val.samples), ("test", "test", test)):
-        if settings.trial and split == "test":
-            continue
-        outputs = yield from predict_logits(
-            training.task,
-            training.evaluated_network,
-            replace(training.val, samples=samples),
-            training.batch_size,
-            f"predicting {words}",
-            precision=training.precision,
-            tta=settings.tta,
-        )
-        tables[split] = make_table(samples, compute_probabilities(outputs))
+def predict_samples(
+    settings: Train, training: Training, samples: Samples, words: str
+) -> Generator[Event, None, pd.DataFrame]:
+    """Predict with the best checkpoint, as the table of a predictions file."""
+    outputs = yield from predict_logits(
+        training.task,
+        training.evaluated_network,
+        replace(training.val, samples=samples),
+        training.batch_size,
+        f"predicting {words}",
+        precision=training.precision,
+        tta=settings.tta,
+    )
+    return make_table(samples, compute_probabilities(outputs))
+
+
+def _predict(settings: Train, run: Run, training: Training, test: Samples) -> Iterator[Event]:
+    """A trial of a study predicts nothing on the test set."""
+    tables = {"val": (yield from predict_samples(settings, training, training.val.samples, "validation"))}
+    if not settings.trial:
+        tables["test"] = yield from predict_samples(settings, training, test, "test")
+    best = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.read_status().key).best
     files = [*(run.predictions_file(split) for split in tables), best, run.metrics_file]
     yield Result(
         {

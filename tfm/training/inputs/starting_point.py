@@ -21,6 +21,7 @@ from tfm.models.settings import FILE, RUN
 from tfm.models.weights import read_exported_facts
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.inputs.samples import Samples, check_unseen
+from tfm.training.refuse_leak_lab import refuse_leak_lab
 from tfm.training.state import Training
 
 FINGERPRINTS = {
@@ -55,6 +56,7 @@ def find_weights_source(workspace: Workspace, weights: str, val: Samples, test: 
     if not weights.startswith(RUN):
         return None
     source = SourceRun(find_run(workspace, weights.removeprefix(RUN)))
+    refuse_leak_lab(source.run)
     if not source.open_checkpoints().best.is_file():
         raise DataError(
             f"{source.run.id} has no best checkpoint to take weights from",
