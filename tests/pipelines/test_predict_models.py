@@ -17,6 +17,7 @@ from tests.pipelines.predicting import (
 )
 from tests.pipelines.test_predict import get_probs, get_stored
 from tests.training.small_dataset import finish_run
+from tfm.core import files
 from tfm.core.runs import worker
 from tfm.core.runs.workspace import Workspace
 
@@ -97,6 +98,25 @@ def test_two_views_without_the_other_one_say_so(workspace, tmp_path):
     assert one == pytest.approx(other, abs=1e-6)
     alone = [name for name, row in rows.items() if "classified alone" in row["remarks"]]
     assert alone == ["P_00502_LEFT_CC.png"]
+
+
+def forget_images_seen(run, workspace):
+    """A copy of a run of an older version."""
+    old = type(run)(workspace.runs_folder / run.id, workspace)
+    facts = {name: value for name, value in old.read_environment().items() if name != "images_seen"}
+    files.write_json(old.folder / "environment.json", facts)
+    return old
+
+
+def test_an_old_run_predicts_as_long_as_its_cache_and_dataset_are_unchanged(network, tmp_path):
+    workspace = Workspace(shutil.copytree(network.workspace.root, tmp_path / "copy"))
+    old = forget_images_seen(network, workspace)
+    assert get_probs(predict_own_test(old)) == pytest.approx(get_stored(network), abs=1e-6)
+    cv2.imwrite(str(tmp_path / "image.png"), draw_breast(1))
+    shutil.rmtree(workspace.cache_folder("files"))
+    run = start_prediction(old, tmp_path / "image.png")
+    assert worker.execute_run(run, stopping=run) == "failed"
+    assert "does not contain the steps of its preprocessing" in run.read_status().message
 
 
 def test_real_mammograms_are_predicted_by_breast_and_patient(network):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 import torch
 
 from tfm.analysis.calibration import find_temperature
+from tfm.analysis.evaluation import evaluate
+from tfm.analysis.format_intervals import format_interval
 from tfm.analysis.prediction.overlay import encode_overlay
 from tfm.analysis.prediction.page import Overlay, render_predictions
 from tfm.analysis.prediction.predicted_images import (
@@ -140,7 +143,8 @@ def _describe_computation(
     missing = [PLURALS[unit] for unit in ("breast", "patient") if unit not in judges]
     if missing:
         sentences.append(f"No verdict on {' and '.join(missing)}: each of those of validation has a malignant image.")
-    return [*sentences, f"Trained on: {protocol.describe_with_dataset(f'{protocol.patients} test patients')}."]
+    auc = format_interval(evaluate(judges["image"], resample=False).metrics["auc"])
+    return [*sentences, f"How well the model does: {protocol.describe_with_dataset(f'{protocol.sample}: AUC {auc}')}."]
 
 
 def _show_verdicts(
@@ -159,4 +163,7 @@ def _show_verdicts(
             ]
             yield Table(PLURALS[unit].capitalize(), [unit, "images", *_COLUMNS], rows[:_SHOWN], NOTICE)
     if refused:
-        yield Table("Refused files", ["file", "reason"], [list(pair) for pair in refused.items()][:_SHOWN])
+        first = {reason: name for name, reason in reversed(refused.items())}
+        counted = Counter(refused.values()).most_common(_SHOWN)
+        rows = [[str(count), reason, first[reason]] for reason, count in counted]
+        yield Table(f"{len(refused)} files are refused", ["files", "reason", "the first"], rows)
