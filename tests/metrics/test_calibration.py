@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
-from tfm.metrics.calibration import BINS, bin_probabilities, compute_calibration_errors
+from tfm.metrics.calibration import BINS, bin_probabilities, compute_calibration_error
 
 
 def make_probabilities(seed: int, images: int = 90) -> tuple[np.ndarray, np.ndarray]:
@@ -24,18 +24,10 @@ def test_bins_and_error_equal_those_of_scikit_learn(seed):
     assert bins.predicted == pytest.approx(predicted, abs=1e-12)
     assert bins.counts.sum() == labels.size
     expected = np.sum(bins.counts * np.abs(observed - predicted)) / labels.size
-    assert compute_calibration_errors(labels, probs, np.ones((1, labels.size)))[0] == pytest.approx(expected, abs=1e-12)
-
-
-def test_error_of_a_resample_is_that_of_its_copied_images():
-    labels, probs = make_probabilities(9)
-    weights = np.random.default_rng(1).poisson(1, (3, labels.size))
-    rows = [np.repeat(np.arange(labels.size), counts) for counts in weights]
-    copied = [compute_calibration_errors(labels[one], probs[one], np.ones((1, one.size)))[0] for one in rows]
-    assert compute_calibration_errors(labels, probs, weights) == pytest.approx(copied, abs=1e-12)
+    assert compute_calibration_error(labels, probs) == pytest.approx(expected, abs=1e-12)
 
 
 def test_certain_and_right_probabilities_have_no_error():
     labels = np.array([0, 1, 1])
-    assert compute_calibration_errors(labels, labels.astype(float), np.ones((1, 3)))[0] == 0
+    assert compute_calibration_error(labels, labels.astype(float)) == 0
     assert bin_probabilities(labels, labels.astype(float)).counts.tolist() == [1, 2]

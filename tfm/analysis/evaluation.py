@@ -12,7 +12,7 @@ from tfm.analysis.format_intervals import flatten_intervals
 from tfm.analysis.settings import Split
 from tfm.analysis.trained_run import Protocol, TrainedModel
 from tfm.metrics.bootstrap import bootstrap_weighted
-from tfm.metrics.calibration import compute_calibration_errors
+from tfm.metrics.calibration import compute_calibration_error
 from tfm.metrics.classification import Confusion, compute_confusion
 from tfm.metrics.curves import (
     compute_average_precisions,
@@ -46,7 +46,8 @@ METRICS = {
 METHODS = (
     "95 % intervals over patients: AUC, F1 and Brier scores on the logit scale; rates by Wilson (exactly 0 or 1: "
     "Clopper-Pearson, for the AUC over pairs of patients), balanced accuracy from both rates; MCC by Fisher's z; "
-    "the others by a BCa bootstrap of patients"
+    "the others by a BCa bootstrap of patients; the calibration error has no interval, because no bootstrap of it "
+    "covers the truth as often as it claims"
 )
 
 
@@ -98,10 +99,12 @@ def evaluate(model: TrainedModel, split: Split = "test", *, resample: bool = Tru
         "auc": _compute_auc(labels, probs, patients),
         **compute_rates(labels == 1, probs >= model.threshold, patients),
         "brier": _compute_brier(labels, probs, patients),
+        "calibration_error": _keep_value(compute_calibration_error(labels, probs)),
         "brier_calibrated": _compute_brier(labels, calibrated, patients),
+        "calibration_error_calibrated": _keep_value(compute_calibration_error(labels, calibrated)),
     }
     if resample:
-        metrics |= _resample(labels, probs, calibrated, patients)
+        metrics |= _resample(labels, probs, patients)
     return Evaluation(
         model=model,
         split=split,
@@ -120,25 +123,20 @@ def _compute_brier(labels: np.ndarray, probs: np.ndarray, patients: np.ndarray) 
     return compute_mean_interval(estimate_ratio((probs - labels) ** 2, np.ones(labels.size), patients))
 
 
-def _resample(
-    labels: np.ndarray, probs: np.ndarray, calibrated: np.ndarray, patients: np.ndarray
-) -> dict[str, Interval]:
+def _keep_value(value: float) -> Interval:
+    return Interval(value, math.nan, math.nan)
+
+
+def _resample(labels: np.ndarray, probs: np.ndarray, patients: np.ndarray) -> dict[str, Interval]:
+    metrics = {
+        "average_precision": compute_average_precisions,
+        "partial_auc": compute_partial_aucs,
+        "sensitivity_at_90_specificity": compute_sensitivities_at,
+        "specificity_at_90_sensitivity": compute_specificities_at,
+    }
+
     def compute(weights: np.ndarray) -> np.ndarray:  # (rounds, metrics)
         calls = count_calls(labels, probs, weights)
-        return np.stack(
-            [
-                compute_average_precisions(calls),
-                compute_partial_aucs(calls),
-                compute_sensitivities_at(calls),
-                compute_specificities_at(calls),
-                compute_calibration_errors(labels, probs, weights),
-                compute_calibration_errors(labels, calibrated, weights),
-            ],
-            axis=1,
-        )
+        return np.stack([compute_metric(calls) for compute_metric in metrics.values()], axis=1)
 
-    names = [
-        *("average_precision", "partial_auc", "sensitivity_at_90_specificity", "specificity_at_90_sensitivity"),
-        *("calibration_error", "calibration_error_calibrated"),
-    ]
-    return dict(zip(names, bootstrap_weighted(compute, patients), strict=True))
+    return dict(zip(metrics, bootstrap_weighted(compute, patients), strict=True))

@@ -26,19 +26,15 @@ def bin_probabilities(labels: np.ndarray, probs: np.ndarray) -> ReliabilityBins:
     return ReliabilityBins(means[0], means[1], counts[used])
 
 
-def compute_calibration_errors(labels: np.ndarray, probs: np.ndarray, weights: np.ndarray) -> np.ndarray:  # (rounds,)
+def compute_calibration_error(labels: np.ndarray, probs: np.ndarray) -> float:
     """Compute the expected calibration error: the mean difference between probability and share of malignant images
     over the bins, weighted by their images.
 
-    Args:
-        labels: (n,) 0 or 1
-        probs: (n,)
-        weights: (rounds, n) how often each image is in each resample.
+    It has no interval. In small samples it is too high even for perfect probabilities, and the bootstraps that were
+    simulated cover the truth in 43 to 96 %.
     """
-    gaps = np.zeros((labels.size, BINS))
-    gaps[np.arange(labels.size), find_bins(probs)] = probs - labels
-    errors: np.ndarray = np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1)
-    return errors
+    bins = bin_probabilities(labels, probs)
+    return float(np.average(np.abs(bins.predicted - bins.observed), weights=bins.counts))
 
 
 def find_bins(probs: np.ndarray) -> np.ndarray:
