@@ -194,7 +194,7 @@ def test_every_macro_citation_and_file_of_the_pack_exists(pack):
     assert {name for name in re.findall(r"\\([A-Z]\w+)", text) if name != "LaTeX"} <= defined
     for name in re.findall(r"\\fittable\{([^#}]*)\}", text):
         assert (pack / f"{name}.tex").is_file()
-    for name in re.findall(r"\\includegraphics\[[^]]*\]\{([^}]*)\}", text):
+    for name in re.findall(r"\\fitfigure\{([^#}]*)\}", text):
         assert (pack / name).is_file()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tfm.analysis.comparison import rank_out_of_fold
 from tfm.analysis.comparison_tables import build_tables
 from tfm.analysis.describe_comparison import describe_outcome
@@ -21,6 +23,13 @@ _MAIN_SETTINGS = (
     *("balance", "augment", "dropout", "fold", "seed"),
 )
 
+_TITLES = {
+    "": "The models by AUC. ",
+    "-costs": "What each model took. ",
+    "-pairs": "All pairs of models. ",
+    "-runs": "Each run. ",
+}
+
 
 def build_comparison_section(reported: ReportedRuns) -> Section:
     ranking = reported.ranking
@@ -31,7 +40,7 @@ def build_comparison_section(reported: ReportedRuns) -> Section:
     tables = build_tables(ranking, pooled, costs)
     parts: list[Part] = [
         Paragraph(describe_outcome(ranking)),
-        *(TablePart(f"comparison{ending}", table, reported.links) for ending, table in tables.items()),
+        *(TablePart(f"comparison{ending}", _add_title(ending, one), reported.links) for ending, one in tables.items()),
         FigurePart(
             "comparison",
             draw_comparison(ranking.list_intervals()),
@@ -62,6 +71,10 @@ def build_comparison_section(reported: ReportedRuns) -> Section:
     ]
     parts.append(TablePart("training", _tabulate_training(reported.runs), reported.links))
     return Section("comparison", "Comparison", parts)
+
+
+def _add_title(ending: str, table: ExportTable) -> ExportTable:
+    return replace(table, caption=_TITLES.get(ending, "") + table.caption)
 
 
 def _tabulate_training(runs: list[ReportedRun]) -> ExportTable:
