@@ -207,3 +207,26 @@ def test_the_top_level_holds_what_the_plan_names_and_nothing_else():
     top = {name.split("/")[0] for name in listed}
     allowed = {"wizard.py", "tfm", "configs", "tests", "requirements.txt", "README.md"}
     assert {name for name in top if not name.startswith(".")} <= allowed
+
+
+def follow_imports(start: str) -> set[str]:
+    """Find the modules of the program and the packages that importing a module loads."""
+    found, waiting = set(), [start]
+    while waiting:
+        name = waiting.pop()
+        path = PROJECT / (name.replace(".", "/") + ".py")
+        path = path if path.is_file() else PROJECT / name.replace(".", "/") / "__init__.py"
+        if name not in found and path.is_file():
+            waiting += [*module_level_imports(path.read_text()), name.rpartition(".")[0]]
+        found.add(name if path.is_file() else name.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare", "report"])
+def test_results_are_shown_without_torch(command):
+    """Importing torch takes longer than what these commands do."""
+    assert "torch" not in follow_imports(f"tfm.pipelines.{command}")
+
+
+def test_a_planted_import_of_torch_is_followed():
+    assert {"torch", "tfm.training.loop"} <= follow_imports("tfm.pipelines.train")

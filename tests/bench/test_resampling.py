@@ -1,0 +1,43 @@
+"""Resampling the AUCs of ten models, beside copying the rows of each resample and scoring them with scikit-learn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from tests.metrics.clustered_images import draw_study
+from tfm.metrics.bootstrap import resample_patients
+from tfm.metrics.curves import compute_aucs, count_calls
+
+ROUNDS, MODELS, PATIENTS = 2000, 10, 280  # 280 patients have about 700 images
+
+
+@pytest.mark.long
+@pytest.mark.alone
+def test_ten_models_are_resampled_within_a_second(record_property: Callable[[str, object], None]) -> None:
+    study = draw_study(np.random.default_rng(1), PATIENTS, [0.75] * MODELS)
+
+    def resample() -> list[np.ndarray]:
+        weights = resample_patients(study.patients, ROUNDS)
+        return [compute_aucs(count_calls(study.labels, scores, weights)) for scores in study.scores.T]
+
+    begun = time.process_time()
+    aucs = resample()
+    seconds = time.process_time() - begun
+    few = 20
+    begun = time.process_time()
+    for number, counts in enumerate(resample_patients(study.patients, few)):
+        rows = np.repeat(np.arange(study.labels.size), counts)
+        assert len(rows) > 0
+        assert [roc_auc_score(study.labels[rows], scores[rows]) for scores in study.scores.T] == pytest.approx(
+            [own[number] for own in aucs], abs=1e-12
+        )
+    usual = (time.process_time() - begun) * ROUNDS / few
+    record_property("seconds", round(seconds, 2))
+    record_property("usual way against it", round(usual / seconds, 1))
+    print(f"{study.labels.size} images: {seconds:.2f} s, the usual way {usual:.1f} s")  # noqa: T201
+    assert seconds <= 1
