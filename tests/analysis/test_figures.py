@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +19,9 @@ from tfm.analysis.figures.reliability import draw_reliability
 from tfm.analysis.figures.roc import draw_roc
 from tfm.analysis.figures.score_distributions import draw_score_distributions
 from tfm.analysis.figures.style import save_figure, style_series
+from tfm.analysis.figures.subgroups import draw_subgroups
+from tfm.analysis.subgroups import Subgroup
+from tfm.metrics.intervals import Interval
 
 EPOCHS = pd.DataFrame(
     {"epoch": [1, 2, 3], "train_loss": [0.7, 0.5, 0.3], "val_loss": [0.7, 0.6, 0.65], "val_auc": [0.5, 0.8, 0.7]}
@@ -57,6 +62,20 @@ def test_confusion_matrix_shows_the_counts(evaluation):
         *(counts.tn, counts.fp),
         *(counts.fn, counts.tp),
     ]
+
+
+def test_subgroup_of_few_patients_is_named_without_an_auc(evaluation):
+    undefined = Interval(math.nan, math.nan, math.nan)
+    (axes,) = draw_subgroups(
+        evaluation,
+        [
+            Subgroup("view", "CC", 30, 15, 30, {"auc": Interval(0.8, 0.7, 0.9)}),
+            Subgroup("density", "4", 3, 1, 3, {"auc": undefined}),
+        ],
+    ).axes
+    assert [text.get_text() for text in axes.texts] == ["too few patients"]
+    assert axes.get_yticklabels()[1].get_text() == "breast density 4 (3 images, 1 malignant)"
+    assert sum(len(line.get_xdata()) == 1 for line in axes.lines) == 1
 
 
 @pytest.mark.long

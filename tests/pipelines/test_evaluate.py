@@ -95,7 +95,7 @@ def test_every_metric_is_recomputed_from_the_stored_predictions(trained, evaluat
 
 
 def test_figures_and_tables_are_files_of_the_evaluation_alone(trained, evaluation):
-    names = ["roc", "precision-recall", "reliability", "confusion", "scores", "learning-curves"]
+    names = ["roc", "precision-recall", "reliability", "confusion", "scores", "subgroups", "learning-curves"]
     pictures = [event for event in evaluation.read_events() if isinstance(event, Picture)]
     assert [evaluation.workspace.root / picture.path for picture in pictures] == [
         evaluation.folder / "figures" / f"{name}.png" for name in names

@@ -18,6 +18,7 @@ from tfm.analysis.figures.reliability import draw_reliability
 from tfm.analysis.figures.roc import draw_roc
 from tfm.analysis.figures.score_distributions import draw_score_distributions
 from tfm.analysis.figures.style import save_figure
+from tfm.analysis.figures.subgroups import draw_subgroups
 from tfm.analysis.trained_run import Protocol, name_models
 from tfm.commands.evaluate import Evaluate
 from tfm.core import files
@@ -92,6 +93,8 @@ def _draw_figures(evaluated: EvaluatedRun, name: str) -> Iterator[tuple[str, str
     yield "reliability", f"Reliability diagram of {name}", draw_reliability(test), caption
     yield "confusion", f"Confusion matrices of {name}", draw_confusion(both), caption
     yield "scores", f"Probabilities of {name}", draw_score_distributions(both), caption
+    if evaluated.subgroups and test.has_both_classes:
+        yield "subgroups", f"Subgroups of {name}", draw_subgroups(test, evaluated.subgroups), caption
     if not evaluated.epochs.empty:
         words = f"{name}. The kept weights have the highest validation AUC"
         data = evaluated.model.protocol.describe_with_dataset(words)
