@@ -89,10 +89,18 @@ def test_patients_of_training_and_validation_are_marked_and_those_of_the_test_ar
     assert all("trained or validated on patient" in row["remarks"] for row in rows)
 
 
+def test_an_anonymous_copy_of_a_training_image_is_recognised_by_its_pixels(mixed):
+    (row,) = [row for row in read_rows(mixed) if row["file"] == "anonymous copy.tif"]
+    assert row["patient_id"] == ""
+    assert row["seen_in_training"] == "P_00001"
+
+
 @pytest.fixture(scope="module")
 def mixed(trained, tmp_path_factory):
     """Good and bad files in one folder, predicted."""
     folder = tmp_path_factory.mktemp("mixed")
+    training = trained.workspace.dataset_folder("files") / "train"
+    cv2.imwrite(str(folder / "anonymous copy.tif"), cv2.imread(str(training / "malignant" / "P_00001_LEFT_CC.png"), 0))
     generator, good = np.random.default_rng(1), draw_breast(77)
     harsh = np.where(generator.random(good.shape) < 0.5, 60, generator.integers(90, 255, good.shape))
     cv2.imwrite(str(folder / "unnamed.png"), good)

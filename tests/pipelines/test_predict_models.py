@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import pytest
 
+from tests.browser import evaluate_on_page, photograph_page
 from tests.pipelines.forests import average_run, forest_run
 from tests.pipelines.predicting import (
     draw_breast,
@@ -117,6 +118,15 @@ def test_an_old_run_predicts_as_long_as_its_cache_and_dataset_are_unchanged(netw
     run = start_prediction(old, tmp_path / "image.png")
     assert worker.execute_run(run, stopping=run) == "failed"
     assert "does not contain the steps of its preprocessing" in run.read_status().message
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_the_page_opens_without_errors_and_outside_requests(network, tmp_path, width):
+    page = predict_own_test(network).folder / "predictions.html"
+    visit = photograph_page(page, tmp_path / "page.png", width)
+    assert (visit.console, visit.requests) == ([], [])
+    scrolled = evaluate_on_page(page, "document.documentElement.scrollWidth > innerWidth", tmp_path, 500)
+    assert scrolled is False
 
 
 def test_real_mammograms_are_predicted_by_breast_and_patient(network):

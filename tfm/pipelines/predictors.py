@@ -50,6 +50,10 @@ class NetworkPredictor:
     def chain(self) -> ChainSettings:
         return parse_chain(self.seen.steps, self.settings.cache, preprocess.COMMAND.version)
 
+    @property
+    def training_cache(self) -> Path:
+        return self.source.run.workspace.cache_folder(self.settings.cache)
+
     def predict(self, cache: Cache, samples: Samples, device: torch.device) -> Generator[Event, None, np.ndarray]:
         """Predict (n,) probabilities as the run predicted its test images."""
         training = self._build(cache, samples, device)
@@ -107,6 +111,10 @@ class ForestPredictor:
     @property
     def chain(self) -> ChainSettings:
         return self.backbone.chain
+
+    @property
+    def training_cache(self) -> Path:
+        return self.backbone.training_cache
 
     def predict(self, cache: Cache, samples: Samples, device: torch.device) -> Generator[Event, None, np.ndarray]:
         trained = self.backbone.settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _ALONE = "classified alone: the files do not contain the other view of its breas
 class PreparedImages:
     images: NewImages  # those that all models can predict
     caches: Mapping[str, Cache]  # by the steps that made them
+    twins: Mapping[str, str]  # image → the image of a training cache with the same pixels
 
     def find_cache(self, predictor: Predictor) -> Cache:
         return self.caches[predictor.chain.model_dump_json()]
@@ -72,7 +74,9 @@ class PreparedImages:
         return {name: list(dict.fromkeys(found)) for name, found in remarks.items()}
 
     def find_seen_patient(self, name: str, seen: Sequence[str]) -> str:
-        return find_seen_patient(f"{self.images.folder.name}/{name}", self.images.facts[name], seen)
+        """Return the patient if the models have seen that one; a copy of a training image needs no name for that."""
+        text = f"{self.images.folder.name}/{name}/{self.twins.get(name, '')}"
+        return find_seen_patient(text, self.images.facts[name], seen)
 
 
 def prepare_images(
@@ -93,11 +97,13 @@ def prepare_images(
         )
         if cache:
             caches[steps[0]] = cache
-    prepared = PreparedImages(images, caches)
+    prepared = PreparedImages(images, caches, {})
     if images.facts:
         first = predictors[0]
-        found = [name for name, (measured, _) in prepared.measure(first).items() if is_crop(measured, first.seen)]
-        prepared = PreparedImages(images.refuse(dict.fromkeys(found, _CROP)), caches)
+        measured = prepared.measure(first)
+        crops_found = [name for name, (values, _) in measured.items() if is_crop(values, first.seen)]
+        twins = _find_twins({name: record["pixels"] for name, (_, record) in measured.items()}, predictors)
+        prepared = PreparedImages(images.refuse(dict.fromkeys(crops_found, _CROP)), caches, twins)
     if not prepared.images.facts:
         refused = list(prepared.images.refused.items())
         reasons = "".join(f"\n{name}: {reason}" for name, reason in refused[:_SHOWN_REASONS])
@@ -106,3 +112,14 @@ def prepare_images(
             hint="choose other files",
         )
     return prepared
+
+
+def _find_twins(pixels: Mapping[str, str], predictors: Sequence[Predictor]) -> dict[str, str]:
+    """Find copies of images of the training caches, as far as these still exist."""
+    known: dict[str, str] = {}
+    for folder in {one.training_cache for one in predictors}:
+        with contextlib.suppress(DataError):
+            cache = Cache.open(folder)
+            records = cache.read_records(cache.index["image_id"])
+            known |= {record["pixels"]: name for name, record in records.items() if "pixels" in record}
+    return {name: known[digest] for name, digest in pixels.items() if digest in known}
