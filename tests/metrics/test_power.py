@@ -69,7 +69,9 @@ def test_the_error_of_a_perfect_model_is_unknown():
 
 
 def test_models_that_agree_more_need_fewer_patients():
-    alike, unlike = (plan_test(100, correlation).count_patients_needed(0.8, 0.05) for correlation in (0.9, 0.3))
+    alike, unlike = (
+        plan_test(100, correlation).assess_difference(0.8, 0.05).patients_needed for correlation in (0.9, 0.3)
+    )
     assert alike < unlike / 2
 
 
@@ -89,7 +91,7 @@ def test_power_holds_in_simulated_studies(patients, auc):
     apart = planned.find_detectable_difference(auc)
     planned_power = np.mean([_is_found(planned, auc, apart, rng) for _ in range(1500)])
     power, measured = (
-        planned.compute_power(auc, 0.05),
+        planned.assess_difference(auc, 0.05).power,
         np.mean([_is_found(planned, auc, 0.05, rng) for _ in range(1500)]),
     )
     print(f"{patients} patients, AUC {auc}: {found:.3f} {planned_power:.3f} {power:.3f} {measured:.3f}")  # noqa: T201

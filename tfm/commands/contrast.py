@@ -64,4 +64,4 @@ class Contrast(Settings):
         return self
 
 
-COMMAND = Stage(settings=Contrast, pipeline="tfm.pipelines.contrast:contrast", version=3)
+COMMAND = Stage(settings=Contrast, pipeline="tfm.pipelines.contrast:contrast", version=4)

@@ -67,6 +67,12 @@ def _compute_relative_variance(auc: float) -> float:
 
 
 @dataclass(frozen=True)
+class PlannedDifference:
+    power: float  # the chance to find it
+    patients_needed: float  # in a larger test set of this kind
+
+
+@dataclass(frozen=True)
 class PlannedTest:
     """A test of two models that are not trained yet.
 
@@ -98,10 +104,13 @@ class PlannedTest:
         scores: np.ndarray = apart + noise
         return scores
 
-    def compute_power(self, auc: float, difference: float) -> float:
-        """Compute the chance to find this difference from the better model's AUC."""
+    def assess_difference(self, auc: float, difference: float) -> PlannedDifference:
+        """Assess this difference from the better model's AUC."""
         error, degrees = self._measure_error(auc, difference)
-        return float(stdtr(degrees, difference / error - find_quantile(degrees)))
+        return PlannedDifference(
+            power=float(stdtr(degrees, difference / error - find_quantile(degrees))),
+            patients_needed=np.unique(self.patients).size * (_find_reach(degrees) * error / difference) ** 2,
+        )
 
     def find_detectable_difference(self, auc: float) -> float:
         """Find the smallest difference from the better model's AUC that the test shows; NaN if not even chance."""
@@ -111,11 +120,6 @@ class PlannedTest:
             error, degrees = self._measure_error(auc, min(difference, largest))
             difference = _find_reach(degrees) * error
         return difference if difference <= largest else math.nan
-
-    def count_patients_needed(self, auc: float, difference: float) -> float:
-        """Count the patients of a larger test set of this kind that would show the difference."""
-        error, degrees = self._measure_error(auc, difference)
-        return float(np.unique(self.patients).size * (_find_reach(degrees) * error / difference) ** 2)
 
     def _measure_error(self, auc: float, difference: float) -> tuple[float, float]:
         """Measure the standard error of the difference in drawn studies, and its degrees of freedom."""
