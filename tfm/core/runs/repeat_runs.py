@@ -14,9 +14,10 @@ from tfm.core.runs.resolve_command_settings import find_preset, load_settings
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import Input, Settings
+from tfm.core.settings.document_command import write_document_command
 from tfm.core.settings.fields import get_value, list_fields
 from tfm.core.settings.resolve import resolve
-from tfm.core.settings.spell_settings import assign_preset, write_document_command
+from tfm.core.settings.spell_settings import assign_preset
 
 
 @dataclass(frozen=True)
