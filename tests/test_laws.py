@@ -164,7 +164,7 @@ def spelled_commands(source: str) -> list[str]:
     return [word for word in found if word == "wizard.py" or word[2:].removeprefix("no-") in options()]
 
 
-SPELLS_FOR_DOCUMENTS = PROJECT / "tfm" / "core" / "settings" / "spell_settings.py"
+SPELLS_FOR_DOCUMENTS = PROJECT / "tfm" / "core" / "settings" / "document_command.py"
 
 
 @pytest.mark.parametrize(

@@ -6,38 +6,13 @@ import numpy as np
 import pytest
 
 from tests.analysis.written_runs import write_trained_run
-from tests.training.small_dataset import write_dataset_and_cache
+from tests.bench.large_dataset import make_large_dataset
 from tfm.core.events import Result
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.pipelines.report import report
 
-PATIENTS = {"train": 1030, "val": 180, "test": 350}  # two images each
 DROPOUTS = np.arange(11) / 20
-
-
-def make_large_dataset(workspace):
-    generator = np.random.default_rng(3)
-    rows = [
-        {
-            "image_id": f"P_{split}{number:04d}_LEFT_{view}",
-            "patient_id": f"P_{split}{number:04d}",
-            "side": "LEFT",
-            "view": view,
-            "kind": ("mass", "calc")[number % 2],
-            "split": split,
-            "label": ("benign", "malignant")[generator.integers(2)],
-            "mask": "",
-            "sop_uid": f"1.2.{split}.{number}.{view}",
-        }
-        for split, count in PATIENTS.items()
-        for number in range(count)
-        for view in ("CC", "MLO")
-    ]
-    blank = np.zeros((2, 2), np.uint8)
-    write_dataset_and_cache(
-        workspace, "pocket", rows, [(blank, blank, blank)] * len(rows), protocol="large", synthetic=True
-    )
 
 
 @pytest.mark.long
