@@ -3,6 +3,7 @@ Runs that differ only in fold and seed are one row."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ class Ranking:
     def best(self) -> str:
         return self.entries[0][0]
 
-    @property
+    @functools.cached_property
     def tests_with_best(self) -> dict[str, ModelTest]:
         """The test of each other model against the best one, in the order of the ranking."""
         return {test.worse: test for test in self.tests if test.better == self.best}
@@ -94,7 +95,7 @@ class Ranking:
         )
         return self.protocol.caption + (repeats if self.is_repeated else "") + (tests if self.tests else "")
 
-    @property
+    @functools.cached_property
     def rows(self) -> list[RankedRow]:
         """The rows of the tables: the models by rank, then their mean, which has no rank and is not tested."""
         rows = []

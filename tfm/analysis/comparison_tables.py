@@ -83,7 +83,7 @@ def build_tables(
             f"{ranking.caption}. {_POWER_CAPTION}",
             _PAIR_COLUMNS,
             [_format_pair(test) for test in ranking.tests],
-            list_pairs(ranking),
+            _list_pairs(ranking),
         )
     if ranking.is_repeated:
         tables["-runs"] = ExportTable(
@@ -96,7 +96,7 @@ def build_tables(
     return tables
 
 
-def list_pairs(ranking: Ranking) -> list[dict[str, Any]]:
+def _list_pairs(ranking: Ranking) -> list[dict[str, Any]]:
     """List the test of each pair for a program."""
     return [
         {

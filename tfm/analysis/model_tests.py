@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -33,12 +34,12 @@ class ModelTest:
     def is_significant(self) -> bool:
         return self.holm_p < LEVEL
 
-    @property
+    @functools.cached_property
     def detectable(self) -> float:
         """The smallest difference that these patients show with a power of 80 %."""
         return find_detectable_difference(self.difference)
 
-    @property
+    @functools.cached_property
     def patients_needed(self) -> float:
         """How many patients would show a true difference as large as the observed one."""
         return count_patients_needed(self.difference, self.patients)

@@ -9,6 +9,7 @@ interval does not contain 0.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -31,18 +32,18 @@ class Difference:
     correlation: float  # of the two metrics, over patients
     uncertainty: Uncertainty  # of the difference
 
-    @property
+    @functools.cached_property
     def value(self) -> float:
         return self.first.mean - self.second.mean
 
-    @property
+    @functools.cached_property
     def interval(self) -> Interval:
         if math.isnan(self.uncertainty.degrees):
             return Interval(self.value, math.nan, math.nan)
         below, above = self._find_distances(find_quantile(self.uncertainty.degrees))
         return Interval(self.value, self.value - below, self.value + above)
 
-    @property
+    @functools.cached_property
     def p_value(self) -> float:
         """The two-sided p value of no difference; NaN if the data are too few."""
         if math.isnan(self.uncertainty.degrees):

@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr
-from scipy.stats import norm, t
+from scipy.special import stdtr, stdtrit
+from scipy.stats import norm
 
 from tfm.core.randomness import generator_at
 from tfm.metrics.differences import Difference
@@ -59,7 +59,7 @@ def count_patients_needed(difference: Difference, patients: int) -> float:
 
 def _find_reach(degrees: float) -> float:
     """Find how many standard errors a difference must have."""
-    return find_quantile(degrees) + float(t.ppf(POWER, degrees))
+    return find_quantile(degrees) + float(stdtrit(degrees, POWER))
 
 
 def _compute_relative_variance(auc: float) -> float:

@@ -14,7 +14,7 @@ from tfm.analysis.comparison import (
     rank_models,
     rank_out_of_fold,
 )
-from tfm.analysis.comparison_tables import SCREEN_COLUMNS, build_tables, format_screen_rows, list_pairs
+from tfm.analysis.comparison_tables import SCREEN_COLUMNS, build_tables, format_screen_rows
 from tfm.analysis.describe_comparison import describe_outcome
 from tfm.analysis.export_table import export_table
 from tfm.analysis.figures.comparison import draw_comparison
@@ -66,7 +66,7 @@ def compare(settings: Compare, run: Run) -> Iterator[Event]:
         ]
         outputs += map(str, figures + exported)
         values["models"] += tables[""].records
-        values["pairs"] += list_pairs(ranking)
+        values["pairs"] += tables["-pairs"].records if "-pairs" in tables else []
         values["out_of_fold"] += [row for one in pooled for row in one.list_values()]
         values["summary"].append(describe_outcome(ranking))
     yield Note(f"all tables as CSV, Markdown, LaTeX and JSON, and all figures as PNG and PDF: {run.figures_folder}")
