@@ -20,7 +20,9 @@ from tests.training.small_dataset import (
     make_train_run,
     rewrite_manifest,
 )
+from tfm.analysis.calibration import calibrate_split
 from tfm.analysis.predictions import read_predictions
+from tfm.analysis.trained_run import open_trained_model
 from tfm.core import files
 from tfm.core.runs import worker
 from tfm.core.runs.find_or_create import find_or_create_job
@@ -104,6 +106,8 @@ def test_the_sample_script_needs_neither_torch_nor_this_program(exported, traine
     assert ended.returncode == 0, ended.stderr
     rows = list(csv.DictReader(io.StringIO(ended.stdout)))
     np.testing.assert_allclose([float(row["probability"]) for row in rows], expected, atol=1e-5)
+    calibrated = np.repeat(calibrate_split(open_trained_model(trained), "test")[:2], 2)
+    np.testing.assert_allclose([float(row["calibrated_probability"]) for row in rows], calibrated, atol=1e-5)
     threshold = trained.read_status().result["threshold"]
     assert [row["at_or_above_threshold"] for row in rows] == ["yes" if p >= threshold else "no" for p in expected]
 

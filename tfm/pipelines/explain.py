@@ -20,7 +20,7 @@ from tfm.analysis.explanation.scores import (
     summarize_scores,
     write_scores,
 )
-from tfm.analysis.figures.gallery import draw_gallery
+from tfm.analysis.figures.gallery import draw_gallery, split_into_pages
 from tfm.analysis.figures.style import save_figure
 from tfm.analysis.format_intervals import flatten_intervals
 from tfm.analysis.predictions import read_predictions
@@ -122,11 +122,14 @@ def _draw_galleries(
         if not images:
             yield Note(f"there is no gallery of {gallery}: the model has none at its threshold")
             continue
-        title = f"{trained.model}: {gallery}"
-        name = f"explained-{gallery.replace(' ', '-')}"
-        figure = draw_gallery(images, title)
-        paths += save_figure(figure, run.figures_folder, name, protocol.describe_with_dataset(words))
-        yield Picture(str(paths[-2]), title)
+        pages = split_into_pages(images)
+        for number, page in enumerate(pages, start=1):
+            of = f" ({number} of {len(pages)})" if len(pages) > 1 else ""
+            title = f"{trained.model}: {gallery}{of}"
+            name = "-".join(["explained", *gallery.split(), *([str(number)] if of else [])])
+            figure = draw_gallery(page, title)
+            paths += save_figure(figure, run.figures_folder, name, protocol.describe_with_dataset(words))
+            yield Picture(str(paths[-2]), title)
     return paths
 
 

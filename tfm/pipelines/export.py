@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tfm.analysis.calibration import find_temperature
 from tfm.analysis.evaluation import evaluate
 from tfm.analysis.model_export import classify_images
 from tfm.analysis.model_export.model_card import CardFacts, format_model_card
@@ -116,6 +117,7 @@ def _write_checked_onnx(
     path, images = folder / "model.onnx", training.val
     model = PixelClassifier(training.network, images.normalisation, mirrors=opened.settings.tta)
     facts = {"run": trained.run, "model": trained.model, "threshold": repr(trained.threshold)}
+    facts |= {"temperature": repr(find_temperature(trained))}
     size = opened.data.cache.images.shape[1:]
     yield Note(f"writing {path.name} for images of {size[0]} × {size[1]} pixels")
     write_onnx(path, model, size, facts)

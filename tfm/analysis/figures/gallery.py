@@ -17,25 +17,45 @@ from tfm.analysis.figures.style import BLUE, GREEN, RED, SKY, WIDE, new_figure
 _EVIDENCE = LinearSegmentedColormap.from_list("evidence", [BLUE, RED])
 _OPACITY = 0.75  # of the highest value of a map
 _LETTERS = 6.5
+_ROWS = 4  # of one page
 _TITLE_HEIGHT, _HEAD_HEIGHT = 0.55, 0.5  # inches
+
+
+def split_into_pages(examples: Sequence[ExplainedImage]) -> list[Sequence[ExplainedImage]]:
+    """Split a gallery into parts that fit on a page each."""
+    each = _ROWS * _count_across(examples[0])
+    return [examples[start : start + each] for start in range(0, len(examples), each)]
 
 
 def draw_gallery(examples: Sequence[ExplainedImage], title: str) -> Figure:
     """Draw each image and its maps side by side: two images in a row where they have two maps each, else one."""
-    panels = 1 + len(examples[0].shares) + len(examples[0].evidence)
-    across = 2 if panels <= 3 and len(examples) > 1 else 1
+    panels, across = _count_panels(examples[0]), _count_across(examples[0])
     down = -(-len(examples) // across)
     height, width = examples[0].image.shape
-    panel_width = WIDE[0] / (2 * panels if panels <= 3 else panels)
-    row_height = panel_width * height / width + _TITLE_HEIGHT
-    figure = new_figure((panel_width * panels * across, row_height * down + _HEAD_HEIGHT))
+    row_height = WIDE[0] / (panels * across) * height / width + _TITLE_HEIGHT
+    figure = new_figure((WIDE[0], row_height * down + _HEAD_HEIGHT))
     cells = figure.subfigures(down, across, squeeze=False).ravel()
     for cell, example in zip(cells, examples, strict=False):
         _draw_example(cell.subplots(1, panels, squeeze=False)[0], example)
         cell.suptitle(example.title, fontsize=_LETTERS, x=0.01, ha="left")
-    figure.legend(handles=_make_legend(examples), loc="outside upper right", ncols=4, fontsize=_LETTERS)
-    figure.suptitle(title, fontsize=9, x=0.01, ha="left")
+    figure.legend(
+        handles=_make_legend(examples),
+        loc="outside upper center",
+        ncols=4,
+        fontsize=_LETTERS,
+        title=title,
+        title_fontsize=9,
+        frameon=False,
+    )
     return figure
+
+
+def _count_panels(example: ExplainedImage) -> int:
+    return 1 + len(example.shares) + len(example.evidence)
+
+
+def _count_across(example: ExplainedImage) -> int:
+    return 2 if _count_panels(example) <= 3 else 1
 
 
 def _draw_example(panels: Sequence[Axes], example: ExplainedImage) -> None:

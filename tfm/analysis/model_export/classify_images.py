@@ -29,12 +29,16 @@ def read_image(path: str, size: tuple[int, int]) -> np.ndarray:
 def classify_images(paths: list[str]) -> None:
     session = onnxruntime.InferenceSession(Path(__file__).with_name("model.onnx"), providers=["CPUExecutionProvider"])
     _, height, width = session.get_inputs()[0].shape
-    threshold = float(session.get_modelmeta().custom_metadata_map["threshold"])
+    facts = session.get_modelmeta().custom_metadata_map
+    threshold, temperature = float(facts["threshold"]), float(facts["temperature"])
     table = csv.writer(sys.stdout)
-    table.writerow(["file", "probability", "at_or_above_threshold"])
+    table.writerow(["file", "probability", "calibrated_probability", "at_or_above_threshold"])
     for path in paths:
-        (probability,) = session.run(None, {"images": read_image(path, (height, width))[None]})[0]
-        table.writerow([Path(path).resolve(), f"{probability:.6f}", "yes" if probability >= threshold else "no"])
+        (probability,) = session.run(None, {"images": read_image(path, (height, width))[None]})[0].astype(float)
+        with np.errstate(divide="ignore", over="ignore"):
+            calibrated = 1 / (1 + (1 / probability - 1) ** (1 / temperature))
+        verdict = "yes" if probability >= threshold else "no"
+        table.writerow([Path(path).resolve(), f"{probability:.6f}", f"{calibrated:.6f}", verdict])
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 import yaml
 
+from tfm.analysis.calibration import find_temperature
 from tfm.analysis.evaluation import METRICS
 from tfm.analysis.format_intervals import format_interval
 from tfm.analysis.model_export.pixel_classifier import TOLERANCE, OnnxCheck
@@ -145,6 +146,7 @@ def _build_text(facts: CardFacts) -> dict[str, Any]:
         "metrics": [(METRICS[name], format_interval(interval)) for name, interval in facts.metrics.items()],
         "caption": protocol.caption,
         "threshold": f"{trained.printed_threshold} ({describe_rule(protocol.threshold_rule)}, chosen on validation)",
+        "temperature": f"{find_temperature(trained):.4g}",
         "limits": _PHANTOM_LIMITS if protocol.synthetic else _LIMITS,
         "licence": _NO_LICENCE if protocol.synthetic else _LICENCE,
     }
