@@ -31,6 +31,7 @@ def build_question_section(reported: ReportedRuns, missing: list[str]) -> Sectio
         "Threshold": f"chosen on validation ({describe_rule(protocol.threshold_rule)}), never on test",
         "Epoch and settings": "chosen on validation, never on test",
         "Patients": "No patient is in two splits, and no model has seen a patient of validation or test before.",
+        "Other collections": "No model was tested on another collection (external test).",
         "Intervals": "95 %, over patients: the images of a patient are not independent",
     }
     caption = "The protocol of every number in this report."

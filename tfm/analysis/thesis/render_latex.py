@@ -45,6 +45,10 @@ _REASONS_ES = {
     "benign without callback, left out by the settings": "benignas sin revisión, excluidas por los ajustes",
     "the file could not be read": "no se pudo leer el fichero",
 }
+_LEARNERS = {
+    "en": {"forest": "a random forest", "logistic": "a logistic regression", "boosting": "gradient-boosted trees"},
+    "es": {"forest": "un bosque aleatorio", "logistic": "una regresión logística", "boosting": "árboles potenciados"},
+}
 _UNITS_ES = {"image": "la imagen", "breast": "la mama", "patient": "la paciente"}
 _UNIT_RULES = {
     "image": {"en": "", "es": ""},
@@ -85,6 +89,7 @@ _ENVIRONMENT.globals |= {
     "cite": _cite,
     "optimizers": _OPTIMIZERS,
     "reasons_es": _REASONS_ES,
+    "learners": _LEARNERS,
     "weights_names": _WEIGHTS,
     "units_es": _UNITS_ES,
     "unit_rules": _UNIT_RULES,
