@@ -64,7 +64,7 @@ def predict(settings: Predict, run: Run) -> Iterator[Event]:
     refused = prepared.images.refused
     page = run.folder / "predictions.html"
     files.write_text(page, render_predictions(judges["image"], computation, images, verdicts, overlays, refused))
-    tables = {unit: run.folder / f"{PLURALS[unit]}.csv" for unit in verdicts}
+    tables = {unit: run.folder / f"{PLURALS[unit]}.csv" for unit in verdicts if verdicts[unit]}
     write_image_table(tables["image"], images, verdicts["image"], refused)
     for unit in tables.keys() - {"image"}:
         write_unit_table(tables[unit], unit, verdicts[unit])

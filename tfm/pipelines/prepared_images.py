@@ -87,7 +87,7 @@ def prepare_images(
     Args:
         home: folder for their caches.
     """
-    crops = all(one.seen.are_crops for one in predictors)
+    crops = all(one.seen.crops for one in predictors)
     images = yield from find_new_images(settings.paths, crops=crops)
     caches: dict[str, Cache] = {}
     version, workers = preprocess.COMMAND.version, settings.workers

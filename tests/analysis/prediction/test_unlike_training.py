@@ -8,7 +8,7 @@ from tfm.training.inputs.images_seen import ImagesSeen
 
 RANGES = {"scale": (5.0, 9.0), "level": (0.2, 0.6), "contrast": (0.1, 0.2), "area": (0.4, 0.6), "box": (0.7, 0.8)}
 USUAL = {"scale": 8.0, "level": 0.5, "contrast": 0.15, "area": 0.5, "box": 0.75}
-SEEN = ImagesSeen(steps={}, images=100, ranges=RANGES, inverted=False, makers=["", "Lumisys"])
+SEEN = ImagesSeen(steps={}, images=100, ranges=RANGES, inverted=False, crops=False, makers=["", "Lumisys"])
 FILM = ImageFacts(modality="MG", maker="LUMISYS", is_dicom=True)
 
 
@@ -43,7 +43,7 @@ def test_each_difference_is_described(given, remark):
 
 
 def test_breast_from_edge_to_edge_is_a_crop_unless_the_model_learned_from_crops():
-    crops = ImagesSeen(steps={}, images=9, ranges={"box": (0.97, 1.0)}, inverted=False, makers=None)
+    crops = ImagesSeen(steps={}, images=9, ranges={"box": (0.9, 1.0)}, inverted=False, crops=True, makers=None)
     assert is_crop({"box": 0.99}, SEEN)
     assert not is_crop({"box": 0.99}, crops)
     assert not is_crop(USUAL, SEEN)

@@ -44,7 +44,7 @@ def describe_differences(
 
 def is_crop(measured: Mapping[str, float], seen: ImagesSeen) -> bool:
     """Whether breast fills an image from edge to edge, though the model was trained on whole mammograms."""
-    return measured.get(BOX, 0) > CROP_SHARE and not seen.are_crops
+    return measured.get(BOX, 0) > CROP_SHARE and not seen.crops
 
 
 def _describe_header(facts: ImageFacts, seen: ImagesSeen) -> list[str]:

@@ -15,6 +15,7 @@ from tfm.core.events import Event, Progress
 from tfm.core.randomness import seed_at
 from tfm.core.runs.run import Run
 from tfm.data.cache.cache import SETTINGS
+from tfm.data.cbis_name import find_cbis_names
 from tfm.data.new_images.image_facts import read_image_facts
 from tfm.training.inputs.training_data import TrainingData
 
@@ -36,12 +37,8 @@ class ImagesSeen:
     images: int  # how many were measured
     ranges: dict[str, tuple[float, float]]  # of what is measured: smallest and largest
     inverted: bool  # whether the steps inverted any of them
+    crops: bool  # whether they are crops of lesions
     makers: list[str] | None  # of the DICOM files, "" for none; None: no file is DICOM
-
-    @property
-    def are_crops(self) -> bool:
-        """Whether breast fills the training images from edge to edge."""
-        return BOX in self.ranges and self.ranges[BOX][0] > CROP_SHARE
 
 
 def remember_images_seen(run: Run, data: TrainingData) -> Iterator[Event]:
@@ -73,7 +70,7 @@ def describe_images_seen(data: TrainingData) -> Generator[Event, None, ImagesSee
         for what, value in measure_image(cache.images[at], cache.breast[at], record).items():
             measured.setdefault(what, []).append(value)
         inverted = inverted or was_inverted(record)
-        facts = read_image_facts(data.dataset.path(file_of.get(name, "")), name)
+        facts = read_image_facts(data.dataset.path(file_of[name]), name)
         if facts.is_dicom:
             makers.add(facts.maker)
         yield Progress("training images described", done, len(names), "images")
@@ -82,6 +79,7 @@ def describe_images_seen(data: TrainingData) -> Generator[Event, None, ImagesSee
         images=len(names),
         ranges={what: (min(values), max(values)) for what, values in measured.items()},
         inverted=inverted,
+        crops=all(_is_name_of_crop(name) for name in names),
         makers=sorted(makers) or None,
     )
 
@@ -106,3 +104,7 @@ def measure_box_share(breast: np.ndarray) -> float:  # (H, W) 0 or 1
 
 def was_inverted(record: Mapping[str, Any]) -> bool:
     return bool(record.get("polarity", {}).get("turned"))
+
+
+def _is_name_of_crop(image_id: str) -> bool:
+    return any(name.lesion for name in find_cbis_names(image_id))
