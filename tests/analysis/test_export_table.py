@@ -56,7 +56,7 @@ def test_markdown_is_a_table_with_its_caption(exported):
 def test_latex_is_a_booktabs_table_with_escaped_names(exported):
     lines = exported["tex"].splitlines()
     assert lines[0] == r"% dataset a\_b; 95 \% intervals"
-    assert lines[2:] == [
+    assert lines[3:] == [
         r"\begin{tabular}{lr}",
         r"\toprule",
         r"model & AUC (95 \% interval) \\",

@@ -75,6 +75,7 @@ def format_latex(table: ExportTable) -> str:
         [
             f"% {escape_latex(table.caption)}",
             r"% Needs \usepackage{booktabs} and \usepackage[T1]{fontenc}.",
+            r"% If it is too wide: \usepackage{graphicx} and \resizebox{\linewidth}{!}{\input{...}}.",
             rf"\begin{{tabular}}{{{sides}}}",
             r"\toprule",
             head,

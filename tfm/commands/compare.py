@@ -1,7 +1,8 @@
-"""Compare trained models in one table
+"""Compare trained models, and test which differences are real
 
-One table for each protocol: models that were tested on different data are never ranked together. All tables count
-images, breasts or patients, as you choose.
+Ranks the models by AUC, marks the best and all that this test cannot tell from it, and says how many patients could.
+Models that were tested on different data are in separate tables. All tables and figures are written as files, for
+LaTeX too. They count images, breasts or patients, as you choose.
 """
 
 from __future__ import annotations

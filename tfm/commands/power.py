@@ -14,7 +14,7 @@ from tfm.analysis.settings import UnitSettings
 from tfm.core import hints
 from tfm.core.errors import SettingsError
 from tfm.core.registry import Stage
-from tfm.core.settings.base import POSITIONAL, DatasetName, Settings
+from tfm.core.settings.base import IMPORTANT, POSITIONAL, DatasetName, Settings
 
 CHANCE = 0.5
 
@@ -23,10 +23,10 @@ class Power(Settings):
     dataset: Annotated[DatasetName, POSITIONAL]
     """Which dataset will the models be tested on?"""
 
-    auc: Annotated[float, Field(gt=CHANCE, lt=1)] = 0.8
+    auc: Annotated[float, Field(gt=CHANCE, lt=1), IMPORTANT] = 0.8
     """Which AUC do you expect of the better model?"""
 
-    difference: Annotated[float, Field(gt=0, lt=1 - CHANCE)] = 0.05
+    difference: Annotated[float, Field(gt=0, lt=1 - CHANCE), IMPORTANT] = 0.05
     """Which difference in AUC between two models would matter to you?"""
 
     model_correlation: Annotated[float, Field(ge=0, lt=1)] = 0.6

@@ -24,6 +24,7 @@ from tfm.ui.run_state import Bar
 from tfm.ui.spell_references import find_commands, spell
 
 _LONGEST_WORD = 24  # characters; a longer word may be broken
+_DIGITS = ("", "<", *"0123456789")  # the first characters of a number
 _INTERVAL = re.compile(r"[−\d.]+ to [−\d.]+")
 _SLOW = 0.2  # per second; below it, the time for each is shown
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -105,7 +106,7 @@ def _build_grid(event: Table, widths: list[int]) -> RichTable:
         show_edge=False,
     )
     for number, (column, wide) in enumerate(zip(event.columns, widths, strict=True)):
-        figures = all(row[number][:1].isdigit() or row[number] in ("", "–", "—", "nan") for row in event.rows)
+        figures = all(row[number][:1] in _DIGITS or row[number] in ("–", "—", "nan") for row in event.rows)
         grid.add_column(column, justify="right" if figures else "left", overflow="fold", width=wide)
     for row in event.rows:
         grid.add_row(*map(Text, row))  # as Text: brackets in a name are not markup
