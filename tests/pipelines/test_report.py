@@ -90,6 +90,18 @@ def test_every_auc_is_computed_from_the_stored_predictions(runs, page):
         assert f"{format_number(compute_auc(predictions['label'], predictions['prob']))} (" in page.text
 
 
+def test_the_calls_of_each_run_are_those_at_the_threshold_of_validation(runs, page):
+    for run in runs:
+        predictions, threshold = pd.read_csv(run.predictions_file("test")), run.read_status().result["threshold"]
+        is_malignant, is_called = predictions["label"] == 1, predictions["prob"] >= threshold
+        hits, misses = int((is_malignant & is_called).sum()), int((is_malignant & ~is_called).sum())
+        alarms, passes = int((~is_malignant & is_called).sum()), int((~is_malignant & ~is_called).sum())
+        said = f"{hits} true positive, {misses} false negative, {alarms} false positive, {passes} true negative"
+        assert any(said in picture["alt"] for picture in page.select("img"))
+        assert f"{format_number(hits / (hits + misses))} (" in page.text
+        assert f"{format_number(passes / (passes + alarms))} (" in page.text
+
+
 def test_every_number_of_the_comparison_leads_to_the_section_of_its_run(runs, page):
     links = [link["href"] for link in page.select("a")]
     anchors = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
