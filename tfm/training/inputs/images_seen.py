@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -48,9 +48,9 @@ def remember_images_seen(run: Run, data: TrainingData) -> Iterator[Event]:
 
 
 def recall_images_seen(run: Run) -> ImagesSeen | None:
-    """Return what a training run remembers. Old runs remember nothing."""
-    facts = run.read_environment().get(_FACT)
-    if facts is None:
+    """Return what a training run remembers. A run of an older version remembers nothing, or less than is needed."""
+    facts = run.read_environment().get(_FACT, {})
+    if facts.keys() != {one.name for one in fields(ImagesSeen)}:
         return None
     return ImagesSeen(**{**facts, "ranges": {name: (low, high) for name, (low, high) in facts["ranges"].items()}})
 
