@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.training.small_dataset import PATIENTS, finish_run, make_small_dataset, make_train_run
+from tests.training.small_dataset import PATIENTS, change_masks, finish_run, make_small_dataset, make_train_run
 from tfm.analysis.explanation.attention_map import compute_attention_map
 from tfm.analysis.explanation.gallery import (
     CONFIDENT,
@@ -191,3 +191,15 @@ def test_occlusion_checks_grad_cam(explained):
     assert rows[-1][0] == "all"
     account = files.read_json(explained.folder / "explained.json")["occlusion_beside_grad_cam"]
     assert -1 <= account["all"]["agreement"] <= 1
+
+
+@pytest.mark.long
+def test_without_lesion_masks_it_says_that_explanations_are_not_scored_against_lesions(workspace):
+    make_small_dataset(workspace)
+    change_masks(workspace, lambda _name, mask: 0 * mask)
+    run = finish_run(make_train_run(workspace, "ResNet18_CFT", architecture="test_resnet", epochs=1))
+    explained = finish_run(explain_run(run))
+    told = [event.text for event in explained.read_events() if isinstance(event, Note)]
+    assert any("no image has a lesion mask" in text for text in told)
+    table = next(event for event in explained.read_events() if isinstance(event, Table))
+    assert table.columns == ["map", "outside the breast", "images"]
