@@ -110,6 +110,12 @@ def test_every_number_of_the_comparison_leads_to_the_section_of_its_run(runs, pa
         assert links.count(f"#run-{run.id}") >= 5
 
 
+def test_the_name_of_a_model_leads_to_its_own_run(runs, file):
+    text = file.read_text(encoding="utf-8")
+    for run, name in zip(runs, ("ResNet18_CFT", "MammoCNN"), strict=True):
+        assert set(re.findall(rf'<a href="#(run-[^"]*)">{name}</a>', text)) == {f"run-{run.id}"}
+
+
 def test_the_page_needs_no_other_file(page):
     targets = [attrs[name] for _, attrs in page.tags for name in ("src", "href") if name in attrs]
     assert [target for target in targets if not target.startswith(("data:", "#"))] == []

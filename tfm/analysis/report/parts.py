@@ -39,7 +39,7 @@ class PicturePart:
 
 @dataclass(frozen=True)
 class TablePart:
-    """A table. The cells of a row that names a run of `runs` lead to the section of that run.
+    """A table. A cell that names a run of `runs` leads to the section of that run, and so do the numbers in its row.
 
     Attributes:
         runs: By the name of a model in the row, or by the run's own id: the id of the run.

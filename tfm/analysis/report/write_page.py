@@ -71,7 +71,7 @@ def _render_table(part: TablePart) -> dict[str, Any]:
     rows: list[list[Any]] = []
     for row in part.table.rows:
         run = part.find_run(row)
-        rows.append([(cell, name_anchor(run)) for cell in row] if run else list(row))
+        rows.append([(cell, name_anchor(part.runs.get(cell, run))) for cell in row] if run else list(row))
     numbers = [place for place, is_numeric in enumerate(find_numeric_columns(part.table)) if is_numeric and place]
     return {"columns": part.table.columns, "rows": rows, "caption": part.table.caption, "numbers": numbers}
 

@@ -51,9 +51,11 @@ def write_thesis_pack(
                 written += save_figure(part.figure, folder / "figures", file)
                 figures.append({"label": part.name, "file": f"{file}.pdf", "caption": part.caption})
             case PicturePart():
-                file = f"{clean_file_name(part.name)}{part.file.suffix}"
+                pdf = part.file.with_suffix(".pdf")
+                source = pdf if pdf.is_file() else part.file
+                file = f"{clean_file_name(part.name)}{source.suffix}"
                 (folder / "figures").mkdir(exist_ok=True)
-                written.append(Path(shutil.copyfile(part.file, folder / "figures" / file)))
+                written.append(Path(shutil.copyfile(source, folder / "figures" / file)))
                 figures.append({"label": part.name, "file": file, "caption": part.caption})
     documents["main.tex"] = render_latex("main.tex.j2", title=title, facts=facts, tables=tables, figures=figures)
     for name, text in documents.items():
