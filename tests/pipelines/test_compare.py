@@ -95,8 +95,7 @@ def deal_folds(manifest):
 
 
 def test_all_tables_count_the_unit_that_is_asked_for(runs):
-    names = [run.id for run in runs]
-    run = finish_run(find_or_create_job(runs[0].workspace, "compare", {"runs": names, "unit": "breast"}))
+    run = finish_run(find_or_create_job(runs[0].workspace, "compare", {"runs": [runs[2].id], "unit": "breast"}))
     assert all("test, per breast: " in table.caption for table in of_kind(run, Table))
     assert {row["unit"] for row in run.read_status().result["rows"]} == {"breast"}
 
@@ -129,10 +128,10 @@ def test_changed_runs_are_left_out_and_named(runs):
 
 
 def test_each_table_has_intervals_and_pictures(runs):
-    run = compared(runs[:2])
-    (drawn,) = of_kind(run, IntervalChart)
-    assert all(low <= value <= high for _, value, low, high in drawn.rows)
-    assert drawn.mark == 0.5
+    run = compared(runs)
+    for drawn in of_kind(run, IntervalChart):
+        assert all(low <= value <= high for _, value, low, high in drawn.rows)
+        assert drawn.mark == 0.5
     for picture in of_kind(run, Picture):
         path = run.workspace.root / picture.path
         assert path.read_bytes().startswith(b"\x89PNG")
@@ -157,7 +156,7 @@ def test_every_table_is_exported_and_the_files_agree_with_the_result(runs):
 
 
 def test_the_table_fits_80_columns_with_its_outcome_in_a_sentence(runs):
-    (table,) = (table for table in of_kind(compared(runs[:1]), Table) if table.title == "Comparison")
+    (table,) = (table for table in of_kind(compared(runs[2:]), Table) if table.title == "Comparison")
     assert table.caption.startswith("ResNet18_CFT is the only model that was tested this way.")
     console = create_console(width=80, file=io.StringIO())
     console.print(draw_event(table, console))
@@ -172,11 +171,11 @@ def test_mixed_protocols_are_pointed_out(runs):
 
 
 def test_a_row_describes_the_model(runs):
-    (row,) = compared(runs[:1]).read_status().result["rows"]
+    (row,) = compared(runs[2:]).read_status().result["rows"]
     assert row["weights"] == "none: from scratch"
     assert row["parameters"] == 372_497
     assert row["minutes"] > 0
-    assert row["synthetic"]
+    assert not row["synthetic"]
 
 
 def test_no_runs_to_compare_gives_a_hint(workspace):
