@@ -159,7 +159,7 @@ def test_a_deleted_dataset_leaves_out_what_needs_it_and_says_so(runs, tmp_path):
     root = tmp_path / "workspace"
     shutil.copytree(runs[0].workspace.root, root)
     shutil.rmtree(root / "dataset" / "pocket")
-    copied = find_or_create_job(Workspace(root), "report", {"runs": [run.id for run in runs], "unit": "breast"})
+    copied = find_or_create_job(Workspace(root), "report", {"runs": [runs[0].id], "unit": "breast"})
     finish_run(copied)
     assert any("the dataset pocket was deleted" in note.text for note in copied.read_events() if isinstance(note, Note))
     text = Page((copied.folder / "report" / "report.html").read_text(encoding="utf-8")).text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,8 +61,10 @@ def place_legend(figure: Figure, axes: Axes, title: str, *, inside: Corner) -> N
         figure.legend(handles=handles, loc="outside lower center", title=title, fontsize=8, title_fontsize=8)
 
 
-def save_figure(figure: Figure, folder: Path, name: str, caption: str = "") -> list[Path]:
-    """Write NAME.png and NAME.pdf, with the caption below the figure. Return their paths, the PNG first."""
+def save_figure(
+    figure: Figure, folder: Path, name: str, caption: str = "", kinds: Sequence[str] = ("png", "pdf")
+) -> list[Path]:
+    """Write NAME.png and NAME.pdf, or the given kinds, with the caption below the figure. Return their paths."""
     if caption:
         width = int(figure.get_figwidth() * _CHARACTERS_PER_INCH)
         text = textwrap.fill(caption, width=width)
@@ -69,7 +72,7 @@ def save_figure(figure: Figure, folder: Path, name: str, caption: str = "") -> l
         figure.text(0.5, -0.01, text, ha="center", va="top", fontsize=_CAPTION_SIZE, color="dimgrey")
     _fix_legends(figure)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
+    paths = [folder / f"{name}.{kind}" for kind in kinds]
     for path in paths:
         ending = path.suffix.removeprefix(".")
         # Without a date, the same figure is the same file.

@@ -48,7 +48,7 @@ def write_thesis_pack(
                     tables.append({"label": part.name, "file": file, "caption": part.table.caption})
             case FigurePart():
                 file = clean_file_name(part.name)
-                written += save_figure(part.figure, folder / "figures", file)
+                written += save_figure(part.figure, folder / "figures", file, kinds=("pdf",))
                 figures.append({"label": part.name, "file": f"{file}.pdf", "caption": part.caption})
             case PicturePart():
                 pdf = part.file.with_suffix(".pdf")
