@@ -91,11 +91,12 @@ def test_all_ways_train_on_as_many_images(data, way):
     ("command", "given"),
     [
         ("compare", lambda run: {"runs": [run]}),
-        ("evaluate", lambda run: {"run": run}),
+        ("evaluate", lambda run: {"runs": [run]}),
         ("average", lambda run: {"runs": [run, "train-TINY"]}),
         ("explain", lambda run: {"run": run}),
         ("export", lambda run: {"run": run}),
         ("forest", lambda run: {"backbone": run}),
+        ("predict", lambda run: {"run": run, "paths": ["tests"]}),
         ("report", lambda run: {"runs": [run]}),
     ],
 )
