@@ -69,7 +69,8 @@ def compare(settings: Compare, run: Run) -> Iterator[Event]:
         values["pairs"] += tables["-pairs"].records if "-pairs" in tables else []
         values["out_of_fold"] += [row for one in pooled for row in one.list_values()]
         values["summary"].append(describe_outcome(ranking))
-    yield Note(f"all tables as CSV, Markdown, LaTeX and JSON, and all figures as PNG and PDF: {run.figures_folder}")
+    place = run.figures_folder.relative_to(run.workspace.root)
+    yield Note(f"tables as CSV, Markdown, LaTeX and JSON, figures as PNG and PDF: {place} in the workspace")
     yield Result(values, outputs=outputs)
 
 
