@@ -176,12 +176,11 @@ def test_an_exported_file_names_the_patients_it_has_seen(trained, exported):
     assert facts["run"] == trained.id
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("given", "words"),
-    [
-        pytest.param({"two_views": True}, "two images of a breast together", id="two views"),
-        pytest.param({"pooling": "breast"}, "no breast mask", id="breast mask", marks=pytest.mark.long),
-    ],
+    [({"two_views": True}, "two images of a breast together"), ({"pooling": "breast"}, "no breast mask")],
+    ids=["two views", "breast mask"],
 )
 def test_a_model_that_needs_more_than_one_image_is_exported_as_weights_alone(trained, given, words):
     run = finish_run(make_train_run(trained.workspace, "ResNet18_CFT", **TINY, **given))
