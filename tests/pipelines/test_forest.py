@@ -97,7 +97,7 @@ def test_the_result_describes_the_model(head, forest):
     nodes = sum(tree.tree_.node_count for tree in learner_of(forest).estimators_)
     assert result["parameters"] == head.read_status().result["parameters"] - (96 * 16 + 16 + 16 + 1) + nodes
     assert {output["path"].rpartition("/")[2] for output in forest.read_status().outputs} == {
-        *("val.csv", "test.csv", "learner.skops", "embeddings.png")
+        *("val.csv", "test.csv", "learner.skops", "embeddings.png", "embeddings.pdf")
     }
 
 

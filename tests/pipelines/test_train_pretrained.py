@@ -48,7 +48,7 @@ def compute_timms_features(images: np.ndarray) -> np.ndarray:  # (n, H, W) uint8
 
 
 def test_a_regression_is_fitted_on_the_features_that_timm_computes(workspace):
-    known = {"dataset": "pocket", "cache": "pocket", "threads": 1, "device": "cpu"}
+    known = {"dataset": "pocket", "cache": "pocket", "threads": 1, "device": "cpu", "max_pooling": False}
     run = finish_run(find_or_create_job(workspace, "train", known, ["EfficientNetLite0_OPW"]))
     train = TrainingData.open(workspace, "pocket", "pocket").train
     images = Cache.open(workspace.cache_folder("pocket")).images[train.positions]

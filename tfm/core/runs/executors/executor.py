@@ -19,8 +19,12 @@ class StartedJob:
     job: Run | Plan
     process: subprocess.Popen[bytes] | None = None
 
+    def is_working(self) -> bool:
+        """Whether the worker process lives."""
+        return self.process is not None and self.process.poll() is None
+
     def is_running(self) -> bool:
-        return (self.process is not None and self.process.poll() is None) or self.job.is_alive()
+        return self.is_working() or self.job.is_alive()
 
 
 class Executor(Protocol):
@@ -28,7 +32,7 @@ class Executor(Protocol):
         """Raise an error if jobs that need these resources can never run. Nothing is created."""
 
     def submit(self, job: Run | Plan) -> StartedJob:
-        """Start what is not done yet, unless the job is alive. It outlives this process."""
+        """Start what is not done yet, unless the job is alive. It is alive on return, and outlives this process."""
 
     def pause(self, job: Run | Plan) -> None:
         """Stop the job at its next safe point."""

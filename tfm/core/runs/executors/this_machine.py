@@ -18,6 +18,8 @@ from tfm.core.runs.resources import Resources
 from tfm.core.runs.run import Run
 from tfm.core.runs.worker import build_python_path
 
+_WAIT_SECONDS = 0.02
+
 
 class ThisMachine:
     def check(self, shapes: Iterable[Resources]) -> None:
@@ -27,7 +29,10 @@ class ThisMachine:
         if job.is_alive():
             return StartedJob(job)
         job.withdraw_pause()
-        return StartedJob(job, start_worker(job))
+        started = StartedJob(job, start_worker(job))
+        while started.is_working() and not job.is_alive():
+            time.sleep(_WAIT_SECONDS)
+        return started
 
     def pause(self, job: Run | Plan) -> None:
         job.request_pause()
@@ -39,7 +44,7 @@ class ThisMachine:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL) if hasattr(os, "killpg") else os.kill(pid, signal.SIGTERM)
             while job.is_alive():
-                time.sleep(0.02)
+                time.sleep(_WAIT_SECONDS)
 
 
 def start_worker(job: Job, step: str | None = None) -> subprocess.Popen[bytes]:
