@@ -1,4 +1,4 @@
-"""Compare trained models, and test which differences are real
+"""Compare trained models and test their differences
 
 Ranks the models by AUC, marks the best and all that this test cannot tell from it, and says how many patients could.
 Models that were tested on different data are in separate tables. All tables and figures are written as files, for
