@@ -64,7 +64,7 @@ def test_its_files_are_all_that_a_fresh_build_makes_but_its_sums(made):
     ("damage", "what"),
     [
         (lambda folder: (folder / "index.csv").unlink(), "not a finished cache"),
-        (lambda folder: shutil.rmtree(folder), "not a finished cache"),
+        (lambda folder: shutil.rmtree(folder), "there is no cache called"),
         (lambda folder: (folder / "images.npy").write_bytes(b"\x93NUMPY"), "damaged"),
         (lambda folder: (folder / "lesions.npy").unlink(), "damaged"),
         (lambda folder: (folder / "images.npy").write_bytes((folder / "images.npy").read_bytes()[:1000]), "damaged"),

@@ -35,6 +35,11 @@ class Cache:
             arrays = map_arrays(folder)
             replaced = before != _identify_index(folder)  # a replacement removes the index first and writes it last
         except (OSError, ValueError) as error:
+            if not folder.is_dir():
+                raise DataError(
+                    f"there is no cache called {folder.name}: the folder {folder} is missing",
+                    hint="put it back if it was renamed or moved, or preprocess the dataset again",
+                ) from None
             if not (folder / INDEX).is_file():
                 raise DataError(
                     f"{folder} is not a finished cache",

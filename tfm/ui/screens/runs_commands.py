@@ -224,7 +224,11 @@ def watch_until_end(job: Run | Plan, console: Console) -> None:
 
 def pause_job(job: Run | Plan, console: Console) -> None:
     if not job.is_alive():
-        raise RunError(f"{job.id} is {job.read_status().state}, not running", hint="only a running job can be paused")
+        state = job.read_status().state
+        raise RunError(
+            f"{job.id} is {state}, so there is nothing to pause",
+            hint="it keeps its results" if state == "done" else f"continue it: {hints.command('runs resume', job.id)}",
+        )
     find_executor(job).pause(job)
     console.print("Asked to pause: waiting for its next safe point (Ctrl-C: do not wait)", style="cyan")
     if since := job.read_silent_since():
