@@ -14,7 +14,11 @@ import pytest
 from tests.analysis.written_runs import write_trained_run
 from tests.browser import evaluate_on_page, photograph_page, print_page
 from tests.training.small_dataset import finish_run, make_small_dataset, rewrite_manifest
-from tfm.analysis.format_intervals import format_number
+from tfm.analysis.comparison import rank_models
+from tfm.analysis.describe_comparison import describe_outcome
+from tfm.analysis.format_intervals import format_interval, format_number
+from tfm.analysis.trained_run import open_trained_model
+from tfm.core.escape_text import escape_latex
 from tfm.core.events import Note
 from tfm.core.runs import worker
 from tfm.core.runs.find_or_create import find_or_create_job
@@ -179,6 +183,16 @@ def test_each_number_of_a_model_is_a_macro_that_agrees_with_its_predictions(runs
         predictions = pd.read_csv(run.predictions_file("test"))
         assert numbers[f"Auc{letters}"] == format_number(compute_auc(predictions["label"], predictions["prob"]))
     assert numbers["NamedImages"] == str(int(numbers["DatasetImages"]) + 1)
+
+
+def test_the_results_say_what_compare_says_with_the_interval_of_the_best(runs, pack):
+    ranking = rank_models([open_trained_model(run, "image") for run in runs])[0]
+    numbers = dict(re.findall(r"newcommand\{\\(\w+)\}\{(.*)\}", (pack / "numbers.tex").read_text()))
+    assert numbers["Outcome"] == escape_latex(describe_outcome(ranking))
+    assert numbers["BestAucInterval"] == escape_latex(format_interval(ranking.entries[0][1].auc))
+    results = (pack / "main.tex").read_text().split("\\section{Results}")[1]
+    assert "\\BestAucInterval{}" in results
+    assert "\\Outcome{}" in results
 
 
 def test_the_methods_say_what_the_settings_say_in_both_languages(pack):

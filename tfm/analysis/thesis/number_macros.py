@@ -7,7 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from tfm.analysis.format_intervals import format_number
+from tfm.analysis.describe_comparison import describe_outcome
+from tfm.analysis.format_intervals import format_interval, format_number
 from tfm.analysis.report.patient_flow import PatientFlow
 from tfm.analysis.report.reported_runs import ReportedRuns
 from tfm.core.escape_text import escape_latex
@@ -45,6 +46,8 @@ def collect_numbers(reported: ReportedRuns, flow: PatientFlow | None) -> dict[st
         "ModelCount": str(len(reported.ranking.entries)),
         "BestModel": best_name,
         "BestAuc": format_number(best.auc.value),
+        "BestAucInterval": format_interval(best.auc),
+        "Outcome": describe_outcome(reported.ranking),
         "TestUnits": str(protocol.units),
         "TestMalignant": str(protocol.malignant),
         "TestBenign": str(protocol.units - protocol.malignant),
