@@ -16,7 +16,7 @@ from tfm.analysis.threshold import choose_threshold
 from tfm.analysis.units import group_by_unit
 from tfm.core import files
 from tfm.core.errors import DataError, SettingsError
-from tfm.core.events import Picture, Table
+from tfm.core.events import Note, Picture, Table
 from tfm.core.runs import worker
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.run import Run
@@ -222,3 +222,16 @@ def test_impossible_predictions_are_refused(copied, change, words):
     with pytest.raises(DataError, match=words) as refused:
         evaluate_run(copied)
     assert "repeat the run" in refused.value.hint
+
+
+def test_a_model_that_did_not_train_is_named_with_what_to_do(copied):
+    probs = {"val": "0.50002", "test": "0.50003"}
+    for split, prob in probs.items():
+        change_predictions(copied, split, lambda table, prob=prob: table.assign(prob=prob))
+    for command in ("evaluate", "compare"):
+        run = finish_run(find_or_create_job(copied.workspace, command, {"runs": [copied.id]}))
+        warnings = [event.text for event in run.read_events() if isinstance(event, Note) and event.level == "warning"]
+        (text,) = (text for text in warnings if "nearly the same probability" in text)
+        assert text.startswith("ResNet18_CFT gives all images")
+        assert "0.50002 to 0.50003" in text
+        assert "Train it longer or with another learning rate" in text

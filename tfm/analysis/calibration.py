@@ -17,6 +17,11 @@ COLDEST, HOTTEST = 0.05, 20.0  # where validation is separated completely, or ha
 _SMALLEST = 1e-6  # forests and averages give probabilities of exactly 0 and 1, which have no logit
 
 
+def find_logits(probs: np.ndarray) -> np.ndarray:  # (n,), all finite
+    logits: np.ndarray = logit(np.clip(probs, _SMALLEST, 1 - _SMALLEST))
+    return logits
+
+
 def fit_temperature(labels: np.ndarray, probs: np.ndarray) -> float:
     """Find the temperature with the highest likelihood. `labels` and `probs` must be those of validation.
 
@@ -24,7 +29,7 @@ def fit_temperature(labels: np.ndarray, probs: np.ndarray) -> float:
         labels: (n,) 0 or 1
         probs: (n,)
     """
-    signed = np.where(labels == 1, 1, -1) * _find_logits(probs)
+    signed = np.where(labels == 1, 1, -1) * find_logits(probs)
 
     def measure_loss(log_temperature: float) -> float:
         return float(np.logaddexp(0, -signed / np.exp(log_temperature)).mean())
@@ -34,7 +39,7 @@ def fit_temperature(labels: np.ndarray, probs: np.ndarray) -> float:
 
 
 def scale_probabilities(probs: np.ndarray, temperature: float) -> np.ndarray:  # (n,)
-    scaled: np.ndarray = expit(_find_logits(probs) / temperature)
+    scaled: np.ndarray = expit(find_logits(probs) / temperature)
     return scaled
 
 
@@ -47,8 +52,3 @@ def find_temperature(model: TrainedModel) -> float:
 def calibrate_split(model: TrainedModel, split: Split) -> np.ndarray:  # (units,)
     """Compute the calibrated probabilities of a split."""
     return scale_probabilities(model.select_split(split)["prob"].to_numpy(), find_temperature(model))
-
-
-def _find_logits(probs: np.ndarray) -> np.ndarray:
-    logits: np.ndarray = logit(np.clip(probs, _SMALLEST, 1 - _SMALLEST))
-    return logits

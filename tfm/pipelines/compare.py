@@ -21,6 +21,7 @@ from tfm.analysis.figures.comparison import draw_comparison
 from tfm.analysis.figures.pooled_roc import draw_pooled_roc
 from tfm.analysis.figures.roc import draw_roc
 from tfm.analysis.figures.style import save_figure
+from tfm.analysis.nearly_equal_probabilities import warn_of_nearly_equal_probabilities
 from tfm.analysis.run_costs import read_run_costs
 from tfm.analysis.trained_run import open_trained_model
 from tfm.commands.compare import Compare
@@ -35,7 +36,9 @@ _MOST_CURVES = 7  # in one figure: more cannot be told apart
 def compare(settings: Compare, run: Run) -> Iterator[Event]:
     yield from report_skipped_runs(run.workspace, settings, "runs")
     chosen = {one.id: one for one in (find_run(run.workspace, name) for name in settings.runs)}
-    rankings = rank_models([open_trained_model(one, settings.units.unit) for one in chosen.values()])
+    models = [open_trained_model(one, settings.units.unit) for one in chosen.values()]
+    yield from warn_of_nearly_equal_probabilities(models)
+    rankings = rank_models(models)
     costs = {name: read_run_costs(one) for name, one in chosen.items()}
     outputs: list[str] = []
     values: dict[str, Any] = {

@@ -19,6 +19,7 @@ from tfm.analysis.figures.roc import draw_roc
 from tfm.analysis.figures.score_distributions import draw_score_distributions
 from tfm.analysis.figures.style import save_figure
 from tfm.analysis.figures.subgroups import draw_subgroups
+from tfm.analysis.nearly_equal_probabilities import warn_of_nearly_equal_probabilities
 from tfm.analysis.trained_run import Protocol, name_models
 from tfm.commands.evaluate import Evaluate
 from tfm.core import files
@@ -33,6 +34,7 @@ def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
     chosen = {one.id: one for one in (find_run(run.workspace, name) for name in settings.runs)}
     evaluated = [evaluate_run(one) for one in chosen.values()]
     names = name_models([one.model for one in evaluated])
+    yield from warn_of_nearly_equal_probabilities([one.model for one in evaluated])
     outputs: list[Path] = []
     for name, one in zip(names, evaluated, strict=True):
         for text in one.left_out:
