@@ -112,20 +112,40 @@ def test_the_sample_script_needs_neither_torch_nor_this_program(exported, traine
     assert [row["at_or_above_threshold"] for row in rows] == ["yes" if p >= threshold else "no" for p in expected]
 
 
-@pytest.mark.long
-@pytest.mark.parametrize(
-    ("image", "words"),
-    [
-        (np.zeros((SIDE, SIDE - 1), np.uint8), f"{SIDE} x {SIDE - 1} pixels, but the model needs {SIDE} x {SIDE}"),
-        (np.zeros((SIDE, SIDE, 3), np.uint8), "is not a grey image"),
-    ],
-    ids=["another size", "colour"],
-)
-def test_the_sample_script_refuses_images_that_the_model_was_not_made_for(exported, tmp_path, image, words):
-    assert cv2.imwrite(str(tmp_path / "odd.png"), image)
-    ended = classify(exported, tmp_path / "odd.png")
+def test_the_sample_script_explains_each_file_it_cannot_classify_and_goes_on(exported, tmp_path):
+    sample = exported / "sample_image.png"
+    (tmp_path / "cut.png").write_bytes(sample.read_bytes()[:200])
+    (tmp_path / "film.dcm").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "folder").mkdir()
+    assert cv2.imwrite(str(tmp_path / "small.png"), np.zeros((SIDE, SIDE - 1), np.uint8))
+    assert cv2.imwrite(str(tmp_path / "colour.png"), np.zeros((SIDE, SIDE, 3), np.uint8))
+    reasons = {
+        "folder": "it is a folder",
+        "film.dcm": "a DICOM file must be preprocessed first",
+        "cut.png": "it cannot be read",
+        "absent.png": "there is no such file",
+        "small.png": f"{SIDE} x {SIDE - 1} pixels, but the model needs {SIDE} x {SIDE}",
+        "colour.png": "it is not a grey image",
+    }
+    ended = classify(exported, *(tmp_path / name for name in reasons), sample)
     assert ended.returncode == 1
-    assert words in ended.stderr
+    for (name, reason), line in zip(reasons.items(), ended.stderr.splitlines(), strict=True):
+        assert line.startswith(f"{tmp_path / name}: ")
+        assert reason in line
+    (row,) = csv.DictReader(io.StringIO(ended.stdout))
+    assert row["file"] == str(sample)
+
+
+def test_the_export_has_a_test_image_to_try_the_script_with(trained, exported):
+    ended = classify(exported, "sample_image.png")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    (row,) = csv.DictReader(io.StringIO(ended.stdout))
+    name = files.read_json(exported / "check.json")["images"][0]
+    stored = read_predictions(trained.predictions_file("test")).set_index("image_id")["prob"]
+    assert float(row["probability"]) == pytest.approx(stored[name], abs=1e-5)
+    text = read_card(exported)[1].replace("\\", "")
+    assert f"the preprocessed test image {name}, to try the script with: synthetic, and needs no licence" in text
+    assert "python classify_images.py sample_image.png" in text
 
 
 def test_the_model_card_states_data_patients_metrics_limits_and_what_comes_before_the_pixels(trained, exported):

@@ -1,7 +1,8 @@
 """Export a trained model for use outside this program
 
 Writes a folder to hand on: the weights (safetensors), the model as ONNX with its normalisation inside, a model card
-with metrics and limits, and a sample script. The ONNX model is checked against this program on test images of the run.
+with metrics and limits, and a sample script with an image to try it. The ONNX model is checked against this program on
+test images of the run.
 """
 
 from __future__ import annotations

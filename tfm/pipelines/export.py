@@ -7,6 +7,7 @@ from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -47,8 +48,9 @@ def export(settings: Export, run: Run) -> Iterator[Event]:
     chain = _read_chain(cache)
     if chain:
         _write_preset(folder / "preprocessing.yaml", trained.model, chain)
-    check = None
+    check = sample = None
     if settings.onnx:
+        sample = _write_sample_image(folder / "sample_image.png", training)
         check = yield from _write_checked_onnx(folder, trained, opened, training)
         files.write_bytes(folder / "classify_images.py", Path(classify_images.__file__).read_bytes())
     facts = CardFacts(
@@ -63,6 +65,7 @@ def export(settings: Export, run: Run) -> Iterator[Event]:
         normalisation=training.val.normalisation,
         check=check,
         checked_images=len(chosen),
+        sample=sample,
     )
     files.write_text(folder / "README.md", format_model_card(facts))
     yield Note(f"exported to {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
@@ -108,6 +111,15 @@ def _write_preset(path: Path, model: str, chain: ChainSettings) -> None:
     about = "The steps that made the images of an exported model."
     preset = {"title": f"As for {model}"[:50], "about": about, "stage": "preprocess"}
     files.write_yaml(path, preset | {"settings": chain.model_dump(mode="json")})
+
+
+def _write_sample_image(path: Path, training: Training) -> str:
+    """Write the first checked test image as the network gets it, so that the sample script can be tried.
+    Return its name. CBIS-DDSM (CC BY) and phantoms may both be passed on."""
+    samples, cache = training.val.samples, training.val.cache
+    _, png = cv2.imencode(".png", cache.images[samples.positions[0]])
+    files.write_bytes(path, png.tobytes())
+    return str(samples.table["image_id"].iloc[0])
 
 
 def _write_checked_onnx(

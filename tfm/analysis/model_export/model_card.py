@@ -34,6 +34,8 @@ _LICENCE = (
     "passes on what was made from them must name their authors, as above."
 )
 _NO_LICENCE = "The training images are synthetic and need no licence."
+_SAMPLE_LICENCE = "CBIS-DDSM, licensed under CC BY 3.0; its authors are named below"
+_NO_SAMPLE_LICENCE = "synthetic, and needs no licence"
 _LIMITS = (
     "Research, not diagnosis: no regulator has approved the model, and no radiologist has supervised its use.",
     "The films were made in the USA between about 1988 and 1999 and scanned later. Digital mammograms, tomosynthesis "
@@ -62,6 +64,7 @@ class CardFacts:
     normalisation: Normalisation
     check: OnnxCheck | None  # None: there is no ONNX file
     checked_images: int
+    sample: str | None  # name of the test image that lies beside the ONNX file
 
 
 def format_model_card(facts: CardFacts) -> str:
@@ -121,6 +124,8 @@ def _build_text(facts: CardFacts) -> dict[str, Any]:
             ("run", trained.run),
         ],
         "onnx": check is not None,
+        "sample": facts.sample,
+        "sample_licence": _NO_SAMPLE_LICENCE if protocol.synthetic else _SAMPLE_LICENCE,
         "height": height,
         "width": width,
         "mean": f"{facts.normalisation.mean:.4f}",
