@@ -230,6 +230,16 @@ def test_every_macro_citation_and_file_of_the_pack_exists(pack):
         assert (pack / name).is_file()
 
 
+def test_the_tables_of_the_document_are_narrow_and_upright(pack):
+    assert "rotatebox" not in (pack / "main.tex").read_text()
+    shown = {name: (pack / "tables" / f"main-{name}.tex").read_text() for name in ("comparison", "comparison-pairs")}
+    assert "rank & model & AUC & difference to the best & Holm p" in shown["comparison"]
+    assert "better & worse & difference in AUC & Holm p" in shown["comparison-pairs"]
+    rates = (pack / "tables" / "main-comparison-rates.tex").read_text()
+    assert "model & sensitivity & specificity & runs & parameters & minutes" in rates
+    assert "372,497" in rates
+
+
 @pytest.mark.long
 def test_the_pack_compiles_without_an_undefined_reference(pack, tmp_path):
     if shutil.which("latexmk") is None:

@@ -11,16 +11,15 @@ from typing import Any
 import yaml
 
 from tfm.analysis.evaluation import METRICS
-from tfm.analysis.export_table import export_table
+from tfm.analysis.export_table import export_table, format_latex
 from tfm.analysis.figures.style import save_figure
 from tfm.analysis.report.parts import FigurePart, Part, PicturePart, TablePart
+from tfm.analysis.thesis.document_tables import list_document_tables
 from tfm.analysis.thesis.number_macros import format_macros
 from tfm.analysis.thesis.render_latex import TEMPLATES, render_latex, render_text
 from tfm.analysis.thesis.study_facts import StudyFacts
 from tfm.core import files
 
-# The tables of main.tex. All others are files beside them.
-_IN_DOCUMENT = ("characteristics", "comparison", "comparison-pairs", "comparison-costs")
 _CHECKLISTS = {"checklist-claim": "claim-2024", "checklist-tripod": "tripod-ai"}
 
 
@@ -37,15 +36,11 @@ def write_thesis_pack(
         **{f"{name}.tex": _render_checklist(source, facts) for name, source in _CHECKLISTS.items()},
     }
     written: list[Path] = []
-    tables = []
     figures = []
     for part in parts:
         match part:
             case TablePart():
-                file = clean_file_name(part.name)
-                written += export_table(part.table, folder / "tables", file)
-                if part.name in _IN_DOCUMENT:
-                    tables.append({"label": part.name, "file": file, "caption": part.table.caption})
+                written += export_table(part.table, folder / "tables", clean_file_name(part.name))
             case FigurePart():
                 file = clean_file_name(part.name)
                 written += save_figure(part.figure, folder / "figures", file, kinds=("pdf",))
@@ -57,6 +52,8 @@ def write_thesis_pack(
                 (folder / "figures").mkdir(exist_ok=True)
                 written.append(Path(shutil.copyfile(source, folder / "figures" / file)))
                 figures.append({"label": part.name, "file": file, "caption": part.caption})
+    tables = list_document_tables({part.name: part.table for part in parts if isinstance(part, TablePart)})
+    documents |= {f"tables/main-{label}.tex": format_latex(table) for label, table in tables.items()}
     documents["main.tex"] = render_latex("main.tex.j2", title=title, facts=facts, tables=tables, figures=figures)
     for name, text in documents.items():
         files.write_text(folder / name, text)
