@@ -17,6 +17,8 @@ from tests.training.small_dataset import finish_run, make_small_dataset, rewrite
 from tfm.analysis.comparison import rank_models
 from tfm.analysis.describe_comparison import describe_outcome
 from tfm.analysis.format_intervals import format_interval, format_number
+from tfm.analysis.report.flatten_settings import read_flat_settings
+from tfm.analysis.run_costs import read_run_costs
 from tfm.analysis.trained_run import open_trained_model
 from tfm.core.escape_text import escape_latex
 from tfm.core.events import Note
@@ -118,6 +120,17 @@ def test_the_name_of_a_model_leads_to_its_own_run(runs, file):
     text = file.read_text(encoding="utf-8")
     for run, name in zip(runs, ("ResNet18_CFT", "MammoCNN"), strict=True):
         assert set(re.findall(rf'<a href="#(run-[^"]*)">{name}</a>', text)) == {f"run-{run.id}"}
+
+
+def test_a_model_without_training_steps_has_no_settings_of_them(runs):
+    given = {"dataset": "pocket", "cache": "pocket"}
+    frozen = find_or_create_job(runs[0].workspace, "train", given, ["EfficientNetLite0_OPW"])
+    frozen.update(result={"epochs": 0})
+    settings = read_flat_settings(frozen)
+    assert settings["trained"] == "none"
+    assert not settings.keys() & {"epochs", "learning_rate", "optimizer", "augment", "rotation", "dropout"}
+    assert read_run_costs(frozen).epochs is None
+    assert {"epochs", "learning_rate", "optimizer", "augment"} <= read_flat_settings(runs[0]).keys()
 
 
 def test_the_page_needs_no_other_file(page):

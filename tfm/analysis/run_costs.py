@@ -14,7 +14,7 @@ _READINGS = b'"kind": "gauges"'  # the lines of events.jsonl that hold a run's r
 
 @dataclass(frozen=True)
 class RunCosts:
-    epochs: int | None
+    epochs: int | None  # also None for a regression on frozen features, which has no epochs
     images_per_second: float | None  # the median of the readings during training
     memory_gib: float | None  # the peak on the GPU
 
@@ -27,7 +27,7 @@ def read_run_costs(run: Run) -> RunCosts:
         with contextlib.suppress(KeyError, ValueError):
             memory.append(float(values["GPU memory"].partition(" ")[0]))
     return RunCosts(
-        epochs=run.read_status().result.get("epochs"),
+        epochs=run.read_status().result.get("epochs") or None,
         images_per_second=statistics.median(speeds) if speeds else None,
         memory_gib=max(memory, default=None),
     )

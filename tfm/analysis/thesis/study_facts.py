@@ -19,7 +19,7 @@ class ModelFacts:
     stage: str
     weights: str
     parameters: int
-    settings: dict[str, Any]  # flat; a setting that its stage does not have is missing
+    settings: dict[str, Any]  # flat; a setting that its stage lacks or that has no effect is missing
     best_epoch: int | None
 
     @property
@@ -53,7 +53,7 @@ class StudyFacts:
 
     @property
     def is_repeated(self) -> bool:
-        return len({model.settings.get("seed") for model in self.models}) > 1
+        return len({model.settings["seed"] for model in self.models if "seed" in model.settings}) > 1
 
 
 def collect_facts(
