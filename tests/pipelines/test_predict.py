@@ -19,6 +19,7 @@ from tfm.analysis.calibration import find_temperature, scale_probabilities
 from tfm.analysis.predictions import read_predictions
 from tfm.analysis.trained_run import open_trained_model
 from tfm.core.errors import SettingsError
+from tfm.core.events import Note, Table
 from tfm.core.runs import worker
 from tfm.core.runs.workspace import Workspace
 
@@ -189,6 +190,23 @@ def test_names_of_files_are_escaped_in_the_table_and_on_the_page(mixed):
     page = (mixed.folder / "predictions.html").read_text()
     assert "=HYPERLINK(1) &lt;b&gt;.png" in page
     assert "<b>" not in page
+
+
+def test_what_all_files_share_is_said_once_above_the_table_and_long_names_are_shortened(trained, tmp_path):
+    for number in range(3):
+        name = f"a film with quite a long name, number {number}.png"
+        cv2.imwrite(str(tmp_path / name), cv2.resize(draw_breast(70 + number), None, fx=6, fy=6))
+    run = predict_files(trained, tmp_path, pictures=1)
+    events = list(run.read_events())
+    (table,) = (event for event in events if isinstance(event, Table))
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert table.columns == ["image", "probability", "calibrated", "called"]
+    assert [len(row[0]) for row in table.rows] == [24] * 3
+    assert [row[0][-12:] for row in table.rows] == [f"number {number}.png" for number in range(3)]
+    (size,) = (note for note in notes if "times as many pixels as the training images" in note)
+    assert size.startswith("all 3 images: unusual size")
+    page = (run.folder / "predictions.html").read_text()
+    assert page.count("times as many pixels as the training images") == 1
 
 
 def test_a_folder_without_mammograms_is_refused_in_words(trained, tmp_path):

@@ -23,6 +23,7 @@ from tfm.analysis.prediction.predicted_images import (
     judge_images,
     open_judges,
 )
+from tfm.analysis.prediction.shared_remarks import split_shared_remarks
 from tfm.analysis.prediction.tables import write_image_table, write_unit_table
 from tfm.analysis.settings import Unit
 from tfm.analysis.threshold import describe_rule, format_threshold
@@ -39,6 +40,7 @@ from tfm.training.device import prepare_device
 
 _COLUMNS = ["probability", "calibrated", "called"]
 _SHOWN = 20  # rows of a table in the terminal; the files have all
+_LONGEST_NAME = 24  # characters in the terminal; more leave no room for the other columns in 80
 
 
 def predict(settings: Predict, run: Run) -> Iterator[Event]:
@@ -151,11 +153,18 @@ def _show_verdicts(
     model: str, images: Sequence[PredictedImage], verdicts: dict[Unit, list[Verdict]], refused: dict[str, str]
 ) -> Iterator[Event]:
     """Show the verdicts and the refused files in the terminal."""
+    shared, others = split_shared_remarks(images)
+    for remark in shared:
+        yield Note(f"all {len(images)} images: {remark}", "warning")
+    last = ["remarks"] if any(others[one.name] for one in verdicts["image"][:_SHOWN]) else []
     rows = [
-        [one.name, f"{one.prob:.3f}", f"{one.calibrated:.3f}", one.called, "; ".join(image.remarks)]
-        for one, image in zip(verdicts["image"], images, strict=True)
+        [
+            *(_shorten(one.name), f"{one.prob:.3f}", f"{one.calibrated:.3f}", one.called),
+            *("; ".join(others[one.name]) for _ in last),
+        ]
+        for one in verdicts["image"][:_SHOWN]
     ]
-    yield Table(f"Predictions of {model}", ["image", *_COLUMNS, "remarks"], rows[:_SHOWN], NOTICE)
+    yield Table(f"Predictions of {model}", ["image", *_COLUMNS, *last], rows, NOTICE)
     for unit, found in verdicts.items():
         if unit != "image" and found:
             rows = [
@@ -165,5 +174,11 @@ def _show_verdicts(
     if refused:
         first = {reason: name for name, reason in reversed(refused.items())}
         counted = Counter(refused.values()).most_common(_SHOWN)
-        rows = [[str(count), reason, first[reason]] for reason, count in counted]
+        rows = [[str(count), reason, _shorten(first[reason])] for reason, count in counted]
         yield Table(f"{len(refused)} files are refused", ["files", "reason", "the first"], rows)
+
+
+def _shorten(name: str) -> str:
+    """Shorten a long name in the middle: its end tells the files of a folder apart."""
+    end = _LONGEST_NAME * 2 // 3
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - end - 1]}…{name[-end:]}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from tfm.analysis.html.render_page import embed_picture, render_page
 from tfm.analysis.prediction.predicted_images import NOTICE, PredictedImage, Verdict
+from tfm.analysis.prediction.shared_remarks import split_shared_remarks
 from tfm.analysis.settings import Unit
 from tfm.analysis.trained_run import TrainedModel
 from tfm.analysis.units import PLURALS
@@ -38,6 +39,7 @@ def render_predictions(
     """
     anchors = {image.name: f"image-{number}" for number, image in enumerate(images, 1) if image.name in overlays}
     found = {image.name: (image, verdict) for image, verdict in zip(images, verdicts["image"], strict=True)}
+    shared, others = split_shared_remarks(images)
     return render_page(
         "predict.html.j2",
         f"Predictions of {model.model}",
@@ -49,8 +51,9 @@ def render_predictions(
             (unit, PLURALS[unit].capitalize(), _make_unit_rows(verdicts[unit])) for unit in _UNITS if verdicts.get(unit)
         ],
         images=[_make_image_row(*pair, anchors) for pair in zip(images, verdicts["image"], strict=True)],
-        cards=[_make_card(*found[name], anchors[name], overlay) for name, overlay in overlays.items()],
-        remarks=[[image.name, "; ".join(image.remarks)] for image in images if image.remarks],
+        cards=[_make_card(*found[name], anchors[name], overlay, others[name]) for name, overlay in overlays.items()],
+        shared=shared,
+        remarks=[[name, "; ".join(found)] for name, found in others.items() if found],
         refused=[list(pair) for pair in refused.items()],
     )
 
@@ -66,7 +69,9 @@ def _make_image_row(image: PredictedImage, verdict: Verdict, anchors: Mapping[st
     return [name, facts.patient, facts.side, facts.view, facts.source, *numbers, verdict.called]
 
 
-def _make_card(image: PredictedImage, verdict: Verdict, anchor: str, overlay: Overlay) -> dict[str, Any]:
+def _make_card(
+    image: PredictedImage, verdict: Verdict, anchor: str, overlay: Overlay, remarks: Sequence[str]
+) -> dict[str, Any]:
     what = "the image as the model saw it"
     shown = (
         f"Left: {what}. Right: {overlay.method}, scaled to its own maximum." if overlay.method else f"Shown: {what}."
@@ -78,5 +83,5 @@ def _make_card(image: PredictedImage, verdict: Verdict, anchor: str, overlay: Ov
         "alt": f"{image.name}: {what}" + (f", and beside it {overlay.method}" if overlay.method else ""),
         "caption": f"Probability {verdict.prob:.3f} (calibrated {verdict.calibrated:.3f}), called {verdict.called}. "
         + shown,
-        "remarks": image.remarks,
+        "remarks": remarks,
     }

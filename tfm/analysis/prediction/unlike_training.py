@@ -15,9 +15,7 @@ _WORDS = {
     LEVEL: "unusual grey levels: the mean inside the breast is {value:.2g} of white" + _TRAINING,
     CONTRAST: "unusual grey levels: their deviation inside the breast is {value:.2g} of white" + _TRAINING,
     AREA: "unusual shape: breast is a share of {value:.2g} of the image" + _TRAINING,
-    SCALE: "unusual size: {value:.2g} rows of the file make one row of the model's image" + _TRAINING,
 }
-_ENLARGED = "tiny: {value:.2g} rows of the file make one row of the model's image" + _TRAINING
 
 
 def describe_differences(
@@ -36,9 +34,10 @@ def describe_differences(
         found.append("black on white: it was inverted, as no training image was")
     for name, words in _WORDS.items():
         if name in measured and name in seen.ranges and _is_outside(measured[name], *seen.ranges[name]):
-            value, (low, high) = measured[name], seen.ranges[name]
-            text = _ENLARGED if name == SCALE and value < min(low, 1) else words
-            found.append(text.format(value=value, low=low, high=high))
+            low, high = seen.ranges[name]
+            found.append(words.format(value=measured[name], low=low, high=high))
+    if SCALE in measured and SCALE in seen.ranges and _is_outside(measured[SCALE], *seen.ranges[SCALE]):
+        found.append(_describe_size(measured[SCALE], *seen.ranges[SCALE]))
     return found
 
 
@@ -57,6 +56,19 @@ def _describe_header(facts: ImageFacts, seen: ImagesSeen) -> list[str]:
         makers = ", ".join(maker or "an unnamed maker" for maker in seen.makers)
         found.append(f"made by {facts.maker or 'an unnamed maker'}, the training images by {makers}")
     return found
+
+
+def _describe_size(rows: float, low: float, high: float) -> str:
+    """Compare the rows of a file for one row of the model's image with those in training, in numbers of pixels."""
+    times = rows**2 / (low * high)
+    kind = "tiny" if rows < min(low, 1) else "unusual size"
+    if times >= 1:
+        return f"{kind}: about {_round_times(times)} times as many pixels as the training images"
+    return f"{kind}: the training images have about {_round_times(1 / times)} times as many pixels"
+
+
+def _round_times(times: float) -> str:
+    return f"{times:.0f}" if times >= 10 else f"{times:.1f}"
 
 
 def _is_outside(value: float, low: float, high: float) -> bool:
