@@ -24,7 +24,10 @@ def steps(file, workspace, **given):
     return planner.build_steps(planner.settings(file=file, **DATA, **given), workspace)
 
 
-@pytest.mark.parametrize("file", OF_SWIN, ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file",
+    [pytest.param(file, id=file.stem, marks=() if file.stem.endswith("cpu") else pytest.mark.long) for file in OF_SWIN],
+)
 def test_combinations_of_the_swin_experiments_differ_only_in_their_factors(file, workspace):
     make_small_dataset(workspace)
     planned = steps(file, workspace, seeds=2, settings=TINY)

@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -182,12 +181,6 @@ def test_a_deleted_dataset_leaves_out_what_needs_it_and_says_so(runs, tmp_path):
     text = Page((copied.folder / "report" / "report.html").read_text(encoding="utf-8")).text
     assert "Left out: patients, audit and pictures of the preprocessing: the dataset pocket was deleted" in text
     assert "per breast" in text
-
-
-def test_a_report_imports_no_torch():
-    script = "import sys, tfm.pipelines.report; print('torch' in sys.modules)"
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert ended.stdout.strip() == "False"
 
 
 def test_each_number_of_a_model_is_a_macro_that_agrees_with_its_predictions(runs, pack):
