@@ -124,7 +124,7 @@ def test_changed_runs_are_left_out_and_named(runs):
     note, *_ = list_warnings(everything)
     assert f"{runs[0].id} is left out" in note
     assert f"runs restart {runs[0].id}" in note
-    assert not list_warnings(named)
+    assert not any("is left out" in text for text in list_warnings(named))
 
 
 def test_each_table_has_intervals_and_pictures(runs):
@@ -166,8 +166,7 @@ def test_the_table_fits_80_columns_with_its_outcome_in_a_sentence(runs):
 
 
 def test_mixed_protocols_are_pointed_out(runs):
-    (warning,) = list_warnings(compared(runs))
-    assert "2 protocols" in warning
+    assert any("2 protocols" in text for text in list_warnings(compared(runs)))
 
 
 def test_a_row_describes_the_model(runs):

@@ -1,5 +1,7 @@
 """Explanations of a train run: scored against breast and lesion masks beside trivial baselines, and drawn."""
 
+import re
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -15,8 +17,10 @@ from tfm.analysis.explanation.gallery import (
     RANDOM,
     TRUE_NEGATIVES,
     TRUE_POSITIVES,
+    Example,
     ExplainedImage,
     choose_galleries,
+    choose_occluded,
 )
 from tfm.analysis.explanation.scores import read_scores
 from tfm.analysis.predictions import read_predictions
@@ -51,7 +55,7 @@ def explain_run(trained, **given):
 
 @pytest.fixture(scope="module")
 def explained(trained):
-    return finish_run(explain_run(trained, occlusion=True))
+    return finish_run(explain_run(trained, occlusion=True, occluded_images=1))
 
 
 def looks_of(run):
@@ -162,6 +166,16 @@ def test_a_gallery_shows_its_most_confident_images_and_random_others():
     assert choose_galleries(table.assign(label=[1, 1, 0, 0, 1, 0, 1, 1, 1]), 0.5, 16)[FALSE_POSITIVES] == []
 
 
+def test_occlusion_takes_an_image_from_each_gallery_in_turn_and_random_ones_first():
+    galleries = {
+        TRUE_POSITIVES: [Example(1, CONFIDENT), Example(2, RANDOM)],
+        FALSE_POSITIVES: [],
+        TRUE_NEGATIVES: [Example(3, CONFIDENT)],
+    }
+    assert choose_occluded(galleries, 2) == [2, 3]
+    assert choose_occluded(galleries, 9) == [2, 3, 1]
+
+
 def test_a_picture_shows_label_prediction_and_probability():
     nothing = np.zeros((1, 1), bool)
     page = ExplainedImage("P_1_LEFT_CC", "P_1", RANDOM, 1, 0, 0.54, nothing, nothing, nothing, {}, {})
@@ -189,6 +203,10 @@ def test_occlusion_checks_grad_cam(explained):
     tables = {event.title: event for event in explained.read_events() if isinstance(event, Table)}
     (rows,) = [one.rows for title, one in tables.items() if title == "Occlusion beside Grad-CAM"]
     assert rows[-1][0] == "all"
+    caption = tables["Occlusion beside Grad-CAM"].caption
+    assert f"n = {rows[-1][-1]} of " in caption
+    notes = [event.text for event in explained.read_events() if isinstance(event, Note)]
+    assert any(re.fullmatch(r"occlusion: covering parts of 1 of the \d drawn images takes \d+ passes.*", text) for text in notes)
     account = files.read_json(explained.folder / "explained.json")["occlusion_beside_grad_cam"]
     assert -1 <= account["all"]["agreement"] <= 1
 

@@ -29,9 +29,12 @@ class Explain(Settings):
     are its most confident images, the others are random. All images are scored."""
     occlusion: bool = True
     """Should parts of the drawn images be covered, as a check?
-    Shows where covering a part of the breast changes the probability, and how well Grad-CAM agrees. Takes about a
-    hundred passes through the model for each drawn image."""
+    Shows where covering a part of the breast changes the probability, and how well Grad-CAM agrees."""
+    occluded_images: Annotated[int, Field(ge=1, le=60)] = 4
+    """How many of the drawn images should be covered?
+    They come from each gallery in turn, random ones first. Each takes one to two hundred passes through the model, so
+    many take long without a GPU."""
     machine: DeviceSettings = DeviceSettings()
 
 
-COMMAND = Stage(settings=Explain, pipeline="tfm.pipelines.explain:explain", version=4)
+COMMAND = Stage(settings=Explain, pipeline="tfm.pipelines.explain:explain", version=5)

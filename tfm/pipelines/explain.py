@@ -12,7 +12,7 @@ import torch
 
 from tfm.analysis.explanation.agreement import make_agreement_table, measure_agreements
 from tfm.analysis.explanation.explainer import ATTENTION, FOR_BENIGN, FOR_MALIGNANT, LESIONS, Explainer
-from tfm.analysis.explanation.gallery import GRAD_CAM, OCCLUSION, Example, ExplainedImage, choose_galleries
+from tfm.analysis.explanation.gallery import GRAD_CAM, OCCLUSION, Example, ExplainedImage, choose_galleries, choose_occluded
 from tfm.analysis.explanation.scores import (
     make_score_table,
     pair_with_baselines,
@@ -49,9 +49,15 @@ def explain(settings: Explain, run: Run) -> Iterator[Event]:
         explainer = _open_explainer(settings, opened, device)
         yield from _describe_images(explainer)
         table, maps = yield from score_explanations(explainer, source.read_environment()["batch_size"], drawn)
-        for done, place in enumerate(drawn if settings.occlusion else [], start=1):
+        occluded = choose_occluded(galleries, settings.occluded_images) if settings.occlusion else []
+        if occluded:
+            yield Note(
+                f"occlusion: covering parts of {len(occluded)} of the {len(drawn)} drawn images takes "
+                f"{explainer.count_occlusion_passes(occluded):,} passes through the model"
+            )
+        for done, place in enumerate(occluded, start=1):
             occlusion[place] = explainer.compute_occlusion(place)
-            yield Progress("occlusion", done, len(drawn), "images")
+            yield Progress("occlusion", done, len(occluded), "images")
     paired = pair_with_baselines(table, explainer.methods)
     scores = summarize_scores(paired)
     scored = make_score_table(f"Where {trained.model} looks", paired, scores, protocol.caption)
@@ -62,7 +68,7 @@ def explain(settings: Explain, run: Run) -> Iterator[Event]:
     }
     agreements = measure_agreements(shown)
     if agreements:
-        yield make_agreement_table(agreements, protocol.caption)
+        yield make_agreement_table(agreements, len(drawn), protocol.caption)
     figures = yield from _draw_galleries(run, trained, protocol, shown)
     account = {
         "trained": trained.run,

@@ -1,5 +1,7 @@
 """Figures of galleries: as wide as two columns, and no longer than a page."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -27,3 +29,12 @@ def test_each_page_of_a_gallery_is_two_columns_wide_and_shows_other_images(share
         width, height = draw_gallery(page, "true positives").get_size_inches()
         assert width == pytest.approx(WIDE[0])
         assert height < 14
+
+
+def test_an_image_that_was_not_occluded_leaves_its_last_panel_blank():
+    covered, other = make_examples(2, [])
+    other = dataclasses.replace(other, evidence={"Grad-CAM": other.evidence["Grad-CAM"]})
+    for order in ([covered, other], [other, covered]):
+        panels = draw_gallery(order, "true positives").axes
+        titles = [axes.get_title() for axes in panels if axes.images]
+        assert sorted(titles) == ["Grad-CAM", "Grad-CAM", "image", "image", "occlusion"]

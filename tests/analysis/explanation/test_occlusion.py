@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tfm.analysis.explanation.agreement import measure_agreement
-from tfm.analysis.explanation.occlusion import compute_occlusion_map
+from tfm.analysis.explanation.occlusion import compute_occlusion_map, count_passes
 
 SHAPE = (48, 32)
 
@@ -50,3 +50,17 @@ def test_agreement_is_a_rank_correlation_within_the_breast():
     assert measure_agreement(first, second, breast) == pytest.approx(1)
     assert measure_agreement(first, -second, breast) == pytest.approx(-1)
     assert np.isnan(measure_agreement(first, np.zeros((3, 4)), breast))
+
+
+@pytest.mark.parametrize("width", [0, 16], ids=["no breast", "half the image"])
+def test_the_passes_that_are_announced_are_those_that_are_made(width):
+    breast = torch.zeros(SHAPE, dtype=torch.bool)
+    breast[:, :width] = True
+    made = []
+
+    def count_images(images):
+        made.append(len(images))
+        return sum_greys(images)
+
+    compute_occlusion_map(count_images, make_image(20, 10), breast)
+    assert count_passes(breast) == sum(made)

@@ -3,6 +3,7 @@ The methods are in `attention_map` and `grad_cam`; the scores of the maps are in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 from tfm.analysis.explanation.attention_map import compute_attention_map
 from tfm.analysis.explanation.grad_cam import BENIGN, MALIGNANT, compute_grad_cam
 from tfm.analysis.explanation.lesion_map import compute_lesion_map
-from tfm.analysis.explanation.occlusion import compute_occlusion_map
+from tfm.analysis.explanation.occlusion import compute_occlusion_map, count_passes
 from tfm.models.freezing import freeze
 from tfm.models.lesion_guided import LesionGuidedClassifier, get_encoder
 from tfm.models.model_summary import ModelCard
@@ -61,13 +62,19 @@ class Explainer:
 
     def compute_occlusion(self, place: int) -> np.ndarray:
         """Compute the evidence for malignant in one image (H, W); evidence for benign is below zero."""
-        images, breast = self.images.load(np.array([place])), self.images.load_targets(np.array([place]), ["breast"])
+        images = self.images.load(np.array([place]))
 
         def compute_logits(covered: torch.Tensor) -> torch.Tensor:
             return self._compute_logits(np.full(len(covered), place), covered)
 
         with explain_device_errors(self.images.device, 1):
-            return compute_occlusion_map(compute_logits, images, breast["breast"][0, 0] > 0)
+            return compute_occlusion_map(compute_logits, images, self._load_breast(place))
+
+    def count_occlusion_passes(self, places: Sequence[int]) -> int:
+        return sum(count_passes(self._load_breast(place)) for place in places)
+
+    def _load_breast(self, place: int) -> torch.Tensor:  # (H, W) bool
+        return self.images.load_targets(np.array([place]), ["breast"])["breast"][0, 0] > 0
 
     def _compute_logits(self, chosen: np.ndarray, images: torch.Tensor) -> torch.Tensor:  # (B, 1)
         truth = self.images.load_targets(chosen, self.task.needs)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,3 +68,10 @@ def choose_galleries(predictions: pd.DataFrame, threshold: float, count: int) ->
         galleries[gallery] = [Example(place, CONFIDENT) for place in members[:first]]
         galleries[gallery] += [Example(place, RANDOM) for place in rest[: each - first]]
     return galleries
+
+
+def choose_occluded(galleries: Mapping[str, Sequence[Example]], count: int) -> list[int]:
+    """Choose the places of at most `count` images, one from each gallery in turn, random ones first."""
+    orders = [sorted(examples, key=lambda one: one.reason != RANDOM) for examples in galleries.values()]
+    turns = itertools.chain.from_iterable(itertools.zip_longest(*orders))
+    return [one.place for one in turns if one][:count]

@@ -14,6 +14,26 @@ PATCHES = 8  # patches side by side in a square image
 _PASSES = 16  # images at once
 
 
+def count_passes(breast: torch.Tensor) -> int:
+    """Count the images that `compute_occlusion_map` sends through the network: the whole one and each covered one."""
+    return 1 + len(_list_windows(_find_inside(breast)))
+
+
+def _find_inside(breast: torch.Tensor) -> torch.Tensor:
+    return breast if bool(breast.any()) else torch.ones_like(breast)
+
+
+def _list_windows(inside: torch.Tensor) -> list[tuple[slice, slice]]:
+    height, width = inside.shape
+    side = max(round(math.sqrt(height * width) / PATCHES), 2)
+    # From half a patch before each edge, so that every place is covered equally often.
+    starts = [range(-(side // 2), length, side // 2) for length in (height, width)]
+    windows = [
+        (slice(max(top, 0), top + side), slice(max(left, 0), left + side)) for top, left in itertools.product(*starts)
+    ]
+    return [window for window in windows if bool(inside[window].any())]
+
+
 def compute_occlusion_map(
     compute_logits: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor, breast: torch.Tensor
 ) -> np.ndarray:
@@ -27,14 +47,8 @@ def compute_occlusion_map(
         breast: (H, W) bool. If it is empty, the whole image is covered part by part.
     """
     height, width = image.shape[-2:]
-    inside = breast if bool(breast.any()) else torch.ones_like(breast)
-    side = max(round(math.sqrt(height * width) / PATCHES), 2)
-    # From half a patch before each edge, so that every place is covered equally often.
-    starts = [range(-(side // 2), length, side // 2) for length in (height, width)]
-    windows = [
-        (slice(max(top, 0), top + side), slice(max(left, 0), left + side)) for top, left in itertools.product(*starts)
-    ]
-    windows = [window for window in windows if bool(inside[window].any())]
+    inside = _find_inside(breast)
+    windows = _list_windows(inside)
     total, count = (torch.zeros(height, width, device=image.device) for _ in range(2))
     with torch.inference_mode():
         whole = compute_logits(image)[0, 0].float()

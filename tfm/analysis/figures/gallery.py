@@ -23,13 +23,13 @@ _TITLE_HEIGHT, _HEAD_HEIGHT = 0.55, 0.5  # inches
 
 def split_into_pages(examples: Sequence[ExplainedImage]) -> list[Sequence[ExplainedImage]]:
     """Split a gallery into parts that fit on a page each."""
-    each = _ROWS * _count_across(examples[0])
+    each = _ROWS * _count_across(examples)
     return [examples[start : start + each] for start in range(0, len(examples), each)]
 
 
 def draw_gallery(examples: Sequence[ExplainedImage], title: str) -> Figure:
     """Draw each image and its maps side by side: two images in a row where they have two maps each, else one."""
-    panels, across = _count_panels(examples[0]), _count_across(examples[0])
+    panels, across = _count_panels(examples), _count_across(examples)
     down = -(-len(examples) // across)
     height, width = examples[0].image.shape
     row_height = WIDE[0] / (panels * across) * height / width + _TITLE_HEIGHT
@@ -50,23 +50,25 @@ def draw_gallery(examples: Sequence[ExplainedImage], title: str) -> Figure:
     return figure
 
 
-def _count_panels(example: ExplainedImage) -> int:
-    return 1 + len(example.shares) + len(example.evidence)
+def _count_panels(examples: Sequence[ExplainedImage]) -> int:
+    """Count the panels of the image with most maps: not every image is occluded."""
+    return 1 + max(len(one.shares) + len(one.evidence) for one in examples)
 
 
-def _count_across(example: ExplainedImage) -> int:
-    return 2 if _count_panels(example) <= 3 else 1
+def _count_across(examples: Sequence[ExplainedImage]) -> int:
+    return 2 if _count_panels(examples) <= 3 else 1
 
 
 def _draw_example(panels: Sequence[Axes], example: ExplainedImage) -> None:
+    maps = list((example.shares | example.evidence).items())
     for axes in panels:
+        axes.set_axis_off()
+    for axes in panels[: 1 + len(maps)]:
         axes.imshow(example.image, cmap="gray", interpolation="nearest")
         for mask, colour in ((example.breast, SKY), (example.lesion, GREEN)):
             if mask.any() and not mask.all():  # else there is no outline
                 axes.contour(mask, levels=[0.5], colors=[colour], linewidths=0.8)
-        axes.set_axis_off()
-    maps = list((example.shares | example.evidence).items())
-    for axes, (name, heat) in zip(panels, [("image", None), *maps], strict=True):
+    for axes, (name, heat) in zip(panels, [("image", None), *maps], strict=False):
         if heat is not None and heat.any():
             top = float(np.abs(heat).max())
             if name in example.evidence:
@@ -84,6 +86,6 @@ def _make_legend(examples: Sequence[ExplainedImage]) -> list[Line2D | Patch]:
         for colour, name, masks in outlines
         if any(mask.any() for mask in masks)
     ]
-    if examples[0].evidence:
+    if any(one.evidence for one in examples):
         handles += [Patch(color=RED, label="evidence for malignant"), Patch(color=BLUE, label="evidence for benign")]
     return handles
