@@ -12,7 +12,14 @@ import torch
 
 from tfm.analysis.explanation.agreement import make_agreement_table, measure_agreements
 from tfm.analysis.explanation.explainer import ATTENTION, FOR_BENIGN, FOR_MALIGNANT, LESIONS, Explainer
-from tfm.analysis.explanation.gallery import GRAD_CAM, OCCLUSION, Example, ExplainedImage, choose_galleries, choose_occluded
+from tfm.analysis.explanation.gallery import (
+    GRAD_CAM,
+    OCCLUSION,
+    Example,
+    ExplainedImage,
+    choose_galleries,
+    choose_occluded,
+)
 from tfm.analysis.explanation.scores import (
     make_score_table,
     pair_with_baselines,

@@ -17,8 +17,9 @@ from tfm.metrics.intervals import Interval
 _ALL = "all"
 _CAPTION = (
     "Rank correlation, over the pixels of the breast, of the two maps of evidence for malignant against benign: 1 "
-    "where they rank all places alike, 0 where they have nothing in common. The drawn images are no random sample: half "
-    "of them are the most confident ones. Images in which a map is empty are left out"
+    "where they rank all places alike, 0 where they have nothing in common. The covered images "
+    "are taken from each gallery in turn, random ones first, so they are no random sample. Images in which a map is "
+    "empty are left out"
 )
 
 
@@ -58,4 +59,5 @@ def _find_agreements(images: Sequence[ExplainedImage]) -> list[tuple[float, str]
 def make_agreement_table(agreements: Mapping[str, tuple[Interval, int]], drawn: int, protocol: str) -> Table:
     rows = [[gallery, format_interval(interval), str(count)] for gallery, (interval, count) in agreements.items()]
     columns = ["gallery", "rank correlation (95 % interval)", "images"]
-    return Table("Occlusion beside Grad-CAM", columns, rows, f"{protocol}. n = {agreements[_ALL][1]} of {drawn} drawn images. {_CAPTION}")
+    caption = f"{protocol}. n = {agreements[_ALL][1]} of {drawn} drawn images. {_CAPTION}"
+    return Table("Occlusion beside Grad-CAM", columns, rows, caption)
