@@ -1,5 +1,6 @@
 """Reports: recomputed from stored predictions, of one protocol, in one page that needs nothing else."""
 
+import io
 import itertools
 import json
 import re
@@ -9,6 +10,7 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from tests.analysis.written_runs import write_trained_run
 from tests.browser import evaluate_on_page, photograph_page, print_page
@@ -23,8 +25,10 @@ from tfm.core.escape_text import escape_latex
 from tfm.core.events import Note
 from tfm.core.runs import worker
 from tfm.core.runs.find_or_create import find_or_create_job
+from tfm.core.runs.lookup import find_run
 from tfm.core.runs.workspace import Workspace
 from tfm.metrics.classification import compute_auc
+from tfm.ui.screens.live_view import print_end
 
 ATTACK = "<script>alert(1)</script>"
 
@@ -199,6 +203,16 @@ def test_the_results_say_what_compare_says_with_the_interval_of_the_best(runs, p
     results = (pack / "main.tex").read_text().split("\\section{Results}")[1]
     assert "\\BestAucInterval{}" in results
     assert "\\Outcome{}" in results
+
+
+def test_the_paths_of_page_and_pack_are_the_last_lines_on_screen(runs, file, pack):
+    run = find_run(runs[0].workspace, file.parents[1].name)
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    print_end(run, console)
+    *tables, page_line, pack_line = console.file.getvalue().splitlines()
+    assert any("ResNet18_CFT" in line for line in tables)
+    assert page_line.endswith(f"open it in a browser: {file}")
+    assert pack_line.endswith(f"latexmk -cd -pdf {pack / 'main.tex'}")
 
 
 def test_the_methods_say_what_the_settings_say_in_both_languages(pack):

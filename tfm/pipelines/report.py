@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from tfm.analysis.comparison_tables import SCREEN_COLUMNS, format_screen_rows
@@ -48,7 +49,8 @@ def report(settings: Report, run: Run) -> Iterator[Event]:
         numbers = collect_numbers(reported, built.facts.flow)
         parts = iterate_parts(built.sections)
         outputs += write_thesis_pack(page.parent / "thesis", title, built.facts, numbers, parts)
-        yield Note(f"compile the thesis pack with latexmk: {page.parent / 'thesis' / 'main.tex'}")
+        document = shlex.quote(str(page.parent / "thesis" / "main.tex"))
+        yield Note(f"compile the thesis pack: latexmk -cd -pdf {document}")
     yield Result(
         {"run": run.id, "report": str(page), "missing": built.missing}, outputs=[str(path) for path in outputs]
     )

@@ -67,6 +67,7 @@ class RunView:
     notes: deque[Note] = field(default_factory=lambda: deque(maxlen=_KEPT_NOTES))
     lines: dict[str, dict[str, TableRow]] = field(default_factory=dict)  # title → first cell → its latest line
     shown: list[Table | IntervalChart | Picture] = field(default_factory=list)
+    closing: list[Note] = field(default_factory=list)  # the notes after the last of these
     _offset: int = 0
 
     def read_new_events(self) -> list[Event]:
@@ -86,12 +87,14 @@ class RunView:
                 self.gauges |= event.values
             case Note():
                 self.notes.append(event)
+                self.closing += [event] if self.shown else []
             case TableRow():
                 self.lines.setdefault(event.title, {})[event.cells[0]] = event
             case Table() | IntervalChart() | Picture():
                 self.shown.append(event)
+                self.closing = []
             case StateChange(state="running"):  # resumed: the events before are repeated
-                self.bars, self.gauges, self.shown, self.lines = {}, {}, [], {}
+                self.bars, self.gauges, self.shown, self.closing, self.lines = {}, {}, [], [], {}
 
     def _apply_progress(self, time: float, event: Progress) -> None:
         bar = self.bars.get(event.name)

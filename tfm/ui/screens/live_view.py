@@ -230,15 +230,18 @@ def print_end(job: Run | Plan, console: Console) -> None:
     view = JobView(job)
     view.refresh()
     if status.state == "done" and view.current is not None:
+        shown, closing = view.current.shown, view.current.closing
         for note in view.current.notes if console.is_terminal else ():  # without a terminal they were printed before
-            render.print_note(console, note)
-        shown = view.current.shown
+            if note not in closing:
+                render.print_note(console, note)
         if not any(isinstance(event, Table) for event in shown) and (results := _build_results(job)).rows:
             shown = [*shown, results]
         render.print_events(console, shown)
         console.print(
             Text("done", style="green").append(f"  {job.id}  ({render.format_duration(status.seconds)})", style="dim")
         )
+        for note in closing:  # such as the files to open: without a terminal too, as the tables came after them
+            console.print(render.format_note(note), soft_wrap=True)
         return
     for line in _describe_end(job, status):
         if isinstance(line, TFMError):
