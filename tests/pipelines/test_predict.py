@@ -138,20 +138,24 @@ def mixed(trained, tmp_path_factory):
     [
         ("tiny.png", "tiny: 24 × 20 pixels"),
         ("flat.png", "no breast found"),
+        ("flat.png", "open the file in a viewer"),
         ("mask.png", "only two grey values"),
         ("noise.png", "from edge to edge"),
         ("colour.png", "a colour image"),
-        ("rgb.dcm", "a colour image"),
+        ("colour.png", "convert it to grey"),
+        ("rgb.dcm", "convert it to grey"),
         ("black on white.png", "its background is bright"),
         ("Mass-Test_P_90001_LEFT_CC_1.png", "a crop or a mask"),
         ("cut.png", "truncated"),
-        ("letter.txt", "not an image file"),
+        ("cut.png", "copy it again"),
+        ("letter.txt", "not an image file; leave it out"),
         ("empty.dcm", "the file is empty"),
-        ("head.dcm", "modality CT"),
+        ("empty.dcm", "copy it again"),
+        ("head.dcm", "modality CT; leave it out"),
         ("chest.dcm", "chest"),
     ],
 )
-def test_what_is_no_mammogram_is_refused_with_its_reason_and_the_rest_goes_on(mixed, name, reason):
+def test_what_is_no_mammogram_is_refused_with_what_to_do_and_the_rest_goes_on(mixed, name, reason):
     (row,) = [row for row in read_rows(mixed) if row["file"] == name]
     assert row["status"] == "refused"
     assert row["prob"] == ""
@@ -207,6 +211,11 @@ def test_what_all_files_share_is_said_once_above_the_table_and_long_names_are_sh
     assert size.startswith("all 3 images: unusual size")
     page = (run.folder / "predictions.html").read_text()
     assert page.count("times as many pixels as the training images") == 1
+
+
+def test_the_page_lists_refused_files_before_the_verdicts(mixed):
+    page = (mixed.folder / "predictions.html").read_text()
+    assert page.index("letter.txt") < page.index("How this was computed") < page.index(">unnamed.png<")
 
 
 def test_a_folder_without_mammograms_is_refused_in_words(trained, tmp_path):

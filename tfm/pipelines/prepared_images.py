@@ -26,7 +26,7 @@ from tfm.training.inputs.images_seen import measure_image
 from tfm.training.inputs.samples import UNKNOWN, Samples
 
 _SHOWN_REASONS = 20
-_CROP = "breast from edge to edge, as in a crop: not a whole mammogram"
+_CROP = "breast from edge to edge, as in a crop: not a whole mammogram; use the whole one"
 _ALONE = "classified alone: the files do not contain the other view of its breast, or do not name both"
 
 

@@ -19,7 +19,9 @@ from tfm.imaging.read_image import explain_unknown_format
 
 _RADIOGRAPHS = ("CR", "DX", "RG", "OT", "SC")  # modalities that may show a breast; MG is mammography
 
-Refusals = dict[str, str]  # name of a file → why it is refused
+_LEAVE_OUT = "leave it out, or copy it again if it should be a mammogram"
+
+Refusals = dict[str, str]  # name of a file → why it is refused, and what to do
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,9 @@ def find_new_images(paths: Sequence[Path], *, crops: bool) -> Generator[Event, N
     for done, one in enumerate(found, 1):
         path = Path(one.path)
         name = path.relative_to(folder).as_posix()
-        reason = one.problem or ("" if make_printable(name) == name else "its name cannot be printed")
-        reason = reason or explain_unknown_format(path)
+        reason = "" if make_printable(name) == name else "its name cannot be printed; rename it"
+        if problem := one.problem or explain_unknown_format(path):
+            reason = f"{problem}; {_LEAVE_OUT}"
         if not reason:
             facts[name] = read_image_facts(path, f"{folder.name}/{name}")
             reason = _explain_no_mammogram(facts[name], crops)
@@ -90,9 +93,9 @@ def _explain_no_mammogram(facts: ImageFacts, crops: bool) -> str:
     """Say why a file is no mammogram by its header and name; empty if it may be one."""
     modality, part = facts.modality, facts.body_part
     if modality and modality != "MG" and modality not in _RADIOGRAPHS:
-        return f"no mammogram: its header says modality {modality}"
+        return f"no mammogram: its header says modality {modality}; leave it out"
     if modality != "MG" and part and part != "BREAST":
-        return f"no mammogram: its header says {part.lower()}"
+        return f"no mammogram: its header says {part.lower()}; leave it out"
     if facts.lesion and not crops:
-        return "a crop or a mask of CBIS-DDSM, by its name, not a whole mammogram"
+        return "a crop or a mask of CBIS-DDSM, by its name, not a whole mammogram; use the mammogram"
     return ""

@@ -12,8 +12,10 @@ from tfm.core.errors import DataError
 from tfm.core.events import Event
 from tfm.data.cache.build import FailedImages, Workers, build_cache
 from tfm.data.cache.cache import Cache
+from tfm.data.cache.row_maker import FailedRow
 from tfm.data.cache.unlabelled import refuse_mask
 from tfm.data.new_images.find_new_images import NewImages
+from tfm.imaging.reader_common import DOWNLOAD_AGAIN
 from tfm.imaging.settings import ChainSettings
 from tfm.imaging.steps.polarity import is_background_bright
 
@@ -32,13 +34,22 @@ def preprocess_new_images(
         except FailedImages as error:
             images = images.refuse(
                 {
-                    source.image_id: failed.message.removeprefix(f"{images.path(source.image_id)}: ")
+                    source.image_id: _explain_refusal(images.path(source.image_id), failed)
                     for source, failed in error.failures
                 }
             )
         else:
             return images, Cache.open(home)
     return images, None
+
+
+def _explain_refusal(path: Path, failed: FailedRow) -> str:
+    reason = failed.message.removeprefix(f"{path}: ")
+    if reason.startswith("a colour image"):
+        return f"{reason}; convert it to grey, or leave it out"
+    if failed.hint in ("", DOWNLOAD_AGAIN):
+        return f"{reason}; copy it again from where it came, or leave it out"
+    return f"{reason}; {failed.hint}"
 
 
 def _check_pixels(pixels: np.ndarray, *, crops: bool, inverts: bool) -> None:
