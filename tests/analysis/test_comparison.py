@@ -227,6 +227,21 @@ def test_the_outcome_is_a_sentence_with_the_difference_and_the_patients_needed()
     assert describe_outcome(apart).endswith("This test tells it from Net [000001].")
 
 
+def test_a_test_set_that_cannot_tell_the_best_from_chance_is_too_small_for_any_difference():
+    (ranking,) = rank_models(make_models((0.2, 0.1)))
+    (test,) = ranking.tests
+    assert test.detectable > ranking.entries[0][1].auc.value - 0.5
+    outcome = describe_outcome(ranking)
+    assert "too small to show any difference" in outcome
+    assert "It can detect" not in outcome
+
+
+def test_the_caption_counts_pairs_only_if_p_values_are_corrected():
+    (pair,), (several,) = rank_models(make_models((2.0, 1.0))), rank_models(make_models((2.0, 1.0, 0.5)))
+    assert "with one pair of models, Holm p needs no correction" in pair.caption
+    assert "Holm p is corrected for 3 pairs of models" in several.caption
+
+
 def test_seeds_that_differ_too_much_need_more_seeds_and_not_more_patients():
     spread = [
         make_model(skill, f"2026-01-01_Net_{rate:02x}{seed:04x}", noise_seed=seed, seed=seed, learning_rate=rate)

@@ -88,10 +88,14 @@ class Ranking:
         repeats = (
             ". Runs that differ only in fold and seed are one row: their mean. Its interval covers patients and runs"
         )
+        correction = (
+            f"Holm p is corrected for {len(self.tests)} pairs of models, because the best was chosen on the same images"
+            if len(self.tests) > 1
+            else "with one pair of models, Holm p needs no correction"
+        )
         tests = (
             ". *: the best model, and all that this test cannot tell from it. Differences are paired and clustered by "
-            f"patient; Holm p is corrected for {len(self.tests)} pairs of models, because the best was chosen on the "
-            "same images; DeLong p is not corrected and assumes independent images"
+            f"patient; {correction}; DeLong p is not corrected and assumes independent images"
         )
         return self.protocol.caption + (repeats if self.is_repeated else "") + (tests if self.tests else "")
 

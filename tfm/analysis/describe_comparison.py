@@ -23,7 +23,7 @@ def describe_outcome(ranking: Ranking) -> str:
     more = f" and from {len(alike) - 1} more (marked *)" if len(alike) > 1 else ""
     return (
         f"{start} This test cannot tell it from {alike[0].worse} ({_describe_difference(alike[0])}){more}"
-        f"{_describe_need(alike[0], ranking)}{_describe_limit(alike[0])}"
+        f"{_describe_need(alike[0], ranking)}{_describe_limit(alike[0], ranking)}"
     )
 
 
@@ -46,7 +46,10 @@ def _describe_need(test: ModelTest, ranking: Ranking) -> str:
     return f"; about {format_patients(needed)} patients would be needed (this test has {test.patients})."
 
 
-def _describe_limit(test: ModelTest) -> str:
+def _describe_limit(test: ModelTest, ranking: Ranking) -> str:
     if not math.isfinite(test.detectable):
         return ""
+    best = ranking.entries[0][1].auc.value
+    if test.detectable > best - 0.5:  # the other model would have to be worse than chance
+        return " This test set is too small to show any difference: not even a model at chance would stand out."
     return f" It can detect a difference of about {format_number(test.detectable)} (power 80 %)."
