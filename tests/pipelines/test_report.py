@@ -30,6 +30,7 @@ from tfm.core.runs.workspace import Workspace
 from tfm.metrics.classification import compute_auc
 from tfm.ui.screens.live_view import print_end
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
 ATTACK = "<script>alert(1)</script>"
 
 
@@ -280,11 +281,19 @@ def test_a_browser_shows_the_page_without_a_complaint_or_a_request(file, tmp_pat
     assert (visit.console, visit.requests) == ([], [])
 
 
+def test_an_interval_breaks_before_its_parenthesis_only(runs, page):
+    interval = format_interval(rank_models([open_trained_model(run, "image") for run in runs])[0].entries[0][1].auc)
+    value, _, ends = interval.partition(" ")
+    assert f"{value} {ends.replace(' ', NO_BREAK)}" in page.text
+
+
 @pytest.mark.long
 def test_the_page_prints_and_never_scrolls_sideways(file, tmp_path):
     visit = print_page(file, tmp_path / "page.pdf")
     assert (visit.console, visit.requests) == ([], [])
     assert evaluate_on_page(file, "document.documentElement.scrollWidth <= innerWidth", tmp_path, 500) is True
+    is_whole = '[...document.querySelectorAll(".wide")].every(table => table.scrollWidth <= table.clientWidth)'
+    assert evaluate_on_page(file, is_whole, tmp_path, 1200) is True, "a table is cut"
 
 
 @pytest.mark.long

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -71,9 +72,18 @@ def _render_table(part: TablePart) -> dict[str, Any]:
     rows: list[list[Any]] = []
     for row in part.table.rows:
         run = part.find_run(row)
-        rows.append([(cell, name_anchor(part.runs.get(cell, run))) for cell in row] if run else list(row))
+        texts = [_hold_together(cell) for cell in row]
+        anchors = [name_anchor(part.runs.get(cell, run)) for cell in row] if run else []
+        rows.append(list(zip(texts, anchors, strict=True)) if run else texts)
     numbers = [place for place, is_numeric in enumerate(find_numeric_columns(part.table)) if is_numeric and place]
     return {"columns": part.table.columns, "rows": rows, "caption": part.table.caption, "numbers": numbers}
+
+
+def _hold_together(cell: str) -> str:
+    """Let a narrow column break before an interval, but not within it."""
+    return re.sub(
+        r"\([\d\N{MINUS SIGN}][^()]* to [^()]*\)", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), cell
+    )
 
 
 def _embed_file(file: Path) -> str:
