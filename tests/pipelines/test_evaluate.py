@@ -95,7 +95,7 @@ def test_every_metric_is_recomputed_from_the_stored_predictions(trained, evaluat
 
 
 def test_figures_and_tables_are_files_of_the_evaluation_alone(trained, evaluation):
-    names = ["roc", "precision-recall", "reliability", "confusion", "scores", "subgroups", "learning-curves"]
+    names = ["roc", "precision-recall", "reliability", "confusion", "scores", "learning-curves"]
     pictures = [event for event in evaluation.read_events() if isinstance(event, Picture)]
     assert [evaluation.workspace.root / picture.path for picture in pictures] == [
         evaluation.folder / "figures" / f"{name}.png" for name in names
@@ -117,6 +117,15 @@ def test_several_runs_have_figures_of_their_own_and_one_of_all(trained):
     assert (together.folder / "figures" / "roc.pdf").is_file()
     assert "of 2 models" in [event for event in together.read_events() if isinstance(event, Picture)][-1].title
     assert {row["trained"] for row in together.read_status().result["rows"]} == {trained.id, other.id}
+
+
+def test_without_a_subgroup_of_enough_patients_one_line_stands_for_table_and_figure(evaluation):
+    assert not any("subgroups" in table.title for table in list_tables(evaluation))
+    assert not (evaluation.folder / "tables" / "subgroups.csv").exists()
+    notes = [event.text for event in evaluation.read_events() if isinstance(event, Note)]
+    assert [text for text in notes if "subgroup" in text] == [
+        "ResNet18_CFT: left out: metrics of subgroups: no class of a subgroup has 10 patients"
+    ]
 
 
 def test_small_subgroups_have_counts_but_no_metrics(evaluation):
@@ -165,14 +174,15 @@ def change_predictions(run: Run, split: str, change) -> None:
 def test_without_its_dataset_what_needs_it_is_left_out_and_named(copied):
     shutil.rmtree(copied.workspace.dataset_folder("pocket"))
     evaluated = evaluate_run(copied)
-    (text,) = evaluated.left_out
+    text, small = evaluated.left_out
+    assert small.startswith("metrics of subgroups")
     assert text.startswith("subgroups by kind, density, assessment, subtlety")
     assert {one.grouping for one in evaluated.subgroups} == {"view"}
 
 
 def test_a_changed_dataset_counts_as_missing(copied):
     rewrite_manifest(copied.workspace, lambda manifest: manifest.assign(density="3"))
-    (text,) = evaluate_run(copied).left_out
+    text, _ = evaluate_run(copied).left_out
     assert "has changed since" in text
 
 
@@ -188,7 +198,7 @@ def test_test_images_of_one_class_have_no_auc(copied):
     assert cells["sensitivity"] != "–"
     assert [text.split(":")[0] for text in evaluated.left_out] == [
         *("metrics per breast", "metrics per patient"),
-        "AUC, ROC and precision-recall curves",
+        *("AUC, ROC and precision-recall curves", "metrics of subgroups"),
     ]
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from tfm.analysis.evaluation import Evaluation, evaluate
 from tfm.analysis.settings import Split, Unit
-from tfm.analysis.subgroups import OF_THE_DATASET, Subgroup, evaluate_subgroups
+from tfm.analysis.subgroups import FEWEST_PATIENTS, OF_THE_DATASET, Subgroup, evaluate_subgroups
 from tfm.analysis.trained_run import SPLIT_NAMES, TrainedModel, open_trained_model
 from tfm.core.errors import DataError
 from tfm.core.runs.run import Run
@@ -55,7 +55,12 @@ def evaluate_run(run: Run) -> EvaluatedRun:
     epochs = _read_epochs(run)
     if epochs.empty:
         left_out.append("learning curves: the run has no epochs")
-    return EvaluatedRun(run, evaluations, evaluate_subgroups(test, manifest), epochs, left_out)
+    subgroups = evaluate_subgroups(test, manifest)
+    if subgroups and not any(one.has_metrics for one in subgroups):
+        left_out.append(f"metrics of subgroups: no class of a subgroup has {FEWEST_PATIENTS} patients")
+    elif subgroups and not any(one.has_auc for one in subgroups):
+        left_out.append(f"AUC of subgroups: no subgroup has {FEWEST_PATIENTS} patients of each class")
+    return EvaluatedRun(run, evaluations, subgroups, epochs, left_out)
 
 
 def _open_manifest(run: Run, model: TrainedModel) -> pd.DataFrame:

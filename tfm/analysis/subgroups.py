@@ -36,6 +36,16 @@ class Subgroup:
     patients: int
     metrics: dict[str, Interval]  # auc, sensitivity, specificity; NaN where the patients are too few
 
+    @property
+    def has_metrics(self) -> bool:
+        """Whether a class has enough patients."""
+        return any(math.isfinite(one.value) for one in self.metrics.values())
+
+    @property
+    def has_auc(self) -> bool:
+        """Whether both classes have enough patients."""
+        return math.isfinite(self.metrics["auc"].value)
+
     def list_values(self) -> dict[str, object]:
         counts = {"images": self.images, "malignant": self.malignant, "patients": self.patients}
         metrics = {part: value for name, one in self.metrics.items() for part, value in one.flatten(name).items()}

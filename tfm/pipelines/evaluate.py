@@ -80,7 +80,7 @@ def _list_tables(evaluated: EvaluatedRun, name: str) -> Iterator[tuple[str, str,
     yield "metrics-test", f"{name}: test", tabulate_metrics(evaluated, "test", name)
     yield "metrics-validation", f"{name}: validation", tabulate_metrics(evaluated, "val", name)
     yield "calls", f"{name}: calls at the threshold", tabulate_calls(evaluated, name)
-    if evaluated.subgroups:
+    if any(one.has_metrics for one in evaluated.subgroups):
         yield "subgroups", f"{name}: subgroups of the test images", tabulate_subgroups(evaluated, name)
 
 
@@ -95,7 +95,7 @@ def _draw_figures(evaluated: EvaluatedRun, name: str) -> Iterator[tuple[str, str
     yield "reliability", f"Reliability diagram of {name}", draw_reliability(test), caption
     yield "confusion", f"Confusion matrices of {name}", draw_confusion(both), caption
     yield "scores", f"Probabilities of {name}", draw_score_distributions(both), caption
-    if evaluated.subgroups and test.has_both_classes:
+    if any(one.has_auc for one in evaluated.subgroups):
         yield "subgroups", f"Subgroups of {name}", draw_subgroups(test, evaluated.subgroups), caption
     if not evaluated.epochs.empty:
         words = f"{name}. The kept weights have the highest validation AUC"

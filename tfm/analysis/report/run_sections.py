@@ -31,7 +31,7 @@ def _build_run_section(one: ReportedRun) -> Section:
         TablePart(f"{name}-calls", tabulate_calls(evaluated, one.name)),
         *_draw_figures(one, name),
     ]
-    if evaluated.subgroups:
+    if any(one.has_metrics for one in evaluated.subgroups):
         parts.append(TablePart(f"{name}-subgroups", tabulate_subgroups(evaluated, one.name)))
     parts.append(TablePart(f"{name}-settings", _tabulate_settings(one), summary=f"All settings of {one.name}"))
     return Section(name_anchor(one.run.id), one.name, parts)
