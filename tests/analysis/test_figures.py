@@ -47,6 +47,24 @@ def test_many_models_look_different_and_have_no_bands(evaluation):
     assert len({tuple(style_series(number).items()) for number in range(28)}) == 28
 
 
+def test_the_legend_of_precision_recall_curves_is_outside_the_axes(evaluation):
+    figure = draw_precision_recall({"Net": evaluation})
+    figure.draw_without_rendering()
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert axes.get_legend() is None
+    assert legend.get_window_extent().y1 <= axes.get_window_extent().y0
+
+
+def test_reliability_counts_have_whole_ticks_and_name_no_kind_of_model(evaluation):
+    figure = draw_reliability(evaluation)
+    figure.draw_without_rendering()
+    _, lower = figure.axes
+    assert all(float(tick).is_integer() for tick in lower.get_yticks())
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert any(label.startswith("as predicted: error") for label in labels)
+    assert not any("network" in label for label in labels)
+
+
 def test_learning_curves_overlay_training_and_validation_and_mark_the_kept_epoch():
     loss, auc = draw_learning_curves(EPOCHS).axes
     assert [line.get_label() for line in loss.lines] == ["training", "validation", "epoch 2 was kept"]

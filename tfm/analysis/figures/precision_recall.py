@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tfm.analysis.evaluation import Evaluation
-from tfm.analysis.figures.style import GREY, MOST_BANDS, SQUARE, draw_band, new_figure, place_legend, style_series
+from tfm.analysis.figures.style import GREY, MOST_BANDS, SQUARE, draw_band, new_figure, place_legend_below, style_series
 from tfm.analysis.format_intervals import format_interval
 from tfm.metrics.curves import compute_precision_recall_band, count_calls
 
@@ -25,7 +25,8 @@ def draw_precision_recall(evaluations: Mapping[str, Evaluation]) -> Figure:
             _draw_model(axes, number, name, one, with_band=len(evaluations) <= MOST_BANDS)
     labels = {"xlabel": "sensitivity (recall)", "ylabel": "precision"}
     axes.set(**labels, aspect="equal", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    place_legend(figure, axes, "average precision; dots: thresholds of validation", inside="lower left")
+    # Curves cross every corner: the first thresholds have any precision.
+    place_legend_below(figure, axes, "average precision; dots: thresholds of validation")
     return figure
 
 

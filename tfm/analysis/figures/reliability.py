@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tfm.analysis.calibration import calibrate_split, find_temperature
 from tfm.analysis.evaluation import Evaluation
@@ -24,7 +25,7 @@ def draw_reliability(evaluation: Evaluation) -> Figure:
     calibrated = calibrate_split(evaluation.model, evaluation.split)
     temperature = find_temperature(evaluation.model)
     for probs, metric, name, style in (
-        (evaluation.probs, "calibration_error", "as predicted by the network", {"color": BLUE, "marker": "o"}),
+        (evaluation.probs, "calibration_error", "as predicted", {"color": BLUE, "marker": "o"}),
         (
             *(calibrated, "calibration_error_calibrated", f"calibrated (temperature {temperature:.2f})"),
             {"color": RED, "marker": "s", "linestyle": "--"},
@@ -37,6 +38,7 @@ def draw_reliability(evaluation: Evaluation) -> Figure:
     upper.set(ylabel="share that is malignant", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     handles, _ = upper.get_legend_handles_labels()
     figure.legend(handles=handles, loc="outside upper center", fontsize=8)  # inside, it would hide bins
+    lower.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     lower.set(xlabel="probability of malignancy", ylabel=f"{evaluation.model.protocol.unit} count")
     return figure
 

@@ -25,7 +25,7 @@ def draw_roc(evaluations: Mapping[str, Evaluation]) -> Figure:
         if one.has_both_classes:
             _draw_model(axes, number, name, one, with_band=len(evaluations) <= MOST_BANDS)
     axes.set(xlabel="1 − specificity", ylabel="sensitivity", aspect="equal", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    place_legend(figure, axes, "AUC (95 % interval); dots: thresholds of validation", inside="lower right")
+    place_legend(figure, axes, "AUC (95 % interval); dots: thresholds of validation")
     return figure
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -22,7 +22,6 @@ LINE_STYLES = ("-", "--", "-.", ":")  # tell models apart where the colours star
 LABEL_COLOURS = {"benign": BLUE, "malignant": RED}
 SPLIT_COLOURS = {"training": GREY, "validation": ORANGE, "test": GREEN}
 
-Corner = Literal["lower right", "lower left"]
 SQUARE = (5.6, 6.0)  # inches
 WIDE = (7.2, 4.4)
 TALL = (5.6, 7.0)
@@ -51,14 +50,19 @@ def draw_band(axes: Axes, band: Band, colour: str) -> None:
     axes.fill_between(band.at, band.low, band.high, color=colour, alpha=0.15, linewidth=0)
 
 
-def place_legend(figure: Figure, axes: Axes, title: str, *, inside: Corner) -> None:
-    """Place a short legend inside the axes, and a long one below the figure."""
+def place_legend(figure: Figure, axes: Axes, title: str) -> None:
+    """Place a short legend at the lower right of the axes, and a long one below the figure."""
     handles, _ = axes.get_legend_handles_labels()
     if len(handles) <= _MOST_INSIDE:
-        axes.legend(loc=inside, title=title, fontsize=8, title_fontsize=8)
+        axes.legend(loc="lower right", title=title, fontsize=8, title_fontsize=8)
     else:
-        figure.set_figheight(figure.get_figheight() + 0.19 * len(handles))
-        figure.legend(handles=handles, loc="outside lower center", title=title, fontsize=8, title_fontsize=8)
+        place_legend_below(figure, axes, title)
+
+
+def place_legend_below(figure: Figure, axes: Axes, title: str) -> None:
+    handles, _ = axes.get_legend_handles_labels()
+    figure.set_figheight(figure.get_figheight() + 0.19 * len(handles))
+    figure.legend(handles=handles, loc="outside lower center", title=title, fontsize=8, title_fontsize=8)
 
 
 def save_figure(
