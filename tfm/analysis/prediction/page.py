@@ -59,14 +59,14 @@ def render_predictions(
 
 
 def _make_unit_rows(verdicts: Sequence[Verdict]) -> list[list[str]]:
-    return [[one.name, str(one.images), f"{one.prob:.3f}", f"{one.calibrated:.3f}", one.called] for one in verdicts]
+    return [[one.name, one.called, f"{one.prob:.3f}", f"{one.calibrated:.3f}", str(one.images)] for one in verdicts]
 
 
 def _make_image_row(image: PredictedImage, verdict: Verdict, anchors: Mapping[str, str]) -> list[Any]:
     name = (image.name, anchors[image.name]) if image.name in anchors else image.name
     facts = image.facts
     numbers = (f"{verdict.prob:.3f}", f"{verdict.calibrated:.3f}")
-    return [name, facts.patient, facts.side, facts.view, facts.source, *numbers, verdict.called]
+    return [name, verdict.called, *numbers, facts.patient, facts.side, facts.view, facts.source]
 
 
 def _make_card(
