@@ -20,6 +20,7 @@ def test_power_is_computed_for_the_test_images_and_exported(workspace):
     (table,) = (event for event in run.read_events() if isinstance(event, Table))
     assert "20 images (10 malignant) of 10 patients" in table.caption
     assert table.caption.startswith("This test set cannot tell a model with an AUC of 0.9 from chance.")
+    assert "in the right direction, so the chance for a tiny difference is below 5 %" in table.caption
     result = run.read_status().result
     assert result["detectable_difference"] is None
     assert [row["difference"] for row in result["differences"]] == [0.01, 0.02, 0.05, 0.1, 0.3]
