@@ -292,8 +292,9 @@ def test_the_page_prints_and_never_scrolls_sideways(file, tmp_path):
     visit = print_page(file, tmp_path / "page.pdf")
     assert (visit.console, visit.requests) == ([], [])
     assert evaluate_on_page(file, "document.documentElement.scrollWidth <= innerWidth", tmp_path, 500) is True
-    is_whole = '[...document.querySelectorAll(".wide")].every(table => table.scrollWidth <= table.clientWidth)'
-    assert evaluate_on_page(file, is_whole, tmp_path, 1200) is True, "a table is cut"
+    table = """document.querySelector('[aria-label^="The models by AUC"]')"""
+    is_whole = f"{table}.scrollWidth <= {table}.clientWidth"
+    assert evaluate_on_page(file, is_whole, tmp_path, 1200) is True, "the comparison is cut"
 
 
 @pytest.mark.long
