@@ -9,7 +9,7 @@ from tfm.analysis.export_table import ExportTable
 from tfm.analysis.figures.preprocessing import draw_preprocessing
 from tfm.analysis.preprocessing_steps import choose_images, show_steps
 from tfm.analysis.report.opened_dataset import OpenedDataset
-from tfm.analysis.report.parts import FigurePart, Part, Section, TablePart
+from tfm.analysis.report.parts import FigurePart, Paragraph, Part, Section, TablePart
 from tfm.analysis.report.reported_runs import ReportedRuns
 from tfm.core import files
 from tfm.core.errors import TFMError
@@ -46,6 +46,7 @@ def build_preprocessing_section(
                 missing.append(f"pictures of the preprocessing of {cache}: the images of {data.name} cannot be read")
             else:
                 parts.append(figure)
+    parts = parts or [Paragraph("The steps of the preprocessing are not known.")]
     return Section("preprocessing", "Preprocessing", parts), missing
 
 
