@@ -14,18 +14,17 @@ from tfm.core.registry import Planner
 from tfm.core.settings.base import IMPORTANT, CacheName, NoEffectWhen, Settings
 from tfm.data.settings import ExtraFolders, TrainingDataset, ValidationFold
 from tfm.models.settings import FROM_SCRATCH, Architecture, Weights
+from tfm.training.inputs.settings import LabelPercent, Unlabelled
 from tfm.training.settings import (
     DEFAULT_SEED,
     AttentionSinkWeight,
     BackgroundContrast,
-    LabelPercent,
     LossOn,
     MachineSettings,
     MaskSettings,
     Pooling,
     Seed,
     SpectralWeight,
-    Unlabelled,
 )
 
 _WITHOUT_PRETRAINING = NoEffectWhen("skip_pretrain", True)

@@ -15,6 +15,7 @@ from tfm.core.registry import Repeat, Stage
 from tfm.core.settings.base import NoEffectWhen, Settings, StudyRun, TrainedRun
 from tfm.data.settings import TrainingCache, TrainingDataset, ValidationFold
 from tfm.models.settings import ModelSettings
+from tfm.training.inputs.settings import LabelSettings
 from tfm.training.settings import (
     CONTINUED,
     DEFAULT_SEED,
@@ -23,7 +24,6 @@ from tfm.training.settings import (
     YOUDEN,
     BreastSettings,
     ClassifierBatchSettings,
-    LabelSettings,
     LesionSettings,
     MachineSettings,
     Seed,

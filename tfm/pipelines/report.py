@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from tfm.analysis.comparison_tables import SCREEN_COLUMNS, format_screen_rows
 from tfm.analysis.describe_comparison import describe_outcome
+from tfm.analysis.nearly_equal_probabilities import warn_of_nearly_equal_probabilities
 from tfm.analysis.report.build_report import build_report
 from tfm.analysis.report.parts import iterate_parts
 from tfm.analysis.report.reported_runs import open_reported_runs
@@ -27,6 +28,7 @@ def report(settings: Report, run: Run) -> Iterator[Event]:
         for names in (settings.runs, settings.explanations, settings.studies)
     )
     reported = open_reported_runs(runs, settings.units.unit)
+    yield from warn_of_nearly_equal_probabilities([one.model for one in reported.runs])
     ranking = reported.ranking
     outcome = f"{describe_outcome(ranking)}\n{ranking.caption}"
     yield Table("Comparison", SCREEN_COLUMNS, format_screen_rows(ranking), outcome)

@@ -9,7 +9,7 @@ from tfm.core.errors import DataError
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.training.inputs.samples import UNKNOWN, Samples, check_learnable, find_samples, keep_labels, split_off_patients
-from tfm.training.settings import LabelSettings
+from tfm.training.inputs.settings import LabelSettings
 
 ALL_USABLE = np.ones(200, dtype=bool)
 

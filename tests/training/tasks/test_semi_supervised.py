@@ -10,7 +10,7 @@ from tests.training.small_training import SmallTrainings
 from tests.training.tasks.swin_batch import PLAIN, make_batch, make_swin
 from tfm.training.batches import Batch, mirror_batch
 from tfm.training.inputs.samples import UNKNOWN
-from tfm.training.settings import LabelSettings
+from tfm.training.inputs.settings import LabelSettings
 from tfm.training.tasks.semi_supervised import DECAY, SemiSupervised, Teacher
 
 

@@ -13,6 +13,7 @@ from tfm.analysis.figures.pooled_roc import draw_pooled_roc
 from tfm.analysis.figures.precision_recall import draw_precision_recall
 from tfm.analysis.figures.roc import draw_roc
 from tfm.analysis.format_intervals import format_interval
+from tfm.analysis.nearly_equal_probabilities import warn_of_nearly_equal_probabilities
 from tfm.analysis.report.flatten_settings import read_flat_settings
 from tfm.analysis.report.parts import FigurePart, Paragraph, Part, Section, TablePart
 from tfm.analysis.report.reported_runs import ReportedRun, ReportedRuns
@@ -38,8 +39,10 @@ def build_comparison_section(reported: ReportedRuns) -> Section:
     named = "; ".join(f"{name}: {format_interval(entry.auc)}" for name, entry in ranking.entries)
     costs = {one.run.id: read_run_costs(one.run) for one in reported.runs}
     tables = build_tables(ranking, pooled, costs)
+    warnings = warn_of_nearly_equal_probabilities([one.model for one in reported.runs])
     parts: list[Part] = [
         Paragraph(describe_outcome(ranking)),
+        *(Paragraph(f"{warning.text}.", is_warning=True) for warning in warnings),
         *(TablePart(f"comparison{ending}", _add_title(ending, one), reported.links) for ending, one in tables.items()),
         FigurePart(
             "comparison",

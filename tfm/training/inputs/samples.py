@@ -16,7 +16,7 @@ from tfm.core.randomness import seed_at
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.patient_id import find_patient_ids, normalise_patient_id
-from tfm.training.settings import LabelSettings
+from tfm.training.inputs.settings import LabelSettings
 
 _SHOWN = 3  # patients named in an error
 UNKNOWN = -1  # in place of a label

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from tfm.training.batches import Batch, mirror_batch
 from tfm.training.inputs.samples import UNKNOWN
-from tfm.training.settings import LabelSettings
+from tfm.training.inputs.settings import LabelSettings
 from tfm.training.tasks import Task
 
 DECAY = 0.99  # of the teacher's average, for each step

@@ -21,7 +21,8 @@ from tfm.models.masked_image_model import MaskedImageModel
 from tfm.models.model_spec import ClassifierSpec, NetworkSpec, Spec
 from tfm.models.record_attention import find_attentions
 from tfm.training.inputs.samples import UNKNOWN
-from tfm.training.settings import BreastSettings, LabelSettings, LesionSettings, MaskSettings, SegmentationSettings
+from tfm.training.inputs.settings import LabelSettings
+from tfm.training.settings import BreastSettings, LesionSettings, MaskSettings, SegmentationSettings
 from tfm.training.tasks import Task
 from tfm.training.tasks.breast_aware_classification import BreastAwareClassification
 from tfm.training.tasks.classification import Classification, compute_malignant_weight

@@ -240,7 +240,7 @@ def print_end(job: Run | Plan, console: Console) -> None:
         console.print(
             Text("done", style="green").append(f"  {job.id}  ({render.format_duration(status.seconds)})", style="dim")
         )
-        for note in closing:  # such as the files to open: without a terminal too, as the tables came after them
+        for note in closing if console.is_terminal else ():  # such as the files to open
             console.print(render.format_note(note), soft_wrap=True)
         return
     for line in _describe_end(job, status):
