@@ -200,7 +200,8 @@ def test_nothing_moves_in_the_accessible_menu(workspace, plain, monkeypatch):
     file = io.StringIO()
     console = Console(file=file, width=100, height=40, force_terminal=True)
     asker = PlainAsker(console) if plain else Scripted({})
-    job_menu.open_job(find_or_create_job(workspace, TOY, {"epochs": 2}), ThisMachine(), asker, console)
+    job = find_or_create_job(workspace, TOY, {"epochs": 5, "seconds_a_step": 0.05})
+    job_menu.open_job(job, ThisMachine(), asker, console)
     own_screen = "\x1b[?1049h"
     wiped = "\x1b[2K"
     assert (own_screen in file.getvalue()) != plain
