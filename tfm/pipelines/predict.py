@@ -23,7 +23,7 @@ from tfm.analysis.prediction.predicted_images import (
     judge_images,
     open_judges,
 )
-from tfm.analysis.prediction.shared_remarks import split_shared_remarks
+from tfm.analysis.prediction.shared_remarks import merge_remarks, split_shared_remarks
 from tfm.analysis.prediction.tables import write_image_table, write_unit_table
 from tfm.analysis.settings import Unit
 from tfm.analysis.threshold import describe_rule, format_threshold
@@ -156,26 +156,25 @@ def _show_verdicts(
     shared, others = split_shared_remarks(images)
     for remark in shared:
         yield Note(f"all {len(images)} images: {remark}", "warning")
-    last = ["remarks"] if any(others[one.name] for one in verdicts["image"][:_SHOWN]) else []
-    rows = [
-        [
-            *(_shorten(one.name), f"{one.prob:.3f}", f"{one.calibrated:.3f}", one.called),
-            *("; ".join(others[one.name]) for _ in last),
-        ]
-        for one in verdicts["image"][:_SHOWN]
-    ]
-    yield Table(f"Predictions of {model}", ["image", *_COLUMNS, *last], rows, NOTICE)
+    rows = [[_shorten(one.name), *_format_verdict(one)] for one in verdicts["image"][:_SHOWN]]
+    yield Table(f"Predictions of {model}", ["image", *_COLUMNS], rows, NOTICE)
+    merged = merge_remarks(others)
+    if merged:
+        rows = [[str(len(named)), remark, _shorten(named[0])] for named, remark in merged[:_SHOWN]]
+        yield Table("Remarks on some images", ["images", "remark", "the first"], rows)
     for unit, found in verdicts.items():
         if unit != "image" and found:
-            rows = [
-                [one.name, str(one.images), f"{one.prob:.3f}", f"{one.calibrated:.3f}", one.called] for one in found
-            ]
+            rows = [[one.name, str(one.images), *_format_verdict(one)] for one in found]
             yield Table(PLURALS[unit].capitalize(), [unit, "images", *_COLUMNS], rows[:_SHOWN], NOTICE)
     if refused:
         first = {reason: name for name, reason in reversed(refused.items())}
         counted = Counter(refused.values()).most_common(_SHOWN)
         rows = [[str(count), reason, _shorten(first[reason])] for reason, count in counted]
         yield Table(f"{len(refused)} files are refused", ["files", "reason", "the first"], rows)
+
+
+def _format_verdict(verdict: Verdict) -> list[str]:
+    return [f"{verdict.prob:.3f}", f"{verdict.calibrated:.3f}", verdict.called]
 
 
 def _shorten(name: str) -> str:

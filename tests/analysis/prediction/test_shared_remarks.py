@@ -1,7 +1,7 @@
 """What is remarked on all images is said once."""
 
 from tfm.analysis.prediction.predicted_images import PredictedImage
-from tfm.analysis.prediction.shared_remarks import split_shared_remarks
+from tfm.analysis.prediction.shared_remarks import merge_remarks, split_shared_remarks
 from tfm.data.new_images.image_facts import ImageFacts
 
 
@@ -24,3 +24,8 @@ def test_the_patient_that_a_model_has_seen_stays_with_its_image():
 
 def test_a_remark_on_the_only_image_stays_with_it():
     assert split_shared_remarks([make_image("a", "modality CR")]) == ([], {"a": ["modality CR"]})
+
+
+def test_remarks_that_differ_in_numbers_alone_are_one_with_the_names_of_its_images():
+    remarks = {"a": ["grey level 0.2"], "b": ["modality CR"], "c": ["grey level 0.25"]}
+    assert merge_remarks(remarks) == [(["a", "c"], "grey level 0.2 to 0.25"), (["b"], "modality CR")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tfm.analysis.prediction.predicted_images import PredictedImage
 
@@ -23,6 +23,19 @@ def split_shared_remarks(images: Sequence[PredictedImage]) -> tuple[list[str], d
     }
     same_form = [[remark for remark in remarks if _NUMBER.sub("#", remark) == form] for form in shared]
     return [_merge_numbers(*pair) for pair in zip(shared, same_form, strict=True)], others
+
+
+def merge_remarks(remarks: Mapping[str, Sequence[str]]) -> list[tuple[list[str], str]]:
+    """Return each remark with the names of its images, the most frequent first.
+
+    Remarks that differ in their numbers alone become one, with the range of each number.
+    """
+    by_form: dict[str, dict[str, str]] = {}
+    for name, found in remarks.items():
+        for remark in found:
+            by_form.setdefault(_NUMBER.sub("#", remark), {})[name] = remark
+    merged = [(list(found), _merge_numbers(form, list(found.values()))) for form, found in by_form.items()]
+    return sorted(merged, key=lambda one: -len(one[0]))
 
 
 def _merge_numbers(form: str, remarks: Sequence[str]) -> str:
