@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from tests.training.small_dataset import finish_run
+from tests.training.small_dataset import finish_run, make_manifest_row
 from tfm.core import files
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.run import Run
@@ -48,20 +48,7 @@ def make_image_dataset(workspace: Workspace, name: str = "files", *, height: int
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(folder / file), draw_breast(len(rows), malignant=malignant))
                 _draw_mask(folder / name_mask_file(image_id), malignant)
-                rows.append(
-                    {
-                        "image_id": image_id,
-                        "patient_id": patient,
-                        "side": "LEFT",
-                        "view": view,
-                        "kind": "mass",
-                        "split": split,
-                        "label": label,
-                        "file": file,
-                        "mask": name_mask_file(image_id),
-                        "sop_uid": f"1.2.{len(rows)}",
-                    }
-                )
+                rows.append(make_manifest_row(patient, view, split, label, len(rows)) | {"file": file})
     empty = dict.fromkeys(("density", "assessment", "subtlety", "lesions", "fold"), "")
     write_manifest(folder, pd.DataFrame(rows).assign(**empty).sort_values("image_id"))
     files.write_text(folder / ".arrangement", name)

@@ -42,6 +42,22 @@ def draw_image(malignant: bool, generator: np.random.Generator) -> tuple[np.ndar
     return image, breast, lesion
 
 
+def make_manifest_row(patient: str, view: str, split: str, label: str, number: int) -> dict[str, str]:
+    """A mass of a left breast. `number` tells it from the other images."""
+    image_id = f"{patient}_LEFT_{view}"
+    return {
+        "image_id": image_id,
+        "patient_id": patient,
+        "side": "LEFT",
+        "view": view,
+        "kind": "mass",
+        "split": split,
+        "label": label,
+        "mask": name_mask_file(image_id),
+        "sop_uid": f"1.2.{number}",
+    }
+
+
 def make_small_dataset(workspace: Workspace, name: str = "pocket", *, synthetic: bool = True) -> None:
     generator = np.random.default_rng(5)
     rows, images = [], []
@@ -50,21 +66,8 @@ def make_small_dataset(workspace: Workspace, name: str = "pocket", *, synthetic:
             for view in ("CC", "MLO"):
                 patient = f"P_{split}{number:02d}"
                 label = "malignant" if number % 2 else "benign"
-                image_id = f"{patient}_LEFT_{view}"
                 images.append(draw_image(label == "malignant", generator))
-                rows.append(
-                    {
-                        "image_id": image_id,
-                        "patient_id": patient,
-                        "side": "LEFT",
-                        "view": view,
-                        "kind": "mass",
-                        "split": split,
-                        "label": label,
-                        "mask": name_mask_file(image_id),
-                        "sop_uid": f"1.2.{len(rows)}",
-                    }
-                )
+                rows.append(make_manifest_row(patient, view, split, label, len(rows)))
     write_dataset_and_cache(workspace, name, rows, images, protocol="pocket split, all lesions", synthetic=synthetic)
 
 
