@@ -20,6 +20,7 @@ from tfm.core.runs import slurm_queue
 from tfm.core.runs.slurm_queue import RUN, QueuedJob
 
 State = Literal["waiting", "running", "paused", "halted", "failed", "pruned", "done", "damaged"]
+ENDED: tuple[State, ...] = ("halted", "failed", "pruned", "done", "damaged")  # nothing but a new worker changes these
 
 HEARTBEAT_SECONDS = 2.0
 SILENT_AFTER_SECONDS = 15.0
@@ -52,6 +53,7 @@ class Job:
         self._status_file = folder / "status.json"
         self._pause_file = folder / "pause"
         self._heartbeat_file = folder / "heartbeat"
+        self._dismissed_file = folder / "dismissed"
         self.log_file = folder / "log.txt"
         if not self._status_file.is_file():
             raise RunError(f"{folder} is not a run or plan", hint=f"see {hints.command('runs list')}")
@@ -64,22 +66,25 @@ class Job:
         """The recorded status; "running" without a live worker becomes "halted". Never raises: one damaged job must not
         hide the others."""
         try:
-            recorded = self.read_recorded_status()
-            queued = slurm_queue.look_up_placement(self.folder)
-            if queued is not None:
-                return self._combine(recorded, queued)
-            if recorded.state == "running" and not self._is_locked():
-                recorded = self.read_recorded_status()  # the worker may have ended in between
-                return replace(recorded, state="halted") if recorded.state == "running" else recorded
+            return self.find_current_status(self.read_recorded_status())
         except RunError as error:
             return Status(state="damaged", message=error.message, hint=error.hint)
+
+    def find_current_status(self, recorded: Status) -> Status:
+        """The status now, from what a worker recorded last and whether it lives."""
+        if recorded.state in ENDED:
+            return recorded
+        queued = slurm_queue.look_up_placement(self.folder)
+        if queued is not None:
+            return self._combine(recorded, queued)
+        if recorded.state == "running" and not self._is_locked():
+            recorded = self.read_recorded_status()  # the worker may have ended in between
+            return replace(recorded, state="halted") if recorded.state == "running" else recorded
         return recorded
 
     def _combine(self, recorded: Status, queued: Mapping[str, QueuedJob]) -> Status:
         """The state of a job that Slurm works on, from what its worker recorded and what Slurm says."""
         (job,) = queued.values()
-        if recorded.state not in ("waiting", "running", "paused"):
-            return recorded
         if job.is_alive:
             state: State = "waiting" if job.state == "waiting" else "running"
             return replace(recorded, state=state, message=job.words, hint="")
@@ -120,7 +125,7 @@ class Job:
     def _is_locked(self) -> bool:
         """The operating system frees the lock when the worker dies."""
         try:
-            with FileLock(self.folder / "lock", timeout=0.05, poll_interval=0.01):
+            with FileLock(self.folder / "lock", timeout=0.02, poll_interval=0.01):
                 return False
         except Timeout:
             return True
@@ -182,6 +187,16 @@ class Job:
 
     def withdraw_pause(self) -> None:
         self._pause_file.unlink(missing_ok=True)
+
+    def dismiss(self) -> None:
+        """Stop showing a failure first: a person has seen it. A later failure is shown again."""
+        self._dismissed_file.touch()
+
+    def is_dismissed(self) -> bool:
+        try:
+            return self._dismissed_file.stat().st_mtime_ns >= self._status_file.stat().st_mtime_ns
+        except FileNotFoundError:
+            return False
 
     def is_pause_requested(self) -> bool:
         return self._pause_file.exists()

@@ -38,11 +38,13 @@ def read_plans(workspace: Workspace) -> list[tuple[Plan, Status]]:
 
 def find_run(workspace: Workspace, name: str) -> Run:
     """Find a run by its id or by a part of it that no other id contains."""
-    return _find_only_match(name, list_runs(workspace), workspace.root)
+    runs = [Run(folder, workspace) for folder in _list_job_folders(workspace.runs_folder)]
+    return _find_only_match(name, runs, workspace.root)
 
 
 def find_job(workspace: Workspace, name: str) -> Run | Plan:
-    jobs: list[Run | Plan] = [*list_runs(workspace), *list_plans(workspace)]
+    jobs: list[Run | Plan] = [Run(folder, workspace) for folder in _list_job_folders(workspace.runs_folder)]
+    jobs += [Plan(folder, workspace) for folder in _list_job_folders(workspace.plans_folder)]
     return _find_only_match(name, jobs, workspace.root)
 
 
@@ -75,4 +77,4 @@ def _read_statuses(jobs: list[J]) -> list[tuple[J, Status]]:
 
 
 def _list_job_folders(parent: Path) -> list[Path]:
-    return [file.parent for file in parent.glob("[!.]*/status.json")]
+    return sorted(file.parent for file in parent.glob("[!.]*/status.json"))

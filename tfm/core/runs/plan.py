@@ -49,8 +49,12 @@ class Plan(Job):
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
         return cls(create_job_folder(workspace.plans_folder, name, {"plan.yaml": text}, key), workspace)
 
+    @property
+    def steps_file(self) -> Path:
+        return self.folder / "plan.yaml"
+
     def read_steps(self) -> list[Step]:
-        file = self.folder / "plan.yaml"
+        file = self.steps_file
         try:
             return [Step(**step) for step in files.read_yaml(file)["steps"]]
         except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
@@ -69,17 +73,17 @@ class Plan(Job):
         self._write_step_record(step, {"message": message, "hint": hint})
 
     def _write_step_record(self, step: str, record: dict[str, str]) -> None:
-        self._steps_folder.mkdir(exist_ok=True)
-        files.write_json(self._steps_folder / f"{quote(step, safe='')}.json", record)
+        self.steps_folder.mkdir(exist_ok=True)
+        files.write_json(self.steps_folder / f"{quote(step, safe='')}.json", record)
 
     def _read_step_records(self) -> dict[str, dict[str, str]]:
         """The record of each step that has begun, in the order in which they began."""
-        found = sorted(self._steps_folder.glob("[!.]*.json"), key=lambda file: file.stat().st_mtime_ns)
+        found = sorted(self.steps_folder.glob("[!.]*.json"), key=lambda file: file.stat().st_mtime_ns)
         old = {step: {"run": run} for step, run in self.read_recorded_status().runs.items()}
         return old | {unquote(file.stem): files.read_json(file) for file in found}
 
     @property
-    def _steps_folder(self) -> Path:
+    def steps_folder(self) -> Path:
         return self.folder / "steps"
 
     def read_runs(self) -> dict[str, str]:

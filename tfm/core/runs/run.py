@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,26 +47,33 @@ class Run(Job):
         documents = {"settings.yaml": text, "environment.json": json.dumps(environment)}
         return cls(create_job_folder(workspace.runs_folder, name, documents, key, part_of), workspace)
 
-    def _read_head(self) -> dict[str, Any]:
+    def _read_file(self, *, only_head: bool = False) -> dict[str, Any]:
+        """The content of the settings file. Its head, the lines before the settings, is read in a tenth of the time."""
         try:
-            head = files.read_yaml(self.settings_file)
+            text = self.settings_file.read_text(encoding="utf-8")
+            content = files.parse_yaml(text.partition("\nsettings:")[0] if only_head else text)
         except (OSError, ValueError, yaml.YAMLError):
-            head = None
-        if not isinstance(head, dict) or "stage" not in head:
+            content = None
+        if not isinstance(content, dict) or "stage" not in content:
             raise RunError(
                 f"{self.settings_file} is damaged or missing",
                 hint=f"restore the file, or remove the run: {hints.command('runs remove', self.id)}",
             )
-        return head
+        return content
+
+    def read_head(self) -> tuple[str, str | None]:
+        """The command and the preset."""
+        head = self._read_file(only_head=True)
+        return str(head["stage"]), head.get("preset")
 
     def read_stage(self) -> str:
-        return str(self._read_head()["stage"])
+        return self.read_head()[0]
 
     def read_preset(self) -> str | None:
-        return self._read_head().get("preset")
+        return self.read_head()[1]
 
     def read_settings(self) -> dict[str, Any]:
-        return self._read_head().get("settings") or {}
+        return self._read_file().get("settings") or {}
 
     def has_original_settings(self) -> bool:
         """Whether its settings file is as it was created."""
@@ -120,16 +128,16 @@ class Run(Job):
         return self.folder / "predictions" / f"{split}.csv"
 
     @property
-    def _events_file(self) -> Path:
+    def events_file(self) -> Path:
         return self.folder / "events.jsonl"
 
     @contextlib.contextmanager
     def open_event_log(self) -> Iterator[None]:
         """Open the log for `record`, after cutting off a line that a killed worker left unfinished."""
-        with open(self._events_file, "a+b") as raw:
+        with open(self.events_file, "a+b") as raw:
             raw.seek(0)
             raw.truncate(raw.read().rfind(b"\n") + 1)
-        with open(self._events_file, "a", encoding="utf-8") as self._log:
+        with open(self.events_file, "a", encoding="utf-8") as self._log:
             yield
         self._log = None
 
@@ -141,17 +149,26 @@ class Run(Job):
     def read_events_from(self, offset: int) -> tuple[list[tuple[float, Event]], int]:
         """The complete events after a byte offset, with their times, and the offset after them."""
         lines = self.read_event_lines(offset)
-        return [*filter(None, map(_parse_line, lines))], offset + sum(map(len, lines))
+        return [*filter(None, map(parse_line, lines))], offset + sum(map(len, lines))
 
     def read_event_lines(self, offset: int = 0) -> list[bytes]:
         """The complete lines of the log after a byte offset, unparsed: a long training has tens of thousands."""
         try:
-            with open(self._events_file, "rb") as file:
+            with open(self.events_file, "rb") as file:
                 file.seek(offset)
                 block = file.read()
         except FileNotFoundError:
             return []
         return block[: block.rfind(b"\n") + 1].splitlines(keepends=True)
+
+    def read_log_end(self, size: int) -> bytes:
+        """The last bytes of the log; the first and the last line may be incomplete."""
+        try:
+            with open(self.events_file, "rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+                return file.read()
+        except FileNotFoundError:
+            return b""
 
     def read_events(self) -> list[Event]:
         return [event for _, event in self.read_events_from(0)[0]]
@@ -184,7 +201,7 @@ class Run(Job):
             )
 
 
-def _parse_line(line: bytes) -> tuple[float, Event] | None:
+def parse_line(line: bytes) -> tuple[float, Event] | None:
     """A damaged line is skipped: it must not hide the others."""
     try:
         record = json.loads(line)

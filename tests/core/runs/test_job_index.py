@@ -1,0 +1,138 @@
+"""The list of jobs is true now, cheap to look at again, and whole even where a job is damaged."""
+
+import os
+import shutil
+import signal
+import time
+from dataclasses import asdict, replace
+from statistics import median
+
+import pytest
+
+from tests.toy_jobs import finish, toy_run, wait_for_event
+from tfm.core import files
+from tfm.core.runs.executors import ThisMachine
+from tfm.core.runs.find_or_create import find_or_create_job, find_or_create_plan
+from tfm.core.runs.job_index import JobIndex
+from tfm.core.runs.plan import Step
+from tfm.core.runs.workspace import Workspace
+
+RUNS, STEPS = 200, 325
+CPU_SECONDS = 0.030
+
+
+def fill_workspace(workspace: Workspace) -> None:
+    """Two hundred runs as they are on disk, a hundred of them in a queue of 325 steps."""
+    pattern = toy_run(workspace)
+    finish(pattern)
+    done = pattern.read_status()
+    ids = [f"2026-01-01_count_{number:06x}" for number in range(RUNS - 1)]
+    for number, job_id in enumerate(ids):
+        shutil.copytree(pattern.folder, workspace.runs_folder / job_id)
+        state = "paused" if number % 20 == 0 else "done"
+        files.write_json(workspace.runs_folder / job_id / "status.json", asdict(replace(done, state=state)))
+    plan = find_or_create_plan(workspace, "queue", [Step(f"step{n}", "count", {"target": n}) for n in range(STEPS)])
+    for number, job_id in enumerate(ids[:100]):
+        plan.record_step(f"step{number}", job_id)
+
+
+def test_two_hundred_runs_and_a_queue_of_325_steps_cost_little_cpu_to_look_at_again(workspace):
+    fill_workspace(workspace)
+    begun = time.process_time()
+    index = JobIndex(workspace)
+    first = time.process_time() - begun
+    assert (len(index.runs), len(index.plans), len(index.top)) == (RUNS, 1, RUNS - 100 + 1)
+    taken = []
+    for _ in range(7):
+        begun = time.process_time()
+        index.refresh()
+        taken.append(time.process_time() - begun)
+    assert median(taken) < CPU_SECONDS
+    assert first < 10 * CPU_SECONDS
+
+
+def test_a_worker_that_dies_shows_as_halted_at_the_next_look(workspace):
+    run = toy_run(workspace, target=500, seconds_a_step=0.01)
+    started = ThisMachine().submit(run)
+    wait_for_event(run, 5)
+    index = JobIndex(workspace)
+    assert [one.state for one in index.runs] == ["running"]
+    os.killpg(started.process.pid, signal.SIGKILL)
+    started.process.wait()
+    index.refresh()
+    (listed,) = index.runs
+    assert listed.state == "halted"
+    assert (listed.progress.name, listed.progress.total) == ("count", 500)
+    assert listed.progress.done >= 5
+
+
+def test_a_damaged_job_hides_no_other(workspace):
+    for target in (3, 4, 5):
+        toy_run(workspace, target=target)
+    plan = find_or_create_plan(workspace, "queue", [Step("one", "count")])
+    index = JobIndex(workspace)
+    first, second, third = (one.job for one in index.runs)
+    (first.folder / "status.json").write_text("{")
+    (second.folder / "settings.yaml").unlink()
+    (plan.folder / "plan.yaml").write_text("[")
+    shutil.rmtree(third.folder)
+    index.refresh()
+    assert {one.job.id: (one.state, one.stage) for one in index.everything} == {
+        first.id: ("damaged", "count"),
+        second.id: ("waiting", ""),
+        plan.id: ("waiting", ""),
+    }
+
+
+def test_only_equal_names_have_the_end_of_the_id(workspace):
+    first, second = toy_run(workspace, target=3), toy_run(workspace, target=4)
+    find_or_create_job(workspace, "learn", {})
+    names = {one.job.id: one.name for one in JobIndex(workspace).runs}
+    assert names.pop(first.id) == f"count_{first.id[-6:]}"
+    assert names.pop(second.id) == f"count_{second.id[-6:]}"
+    assert list(names.values()) == ["learn"]
+
+
+def test_a_step_is_named_as_in_its_queue(workspace):
+    plan = find_or_create_job(workspace, "learn", {"epochs": 1, "pages": 1, "seeds": 2})
+    index = JobIndex(workspace)
+    assert index.plans[0].steps == {"learn-seed7": "waiting", "learn-seed8": "waiting"}
+    finish(plan)
+    index.refresh()
+    assert [(one.name, one.owner) for one in index.runs] == [("learn-seed7", plan.id), ("learn-seed8", plan.id)]
+    assert (index.plans[0].progress.done, index.plans[0].progress.total) == (2, 2)
+    assert [one.job.id for one in index.top] == [plan.id]
+
+
+def test_the_best_score_and_the_time_left_are_known_while_a_run_is_unfinished(workspace):
+    run = find_or_create_job(workspace, "learn", {"epochs": 400, "pages": 1, "seconds_a_step": 0.002})
+    started = ThisMachine().submit(run)
+    wait_for_event(run, 3)
+    run.request_pause()
+    started.process.wait(timeout=30)
+    run.metrics_file.write_text("epoch,val_loss,val_auc\n1,0.7,0.61\n2,0.6,nan\n3,0.6,0.58\n")
+    (listed,) = JobIndex(workspace).runs
+    assert listed.progress.name == "epoch"
+    assert 3 <= listed.progress.done < 400
+    assert listed.progress.seconds_left > 0
+    assert (listed.score.name, listed.score.value) == ("val_auc", 0.61)
+
+
+def test_a_dismissed_failure_is_shown_again_when_the_run_fails_again(workspace):
+    run = toy_run(workspace, fail_at=3)
+    finish(run)
+    index = JobIndex(workspace)
+    assert not index.runs[0].is_dismissed
+    run.dismiss()
+    index.refresh()
+    assert index.runs[0].is_dismissed
+    finish(run)
+    index.refresh()
+    assert (index.runs[0].state, index.runs[0].is_dismissed) == ("failed", False)
+
+
+@pytest.mark.parametrize("kind", ["runs", "plans"])
+def test_a_folder_that_is_no_job_is_not_listed(workspace, kind):
+    (workspace.root / kind / "notes").mkdir(parents=True)
+    (workspace.root / kind / "notes.txt").touch()
+    assert JobIndex(workspace).everything == []
