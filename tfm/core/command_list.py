@@ -14,15 +14,15 @@ from tfm.core.errors import SettingsError
 from tfm.core.settings.presets import CONFIGS, PROJECT, suggest_names
 
 COMMANDS = PROJECT / "tfm" / "commands"
-MORE = "More"  # the section of commands that are rarely needed
+MENU = CONFIGS / "menu.yaml"
 
 
 def list_sections() -> dict[str, list[str]]:
     """Map each section of the menu to its commands. Commands that configs/menu.yaml omits are in the last one."""
-    ordered: dict[str, list[str]] = files.read_yaml(CONFIGS / "menu.yaml")
+    ordered: dict[str, list[str]] = files.read_yaml(MENU)["commands"]
     shipped = {path.stem.replace("_", "-") for path in COMMANDS.glob("[!_]*.py")}
     sections = {title: [name for name in names if name in shipped] for title, names in ordered.items()}
-    sections[MORE] += sorted(shipped.difference(*sections.values()))
+    sections[list(sections)[-1]] += sorted(shipped.difference(*sections.values()))
     return {title: names for title, names in sections.items() if names}
 
 

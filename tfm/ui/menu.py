@@ -90,7 +90,7 @@ class Menu:
     def _build_question(self, jobs: Jobs, runs: list[tuple[Run, Status]]) -> Question:
         choices = [
             *_list_unfinished(jobs, list_unused_runs(runs, result="winner", setting="study")),
-            *(choice for choice in self._list_commands(runs) if choice.section != command_list.MORE),
+            *(choice for choice in self._list_commands(runs) if choice.section in _list_first_sections()),
             Choice("runs", "runs", "Show, pause, resume, extend or remove runs", section="Other"),
             Choice("more", "more", "Single steps: pretrain, tune, forest, …", section="Other"),
             Choice("leave", "leave", section="Other"),
@@ -150,7 +150,7 @@ class Menu:
         elif action == "more":
             why = "Each of these steps can run on its own. Some are also part of the training of a model."
             runs = lookup.read_runs(self.workspace)
-            choices = [choice for choice in self._list_commands(runs) if choice.section == command_list.MORE]
+            choices = [choice for choice in self._list_commands(runs) if choice.section not in _list_first_sections()]
             self._run_form(self.asker.ask(Question("more", "Which step do you want to run?", why, choices)))
         elif action == "runs":
             job_menu.open_runs(self.workspace, self.asker, self.console)
@@ -177,6 +177,10 @@ class Menu:
         executor = open_executor(self.workspace, filled.on) if filled.on else None
         job = find_or_create_job(self.workspace, filled.stage, filled.given, filled.presets, executor)
         job_menu.open_job(job, executor or find_executor(job), self.asker, self.console)
+
+
+def _list_first_sections() -> list[str]:
+    return list(command_list.list_sections())[:2]
 
 
 def _list_unfinished(jobs: Jobs, unused_studies: list[Run]) -> list[Choice]:
