@@ -15,6 +15,8 @@ class Scripted:
     A question that has no valid default fails, and so does one that is asked again and again: no test waits for ever.
     """
 
+    is_plain = False
+
     def __init__(self, answers: Mapping[str, Any]) -> None:
         self.answers = {name: list(value) if isinstance(value, tuple) else [value] for name, value in answers.items()}
         self.asked: list[Question] = []

@@ -16,7 +16,8 @@ from tfm.core.settings.fields import list_fields
 from tfm.ui.equivalent_command_line import FilledForm, write_command
 from tfm.ui.field_prompts import VARIES, build_question
 from tfm.ui.form import Form
-from tfm.ui.prompts import Back, PlainAsker, ToMenu
+from tfm.ui.plain_asker import PlainAsker
+from tfm.ui.prompts import Back, ToMenu
 
 
 def form(stage, workspace, **answers):

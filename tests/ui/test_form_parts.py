@@ -16,7 +16,7 @@ from tfm.ui.equivalent_command_line import write_command
 from tfm.ui.field_prompts import VARIES, build_question
 from tfm.ui.form import Form
 from tfm.ui.form_state import FormState
-from tfm.ui.prompts import PlainAsker
+from tfm.ui.plain_asker import PlainAsker
 
 TOY = "develop"
 

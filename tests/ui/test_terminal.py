@@ -105,7 +105,7 @@ def test_parts_are_selected_with_the_space_bar(tmp_path):
 
 def test_the_accessible_menu_takes_numbers(tmp_path):
     with Terminal("--accessible", rows=40, cwd=tmp_path) as terminal:
-        terminal.wait_for("explain) >")
+        terminal.wait_for("list again) >")
         assert "needs a dataset" in " ".join(terminal.text.split())
         terminal.press("3", "enter")
         terminal.wait_for(read_question("phantom", "out"))

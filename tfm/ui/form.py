@@ -25,7 +25,7 @@ from tfm.ui import form_summary, watch_preview
 from tfm.ui.equivalent_command_line import FilledForm
 from tfm.ui.field_prompts import build_place_question, build_question, format_name, format_value
 from tfm.ui.form_state import FormState
-from tfm.ui.prompts import Asker, Back, Choice, PlainAsker, Question
+from tfm.ui.prompts import Asker, Back, Choice, Question
 from tfm.ui.saved_answers import SavedAnswers
 from tfm.ui.spell_references import spell
 
@@ -167,7 +167,7 @@ class Form:
         self.previewed_settings = resolved
 
     def _watch(self, events: Generator[Any, None, None]) -> watch_preview.PreviewResult:
-        return watch_preview.watch_preview(events, self.console, moving=not isinstance(self.asker, PlainAsker))
+        return watch_preview.watch_preview(events, self.console, moving=not self.asker.is_plain)
 
     def _show_summary(self) -> None:
         """Show the summary until the person chooses Start."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -51,11 +52,8 @@ class Menu:
 
     def run(self) -> None:
         while True:
-            self.console.clear()
-            panel, question = self.build_screen()
-            self.console.print(panel)
             try:
-                chosen = self.asker.ask(question)
+                chosen = self.asker.ask(self.build_screen())
             except (ToMenu, Back):  # Ctrl-C in the menu quits
                 return
             if chosen == "leave":
@@ -63,12 +61,12 @@ class Menu:
             self.last = chosen
             self.open_entry(chosen)
 
-    def build_screen(self) -> tuple[Panel, Question]:
+    def build_screen(self) -> Question:
         """The state of the workspace and the question below it. Each run is read once: there may be hundreds."""
         runs, plans = lookup.read_runs(self.workspace), lookup.read_plans(self.workspace)
         of_plans = {run for _, status in plans for run in status.runs.values()}
         jobs: Jobs = [*plans, *((run, status) for run, status in runs if run.id not in of_plans and not status.part_of)]
-        return self._build_status_panel(jobs), self._build_question(jobs, runs)
+        return replace(self._build_question(jobs, runs), head=self._build_status_panel(jobs), refresh=self.build_screen)
 
     def _build_status_panel(self, jobs: Jobs) -> Panel:
         place, home = self.workspace.root, Path.home()

@@ -26,7 +26,8 @@ from tfm.core.runs.lookup import list_plans, list_runs
 from tfm.core.runs.plan import Step
 from tfm.core.runs.worker import execute_plan
 from tfm.ui import cli, render
-from tfm.ui.prompts import PlainAsker, ToMenu
+from tfm.ui.plain_asker import PlainAsker
+from tfm.ui.prompts import ToMenu
 from tfm.ui.run_state import RunView
 from tfm.ui.screens import job_menu
 from tfm.ui.screens.live_view import JobView, print_end

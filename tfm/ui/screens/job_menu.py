@@ -16,7 +16,7 @@ from tfm.core.runs.restart_or_extend import describe_extension, extend_run, find
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField, get_value
-from tfm.ui.prompts import Asker, Back, Choice, PlainAsker, Question, ToMenu
+from tfm.ui.prompts import Asker, Back, Choice, Question, ToMenu
 from tfm.ui.screens import live_view
 from tfm.ui.screens.runs_commands import build_table, describe_outcome, describe_study, print_job, remove_job
 from tfm.ui.spell_references import spell
@@ -36,7 +36,7 @@ def open_job(job: Run | Plan, executor: Executor, asker: Asker, console: Console
     while started.is_running():
         console.clear()
         try:
-            live_view.watch_job(started, console, moving=not isinstance(asker, PlainAsker))
+            live_view.watch_job(started, console, moving=not asker.is_plain)
         except KeyboardInterrupt:
             console.clear()
             text = f"{live_view.describe_job(job)}."

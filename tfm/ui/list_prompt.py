@@ -1,0 +1,201 @@
+"""A list of choices in a terminal: lines or a table, marks, a card, keys, a filter, and content that refreshes itself.
+
+questionary's lists can do none of these, so this one is built on prompt_toolkit, as questionary is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from prompt_toolkit.application import Application
+from prompt_toolkit.application.current import get_app
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.formatted_text import ANSI, StyleAndTextTuples, to_formatted_text
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.layout import ConditionalContainer, HSplit, Layout, Window
+from prompt_toolkit.layout.controls import FormattedTextControl
+from prompt_toolkit.layout.dimension import Dimension
+from prompt_toolkit.styles import Style
+from rich.console import Console
+
+from tfm.ui.list_rows import draw_rows, format_headings, wrap_card
+from tfm.ui.list_state import ListState
+from tfm.ui.prompts import Back, Pressed, Question
+
+ESCAPE_SECONDS = 0.1  # shorter: an arrow key over a slow line reads as Esc; the default (0.5) feels slow
+_STYLE = Style(
+    [
+        ("question", "bold"),
+        ("pointer", "fg:ansicyan bold"),
+        ("disabled", "fg:ansibrightblack"),
+        ("section", "bold"),
+        ("columns", "fg:ansicyan"),
+        ("keys", "fg:ansibrightblack"),
+        ("problem", "fg:ansiyellow"),
+        ("help", "fg:ansicyan"),
+    ]
+)
+_REFRESH_SECONDS = 1.0
+_FEWEST_ROWS = 4
+_CARD_LINES, _PAGE = 6, 10
+
+
+class ListPrompt:
+    def __init__(self, question: Question, console: Console) -> None:
+        self.state = ListState(question)
+        self.console = console
+
+    def run(self) -> Any:
+        application: Application[Any] = Application(
+            layout=Layout(self._build_layout()),
+            key_bindings=self._build_keys(),
+            style=_STYLE,
+            full_screen=self._question.head is not None,
+            erase_when_done=True,
+        )
+        application.ttimeoutlen = ESCAPE_SECONDS
+
+        def start_refresh() -> None:
+            if self._question.refresh:
+                application.create_background_task(self._keep_fresh(self._question.refresh, application))
+
+        return application.run(pre_run=start_refresh)
+
+    @property
+    def _question(self) -> Question:
+        return self.state.question
+
+    async def _keep_fresh(self, read: Callable[[], Question], application: Application[Any]) -> None:
+        while True:
+            await asyncio.sleep(_REFRESH_SECONDS)
+            fresh = await asyncio.get_running_loop().run_in_executor(None, read)
+            self.state.update(replace(fresh, refresh=read))
+            application.invalidate()
+
+    # Keys
+
+    def _build_keys(self) -> KeyBindings:
+        keys, state = KeyBindings(), self.state
+        is_filtering = Condition(lambda: state.filter is not None)
+
+        def bind(key: str, act: Callable[[Any], None], *, is_letter: bool = False) -> None:
+            keys.add(key, eager=True, filter=~is_filtering if is_letter else True)(act)
+
+        bind("up", lambda event: state.move(-1, around=True))
+        bind("down", lambda event: state.move(1, around=True))
+        bind("pageup", lambda event: state.move(-_PAGE))
+        bind("pagedown", lambda event: state.move(_PAGE))
+        bind("home", lambda event: state.move(-len(state.rows)))
+        bind("end", lambda event: state.move(len(state.rows)))
+        bind("escape", self._leave)
+        bind("enter", self._accept)
+        bind("c-c", lambda event: event.app.exit(exception=KeyboardInterrupt()))
+        bind("/", lambda event: state.set_filter(""), is_letter=True)
+        bind("?", self._toggle_help, is_letter=True)
+        if self._question.several:
+            bind("space", lambda event: state.toggle())
+            for key, (_, values) in self._marks.items():
+                bind(key, lambda event, values=values: state.mark(values), is_letter=True)  # type: ignore[misc]
+        for key in self._question.actions:
+            bind(key, lambda event, key=key: self._press(event, key), is_letter=True)  # type: ignore[misc]
+        keys.add("<any>", filter=is_filtering)(lambda event: state.set_filter(f"{state.filter}{event.data}"))
+        keys.add("backspace", filter=is_filtering)(lambda event: state.set_filter((state.filter or "")[:-1]))
+        return keys
+
+    @property
+    def _marks(self) -> dict[str, tuple[str, Any]]:
+        everything = [choice.value for choice in self._question.choices]
+        return {**self._question.marks, "a": ("all", everything)} if self._question.several else {}
+
+    def _toggle_help(self, event: Any) -> None:
+        self.state.shows_help = not self.state.shows_help
+
+    def _leave(self, event: Any) -> None:
+        """Esc closes the help first, then the filter, then the question."""
+        if self.state.shows_help:
+            self.state.shows_help = False
+        elif self.state.filter is not None:
+            self.state.set_filter(None)
+        elif self._question.can_go_back:
+            event.app.exit(exception=Back())
+
+    def _accept(self, event: Any) -> None:
+        answer = self.state.read_answer()
+        if not self.state.problem:
+            event.app.exit(result=answer)
+
+    def _press(self, event: Any, key: str) -> None:
+        row = self.state.current
+        event.app.exit(result=Pressed(key, row.value if row else None, tuple(self.state.marked)))
+
+    # The screen
+
+    def _build_layout(self) -> HSplit:
+        def lines(draw: Callable[[], StyleAndTextTuples], height: int | None = None) -> Window:
+            return Window(FormattedTextControl(draw), height=height, dont_extend_height=True)
+
+        rows = Window(
+            FormattedTextControl(self._draw_rows, focusable=True, show_cursor=False),
+            height=Dimension(min=min(_FEWEST_ROWS, len(self._question.choices))),
+            dont_extend_height=True,
+        )
+        columns = ConditionalContainer(lines(self._draw_columns, 1), Condition(lambda: bool(self._question.columns)))
+        card = ConditionalContainer(lines(self._draw_card), Condition(lambda: bool(self._draw_card())))
+        parts = [lines(self._draw_question, 1), columns, rows, card, lines(self._draw_keys, 1)]
+        return HSplit([lines(self._draw_head), *parts, Window()] if self._question.head is not None else parts)
+
+    def _draw_head(self) -> StyleAndTextTuples:
+        colors: Any = self.console.color_system
+        drawn = Console(file=io.StringIO(), force_terminal=True, width=_read_width(), color_system=colors, emoji=False)
+        with drawn.capture() as captured:
+            drawn.print(self._question.head)
+        return to_formatted_text(ANSI(captured.get().rstrip("\n")))
+
+    def _draw_question(self) -> StyleAndTextTuples:
+        question, wanted = self._question, self.state.filter
+        text = question.text if wanted is None else f"{question.text}  /{wanted}"
+        gap = _read_width() - len(text) - len(question.aside) - 1
+        aside = " " * gap + question.aside if question.aside and gap > 1 else ""
+        return [("class:question", text), ("class:keys", aside)]
+
+    def _draw_columns(self) -> StyleAndTextTuples:
+        return [("class:columns", format_headings(self._question, _read_width()))]
+
+    def _draw_rows(self) -> StyleAndTextTuples:
+        return draw_rows(self.state, _read_width())
+
+    def _draw_card(self) -> StyleAndTextTuples:
+        """The help, or why Enter does nothing, or the text of the row under the cursor."""
+        row, width, room = self.state.current, _read_width(), get_app().output.get_size().rows
+        if self.state.shows_help:
+            return [("class:help", wrap_card(self._question.explanation, width, max(_CARD_LINES, room // 2)))]
+        cards = [wrap_card(choice.card, width, _CARD_LINES) for choice in self._question.choices if choice.card]
+        lines = max((card.count("\n") for card in cards), default=0)  # the same for each row: nothing jumps
+        if self.state.problem:
+            return [("class:problem", wrap_card(self.state.problem, width, _CARD_LINES, lines))]
+        return [("", wrap_card(row.card if row else "", width, _CARD_LINES, lines))] if cards else []
+
+    def _draw_keys(self) -> StyleAndTextTuples:
+        question = self._question
+        if self.state.filter is not None:
+            labels = ["type to filter", "enter continue", "esc show all"]
+        else:
+            marks = ["space mark", *(f"{key} {label}" for key, (label, _) in self._marks.items())]
+            labels = [
+                *(marks if question.several else []),
+                *(f"{key} {label}" for key, label in question.actions.items()),
+            ]
+            labels += ["enter continue" if question.several else "enter choose", "? help"]
+            labels += ["esc back"] if question.can_go_back else []
+            labels += ["/ filter"] if len(question.choices) > _PAGE else []
+        while len(" · ".join(labels)) > _read_width() - 2 and len(labels) > 1:
+            labels.pop()
+        return [("class:keys", f" {' · '.join(labels)}")]
+
+
+def _read_width() -> int:
+    return get_app().output.get_size().columns
