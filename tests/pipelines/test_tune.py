@@ -307,5 +307,7 @@ def test_a_study_and_its_winner_are_one_plan(study):
     first, second = plan.read_steps()
     assert (first.stage, first.preset, first.settings["trials"]) == ("tune", "EfficientNetB3", 3)
     assert (second.stage, second.preset, second.settings["study"]) == ("train", "EfficientNetB3_CFT", "@study.run")
-    with pytest.raises(SettingsError, match="cannot be queued"):
-        find_or_create_job(study.workspace, "train", NAMES, ["EfficientNetB3_Optuna", "MammoCNN"])
+    queue = find_or_create_job(study.workspace, "train", NAMES | machine, ["EfficientNetB3_Optuna", "MammoCNN"])
+    names = ["EfficientNetB3_Optuna/study", "EfficientNetB3_Optuna/winner", "MammoCNN"]
+    assert [step.name for step in queue.read_steps()] == names
+    assert queue.read_steps()[1].settings["study"] == "@EfficientNetB3_Optuna/study.run"

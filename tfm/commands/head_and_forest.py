@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tfm.core.registry import Planner
+from tfm.core.registry import Planner, Repeat
 from tfm.core.settings.base import CacheName, ModelName, Settings
 from tfm.data.settings import TrainingDataset, ValidationFold
 from tfm.models.settings import Weights
@@ -30,4 +30,9 @@ class HeadAndForest(Settings):
     machine: DeviceSettings = DeviceSettings()
 
 
-COMMAND = Planner(settings=HeadAndForest, pipeline="tfm.pipelines.head_and_forest:plan_head_and_forest")
+COMMAND = Planner(
+    settings=HeadAndForest,
+    pipeline="tfm.pipelines.head_and_forest:plan_head_and_forest",
+    compared_by="compare",
+    repeats=(Repeat("folds", "fold", at_most="tfm.pipelines.count_folds:count_folds"), Repeat("seeds", "seed")),
+)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tfm.core.registry import Planner
+from tfm.core.registry import Planner, Repeat
 from tfm.core.settings.base import IMPORTANT, CacheName, NoEffectWhen, Settings
 from tfm.data.settings import ExtraFolders, TrainingDataset, ValidationFold
 from tfm.models.settings import FROM_SCRATCH, Architecture, Weights
@@ -81,4 +81,9 @@ class SwinMIM(Settings):
     machine: MachineSettings = MachineSettings()
 
 
-COMMAND = Planner(settings=SwinMIM, pipeline="tfm.pipelines.swin_mim:plan_swin_mim")
+COMMAND = Planner(
+    settings=SwinMIM,
+    pipeline="tfm.pipelines.swin_mim:plan_swin_mim",
+    compared_by="compare",
+    repeats=(Repeat("folds", "fold", at_most="tfm.pipelines.count_folds:count_folds"), Repeat("seeds", "seed")),
+)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tfm.core.registry import Planner
+from tfm.core.registry import Planner, Repeat
 from tfm.core.settings.base import IMPORTANT, Settings
 from tfm.data.settings import TrainingCache, TrainingDataset, ValidationFold
 from tfm.training.settings import MachineSettings
@@ -27,4 +27,9 @@ class TuneAndTrain(Settings):
     machine: MachineSettings = MachineSettings()
 
 
-COMMAND = Planner(settings=TuneAndTrain, pipeline="tfm.pipelines.tune_and_train:plan_tune_and_train")
+COMMAND = Planner(
+    settings=TuneAndTrain,
+    pipeline="tfm.pipelines.tune_and_train:plan_tune_and_train",
+    compared_by="compare",
+    repeats=(Repeat("folds", "fold", at_most="tfm.pipelines.count_folds:count_folds"),),
+)

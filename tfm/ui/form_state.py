@@ -15,13 +15,18 @@ from tfm.core import registry
 from tfm.core.errors import SettingsError, TFMError
 from tfm.core.registry import InspectionResult
 from tfm.core.runs import inputs
-from tfm.core.runs.expand_repeats import build_queue, split_repeats, split_values_by_preset
-from tfm.core.runs.resolve_command_settings import find_preset, find_started_command, resolve_settings
+from tfm.core.runs.expand_repeats import find_useless_names, list_queue, split_repeats, split_values_by_preset
+from tfm.core.runs.resolve_command_settings import (
+    find_preset,
+    find_started_command,
+    get_started_command,
+    resolve_settings,
+)
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets as offers
 from tfm.core.settings.base import Settings
 from tfm.core.settings.fields import SettingField, get_value, list_fields
-from tfm.core.settings.resolve import find_fields_without_effect, find_names_without_effect, merge, place_values
+from tfm.core.settings.resolve import find_fields_without_effect, merge, place_values, select_known
 from tfm.ui.equivalent_command_line import FilledForm
 from tfm.ui.field_prompts import VARIES, convert_to_plain, format_value
 
@@ -78,7 +83,7 @@ class FormState:
 
     def load_answers(self, answers: Mapping[str, Any]) -> None:
         """Take last time's answers, except those to settings that no longer exist."""
-        self.answers = _select_known(self.definition.settings, answers)
+        self.answers = select_known(self.definition.settings, answers)
         for word in answers.keys() & self.repeats.keys():
             with contextlib.suppress(ValueError):
                 self.answers[word] = self.repeats[word].field.parse(answers[word])
@@ -125,7 +130,7 @@ class FormState:
             return None
         trial = registry.find_stage(stage.trial)
         presets = self.presets if trial.presets == stage.presets else ()
-        return FilledForm(trial.name, presets, _select_known(trial.settings, self.given))
+        return FilledForm(trial.name, presets, select_known(trial.settings, self.given))
 
     def answer(self, field: SettingField, value: Any) -> None:
         """Take an answer; for a setting with parts, `value` lists the parts that are on."""
@@ -166,8 +171,7 @@ class FormState:
         if isinstance(stage, registry.Stage) and stage.presets and not (self.presets or stage.default_preset):
             return set()  # unknown until a preset is chosen
         given, _ = split_repeats(stage, self.answers | self.fixed)
-        settings = [preset.settings if preset else {} for preset in self.chosen_presets]
-        found = set.intersection(*(find_names_without_effect(stage.settings, one, given) for one in settings))
+        found = set.intersection(*(find_useless_names(self.stage, one, given) for one in self.chosen_presets))
         for field in self.fields:
             for part in field.parts:
                 values = [(mapping or {}).get(part, False) for mapping in self._read_preset_values(field, given)]
@@ -192,22 +196,26 @@ class FormState:
         return {part: _merge_values([one.get(part, False) is not False for one in mappings]) for part in order}
 
     def _read_preset_values(self, field: SettingField, given: Mapping[str, Any]) -> list[Any]:
-        """The value of the setting with each preset, after the given values are merged in."""
-        settings = self.definition.settings
-        placed = place_values(settings, split_repeats(self.definition, given)[0])
+        """The value of the setting with each preset that has it, after the given values are merged in."""
+        given, _ = split_repeats(self.definition, given)
         values = []
         for preset in self.chosen_presets:
+            settings = registry.find_command(get_started_command(self.stage, preset)).settings
+            own = field if settings is self.definition.settings else _find_known(settings, field.name)
+            if own is None:
+                continue
+            placed = place_values(settings, select_known(settings, given))
             value: Any = merge(place_values(settings, preset.settings if preset else {}), placed)
-            for name in field.path:
+            for name in own.path:
                 value = value.get(name, _MISSING) if isinstance(value, Mapping) else _MISSING
-            values.append(field.default if value is _MISSING else value)
-        return values
+            values.append(own.default if value is _MISSING else value)
+        return values or [field.default]
 
     def resolve(self) -> list[Settings]:
         """The complete settings, one for each preset."""
         given, _ = split_repeats(self.definition, self.given)
         return [
-            resolve_settings(self.workspace, self.started_command, own, preset)
+            resolve_settings(self.workspace, get_started_command(self.stage, preset), own, preset)
             for preset, own in split_values_by_preset(self.workspace, self.stage, given, self.presets)
         ]
 
@@ -216,7 +224,7 @@ class FormState:
         given, counts = split_repeats(self.definition, self.given)
         if len(self.presets) < 2 and not counts:
             return []
-        return [step.name for step in build_queue(self.workspace, self.stage, given, self.presets, counts)]
+        return [entry.name for entry in list_queue(self.workspace, self.stage, given, self.presets, counts)]
 
     def needs_question(self, field: SettingField) -> bool:
         """False for a detected setting, for one without effect, and for a repeat that can only be 1."""
@@ -232,9 +240,7 @@ class FormState:
     def resolve_values(self, fields: Sequence[SettingField]) -> list[Any]:
         resolved = self.resolve()
         return [
-            self.get_value(field)
-            if field.name in self.repeats
-            else _merge_values([get_value(settings, field) for settings in resolved])
+            self.get_value(field) if field.name in self.repeats else _merge_values(_get_values(resolved, field))
             for field in fields
         ]
 
@@ -253,7 +259,7 @@ class FormState:
     def check_offered(self, resolved: list[Settings]) -> None:
         """Refuse an answer or default that the inspection excludes."""
         for field in list_fields(self.definition.settings):
-            values = [get_value(settings, field) for settings in resolved]
+            values = _get_values(resolved, field)
             chosen = [one for value in values for one in (value or [] if field.is_list else [value])]
             wrong = [one for one in chosen if not self.is_offered(field.name, one)]
             if wrong:
@@ -277,16 +283,16 @@ class FormState:
         return self.inspection.reasons.get(name, "not available with these inputs")
 
 
+def _get_values(resolved: list[Settings], field: SettingField) -> list[Any]:
+    """The value in each of the settings that have this field, of whatever command."""
+    own = [(one, _find_known(type(one), field.name)) for one in resolved]
+    return [get_value(settings, known) for settings, known in own if known is not None] or [field.default]
+
+
+def _find_known(settings: type[Settings], name: str) -> SettingField | None:
+    return next((field for field in list_fields(settings) if field.name == name), None)
+
+
 def _merge_values(values: list[Any]) -> Any:
     """The common value, or VARIES."""
     return values[0] if all(value == values[0] for value in values) else VARIES
-
-
-def _select_known(settings: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the values of settings that exist."""
-    known = {}
-    for name, value in values.items():
-        with contextlib.suppress(SettingsError):
-            place_values(settings, {name: value})
-            known[name] = value
-    return known

@@ -9,10 +9,13 @@ from tests.toy_jobs import finish
 from tests.toys import learn as toy
 from tfm.core import command_list, registry
 from tfm.core.errors import SettingsError
+from tfm.core.events import Note
 from tfm.core.runs.expand_repeats import build_queue
 from tfm.core.runs.find_or_create import find_or_create_job
+from tfm.core.runs.lookup import find_run
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
+from tfm.core.runs.worker import execute_plan
 from tfm.core.settings import presets as offers
 
 TOY = "learn"
@@ -26,11 +29,13 @@ def steps(workspace, presets=(), **words):
 
 @pytest.fixture
 def classes(tmp_path, monkeypatch):
-    """Give the toy its own presets, one of which starts another command."""
+    """Give the toy its own presets, some of which start another command or a plan."""
     folder = tmp_path / "configs" / "classes"
     folder.mkdir(parents=True)
-    for name, stage in (("Latin", TOY), ("Greek", TOY), ("Counting", "count")):
-        preset = {"title": name, "about": name, "stage": stage, "settings": {}}
+    chosen = {"Latin": (TOY, {}), "Greek": (TOY, {}), "Counting": ("count", {}), "Lesson": ("lesson", {})}
+    chosen |= {"Broken": ("lesson", {"fail_at": 7}), "Halting": ("lesson", {"halt_at": 7})}
+    for name, (stage, settings) in chosen.items():
+        preset = {"title": name, "about": name, "stage": stage, "settings": settings}
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(preset))
     monkeypatch.setattr(offers, "CONFIGS", tmp_path / "configs")
     monkeypatch.setattr(toy, "COMMAND", replace(toy.COMMAND, presets="classes"))
@@ -89,9 +94,46 @@ def test_an_impossible_queue_is_refused_before_anything_is_created(workspace, wo
     assert not workspace.root.exists()
 
 
-def test_a_preset_of_another_command_has_only_its_repeats(workspace, classes):
-    with pytest.raises(SettingsError, match="Counting cannot be repeated by seeds"):
+def test_a_preset_of_another_command_has_only_the_values_and_repeats_of_its_settings(workspace, classes):
+    with pytest.raises(SettingsError, match="seed has no effect here"):
         find_or_create_job(workspace, TOY, {"seeds": 2}, ["Counting"])
+    found = steps(workspace, ["Counting", "Latin"], seeds=2, epochs=1)
+    assert [(step.name, step.settings) for step in found] == [
+        ("Counting", {}),
+        ("Latin-seed7", {"epochs": 1, "seed": 7}),
+        ("Latin-seed8", {"epochs": 1, "seed": 8}),
+    ]
+    with pytest.raises(SettingsError, match="epochen"):
+        find_or_create_job(workspace, TOY, {"epochen": 1}, ["Counting", "Latin"])
+
+
+def test_a_plan_is_queued_beside_other_models_with_its_own_steps(workspace, classes):
+    found = steps(workspace, ["Lesson", "Latin"], seeds=2, epochs=1)
+    assert [step.name for step in found] == ["Lesson/first", "Lesson/second", "Latin-seed7", "Latin-seed8"]
+    assert found[1].settings["start_from"] == "@Lesson/first.run"
+    assert "epochs" not in found[0].settings
+
+
+def test_each_model_of_a_queue_fails_alone(workspace, classes):
+    plan = find_or_create_job(workspace, TOY, {"epochs": 1}, ["Broken", "Lesson", "Latin"])
+    assert execute_plan(plan) == "failed"
+    assert plan.read_status().message.startswith("Broken/second:")
+    done = [step for step, status in plan.read_step_statuses().items() if status.state == "done"]
+    assert done == ["Broken/first", "Lesson/first", "Lesson/second", "Latin"]
+    assert plan.read_runs()["Broken/first"] == plan.read_runs()["Lesson/first"], "the same work is done once"
+
+
+def test_a_resumed_queue_continues_inside_the_plan_where_it_was_halted(workspace, classes):
+    plan = find_or_create_job(workspace, TOY, {"epochs": 1}, ["Halting", "Latin"])
+    assert execute_plan(plan) == "halted"
+    assert list(plan.read_runs()) == ["Halting/first", "Halting/second"]
+    logs = [len(find_run(workspace, run).read_events()) for run in plan.read_runs().values()]
+    again = find_or_create_job(workspace, TOY, {"epochs": 1}, ["Halting", "Latin"])
+    assert again.id == plan.id
+    assert execute_plan(plan) == "done"
+    first, second, _ = (find_run(workspace, run) for run in plan.read_runs().values())
+    assert len(first.read_events()) == logs[0], "the first step is not repeated"
+    assert Note("continuing from 7") in second.read_events()[logs[1] :]
 
 
 def test_repeated_and_growing_settings_belong_to_their_command():
@@ -115,6 +157,8 @@ def test_repeated_runs_of_a_command_with_a_comparison_end_with_it(workspace, cla
     assert (last.name, last.stage) == ("compare", "compare")
     assert last.settings == {"runs": [f"@{step.name}.run" for step in runs]}
     assert [step.name for step in steps(workspace, ["Latin", "Greek"])] == ["Latin", "Greek"], "nothing is repeated"
+    *_, last = steps(workspace, ["Latin", "Lesson"], seeds=2)
+    assert last.settings == {"runs": ["@Latin-seed7.run", "@Latin-seed8.run"]}, "a comparison cannot read a count"
 
 
 def test_a_queue_stores_its_inputs_when_it_is_created(workspace):

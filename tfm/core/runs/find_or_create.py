@@ -12,7 +12,6 @@ from tfm.core.runs.keys import compute_run_key
 from tfm.core.runs.plan import Plan, Step, check_steps, compute_plan_key, fill_references
 from tfm.core.runs.resolve_command_settings import (
     find_preset,
-    find_started_command,
     get_started_command,
     resolve_settings,
 )
@@ -38,7 +37,6 @@ def find_or_create_job(
     Args:
         executor: Where it will be started: checked before anything is created.
     """
-    find_started_command(workspace, name, presets)  # raises if one of several presets is a plan
     given, counts = split_repeats(registry.find_command(name), given)
     if len(presets) > 1 or counts:
         steps = build_queue(workspace, name, given, presets, counts)

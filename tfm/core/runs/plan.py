@@ -152,6 +152,19 @@ def check_steps(steps: list[Step]) -> None:
         before.add(step.name)
 
 
+def nest_steps(outer: str, steps: list[Step]) -> list[Step]:
+    """The steps of a plan as steps of another one, named like OUTER/step, with their references."""
+
+    def rename(settings: Any) -> Any:
+        if isinstance(settings, dict):
+            return {name: rename(value) for name, value in settings.items()}
+        if isinstance(settings, list):
+            return [rename(value) for value in settings]
+        return next((f"@{outer}/{step}.{value}" for step, value in _iterate_references(settings)), settings)
+
+    return [replace(step, name=f"{outer}/{step.name}", settings=rename(step.settings)) for step in steps]
+
+
 def fill_references(settings: Any, results: Mapping[str, Mapping[str, Any]]) -> Any:
     """Replace each "@step.value" with the value from that step's result."""
     if isinstance(settings, dict):

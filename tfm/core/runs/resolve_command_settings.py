@@ -44,14 +44,9 @@ def get_started_command(name: str, preset: Preset | None) -> str:
 
 
 def find_started_command(workspace: Workspace, name: str, presets: Sequence[str]) -> str:
-    """The command that one preset starts; with several presets, the command itself."""
-    started = {preset: get_started_command(name, find_preset(workspace, name, preset)) for preset in presets}
-    plans = [
-        preset for preset, command in started.items() if isinstance(registry.find_command(command), registry.Planner)
-    ]
-    if plans and len(presets) > 1:
-        raise SettingsError(f"{plans[0]} is a plan of several runs and cannot be queued", hint="start it on its own")
-    return next(iter(started.values())) if len(presets) == 1 else name
+    """The command that one preset starts, or all of several; with presets of different commands, the command itself."""
+    started = {get_started_command(name, find_preset(workspace, name, preset)) for preset in presets}
+    return started.pop() if len(started) == 1 else name
 
 
 def resolve_settings(workspace: Workspace, name: str, given: Mapping[str, Any], preset: Preset | None) -> Settings:

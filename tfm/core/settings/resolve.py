@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -46,6 +47,16 @@ def check_values(settings: type[Settings], given: Mapping[str, Any]) -> None:
             except ValueError as error:
                 name = field.name.replace("_", "-")
                 raise SettingsError(f"{name}: {error}", hint=field.question, fields=(field.name,)) from None
+
+
+def select_known(settings: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the values of settings that exist."""
+    known = {}
+    for name, value in values.items():
+        with contextlib.suppress(SettingsError):
+            place_values(settings, {name: value})
+            known[name] = value
+    return known
 
 
 def place_values(settings: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
