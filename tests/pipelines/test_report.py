@@ -28,7 +28,7 @@ from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.workspace import Workspace
 from tfm.metrics.classification import compute_auc
-from tfm.ui.screens.live_view import print_end
+from tfm.ui.screens.job_end import print_end
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 ATTACK = "<script>alert(1)</script>"

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any
 
 from rich import box
@@ -27,7 +27,6 @@ _LONGEST_WORD = 24  # characters; a longer word may be broken
 _DIGITS = ("", "<", *"0123456789")  # the first characters of a number
 _INTERVAL = re.compile(r"[−\d.]+ to [−\d.]+")
 _SLOW = 0.2  # per second; below it, the time for each is shown
-_SPARKS = "▁▂▃▄▅▆▇█"
 _STATE_STYLES = {
     "running": "cyan",
     "done": "green",
@@ -196,12 +195,12 @@ def draw_intervals(event: IntervalChart, width: int) -> RenderableType:
     return Group(*lines)
 
 
-def draw_bars(found: dict[str, Bar], width: int, *, is_running: bool = True) -> RenderableType:
+def draw_bars(found: Mapping[str, Bar], width: int, *, is_running: bool = True) -> RenderableType:
     """Draw progress bars, with pace and time left while the job runs."""
     grid = RichTable.grid(padding=(0, 1))
     for name, bar in found.items():
         has_end = is_running and bar.seconds_left is not None and bar.done < bar.total
-        left = f"{format_duration(bar.seconds_left or 0)} left" if has_end else ""
+        left = f"about {format_time_left(bar.seconds_left or 0)} left" if has_end else ""
         pace = ""
         if is_running and bar.unit and bar.rate > 0:
             pace = f"{bar.rate:.1f} {bar.unit}/s" if bar.rate >= _SLOW else f"{format_duration(1 / bar.rate)} each"
@@ -231,39 +230,6 @@ def join_whole(parts: Iterable[Text], gap: str, width: int) -> Text:
     return Text("\n").join(lines)
 
 
-def draw_curve(values: Sequence[float], width: int, height: int = 1) -> list[str]:
-    """Draw all values as a small curve, top line first; NaN leaves a gap.
-
-    Values share a column, as their mean, if there are more values than columns.
-    """
-    count = min(len(values), width)
-    ends = [round(column * len(values) / count) for column in range(count + 1)] if count else []
-    groups = [[value for value in values[first:last] if math.isfinite(value)] for first, last in pairwise(ends)]
-    columns = [sum(group) / len(group) if group else math.nan for group in groups]
-    finite = [value for value in columns if math.isfinite(value)]
-    if not finite:
-        return [""] * height
-    low, span = min(finite), max(finite) - min(finite)
-    top = len(_SPARKS) * height - 1
-    levels = [round((value - low) / (span or 1.0) * top) if math.isfinite(value) else -1 for value in columns]
-    lines = []
-    for base in range(top + 1 - len(_SPARKS), -1, -len(_SPARKS)):
-        cells = (" " if level < base else _SPARKS[min(level - base, len(_SPARKS) - 1)] for level in levels)
-        lines.append("".join(cells))
-    return lines
-
-
-def draw_curves(metrics: dict[str, list[float]], width: int, height: int = 1) -> RenderableType:
-    """Draw each metric with its last value; of a validation metric also the lowest loss, or the highest of another."""
-    grid = RichTable.grid(padding=(0, 1))
-    for name, values in metrics.items():
-        curve = Text("\n".join(draw_curve(values, max(8, width - 48), height)), style="cyan", no_wrap=True)
-        finite = [value for value in values if math.isfinite(value)] if name.startswith("val_") else []
-        best = f"best {min(finite) if 'loss' in name else max(finite):.4g}" if finite else ""
-        grid.add_row(name.replace("_", " "), curve, f"{values[-1]:.4g}", best)
-    return grid
-
-
 def format_duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
@@ -271,6 +237,16 @@ def format_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def format_time_left(seconds: float) -> str:
+    """An estimate, without digits that it cannot know."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole / 60:.0f} min"
+    return f"{whole / 3600:.1f} h" if whole < 48 * 3600 else f"{whole / 86400:.1f} days"
 
 
 def print_events(console: Console, shown: list[Table | IntervalChart | Picture]) -> None:

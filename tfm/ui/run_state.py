@@ -68,13 +68,32 @@ class RunView:
     lines: dict[str, dict[str, TableRow]] = field(default_factory=dict)  # title → first cell → its latest line
     shown: list[Table | IntervalChart | Picture] = field(default_factory=list)
     closing: list[Note] = field(default_factory=list)  # the notes after the last of these
+    last_time: float = 0.0
     _offset: int = 0
+
+    @property
+    def unfinished_bars(self) -> dict[str, Bar]:
+        return {name: bar for name, bar in self.bars.items() if bar.done < bar.total and bar.total > 1}
+
+    @property
+    def activity(self) -> tuple[str, float]:
+        """What it does now and since when, if that has no count: a single unit that is not done."""
+        name, bar = next(reversed(self.bars.items()), ("", None))
+        if bar is not None and bar.total <= 1 and bar.done < bar.total:
+            return name, bar.first_time
+        return "", self.last_time
+
+    @property
+    def seconds_left(self) -> float | None:
+        """The time left of the outermost count. Counts before the training say nothing about its time."""
+        return next((bar.seconds_left for bar in self.unfinished_bars.values()), None)
 
     def read_new_events(self) -> list[Event]:
         """Read and apply the new events of the log."""
         fresh, self._offset = self.run.read_events_from(self._offset)
         for time, event in fresh:
             self.apply_event(time, event)
+            self.last_time = time
         return [event for _, event in fresh]
 
     def apply_event(self, time: float, event: Event) -> None:

@@ -25,15 +25,19 @@ from tfm.core.runs.find_or_create import find_or_create_job, find_or_create_plan
 from tfm.core.runs.lookup import list_plans, list_runs
 from tfm.core.runs.plan import Step
 from tfm.core.runs.worker import execute_plan
-from tfm.ui import cli, render
+from tfm.ui import cli
+from tfm.ui.chart import draw_chart
+from tfm.ui.job_view import JobView
 from tfm.ui.plain_asker import PlainAsker
 from tfm.ui.prompts import ToMenu
 from tfm.ui.run_state import RunView
 from tfm.ui.screens import job_menu
-from tfm.ui.screens.live_view import JobView, print_end
+from tfm.ui.screens.draw_job import draw_job
+from tfm.ui.screens.job_end import print_end
 from tfm.ui.screens.runs_commands import describe_outcome, print_job
 
 TOY = "learn"
+KEYS = "p pause"
 COLUMNS = (
     *("learning_rate", "train_loss", "train_accuracy", "train_auc"),
     *("val_loss", "val_accuracy", "val_auc"),
@@ -46,7 +50,7 @@ def on_screen(job, columns, rows):
     console = Console(file=file, width=columns, height=rows, force_terminal=True, color_system=None)
     view = JobView(job)
     view.refresh()
-    console.print(view.draw(console))
+    console.print(draw_job(view, console, KEYS))
     return file.getvalue().splitlines()
 
 
@@ -74,14 +78,14 @@ def test_a_run_fits_the_window(workspace, columns, rows, notes):
     assert len(lines) <= rows
     assert max(map(len, lines)) <= columns
     text = "\n".join(lines)
-    for word in ("epoch", "step", "49/50", "images/s", "0.861", "val auc"):
+    for word in ("epoch", "step", "49/50", "images/s", "0.861", "AUC"):
         assert word in text
 
 
-def test_curves_grow_with_the_window(workspace):
+def test_the_chart_grows_with_the_window(workspace):
     run = at_work(workspace, 300)
     small, large = (" ".join(on_screen(run, *size)) for size in ((80, 24), (200, 50)))
-    assert large.count("█") > 3 * small.count("█") > 0
+    assert large.count("─") > 2 * small.count("─") > 0
 
 
 @pytest.mark.parametrize("failed", [False, True])
@@ -95,7 +99,7 @@ def test_a_long_plan_shows_the_running_step(workspace, failed):
     lines = on_screen(plan, 80, 24)
     assert len(lines) <= 24
     text = "\n".join(lines)
-    assert f"✓ {28 if failed else 29} of 40" in text
+    assert f"{28 if failed else 29} of 40 done" in text
     assert "model-seed29" in text
     assert "model-seed30" in text
     assert "model-seed31" not in text
@@ -130,7 +134,7 @@ def test_a_run_of_many_epochs_does_not_slow_the_screen(workspace):
     view.refresh()
     begun = time.perf_counter()
     for _ in range(5):
-        list(console.render(view.draw(console)))
+        list(console.render(draw_job(view, console, KEYS)))
     assert (time.perf_counter() - begun) / 5 < 0.15, "a look at it takes that long"
 
 
@@ -154,12 +158,25 @@ def test_epochs_done_before_a_resume_do_not_count_for_the_pace(workspace):
     assert view.bars["epoch"].seconds_left == pytest.approx(6 * 8, rel=0.6)
 
 
-def test_a_curve_shows_the_whole_run_and_leaves_gaps():
+def chart(validation, training=(), epochs=0, width=17, height=6):
+    """The rows of a chart of 8 columns, without their labels."""
+    metrics = {"epoch": list(range(1, len(validation) + 1)), "train_auc": list(training), "val_auc": validation}
+    return [line[9:] for line in draw_chart(metrics, epochs, width, height).plain.splitlines()[1:-1]]
+
+
+def test_a_chart_shows_the_whole_run_and_leaves_gaps():
     rising = [float(n) for n in range(1000)]
-    assert render.draw_curve(rising, 8) == ["▁▂▃▄▅▆▇█"]
-    assert render.draw_curve([0.0, float("nan"), 7.0], 8) == ["▁ █"]
-    assert render.draw_curve([1.0, 2.0, 3.0, 4.0], 8, 2) == ["  ▃█", "▁▆██"]
-    assert render.draw_curve([], 8) == render.draw_curve([float("nan")], 8) == [""]
+    assert chart(rising) == ["     ╭──", "   ╭─╯  ", " ╭─╯    ", "─╯      "]
+    assert all(line[4:] == "    " for line in chart(rising, epochs=2000)), "half of the epochs are done"
+    assert all(line[3] == " " for line in chart([0.5, 0.6, 0.7, float("nan"), 0.9, 0.8, 0.7, 0.6]))
+    assert chart([float("nan")]) == []
+
+
+def test_a_chart_draws_the_score_of_the_task_with_its_best_epoch():
+    metrics = {"epoch": [1, 2, 3], "train_auc": [0.7, 0.8, 0.9], "val_loss": [3, 2, 1], "val_auc": [0.6, 0.9, 0.8]}
+    legend, *rows = draw_chart(metrics | {"val_mask_loss": [1, 1, 1]}, 3, 40, 8).plain.splitlines()
+    assert legend == "AUC  ─ validation 0.800, best 0.900 (epoch 2)   · training 0.900"
+    assert any("·" in row for row in rows)
 
 
 def test_without_a_terminal_an_epoch_is_one_line(workspace):
@@ -182,6 +199,26 @@ def test_ctrl_c_pauses_a_command_and_closes_its_screen(workspace):
         terminal.wait_for("Paused.")
         assert terminal.wait_for_end() == 130
     assert run.read_status().state == "paused"
+
+
+def test_keys_leave_a_run_and_stop_it(workspace):
+    run = find_or_create_job(workspace, TOY, {"epochs": 500, "seconds_a_step": 0.02})
+    place = ("--workspace", str(workspace.root))
+    with Terminal("runs", "resume", run.id, *place) as terminal:
+        terminal.wait_for("l leave it running")
+        terminal.press("l")
+        terminal.wait_for("is running")
+        assert terminal.wait_for_end() == 0
+    with Terminal("runs", "watch", run.id, *place) as terminal:
+        terminal.wait_for("s stop")
+        terminal.press("s", "n", "s")
+        terminal.wait_for("y yes")
+        assert run.is_alive()
+        terminal.press("y", "p", "l")
+        terminal.wait_for("You stopped it")
+        terminal.wait_for_end()
+    assert run.read_status().state == "paused"
+    assert run.read_status().seconds > 0
 
 
 def test_sigterm_pauses_a_command_as_ctrl_c_does(workspace):
@@ -322,12 +359,12 @@ def test_a_new_epoch_removes_the_validation_bar_and_a_pause_the_pace(workspace):
         for epoch in (1, 2):
             run.record(Progress("step", 0, 20, "batches", within="epoch"))
             run.record(Progress("step", 20, 20, "batches", within="epoch"))
-            run.record(Progress("validation", 4, 4, "batches"))
+            run.record(Progress("validation", 3, 4, "batches"))
             run.record(Progress("epoch", epoch, 3, "epochs"))
         run.record(CurrentValues({"images/s": "412", "best so far": "val auc 0.861"}))
-        assert "4/4" in " ".join(on_screen(run, 100, 30))
+        assert "3/4" in " ".join(on_screen(run, 100, 30))
         run.record(Progress("step", 1, 20, "batches", within="epoch"))
-    assert "4/4" not in " ".join(on_screen(run, 100, 30))
+    assert "3/4" not in " ".join(on_screen(run, 100, 30))
     assert "412" in " ".join(on_screen(run, 100, 30))
     run.update(state="paused")
     paused = " ".join(on_screen(run, 100, 30))

@@ -18,7 +18,8 @@ from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.resolve import resolve
 from tfm.ui import render
-from tfm.ui.screens import live_view
+from tfm.ui.job_view import describe_job
+from tfm.ui.screens import job_end, live_view
 from tfm.ui.spell_references import spell_values, write_command_line
 
 
@@ -36,18 +37,18 @@ def run_in_foreground(job: Run | Plan, executor: Executor, *, detach: bool, as_j
         console.print("This was done before, and its outputs are complete: nothing to do again.", style="green")
     else:
         if job.is_alive():
-            console.print(f"{live_view.describe_job(job)}. It was started before.", style="cyan")
+            console.print(f"{describe_job(job)}. It was started before.", style="cyan")
         started = executor.submit(job)
         if detach:
             watch = write_command_line(["runs", "watch", job.id], job.workspace)
-            words = f"{job.id} is running" if started.process else live_view.describe_job(job)
+            words = f"{job.id} is running" if started.process else describe_job(job)
             console.print(f"{words}. Watch it: {watch}", soft_wrap=True)
             _print_status(job, as_json)
             return 0
         _watch_until_end(started, render.create_console(quiet=True) if quiet else console)
-    live_view.print_end(job, console)
+    job_end.print_end(job, console)
     _print_status(job, as_json)
-    return live_view.get_exit_status(job)
+    return job_end.get_exit_status(job)
 
 
 def _print_status(job: Run | Plan, as_json: bool) -> None:

@@ -16,15 +16,16 @@ from tfm.core.runs.restart_or_extend import describe_extension, extend_run, find
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField, get_value
+from tfm.ui.job_view import describe_job
 from tfm.ui.prompts import Asker, Back, Choice, Question, ToMenu
-from tfm.ui.screens import live_view
+from tfm.ui.screens import job_end, live_view
 from tfm.ui.screens.runs_commands import build_table, describe_outcome, describe_study, print_job, remove_job
 from tfm.ui.spell_references import spell
 
 _LEAVING = (
     Choice("leave", "Leave it running and go back"),
     Choice("pause", "Pause it at the next safe point"),
-    Choice("abort", "Stop it at once (it resumes from its last checkpoint)"),
+    Choice("stop", "Stop it at once (it resumes from its last checkpoint)"),
     Choice("stay", "Continue watching"),
 )
 
@@ -36,19 +37,20 @@ def open_job(job: Run | Plan, executor: Executor, asker: Asker, console: Console
     while started.is_running():
         console.clear()
         try:
-            live_view.watch_job(started, console, moving=not asker.is_plain)
+            if not live_view.watch_job(started, console, moving=not asker.is_plain):
+                return
         except KeyboardInterrupt:
             console.clear()
-            text = f"{live_view.describe_job(job)}."
+            text = f"{describe_job(job)}."
             match asker.ask(Question("leaving", text, choices=_LEAVING, default="leave", can_go_back=False)):
                 case "leave":
                     return
                 case "pause":
                     find_executor(job).pause(job)
-                case "abort":
+                case "stop":
                     find_executor(job).cancel(job)
     console.clear()
-    live_view.print_end(job, console)
+    job_end.print_end(job, console)
     wait_for_enter(asker)
 
 

@@ -27,7 +27,8 @@ from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import get_value
 from tfm.core.settings.spell_settings import format_flag
 from tfm.ui import render
-from tfm.ui.screens import foreground, live_view
+from tfm.ui.job_view import JobView, describe_job
+from tfm.ui.screens import foreground, job_end, live_view
 from tfm.ui.spell_references import set_reader, spell
 from tfm.ui.workspace_and_errors import open_workspace, option_on, report_errors
 
@@ -201,11 +202,11 @@ def print_job(job: Run | Plan, console: Console) -> None:
     console.print((job.folder / name).read_text(encoding="utf-8"), style="dim", highlight=False, markup=False)
     if isinstance(job, Plan):
         console.print(_build_steps(job))
-    live_view.print_end(job, console)
+    job_end.print_end(job, console)
 
 
 def _build_steps(plan: Plan) -> Table:
-    view, table = live_view.JobView(plan), Table(header_style="bold cyan", box=box.SIMPLE_HEAD)
+    view, table = JobView(plan), Table(header_style="bold cyan", box=box.SIMPLE_HEAD)
     for column in ("step", "run", "state"):
         table.add_column(column, overflow="fold")
     for step, words in view.describe_steps().items():
@@ -219,7 +220,7 @@ def watch_until_end(job: Run | Plan, console: Console) -> None:
     except KeyboardInterrupt:
         console.print("It is still running.", style="cyan")
         return
-    live_view.print_end(job, console)
+    job_end.print_end(job, console)
 
 
 def pause_job(job: Run | Plan, console: Console) -> None:
@@ -248,7 +249,7 @@ def describe_study(job: Run | Plan) -> str:
 
 def remove_job(job: Run | Plan, console: Console) -> None:
     if job.is_alive():
-        raise RunError(live_view.describe_job(job), hint=f"pause it first: {hints.command('runs pause', job.id)}")
+        raise RunError(describe_job(job), hint=f"pause it first: {hints.command('runs pause', job.id)}")
     queued = look_up_placement(job.folder) or {}
     if job.read_status().state == "paused" and any(one.state == "unknown" for one in queued.values()):
         # At its time limit, a job pauses its run and enters the queue again.

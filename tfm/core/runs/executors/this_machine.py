@@ -19,6 +19,7 @@ from tfm.core.runs.run import Run
 from tfm.core.runs.worker import build_python_path
 
 _WAIT_SECONDS = 0.02
+STOPPED = "You stopped it. It goes on from its last checkpoint when it is resumed"
 
 
 class ThisMachine:
@@ -39,12 +40,14 @@ class ThisMachine:
 
     def cancel(self, job: Run | Plan) -> None:
         """Kill the worker and its child processes."""
-        pid = job.read_status().pid
+        pid, spent = job.read_status().pid, job.read_seconds_spent()
         if pid is not None and job.is_alive() and job.read_status().host == socket.gethostname():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL) if hasattr(os, "killpg") else os.kill(pid, signal.SIGTERM)
             while job.is_alive():
                 time.sleep(_WAIT_SECONDS)
+            if job.read_recorded_status().state == "running":  # it had not ended by itself
+                job.update(state="paused", seconds=spent, message=STOPPED)
 
 
 def start_worker(job: Job, step: str | None = None) -> subprocess.Popen[bytes]:

@@ -1,0 +1,122 @@
+"""A job as it is watched: its status, the run that works now, and the time left. Nothing here draws."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cached_property
+from statistics import mean
+
+from tfm.core.events import Event
+from tfm.core.runs.executors import find_place
+from tfm.core.runs.job_folder import Status
+from tfm.core.runs.plan import Plan, Step
+from tfm.core.runs.run import Run
+from tfm.core.runs.slurm_queue import look_up_placement
+from tfm.ui.run_state import RunView
+
+
+class JobView:
+    """A run, or a plan with the run that is running now."""
+
+    def __init__(self, job: Run | Plan) -> None:
+        self.job = job
+        self.status = job.read_status()
+        self.current: RunView | None = None
+        self.states: dict[str, str] = {}  # of the steps of a plan
+        self._seconds: dict[str, float] = {}  # that each finished step took
+        self._views: dict[str, RunView] = {}
+
+    def refresh(self) -> None:
+        """Read the status and the new events of the current run; of a plan, not the logs of all its runs."""
+        self.status = self.job.read_status()
+        current_id = self.job.id
+        if isinstance(self.job, Plan):
+            for step in self._steps:
+                if self.states.get(step.name) != "done":
+                    self.states[step.name] = self._read_state(step.name)
+            running = [self.status.runs[name] for name, state in self.states.items() if state == "running"]
+            current_id = next(iter([*running, *reversed(self._run_ids())]), "")
+        if current_id:
+            self.current = self._view(current_id)
+            self.current.read_new_events()
+
+    def read_new_events(self) -> list[tuple[RunView, list[Event]]]:
+        """Read the new events of all runs."""
+        self.status = self.job.read_status()
+        return [(view, view.read_new_events()) for view in map(self._view, self._run_ids())]
+
+    def _view(self, run_id: str) -> RunView:
+        return self._views.setdefault(run_id, RunView(self._run(run_id)))
+
+    def _run_ids(self) -> list[str]:
+        if isinstance(self.job, Run):
+            return [self.job.id]
+        return [run_id for run_id in self.status.runs.values() if self._exists(run_id)]
+
+    def _exists(self, run_id: str) -> bool:
+        """False for a run of the plan that was removed."""
+        return (self.job.workspace.runs_folder / run_id).is_dir()
+
+    def _run(self, run_id: str) -> Run:
+        workspace = self.job.workspace
+        return self.job if isinstance(self.job, Run) else Run(workspace.runs_folder / run_id, workspace)
+
+    @cached_property
+    def _steps(self) -> list[Step]:
+        assert isinstance(self.job, Plan)
+        return self.job.read_steps()
+
+    def _read_state(self, step: str) -> str:
+        run_id = self.status.runs.get(step)
+        if run_id is None or not self._exists(run_id):
+            return "waiting"
+        status = self._run(run_id).read_status()
+        if status.state == "done":
+            self._seconds[step] = status.seconds
+        return status.state
+
+    @property
+    def has_worker(self) -> bool:
+        """Whether somebody works on it, or will."""
+        return self.status.state in ("running", "waiting")
+
+    @property
+    def seconds_left(self) -> float | None:
+        """The time left; in a plan, a waiting step takes as long as those of the same command took. None if unknown."""
+        left = self.current.seconds_left if self.current else None
+        if not isinstance(self.job, Plan):
+            return left
+        seconds = defaultdict(list)
+        for step in self._steps:
+            if step.name in self._seconds:
+                seconds[step.stage].append(self._seconds[step.name])
+            elif self.states[step.name] == "running" and self.current and left is not None:
+                seconds[step.stage].append(left + self.current.run.read_seconds_spent())
+        waiting = [step.stage for step in self._steps if self.states[step.name] == "waiting"]
+        if any(stage not in seconds for stage in waiting):
+            return None
+        return sum((mean(seconds[stage]) for stage in waiting), left or 0.0)
+
+    def describe_steps(self) -> dict[str, str]:
+        """The state of each step of a plan in words."""
+        queued = look_up_placement(self.job.folder) or {}
+        words = {}
+        for step in self._steps:
+            run_id = self.status.runs.get(step.name)
+            if run_id and self._exists(run_id):
+                words[step.name] = describe_state(self._run(run_id).read_status())
+            else:
+                words[step.name] = queued[step.name].words if step.name in queued else "waiting"
+        return words
+
+
+def describe_state(status: Status) -> str:
+    """The state in words; of a job on a cluster, what Slurm says about it, such as "running on node7"."""
+    return (status.message if status.state in ("waiting", "running") else "") or status.state
+
+
+def describe_job(job: Run | Plan) -> str:
+    """Say how a job stands; of a job on a cluster, such as "2024-05-17_train_ab12cd on ours: running on node7"."""
+    status = job.read_status()
+    words = describe_state(status)
+    return f"{job.id} is {words}" if words == status.state else f"{job.id} on {find_place(job)}: {words}"
