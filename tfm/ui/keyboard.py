@@ -38,9 +38,3 @@ class Keyboard:
             if keys or time.monotonic() >= end:
                 return keys
             time.sleep(_POLL_SECONDS)
-
-
-def drop_typed_keys() -> None:
-    """Forget the keys that were pressed while no question was on the screen."""
-    with Keyboard():
-        pass

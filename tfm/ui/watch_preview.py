@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -48,11 +46,6 @@ def watch_preview(
                         result.inspection = event
     except KeyboardInterrupt:
         raise ToMenu from None
-    finally:
-        if sys.stdin.isatty() and os.name == "posix":
-            import termios
-
-            termios.tcflush(sys.stdin, termios.TCIFLUSH)  # an Enter pressed meanwhile must not answer the next question
     return result
 
 
