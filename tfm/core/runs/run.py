@@ -47,11 +47,18 @@ class Run(Job):
         documents = {"settings.yaml": text, "environment.json": json.dumps(environment)}
         return cls(create_job_folder(workspace.runs_folder, name, documents, key, part_of), workspace)
 
-    def _read_file(self, *, only_head: bool = False) -> dict[str, Any]:
-        """The content of the settings file. Its head, the lines before the settings, is read in a tenth of the time."""
+    def read_head(self) -> tuple[str, str | None]:
+        """The command and the preset, from the lines above the settings: a tenth of the time."""
         try:
-            text = self.settings_file.read_text(encoding="utf-8")
-            content = files.parse_yaml(text.partition("\nsettings:")[0] if only_head else text)
+            head = self._read_file(end="\nsettings:")
+        except RunError:  # a person has sorted the file
+            head = self._read_file()
+        return str(head["stage"]), head.get("preset")
+
+    def _read_file(self, end: str = "\n...\n") -> dict[str, Any]:
+        """The content of the settings file up to this text, by default the end of a YAML document."""
+        try:
+            content = files.parse_yaml(self.settings_file.read_text(encoding="utf-8").partition(end)[0])
         except (OSError, ValueError, yaml.YAMLError):
             content = None
         if not isinstance(content, dict) or "stage" not in content:
@@ -60,11 +67,6 @@ class Run(Job):
                 hint=f"restore the file, or remove the run: {hints.command('runs remove', self.id)}",
             )
         return content
-
-    def read_head(self) -> tuple[str, str | None]:
-        """The command and the preset."""
-        head = self._read_file(only_head=True)
-        return str(head["stage"]), head.get("preset")
 
     def read_stage(self) -> str:
         return self.read_head()[0]
