@@ -21,7 +21,7 @@ from tfm.ui.prompts import Back, ToMenu
 
 
 def form(stage, workspace, **answers):
-    asker = Scripted({"summary": "start"} | answers)
+    asker = Scripted({"review": "start"} | answers)
     return Form(stage, workspace, asker, Console(file=io.StringIO(), width=100), no_trial), asker
 
 
@@ -63,7 +63,7 @@ def test_back_returns_question_by_question_and_leaves_the_form(workspace, tmp_pa
 
 
 def test_back_from_the_summary_asks_the_last_question_again(workspace, tmp_path):
-    asked, _ = form("phantom", workspace, out=str(tmp_path), traps=("none", "all"), summary=(BACK, "start"))
+    asked, _ = form("phantom", workspace, out=str(tmp_path), traps=("none", "all"), review=(BACK, "start"))
     assert asked.fill().given["traps"] == "all"
 
 
@@ -85,7 +85,7 @@ def test_leaving_without_an_answer_writes_nothing(workspace):
 
 def test_any_setting_can_be_changed_and_changed_back(workspace, tmp_path):
     asked, _ = form(
-        "phantom", workspace, out=str(tmp_path), summary=("change", "change", "start"),
+        "phantom", workspace, out=str(tmp_path), review=("change", "change", "start"),
         setting=("seed", "seed"), seed=("7", "0"),
     )  # fmt: skip
     assert "seed" not in asked.fill().given
@@ -124,7 +124,7 @@ def test_several_models_make_a_queue_with_one_command(workspace):
 def test_rules_across_fields_ask_only_their_fields_again(workspace, tmp_path):
     asked, asker = form(
         "phantom", workspace, out=str(tmp_path / "out"), traps=("both-splits", "none"),
-        summary=("change", "mend", "start"), setting="kinds", kinds=["mass"],
+        review=("change", "mend", "start"), setting="kinds", kinds=["mass"],
     )  # fmt: skip
     assert asked.fill().given == {"out": str(tmp_path / "out"), "kinds": ["mass"]}
     assert asker.names.count("traps") == 2
@@ -159,7 +159,7 @@ def test_the_shown_command_means_the_same_settings(workspace, tmp_path):
 def test_a_setting_of_a_step_can_be_changed_and_is_part_of_the_command(workspace):
     with_products(workspace)
     asked, _ = form(
-        "preprocess", workspace, summary=("change", "start"), setting="resize.height", **{"resize.height": "128"}
+        "preprocess", workspace, review=("change", "start"), setting="resize.height", **{"resize.height": "128"}
     )
     filled = asked.fill()
     assert filled.given == {"resize.height": 128}
@@ -173,13 +173,13 @@ def test_a_saved_answer_to_an_unknown_setting_is_ignored(workspace):
     workspace.answers_file.write_text("preprocess fast: {orient: 3, resize.height: 64}\n")
     asked, _ = form("preprocess", workspace)
     assert asked.fill().given == {"resize.height": 64}
-    asked, _ = form("preprocess", workspace, summary=("reset", "start"))
+    asked, _ = form("preprocess", workspace, review=("reset", "start"))
     assert asked.fill().given == {}
 
 
 def test_a_step_without_settings_is_not_offered_for_change(workspace):
     with_products(workspace)
-    asked, asker = form("preprocess", workspace, summary=("change", "start"), setting=BACK)
+    asked, asker = form("preprocess", workspace, review=("change", "start"), setting=BACK)
     asked.fill()
     offered = next(question for question in asker.asked if question.name == "setting").choices
     assert "resize.height" in [choice.value for choice in offered]
@@ -245,7 +245,7 @@ def test_several_models_keep_their_own_values_unless_answered(workspace):
 def test_folds_and_seeds_are_asked_last_and_make_a_queue(workspace):
     asked, asker = form("learn", workspace, folds="2", seeds="3")
     filled = asked.fill()
-    assert asker.names == ["sections", "epochs", "folds", "seeds", "summary"]
+    assert asker.names == ["sections", "epochs", "folds", "seeds", "review"]
     assert filled.given == {"folds": 2, "seeds": 3}
     assert "--folds 2 --seeds 3" in write_command(filled, workspace)
     screen = asked.console.file.getvalue()
@@ -269,9 +269,9 @@ def test_a_repeat_that_can_only_be_one_is_not_asked(workspace):
 
 
 def test_more_folds_than_exist_cannot_be_started(workspace):
-    asked, asker = form("learn", workspace, folds=("9", "3"), summary=("mend", "start"))
+    asked, asker = form("learn", workspace, folds=("9", "3"), review=("mend", "start"))
     assert asked.fill().given == {"folds": 3}
-    before_mending = asker.asked[asker.names.index("summary")]
+    before_mending = asker.asked[asker.names.index("review")]
     assert "start" not in [choice.value for choice in before_mending.choices]
 
 

@@ -6,7 +6,7 @@ from tests.ui.test_form import form, with_products
 
 def test_a_form_asks_only_for_settings_that_have_an_effect(workspace):
     with_products(workspace)
-    filled_form, asker = form("train", workspace, preset=["ResNet18_OPW"], summary=("change", "start"), setting=BACK)
+    filled_form, asker = form("train", workspace, preset=["ResNet18_OPW"], review=("change", "start"), setting=BACK)
     filled_form.fill()
     assert not {"epochs", "learning_rate"} & set(asker.names)
     assert "weights" in asker.names
@@ -17,7 +17,7 @@ def test_a_form_asks_only_for_settings_that_have_an_effect(workspace):
 
 def test_an_answer_without_effect_is_kept_for_later(workspace):
     with_products(workspace)
-    answers = {"preset": ["ResNet18_CFT"], "epochs": "5", "summary": ("change", "start"), "setting": "trained"}
+    answers = {"preset": ["ResNet18_CFT"], "epochs": "5", "review": ("change", "start"), "setting": "trained"}
     filled_form, _ = form("train", workspace, **answers, trained="none")
     filled = filled_form.fill()
     assert filled.given["trained"] == "none"

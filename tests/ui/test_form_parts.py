@@ -27,7 +27,7 @@ def _darkroom(tmp_path, monkeypatch):
 
 
 def form(workspace, **answers):
-    asker = Scripted({"summary": "start"} | answers)
+    asker = Scripted({"review": "start"} | answers)
     file = io.StringIO()
     return Form(TOY, workspace, asker, Console(file=file, width=100), no_trial), asker, file
 
@@ -47,7 +47,7 @@ def settings_from_words(filled, workspace):
 def test_parts_are_checkboxes_in_the_order_of_the_preset(workspace):
     asked, asker, _ = form(workspace, preset="warm")
     assert asked.fill().given == {}
-    assert asker.names == ["preset", "paper", "copies", "baths", "summary"]
+    assert asker.names == ["preset", "paper", "copies", "baths", "review"]
     (question,) = asked_for(asker, "baths")
     assert question.several
     assert [(choice.value, choice.about) for choice in question.choices] == [
@@ -72,7 +72,7 @@ def test_only_changes_to_the_preset_are_given_and_the_command_means_the_same(wor
 
 def test_settings_of_parts_that_are_on_can_be_changed(workspace):
     asked, asker, _ = form(
-        workspace, baths=["developer", "toner"], summary=("change", "start"), setting="developer.seconds",
+        workspace, baths=["developer", "toner"], review=("change", "start"), setting="developer.seconds",
         **{"developer.seconds": "5"},
     )  # fmt: skip
     assert asked.fill().given == {"fixer": False, "stop": False, "toner": True, "developer.seconds": 5}
@@ -88,7 +88,7 @@ def test_settings_of_parts_that_are_on_can_be_changed(workspace):
 
 def test_a_setting_of_a_part_has_its_own_question_choices_and_check(workspace):
     asked, asker, _ = form(
-        workspace, baths=["developer", "fixer"], summary=("change", "change", "start"),
+        workspace, baths=["developer", "fixer"], review=("change", "change", "start"),
         setting=("developer.seconds", "fixer.strength"), **{"developer.seconds": "90", "fixer.strength": "strong"},
     )  # fmt: skip
     assert asked.fill().given == {"stop": False, "fixer.strength": "strong"}
@@ -101,7 +101,7 @@ def test_a_setting_of_a_part_has_its_own_question_choices_and_check(workspace):
 
 def test_a_setting_of_a_part_that_is_off_is_kept_but_not_given(workspace):
     asked, asker, _ = form(
-        workspace, summary=("change", "change", "change", "start"), setting=("developer.seconds", "baths", "baths"),
+        workspace, review=("change", "change", "change", "start"), setting=("developer.seconds", "baths", "baths"),
         baths=(["developer", "stop"], ["stop"], ["developer", "stop"]), **{"developer.seconds": "5"},
     )  # fmt: skip
     assert asked.fill().given == {"fixer": False, "developer.seconds": 5}
@@ -122,11 +122,11 @@ def test_a_setting_of_a_part_does_not_switch_it_on(workspace):
 
 
 def test_no_part_at_all_is_refused_and_asked_again(workspace):
-    asked, asker, file = form(workspace, baths=([], ["stop"]), summary=("mend", "start"))
+    asked, asker, file = form(workspace, baths=([], ["stop"]), review=("mend", "start"))
     assert asked.fill().given == {"developer": False, "fixer": False}
     assert len(asked_for(asker, "baths")) == 2
     assert "a film needs a bath" in file.getvalue()
-    first = asked_for(asker, "summary")[0]
+    first = asked_for(asker, "review")[0]
     assert "start" not in [choice.value for choice in first.choices]
 
 

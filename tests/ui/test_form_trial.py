@@ -30,7 +30,7 @@ def done(workspace, **answers):
 def test_a_trial_runs_with_the_shared_answers_and_returns_to_the_form(workspace):
     asker, shown = done(
         workspace, preset="warm", copies="4", paper="matt", baths=["developer", "toner"],
-        summary=("trial", "start"),
+        review=("trial", "start"),
     )  # fmt: skip
     trial, own = lookup.list_runs(workspace)
     assert (trial.read_stage(), own.read_stage()) == ("proof", TOY)
@@ -40,26 +40,26 @@ def test_a_trial_runs_with_the_shared_answers_and_returns_to_the_form(workspace)
     assert own.read_status().result == {"baths": ["developer", "toner"], "copies": 4}
     assert "2 films on matt paper" in shown
     assert "▀" in shown
-    assert asker.names[-4:] == ["summary", "continue", "summary", "continue"], "back to the same screen, then on"
+    assert asker.names[-4:] == ["review", "continue", "review", "continue"], "back to the same screen, then on"
 
 
 def test_a_repeated_trial_is_shown_without_running_again(workspace):
-    done(workspace, summary=("trial", "trial", BACK), baths=(["stop"], BACK), copies=("1", BACK), paper=("a", BACK),
+    done(workspace, review=("trial", "trial", BACK), baths=(["stop"], BACK), copies=("1", BACK), paper=("a", BACK),
          preset=("plain", BACK))  # fmt: skip
     assert [run.read_stage() for run in lookup.list_runs(workspace)] == ["proof"]
 
 
 @pytest.mark.parametrize(("paper", "says"), [("gold", "there is no gold paper"), ("wet", "dry it first")])
 def test_a_failed_trial_is_reported_and_returns_to_the_form(workspace, paper, says):
-    asker, shown = done(workspace, paper=paper, summary=("trial", "start"))
+    asker, shown = done(workspace, paper=paper, review=("trial", "start"))
     assert says in shown
     assert "Traceback" not in shown
     assert lookup.list_runs(workspace)[-1].read_stage() == TOY
     assert lookup.list_runs(workspace)[-1].read_status().state == "done"
-    assert asker.names.count("summary") == 2
+    assert asker.names.count("review") == 2
 
 
 def test_a_form_that_cannot_run_offers_no_trial(workspace):
-    asker, _ = done(workspace, baths=([], ["stop"]), summary=("mend", "start"))
-    offered = [[choice.value for choice in question.choices] for question in asker.asked if question.name == "summary"]
+    asker, _ = done(workspace, baths=([], ["stop"]), review=("mend", "start"))
+    offered = [[choice.value for choice in question.choices] for question in asker.asked if question.name == "review"]
     assert ["trial" in choices for choices in offered] == [False, True]

@@ -26,7 +26,7 @@ PHANTOM = ["phantom", "out", "--train-women", "2", "--test-women", "1", "--heigh
 
 
 def form(workspace, **answers):
-    asker = Scripted({"out": "out", "summary": "start"} | answers)
+    asker = Scripted({"out": "out", "review": "start"} | answers)
     return Form("phantom", workspace, asker, Console(file=io.StringIO(), width=100), start=lambda _: None), asker
 
 
@@ -40,7 +40,7 @@ def test_the_last_question_before_the_start_is_where_to_run(workspace):
     write_cluster(workspace, partition="gpu")
     asked, asker = form(workspace, place="ours")
     filled = asked.fill()
-    assert asker.names[-2:] == ["place", "summary"]
+    assert asker.names[-2:] == ["place", "review"]
     assert [choice.title for choice in asker.asked[-2].choices] == ["this machine", "ours"]
     assert asker.asked[-2].choices[1].about == "partition gpu"
     words = shlex.split(write_command(filled, workspace))
@@ -49,16 +49,16 @@ def test_the_last_question_before_the_start_is_where_to_run(workspace):
 
 def test_esc_in_the_summary_asks_again_where_to_run(workspace):
     write_cluster(workspace)
-    asked, asker = form(workspace, place=("ours", THIS_MACHINE), summary=(BACK, "start"))
+    asked, asker = form(workspace, place=("ours", THIS_MACHINE), review=(BACK, "start"))
     assert asked.fill().on == THIS_MACHINE
-    assert asker.names[-4:] == ["place", "summary", "place", "summary"]
+    assert asker.names[-4:] == ["place", "review", "place", "review"]
 
 
 def test_a_form_that_is_filled_already_asks_only_where_to_run(workspace):
     write_cluster(workspace)
     asked, asker = form(workspace, place="ours")
     assert asked.confirm(FilledForm("phantom", (), {"out": "out"})).on == "ours"
-    assert asker.names == ["place", "summary"]
+    assert asker.names == ["place", "review"]
 
 
 def test_a_cluster_whose_file_has_a_mistake_cannot_be_chosen_and_says_why(workspace):

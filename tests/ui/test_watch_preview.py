@@ -61,7 +61,7 @@ def box(tmp_path):
 
 
 def form(workspace, **answers):
-    asker = Screens({"summary": "start"} | {name: _words(answer) for name, answer in answers.items()})
+    asker = Screens({"review": "start"} | {name: _words(answer) for name, answer in answers.items()})
     return Form(TOY, workspace, asker, Console(file=asker.file, width=100), no_trial), asker
 
 
@@ -76,10 +76,10 @@ def test_required_settings_are_asked_first_and_the_inspection_is_shown_above_the
     folder = box(*WHOLE)
     asked, asker = form(workspace, box=folder)
     asked.fill()
-    assert asker.names == ["box", "label", "lesions", "split", "summary"]
+    assert asker.names == ["box", "label", "lesions", "split", "review"]
     assert toy.inspected == [folder]
     assert "In the box" not in asker.at("box")[0]
-    for name in ("label", "lesions", "split", "summary"):
+    for name in ("label", "lesions", "split", "review"):
         assert "In the box" in asker.at(name)[0], f"what was found stays above {name}"
         assert "3 films" in asker.at(name)[0]
 
@@ -110,7 +110,7 @@ def test_a_fixed_value_replaces_last_times_answer_and_is_not_saved(workspace, bo
 
 def test_an_answer_replaces_a_fixed_value(workspace, box):
     asked, asker = form(
-        workspace, box=box(*MASSES), summary=("change", "change", BACK, "start"), setting=("split", "at_most"),
+        workspace, box=box(*MASSES), review=("change", "change", BACK, "start"), setting=("split", "at_most"),
         split="official", at_most="1",
     )  # fmt: skip
     filled = asked.fill()
@@ -122,7 +122,7 @@ def test_an_answer_replaces_a_fixed_value(workspace, box):
 
 
 def test_confirming_a_fixed_value_keeps_it_fixed(workspace, box):
-    asked, _ = form(workspace, box=box(*MASSES), summary=("change", "start"), setting="split")
+    asked, _ = form(workspace, box=box(*MASSES), review=("change", "start"), setting="split")
     assert asked.fill().given["split"] == "random"
     assert "split" not in yaml.safe_load(workspace.answers_file.read_text())[TOY]
 
@@ -130,10 +130,10 @@ def test_confirming_a_fixed_value_keeps_it_fixed(workspace, box):
 def test_reset_restores_the_fixed_values(workspace, box):
     folder = box(*MASSES)
     asked, asker = form(
-        workspace, box=folder, label="x", summary=("change", "reset", "start"), setting="split", split="official"
+        workspace, box=folder, label="x", review=("change", "reset", "start"), setting="split", split="official"
     )
     assert asked.fill().given == {"box": str(folder), "split": "random", "lesions": "mass"}
-    assert "cannot start" not in asker.at("summary")[2]
+    assert "cannot start" not in asker.at("review")[2]
 
 
 def test_a_look_runs_once_for_each_answer(workspace, box):
@@ -165,10 +165,10 @@ def test_choices_that_the_inspection_excludes_are_disabled_with_the_reason(works
 def test_an_answer_that_a_new_inspection_excludes_is_asked_again(workspace, box):
     whole, masses = box(*WHOLE, called="whole"), box(*MASSES, called="masses")
     asked, asker = form(
-        workspace, box=(whole, masses), lesions=("calc", "mass"), summary=("change", "mend", "start"), setting="box"
+        workspace, box=(whole, masses), lesions=("calc", "mass"), review=("change", "mend", "start"), setting="box"
     )
     assert asked.fill().given["lesions"] == "mass"
-    assert "no calc in the box" in asker.at("summary")[1]
+    assert "no calc in the box" in asker.at("review")[1]
 
 
 def test_a_refused_input_is_asked_again_with_the_reason(workspace, box):
@@ -199,29 +199,29 @@ def test_an_inspection_can_ask_for_another_setting(workspace, box):
 
 def test_an_optional_input_is_passed_to_the_inspection(workspace, box):
     masses, whole = box(*MASSES, called="masses"), box(*WHOLE, called="whole")
-    asked, asker = form(workspace, box=masses, summary=("change", "start"), setting="more", more=whole)
+    asked, asker = form(workspace, box=masses, review=("change", "start"), setting="more", more=whole)
     assert "split" not in asked.fill().given, "with these films nothing is fixed"
-    assert "6 films" in asker.at("summary")[1]
+    assert "6 films" in asker.at("review")[1]
 
 
 def test_an_input_changed_to_a_wrong_one_can_be_answered_again(workspace, box):
     empty, masses = box(called="empty"), box(*MASSES)
-    asked, asker = form(workspace, box=(masses, empty, masses), summary=("change", "mend", "start"), setting="box")
+    asked, asker = form(workspace, box=(masses, empty, masses), review=("change", "mend", "start"), setting="box")
     assert asked.fill().given["box"] == str(masses)
-    offered = [choice.value for choice in [one for one in asker.asked if one.name == "summary"][1].choices]
+    offered = [choice.value for choice in [one for one in asker.asked if one.name == "review"][1].choices]
     assert "start" not in offered
-    asked, asker = form(workspace, box=(masses, empty, masses), summary=("change", BACK, "start"), setting="box")
+    asked, asker = form(workspace, box=(masses, empty, masses), review=("change", BACK, "start"), setting="box")
     assert asked.fill().given["box"] == str(masses)
-    assert asker.names[-4:] == ["box", "label", "lesions", "summary"], "back leads to what was refused"
+    assert asker.names[-4:] == ["box", "label", "lesions", "review"], "back leads to what was refused"
 
 
 def test_a_preview_is_shown_before_the_start_and_updated_after_a_change(workspace, box):
     asked, asker = form(
-        workspace, box=box(*MASSES), summary=("change", "change", "start"), setting=("at_most", BACK), at_most="3"
+        workspace, box=box(*MASSES), review=("change", "change", "start"), setting=("at_most", BACK), at_most="3"
     )
     asked.fill()
     assert [settings.at_most for settings in toy.previewed] == [2, 3], "the same settings are previewed once"
-    first, second, third = asker.at("summary")
+    first, second, third = asker.at("review")
     assert all("What it will contain" in screen for screen in (first, second, third))
     assert second.split("What it will contain")[1].split()[-1] == "3"
     assert "What it will contain" not in asker.at("setting")[0]
@@ -229,31 +229,31 @@ def test_a_preview_is_shown_before_the_start_and_updated_after_a_change(workspac
 
 def test_a_setting_that_the_preview_refuses_is_asked_again(workspace, box):
     asked, asker = form(
-        workspace, box=box(*MASSES), summary=("change", "mend", "start"), setting="at_most", at_most=("9", "1")
+        workspace, box=box(*MASSES), review=("change", "mend", "start"), setting="at_most", at_most=("9", "1")
     )
     assert asked.fill().given["at_most"] == 1
-    assert "there are 3 films only" in asker.at("summary")[1]
-    assert "What it will contain" not in asker.at("summary")[1]
-    assert "What it will contain" in asker.at("summary")[2]
+    assert "there are 3 films only" in asker.at("review")[1]
+    assert "What it will contain" not in asker.at("review")[1]
+    assert "What it will contain" in asker.at("review")[2]
 
 
 def test_an_error_without_fields_leaves_change_and_reset(workspace, box):
     workspace.dataset_folder("films").mkdir(parents=True)
-    asked, asker = form(workspace, box=box(*MASSES), summary=("change", "start"), setting="label", label=("films", "x"))
+    asked, asker = form(workspace, box=box(*MASSES), review=("change", "start"), setting="label", label=("films", "x"))
     assert asked.fill().given["label"] == "x"
-    refused = next(question for question in asker.asked if question.name == "summary")
+    refused = next(question for question in asker.asked if question.name == "review")
     assert {choice.value for choice in refused.choices} == {"change", "reset"}
-    assert "give this one another name" in asker.at("summary")[0]
+    assert "give this one another name" in asker.at("review")[0]
 
 
 def test_invalid_settings_are_not_previewed(workspace, box):
     workspace.root.mkdir()
     folder = box(*MASSES)
     workspace.answers_file.write_text(f"{TOY}: {{box: {folder}, at_most: -1}}\n")
-    asked, asker = form(workspace, summary=("mend", "start"), at_most="1")
+    asked, asker = form(workspace, review=("mend", "start"), at_most="1")
     asked.fill()
     assert [settings.at_most for settings in toy.previewed] == [1]
-    assert "greater than 0" in asker.at("summary")[0]
+    assert "greater than 0" in asker.at("review")[0]
 
 
 def test_ctrl_c_during_an_inspection_closes_it_and_returns_to_the_menu_with_answers_kept(workspace, box):
@@ -269,7 +269,7 @@ def test_ctrl_c_during_an_inspection_closes_it_and_returns_to_the_menu_with_answ
 def test_a_progress_bar_is_shown_and_removed(workspace, box):
     file = io.StringIO()
     console = Console(file=file, width=100, force_terminal=True)
-    Form(TOY, workspace, Scripted({"box": str(box(*MASSES)), "summary": "start"}), console, no_trial).fill()
+    Form(TOY, workspace, Scripted({"box": str(box(*MASSES)), "review": "start"}), console, no_trial).fill()
     assert "1/3" in file.getvalue()
     assert "1/3" not in file.getvalue().rpartition("\x1b[2J")[2], "the last screen has no bar left"
 

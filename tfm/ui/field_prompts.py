@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfm.core.errors import SettingsError
@@ -21,23 +21,40 @@ A cluster makes each run a job in its queue, and works on several at the same ti
 To set up another cluster, copy configs/clusters/example.yaml to clusters/ in your workspace and change what differs.
 (on a command line: --on)"""
 VARIES = "different for each preset"  # the value of a setting in which several presets differ
+WEIGHTS_FILE = "file:"  # the choice of a file that is asked for next
+_AS_SUGGESTED = "as each model suggests"
 
 
-def build_question(field: SettingField, default: Any, workspace: Workspace) -> Question:
+def build_question(
+    field: SettingField, default: Any, workspace: Workspace, preset_values: Sequence[Any] = ()
+) -> Question:
+    """Ask for a setting. `preset_values` are its values in the chosen presets."""
     text = spell(field.question)
     why = "\n".join(filter(None, [text, spell(field.explanation), _describe_flag(field)]))
     if field.parts:
         return _build_parts_question(field, text, why, default or {})
     choices = _list_choices(field, workspace)
     if choices:
-        choices = [Choice(VARIES, VARIES), *choices] if default == VARIES else choices
+        own = ", ".join(format_value(value) for value in preset_values)
+        varies = [Choice(VARIES, "as each model suggests", own)] if len(set(map(str, preset_values))) > 1 else []
         plain = convert_to_plain(default)
-        return Question(field.name, text, why, choices, field.is_list, plain, optional=not field.is_required)
+        return Question(
+            field.name, text, why, [*varies, *choices], field.is_list, plain, optional=not field.is_required
+        )
 
     def check(text: str) -> Any:
-        return text if text == default == VARIES else field.parse(text)
+        return VARIES if text == _AS_SUGGESTED else field.parse(text)
 
-    return Question(field.name, text, why, default=format_text(default), check=check, is_path=field.is_path)
+    shown = _AS_SUGGESTED if default == VARIES else format_text(default)
+    return Question(field.name, text, why, default=shown, check=check, is_path=field.is_path)
+
+
+def build_file_question(field: SettingField) -> Question:
+    """Ask for the file of the weights."""
+    return Question(
+        "file", "Which file has the weights?", spell(field.explanation), check=lambda text: field.parse(f"file:{text}"),
+        is_path=True,
+    )  # fmt: skip
 
 
 def build_place_question(workspace: Workspace, chosen: str | None) -> Question:
@@ -78,9 +95,25 @@ def _list_choices(field: SettingField, workspace: Workspace) -> list[Choice]:
     kind = field.input.kind if field.input else ""
     if kind in ("dataset", "cache"):
         return [Choice(name, name) for name in workspace.list_products(kind)]
-    values = [run.id for run in reversed(list_readable_runs(workspace, field))] if kind == "run" else field.choices
-    can_be_none = (kind == "run" or values) and field.is_optional and not field.is_list
-    return [*([Choice(None, "none")] if can_be_none else []), *(Choice(value, str(value)) for value in values)]
+    if kind == "weights":
+        return _list_weights(field, workspace)
+    if kind == "run":
+        choices = [Choice(run.id, run.id) for run in reversed(list_readable_runs(workspace, field))]
+    else:
+        meanings = field.choice_explanations
+        choices = [Choice(value, str(value), spell(meanings.get(value, ""))) for value in field.choices]
+    can_be_none = (kind == "run" or choices) and field.is_optional and not field.is_list
+    return [*([Choice(None, "none")] if can_be_none else []), *choices]
+
+
+def _list_weights(field: SettingField, workspace: Workspace) -> list[Choice]:
+    runs = reversed(list_readable_runs(workspace, field))
+    return [
+        Choice("none", "none", "start from random weights"),
+        Choice("imagenet", "ImageNet", "weights trained on photographs"),
+        *(Choice(f"run:{run.id}", run.id, "weights of this run") for run in runs),
+        Choice(WEIGHTS_FILE, "a file …", "weights in a .pth or .safetensors file"),
+    ]
 
 
 def convert_to_plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,11 @@ class FormState:
     fixed: dict[str, Any] = dataclasses.field(default_factory=dict)
     on: str | None = None  # where to run it, once that was asked
 
+    def __post_init__(self) -> None:
+        stage = registry.find_command(self.stage)
+        if isinstance(stage, registry.Stage) and stage.default_preset and not self.presets:
+            self.presets = (stage.default_preset,)
+
     @property
     def started_command(self) -> str:
         return find_started_command(self.workspace, self.stage, self.presets)
@@ -70,16 +76,42 @@ class FormState:
     def repeats(self) -> dict[str, registry.Repeat]:
         return {repeat.word: repeat for repeat in self.definition.repeats}
 
-    @property
-    def important(self) -> list[SettingField]:
-        """The settings to ask. A dataset or cache that is the only one needs no question."""
-        found = []
+    def needs_answer(self, field: SettingField) -> bool:
+        """Whether a required setting has no good default, so that it has to be asked for."""
+        if not field.is_required or field.parts or field.name in self._defaults_of_inputs:
+            return False
+        return not (field.input and field.input.kind == "run" and field.is_list)  # all runs that can be read
+
+    def list_review_fields(self) -> list[SettingField]:
+        return [field for field in self.fields if self._has_question(field) and (field.parts or not field.is_mapping)]
+
+    @functools.cached_property
+    def _defaults_of_inputs(self) -> dict[str, str]:
+        """The newest dataset and the newest cache, and the only run that a setting can name."""
+        found = {}
         for field in self.fields:
             kind = field.input.kind if field.input and field.is_required else ""
-            is_only_choice = kind in ("dataset", "cache") and len(self.workspace.list_products(kind)) == 1
-            if field.is_important and (field.parts or not field.is_mapping) and not is_only_choice:
-                found.append(field)
+            if kind in ("dataset", "cache") and (names := self.workspace.list_products(kind)):
+                found[field.name] = max(names, key=lambda name: self._read_time(kind, name))
+            if (
+                kind == "run"
+                and not field.is_list
+                and len(runs := inputs.list_readable_runs(self.workspace, field)) == 1
+            ):
+                found[field.name] = runs[0].id
         return found
+
+    @property
+    def _ambiguous_inputs(self) -> dict[str, str]:
+        """The defaults that a command has to name. The only dataset and the only cache need no name."""
+        return {
+            name: value
+            for name, value in self._defaults_of_inputs.items()
+            if name not in ("dataset", "cache") or len(self.workspace.list_products(name)) > 1
+        }
+
+    def _read_time(self, kind: str, name: str) -> float:
+        return self.workspace.product_folder(kind, name).stat().st_mtime
 
     def load_answers(self, answers: Mapping[str, Any]) -> None:
         """Take last time's answers, except those to settings that no longer exist."""
@@ -108,7 +140,7 @@ class FormState:
     def given(self) -> dict[str, Any]:
         """The values to run with: without values of parts that are off, and without those that have no effect."""
         ineffective = self.ineffective
-        values = self.answers | self.fixed
+        values = self._ambiguous_inputs | self.answers | self.fixed
         named = {name.partition(".")[0] for name in values if "." in name}
         switches = [self._read_switches(field, values) for field in self.fields if named & field.parts.keys()]
         off = {part for parts in switches for part, on in parts.items() if on is not True}
@@ -157,12 +189,30 @@ class FormState:
 
     def get_default(self, field: SettingField) -> Any:
         """The value without answers, or VARIES if the presets differ."""
-        return self._read_switches(field, {}) if field.parts else _merge_values(self._read_preset_values(field, {}))
+        if field.name in self._defaults_of_inputs:
+            return self._defaults_of_inputs[field.name]
+        return self._read_switches(field, {}) if field.parts else _merge_values(self.list_preset_values(field))
+
+    def list_preset_values(self, field: SettingField) -> list[Any]:
+        """The value of a setting in each of the presets."""
+        return _read_each(field, self._merge_presets({}))
 
     def get_value(self, field: SettingField) -> Any:
-        if field.parts:
-            return self._read_switches(field, self.answers | self.fixed)
-        return self.given.get(field.name, self.get_default(field))
+        return self.read_values([field])[field.name]
+
+    def read_values(self, fields: Sequence[SettingField]) -> dict[str, Any]:
+        """Values by name; of a setting with parts, which of them are on."""
+        given, switches = self.given, self.answers | self.fixed
+        merged = self._merge_presets({})
+        values = {}
+        for field in fields:
+            if field.parts:
+                values[field.name] = self._read_switches(field, switches)
+            elif field.name in given:
+                values[field.name] = given[field.name]
+            else:
+                values[field.name] = self._defaults_of_inputs.get(field.name, _merge_values(_read_each(field, merged)))
+        return values
 
     @property
     def ineffective(self) -> set[str]:
@@ -172,9 +222,10 @@ class FormState:
             return set()  # unknown until a preset is chosen
         given, _ = split_repeats(stage, self.answers | self.fixed)
         found = set.intersection(*(find_useless_names(self.stage, one, given) for one in self.chosen_presets))
+        merged = self._merge_presets(given)
         for field in self.fields:
             for part in field.parts:
-                values = [(mapping or {}).get(part, False) for mapping in self._read_preset_values(field, given)]
+                values = [(mapping or {}).get(part, False) for mapping in _read_each(field, merged)]
                 on = [{} if value is True else value for value in values if value is not False]
                 each = [find_fields_without_effect(field.parts[part], value) for value in on]
                 names = [{f"{part}.{inner.name}" for inner, _ in fields} for fields in each]
@@ -191,25 +242,22 @@ class FormState:
         if not field.parts:
             return {}
         switches = {name: value for name, value in values.items() if name in field.parts}
-        mappings = [mapping or {} for mapping in self._read_preset_values(field, switches)]
+        mappings = [mapping or {} for mapping in _read_each(field, self._merge_presets(switches))]
         order = [part for part in dict.fromkeys([*mappings[0], *field.parts]) if part in field.parts]
         return {part: _merge_values([one.get(part, False) is not False for one in mappings]) for part in order}
 
-    def _read_preset_values(self, field: SettingField, given: Mapping[str, Any]) -> list[Any]:
-        """The value of the setting with each preset that has it, after the given values are merged in."""
-        given, _ = split_repeats(self.definition, given)
-        values = []
-        for preset in self.chosen_presets:
-            settings = registry.find_command(get_started_command(self.stage, preset)).settings
-            own = field if settings is self.definition.settings else _find_known(settings, field.name)
-            if own is None:
-                continue
-            placed = place_values(settings, select_known(settings, given))
-            value: Any = merge(place_values(settings, preset.settings if preset else {}), placed)
-            for name in own.path:
-                value = value.get(name, _MISSING) if isinstance(value, Mapping) else _MISSING
-            values.append(own.default if value is _MISSING else value)
-        return values or [field.default]
+    def _merge_presets(self, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The values of each preset, after the given ones are merged in."""
+        settings = self.definition.settings
+        placed = place_values(settings, split_repeats(self.definition, given)[0])
+        presets = [preset.settings if preset else {} for preset in self.chosen_presets]
+        return [merge(place_values(settings, preset), placed) for preset in presets]
+
+    def list_changeable(self) -> dict[str, SettingField]:
+        """Every setting that has an effect, and the settings of the parts that are on, by name."""
+        ineffective = self.ineffective
+        both = [one for field in self.fields for one in (field, *self.list_part_fields(field))]
+        return {field.name: field for field in both if field.name not in ineffective}
 
     def resolve(self) -> list[Settings]:
         """The complete settings, one for each preset."""
@@ -226,32 +274,27 @@ class FormState:
             return []
         return [entry.name for entry in list_queue(self.workspace, self.stage, given, self.presets, counts)]
 
-    def needs_question(self, field: SettingField) -> bool:
-        """False for a detected setting, for one without effect, and for a repeat that can only be 1."""
-        if field.name in self.inspection.fixed or field.name in self.ineffective:
+    def _has_question(self, field: SettingField) -> bool:
+        """False for a setting without effect, and for a repeat that can only be 1."""
+        if field.name in self.ineffective:
             return False
         repeat = self.repeats.get(field.name)
         if repeat is None or repeat.at_most is None:
             return True
-        with contextlib.suppress(TFMError):  # the summary reports it
+        with contextlib.suppress(TFMError):  # the review reports it
             return min(repeat.find_limit(settings, self.workspace) or 1 for settings in self.resolve()) > 1
         return False
 
-    def resolve_values(self, fields: Sequence[SettingField]) -> list[Any]:
-        resolved = self.resolve()
-        return [
-            self.get_value(field) if field.name in self.repeats else _merge_values(_get_values(resolved, field))
-            for field in fields
-        ]
-
     def collect_inspected_values(self) -> dict[str, Any]:
         """The values to inspect: those of required settings and of other settings that name an input, parsed."""
-        answers = inputs.complete_values(self.workspace, self.definition.settings, self.answers)
+        known = self._defaults_of_inputs | self.answers
+        answers = inputs.complete_values(self.workspace, self.definition.settings, known)
+        merged = self._merge_presets(answers)
         values = {}
         for field in self.fields:
             if field.is_required or (field.input and field.name in answers):
                 try:
-                    values[field.name] = field.parse(_merge_values(self._read_preset_values(field, answers)))
+                    values[field.name] = field.parse(_merge_values(_read_each(field, merged)))
                 except ValueError as error:
                     raise SettingsError(str(error), hint=field.question, fields=(field.name,)) from None
         return values
@@ -291,6 +334,17 @@ def _get_values(resolved: list[Settings], field: SettingField) -> list[Any]:
 
 def _find_known(settings: type[Settings], name: str) -> SettingField | None:
     return next((field for field in list_fields(settings) if field.name == name), None)
+
+
+def _read_each(field: SettingField, merged: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """The value of a setting in the merged values of each preset."""
+    values = []
+    for one in merged:
+        value: Any = one
+        for name in field.path:
+            value = value.get(name, _MISSING) if isinstance(value, Mapping) else _MISSING
+        values.append(field.default if value is _MISSING else value)
+    return values
 
 
 def _merge_values(values: list[Any]) -> Any:

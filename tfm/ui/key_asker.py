@@ -80,6 +80,18 @@ def _bind_keys(application: Any, question: Question) -> None:
         elif question.can_go_back:
             event.app.exit(exception=Back())
 
+    def is_untouched_suggestion() -> bool:
+        """A path is continued; any other suggestion is replaced by what a person types."""
+        buffer = application.current_buffer
+        return (
+            not question.is_path and buffer.text == str(question.default) and buffer.cursor_position == len(buffer.text)
+        )
+
+    @keys.add("<any>", filter=Condition(is_untouched_suggestion))
+    def _(event: Any) -> None:
+        event.current_buffer.text = ""
+        event.current_buffer.insert_text(event.data)
+
     def is_menu_open_and_nothing_marked() -> bool:
         state = application.current_buffer.complete_state
         return state is not None and state.current_completion is None

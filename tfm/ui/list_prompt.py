@@ -146,9 +146,14 @@ class ListPrompt:
         columns = ConditionalContainer(lines(self._draw_columns, 1), Condition(lambda: bool(self._question.columns)))
         card = ConditionalContainer(lines(self._draw_card), Condition(lambda: bool(self._draw_card())))
         parts = [lines(self._draw_question, 1), columns, rows, card, lines(self._draw_keys, 1)]
-        return HSplit([lines(self._draw_head), *parts, Window()] if self._question.head is not None else parts)
+        if self._question.head is None:
+            return HSplit(parts)
+        head = ConditionalContainer(lines(self._draw_head), Condition(lambda: bool(self._draw_head())))
+        return HSplit([head, *parts, Window()])
 
     def _draw_head(self) -> StyleAndTextTuples:
+        if not self._question.head:
+            return []
         colors: Any = self.console.color_system
         drawn = Console(file=io.StringIO(), force_terminal=True, width=_read_width(), color_system=colors, emoji=False)
         with drawn.capture() as captured:

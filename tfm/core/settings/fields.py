@@ -6,6 +6,7 @@ How values are merged and checked together is in `resolve`.
 from __future__ import annotations
 
 import functools
+import re
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -73,6 +74,17 @@ class SettingField:
         options = [get_args(part) for part in self._types if get_origin(part) is Literal]
         others = [part for part in self._types if part in (int, float, str, Path)]
         return tuple(value for group in options for value in group) if options and not others else ()
+
+    @property
+    def choice_explanations(self) -> dict[Any, str]:
+        """What each choice means: the explanation says it as "official: the test set of TCIA. random: …"."""
+        names = "|".join(sorted((re.escape(str(value)) for value in self.choices), key=len, reverse=True))
+        text = self.explanation.replace("\n", " ")
+        pieces = re.split(rf"(?:^|(?<=[.;] ))({names}): ", text) if names else []
+        meanings = dict(zip(pieces[1::2], pieces[2::2], strict=True))
+        return {
+            value: re.split(r"[.;](?: |$)", meanings[str(value)])[0] for value in self.choices if str(value) in meanings
+        }
 
     @property
     def is_bool(self) -> bool:

@@ -1,0 +1,129 @@
+"""The review screen of a form: one line for each setting that matters, then Start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.text import Text
+
+from tfm.core import registry
+from tfm.core.errors import TFMError
+from tfm.core.events import Note
+from tfm.core.runs.cluster import THIS_MACHINE, list_clusters
+from tfm.core.settings.fields import SettingField
+from tfm.ui import render
+from tfm.ui.field_prompts import VARIES, format_name, format_value
+from tfm.ui.form_state import FormState
+from tfm.ui.prompts import Choice, Question
+from tfm.ui.spell_references import spell
+from tfm.ui.watch_preview import ShownEvent
+
+_MOST_NAMES = 3
+_ROOM = 16  # lines that the question below the head needs
+_WHY = "Choose a line to change it. Everything that is not here keeps its default; More settings shows it."
+
+
+def build_review(
+    state: FormState,
+    problem: TFMError | None,
+    fields: Sequence[str],
+    head: RenderableType,
+    cursor: str,
+    *,
+    has_details: bool,
+) -> Question:
+    """Rows for what was asked, what matters and what was changed; `fields` are those that the problem names."""
+    shown = [
+        field
+        for field in state.list_review_fields()
+        if field.is_important or field.name in state.given or field.name in fields
+    ]
+    rows = [*_list_preset_rows(state)]
+    rows += [_build_row(field, state, is_wrong=field.name in fields) for field in shown]
+    if list_clusters(state.workspace):
+        rows.append(Choice("place", "Where to run", state.on or THIS_MACHINE))
+    rows.append(Choice("change", "More settings …"))
+    queue = [] if problem else state.list_queue()
+    if problem is None:
+        rows += [Choice("trial", "Try it on a few images")] if state.trial else []
+        rows += [Choice("start", "Start"), Choice("command", "Show the command")]
+    first_wrong = next((name for name in fields if any(row.value == name for row in rows)), "change")
+    return Question(
+        "review",
+        describe_work(state) + (f", {len(queue)} runs" if queue else ""),
+        _WHY,
+        rows,
+        default=cursor or (first_wrong if problem else "start"),
+        head=head,
+        actions=({"r": "reset"} if state.answers else {}) | ({"d": "details"} if has_details else {}),
+    )
+
+
+def describe_work(state: FormState) -> str:
+    """What Start starts, such as "train 2 models on practice-fast"."""
+    values = state.read_values(state.fields)
+    inputs = [str(values[name]) for name in ("cache", "dataset") if values.get(name)]
+    what = [format_value(list(state.presets))] if len(state.presets) <= 1 else [f"{len(state.presets)} models"]
+    words = [state.stage.capitalize(), *(what if state.presets else []), *(["on", inputs[0]] if inputs else [])]
+    return " ".join(words)
+
+
+def build_settings_question(state: FormState, changeable: Mapping[str, SettingField]) -> Question:
+    """All settings with their values; `/` filters them."""
+    values = state.read_values(list(changeable.values()))
+    choices = []
+    for name, field in changeable.items():
+        section = field.group if "." not in name else name.partition(".")[0]
+        value = describe_value(field, values[name], state)
+        choices.append(Choice(name, format_name(name), value, section=section, card=spell(field.question)))
+    return Question("setting", "Which setting?", "Type / and a part of its name to find a setting.", choices, head="")
+
+
+def describe_value(field: SettingField, value: Any, state: FormState) -> str:
+    if field.parts:
+        on = [part for part, is_on in value.items() if is_on is True]
+        return f"{len(on)} of {len(value)}: {', '.join(on)}"
+    if value == VARIES:
+        return (
+            f"as each model suggests ({format_value([format_value(one) for one in state.list_preset_values(field)])})"
+        )
+    if field.input and field.input.kind == "run" and isinstance(value, list) and len(value) > _MOST_NAMES:
+        return f"{len(value)} runs"
+    return spell(format_value(value))
+
+
+def draw_head(events: Sequence[ShownEvent], problem: TFMError | None, console: Console) -> RenderableType:
+    """What was found in the input, as far as it leaves room for the question, and why the run cannot start."""
+    if problem is not None:
+        text = Text(spell(f"{problem.message}\n{problem.hint}"))
+        return Panel(text, title="cannot start yet", title_align="left", border_style="yellow")
+    drawn = [
+        render.format_note(event) if isinstance(event, Note) else render.draw_event(event, console) for event in events
+    ]
+    room = console.height - _ROOM
+    kept: list[RenderableType] = []
+    for one in drawn:
+        room -= len(console.render_lines(one))
+        kept += [one] if room >= 0 else []
+    return Group(*kept)
+
+
+def _list_preset_rows(state: FormState) -> list[Choice]:
+    stage = registry.find_command(state.stage)
+    if not isinstance(stage, registry.Stage) or stage.presets is None:
+        return []
+    if stage.default_preset is None:
+        return [Choice("preset", "Models", format_value(list(state.presets)))]
+    if state.workspace.list_presets(stage.presets, stage.default_preset) == [stage.default_preset]:
+        return []
+    return [Choice("preset", "Preset", (state.presets or (stage.default_preset,))[0])]
+
+
+def _build_row(field: SettingField, state: FormState, *, is_wrong: bool) -> Choice:
+    value = describe_value(field, state.get_value(field), state)
+    mark = "  ← change this" if is_wrong else "  (found in the data)" if field.name in state.fixed else ""
+    name = format_name(field.name)
+    return Choice(field.name, name[:1].upper() + name[1:], value + mark, card=spell(field.question))
