@@ -14,6 +14,7 @@ class Progress:
     """`done` of `total`, shown as one bar per name (epoch, step).
 
     A complete count is one unit of the count called `within`, which makes the time left known before that unit ends.
+    A total of 1 that is not done names an activity that cannot be counted.
     """
 
     name: str
@@ -85,10 +86,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Result:
-    """The last event of a pipeline: values for later steps and the JSON output, and the files that it wrote."""
+    """The last event of a pipeline: values for later steps and the JSON output, the files that it wrote, and what came
+    out in plain sentences."""
 
     values: dict[str, Any]
     outputs: list[str] = field(default_factory=list)
+    summary: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tfm.analysis.ensemble import build_ensemble
 from tfm.analysis.predictions import save_predictions
 from tfm.commands.average import Average
-from tfm.core.events import Event, Note, Result
+from tfm.core.events import Event, Result
 from tfm.core.runs.inputs import report_skipped_runs
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
@@ -19,5 +19,7 @@ def average(settings: Average, run: Run) -> Iterator[Event]:
     run.save_facts(**mean.facts)
     rule = mean.models[0].protocol.threshold_rule
     result = save_predictions(run, mean.predictions, rule) | mean.result
-    yield Note(f"mean of {len(mean.models)} models: {result['model']}")
-    yield Result(result, outputs=[str(run.predictions_file(split)) for split in mean.predictions])
+    summary = (
+        f"{result['model']} is the mean of {len(mean.models)} models. Its validation AUC is {result['val_auc']:.3f}."
+    )
+    yield Result(result, [str(run.predictions_file(split)) for split in mean.predictions], summary)

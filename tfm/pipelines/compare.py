@@ -25,7 +25,7 @@ from tfm.analysis.nearly_equal_probabilities import warn_of_nearly_equal_probabi
 from tfm.analysis.run_costs import read_run_costs
 from tfm.analysis.trained_run import open_trained_model
 from tfm.commands.compare import Compare
-from tfm.core.events import Event, IntervalChart, Note, Picture, Result, Table
+from tfm.core.events import Event, IntervalChart, Note, Picture, Progress, Result, Table
 from tfm.core.runs.inputs import report_skipped_runs
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
@@ -36,8 +36,10 @@ _MOST_CURVES = 7  # in one figure: more cannot be told apart
 def compare(settings: Compare, run: Run) -> Iterator[Event]:
     yield from report_skipped_runs(run.workspace, settings, "runs")
     chosen = {one.id: one for one in (find_run(run.workspace, name) for name in settings.runs)}
+    yield Progress("reading the predictions", 0, 1)
     models = [open_trained_model(one, settings.units.unit) for one in chosen.values()]
     yield from warn_of_nearly_equal_probabilities(models)
+    yield Progress("testing the differences", 0, 1)
     rankings = rank_models(models)
     costs = {name: read_run_costs(one) for name, one in chosen.items()}
     outputs: list[str] = []
@@ -49,6 +51,7 @@ def compare(settings: Compare, run: Run) -> Iterator[Event]:
         "models": [],
         "pairs": [],
         "summary": [],
+        "samples": [ranking.protocol.sample for ranking in rankings],
     }
     if len(rankings) > 1:
         yield Note(
@@ -74,7 +77,7 @@ def compare(settings: Compare, run: Run) -> Iterator[Event]:
         values["summary"].append(describe_outcome(ranking))
     place = run.figures_folder.relative_to(run.workspace.root)
     yield Note(f"tables as CSV, Markdown, LaTeX and JSON, figures as PNG and PDF: {place} in the workspace")
-    yield Result(values, outputs=outputs)
+    yield Result(values, outputs, "\n".join(values["summary"]))
 
 
 def _show_tables(ranking: Ranking, pooled: list[OutOfFoldRanking], title: str) -> Iterator[Event]:
@@ -82,8 +85,7 @@ def _show_tables(ranking: Ranking, pooled: list[OutOfFoldRanking], title: str) -
         yield Table(f"{title}: each run", RUN_COLUMNS, ranking.format_runs(), ranking.protocol.caption)
     for one in pooled:
         yield Table(f"{title}: out of fold", OUT_OF_FOLD_COLUMNS, one.format_rows(), one.caption)
-    outcome = f"{describe_outcome(ranking)}\n{ranking.caption}"
-    yield Table(title, SCREEN_COLUMNS, format_screen_rows(ranking), outcome)
+    yield Table(title, SCREEN_COLUMNS, format_screen_rows(ranking), ranking.caption)
     yield IntervalChart(f"{title}: AUC", ranking.list_intervals(), low=0.0, high=1.0, mark=0.5)
 
 
@@ -100,6 +102,7 @@ def _draw_figures(
         (f"-out-of-fold-{number}", "ROC curves out of fold", draw_pooled_roc(one), one.caption)
         for number, one in enumerate(pooled, start=1)
     ]
+    yield Progress("drawing the figures", 0, 1)
     paths: list[Path] = []
     for ending, content, figure, caption in drawn:
         png, pdf = save_figure(figure, run.figures_folder, name + ending, caption)

@@ -49,4 +49,4 @@ def draw_contact_sheets(settings: ContactSheet, run: Run) -> Iterator[Event]:
         )
         yield Picture(str(augmented), "Six random augmentations of each image, as in training")
         outputs.append(str(augmented))
-    yield Result({"images": names, "pictures": outputs}, outputs)
+    yield Result({"images": names, "pictures": outputs}, outputs, f"{len(names)} images are drawn after each step.")

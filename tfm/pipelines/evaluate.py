@@ -19,11 +19,12 @@ from tfm.analysis.figures.roc import draw_roc
 from tfm.analysis.figures.score_distributions import draw_score_distributions
 from tfm.analysis.figures.style import save_figure
 from tfm.analysis.figures.subgroups import draw_subgroups
+from tfm.analysis.format_intervals import format_interval
 from tfm.analysis.nearly_equal_probabilities import warn_of_nearly_equal_probabilities
 from tfm.analysis.trained_run import Protocol, name_models
 from tfm.commands.evaluate import Evaluate
 from tfm.core import files
-from tfm.core.events import Event, Note, Picture, Result, Table
+from tfm.core.events import Event, Note, Picture, Progress, Result, Table
 from tfm.core.runs.inputs import report_skipped_runs
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
@@ -32,11 +33,15 @@ from tfm.core.runs.run import Run
 def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
     yield from report_skipped_runs(run.workspace, settings, "runs")
     chosen = {one.id: one for one in (find_run(run.workspace, name) for name in settings.runs)}
-    evaluated = [evaluate_run(one) for one in chosen.values()]
+    evaluated: list[EvaluatedRun] = []
+    for trained in chosen.values():
+        yield Progress(f"measuring model {len(evaluated) + 1} of {len(chosen)}", 0, 1)
+        evaluated.append(evaluate_run(trained))
     names = name_models([one.model for one in evaluated])
     yield from warn_of_nearly_equal_probabilities([one.model for one in evaluated])
     outputs: list[Path] = []
     for name, one in zip(names, evaluated, strict=True):
+        yield Progress(f"writing the tables and figures of {name}", 0, 1)
         for text in one.left_out:
             yield Note(f"{name}: left out: {text}", "warning")
         part = Path(one.run.id) if len(evaluated) > 1 else Path()
@@ -57,7 +62,14 @@ def evaluate(settings: Evaluate, run: Run) -> Iterator[Event]:
     }
     metrics_file = run.folder / "metrics.json"
     files.write_json(metrics_file, values)
-    yield Result(values, outputs=[str(path) for path in (metrics_file, *outputs)])
+    tests = {name: one.evaluations["test"]["image"].auc for name, one in zip(names, evaluated, strict=True)}
+    best = max(tests, key=lambda name: tests[name].value)
+    yield Result(
+        values,
+        [str(path) for path in (metrics_file, *outputs)],
+        f"{best} has an AUC of {format_interval(tests[best])} on the test images"
+        + (f", the highest of {len(tests)} models." if len(tests) > 1 else "."),
+    )
 
 
 def _overlay_curves(evaluated: dict[str, EvaluatedRun]) -> Iterator[tuple[str, str, Figure, str]]:

@@ -43,6 +43,7 @@ from tfm.training.device import prepare_device
 
 
 def explain(settings: Explain, run: Run) -> Iterator[Event]:
+    yield Progress("opening the model", 0, 1)
     source = find_run(run.workspace, settings.run)
     trained = open_trained_model(source)
     opened = yield from TrainedRun.open(source)
@@ -73,6 +74,7 @@ def explain(settings: Explain, run: Run) -> Iterator[Event]:
         gallery: [_collect_image(explainer, predictions, trained.threshold, one, maps, occlusion) for one in examples]
         for gallery, examples in galleries.items()
     }
+    yield Progress("drawing the galleries", 0, 1)
     agreements = measure_agreements(shown)
     if agreements:
         yield make_agreement_table(agreements, len(drawn), protocol.caption)
@@ -92,6 +94,7 @@ def explain(settings: Explain, run: Run) -> Iterator[Event]:
     yield Result(
         {"run": run.id, "trained": trained.run, "model": trained.model, "look": way, **flatten_intervals(scores[way])},
         outputs=[str(path) for path in (run.folder / "explained.json", run.scores_file, *figures)],
+        summary=f"The pictures show where {trained.model} looks in {len(drawn)} images.",
     )
 
 

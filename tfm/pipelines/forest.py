@@ -136,4 +136,5 @@ def _predict(
         "parameters": run.read_environment()["backbone_parameters"] + count_learner_parameters(learner),
     }
     outputs = [run.predictions_file("val"), run.predictions_file("test"), get_learner_file(run), *figures]
-    yield Result(result, outputs=[str(path) for path in outputs])
+    summary = f"{model} is trained. Its validation AUC is {result['val_auc']:.3f}."
+    yield Result(result, [str(path) for path in outputs], summary)

@@ -91,7 +91,12 @@ def organize(settings: Organize, run: Run) -> Iterator[Event]:
     account = files.read_json(folder / dataset.AUDIT)
     yield from _report_dataset(account, folder)
     outputs = [str(folder / name) for name in dataset.DATASET_DOCUMENTS if (folder / name).exists()]
-    yield Result({"dataset": settings.name, "protocol": account["protocol"], "splits": account["splits"]}, outputs)
+    images, patients = len(plan.manifest), plan.manifest["patient_id"].nunique()
+    yield Result(
+        {"dataset": settings.name, "protocol": account["protocol"], "splits": account["splits"]},
+        outputs,
+        f"The dataset {settings.name} has {images} images of {patients} patients. No patient is in two splits.",
+    )
 
 
 def _build_count_table(title: str, corner: str, counts: Mapping[str, Mapping[str, int]], caption: str) -> Table:

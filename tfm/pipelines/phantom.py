@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tfm.commands.phantom import Phantom
-from tfm.core.events import Event, Note, Progress, Result
+from tfm.core.events import Event, Progress, Result
 from tfm.core.runs.run import Run
 from tfm.data.phantom.cohort import plan_download
 from tfm.data.phantom.download_plan import DownloadPlan
@@ -32,11 +32,9 @@ def write_phantoms(settings: Phantom, run: Run) -> Iterator[Event]:
     total = 0
     for done, total in write_download(plan, settings.out):
         yield Progress("phantoms", done, total, "images")
-    yield Note(
-        f"{total} synthetic mammograms are in {settings.out}. They show no patients: results on them say nothing about "
-        "real performance."
-    )
     yield Result(
         {"download": str(settings.out), "mammograms": total},
         outputs=sorted(str(path) for path in settings.out.rglob("*") if path.is_file()),
+        summary=f"{total} synthetic mammograms are in {settings.out}. They show no patients: results on them say "
+        "nothing about real performance.",
     )

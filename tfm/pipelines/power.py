@@ -36,7 +36,7 @@ def compute_power(settings: Power, run: Run) -> Iterator[Event]:
     ]
     table = ExportTable(_describe_assumptions(settings, planned, dataset.protocol), _COLUMNS, rows, records)
     outcome = _describe_outcome(settings, detectable, records[shown.index(settings.difference)])
-    yield Table("Can this test set tell two models apart?", _COLUMNS, rows, f"{outcome}\n{table.caption}")
+    yield Table("Can this test set tell two models apart?", _COLUMNS, rows, table.caption)
     paths = export_table(table, run.figures_folder, "power")
     values = {
         "run": run.id,
@@ -46,7 +46,7 @@ def compute_power(settings: Power, run: Run) -> Iterator[Event]:
         "differences": records,
         "summary": outcome,
     }
-    yield Result(values, outputs=[str(path) for path in paths])
+    yield Result(values, [str(path) for path in paths], outcome)
 
 
 def _plan_test(dataset: Dataset, settings: Power) -> PlannedTest:

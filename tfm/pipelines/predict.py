@@ -73,11 +73,14 @@ def predict(settings: Predict, run: Run) -> Iterator[Event]:
     for leftover in ("cache", "features"):
         shutil.rmtree(run.folder / leftover, ignore_errors=True)
     yield from _show_verdicts(judges["image"].model, images, verdicts, refused)
-    yield Note(f"page with all verdicts and pictures: {page}")
     values = {"run": run.id, "trained": source.id, "model": judges["image"].model}
     counts = {"images": len(images), "refused": len(refused)}
     counts["malignant"] = sum(verdict.is_malignant for verdict in verdicts["image"])
-    yield Result({**values, **counts, "notice": NOTICE}, outputs=[str(path) for path in (page, *tables.values())])
+    summary = (
+        f"{values['model']} calls {counts['malignant']} of {len(images)} images malignant. "
+        f"All verdicts and pictures:\n{page}"
+    )
+    yield Result({**values, **counts, "notice": NOTICE}, [str(path) for path in (page, *tables.values())], summary)
 
 
 def _predict(

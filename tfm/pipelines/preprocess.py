@@ -93,7 +93,6 @@ def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
             yield from build_cache(folder, dataset, settings.chain, version=version, workers=workers)
     cache = Cache.open(run.workspace.cache_folder(name))
     count, height, width = cache.images.shape
-    yield Note(f"{count} images of {height} × {width} in the cache {name}")
     twins = find_duplicates(dataset, cache)
     yield from _report_duplicates(twins)
     yield Note(f"report on duplicate images: {write_report(dataset, twins)}")
@@ -102,4 +101,5 @@ def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
     if settings.write_augmented:
         outputs += yield from _write_augmented_copies(settings, run, dataset, cache)
     values = {"cache": name, "images": count, "height": height, "width": width, "same_pixels": len(twins)}
-    yield Result(values, [str(path) for path in outputs])
+    summary = f"{count} images of {height} × {width} pixels are in the cache {name}."
+    yield Result(values, [str(path) for path in outputs], summary)

@@ -121,6 +121,7 @@ def _train(settings: Pretrain, run: Run, recipe: TrainingRecipe, device: torch.d
             "val_gain": best["val_gain"],
         },
         outputs=[str(checkpoints.best), str(run.metrics_file)],
+        summary=f"The encoder is pretrained on {len(training.train.samples)} images. A training can start from it.",
     )
 
 

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterator
 
 from tfm.analysis.comparison_tables import SCREEN_COLUMNS, format_screen_rows
-from tfm.analysis.describe_comparison import describe_outcome
 from tfm.analysis.nearly_equal_probabilities import warn_of_nearly_equal_probabilities
 from tfm.analysis.report.build_report import build_report
 from tfm.analysis.report.parts import iterate_parts
@@ -15,7 +14,7 @@ from tfm.analysis.report.write_page import write_page
 from tfm.analysis.thesis.number_macros import collect_numbers
 from tfm.analysis.thesis.write_pack import write_thesis_pack
 from tfm.commands.report import Report
-from tfm.core.events import Event, Note, Result, Table
+from tfm.core.events import Event, Note, Progress, Result, Table
 from tfm.core.runs.inputs import report_skipped_runs
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
@@ -27,11 +26,12 @@ def report(settings: Report, run: Run) -> Iterator[Event]:
         [find_run(run.workspace, name) for name in names]
         for names in (settings.runs, settings.explanations, settings.studies)
     )
+    yield Progress("reading the predictions and testing the differences", 0, 1)
     reported = open_reported_runs(runs, settings.units.unit)
     yield from warn_of_nearly_equal_probabilities([one.model for one in reported.runs])
     ranking = reported.ranking
-    outcome = f"{describe_outcome(ranking)}\n{ranking.caption}"
-    yield Table("Comparison", SCREEN_COLUMNS, format_screen_rows(ranking), outcome)
+    yield Table("Comparison", SCREEN_COLUMNS, format_screen_rows(ranking), ranking.caption)
+    yield Progress("writing the page", 0, 1)
     built = build_report(run.workspace, reported, explanations, studies)
     for text in built.missing:
         yield Note(f"left out: {text}", "warning")
@@ -45,7 +45,6 @@ def report(settings: Report, run: Run) -> Iterator[Event]:
         else f"Report on {reported.runs[0].name}"
     )
     write_page(page, title, lead, footer, built.sections)
-    yield Note(f"open it in a browser: {page}")
     outputs = [page]
     if settings.thesis:
         numbers = collect_numbers(reported, built.facts.flow)
@@ -54,5 +53,7 @@ def report(settings: Report, run: Run) -> Iterator[Event]:
         document = shlex.quote(str(page.parent / "thesis" / "main.tex"))
         yield Note(f"compile the thesis pack: latexmk -cd -pdf {document}")
     yield Result(
-        {"run": run.id, "report": str(page), "missing": built.missing}, outputs=[str(path) for path in outputs]
+        {"run": run.id, "report": str(page), "missing": built.missing},
+        [str(path) for path in outputs],
+        f"The report is written. Open it in a browser:\n{page}",
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tfm.analysis.format_intervals import format_interval
 from tfm.analysis.lesions.evaluation import collect_cases, describe_protocol, evaluate_lesions, predict_lesions
 from tfm.analysis.lesions.overlays import draw_overlays
 from tfm.analysis.predictions import make_table, save_predictions
@@ -174,6 +175,7 @@ def _evaluate(settings: Segment, run: Run, training: Training, data: TrainingDat
     draw_overlays(overlays, collect_cases(training, task, test, evaluation), protocol)
     yield Picture(str(overlays), "Best, median and worst lesion masks, beside the true ones")
     outputs = [run.predictions_file("val"), run.predictions_file("test"), best, run.metrics_file, figures, overlays]
+    dice = evaluation.overall.dice
     yield Result(
         {
             # The meaning of the score depends on the classes.
@@ -182,7 +184,8 @@ def _evaluate(settings: Segment, run: Run, training: Training, data: TrainingDat
             "parameters": count_parameters(training.network),
             "epochs": training.state.epoch,
             **save_predictions(run, tables, settings.threshold),
-            **evaluation.overall.dice.flatten("dice"),
+            **dice.flatten("dice"),
         },
         outputs=[str(path) for path in outputs],
+        summary=f"The masks overlap the true ones with a Dice score of {format_interval(dice)} on the test images.",
     )

@@ -197,13 +197,15 @@ def _predict(settings: Train, run: Run, training: Training, test: Samples) -> It
         tables["test"] = yield from predict_samples(settings, training, test, "test")
     best = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.read_status().key).best
     files = [*(run.predictions_file(split) for split in tables), best, run.metrics_file]
+    model, result = run.read_preset() or settings.model.architecture, save_predictions(run, tables, settings.threshold)
     yield Result(
         {
-            "model": run.read_preset() or settings.model.architecture,
+            "model": model,
             "weights": describe_weights(settings.model.weights, run.read_environment()["origin_unknown"]),
             "parameters": count_parameters(training.network),
             "epochs": training.state.epoch,
-            **save_predictions(run, tables, settings.threshold),
+            **result,
         },
         outputs=[str(path) for path in files],
+        summary=f"{model} is trained. Its validation AUC is {result['val_auc']:.3f}.",
     )

@@ -126,7 +126,6 @@ def _report_winner(
     given = template.fill(best.params)
     winner = {name: given[name] for name in best.params if name in given}
     data = {name: given[name] for name in ("dataset", "cache", "fold") if name not in winner}
-    yield Note(f"to train the winner: {hints.command('train', settings.model, study=run.id)}")
     yield Result(
         {
             "run": run.id,
@@ -140,4 +139,6 @@ def _report_winner(
             "data": data,
         },
         outputs=[str(path) for path in pictures],
+        summary=f"Trial {best.number} of {len(trials)} is the best, with a validation AUC of {best.value:.3f}. "
+        f"Train it: {hints.command('train', settings.model, study=run.id)}",
     )

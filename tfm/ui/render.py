@@ -96,13 +96,14 @@ def draw_table(event: Table, width: int) -> RenderableType:
 
 def _build_grid(event: Table, widths: list[int]) -> RichTable:
     grid = RichTable(
-        title=Text(event.title),
+        title=Text(event.title, no_wrap=True) if event.title else None,
         title_justify="left",
         title_style="bold",
         header_style="bold cyan",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         show_edge=False,
+        show_header=any(event.columns),
     )
     for number, (column, wide) in enumerate(zip(event.columns, widths, strict=True)):
         figures = all(row[number][:1] in _DIGITS or row[number] in ("–", "—", "nan") for row in event.rows)

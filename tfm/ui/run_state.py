@@ -14,6 +14,7 @@ from tfm.core.events import (
     Note,
     Picture,
     Progress,
+    Result,
     StateChange,
     Table,
     TableRow,
@@ -67,6 +68,7 @@ class RunView:
     notes: deque[Note] = field(default_factory=lambda: deque(maxlen=_KEPT_NOTES))
     lines: dict[str, dict[str, TableRow]] = field(default_factory=dict)  # title → first cell → its latest line
     shown: list[Table | IntervalChart | Picture] = field(default_factory=list)
+    summary: str = ""  # what came out, in sentences
     closing: list[Note] = field(default_factory=list)  # the notes after the last of these
     last_time: float = 0.0
     _offset: int = 0
@@ -112,6 +114,8 @@ class RunView:
             case Table() | IntervalChart() | Picture():
                 self.shown.append(event)
                 self.closing = []
+            case Result():
+                self.summary = event.summary
             case StateChange(state="running"):  # resumed: the events before are repeated
                 self.bars, self.gauges, self.shown, self.closing, self.lines = {}, {}, [], [], {}
 

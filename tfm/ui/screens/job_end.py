@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.console import Console
 from rich.text import Text
 
@@ -13,53 +15,52 @@ from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.runs.worker import PAUSED_EXIT_STATUS
 from tfm.ui import render
-from tfm.ui.job_view import JobView, describe_job
+from tfm.ui.job_view import describe_job
+from tfm.ui.result_page import build_page
 from tfm.ui.spell_references import spell, write_command_line
 
 _FULL_DISK_GIB = 0.05
 
 
 def print_end(job: Run | Plan, console: Console) -> None:
-    """Print the results of a job that is done, or what to do if it is not."""
+    """Print the whole result of a job that is done, or what to do if it is not."""
     status = job.read_status()
-    view = JobView(job)
-    view.refresh()
-    if status.state == "done" and view.current is not None:
-        shown, closing = view.current.shown, view.current.closing
-        for note in view.current.notes if console.is_terminal else ():  # without a terminal they were printed before
-            if note not in closing:
-                render.print_note(console, note)
-        if not any(isinstance(event, Table) for event in shown) and (results := _build_results(job)).rows:
-            shown = [*shown, results]
-        render.print_events(console, shown)
-        console.print(
-            Text("done", style="green").append(f"  {job.id}  ({render.format_duration(status.seconds)})", style="dim")
-        )
-        for note in closing if console.is_terminal else ():  # such as the files to open
-            console.print(render.format_note(note), soft_wrap=True)
-        return
-    for line in _describe_end(job, status):
+    if status.state == "done" or (isinstance(job, Plan) and status.runs and not job.is_alive()):
+        print_figures(job, console)
+    if status.state != "done":
+        print_problem(job, console)
+
+
+def print_figures(job: Run | Plan, console: Console) -> None:
+    """Print all tables and pictures, each protocol once, and what came out as the last lines."""
+    page, status = build_page(job), job.read_status()
+    notes = [note for note in page.notes if note not in page.closing] if console.is_terminal else []
+    for note in notes:  # without a terminal they were printed before
+        render.print_note(console, note)
+    figures = [replace(event, caption="") if isinstance(event, Table) else event for event in page.figures]
+    render.print_events(console, figures)
+    captions = dict.fromkeys(event.caption for event in page.figures if isinstance(event, Table) and event.caption)
+    for caption in captions:
+        console.print(Text(spell(f"\n{caption}"), "dim"))
+    if status.state == "done":
+        spent = render.format_duration(status.seconds)
+        console.print(Text("\ndone", "green").append(f"  {job.id}  ({spent})", "dim"))
+    for line in spell(page.summary).splitlines():
+        console.print(Text(line), soft_wrap=" " not in line)  # a path stays whole, to be copied
+    for note in page.closing if console.is_terminal else ():  # such as the files to open
+        console.print(render.format_note(note), soft_wrap=True)
+
+
+def print_problem(job: Run | Plan, console: Console) -> None:
+    for line in describe_end(job, job.read_status()):
         if isinstance(line, TFMError):
             render.print_error(console, line)
         else:
             console.print(line, highlight=False, soft_wrap=True)  # a command stays one line to copy
 
 
-def _build_results(job: Run | Plan) -> Table:
-    """The results as a table: of a run its values, of a plan those of each step."""
-    if isinstance(job, Run):
-        results = render.format_results(job.read_status().result, ".6g")
-        return Table("Results", ["", ""], [list(row) for row in results.items()])
-    rows = []
-    for step, run_id in job.read_status().runs.items():
-        if (job.workspace.runs_folder / run_id).is_dir():
-            result = Run(job.workspace.runs_folder / run_id, job.workspace).read_status().result
-            values = render.format_results(result, ".3f")
-            rows.append([step, ", ".join(f"{name} {value}" for name, value in values.items())])
-    return Table("Results", ["step", "result"], rows)
-
-
-def _describe_end(job: Run | Plan, status: Status) -> list[TFMError | Text]:
+def describe_end(job: Run | Plan, status: Status) -> list[TFMError | Text]:
+    """Why a job is not done, and the command that goes on with it."""
     resume, watch = (
         Text(write_command_line(["runs", word, job.id], job.workspace), style="dim") for word in ("resume", "watch")
     )

@@ -1,0 +1,70 @@
+"""What a job found: sentences, tables, pictures and notes. Nothing here draws or asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tfm.core.events import IntervalChart, Note, Picture, Table
+from tfm.core.runs.job_folder import Status
+from tfm.core.runs.plan import Plan
+from tfm.core.runs.run import Run
+from tfm.core.runs.run_progress import find_score
+from tfm.ui import render
+from tfm.ui.run_state import RunView
+
+_NO_HEADINGS = ["", ""]
+
+
+@dataclass(frozen=True)
+class ResultPage:
+    """`figures` begins with the table to show first; `closing` are notes that say what to do with the result."""
+
+    summary: str
+    figures: list[Table | IntervalChart | Picture]
+    notes: list[Note]
+    closing: list[Note]
+
+    @property
+    def main(self) -> Table | None:
+        return next((event for event in self.figures if isinstance(event, Table)), None)
+
+
+def build_page(job: Run | Plan) -> ResultPage:
+    """The result of a run, or of the runs of a plan that are done."""
+    if isinstance(job, Plan):
+        return _build_plan_page(job)
+    view = RunView(job)
+    view.read_new_events()
+    shown = list(view.shown)
+    values = render.format_results(job.read_status().result, ".4g")
+    if not any(isinstance(event, Table) for event in shown) and values:
+        shown.append(Table("", _NO_HEADINGS, [list(row) for row in values.items()]))
+    return ResultPage(view.summary, shown, list(view.notes), view.closing)
+
+
+def find_last_run(job: Run | Plan) -> Run | None:
+    """The run whose result is that of the job; None while a plan is not done."""
+    if isinstance(job, Run) or job.read_status().state != "done":
+        return job if isinstance(job, Run) else None
+    folder = job.workspace.runs_folder / job.read_runs()[job.read_steps()[-1].name]
+    return Run(folder, job.workspace) if folder.is_dir() else None
+
+
+def _build_plan_page(plan: Plan) -> ResultPage:
+    """A row for each step. The result of the last run, such as a comparison, comes before it."""
+    statuses = plan.read_step_statuses()
+    rows = []
+    for step in plan.read_steps():
+        status = statuses.get(step.name, Status())
+        score = find_score(status.result)
+        minutes = f"{status.seconds / 60:.1f}" if status.state == "done" else ""
+        words = f"{score.name.replace('_', ' ').replace('auc', 'AUC')} {score.value:.3f}" if score else ""
+        rows.append([step.name, status.state, words, minutes])
+    steps = Table("", ["step", "state", "score", "minutes"], rows)
+    last = find_last_run(plan)
+    if last is not None:
+        page = build_page(last)
+        return replace(page, figures=[*page.figures, steps])
+    failed = [row[0] for row in rows if row[1] == "failed"]
+    summary = f"{sum(row[1] == 'done' for row in rows)} of {len(rows)} runs are done."
+    return ResultPage(f"{summary} {', '.join(failed)} failed." if failed else summary, [steps], [], [])
