@@ -4,7 +4,7 @@ import pytest
 
 from tests.training.small_dataset import finish_run, make_small_dataset, rewrite_manifest
 from tfm.core.errors import SettingsError
-from tfm.core.events import Table
+from tfm.core.events import Result, Table
 from tfm.core.files import read_json
 from tfm.core.runs import worker
 from tfm.core.runs.find_or_create import find_or_create_job
@@ -19,7 +19,8 @@ def test_power_is_computed_for_the_test_images_and_exported(workspace):
     run = compute(workspace, auc=0.9, difference=0.3)
     (table,) = (event for event in run.read_events() if isinstance(event, Table))
     assert "20 images (10 malignant) of 10 patients" in table.caption
-    assert table.caption.startswith("This test set cannot tell a model with an AUC of 0.9 from chance.")
+    (outcome,) = (event.summary for event in run.read_events() if isinstance(event, Result))
+    assert outcome.startswith("This test set cannot tell a model with an AUC of 0.9 from chance.")
     assert "in the right direction, so the chance for a tiny difference is below 5 %" in table.caption
     result = run.read_status().result
     assert result["detectable_difference"] is None

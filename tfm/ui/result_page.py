@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tfm.core.events import IntervalChart, Note, Picture, Table
 from tfm.core.runs.job_folder import Status
@@ -36,9 +38,9 @@ def build_page(job: Run | Plan) -> ResultPage:
     view = RunView(job)
     view.read_new_events()
     shown = list(view.shown)
-    values = render.format_results(job.read_status().result, ".4g")
+    values = render.format_results(job.read_status().result, ".6g")
     if not any(isinstance(event, Table) for event in shown) and values:
-        shown.append(Table("", _NO_HEADINGS, [list(row) for row in values.items()]))
+        shown.append(Table("Results", _NO_HEADINGS, [list(row) for row in values.items()]))
     return ResultPage(view.summary, shown, list(view.notes), view.closing)
 
 
@@ -56,10 +58,8 @@ def _build_plan_page(plan: Plan) -> ResultPage:
     rows = []
     for step in plan.read_steps():
         status = statuses.get(step.name, Status())
-        score = find_score(status.result)
         minutes = f"{status.seconds / 60:.1f}" if status.state == "done" else ""
-        words = f"{score.name.replace('_', ' ').replace('auc', 'AUC')} {score.value:.3f}" if score else ""
-        rows.append([step.name, status.state, words, minutes])
+        rows.append([step.name, status.state, _describe_score(status.result), minutes])
     steps = Table("", ["step", "state", "score", "minutes"], rows)
     last = find_last_run(plan)
     if last is not None:
@@ -68,3 +68,11 @@ def _build_plan_page(plan: Plan) -> ResultPage:
     failed = [row[0] for row in rows if row[1] == "failed"]
     summary = f"{sum(row[1] == 'done' for row in rows)} of {len(rows)} runs are done."
     return ResultPage(f"{summary} {', '.join(failed)} failed." if failed else summary, [steps], [], [])
+
+
+def _describe_score(result: Mapping[str, Any]) -> str:
+    """The score of a training, or what else was measured first."""
+    if score := find_score(result):
+        return f"{score.name.replace('_', ' ').replace('auc', 'AUC')} {score.value:.3f}"
+    measured = [f"{name} {value:.3f}" for name, value in result.items() if isinstance(value, float)]
+    return measured[0] if measured else ""
