@@ -25,6 +25,8 @@ class _YamlLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignor
         return node.value if ":" in node.value else self.construct_yaml_int(node)
 
 
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 _YamlLoader.add_constructor("tag:yaml.org,2002:int", _YamlLoader.construct_number)
 
 
@@ -66,7 +68,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_yaml(path: Path, value: Any) -> None:
-    write_text(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+    write_text(path, format_yaml(value))
 
 
 def read_json(path: Path) -> Any:
@@ -75,6 +77,11 @@ def read_json(path: Path) -> Any:
 
 def read_yaml(path: Path) -> Any:
     return parse_yaml(path.read_text(encoding="utf-8"))
+
+
+def format_yaml(value: Any) -> str:
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
 
 
 def parse_yaml(text: str) -> Any:

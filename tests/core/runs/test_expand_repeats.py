@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-import yaml
 
 from tests.toy_jobs import finish
 from tests.toys import learn as toy
@@ -16,7 +15,6 @@ from tfm.core.runs.lookup import find_run
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.runs.worker import execute_plan
-from tfm.core.settings import presets as offers
 
 TOY = "learn"
 
@@ -25,20 +23,6 @@ def steps(workspace, presets=(), **words):
     plan = find_or_create_job(workspace, TOY, words, presets)
     assert isinstance(plan, Plan)
     return plan.read_steps()
-
-
-@pytest.fixture
-def classes(tmp_path, monkeypatch):
-    """Give the toy its own presets, some of which start another command or a plan."""
-    folder = tmp_path / "configs" / "classes"
-    folder.mkdir(parents=True)
-    chosen = {"Latin": (TOY, {}), "Greek": (TOY, {}), "Counting": ("count", {}), "Lesson": ("lesson", {})}
-    chosen |= {"Broken": ("lesson", {"fail_at": 7}), "Halting": ("lesson", {"halt_at": 7})}
-    for name, (stage, settings) in chosen.items():
-        preset = {"title": name, "about": name, "stage": stage, "settings": settings}
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(preset))
-    monkeypatch.setattr(offers, "CONFIGS", tmp_path / "configs")
-    monkeypatch.setattr(toy, "COMMAND", replace(toy.COMMAND, presets="classes"))
 
 
 def test_each_model_runs_for_each_fold_and_each_seed(workspace, classes):

@@ -86,6 +86,12 @@ def build_queue(
     return steps
 
 
+def complete_queue_values(name: str, given: Mapping[str, Any], steps: Sequence[Step]) -> dict[str, Any]:
+    """Add the inputs that the first step has: a model that is added later must have the same."""
+    required = [field.name for field in list_fields(registry.find_command(name).settings) if field.is_required]
+    return {name: steps[0].settings[name] for name in required if name in steps[0].settings} | dict(given)
+
+
 def _can_compare(comparison: str, step: Step) -> bool:
     field = find_field(registry.find_command(comparison).settings, "runs")
     return field.input is not None and step.stage in field.input.made_by

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from tfm.core import registry
 from tfm.core.runs import lookup
-from tfm.core.runs.expand_repeats import build_queue, split_repeats
+from tfm.core.runs.expand_repeats import build_queue, complete_queue_values, split_repeats
 from tfm.core.runs.keys import compute_run_key
-from tfm.core.runs.plan import Plan, Step, check_steps, compute_plan_key, fill_references
+from tfm.core.runs.plan import Plan, QueueSettings, Step, check_steps, compute_plan_key, fill_references
 from tfm.core.runs.resolve_command_settings import (
     find_preset,
     get_started_command,
@@ -41,7 +41,8 @@ def find_or_create_job(
     if len(presets) > 1 or counts:
         steps = build_queue(workspace, name, given, presets, counts)
         _check_steps_can_run(workspace, steps, executor)
-        return find_or_create_plan(workspace, name, steps)
+        queue = QueueSettings(name, complete_queue_values(name, given, steps), counts)
+        return find_or_create_plan(workspace, name, steps, queue)
     preset = find_preset(workspace, name, *presets)
     name = get_started_command(name, preset)
     found = registry.find_command(name)
@@ -92,16 +93,20 @@ def _find_run_with_key(workspace: Workspace, key: str) -> Run | None:
     return next(complete, None) or next(unfinished, None)
 
 
-def find_or_create_plan(workspace: Workspace, name: str, steps: list[Step]) -> Plan:
-    """The plan with the same steps, else a new one. A done plan is not reused if a step must run anew."""
+def find_or_create_plan(workspace: Workspace, name: str, steps: list[Step], queue: QueueSettings | None = None) -> Plan:
+    """The plan with the same steps, else a new one. A done plan is not reused if a step must run anew.
+
+    Args:
+        queue: What a new queue of models was started with.
+    """
     check_steps(steps)
     key = compute_plan_key(name, steps)
     is_fresh = any(step.fresh for step in steps)
     with workspace.lock():
         for plan, status in reversed(lookup.read_plans(workspace)):
-            if status.key == key and not (is_fresh and status.state == "done"):
+            if status.key == key and not (is_fresh and status.state == "done") and not plan.was_edited():
                 return plan
-        return Plan.create(workspace, name, steps, key)
+        return Plan.create(workspace, name, steps, key, queue)
 
 
 def find_or_create_step_run(plan: Plan, step: Step, results: Mapping[str, Mapping[str, Any]]) -> Run:

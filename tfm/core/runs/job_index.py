@@ -164,8 +164,10 @@ class JobIndex:
                 return []
 
         names = self._read_if_changed(plan.steps_file, read_names)
+        skipped = self._read_if_changed(plan.skipped_folder, plan.read_skipped_steps)
         begun = {step: runs[run] for step, run in status.runs.items() if run in runs}
         steps = {name: begun[name].state if name in begun else "waiting" for name in dict.fromkeys([*names, *begun])}
+        steps |= {name: "skipped" for name in skipped & steps.keys() if steps[name] not in ("running", "done")}
         scores = [one.score for one in begun.values() if one.score]
         return ListedJob(
             plan,

@@ -16,12 +16,15 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import yaml
+from filelock import FileLock, Timeout
 
 from tfm.core import files, hints
-from tfm.core.errors import RunError, SettingsError
+from tfm.core.errors import BusyError, RunError, SettingsError
 from tfm.core.runs.job_folder import Job, Status, create_job_folder
 from tfm.core.runs.slurm_queue import QueuedJob, read_placement
 from tfm.core.runs.workspace import Workspace
+
+_LOCK_WAIT_SECONDS = 30.0  # the lock is held for a few file operations
 
 
 @dataclass(frozen=True)
@@ -38,30 +41,92 @@ class Step:
         return {step for step, _ in _iterate_references(self.settings)}
 
 
+@dataclass(frozen=True)
+class QueueSettings:
+    """What a queue of models was started with, so that more models can be added."""
+
+    command: str
+    given: dict[str, Any]
+    counts: dict[str, int]
+
+
 class Plan(Job):
     def __init__(self, folder: Path, workspace: Workspace) -> None:
         super().__init__(folder)
         self.workspace = workspace
 
     @classmethod
-    def create(cls, workspace: Workspace, name: str, steps: list[Step], key: str) -> Plan:
-        content = {"name": name, "steps": [asdict(step) for step in steps]}
-        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        return cls(create_job_folder(workspace.plans_folder, name, {"plan.yaml": text}, key), workspace)
+    def create(
+        cls, workspace: Workspace, name: str, steps: list[Step], key: str, queue: QueueSettings | None = None
+    ) -> Plan:
+        content = {"name": name, "steps": [asdict(step) for step in steps]} | (
+            {"queue": asdict(queue)} if queue else {}
+        )
+        documents = {"plan.yaml": files.format_yaml(content)}
+        return cls(create_job_folder(workspace.plans_folder, name, documents, key), workspace)
 
     @property
     def steps_file(self) -> Path:
         return self.folder / "plan.yaml"
 
     def read_steps(self) -> list[Step]:
-        file = self.steps_file
+        return [Step(**step) for step in self._read_file()["steps"]]
+
+    def read_queue(self) -> QueueSettings | None:
+        """None if the plan is no queue of models."""
+        queue = self._read_file().get("queue")
+        return QueueSettings(**queue) if queue else None
+
+    def write_steps(self, steps: list[Step]) -> None:
+        """Replace the steps. The caller holds their lock."""
+        changes = {"steps": [asdict(step) for step in steps], "edited": True}
+        files.write_yaml(self.steps_file, self._read_file() | changes)
+
+    def was_edited(self) -> bool:
+        """Whether its steps are no longer those that its key stands for."""
+        return bool(self._read_file().get("edited"))
+
+    def _read_file(self) -> dict[str, Any]:
         try:
-            return [Step(**step) for step in files.read_yaml(file)["steps"]]
+            content = files.read_yaml(self.steps_file)
+            [Step(**step) for step in content["steps"]]
+            return dict(content)
         except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
             raise RunError(
-                f"{file} is damaged or missing",
+                f"{self.steps_file} is damaged or missing",
                 hint=f"restore the file, or remove the plan: {hints.command('runs remove', self.id)}",
             ) from None
+
+    @contextlib.contextmanager
+    def lock_steps(self) -> Iterator[None]:
+        """Held while the worker takes its next step, and while a person edits the steps."""
+        try:
+            with FileLock(self.folder / "steps.lock", timeout=_LOCK_WAIT_SECONDS, poll_interval=0.005):
+                yield
+        except Timeout:
+            raise BusyError(f"the steps of {self.id} are being changed elsewhere", hint="try again") from None
+
+    def take_step(self, step: str) -> None:
+        """Record that a worker begins with a step. The caller holds the lock of the steps."""
+        if step not in self._read_step_records():
+            self._write_step_record(step, {})
+
+    def skip_step(self, step: str) -> None:
+        self.skipped_folder.mkdir(exist_ok=True)
+        (self.skipped_folder / quote(step, safe="")).touch()
+
+    def withdraw_skip(self, step: str) -> None:
+        (self.skipped_folder / quote(step, safe="")).unlink(missing_ok=True)
+
+    def is_skipped(self, step: str) -> bool:
+        return (self.skipped_folder / quote(step, safe="")).exists()
+
+    def read_skipped_steps(self) -> set[str]:
+        return {unquote(file.name) for file in self.skipped_folder.glob("*")}
+
+    @property
+    def skipped_folder(self) -> Path:
+        return self.folder / "skipped"
 
     # Each step has its own file, because the steps of a plan on a cluster are recorded by many nodes at once.
 
@@ -86,14 +151,21 @@ class Plan(Job):
     def steps_folder(self) -> Path:
         return self.folder / "steps"
 
+    def read_begun_steps(self) -> set[str]:
+        """The steps that a worker has taken. What a dead worker took without a run can be taken again."""
+        is_alive = self.is_alive()
+        return {step for step, record in self._read_step_records().items() if record or is_alive}
+
     def read_runs(self) -> dict[str, str]:
         """The id of the run of each step that has one."""
         return {step: record["run"] for step, record in self._read_step_records().items() if "run" in record}
 
     def read_step_statuses(self) -> dict[str, Status]:
-        """What is recorded about each step that has begun, except those whose run was removed."""
+        """What is recorded about each step that has a run or could not start, except those whose run was removed."""
         statuses = {}
         for step, record in self._read_step_records().items():
+            if not record:
+                continue
             with contextlib.suppress(RunError):
                 statuses[step] = (
                     Job(self.workspace.runs_folder / record["run"]).read_recorded_status()

@@ -11,11 +11,12 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tfm.core.errors import BusyError, TFMError, translate_error
-from tfm.core.runs import find_or_create, slurm_queue
+from tfm.core.runs import edit_queue, find_or_create, slurm_queue
 from tfm.core.runs.execute_run import build_end_changes, build_start_changes, execute
 from tfm.core.runs.job_folder import Job, State
 from tfm.core.runs.plan import Plan, Step, check_steps
@@ -50,7 +51,7 @@ def execute_run(run: Run, stopping: Job) -> State:
 
 def execute_plan(plan: Plan) -> State:
     """Execute the steps of a plan: a step that is done is reused, and an unfinished one is resumed. A step that fails
-    only stops the steps that need it."""
+    only stops the steps that need it. A step that waits can be moved, skipped or removed meanwhile."""
     began = time.monotonic()
     spent = plan.read_seconds_spent()
     with plan.hold_lock():
@@ -65,22 +66,39 @@ def execute_plan(plan: Plan) -> State:
 def _execute_steps(plan: Plan) -> tuple[State, str, str, dict[str, Any]]:
     results: dict[str, dict[str, Any]] = {}
     failures: list[tuple[str, str]] = []
-    try:
-        steps = plan.read_steps()
-        check_steps(steps)  # a person may have edited waiting steps
-    except TFMError as error:
-        return "failed", error.message, error.hint, {}
-    for step in steps:
-        if step.find_needed_steps() - results.keys():
-            continue  # a step that it needs has failed
+    tried: set[str] = set()
+    while True:
+        try:
+            step = _take_next_step(plan, tried, results)
+        except TFMError as error:
+            return "failed", error.message, error.hint, {}
+        if step is None:
+            break
+        tried.add(step.name)
         state, message, hint = _execute_step(plan, step, results)
+        if plan.is_skipped(step.name):
+            continue
         if state in ("paused", "halted"):
             return state, message, hint, {}
         if state == "failed":
             failures.append((f"{step.name}: {message}", hint))
     if failures:
         return "failed", "; ".join(message for message, _ in failures), failures[0][1], {}
-    return "done", "", "", results[steps[-1].name]
+    return "done", "", "", list(results.values())[-1] if results else {}
+
+
+def _take_next_step(plan: Plan, tried: set[str], results: Mapping[str, Any]) -> Step | None:
+    """The next step that can start: a person may have edited the steps since the last one began."""
+    with plan.lock_steps():
+        skipped = plan.read_skipped_steps()
+        steps = edit_queue.leave_out_of_comparisons(plan.read_steps(), skipped)
+        check_steps(steps)
+        for step in steps:
+            is_left = step.name not in tried and step.name not in skipped
+            if is_left and step.find_needed_steps() <= results.keys():  # otherwise a step that it needs has failed
+                plan.take_step(step.name)
+                return step
+    return None
 
 
 def _execute_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) -> tuple[State, str, str]:
@@ -88,7 +106,7 @@ def _execute_step(plan: Plan, step: Step, results: dict[str, dict[str, Any]]) ->
         run = find_or_create.find_or_create_step_run(plan, step, results)
         plan.record_step(step.name, run.id)
         while run.is_alive():  # by another worker, whose result this plan can use
-            if _stop_requested or plan.is_pause_requested():
+            if _stop_requested or plan.is_pause_requested() or plan.is_skipped(step.name):
                 return "paused", "", ""
             time.sleep(0.2)
         state = run.read_status().state
