@@ -1,6 +1,9 @@
 """Fixtures that every floor's tests share, and how tests run beside each other."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +11,13 @@ import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch reads it: a process a core, and a thread a process
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if "PYTEST_XDIST_WORKER" not in os.environ:  # its workers inherit this
+    user_caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("MPLCONFIGDIR", str(user_caches / "matplotlib"))  # making a list of fonts takes seconds
+    os.environ.setdefault("HF_HOME", str(user_caches / "huggingface"))
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="tfm-caches-")
+    atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 os.environ["TFM_COMMANDS"] = "tests.toys"  # the toy commands, found by name here and in the workers
 

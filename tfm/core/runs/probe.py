@@ -1,0 +1,63 @@
+"""The background process of `estimates`: `python -m tfm.core.runs.probe WORKSPACE REQUEST`.
+
+It measures what the request needs and saves it, piece by piece. It ends early when the process that started it is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tfm.core.errors import TFMError
+from tfm.core.registry import import_object
+from tfm.core.runs.estimate_cache import EstimateCache
+from tfm.core.runs.estimates import list_unknown
+from tfm.core.runs.measured_paces import harvest_paces
+from tfm.core.runs.works import list_starts
+from tfm.core.runs.workspace import Workspace
+
+_NICENESS = 10  # other programs and running trainings come first
+
+
+def measure(workspace: Workspace, stage: str, presets: list[str], given: dict[str, Any]) -> Iterator[str]:
+    """Measure all that is not known, and yield the name of each piece once it is saved."""
+    harvest_paces(workspace)
+    yield "paces"
+    while unknown := _list_all_unknown(workspace, stage, presets, given):
+        kind, work = unknown[0]
+        # Imported by name: it needs torch, which the first part of this process does without.
+        learn: Callable[..., None] = import_object(f"tfm.pipelines.probe:learn_{kind}")
+        learn(workspace, work)
+        if _list_all_unknown(workspace, stage, presets, given)[:1] == [(kind, work)]:
+            return  # it could not be saved
+        yield kind
+
+
+def _list_all_unknown(workspace: Workspace, stage: str, presets: list[str], given: dict[str, Any]) -> list[Any]:
+    """In the order in which they are shown: what comes quickly is measured first."""
+    cache = EstimateCache.load()
+    works = list_starts(workspace, stage, presets, given).values()
+    found = [unknown for work in works for unknown in list_unknown(workspace, work, cache)]
+    return sorted(found, key=lambda one: ["speed", "cost", "weights", "plan"].index(one[0]))
+
+
+def main() -> int:
+    root, request = sys.argv[1:]
+    asked, parent = json.loads(request), os.getppid()
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)
+    try:
+        for _ in measure(Workspace(Path(root)), **asked):
+            if os.getppid() != parent:
+                break
+    except TFMError:  # the form reports it
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

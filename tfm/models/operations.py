@@ -1,0 +1,72 @@
+"""Count what a network computes for one image, on tensors without numbers: the basis of time estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from tfm.models.freezing import set_train_mode
+
+# Calls that compute nothing: they return another view of the same numbers.
+_VIEWS = ("view", "reshape", "as_strided", "transpose", "permute", "expand", "slice", "select", "split", "squeeze")
+
+
+@dataclass(frozen=True)
+class Operations:
+    """For one image. A convolution by channel does little arithmetic and moves much memory, so both count."""
+
+    arithmetic: float  # 10⁹ floating-point operations of matrix products and of convolutions over all channels
+    memory: float  # 10⁹ bytes read and written
+
+    def __sub__(self, other: Operations) -> Operations:
+        return Operations(self.arithmetic - other.arithmetic, self.memory - other.memory)
+
+
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._operations = self._bytes = 0.0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        given = dict(kwargs or {})
+        result = func(*args, **given)
+        packet, name = func._overloadpacket, func._schema.name.removeprefix("aten::")
+        if packet in flop_registry and not _is_grouped(name, args):
+            self._operations += flop_registry[packet](*args, **given, out_val=result)
+        if not any(word in name for word in _VIEWS):
+            tensors = (leaf for leaf in tree_leaves((args, given, result)) if isinstance(leaf, torch.Tensor))
+            self._bytes += sum(tensor.nbytes for tensor in tensors)
+        return result
+
+    def count_per_image(self, images: int) -> Operations:
+        return Operations(self._operations / images / 1e9, self._bytes / images / 1e9)
+
+
+def _is_grouped(name: str, arguments: Any) -> bool:
+    """Whether this is a convolution by groups, whose backward pass torch's own count overrates many times."""
+    place = {"convolution": 8, "convolution_backward": 9}.get(name)
+    return place is not None and len(arguments) > place and arguments[place] > 1
+
+
+def count_operations(network: nn.Module, images: torch.Tensor) -> tuple[Operations, Operations]:
+    """Count those of a forward pass, and of the backward pass that follows it in training.
+
+    Args:
+        network: built on torch's device "meta", with its frozen layers.
+        images: (B, 1, H, W) on that device.
+    """
+    set_train_mode(network)
+    with _Counter() as forward:
+        outputs = network(images)
+    backward = _Counter()
+    if isinstance(outputs, torch.Tensor) and outputs.requires_grad:
+        with backward:
+            outputs.sum().backward()  # type: ignore[no-untyped-call]
+    return forward.count_per_image(len(images)), backward.count_per_image(len(images))
