@@ -13,8 +13,9 @@ from tfm.core.errors import SettingsError
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.resolve_command_settings import find_preset, resolve_settings
 from tfm.core.settings.fields import list_fields
+from tfm.ui.chosen_presets import VARIES
 from tfm.ui.equivalent_command_line import FilledForm, write_command
-from tfm.ui.field_prompts import VARIES, build_question
+from tfm.ui.field_prompts import build_question
 from tfm.ui.form import Form
 from tfm.ui.plain_asker import PlainAsker
 from tfm.ui.prompts import Back, ToMenu

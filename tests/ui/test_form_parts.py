@@ -11,9 +11,10 @@ from tests.ui.scripted import Scripted
 from tests.ui.test_form import no_trial
 from tfm.core.runs.resolve_command_settings import find_preset, resolve_settings
 from tfm.core.settings import presets as offers
+from tfm.ui.chosen_presets import VARIES
 from tfm.ui.cli import parse_assignment
 from tfm.ui.equivalent_command_line import write_command
-from tfm.ui.field_prompts import VARIES, build_question
+from tfm.ui.field_prompts import build_question
 from tfm.ui.form import Form
 from tfm.ui.form_state import FormState
 from tfm.ui.plain_asker import PlainAsker

@@ -11,6 +11,7 @@ from tfm.core.runs.inputs import list_readable_runs
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField
 from tfm.core.settings.spell_settings import format_flag
+from tfm.ui.chosen_presets import VARIES
 from tfm.ui.prompts import Choice, Question
 from tfm.ui.spell_references import spell
 
@@ -20,7 +21,6 @@ Where should it run?
 A cluster makes each run a job in its queue, and works on several at the same time. You can leave: it goes on by itself.
 To set up another cluster, copy configs/clusters/example.yaml to clusters/ in your workspace and change what differs.
 (on a command line: --on)"""
-VARIES = "different for each preset"  # the value of a setting in which several presets differ
 WEIGHTS_FILE = "file:"  # the choice of a file that is asked for next
 _AS_SUGGESTED = "as each model suggests"
 

@@ -15,7 +15,8 @@ from tfm.core.events import Note
 from tfm.core.runs.cluster import THIS_MACHINE, list_clusters
 from tfm.core.settings.fields import SettingField
 from tfm.ui import render
-from tfm.ui.field_prompts import VARIES, format_name, format_value
+from tfm.ui.chosen_presets import VARIES
+from tfm.ui.field_prompts import format_name, format_value
 from tfm.ui.form_state import FormState
 from tfm.ui.prompts import Choice, Question
 from tfm.ui.spell_references import spell
@@ -36,13 +37,11 @@ def build_review(
     has_details: bool,
 ) -> Question:
     """Rows for what was asked, what matters and what was changed; `fields` are those that the problem names."""
-    shown = [
-        field
-        for field in state.list_review_fields()
-        if field.is_important or field.name in state.given or field.name in fields
-    ]
+    named = {*state.given, *fields}
+    shown = [field for field in state.list_review_fields() if field.is_important or field.name in named]
+    values = state.read_values(shown)
     rows = [*_list_preset_rows(state)]
-    rows += [_build_row(field, state, is_wrong=field.name in fields) for field in shown]
+    rows += [_build_row(field, values[field.name], state, is_wrong=field.name in fields) for field in shown]
     if list_clusters(state.workspace):
         rows.append(Choice("place", "Where to run", state.on or THIS_MACHINE))
     rows.append(Choice("change", "More settings …"))
@@ -64,7 +63,7 @@ def build_review(
 
 def describe_work(state: FormState) -> str:
     """What Start starts, such as "train 2 models on practice-fast"."""
-    values = state.read_values(state.fields)
+    values = state.read_values([field for field in state.fields if field.name in ("cache", "dataset")])
     inputs = [str(values[name]) for name in ("cache", "dataset") if values.get(name)]
     what = [format_value(list(state.presets))] if len(state.presets) <= 1 else [f"{len(state.presets)} models"]
     words = [state.stage.capitalize(), *(what if state.presets else []), *(["on", inputs[0]] if inputs else [])]
@@ -122,8 +121,9 @@ def _list_preset_rows(state: FormState) -> list[Choice]:
     return [Choice("preset", "Preset", (state.presets or (stage.default_preset,))[0])]
 
 
-def _build_row(field: SettingField, state: FormState, *, is_wrong: bool) -> Choice:
-    value = describe_value(field, state.get_value(field), state)
+def _build_row(field: SettingField, value: Any, state: FormState, *, is_wrong: bool) -> Choice:
     mark = "  ← change this" if is_wrong else "  (found in the data)" if field.name in state.fixed else ""
     name = format_name(field.name)
-    return Choice(field.name, name[:1].upper() + name[1:], value + mark, card=spell(field.question))
+    return Choice(
+        field.name, name[:1].upper() + name[1:], describe_value(field, value, state) + mark, card=spell(field.question)
+    )

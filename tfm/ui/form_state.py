@@ -18,20 +18,16 @@ from tfm.core.registry import InspectionResult
 from tfm.core.runs import inputs
 from tfm.core.runs.expand_repeats import find_useless_names, list_queue, split_repeats, split_values_by_preset
 from tfm.core.runs.resolve_command_settings import (
-    find_preset,
-    find_started_command,
     get_started_command,
     resolve_settings,
 )
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings import presets as offers
 from tfm.core.settings.base import Settings
 from tfm.core.settings.fields import SettingField, get_value, list_fields
-from tfm.core.settings.resolve import find_fields_without_effect, merge, place_values, select_known
+from tfm.core.settings.resolve import find_fields_without_effect, select_known
+from tfm.ui.chosen_presets import VARIES, ChosenPresets, merge_values
 from tfm.ui.equivalent_command_line import FilledForm
-from tfm.ui.field_prompts import VARIES, convert_to_plain, format_value
-
-_MISSING = object()
+from tfm.ui.field_prompts import convert_to_plain, format_value
 
 
 @dataclass
@@ -45,6 +41,7 @@ class FormState:
     inspection: InspectionResult = dataclasses.field(default_factory=InspectionResult)
     fixed: dict[str, Any] = dataclasses.field(default_factory=dict)
     on: str | None = None  # where to run it, once that was asked
+    _chosen: ChosenPresets | None = None
 
     def __post_init__(self) -> None:
         stage = registry.find_command(self.stage)
@@ -52,12 +49,15 @@ class FormState:
             self.presets = (stage.default_preset,)
 
     @property
-    def started_command(self) -> str:
-        return find_started_command(self.workspace, self.stage, self.presets)
+    def chosen(self) -> ChosenPresets:
+        """The presets, read again when others are chosen."""
+        if self._chosen is None or self._chosen.names != self.presets:
+            self._chosen = ChosenPresets(self.workspace, self.stage, self.presets)
+        return self._chosen
 
     @property
     def definition(self) -> registry.Command:
-        return registry.find_command(self.started_command)
+        return self.chosen.command
 
     @property
     def inspection_path(self) -> str | None:
@@ -83,7 +83,9 @@ class FormState:
         return not (field.input and field.input.kind == "run" and field.is_list)  # all runs that can be read
 
     def list_review_fields(self) -> list[SettingField]:
-        return [field for field in self.fields if self._has_question(field) and (field.parts or not field.is_mapping)]
+        """The settings that a review can show: those that have an effect, and repeats that can be more than 1."""
+        hidden = self.ineffective | self._find_single_repeats()
+        return [field for field in self.fields if field.name not in hidden and (field.parts or not field.is_mapping)]
 
     @functools.cached_property
     def _defaults_of_inputs(self) -> dict[str, str]:
@@ -93,12 +95,9 @@ class FormState:
             kind = field.input.kind if field.input and field.is_required else ""
             if kind in ("dataset", "cache") and (names := self.workspace.list_products(kind)):
                 found[field.name] = max(names, key=lambda name: self._read_time(kind, name))
-            if (
-                kind == "run"
-                and not field.is_list
-                and len(runs := inputs.list_readable_runs(self.workspace, field)) == 1
-            ):
-                found[field.name] = runs[0].id
+            if kind == "run" and not field.is_list:
+                runs = inputs.list_readable_runs(self.workspace, field)
+                found |= {field.name: runs[0].id} if len(runs) == 1 else {}
         return found
 
     @property
@@ -183,19 +182,15 @@ class FormState:
         else:
             self.answers[name] = value
 
-    @property
-    def chosen_presets(self) -> list[offers.Preset | None]:
-        return [find_preset(self.workspace, self.stage, name) for name in self.presets or (None,)]
-
     def get_default(self, field: SettingField) -> Any:
         """The value without answers, or VARIES if the presets differ."""
         if field.name in self._defaults_of_inputs:
             return self._defaults_of_inputs[field.name]
-        return self._read_switches(field, {}) if field.parts else _merge_values(self.list_preset_values(field))
+        return self._read_switches(field, {}) if field.parts else merge_values(self.list_preset_values(field))
 
     def list_preset_values(self, field: SettingField) -> list[Any]:
         """The value of a setting in each of the presets."""
-        return _read_each(field, self._merge_presets({}))
+        return self.chosen.read_values(field, {})
 
     def get_value(self, field: SettingField) -> Any:
         return self.read_values([field])[field.name]
@@ -203,7 +198,6 @@ class FormState:
     def read_values(self, fields: Sequence[SettingField]) -> dict[str, Any]:
         """Values by name; of a setting with parts, which of them are on."""
         given, switches = self.given, self.answers | self.fixed
-        merged = self._merge_presets({})
         values = {}
         for field in fields:
             if field.parts:
@@ -211,7 +205,7 @@ class FormState:
             elif field.name in given:
                 values[field.name] = given[field.name]
             else:
-                values[field.name] = self._defaults_of_inputs.get(field.name, _merge_values(_read_each(field, merged)))
+                values[field.name] = self.get_default(field)
         return values
 
     @property
@@ -221,11 +215,10 @@ class FormState:
         if isinstance(stage, registry.Stage) and stage.presets and not (self.presets or stage.default_preset):
             return set()  # unknown until a preset is chosen
         given, _ = split_repeats(stage, self.answers | self.fixed)
-        found = set.intersection(*(find_useless_names(self.stage, one, given) for one in self.chosen_presets))
-        merged = self._merge_presets(given)
+        found = set.intersection(*(find_useless_names(self.stage, one, given) for one in self.chosen.loaded))
         for field in self.fields:
             for part in field.parts:
-                values = [(mapping or {}).get(part, False) for mapping in _read_each(field, merged)]
+                values = [(mapping or {}).get(part, False) for mapping in self.chosen.read_values(field, given)]
                 on = [{} if value is True else value for value in values if value is not False]
                 each = [find_fields_without_effect(field.parts[part], value) for value in on]
                 names = [{f"{part}.{inner.name}" for inner, _ in fields} for fields in each]
@@ -242,16 +235,9 @@ class FormState:
         if not field.parts:
             return {}
         switches = {name: value for name, value in values.items() if name in field.parts}
-        mappings = [mapping or {} for mapping in _read_each(field, self._merge_presets(switches))]
+        mappings = [mapping or {} for mapping in self.chosen.read_values(field, switches)]
         order = [part for part in dict.fromkeys([*mappings[0], *field.parts]) if part in field.parts]
-        return {part: _merge_values([one.get(part, False) is not False for one in mappings]) for part in order}
-
-    def _merge_presets(self, given: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The values of each preset, after the given ones are merged in."""
-        settings = self.definition.settings
-        placed = place_values(settings, split_repeats(self.definition, given)[0])
-        presets = [preset.settings if preset else {} for preset in self.chosen_presets]
-        return [merge(place_values(settings, preset), placed) for preset in presets]
+        return {part: merge_values([one.get(part, False) is not False for one in mappings]) for part in order}
 
     def list_changeable(self) -> dict[str, SettingField]:
         """Every setting that has an effect, and the settings of the parts that are on, by name."""
@@ -274,27 +260,24 @@ class FormState:
             return []
         return [entry.name for entry in list_queue(self.workspace, self.stage, given, self.presets, counts)]
 
-    def _has_question(self, field: SettingField) -> bool:
-        """False for a setting without effect, and for a repeat that can only be 1."""
-        if field.name in self.ineffective:
-            return False
-        repeat = self.repeats.get(field.name)
-        if repeat is None or repeat.at_most is None:
-            return True
+    def _find_single_repeats(self) -> set[str]:
+        """The repeats that can only be 1, such as the folds of a split without folds."""
+        found = set()
         with contextlib.suppress(TFMError):  # the review reports it
-            return min(repeat.find_limit(settings, self.workspace) or 1 for settings in self.resolve()) > 1
-        return False
+            for word, repeat in self.repeats.items():
+                if repeat.at_most and min(repeat.find_limit(one, self.workspace) or 1 for one in self.resolve()) < 2:
+                    found.add(word)
+        return found
 
     def collect_inspected_values(self) -> dict[str, Any]:
         """The values to inspect: those of required settings and of other settings that name an input, parsed."""
         known = self._defaults_of_inputs | self.answers
         answers = inputs.complete_values(self.workspace, self.definition.settings, known)
-        merged = self._merge_presets(answers)
         values = {}
         for field in self.fields:
             if field.is_required or (field.input and field.name in answers):
                 try:
-                    values[field.name] = field.parse(_merge_values(_read_each(field, merged)))
+                    values[field.name] = field.parse(merge_values(self.chosen.read_values(field, answers)))
                 except ValueError as error:
                     raise SettingsError(str(error), hint=field.question, fields=(field.name,)) from None
         return values
@@ -334,19 +317,3 @@ def _get_values(resolved: list[Settings], field: SettingField) -> list[Any]:
 
 def _find_known(settings: type[Settings], name: str) -> SettingField | None:
     return next((field for field in list_fields(settings) if field.name == name), None)
-
-
-def _read_each(field: SettingField, merged: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """The value of a setting in the merged values of each preset."""
-    values = []
-    for one in merged:
-        value: Any = one
-        for name in field.path:
-            value = value.get(name, _MISSING) if isinstance(value, Mapping) else _MISSING
-        values.append(field.default if value is _MISSING else value)
-    return values
-
-
-def _merge_values(values: list[Any]) -> Any:
-    """The common value, or VARIES."""
-    return values[0] if all(value == values[0] for value in values) else VARIES

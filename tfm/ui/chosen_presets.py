@@ -1,0 +1,75 @@
+"""The presets that a form has chosen, read once, and the values that they give to settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tfm.core import registry
+from tfm.core.runs.resolve_command_settings import find_preset, get_started_command
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.base import Settings
+from tfm.core.settings.fields import SettingField, list_fields
+from tfm.core.settings.presets import Preset
+from tfm.core.settings.resolve import merge, place_values, select_known
+
+VARIES = "different for each preset"  # the value of a setting in which several presets differ
+_MISSING = object()
+
+
+@dataclass(frozen=True)
+class ChosenPresets:
+    """`names` may be empty: then the command's default preset counts, or no values at all."""
+
+    workspace: Workspace
+    stage: str
+    names: tuple[str, ...]
+
+    @cached_property
+    def loaded(self) -> list[Preset | None]:
+        return [find_preset(self.workspace, self.stage, name) for name in self.names or (None,)]
+
+    @cached_property
+    def command(self) -> registry.Command:
+        """The command that one preset starts, or all of several; with presets of different commands, the form's own."""
+        started = {get_started_command(self.stage, preset) for preset in (self.loaded if self.names else [])}
+        return registry.find_command(started.pop() if len(started) == 1 else self.stage)
+
+    @cached_property
+    def _settings(self) -> list[type[Settings]]:
+        """The settings of the command that each preset starts."""
+        names = [get_started_command(self.stage, preset) for preset in self.loaded]
+        return [registry.find_command(name).settings for name in names]
+
+    @cached_property
+    def _placed(self) -> list[dict[str, Any]]:
+        pairs = zip(self._settings, self.loaded, strict=True)
+        return [place_values(settings, preset.settings if preset else {}) for settings, preset in pairs]
+
+    def read_values(self, field: SettingField, given: Mapping[str, Any]) -> list[Any]:
+        """The value of a setting in each preset that has it, after the given values are merged in."""
+        values = []
+        for settings, placed in zip(self._settings, self._placed, strict=True):
+            known = self._fields[settings].get(field.name)
+            if known is not None:
+                own = place_values(settings, select_known(settings, given)) if given else {}
+                values.append(_get_at(merge(placed, own) if own else placed, known))
+        return values or [field.default]
+
+    @cached_property
+    def _fields(self) -> dict[type[Settings], dict[str, SettingField]]:
+        return {settings: {field.name: field for field in list_fields(settings)} for settings in self._settings}
+
+
+def merge_values(values: Sequence[Any]) -> Any:
+    """The common value, or VARIES."""
+    return values[0] if all(value == values[0] for value in values) else VARIES
+
+
+def _get_at(values: Mapping[str, Any], field: SettingField) -> Any:
+    value: Any = values
+    for name in field.path:
+        value = value.get(name, _MISSING) if isinstance(value, Mapping) else _MISSING
+    return field.default if value is _MISSING else value
