@@ -20,6 +20,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # its workers inherit this
     atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 os.environ["TFM_COMMANDS"] = "tests.toys"  # the toy commands, found by name here and in the workers
+os.environ["TFM_LANGUAGE"] = "en"  # whatever the language of this machine
 
 from tests.alone import taking_part
 from tests.data.official_tree import write_official_tree

@@ -197,7 +197,7 @@ def test_an_invalid_experiment_file_is_refused_with_the_place_of_the_error(tmp_p
         ("a: [", "cannot be read as YAML"),
         ("", "x.yaml is empty"),
         ("- a", "x.yaml contains no settings"),
-        ("title: x", "x.yaml: .*\n.*\nfactors: is required"),
+        ("title: x", "x.yaml: .*\n.*\nfactors is missing"),
         ("{title: x, about: y, stage: train, factors: {a: {b: {}, c: {beta: 0}}}}", "train needs the name of a preset"),
         (swin_mim("a: {b: {}, c: {no_such: 1}}"), "x.yaml, factor a, level c: there is no setting called no_such"),
         (swin_mim("a: {b: {}, c: {beta: -1}}"), "x.yaml, factor a, level c: beta"),

@@ -5,66 +5,100 @@ Only the named command is built; the help lists the others with the first line o
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import Parameter, Signature
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
+from typer.exceptions import TyperException
 
-from tfm.core import command_list
-from tfm.core.errors import SettingsError
+from tfm import __version__
+from tfm.core import command_list, hints
+from tfm.core.errors import SettingsError, TFMError
 from tfm.core.settings import presets as offers
 from tfm.core.settings.spell_settings import format_flag
+from tfm.ui import completion
+from tfm.ui.help_texts import translate_help
+from tfm.ui.reader import is_accessible, replace_missing_glyphs, take_reader_options
 from tfm.ui.spell_references import set_reader, spell
+from tfm.ui.translate import ENGLISH, get_language
 
 if TYPE_CHECKING:
     from tfm.core.registry import Command
     from tfm.core.settings.fields import SettingField
 
+_ABOUT = "Get from a CBIS-DDSM download to a comparison of models that a thesis can cite."
 _EPILOG = "Every command has --help. Without a command: the menu. For research and teaching, never for diagnosis."
 _RUNS_HELP = "List, show, watch, pause, resume, extend, restart or remove runs."
 _STARTING_RUNS = {"resume", "restart", "extend"}  # the commands below `runs` that start one
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    replace_missing_glyphs()
     set_reader(None)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without Unicode shows "?" instead of failing
-    if any(word.partition("=")[0] == "--on" for word in words) and not _is_starting(words):
-        typer.echo("--on says where to run, and this command starts no run: leave it out.", err=True)
-        return 2
     try:
-        _build_app(words)(args=words, prog_name="wizard.py")
+        given = completion.read_words(os.environ) or (sys.argv[1:] if arguments is None else arguments)
+        return _run(take_reader_options(given, os.environ))
+    except TyperException as error:
+        from tfm.ui.usage_errors import explain_usage_error
+
+        return _print_wrong_use(explain_usage_error(error))
+    except TFMError as error:
+        return _print_wrong_use(error)
+    except typer.Abort:  # Ctrl-C or Ctrl-D at a question of a command
+        typer.echo(spell("Nothing was done."), err=True)
+        return 1
     except SystemExit as end:
         return int(end.code or 0)
-    return 0
+
+
+def _run(words: Sequence[str]) -> int:
+    named = _find_command(words)
+    if named not in (None, "runs"):
+        command_list.find_file(str(named))
+    if any(word.partition("=")[0] == "--on" for word in words) and not _is_starting(words):
+        raise SettingsError("this command starts no run", hint=f"leave out {hints.setting('on')}")
+    command = typer.main.get_command(_build_app(words))
+    if get_language() != ENGLISH:
+        translate_help(command)
+    try:
+        return int(command(args=words, prog_name=completion.PROGRAM, standalone_mode=False) or 0)
+    except SystemExit:  # after typer installed the completion or printed it
+        completion.finish_installation(words)
+        raise
+
+
+def _print_wrong_use(error: TFMError) -> int:
+    from tfm.ui import render
+    from tfm.ui.workspace_and_errors import WRONG_USE
+
+    render.print_error(render.create_console(stderr=True), error)
+    return WRONG_USE
 
 
 def _build_app(words: Sequence[str]) -> typer.Typer:
-    app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-    app.callback(invoke_without_command=True, epilog=_EPILOG)(_open_menu)
+    app = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False)
+    app.callback(invoke_without_command=True, epilog=_EPILOG, help=_ABOUT)(_open_menu)
     named = _find_command(words)
     for section, names in command_list.list_sections().items():
         for name in names:
             function = build_command(name, words) if name == named else _reject_placeholder
-            text = command_list.read_summary(name) + (
-                f"\n\n{command_list.read_explanation(name)}" if name == named else ""
-            )
-            app.command(name, help=_escape_markup(spell(text)), rich_help_panel=section)(function)
+            text = spell(command_list.read_summary(name))
+            if name == named:
+                text += f"\n\n{spell(command_list.read_explanation(name))}"
+            app.command(name, help=_escape_markup(text), rich_help_panel=section)(function)
     if named == "runs":
         from tfm.ui.screens import runs_commands
 
         app.add_typer(runs_commands.app, name="runs", rich_help_panel="Runs")
     else:
-        app.command("runs", help=_RUNS_HELP, rich_help_panel="Runs")(_reject_placeholder)
+        app.command("runs", help=spell(_RUNS_HELP), rich_help_panel="Runs")(_reject_placeholder)
     return app
 
 
@@ -92,14 +126,24 @@ def _reject_placeholder() -> None:
     raise AssertionError("only the named command is called, and that one is built")
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"TFM {__version__}")
+        raise typer.Exit
+
+
 def _open_menu(
     context: typer.Context,
     workspace: Annotated[
         Path | None, typer.Option(help="Folder for data, caches and runs.", show_default="workspace")
     ] = None,
-    accessible: Annotated[bool, typer.Option("--accessible", help="Plain numbered lines, for screen readers.")] = False,
+    accessible: Annotated[bool, typer.Option("--accessible", help="Plain lines, for screen readers.")] = False,
+    language: Annotated[str | None, typer.Option(help="Language of what is shown, such as es.")] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
-    """Get from a CBIS-DDSM download to a comparison of models that a thesis can cite."""
+    """The menu. `take_reader_options` has read the options accessible and language."""
     if context.invoked_subcommand is not None:
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -111,7 +155,7 @@ def _open_menu(
     from tfm.ui.menu import run_menu
     from tfm.ui.workspace_and_errors import report_errors
 
-    report_errors(lambda: run_menu(workspace, accessible))
+    report_errors(lambda: run_menu(workspace, is_accessible()))
 
 
 def build_command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
@@ -170,19 +214,23 @@ def _build_preset_parameter(found: Command) -> Parameter | None:
     if not isinstance(found, Stage) or found.presets is None:
         return None
     help_text = f"One of {', '.join(offers.list_presets(found.presets, like=found.default_preset))}."
+    complete = completion.complete_presets(found.presets, found.default_preset)
     if found.default_preset is None:
-        argument = typer.Argument(help=f"{help_text} Several make a queue.", metavar="MODEL…")
+        help_text += " Several make a queue."
+        argument = typer.Argument(help=help_text, metavar="MODEL…", autocompletion=complete)
         return _make_keyword("presets", list[str], argument)
-    return _make_keyword("presets", str, typer.Option("--preset", help=help_text, show_default=found.default_preset))
+    shown = found.default_preset
+    option = typer.Option("--preset", help=help_text, show_default=shown, autocompletion=complete)
+    return _make_keyword("presets", str, option)
 
 
 def _build_parameter(field: SettingField) -> Parameter:
-    help_text = _escape_markup(spell(f"{field.question}\n\n{field.explanation}".strip()))
-    default = _describe_default(field)
+    help_text = _escape_markup(f"{spell(field.question)}\n\n{spell(field.explanation)}".strip())
+    default, complete = _describe_default(field), completion.complete_field(field)
     if field.is_positional:
         metavar = field.name.upper() + ("…" if field.is_list else "")
         shown = not field.is_required and default
-        argument = typer.Argument(help=help_text, metavar=metavar, show_default=shown)
+        argument = typer.Argument(help=help_text, metavar=metavar, show_default=shown, autocompletion=complete)
         return _make_keyword(field.name, list[str] if field.is_list else str, argument)
     panel = field.group.capitalize() or "Settings"
     option = partial(typer.Option, help=help_text, show_default=default, rich_help_panel=panel)
@@ -190,7 +238,7 @@ def _build_parameter(field: SettingField) -> Parameter:
     if field.is_bool:
         return _make_keyword(field.name, bool, option(f"{flag}/{format_flag(f'no-{field.name}')}"))
     metavar = "|".join(map(str, field.choices)) or field.name.rpartition("_")[2].upper()
-    return _make_keyword(field.name, str, option(flag, metavar=metavar))
+    return _make_keyword(field.name, str, option(flag, metavar=metavar, autocompletion=complete))
 
 
 def _build_set_parameter(field: SettingField) -> Parameter:

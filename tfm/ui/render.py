@@ -22,6 +22,7 @@ from tfm.core.events import IntervalChart, Note, Picture, Table, TableRow
 from tfm.ui import thumbnail
 from tfm.ui.run_state import Bar
 from tfm.ui.spell_references import find_commands, spell
+from tfm.ui.text_console import TextConsole
 
 _LONGEST_WORD = 24  # characters; a longer word may be broken
 _DIGITS = ("", "<", *"0123456789")  # the first characters of a number
@@ -38,9 +39,7 @@ _STATE_STYLES = {
 }
 
 
-def create_console(**options: Any) -> Console:
-    """Create a console that shows `:ID:` as it is, not as an emoji."""
-    return Console(emoji=False, **options)
+create_console = TextConsole
 
 
 def print_error(console: Console, error: TFMError) -> None:

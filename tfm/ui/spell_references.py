@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tfm.core import command_list
 from tfm.core.settings import presets
 from tfm.core.settings.spell_settings import assign, assign_part, format_flag
+from tfm.ui.translate import translate
 
 if TYPE_CHECKING:
     from tfm.core.runs.workspace import Workspace
@@ -43,8 +44,8 @@ def set_reader(workspace: Workspace | None, command: str | None = None, *, in_me
 
 
 def spell(text: str) -> str:
-    """Replace each reference in a text by what a person types."""
-    return _REFERENCE.sub(_spell_reference, text)
+    """Translate a text for its reader, and replace each reference in it by what a person types."""
+    return _REFERENCE.sub(_spell_reference, translate(text))
 
 
 def find_commands(text: str) -> list[str]:
@@ -53,9 +54,9 @@ def find_commands(text: str) -> list[str]:
 
 
 def spell_values(value: Any) -> Any:
-    """Spell each text in a JSON value."""
+    """Replace the references in a JSON value, which is the same in every language."""
     if isinstance(value, str):
-        return spell(value)
+        return _REFERENCE.sub(_spell_reference, value)
     if isinstance(value, Mapping):
         return {name: spell_values(part) for name, part in value.items()}
     return [spell_values(part) for part in value] if isinstance(value, list | tuple) else value
@@ -81,7 +82,7 @@ def _spell_reference(reference: re.Match[str]) -> str:
         name, _, value = words[0].partition("=")
         if not reader.in_menu or name in _OF_EVERY_COMMAND:
             return shlex.join(_format_option(reader.command, name, value))
-        label = name if "." in name else name.replace("_", " ")
+        label = name if "." in name else translate(name.replace("_", " "))
         return f'"{label}: {value}"' if value else label
     end = words.index("with") if "with" in words else len(words)
     command = words[:end]

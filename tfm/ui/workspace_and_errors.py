@@ -12,6 +12,7 @@ from tfm.core.errors import SettingsError, translate_error
 from tfm.core.runs.cluster import THIS_MACHINE
 from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace
 from tfm.ui import render
+from tfm.ui.completion import complete_clusters
 
 WRONG_USE, FAILED = 2, 1
 
@@ -19,6 +20,7 @@ option_on = typer.Option(
     "--on",
     help=f"Where to run: {THIS_MACHINE}, or a cluster that a file in clusters/ of the workspace describes.",
     metavar="CLUSTER",
+    autocompletion=complete_clusters,
     show_default=f"{THIS_MACHINE}; an unfinished run stays where it was",
     rich_help_panel="This run",
 )

@@ -130,7 +130,7 @@ def test_an_unknown_part_or_value_is_refused(given, says):
     [
         ({"epochs": "0"}, "epochs"),
         ({"epochs": "many"}, "many"),
-        ({}, "epochs: is required"),
+        ({}, "epochs is missing"),
         ({"epochs": 1, "learning_rate": -1}, "learning-rate"),
     ],
 )
@@ -184,4 +184,4 @@ def test_every_setting_has_a_question_and_a_unique_name(name):
 def test_a_value_of_neither_alternative_is_refused_in_one_line():
     with pytest.raises(SettingsError) as refused:
         resolve(Toy, {}, {"epochs": 1, "batch_size": "many"})
-    assert refused.value.message == "batch-size: must be a whole number, or must be 'auto' (given: many)"
+    assert refused.value.message == "batch-size must be a whole number, or must be 'auto' (given: many)"

@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tfm.core import hints
 from tfm.core.errors import SettingsError
 
 _PLAIN_WORDS = {
-    "missing": "is required",
+    "missing": "is missing",
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
     "float_parsing": "must be a number",
@@ -42,14 +43,18 @@ def build_validation_error(error: ValidationError, questions: Mapping[str, str])
         problems.setdefault((name, given), []).append(describe_problem(item))
     known = [name for name in dict.fromkeys(name for name, _ in problems) if name in questions]
     return SettingsError(
-        "\n".join(
-            (f"{name.replace('_', '-')}: " if name else "") + ", or ".join(dict.fromkeys(reasons)) + given
-            for (name, given), reasons in problems.items()
-        ),
-        hint="\n".join(f"{name.replace('_', '-')}: {questions[name]}" for name in known)
+        "\n".join(_describe_problems(name, reasons, given) for (name, given), reasons in problems.items()),
+        hint="\n".join(f"{questions[name]} ({hints.setting(name)})" for name in known)
         or "change one of the settings named above",
         fields=tuple(known),
     )
+
+
+def _describe_problems(name: str, reasons: list[str], given: str) -> str:
+    """A sentence, as in "batch-size must be a whole number", or the reason behind the name if it is one by itself."""
+    label, reason = name.replace("_", "-"), ", or ".join(dict.fromkeys(reasons)) + given
+    has_verb = reason.startswith(("must ", "is ", "needs ", "may "))
+    return f"{label}{'' if has_verb else ':'} {reason}" if label else reason
 
 
 def build_unknown_setting_error(name: str, known: Iterable[str]) -> SettingsError:

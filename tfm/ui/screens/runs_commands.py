@@ -27,13 +27,19 @@ from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import get_value
 from tfm.core.settings.spell_settings import format_flag
 from tfm.ui import render
+from tfm.ui.completion import complete_jobs
 from tfm.ui.job_view import JobView, describe_job
 from tfm.ui.screens import foreground, job_end, live_view
 from tfm.ui.spell_references import set_reader, spell
 from tfm.ui.workspace_and_errors import open_workspace, option_on, report_errors
 
 _Workspace = Annotated[Path | None, typer.Option(help="Folder for data, caches and runs.", show_default="workspace")]
-_Id = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run or plan, or a unique part of it.")]
+_Id = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="The id of a run or plan, or a unique part of it.", autocompletion=complete_jobs
+    ),
+]
 _Detach = Annotated[bool, typer.Option("--detach", help="Return at once.")]
 _On = Annotated[str | None, option_on]
 _Json = Annotated[bool, typer.Option("--json", help="Print the results as a last line of JSON.")]

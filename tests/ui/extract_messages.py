@@ -1,0 +1,155 @@
+"""Write the texts of the program into the catalogues of tfm/ui/locale: `python -m tests.ui.extract_messages`.
+
+New texts get an empty translation, texts that are gone are removed, and everything else stays. `... pt` begins a
+catalogue of another language.
+"""
+
+import ast
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import product
+from pathlib import Path
+
+from tfm.core import command_list, files, registry
+from tfm.core.settings.presets import CONFIGS, PROJECT
+from tfm.ui.translate import LOCALE, read_catalogue
+
+_DOCUMENTS = (  # written into files, which have a language of their own
+    "analysis/report", "analysis/thesis", "analysis/figures", "analysis/model_export", "analysis/study_report.py",
+    "analysis/prediction/page.py", "data/phantom", "data/sources/csv_summary.py", "data/dataset/audit.py",
+    "core/settings/document_command.py",
+)  # fmt: skip
+_EVENTS = {"Note", "Table", "TableRow", "IntervalChart", "Picture", "Progress", "CurrentValues", "Result", "Choice",
+           "Question", "spell"}  # fmt: skip
+_NOT_SHOWN = {"AssertionError", "RuntimeError", "compile", "command", "execute", "filterwarnings", "setting"}
+_PROSE = re.compile(r"[A-Za-z]{2,}[,:;.)?!]* +[A-Za-z(]|\{\d+\},? [a-z]{2,}|[a-z]{2,}:? \{\d+\}")
+_WORD = re.compile(r"[A-Za-z][a-z]*( [a-z]+)*…?")
+_MOST_VARIANTS = 4
+
+
+def extract_messages() -> dict[str, str]:
+    """Map each text to the file that it comes from."""
+    found: dict[str, str] = {}
+    for place, text in [*_list_command_texts(), *_list_preset_texts(), *_list_source_texts()]:
+        if text.strip() and re.search("[A-Za-z]{2}", text):
+            found.setdefault(text.strip(), place)
+    return found
+
+
+def _list_command_texts() -> Iterator[tuple[str, str]]:
+    for section in command_list.list_sections():
+        yield "configs/menu.yaml", section
+    for name in command_list.list_commands():
+        place = f"tfm/commands/{name.replace('-', '_')}.py"
+        yield place, command_list.read_summary(name)
+        yield place, command_list.read_explanation(name)
+        for field in registry.find_command(name).list_fields():
+            for one in (field, *(inner for part in field.parts for inner in field.list_part_fields(part))):
+                label = one.name.rpartition(".")[2].replace("_", " ")
+                own = "\n".join(line.strip() for line in (one.info.description or "").strip().split("\n")[1:])
+                ineffective = one.explanation.removeprefix(own)
+                yield from ((place, text) for text in (one.question, own, ineffective, label, one.group))
+            yield from ((place, (part.__doc__ or "").strip().split("\n")[0]) for part in field.parts.values())
+
+
+def _list_preset_texts() -> Iterator[tuple[str, str]]:
+    for path in sorted(CONFIGS.glob("[!c]*/*.yaml")):  # not clusters/, whose texts nothing shows
+        content = files.read_yaml(path)
+        for key in ("title", "about"):
+            if isinstance(content, dict) and isinstance(content.get(key), str):
+                yield str(path.relative_to(PROJECT)), content[key].strip()
+
+
+def _list_source_texts() -> Iterator[tuple[str, str]]:
+    for path in sorted((PROJECT / "tfm").rglob("*.py")):
+        if not str(path.relative_to(PROJECT / "tfm")).startswith(_DOCUMENTS):
+            for text in list_texts(path.read_text(encoding="utf-8")):
+                yield str(path.relative_to(PROJECT)), text
+
+
+def list_texts(source: str) -> Iterator[str]:
+    """The sentences of a module, and the single words in what it shows, such as the columns of a table."""
+    yield from _visit(ast.parse(source), is_shown=False)
+
+
+def _visit(node: ast.AST, *, is_shown: bool) -> Iterator[str]:
+    if isinstance(node, ast.Call):
+        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        if name in _NOT_SHOWN:
+            return
+        is_shown = name in _EVENTS or (is_shown and name not in ("get", "join"))
+        if name in ("Choice", "Question"):
+            yield from _visit_all([*node.args[1:], *node.keywords], is_shown=True)  # behind the value or name
+            return
+    if isinstance(node, ast.Constant | ast.JoinedStr):
+        for text in _spell_variants(node):
+            if _PROSE.search(text) or (is_shown and _WORD.fullmatch(text)):
+                yield text
+    if isinstance(node, ast.JoinedStr):
+        for hole in node.values:
+            if isinstance(hole, ast.FormattedValue):
+                yield from _visit(hole.value, is_shown=is_shown)
+        return
+    yield from _visit_all(ast.iter_child_nodes(node), is_shown=is_shown)
+
+
+def _visit_all(nodes: Iterable[ast.AST], *, is_shown: bool) -> Iterator[str]:
+    for node in nodes:
+        if not _is_docstring(node):
+            yield from _visit(node, is_shown=is_shown)
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _spell_variants(node: ast.expr) -> list[str]:
+    """The text with numbered holes; a choice between two words, such as "image" and "images", makes two texts."""
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) else []
+    options: list[list[str | None]] = []
+    for value in node.values if isinstance(node, ast.JoinedStr) else []:
+        inner = value.value if isinstance(value, ast.FormattedValue) else value
+        if isinstance(value, ast.Constant):
+            options.append([value.value])
+        elif isinstance(inner, ast.IfExp) and all(
+            isinstance(one, ast.Constant) and isinstance(one.value, str) for one in (inner.body, inner.orelse)
+        ):
+            options.append([inner.body.value, inner.orelse.value])  # type: ignore[attr-defined]
+        else:
+            options.append([None])
+    texts = []
+    for parts in product(*options):
+        holes = 0
+        text = ""
+        for part in parts:
+            holes += part is None
+            text += f"{{{holes}}}" if part is None else part
+        texts.append(text)
+    return texts[:_MOST_VARIANTS]
+
+
+def write_catalogue(file: Path, messages: dict[str, str]) -> None:
+    known = read_catalogue(file) if file.exists() else {}
+    entries = [f'msgid ""\nmsgstr "Language: {file.stem}\\nContent-Type: text/plain; charset=UTF-8\\n"\n']
+    for english, place in messages.items():
+        entries.append(f"#: {place}\nmsgid {_quote(english)}\nmsgstr {_quote(known.get(english, ''))}\n")
+    file.write_text("\n".join(entries), encoding="utf-8")
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def main() -> None:
+    messages = extract_messages()
+    for file in {*LOCALE.glob("*.po"), *(LOCALE / f"{language}.po" for language in sys.argv[1:])}:
+        write_catalogue(file, messages)
+        missing = sorted(messages.keys() - read_catalogue(file).keys())
+        sys.stdout.write(f"{file}: {len(messages)} texts, {len(missing)} without a translation\n")
+
+
+if __name__ == "__main__":
+    main()
