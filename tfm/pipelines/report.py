@@ -45,15 +45,15 @@ def report(settings: Report, run: Run) -> Iterator[Event]:
         else f"Report on {reported.runs[0].name}"
     )
     write_page(page, title, lead, footer, built.sections)
-    outputs = [page]
+    outputs, summary = [page], f"The report is written. Open it in a browser:\n{page}"
     if settings.thesis:
         numbers = collect_numbers(reported, built.facts.flow)
         parts = iterate_parts(built.sections)
         outputs += write_thesis_pack(page.parent / "thesis", title, built.facts, numbers, parts)
         document = shlex.quote(str(page.parent / "thesis" / "main.tex"))
-        yield Note(f"compile the thesis pack: latexmk -cd -pdf {document}")
+        summary += f"\nCompile the thesis pack:\nlatexmk -cd -pdf {document}"
     yield Result(
         {"run": run.id, "report": str(page), "missing": built.missing},
         [str(path) for path in outputs],
-        f"The report is written. Open it in a browser:\n{page}",
+        summary,
     )

@@ -45,10 +45,15 @@ def print_figures(job: Run | Plan, console: Console) -> None:
     if status.state == "done":
         spent = render.format_duration(status.seconds)
         console.print(Text("\ndone", "green").append(f"  {job.id}  ({spent})", "dim"))
-    for line in spell(page.summary).splitlines():
-        console.print(Text(line), soft_wrap=" " not in line)  # a path stays whole, to be copied
     for note in page.closing if console.is_terminal else ():  # such as the files to open
         console.print(render.format_note(note), soft_wrap=True)
+    for line in spell(page.summary).splitlines():
+        console.print(Text(line), soft_wrap=_is_to_copy(line))
+
+
+def _is_to_copy(line: str) -> bool:
+    """A path or a command stays one line."""
+    return " " not in line or "/" in line
 
 
 def print_problem(job: Run | Plan, console: Console) -> None:
