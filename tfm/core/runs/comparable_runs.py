@@ -35,6 +35,11 @@ def read_dataset(run: Run) -> str:
     return _find_dataset(run.folder, run.workspace, _DEPTH)
 
 
+def read_compared_runs(comparison: Run) -> list[str]:
+    """The ids of the models that a comparison or a report is about."""
+    return list(_read_settings(comparison.folder, comparison.workspace).get("runs") or [])
+
+
 def _find_dataset(folder: Path, workspace: Workspace, depth: int) -> str:
     settings = _read_settings(folder, workspace)
     if "dataset" in settings or not depth:
