@@ -101,7 +101,7 @@ def test_what_the_menu_imports_is_light(path):
     [
         ("core", "from tfm.data.download import catalog"),
         ("metrics", "def f():\n    from tfm.training.loop import fit"),
-        ("commands", "import tfm.ui.menu"),
+        ("commands", "import tfm.ui.screens.home"),
         ("data", "def f():\n    import rich.table"),
         ("training", "import questionary"),
         ("analysis", "from tfm.commands.train import Train"),
@@ -197,7 +197,7 @@ from tfm.core import registry
 from tfm.core import command_list
 for name in command_list.list_commands():
     registry.find_command(name)
-import tfm.ui.cli, tfm.ui.menu, tfm.ui.form
+import tfm.ui.cli, tfm.ui.screens.home, tfm.ui.form
 print([name for name in ("numpy", "torch", "pandas", "cv2", "pydicom", "matplotlib", "sklearn") if name in sys.modules])
 """
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=PROJECT, check=True)

@@ -1,4 +1,4 @@
-"""How soon the menu answers while the 325 steps of a plan (13 models × 5 folds × 5 seeds) wait on a cluster."""
+"""How soon home answers while the 325 steps of a plan (13 models × 5 folds × 5 seeds) wait on a cluster."""
 
 import io
 import statistics
@@ -14,18 +14,18 @@ from tfm.core.runs import slurm_queue
 from tfm.core.runs.executors import SlurmCluster
 from tfm.core.runs.find_or_create import find_or_create_plan
 from tfm.core.runs.plan import Step
-from tfm.ui.menu import Menu
+from tfm.ui.screens.home import Home
 
 pytestmark = [pytest.mark.alone, pytest.mark.long]
 
 STEPS = 325
 
 
-def test_the_menu_answers_within_a_tenth_of_a_second(slurm, workspace, record_property):
+def test_home_answers_within_a_tenth_of_a_second(slurm, workspace, record_property):
     write_cluster(workspace, partition="main", time=10, cpus=1, gpus=0)
     plan = find_or_create_plan(workspace, "queue", [Step(f"s{n}", TOY, {"target": n + 1}) for n in range(STEPS)])
     console = Console(file=io.StringIO(), width=100, height=30)
-    menu = Menu(workspace, Scripted({}), console)
+    home = Home(workspace, Scripted({}), console)
     with slurm.occupied():
         cluster = SlurmCluster(workspace, "ours")
         cluster.submit(plan)
@@ -34,7 +34,7 @@ def test_the_menu_answers_within_a_tenth_of_a_second(slurm, workspace, record_pr
         for _ in range(7):
             slurm_queue.forget_reading()  # the time to ask Slurm is part of it
             begun = time.perf_counter()
-            console.print(menu.build_screen().head)
+            console.print(home.build_question().head)
             seconds.append(time.perf_counter() - begun)
         cluster.cancel(plan)
     record_property("milliseconds", round(1000 * statistics.median(seconds)))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tfm.ui.prompts import Back, Question, ToMenu
+from tfm.ui.prompts import Back, Pressed, Question, ToMenu
 
 BACK, LEAVE = object(), object()
 _MOST_TIMES = 20
@@ -42,6 +42,9 @@ class Scripted:
             raise Back
         if answer is LEAVE:
             raise ToMenu
+        if isinstance(answer, Pressed):
+            assert answer.key in question.actions, f"{question.name} has no key {answer.key}"
+            return answer
         if question.choices:
             offered = [choice.value for choice in question.choices if not choice.disabled]
             for one in answer if question.several else [answer]:

@@ -21,7 +21,16 @@ from tfm.core import registry
 from tfm.core.settings.fields import list_fields
 
 PROJECT = Path(__file__).resolve().parents[2]
-KEYS = {"enter": "\r", "escape": "\x1b", "up": "\x1b[A", "down": "\x1b[B", "tab": "\t", "ctrl-c": "\x03", "space": " "}
+KEYS = {
+    "enter": "\r",
+    "escape": "\x1b",
+    "up": "\x1b[A",
+    "down": "\x1b[B",
+    "tab": "\t",
+    "ctrl-c": "\x03",
+    "space": " ",
+    "end": "\x1b[F",
+}
 PATIENCE = 60.0  # seconds; a busy machine is slow
 
 
@@ -105,9 +114,11 @@ def read_question(command: str, setting: str) -> str:
 
 
 def open_form(terminal: Terminal, name: str) -> None:
-    """Move to an entry of the menu with the arrow keys, and open it."""
-    terminal.wait_for("leave")
-    for _ in range(20):
+    """Open the form of a command from the list of all commands."""
+    terminal.wait_for("Ctrl-C quits")
+    terminal.press(*(["end", "up", "enter"] if "What next?" in terminal.text else ["m"]))
+    terminal.wait_for("Which step")
+    for _ in range(40):
         if re.search(rf"» {name}\b", terminal.text):
             break
         before = terminal.text

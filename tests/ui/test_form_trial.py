@@ -9,7 +9,7 @@ from tests.ui.darkroom import write_presets
 from tests.ui.scripted import BACK, Scripted
 from tfm.core.runs import lookup
 from tfm.core.settings import presets
-from tfm.ui.menu import Menu
+from tfm.ui.screens.home import Home
 
 TOY = "develop"
 
@@ -23,7 +23,7 @@ def done(workspace, **answers):
     """The form of the toy, filled, and what it started run to its end."""
     asker, file = Scripted(answers), io.StringIO()
     console = Console(file=file, width=100, force_terminal=True, color_system="truecolor")
-    Menu(workspace, asker, console).open_entry(TOY)
+    Home(workspace, asker, console).open(TOY)
     return asker, file.getvalue()
 
 

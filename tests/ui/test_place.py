@@ -19,7 +19,7 @@ from tfm.core.runs.slurm_queue import RUN, Placement, forget_reading, write_plac
 from tfm.core.runs.workspace import Workspace
 from tfm.ui.equivalent_command_line import FilledForm, write_command
 from tfm.ui.form import Form
-from tfm.ui.menu import Menu
+from tfm.ui.screens.home import Home
 
 ONE_CORE = {"partition": "main", "time": 10, "cpus": 1, "gpus": 0}
 PHANTOM = ["phantom", "out", "--train-women", "2", "--test-women", "1", "--height", "256"]
@@ -139,11 +139,11 @@ def test_a_paused_run_is_not_removed_while_slurm_does_not_answer(tmp_path, run_m
     assert "Slurm does not answer" in told.stderr
 
 
-def test_the_menu_asks_the_doctor_what_to_check(slurm, workspace):
+def test_home_asks_the_doctor_what_to_check(slurm, workspace):
     write_cluster(workspace, **ONE_CORE | {"partition": "cellar"})
-    asker, console = Scripted({"menu": ("doctor", "leave"), "place": "ours"}), Console(file=io.StringIO(), width=150)
-    Menu(workspace, asker, console).run()
-    assert asker.names == ["menu", "place", "continue", "menu"]
+    asker, console = Scripted({"place": "ours"}), Console(file=io.StringIO(), width=150)
+    Home(workspace, asker, console).open("doctor")
+    assert asker.names == ["place", "continue"]
 
 
 @pytest.mark.long

@@ -14,11 +14,15 @@ from tests.ui.terminal import Terminal, open_form, read_question
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 50)])
-def test_the_menu_fits_small_and_large_terminals(tmp_path, columns, rows):
+def test_the_first_start_offers_three_ways_in_small_and_large_terminals(tmp_path, columns, rows):
     with Terminal(columns=columns, rows=rows, cwd=tmp_path) as terminal:
-        screen = terminal.wait_for("leave")
-        assert "workspace" in screen.splitlines()[1]
-        assert "needs a dataset" in screen
+        lines = terminal.wait_for("Ctrl-C quits").splitlines()
+        assert "workspace" in lines[0]
+        begin = next(number for number, line in enumerate(lines) if "How do you want to begin?" in line)
+        assert [line.strip(" »").split("  ")[0] for line in lines[begin + 1 : begin + 4]] == [
+            "See it work", "Use my download", "Get the data",
+        ]  # fmt: skip
+        assert "enter choose" in lines[begin + 4]
         terminal.press("ctrl-c")
         assert terminal.wait_for_end() == 0
     assert list(tmp_path.iterdir()) == [], "looking makes nothing"
@@ -40,23 +44,19 @@ def test_esc_goes_one_question_back_and_ctrl_c_to_the_menu_with_answers_kept(tmp
         terminal.press("none", "enter")
         terminal.wait_for("must be a whole number")
         terminal.press("ctrl-c")
-        terminal.wait_for("What do you want to do?")
+        terminal.wait_for("How do you want to begin?")
         assert "out" in (tmp_path / "workspace" / "answers.yaml").read_text()
 
 
 def test_a_run_is_watched_paused_and_resumed_from_the_menu(tmp_path):
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace" / "answers.yaml").write_text("phantom: {train_women: 24, test_women: 2}")
     with Terminal(columns=100, rows=30, cwd=tmp_path) as terminal:
-        open_form(terminal, "phantom")
-        for question, answer in [
-            ("out", "out"),
-            ("train_women", "24"),
-            ("test_women", "2"),
-            ("difficulty", ""),
-            ("traps", ""),
-        ]:
-            terminal.wait_for(read_question("phantom", question))
-            terminal.press(*filter(None, [answer]), "enter")
-        terminal.wait_for("wizard.py phantom")
+        terminal.wait_for("Get the data")
+        terminal.press("down", "down", "enter")
+        terminal.wait_for("» Practice")
+        terminal.press("enter")
+        terminal.wait_for("» Start")
         terminal.press("enter")
         terminal.wait_for("images/s")
         terminal.press("ctrl-c")
@@ -64,13 +64,13 @@ def test_a_run_is_watched_paused_and_resumed_from_the_menu(tmp_path):
         terminal.press("down", "enter")  # pause
         terminal.wait_for("Paused.")
         terminal.press("enter")
-        terminal.wait_for("Unfinished")
-        assert re.search(r"» resume +\S+phantom\S+ \(paused\)", terminal.text)
+        terminal.wait_for("What next?")
+        assert re.search(r"‖ phantom stopped at \d+ %", terminal.text)
+        assert re.search(r"» Resume +phantom: \d+ %", terminal.text)
         terminal.press("enter")
         terminal.wait_for("done")
         assert "52 synthetic mammograms" in terminal.text.replace("\n", " ")
-        terminal.press("enter")
-        terminal.wait_for("1 done")
+        terminal.wait_for("» Organize")
 
 
 def test_a_wrong_path_is_reported_and_asked_again(tmp_path):
@@ -83,7 +83,7 @@ def test_a_wrong_path_is_reported_and_asked_again(tmp_path):
         terminal.press("\x15", "empty", "enter")  # Ctrl-U clears the line
         terminal.wait_for("no mammograms")
         terminal.press("escape")
-        terminal.wait_for("What do you want to do?")
+        terminal.wait_for("How do you want to begin?")
 
 
 def test_parts_are_selected_with_the_space_bar(tmp_path):
@@ -94,23 +94,25 @@ def test_parts_are_selected_with_the_space_bar(tmp_path):
         open_form(terminal, "preprocess")
         terminal.wait_for("Which preset?")
         terminal.press("enter")
-        screen = terminal.wait_for("space selects")
-        (first,) = re.findall(r"» [○●] (\w+)", screen)
-        was_on = f"» ● {first}" in screen
+        screen = terminal.wait_for("space mark")
+        (first,) = re.findall(r"» [○◉] (\w+)", screen)
+        was_on = f"» ◉ {first}" in screen
         terminal.press("space")
-        terminal.wait_for(f"» {'○' if was_on else '●'} {first}")
+        terminal.wait_for(f"» {'○' if was_on else '◉'} {first}")
         terminal.press("enter")
         terminal.wait_for(f"--set {first}={'false' if was_on else 'true'}")
 
 
 def test_the_accessible_menu_takes_numbers(tmp_path):
     with Terminal("--accessible", rows=40, cwd=tmp_path) as terminal:
+        terminal.wait_for("m: every command) >")
+        terminal.press("m", "enter")
         terminal.wait_for("list again) >")
         assert "needs a dataset" in " ".join(terminal.text.split())
-        terminal.press("3", "enter")
+        terminal.press("2", "enter")
         terminal.wait_for(read_question("phantom", "out"))
         terminal.press("<", "enter")
-        terminal.wait_for("What do you want to do?")
+        terminal.wait_for("How do you want to begin?")
 
 
 def drawn(screen) -> str:

@@ -152,10 +152,10 @@ def _open_menu(
         names = "\n  ".join(command_list.list_commands())
         typer.echo(f"The menu needs a terminal. Without one, use the commands:\n  {names}\nEach has --help.", err=True)
         raise typer.Exit(WRONG_USE)
-    from tfm.ui.menu import run_menu
+    from tfm.ui.screens.home import run_home
     from tfm.ui.workspace_and_errors import report_errors
 
-    report_errors(lambda: run_menu(workspace, is_accessible()))
+    report_errors(lambda: run_home(workspace, is_accessible()))
 
 
 def build_command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:

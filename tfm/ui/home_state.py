@@ -70,8 +70,9 @@ class HomeReader:
         trained = [one.job for one in self._list_done(*list_training_commands()) if not one.status.part_of]
         runs = [run for run in trained if isinstance(run, Run)]
         datasets, caches = (self._list_newest(kind) for kind in ("dataset", "cache"))
-        running = [one for one in jobs if one.state in ("running", "waiting") and one.job.is_alive()]
-        stopped = [one for one in jobs if one.state in ("paused", "halted")]
+        running = [one for one in jobs if one.state == "running" or (one.state == "waiting" and one.job.is_alive())]
+        is_running = {one.job.id for one in running}
+        stopped = [one for one in jobs if one.state in ("paused", "halted", "waiting") and one.job.id not in is_running]
         failed = [one for one in jobs if one.state == "failed" and not one.is_dismissed]
         facts = {line: [*_describe_jobs(line, running, stopped, failed)] for line in LINES}
         facts["Data"] += _describe_datasets(self.workspace, datasets) or self._describe_downloads()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from tfm.core.runs.comparable_runs import list_training_commands, select_compara
 from tfm.core.runs.inputs import find_readable_runs
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
+from tfm.core.runs.workspace import Workspace
 from tfm.ui.equivalent_command_line import FilledForm
 
 PRACTICE = "practice"  # the name of the practice images, of their folder and of their dataset
@@ -55,6 +57,13 @@ def _follow_run(run: Run, trained: list[Run]) -> list[NextStep]:
         return follow_training(run, select_comparable(trained, run))
     follow = _FOLLOWERS.get(stage)
     return follow(run) if follow else []
+
+
+def make_practice_images(workspace: Workspace) -> NextStep:
+    """Synthetic images in a new folder of the workspace."""
+    names = itertools.chain([PRACTICE], (f"{PRACTICE}-{number}" for number in itertools.count(2)))
+    name = next(name for name in names if not (workspace.root / name).exists())
+    return NextStep("Practice", "on synthetic images", "phantom", given={"out": str(workspace.root / name)})
 
 
 def organize_download(download: Path) -> NextStep:

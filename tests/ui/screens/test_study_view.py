@@ -16,8 +16,9 @@ from tfm.core.runs import lookup
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.ui.equivalent_command_line import FilledForm, write_command
 from tfm.ui.job_view import JobView
-from tfm.ui.menu import Menu
+from tfm.ui.next_steps import NextStep, train_winner
 from tfm.ui.screens.draw_job import draw_job
+from tfm.ui.screens.home import Home
 
 COLUMNS = ["trial", "state", "val AUC", "epochs", *(f"a setting of {number}" for number in range(9))]
 TOLD_EACH = 4  # lines
@@ -79,13 +80,16 @@ def test_a_preset_that_starts_a_plan_asks_the_questions_of_the_plan(workspace):
     assert " train EfficientNetB3_Optuna --trials 30" in write_command(filled, workspace)
 
 
-def test_the_menu_offers_to_train_the_winner_of_a_finished_study(workspace):
-    menu = Menu(workspace, Scripted({}), Console(file=io.StringIO()))
+def test_home_offers_to_train_the_winner_of_a_finished_study(workspace):
+    home = Home(workspace, Scripted({}), Console(file=io.StringIO()))
     study = find_or_create_job(workspace, TOY, {})
-    offered = f"winner {study.id}"
-    assert offered not in [choice.value for choice in menu.build_screen().choices]
+
+    def offered():
+        return [choice.value.given for choice in home.build_question().choices if isinstance(choice.value, NextStep)]
+
+    assert {"study": study.id} not in offered()
     study.update(state="done", result={"model": "ResNet18_CFT", "winner": {"learning_rate": 0.1}})
-    assert offered in [choice.value for choice in menu.build_screen().choices]
+    assert {"study": study.id} in offered()
 
 
 def test_the_winners_training_is_confirmed_first(workspace):
@@ -93,7 +97,7 @@ def test_the_winners_training_is_confirmed_first(workspace):
     study = create_study_run(workspace, 1)
     study.update(state="done", result={"model": "ResNet18_CFT", "winner": {"learning_rate": 0.0123}})
     screen, asker = io.StringIO(), Scripted({"review": BACK})
-    Menu(workspace, asker, Console(file=screen, width=100)).open_entry(f"winner {study.id}")
+    Home(workspace, asker, Console(file=screen, width=100)).open(train_winner(study))
     assert asker.names == ["review"]
     assert f"train ResNet18_CFT --study {study.id}" in " ".join(screen.getvalue().split())
     assert "0.0123" in screen.getvalue()

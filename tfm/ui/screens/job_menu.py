@@ -17,6 +17,7 @@ from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField, get_value
 from tfm.ui.job_view import describe_job
+from tfm.ui.next_steps import NextStep, list_next_steps
 from tfm.ui.prompts import Asker, Back, Choice, Question, ToMenu
 from tfm.ui.screens import job_end, live_view
 from tfm.ui.screens.runs_commands import build_table, describe_outcome, describe_study, print_job, remove_job
@@ -30,28 +31,39 @@ _LEAVING = (
 )
 
 
-def open_job(job: Run | Plan, executor: Executor, asker: Asker, console: Console) -> None:
-    """Start a job or attach to it, watch it, and show how it ended."""
+def open_job(job: Run | Plan, executor: Executor, asker: Asker, console: Console) -> NextStep | None:
+    """Start a job or attach to it, watch it, and show how it ended. Returns what the person wants to do next."""
     is_done = isinstance(job, Run) and job.read_status().state == "done"
     started = StartedJob(job) if is_done else executor.submit(job)
     while started.is_running():
         console.clear()
         try:
             if not live_view.watch_job(started, console, moving=not asker.is_plain):
-                return
+                return None
         except KeyboardInterrupt:
             console.clear()
             text = f"{describe_job(job)}."
             match asker.ask(Question("leaving", text, choices=_LEAVING, default="leave", can_go_back=False)):
                 case "leave":
-                    return
+                    return None
                 case "pause":
                     find_executor(job).pause(job)
                 case "stop":
                     find_executor(job).cancel(job)
     console.clear()
     job_end.print_end(job, console)
-    wait_for_enter(asker)
+    return _ask_next_step(job, asker)
+
+
+def _ask_next_step(job: Run | Plan, asker: Asker) -> NextStep | None:
+    steps = list_next_steps(job) if job.read_status().state == "done" else []
+    if not steps:
+        wait_for_enter(asker)
+        return None
+    choices = [*(Choice(step, step.title, step.about) for step in steps), Choice(None, "Home")]
+    with contextlib.suppress(Back, ToMenu):
+        return asker.ask(Question("next", "What next?", choices=choices, default=steps[0]))  # type: ignore[no-any-return]
+    return None
 
 
 def wait_for_enter(asker: Asker) -> None:

@@ -1,0 +1,244 @@
+"""Home: the state of the work, and what can be done next with the most useful step under the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tfm.core import command_list, registry
+from tfm.core.errors import TFMError, translate_error
+from tfm.core.runs import lookup
+from tfm.core.runs.cluster import list_clusters
+from tfm.core.runs.executors import find_executor, open_executor
+from tfm.core.runs.find_or_create import find_or_create_job
+from tfm.core.runs.job_index import ListedJob
+from tfm.core.runs.plan import Plan
+from tfm.core.runs.run import Run
+from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace
+from tfm.core.settings.fields import list_fields
+from tfm.ui import next_steps, render
+from tfm.ui.equivalent_command_line import FilledForm
+from tfm.ui.field_prompts import build_place_question
+from tfm.ui.form import Form
+from tfm.ui.home_state import HomeReader, HomeState, describe_count, name_job
+from tfm.ui.next_steps import NextStep
+from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question, ToMenu, create_asker
+from tfm.ui.screens import foreground, job_end, job_menu
+from tfm.ui.screens.home_panel import HomePanel, draw_plainly
+from tfm.ui.spell_references import set_reader, spell
+
+_MOST_JOBS = 3  # of the rows for running, stopped and failed jobs; the others are behind "Runs"
+_WHY = """\
+The four lines above say how far the work is: a dataset, its images, trained models, their comparison.
+The row under the cursor is what comes next. Nothing is lost when you quit: runs continue by themselves."""
+_GUIDE = """\
+CBIS-DDSM is free, from The Cancer Imaging Archive: https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY
+1. Download the four case description files (CSV), for masses and calcifications, training and test.
+2. Download the images with the NBIA Data Retriever: 163 GB in all. A part is enough to begin with. The copy on Kaggle
+   has 6 GB, as JPEG files.
+3. Come back and choose "Organize". It says what is missing, and changes nothing in the download."""
+_DATA = {"phantom": ("Practice", "synthetic images, ready in a minute"), "organize": ("Organize", "a download")}
+_IMAGES = {"preprocess": ("Preprocess", "a dataset, once for all models"), "contact-sheet": ("Look", "at each step")}
+_RESULTS = ("compare", "evaluate", "explain", "predict", "report")
+
+
+def run_home(workspace: Path | None, accessible: bool) -> None:
+    console = render.create_console(color_system=None if accessible else "auto")  # no colours: no block pictures
+    opened = Workspace(workspace or DEFAULT_WORKSPACE)
+    set_reader(opened, in_menu=True)
+    Home(opened, create_asker(accessible, console), console).run()
+
+
+class Home:
+    def __init__(self, workspace: Workspace, asker: Asker, console: Console) -> None:
+        self.workspace = workspace
+        self.asker = asker
+        self.console = console
+        self.reader = HomeReader(workspace)
+
+    def run(self) -> None:
+        while True:
+            self.console.clear()
+            try:
+                chosen = self.asker.ask(self.build_question())
+            except (ToMenu, Back):  # Ctrl-C at home quits
+                return
+            if chosen == "quit":
+                return
+            self.open(chosen)
+
+    def build_question(self) -> Question:
+        state = self.reader.read()
+        choices = _list_first_choices() if state.is_empty else [*_list_jobs(state), *_list_steps(state)]
+        return Question(
+            name="home",
+            text="How do you want to begin?" if state.is_empty else "What next?",
+            why=_WHY,
+            choices=choices,
+            default=_choose_default(state, [choice.value for choice in choices]),
+            can_go_back=False,
+            aside="Ctrl-C quits",
+            actions={"m": "every command"} if state.is_empty else {},
+            head=draw_plainly(state, self.workspace) if self.asker.is_plain else HomePanel(state, self.workspace),
+            refresh=self.build_question,
+        )
+
+    def open(self, chosen: Any) -> None:
+        """Show an error instead of leaving the program."""
+        try:
+            self._open(chosen)
+        except (Back, ToMenu):
+            return
+        except Exception as error:
+            self._show_error(error)
+
+    def _show_error(self, error: Exception) -> None:
+        render.print_error(self.console, translate_error(error))
+        job_menu.wait_for_enter(self.asker)
+
+    def _open(self, chosen: Any) -> None:
+        if isinstance(chosen, NextStep):
+            self._follow(chosen)
+        elif isinstance(chosen, str) and chosen.startswith("job "):
+            self._open_job(lookup.find_job(self.workspace, chosen.removeprefix("job ")))
+        elif chosen == "data":
+            self._open_data()
+        elif chosen == "images":
+            self._open_command(self._ask_command("Which step?", {name: _IMAGES[name] for name in _IMAGES}))
+        elif chosen == "results":
+            self._open_command(self._ask_command("What do you want to see?", dict.fromkeys(_RESULTS)))
+        elif chosen == "more" or isinstance(chosen, Pressed):
+            self._open_command(self._ask_command("Which step do you want to run?", {}))
+        elif chosen == "runs":
+            job_menu.open_runs(self.workspace, self.asker, self.console)
+        else:
+            self._open_command(chosen)
+
+    def _open_job(self, job: Run | Plan) -> None:
+        """Watch or resume a job; of a failed one say first why it failed."""
+        if job.read_status().state == "failed":
+            job_end.print_end(job, self.console)
+            choices = [Choice("again", "Try again"), Choice("dismiss", "Dismiss", "show it among the runs only")]
+            if self.asker.ask(Question("failed", "What do you want to do?", choices=choices)) == "dismiss":
+                job.dismiss()
+                return
+        self._follow(job_menu.open_job(job, find_executor(job), self.asker, self.console))
+
+    def _open_data(self) -> None:
+        guide = Choice("guide", "Get CBIS-DDSM", "where to download it")
+        match self._ask_command("Which images?", _DATA, guide):
+            case "guide":
+                self.console.print(_GUIDE, highlight=False)
+                job_menu.wait_for_enter(self.asker)
+            case "phantom":
+                self._follow(next_steps.make_practice_images(self.workspace))
+            case command:
+                self._open_command(command)
+
+    def _ask_command(self, text: str, rows: Mapping[str, tuple[str, str] | None], *others: Choice) -> Any:
+        """Ask for one of these commands, or for any. A command that lacks an input says which."""
+        stages = {one.stage for one in self.reader.index.runs if one.state == "done" and not one.status.part_of}
+        choices = []
+        for section, names in command_list.list_sections().items():
+            for name in names:
+                if name in rows or not rows:
+                    title, about = rows.get(name) or (name, spell(command_list.read_summary(name)))
+                    missing = self._explain_missing_input(name, stages)
+                    choices.append(Choice(name, title, about, missing, "" if rows else section))
+        why = "Each of these steps can run on its own. Some are also part of the training of a model."
+        return self.asker.ask(Question("command", text, why, [*choices, *others]))
+
+    def _explain_missing_input(self, name: str, stages: set[str]) -> str | None:
+        """Say which input a command still needs; None if it can run. `stages` have a run that it can read."""
+        for field in list_fields(registry.find_command(name).settings):
+            if not field.input or not field.is_required:
+                continue
+            if field.input.kind in ("dataset", "cache") and not self.workspace.list_products(field.input.kind):
+                return f"needs a {field.input.kind}"
+            if field.input.kind == "run" and stages.isdisjoint(field.input.made_by):
+                return f"needs a run of {field.input.made_by[0]}"  # the usual command, to keep the line short
+        return None
+
+    def _open_command(self, name: str) -> None:
+        found = registry.find_command(name)
+        if not isinstance(found, registry.Answer):
+            self._follow(NextStep(name, "", name))
+            return
+        has_choice = name == "doctor" and list_clusters(self.workspace)
+        given = {"on": self.asker.ask(build_place_question(self.workspace, None))} if has_choice else {}
+        foreground.print_answer(found, given, self.workspace, as_json=False)
+        job_menu.wait_for_enter(self.asker)
+
+    def _follow(self, step: NextStep | None) -> None:
+        """Fill the form of a step, run it, and go on with the step that the person chooses at its end."""
+        while step is not None:
+            form = Form(step.stage, self.workspace, self.asker, self.console, self._start_trial)
+            filled = form.confirm(step.filled_form) if step.given or step.presets else form.fill()
+            try:
+                step = self._start(filled)
+            except TFMError as error:  # back to the form, with its answers kept
+                self._show_error(error)
+
+    def _start_trial(self, trial: FilledForm) -> None:
+        try:
+            self._start(trial)
+        except Exception as error:  # back to the form
+            self._show_error(error)
+
+    def _start(self, filled: FilledForm) -> NextStep | None:
+        executor = open_executor(self.workspace, filled.on) if filled.on else None
+        job = find_or_create_job(self.workspace, filled.stage, filled.given, filled.presets, executor)
+        return job_menu.open_job(job, executor or find_executor(job), self.asker, self.console)
+
+
+def _list_first_choices() -> list[Choice]:
+    """The three ways to begin in an empty workspace."""
+    return [
+        Choice("demo", "See it work", "on synthetic images, from the download to a comparison"),
+        Choice("organize", "Use my download", "of CBIS-DDSM, or a part of it"),
+        Choice("data", "Get the data", "where to download CBIS-DDSM, or images to practise on"),
+    ]
+
+
+def _list_jobs(state: HomeState) -> list[Choice]:
+    """The jobs that run, stopped or failed."""
+    titles = {"Watch": state.running, "Resume": state.stopped, "Failed": state.failed}
+    choices = [Choice(f"job {one.job.id}", title, _describe_job(one)) for title, jobs in titles.items() for one in jobs]
+    return choices[:_MOST_JOBS]
+
+
+def _describe_job(one: ListedJob) -> str:
+    if one.state == "failed":
+        return f"{name_job(one)}: {spell(one.status.message).splitlines()[0]}" if one.status.message else name_job(one)
+    left = one.progress.seconds_left if one.progress else None
+    parts = [describe_count(one.progress), f"{_describe_left(left)} left" if left else ""]
+    return ": ".join(filter(None, [name_job(one), ", ".join(filter(None, parts))]))
+
+
+def _describe_left(seconds: float) -> str:
+    if seconds < 90:
+        return "about a minute"
+    return f"about {seconds / 60:.0f} min" if seconds < 90 * 60 else f"about {seconds / 3600:.0f} h"
+
+
+def _list_steps(state: HomeState) -> list[Choice]:
+    choices = [Choice(step, step.title, step.about) for step in state.steps]
+    choices.append(Choice("data", "Data", "practice images, organize a download, get CBIS-DDSM"))
+    if state.datasets:
+        choices.append(Choice("images", "Images", "preprocess, look at examples"))
+    if state.trained:
+        choices.append(Choice("results", "Results", "compare, evaluate, explain, predict, report"))
+    if state.jobs:
+        failed = f", {len(state.failed)} failed" if state.failed else ""
+        choices.append(Choice("runs", "Runs", f"{state.jobs} runs{failed}"))
+    choices.append(Choice("more", "More", "every command: tune, pretrain, segment, forest, experiment, …"))
+    return [*choices, Choice("quit", "Quit", "runs go on by themselves" if state.running else "")]
+
+
+def _choose_default(state: HomeState, values: list[Any]) -> Any:
+    """What runs, else what stopped, else the next step; at the first start the demo."""
+    first = ["demo", *(f"job {one.job.id}" for one in (*state.running, *state.stopped))]
+    return next((value for value in [*first, *state.steps, "data"] if value in values), values[0])
