@@ -15,9 +15,9 @@ from tfm.core.runs.comparable_runs import list_training_commands, read_compared_
 from tfm.core.runs.job_index import JobIndex, ListedJob
 from tfm.core.runs.product_facts import read_cache_facts, read_dataset_facts
 from tfm.core.runs.run import Run
-from tfm.core.runs.run_progress import Count
 from tfm.core.runs.workspace import PRODUCT_FILES, Workspace
 from tfm.ui import next_steps
+from tfm.ui.job_words import describe_count, name_job
 from tfm.ui.next_steps import NextStep
 
 Line = Literal["Data", "Images", "Models", "Results"]
@@ -27,7 +27,6 @@ _LINE_OF_STAGE: dict[str, Line] = {
     **dict.fromkeys(("preprocess", "contact-sheet"), "Images"),
     **dict.fromkeys(("compare", "evaluate", "explain", "predict", "report", "power", "contrast"), "Results"),
 }  # a run of another stage is about models
-_WHOLE_COUNTS = ("epoch", "trials", "step")  # counts that a person follows by number; others in percent
 
 
 @dataclass(frozen=True)
@@ -143,19 +142,6 @@ class HomeReader:
     def _name_model(self, run_id: str) -> str:
         found = self.index.find(run_id)
         return found.model if found else run_id
-
-
-def name_job(one: ListedJob) -> str:
-    return one.model or one.name
-
-
-def describe_count(count: Count | None) -> str:
-    """How far a job is, such as "epoch 7 of 40" or "34 %"; empty if it has not counted yet."""
-    if count is None or not count.total:
-        return ""
-    if count.name in _WHOLE_COUNTS:
-        return f"{count.name.removesuffix('s')} {count.done} of {count.total}"
-    return f"{100 * count.done // count.total} %"
 
 
 def _describe_jobs(

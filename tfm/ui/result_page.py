@@ -48,8 +48,9 @@ def find_last_run(job: Run | Plan) -> Run | None:
     """The run whose result is that of the job; None while a plan is not done."""
     if isinstance(job, Run) or job.read_status().state != "done":
         return job if isinstance(job, Run) else None
-    folder = job.workspace.runs_folder / job.read_runs()[job.read_steps()[-1].name]
-    return Run(folder, job.workspace) if folder.is_dir() else None
+    run_id = job.read_runs().get(job.read_steps()[-1].name)  # None if the last step was skipped
+    folder = job.workspace.runs_folder / (run_id or "")
+    return Run(folder, job.workspace) if run_id and folder.is_dir() else None
 
 
 def _build_plan_page(plan: Plan) -> ResultPage:

@@ -181,9 +181,9 @@ class JobIndex:
 
 
 def shorten_id(job_id: str) -> str:
-    """The id without its date and its random end."""
+    """The id without its date and its random end. A training is named by its model alone."""
     found = _ID.fullmatch(job_id)
-    return found[1] if found else job_id
+    return found[1].removeprefix("train-") if found else job_id
 
 
 def _tell_apart(listed: list[ListedJob]) -> list[ListedJob]:

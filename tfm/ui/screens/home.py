@@ -23,10 +23,11 @@ from tfm.ui import next_steps, render
 from tfm.ui.equivalent_command_line import FilledForm
 from tfm.ui.field_prompts import build_place_question
 from tfm.ui.form import Form
-from tfm.ui.home_state import HomeReader, HomeState, describe_count, name_job
+from tfm.ui.home_state import HomeReader, HomeState
+from tfm.ui.job_words import describe_count, name_job
 from tfm.ui.next_steps import NextStep
 from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question, ToMenu, create_asker
-from tfm.ui.screens import foreground, job_end, job_menu
+from tfm.ui.screens import foreground, job_end, job_menu, runs_screen
 from tfm.ui.screens.home_panel import HomePanel, draw_plainly
 from tfm.ui.spell_references import set_reader, spell
 
@@ -113,7 +114,7 @@ class Home:
         elif chosen == "more" or isinstance(chosen, Pressed):
             self._open_command(self._ask_command("Which step do you want to run?", {}))
         elif chosen == "runs":
-            job_menu.open_runs(self.workspace, self.asker, self.console)
+            self._follow(runs_screen.open_runs(self.workspace, self.asker, self.console))
         else:
             self._open_command(chosen)
 

@@ -1,23 +1,21 @@
-"""The commands below `runs`: list, show, watch, pause, resume, extend, restart and remove runs and plans."""
+"""The commands below `runs`: list and show runs and plans, and change what they do."""
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from tfm.core import hints
 from tfm.core.errors import RunError, SettingsError
-from tfm.core.runs import lookup
+from tfm.core.runs import edit_queue, lookup
 from tfm.core.runs.executors import Executor, StartedJob, find_executor
+from tfm.core.runs.job_index import JobIndex
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.runs.restart_or_extend import describe_extension, extend_run, find_extensible_field, restart_run
@@ -26,11 +24,11 @@ from tfm.core.runs.slurm_queue import look_up_placement
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import get_value
 from tfm.core.settings.spell_settings import format_flag
-from tfm.ui import render
+from tfm.ui import render, runs_table
 from tfm.ui.completion import complete_jobs
-from tfm.ui.job_view import JobView, describe_job
-from tfm.ui.screens import foreground, job_end, live_view
-from tfm.ui.spell_references import set_reader, spell
+from tfm.ui.job_view import describe_job
+from tfm.ui.screens import foreground, job_end, live_view, show_job
+from tfm.ui.spell_references import set_reader
 from tfm.ui.workspace_and_errors import open_workspace, option_on, report_errors
 
 _Workspace = Annotated[Path | None, typer.Option(help="Folder for data, caches and runs.", show_default="workspace")]
@@ -45,23 +43,79 @@ _On = Annotated[str | None, option_on]
 _Json = Annotated[bool, typer.Option("--json", help="Print the results as a last line of JSON.")]
 J = TypeVar("J", Run, Run | Plan)
 
-app = typer.Typer(help="List, show, watch, pause, resume, extend, restart or remove runs.", invoke_without_command=True)
+app = typer.Typer(
+    help="List, show, watch, pause, resume, extend, restart or remove runs; edit a queue.", invoke_without_command=True
+)
 
 
 @app.callback()
 def default(context: typer.Context, workspace: _Workspace = None) -> None:
     if context.invoked_subcommand is None:
-        report_errors(lambda: render.create_console().print(build_table(_open_for(context, workspace))))
+        report_errors(lambda: print_list(_open_for(context, workspace), render.create_console()))
 
 
-@app.command("list", help="List all runs and plans, newest first.")
-def list_(context: typer.Context, workspace: _Workspace = None) -> None:
-    report_errors(lambda: render.create_console().print(build_table(_open_for(context, workspace))))
+@app.command("list", help="List what was started, newest first. Words select the rows that contain them.")
+def list_(
+    context: typer.Context,
+    words: Annotated[list[str] | None, typer.Argument(metavar="WORD…", help="Such as failed, or a model.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also the runs of plans and studies.")] = False,
+    workspace: _Workspace = None,
+) -> None:
+    def act() -> None:
+        print_list(_open_for(context, workspace), render.create_console(), words or (), everything=everything)
+
+    report_errors(act)
 
 
-@app.command(help="Show a run: its state, settings and results.")
-def show(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
-    report_errors(lambda: print_job(_find_job(context, workspace, run), render.create_console()))
+@app.command(help="Show a run: its results, then what was chosen for it.")
+def show(
+    context: typer.Context,
+    run: _Id,
+    everything: Annotated[bool, typer.Option("--all", help="Also all settings, or all steps of a plan.")] = False,
+    workspace: _Workspace = None,
+) -> None:
+    def act() -> None:
+        job, console = _find_job(context, workspace, run), render.create_console()
+        show_job.print_job(job, console)
+        if everything:
+            show_job.print_settings(job, console)
+
+    report_errors(act)
+
+
+@app.command(help="Show a queue, and change what waits in it: also while it runs.")
+def queue(
+    context: typer.Context,
+    run: _Id,
+    next_: Annotated[str | None, typer.Option("--next", metavar="MODEL", help="Train this one next.")] = None,
+    skip: Annotated[str | None, typer.Option("--skip", metavar="MODEL", help="Go on without this one.")] = None,
+    keep: Annotated[str | None, typer.Option("--keep", metavar="MODEL", help="Skip it no longer.")] = None,
+    drop: Annotated[str | None, typer.Option("--remove", metavar="MODEL", help="Take it out.")] = None,
+    add: Annotated[list[str] | None, typer.Option("--add", metavar="MODEL", help="Add one; may be repeated.")] = None,
+    workspace: _Workspace = None,
+) -> None:
+    def act() -> None:
+        plan = _find_job(context, workspace, run)
+        if not isinstance(plan, Plan):
+            raise SettingsError(f"{plan.id} is a single run, not a queue", hint=f"see {hints.command('runs list')}")
+        if add:
+            edit_queue.add_models(plan, add)
+        if skip:
+            edit_queue.skip_model(plan, skip)
+        if keep:
+            edit_queue.keep_model(plan, keep)
+        if drop:
+            edit_queue.remove_model(plan, drop)
+        if next_:
+            edit_queue.move_model(plan, next_, -len(plan.read_steps()))
+        render.create_console().print(show_job.draw_steps(plan))
+
+    report_errors(act)
+
+
+@app.command(help="Mark a failure as seen: it no longer comes first in the menu.")
+def dismiss(context: typer.Context, run: _Id, workspace: _Workspace = None) -> None:
+    report_errors(lambda: _find_job(context, workspace, run).dismiss())
 
 
 @app.command(help="Watch a run; Ctrl-C leaves it running.")
@@ -177,47 +231,14 @@ def _find_job(context: typer.Context, workspace: Path | None, run: str) -> Run |
     return lookup.find_job(_open_for(context, workspace), run)
 
 
-def build_table(workspace: Workspace) -> Table:
-    """List all jobs, newest first. In a narrow window the results are cut."""
-    jobs: list[Run | Plan] = [*lookup.list_runs(workspace), *lookup.list_plans(workspace)]
-    table = Table(
-        title=f"Runs in {workspace.root}", title_justify="left", header_style="bold cyan", box=box.SIMPLE_HEAD
-    )
-    for column in ("run", "state", "time"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("result")
-    for job in sorted(jobs, key=lambda job: job.read_status().created, reverse=True):
-        state, time = job.read_status().state, render.format_duration(job.read_seconds_spent())
-        result = Text(describe_outcome(job), no_wrap=True, overflow="ellipsis")
-        table.add_row(Text(job.id), render.format_state(state), time, result)
-    return table
-
-
-def describe_outcome(job: Run | Plan) -> str:
-    status = job.read_status()
-    if status.state == "done" and isinstance(job, Plan):
-        return ", ".join(status.runs)
-    if status.message:
-        return spell(status.message).split("\n", 1)[0]
-    return ", ".join(f"{name} {value}" for name, value in render.format_results(status.result, ".3f").items())
-
-
-def print_job(job: Run | Plan, console: Console) -> None:
-    console.print(job.id, style="bold", highlight=False)
-    name = "settings.yaml" if isinstance(job, Run) else "plan.yaml"
-    console.print((job.folder / name).read_text(encoding="utf-8"), style="dim", highlight=False, markup=False)
-    if isinstance(job, Plan):
-        console.print(_build_steps(job))
-    job_end.print_end(job, console)
-
-
-def _build_steps(plan: Plan) -> Table:
-    view, table = JobView(plan), Table(header_style="bold cyan", box=box.SIMPLE_HEAD)
-    for column in ("step", "run", "state"):
-        table.add_column(column, overflow="fold")
-    for step, words in view.describe_steps().items():
-        table.add_row(Text(step), Text(view.status.runs.get(step, "")), Text(words))
-    return table
+def print_list(workspace: Workspace, console: Console, words: Sequence[str] = (), *, everything: bool = False) -> None:
+    """Print the table of runs; where no person reads it, with all its columns."""
+    jobs = runs_table.select_jobs(JobIndex(workspace), words, everything=everything)
+    if not jobs:
+        console.print(f"Nothing was started in {workspace.root} yet." if not words else "No run has these words.")
+        return
+    table = runs_table.draw_table(jobs, console.width if console.is_terminal else None)
+    console.print(table, soft_wrap=not console.is_terminal)
 
 
 def watch_until_end(job: Run | Plan, console: Console) -> None:

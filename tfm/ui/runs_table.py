@@ -1,0 +1,58 @@
+"""The table of runs: its columns, the most important first, and its rows, the newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+from rich import box
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+
+from tfm.core.runs.job_index import JobIndex, ListedJob
+from tfm.ui import render
+from tfm.ui.job_words import describe_state, format_score, format_start
+
+COLUMNS = ("run", "state", "best score", "started", "time", "model")
+_GAP = 2
+
+
+def select_jobs(index: JobIndex, words: Sequence[str] = (), *, everything: bool = False) -> list[ListedJob]:
+    """The newest first; with words, those whose row contains all of them.
+
+    Args:
+        everything: Also the runs of plans and the trials of studies.
+    """
+    jobs = (index.everything if everything else index.top)[::-1]
+    wanted = [word.lower() for word in words]
+    return [one for one in jobs if all(word in " ".join([*format_cells(one), one.job.id]).lower() for word in wanted)]
+
+
+def format_cells(listed: ListedJob) -> tuple[str, ...]:
+    """The cells of a row. A model that the name says already is left out."""
+    seconds = listed.job.read_seconds_spent() if listed.state == "running" else listed.status.seconds
+    return (
+        listed.name,
+        describe_state(listed),
+        format_score(listed.score),
+        format_start(listed.status.created),
+        render.format_duration(seconds) if seconds else "",
+        "" if listed.model in listed.name else listed.model,
+    )
+
+
+def draw_table(jobs: Sequence[ListedJob], width: int | None) -> Table:
+    """Draw the columns that fit into the width; without a terminal there is none. An empty column is left out."""
+    rows = [format_cells(one) for one in jobs]
+    columns = [column for column in zip(COLUMNS, *rows, strict=True) if any(column[1:])]
+    widths = [max(map(cell_len, column)) for column in columns]
+    ends = accumulate(wide + _GAP for wide in widths)
+    shown = len(columns) if width is None else max(2, sum(end - 1 <= width for end in ends))
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold cyan", padding=(0, _GAP - 1, 0, 0), show_edge=False)
+    for (heading, *_), wide in zip(columns[:shown], widths, strict=False):
+        table.add_column(heading, no_wrap=True, min_width=wide if width is None else None)
+    for listed, cells in zip(jobs, zip(*(column[1:] for column in columns[:shown]), strict=True), strict=True):
+        style = render.format_state(listed.state).style
+        table.add_row(*(Text(cell, style if place == 1 else "") for place, cell in enumerate(cells)))
+    return table

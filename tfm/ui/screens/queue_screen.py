@@ -1,0 +1,90 @@
+"""The steps of a queue in the menu: what waits can be moved, skipped, removed, and more models added."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+
+from tfm.core.errors import TFMError
+from tfm.core.runs import edit_queue
+from tfm.core.runs.job_index import JobIndex, shorten_id
+from tfm.core.runs.plan import Plan
+from tfm.core.settings.preset_groups import group_models
+from tfm.ui import runs_table
+from tfm.ui.job_words import describe_state
+from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question
+from tfm.ui.spell_references import spell
+
+_WHY = """\
+The queue works from top to bottom. What has begun keeps its place.
+A skipped model stays in the list and is left out. A removed one is gone; the comparison goes on without it."""
+_COLUMNS = ("step", *runs_table.COLUMNS[1:3], "time")
+_ACTIONS: dict[str, tuple[str, Callable[[Plan, str], Any]]] = {
+    "u": ("earlier", lambda plan, model: edit_queue.move_model(plan, model, -1)),
+    "d": ("later", lambda plan, model: edit_queue.move_model(plan, model, 1)),
+    "s": ("skip", edit_queue.skip_model),
+    "k": ("keep", edit_queue.keep_model),
+    "x": ("remove", edit_queue.remove_model),
+}
+_ADD = ("m", "more models")
+
+
+def open_queue(plan: Plan, asker: Asker, console: Console) -> None:
+    """Edit until the person goes back. A refused edit is explained above the list."""
+    index, step, problem = JobIndex(plan.workspace), None, ""
+    while True:
+        console.clear()
+        answer = asker.ask(_build_question(plan, index, step, problem))
+        step, problem = answer.value if isinstance(answer, Pressed) else answer, ""
+        with contextlib.suppress(Back):
+            key = answer.key if isinstance(answer, Pressed) else _ask_action(step, asker)
+            try:
+                if key == _ADD[0]:
+                    edit_queue.add_models(plan, _ask_models(plan, asker))
+                else:
+                    _ACTIONS[key][1](plan, step.partition("/")[0])
+            except TFMError as error:
+                problem = spell(f"{error.message}: {error.hint}")
+
+
+def _build_question(plan: Plan, index: JobIndex, step: str | None, problem: str) -> Question:
+    index.refresh()
+    listed = index.find(plan.id)
+    if listed is None:  # it was removed elsewhere
+        raise Back
+    runs = listed.status.runs
+    choices = []
+    for name, state in listed.steps.items():
+        run = index.find(runs.get(name, ""))
+        cells = runs_table.format_cells(run) if run else ("",) * len(runs_table.COLUMNS)
+        words = describe_state(run) if run and run.state == state else state
+        choices.append(Choice(name, name, cells=(name, words, cells[2], cells[4])))
+    return Question(
+        "step",
+        problem or f"{shorten_id(plan.id)}: {describe_state(listed)}",
+        _WHY,
+        choices,
+        default=step,
+        columns=_COLUMNS,
+        actions={key: label for key, (label, _) in _ACTIONS.items()} | dict([_ADD]),
+        refresh=lambda: _build_question(plan, index, step, problem),
+    )
+
+
+def _ask_action(step: str, asker: Asker) -> str:
+    choices = [Choice(key, label) for key, (label, _) in _ACTIONS.items()]
+    key: str = asker.ask(Question("edit", f"What should happen with {step}?", choices=choices))
+    return key
+
+
+def _ask_models(plan: Plan, asker: Asker) -> list[str]:
+    choices = [
+        Choice(name, name, plan.workspace.load_preset("models", name).title, section=section)
+        for section, names in group_models(plan.workspace.list_presets("models")).items()
+        for name in names
+    ]
+    models: list[str] = asker.ask(Question("models", "Which models should be added?", choices=choices, several=True))
+    return models
