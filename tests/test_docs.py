@@ -31,7 +31,7 @@ INVENTED = {  # files and a class that a reader of tfm/README.md is told to writ
     "tfm/pipelines/count_images.py",
     "Median",
 }
-OPTIONS_OF_EVERY_COMMAND = {"--workspace", "--json", "--detach", "--quiet", "--on", "--preset", "--set"}
+OPTIONS_OF_EVERY_COMMAND = {"--workspace", "--json", "--detach", "--quiet", "--yes", "--on", "--preset", "--set"}
 
 
 def named_in(page: Path) -> set[str]:

@@ -6,8 +6,8 @@ import yaml
 from tests.toy_jobs import finish, toy_run
 from tfm.core import command_list
 from tfm.core.errors import SettingsError
+from tfm.core.python_path import build_python_path
 from tfm.core.registry import EXTRA_COMMANDS, find_command, import_object
-from tfm.core.runs import worker
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.settings import presets
 
@@ -85,4 +85,4 @@ def test_every_command_names_code_that_exists(name):
 
 def test_the_python_path_of_a_worker_has_the_project_and_absolute_paths_only(monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:.")
-    assert worker.build_python_path() == f"{presets.PROJECT}:{tmp_path}"
+    assert build_python_path() == f"{presets.PROJECT}:{tmp_path}"

@@ -41,7 +41,15 @@ class DataError(TFMError):
 
 
 class WeightsError(TFMError):
-    pass
+    """`steps` are those of a queue that need these weights: it can do without them."""
+
+    def __init__(self, message: str, *, hint: str, steps: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.steps = steps
+
+    def concerns(self, model: str) -> bool:
+        """Whether a step of this model needs them. Its steps are named like MODEL, MODEL-seed8 and MODEL/head."""
+        return any(step == model or step.startswith((f"{model}-", f"{model}/")) for step in self.steps)
 
 
 class TrainingError(TFMError):

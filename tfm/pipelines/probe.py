@@ -1,6 +1,7 @@
 """Measure what an estimate needs: the operations of a network, the speed of this machine, weights, the steps of plans.
 
-Each function saves one piece. `core.runs.probe` calls them in a process of their own.
+Each function saves one piece. `core.runs.probe` calls them in a process of their own. As a process,
+`python -m tfm.pipelines.probe ARCHITECTURE…` looks for the weights of these networks.
 """
 
 from __future__ import annotations
@@ -103,7 +104,10 @@ def learn_speed(_workspace: Workspace, work: Work) -> None:
 
 
 def learn_weights(_workspace: Workspace, work: Work) -> None:
-    architecture = find_architecture(work)
+    _locate_weights(find_architecture(work))
+
+
+def _locate_weights(architecture: str) -> None:
     try:
         found = locate_imagenet_weights(architecture)
         file, mb, advice = found.file, found.megabytes, describe_remedy(architecture)
@@ -129,3 +133,8 @@ def learn_plan(workspace: Workspace, work: Work) -> None:
         steps = []
     with EstimateCache.change() as cache:
         cache.plans[make_plan_key(workspace, work)] = steps
+
+
+if __name__ == "__main__":
+    for _name in sys.argv[1:]:
+        _locate_weights(_name)

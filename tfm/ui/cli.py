@@ -31,6 +31,7 @@ from tfm.ui.translate import ENGLISH, get_language
 
 if TYPE_CHECKING:
     from tfm.core.registry import Command
+    from tfm.core.runs.workspace import Workspace
     from tfm.core.settings.fields import SettingField
 
 _ABOUT = "Get from a CBIS-DDSM download to a comparison of models that a thesis can cite."
@@ -175,7 +176,7 @@ def build_command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:
     if isinstance(found, Answer):
         parameters += [_WORKSPACE, _JSON]
     else:
-        parameters += [_make_keyword("on", str, option_on), _WORKSPACE, _DETACH, _QUIET, _JSON]
+        parameters += [_make_keyword("on", str, option_on), _WORKSPACE, _DETACH, _YES, _QUIET, _JSON]
 
     def command(context: typer.Context, **words: Any) -> None:
         report_errors(lambda: _run_command(found, context, words))
@@ -204,6 +205,9 @@ _WORKSPACE = _make_keyword(
     "workspace", Path, _option(help="Folder for data, caches and runs.", show_default="workspace")
 )
 _DETACH = _make_keyword("detach", bool, _option("--detach", help="Start the run and return at once."))
+_YES = _make_keyword(
+    "yes", bool, _option("--yes", help="Start even if it needs more memory, disk space or time than this machine has.")
+)
 _QUIET = _make_keyword("quiet", bool, _option("--quiet", help="Print only how the run ended."))
 _JSON = _make_keyword("json", bool, _option("--json", help="Print the results as a last line of JSON."))
 
@@ -263,6 +267,7 @@ def _describe_default(field: SettingField) -> str | bool:
 
 def _run_command(found: Command, context: typer.Context, words: dict[str, Any]) -> None:
     from tfm.core.registry import Answer
+    from tfm.core.runs.cluster import THIS_MACHINE
     from tfm.core.runs.executors import find_executor, open_executor
     from tfm.core.runs.find_or_create import find_or_create_job
     from tfm.ui.screens import foreground
@@ -271,6 +276,7 @@ def _run_command(found: Command, context: typer.Context, words: dict[str, Any]) 
     workspace = open_workspace(context, words.pop("workspace", None))
     set_reader(workspace, found.name)
     detach, quiet, as_json, presets = (words.pop(word, None) for word in ("detach", "quiet", "json", "presets"))
+    yes = words.pop("yes", None)
     given = {name: value for name, value in words.items() if value not in (None, [])}
     given |= dict(parse_assignment(text) for text in given.pop("set", []))
     if isinstance(found, Answer):
@@ -278,10 +284,30 @@ def _run_command(found: Command, context: typer.Context, words: dict[str, Any]) 
     chosen = [presets] if isinstance(presets, str) else presets or []
     on = given.pop("on", None)
     executor = open_executor(workspace, on) if on else None
-    job = find_or_create_job(workspace, found.name, given, chosen, executor)
+    is_here = on in (None, THIS_MACHINE)
+    if is_here and not quiet:
+        _report_doubts(workspace, found.name, chosen, given, is_confirmed=bool(yes))
+    job = find_or_create_job(workspace, found.name, given, chosen, executor, needs_weights=is_here)
     executor = executor or find_executor(job)
     status = foreground.run_in_foreground(job, executor, detach=bool(detach), quiet=bool(quiet), as_json=bool(as_json))
     raise typer.Exit(status)
+
+
+def _report_doubts(
+    workspace: Workspace, name: str, presets: Sequence[str], given: dict[str, Any], *, is_confirmed: bool
+) -> None:
+    """Warn about what is unusual. What cannot be meant must be confirmed by a person; a script is only warned."""
+    from tfm.core.events import Note
+    from tfm.core.runs.doubts import find_doubts
+    from tfm.ui import render
+
+    doubts = find_doubts(workspace, name, presets, given)
+    console = render.create_console(stderr=True)
+    for doubt in doubts:
+        render.print_note(console, Note(f"{doubt.message}; {doubt.hint}", "warning"))
+    if any(doubt.is_certain for doubt in doubts) and not is_confirmed and sys.stdin.isatty() and sys.stderr.isatty():
+        console.print(spell("Nothing was started. To start it all the same, add --yes."))
+        raise typer.Exit(2)
 
 
 def parse_assignment(text: str) -> tuple[str, str]:

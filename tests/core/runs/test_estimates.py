@@ -1,54 +1,22 @@
 """What a start would cost follows from what is known of this machine, and nothing is claimed that is not known."""
 
-import struct
-from pathlib import Path
-
 import pytest
 
+from tests.estimated_models import BACKWARD, FORWARD, GIVEN, SIZE, learn, learn_weights, write_data
 from tfm.core.runs.estimate_cache import EstimateCache, find_cache_folder
-from tfm.core.runs.estimate_keys import find_machine_key, make_network_key, make_pace_key, make_plan_key
+from tfm.core.runs.estimate_keys import make_pace_key, make_plan_key
 from tfm.core.runs.estimates import add_estimates, list_unknown, read_estimates
 from tfm.core.runs.works import count_images, list_starts, read_image_size
-
-SIZE = (512, 320)
-COST = {"parameters": 10_000_000, "trained": 10_000_000, "forward": [10, 1], "backward": [20, 2], "memory": [1e8, 5e7]}
-SPEED = {"forward": [0.01, 0.1], "backward": [0.02, 0.2], "augmentation": 0, "saved_mb": 0, "start": 5, "memory_gib": 1}
-GIVEN = {"dataset": "practice", "cache": "fast"}
-FORWARD, BACKWARD = 0.2, 0.8  # seconds an image, from the numbers above
 
 
 @pytest.fixture(autouse=True)
 def user_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
 
 @pytest.fixture
 def workspace(workspace):
-    """A dataset of 100, 20 and 30 images, in five folds but for the test set, and the head of its cache."""
-    rows = ["train,2"] * 50 + ["train,3"] * 50 + ["val,1"] * 20 + ["test,0"] * 30
-    write(workspace.dataset_folder("practice") / "manifest.csv", "split,fold\n" + "\n".join(rows) + "\n")
-    write(workspace.cache_folder("fast") / "index.csv", "image_id\n")
-    write(workspace.cache_folder("fast") / "settings.yaml", "")
-    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': (150, {SIZE[0]}, {SIZE[1]}), }}".ljust(118)
-    (workspace.cache_folder("fast") / "images.npy").write_bytes(
-        b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
-    )
-    return workspace
-
-
-def write(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text)
-
-
-def learn(workspace, preset, **given):
-    """Save the cost of the preset's network and the speed of this machine, as the background process does."""
-    work = list_starts(workspace, "train", [preset], GIVEN | given)[preset]
-    with EstimateCache.change() as cache:
-        cache.costs[make_network_key(work, SIZE)] = COST
-        cache.speeds[find_machine_key(work)] = SPEED
-    return work
+    return write_data(workspace)
 
 
 def estimate(workspace, *presets, **given):
@@ -116,15 +84,8 @@ def test_a_plan_costs_the_sum_of_its_steps(workspace):
 
 
 def test_weights_at_the_hub_are_named_with_their_size_and_unreachable_ones_with_what_to_do(workspace):
-    with EstimateCache.change() as cache:
-        cache.weights["resnet18"] = {"file": None, "mb": 45.0, "is_reachable": True, "advice": "", "checked": 0}
-        cache.weights["densenet121"] = {
-            "file": None,
-            "mb": None,
-            "is_reachable": False,
-            "advice": "connect once",
-            "checked": 0,
-        }
+    learn_weights("resnet18", 45.0)
+    learn_weights("densenet121", None)
     found = estimate(workspace, "ResNet18_CFT", "DenseNet121_CFT")
     assert (found["ResNet18_CFT"].weights, found["ResNet18_CFT"].download_mb) == ("ImageNet, 45 MB", 45)
     assert (found["DenseNet121_CFT"].weights, found["DenseNet121_CFT"].problem) == (

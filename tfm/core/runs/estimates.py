@@ -16,6 +16,7 @@ from typing import Any
 
 from tfm.core import registry
 from tfm.core.errors import TFMError
+from tfm.core.python_path import build_python_path
 from tfm.core.runs.estimate_cache import EstimateCache, name_device
 from tfm.core.runs.estimate_keys import (
     find_input_size,
@@ -38,7 +39,6 @@ from tfm.core.runs.work_costs import (
     compute_seconds,
     compute_study_seconds,
 )
-from tfm.core.runs.worker import build_python_path
 from tfm.core.runs.works import (
     Work,
     count_images,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tfm.core import registry
 from tfm.core.runs import lookup
 from tfm.core.runs.expand_repeats import build_queue, complete_queue_values, split_repeats
+from tfm.core.runs.first_weights import check_first_weights
 from tfm.core.runs.keys import compute_run_key
 from tfm.core.runs.plan import Plan, QueueSettings, Step, check_steps, compute_plan_key, fill_references
 from tfm.core.runs.resolve_command_settings import (
@@ -31,16 +32,19 @@ def find_or_create_job(
     given: Mapping[str, Any],
     presets: Sequence[str] = (),
     executor: Executor | None = None,
+    *,
+    needs_weights: bool = False,
 ) -> Run | Plan:
     """The run or plan of a command. Several presets, a repeat count, or a preset that is a plan give a plan.
 
     Args:
         executor: Where it will be started: checked before anything is created.
+        needs_weights: Also check that the first weights of every model can be reached from this machine.
     """
     given, counts = split_repeats(registry.find_command(name), given)
     if len(presets) > 1 or counts:
         steps = build_queue(workspace, name, given, presets, counts)
-        _check_steps_can_run(workspace, steps, executor)
+        _check_steps_can_run(workspace, steps, executor, needs_weights)
         queue = QueueSettings(name, complete_queue_values(name, given, steps), counts)
         return find_or_create_plan(workspace, name, steps, queue)
     preset = find_preset(workspace, name, *presets)
@@ -49,14 +53,21 @@ def find_or_create_job(
     settings = resolve_settings(workspace, name, given, preset)
     if isinstance(found, registry.Planner):
         steps = found.build_steps(settings, workspace)
-        _check_steps_can_run(workspace, steps, executor)
+        _check_steps_can_run(workspace, steps, executor, needs_weights)
         return find_or_create_plan(workspace, preset.name if preset else name, steps)
+    if needs_weights:
+        label = preset.name if preset else name
+        check_first_weights(workspace, [Step(label, name, dict(given), preset.name if preset else None)])
     return find_or_create_run(workspace, registry.find_stage(name), settings, preset, executor=executor)
 
 
-def _check_steps_can_run(workspace: Workspace, steps: list[Step], executor: Executor | None) -> None:
+def _check_steps_can_run(
+    workspace: Workspace, steps: list[Step], executor: Executor | None, needs_weights: bool
+) -> None:
     if executor:
         executor.check(read_step_resources(workspace, steps).values())
+    if needs_weights:
+        check_first_weights(workspace, steps)
 
 
 def find_or_create_run(

@@ -7,7 +7,6 @@ A pipeline can be stopped at every event: a pause does not request the next one.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 import time
@@ -22,19 +21,12 @@ from tfm.core.runs.job_folder import Job, State
 from tfm.core.runs.plan import Plan, Step, check_steps
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings import presets
 
 PAUSED_EXIT_STATUS = 130
 STOPPED_EXIT_STATUS = 143  # paused by a signal: nobody asked for a pause
 _EXIT_STATUS: dict[State, int] = {"done": 0, "failed": 1, "halted": 1, "paused": PAUSED_EXIT_STATUS}
 
 _stop_requested = False  # by a signal
-
-
-def build_python_path() -> str:
-    """Absolute folders only: a relative one would let modules in the working folder shadow installed ones."""
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return os.pathsep.join([str(presets.PROJECT), *filter(os.path.isabs, paths)])
 
 
 # --- execute ----------------------------------------------------------------------------------------------------------

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from tfm.core import command_list, registry
-from tfm.core.errors import TFMError, translate_error
+from tfm.core.errors import TFMError, WeightsError, translate_error
 from tfm.core.runs import lookup
-from tfm.core.runs.cluster import list_clusters
-from tfm.core.runs.executors import find_executor, open_executor
+from tfm.core.runs.cluster import THIS_MACHINE, list_clusters
+from tfm.core.runs.executors import Executor, find_executor, open_executor
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.job_index import ListedJob
 from tfm.core.runs.plan import Plan
@@ -191,8 +192,27 @@ class Home:
 
     def _start(self, filled: FilledForm) -> NextStep | None:
         executor = open_executor(self.workspace, filled.on) if filled.on else None
-        job = find_or_create_job(self.workspace, filled.stage, filled.given, filled.presets, executor)
+        try:
+            job = self._create_job(filled, executor)
+        except WeightsError as error:
+            job = self._create_job(self._leave_out(filled, error), executor)
         return job_menu.open_job(job, executor or find_executor(job), self.asker, self.console)
+
+    def _create_job(self, filled: FilledForm, executor: Executor | None) -> Run | Plan:
+        is_here = filled.on in (None, THIS_MACHINE)
+        return find_or_create_job(
+            self.workspace, filled.stage, filled.given, filled.presets, executor, needs_weights=is_here
+        )
+
+    def _leave_out(self, filled: FilledForm, error: WeightsError) -> FilledForm:
+        """Ask whether to start a queue without the models whose weights are missing."""
+        kept = tuple(name for name in filled.presets if not error.concerns(name))
+        if not kept:
+            raise error
+        render.print_error(self.console, error)
+        choice = Choice(kept, "Leave them out", f"and start {', '.join(kept)}")
+        question = Question("leave_out", "Some weights cannot be reached. What do you want to do?", choices=[choice])
+        return replace(filled, presets=self.asker.ask(question))
 
 
 def _list_first_choices() -> list[Choice]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tfm.core import registry
 from tfm.core.errors import RunError, SettingsError
+from tfm.core.python_path import build_python_path
 from tfm.core.runs import slurm_queue
 from tfm.core.runs.cluster import load_cluster
 from tfm.core.runs.executors.executor import StartedJob
@@ -21,7 +22,6 @@ from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.runs.resources import Resources, read_resources, read_step_resources
 from tfm.core.runs.run import Run
 from tfm.core.runs.slurm_queue import CLUSTER_VARIABLE, RUN, Placement
-from tfm.core.runs.worker import build_python_path
 from tfm.core.runs.workspace import Workspace
 
 _MOST_REQUEUES = 10_000

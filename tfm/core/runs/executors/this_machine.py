@@ -11,12 +11,12 @@ import sys
 import time
 from collections.abc import Iterable
 
+from tfm.core.python_path import build_python_path
 from tfm.core.runs.executors.executor import StartedJob
 from tfm.core.runs.job_folder import Job
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.resources import Resources
 from tfm.core.runs.run import Run
-from tfm.core.runs.worker import build_python_path
 
 _WAIT_SECONDS = 0.02
 STOPPED = "You stopped it. It goes on from its last checkpoint when it is resumed"
