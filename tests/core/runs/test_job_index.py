@@ -14,6 +14,7 @@ from tfm.core import files
 from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.find_or_create import find_or_create_job, find_or_create_plan
 from tfm.core.runs.job_index import JobIndex
+from tfm.core.runs.lookup import find_job
 from tfm.core.runs.plan import Step
 from tfm.core.runs.workspace import Workspace
 
@@ -101,7 +102,9 @@ def test_a_step_is_named_as_in_its_queue(workspace):
     index.refresh()
     assert [(one.name, one.owner) for one in index.runs] == [("learn-seed7", plan.id), ("learn-seed8", plan.id)]
     assert (index.plans[0].progress.done, index.plans[0].progress.total) == (2, 2)
-    assert [one.job.id for one in index.top] == [plan.id]
+    assert [(one.job.id, one.name) for one in index.top] == [(plan.id, "learn, 2 runs")]
+    assert find_job(workspace, "learn-seed7").id == plan.read_runs()["learn-seed7"]
+    assert find_job(workspace, "learn, 2 runs").id == plan.id
 
 
 def test_the_best_score_and_the_time_left_are_known_while_a_run_is_unfinished(workspace):

@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 
 from tfm.core.errors import RunError
 from tfm.core.runs.job_folder import Status
-from tfm.core.runs.plan import Plan
+from tfm.core.runs.plan import Plan, Step
 from tfm.core.runs.run import Run
 from tfm.core.runs.run_progress import Count, Score, find_score, read_best_score, read_progress
 from tfm.core.runs.workspace import Workspace
 
 T = TypeVar("T")
 _ID = re.compile(r"\d{4}-\d\d-\d\d_(.+)_([0-9a-f]{6})")
+_REPEAT = re.compile(r"(-[a-z]+\d+)+$")  # in the name of a run of a queue, such as -fold2-seed8
 _UNFINISHED = ("running", "paused", "halted", "failed")  # the states in which progress is worth reading
 
 
@@ -157,13 +158,14 @@ class JobIndex:
         )
 
     def _list_plan(self, plan: Plan, status: Status, runs: dict[str, ListedJob]) -> ListedJob:
-        def read_names() -> list[str]:
+        def read_steps() -> tuple[str, list[str]]:
             try:
-                return [step.name for step in plan.read_steps()]
+                steps = plan.read_steps()
             except RunError:
-                return []
+                return shorten_id(plan.id), []
+            return _name_plan(shorten_id(plan.id), steps), [step.name for step in steps]
 
-        names = self._read_if_changed(plan.steps_file, read_names)
+        name, names = self._read_if_changed(plan.steps_file, read_steps)
         skipped = self._read_if_changed(plan.skipped_folder, plan.read_skipped_steps)
         begun = {step: runs[run] for step, run in status.runs.items() if run in runs}
         steps = {name: begun[name].state if name in begun else "waiting" for name in dict.fromkeys([*names, *begun])}
@@ -172,7 +174,7 @@ class JobIndex:
         return ListedJob(
             plan,
             status,
-            shorten_id(plan.id),
+            name,
             progress=Count("step", sum(state == "done" for state in steps.values()), len(steps)),
             score=max(scores, key=lambda score: score.value) if len({one.name for one in scores}) == 1 else None,
             is_dismissed=status.state == "failed" and plan.is_dismissed(),
@@ -186,10 +188,22 @@ def shorten_id(job_id: str) -> str:
     return found[1].removeprefix("train-") if found else job_id
 
 
+def _name_plan(name: str, steps: list[Step]) -> str:
+    """A queue, which has the name of its command, is named by its models."""
+    stages = {step.stage for step in steps}
+    runs = dict.fromkeys(step.name.partition("/")[0] for step in steps if step.name not in stages)
+    if name not in stages or not runs:
+        return name
+    first, *others = dict.fromkeys(_REPEAT.sub("", run) for run in runs)
+    return f"{first} and {len(others)} more" if others else f"{first}, {len(runs)} runs"
+
+
 def _tell_apart(listed: list[ListedJob]) -> list[ListedJob]:
     """Add the random end of the id to each name that several jobs have."""
     counts = Counter(one.name for one in listed)
     return [
-        replace(one, name=f"{one.name}_{one.job.id.rpartition('_')[2]}") if counts[one.name] > 1 else one
+        replace(one, name=f"{one.name}{' ' if ' ' in one.name else '_'}{one.job.id.rpartition('_')[2]}")
+        if counts[one.name] > 1
+        else one
         for one in listed
     ]

@@ -10,6 +10,7 @@ from typing import TypeVar
 from tfm.core import hints
 from tfm.core.errors import RunError
 from tfm.core.runs.job_folder import Job, Status
+from tfm.core.runs.job_index import JobIndex
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
@@ -43,8 +44,13 @@ def find_run(workspace: Workspace, name: str) -> Run:
 
 
 def find_job(workspace: Workspace, name: str) -> Run | Plan:
+    """Find a run or plan like `find_run`, or by its name in the list of runs."""
     jobs: list[Run | Plan] = [Run(folder, workspace) for folder in _list_job_folders(workspace.runs_folder)]
     jobs += [Plan(folder, workspace) for folder in _list_job_folders(workspace.plans_folder)]
+    if not any(name in job.id for job in jobs):
+        for listed in JobIndex(workspace).everything:
+            if listed.name == name:
+                return listed.job
     return _find_only_match(name, jobs, workspace.root)
 
 
