@@ -6,7 +6,7 @@ A setting's own type checks its answer. form_state holds the answers; form_revie
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
@@ -16,11 +16,12 @@ from rich.console import Console
 
 from tfm.core import registry
 from tfm.core.errors import SettingsError, TFMError
+from tfm.core.runs.doubts import Doubt
 from tfm.core.runs.resolve_command_settings import find_preset
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import Settings
 from tfm.core.settings.fields import SettingField
-from tfm.ui import form_review, watch_preview
+from tfm.ui import form_review, review_costs, watch_preview
 from tfm.ui.equivalent_command_line import FilledForm, write_command
 from tfm.ui.field_prompts import WEIGHTS_FILE, build_file_question, build_place_question, build_question
 from tfm.ui.form_state import FormState
@@ -165,39 +166,60 @@ class Form:
 
     def _review(self) -> None:
         """Show the review until the person chooses Start."""
-        before = ""
+        cursor = ""
         while True:
             problem, fields = self._find_problem()
             has_details = bool(self.inspection_events or self.preview_events)
-            head = self._draw_head(problem)
-            question = form_review.build_review(self.state, problem, fields, head, before, has_details=has_details)
-            before = ""
-            match self.asker.ask(question):
-                case "start":
-                    return
-                case "command":
-                    self._show(write_command(self.state.filled_form, self.workspace))
-                case "trial":
-                    assert self.state.trial is not None
-                    self.start(self.state.trial)
-                case "change":
-                    self._open_row(self._change_one)
-                case "preset":
-                    self._open_row(self._choose_preset)
-                case "place":
-                    self._open_row(self._ask_place)
-                case Pressed(key="r"):
-                    self.state.reset()
-                case Pressed(key="d"):
-                    self._show_events()
-                case name:
-                    field = next(field for field in self.state.fields if field.name == name)
-                    self._open_row(partial(self._ask, field))
-                    before = name if fields else ""
+            head = self._draw_head(problem, [] if problem else self._list_doubts())
+            question = form_review.build_review(self.state, problem, fields, head, cursor, has_details=has_details)
+            answer = self.asker.ask(question if problem else self._add_costs(question))
+            if answer == "start" and self._is_meant():
+                return
+            cursor = answer if problem and isinstance(answer, str) else ""
+            with contextlib.suppress(Back):
+                self._act(answer)
 
-    def _open_row(self, ask: Callable[[], None]) -> None:
+    def _act(self, answer: Any) -> None:
+        """Do what a row or a key of the review says."""
+        match answer:
+            case "start":
+                pass
+            case "command":
+                self._show(write_command(self.state.filled_form, self.workspace))
+            case "trial":
+                assert self.state.trial is not None
+                self.start(self.state.trial)
+            case "change":
+                self._change_one()
+            case "preset":
+                self._choose_preset()
+            case "place":
+                self._ask_place()
+            case Pressed(key="r"):
+                self.state.reset()
+            case Pressed(key="d"):
+                self._show_events()
+            case name:
+                self._ask(next(field for field in self.state.fields if field.name == name))
+
+    def _list_doubts(self) -> list[Doubt]:
+        return review_costs.list_doubts(self.workspace, self.state.filled_form)
+
+    def _is_meant(self) -> bool:
+        """Ask again before a start that can hardly be meant."""
+        doubts = [doubt for doubt in self._list_doubts() if doubt.is_certain]
         with contextlib.suppress(Back):
-            ask()
+            return not doubts or bool(self.asker.ask(review_costs.ask_whether_meant(doubts)))
+        return False
+
+    def _add_costs(self, question: Question) -> Question:
+        """Show the costs beside the question, and more of them while they are measured."""
+        filled = self.state.filled_form
+
+        def build() -> Question:
+            return replace(question, aside=review_costs.describe_costs(self.workspace, filled))
+
+        return replace(build(), refresh=build)
 
     def _find_problem(self) -> tuple[TFMError | None, tuple[str, ...]]:
         """Why the run cannot start, and the settings to change."""
@@ -240,21 +262,22 @@ class Form:
         question = form_review.build_settings_question(self.state, changeable)
         self._ask(changeable[self.asker.ask(question)])
 
-    def _draw_head(self, problem: TFMError | None = None) -> Any:
+    def _draw_head(self, problem: TFMError | None = None, doubts: Sequence[Doubt] = ()) -> Any:
         """What stands above each question of the form: what the inspection found, and what is wrong."""
         events = [*self.inspection_events, *([] if problem else self.preview_events)]
-        return form_review.draw_head(events, problem or self.inspection_error, self.console)
+        drawn = review_costs.draw_doubts(doubts)
+        return form_review.draw_head(events, problem or self.inspection_error, drawn, self.console)
 
     def _show(self, text: str) -> None:
         """Show a text in one piece, so that it can be copied."""
         self.console.clear()
         self.console.print(text, soft_wrap=True, highlight=False, markup=False)
-        self._open_row(lambda: self.asker.ask(Question("continue", "Press Enter to go back", default="")))
+        self.asker.ask(Question("continue", "Press Enter to go back", default=""))
 
     def _show_events(self) -> None:
         self.console.clear()
         watch_preview.print_events([*self.inspection_events, *self.preview_events], self.console)
-        self._open_row(lambda: self.asker.ask(Question("continue", "Press Enter to go back", default="")))
+        self.asker.ask(Question("continue", "Press Enter to go back", default=""))
 
 
 def _get_fields(error: TFMError) -> tuple[str, ...]:

@@ -94,12 +94,15 @@ def describe_value(field: SettingField, value: Any, state: FormState) -> str:
     return spell(format_value(value))
 
 
-def draw_head(events: Sequence[ShownEvent], problem: TFMError | None, console: Console) -> RenderableType:
-    """What was found in the input, as far as it leaves room for the question, and why the run cannot start."""
+def draw_head(
+    events: Sequence[ShownEvent], problem: TFMError | None, doubts: Sequence[RenderableType], console: Console
+) -> RenderableType:
+    """What is unusual, what was found in the input as far as there is room, or why the run cannot start."""
     if problem is not None:
         text = Text(spell(f"{problem.message}\n{problem.hint}"))
         return Panel(text, title="cannot start yet", title_align="left", border_style="yellow")
-    drawn = [
+    drawn: list[RenderableType] = [*doubts]
+    drawn += [
         render.format_note(event) if isinstance(event, Note) else render.draw_event(event, console) for event in events
     ]
     room = console.height - _ROOM

@@ -1,0 +1,43 @@
+"""What a start would cost, and what is unusual about it, on the review screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from tfm.core.runs.doubts import Doubt, find_doubts
+from tfm.core.runs.estimates import add_estimates, read_estimates, start_probe
+from tfm.core.runs.workspace import Workspace
+from tfm.ui import render
+from tfm.ui.equivalent_command_line import FilledForm
+from tfm.ui.prompts import Choice, Question
+from tfm.ui.spell_references import spell
+
+_LEAST_DISK_MB = 1
+
+
+def describe_costs(workspace: Workspace, filled: FilledForm) -> str:
+    """Such as "≈ 16 min · 2.0 GB memory · 90 MB disk"; empty as long as nothing is known."""
+    start_probe(workspace, filled.stage, filled.presets, filled.given)
+    together = add_estimates(list(read_estimates(workspace, filled.stage, filled.presets, filled.given).values()))
+    mark = "" if together.is_measured else "≈ "
+    parts = [f"{mark}{render.format_time_left(together.seconds)}"] if together.seconds else []
+    parts += [f"{together.memory_gib:.1f} GB memory"] if together.memory_gib else []
+    parts += [f"{together.disk_mb:,.0f} MB disk"] if (together.disk_mb or 0) >= _LEAST_DISK_MB else []
+    parts += [f"{together.download_mb:,.0f} MB download"] if together.download_mb >= _LEAST_DISK_MB else []
+    return " · ".join(parts)
+
+
+def list_doubts(workspace: Workspace, filled: FilledForm) -> list[Doubt]:
+    return find_doubts(workspace, filled.stage, filled.presets, filled.given)
+
+
+def draw_doubts(doubts: Sequence[Doubt]) -> list[Text]:
+    return [Text(spell(f"! {doubt.message}; {doubt.hint}"), "yellow") for doubt in doubts]
+
+
+def ask_whether_meant(doubts: list[Doubt]) -> Question:
+    """Ask once more before something is started that can hardly be meant."""
+    choices = [Choice(False, "Change something"), Choice(True, "Start it all the same")]
+    return Question("sure", f"Really? {spell(doubts[0].message)}.", choices=choices, default=False)
