@@ -6,6 +6,8 @@ Each function saves one piece. `core.runs.probe` calls them in a process of thei
 
 from __future__ import annotations
 
+import contextlib
+import os
 import resource
 import subprocess
 import sys
@@ -17,7 +19,9 @@ import torch
 from torch import nn
 
 from tfm.core import registry
-from tfm.core.errors import TFMError
+from tfm.core.errors import BusyError, TFMError
+from tfm.core.events import Progress
+from tfm.core.python_path import build_python_path
 from tfm.core.registry import Planner
 from tfm.core.runs.estimate_cache import EstimateCache
 from tfm.core.runs.estimate_keys import (
@@ -40,7 +44,7 @@ from tfm.models.memory import MemoryMeter
 from tfm.models.model_summary import count_parameters
 from tfm.models.operations import count_operations
 from tfm.models.settings import IMAGENET, ModelSettings, SegmenterSettings
-from tfm.training.device import configure_torch, resolve_device
+from tfm.training.device import configure_torch, lock_gpu, resolve_device
 from tfm.training.speed_probe import measure_speed
 
 _IMAGES = 2  # in the batch that is counted
@@ -92,13 +96,20 @@ def _build_network(work: Work, size: tuple[int, int]) -> nn.Module:
 
 
 def learn_speed(_workspace: Workspace, work: Work) -> None:
-    subprocess.run([sys.executable, "-P", "-c", "import tfm.pipelines.train"], check=True)
+    environment = os.environ | {"PYTHONPATH": build_python_path()}
+    subprocess.run([sys.executable, "-P", "-c", "import tfm.pipelines.train"], env=environment, check=True)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     start, memory = used.ru_utime + used.ru_stime, used.ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
     device = resolve_device(str(work.get("device", "auto")))
     threads = work.get("threads", "auto")
     configure_torch(torch.get_num_threads() if threads == "auto" else threads, bool(work.get("deterministic", True)))
-    found = measure_speed(device, work.get("precision", "fp32"))
+    with contextlib.ExitStack() as held:
+        if device.type == "cuda":  # a training on it would slow down, and so would this
+            name = f"gpu-{torch.cuda.get_device_properties(device).uuid}"
+            for event in lock_gpu(name, "an estimate", held):
+                if isinstance(event, Progress):
+                    raise BusyError("the GPU is in use", hint="wait until it is free")
+        found = measure_speed(device, work.get("precision", "fp32"))
     with EstimateCache.change() as cache:
         cache.speeds[find_machine_key(work)] = {**found, "start": start, "memory_gib": memory}
 

@@ -98,9 +98,9 @@ def name_device(device: str) -> str:
 def make_machine_key(device: str, threads: int | str, precision: str) -> str:
     """What the speed of a training depends on, apart from its network and images."""
     count = int(os.environ.get("OMP_NUM_THREADS") or machine.count_cores()) if threads == "auto" else int(threads)
-    return make_key(_name_host(), name_device(device), count, precision, version("torch"))
+    return make_key(socket.gethostname(), name_device(device), count, precision, _read_torch_version())
 
 
 @functools.cache
-def _name_host() -> str:
-    return socket.gethostname()
+def _read_torch_version() -> str:
+    return version("torch")

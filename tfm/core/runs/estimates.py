@@ -6,9 +6,11 @@ Nothing is computed here that takes long: a background process measures what is 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,7 +178,9 @@ def _find_speed(work: Work, cache: EstimateCache) -> Speed | None:
 # --- the background process -------------------------------------------------------------------------------------------
 
 _probes: list[subprocess.Popen[bytes]] = []
-_seen: set[Path] = set()  # workspaces whose finished runs were read
+_newest_read: dict[Path, int] = {}  # by workspace: the newest change of a run when its runs were read
+_last_asked: dict[tuple[Path, str], float] = {}
+_RETRY_SECONDS = 60.0  # what could not be measured is tried again after that
 
 
 def start_probe(workspace: Workspace, stage: str, presets: Sequence[str], given: Mapping[str, Any]) -> None:
@@ -185,14 +189,18 @@ def start_probe(workspace: Workspace, stage: str, presets: Sequence[str], given:
     if any(probe.poll() is None for probe in _probes):
         return
     _probes.clear()
+    asked = json.dumps({"stage": stage, "presets": list(presets), "given": dict(given)}, default=str)
+    request = (workspace.root, asked)
+    if time.monotonic() - _last_asked.get(request, -math.inf) < _RETRY_SECONDS:
+        return
     try:
         is_known = not needs_probe(workspace, stage, presets, given)
     except TFMError:  # the form reports it
         return
-    if is_known and workspace.root in _seen:
+    newest = max((file.stat().st_mtime_ns for file in workspace.runs_folder.glob("[!.]*/status.json")), default=0)
+    if is_known and _newest_read.get(workspace.root) == newest:
         return
-    _seen.add(workspace.root)
-    asked = json.dumps({"stage": stage, "presets": list(presets), "given": dict(given)}, default=str)
+    _newest_read[workspace.root], _last_asked[request] = newest, time.monotonic()
     _probes.append(
         subprocess.Popen(
             [sys.executable, "-P", "-m", "tfm.core.runs.probe", str(workspace.root), asked],

@@ -5,6 +5,7 @@ It measures what the request needs and saves it, piece by piece. It ends early w
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -17,7 +18,7 @@ from tfm.core.registry import import_object
 from tfm.core.runs.estimate_cache import EstimateCache
 from tfm.core.runs.estimates import list_unknown
 from tfm.core.runs.measured_paces import harvest_paces
-from tfm.core.runs.works import list_starts
+from tfm.core.runs.works import Work, list_starts
 from tfm.core.runs.workspace import Workspace
 
 _NICENESS = 10  # other programs and running trainings come first
@@ -27,17 +28,21 @@ def measure(workspace: Workspace, stage: str, presets: list[str], given: dict[st
     """Measure all that is not known, and yield the name of each piece once it is saved."""
     harvest_paces(workspace)
     yield "paces"
-    while unknown := _list_all_unknown(workspace, stage, presets, given):
+    in_vain: list[tuple[str, Work]] = []
+    while unknown := [one for one in _list_all_unknown(workspace, stage, presets, given) if one not in in_vain]:
         kind, work = unknown[0]
         # Imported by name: it needs torch, which the first part of this process does without.
         learn: Callable[..., None] = import_object(f"tfm.pipelines.probe:learn_{kind}")
-        learn(workspace, work)
-        if _list_all_unknown(workspace, stage, presets, given)[:1] == [(kind, work)]:
-            return  # it could not be saved
+        with contextlib.suppress(TFMError):  # such as a GPU that another run uses
+            learn(workspace, work)
+        if (kind, work) in _list_all_unknown(workspace, stage, presets, given):
+            in_vain.append((kind, work))
         yield kind
 
 
-def _list_all_unknown(workspace: Workspace, stage: str, presets: list[str], given: dict[str, Any]) -> list[Any]:
+def _list_all_unknown(
+    workspace: Workspace, stage: str, presets: list[str], given: dict[str, Any]
+) -> list[tuple[str, Work]]:
     """In the order in which they are shown: what comes quickly is measured first."""
     cache = EstimateCache.load()
     works = list_starts(workspace, stage, presets, given).values()

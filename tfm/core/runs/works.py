@@ -9,6 +9,7 @@ import ast
 import contextlib
 import csv
 import functools
+import json
 import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,11 +51,22 @@ class ImageCounts(NamedTuple):
 
 def list_starts(workspace: Workspace, name: str, presets: Iterable[str], given: Mapping[str, Any]) -> dict[str, Work]:
     """Map each preset, or the command if it has none, to what it would start. A plan is one work here."""
+    places = [workspace.root / kind for kind in ("dataset", "cache", "models")]
+    files = [*places, *(workspace.root / "models").glob("*.yaml")]
+    changed = tuple(file.stat().st_mtime_ns for file in files if file.exists())
+    return _list_starts(workspace.root, name, tuple(presets), json.dumps(dict(given), default=str), changed)
+
+
+@functools.lru_cache(maxsize=32)  # a screen that refreshes itself asks for the same again and again
+def _list_starts(
+    root: Path, name: str, presets: tuple[str, ...], text: str, _changed: tuple[int, ...]
+) -> dict[str, Work]:
+    workspace, given = Workspace(root), json.loads(text)
     found = registry.find_command(name)
     settings, counts = split_repeats(found, given)
     repeated = {repeat.word: repeat.setting for repeat in found.repeats}
     works = {}
-    for preset, own in split_values_by_preset(workspace, name, settings, tuple(presets)):
+    for preset, own in split_values_by_preset(workspace, name, settings, presets):
         command = get_started_command(name, preset)
         values = dict(own)
         with contextlib.suppress(TFMError):  # there are several datasets, and none was chosen yet
