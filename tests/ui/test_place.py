@@ -57,7 +57,7 @@ def test_esc_in_the_summary_asks_again_where_to_run(workspace):
 def test_a_form_that_is_filled_already_asks_only_where_to_run(workspace):
     write_cluster(workspace)
     asked, asker = form(workspace, place="ours")
-    assert asked.confirm(FilledForm("phantom", (), {"out": "out"})).on == "ours"
+    assert asked.fill(FilledForm("phantom", (), {"out": "out"})).on == "ours"
     assert asker.names == ["place", "review"]
 
 

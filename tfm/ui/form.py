@@ -25,8 +25,9 @@ from tfm.ui import form_review, review_costs, watch_preview
 from tfm.ui.equivalent_command_line import FilledForm, write_command
 from tfm.ui.field_prompts import WEIGHTS_FILE, build_file_question, build_place_question, build_question
 from tfm.ui.form_state import FormState
-from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question
+from tfm.ui.prompts import Asker, Back, Choice, Leaving, Pressed, Question
 from tfm.ui.saved_answers import SavedAnswers
+from tfm.ui.screens.choose_models import ModelChooser
 from tfm.ui.spell_references import spell
 
 _REVIEW = "review"
@@ -48,28 +49,30 @@ class Form:
         self.inspection_events: list[watch_preview.ShownEvent] = []
         self.inspection_error: TFMError | None = None
         self.fields_to_inspect: tuple[str, ...] = ()
-        self.known: set[str] = set()  # what needs no question, because the caller said it
+        self.given: dict[str, Any] = {}  # what the caller said, and so needs no question
+        self.known: set[str] = set()  # their names, and that of the preset
         self.previewed_settings: list[Settings] = []
         self.preview_events: list[watch_preview.ShownEvent] = []
 
-    def fill(self) -> FilledForm:
-        """Ask until the person chooses Start. Raises Back at the first question, and ToMenu."""
+    def fill(self, known: FilledForm | None = None) -> FilledForm:
+        """Ask until the person chooses Start. Raises Back at the first question, and ToMenu.
+
+        Args:
+            known: Presets and settings that need no question.
+        """
+        if known is not None:
+            self.given, self.state.presets = dict(known.given), known.presets
+            self.known = {*known.given, *(["preset"] if known.presets else [])}
         self._load_answers()
         try:
             self.ask_all()
         finally:
-            self.answers.save(self.state.stage, self.state.presets, self.state.answers)
-        return self.state.filled_form
-
-    def confirm(self, filled: FilledForm) -> FilledForm:
-        """Ask what is missing in a form that is filled already, and show its review. Raises Back and ToMenu."""
-        self.state = FormState(filled.stage, self.workspace, filled.presets, dict(filled.given))
-        self.known = {*filled.given, *(["preset"] if filled.presets else [])}
-        self.ask_all()
+            own = {name: value for name, value in self.state.answers.items() if self.given.get(name) != value}
+            self.answers.save(self.state.stage, self.state.presets, own)
         return self.state.filled_form
 
     def _load_answers(self) -> None:
-        self.state.load_answers(self.answers.load(self.state.stage, self.state.presets))
+        self.state.load_answers(self.answers.load(self.state.stage, self.state.presets) | self.given)
 
     def ask_all(self) -> None:
         """Ask one question after the other; Back returns to the previous one."""
@@ -120,10 +123,13 @@ class Form:
         return list(takewhile(lambda name: name not in again, answered))
 
     def _choose_preset(self) -> None:
-        """Ask for one preset, or for several without a default. The user's broken presets are disabled."""
+        """Ask for one preset, or for several models. The user's broken presets are disabled."""
         stage = registry.find_command(self.state.stage)
         assert isinstance(stage, registry.Stage)
         assert stage.presets is not None
+        if stage.default_preset is None:
+            self._choose_models()
+            return
         choices = []
         for name in self.workspace.list_presets(stage.presets, stage.default_preset):
             try:
@@ -132,12 +138,24 @@ class Form:
                 choices.append(Choice(name, name, spell(found.title), card=spell(found.about)))
             except SettingsError as error:
                 choices.append(Choice(name, name, disabled=spell(error.message)))
-        several, chosen = stage.default_preset is None, self.state.presets
-        text = "Which models? (several make a queue)" if several else "Which preset?"
-        before = list(chosen) if several else (chosen or (stage.default_preset,))[0]
+        before = (self.state.presets or (stage.default_preset,))[0]
         why = "The settings that it brings can be changed on the next screen."
-        answer = self.asker.ask(Question("preset", text, why, choices, several, before, head=self._draw_head()))
-        self.state.presets = tuple(answer) if several else (answer,)
+        question = Question("preset", "Which preset?", why, choices, default=before, head=self._draw_head())
+        self.state.presets = (self.asker.ask(question),)
+        self._load_answers()
+
+    def _choose_models(self) -> None:
+        """The marked models are kept, however a person leaves the question."""
+        chooser = ModelChooser(self.workspace, self.state.find_inputs())
+        marked: Sequence[str] = self.state.presets or self.answers.load_models(self.state.stage)
+        try:
+            marked = self.asker.ask(chooser.ask_several(marked))
+        except Leaving as leaving:
+            marked = leaving.marked or marked
+            raise
+        finally:
+            self.answers.save_models(self.state.stage, marked)
+        self.state.presets = tuple(marked)
         self._load_answers()
 
     def _inspect(self) -> None:
@@ -240,6 +258,9 @@ class Form:
         """Ask for a setting. Choices that the inspection excludes are disabled, with the reason."""
         state, name = self.state, field.name
         question = build_question(field, state.get_value(field), self.workspace, state.list_preset_values(field))
+        if field.input and field.input.kind == "model":
+            chooser = ModelChooser(self.workspace, state.find_inputs())
+            question = chooser.ask_one(question, field.input.made_by)
         if name in state.inspection.choices:
             why = spell(state.explain_offer(name))
             choices = [
