@@ -19,6 +19,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # its workers inherit this
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="tfm-caches-")
     atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
+os.environ["TFM_PROBE"] = "off"  # the tests need the cores
 os.environ["TFM_COMMANDS"] = "tests.toys"  # the toy commands, found by name here and in the workers
 os.environ["TFM_LANGUAGE"] = "en"  # whatever the language of this machine
 

@@ -52,6 +52,8 @@ from tfm.core.runs.works import (
 )
 from tfm.core.runs.workspace import Workspace
 
+PROBE = "TFM_PROBE"  # environment variable: "off" measures nothing, for the login node of a cluster
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -186,7 +188,7 @@ _RETRY_SECONDS = 60.0  # what could not be measured is tried again after that
 def start_probe(workspace: Workspace, stage: str, presets: Sequence[str], given: Mapping[str, Any]) -> None:
     """Measure what is not known in the background. It may be called at every refresh: it starts one process at a time,
     which ends with this one."""
-    if any(probe.poll() is None for probe in _probes):
+    if os.environ.get(PROBE) == "off" or any(probe.poll() is None for probe in _probes):
         return
     _probes.clear()
     asked = json.dumps({"stage": stage, "presets": list(presets), "given": dict(given)}, default=str)
@@ -203,7 +205,7 @@ def start_probe(workspace: Workspace, stage: str, presets: Sequence[str], given:
     _newest_read[workspace.root], _last_asked[request] = newest, time.monotonic()
     _probes.append(
         subprocess.Popen(
-            [sys.executable, "-P", "-m", "tfm.core.runs.probe", str(workspace.root), asked],
+            [sys.executable, "-P", "-m", "tfm.core.runs.probe", str(workspace.root), asked, str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

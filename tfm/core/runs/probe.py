@@ -1,4 +1,4 @@
-"""The background process of `estimates`: `python -m tfm.core.runs.probe WORKSPACE REQUEST`.
+"""The background process of `estimates`: `python -m tfm.core.runs.probe WORKSPACE REQUEST PID`.
 
 It measures what the request needs and saves it, piece by piece. It ends early when the process that started it is gone.
 """
@@ -51,13 +51,13 @@ def _list_all_unknown(
 
 
 def main() -> int:
-    root, request = sys.argv[1:]
-    asked, parent = json.loads(request), os.getppid()
+    root, request, parent = sys.argv[1:]
+    asked = json.loads(request)
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
     try:
         for _ in measure(Workspace(Path(root)), **asked):
-            if os.getppid() != parent:
+            if os.getppid() != int(parent):
                 break
     except TFMError:  # the form reports it
         return 1
