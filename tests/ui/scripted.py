@@ -1,7 +1,10 @@
 """Answer questions by name, not by their order."""
 
+import io
 from collections.abc import Mapping
 from typing import Any
+
+from rich.console import Console
 
 from tfm.ui.prompts import Back, Pressed, Question, ToMenu
 
@@ -27,6 +30,10 @@ class Scripted:
     def names(self) -> list[str]:
         return [question.name for question in self.asked]
 
+    def find(self, name: str) -> list[Question]:
+        """The question, as it was each time."""
+        return [question for question in self.asked if question.name == name]
+
     def ask(self, question: Question) -> Any:
         self.asked.append(question)
         assert self.names.count(question.name) <= _MOST_TIMES, f"{question.name} is asked again and again"
@@ -51,3 +58,15 @@ class Scripted:
                 assert one in offered, f"{question.name} does not offer {one!r}, and no other answer is left"
             return answer
         return question.parse(answer)
+
+
+def read_rows(question: Question) -> dict[Any, str]:
+    """The values that can be chosen, with what is said of each."""
+    return {choice.value: choice.about for choice in question.choices if not choice.disabled}
+
+
+def read_head(question: Question) -> str:
+    """What stands above a question."""
+    console = Console(file=io.StringIO(), width=100)
+    console.print(question.head if question.head is not None else "")
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]

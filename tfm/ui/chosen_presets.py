@@ -14,6 +14,7 @@ from tfm.core.settings.base import Settings
 from tfm.core.settings.fields import SettingField, list_fields
 from tfm.core.settings.presets import Preset
 from tfm.core.settings.resolve import merge, place_values, select_known
+from tfm.ui.form_inputs import find_default_inputs
 
 VARIES = "different for each preset"  # the value of a setting in which several presets differ
 _MISSING = object()
@@ -36,6 +37,11 @@ class ChosenPresets:
         """The command that one preset starts, or all of several; with presets of different commands, the form's own."""
         started = {get_started_command(self.stage, preset) for preset in (self.loaded if self.names else [])}
         return registry.find_command(started.pop() if len(started) == 1 else self.stage)
+
+    @cached_property
+    def inputs(self) -> dict[str, Any]:
+        """The inputs that the command takes when nobody names one."""
+        return find_default_inputs(self.workspace, self.command.list_fields())
 
     @cached_property
     def _settings(self) -> list[type[Settings]]:

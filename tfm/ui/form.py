@@ -12,7 +12,7 @@ from functools import partial
 from itertools import takewhile
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from tfm.core import registry
 from tfm.core.errors import SettingsError, TFMError
@@ -25,9 +25,8 @@ from tfm.ui import form_review, review_costs, watch_preview
 from tfm.ui.equivalent_command_line import FilledForm, write_command
 from tfm.ui.field_prompts import WEIGHTS_FILE, build_file_question, build_place_question, build_question
 from tfm.ui.form_state import FormState
-from tfm.ui.prompts import Asker, Back, Choice, Leaving, Pressed, Question
+from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question
 from tfm.ui.saved_answers import SavedAnswers
-from tfm.ui.screens.choose_models import ModelChooser
 from tfm.ui.spell_references import spell
 
 _REVIEW = "review"
@@ -45,34 +44,39 @@ class Form:
         self.console = console
         self.state = FormState(stage, workspace)
         self.answers = SavedAnswers(workspace.answers_file)
+        self.loaded_answers: dict[str, Any] = {}
         self.inspected_values: dict[str, Any] | None = None
         self.inspection_events: list[watch_preview.ShownEvent] = []
         self.inspection_error: TFMError | None = None
         self.fields_to_inspect: tuple[str, ...] = ()
-        self.given: dict[str, Any] = {}  # what the caller said, and so needs no question
-        self.known: set[str] = set()  # their names, and that of the preset
+        self.known: set[str] = set()  # what needs no question, because the caller said it
         self.previewed_settings: list[Settings] = []
         self.preview_events: list[watch_preview.ShownEvent] = []
 
-    def fill(self, known: FilledForm | None = None) -> FilledForm:
+    def fill(self, suggested: FilledForm | None = None) -> FilledForm:
         """Ask until the person chooses Start. Raises Back at the first question, and ToMenu.
 
-        Args:
-            known: Presets and settings that need no question.
+        What is suggested needs no question. Suggested presets make it one particular job, to which last time's answers
+        do not belong.
         """
-        if known is not None:
-            self.given, self.state.presets = dict(known.given), known.presets
-            self.known = {*known.given, *(["preset"] if known.presets else [])}
+        if suggested:
+            self.state = FormState(suggested.stage, self.workspace, suggested.presets, suggested.given, on=suggested.on)
+            self.known = {*suggested.given, *(["preset"] if suggested.presets else [])}
+            if suggested.presets:
+                self.ask_all()
+                return self.state.filled_form
         self._load_answers()
         try:
             self.ask_all()
         finally:
-            own = {name: value for name, value in self.state.answers.items() if self.given.get(name) != value}
-            self.answers.save(self.state.stage, self.state.presets, own)
+            self.answers.save(self.state.stage, self.state.presets, self.state.answers)
         return self.state.filled_form
 
     def _load_answers(self) -> None:
-        self.state.load_answers(self.answers.load(self.state.stage, self.state.presets) | self.given)
+        """Take last time's answers for these presets. What was answered in this form stays."""
+        said = {name: value for name, value in self.state.answers.items() if self.loaded_answers.get(name) != value}
+        self.loaded_answers = self.answers.load(self.state.stage, self.state.presets)
+        self.state.load_answers(self.loaded_answers | said)
 
     def ask_all(self) -> None:
         """Ask one question after the other; Back returns to the previous one."""
@@ -114,7 +118,7 @@ class Form:
         """Ask again the settings that a failed inspection names; raise its error if it names none that is asked."""
         if not self.state.inspection_path:
             raise error
-        self.inspection_error, self.fields_to_inspect = error, _get_fields(error)
+        self.fields_to_inspect = _get_fields(error)
         before = [field.name for field in self._list_asked_fields()]
         again = [name for name in before if name in (_get_fields(error) or before)]
         if not again:
@@ -123,13 +127,10 @@ class Form:
         return list(takewhile(lambda name: name not in again, answered))
 
     def _choose_preset(self) -> None:
-        """Ask for one preset, or for several models. The user's broken presets are disabled."""
+        """Ask for one preset, or for several without a default. The user's broken presets are disabled."""
         stage = registry.find_command(self.state.stage)
         assert isinstance(stage, registry.Stage)
         assert stage.presets is not None
-        if stage.default_preset is None:
-            self._choose_models()
-            return
         choices = []
         for name in self.workspace.list_presets(stage.presets, stage.default_preset):
             try:
@@ -138,35 +139,29 @@ class Form:
                 choices.append(Choice(name, name, spell(found.title), card=spell(found.about)))
             except SettingsError as error:
                 choices.append(Choice(name, name, disabled=spell(error.message)))
-        before = (self.state.presets or (stage.default_preset,))[0]
+        several, chosen = stage.default_preset is None, self.state.presets
+        text = "Which models? (several make a queue)" if several else "Which preset?"
+        before = list(chosen) if several else (chosen or (stage.default_preset,))[0]
         why = "The settings that it brings can be changed on the next screen."
-        question = Question("preset", "Which preset?", why, choices, default=before, head=self._draw_head())
-        self.state.presets = (self.asker.ask(question),)
-        self._load_answers()
-
-    def _choose_models(self) -> None:
-        """The marked models are kept, however a person leaves the question."""
-        chooser = ModelChooser(self.workspace, self.state.find_inputs())
-        marked: Sequence[str] = self.state.presets or self.answers.load_models(self.state.stage)
-        try:
-            marked = self.asker.ask(chooser.ask_several(marked))
-        except Leaving as leaving:
-            marked = leaving.marked or marked
-            raise
-        finally:
-            self.answers.save_models(self.state.stage, marked)
-        self.state.presets = tuple(marked)
+        head = self._draw_head(len(choices))
+        answer = self.asker.ask(Question("preset", text, why, choices, several, before, head=head))
+        self.state.presets = tuple(answer) if several else (answer,)
         self._load_answers()
 
     def _inspect(self) -> None:
         """Inspect the input if its settings have changed, or if the last inspection failed."""
-        path = self.state.inspection_path
-        values = self.state.collect_inspected_values() if path else None
-        if path is None or values == self.inspected_values:
-            return
-        self.inspected_values, self.inspection_error, self.inspection_events = None, None, []
-        self.state.apply_inspection(registry.InspectionResult())
-        result = self._watch(registry.stream_events(path, values, self.workspace))
+        self.inspection_error = None
+        try:
+            path = self.state.inspection_path
+            values = self.state.collect_inspected_values() if path else None
+            if path is None or values == self.inspected_values:
+                return
+            self.inspected_values, self.inspection_events = None, []
+            self.state.apply_inspection(registry.InspectionResult())
+            result = self._watch(registry.stream_events(path, values, self.workspace))
+        except TFMError as error:
+            self.inspection_error = error
+            raise
         self.inspected_values, self.inspection_events = values, result.shown
         self.state.apply_inspection(result.inspection)
 
@@ -184,16 +179,15 @@ class Form:
 
     def _review(self) -> None:
         """Show the review until the person chooses Start."""
-        cursor = ""
         while True:
             problem, fields = self._find_problem()
             has_details = bool(self.inspection_events or self.preview_events)
-            head = self._draw_head(problem, [] if problem else self._list_doubts())
-            question = form_review.build_review(self.state, problem, fields, head, cursor, has_details=has_details)
+            question = form_review.build_review(self.state, problem, fields, has_details=has_details)
+            doubts = [] if problem else self._list_doubts()
+            question = replace(question, head=self._draw_head(len(question.choices), problem, doubts))
             answer = self.asker.ask(question if problem else self._add_costs(question))
             if answer == "start" and self._is_meant():
                 return
-            cursor = answer if problem and isinstance(answer, str) else ""
             with contextlib.suppress(Back):
                 self._act(answer)
 
@@ -218,7 +212,7 @@ class Form:
             case Pressed(key="d"):
                 self._show_events()
             case name:
-                self._ask(next(field for field in self.state.fields if field.name == name))
+                self._ask(self.state.list_changeable()[name])
 
     def _list_doubts(self) -> list[Doubt]:
         return review_costs.list_doubts(self.workspace, self.state.filled_form)
@@ -258,9 +252,6 @@ class Form:
         """Ask for a setting. Choices that the inspection excludes are disabled, with the reason."""
         state, name = self.state, field.name
         question = build_question(field, state.get_value(field), self.workspace, state.list_preset_values(field))
-        if field.input and field.input.kind == "model":
-            chooser = ModelChooser(self.workspace, state.find_inputs())
-            question = chooser.ask_one(question, field.input.made_by)
         if name in state.inspection.choices:
             why = spell(state.explain_offer(name))
             choices = [
@@ -269,7 +260,7 @@ class Form:
             ]
             default = state.choose_offered(name, question.default, question.several)
             question = replace(question, choices=choices, default=default)
-        answer = self.asker.ask(replace(question, head=self._draw_head()))
+        answer = self.asker.ask(replace(question, head=self._draw_head(len(question.choices))))
         if answer == WEIGHTS_FILE:
             answer = self.asker.ask(build_file_question(field))
         state.answer(field, answer)
@@ -283,11 +274,15 @@ class Form:
         question = form_review.build_settings_question(self.state, changeable)
         self._ask(changeable[self.asker.ask(question)])
 
-    def _draw_head(self, problem: TFMError | None = None, doubts: Sequence[Doubt] = ()) -> Any:
-        """What stands above each question of the form: what the inspection found, and what is wrong."""
-        events = [*self.inspection_events, *([] if problem else self.preview_events)]
-        drawn = review_costs.draw_doubts(doubts)
-        return form_review.draw_head(events, problem or self.inspection_error, drawn, self.console)
+    def _draw_head(self, rows: int, problem: TFMError | None = None, doubts: Sequence[Doubt] = ()) -> RenderableType:
+        """What stands above a question with so many rows: what is wrong, or else what is unusual and was found."""
+        problem = problem or self.inspection_error
+        if problem:
+            return form_review.draw_problem(problem)
+        moves = self.console.is_terminal and not self.asker.is_plain
+        room = self.console.height - form_review.count_lines(rows) if moves else None
+        events = [*review_costs.describe_doubts(doubts), *self.inspection_events, *self.preview_events]
+        return form_review.draw_events(events, self.console, room)
 
     def _show(self, text: str) -> None:
         """Show a text in one piece, so that it can be copied."""

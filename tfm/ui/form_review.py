@@ -23,19 +23,11 @@ from tfm.ui.spell_references import spell
 from tfm.ui.watch_preview import ShownEvent
 
 _MOST_NAMES = 3
-_ROOM = 16  # lines that the question below the head needs
+_MOST_ROWS, _LINES_AROUND = 12, 5  # a longer list scrolls
 _WHY = "Choose a line to change it. Everything that is not here keeps its default; More settings shows it."
 
 
-def build_review(
-    state: FormState,
-    problem: TFMError | None,
-    fields: Sequence[str],
-    head: RenderableType,
-    cursor: str,
-    *,
-    has_details: bool,
-) -> Question:
+def build_review(state: FormState, problem: TFMError | None, fields: Sequence[str], *, has_details: bool) -> Question:
     """Rows for what was asked, what matters and what was changed; `fields` are those that the problem names."""
     named = {*state.given, *fields}
     shown = [field for field in state.list_review_fields() if field.is_important or field.name in named]
@@ -55,8 +47,7 @@ def build_review(
         describe_work(state) + (f", {len(queue)} runs" if queue else ""),
         _WHY,
         rows,
-        default=cursor or (first_wrong if problem else "start"),
-        head=head,
+        default=first_wrong if problem else "start",
         actions=({"r": "reset"} if state.answers else {}) | ({"d": "details"} if has_details else {}),
     )
 
@@ -73,11 +64,12 @@ def describe_work(state: FormState) -> str:
 def build_settings_question(state: FormState, changeable: Mapping[str, SettingField]) -> Question:
     """All settings with their values; `/` filters them."""
     values = state.read_values(list(changeable.values()))
-    choices = []
+    choices: list[Choice] = []
     for name, field in changeable.items():
         section = field.group if "." not in name else name.partition(".")[0]
         value = describe_value(field, values[name], state)
         choices.append(Choice(name, format_name(name), value, section=section, card=spell(field.question)))
+    choices.sort(key=lambda choice: bool(choice.section))  # below a section's title they would seem to belong to it
     return Question("setting", "Which setting?", "Type / and a part of its name to find a setting.", choices, head="")
 
 
@@ -94,23 +86,31 @@ def describe_value(field: SettingField, value: Any, state: FormState) -> str:
     return spell(format_value(value))
 
 
-def draw_head(
-    events: Sequence[ShownEvent], problem: TFMError | None, doubts: Sequence[RenderableType], console: Console
-) -> RenderableType:
-    """What is unusual, what was found in the input as far as there is room, or why the run cannot start."""
-    if problem is not None:
-        text = Text(spell(f"{problem.message}\n{problem.hint}"))
-        return Panel(text, title="cannot start yet", title_align="left", border_style="yellow")
-    drawn: list[RenderableType] = [*doubts]
-    drawn += [
+def draw_problem(problem: TFMError) -> RenderableType:
+    text = Text(spell(f"{problem.message}\n{problem.hint}"))
+    return Panel(text, title="cannot start yet", title_align="left", border_style="yellow")
+
+
+def count_lines(rows: int) -> int:
+    """The lines that a question with so many rows needs, and its keys and card."""
+    return min(rows, _MOST_ROWS) + _LINES_AROUND
+
+
+def draw_events(events: Sequence[ShownEvent], console: Console, room: int | None) -> RenderableType:
+    """All events, or as many as there is room for: the warnings, then the last ones, which say what Start does."""
+    drawn = [
         render.format_note(event) if isinstance(event, Note) else render.draw_event(event, console) for event in events
     ]
-    room = console.height - _ROOM
-    kept: list[RenderableType] = []
-    for one in drawn:
-        room -= len(console.render_lines(one))
-        kept += [one] if room >= 0 else []
-    return Group(*kept)
+    if room is None:
+        return Group(*drawn)
+    is_warning = [isinstance(event, Note) and event.level == "warning" for event in events]
+    kept = []
+    for index in sorted(range(len(events)), key=lambda index: (not is_warning[index], -index)):
+        lines = len(console.render_lines(drawn[index]))
+        if lines <= room:
+            kept.append(index)
+            room -= lines
+    return Group(*(drawn[index] for index in sorted(kept)))
 
 
 def _list_preset_rows(state: FormState) -> list[Choice]:

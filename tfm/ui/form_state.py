@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +16,7 @@ from tfm.core.errors import SettingsError, TFMError
 from tfm.core.registry import InspectionResult
 from tfm.core.runs import inputs
 from tfm.core.runs.expand_repeats import find_useless_names, list_queue, split_repeats, split_values_by_preset
-from tfm.core.runs.resolve_command_settings import (
-    get_started_command,
-    resolve_settings,
-)
+from tfm.core.runs.resolve_command_settings import get_started_command, resolve_settings
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import Settings
 from tfm.core.settings.fields import SettingField, get_value, list_fields
@@ -28,15 +24,20 @@ from tfm.core.settings.resolve import find_fields_without_effect, select_known
 from tfm.ui.chosen_presets import VARIES, ChosenPresets, merge_values
 from tfm.ui.equivalent_command_line import FilledForm
 from tfm.ui.field_prompts import convert_to_plain, format_value
+from tfm.ui.form_inputs import list_ambiguous_inputs
 
 
 @dataclass
 class FormState:
-    """Values resolve as defaults < presets < answers < detected; an answer to a setting removes its detected value."""
+    """Values resolve as defaults < presets < suggested < answers < detected.
+
+    `suggested` are the values that the caller knows already. An answer to a setting removes its detected value.
+    """
 
     stage: str
     workspace: Workspace
     presets: tuple[str, ...] = ()
+    suggested: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     answers: dict[str, Any] = dataclasses.field(default_factory=dict)
     inspection: InspectionResult = dataclasses.field(default_factory=InspectionResult)
     fixed: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -77,47 +78,13 @@ class FormState:
         return {repeat.word: repeat for repeat in self.definition.repeats}
 
     def needs_answer(self, field: SettingField) -> bool:
-        """Whether a setting has no good default, so that it has to be asked for: a model, and most required ones."""
-        if field.input and field.input.kind == "model":
-            return True
-        if not field.is_required or field.parts or field.name in self._defaults_of_inputs:
-            return False
-        return not (field.input and field.input.kind == "run" and field.is_list)  # all runs that can be read
-
-    def find_inputs(self) -> dict[str, Any]:
-        """The dataset and the cache that the form stands for, as far as they are known."""
-        named = [field for field in self.fields if field.name in ("dataset", "cache")]
-        return {name: value for name, value in self.read_values(named).items() if value}
+        """Whether a required setting has no good default, so that it has to be asked for."""
+        return field.is_required and not field.parts and field.name not in self.chosen.inputs
 
     def list_review_fields(self) -> list[SettingField]:
         """The settings that a review can show: those that have an effect, and repeats that can be more than 1."""
-        hidden = self.ineffective | self._find_single_repeats()
-        return [field for field in self.fields if field.name not in hidden and (field.parts or not field.is_mapping)]
-
-    @functools.cached_property
-    def _defaults_of_inputs(self) -> dict[str, str]:
-        """The newest dataset and the newest cache, and the only run that a setting can name."""
-        found = {}
-        for field in self.fields:
-            kind = field.input.kind if field.input and field.is_required else ""
-            if kind in ("dataset", "cache") and (names := self.workspace.list_products(kind)):
-                found[field.name] = max(names, key=lambda name: self._read_time(kind, name))
-            if kind == "run" and not field.is_list:
-                runs = inputs.list_readable_runs(self.workspace, field)
-                found |= {field.name: runs[0].id} if len(runs) == 1 else {}
-        return found
-
-    @property
-    def _ambiguous_inputs(self) -> dict[str, str]:
-        """The defaults that a command has to name. The only dataset and the only cache need no name."""
-        return {
-            name: value
-            for name, value in self._defaults_of_inputs.items()
-            if name not in ("dataset", "cache") or len(self.workspace.list_products(name)) > 1
-        }
-
-    def _read_time(self, kind: str, name: str) -> float:
-        return self.workspace.product_folder(kind, name).stat().st_mtime
+        hidden = self._find_single_repeats()
+        return [field for name, field in self.list_changeable().items() if name not in hidden]
 
     def load_answers(self, answers: Mapping[str, Any]) -> None:
         """Take last time's answers, except those to settings that no longer exist."""
@@ -146,7 +113,7 @@ class FormState:
     def given(self) -> dict[str, Any]:
         """The values to run with: without values of parts that are off, and without those that have no effect."""
         ineffective = self.ineffective
-        values = self._ambiguous_inputs | self.answers | self.fixed
+        values = {**list_ambiguous_inputs(self.workspace, self.chosen.inputs), **self._known}
         named = {name.partition(".")[0] for name in values if "." in name}
         switches = [self._read_switches(field, values) for field in self.fields if named & field.parts.keys()]
         off = {part for parts in switches for part, on in parts.items() if on is not True}
@@ -189,11 +156,18 @@ class FormState:
         else:
             self.answers[name] = value
 
+    @property
+    def _known(self) -> dict[str, Any]:
+        return {**self.suggested, **self.answers, **self.fixed}
+
     def get_default(self, field: SettingField) -> Any:
         """The value without answers, or VARIES if the presets differ."""
-        if field.name in self._defaults_of_inputs:
-            return self._defaults_of_inputs[field.name]
-        return self._read_switches(field, {}) if field.parts else merge_values(self.list_preset_values(field))
+        inputs = {**self.chosen.inputs, **self.suggested}
+        if field.name in inputs:
+            return inputs[field.name]
+        return (
+            self._read_switches(field, self.suggested) if field.parts else merge_values(self.list_preset_values(field))
+        )
 
     def list_preset_values(self, field: SettingField) -> list[Any]:
         """The value of a setting in each of the presets."""
@@ -204,7 +178,7 @@ class FormState:
 
     def read_values(self, fields: Sequence[SettingField]) -> dict[str, Any]:
         """Values by name; of a setting with parts, which of them are on."""
-        given, switches = self.given, self.answers | self.fixed
+        given, switches = self.given, self._known
         values = {}
         for field in fields:
             if field.parts:
@@ -221,7 +195,7 @@ class FormState:
         stage = self.definition
         if isinstance(stage, registry.Stage) and stage.presets and not (self.presets or stage.default_preset):
             return set()  # unknown until a preset is chosen
-        given, _ = split_repeats(stage, self.answers | self.fixed)
+        given, _ = split_repeats(stage, self._known)
         found = set.intersection(*(find_useless_names(self.stage, one, given) for one in self.chosen.loaded))
         for field in self.fields:
             for part in field.parts:
@@ -234,7 +208,7 @@ class FormState:
 
     def list_part_fields(self, field: SettingField) -> list[SettingField]:
         """The settings of the parts that are on."""
-        on = [part for part, state in self._read_switches(field, self.answers | self.fixed).items() if state is True]
+        on = [part for part, state in self._read_switches(field, self._known).items() if state is True]
         return [value for part in on for value in field.list_part_fields(part)]
 
     def _read_switches(self, field: SettingField, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -278,7 +252,7 @@ class FormState:
 
     def collect_inspected_values(self) -> dict[str, Any]:
         """The values to inspect: those of required settings and of other settings that name an input, parsed."""
-        known = self._defaults_of_inputs | self.answers
+        known = {**self.chosen.inputs, **self.suggested, **self.answers}
         answers = inputs.complete_values(self.workspace, self.definition.settings, known)
         values = {}
         for field in self.fields:

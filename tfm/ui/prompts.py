@@ -15,19 +15,11 @@ from rich.console import Console, RenderableType
 from tfm.ui.spell_references import spell
 
 
-class Leaving(Exception):
-    """A person leaves a question without an answer. `marked` are the choices that were marked until then."""
-
-    def __init__(self, marked: Sequence[Any] = ()) -> None:
-        super().__init__()
-        self.marked = marked
-
-
-class Back(Leaving):
+class Back(Exception):
     """Go one question back."""
 
 
-class ToMenu(Leaving):
+class ToMenu(Exception):
     """Leave the form; the answers are kept."""
 
 

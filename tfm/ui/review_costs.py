@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.text import Text
-
+from tfm.core.events import Note
 from tfm.core.runs.doubts import Doubt, find_doubts
 from tfm.core.runs.estimates import add_estimates, read_estimates, start_probe
 from tfm.core.runs.workspace import Workspace
@@ -33,8 +32,8 @@ def list_doubts(workspace: Workspace, filled: FilledForm) -> list[Doubt]:
     return find_doubts(workspace, filled.stage, filled.presets, filled.given)
 
 
-def draw_doubts(doubts: Sequence[Doubt]) -> list[Text]:
-    return [Text(spell(f"! {doubt.message}; {doubt.hint}"), "yellow") for doubt in doubts]
+def describe_doubts(doubts: Sequence[Doubt]) -> list[Note]:
+    return [Note(f"{doubt.message}; {doubt.hint}", "warning") for doubt in doubts]
 
 
 def ask_whether_meant(doubts: list[Doubt]) -> Question:

@@ -200,7 +200,7 @@ def start_probe(workspace: Workspace, stage: str, presets: Sequence[str], given:
     except TFMError:  # the form reports it
         return
     newest = max((file.stat().st_mtime_ns for file in workspace.runs_folder.glob("[!.]*/status.json")), default=0)
-    if is_known and _newest_read.get(workspace.root) == newest:
+    if is_known and _newest_read.get(workspace.root, 0) == newest:
         return
     _newest_read[workspace.root], _last_asked[request] = newest, time.monotonic()
     _probes.append(

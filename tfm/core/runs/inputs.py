@@ -47,6 +47,11 @@ def list_readable_runs(workspace: Workspace, field: SettingField) -> list[Run]:
     return [run for run, stage in made if not field.input.made_by or stage in field.input.made_by]
 
 
+def list_all_runs(workspace: Workspace, field: SettingField) -> list[str]:
+    """The runs that an empty list stands for: all that can be read, except those with damaged outputs."""
+    return [run.id for run in list_readable_runs(workspace, field) if run.has_intact_outputs()]
+
+
 def find_readable_runs(runs: Iterable[tuple[Run, Status]]) -> list[tuple[Run, str]]:
     """The runs that another run can read, with their stages. A run with damaged settings is none of them."""
     found = []
@@ -92,7 +97,7 @@ def complete_values(workspace: Workspace, settings: type[Settings], given: Mappi
         elif kind == "weights" and value and str(value).startswith(_RUN_PREFIX):
             values[field.name] = _RUN_PREFIX + lookup.find_run(workspace, str(value).removeprefix(_RUN_PREFIX)).id
         elif kind == "run" and field.is_list and (field.is_required or field.input.completes):
-            values[field.name] = [run.id for run in list_readable_runs(workspace, field) if run.has_intact_outputs()]
+            values[field.name] = list_all_runs(workspace, field)
         elif kind in PRODUCT_FILES and field.is_required and not values.get(field.name):
             values[field.name] = _find_only_product(workspace, kind)
     return values

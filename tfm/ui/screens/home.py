@@ -176,18 +176,21 @@ class Home:
 
     def _follow(self, step: NextStep | None) -> None:
         """Fill the form of a step, run it, and go on with the step that the person chooses at its end."""
-        while step is not None:
-            form = Form(step.stage, self.workspace, self.asker, self.console, self._start_trial)
-            filled = form.fill(step.filled_form)
+        suggested = step.filled_form if step else None
+        while suggested is not None:
+            form = Form(suggested.stage, self.workspace, self.asker, self.console, self._start_trial)
+            filled = form.fill(suggested)
             try:
-                step = self._start(filled)
-            except TFMError as error:  # back to the form, with its answers kept
+                following = self._start(filled)
+                suggested = following.filled_form if following else None
+            except TFMError as error:
                 self._show_error(error)
+                suggested = filled  # back to its review
 
     def _start_trial(self, trial: FilledForm) -> None:
         try:
             self._start(trial)
-        except Exception as error:  # back to the form
+        except TFMError as error:  # back to the form
             self._show_error(error)
 
     def _start(self, filled: FilledForm) -> NextStep | None:
@@ -235,8 +238,14 @@ def _describe_job(one: ListedJob) -> str:
     if one.state == "failed":
         return f"{name_job(one)}: {spell(one.status.message).splitlines()[0]}" if one.status.message else name_job(one)
     left = one.progress.seconds_left if one.progress else None
-    parts = [describe_count(one.progress), f"about {render.format_time_left(left)} left" if left else ""]
+    parts = [describe_count(one.progress), f"{_describe_left(left)} left" if left else ""]
     return ": ".join(filter(None, [name_job(one), ", ".join(filter(None, parts))]))
+
+
+def _describe_left(seconds: float) -> str:
+    if seconds < 90:
+        return "about a minute"
+    return f"about {seconds / 60:.0f} min" if seconds < 90 * 60 else f"about {seconds / 3600:.0f} h"
 
 
 def _list_steps(state: HomeState) -> list[Choice]:
