@@ -8,7 +8,7 @@ import ast
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -19,13 +19,21 @@ from tfm.ui.translate import LOCALE, read_catalogue
 _DOCUMENTS = (  # written into files, which have a language of their own
     "analysis/report", "analysis/thesis", "analysis/figures", "analysis/model_export", "analysis/study_report.py",
     "analysis/prediction/page.py", "data/phantom", "data/sources/csv_summary.py", "data/dataset/audit.py",
-    "core/settings/document_command.py",
+    "core/settings/document_command.py", "data/cache/duplicate_images.py",
 )  # fmt: skip
 _EVENTS = {"Note", "Table", "TableRow", "IntervalChart", "Picture", "Progress", "CurrentValues", "Result", "Choice",
-           "Question", "spell"}  # fmt: skip
-_NOT_SHOWN = {"AssertionError", "RuntimeError", "compile", "command", "execute", "filterwarnings", "setting"}
-_PROSE = re.compile(r"[A-Za-z]{2,}[,:;.)?!]* +[A-Za-z(]|\{\d+\},? [a-z]{2,}|[a-z]{2,}:? \{\d+\}")
-_WORD = re.compile(r"[A-Za-z][a-z]*( [a-z]+)*…?")
+           "Question", "Text", "Panel", "spell"}  # fmt: skip
+_NOT_SHOWN = {"AssertionError", "RuntimeError", "command", "compile", "dict", "execute", "filterwarnings", "fullmatch",
+              "record", "search", "setting"}  # fmt: skip
+_CODE = re.compile(  # words for other programs, and names of columns
+    r"fg:|not [a-z_ ]+$|bold|import |trap |\n_|export \{|sbatch:|scancel:|.*PRAGMA|.*open_event_log|BEGIN|INSERT|\^"
+    r"|\(out of|.*\n  +\w|% If|patient id|series uid|subject id|file location|image view|left or right|abn"
+    r"|mass (shape|mar)|calc (type|dist)|([a-z]+ )+path$|`\w+: \{|Value error|Input should|.*does not have a det"
+)
+_PROSE = re.compile(
+    r"[A-Za-z][-A-Za-z]*[A-Za-z][,:;.)?!]* +[A-Za-z(]|\{\d+\},? [a-z]{2,}|[a-z]{2,}:? \{\d+\}|[?/<!]:? [a-z]{3,}$"
+)
+_WORD = re.compile(r"[A-Za-z][a-z]+( [a-z]+)*…?")
 _MOST_VARIANTS = 4
 
 
@@ -33,7 +41,8 @@ def extract_messages() -> dict[str, str]:
     """Map each text to the file that it comes from."""
     found: dict[str, str] = {}
     for place, text in [*_list_command_texts(), *_list_preset_texts(), *_list_source_texts()]:
-        if text.strip() and re.search("[A-Za-z]{2}", text):
+        is_docstring = "\n" in text and {*text.split("\n", 1)} <= found.keys()  # a question with its explanation
+        if text.strip() and re.search("[A-Za-z]{2}", text) and not is_docstring:
             found.setdefault(text.strip(), place)
     return found
 
@@ -77,22 +86,29 @@ def list_texts(source: str) -> Iterator[str]:
 def _visit(node: ast.AST, *, is_shown: bool) -> Iterator[str]:
     if isinstance(node, ast.Call):
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-        if name in _NOT_SHOWN:
-            return
-        is_shown = name in _EVENTS or (is_shown and name not in ("get", "join"))
-        if name in ("Choice", "Question"):
-            yield from _visit_all([*node.args[1:], *node.keywords], is_shown=True)  # behind the value or name
-            return
-    if isinstance(node, ast.Constant | ast.JoinedStr):
+        if name not in _NOT_SHOWN:
+            shows = name in _EVENTS or (is_shown and name not in ("get", "join"))
+            yield from _visit_all(_list_shown_parts(node, name), is_shown=shows)
+    elif isinstance(node, ast.Constant | ast.JoinedStr):
         for text in _spell_variants(node):
-            if _PROSE.search(text) or (is_shown and _WORD.fullmatch(text)):
+            if (_PROSE.search(text) or (is_shown and _WORD.fullmatch(text.strip()))) and not _CODE.match(text):
                 yield text
-    if isinstance(node, ast.JoinedStr):
-        for hole in node.values:
-            if isinstance(hole, ast.FormattedValue):
-                yield from _visit(hole.value, is_shown=is_shown)
-        return
-    yield from _visit_all(ast.iter_child_nodes(node), is_shown=is_shown)
+        holes = node.values if isinstance(node, ast.JoinedStr) else []
+        yield from _visit_all((hole for hole in holes if isinstance(hole, ast.FormattedValue)), is_shown=is_shown)
+    else:
+        yield from _visit_all(ast.iter_child_nodes(node), is_shown=is_shown)
+
+
+def _list_shown_parts(call: ast.Call, name: str) -> Sequence[ast.AST]:
+    match name:
+        case "Text":
+            return call.args[:1]  # before the style
+        case "Panel":
+            return [*call.args, *(word.value for word in call.keywords if word.arg in ("title", "subtitle"))]
+        case "Choice" | "Question":
+            keys = ("name", "value", "default", "section")
+            return [*call.args[1:], *(word.value for word in call.keywords if word.arg not in keys)]
+    return [call.func, *call.args, *call.keywords]
 
 
 def _visit_all(nodes: Iterable[ast.AST], *, is_shown: bool) -> Iterator[str]:
@@ -118,6 +134,8 @@ def _spell_variants(node: ast.expr) -> list[str]:
             isinstance(one, ast.Constant) and isinstance(one.value, str) for one in (inner.body, inner.orelse)
         ):
             options.append([inner.body.value, inner.orelse.value])  # type: ignore[attr-defined]
+        elif isinstance(inner, ast.BinOp) and isinstance(inner.left, ast.Constant) and inner.left.value == "s":
+            options.append(["", "s"])  # as in f"run{'s' * (count > 1)}"
         else:
             options.append([None])
     texts = []

@@ -51,6 +51,7 @@ class Terminal:
     ) -> None:
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
+        self.received = b""
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.process = subprocess.Popen(
@@ -103,6 +104,7 @@ class Terminal:
 
     def _feed(self, block: bytes) -> None:
         self._stream.feed(block)
+        self.received += block
         if b"\x1b[6n" in block:  # the program asks where the cursor is, as prompts do
             os.write(self._master, f"\x1b[{self.screen.cursor.y + 1};{self.screen.cursor.x + 1}R".encode())
 

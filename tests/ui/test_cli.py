@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tfm import __version__
 from tfm.core import command_list
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -63,7 +64,16 @@ def test_every_command_has_help(name, run_main):
         (["compare"], "runs"),
         (["evaluate", "nothing"], "nothing"),
         (["runs", "show", "nothing"], "nothing"),
-        (["fly"], "fly"),
+        (["fly"], "no command called 'fly'"),
+        (["train", "MammoCNN", "--lr", "0.1"], "did you mean --learning-rate?"),
+        (["train", "MammoCNN", "--epoch", "2"], "did you mean --epochs?"),
+        (["train", "MammoCNN", "--bs", "2"], "did you mean --batch-size?"),
+        (["train", "MammoCNN", "--epochs"], "--epochs needs a value"),
+        (["train", "--detach=1"], "--detach takes no value"),
+        (["preprocess", "now"], "now: this word has no place here"),
+        (["organize"], "Which folder contains the download? (DOWNLOAD)"),
+        (["runs", "shw"], "did you mean show?"),
+        (["runs", "show"], "RUN is missing"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -223,6 +233,10 @@ def test_removing_a_trial_names_its_study(tmp_path, run_main):
         told = run_main("runs", "remove", trial.id, *words)
         assert "a trial of a-study" in " ".join((told.stdout + told.stderr).replace("│", "").split())
     assert not trial.folder.exists()
+
+
+def test_the_version_is_shown(run_main):
+    assert run_main("--version").stdout == f"TFM {__version__}\n"
 
 
 def test_help_shows_words_between_colons_not_emoji():

@@ -103,9 +103,13 @@ def test_parts_are_selected_with_the_space_bar(tmp_path):
         terminal.wait_for(f"--set {first}={'false' if was_on else 'true'}")
 
 
-def test_the_accessible_menu_takes_numbers(tmp_path):
-    with Terminal("--accessible", rows=40, cwd=tmp_path) as terminal:
+@pytest.mark.parametrize("how", [{"TERM": "dumb"}, {"TFM_ACCESSIBLE": "1"}])
+def test_a_plain_terminal_gets_numbered_lines_without_boxes_or_escape_codes(how, tmp_path):
+    with Terminal(rows=40, cwd=tmp_path, **how) as terminal:
         terminal.wait_for("m: every command) >")
+        terminal.press("9", "enter")
+        terminal.wait_for("9 is not one of the numbers")
+        assert terminal.text.count("See it work") == 1, "an error does not read the list again"
         terminal.press("m", "enter")
         terminal.wait_for("list again) >")
         assert "needs a dataset" in " ".join(terminal.text.split())
@@ -113,6 +117,25 @@ def test_the_accessible_menu_takes_numbers(tmp_path):
         terminal.wait_for(read_question("phantom", "out"))
         terminal.press("<", "enter")
         terminal.wait_for("How do you want to begin?")
+        assert b"\x1b" not in terminal.received
+        assert not set("╭│╰┌─━▁█") & set(terminal.text)
+
+
+def test_a_command_in_a_plain_terminal_lists_its_results_by_name_without_escape_codes(tmp_path):
+    size = ["--train-women", "2", "--test-women", "1", "--height", "256"]
+    with Terminal("phantom", "out", *size, "--accessible", rows=40, cwd=tmp_path) as terminal:
+        assert terminal.wait_for_end() == 0
+        assert "6 synthetic mammograms" in " ".join(terminal.text.split())
+        assert b"\x1b" not in terminal.received
+
+
+def test_a_terminal_without_unicode_shows_similar_letters(tmp_path):
+    with Terminal(cwd=tmp_path, LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0", NO_COLOR="1") as terminal:
+        screen = terminal.wait_for("How do you want to begin?")
+        assert "> See it work" in screen
+        assert "+- TFM - workspace" in screen
+        assert screen.count("?") == 2, "one question, and the key of the help"
+        assert terminal.received.isascii()
 
 
 def drawn(screen) -> str:

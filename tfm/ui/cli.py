@@ -25,7 +25,8 @@ from tfm.core.settings import presets as offers
 from tfm.core.settings.spell_settings import format_flag
 from tfm.ui import completion
 from tfm.ui.help_texts import translate_help
-from tfm.ui.reader import is_accessible, replace_missing_glyphs, take_reader_options
+from tfm.ui.reader import is_accessible, take_reader_options
+from tfm.ui.similar_glyphs import prompt_with_similar_glyphs, replace_missing_glyphs
 from tfm.ui.spell_references import set_reader, spell
 from tfm.ui.translate import ENGLISH, get_language
 
@@ -156,7 +157,8 @@ def _open_menu(
     from tfm.ui.screens.home import run_home
     from tfm.ui.workspace_and_errors import report_errors
 
-    report_errors(lambda: run_home(workspace, is_accessible()))
+    with prompt_with_similar_glyphs():
+        report_errors(lambda: run_home(workspace, is_accessible()))
 
 
 def build_command(name: str, words: Sequence[str] = ()) -> Callable[..., None]:

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from tfm.ui.list_prompt import ESCAPE_SECONDS, ListPrompt
 from tfm.ui.prompts import Back, Question, ToMenu
+from tfm.ui.spell_question import spell_question
 
 
 class _Explain(Exception):
@@ -33,6 +34,7 @@ class KeyAsker:
 
     def ask(self, question: Question) -> Any:
         flush_keys()
+        question = spell_question(question)
         try:
             return ListPrompt(question, self.console).run() if question.choices else self._ask_text(question)
         except (KeyboardInterrupt, EOFError):

@@ -25,6 +25,8 @@ from rich.console import Console
 from tfm.ui.list_rows import draw_rows, format_headings, wrap_card
 from tfm.ui.list_state import ListState
 from tfm.ui.prompts import Back, Pressed, Question
+from tfm.ui.spell_references import spell
+from tfm.ui.text_console import TextConsole
 
 ESCAPE_SECONDS = 0.1  # shorter: an arrow key over a slow line reads as Esc; the default (0.5) feels slow
 _STYLE = Style(
@@ -109,7 +111,7 @@ class ListPrompt:
     @property
     def _marks(self) -> dict[str, tuple[str, Any]]:
         everything = [choice.value for choice in self._question.choices]
-        return {**self._question.marks, "a": ("all", everything)} if self._question.several else {}
+        return {**self._question.marks, "a": (spell("all"), everything)} if self._question.several else {}
 
     def _toggle_help(self, event: Any) -> None:
         self.state.shows_help = not self.state.shows_help
@@ -155,7 +157,7 @@ class ListPrompt:
         if not self._question.head:
             return []
         colors: Any = self.console.color_system
-        drawn = Console(file=io.StringIO(), force_terminal=True, width=_read_width(), color_system=colors, emoji=False)
+        drawn = TextConsole(file=io.StringIO(), force_terminal=True, width=_read_width(), color_system=colors)
         with drawn.capture() as captured:
             drawn.print(self._question.head)
         return to_formatted_text(ANSI(captured.get().rstrip("\n")))
@@ -181,7 +183,7 @@ class ListPrompt:
         cards = [wrap_card(choice.card, width, _CARD_LINES) for choice in self._question.choices if choice.card]
         lines = max((card.count("\n") for card in cards), default=0)  # the same for each row: nothing jumps
         if self.state.problem:
-            return [("class:problem", wrap_card(self.state.problem, width, _CARD_LINES, lines))]
+            return [("class:problem", wrap_card(spell(self.state.problem), width, _CARD_LINES, lines))]
         return [("", wrap_card(row.card if row else "", width, _CARD_LINES, lines))] if cards else []
 
     def _draw_keys(self) -> StyleAndTextTuples:
@@ -197,6 +199,7 @@ class ListPrompt:
             labels += ["enter continue" if question.several else "enter choose", "? help"]
             labels += ["esc back"] if question.can_go_back else []
             labels += ["/ filter"] if len(question.choices) > _PAGE else []
+        labels = [*map(spell, labels)]
         while len(" · ".join(labels)) > _read_width() - 2 and len(labels) > 1:
             labels.pop()
         return [("class:keys", f" {' · '.join(labels)}")]

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tfm.ui.prompts import Back, Choice, Pressed, Question, ToMenu
+from tfm.ui.spell_question import spell_question
 from tfm.ui.spell_references import spell
 
 
@@ -20,6 +21,7 @@ class PlainAsker:
         self.console = console
 
     def ask(self, question: Question) -> Any:
+        question = spell_question(question)
         self._print_question(question)
         while True:
             try:
@@ -82,15 +84,15 @@ def _describe_choice(question: Question, choice: Choice) -> str:
         [
             choice.cells[0] if choice.cells else choice.title,
             f": {about}" if about else "",
-            f" (not available: {choice.disabled})" if choice.disabled else "",
-            " (selected)" if choice.value in chosen else "",
+            spell(f" (not available: {choice.disabled})") if choice.disabled else "",
+            spell(" (selected)") if choice.value in chosen else "",
         ]
     )
 
 
 def _describe_keys(question: Question) -> str:
-    keys = ["<: back"] if question.can_go_back else []
-    keys += ["?: explain", *(["!: list again"] if question.choices else [])]
+    keys = [spell("<: back")] if question.can_go_back else []
+    keys += [spell("?: explain"), *([spell("!: list again")] if question.choices else [])]
     keys += [f"{key}: {label}" for key, (label, _) in question.marks.items()]
     keys += [f"{key}: {label}" for key, label in question.actions.items()]
     has_default = question.default not in (None, "", []) and not question.choices

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,10 +15,11 @@ from rich.text import Text
 
 from tfm.ui.reader import is_accessible
 from tfm.ui.spell_references import spell
+from tfm.ui.translate import ENGLISH, get_language
 
 
 class TextConsole(Console):
-    """Shows `:ID:` as it is, not as an emoji. What is printed as Text is spelled already."""
+    """Shows `:ID:` as it is, not as an emoji."""
 
     def __init__(self, **options: Any) -> None:
         self.is_accessible = is_accessible()
@@ -28,6 +30,8 @@ class TextConsole(Console):
         return super().render_str(spell(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        if get_language() != ENGLISH:
+            renderable = self._translate(renderable)
         if self.is_accessible:
             match renderable:
                 case Panel():
@@ -37,6 +41,16 @@ class TextConsole(Console):
                 case ProgressBar():
                     renderable = Text(f"{renderable.percentage_completed or 0:.0f} %")
         return super().render(renderable, options)
+
+    def _translate(self, renderable: RenderableType) -> RenderableType:
+        if isinstance(renderable, Text):
+            return _translate_text(renderable)
+        if isinstance(renderable, Panel):
+            renderable = copy.copy(renderable)
+            for name in ("title", "subtitle"):  # before the panel makes room for them
+                title = getattr(renderable, name)
+                setattr(renderable, name, _translate_text(self._make_text(title)) if title else None)
+        return renderable
 
     def _list_panel(self, panel: Panel) -> Group:
         title, subtitle = (self._make_text(line) for line in (panel.title, panel.subtitle))
@@ -67,3 +81,15 @@ class TextConsole(Console):
 
     def _make_text(self, text: RenderableType | None) -> Text:
         return text if isinstance(text, Text) else self.render_str(str(text or ""))
+
+
+def _translate_text(text: Text) -> Text:
+    """Translate the parts of a text that differ in style one by one."""
+    ends = sorted({end for span in text.spans for end in (span.start, span.end) if 0 < end < len(text)})
+    whole = text.blank_copy()
+    for part in text.divide(ends):
+        translated = Text(spell(part.plain), end="")
+        for span in part.spans:
+            translated.stylize(span.style)
+        whole.append_text(translated)
+    return whole

@@ -110,6 +110,9 @@ class Translator:
     def _translate_whole(self, text: str) -> str | None:
         if text in self.texts:
             return self.texts[text]
+        small = text[:1].lower() + text[1:]
+        if text != small and small in self.texts:  # a label at the beginning of a line
+            return self.texts[small][:1].upper() + self.texts[small][1:]
         for template in self.templates:
             values = template.match(text)
             if values is not None:

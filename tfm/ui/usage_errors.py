@@ -33,7 +33,7 @@ def explain_usage_error(error: TyperException) -> SettingsError:
             f"{option} needs a value" if needs_value else f"{option} takes no value",
             hint=f"write the value behind it: {option} VALUE" if needs_value else f"write {option} alone",
         )
-    if extra := re.search(r"unexpected extra arguments? \((.*)\)", message):
+    if extra := re.search(r"unexpected extra argument.*? \((.*)\)", message):
         return SettingsError(f"{extra[1]}: this word has no place here", hint=see_help)
     if missing := re.search(r"Missing argument '(.*)'", message):
         return SettingsError(f"{missing[1].rstrip('.')} is missing", hint=see_help)

@@ -13,11 +13,11 @@ from tfm.core import machine
 from tfm.core.runs.workspace import Workspace
 from tfm.ui.home_state import LINES, Fact, HomeState
 from tfm.ui.list_rows import shorten
+from tfm.ui.spell_references import spell
 
 PURPOSE = "for research and teaching, not diagnosis"
 _MARKS = {"done": ("✓", "green"), "running": ("▸", "cyan"), "stopped": ("‖", "yellow"), "failed": ("✗", "red")}
 _MISSING = ("–", "bright_black")
-_LABEL = 10  # columns of "1 Data" and the space behind it
 _FRAME = 4
 _SEPARATOR = " · "
 
@@ -40,7 +40,7 @@ class HomePanel:
 
     def _draw_title(self, width: int) -> Text:
         """The workspace on the left and the device on the right, with the border between them."""
-        device = machine.describe_device()
+        device = spell(machine.describe_device())
         place = shorten(describe_place(self.workspace), width - cell_len(device) - 16)
         gap = width - cell_len(f"TFM ─ {place}  {device}") - 6
         return Text.assemble(
@@ -57,9 +57,10 @@ def draw_plainly(state: HomeState, workspace: Workspace) -> RenderableType:
 
 def draw_lines(state: HomeState, width: int) -> list[Text]:
     lines = []
+    label_width = max(cell_len(spell(line)) for line in LINES) + 3  # a digit and two spaces
     for number, line in enumerate(LINES, 1):
-        label = Text(f"{number} {line}".ljust(_LABEL), "bold")
-        lines.append(label.append_text(_join_facts(state.facts[line], width - _LABEL)))
+        label = Text(f"{number} {spell(line)}".ljust(label_width), "bold")
+        lines.append(label.append_text(_join_facts(state.facts[line], width - label_width)))
     return lines
 
 
@@ -85,9 +86,9 @@ def _join_facts(facts: list[Fact], room: int) -> Text:
 def _draw_fact(fact: Fact, room: int) -> Text:
     mark, style = _MARKS.get(fact.state, _MISSING)
     is_quiet = fact.state in ("done", "missing")
-    text = shorten(fact.text, room - cell_len(mark) - 1)
+    text = shorten(spell(fact.text), room - cell_len(mark) - 1)
     return Text.assemble((f"{mark} ", style), (text, "bright_black" if mark == "–" else "" if is_quiet else style))
 
 
 def _spell_fact(fact: Fact) -> str:
-    return fact.text
+    return spell(fact.text)

@@ -13,9 +13,11 @@ from tfm.core.runs.executors import StartedJob, find_executor
 from tfm.ui import render
 from tfm.ui.job_view import JobView
 from tfm.ui.keyboard import Keyboard
+from tfm.ui.reader import is_accessible
 from tfm.ui.screens.draw_job import draw_job
 
 _REFRESH_SECONDS = 0.25
+_TELL_SECONDS = 10.0
 _KEYS = "p pause · l leave it running · s stop · ? help"
 _HELP = "p: pause at a safe point, resume later · l: it goes on without you"
 _STOP = "Stop at once? It resumes from its last checkpoint.  y yes · n no"
@@ -65,8 +67,9 @@ def _act_on_key(key: str, started: StartedJob, footer: str) -> str:
 
 
 def _watch_lines(started: StartedJob, view: JobView, console: Console) -> None:
-    """Without a terminal: one line for each run, note and epoch."""
+    """Without a terminal: one line for each run, note and epoch. A person hears now and then how far it is."""
     announced: set[str] = set()
+    told = time.monotonic()
     while True:
         is_running = started.is_running()
         for run_view, events in view.read_new_events():
@@ -82,6 +85,9 @@ def _watch_lines(started: StartedJob, view: JobView, console: Console) -> None:
                 if isinstance(event, TableRow):
                     cells = "  ".join(f"{name} {cell}" for name, cell in zip(event.columns, event.cells, strict=True))
                     console.print(cells, soft_wrap=True, highlight=False, markup=False)
+            if run_view.unfinished_bars and is_accessible() and time.monotonic() - told >= _TELL_SECONDS:
+                told = time.monotonic()
+                console.print(render.draw_bars(run_view.unfinished_bars, console.width))
         if not is_running:
             return
         time.sleep(_REFRESH_SECONDS)

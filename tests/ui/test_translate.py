@@ -1,0 +1,115 @@
+"""The program in other languages: the catalogues are complete, and finished texts are found in them."""
+
+import re
+
+import pytest
+
+from tests.ui.extract_messages import extract_messages, list_texts
+from tests.ui.terminal import Terminal
+from tests.ui.test_cli import wizard
+from tfm.core import command_list
+from tfm.ui.translate import LOCALE, Translator, find_language, read_catalogue
+
+CATALOGUES = sorted(LOCALE.glob("*.po"))
+
+
+def holes(text: str) -> list[str]:
+    return sorted(set(re.findall(r"\{\d+\}", text)))
+
+
+@pytest.fixture(scope="module")
+def messages() -> dict[str, str]:
+    return extract_messages()
+
+
+@pytest.mark.parametrize("file", CATALOGUES, ids=lambda file: file.stem)
+def test_every_text_is_translated_with_the_same_holes_and_none_is_stale(file, messages):
+    """Mend it: python -m tests.ui.extract_messages, then fill in what is empty."""
+    catalogue = read_catalogue(file)
+    missing = [text for text in messages if text not in catalogue]
+    assert missing == []
+    assert sorted(catalogue.keys() - messages.keys()) == []
+    assert [text for text, translated in catalogue.items() if holes(text) != holes(translated)] == []
+
+
+@pytest.mark.parametrize("name", command_list.list_commands())
+def test_the_summary_of_a_command_fits_its_line_in_spanish(name):
+    summary = read_catalogue(LOCALE / "es.po")[command_list.read_summary(name)]
+    assert 10 <= len(summary) <= 66
+
+
+@pytest.mark.parametrize(
+    ("planted", "texts"),
+    [
+        ('raise RunError("it is gone", hint=f"look at {place}")', ["it is gone", "look at {1}"]),
+        ("Note(f\"{count} image{'s' if count > 1 else ''} left\")", ["{1} images left", "{1} image left"]),
+        ('Table("Results", ["model", "AUC"], rows)', ["Results", "model", "AUC"]),
+        ('hints.command("runs resume"); x = y["test images"] and "a"', ["test images"]),
+    ],
+)
+def test_planted_texts_are_extracted(planted, texts):
+    assert [text for text in list_texts(planted) if text != "AUC"] == [text for text in texts if text != "AUC"]
+
+
+SPANISH = Translator(
+    {
+        "{1} is {2}": "{1} está {2}",
+        "done": "terminada",
+        "{1} is done, and {2} are left": "{1} ha terminado, y quedan {2}",
+        "the images of {1}": "las imágenes de {1}",
+        "Which fold?": "¿Qué fold?",
+        "One.\nTwo lines.": "Una.\nDos líneas.",
+        "choose {1}": "elige {1}",
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "spanish"),
+    [
+        ("done", "terminada"),
+        ("Done", "Terminada"),
+        ("2024_done is done", "2024_done está terminada"),
+        ("a is done, and the images of b are left", "a ha terminado, y quedan las imágenes de b"),
+        ("Which fold? choose `setting: fold=1`", "¿Qué fold? elige `setting: fold=1`"),
+        ("One.\nTwo lines.\nchoose x", "Una.\nDos líneas.\nelige x"),
+        ("  done\n", "  terminada\n"),
+        ("ResNet18_CFT", "ResNet18_CFT"),
+        ("", ""),
+    ],
+)
+def test_a_finished_text_is_found_by_its_words_and_names_stay(text, spanish):
+    assert SPANISH.translate(text) == spanish
+
+
+@pytest.mark.parametrize(
+    ("environment", "language"),
+    [
+        ({"LANG": "es_ES.UTF-8"}, "es"),
+        ({"LANG": "es_MX.UTF-8", "LC_ALL": "C"}, "en"),
+        ({"LANG": "en_GB.UTF-8", "LC_MESSAGES": "es_ES"}, "es"),
+        ({"LANG": "es_ES.UTF-8", "TFM_LANGUAGE": "en"}, "en"),
+        ({"LANG": "tlh_KL"}, "en"),
+        ({}, "en"),
+    ],
+)
+def test_the_environment_chooses_the_language(environment, language):
+    assert find_language(environment) == language
+
+
+def test_a_spanish_terminal_shows_home_and_a_form_in_spanish(tmp_path):
+    with Terminal(cwd=tmp_path, LANG="es_ES.UTF-8", TFM_LANGUAGE="") as terminal:
+        screen = terminal.wait_for("¿Cómo quieres empezar?")
+        assert "sin dataset" in screen
+        assert "no diagnóstico" in screen
+        terminal.press("enter")
+        assert "Mostrar el comando" in terminal.wait_for("Empezar")
+
+
+def test_help_and_errors_are_shown_in_the_language_of_an_option(run_main):
+    told = wizard("organize", "--help", "--language", "es")
+    assert "Organizar una descarga" in told.stdout
+    assert "¿Qué carpeta contiene la descarga?" in told.stdout
+    assert "--val-share" in told.stdout, "names stay as they are"
+    assert "there is no language called 'xx'" in run_main("organize", "--language", "xx").stderr
+    assert "falta" in wizard("--language=es", "organize").stderr
