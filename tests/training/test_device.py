@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from tests.training.small_dataset import make_small_dataset, make_train_run
+from tfm.core import machine
 from tfm.core.errors import HaltedError, SettingsError, TrainingError
 from tfm.core.events import Note
 from tfm.core.settings.resolve import resolve
-from tfm.training.device import lock_gpu, prepare_device, resolve_device
+from tfm.training.device import lock_gpu, prepare_device, resolve_device, warn_about_memory
 from tfm.training.settings import MachineSettings
 
 
@@ -22,6 +23,14 @@ def test_missing_gpu_is_not_replaced_by_the_cpu():
     with pytest.raises(TrainingError, match="cuda:0 cannot be used") as refusal:
         resolve_device("cuda:0")
     assert "device=auto" in refusal.value.hint
+
+
+def test_a_training_that_needs_more_memory_than_there_is_says_so_before_its_first_step():
+    whole = int(machine.read_memory_gib() * 2**30)
+    assert list(warn_about_memory(whole // 2, torch.device("cpu"))) == []
+    (note,) = warn_about_memory(2 * whole, torch.device("cpu"))
+    assert note.level == "warning"
+    assert "batch_size" in note.text
 
 
 def test_unknown_device_is_refused():

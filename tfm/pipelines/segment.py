@@ -26,7 +26,7 @@ from tfm.models.model_summary import build_card_of_network, count_parameters, de
 from tfm.models.normalisation import Normalisation
 from tfm.training.batch_size import settle_batch_size
 from tfm.training.checkpoint import Checkpoints
-from tfm.training.device import prepare_device
+from tfm.training.device import prepare_device, warn_about_memory
 from tfm.training.gpu_cache import keep_arrays_on_gpu
 from tfm.training.inputs.check_lesion_masks import (
     check_any_lesion,
@@ -132,24 +132,25 @@ def _train_and_evaluate(
     training = recipe.build(device)
     yield from keep_arrays_on_gpu(training)
     yield from settle_batch_size(run, training, extended)
-    yield _describe_model(settings, training)
+    yield from _describe_model(settings, training)
     checkpoints = Checkpoints(run.checkpoints_folder, settings.machine.checkpoint_seconds, run.read_status().key)
     yield from run_training(training, checkpoints, run.metrics_file, extended)
     training.evaluated_network.load_state_dict(checkpoints.load_best()["network"])
     yield from _evaluate(settings, run, training, data, checkpoints.best)
 
 
-def _describe_model(settings: Segment, training: Training) -> Note:
+def _describe_model(settings: Segment, training: Training) -> Iterator[Event]:
     model = training.recipe.model
     height, width = training.train.cache.images.shape[1:]
     with torch.device("meta"):
         network = model.without_weights().build()
     card = build_card_of_network(network, model.in_size, training.batch_size)
     tiles = f" in tiles of {model.in_size[0]}" if settings.lesions.tile else ""
-    return Note(
+    yield Note(
         f"{card.describe_size()}; images of {height} × {width}{tiles}; "
         f"classes: {', '.join(CLASS_SETS[settings.lesions.classes].names)}"
     )
+    yield from warn_about_memory(card.memory, training.device)
 
 
 def _evaluate(settings: Segment, run: Run, training: Training, data: TrainingData, best: Path) -> Iterator[Event]:

@@ -22,7 +22,7 @@ from tfm.models.model_summary import build_card, count_parameters, describe_weig
 from tfm.models.normalisation import Normalisation
 from tfm.training.batch_size import settle_batch_size
 from tfm.training.checkpoint import Checkpoints
-from tfm.training.device import prepare_device
+from tfm.training.device import prepare_device, warn_about_memory
 from tfm.training.fit_lesion_guided import fit_first_heads, fit_lesion_guided
 from tfm.training.fit_linear_classifier import fit_linear_probe
 from tfm.training.gpu_cache import keep_arrays_on_gpu
@@ -166,6 +166,7 @@ def _describe_model(settings: Train, training: Training) -> Iterator[Event]:
         f"{card.describe_size()}; images of {height} × {width}{tiles}; "
         f"{layer if card.layout else 'no layer is known to explain it with'}"
     )
+    yield from warn_about_memory(card.memory, training.device)
     for sentence in describe_missing_terms(settings.breast, training.train):
         yield Note(sentence, "warning")
     if settings.two_views:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from tfm.core import hints
+from tfm.core import hints, machine
 from tfm.core.errors import HaltedError, TrainingError
 from tfm.core.events import Event, Note
 from tfm.core.runs.run import Run
@@ -119,6 +119,20 @@ def configure_torch(threads: int, deterministic: bool) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = not deterministic
+
+
+def warn_about_memory(needed: int, device: torch.device) -> Iterator[Event]:
+    """Warn before the first step of a training that needs more bytes than the device has."""
+    if device.type == "cuda":
+        whole: float | None = torch.cuda.get_device_properties(device).total_memory / 2**30
+    else:
+        whole = machine.read_memory_gib()
+    if whole is not None and needed / 2**30 > whole:
+        yield Note(
+            f"this training needs about {needed / 2**30:.1f} GiB of memory, and this machine has {whole:.1f}: it will "
+            f"fail or be very slow. Choose a smaller {hints.setting('batch_size')}, or smaller images",
+            "warning",
+        )
 
 
 def describe_arithmetic(device: torch.device) -> dict[str, Any]:

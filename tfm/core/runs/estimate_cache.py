@@ -48,11 +48,16 @@ class EstimateCache:
     @classmethod
     def load(cls) -> EstimateCache:
         """The cache as it is now; an empty one if there is none yet, or if it is damaged."""
-        file = _get_file()
+        changed = cls.find_last_change()
+        return cls(_read(_get_file(), changed)) if changed else cls()
+
+    @classmethod
+    def find_last_change(cls) -> int:
+        """When the cache was saved; 0 if there is none."""
         try:
-            return cls(_read(file, file.stat().st_mtime_ns))
+            return _get_file().stat().st_mtime_ns
         except OSError:
-            return cls()
+            return 0
 
     @classmethod
     @contextlib.contextmanager
@@ -80,7 +85,7 @@ def _get_file() -> Path:
 def _read(file: Path, _changed: int) -> dict[str, Any]:
     try:
         content = files.read_json(file)
-    except ValueError:
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 

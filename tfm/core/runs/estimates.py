@@ -5,6 +5,7 @@ Nothing is computed here that takes long: a background process measures what is 
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -44,6 +45,7 @@ from tfm.core.runs.work_costs import (
 from tfm.core.runs.works import (
     Work,
     count_images,
+    find_changes,
     list_starts,
     list_step_works,
     read_image_size,
@@ -74,11 +76,20 @@ def read_estimates(
     workspace: Workspace, stage: str, presets: Sequence[str], given: Mapping[str, Any]
 ) -> dict[str, Estimate]:
     """Map each preset, or the stage if it has none, to what is known about it now."""
-    cache = EstimateCache.load()
+    asked = (stage, *presets, json.dumps(dict(given), default=str))
     try:
-        works = list_starts(workspace, stage, presets, given)
+        return dict(_read_estimates(workspace.root, asked, find_changes(workspace), EstimateCache.find_last_change()))
     except TFMError as error:
         return {name: Estimate(problem=error.message) for name in presets or (stage,)}
+
+
+@functools.lru_cache(maxsize=16)  # a screen that refreshes itself asks for the same again and again
+def _read_estimates(
+    root: Path, asked: tuple[str, ...], _changed: tuple[int, ...], _measured: int
+) -> dict[str, Estimate]:
+    stage, *presets, given = asked
+    workspace, cache = Workspace(root), EstimateCache.load()
+    works = list_starts(workspace, stage, presets, json.loads(given))
     return {name: _estimate_start(workspace, work, cache) for name, work in works.items()}
 
 

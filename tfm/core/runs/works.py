@@ -51,13 +51,18 @@ class ImageCounts(NamedTuple):
 
 def list_starts(workspace: Workspace, name: str, presets: Iterable[str], given: Mapping[str, Any]) -> dict[str, Work]:
     """Map each preset, or the command if it has none, to what it would start. A plan is one work here."""
+    text = json.dumps(dict(given), default=str)
+    return _list_starts(workspace.root, name, tuple(presets), text, find_changes(workspace))
+
+
+def find_changes(workspace: Workspace) -> tuple[int, ...]:
+    """When datasets, caches and the user's presets changed: what was read from them is valid until then."""
     places = [workspace.root / kind for kind in ("dataset", "cache", "models")]
-    files = [*places, *(workspace.root / "models").glob("*.yaml")]
-    changed = tuple(file.stat().st_mtime_ns for file in files if file.exists())
-    return _list_starts(workspace.root, name, tuple(presets), json.dumps(dict(given), default=str), changed)
+    files = [*places, *(file for place in places for file in place.glob("[!.]*"))]
+    return tuple(file.stat().st_mtime_ns for file in files if file.exists())
 
 
-@functools.lru_cache(maxsize=32)  # a screen that refreshes itself asks for the same again and again
+@functools.lru_cache(maxsize=32)
 def _list_starts(
     root: Path, name: str, presets: tuple[str, ...], text: str, _changed: tuple[int, ...]
 ) -> dict[str, Work]:
