@@ -66,7 +66,13 @@ class ChosenPresets:
 
     @cached_property
     def _fields(self) -> dict[type[Settings], dict[str, SettingField]]:
-        return {settings: {field.name: field for field in list_fields(settings)} for settings in self._settings}
+        """The settings of each command by name, and those of its parts."""
+        found = {}
+        for settings in self._settings:
+            own = list_fields(settings)
+            inner = [one for field in own for part in field.parts for one in field.list_part_fields(part)]
+            found[settings] = {field.name: field for field in [*own, *inner]}
+        return found
 
 
 def merge_values(values: Sequence[Any]) -> Any:
