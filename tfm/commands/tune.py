@@ -47,7 +47,7 @@ def _parse_search_space(space: dict[str, Any]) -> dict[str, Any]:
 
 
 class Tune(Settings):
-    model: Annotated[ModelName, POSITIONAL] = "EfficientNetB3_CFT"
+    model: Annotated[ModelName, POSITIONAL, IMPORTANT] = "EfficientNetB3_CFT"
     """Which model's settings do you want to search?
     A preset of train. Settings outside the search space keep the preset's values."""
     dataset: TrainingDataset

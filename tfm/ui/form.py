@@ -25,8 +25,9 @@ from tfm.ui import form_review, review_costs, watch_preview
 from tfm.ui.equivalent_command_line import FilledForm, write_command
 from tfm.ui.field_prompts import WEIGHTS_FILE, build_file_question, build_place_question, build_question
 from tfm.ui.form_state import FormState
-from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question
+from tfm.ui.prompts import Asker, Back, Choice, Leaving, Pressed, Question
 from tfm.ui.saved_answers import SavedAnswers
+from tfm.ui.screens.choose_models import ModelChooser
 from tfm.ui.spell_references import spell
 
 _REVIEW = "review"
@@ -127,10 +128,13 @@ class Form:
         return list(takewhile(lambda name: name not in again, answered))
 
     def _choose_preset(self) -> None:
-        """Ask for one preset, or for several without a default. The user's broken presets are disabled."""
+        """Ask for one preset, or for several models. The user's broken presets are disabled."""
         stage = registry.find_command(self.state.stage)
         assert isinstance(stage, registry.Stage)
         assert stage.presets is not None
+        if stage.default_preset is None:
+            self._choose_models()
+            return
         choices = []
         for name in self.workspace.list_presets(stage.presets, stage.default_preset):
             try:
@@ -139,13 +143,25 @@ class Form:
                 choices.append(Choice(name, name, spell(found.title), card=spell(found.about)))
             except SettingsError as error:
                 choices.append(Choice(name, name, disabled=spell(error.message)))
-        several, chosen = stage.default_preset is None, self.state.presets
-        text = "Which models? (several make a queue)" if several else "Which preset?"
-        before = list(chosen) if several else (chosen or (stage.default_preset,))[0]
+        before = (self.state.presets or (stage.default_preset,))[0]
         why = "The settings that it brings can be changed on the next screen."
         head = self._draw_head(len(choices))
-        answer = self.asker.ask(Question("preset", text, why, choices, several, before, head=head))
-        self.state.presets = tuple(answer) if several else (answer,)
+        question = Question("preset", "Which preset?", why, choices, default=before, head=head)
+        self.state.presets = (self.asker.ask(question),)
+        self._load_answers()
+
+    def _choose_models(self) -> None:
+        """The marked models are kept, however a person leaves the question."""
+        chooser = ModelChooser(self.workspace, self.state.find_inputs())
+        marked: Sequence[str] = self.state.presets or self.answers.load_models(self.state.stage)
+        try:
+            marked = self.asker.ask(chooser.ask_several(marked))
+        except Leaving as leaving:
+            marked = leaving.marked or marked
+            raise
+        finally:
+            self.answers.save_models(self.state.stage, marked)
+        self.state.presets = tuple(marked)
         self._load_answers()
 
     def _inspect(self) -> None:
@@ -252,6 +268,9 @@ class Form:
         """Ask for a setting. Choices that the inspection excludes are disabled, with the reason."""
         state, name = self.state, field.name
         question = build_question(field, state.get_value(field), self.workspace, state.list_preset_values(field))
+        if field.input and field.input.kind == "model":
+            chooser = ModelChooser(self.workspace, state.find_inputs())
+            question = chooser.ask_one(question, field.input.made_by)
         if name in state.inspection.choices:
             why = spell(state.explain_offer(name))
             choices = [

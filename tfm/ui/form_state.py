@@ -78,8 +78,15 @@ class FormState:
         return {repeat.word: repeat for repeat in self.definition.repeats}
 
     def needs_answer(self, field: SettingField) -> bool:
-        """Whether a required setting has no good default, so that it has to be asked for."""
+        """Whether a setting has no good default, so that it has to be asked for: a model, and most required ones."""
+        if field.input and field.input.kind == "model":
+            return True
         return field.is_required and not field.parts and field.name not in self.chosen.inputs
+
+    def find_inputs(self) -> dict[str, Any]:
+        """The dataset and the cache that the form stands for, as far as they are known."""
+        named = [field for field in self.fields if field.name in ("dataset", "cache")]
+        return {name: value for name, value in self.read_values(named).items() if value}
 
     def list_review_fields(self) -> list[SettingField]:
         """The settings that a review can show: those that have an effect, and repeats that can be more than 1."""

@@ -24,7 +24,7 @@ from rich.console import Console
 
 from tfm.ui.list_rows import draw_rows, format_headings, wrap_card
 from tfm.ui.list_state import ListState
-from tfm.ui.prompts import Back, Pressed, Question
+from tfm.ui.prompts import Back, Pressed, Question, ToMenu
 from tfm.ui.spell_references import spell
 from tfm.ui.text_console import TextConsole
 
@@ -95,7 +95,7 @@ class ListPrompt:
         bind("end", lambda event: state.move(len(state.rows)))
         bind("escape", self._leave)
         bind("enter", self._accept)
-        bind("c-c", lambda event: event.app.exit(exception=KeyboardInterrupt()))
+        bind("c-c", lambda event: event.app.exit(exception=ToMenu(tuple(state.marked))))
         bind("/", lambda event: state.set_filter(""), is_letter=True)
         bind("?", self._toggle_help, is_letter=True)
         if self._question.several:
@@ -123,7 +123,7 @@ class ListPrompt:
         elif self.state.filter is not None:
             self.state.set_filter(None)
         elif self._question.can_go_back:
-            event.app.exit(exception=Back())
+            event.app.exit(exception=Back(tuple(self.state.marked)))
 
     def _accept(self, event: Any) -> None:
         answer = self.state.read_answer()

@@ -15,11 +15,19 @@ from rich.console import Console, RenderableType
 from tfm.ui.spell_references import spell
 
 
-class Back(Exception):
+class Leaving(Exception):
+    """A person leaves a question without an answer. `marked` are the choices that were marked until then."""
+
+    def __init__(self, marked: Sequence[Any] = ()) -> None:
+        super().__init__()
+        self.marked = marked
+
+
+class Back(Leaving):
     """Go one question back."""
 
 
-class ToMenu(Exception):
+class ToMenu(Leaving):
     """Leave the form; the answers are kept."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,16 @@ def select_comparable(runs: Iterable[Run], like: Run) -> list[Run]:
 def read_dataset(run: Run) -> str:
     """The dataset of a trained run; of a forest or an average that of the networks below it. Empty if unknown."""
     return _find_dataset(run.folder, run.workspace, _DEPTH)
+
+
+def list_trained_models(runs: Iterable[Run], given: Mapping[str, Any]) -> set[str]:
+    """The presets that were trained already on the given dataset and cache; on any, if none is given."""
+    wanted = {name: given[name] for name in ("dataset", "cache") if given.get(name)}
+    return {
+        preset
+        for run in runs
+        if wanted.items() <= _read_settings(run.folder, run.workspace).items() and (preset := run.read_head()[1])
+    }
 
 
 def read_compared_runs(comparison: Run) -> list[str]:

@@ -133,6 +133,6 @@ def _check_is_here(plan: Plan) -> None:
 def _check_has_not_begun(plan: Plan, model: str, steps: AbstractSet[str]) -> None:
     if steps & plan.read_begun_steps():
         raise RunError(
-            f"{model} has begun, so its place in the queue is fixed",
-            hint=f"skip it instead: {hints.command('runs queue', plan.id, help=True)}",
+            f"{model} has begun: it can only be skipped",
+            hint=f"see {hints.command('runs queue', plan.id, help=True)}",
         )

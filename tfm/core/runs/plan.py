@@ -6,6 +6,7 @@ The setting "@train.run" stands for the value `run` in the result of the step `t
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 from collections import Counter
@@ -88,9 +89,8 @@ class Plan(Job):
 
     def _read_file(self) -> dict[str, Any]:
         try:
-            content = files.read_yaml(self.steps_file)
-            [Step(**step) for step in content["steps"]]
-            return dict(content)
+            found = self.steps_file.stat()
+            return _parse_plan(self.steps_file, (found.st_mtime_ns, found.st_size, found.st_ino))
         except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
             raise RunError(
                 f"{self.steps_file} is damaged or missing",
@@ -207,6 +207,15 @@ class Plan(Job):
         halted = statuses.get(step, Status())
         message, hint = halted.message or queued[step].words, halted.hint or self._name_log(step)
         return replace(recorded, state="halted", message=f"{step}: {message}", hint=hint)
+
+
+@functools.lru_cache(maxsize=8)
+def _parse_plan(file: Path, _stamp: tuple[int, ...]) -> dict[str, Any]:
+    """The content of the file, read once for each state of it: 325 steps take a while."""
+    content: dict[str, Any] = files.read_yaml(file)
+    for step in content["steps"]:
+        Step(**step)
+    return content
 
 
 def check_steps(steps: list[Step]) -> None:

@@ -238,14 +238,8 @@ def _describe_job(one: ListedJob) -> str:
     if one.state == "failed":
         return f"{name_job(one)}: {spell(one.status.message).splitlines()[0]}" if one.status.message else name_job(one)
     left = one.progress.seconds_left if one.progress else None
-    parts = [describe_count(one.progress), f"{_describe_left(left)} left" if left else ""]
+    parts = [describe_count(one.progress), f"about {render.format_time_left(left)} left" if left else ""]
     return ": ".join(filter(None, [name_job(one), ", ".join(filter(None, parts))]))
-
-
-def _describe_left(seconds: float) -> str:
-    if seconds < 90:
-        return "about a minute"
-    return f"about {seconds / 60:.0f} min" if seconds < 90 * 60 else f"about {seconds / 3600:.0f} h"
 
 
 def _list_steps(state: HomeState) -> list[Choice]:

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from tfm.core.errors import TFMError
 from tfm.core.runs import edit_queue
-from tfm.core.runs.job_index import JobIndex, shorten_id
+from tfm.core.runs.job_folder import Status
+from tfm.core.runs.job_index import JobIndex, ListedJob
 from tfm.core.runs.plan import Plan
 from tfm.core.settings.preset_groups import group_models
 from tfm.ui import runs_table
@@ -19,7 +20,7 @@ from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question
 from tfm.ui.spell_references import spell
 
 _WHY = """\
-The queue works from top to bottom. What has begun keeps its place.
+The queue works from top to bottom; Enter opens the run of a step. What has begun keeps its place.
 A skipped model stays in the list and is left out. A removed one is gone; the comparison goes on without it."""
 _COLUMNS = ("step", *runs_table.COLUMNS[1:3], "time")
 _ACTIONS: dict[str, tuple[str, Callable[[Plan, str], Any]]] = {
@@ -32,29 +33,39 @@ _ACTIONS: dict[str, tuple[str, Callable[[Plan, str], Any]]] = {
 _ADD = ("m", "more models")
 
 
-def open_queue(plan: Plan, asker: Asker, console: Console) -> None:
-    """Edit until the person goes back. A refused edit is explained above the list."""
-    index, step, problem = JobIndex(plan.workspace), None, ""
+def open_queue(index: JobIndex, plan: Plan, asker: Asker, console: Console) -> str | None:
+    """Edit a plan until the person opens the run of a step, or goes back. A refused edit is explained on the screen."""
+    step, problem = None, ""
     while True:
         console.clear()
-        answer = asker.ask(_build_question(plan, index, step, problem))
+        try:
+            answer = asker.ask(_build_question(plan, index, step, problem))
+        except Back:
+            return None
         step, problem = answer.value if isinstance(answer, Pressed) else answer, ""
+        if step is None:  # nothing is left to choose
+            return None
+        run_id = plan.read_runs().get(step)
+        if run_id and not isinstance(answer, Pressed):
+            return run_id
         with contextlib.suppress(Back):
             key = answer.key if isinstance(answer, Pressed) else _ask_action(step, asker)
             try:
-                if key == _ADD[0]:
-                    edit_queue.add_models(plan, _ask_models(plan, asker))
-                else:
-                    _ACTIONS[key][1](plan, step.partition("/")[0])
+                _edit(plan, key, step, asker)
             except TFMError as error:
-                problem = spell(f"{error.message}: {error.hint}")
+                problem = spell(error.message)
+
+
+def _edit(plan: Plan, key: str, step: str, asker: Asker) -> None:
+    if key == _ADD[0]:
+        edit_queue.add_models(plan, _ask_models(plan, asker))
+    else:
+        _ACTIONS[key][1](plan, step.partition("/")[0])
 
 
 def _build_question(plan: Plan, index: JobIndex, step: str | None, problem: str) -> Question:
     index.refresh()
-    listed = index.find(plan.id)
-    if listed is None:  # it was removed elsewhere
-        raise Back
+    listed = index.find(plan.id) or ListedJob(plan, Status(), "removed elsewhere")
     runs = listed.status.runs
     choices = []
     for name, state in listed.steps.items():
@@ -64,12 +75,12 @@ def _build_question(plan: Plan, index: JobIndex, step: str | None, problem: str)
         choices.append(Choice(name, name, cells=(name, words, cells[2], cells[4])))
     return Question(
         "step",
-        problem or f"{shorten_id(plan.id)}: {describe_state(listed)}",
+        problem or f"{listed.name}: {describe_state(listed)}",
         _WHY,
         choices,
         default=step,
         columns=_COLUMNS,
-        actions={key: label for key, (label, _) in _ACTIONS.items()} | dict([_ADD]),
+        actions={} if listed.state == "done" else {key: label for key, (label, _) in _ACTIONS.items()} | dict([_ADD]),
         refresh=lambda: _build_question(plan, index, step, problem),
     )
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rich.console import Console
 
 from tfm.core.errors import TFMError
-from tfm.core.runs import lookup
 from tfm.core.runs.executors import find_executor
-from tfm.core.runs.job_index import JobIndex, shorten_id
+from tfm.core.runs.job_index import JobIndex, ListedJob
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.resolve_command_settings import load_settings
 from tfm.core.runs.restart_or_extend import describe_extension, extend_run, find_extensible_field, restart_run
@@ -19,6 +20,7 @@ from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField, get_value
 from tfm.ui import runs_table
+from tfm.ui.job_words import describe_state
 from tfm.ui.next_steps import NextStep
 from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question
 from tfm.ui.screens import job_menu, show_job
@@ -62,51 +64,61 @@ def open_runs(workspace: Workspace, asker: Asker, console: Console) -> NextStep 
             everything, chosen = not everything, answer.value
         else:
             chosen = answer
-            if step := open_job_actions(lookup.find_job(workspace, chosen), asker, console):
+            if step := open_job_actions(index, chosen, asker, console):
                 return step
 
 
-def open_job_actions(job: Run | Plan, asker: Asker, console: Console) -> NextStep | None:
+def open_job_actions(index: JobIndex, job_id: str, asker: Asker, console: Console) -> NextStep | None:
     """Ask what to do with a job until the person goes back or it is done. Esc leaves an inner question only."""
     while True:
         console.clear()
-        state = job.read_status().state
-        extension = _find_extension(job) if isinstance(job, Run) and state == "done" else None
-        choices = [Choice(name, title) for name, (title, _) in _list_actions(job, extension).items()]
+        index.refresh()
+        listed = index.find(job_id)
+        if listed is None:  # it was removed elsewhere
+            return None
+        actions = {action.name: action for action in _list_actions(listed, index)}
+        choices = [Choice(name, action.title) for name, action in actions.items()]
+        text = f"{listed.name} ({describe_state(listed)})"
         try:
-            action = asker.ask(Question("action", f"{shorten_id(job.id)} ({state})", choices=choices))
+            chosen = actions[asker.ask(Question("action", text, choices=choices))]
         except Back:
             return None
-        act = _list_actions(job, extension)[action][1]
         with contextlib.suppress(Back):
-            step = act(job, asker, console)
-            if step or action not in ("show", "queue"):
+            step = chosen.act(asker, console)
+            if step or chosen.ends:
                 return step
 
 
-_Act = Callable[[Any, Asker, Console], NextStep | None]
+@dataclass(frozen=True)
+class _Action:
+    """What can be done with a job. One that `ends` leads back to the list."""
+
+    name: str
+    title: str
+    act: Callable[[Asker, Console], NextStep | None]
+    ends: bool = True
 
 
-def _list_actions(job: Run | Plan, extension: SettingField | None) -> dict[str, tuple[str, _Act]]:
-    """What can be done with a job now: the title and what it does."""
-    status, is_alive = job.read_status(), job.is_alive()
-    actions: dict[str, tuple[str, _Act]] = {"show": ("Show its results and settings", _show)}
+def _list_actions(listed: ListedJob, index: JobIndex) -> Iterator[_Action]:
+    job, state, is_alive = listed.job, listed.state, listed.job.is_alive()
+    yield _Action("show", "Show its results and settings", partial(_show, job), ends=False)
+    if isinstance(job, Plan):
+        yield _Action("steps", "Show its steps, or change what waits", partial(_open_steps, index, job), ends=False)
     if is_alive:
-        actions |= {"see": ("Watch it", _open), "pause": ("Pause it", lambda job, *_: find_executor(job).pause(job))}
-    elif status.state not in ("done", "damaged"):
-        actions["see"] = ("Resume it", _open)
-    if isinstance(job, Plan) and status.state not in ("done", "damaged"):
-        actions["queue"] = ("Edit what waits in it", lambda job, asker, console: open_queue(job, asker, console))
-    if status.state == "failed" and not job.is_dismissed():
-        actions["dismiss"] = ("Dismiss the failure: it no longer comes first", lambda job, *_: job.dismiss())
-    if is_alive:
-        return actions
-    if extension:
-        title = f"Continue it with more {extension.name.replace('_', ' ')}"
-        actions["extend"] = (title, lambda job, asker, console: _extend(job, extension, asker, console))
-    if isinstance(job, Run) and status.state != "damaged" and not status.part_of:
-        actions["restart"] = ("Run it again, as a new run", _restart)
-    return actions | {"remove": ("Remove it, with its results", _remove)}
+        yield _Action("see", "Watch it", partial(_open, job))
+        yield _Action("pause", "Pause it", lambda *_: find_executor(job).pause(job))
+        return
+    if state not in ("done", "damaged"):
+        yield _Action("see", "Resume it", partial(_open, job))
+    if state == "failed" and not listed.is_dismissed:
+        yield _Action("dismiss", "Dismiss the failure: it no longer comes first", lambda *_: job.dismiss())
+    if isinstance(job, Run):
+        if state == "done" and (extension := _find_extension(job)):
+            title = f"Continue it with more {extension.name.replace('_', ' ')}"
+            yield _Action("extend", title, partial(_extend, job, extension))
+        if state != "damaged" and not listed.status.part_of:
+            yield _Action("restart", "Run it again, as a new run", partial(_restart, job))
+    yield _Action("remove", "Remove it, with its results", partial(_remove, listed))
 
 
 def _show(job: Run | Plan, asker: Asker, console: Console) -> NextStep | None:
@@ -116,6 +128,14 @@ def _show(job: Run | Plan, asker: Asker, console: Console) -> NextStep | None:
     if asker.ask(Question("shown", "What next?", choices=choices, default="back")) == "all":
         show_job.print_settings(job, console)
         job_menu.wait_for_enter(asker)
+    return None
+
+
+def _open_steps(index: JobIndex, plan: Plan, asker: Asker, console: Console) -> NextStep | None:
+    """Edit the queue, or open the run of a step, until the person goes back."""
+    while run_id := open_queue(index, plan, asker, console):
+        if step := open_job_actions(index, run_id, asker, console):
+            return step
     return None
 
 
@@ -133,12 +153,12 @@ def _extend(run: Run, extension: SettingField, asker: Asker, console: Console) -
     return job_menu.open_job(extend_run(run, _ask_total(run, extension, asker), executor), executor, asker, console)
 
 
-def _remove(job: Run | Plan, asker: Asker, console: Console) -> NextStep | None:
-    text = f"Remove {shorten_id(job.id)} for good{describe_study(job)}?"
+def _remove(listed: ListedJob, asker: Asker, console: Console) -> NextStep | None:
+    text = f"Remove {listed.name} for good{describe_study(listed.job)}?"
     choices = [Choice(False, "no"), Choice(True, "yes")]
     if not asker.ask(Question("sure", text, choices=choices, default=False)):
         raise Back
-    remove_job(job, console)
+    remove_job(listed.job, console)
     return None
 
 

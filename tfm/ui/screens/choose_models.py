@@ -1,0 +1,153 @@
+"""The question for models: a table of what each would cost here, the card of one, and which to begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from tfm.core import machine
+from tfm.core.errors import SettingsError
+from tfm.core.runs import lookup
+from tfm.core.runs.comparable_runs import list_trained_models, list_training_commands
+from tfm.core.runs.estimates import Estimate, read_estimates, start_probe
+from tfm.core.runs.inputs import find_readable_runs
+from tfm.core.runs.product_facts import read_dataset_facts
+from tfm.core.runs.resolve_command_settings import find_preset
+from tfm.core.runs.suggested_models import suggest_models
+from tfm.core.runs.workspace import Workspace
+from tfm.core.settings.preset_groups import CLASSIC, group_models
+from tfm.core.settings.presets import Preset
+from tfm.ui import render
+from tfm.ui.prompts import Choice, Question
+from tfm.ui.spell_references import spell
+
+COLUMNS = ("model", "params", "weights", "time here", "memory", "")
+_UNKNOWN = "…"  # it is being measured
+_WHY = """\
+Each model is one run; several make a queue, one after the other.
+Time and memory are measured on this machine: by earlier runs, else by a few steps and scaled (≈). With early stopping
+a training takes less time. OPW: only pretrained weights, no layer is trained. PFT: the last layers are trained.
+CFT: all layers are trained."""
+
+
+class ModelChooser:
+    """`given` are the settings that are known already, such as the dataset and the cache."""
+
+    def __init__(self, workspace: Workspace, given: Mapping[str, Any]) -> None:
+        self.workspace = workspace
+        self.given = {name: given[name] for name in ("dataset", "cache") if given.get(name)}
+
+    def ask_several(self, chosen: Sequence[str]) -> Question:
+        """Ask for the models of a queue. Without an earlier choice, those that suit the data are marked."""
+        names = self.workspace.list_presets("models")
+        suggested = self._suggest(self._read_estimates(names))
+        marked = [name for name in chosen if name in names and name not in self._trained]
+
+        def build() -> Question:
+            estimates = self._read_estimates(names)
+            reasons = self._suggest(estimates)
+            classic = group_models(names).get(CLASSIC, [])
+            return Question(
+                "preset",
+                "Which models?",
+                _WHY,
+                self._list_choices(names, estimates, reasons),
+                several=True,
+                default=marked or ([] if self._trained else list(suggested)),
+                aside=self._describe_data(),
+                columns=COLUMNS,
+                marks={"s": ("suggested", list(reasons)), "t": ("classic ten", classic)},
+                refresh=build,
+                head="",
+            )
+
+        return build()
+
+    def ask_one(self, question: Question, commands: Sequence[str]) -> Question:
+        """Turn a question for a model of these commands into the table."""
+        presets = self._presets.items()
+        names = [name for name, preset in presets if not isinstance(preset, str) and preset.stage in commands]
+
+        def build() -> Question:
+            choices = self._list_choices(names, self._read_estimates(names), {})
+            aside = self._describe_data()
+            return replace(question, choices=choices, check=None, aside=aside, columns=COLUMNS, refresh=build)
+
+        return build()
+
+    @cached_property
+    def _trained(self) -> set[str]:
+        found = find_readable_runs(lookup.read_runs(self.workspace))
+        return list_trained_models((run for run, stage in found if stage in list_training_commands()), self.given)
+
+    @cached_property
+    def _presets(self) -> dict[str, Preset | str]:
+        """Each model, or why it cannot be read."""
+        found: dict[str, Preset | str] = {}
+        for name in self.workspace.list_presets("models"):
+            try:
+                preset = find_preset(self.workspace, "train", name)
+                assert preset is not None
+                found[name] = preset
+            except SettingsError as error:
+                found[name] = error.message
+        return found
+
+    def _read_estimates(self, names: Sequence[str]) -> dict[str, Estimate]:
+        known = [name for name in names if isinstance(self._presets[name], Preset)]
+        start_probe(self.workspace, "train", known, self.given)
+        return read_estimates(self.workspace, "train", known, self.given)
+
+    def _suggest(self, estimates: Mapping[str, Estimate]) -> dict[str, str]:
+        """Leave out models of whose weights it is not known yet whether they can be reached."""
+        known = {name: one for name, one in estimates.items() if one.weights != "ImageNet"}
+        return suggest_models(self.workspace, "train", known, self.given)
+
+    def _list_choices(
+        self, names: Sequence[str], estimates: Mapping[str, Estimate], suggested: Mapping[str, str]
+    ) -> list[Choice]:
+        choices = []
+        for section, group in group_models(names).items():
+            for name in group:
+                preset = self._presets[name]
+                if isinstance(preset, str):
+                    cells = (name, *[""] * (len(COLUMNS) - 1))
+                    choices.append(Choice(name, name, disabled=spell(preset), section=section, cells=cells))
+                    continue
+                estimate = estimates[name]
+                note = "trained" if name in self._trained else "suggested" if name in suggested else ""
+                cells = (name, *_format_estimate(estimate), note)
+                card = _build_card(preset, estimate, suggested.get(name, ""))
+                choices.append(Choice(name, name, section=section, cells=cells, card=card))
+        return choices
+
+    def _describe_data(self) -> str:
+        names = [self.given["dataset"]] if "dataset" in self.given else self.workspace.list_products("dataset")
+        facts = read_dataset_facts(self.workspace.dataset_folder(names[0])) if len(names) == 1 else None
+        images = f"{facts.training_images} training images · " if facts else ""
+        return images + machine.describe_device()
+
+
+def _build_card(preset: Preset, estimate: Estimate, reason: str) -> str:
+    parts = [f"{preset.title}.", preset.about, *([f"Suggested: {reason}"] if reason else [])]
+    if estimate.problem:
+        is_missing = "not reachable" in estimate.weights
+        parts.append(f"Its weights are not on this machine: {estimate.problem}" if is_missing else estimate.problem)
+    return spell("\n".join(parts))
+
+
+def _format_estimate(estimate: Estimate) -> tuple[str, str, str, str]:
+    if estimate.problem and estimate.parameters is None:
+        return "", _shorten_weights(estimate.weights), "", ""
+    parameters = f"{estimate.parameters / 1e6:.1f} M" if estimate.parameters else _UNKNOWN
+    mark = "" if estimate.is_measured else "≈ "
+    time = mark + render.format_time_left(estimate.seconds) if estimate.seconds else _UNKNOWN
+    memory = f"{estimate.memory_gib:.1f} GB" if estimate.memory_gib else _UNKNOWN
+    return parameters, _shorten_weights(estimate.weights), time, memory
+
+
+def _shorten_weights(weights: str) -> str:
+    """Short enough for a column of a window of 80 columns."""
+    return weights.replace("ImageNet, not reachable", "not reachable").replace("ImageNet, ", "ImageNet ")
