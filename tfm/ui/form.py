@@ -241,13 +241,17 @@ class Form:
         return False
 
     def _add_costs(self, question: Question) -> Question:
-        """Show the costs beside the question, and more of them while they are measured."""
+        """Show the costs beside the question, and measure more of them while a person looks at it."""
         filled = self.state.filled_form
 
         def build() -> Question:
-            return replace(question, aside=review_costs.describe_costs(self.workspace, filled))
+            return replace(question, aside=review_costs.describe_costs(self.workspace, filled), refresh=refresh)
 
-        return replace(build(), refresh=build)
+        def refresh() -> Question:
+            review_costs.measure_costs(self.workspace, filled)
+            return build()
+
+        return build()
 
     def _find_problem(self) -> tuple[TFMError | None, tuple[str, ...]]:
         """Why the run cannot start, and the settings to change."""

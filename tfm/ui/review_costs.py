@@ -18,7 +18,6 @@ _LEAST_DISK_MB = 1
 
 def describe_costs(workspace: Workspace, filled: FilledForm) -> str:
     """Such as "≈ 16 min · 2.0 GB memory · 90 MB disk"; empty as long as nothing is known."""
-    start_probe(workspace, filled.stage, filled.presets, filled.given)
     together = add_estimates(list(read_estimates(workspace, filled.stage, filled.presets, filled.given).values()))
     mark = "" if together.is_measured else "≈ "
     parts = [f"{mark}{render.format_time_left(together.seconds)}"] if together.seconds else []
@@ -26,6 +25,11 @@ def describe_costs(workspace: Workspace, filled: FilledForm) -> str:
     parts += [f"{together.disk_mb:,.0f} MB disk"] if (together.disk_mb or 0) >= _LEAST_DISK_MB else []
     parts += [f"{together.download_mb:,.0f} MB download"] if together.download_mb >= _LEAST_DISK_MB else []
     return " · ".join(parts)
+
+
+def measure_costs(workspace: Workspace, filled: FilledForm) -> None:
+    """Measure in the background what is not known."""
+    start_probe(workspace, filled.stage, filled.presets, filled.given)
 
 
 def list_doubts(workspace: Workspace, filled: FilledForm) -> list[Doubt]:

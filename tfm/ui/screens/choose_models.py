@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -59,7 +59,7 @@ class ModelChooser:
                 aside=self._describe_data(),
                 columns=COLUMNS,
                 marks={"s": ("suggested", list(reasons)), "t": ("classic ten", classic)},
-                refresh=build,
+                refresh=self._measure(names, build),
                 head="",
             )
 
@@ -73,7 +73,9 @@ class ModelChooser:
         def build() -> Question:
             choices = self._list_choices(names, self._read_estimates(names), {})
             aside = self._describe_data()
-            return replace(question, choices=choices, check=None, aside=aside, columns=COLUMNS, refresh=build)
+            return replace(
+                question, choices=choices, check=None, aside=aside, columns=COLUMNS, refresh=self._measure(names, build)
+            )
 
         return build()
 
@@ -96,9 +98,19 @@ class ModelChooser:
         return found
 
     def _read_estimates(self, names: Sequence[str]) -> dict[str, Estimate]:
-        known = [name for name in names if isinstance(self._presets[name], Preset)]
-        start_probe(self.workspace, "train", known, self.given)
-        return read_estimates(self.workspace, "train", known, self.given)
+        return read_estimates(self.workspace, "train", self._list_readable(names), self.given)
+
+    def _list_readable(self, names: Sequence[str]) -> list[str]:
+        return [name for name in names if isinstance(self._presets[name], Preset)]
+
+    def _measure(self, names: Sequence[str], build: Callable[[], Question]) -> Callable[[], Question]:
+        """Measure in the background what is not known, but only while a person looks at the question."""
+
+        def refresh() -> Question:
+            start_probe(self.workspace, "train", self._list_readable(names), self.given)
+            return build()
+
+        return refresh
 
     def _suggest(self, estimates: Mapping[str, Estimate]) -> dict[str, str]:
         """Leave out models of whose weights it is not known yet whether they can be reached."""
