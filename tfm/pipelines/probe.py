@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -96,10 +95,7 @@ def _build_network(work: Work, size: tuple[int, int]) -> nn.Module:
 
 
 def learn_speed(_workspace: Workspace, work: Work) -> None:
-    environment = os.environ | {"PYTHONPATH": build_python_path()}
-    subprocess.run([sys.executable, "-P", "-c", "import tfm.pipelines.train"], env=environment, check=True)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start, memory = used.ru_utime + used.ru_stime, used.ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+    start, memory = _measure_start()
     device = resolve_device(str(work.get("device", "auto")))
     threads = work.get("threads", "auto")
     configure_torch(torch.get_num_threads() if threads == "auto" else threads, bool(work.get("deterministic", True)))
@@ -112,6 +108,16 @@ def learn_speed(_workspace: Workspace, work: Work) -> None:
         found = measure_speed(device, work.get("precision", "fp32"))
     with EstimateCache.change() as cache:
         cache.speeds[find_machine_key(work)] = {**found, "start": start, "memory_gib": memory}
+
+
+def _measure_start() -> tuple[float, float]:
+    """The CPU seconds until a run's process has loaded its libraries, and the GiB that it has then."""
+    command = [sys.executable, "-P", "-c", "import tfm.pipelines.train"]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": build_python_path()})
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    unit = 2**30 if sys.platform == "darwin" else 2**20
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / unit
 
 
 def learn_weights(_workspace: Workspace, work: Work) -> None:

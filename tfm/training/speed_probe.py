@@ -6,6 +6,7 @@ the seconds for an operation and for a byte, with which the time of other networ
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -99,8 +100,8 @@ def _measure_saving() -> float:
 
 
 def _time(act: Callable[[], object], device: torch.device) -> float:
-    """The fastest of a few times: other programs can only slow it down. On a CPU, this thread takes part in all that
-    is computed, and the time in which other programs displace it does not count."""
+    """The median of a few times. On a CPU, this thread takes part in all that is computed, and the time in which other
+    programs displace it does not count."""
     read_clock = time.thread_time if device.type == "cpu" else time.perf_counter
     seconds = []
     for _ in range(_REPEATS[device.type] + 1):  # the first one also prepares
@@ -109,4 +110,4 @@ def _time(act: Callable[[], object], device: torch.device) -> float:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(read_clock() - began)
-    return min(seconds[1:])
+    return statistics.median(seconds[1:])
