@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import cached_property
+from collections.abc import Collection
 from statistics import mean
 
 from tfm.core.events import Event
@@ -23,6 +23,8 @@ class JobView:
         self.status = job.read_status()
         self.current: RunView | None = None
         self.states: dict[str, str] = {}  # of the steps of a plan
+        self._steps: list[Step] = []
+        self._steps_written = 0
         self._seconds: dict[str, float] = {}  # that each finished step took
         self._views: dict[str, RunView] = {}
 
@@ -31,9 +33,12 @@ class JobView:
         self.status = self.job.read_status()
         current_id = self.job.id
         if isinstance(self.job, Plan):
-            for step in self._steps:
-                if self.states.get(step.name) != "done":
-                    self.states[step.name] = self._read_state(step.name)
+            self._steps = self._read_steps(self.job)
+            skipped, before = self.job.read_skipped_steps(), self.states
+            self.states = {
+                step.name: "done" if before.get(step.name) == "done" else self._read_state(step.name, skipped)
+                for step in self._steps
+            }
             running = [self.status.runs[name] for name, state in self.states.items() if state == "running"]
             current_id = next(iter([*running, *reversed(self._run_ids())]), "")
         if current_id:
@@ -61,15 +66,17 @@ class JobView:
         workspace = self.job.workspace
         return self.job if isinstance(self.job, Run) else Run(workspace.runs_folder / run_id, workspace)
 
-    @cached_property
-    def _steps(self) -> list[Step]:
-        assert isinstance(self.job, Plan)
-        return self.job.read_steps()
+    def _read_steps(self, plan: Plan) -> list[Step]:
+        """Read the steps again only after somebody edited them: a long queue takes long to read."""
+        written = plan.steps_file.stat().st_mtime_ns
+        if written != self._steps_written:
+            self._steps, self._steps_written = plan.read_steps(), written
+        return self._steps
 
-    def _read_state(self, step: str) -> str:
+    def _read_state(self, step: str, skipped: Collection[str]) -> str:
         run_id = self.status.runs.get(step)
         if run_id is None or not self._exists(run_id):
-            return "waiting"
+            return "skipped" if step in skipped else "waiting"
         status = self._run(run_id).read_status()
         if status.state == "done":
             self._seconds[step] = status.seconds
@@ -101,7 +108,8 @@ class JobView:
         """The state of each step of a plan in words."""
         queued = look_up_placement(self.job.folder) or {}
         words = {}
-        for step in self._steps:
+        assert isinstance(self.job, Plan)
+        for step in self.job.read_steps():
             run_id = self.status.runs.get(step.name)
             if run_id and self._exists(run_id):
                 words[step.name] = describe_state(self._run(run_id).read_status())

@@ -6,6 +6,7 @@ the menu; neither is an answer.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -111,6 +112,12 @@ class Asker(Protocol):
     is_plain: bool
 
     def ask(self, question: Question) -> Any: ...
+
+
+def wait_for_enter(asker: Asker) -> None:
+    """Esc and Ctrl-C count as Enter."""
+    with contextlib.suppress(Back, ToMenu):
+        asker.ask(Question("continue", "Press Enter to go back", default=""))
 
 
 def create_asker(accessible: bool, console: Console) -> Asker:

@@ -93,13 +93,13 @@ def _draw_queue(view: JobView, width: int) -> RenderableType:
     whole = render.join_whole([_draw_step(name, state) for name, state in states.items()], "  ", width)
     if whole.plain.count("\n") < _STEP_LINES:
         return Group(line, whole)
-    shown = [_draw_step(name, state) for name, state in states.items() if state not in ("done", "waiting")]
+    shown = [_draw_step(name, state) for name, state in states.items() if state not in ("done", "waiting", "skipped")]
     shown += [_draw_step(name, state) for name, state in states.items() if state == "waiting"][:1]
     return Group(line, render.join_whole(shown[-_STEPS_SHOWN:], "  ", width))
 
 
 def _draw_step(name: str, state: str) -> Text:
-    mark = {"done": "✓", "running": "▸", "failed": "✗"}.get(state, "·")
+    mark = {"done": "✓", "running": "▸", "failed": "✗", "skipped": "–"}.get(state, "·")
     return Text(f"{mark} {name}", render.format_state(state).style)
 
 

@@ -27,7 +27,7 @@ from tfm.ui.form import Form
 from tfm.ui.home_state import HomeReader, HomeState
 from tfm.ui.job_words import describe_count, name_job
 from tfm.ui.next_steps import NextStep
-from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question, ToMenu, create_asker
+from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question, ToMenu, create_asker, wait_for_enter
 from tfm.ui.screens import foreground, job_end, job_menu, runs_screen
 from tfm.ui.screens.home_panel import HomePanel, draw_plainly
 from tfm.ui.spell_references import set_reader, spell
@@ -99,7 +99,7 @@ class Home:
 
     def _show_error(self, error: Exception) -> None:
         render.print_error(self.console, translate_error(error))
-        job_menu.wait_for_enter(self.asker)
+        wait_for_enter(self.asker)
 
     def _open(self, chosen: Any) -> None:
         if isinstance(chosen, NextStep):
@@ -134,7 +134,7 @@ class Home:
         match self._ask_command("Which images?", _DATA, guide):
             case "guide":
                 self.console.print(_GUIDE, highlight=False)
-                job_menu.wait_for_enter(self.asker)
+                wait_for_enter(self.asker)
             case "phantom":
                 self._follow(next_steps.make_practice_images(self.workspace))
             case command:
@@ -172,7 +172,7 @@ class Home:
         has_choice = name == "doctor" and list_clusters(self.workspace)
         given = {"on": self.asker.ask(build_place_question(self.workspace, None))} if has_choice else {}
         foreground.print_answer(found, given, self.workspace, as_json=False)
-        job_menu.wait_for_enter(self.asker)
+        wait_for_enter(self.asker)
 
     def _follow(self, step: NextStep | None) -> None:
         """Fill the form of a step, run it, and go on with the step that the person chooses at its end."""

@@ -1,0 +1,107 @@
+"""A finished comparison as a table to work with: sort it, open a model, leave one out, report it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from rich.console import Console, Group
+from rich.text import Text
+
+from tfm.core.events import Picture
+from tfm.core.runs.run import Run
+from tfm.ui import render
+from tfm.ui.comparison_rows import COLUMNS, SORTINGS, ComparedModel, list_compared_models
+from tfm.ui.list_rows import shorten
+from tfm.ui.next_steps import NextStep, write_report
+from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question, ToMenu, wait_for_enter
+from tfm.ui.result_page import build_page
+from tfm.ui.screens import job_end
+from tfm.ui.spell_references import spell
+
+_ROOM_OF_OTHERS, _SHORTEST_NAME = 68, 12  # columns: of rank, AUC, difference and p; of a model
+_ACTIONS = {"r": "ROC", "w": "report", "t": "thesis", "s": "sort", "x": "leave out", "p": "protocol"}
+_WHY = """\
+*: the best model, and all that this test cannot tell from it. Differences are to the best model.
+Enter opens the model under the cursor: evaluate it, explain it, or see its training.
+r says where the figures are, w writes a report as one page, t adds figures, tables and text for LaTeX.
+s sorts by the next column, x compares again without the model under the cursor, p shows the protocol."""
+
+
+def show_comparison(run: Run, asker: Asker, console: Console) -> NextStep | None:
+    """Returns the step that the person wants to go on with; None for home."""
+    models = list_compared_models(run.read_status().result)
+    sorting, place = SORTINGS[0], None
+    with contextlib.suppress(Back, ToMenu):
+        while True:
+            answer = asker.ask(_build_question(run, models, sorting, place, console))
+            key, place = (answer.key, answer.value) if isinstance(answer, Pressed) else ("", answer)
+            if key == "s":
+                sorting, place = SORTINGS[(SORTINGS.index(sorting) + 1) % len(SORTINGS)], None
+            elif key in ("r", "p"):
+                console.clear()
+                _print_pictures(run, console) if key == "r" else job_end.print_end(run, console)
+                wait_for_enter(asker)
+            else:
+                with contextlib.suppress(Back):
+                    return _choose_step(key, run, models[place], asker)
+    return None
+
+
+def _build_question(
+    run: Run, models: Sequence[ComparedModel], sorting: str, place: int | None, console: Console
+) -> Question:
+    result = run.read_status().result
+    protocols = list(dict.fromkeys(model.protocol for model in models))
+    order = sorted(
+        range(len(models)), key=lambda at: (protocols.index(models[at].protocol), models[at].sort_key(sorting))
+    )
+    room = max(_SHORTEST_NAME, console.width - _ROOM_OF_OTHERS)
+    choices = []
+    for at in order:
+        model = models[at]
+        rank, name, *cells = model.format_cells()
+        section = f"{groups[at] + 1}. {model.dataset}" if len(protocols) > 1 else ""
+        row = [rank, shorten(name, room), *cells]
+        choices.append(Choice(at, model.name, section=section, cells=row, card=model.card))
+    return Question(
+        "comparison",
+        f"{len(models)} models",
+        _WHY,
+        choices,
+        default=order[0] if place is None else place,
+        aside="" if sorting == SORTINGS[0] else f"sorted by {sorting}",
+        head=_draw_head(result.get("summary") or [], protocols, console),
+        columns=COLUMNS,
+        actions=_ACTIONS,
+    )
+
+
+def _draw_head(summary: Sequence[str], protocols: Sequence[str], console: Console) -> Group:
+    """The outcome, and what it was measured on."""
+    lines = [Text(spell(one), "bold") for one in summary]
+    dim = [Text(protocol, "dim", no_wrap=True, overflow="ellipsis") for protocol in protocols[:1]]
+    return Group(*lines, *dim, Text())
+
+
+def _print_pictures(run: Run, console: Console) -> None:
+    pictures = [event for event in build_page(run).figures if isinstance(event, Picture)]
+    render.print_events(console, list(pictures))
+
+
+def _choose_step(key: str, run: Run, model: ComparedModel, asker: Asker) -> NextStep | None:
+    runs = list(run.read_settings()["runs"])
+    match key:
+        case "w":
+            return write_report(runs)
+        case "t":
+            return NextStep("Thesis pack", "", "report", given={"runs": runs, "thesis": True})
+        case "x":
+            left = [one for one in runs if one not in model.runs]
+            return NextStep("Compare", f"without {model.name}", "compare", given={"runs": left})
+    steps = [NextStep("Evaluate", "every metric, subgroups and calibration", "evaluate", given={"runs": model.runs})]
+    if len(model.runs) == 1:
+        steps.append(NextStep("Explain", "where it looks", "explain", given={"run": model.runs[0]}))
+    choices = [Choice(step, step.title, step.about) for step in steps]
+    chosen: NextStep = asker.ask(Question("model", model.name, choices=choices, default=steps[0]))
+    return chosen
