@@ -36,11 +36,12 @@ class NextStep:
 
 
 def list_next_steps(job: Run | Plan) -> list[NextStep]:
-    """The steps that follow a job that is done, the most useful one first."""
+    """The steps that follow a job, or the runs of a plan that are done; the most useful one first."""
     trained = _list_trained_runs(job)
     if isinstance(job, Run):
         return _follow_run(job, trained)
-    ids = [run_id for run_id in job.read_runs().values() if (job.workspace.runs_folder / run_id).is_dir()]
+    states = {step: status.state for step, status in job.read_step_statuses().items()}
+    ids = [run_id for step, run_id in job.read_runs().items() if states.get(step) == "done"]
     runs = [Run(job.workspace.runs_folder / run_id, job.workspace) for run_id in ids]
     own = [run for run in trained if run.id in ids]
     return _follow_run(runs[-1], own if len(own) > 1 else trained) if runs else []

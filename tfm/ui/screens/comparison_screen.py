@@ -53,9 +53,8 @@ def _build_question(
 ) -> Question:
     result = run.read_status().result
     protocols = list(dict.fromkeys(model.protocol for model in models))
-    order = sorted(
-        range(len(models)), key=lambda at: (protocols.index(models[at].protocol), models[at].sort_key(sorting))
-    )
+    groups = [protocols.index(model.protocol) for model in models]
+    order = sorted(range(len(models)), key=lambda at: (groups[at], models[at].sort_key(sorting)))
     room = max(_SHORTEST_NAME, console.width - _ROOM_OF_OTHERS)
     choices = []
     for at in order:

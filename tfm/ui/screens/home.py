@@ -28,7 +28,7 @@ from tfm.ui.home_state import HomeReader, HomeState
 from tfm.ui.job_words import describe_count, name_job
 from tfm.ui.next_steps import NextStep
 from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question, ToMenu, create_asker, wait_for_enter
-from tfm.ui.screens import foreground, job_end, job_menu, runs_screen
+from tfm.ui.screens import foreground, job_menu, runs_screen
 from tfm.ui.screens.home_panel import HomePanel, draw_plainly
 from tfm.ui.spell_references import set_reader, spell
 
@@ -121,13 +121,8 @@ class Home:
 
     def _open_job(self, job: Run | Plan) -> None:
         """Watch or resume a job; of a failed one say first why it failed."""
-        if job.read_status().state == "failed":
-            job_end.print_end(job, self.console)
-            choices = [Choice("again", "Try again"), Choice("dismiss", "Dismiss", "show it among the runs only")]
-            if self.asker.ask(Question("failed", "What do you want to do?", choices=choices)) == "dismiss":
-                job.dismiss()
-                return
-        self._follow(job_menu.open_job(job, find_executor(job), self.asker, self.console))
+        opens = job_menu.review_job if job.read_status().state == "failed" else job_menu.open_job
+        self._follow(opens(job, find_executor(job), self.asker, self.console))
 
     def _open_data(self) -> None:
         guide = Choice("guide", "Get CBIS-DDSM", "where to download it")

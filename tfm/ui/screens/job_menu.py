@@ -22,14 +22,16 @@ _LEAVING = (
 
 def open_job(job: Run | Plan, executor: Executor, asker: Asker, console: Console) -> NextStep | None:
     """Start a job or attach to it, watch it, and show how it ended. Returns what the person wants to do next."""
-    while True:
-        is_done = isinstance(job, Run) and job.read_status().state == "done"
-        if not _watch(StartedJob(job) if is_done else executor.submit(job), asker, console):
-            return None
-        console.clear()
-        answer = result_screen.show_result(job, asker, console)
-        if answer != result_screen.RESUME:
-            return answer
+    is_done = isinstance(job, Run) and job.read_status().state == "done"
+    if not _watch(StartedJob(job) if is_done else executor.submit(job), asker, console):
+        return None
+    return review_job(job, executor, asker, console)
+
+
+def review_job(job: Run | Plan, executor: Executor, asker: Asker, console: Console) -> NextStep | None:
+    """Show how a job ended. Returns what the person wants to do next."""
+    answer = result_screen.show_result(job, asker, console)
+    return open_job(job, executor, asker, console) if answer == result_screen.RESUME else answer
 
 
 def _watch(started: StartedJob, asker: Asker, console: Console) -> bool:

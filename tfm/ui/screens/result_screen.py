@@ -22,6 +22,7 @@ from tfm.ui.screens import comparison_screen, job_end
 from tfm.ui.spell_references import spell
 
 RESUME: Literal["resume"] = "resume"
+DISMISS = "dismiss"
 _WHY = "The first row is the usual next step. It opens its form, and starts nothing before you confirm it."
 _LINES_BELOW = 3  # the question, the keys, and one that stays free
 _FEWEST_LINES = 6
@@ -38,18 +39,21 @@ def show_result(job: Run | Plan, asker: Asker, console: Console) -> NextStep | L
             console.clear()
             job_end.print_end(job, console)
             wait_for_enter(asker)
+        if answer == DISMISS:
+            job.dismiss()
+            return None
         return answer  # type: ignore[no-any-return]
     return None
 
 
 def _build_question(job: Run | Plan, console: Console) -> Question:
     state = job.read_status().state
-    can_resume = state not in ("done", "damaged", "running")
     steps = list_next_steps(job) if state == "done" or isinstance(job, Plan) else []
     choices = [Choice(step, step.title, step.about) for step in steps]
-    if can_resume:
-        failed = state == "failed"
-        choices.append(Choice(RESUME, "Try again" if failed else "Resume", "what is done is kept" if failed else ""))
+    if state not in ("done", "damaged", "running"):
+        choices.append(Choice(RESUME, "Try again" if state == "failed" else "Resume", "what is done is kept"))
+    if state == "failed" and not job.is_dismissed():
+        choices.append(Choice(DISMISS, "Dismiss", "show it among the runs only"))
     choices.append(Choice(None, "Home"))
     lines = max(_FEWEST_LINES, console.height - len(choices) - _LINES_BELOW)
     return Question(

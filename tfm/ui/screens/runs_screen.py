@@ -22,7 +22,7 @@ from tfm.core.settings.fields import SettingField, get_value
 from tfm.ui import runs_table
 from tfm.ui.job_words import describe_state
 from tfm.ui.next_steps import NextStep
-from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question
+from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question, wait_for_enter
 from tfm.ui.screens import job_menu, show_job
 from tfm.ui.screens.queue_screen import open_queue
 from tfm.ui.screens.runs_commands import describe_study, remove_job
@@ -57,7 +57,7 @@ def open_runs(workspace: Workspace, asker: Asker, console: Console) -> NextStep 
         question = build()
         if not question.choices:
             console.print("Nothing was started in this workspace yet.")
-            job_menu.wait_for_enter(asker)
+            wait_for_enter(asker)
             return None
         answer = asker.ask(question)
         if isinstance(answer, Pressed):
@@ -127,7 +127,7 @@ def _show(job: Run | Plan, asker: Asker, console: Console) -> NextStep | None:
     choices = [Choice("back", "Go back"), Choice("all", "Show all settings")]
     if asker.ask(Question("shown", "What next?", choices=choices, default="back")) == "all":
         show_job.print_settings(job, console)
-        job_menu.wait_for_enter(asker)
+        wait_for_enter(asker)
     return None
 
 
