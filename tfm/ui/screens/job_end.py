@@ -41,6 +41,8 @@ def print_figures(job: Run | Plan, console: Console) -> None:
     render.print_events(console, figures)
     captions = dict.fromkeys(event.caption for event in page.figures if isinstance(event, Table) and event.caption)
     for caption in captions:
+        if any(other != caption and other.startswith(caption) for other in captions):
+            continue  # the other one says more
         console.print(Text(spell(f"\n{caption}"), "dim"))
     if status.state == "done":
         spent = render.format_duration(status.seconds)
