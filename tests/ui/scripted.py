@@ -38,8 +38,9 @@ class Scripted:
         self.asked.append(question)
         assert self.names.count(question.name) <= _MOST_TIMES, f"{question.name} is asked again and again"
         self.opened.add(question.name)
-        unopened = [one.value for one in question.choices if one.value in self.answers and one.value not in self.opened]
-        if question.name == "review" and unopened:
+        names = [choice.value for choice in question.choices] if question.name == "review" else []
+        unopened = [name for name in names if name in self.answers and name not in self.opened]
+        if unopened:
             return unopened[0]
         waiting = self.answers.get(question.name, [])
         if not waiting and not question.choices:

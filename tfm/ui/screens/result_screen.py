@@ -22,7 +22,7 @@ from tfm.ui.screens import comparison_screen, job_end
 from tfm.ui.spell_references import spell
 
 RESUME: Literal["resume"] = "resume"
-DISMISS = "dismiss"
+DISMISS, HOME = "dismiss", "home"
 _WHY = "The first row is the usual next step. It opens its form, and starts nothing before you confirm it."
 _LINES_BELOW = 3  # the question, the keys, and one that stays free
 _FEWEST_LINES = 6
@@ -41,8 +41,7 @@ def show_result(job: Run | Plan, asker: Asker, console: Console) -> NextStep | L
             wait_for_enter(asker)
         if answer == DISMISS:
             job.dismiss()
-            return None
-        return answer  # type: ignore[no-any-return]
+        return None if answer in (DISMISS, HOME) else answer
     return None
 
 
@@ -54,7 +53,7 @@ def _build_question(job: Run | Plan, console: Console) -> Question:
         choices.append(Choice(RESUME, "Try again" if state == "failed" else "Resume", "what is done is kept"))
     if state == "failed" and not job.is_dismissed():
         choices.append(Choice(DISMISS, "Dismiss", "show it among the runs only"))
-    choices.append(Choice(None, "Home"))
+    choices.append(Choice(HOME, "Home"))
     lines = max(_FEWEST_LINES, console.height - len(choices) - _LINES_BELOW)
     return Question(
         "next",
