@@ -169,9 +169,10 @@ class FormState:
 
     def get_default(self, field: SettingField) -> Any:
         """The value without answers, or VARIES if the presets differ."""
-        inputs = {**self.chosen.inputs, **self.suggested}
-        if field.name in inputs:
-            return inputs[field.name]
+        of_runs = inputs.read_values_of_runs(self.workspace, self.definition.settings, self._known)
+        known = {**self.chosen.inputs, **of_runs, **self.suggested}
+        if field.name in known:
+            return known[field.name]
         return (
             self._read_switches(field, self.suggested) if field.parts else merge_values(self.list_preset_values(field))
         )

@@ -96,9 +96,9 @@ def test_the_winners_training_is_confirmed_first(workspace):
     make_small_dataset(workspace)
     study = create_study_run(workspace, 1)
     study.update(state="done", result={"model": "ResNet18_CFT", "winner": {"learning_rate": 0.0123}})
-    screen, asker = io.StringIO(), Scripted({"review": BACK})
+    screen, asker = io.StringIO(), Scripted({"review": ("command", BACK)})
     Home(workspace, asker, Console(file=screen, width=100)).open(train_winner(study))
-    assert asker.names == ["review"]
+    assert asker.names == ["review", "continue", "review"]
     assert f"train ResNet18_CFT --study {study.id}" in " ".join(screen.getvalue().split())
-    assert "0.0123" in screen.getvalue()
+    assert "0.0123" in " ".join(choice.about for choice in asker.asked[0].choices)
     assert [run.id for run in lookup.list_runs(workspace)] == [study.id]

@@ -86,7 +86,7 @@ def complete_values(workspace: Workspace, settings: type[Settings], given: Mappi
     These are the only dataset or cache of the workspace, all readable runs for an empty list of runs, the full ids of
     runs named in part, and the values that the result of such a run contains.
     """
-    values = _read_values_of_runs(workspace, settings, given) | dict(given)
+    values = read_values_of_runs(workspace, settings, given) | dict(given)
     for field in list_fields(settings):
         if field.input is None:
             continue
@@ -103,7 +103,8 @@ def complete_values(workspace: Workspace, settings: type[Settings], given: Mappi
     return values
 
 
-def _read_values_of_runs(workspace: Workspace, settings: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
+def read_values_of_runs(workspace: Workspace, settings: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that given runs bring with them, as a study brings those of its winner."""
     values: dict[str, Any] = {}
     for field in list_fields(settings):
         if field.input and field.input.fixed_key and field.parse_text(given.get(field.name)):
