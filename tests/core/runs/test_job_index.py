@@ -3,53 +3,15 @@
 import os
 import shutil
 import signal
-import time
-from dataclasses import asdict, replace
-from statistics import median
 
 import pytest
 
 from tests.toy_jobs import finish, toy_run, wait_for_event
-from tfm.core import files
 from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.find_or_create import find_or_create_job, find_or_create_plan
 from tfm.core.runs.job_index import JobIndex
 from tfm.core.runs.lookup import find_job
 from tfm.core.runs.plan import Step
-from tfm.core.runs.workspace import Workspace
-
-RUNS, STEPS = 200, 325
-CPU_SECONDS = 0.030
-
-
-def fill_workspace(workspace: Workspace) -> None:
-    """Two hundred runs as they are on disk, a hundred of them in a queue of 325 steps."""
-    pattern = toy_run(workspace)
-    finish(pattern)
-    done = pattern.read_status()
-    ids = [f"2026-01-01_count_{number:06x}" for number in range(RUNS - 1)]
-    for number, job_id in enumerate(ids):
-        shutil.copytree(pattern.folder, workspace.runs_folder / job_id)
-        state = "paused" if number % 20 == 0 else "done"
-        files.write_json(workspace.runs_folder / job_id / "status.json", asdict(replace(done, state=state)))
-    plan = find_or_create_plan(workspace, "queue", [Step(f"step{n}", "count", {"target": n}) for n in range(STEPS)])
-    for number, job_id in enumerate(ids[:100]):
-        plan.record_step(f"step{number}", job_id)
-
-
-def test_two_hundred_runs_and_a_queue_of_325_steps_cost_little_cpu_to_look_at_again(workspace):
-    fill_workspace(workspace)
-    begun = time.process_time()
-    index = JobIndex(workspace)
-    first = time.process_time() - begun
-    assert (len(index.runs), len(index.plans), len(index.top)) == (RUNS, 1, RUNS - 100 + 1)
-    taken = []
-    for _ in range(7):
-        begun = time.process_time()
-        index.refresh()
-        taken.append(time.process_time() - begun)
-    assert median(taken) < CPU_SECONDS
-    assert first < 10 * CPU_SECONDS
 
 
 def test_a_worker_that_dies_shows_as_halted_at_the_next_look(workspace):

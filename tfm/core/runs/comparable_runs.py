@@ -50,7 +50,11 @@ def read_compared_runs(comparison: Run) -> list[str]:
     return list(_read_settings(comparison.folder, comparison.workspace).get("runs") or [])
 
 
+@functools.lru_cache(maxsize=2048)
 def _find_dataset(folder: Path, workspace: Workspace, depth: int) -> str:
+    with contextlib.suppress(RunError):
+        if dataset := Run(folder, workspace).read_word("dataset"):
+            return dataset
     settings = _read_settings(folder, workspace)
     if "dataset" in settings or not depth:
         return str(settings.get("dataset", ""))

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,15 @@ class Run(Job):
 
     def read_settings(self) -> dict[str, Any]:
         return self._read_file().get("settings") or {}
+
+    def read_word(self, name: str) -> str | None:
+        """The value of a setting in no group whose value is one word, such as a dataset: hundreds are read at once."""
+        try:
+            text = self.settings_file.read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return None
+        found = re.search(rf"^  {name}: (?!null$)([\w.-]+)$", text.partition("\nsettings:")[2], re.MULTILINE)
+        return found[1] if found else None
 
     def has_original_settings(self) -> bool:
         """Whether its settings file is as it was created."""
