@@ -66,7 +66,7 @@ class Estimate:
     memory_gib: float | None = None
     disk_mb: float | None = None
     download_mb: float = 0.0
-    weights: str = "none"
+    weights: str = ""  # in words; empty if it is not known yet which are used
     parameters: int | None = None
     problem: str | None = None  # why it cannot be started
     runs: int = 1
@@ -107,7 +107,7 @@ def add_estimates(estimates: Sequence[Estimate]) -> Estimate:
         memory_gib=max(memories, default=None),
         disk_mb=total([one.disk_mb for one in estimates]),
         download_mb=sum(one.download_mb for one in estimates),
-        weights=", ".join(dict.fromkeys(one.weights for one in estimates)),
+        weights=", ".join(dict.fromkeys(one.weights for one in estimates if one.weights)),
         parameters=None,
         problem=next((one.problem for one in estimates if one.problem), None),
         runs=sum(one.runs for one in estimates),
@@ -136,7 +136,7 @@ def _estimate_start(workspace: Workspace, work: Work, cache: EstimateCache) -> E
         memory_gib=together.memory_gib,
         disk_mb=disk,
         download_mb=together.download_mb,
-        weights=next((one.weights for one in estimates if one.weights != "none"), "none"),
+        weights=next((one.weights for one in estimates if one.weights not in ("", "none")), "none"),
         parameters=max((one.parameters for one in estimates if one.parameters), default=None),
         problem=together.problem,
         runs=together.runs * work.times,

@@ -21,7 +21,7 @@ from tfm.core.runs.measured_paces import harvest_paces
 from tfm.core.runs.works import Work, list_starts
 from tfm.core.runs.workspace import Workspace
 
-_NICENESS = 10  # other programs and running trainings come first
+_NICENESS = 5  # other programs and running trainings come first
 
 
 def measure(workspace: Workspace, stage: str, presets: list[str], given: dict[str, Any]) -> Iterator[str]:
@@ -47,7 +47,7 @@ def _list_all_unknown(
     cache = EstimateCache.load()
     works = list_starts(workspace, stage, presets, given).values()
     found = [unknown for work in works for unknown in list_unknown(workspace, work, cache)]
-    return sorted(found, key=lambda one: ["speed", "cost", "weights", "plan"].index(one[0]))
+    return sorted(found, key=lambda one: ["cost", "weights", "speed", "plan"].index(one[0]))
 
 
 def main() -> int:
