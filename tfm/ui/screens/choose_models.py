@@ -41,7 +41,7 @@ class ModelChooser:
 
     def ask_several(self, chosen: Sequence[str]) -> Question:
         """Ask for the models of a queue. Without an earlier choice, those that suit the data are marked."""
-        names = self.workspace.list_presets("models")
+        names = [name for group in group_models(self.workspace.list_presets("models")).values() for name in group]
         suggested = self._suggest(self._read_estimates(names))
         marked = [name for name in chosen if name in names and name not in self._trained]
 
