@@ -14,7 +14,7 @@ CATALOGUES = sorted(LOCALE.glob("*.po"))
 
 
 def holes(text: str) -> list[str]:
-    return sorted(set(re.findall(r"\{\d+\}", text)))
+    return sorted(set(re.findall(r"\{(\d+)(?::word)?\}", text)))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_planted_texts_are_extracted(planted, texts):
 
 SPANISH = Translator(
     {
-        "{1} is {2}": "{1} está {2}",
+        "{1} is {2}": "{1} está {2:word}",
         "done": "terminada",
         "{1} is done, and {2} are left": "{1} ha terminado, y quedan {2}",
         "the images of {1}": "las imágenes de {1}",

@@ -2,7 +2,8 @@
 
 The program is written in English. A catalogue of `locale/` holds the texts of another language by their English text,
 where `{1}` stands for what the program fills in. A finished text is looked up when it is shown, so no other layer knows
-about languages. Commands, names of settings and files stay as they are.
+about languages. Commands, names of settings and files stay as they are: what is filled in is translated if it has
+several words, and a single word only where the translation says `{1:word}`.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 LOCALE = Path(__file__).parent / "locale"
 ENGLISH = "en"
 _ENTRY = re.compile(r'^msgid ((?:".*"\n)+)msgstr ((?:".*"(?:\n|\Z))+)', re.MULTILINE)
-_HOLE = re.compile(r"\{(\d+)\}")
-_SENTENCE = re.compile(r"(?<=[.?!:;])\s+(?=\S)")
+_HOLE = re.compile(r"\{(\d+)(:word)?\}")
+_CLAUSE = re.compile(r"(?<=[.?!])\s+(?=\S)|(?=[;:,] )|(?= \()|(?= · )")
+_MOST_PIECES, _KEPT = 30, 8192
+_FEW_LETTERS = 6  # of a template such as "{1} of {2}", which also matches what is no message
 _LINE = re.compile(r"\n")
+_WORD = re.compile(r"[A-Za-z]+")
+_WHOLE_WORD = re.compile(r"(?<=[^A-Za-z])[A-Za-z]+(?=[^A-Za-z])")  # no hole can continue it
 _LETTERS = re.compile(r"[A-Za-z]{2}")
-_STATES = {"running", "waiting", "paused", "halted", "failed", "pruned", "done", "damaged"}
 _language = ENGLISH
 
 
@@ -52,13 +56,10 @@ def translate(text: str) -> str:
 
 def read_catalogue(file: Path) -> dict[str, str]:
     """Read the translated texts of a gettext .po file."""
-    entries = (map(_join_lines, entry.groups()) for entry in _ENTRY.finditer(file.read_text(encoding="utf-8")))
-    return {english: translated for english, translated in entries if english and translated}
-
-
-def _join_lines(lines: str) -> str:
-    joined: str = "".join(json.loads(line) for line in lines.splitlines())
-    return joined
+    found = _ENTRY.findall(file.read_text(encoding="utf-8"))
+    lines = [text.strip().replace('"\n"', "") for entry in found for text in entry]
+    texts = json.loads(f"[{','.join(lines)}]")  # at once, which is fast
+    return {english: translated for english, translated in zip(texts[::2], texts[1::2], strict=True) if translated}
 
 
 @functools.cache
@@ -70,62 +71,85 @@ class Template:
     """An English text with holes, and its translation."""
 
     def __init__(self, english: str, translated: str) -> None:
-        self.parts = _HOLE.split(english)
+        self.parts = _HOLE.split(english)[::3]
         self.translated = translated
-        self.longest = max(self.parts[::2], key=len)
-        self.length = sum(map(len, self.parts[::2]))
+        self.length = sum(map(len, self.parts))
+        spaced = [f" {self.parts[0]}", *self.parts[1:-1], f"{self.parts[-1]} "]
+        words = [word for part in spaced for word in _WHOLE_WORD.findall(part)]
+        self.word = max(words, key=len, default="")
+        self.is_weak = sum(map(str.isalpha, "".join(self.parts))) < _FEW_LETTERS
 
     def match(self, text: str) -> list[str] | None:
-        """What the text has in the holes, in their order."""
-        found = self._pattern.fullmatch(text) if self.longest in text else None
-        return [*found.groups()] if found else None
+        """What the text has in the holes, in their order; each as short as can be."""
+        first, *others, last = self.parts
+        if not text.startswith(first) or not text.endswith(last):
+            return None
+        values, position, end = [], len(first), len(text) - len(last)
+        for part in others:
+            found = text.find(part, position, end)
+            if found < 0:
+                return None
+            values.append(text[position:found])
+            position = found + len(part)
+        return [*values, text[position:end]] if position <= end else None
 
-    @functools.cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        return re.compile("(.*?)".join(map(re.escape, self.parts[::2])), re.DOTALL)
+    def fill(self, values: list[str], translate: Callable[[str], str]) -> str:
+        def fill_hole(hole: re.Match[str]) -> str:
+            value = values[int(hole[1]) - 1]
+            return translate(value) if hole[2] or " " in value.strip() else value
 
-    def fill(self, values: list[str]) -> str:
-        return _HOLE.sub(lambda hole: values[int(hole[1]) - 1], self.translated)
+        return _HOLE.sub(fill_hole, self.translated)
 
 
 class Translator:
     def __init__(self, catalogue: Mapping[str, str]) -> None:
         self.texts = catalogue
         templates = [Template(*entry) for entry in catalogue.items() if _HOLE.search(entry[0])]
-        self.templates = sorted(templates, key=lambda template: -template.length)  # the most specific first
-        self.translate = functools.lru_cache(maxsize=4096)(self._translate)
+        self.templates: dict[str, list[Template]] = {}  # by a word that each needs
+        for template in templates:
+            self.templates.setdefault(template.word, []).append(template)
+        self.translate = functools.lru_cache(maxsize=_KEPT)(self._translate)
+        self._translate_whole = functools.lru_cache(maxsize=_KEPT)(self._find_whole)
 
     def _translate(self, text: str) -> str:
-        """Translate a text as a whole, or else line by line and sentence by sentence; what is unknown stays."""
+        """Translate a text as a whole, or else line by line and clause by clause; what is unknown stays."""
         if not _LETTERS.search(text):
             return text
-        stripped = text.strip()
-        if stripped != text:
-            return text.replace(stripped, self.translate(stripped), 1)
         known = self._translate_whole(text)
         if known is not None:
             return known
-        return self._translate_pieces(text, _LINE) or self._translate_pieces(text, _SENTENCE) or text
+        return (
+            self._translate_inside(text, None)
+            or self._translate_pieces(text, _LINE)
+            or self._translate_pieces(text, _CLAUSE)
+            or self._translate_inside(text, " .,;:()")
+            or text
+        )
 
-    def _translate_whole(self, text: str) -> str | None:
+    def _translate_inside(self, text: str, edges: str | None) -> str | None:
+        inside = text.strip(edges)
+        return text.replace(inside, self.translate(inside), 1) if inside != text else None
+
+    def _find_whole(self, text: str) -> str | None:
         if text in self.texts:
             return self.texts[text]
         small = text[:1].lower() + text[1:]
         if text != small and small in self.texts:  # a label at the beginning of a line
             return self.texts[small][:1].upper() + self.texts[small][1:]
-        for template in self.templates:
+        words = {"", *_WORD.findall(text)}
+        found = (template for word in words for template in self.templates.get(word, ()))
+        for template in sorted(found, key=lambda template: -template.length):  # the most specific first
             values = template.match(text)
-            if values is not None:
-                return template.fill([self._translate_value(value) for value in values])
+            if values is not None and not (template.is_weak and any(map(self._is_unknown, values))):
+                return template.fill(values, self.translate)
         return None
 
-    def _translate_value(self, value: str) -> str:
-        """Translate what is in a hole; a single word may be a name and stays."""
-        return self.translate(value) if " " in value.strip() or value in _STATES else value
+    def _is_unknown(self, value: str) -> bool:
+        return " " in value and self._translate_whole(value) is None
 
     def _translate_pieces(self, text: str, gap: re.Pattern[str]) -> str | None:
         """Translate the longest run of pieces from the start that is one message, then the rest."""
-        ends = [found.start() for found in gap.finditer(text)]
+        ends = [found.start() for found in gap.finditer(text) if found.start()][:_MOST_PIECES]
         for end in reversed(ends):
             known = self._translate_whole(text[:end])
             if known is not None:
