@@ -34,13 +34,17 @@ _PROSE = re.compile(
     r"[A-Za-z][-A-Za-z]*[A-Za-z][,:;.)?!]* +[A-Za-z(]|\{\d+\},? [a-z]{2,}|[a-z]{2,}:? \{\d+\}|[?/<!]:? [a-z]{3,}$"
 )
 _WORD = re.compile(r"[A-Za-z][a-z]+( [a-z]+)*…?")
+_STATES = ("running", "waiting", "paused", "halted", "failed", "done", "pruned", "damaged")
+_UNITS = ("image", "images", "breast", "breasts", "patient", "patients", "benign", "malignant")
+_FILLED_IN = (*_STATES, *_UNITS, "training", "validation", "test")
 _MOST_VARIANTS = 4
 
 
 def extract_messages() -> dict[str, str]:
     """Map each text to the file that it comes from."""
     found: dict[str, str] = {}
-    for place, text in [*_list_command_texts(), *_list_preset_texts(), *_list_source_texts()]:
+    words = [("where a text has a hole", word) for word in _FILLED_IN]
+    for place, text in [*_list_command_texts(), *_list_preset_texts(), *_list_source_texts(), *words]:
         is_docstring = "\n" in text and {*text.split("\n", 1)} <= found.keys()  # a question with its explanation
         if text.strip() and re.search("[A-Za-z]{2}", text) and not is_docstring:
             found.setdefault(text.strip(), place)

@@ -59,7 +59,8 @@ def read_catalogue(file: Path) -> dict[str, str]:
     found = _ENTRY.findall(file.read_text(encoding="utf-8"))
     lines = [text.strip().replace('"\n"', "") for entry in found for text in entry]
     texts = json.loads(f"[{','.join(lines)}]")  # at once, which is fast
-    return {english: translated for english, translated in zip(texts[::2], texts[1::2], strict=True) if translated}
+    entries = zip(texts[::2], texts[1::2], strict=True)
+    return {english: translated for english, translated in entries if english and translated}
 
 
 @functools.cache
