@@ -61,6 +61,13 @@ def test_more_memory_or_time_than_there_is_must_be_confirmed(workspace):
     assert weeks.is_certain
 
 
+def test_a_network_that_cannot_take_the_images_is_named_before_its_turn_comes(workspace):
+    learn(workspace, "MammoCNN", {"problem": "MammoCNN cannot take images of 160×160 pixels"})
+    (found,) = doubt(workspace, "EfficientNetLite0_OPW", "MammoCNN")
+    assert (found.message, found.is_certain) == ("MammoCNN cannot take images of 160×160 pixels", True)
+    assert "leave out MammoCNN" in found.hint
+
+
 def test_a_queue_with_weights_out_of_reach_creates_nothing_and_names_the_models(workspace):
     learn_weights("resnet18", None, checked=time.time())
     with pytest.raises(WeightsError, match="ResNet18_CFT cannot start") as caught:

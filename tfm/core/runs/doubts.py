@@ -72,6 +72,8 @@ def _doubt_costs(workspace: Workspace, works: Mapping[str, Work], estimates: Map
     if together.runs > _MOST_RUNS:
         yield Doubt(f"these are {together.runs:,} runs", f"choose fewer models, {hints.setting('seeds')} or folds")
     for name, estimate in estimates.items():
+        if estimate.problem and "not reachable" not in estimate.weights:  # a start refuses those by itself
+            yield Doubt(estimate.problem, f"leave out {name}, or choose other images", is_certain=True)
         if estimate.memory_gib is not None and name in works:
             yield from _doubt_memory(name, estimate.memory_gib, str(works[name].get("device", "auto")))
     days = (together.seconds or 0) / 86400

@@ -163,7 +163,7 @@ def _estimate_step(workspace: Workspace, work: Work, trained: Work | None, cache
     speed = _find_speed(network, cache)
     known: dict[str, Any] = {"weights": where, "download_mb": download, "problem": problem}
     if cost is None or size is None:
-        return Estimate(**known)
+        return Estimate(**known | {"problem": problem or _find_misfit(network, size, cache)})
     on_gpu = name_device(str(network.get("device", "auto"))) != "CPU"
     known |= {"parameters": cost.parameters, "disk_mb": compute_disk_mb(work, cost, counts)}
     known["memory_gib"] = compute_memory_gib(network, cost, speed, on_gpu=on_gpu)
@@ -181,6 +181,12 @@ def _estimate_step(workspace: Workspace, work: Work, trained: Work | None, cache
 def _find_cost(work: Work, size: tuple[int, int] | None, cache: EstimateCache) -> Cost | None:
     values = cache.costs.get(make_network_key(work, size)) if size else None
     return Cost.parse(values) if values and "problem" not in values else None
+
+
+def _find_misfit(work: Work, size: tuple[int, int] | None, cache: EstimateCache) -> str | None:
+    """Why the network cannot be built for these images."""
+    values = cache.costs.get(make_network_key(work, size), {}) if size else {}
+    return values.get("problem")
 
 
 def _find_speed(work: Work, cache: EstimateCache) -> Speed | None:
