@@ -51,7 +51,6 @@ def compare(settings: Compare, run: Run) -> Iterator[Event]:
         "models": [],
         "pairs": [],
         "summary": [],
-        "samples": [ranking.protocol.sample for ranking in rankings],
     }
     if len(rankings) > 1:
         yield Note(

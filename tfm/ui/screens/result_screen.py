@@ -18,12 +18,15 @@ from tfm.ui.comparison_rows import list_compared_models
 from tfm.ui.next_steps import NextStep, list_next_steps
 from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question, ToMenu, wait_for_enter
 from tfm.ui.result_page import ResultPage, build_page, find_last_run
-from tfm.ui.screens import comparison_screen, job_end
+from tfm.ui.screens import comparison_screen, job_end, show_job
 from tfm.ui.spell_references import spell
 
 RESUME: Literal["resume"] = "resume"
 DISMISS, HOME = "dismiss", "home"
-_WHY = "The first row is the usual next step. It opens its form, and starts nothing before you confirm it."
+_WHY = """\
+The first row is the usual next step. It opens its form, and starts nothing before you confirm it.
+p shows all tables, pictures and the whole protocol, c the settings that differ from the preset, a all settings."""
+_PRINTED = {"p": job_end.print_end, "c": show_job.print_choices, "a": show_job.print_settings}
 _LINES_BELOW = 3  # the question, the keys, and one that stays free
 _FEWEST_LINES = 6
 
@@ -37,7 +40,7 @@ def show_result(job: Run | Plan, asker: Asker, console: Console) -> NextStep | L
     with contextlib.suppress(Back, ToMenu):
         while isinstance(answer := asker.ask(question), Pressed):
             console.clear()
-            job_end.print_end(job, console)
+            _PRINTED[answer.key](job, console)
             wait_for_enter(asker)
         if answer == DISMISS:
             job.dismiss()
@@ -62,7 +65,7 @@ def _build_question(job: Run | Plan, console: Console) -> Question:
         choices=choices,
         default=choices[0].value,
         head=Fitted(_draw_head(job, console), lines),
-        actions={"p": "all figures and the protocol"},
+        actions={"p": "protocol", "c": "choices", "a": "all settings"},
     )
 
 

@@ -122,6 +122,8 @@ def _list_actions(listed: ListedJob, index: JobIndex) -> Iterator[_Action]:
 
 
 def _show(job: Run | Plan, asker: Asker, console: Console) -> NextStep | None:
+    if not job.is_alive():
+        return job_menu.review_job(job, find_executor(job), asker, console)
     console.clear()
     show_job.print_job(job, console)
     choices = [Choice("back", "Go back"), Choice("all", "Show all settings")]

@@ -24,6 +24,11 @@ def print_job(job: Run | Plan, console: Console) -> None:
     console.print(Text(shorten_id(job.id), "bold").append(f"  {job.id}", "not bold dim"))
     job_end.print_end(job, console)
     console.print()
+    print_choices(job, console)
+
+
+def print_choices(job: Run | Plan, console: Console) -> None:
+    """Print what a person chose: settings of a run, steps of a plan."""
     if isinstance(job, Run):
         console.print(_draw_choices(job))
     elif not job.read_runs():
