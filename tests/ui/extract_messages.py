@@ -22,7 +22,7 @@ _DOCUMENTS = (  # written into files, which have a language of their own
     "core/settings/document_command.py", "data/cache/duplicate_images.py",
 )  # fmt: skip
 _EVENTS = {"Note", "Table", "TableRow", "IntervalChart", "Picture", "Progress", "CurrentValues", "Result", "Choice",
-           "Question", "Text", "Panel", "spell"}  # fmt: skip
+           "Question", "Text", "Panel", "NextStep", "spell"}  # fmt: skip
 _NOT_SHOWN = {"AssertionError", "RuntimeError", "command", "compile", "dict", "execute", "filterwarnings", "fullmatch",
               "record", "search", "setting"}  # fmt: skip
 _CODE = re.compile(  # words for other programs, and names of columns
@@ -37,6 +37,7 @@ _WORD = re.compile(r"[A-Za-z][a-z]+( [a-z]+)*…?")
 _STATES = ("running", "waiting", "paused", "halted", "failed", "done", "pruned", "damaged")
 _UNITS = ("image", "images", "breast", "breasts", "patient", "patients", "benign", "malignant")
 _FILLED_IN = (*_STATES, *_UNITS, "training", "validation", "test")
+_NAMES_OF_SHOWN = re.compile("_?([A-Z]+_)?(COLUMNS|LINES|SORTINGS)|titles")
 _MOST_VARIANTS = 4
 
 
@@ -100,13 +101,17 @@ def _visit(node: ast.AST, *, is_shown: bool) -> Iterator[str]:
         holes = node.values if isinstance(node, ast.JoinedStr) else []
         yield from _visit_all((hole for hole in holes if isinstance(hole, ast.FormattedValue)), is_shown=is_shown)
     else:
-        yield from _visit_all(ast.iter_child_nodes(node), is_shown=is_shown)
+        names = [ast.unparse(name) for name in getattr(node, "targets", [getattr(node, "target", None)]) if name]
+        shows = is_shown or any(map(_NAMES_OF_SHOWN.fullmatch, names))
+        yield from _visit_all(ast.iter_child_nodes(node), is_shown=shows)
 
 
 def _list_shown_parts(call: ast.Call, name: str) -> Sequence[ast.AST]:
     match name:
         case "Text":
             return call.args[:1]  # before the style
+        case "NextStep":
+            return call.args[:2]  # before the command
         case "Panel":
             return [*call.args, *(word.value for word in call.keywords if word.arg in ("title", "subtitle"))]
         case "Choice" | "Question":
