@@ -51,6 +51,16 @@ def read_memory_gib() -> float | None:
     return min(sizes) / 2**30
 
 
+def read_peak_memory_gib() -> float | None:
+    """The most memory that this process has held; None where the system does not count it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 2**30 if platform.system() == "Darwin" else 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
 def read_free_gib(place: Path) -> float:
     """The free space on the disk of `place`, which need not exist yet."""
     while not place.exists():

@@ -8,6 +8,7 @@ from datetime import datetime
 import torch
 
 from tfm.core.events import CurrentValues
+from tfm.core.machine import read_peak_memory_gib
 from tfm.training.checkpoint import Checkpoints
 from tfm.training.state import Training
 
@@ -39,6 +40,8 @@ class Monitor:
         """Everything but the speed."""
         state, device = self._training.state, self._training.device
         values = {}
+        if device.type == "cpu" and (memory := read_peak_memory_gib()):
+            values["memory"] = f"{memory:.1f} GiB"
         if device.type == "cuda":
             total = torch.cuda.get_device_properties(device).total_memory
             values["GPU memory"] = f"{torch.cuda.max_memory_reserved(device) / 2**30:.1f} of {total / 2**30:.0f} GiB"

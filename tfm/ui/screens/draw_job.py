@@ -11,6 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from tfm.core.events import Note
+from tfm.core.runs.job_index import shorten_id
 from tfm.ui import render
 from tfm.ui.chart import choose_score, draw_chart
 from tfm.ui.job_view import JobView, describe_state
@@ -40,7 +41,7 @@ def draw_job(view: JobView, console: Console, keys: str) -> RenderableType:
         parts += _fill_room(view.current, room, console, inside)
     if view.job.is_pause_requested():
         keys = "pausing at the next safe point … · l leave it · s stop"
-    title = f"{view.job.id}: {describe_state(view.status)}"
+    title = f"{shorten_id(view.job.id)}: {describe_state(view.status)}"
     return Panel(Group(*parts), title=Text(title, no_wrap=True), border_style="cyan", subtitle=Text(keys))
 
 
