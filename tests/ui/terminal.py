@@ -120,8 +120,14 @@ def open_form(terminal: Terminal, name: str) -> None:
     terminal.wait_for("Ctrl-C quits")
     terminal.press(*(["end", "up", "enter"] if "What next?" in terminal.text else ["m"]))
     terminal.wait_for("Which step")
+    choose(terminal, name)
+
+
+def choose(terminal: Terminal, title: str) -> None:
+    """Move to a row of a list with the arrow keys, and press Enter."""
+    terminal.wait_for(title)
     for _ in range(40):
-        if re.search(rf"» {name}\b", terminal.text):
+        if re.search(rf"» +([○◉] )?{title}\b", terminal.text):
             break
         before = terminal.text
         terminal.press("down")

@@ -40,7 +40,7 @@ def test_a_trial_runs_with_the_shared_answers_and_returns_to_the_form(workspace)
     assert own.read_status().result == {"baths": ["developer", "toner"], "copies": 4}
     assert "2 films on matt paper" in shown
     assert "▀" in shown
-    assert asker.names[-4:] == ["review", "continue", "review", "continue"], "back to the same screen, then on"
+    assert asker.names[-4:] == ["review", "continue", "review", "next"], "back to the same screen, then on"
 
 
 def test_a_repeated_trial_is_shown_without_running_again(workspace):
@@ -55,7 +55,7 @@ def test_a_failed_trial_is_reported_and_returns_to_the_form(workspace, paper, sa
     assert "Traceback" not in shown
     assert lookup.list_runs(workspace)[-1].read_stage() == TOY
     assert lookup.list_runs(workspace)[-1].read_status().state == "done"
-    assert asker.names[-4:] == ["review", "continue", "review", "continue"]
+    assert asker.names[-4:] == ["review", "continue", "review", "next"]
 
 
 def test_a_form_that_cannot_run_offers_no_trial(workspace):

@@ -6,7 +6,7 @@ A setting's own type checks its answer. form_state holds the answers; form_revie
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
@@ -19,12 +19,13 @@ from tfm.core.errors import SettingsError, TFMError
 from tfm.core.runs.doubts import Doubt
 from tfm.core.runs.resolve_command_settings import find_preset
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings.base import Settings
 from tfm.core.settings.fields import SettingField
 from tfm.ui import form_review, review_costs, watch_preview
 from tfm.ui.equivalent_command_line import FilledForm, write_command
 from tfm.ui.field_prompts import WEIGHTS_FILE, build_file_question, build_place_question, build_question
+from tfm.ui.form_inspection import FormInspection
 from tfm.ui.form_state import FormState
+from tfm.ui.inspected_choices import check_offered, disable_excluded
 from tfm.ui.prompts import Asker, Back, Choice, Leaving, Pressed, Question
 from tfm.ui.saved_answers import SavedAnswers
 from tfm.ui.screens.choose_models import ModelChooser
@@ -46,13 +47,9 @@ class Form:
         self.state = FormState(stage, workspace)
         self.answers = SavedAnswers(workspace.answers_file)
         self.loaded_answers: dict[str, Any] = {}
-        self.inspected_values: dict[str, Any] | None = None
-        self.inspection_events: list[watch_preview.ShownEvent] = []
-        self.inspection_error: TFMError | None = None
+        self.inspection = FormInspection(workspace, console, moving=not asker.is_plain)
         self.fields_to_inspect: tuple[str, ...] = ()
         self.known: set[str] = set()  # what needs no question, because the caller said it
-        self.previewed_settings: list[Settings] = []
-        self.preview_events: list[watch_preview.ShownEvent] = []
 
     def fill(self, suggested: FilledForm | None = None) -> FilledForm:
         """Ask until the person chooses Start. Raises Back at the first question, and ToMenu.
@@ -106,7 +103,7 @@ class Form:
         for field in self._list_asked_fields():
             yield field.name, partial(self._ask, field)
         if self.state.inspection_path:
-            self._inspect()
+            self.inspection.update(self.state)
         yield _REVIEW, self._review
 
     def _list_asked_fields(self) -> list[SettingField]:
@@ -164,41 +161,11 @@ class Form:
         self.state.presets = tuple(marked)
         self._load_answers()
 
-    def _inspect(self) -> None:
-        """Inspect the input if its settings have changed, or if the last inspection failed."""
-        self.inspection_error = None
-        try:
-            path = self.state.inspection_path
-            values = self.state.collect_inspected_values() if path else None
-            if path is None or values == self.inspected_values:
-                return
-            self.inspected_values, self.inspection_events = None, []
-            self.state.apply_inspection(registry.InspectionResult())
-            result = self._watch(registry.stream_events(path, values, self.workspace))
-        except TFMError as error:
-            self.inspection_error = error
-            raise
-        self.inspected_values, self.inspection_events = values, result.shown
-        self.state.apply_inspection(result.inspection)
-
-    def _preview(self, resolved: list[Settings]) -> None:
-        path = self.state.preview_path
-        if path is None or resolved == self.previewed_settings:
-            return
-        self.previewed_settings, self.preview_events = [], []
-        events = (event for settings in resolved for event in registry.stream_events(path, settings, self.workspace))
-        self.preview_events = self._watch(events).shown
-        self.previewed_settings = resolved
-
-    def _watch(self, events: Generator[Any, None, None]) -> watch_preview.PreviewResult:
-        return watch_preview.watch_preview(events, self.console, moving=not self.asker.is_plain)
-
     def _review(self) -> None:
         """Show the review until the person chooses Start."""
         while True:
             problem, fields = self._find_problem()
-            has_details = bool(self.inspection_events or self.preview_events)
-            question = form_review.build_review(self.state, problem, fields, has_details=has_details)
+            question = form_review.build_review(self.state, problem, fields, has_details=bool(self.inspection.events))
             doubts = [] if problem else self._list_doubts()
             question = replace(question, head=self._draw_head(len(question.choices), problem, doubts))
             answer = self.asker.ask(question if problem else self._add_costs(question))
@@ -256,33 +223,26 @@ class Form:
     def _find_problem(self) -> tuple[TFMError | None, tuple[str, ...]]:
         """Why the run cannot start, and the settings to change."""
         try:
-            self._inspect()
+            self.inspection.update(self.state)
         except TFMError as error:
             return error, _get_fields(error) or tuple(field.name for field in self._list_asked_fields())
         try:
             resolved = self.state.resolve()
-            self.state.check_offered(resolved)
+            check_offered(self.state.inspection, resolved)
             self.state.list_queue()
-            self._preview(resolved)
+            self.inspection.preview(self.state, resolved)
         except TFMError as error:
             return error, _get_fields(error)
         return None, ()
 
     def _ask(self, field: SettingField) -> None:
         """Ask for a setting. Choices that the inspection excludes are disabled, with the reason."""
-        state, name = self.state, field.name
+        state = self.state
         question = build_question(field, state.get_value(field), self.workspace, state.list_preset_values(field))
         if field.input and field.input.kind == "model":
             chooser = ModelChooser(self.workspace, state.find_inputs())
             question = chooser.ask_one(question, field.input.made_by)
-        if name in state.inspection.choices:
-            why = spell(state.explain_offer(name))
-            choices = [
-                choice if state.is_offered(name, choice.value) else replace(choice, disabled=why)
-                for choice in question.choices
-            ]
-            default = state.choose_offered(name, question.default, question.several)
-            question = replace(question, choices=choices, default=default)
+        question = disable_excluded(state.inspection, question)
         answer = self.asker.ask(replace(question, head=self._draw_head(len(question.choices))))
         if answer == WEIGHTS_FILE:
             answer = self.asker.ask(build_file_question(field))
@@ -299,12 +259,12 @@ class Form:
 
     def _draw_head(self, rows: int, problem: TFMError | None = None, doubts: Sequence[Doubt] = ()) -> RenderableType:
         """What stands above a question with so many rows: what is wrong, or else what is unusual and was found."""
-        problem = problem or self.inspection_error
+        problem = problem or self.inspection.error
         if problem:
             return form_review.draw_problem(problem)
         moves = self.console.is_terminal and not self.asker.is_plain
         room = self.console.height - form_review.count_lines(rows) if moves else None
-        events = [*review_costs.describe_doubts(doubts), *self.inspection_events, *self.preview_events]
+        events = [*review_costs.describe_doubts(doubts), *self.inspection.events]
         return form_review.draw_events(events, self.console, room)
 
     def _show(self, text: str) -> None:
@@ -315,7 +275,7 @@ class Form:
 
     def _show_events(self) -> None:
         self.console.clear()
-        watch_preview.print_events([*self.inspection_events, *self.preview_events], self.console)
+        watch_preview.print_events(self.inspection.events, self.console)
         self.asker.ask(Question("continue", "Press Enter to go back", default=""))
 
 

@@ -19,12 +19,13 @@ from tfm.core.runs.expand_repeats import find_useless_names, list_queue, split_r
 from tfm.core.runs.resolve_command_settings import get_started_command, resolve_settings
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import Settings
-from tfm.core.settings.fields import SettingField, get_value, list_fields
+from tfm.core.settings.fields import SettingField
 from tfm.core.settings.resolve import find_fields_without_effect, select_known
 from tfm.ui.chosen_presets import VARIES, ChosenPresets, merge_values
 from tfm.ui.equivalent_command_line import FilledForm
-from tfm.ui.field_prompts import convert_to_plain, format_value
+from tfm.ui.field_prompts import convert_to_plain
 from tfm.ui.form_inputs import list_ambiguous_inputs
+from tfm.ui.inspected_choices import choose_offered
 
 
 @dataclass
@@ -107,7 +108,7 @@ class FormState:
         for field in self.fields:
             if field.name in inspection.choices and field.name not in self.given:
                 default = convert_to_plain(self.get_default(field))
-                instead = self.choose_offered(field.name, default, field.is_list)
+                instead = choose_offered(inspection, field.name, default, field.is_list)
                 if instead != default:
                     self.fixed[field.name] = instead
 
@@ -120,7 +121,9 @@ class FormState:
     def given(self) -> dict[str, Any]:
         """The values to run with: without values of parts that are off, and without those that have no effect."""
         ineffective = self.ineffective
-        values = {**list_ambiguous_inputs(self.workspace, self.chosen.inputs), **self._known}
+        found = self._read_values_of_runs()
+        unnamed = {name: value for name, value in self.chosen.inputs.items() if name not in found}
+        values = {**list_ambiguous_inputs(self.workspace, unnamed), **self._known}
         named = {name.partition(".")[0] for name in values if "." in name}
         switches = [self._read_switches(field, values) for field in self.fields if named & field.parts.keys()]
         off = {part for parts in switches for part, on in parts.items() if on is not True}
@@ -167,15 +170,18 @@ class FormState:
     def _known(self) -> dict[str, Any]:
         return {**self.suggested, **self.answers, **self.fixed}
 
+    def _read_values_of_runs(self) -> dict[str, Any]:
+        """What a named run brings, such as the winner of a study and its data."""
+        with contextlib.suppress(TFMError):  # the review reports it
+            return inputs.read_values_of_runs(self.workspace, self.definition.settings, self._known)
+        return {}
+
     def get_default(self, field: SettingField) -> Any:
         """The value without answers, or VARIES if the presets differ."""
-        of_runs = inputs.read_values_of_runs(self.workspace, self.definition.settings, self._known)
-        known = {**self.chosen.inputs, **of_runs, **self.suggested}
-        if field.name in known:
-            return known[field.name]
-        return (
-            self._read_switches(field, self.suggested) if field.parts else merge_values(self.list_preset_values(field))
-        )
+        if field.parts:
+            return self._read_switches(field, self.suggested)
+        known = {**self.chosen.inputs, **self._read_values_of_runs(), **self.suggested}
+        return known[field.name] if field.name in known else merge_values(self.list_preset_values(field))
 
     def list_preset_values(self, field: SettingField) -> list[Any]:
         """The value of a setting in each of the presets."""
@@ -270,39 +276,3 @@ class FormState:
                 except ValueError as error:
                     raise SettingsError(str(error), hint=field.question, fields=(field.name,)) from None
         return values
-
-    def check_offered(self, resolved: list[Settings]) -> None:
-        """Refuse an answer or default that the inspection excludes."""
-        for field in list_fields(self.definition.settings):
-            values = _get_values(resolved, field)
-            chosen = [one for value in values for one in (value or [] if field.is_list else [value])]
-            wrong = [one for one in chosen if not self.is_offered(field.name, one)]
-            if wrong:
-                raise SettingsError(
-                    f"{field.name.replace('_', ' ')}: {format_value(wrong)} cannot be chosen here",
-                    hint=self.explain_offer(field.name),
-                    fields=(field.name,),
-                )
-
-    def choose_offered(self, name: str, value: Any, several: bool) -> Any:
-        if name not in self.inspection.choices or value == VARIES:
-            return value
-        offered = [one for one in (value or [] if several else [value]) if self.is_offered(name, one)]
-        offered = offered or self.inspection.choices[name]
-        return offered if several else offered[0]
-
-    def is_offered(self, name: str, value: Any) -> bool:
-        return value == VARIES or value in self.inspection.choices.get(name, [value])
-
-    def explain_offer(self, name: str) -> str:
-        return self.inspection.reasons.get(name, "not available with these inputs")
-
-
-def _get_values(resolved: list[Settings], field: SettingField) -> list[Any]:
-    """The value in each of the settings that have this field, of whatever command."""
-    own = [(one, _find_known(type(one), field.name)) for one in resolved]
-    return [get_value(settings, known) for settings, known in own if known is not None] or [field.default]
-
-
-def _find_known(settings: type[Settings], name: str) -> SettingField | None:
-    return next((field for field in list_fields(settings) if field.name == name), None)

@@ -9,7 +9,7 @@ from rich.console import Console
 from tests.training.small_dataset import make_small_dataset
 from tests.training.studies import create_study_run
 from tests.ui.screens.test_live_view import TOY, on_screen
-from tests.ui.scripted import BACK, Scripted
+from tests.ui.scripted import BACK, Scripted, read_rows
 from tests.ui.test_form import form, with_products
 from tfm.core.events import StateChange, TableRow
 from tfm.core.runs import lookup
@@ -92,13 +92,15 @@ def test_home_offers_to_train_the_winner_of_a_finished_study(workspace):
     assert {"study": study.id} in offered()
 
 
-def test_the_winners_training_is_confirmed_first(workspace):
+def test_the_winners_training_is_shown_with_its_settings_and_data_before_it_starts(workspace):
     make_small_dataset(workspace)
-    study = create_study_run(workspace, 1)
-    study.update(state="done", result={"model": "ResNet18_CFT", "winner": {"learning_rate": 0.0123}})
-    screen, asker = io.StringIO(), Scripted({"review": ("command", BACK)})
-    Home(workspace, asker, Console(file=screen, width=100)).open(train_winner(study))
-    assert asker.names == ["review", "continue", "review"]
-    assert f"train ResNet18_CFT --study {study.id}" in " ".join(screen.getvalue().split())
-    assert "0.0123" in " ".join(choice.about for choice in asker.asked[0].choices)
+    study, data = create_study_run(workspace, 1), {"dataset": "pocket", "cache": "pocket"}
+    study.update(state="done", result={"model": "ResNet18_CFT", "winner": {"learning_rate": 0.0123}, "data": data})
+    make_small_dataset(workspace, "newer")
+    asker = Scripted({"review": BACK})
+    Home(workspace, asker, Console(file=io.StringIO())).open(train_winner(study))
+    assert asker.names == ["review"]
+    rows = read_rows(asker.asked[0])
+    assert (rows["preset"], rows["study"], rows["learning_rate"]) == ("ResNet18_CFT", study.id, "0.0123")
+    assert rows["cache"] == "pocket", "the cache of the study, not the newest one"
     assert [run.id for run in lookup.list_runs(workspace)] == [study.id]

@@ -184,17 +184,21 @@ class Home:
 
     def _start_trial(self, trial: FilledForm) -> None:
         try:
-            self._start(trial)
+            job_menu.open_trial(*self._find_job(trial), self.asker, self.console)
         except TFMError as error:  # back to the form
             self._show_error(error)
 
     def _start(self, filled: FilledForm) -> NextStep | None:
+        return job_menu.open_job(*self._find_job(filled), self.asker, self.console)
+
+    def _find_job(self, filled: FilledForm) -> tuple[Run | Plan, Executor]:
+        """The job of these settings, and what runs it."""
         executor = open_executor(self.workspace, filled.on) if filled.on else None
         try:
             job = self._create_job(filled, executor)
         except WeightsError as error:
             job = self._create_job(self._leave_out(filled, error), executor)
-        return job_menu.open_job(job, executor or find_executor(job), self.asker, self.console)
+        return job, executor or find_executor(job)
 
     def _create_job(self, filled: FilledForm, executor: Executor | None) -> Run | Plan:
         is_here = filled.on in (None, THIS_MACHINE)

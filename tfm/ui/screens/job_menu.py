@@ -9,8 +9,8 @@ from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.ui.job_view import describe_job
 from tfm.ui.next_steps import NextStep
-from tfm.ui.prompts import Asker, Choice, Question
-from tfm.ui.screens import live_view, result_screen
+from tfm.ui.prompts import Asker, Choice, Question, wait_for_enter
+from tfm.ui.screens import job_end, live_view, result_screen
 
 _LEAVING = (
     Choice("leave", "Leave it running and go back"),
@@ -22,10 +22,15 @@ _LEAVING = (
 
 def open_job(job: Run | Plan, executor: Executor, asker: Asker, console: Console) -> NextStep | None:
     """Start a job or attach to it, watch it, and show how it ended. Returns what the person wants to do next."""
-    is_done = isinstance(job, Run) and job.read_status().state == "done"
-    if not _watch(StartedJob(job) if is_done else executor.submit(job), asker, console):
-        return None
-    return review_job(job, executor, asker, console)
+    return review_job(job, executor, asker, console) if _run(job, executor, asker, console) else None
+
+
+def open_trial(job: Run | Plan, executor: Executor, asker: Asker, console: Console) -> None:
+    """Run a trial, and show all that it made. The form that started it goes on."""
+    if _run(job, executor, asker, console):
+        console.clear()
+        job_end.print_end(job, console)
+        wait_for_enter(asker)
 
 
 def review_job(job: Run | Plan, executor: Executor, asker: Asker, console: Console) -> NextStep | None:
@@ -34,9 +39,10 @@ def review_job(job: Run | Plan, executor: Executor, asker: Asker, console: Conso
     return open_job(job, executor, asker, console) if answer == result_screen.RESUME else answer
 
 
-def _watch(started: StartedJob, asker: Asker, console: Console) -> bool:
-    """Watch a job until it ends; return False if the person left it running."""
-    job = started.job
+def _run(job: Run | Plan, executor: Executor, asker: Asker, console: Console) -> bool:
+    """Start a job or attach to it, and watch it until it ends; return False if the person left it running."""
+    is_done = isinstance(job, Run) and job.read_status().state == "done"
+    started = StartedJob(job) if is_done else executor.submit(job)
     while started.is_running():
         console.clear()
         try:
