@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from tests.toys.count import COMMAND as COUNT
-from tests.ui.scripted import Scripted
+from tests.ui.scripted import BACK, Scripted
 from tests.ui.test_next_steps import finish, make_products
 from tfm.core.events import Result, StateChange, Table
 from tfm.core.runs.find_or_create import find_or_create_job, find_or_create_plan
@@ -14,6 +14,7 @@ from tfm.core.runs.plan import Step
 from tfm.core.runs.worker import execute_plan
 from tfm.ui.prompts import Pressed
 from tfm.ui.screens import job_menu
+from tfm.ui.screens.home import Home
 from tfm.ui.screens.result_screen import show_result
 
 OUTCOME = "ResNet18_CFT has the highest AUC. This test cannot tell it from MammoCNN (difference 0.013)."
@@ -139,3 +140,10 @@ def test_a_job_that_a_person_stopped_says_so_and_can_be_resumed(workspace):
     assert first.choices[0].title == "Resume"
     assert run.read_status().state == "done", "resumed"
     assert "Resume" not in [choice.title for choice in second.choices]
+
+
+def test_the_last_comparison_is_opened_again_from_home(comparison, workspace):
+    run, _ = comparison
+    asker = Scripted({"command": f"job {run.id}", "comparison": BACK})
+    Home(workspace, asker, Console(file=io.StringIO(), width=80, height=24)).open("results")
+    assert asker.names == ["command", "comparison"]

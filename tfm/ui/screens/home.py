@@ -111,7 +111,7 @@ class Home:
         elif chosen == "images":
             self._open_command(self._ask_command("Which step?", {name: _IMAGES[name] for name in _IMAGES}))
         elif chosen == "results":
-            self._open_command(self._ask_command("What do you want to see?", dict.fromkeys(_RESULTS)))
+            self._open(self._ask_command("What do you want to see?", dict.fromkeys(_RESULTS), *self._list_results()))
         elif chosen == "more" or isinstance(chosen, Pressed):
             self._open_command(self._ask_command("Which step do you want to run?", {}))
         elif chosen == "runs":
@@ -147,6 +147,11 @@ class Home:
                     choices.append(Choice(name, title, about, missing, "" if rows else section))
         why = "Each of these steps can run on its own. Some are also part of the training of a model."
         return self.asker.ask(Question("command", text, why, [*choices, *others]))
+
+    def _list_results(self) -> list[Choice]:
+        """The newest result of each command, to see it again."""
+        newest = {one.stage: one for one in self.reader.index.runs if one.stage in _RESULTS and one.state == "done"}
+        return [Choice(f"job {one.job.id}", f"the last {stage}", one.name) for stage, one in newest.items()]
 
     def _explain_missing_input(self, name: str, stages: set[str]) -> str | None:
         """Say which input a command still needs; None if it can run. `stages` have a run that it can read."""

@@ -27,7 +27,7 @@ _WHY = """\
 The first row is the usual next step. It opens its form, and starts nothing before you confirm it.
 p shows all tables, pictures and the whole protocol, c the settings that differ from the preset, a all settings."""
 _PRINTED = {"p": job_end.print_end, "c": show_job.print_choices, "a": show_job.print_settings}
-_LINES_BELOW = 3  # the question, the keys, and one that stays free
+_LINES_BELOW = 4  # an empty one, the question, the keys, and one that stays free
 _FEWEST_LINES = 6
 
 
@@ -107,6 +107,6 @@ class Fitted:
         if len(lines) > self.lines:
             kept = self.lines - 1
             lines = [*lines[:kept], [Segment(f"… {len(lines) - kept} more lines: press p")]]
-        for line in lines:
+        for line in [*lines, []]:
             yield from line
             yield Segment.line()
