@@ -25,9 +25,9 @@ _EVENTS = {"Note", "Table", "TableRow", "IntervalChart", "Picture", "Progress", 
            "Question", "Text", "Panel", "NextStep", "spell"}  # fmt: skip
 _NOT_SHOWN = {"AssertionError", "RuntimeError", "command", "compile", "dict", "execute", "filterwarnings", "fullmatch",
               "record", "search", "setting"}  # fmt: skip
-_CODE = re.compile(  # words for other programs, and names of columns
-    r"fg:|not [a-z_ ]+$|bold|import |trap |\n_|export \{|sbatch:|scancel:|.*PRAGMA|.*open_event_log|BEGIN|INSERT|\^"
-    r"|\(out of|.*\n  +\w|% If|patient id|series uid|subject id|file location|image view|left or right|abn"
+_CODE = re.compile(  # words for other programs, styles, and names of columns
+    r"fg:|not (bold|cyan|bri|red)|bold|import |trap |\n_|export \{|sbatch:|scancel:|.*PRAGMA|.*open_event_log|BEGIN"
+    r"|INSERT|\^|\(out of|.*\n  +\w|% If|patient id|series uid|subject id|file location|image view|left or right|abn"
     r"|mass (shape|mar)|calc (type|dist)|([a-z]+ )+path$|`\w+: \{|Value error|Input should|.*does not have a det"
 )
 _PROSE = re.compile(
@@ -48,7 +48,7 @@ def extract_messages() -> dict[str, str]:
     for place, text in [*_list_command_texts(), *_list_preset_texts(), *_list_source_texts(), *words]:
         is_docstring = "\n" in text and {*text.split("\n", 1)} <= found.keys()  # a question with its explanation
         if text.strip() and re.search("[A-Za-z]{2}", text) and not is_docstring:
-            found.setdefault(text.strip(), place)
+            found.setdefault(text.strip(" ·\n"), place)
     return found
 
 

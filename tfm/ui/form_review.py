@@ -57,8 +57,8 @@ def describe_work(state: FormState) -> str:
     values = state.read_values([field for field in state.fields if field.name in ("cache", "dataset")])
     inputs = [str(values[name]) for name in ("cache", "dataset") if values.get(name)]
     what = [format_value(list(state.presets))] if len(state.presets) <= 1 else [f"{len(state.presets)} models"]
-    words = [state.stage.capitalize(), *(what if state.presets else []), *(["on", inputs[0]] if inputs else [])]
-    return " ".join(words)
+    words = [state.stage.capitalize(), *(what if state.presets else []), *([f"on {inputs[0]}"] if inputs else [])]
+    return " ".join(map(spell, words))
 
 
 def build_settings_question(state: FormState, changeable: Mapping[str, SettingField]) -> Question:

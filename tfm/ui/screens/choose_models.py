@@ -162,4 +162,4 @@ def _format_estimate(estimate: Estimate) -> tuple[str, str, str, str]:
 
 def _shorten_weights(weights: str) -> str:
     """Short enough for a column of a window of 80 columns."""
-    return weights.replace("ImageNet, not reachable", "not reachable").replace("ImageNet, ", "ImageNet ")
+    return "not reachable" if "not reachable" in weights else spell(weights).replace(", ", " ")
