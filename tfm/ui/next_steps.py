@@ -22,13 +22,17 @@ PRACTICE = "practice"  # the name of the practice images, of their folder and of
 
 @dataclass(frozen=True)
 class NextStep:
-    """A command with the settings that are known already. `title` is a verb, `about` its object."""
+    """A command with the settings that are known already. `title` is a verb, `about` its object.
+
+    A step that `starts_at_once` takes seconds and is shown without a review; its form has its other settings.
+    """
 
     title: str
     about: str
     stage: str
     presets: tuple[str, ...] = ()
     given: dict[str, Any] = field(default_factory=dict)
+    starts_at_once: bool = False
 
     @property
     def filled_form(self) -> FilledForm:
@@ -84,7 +88,8 @@ def train_models(about: str, dataset: str | None = None, cache: str | None = Non
 
 
 def compare_models(runs: list[Run]) -> NextStep:
-    return NextStep("Compare", f"the {len(runs)} trained models", "compare", given={"runs": [run.id for run in runs]})
+    about, given = f"the {len(runs)} trained models, in seconds", {"runs": [run.id for run in runs]}
+    return NextStep("Compare", about, "compare", given=given, starts_at_once=True)
 
 
 def train_winner(study: Run) -> NextStep:

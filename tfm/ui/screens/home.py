@@ -106,6 +106,8 @@ class Home:
             self._follow(chosen)
         elif isinstance(chosen, str) and chosen.startswith("job "):
             self._open_job(lookup.find_job(self.workspace, chosen.removeprefix("job ")))
+        elif chosen == "see":
+            self._show_the_way()
         elif chosen == "data":
             self._open_data()
         elif chosen == "images":
@@ -123,6 +125,14 @@ class Home:
         """Watch or resume a job; of a failed one say first why it failed."""
         opens = job_menu.review_job if job.read_status().state == "failed" else job_menu.open_job
         self._follow(opens(job, find_executor(job), self.asker, self.console))
+
+    def _show_the_way(self) -> None:
+        ways = [
+            Choice("demo", "All at once", "a demo of about 4 minutes, with three small models"),
+            Choice("phantom", "Step by step", "with your own choices, beginning with practice images"),
+        ]
+        way = self.asker.ask(Question("way", "How do you want to see it?", "Both show the same steps.", ways))
+        self._follow(next_steps.make_practice_images(self.workspace) if way == "phantom" else NextStep("", "", way))
 
     def _open_data(self) -> None:
         guide = Choice("guide", "Get CBIS-DDSM", "where to download it")
@@ -175,17 +185,22 @@ class Home:
         wait_for_enter(self.asker)
 
     def _follow(self, step: NextStep | None) -> None:
-        """Fill the form of a step, run it, and go on with the step that the person chooses at its end."""
-        suggested = step.filled_form if step else None
-        while suggested is not None:
-            form = Form(suggested.stage, self.workspace, self.asker, self.console, self._start_trial)
-            filled = form.fill(suggested)
+        """Start a step, and go on with the one that the person chooses at its end."""
+        while step is not None:
+            step = self._start_step(step)
+
+    def _start_step(self, step: NextStep) -> NextStep | None:
+        """Fill the form of a step and run it; after a refusal, show its review again."""
+        filled, has_form = step.filled_form, not step.starts_at_once
+        while True:
+            if has_form:
+                form = Form(step.stage, self.workspace, self.asker, self.console, self._start_trial)
+                filled = form.fill(filled)
             try:
-                following = self._start(filled)
-                suggested = following.filled_form if following else None
+                return self._start(filled)
             except TFMError as error:
                 self._show_error(error)
-                suggested = filled  # back to its review
+                has_form = True
 
     def _start_trial(self, trial: FilledForm) -> None:
         try:
@@ -225,7 +240,7 @@ class Home:
 def _list_first_choices() -> list[Choice]:
     """The three ways to begin in an empty workspace."""
     return [
-        Choice("demo", "See it work", "on synthetic images, from the download to a comparison"),
+        Choice("see", "See it work", "on synthetic images, from the download to a comparison"),
         Choice("organize", "Use my download", "of CBIS-DDSM, or a part of it"),
         Choice("data", "Get the data", "where to download CBIS-DDSM, or images to practise on"),
     ]
@@ -262,5 +277,5 @@ def _list_steps(state: HomeState) -> list[Choice]:
 
 def _choose_default(state: HomeState, values: list[Any]) -> Any:
     """What runs, else what stopped, else the next step; at the first start the demo."""
-    first = ["demo", *(f"job {one.job.id}" for one in (*state.running, *state.stopped))]
+    first = ["see", *(f"job {one.job.id}" for one in (*state.running, *state.stopped))]
     return next((value for value in [*first, *state.steps, "data"] if value in values), values[0])
