@@ -47,6 +47,7 @@ def test_time_is_that_of_all_epochs_and_of_the_predictions(workspace):
     assert not found.is_measured
     assert found.memory_gib == pytest.approx(1 + (1e8 + 16 * 5e7) / 2**30)
     assert found.disk_mb == pytest.approx(40 + 2 * 120), "the best weights, and two checkpoints with the optimizer"
+    assert estimate(workspace, "MammoCNN", epochs="many")["MammoCNN"].seconds is None, "the start says what is wrong"
     twice = estimate(workspace, "MammoCNN", epochs=7, seeds=2)["MammoCNN"]
     assert (twice.seconds, twice.runs) == (pytest.approx(2 * found.seconds), 2)
 

@@ -167,7 +167,8 @@ def _estimate_step(workspace: Workspace, work: Work, trained: Work | None, cache
     on_gpu = name_device(str(network.get("device", "auto"))) != "CPU"
     known |= {"parameters": cost.parameters, "disk_mb": compute_disk_mb(work, cost, counts)}
     known["memory_gib"] = compute_memory_gib(network, cost, speed, on_gpu=on_gpu)
-    if speed is None:
+    is_invalid = network.get("trained") != "none" and "epochs" not in network.values  # the start reports it
+    if speed is None or is_invalid:
         return Estimate(**known)
     saved = cache.paces.get(make_pace_key(network, size))
     pace = Pace(**saved) if saved else compute_pace(network, cost, speed, find_input_size(network, size))
