@@ -34,7 +34,7 @@ def test_no_model_that_ships_raises_a_doubt(workspace):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"learning_rate": "1e9"}, "learning rate of 1e+09"),
+        ({"learning_rate": "1e9"}, "learning rate of 1e+09 is far outside the usual ones, 0.000001 to 0.1"),
         ({"learning_rate": "1e-12"}, "learning rate of 1e-12"),
         ({"seeds": "1000"}, "1,000 runs"),
         ({"batch_size": "512"}, "larger than all 100 training images"),

@@ -48,7 +48,7 @@ def _doubt_values(workspace: Workspace, work: Work) -> Iterator[Doubt]:
         rate = work.get(name)
         if isinstance(rate, float) and not low <= rate <= high:
             yield Doubt(
-                f"a learning rate of {rate:g} is far outside the usual ones, {low:g} to {high:g}",
+                f"a learning rate of {rate:g} is far outside the usual ones, {_write_out(low)} to {_write_out(high)}",
                 f"choose another {hints.setting(name)}",
             )
     for name in ("epochs", "mim_epochs", "cls_epochs"):
@@ -65,6 +65,11 @@ def _doubt_values(workspace: Workspace, work: Work) -> Iterator[Doubt]:
             f"a batch of {batch:,} is larger than all {images:,} training images: an epoch is one step",
             f"choose a smaller {hints.setting('batch_size')}",
         )
+
+
+def _write_out(number: float) -> str:
+    """Such as 0.000001, without an exponent."""
+    return f"{number:f}".rstrip("0").rstrip(".")
 
 
 def _doubt_costs(workspace: Workspace, works: Mapping[str, Work], estimates: Mapping[str, Estimate]) -> Iterator[Doubt]:
