@@ -145,7 +145,19 @@ def test_an_import_inside_a_function_is_light_enough():
     assert heavy("ui", "def f():\n    import torch\n    from tfm.data.download import catalog") == []
 
 
-OPTIONS_OF_EVERY_COMMAND = {"accessible", "detach", "help", "json", "on", "preset", "quiet", "set", "workspace", "yes"}
+OPTIONS_OF_EVERY_COMMAND = {
+    "accessible",
+    "detach",
+    "help",
+    "json",
+    "language",
+    "on",
+    "preset",
+    "quiet",
+    "set",
+    "workspace",
+    "yes",
+}
 
 
 @functools.cache
