@@ -27,7 +27,8 @@ def draw_chart(metrics: Mapping[str, Sequence[float]], epochs: int, width: int, 
     """
     score = choose_score(metrics)
     validation, training = metrics[f"val_{score}"], metrics.get(f"train_{score}", [])
-    drawn = _draw_legend(score, metrics[next(iter(metrics))], validation, training)
+    axis = next(iter(metrics))  # the epoch; of a regression, its penalty
+    drawn = _draw_legend(score, axis, metrics, validation, training)
     columns = width - _LABEL - 1
     done = min(columns, max(1, round(columns * len(validation) / max(epochs, len(validation)))))
     line, dots = (_spread(values, done) for values in (validation, training))
@@ -47,18 +48,26 @@ def draw_chart(metrics: Mapping[str, Sequence[float]], epochs: int, width: int, 
         drawn.append(f"\n{label:>{_LABEL - 1}} {'┤' if label else '│'}", "bright_black")
         for character, style in row_cells:
             drawn.append(character, style)
-    first, last = "epoch 1", str(max(epochs, len(validation)))
+    is_epoch = axis == "epoch"
+    first = f"{axis} {metrics[axis][0]:g}"
+    last = str(max(epochs, len(validation))) if is_epoch else f"{metrics[axis][-1]:g}"
     drawn.append("\n" + " " * _LABEL + "└" + first + last.rjust(columns - len(first)), "bright_black")
     return drawn
 
 
-def _draw_legend(score: str, epochs: Sequence[float], validation: Sequence[float], training: Sequence[float]) -> Text:
+def _draw_legend(
+    score: str,
+    axis: str,
+    metrics: Mapping[str, Sequence[float]],
+    validation: Sequence[float],
+    training: Sequence[float],
+) -> Text:
     name = score.replace("_", " ").replace("auc", "AUC")
-    finite = [(value, epoch) for value, epoch in zip(validation, epochs, strict=True) if math.isfinite(value)]
+    finite = [(value, place) for value, place in zip(validation, metrics[axis], strict=True) if math.isfinite(value)]
     drawn = Text(f"{name}  ", "bold").append(f"─ validation {validation[-1]:.3f}", "not bold cyan")
     if finite:
-        value, epoch = min(finite) if "loss" in score else max(finite, key=lambda one: one[0])
-        drawn.append(f", best {value:.3f} (epoch {epoch:.0f})", "not bold cyan")
+        value, place = min(finite) if "loss" in score else max(finite, key=lambda one: one[0])
+        drawn.append(f", best {value:.3f} ({axis} {place:g})", "not bold cyan")
     if training:
         drawn.append(f"   · training {training[-1]:.3f}", "not bold bright_black")
     drawn.no_wrap = True

@@ -52,7 +52,7 @@ def _draw_counts(view: JobView, current: RunView, width: int) -> list[Renderable
         parts.append(render.draw_bars(current.unfinished_bars, width, is_running=view.has_worker))
     name, since = current.activity
     if view.has_worker and (name or not current.unfinished_bars):
-        parts.append(_draw_spinner(name or ("working" if current.last_time else "starting"), since))
+        parts.append(_draw_spinner(name or ("working" if current.bars or current.notes else "starting"), since))
     return parts
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
+from tfm.core.errors import TFMError
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.ui import render
@@ -77,7 +78,8 @@ def _draw_head(job: Run | Plan, console: Console) -> list[RenderableType]:
     if page.summary:
         parts.append(Text(spell(page.summary) + "\n", "bold"))
     if status.state != "done":
-        parts += [_draw_problem(line) for line in job_end.describe_end(job, status)]
+        cause, *_ = job_end.describe_end(job, status)  # the rest are commands, which rows of this screen replace
+        parts.append(_draw_problem(cause))
     if page.main:
         parts.append(render.draw_table(replace(page.main, caption=""), console.width))
         if page.main.caption:
@@ -85,7 +87,7 @@ def _draw_head(job: Run | Plan, console: Console) -> list[RenderableType]:
     return parts
 
 
-def _draw_problem(line: Any) -> RenderableType:
+def _draw_problem(line: TFMError | Text) -> RenderableType:
     if isinstance(line, Text):
         return line
     return Text(f"{spell(line.message)}\n", "red").append(f"What to do: {spell(line.hint)}\n", "not red")
