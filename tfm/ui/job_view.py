@@ -11,7 +11,6 @@ from tfm.core.runs.executors import find_place
 from tfm.core.runs.job_folder import Status
 from tfm.core.runs.plan import Plan, Step
 from tfm.core.runs.run import Run
-from tfm.core.runs.slurm_queue import look_up_placement
 from tfm.ui.run_state import RunView
 
 
@@ -103,19 +102,6 @@ class JobView:
         if any(stage not in seconds for stage in waiting):
             return None
         return sum((mean(seconds[stage]) for stage in waiting), left or 0.0)
-
-    def describe_steps(self) -> dict[str, str]:
-        """The state of each step of a plan in words."""
-        queued = look_up_placement(self.job.folder) or {}
-        words = {}
-        assert isinstance(self.job, Plan)
-        for step in self.job.read_steps():
-            run_id = self.status.runs.get(step.name)
-            if run_id and self._exists(run_id):
-                words[step.name] = describe_state(self._run(run_id).read_status())
-            else:
-                words[step.name] = queued[step.name].words if step.name in queued else "waiting"
-        return words
 
 
 def describe_state(status: Status) -> str:

@@ -7,14 +7,17 @@ from itertools import accumulate
 
 from rich import box
 from rich.cells import cell_len
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tfm.core.runs.job_index import JobIndex, ListedJob
+from tfm.core.runs.slurm_queue import look_up_placement
 from tfm.ui import render
 from tfm.ui.job_words import describe_state, format_score, format_start
 
 COLUMNS = ("run", "state", "best score", "started", "time", "model")
+STEP_COLUMNS = ("step", "state", "best score", "time")
 _GAP = 2
 
 
@@ -42,17 +45,33 @@ def format_cells(listed: ListedJob) -> tuple[str, ...]:
     )
 
 
-def draw_table(jobs: Sequence[ListedJob], width: int | None) -> Table:
-    """Draw the columns that fit into the width; without a terminal there is none. An empty column is left out."""
-    rows = [format_cells(one) for one in jobs]
-    columns = [column for column in zip(COLUMNS, *rows, strict=True) if any(column[1:])]
+def format_steps(index: JobIndex, listed: ListedJob) -> list[tuple[str, ...]]:
+    """The cells of each step of a plan. Of a step that waits on a cluster, what Slurm says."""
+    queued = look_up_placement(listed.job.folder) or {}
+    rows: list[tuple[str, ...]] = []
+    for step, state in listed.steps.items():
+        run = index.find(listed.status.runs.get(step, ""))
+        _, words, score, _, time, _ = format_cells(run) if run else ("",) * len(COLUMNS)
+        if run is None or state != run.state:
+            words = queued[step].words if state == "waiting" and step in queued else state
+        rows.append((step, words, score, time))
+    return rows
+
+
+def print_jobs(jobs: Sequence[ListedJob], console: Console) -> None:
+    print_rows(COLUMNS, [format_cells(one) for one in jobs], console)
+
+
+def print_rows(headings: Sequence[str], rows: Sequence[tuple[str, ...]], console: Console) -> None:
+    """Print the columns that fit into a terminal; elsewhere all of them. An empty column is left out."""
+    columns = [column for column in zip(headings, *rows, strict=True) if any(column[1:])]
     widths = [max(map(cell_len, column)) for column in columns]
     ends = accumulate(wide + _GAP for wide in widths)
-    shown = len(columns) if width is None else max(2, sum(end - 1 <= width for end in ends))
+    shown = max(2, sum(end - 1 <= console.width for end in ends)) if console.is_terminal else len(columns)
     table = Table(box=box.SIMPLE_HEAD, header_style="bold cyan", padding=(0, _GAP - 1, 0, 0), show_edge=False)
     for (heading, *_), wide in zip(columns[:shown], widths, strict=False):
-        table.add_column(heading, no_wrap=True, min_width=wide if width is None else None)
-    for listed, cells in zip(jobs, zip(*(column[1:] for column in columns[:shown]), strict=True), strict=True):
-        style = render.format_state(listed.state).style
+        table.add_column(heading, no_wrap=True, min_width=None if console.is_terminal else wide)
+    for cells in zip(*(column[1:] for column in columns[:shown]), strict=True):
+        style = render.format_state(cells[1].partition(",")[0]).style
         table.add_row(*(Text(cell, style if place == 1 else "") for place, cell in enumerate(cells)))
-    return table
+    console.print(table, soft_wrap=not console.is_terminal)

@@ -67,6 +67,10 @@ def test_a_step_is_named_as_in_its_queue(workspace):
     assert [(one.job.id, one.name) for one in index.top] == [(plan.id, "learn, 2 runs")]
     assert find_job(workspace, "learn-seed7").id == plan.read_runs()["learn-seed7"]
     assert find_job(workspace, "learn, 2 runs").id == plan.id
+    assert find_job(workspace, find_or_create_job(workspace, "learn", {}).id[11:]).id != plan.id
+    assert find_job(workspace, "learn").id not in (plan.id, *plan.read_runs().values()), (
+        "a whole name is no part of one"
+    )
 
 
 def test_the_best_score_and_the_time_left_are_known_while_a_run_is_unfinished(workspace):

@@ -19,7 +19,7 @@ from tfm.core.runs.plan import Step
 from tfm.ui.list_rows import draw_rows
 from tfm.ui.list_state import ListState
 from tfm.ui.prompts import Pressed, ToMenu
-from tfm.ui.runs_table import draw_table, select_jobs
+from tfm.ui.runs_table import print_jobs, select_jobs
 from tfm.ui.screens.runs_screen import open_runs
 
 RUNS, STEPS = 200, 325
@@ -75,8 +75,8 @@ def test_a_narrow_window_drops_columns_and_cuts_no_word(workspace, width):
         with run.open_event_log():
             run.record(Progress("epoch", 7, 400, "epochs"))
         run.update(state=state, seconds=4000.0, result={"val_auc": 0.7123})
-    console = Console(file=io.StringIO(), width=width)
-    console.print(draw_table(select_jobs(JobIndex(workspace)), width))
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    print_jobs(select_jobs(JobIndex(workspace)), console)
     drawn = console.file.getvalue()
     assert len(drawn.splitlines()) == 5
     assert "…" not in drawn

@@ -47,7 +47,7 @@ def find_job(workspace: Workspace, name: str) -> Run | Plan:
     """Find a run or plan like `find_run`, or by its name in the list of runs."""
     jobs: list[Run | Plan] = [Run(folder, workspace) for folder in _list_job_folders(workspace.runs_folder)]
     jobs += [Plan(folder, workspace) for folder in _list_job_folders(workspace.plans_folder)]
-    if not any(name in job.id for job in jobs):
+    if sum(name in job.id for job in jobs) != 1:
         for listed in JobIndex(workspace).everything:
             if listed.name == name:
                 return listed.job

@@ -22,7 +22,6 @@ from tfm.ui.spell_references import spell
 _WHY = """\
 The queue works from top to bottom; Enter opens the run of a step. What has begun keeps its place.
 A skipped model stays in the list and is left out. A removed one is gone; the comparison goes on without it."""
-_COLUMNS = ("step", *runs_table.COLUMNS[1:3], "time")
 _ACTIONS: dict[str, tuple[str, Callable[[Plan, str], Any]]] = {
     "u": ("earlier", lambda plan, model: edit_queue.move_model(plan, model, -1)),
     "d": ("later", lambda plan, model: edit_queue.move_model(plan, model, 1)),
@@ -66,20 +65,14 @@ def _edit(plan: Plan, key: str, step: str, asker: Asker) -> None:
 def _build_question(plan: Plan, index: JobIndex, step: str | None, problem: str) -> Question:
     index.refresh()
     listed = index.find(plan.id) or ListedJob(plan, Status(), "removed elsewhere")
-    runs = listed.status.runs
-    choices = []
-    for name, state in listed.steps.items():
-        run = index.find(runs.get(name, ""))
-        cells = runs_table.format_cells(run) if run else ("",) * len(runs_table.COLUMNS)
-        words = describe_state(run) if run and run.state == state else state
-        choices.append(Choice(name, name, cells=(name, words, cells[2], cells[4])))
+    choices = [Choice(cells[0], cells[0], cells=cells) for cells in runs_table.format_steps(index, listed)]
     return Question(
         "step",
         problem or f"{listed.name}: {describe_state(listed)}",
         _WHY,
         choices,
         default=step,
-        columns=_COLUMNS,
+        columns=runs_table.STEP_COLUMNS,
         actions={} if listed.state == "done" else {key: label for key, (label, _) in _ACTIONS.items()} | dict([_ADD]),
         refresh=lambda: _build_question(plan, index, step, problem),
     )

@@ -108,7 +108,7 @@ def queue(
             edit_queue.remove_model(plan, drop)
         if next_:
             edit_queue.move_model(plan, next_, -len(plan.read_steps()))
-        render.create_console().print(show_job.draw_steps(plan))
+        show_job.print_steps(plan, render.create_console())
 
     report_errors(act)
 
@@ -237,8 +237,7 @@ def print_list(workspace: Workspace, console: Console, words: Sequence[str] = ()
     if not jobs:
         console.print(f"Nothing was started in {workspace.root} yet." if not words else "No run has these words.")
         return
-    table = runs_table.draw_table(jobs, console.width if console.is_terminal else None)
-    console.print(table, soft_wrap=not console.is_terminal)
+    runs_table.print_jobs(jobs, console)
 
 
 def watch_until_end(job: Run | Plan, console: Console) -> None:
