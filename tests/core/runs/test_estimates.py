@@ -93,8 +93,10 @@ def test_weights_at_the_hub_are_named_with_their_size_and_unreachable_ones_with_
         "ImageNet, not reachable",
         "connect once",
     )
-    queue = add_estimates(list(found.values()))
-    assert (queue.download_mb, queue.problem, queue.seconds) == (45, "connect once", None)
+    both = estimate(workspace, "ResNet18_CFT", "ResNet18_PFT", "DenseNet121_CFT")
+    queue = add_estimates(list(both.values()))
+    assert (queue.problem, queue.seconds, queue.memory_gib) == ("connect once", None, None)
+    assert queue.download_mb == 45, "two models share a download"
 
 
 def test_a_damaged_cache_is_an_empty_one(workspace):

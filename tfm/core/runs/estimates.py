@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,17 +96,16 @@ def _read_estimates(
 def add_estimates(estimates: Sequence[Estimate]) -> Estimate:
     """The cost of a queue. What is not known of one model is not known of the queue."""
 
-    def total(values: Sequence[float | None]) -> float | None:
+    def combine(values: Sequence[float | None], how: Callable[[list[float]], float]) -> float | None:
         known = [value for value in values if value is not None]
-        return sum(known) if len(known) == len(values) else None
+        return how(known) if known and len(known) == len(values) else None
 
-    memories = [one.memory_gib for one in estimates if one.memory_gib is not None]
     return Estimate(
-        seconds=total([one.seconds for one in estimates]),
+        seconds=combine([one.seconds for one in estimates], sum),
         is_measured=all(one.is_measured for one in estimates),
-        memory_gib=max(memories, default=None),
-        disk_mb=total([one.disk_mb for one in estimates]),
-        download_mb=sum(one.download_mb for one in estimates),
+        memory_gib=combine([one.memory_gib for one in estimates], max),
+        disk_mb=combine([one.disk_mb for one in estimates], sum),
+        download_mb=sum({one.download_mb for one in estimates}),  # models with equal sizes share their weights
         weights=", ".join(dict.fromkeys(one.weights for one in estimates if one.weights)),
         parameters=None,
         problem=next((one.problem for one in estimates if one.problem), None),
@@ -133,7 +132,7 @@ def _estimate_start(workspace: Workspace, work: Work, cache: EstimateCache) -> E
     return Estimate(
         seconds=seconds,
         is_measured=together.is_measured,
-        memory_gib=together.memory_gib,
+        memory_gib=max((one.memory_gib for one in estimates if one.memory_gib is not None), default=None),
         disk_mb=disk,
         download_mb=together.download_mb,
         weights=next((one.weights for one in estimates if one.weights not in ("", "none")), "none"),
