@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.ui.draw_picture import CONTACT_SHEET, PICTURES, contact_sheet, menu, organize
-from tests.ui.terminal import Terminal, open_form, read_question
+from tests.ui.terminal import Terminal, choose, open_form, read_question
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 50)])
@@ -28,28 +28,35 @@ def test_the_first_start_offers_three_ways_in_small_and_large_terminals(tmp_path
     assert list(tmp_path.iterdir()) == [], "looking makes nothing"
 
 
-def test_esc_goes_one_question_back_and_ctrl_c_to_the_menu_with_answers_kept(tmp_path):
+def test_a_person_answers_goes_back_corrects_and_leaves_with_answers_kept(tmp_path):
     with Terminal(cwd=tmp_path) as terminal:
         open_form(terminal, "phantom")
         terminal.wait_for(read_question("phantom", "out"))
         terminal.press("?")
         terminal.wait_for("A new or empty folder")
-        terminal.press("out", "enter")
+        terminal.press("out", "enter", "enter", "enter")  # the last two are typed before the review is there
         terminal.wait_for("» Start")
         terminal.press("escape")
         terminal.wait_for(read_question("phantom", "out"))
         assert "Start" not in terminal.text, "old screens do not stay beside new ones"
-        terminal.press("enter")
+        terminal.press("2", "enter")
         terminal.wait_for("» Start")
-        terminal.press(*["up"] * 5)
-        terminal.wait_for("» Train women")
-        terminal.press("enter")
+        assert re.search(r"Out +\S*out2$", terminal.text, re.MULTILINE), "a path is continued"
+        choose(terminal, "Train women")
         terminal.wait_for(read_question("phantom", "train_women"))
-        terminal.press("\x15", "none", "enter")  # Ctrl-U clears the line
+        terminal.press("7", "enter")
+        terminal.wait_for("» Start")
+        assert re.search(r"Train women +7$", terminal.text, re.MULTILINE), "a number is replaced"
+        choose(terminal, "Train women")
+        terminal.wait_for(read_question("phantom", "train_women"))
+        terminal.press("none", "enter")
         terminal.wait_for("must be a whole number")
         terminal.press("ctrl-c")
         terminal.wait_for("How do you want to begin?")
-        assert "out" in (tmp_path / "workspace" / "answers.yaml").read_text()
+        answers = (tmp_path / "workspace" / "answers.yaml").read_text()
+        assert "out2" in answers
+        assert "train_women: 7" in answers
+        assert not (tmp_path / "workspace" / "runs").exists()
 
 
 def test_a_run_is_watched_paused_and_resumed_from_the_menu(tmp_path):
@@ -72,9 +79,8 @@ def test_a_run_is_watched_paused_and_resumed_from_the_menu(tmp_path):
         assert re.search(r"‖ phantom stopped at \d+ %", terminal.text)
         assert re.search(r"» Resume +phantom: \d+ %", terminal.text)
         terminal.press("enter")
-        terminal.wait_for("done")
-        assert "52 synthetic mammograms" in terminal.text.replace("\n", " ")
         terminal.wait_for("» Organize")
+        assert "52 synthetic mammograms" in terminal.text.replace("\n", " ")
 
 
 def test_a_wrong_path_is_reported_and_asked_again(tmp_path):
