@@ -36,8 +36,8 @@ _PROSE = re.compile(
 _WORD = re.compile(r"[A-Za-z][a-z]+( [a-z]+)*…?")
 _STATES = ("running", "waiting", "paused", "halted", "failed", "done", "pruned", "damaged")
 _UNITS = ("image", "images", "breast", "breasts", "patient", "patients", "benign", "malignant")
-_FILLED_IN = (*_STATES, *_UNITS, "training", "validation", "test")
-_NAMES_OF_SHOWN = re.compile("_?([A-Z]+_)?(COLUMNS|LINES|SORTINGS)|titles")
+_FILLED_IN = (*_STATES, *_UNITS, "training", "validation", "test", "starting", "working")
+_NAMES_OF_SHOWN = re.compile("_?([A-Z]+_)?(COLUMNS|LINES|SORTINGS|ACTIONS)|titles|actions|marks|labels")
 _MOST_VARIANTS = 4
 
 
@@ -96,6 +96,8 @@ def _visit(node: ast.AST, *, is_shown: bool) -> Iterator[str]:
             yield from _visit_all(_list_shown_parts(node, name), is_shown=shows)
     elif isinstance(node, ast.Constant | ast.JoinedStr):
         for text in _spell_variants(node):
+            if is_shown and re.fullmatch("[a-z]+(_[a-z]+)+", text):
+                yield text.replace("_", " ")  # the name of a result
             if (_PROSE.search(text) or (is_shown and _WORD.fullmatch(text.strip()))) and not _CODE.match(text):
                 yield text
         holes = node.values if isinstance(node, ast.JoinedStr) else []

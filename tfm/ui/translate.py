@@ -123,7 +123,7 @@ class Translator:
             self._translate_inside(text, None)
             or self._translate_pieces(text, _LINE)
             or self._translate_pieces(text, _CLAUSE)
-            or self._translate_inside(text, " .,;:()·")
+            or self._translate_inside(text, " .,;:()·…")
             or text
         )
 
