@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
@@ -50,6 +51,7 @@ class Terminal:
         **environment: str,
     ) -> None:
         self.screen = pyte.Screen(columns, rows)
+        self.pressed = 0  # keys so far
         self._stream = pyte.ByteStream(self.screen)
         self.received = b""
         self._master, slave = pty.openpty()
@@ -78,21 +80,43 @@ class Terminal:
     def press(self, *keys: str) -> None:
         """Names of KEYS, or text typed as it is."""
         for key in keys:
+            self.pressed += 1 if key in KEYS else len(key)
             os.write(self._master, KEYS.get(key, key).encode())
 
-    def wait_for(self, words: str) -> str:
+    def resize(self, columns: int, rows: int) -> None:
+        self.screen.resize(rows, columns)
+        fcntl.ioctl(
+            self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0)
+        )  # the kernel says SIGWINCH
+
+    def list_cut_lines(self) -> list[str]:
+        """Lines that reach the last column without ending a box, and lines that were shortened."""
+        full = [line for line in self.screen.display if line[-1] not in " │╮╯╭╰─┐┘"]
+        shortened = [line.rstrip() for line in self.screen.display if re.search(r"\S…\s*$", line)]
+        return full + shortened
+
+    def wait_for(self, words: str, seconds: float = PATIENCE) -> str:
         """Read until the screen shows the words; fail with what it shows instead."""
-        return self._read_until(lambda: words in self.text, f"the screen never showed {words!r}")
+        return self.wait_for_any(words, seconds=seconds)
+
+    def wait_for_any(self, *words: str, seconds: float = PATIENCE) -> str:
+        def is_shown() -> bool:
+            return any(one in self.text for one in words)
+
+        return self.wait_until(is_shown, f"the screen never showed {' or '.join(map(repr, words))}", seconds)
 
     def wait_until_changed(self, before: str) -> None:
-        self._read_until(lambda: self.text != before, "the screen did not change")
+        self.wait_until(lambda: self.text != before, "the screen did not change")
+
+    def wait_until_gone(self, words: str) -> None:
+        self.wait_until(lambda: words not in self.text, f"the screen still shows {words!r}")
 
     def wait_for_end(self) -> int:
-        self._read_until(lambda: self.process.poll() is not None, "the program did not end")
+        self.wait_until(lambda: self.process.poll() is not None, "the program did not end")
         return self.process.wait()
 
-    def _read_until(self, reached, complaint: str) -> str:  # type: ignore[no-untyped-def]
-        deadline = time.monotonic() + PATIENCE
+    def wait_until(self, reached: Callable[[], bool], complaint: str, seconds: float = PATIENCE) -> str:
+        deadline = time.monotonic() + seconds
         while not reached():
             if time.monotonic() > deadline:
                 raise AssertionError(f"{complaint}; it shows:\n{self.text}")
@@ -115,19 +139,32 @@ def read_question(command: str, setting: str) -> str:
     return next(field.question for field in fields if field.name == setting)[:40]
 
 
+def wait_for_question(terminal: Terminal) -> None:
+    """Wait until a list or a text is asked for, and not home any more."""
+
+    def is_asked() -> bool:
+        return "Ctrl-C" not in terminal.text and bool(re.search(r"^( +» |\? )", terminal.text, re.MULTILINE))
+
+    terminal.wait_until(is_asked, "no question was asked")
+
+
 def open_form(terminal: Terminal, name: str) -> None:
-    """Open the form of a command from the list of all commands."""
-    terminal.wait_for("Ctrl-C quits")
-    terminal.press(*(["end", "up", "enter"] if "What next?" in terminal.text else ["m"]))
-    terminal.wait_for("Which step")
+    """Open the form of a command from the list of all commands, in any language."""
+    home = terminal.wait_for("Ctrl-C")
+    is_first_start = re.search(r"^ m ", home, re.MULTILINE)
+    terminal.press(*(["m"] if is_first_start else ["end", "up", "enter"]))
+    wait_for_question(terminal)
+    terminal.press("/", name)
+    terminal.wait_for(f"/{name}")
     choose(terminal, name)
+    terminal.wait_until_gone(f"/{name}")
 
 
 def choose(terminal: Terminal, title: str) -> None:
     """Move to a row of a list with the arrow keys, and press Enter."""
     terminal.wait_for(title)
     for _ in range(40):
-        if re.search(rf"» +([○◉] )?{title}\b", terminal.text):
+        if re.search(rf"» +([○◉] )?{title}(?![\w-])", terminal.text):
             break
         before = terminal.text
         terminal.press("down")
