@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 _POLL_SECONDS = 0.03
+
+
+@contextlib.contextmanager
+def hide_typed_keys() -> Iterator[None]:
+    """Print no key that is typed between two screens. Prompts show what is typed in them."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    hidden = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, hidden)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
 class Keyboard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from tfm.ui.field_prompts import build_place_question
 from tfm.ui.form import Form
 from tfm.ui.home_state import HomeReader, HomeState
 from tfm.ui.job_words import describe_count, name_job
+from tfm.ui.keyboard import hide_typed_keys
 from tfm.ui.next_steps import NextStep
 from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question, ToMenu, create_asker, wait_for_enter
 from tfm.ui.screens import foreground, job_menu, runs_screen
@@ -51,7 +53,8 @@ def run_home(workspace: Path | None, accessible: bool) -> None:
     console = render.create_console(color_system=None if accessible else "auto")  # no colours: no block pictures
     opened = Workspace(workspace or DEFAULT_WORKSPACE)
     set_reader(opened, in_menu=True)
-    Home(opened, create_asker(accessible, console), console).run()
+    with contextlib.nullcontext() if accessible else hide_typed_keys():
+        Home(opened, create_asker(accessible, console), console).run()
 
 
 class Home:
@@ -89,10 +92,10 @@ class Home:
         )
 
     def open(self, chosen: Any) -> None:
-        """Show an error instead of leaving the program."""
+        """Show an error instead of leaving the program. Ctrl-C between two screens leads back here, too."""
         try:
             self._open(chosen)
-        except (Back, ToMenu):
+        except (Back, ToMenu, KeyboardInterrupt):
             return
         except Exception as error:
             self._show_error(error)
