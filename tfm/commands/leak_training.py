@@ -20,7 +20,7 @@ class LeakTraining(Settings):
     way: Annotated[WayToSplit, POSITIONAL]
     """How should the images be split: by-patient, by-image, augment-then-split or on-test?
     by-patient: honest. by-image: images of one patient in training and test. augment-then-split: copies of one image in
-    training and test. on-test: by patient, but the test images choose epoch and threshold."""
+    training and test. on-test: by patient, but test images choose the epoch."""
     dataset: TrainingDataset
     cache: CacheName
     """Which cache of preprocessed images do you want to use?"""

@@ -22,7 +22,7 @@ from tfm.ui.prompts import Choice, Question
 from tfm.ui.spell_references import spell
 from tfm.ui.watch_preview import ShownEvent
 
-_MOST_NAMES = 3
+_MOST_NAMES = 4
 _MOST_ROWS, _LINES_AROUND = 12, 5  # a longer list scrolls
 _WHY = "Choose a line to change it. Everything that is not here keeps its default; More settings shows it."
 
@@ -76,12 +76,11 @@ def build_settings_question(state: FormState, changeable: Mapping[str, SettingFi
 def describe_value(field: SettingField, value: Any, state: FormState) -> str:
     if field.parts:
         on = [part for part, is_on in value.items() if is_on is True]
-        return f"{len(on)} of {len(value)}: {', '.join(on)}"
+        return f"{len(on)} of {len(value)}"
     if value == VARIES:
-        return (
-            f"as each model suggests ({format_value([format_value(one) for one in state.list_preset_values(field)])})"
-        )
-    if field.input and field.input.kind == "run" and isinstance(value, list) and len(value) > _MOST_NAMES:
+        own = [*dict.fromkeys(map(format_value, state.list_preset_values(field)))]
+        return f"as each model suggests ({', '.join(own[:_MOST_NAMES])}{', …)' if len(own) > _MOST_NAMES else ')'}"
+    if field.input and field.input.kind == "run" and isinstance(value, list) and len(value) > 1:
         return f"{len(value)} runs"
     return spell(format_value(value))
 

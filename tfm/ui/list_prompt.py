@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -22,7 +23,7 @@ from prompt_toolkit.layout.dimension import Dimension
 from prompt_toolkit.styles import Style
 from rich.console import Console
 
-from tfm.ui.list_rows import draw_rows, format_headings, wrap_card
+from tfm.ui.list_rows import draw_rows, format_headings, list_cards, wrap_card
 from tfm.ui.list_state import ListState
 from tfm.ui.prompts import Back, Pressed, Question, ToMenu
 from tfm.ui.spell_references import spell
@@ -147,7 +148,7 @@ class ListPrompt:
         )
         columns = ConditionalContainer(lines(self._draw_columns, 1), Condition(lambda: bool(self._question.columns)))
         card = ConditionalContainer(lines(self._draw_card), Condition(lambda: bool(self._draw_card())))
-        parts = [lines(self._draw_question, 1), columns, rows, card, lines(self._draw_keys, 1)]
+        parts = [lines(self._draw_question), columns, rows, card, lines(self._draw_keys, 1)]
         if self._question.head is None:
             return HSplit(parts)
         head = ConditionalContainer(lines(self._draw_head), Condition(lambda: bool(self._draw_head())))
@@ -167,7 +168,7 @@ class ListPrompt:
         text = question.text if wanted is None else f"{question.text}  /{wanted}"
         gap = _read_width() - len(text) - len(question.aside) - 1
         aside = " " * gap + question.aside if question.aside and gap > 1 else ""
-        return [("class:question", text), ("class:keys", aside)]
+        return [("class:question", textwrap.fill(text, _read_width() - 1)), ("class:keys", aside)]
 
     def _draw_columns(self) -> StyleAndTextTuples:
         return [("class:columns", format_headings(self._question, _read_width()))]
@@ -180,11 +181,13 @@ class ListPrompt:
         row, width, room = self.state.current, _read_width(), get_app().output.get_size().rows
         if self.state.shows_help:
             return [("class:help", wrap_card(self._question.explanation, width, max(_CARD_LINES, room // 2)))]
-        cards = [wrap_card(choice.card, width, _CARD_LINES) for choice in self._question.choices if choice.card]
+        texts = list_cards(self._question, width)
+        cards = [wrap_card(text, width, _CARD_LINES) for text in texts if text]
         lines = max((card.count("\n") for card in cards), default=0)  # the same for each row: nothing jumps
         if self.state.problem:
             return [("class:problem", wrap_card(spell(self.state.problem), width, _CARD_LINES, lines))]
-        return [("", wrap_card(row.card if row else "", width, _CARD_LINES, lines))] if cards else []
+        own = next((text for text, choice in zip(texts, self._question.choices, strict=True) if choice is row), "")
+        return [("", wrap_card(own, width, _CARD_LINES, lines))] if cards else []
 
     def _draw_keys(self) -> StyleAndTextTuples:
         question = self._question

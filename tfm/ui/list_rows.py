@@ -47,6 +47,17 @@ def format_headings(question: Question, width: int) -> str:
     return " " * indent + _join_cells(question.columns, widths, _find_right_aligned(question))
 
 
+def list_cards(question: Question, width: int) -> list[str]:
+    """The card of each row; of a row without one, what its line has no room for."""
+    if question.columns:
+        return [choice.card for choice in question.choices]
+    room = width - _PREFIX - (2 if question.several else 0)
+    (title_width,) = _compute_widths(question, room)
+    abouts = [choice.disabled or choice.about for choice in question.choices]
+    too_long = [about if cell_len(about) > room - title_width - _GAP else "" for about in abouts]
+    return [choice.card or about for choice, about in zip(question.choices, too_long, strict=True)]
+
+
 def wrap_card(text: str, width: int, most_lines: int, fewest_lines: int = 0) -> str:
     """Break the text at its spaces; a text that is too long ends with an ellipsis."""
     lines = [line for part in text.splitlines() for line in textwrap.wrap(part, width - 2) or [""]]

@@ -26,7 +26,7 @@ def spell_question(question: Question) -> Question:
 def _spell_choice(choice: Choice) -> Choice:
     return replace(
         choice,
-        title=spell(choice.title),
+        title=choice.title if choice.title == str(choice.value) else spell(choice.title),  # a name stays as it is
         about=spell(choice.about),
         disabled=spell(choice.disabled) if choice.disabled else None,
         section=spell(choice.section),
