@@ -170,7 +170,6 @@ def choose(terminal: Terminal, title: str) -> None:
         terminal.press("down")
         terminal.wait_until_changed(before)
     terminal.press("enter")
-    terminal.wait_until_gone(f"/{name}")
 
 
 _COLOURS = {
