@@ -98,7 +98,8 @@ def train_winner(study: Run) -> NextStep:
 
 
 def write_report(runs: list[str]) -> NextStep:
-    return NextStep("Report", f"on {len(runs)} models as one page", "report", given={"runs": runs})
+    models = f"{len(runs)} models" if len(runs) > 1 else "this model"
+    return NextStep("Report", f"on {models} as one page", "report", given={"runs": runs})
 
 
 def follow_training(run: Run, comparable: list[Run]) -> list[NextStep]:

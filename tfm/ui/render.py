@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import accumulate
 from typing import Any
@@ -27,6 +28,7 @@ from tfm.ui.text_console import TextConsole
 _LONGEST_WORD = 24  # characters; a longer word may be broken
 _DIGITS = ("", "<", *"0123456789")  # the first characters of a number
 _INTERVAL = re.compile(r"[−\d.]+ to [−\d.]+")
+_VALUE_AND_INTERVAL = re.compile(r"^([−\d.]+) \((.+ to .+)\)$")
 _SLOW = 0.2  # per second; below it, the time for each is shown
 _STATE_STYLES = {
     "running": "cyan",
@@ -88,6 +90,8 @@ def draw_event(event: Table | IntervalChart | Picture, console: Console) -> Rend
 def draw_table(event: Table, width: int) -> RenderableType:
     rows = [[*map(spell, row)] for row in event.rows]
     event = Table(spell(event.title), [*map(spell, event.columns)], rows, spell(event.caption))
+    if _compute_widest(event) > width:  # an interval goes below its value, which is easier to read than any other break
+        event = replace(event, rows=[[_VALUE_AND_INTERVAL.sub(r"\1\n\2", cell) for cell in row] for row in rows])
     widths = _compute_widths(event, width)
     shown = _build_grid(event, widths) if widths else _stack_rows(event)
     return Group(shown, Text(event.caption, style="yellow")) if event.caption else shown
@@ -110,6 +114,12 @@ def _build_grid(event: Table, widths: list[int]) -> RichTable:
     for row in event.rows:
         grid.add_row(*map(Text, row))  # as Text: brackets in a name are not markup
     return grid
+
+
+def _compute_widest(event: Table) -> int:
+    """The width of the table if no cell is broken."""
+    cells = zip(event.columns, *event.rows, strict=True)
+    return sum(max(cell_len(line) for cell in column for line in [*cell.splitlines(), ""]) + 2 for column in cells)
 
 
 def _compute_widths(event: Table, width: int) -> list[int]:
