@@ -12,7 +12,7 @@ from dataclasses import replace
 from tfm.core import hints, registry
 from tfm.core.errors import RunError, SettingsError
 from tfm.core.runs.expand_repeats import build_queue
-from tfm.core.runs.plan import Plan, Step, check_steps
+from tfm.core.runs.plan import Plan, QueueSettings, Step, check_steps
 from tfm.core.runs.run import Run
 from tfm.core.runs.slurm_queue import read_placement
 from tfm.core.settings.presets import suggest_names
@@ -82,10 +82,7 @@ def move_model(plan: Plan, model: str, places: int) -> None:
 
 def add_models(plan: Plan, presets: Sequence[str]) -> list[str]:
     """Add models with the settings, folds and seeds of the others, before the comparison. Returns their names."""
-    _check_is_here(plan)
-    queue = plan.read_queue()
-    if queue is None:
-        raise RunError(f"{plan.id} is no queue of models", hint="start them as another queue")
+    queue = read_queue(plan)
     comparison = registry.find_command(queue.command).compared_by
     built = build_queue(plan.workspace, queue.command, queue.given, presets, queue.counts)
     with plan.lock_steps():
@@ -98,6 +95,15 @@ def add_models(plan: Plan, presets: Sequence[str]) -> list[str]:
         last = [replace(one, settings={"runs": [*dict.fromkeys([*one.settings["runs"], *compared])]}) for one in last]
         plan.write_steps([*(step for step in steps if step.name != comparison), *added, *last])
     return list(group_steps(added))
+
+
+def read_queue(plan: Plan) -> QueueSettings:
+    """What a queue was started with. Raises RunError if no model can be added."""
+    _check_is_here(plan)
+    queue = plan.read_queue()
+    if queue is None:
+        raise RunError(f"{plan.id} is no queue of models", hint="start them as another queue")
+    return queue
 
 
 def leave_out_of_comparisons(steps: Sequence[Step], names: AbstractSet[str]) -> list[Step]:

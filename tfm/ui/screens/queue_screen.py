@@ -13,10 +13,10 @@ from tfm.core.runs import edit_queue
 from tfm.core.runs.job_folder import Status
 from tfm.core.runs.job_index import JobIndex, ListedJob
 from tfm.core.runs.plan import Plan
-from tfm.core.settings.preset_groups import group_models
 from tfm.ui import runs_table
 from tfm.ui.job_words import describe_state
 from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question
+from tfm.ui.screens.choose_models import ModelChooser
 from tfm.ui.spell_references import spell
 
 _WHY = """\
@@ -29,7 +29,8 @@ _ACTIONS: dict[str, tuple[str, Callable[[Plan, str], Any]]] = {
     "k": ("keep", edit_queue.keep_model),
     "x": ("remove", edit_queue.remove_model),
 }
-_ADD = ("m", "more models")
+_ALWAYS = ("s", "k")  # also for a step that has begun
+_ADD, _OPEN = ("m", "more models"), "open"
 
 
 def open_queue(index: JobIndex, plan: Plan, asker: Asker, console: Console) -> str | None:
@@ -45,10 +46,10 @@ def open_queue(index: JobIndex, plan: Plan, asker: Asker, console: Console) -> s
         if step is None:  # nothing is left to choose
             return None
         run_id = plan.read_runs().get(step)
-        if run_id and not isinstance(answer, Pressed):
-            return run_id
         with contextlib.suppress(Back):
-            key = answer.key if isinstance(answer, Pressed) else _ask_action(step, asker)
+            key = answer.key if isinstance(answer, Pressed) else _ask_action(plan, step, run_id, asker)
+            if key == _OPEN:
+                return run_id
             try:
                 _edit(plan, key, step, asker)
             except TFMError as error:
@@ -57,7 +58,8 @@ def open_queue(index: JobIndex, plan: Plan, asker: Asker, console: Console) -> s
 
 def _edit(plan: Plan, key: str, step: str, asker: Asker) -> None:
     if key == _ADD[0]:
-        edit_queue.add_models(plan, _ask_models(plan, asker))
+        chooser = ModelChooser(plan.workspace, edit_queue.read_queue(plan).given)
+        edit_queue.add_models(plan, asker.ask(chooser.ask_several([])))
     else:
         _ACTIONS[key][1](plan, step.partition("/")[0])
 
@@ -73,22 +75,17 @@ def _build_question(plan: Plan, index: JobIndex, step: str | None, problem: str)
         choices,
         default=step,
         columns=runs_table.STEP_COLUMNS,
-        actions={} if listed.state == "done" else {key: label for key, (label, _) in _ACTIONS.items()} | dict([_ADD]),
+        actions={key: label for key, (label, _) in _ACTIONS.items()} | dict([_ADD]),
         refresh=lambda: _build_question(plan, index, step, problem),
     )
 
 
-def _ask_action(step: str, asker: Asker) -> str:
-    choices = [Choice(key, label) for key, (label, _) in _ACTIONS.items()]
+def _ask_action(plan: Plan, step: str, run_id: str | None, asker: Asker) -> str:
+    """What to do with a step. One that is done can only be opened."""
+    status = plan.read_step_statuses().get(step)
+    if status and status.state == "done":
+        return _OPEN
+    choices = [Choice(key, label) for key, (label, _) in _ACTIONS.items() if not status or key in _ALWAYS]
+    choices = [Choice(_OPEN, "open its run"), *choices] if run_id else choices
     key: str = asker.ask(Question("edit", f"What should happen with {step}?", choices=choices))
     return key
-
-
-def _ask_models(plan: Plan, asker: Asker) -> list[str]:
-    choices = [
-        Choice(name, name, plan.workspace.load_preset("models", name).title, section=section)
-        for section, names in group_models(plan.workspace.list_presets("models")).items()
-        for name in names
-    ]
-    models: list[str] = asker.ask(Question("models", "Which models should be added?", choices=choices, several=True))
-    return models

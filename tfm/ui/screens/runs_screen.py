@@ -108,7 +108,7 @@ def _list_actions(listed: ListedJob, index: JobIndex) -> Iterator[_Action]:
         yield _Action("see", "Watch it", partial(_open, job))
         yield _Action("pause", "Pause it", lambda *_: find_executor(job).pause(job))
         return
-    if state not in ("done", "damaged"):
+    if state not in ("done", "damaged") or "waiting" in listed.steps.values():
         yield _Action("see", "Resume it", partial(_open, job))
     if state == "failed" and not listed.is_dismissed:
         yield _Action("dismiss", "Dismiss the failure: it no longer comes first", lambda *_: job.dismiss())
