@@ -102,8 +102,8 @@ def test_a_spanish_terminal_shows_home_and_a_form_in_spanish(tmp_path):
         screen = terminal.wait_for("¿Cómo quieres empezar?")
         assert "sin dataset" in screen
         assert "no diagnóstico" in screen
-        terminal.press("enter")
-        assert "Mostrar el comando" in terminal.wait_for("Empezar")
+        terminal.press("down", "enter")
+        terminal.wait_for("¿Qué carpeta contiene la descarga?")
 
 
 def test_help_and_errors_are_shown_in_the_language_of_an_option(run_main):
