@@ -56,8 +56,6 @@ class ComparedModel:
     @property
     def card(self) -> str:
         """All that a narrow window has no column for."""
-        if not self.values["rank"]:
-            return "The mean of the probabilities of all models. It is not tested."
         values, count = self.values, len(self.runs)
         alike = "The best, or not to be told from it by this test. " if values.get("like_the_best") else ""
         first = (

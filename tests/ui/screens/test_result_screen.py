@@ -39,6 +39,7 @@ def comparison(workspace):
         ),
         compared_row(3, "DenseNet121_CFT", runs[2].id, like_the_best=False, holm_p=0.0004, difference=-0.2),
     ]  # fmt: skip
+    rows.append(compared_row(None, "mean of 3 models", "", run_ids=None, like_the_best=None))
     result = {"models": rows, "summary": [OUTCOME]}
     return finish(workspace, "compare", {"runs": [run.id for run in runs]}, result), runs
 
@@ -58,7 +59,8 @@ def test_a_comparison_says_its_outcome_and_marks_the_best_models(comparison):
     run, runs = comparison
     step, (question, chosen) = show(run, {})
     assert OUTCOME in " ".join(draw(question).split())
-    assert [choice.cells[0] for choice in question.choices] == ["1*", "2*", "3"]
+    assert [choice.cells[0] for choice in question.choices] == ["1*", "2*", "3", "–"]
+    assert [choice.title for choice in question.choices if choice.disabled] == ["mean of 3 models"]
     assert question.choices[1].cells[2:5] == ["0.850 (0.800 to 0.900)", "−0.013 (−0.036 to 0.010)", "0.260"]
     assert question.choices[2].cells[4] == "< 0.001"
     assert "40 epochs, 12.3 min" in question.choices[0].card
@@ -80,7 +82,7 @@ def test_a_comparison_leads_to_others_and_to_a_report(comparison):
 
 def test_a_comparison_is_sorted_by_a_column(comparison):
     _, asked = show(comparison[0], {"comparison": (Pressed("s", 0), Pressed("w", 0))})
-    assert [choice.title for choice in asked[1].choices] == ["MammoCNN", "ResNet18_CFT", "DenseNet121_CFT"]
+    assert [choice.title for choice in asked[1].choices[:2]] == ["MammoCNN", "ResNet18_CFT"]
     assert asked[1].aside == "sorted by sensitivity"
 
 

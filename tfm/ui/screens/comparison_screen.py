@@ -62,13 +62,14 @@ def _build_question(
         rank, name, *cells = model.format_cells()
         section = f"{groups[at] + 1}. {model.dataset}" if len(protocols) > 1 else ""
         row = [rank, shorten(name, room), *cells]
-        choices.append(Choice(at, model.name, section=section, cells=row, card=model.card))
+        mean = None if model.runs else "the mean of the models, with no runs of its own"
+        choices.append(Choice(at, model.name, disabled=mean, section=section, cells=row, card=model.card))
     return Question(
         "comparison",
         f"{len(models)} models",
         _WHY,
         choices,
-        default=order[0] if place is None else place,
+        default=next(at for at in order if models[at].runs) if place is None else place,
         aside="" if sorting == SORTINGS[0] else f"sorted by {sorting}",
         head=_draw_head(result.get("summary") or [], protocols, console),
         columns=COLUMNS,
