@@ -19,7 +19,8 @@ from tfm.ui.result_page import build_page
 from tfm.ui.screens import job_end
 from tfm.ui.spell_references import spell
 
-_ROOM_OF_OTHERS, _SHORTEST_NAME = 68, 12  # columns: of rank, AUC, difference and p; of a model
+_ROOM_OF_OTHERS = 68  # columns of rank, AUC, difference and p
+_SHORTEST_NAME, _LONGEST_NAME = 12, 80
 _ACTIONS = {"r": "ROC", "w": "report", "t": "thesis", "s": "sort", "x": "leave out", "p": "protocol"}
 _WHY = """\
 *: the best model, and all that this test cannot tell from it. Differences are to the best model.
@@ -32,9 +33,10 @@ def show_comparison(run: Run, asker: Asker, console: Console) -> NextStep | None
     """Returns the step that the person wants to go on with; None for home."""
     models = list_compared_models(run.read_status().result)
     sorting, place = SORTINGS[0], None
+    room = _LONGEST_NAME if asker.is_plain else max(_SHORTEST_NAME, console.width - _ROOM_OF_OTHERS)
     with contextlib.suppress(Back, ToMenu):
         while True:
-            answer = asker.ask(_build_question(run, models, sorting, place, console))
+            answer = asker.ask(_build_question(run, models, sorting, place, room))
             key, place = (answer.key, answer.value) if isinstance(answer, Pressed) else ("", answer)
             if key == "s":
                 sorting, place = SORTINGS[(SORTINGS.index(sorting) + 1) % len(SORTINGS)], None
@@ -48,14 +50,11 @@ def show_comparison(run: Run, asker: Asker, console: Console) -> NextStep | None
     return None
 
 
-def _build_question(
-    run: Run, models: Sequence[ComparedModel], sorting: str, place: int | None, console: Console
-) -> Question:
+def _build_question(run: Run, models: Sequence[ComparedModel], sorting: str, place: int | None, room: int) -> Question:
     result = run.read_status().result
     protocols = list(dict.fromkeys(model.protocol for model in models))
     groups = [protocols.index(model.protocol) for model in models]
     order = sorted(range(len(models)), key=lambda at: (groups[at], models[at].sort_key(sorting)))
-    room = max(_SHORTEST_NAME, console.width - _ROOM_OF_OTHERS)
     choices = []
     for at in order:
         model = models[at]
@@ -71,13 +70,13 @@ def _build_question(
         choices,
         default=next(at for at in order if models[at].runs) if place is None else place,
         aside="" if sorting == SORTINGS[0] else f"sorted by {sorting}",
-        head=_draw_head(result.get("summary") or [], protocols, console),
+        head=_draw_head(result.get("summary") or [], protocols),
         columns=COLUMNS,
         actions=_ACTIONS,
     )
 
 
-def _draw_head(summary: Sequence[str], protocols: Sequence[str], console: Console) -> Group:
+def _draw_head(summary: Sequence[str], protocols: Sequence[str]) -> Group:
     """The outcome, and what it was measured on."""
     lines = [Text(spell(one), "bold") for one in summary]
     dim = [Text(protocol, "dim", no_wrap=True, overflow="ellipsis") for protocol in protocols[:1]]
