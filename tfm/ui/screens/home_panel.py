@@ -19,6 +19,7 @@ PURPOSE = "for research and teaching, not diagnosis"
 _MARKS = {"done": ("✓", "green"), "running": ("▸", "cyan"), "stopped": ("‖", "yellow"), "failed": ("✗", "red")}
 _MISSING = ("–", "bright_black")
 _FRAME = 4
+_SHORTEST_NAME = 12
 _SEPARATOR = " · "
 
 
