@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tfm.core import command_list, files, registry
 from tfm.core.settings.presets import CONFIGS, PROJECT
-from tfm.ui.translate import LOCALE, read_catalogue
+from tfm.ui.translate import EDGES, LOCALE, read_catalogue
 
 _DOCUMENTS = (  # written into files, which have a language of their own
     "analysis/report", "analysis/thesis", "analysis/figures", "analysis/model_export", "analysis/study_report.py",
@@ -22,7 +22,7 @@ _DOCUMENTS = (  # written into files, which have a language of their own
     "core/settings/document_command.py", "data/cache/duplicate_images.py",
 )  # fmt: skip
 _EVENTS = {"Note", "Table", "TableRow", "IntervalChart", "Picture", "Progress", "CurrentValues", "Result", "Choice",
-           "Question", "Text", "Panel", "NextStep", "spell"}  # fmt: skip
+           "Question", "Text", "Panel", "NextStep", "Finding", "spell"}  # fmt: skip
 _NOT_SHOWN = {"AssertionError", "RuntimeError", "command", "compile", "dict", "execute", "filterwarnings", "fullmatch",
               "record", "search", "setting"}  # fmt: skip
 _CODE = re.compile(  # words for other programs, styles, and names of columns
@@ -48,7 +48,7 @@ def extract_messages() -> dict[str, str]:
     for place, text in [*_list_command_texts(), *_list_preset_texts(), *_list_source_texts(), *words]:
         is_docstring = "\n" in text and {*text.split("\n", 1)} <= found.keys()  # a question with its explanation
         if text.strip() and re.search("[A-Za-z]{2}", text) and not is_docstring:
-            found.setdefault(text.strip(" ·\n"), place)
+            found.setdefault(text.strip(EDGES), place)
     return found
 
 
@@ -98,7 +98,9 @@ def _visit(node: ast.AST, *, is_shown: bool) -> Iterator[str]:
         for text in _spell_variants(node):
             if is_shown and re.fullmatch("[a-z]+(_[a-z]+)+", text):
                 yield text.replace("_", " ")  # the name of a result
-            if (_PROSE.search(text) or (is_shown and _WORD.fullmatch(text.strip()))) and not _CODE.match(text):
+            if (_PROSE.search(text) or (is_shown and _WORD.fullmatch(text.strip(f"{EDGES}().…")))) and not _CODE.match(
+                text
+            ):
                 yield text
         holes = node.values if isinstance(node, ast.JoinedStr) else []
         yield from _visit_all((hole for hole in holes if isinstance(hole, ast.FormattedValue)), is_shown=is_shown)

@@ -181,7 +181,8 @@ def draw_lines(lines: Sequence[TableRow], width: int, most: int) -> Text:
 
 def draw_intervals(event: IntervalChart, width: int) -> RenderableType:
     """Draw a line for each row: the interval as a bar, the value as a point, the mark as a thin line."""
-    label_width = max((len(row[0]) for row in event.rows), default=0)
+    rows = [(spell(label), *values) for label, *values in event.rows]
+    label_width = max((cell_len(row[0]) for row in rows), default=0)
     room = max(20, min(60, width - label_width - 32))
 
     def column(value: float) -> int:
@@ -189,7 +190,7 @@ def draw_intervals(event: IntervalChart, width: int) -> RenderableType:
         return min(room - 1, max(0, round(share * (room - 1))))
 
     lines = [Text(event.title, style="bold")]
-    for label, value, low, high in event.rows:
+    for label, value, low, high in rows:
         cells = [" "] * room
         cells[column(event.mark)] = "┊"
         has_interval = math.isfinite(low)  # too few data give none

@@ -19,6 +19,7 @@ ENGLISH = "en"
 _ENTRY = re.compile(r'^msgid ((?:".*"\n)+)msgstr ((?:".*"(?:\n|\Z))+)', re.MULTILINE)
 _HOLE = re.compile(r"\{(\d+)(:word)?\}")
 _CLAUSE = re.compile(r"(?<=[.?!])\s+(?=\S)|(?=[;:,] )|(?= \()|(?= · )")
+EDGES = " ;:,·\n"  # of a text in a catalogue: none, because other texts stand before and behind it
 _MOST_PIECES, _KEPT = 30, 8192
 _FEW_LETTERS = 6  # of a template such as "{1} of {2}", which also matches what is no message
 _LINE = re.compile(r"\n")
@@ -123,7 +124,7 @@ class Translator:
             self._translate_inside(text, None)
             or self._translate_pieces(text, _LINE)
             or self._translate_pieces(text, _CLAUSE)
-            or self._translate_inside(text, " .,;:()·…")
+            or self._translate_inside(text, f"{EDGES}.()…")
             or text
         )
 
@@ -150,12 +151,13 @@ class Translator:
 
     def _translate_pieces(self, text: str, gap: re.Pattern[str]) -> str | None:
         """Translate the longest run of pieces from the start that is one message, then the rest."""
-        ends = [found.start() for found in gap.finditer(text) if found.start()][:_MOST_PIECES]
-        for end in reversed(ends):
-            known = self._translate_whole(text[:end])
+        start = len(text) - len(text.lstrip(EDGES))
+        ends = [found.start() for found in gap.finditer(text) if found.start() > start][:_MOST_PIECES]
+        for end in reversed([*ends, len(text)]):
+            known = self._translate_whole(text[start:end].rstrip(EDGES)) if start or end < len(text) else None
             if known is not None:
-                return known + self.translate(text[end:])
+                behind = text[start + len(text[start:end].rstrip(EDGES)) :]
+                return text[:start] + known + self.translate(behind)
         if not ends:
             return None
-        first = self.translate(text[: ends[0]])
-        return first + self.translate(text[ends[0] :])
+        return text[:start] + self.translate(text[start : ends[0]]) + self.translate(text[ends[0] :])
