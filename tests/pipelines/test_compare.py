@@ -15,7 +15,7 @@ from tests.training.small_dataset import (
 )
 from tfm.analysis.predictions import read_predictions
 from tfm.core.errors import SettingsError
-from tfm.core.events import IntervalChart, Note, Picture, Result, Table
+from tfm.core.events import IntervalChart, Note, Picture, Progress, Result, Table
 from tfm.core.files import read_json
 from tfm.core.runs import worker
 from tfm.core.runs.find_or_create import find_or_create_job
@@ -159,6 +159,7 @@ def test_the_table_fits_80_columns_with_its_outcome_in_a_sentence(runs):
     run = compared(runs[2:])
     (table,) = (table for table in of_kind(run, Table) if table.title == "Comparison")
     (result,) = of_kind(run, Result)
+    assert isinstance(run.read_events()[1], Progress), "it says at once what it does"
     assert result.summary.startswith("ResNet18_CFT is the only model that was tested this way.")
     console = create_console(width=80, file=io.StringIO())
     console.print(draw_event(table, console))

@@ -139,6 +139,47 @@ def test_a_run_of_many_epochs_does_not_slow_the_screen(workspace):
     assert (time.perf_counter() - begun) / 5 < 0.15, "a look at it takes that long"
 
 
+@pytest.mark.long
+@pytest.mark.alone
+def test_a_queue_of_325_steps_is_drawn_in_30_milliseconds(workspace):
+    plan = find_or_create_plan(workspace, "long", [Step(f"model{seed}", TOY, {"seed": seed}) for seed in range(325)])
+    for seed in range(200):
+        run = find_or_create_job(workspace, TOY, {"seed": seed})
+        run.update(state="done", seconds=60)
+        plan.record_step(f"model{seed}", run.id)
+    view, console = JobView(plan), Console(file=io.StringIO(), width=80, height=24, force_terminal=True)
+    view.refresh()
+    begun = time.process_time()
+    for _ in range(5):
+        view.refresh()
+        list(console.render(draw_job(view, console, KEYS)))
+    assert (time.process_time() - begun) / 5 < 0.03
+
+
+def test_the_time_left_for_a_queue_is_that_of_its_finished_runs(workspace):
+    plan = find_or_create_plan(workspace, "p", [Step(f"s{seed}", TOY, {"seed": seed}) for seed in range(5)])
+    for seed, seconds in enumerate((60, 120)):
+        run = find_or_create_job(workspace, TOY, {"seed": seed})
+        run.update(state="done", seconds=seconds)
+        plan.record_step(f"s{seed}", run.id)
+    view = JobView(plan)
+    view.refresh()
+    assert view.seconds_left == pytest.approx(3 * 90)
+    assert "about 4 min left for all" in "\n".join(on_screen(plan, 80, 24))
+
+
+def test_what_cannot_be_counted_is_named_while_it_works(workspace):
+    run = find_or_create_job(workspace, TOY, {"epochs": 3})
+    assert "starting" in "\n".join(on_screen(run, 80, 24))
+    with run.open_event_log():
+        run.record(StateChange("running"))
+        run.record(Progress("images", 3, 3, "images"))
+        run.record(Progress("testing the differences", 0, 1))
+    lines = "\n".join(on_screen(run, 80, 24))
+    assert "testing the differences …" in lines
+    assert "3/3" not in lines, "a finished count disappears"
+
+
 def test_the_time_for_all_epochs_is_estimated_within_the_first(workspace):
     view = RunView(find_or_create_job(workspace, TOY, {}))
     times = iter(range(100))
