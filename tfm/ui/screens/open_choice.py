@@ -32,11 +32,15 @@ from tfm.ui.screens import foreground, job_menu, runs_screen
 from tfm.ui.spell_references import spell
 
 _GUIDE = """\
-CBIS-DDSM is free, from The Cancer Imaging Archive: https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY
-1. Download the four case description files (CSV), for masses and calcifications, training and test.
-2. Download the images with the NBIA Data Retriever: 163 GB in all. A part is enough to begin with. The copy on Kaggle
-   has 6 GB, as JPEG files.
-3. Come back and choose "Organize". It says what is missing, and changes nothing in the download."""
+CBIS-DDSM is free, from The Cancer Imaging Archive:
+https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY
+
+1. Download the four case description files (CSV), for masses and
+   calcifications, training and test.
+2. Download the images with the NBIA Data Retriever: 163 GB in all. A part
+   is enough to begin with. Kaggle's copy, as JPEG files, has about 6 GB.
+3. Come back and choose "Organize". It says what is missing, and changes
+   nothing in the download."""
 _DATA = {"phantom": ("Practice", "synthetic images, ready in a minute"), "organize": ("Organize", "a download")}
 _IMAGES = {"preprocess": ("Preprocess", "a dataset, once for all models"), "contact-sheet": ("Look", "at each step")}
 _RESULTS = ("compare", "evaluate", "explain", "predict", "report")
@@ -99,6 +103,7 @@ class ChoiceOpener:
         guide = Choice("guide", "Get CBIS-DDSM", "where to download it")
         match self._ask_command("Which images?", _DATA, guide):
             case "guide":
+                self.console.clear()
                 self.console.print(_GUIDE, highlight=False)
                 wait_for_enter(self.asker)
             case "phantom":
