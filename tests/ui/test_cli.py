@@ -235,6 +235,12 @@ def test_removing_a_trial_names_its_study(tmp_path, run_main):
     assert not trial.folder.exists()
 
 
+def test_a_python_without_the_packages_is_told_how_to_install_them():
+    told = subprocess.run([sys.executable, "-S", PROJECT / "wizard.py"], capture_output=True, text=True)
+    assert (told.returncode, "pip install -r requirements.txt" in told.stderr) == (1, True)
+    assert "Traceback" not in told.stderr
+
+
 def test_the_version_is_shown(run_main):
     assert run_main("--version").stdout == f"TFM {__version__}\n"
 

@@ -181,7 +181,7 @@ def draw_lines(lines: Sequence[TableRow], width: int, most: int) -> Text:
 
 def draw_intervals(event: IntervalChart, width: int) -> RenderableType:
     """Draw a line for each row: the interval as a bar, the value as a point, the mark as a thin line."""
-    rows = [(spell(label), *values) for label, *values in event.rows]
+    rows = [(spell(label), value, low, high) for label, value, low, high in event.rows]
     label_width = max((cell_len(row[0]) for row in rows), default=0)
     room = max(20, min(60, width - label_width - 32))
 
