@@ -5,6 +5,7 @@ It is loaded after the first screen, which has to be there at once.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -162,20 +163,21 @@ class ChoiceOpener:
             if has_form:
                 form = Form(step.stage, self.workspace, self.asker, self.console, self._start_trial)
                 filled = form.fill(filled)
+            has_form = True
             try:
-                return self._start(filled)
+                job, executor = self._find_job(filled)
             except TFMError as error:
                 self._show_error(error)
-                has_form = True
+            except Back:  # from the question whether to leave models out
+                continue
+            else:
+                return job_menu.open_job(job, executor, self.asker, self.console)
 
     def _start_trial(self, trial: FilledForm) -> None:
         try:
             job_menu.open_trial(*self._find_job(trial), self.asker, self.console)
         except TFMError as error:  # back to the form
             self._show_error(error)
-
-    def _start(self, filled: FilledForm) -> NextStep | None:
-        return job_menu.open_job(*self._find_job(filled), self.asker, self.console)
 
     def _find_job(self, filled: FilledForm) -> tuple[Run | Plan, Executor]:
         """The job of these settings, and what runs it."""
@@ -188,9 +190,11 @@ class ChoiceOpener:
 
     def _create_job(self, filled: FilledForm, executor: Executor | None) -> Run | Plan:
         is_here = filled.on in (None, THIS_MACHINE)
-        return find_or_create_job(
-            self.workspace, filled.stage, filled.given, filled.presets, executor, needs_weights=is_here
-        )
+        shown = self.console.status("Checking before the start …")
+        with contextlib.nullcontext() if self.asker.is_plain else shown:
+            return find_or_create_job(
+                self.workspace, filled.stage, filled.given, filled.presets, executor, needs_weights=is_here
+            )
 
     def _leave_out(self, filled: FilledForm, error: WeightsError) -> FilledForm:
         """Ask whether to start a queue without the models whose weights are missing."""
