@@ -20,33 +20,36 @@ _VIEWS = ("view", "reshape", "as_strided", "transpose", "permute", "expand", "sl
 
 @dataclass(frozen=True)
 class Operations:
-    """For one image. A convolution by channel does little arithmetic and moves much memory, so both count."""
+    """For one image. Convolutions by channel are apart: their backward pass is several times slower than other work on
+    as much memory."""
 
     arithmetic: float  # 10⁹ floating-point operations of matrix products and of convolutions over all channels
     memory: float  # 10⁹ bytes read and written
-
-    def __sub__(self, other: Operations) -> Operations:
-        return Operations(self.arithmetic - other.arithmetic, self.memory - other.memory)
+    by_channel: float  # 10⁹ bytes that convolutions by channel read and write
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._operations = self._bytes = 0.0
+        self._operations = self._bytes = self._bytes_by_channel = 0.0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         given = dict(kwargs or {})
         result = func(*args, **given)
         packet, name = func._overloadpacket, func._schema.name.removeprefix("aten::")
-        if packet in flop_registry and not _is_grouped(name, args):
+        is_grouped = _is_grouped(name, args)
+        if packet in flop_registry and not is_grouped:
             self._operations += flop_registry[packet](*args, **given, out_val=result)
         if not any(word in name for word in _VIEWS):
             tensors = (leaf for leaf in tree_leaves((args, given, result)) if isinstance(leaf, torch.Tensor))
-            self._bytes += sum(tensor.nbytes for tensor in tensors)
+            moved = sum(tensor.nbytes for tensor in tensors)
+            self._bytes_by_channel += moved * is_grouped
+            self._bytes += moved * (not is_grouped)
         return result
 
     def count_per_image(self, images: int) -> Operations:
-        return Operations(self._operations / images / 1e9, self._bytes / images / 1e9)
+        found = (self._operations, self._bytes, self._bytes_by_channel)
+        return Operations(*(amount / images / 1e9 for amount in found))
 
 
 def _is_grouped(name: str, arguments: Any) -> bool:

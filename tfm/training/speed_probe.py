@@ -1,7 +1,7 @@
-"""Measure how fast this machine trains: a few real steps of two cheap networks.
+"""Measure how fast this machine trains: a few real steps of three cheap networks.
 
-Dense convolutions of the first are limited by arithmetic, those by channel of the second by memory. Together they tell
-the seconds for an operation and for a byte, with which the time of other networks is estimated.
+The first is limited by arithmetic, the second has convolutions by channel, the third moves much memory. Together they
+tell the seconds for each kind of work, with which the time of other networks is estimated.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.optimize import nnls
 from torch import nn
 from torch.nn import functional
 
@@ -26,7 +28,7 @@ from tfm.training.checkpoint import write_checkpoint
 from tfm.training.precision import autocast
 from tfm.training.settings import AugmentSettings
 
-_NETWORKS = ("resnet18", "tf_efficientnet_lite0")
+_NETWORKS = ("resnet18", "tf_efficientnet_lite0", "swin_pico")
 _SIDE, _CPU_BATCH, _GPU_BATCH = 256, 4, 32
 _REPEATS = {"cpu": 3, "cuda": 5}
 _AUGMENTED_SIDE = 512
@@ -45,15 +47,12 @@ def measure_speed(device: torch.device, precision: str) -> dict[str, Any]:
     }
 
 
-def solve_rates(measured: list[tuple[Operations, float]]) -> tuple[float, float]:
-    """The seconds for 10⁹ operations and for 10⁹ bytes that explain two measurements; neither is negative."""
-    amounts = np.array([[one.arithmetic, one.memory] for one, _ in measured])
+def solve_rates(measured: list[tuple[Operations, float]]) -> tuple[float, ...]:
+    """The seconds for 10⁹ of each kind of operation that explain the measurements best; none is negative."""
+    amounts = np.array([list(asdict(one).values()) for one, _ in measured])
     seconds = np.array([time for _, time in measured])
-    arithmetic, memory = np.linalg.solve(amounts, seconds).tolist()
-    if arithmetic < 0 or memory < 0:  # all of it is explained by the other
-        both = seconds.sum() / amounts.sum(axis=0)
-        arithmetic, memory = (0.0, float(both[1])) if arithmetic < 0 else (float(both[0]), 0.0)
-    return arithmetic, memory
+    rates, _ = nnls(amounts / seconds[:, None], np.ones(len(seconds)))  # relative errors
+    return tuple(rates.tolist())
 
 
 def _measure_network(

@@ -31,21 +31,21 @@ class Cost:
 
     parameters: int
     trained: int
-    forward: tuple[float, float]  # 10⁹ operations and 10⁹ bytes for an image
-    backward: tuple[float, float]
+    forward: tuple[float, ...]  # for an image, 10⁹ of each kind of operation, as `models.operations` counts them
+    backward: tuple[float, ...]
     memory: tuple[float, float]  # bytes of the network in training, and of each image of a batch
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Cost:
-        return cls(**_restore_pairs(values))
+        return cls(**_restore_tuples(values))
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Of a device. Each pair is the seconds for 10⁹ operations and for 10⁹ bytes."""
+    """Of a device. `forward` and `backward` are the seconds for 10⁹ of each kind of operation."""
 
-    forward: tuple[float, float]
-    backward: tuple[float, float]
+    forward: tuple[float, ...]
+    backward: tuple[float, ...]
     augmentation: float  # seconds for 10⁶ pixels
     saved_mb: float  # seconds to save a checkpoint, for each MB
     start: float  # seconds until a run's process has loaded its libraries
@@ -53,10 +53,10 @@ class Speed:
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Speed:
-        return cls(**_restore_pairs(values))
+        return cls(**_restore_tuples(values))
 
 
-def _restore_pairs(values: Mapping[str, Any]) -> dict[str, Any]:
+def _restore_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     """JSON has lists only."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
