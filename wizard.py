@@ -6,9 +6,9 @@ import sys
 if __name__ == "__main__":
     try:
         from tfm.ui.cli import main
-    except ModuleNotFoundError as error:
-        sys.exit(f"The package {error.name} is not installed. Install all: python -m pip install -r requirements.txt")
-    try:
+
         sys.exit(main())
     except KeyboardInterrupt:  # before there was anything to pause
         sys.exit(130)
+    except ModuleNotFoundError as error:
+        sys.exit(f"The package {error.name} is not installed. Install all: python -m pip install -r requirements.txt")

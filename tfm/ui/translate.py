@@ -138,6 +138,8 @@ class Translator:
         small = text[:1].lower() + text[1:]
         if text != small and small in self.texts:  # a label at the beginning of a line
             return self.texts[small][:1].upper() + self.texts[small][1:]
+        if text[:-1] in self.texts and text[-1] == ".":
+            return f"{self.texts[text[:-1]]}."
         words = {"", *_WORD.findall(text)}
         found = (template for word in words for template in self.templates.get(word, ()))
         for template in sorted(found, key=lambda template: -template.length):  # the most specific first
@@ -160,4 +162,6 @@ class Translator:
                 return text[:start] + known + self.translate(behind)
         if not ends:
             return None
-        return text[:start] + self.translate(text[start : ends[0]]) + self.translate(text[ends[0] :])
+        first = text[start : ends[0]]  # a single word may be a name, as in a hole
+        first = self.translate(first) if " " in first else first
+        return text[:start] + first + self.translate(text[ends[0] :])
