@@ -26,7 +26,7 @@ def test_each_model_says_what_it_would_cost_here(workspace):
     learn(workspace, "ResNet18_CFT")
     learn_weights("resnet18", 45)
     row, choice = read_row(ModelChooser(workspace, GIVEN).ask_several(()), "ResNet18_CFT")
-    assert (row["params"], row["weights"]) == ("10.0 M", "ImageNet 45 MB")
+    assert (row["params"], row["weights"]) == ("10.0 M", "45 MB")
     assert row["time here"].startswith("≈ "), "it is scaled, not measured"
     assert row["memory"].endswith(" GB")
     assert "The usual first choice" in choice.card
@@ -64,7 +64,7 @@ def test_a_trained_model_is_not_marked_again(workspace):
     run.update(state="done", result={"run": run.id})
     question = ModelChooser(workspace, GIVEN).ask_several(("MammoCNN", "ResNet18_CFT"))
     assert question.default == ["ResNet18_CFT"]
-    assert read_row(question, "MammoCNN")[0][""] == "trained"
+    assert read_row(question, "MammoCNN")[0][""] == "done"
     other = ModelChooser(workspace, {"dataset": "other"}).ask_several(("MammoCNN",))
     assert other.default == ["MammoCNN"], "on other images it is not trained"
 

@@ -129,7 +129,7 @@ class ModelChooser:
                     choices.append(Choice(name, name, disabled=spell(preset), section=section, cells=cells))
                     continue
                 estimate = estimates[name]
-                note = "trained" if name in self._trained else "suggested" if name in suggested else ""
+                note = "done" if name in self._trained else "suggested" if name in suggested else ""
                 cells = (name, *_format_estimate(estimate), note)
                 card = _build_card(preset, estimate, suggested.get(name, ""))
                 choices.append(Choice(name, name, section=section, cells=cells, card=card))
@@ -143,7 +143,7 @@ class ModelChooser:
 
 
 def _build_card(preset: Preset, estimate: Estimate, reason: str) -> str:
-    parts = [f"{preset.title}.", preset.about, *([f"Suggested: {reason}"] if reason else [])]
+    parts = [preset.title, preset.about, *([f"Suggested: {reason}"] if reason else [])]
     if estimate.problem:
         is_missing = "not reachable" in estimate.weights
         parts.append(f"Its weights are not on this machine: {estimate.problem}" if is_missing else estimate.problem)
@@ -162,4 +162,5 @@ def _format_estimate(estimate: Estimate) -> tuple[str, str, str, str]:
 
 def _shorten_weights(weights: str) -> str:
     """Short enough for a column of a window of 80 columns."""
-    return "not reachable" if "not reachable" in weights else spell(weights).replace(", ", " ")
+    known, _, place = weights.partition(", ")
+    return spell(f"{known}, {place}").replace(", ", " ") if place == "here" else place or known

@@ -44,9 +44,7 @@ class HomePanel:
         device = spell(machine.describe_device())
         place = shorten(describe_place(self.workspace), width - cell_len(device) - 16)
         gap = width - cell_len(f"TFM ─ {place}  {device}") - 6
-        return Text.assemble(
-            ("TFM", "bold cyan"), (" ─ ", "cyan"), place, (f" {'─' * max(1, gap)} ", "cyan"), (device, "dim")
-        )
+        return Text.assemble(("TFM", "bold cyan"), f" ─ {place} ", (f"{'─' * max(1, gap)} ", "cyan"), (device, "dim"))
 
 
 def draw_plainly(state: HomeState, workspace: Workspace) -> RenderableType:
