@@ -14,13 +14,6 @@ from tests.ui.test_cli import wizard
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def complete(line: str, folder: Path) -> list[str]:
-    """Ask the program as a shell does; the last word is the one to complete."""
-    words = line.split(" ")
-    place = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1), "_WIZARD.PY_COMPLETE": "complete_bash"}
-    return wizard(cwd=folder, **place).stdout.split()
-
-
 @pytest.fixture
 def filled(tmp_path: Path) -> Path:
     """A folder whose workspace has a dataset, a model and a finished run."""
@@ -44,8 +37,12 @@ def filled(tmp_path: Path) -> Path:
         ("wizard.py runs show 2026", ["2026-01-01_train_abc123"]),
     ],
 )
-def test_a_shell_completes_commands_options_and_values(line, values, filled):
-    assert complete(line, filled) == values
+def test_a_shell_completes_commands_options_and_values(line, values, filled, run_main, monkeypatch):
+    """The last word is the one to complete."""
+    monkeypatch.setenv("_WIZARD.PY_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
+    assert run_main().stdout.split() == values
 
 
 def test_bash_completes_the_program_started_by_python(filled):
