@@ -1,16 +1,12 @@
 """README's pictures of the wizard, drawn from the real screens: `python -m tests.ui.draw_picture`."""
 
+import re
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-import pyte
-
 from tests.data.phantoms import phantom_download
-from tests.ui.terminal import PROJECT, Terminal, as_svg, open_form, read_question
+from tests.ui.terminal import PROJECT, Terminal, as_svg, choose, open_form, read_question
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.worker import execute_run
@@ -24,37 +20,46 @@ def copy_program(place: Path) -> None:
         shutil.copytree(PROJECT / folder, place / folder, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def menu(place: Path) -> pyte.Screen:
-    with Terminal(columns=92, rows=24, cwd=place, HOME=str(place)) as terminal:
-        terminal.wait_for("leave")
-        return terminal.screen
+def is_in_epoch(terminal: Terminal, model: str, epoch: int) -> bool:
+    return f"▸ {model}" in terminal.text and bool(re.search(rf"^. epoch \S+ {epoch}/", terminal.text, re.MULTILINE))
 
 
-def organize(place: Path) -> pyte.Screen:
-    """The form of organize with a download that lacks some files, before the start."""
+def organize(place: Path) -> str:
+    """The review of organize with a download that lacks some files."""
     copy_program(place)
     phantom_download(place / "CBIS-DDSM download", 120, 40, planted="all", seed=1)
-    with Terminal(columns=92, rows=42, cwd=place, program=place, HOME=str(place)) as terminal:
+    with Terminal(rows=34, cwd=place, program=place, HOME=str(place)) as terminal:
         open_form(terminal, "organize")
         terminal.wait_for(read_question("organize", "download"))
         terminal.press("CBIS-DDSM download", "enter")
-        for setting in ("name", "lesions", "images", "split"):
-            terminal.wait_for(read_question("organize", setting))
-            terminal.press("enter")
-        terminal.wait_for("Reset to the defaults")
-        return terminal.screen
+        terminal.wait_for("» Start")
+        return as_svg(terminal.screen)
 
 
-def comparison(place: Path) -> pyte.Screen:
-    """The comparison at the end of the demo."""
+def demo(place: Path) -> dict[str, str]:
+    """The demo from its first screen on: a training, the comparison, home and the models to choose from."""
     copy_program(place)
-    subprocess.run([sys.executable, "wizard.py", "demo", "--quiet"], cwd=place, check=True)
-    with Terminal("compare", columns=92, rows=48, cwd=place, program=place, HOME=str(place)) as terminal:
-        assert terminal.wait_for_end() == 0
-        lines = terminal.screen.display
-        # without the paths of files on this machine
-        terminal.screen.lines = next(row for row, line in enumerate(lines) if line.startswith("Comparison: AUC:"))
-        return terminal.screen
+    pictures = {}
+    with Terminal(cwd=place, program=place, HOME=str(place)) as terminal:
+        terminal.wait_for("» See it work")
+        terminal.press("enter")
+        terminal.wait_for("» Start")
+        terminal.press("enter")
+        terminal.wait_until(
+            lambda: bool(re.search(r"▸ MammoCNN(.|\n)+epoch \S+ [34]/", terminal.text)), "no epoch", 900
+        )
+        pictures["training"] = as_svg(terminal.screen)
+        terminal.wait_for("What next?", seconds=900)
+        pictures["comparison"] = as_svg(terminal.screen)
+        terminal.press("escape")
+        terminal.wait_for("Ctrl-C quits")
+        pictures["home"] = as_svg(terminal.screen)
+        choose(terminal, "Train")
+        terminal.wait_until(
+            lambda: "enter continue" in terminal.text and "  …" not in terminal.text, "no estimates", 600
+        )
+        pictures["models"] = as_svg(terminal.screen)
+    return pictures
 
 
 def contact_sheet(place: Path) -> Path:
@@ -71,20 +76,17 @@ def contact_sheet(place: Path) -> Path:
     return run.figures_folder / "steps.png"
 
 
-CONTACT_SHEET = PROJECT / ".github" / "contact-sheet.png"
-PICTURES: dict[Path, Callable[[Path], pyte.Screen]] = {
-    PROJECT / ".github" / "wizard.svg": menu,
-    PROJECT / ".github" / "organize.svg": organize,
-    PROJECT / ".github" / "comparison.svg": comparison,
-}
+PICTURES = PROJECT / ".github"
+CONTACT_SHEET = PICTURES / "contact-sheet.png"
 
 
 if __name__ == "__main__":
-    for picture, screen in PICTURES.items():
-        place = Path(tempfile.gettempdir()) / "study"
+    place = Path(tempfile.gettempdir()) / "study"
+    for draw in (demo, lambda folder: {"organize": organize(folder)}):
         place.mkdir()
         try:
-            picture.write_text(as_svg(screen(place)))
+            for name, picture in draw(place).items():
+                (PICTURES / f"{name}.svg").write_text(picture)
         finally:
             shutil.rmtree(place)
     with tempfile.TemporaryDirectory() as somewhere:
