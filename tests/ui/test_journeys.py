@@ -155,7 +155,7 @@ def test_the_accessible_wizard_goes_from_home_to_a_result(tmp_path):
     (tmp_path / "workspace").mkdir()
     (tmp_path / "workspace" / "answers.yaml").write_text("phantom: {train_women: 4, test_women: 2, height: 256}\n")
     with Terminal("--accessible", rows=60, columns=100, cwd=tmp_path, **ENGLISH) as terminal:
-        terminal.wait_for("> ")
+        terminal.wait_for("every command) >")
         terminal.press("3", "enter")
         terminal.wait_for("Practice")
         number = re.search(r"(\d+)\. Practice", terminal.text)[1]
