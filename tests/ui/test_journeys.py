@@ -64,7 +64,7 @@ def test_every_form_can_be_left_at_its_first_screen(trained, key):
                 terminal.wait_until_changed(before)
 
 
-def test_from_the_first_start_to_a_comparison_in_few_keys(tmp_path):
+def test_from_the_first_start_to_a_comparison_in_few_keys(tmp_path, record_property):
     (tmp_path / "workspace").mkdir()
     small = {"phantom": {"train_women": 24, "test_women": 12, "height": 512}}
     short = {"train EfficientNetLite0_OPW EfficientNetLite0_CFT": {"epochs": 1, "threads": 1}}
@@ -91,7 +91,7 @@ def test_from_the_first_start_to_a_comparison_in_few_keys(tmp_path):
         if "» Start" in terminal.text:
             terminal.press("enter")
         terminal.wait_for("AUC", seconds=120)
-    print(f"{terminal.pressed} keys")
+    record_property("keys", terminal.pressed)
     assert terminal.pressed <= MOST_KEYS
 
 
