@@ -150,7 +150,7 @@ def test_a_person_starts_a_run_on_a_cluster_and_leaves_it(slurm, tmp_path):
         terminal.press("out", "enter")
         for title, count in {"Train women": "2", "Test women": "1"}.items():
             choose(terminal, title)
-            terminal.wait_for("How many patients")
+            terminal.wait_for("? How many patients")
             terminal.press(count, "enter")
         choose(terminal, "Where to run")
         choose(terminal, "ours")

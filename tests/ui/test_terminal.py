@@ -43,12 +43,12 @@ def test_a_person_answers_goes_back_corrects_and_leaves_with_answers_kept(tmp_pa
         terminal.wait_for("» Start")
         assert re.search(r"Out +\S*out2$", terminal.text, re.MULTILINE), "a path is continued"
         choose(terminal, "Train women")
-        terminal.wait_for(read_question("phantom", "train_women"))
+        terminal.wait_for(f"? {read_question('phantom', 'train_women')}")
         terminal.press("7", "enter")
         terminal.wait_for("» Start")
         assert re.search(r"Train women +7$", terminal.text, re.MULTILINE), "a number is replaced"
         choose(terminal, "Train women")
-        terminal.wait_for(read_question("phantom", "train_women"))
+        terminal.wait_for(f"? {read_question('phantom', 'train_women')}")
         terminal.press("none", "enter")
         terminal.wait_for("must be a whole number")
         terminal.press("ctrl-c")
