@@ -275,3 +275,20 @@ def test_an_explanation_is_printed_without_markup(workspace, monkeypatch):
     console = Console(file=io.StringIO(), width=200)
     assert PlainAsker(console).ask(build_question(field, "none", workspace)) == "none"
     assert "run:ID: the best checkpoint" in console.file.getvalue()
+
+
+def test_a_list_of_runs_says_which_run_is_missing(workspace):
+    studies = next(field for field in list_fields(registry.find_command("report").settings) if field.name == "studies")
+    assert [choice.disabled for choice in build_question(studies, (), workspace).choices] == [
+        "there is no run of tune yet"
+    ]
+
+
+def test_a_saved_run_that_is_gone_marks_its_row(workspace):
+    workspace.create_folder()
+    workspace.answers_file.write_text("learn: {extends: gone}")
+    asked, asker = form("learn", workspace, extends=None)
+    assert asked.fill().given == {}
+    refused = asker.asked[0]
+    assert (refused.default, "start" in read_rows(refused)) == ("extends", False)
+    assert "gone" in read_head(refused)

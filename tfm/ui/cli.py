@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -279,8 +279,7 @@ def _run_command(found: Command, context: typer.Context, words: dict[str, Any]) 
     set_reader(workspace, found.name)
     detach, quiet, as_json, presets = (words.pop(word, None) for word in ("detach", "quiet", "json", "presets"))
     yes = words.pop("yes", None)
-    given = {name: value for name, value in words.items() if value not in (None, [])}
-    given |= dict(parse_assignment(text) for text in given.pop("set", []))
+    given = collect_settings(words)
     if isinstance(found, Answer):
         raise typer.Exit(foreground.print_answer(found, given, workspace, as_json=bool(as_json)))
     chosen = [presets] if isinstance(presets, str) else presets or []
@@ -310,6 +309,12 @@ def _report_doubts(
     if any(doubt.is_certain for doubt in doubts) and not is_confirmed and sys.stdin.isatty() and sys.stderr.isatty():
         console.print(spell("Nothing was started. To start it all the same, add --yes."))
         raise typer.Exit(2)
+
+
+def collect_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings among the options of a command, with those of its parts."""
+    given = {name: value for name, value in options.items() if value not in (None, [])}
+    return given | dict(parse_assignment(text) for text in given.pop("set", []))
 
 
 def parse_assignment(text: str) -> tuple[str, str]:

@@ -97,8 +97,10 @@ def _list_choices(field: SettingField, workspace: Workspace) -> list[Choice]:
         return [Choice(name, name) for name in workspace.list_products(kind)]
     if kind == "weights":
         return _list_weights(field, workspace)
-    if kind == "run":
+    if field.input and kind == "run":
         choices = [Choice(run.id, run.id) for run in reversed(list_readable_runs(workspace, field))]
+        if not choices and field.is_list:
+            return [Choice(None, "none yet", disabled=f"there is no run of {' or '.join(field.input.made_by)} yet")]
     else:
         meanings = field.choice_explanations
         choices = [Choice(value, str(value), spell(meanings.get(value, ""))) for value in field.choices]

@@ -92,10 +92,10 @@ def complete_values(workspace: Workspace, settings: type[Settings], given: Mappi
             continue
         kind, value = field.input.kind, field.parse_text(given.get(field.name))
         if kind == "run" and value:
-            ids = [lookup.find_run(workspace, str(name)).id for name in (value if field.is_list else [value])]
+            ids = [_find_run(workspace, field, str(name)).id for name in (value if field.is_list else [value])]
             values[field.name] = ids if field.is_list else ids[0]
         elif kind == "weights" and value and str(value).startswith(_RUN_PREFIX):
-            values[field.name] = _RUN_PREFIX + lookup.find_run(workspace, str(value).removeprefix(_RUN_PREFIX)).id
+            values[field.name] = _RUN_PREFIX + _find_run(workspace, field, str(value).removeprefix(_RUN_PREFIX)).id
         elif kind == "run" and field.is_list and (field.is_required or field.input.completes):
             values[field.name] = list_all_runs(workspace, field)
         elif kind in PRODUCT_FILES and field.is_required and not values.get(field.name):
@@ -108,9 +108,16 @@ def read_values_of_runs(workspace: Workspace, settings: type[Settings], given: M
     values: dict[str, Any] = {}
     for field in list_fields(settings):
         if field.input and field.input.fixed_key and field.parse_text(given.get(field.name)):
-            result = lookup.find_run(workspace, str(given[field.name])).read_status().result
+            result = _find_run(workspace, field, str(given[field.name])).read_status().result
             values |= result.get(field.input.defaults_key, {}) | result.get(field.input.fixed_key, {})
     return values
+
+
+def _find_run(workspace: Workspace, field: SettingField, name: str) -> Run:
+    try:
+        return lookup.find_run(workspace, name)
+    except RunError as error:
+        raise SettingsError(error.message, hint=error.hint, fields=(field.name,)) from None
 
 
 def _find_only_product(workspace: Workspace, kind: str) -> str:
@@ -133,7 +140,7 @@ def check_inputs(workspace: Workspace, settings: Settings) -> None:
     """Check that every named input exists and is of the right kind, before anything is created."""
     for field, needed, name in list_inputs(settings):
         if needed.kind == "run":
-            run = lookup.find_run(workspace, name)
+            run = _find_run(workspace, field, name)
             _check_run(run, field, needed)
             _check_fixed_values(run, settings, field, needed)
         elif needed.kind == "path":
