@@ -33,6 +33,13 @@ def test_a_convolution_by_channel_counts_by_its_memory_and_apart():
     assert both.by_channel == pytest.approx(4 * 2 * 8 * 32 * 32 / 1e9, rel=0.05), "it reads and writes eight maps"
 
 
+def test_only_large_new_tensors_count_as_fresh_memory():
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Conv2d(1, 32, 1), nn.ReLU(inplace=True))
+    assert count(network, side=64)[0].fresh == 0
+    assert count(network, side=256)[0].fresh == pytest.approx(4 * 32 * 256 * 256 / 1e9), "the second is in place"
+
+
 def test_frozen_layers_have_no_backward_pass():
     backwards = []
     for trained in ("all", "last_stage", "head"):
@@ -45,7 +52,7 @@ def test_frozen_layers_have_no_backward_pass():
 
 
 def test_three_measurements_tell_the_seconds_for_each_kind_of_work():
-    networks = [Operations(10, 1, 0), Operations(1, 1, 2), Operations(1, 5, 0)]
+    networks = [Operations(10, 1, 0, 0), Operations(1, 1, 2, 0), Operations(1, 5, 0, 0)]
     rates = (0.02, 0.1, 0.4)
     seconds = [10 * 0.02 + 0.1, 0.02 + 0.1 + 2 * 0.4, 0.02 + 5 * 0.1]
     assert solve_rates(list(zip(networks, seconds, strict=True))) == pytest.approx(rates)

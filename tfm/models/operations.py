@@ -15,7 +15,10 @@ from torch.utils.flop_counter import flop_registry
 from tfm.models.freezing import set_train_mode
 
 # Calls that compute nothing: they return another view of the same numbers.
-_VIEWS = ("view", "reshape", "as_strided", "transpose", "permute", "expand", "slice", "select", "split", "squeeze")
+_VIEWS = (
+    *("alias", "detach", "view", "reshape", "as_strided", "transpose", "permute", "expand"),
+    *("slice", "select", "split", "squeeze"),
+)
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,17 @@ class Operations:
     arithmetic: float  # 10⁹ floating-point operations of matrix products and of convolutions over all channels
     memory: float  # 10⁹ bytes read and written
     by_channel: float  # 10⁹ bytes that convolutions by channel read and write
+    fresh: float  # 10⁹ bytes of new tensors so large that a CPU's memory for them comes from the system each time
+
+
+_FRESH_BYTES = 2 * 2**20  # of an image's tensor: 32 MiB, where the C library draws the line, for a batch of 16
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    def __init__(self) -> None:
+    def __init__(self, images: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._operations = self._bytes = self._bytes_by_channel = 0.0
+        self._images = images
+        self._operations = self._bytes = self._bytes_by_channel = self._fresh = 0.0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         given = dict(kwargs or {})
@@ -41,15 +49,22 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if packet in flop_registry and not is_grouped:
             self._operations += flop_registry[packet](*args, **given, out_val=result)
         if not any(word in name for word in _VIEWS):
-            tensors = (leaf for leaf in tree_leaves((args, given, result)) if isinstance(leaf, torch.Tensor))
-            moved = sum(tensor.nbytes for tensor in tensors)
+            read, written = _list_tensors((args, given)), _list_tensors(result)
+            moved = sum(tensor.nbytes for tensor in read + written)
+            if not name.endswith("_"):  # not in place
+                sizes = [tensor.nbytes for tensor in written]
+                self._fresh += sum(size for size in sizes if size > _FRESH_BYTES * self._images)
             self._bytes_by_channel += moved * is_grouped
             self._bytes += moved * (not is_grouped)
         return result
 
-    def count_per_image(self, images: int) -> Operations:
-        found = (self._operations, self._bytes, self._bytes_by_channel)
-        return Operations(*(amount / images / 1e9 for amount in found))
+    def count_per_image(self) -> Operations:
+        found = (self._operations, self._bytes, self._bytes_by_channel, self._fresh)
+        return Operations(*(amount / self._images / 1e9 for amount in found))
+
+
+def _list_tensors(values: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, torch.Tensor)]
 
 
 def _is_grouped(name: str, arguments: Any) -> bool:
@@ -66,10 +81,10 @@ def count_operations(network: nn.Module, images: torch.Tensor) -> tuple[Operatio
         images: (B, 1, H, W) on that device.
     """
     set_train_mode(network)
-    with _Counter() as forward:
+    with _Counter(len(images)) as forward:
         outputs = network(images)
-    backward = _Counter()
+    backward = _Counter(len(images))
     if isinstance(outputs, torch.Tensor) and outputs.requires_grad:
         with backward:
             outputs.sum().backward()  # type: ignore[no-untyped-call]
-    return forward.count_per_image(len(images)), backward.count_per_image(len(images))
+    return forward.count_per_image(), backward.count_per_image()

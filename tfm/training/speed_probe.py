@@ -10,7 +10,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,23 +32,26 @@ _SIDE, _CPU_BATCH, _GPU_BATCH = 256, 4, 32
 _REPEATS = {"cpu": 3, "cuda": 5}
 _AUGMENTED_SIDE = 512
 _SAVED_MB = 20
+_FRESH_MB = 64
 
 
 def measure_speed(device: torch.device, precision: str) -> dict[str, Any]:
     """The fields of `core.runs.work_costs.Speed` that depend on the device."""
     passes = [_measure_network(name, device, precision) for name in _NETWORKS]
     forward, backward = (solve_rates([(one[0][part], one[1][part]) for one in passes]) for part in (0, 1))
+    fresh = _measure_fresh_memory(device)
     return {
-        "forward": forward,
-        "backward": backward,
+        "forward": (*forward, fresh),
+        "backward": (*backward, fresh),
         "augmentation": _measure_augmentation(device),
         "saved_mb": _measure_saving(),
     }
 
 
 def solve_rates(measured: list[tuple[Operations, float]]) -> tuple[float, ...]:
-    """The seconds for 10⁹ of each kind of operation that explain the measurements best; none is negative."""
-    amounts = np.array([list(asdict(one).values()) for one, _ in measured])
+    """The seconds for 10⁹ of each kind of operation that explain the measurements best; none is negative. The networks
+    are too small for fresh memory, which is measured apart."""
+    amounts = np.array([[one.arithmetic, one.memory, one.by_channel] for one, _ in measured])
     seconds = np.array([time for _, time in measured])
     rates, _ = nnls(amounts / seconds[:, None], np.ones(len(seconds)))  # relative errors
     return tuple(rates.tolist())
@@ -82,6 +84,16 @@ def _evaluate(network: nn.Module, images: torch.Tensor, precision: str) -> None:
     network.eval()
     with autocast(precision, images.device):
         network(images)
+
+
+def _measure_fresh_memory(device: torch.device) -> float:
+    """Seconds for 10⁹ bytes of memory from the system, beyond those that writing into it takes anyway."""
+    if device.type == "cuda":  # torch keeps a GPU's memory
+        return 0.0
+    tensor = torch.ones(_FRESH_MB * 2**18)
+    target = torch.empty_like(tensor)
+    both = [_time(act, device) for act in (lambda: tensor * 2, lambda: torch.mul(tensor, 2, out=target))]
+    return max(both[0] - both[1], 0.0) / tensor.nbytes * 1e9
 
 
 def _measure_augmentation(device: torch.device) -> float:

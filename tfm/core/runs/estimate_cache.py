@@ -20,7 +20,7 @@ from filelock import FileLock
 from tfm.core import files, machine
 
 _SECTIONS = ("costs", "speeds", "paces", "weights", "plans", "harvested")
-_FORMAT = "2"  # of the file: raise it when what a section holds changes
+_FORMAT = "3"  # of the file: raise it when what a section holds changes
 
 
 def find_cache_folder() -> Path:
