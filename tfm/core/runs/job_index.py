@@ -17,7 +17,7 @@ from tfm.core.errors import RunError
 from tfm.core.runs.job_folder import Status
 from tfm.core.runs.plan import Plan, Step
 from tfm.core.runs.run import Run
-from tfm.core.runs.run_progress import Count, Score, find_score, read_best_score, read_progress
+from tfm.core.runs.run_progress import SCORES, Count, Score, find_score, read_best_score, read_progress
 from tfm.core.runs.workspace import Workspace
 
 T = TypeVar("T")
@@ -176,7 +176,7 @@ class JobIndex:
             status,
             name,
             progress=Count("step", sum(state == "done" for state in steps.values()), len(steps)),
-            score=max(scores, key=lambda score: score.value) if len({one.name for one in scores}) == 1 else None,
+            score=min(scores, key=lambda score: (SCORES.index(score.name), -score.value), default=None),
             is_dismissed=status.state == "failed" and plan.is_dismissed(),
             steps=steps,
         )
