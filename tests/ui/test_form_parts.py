@@ -43,7 +43,7 @@ def settings_from_words(filled, workspace):
 def test_parts_are_checkboxes_in_the_order_of_the_preset(workspace):
     filled, asker = fill(workspace, preset="warm", baths=["developer", "toner", "fixer"])
     assert filled.given == {}
-    assert read_rows(asker.asked[-1])["baths"] == "3 of 4: developer, toner, fixer"
+    assert read_rows(asker.asked[-1])["baths"] == "3 of 4"
     (question,) = asker.find("baths")
     assert question.several
     assert list(read_rows(question).items()) == [
@@ -94,7 +94,7 @@ def test_a_setting_of_a_part_does_not_switch_it_on(workspace):
     workspace.answers_file.write_text(f"{TOY} plain: {{toner.shade: 0.9, copies: 2}}\n")
     filled, asker = fill(workspace)
     assert filled.given == {"copies": 2}
-    assert "toner" not in read_rows(asker.asked[-1])["baths"]
+    assert read_rows(asker.asked[-1])["baths"] == "3 of 4"
 
 
 def test_no_part_at_all_is_refused_and_its_row_is_marked(workspace):
@@ -110,7 +110,7 @@ def test_last_times_parts_are_selected_for_their_own_preset_only(workspace):
     fill(workspace, preset="plain", baths=["developer"])
     again, asker = fill(workspace, preset="plain")
     assert again.given == {"stop": False, "fixer": False}
-    assert read_rows(asker.asked[-1])["baths"] == "1 of 4: developer"
+    assert read_rows(asker.asked[-1])["baths"] == "1 of 4"
     assert fill(workspace, preset="warm")[0].given == {}
 
 
