@@ -123,11 +123,11 @@ def test_a_command_prints_json_results_and_does_not_run_twice(tmp_path):
     assert json.loads(again.stdout.splitlines()[-1])["id"] == told["id"]
     assert "nothing to do again" in again.stderr
     listed = wizard("runs", cwd=tmp_path)
-    assert told["id"] in listed.stdout
+    assert "phantom" in listed.stdout
     refused = wizard("runs", "remove", told["id"], cwd=tmp_path)
     assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
     assert wizard("runs", "remove", told["id"], "--yes", cwd=tmp_path).returncode == 0
-    assert told["id"] not in wizard("runs", "list", cwd=tmp_path).stdout
+    assert "phantom" not in wizard("runs", "list", cwd=tmp_path).stdout
 
 
 @pytest.mark.parametrize("order", ["before", "behind"])
