@@ -41,10 +41,9 @@ def demo(place: Path) -> dict[str, str]:
     copy_program(place)
     pictures = {}
     with Terminal(cwd=place, program=place, HOME=str(place)) as terminal:
-        terminal.wait_for("» See it work")
-        terminal.press("enter")
-        terminal.wait_for("» Start")
-        terminal.press("enter")
+        for row in ("» See it work", "» All at once", "» Start"):
+            terminal.wait_for(row)
+            terminal.press("enter")
         terminal.wait_until(
             lambda: bool(re.search(r"▸ MammoCNN(.|\n)+epoch \S+ [34]/", terminal.text)), "no epoch", 900
         )

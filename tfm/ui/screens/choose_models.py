@@ -66,9 +66,9 @@ class ModelChooser:
         return build()
 
     def ask_one(self, question: Question, commands: Sequence[str]) -> Question:
-        """Turn a question for a model of these commands into the table."""
-        presets = self._presets.items()
-        names = [name for name, preset in presets if not isinstance(preset, str) and preset.stage in commands]
+        """Turn a question for a model into the table. A model without trained layers has nothing to search."""
+        known = {name: preset for name, preset in self._presets.items() if isinstance(preset, Preset)}
+        names = [name for name, preset in known.items() if preset.stage in commands and not _is_frozen(preset)]
 
         def build() -> Question:
             choices = self._list_choices(names, self._read_estimates(names), {})
@@ -140,6 +140,10 @@ class ModelChooser:
         facts = read_dataset_facts(self.workspace.dataset_folder(names[0])) if len(names) == 1 else None
         images = f"{facts.training_images} training images · " if facts else ""
         return images + machine.describe_device()
+
+
+def _is_frozen(preset: Preset) -> bool:
+    return bool(preset.settings.get("model", {}).get("trained") == "none")
 
 
 def _build_card(preset: Preset, estimate: Estimate, reason: str) -> str:
