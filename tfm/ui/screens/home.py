@@ -111,7 +111,8 @@ def _list_steps(state: HomeState) -> list[Choice]:
         choices.append(Choice("results", "Results", "compare, evaluate, explain, predict, report"))
     if state.jobs:
         failed = f", {len(state.failed)} failed" if state.failed else ""
-        choices.append(Choice("runs", "Runs", f"{state.jobs} {'run' if state.jobs == 1 else 'runs'}{failed}"))
+        count = "1 run" if state.jobs == 1 else f"{state.jobs} runs"
+        choices.append(Choice("runs", "Runs", count + failed))
     choices.append(Choice("more", "More", "every command: tune, pretrain, segment, forest, experiment, …"))
     return [*choices, Choice("quit", "Quit", "runs go on by themselves" if state.running else "")]
 
