@@ -22,7 +22,9 @@ from prompt_toolkit.layout.controls import FormattedTextControl
 from prompt_toolkit.layout.dimension import Dimension
 from prompt_toolkit.styles import Style
 from rich.console import Console
+from rich.text import Text
 
+from tfm.ui import render
 from tfm.ui.list_rows import draw_rows, format_headings, list_cards, wrap_card
 from tfm.ui.list_state import ListState
 from tfm.ui.prompts import Back, Pressed, Question, ToMenu
@@ -148,7 +150,7 @@ class ListPrompt:
         )
         columns = ConditionalContainer(lines(self._draw_columns, 1), Condition(lambda: bool(self._question.columns)))
         card = ConditionalContainer(lines(self._draw_card), Condition(lambda: bool(self._draw_card())))
-        parts = [lines(self._draw_question), columns, rows, card, lines(self._draw_keys, 1)]
+        parts = [lines(self._draw_question), columns, rows, card, lines(self._draw_keys)]
         if self._question.head is None:
             return HSplit(parts)
         head = ConditionalContainer(lines(self._draw_head), Condition(lambda: bool(self._draw_head())))
@@ -167,7 +169,7 @@ class ListPrompt:
         question, wanted = self._question, self.state.filter
         text = question.text if wanted is None else f"{question.text}  /{wanted}"
         gap = _read_width() - len(text) - len(question.aside) - 1
-        aside = " " * gap + question.aside if question.aside and gap > 1 else ""
+        aside = (" " * gap if gap > 1 else "\n") + question.aside if question.aside else ""
         return [("class:question", textwrap.fill(text, _read_width() - 1)), ("class:keys", aside)]
 
     def _draw_columns(self) -> StyleAndTextTuples:
@@ -202,10 +204,8 @@ class ListPrompt:
             labels += ["enter continue" if question.several else "enter choose", "? help"]
             labels += ["esc back"] if question.can_go_back else []
             labels += ["/ filter"] if len(question.choices) > _PAGE else []
-        labels = [*map(spell, labels)]
-        while len(" · ".join(labels)) > _read_width() - 2 and len(labels) > 1:
-            labels.pop()
-        return [("class:keys", f" {' · '.join(labels)}")]
+        parts = [Text(label) for label in map(spell, labels)]
+        return [("class:keys", render.join_whole(parts, " · ", _read_width() - 2).plain)]
 
 
 def _read_width() -> int:

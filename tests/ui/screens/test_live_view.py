@@ -254,9 +254,9 @@ def test_keys_leave_a_run_and_stop_it(workspace):
     with Terminal("runs", "watch", run.id, *place) as terminal:
         terminal.wait_for("s stop")
         terminal.press("s", "n", "s")
-        terminal.wait_for("y yes")
+        terminal.wait_for("s yes")
         assert run.is_alive()
-        terminal.press("y", "p", "l")
+        terminal.press("s", "p", "l")
         terminal.wait_for("You stopped it")
         terminal.wait_for_end()
     assert run.read_status().state == "paused"

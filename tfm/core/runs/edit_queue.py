@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from tfm.core import hints, registry
 from tfm.core.errors import RunError, SettingsError
-from tfm.core.runs.expand_repeats import build_queue
+from tfm.core.runs.expand_repeats import build_queue, find_useless_names
 from tfm.core.runs.plan import Plan, QueueSettings, Step, check_steps
+from tfm.core.runs.resolve_command_settings import find_preset
 from tfm.core.runs.run import Run
 from tfm.core.runs.slurm_queue import read_placement
 from tfm.core.settings.presets import suggest_names
@@ -84,7 +85,13 @@ def add_models(plan: Plan, presets: Sequence[str]) -> list[str]:
     """Add models with the settings, folds and seeds of the others, before the comparison. Returns their names."""
     queue = read_queue(plan)
     comparison = registry.find_command(queue.command).compared_by
-    built = build_queue(plan.workspace, queue.command, queue.given, presets, queue.counts)
+    found = [find_preset(plan.workspace, queue.command, name) for name in presets]
+    useless = set.intersection(*(find_useless_names(queue.command, preset, queue.given) for preset in found))
+    given = {name: value for name, value in queue.given.items() if name not in useless}  # they suit the other models
+    repeats = registry.find_command(queue.command).repeats
+    counted = [one for one in repeats if one.word in queue.counts and one.setting not in useless]
+    counts = {one.word: queue.counts[one.word] for one in counted}
+    built = build_queue(plan.workspace, queue.command, given, presets, counts)
     with plan.lock_steps():
         steps = plan.read_steps()
         added = [step for step in built if step.name not in {one.name for one in steps} and step.name != comparison]

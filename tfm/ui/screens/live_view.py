@@ -19,8 +19,8 @@ from tfm.ui.screens.draw_job import draw_job
 _REFRESH_SECONDS = 0.25
 _TELL_SECONDS = 10.0
 _KEYS = "p pause · l leave it running · s stop · ? help"
-_HELP = "p: pause at a safe point, resume later · l: it goes on without you"
-_STOP = "Stop at once? It resumes from its last checkpoint.  y yes · n no"
+_HELP = "p: pause at a safe point · l: it goes on without you · s: stop at once"
+_STOP = "Stop at once? It resumes from its last checkpoint.  s yes · n no"
 
 
 def watch_job(started: StartedJob, console: Console, *, moving: bool = True) -> bool:
@@ -55,7 +55,7 @@ def _watch_live(started: StartedJob, view: JobView, console: Console) -> bool:
 def _act_on_key(key: str, started: StartedJob, footer: str) -> str:
     """Pause or stop the job, or explain the keys. Return the new last line."""
     executor = find_executor(started.job)
-    if footer == _STOP and key == "y":
+    if footer == _STOP and key == "s":
         executor.cancel(started.job)
     elif key == "p":
         executor.pause(started.job)
