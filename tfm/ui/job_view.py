@@ -74,12 +74,10 @@ class JobView:
 
     def _read_state(self, step: str, skipped: Collection[str]) -> str:
         run_id = self.status.runs.get(step)
-        if run_id is None or not self._exists(run_id):
-            return "skipped" if step in skipped else "waiting"
-        status = self._run(run_id).read_status()
+        status = self._run(run_id).read_status() if run_id and self._exists(run_id) else Status()
         if status.state == "done":
             self._seconds[step] = status.seconds
-        return status.state
+        return "skipped" if step in skipped and status.state not in ("running", "done") else status.state
 
     @property
     def has_worker(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tfm.core.events import IntervalChart, Note, Picture, Table
 from tfm.core.runs.job_folder import Status
+from tfm.core.runs.job_index import JobIndex
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
 from tfm.core.runs.run_progress import find_score
@@ -55,12 +56,14 @@ def find_last_run(job: Run | Plan) -> Run | None:
 
 def _build_plan_page(plan: Plan) -> ResultPage:
     """A row for each step. The result of the last run, such as a comparison, comes before it."""
-    statuses = plan.read_step_statuses()
+    statuses, listed = plan.read_step_statuses(), JobIndex(plan.workspace).find(plan.id)
+    states = listed.steps if listed else {}  # a recorded state does not say whether the run was skipped or halted
     rows = []
     for step in plan.read_steps():
         status = statuses.get(step.name, Status())
-        minutes = f"{status.seconds / 60:.1f}" if status.state == "done" else ""
-        rows.append([step.name, status.state, _describe_score(status.result), minutes])
+        state = "failed" if status.state == "failed" else states.get(step.name, status.state)
+        minutes = f"{status.seconds / 60:.1f}" if state == "done" else ""
+        rows.append([step.name, state, _describe_score(status.result), minutes])
     steps = Table("", ["step", "state", "score", "minutes"], rows)
     last = find_last_run(plan)
     if last is not None:

@@ -132,6 +132,23 @@ def test_the_models_of_a_queue_that_finished_are_compared(workspace):
     assert (step.stage, step.given) == ("compare", {"runs": [run.id for run in runs]})
 
 
+def test_a_queue_whose_worker_died_is_resumed_first_and_tells_its_steps_apart(workspace):
+    make_products(workspace)
+    names = ("MammoCNN", "ResNet18_CFT", "DenseNet121_CFT")
+    queue = find_or_create_job(workspace, "train", {}, names)
+    runs = [finish(workspace, "train", {}, {}, name) for name in names[:2]]
+    for step, run in zip(queue.read_steps(), runs, strict=False):
+        queue.record_step(step.name, run.id)
+    runs[1].update(state="running")  # as kill -9 leaves both
+    queue.update(state="running")
+    queue.skip_step(queue.read_steps()[2].name)
+    _, (question,) = show(queue, {"next": "home"})
+    states = {line.split()[0]: line.split()[1] for line in draw(question).splitlines() if line.startswith(names)}
+    assert states == {"MammoCNN": "done", "ResNet18_CFT": "halted", "DenseNet121_CFT": "skipped"}
+    assert question.choices[0].title == "Resume"
+    assert question.default == "resume"
+
+
 def test_a_job_that_a_person_stopped_says_so_and_can_be_resumed(workspace):
     run = find_or_create_job(workspace, COUNT.name, {"target": 3})
     run.update(state="paused", message="You stopped it. It goes on from its last checkpoint when it is resumed")

@@ -54,7 +54,9 @@ def _build_question(job: Run | Plan, console: Console) -> Question:
     steps = list_next_steps(job) if state == "done" or isinstance(job, Plan) else []
     choices = [Choice(step, step.title, step.about) for step in steps]
     if state not in ("done", "damaged", "running"):
-        choices.append(Choice(RESUME, "Try again" if state == "failed" else "Resume", "what is done is kept"))
+        has_failed = state == "failed"
+        resume = Choice(RESUME, "Try again" if has_failed else "Resume", "what is done is kept")
+        choices = [*choices, resume] if has_failed else [resume, *choices]
     if state == "failed" and not job.is_dismissed():
         choices.append(Choice(DISMISS, "Dismiss", "show it among the runs only"))
     choices.append(Choice(HOME, "Home"))
