@@ -36,15 +36,22 @@ _PROSE = re.compile(
 _WORD = re.compile(r"[A-Za-z][a-z]+( [a-z]+)*…?")
 _STATES = ("running", "waiting", "paused", "halted", "failed", "done", "pruned", "damaged")
 _UNITS = ("image", "images", "breast", "breasts", "patient", "patients", "benign", "malignant")
-_FILLED_IN = (*_STATES, *_UNITS, "training", "validation", "test", "starting", "working")
-_NAMES_OF_SHOWN = re.compile("_?([A-Z]+_)?(COLUMNS|LINES|SORTINGS|ACTIONS)|titles|actions|marks|labels")
+_COUNTED = ("images promised", "images found", "images expected", "lesions promised", "masks found", "crops found",
+            "with mask", "epoch", "step", "trial", "each")  # fmt: skip
+_FILLED_IN = (*_STATES, "skipped", *_UNITS, *_COUNTED, "training", "validation", "test", "starting", "working")
+_BOUNDS = [
+    f"must be {bound}" for bound in ("greater than or equal to", "less than or equal to", "greater than", "less than")
+]
+_OF_PYDANTIC = (*(f"{bound} {{1}}" for bound in _BOUNDS), *(f"{{1}} {bound} {{2}}" for bound in _BOUNDS),
+                "{1} must be {2}", "given: {1}", "{1} or {2}")  # fmt: skip
+_NAMES_OF_SHOWN = re.compile("_?([A-Z]+_)?(COLUMNS|LINES|SORTINGS|ACTIONS|METRICS)|titles|actions|marks|labels")
 _MOST_VARIANTS = 4
 
 
 def extract_messages() -> dict[str, str]:
     """Map each text to the file that it comes from."""
     found: dict[str, str] = {}
-    words = [("where a text has a hole", word) for word in _FILLED_IN]
+    words = [("where a text has a hole", word) for word in (*_FILLED_IN, *_OF_PYDANTIC)]
     for place, text in [*_list_command_texts(), *_list_preset_texts(), *_list_source_texts(), *words]:
         is_docstring = "\n" in text and {*text.split("\n", 1)} <= found.keys()  # a question with its explanation
         if text.strip() and re.search("[A-Za-z]{2}", text) and not is_docstring:

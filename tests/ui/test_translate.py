@@ -61,6 +61,8 @@ SPANISH = Translator(
         "Which fold?": "¿Qué fold?",
         "One.\nTwo lines.": "Una.\nDos líneas.",
         "choose {1}": "elige {1}",
+        "{1} of {2}": "{1} de {2}",
+        "{1}; over {2}": "{1}; sobre {2}",
     }
 )
 
@@ -76,10 +78,14 @@ SPANISH = Translator(
         ("One.\nTwo lines.\nchoose x", "Una.\nDos líneas.\nelige x"),
         ("  done\n", "  terminada\n"),
         ("ResNet18_CFT", "ResNet18_CFT"),
+        ("3 of 4; over A", "3 de 4; sobre A"),
+        ("3 of 4; over pairs of patients", "3 of 4; over pairs of patients"),
+        ("the images of a, the best of 3. Done", "the images of a, the best of 3. Terminada"),
+        ("step 0 of 3 · done", "step 0 of 3 · terminada"),
         ("", ""),
     ],
 )
-def test_a_finished_text_is_found_by_its_words_and_names_stay(text, spanish):
+def test_a_sentence_is_translated_as_a_whole_or_not_at_all_and_names_stay(text, spanish):
     assert SPANISH.translate(text) == spanish
 
 

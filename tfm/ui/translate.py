@@ -3,7 +3,8 @@
 The program is written in English. A catalogue of `locale/` holds the texts of another language by their English text,
 where `{1}` stands for what the program fills in. A finished text is looked up when it is shown, so no other layer knows
 about languages. Commands, names of settings and files stay as they are: what is filled in is translated if it has
-several words, and a single word only where the translation says `{1:word}`.
+several words, and a single word only where the translation says `{1:word}`. A sentence of which a part is unknown
+stays English as a whole.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ LOCALE = Path(__file__).parent / "locale"
 ENGLISH = "en"
 _ENTRY = re.compile(r'^msgid ((?:".*"\n)+)msgstr ((?:".*"(?:\n|\Z))+)', re.MULTILINE)
 _HOLE = re.compile(r"\{(\d+)(:word)?\}")
-_CLAUSE = re.compile(r"(?<=[.?!])\s+(?=\S)|(?=[;:,] )|(?= \()|(?= · )")
+_SENTENCE = re.compile(r"(?<=[.?!…])\s+(?=\S)|(?= · )")
+_CLAUSE = re.compile(r"(?<=[.?!])\s+(?=\S)|(?=[;:,] )|(?= \()|(?= · )|\n")
+_CODE = re.compile(r"`[^`]*`|\S*[/_=]\S*")
+_PROSE = re.compile(r"(?:^|\s)(?!min\b)[a-z]{2,}(?=[\s,;:.)]|$)")  # in a name of several words: none
+_LOWER = re.compile(r"[a-z]{2,}")
 EDGES = " ;:,·\n"  # of a text in a catalogue: none, because other texts stand before and behind it
 _MOST_PIECES, _KEPT = 30, 8192
 _FEW_LETTERS = 6  # of a template such as "{1} of {2}", which also matches what is no message
@@ -95,12 +100,16 @@ class Template:
             position = found + len(part)
         return [*values, text[position:end]] if position <= end else None
 
-    def fill(self, values: list[str], translate: Callable[[str], str]) -> str:
-        def fill_hole(hole: re.Match[str]) -> str:
+    def fill(self, values: list[str], translate: Callable[[str], str | None]) -> str | None:
+        """The translation; None if what is in a hole has none."""
+        filled = []
+        for hole in _HOLE.finditer(self.translated):
             value = values[int(hole[1]) - 1]
-            return translate(value) if hole[2] or " " in value.strip() else value
-
-        return _HOLE.sub(fill_hole, self.translated)
+            filled.append(translate(value) if hole[2] or " " in value.strip() else value)
+        if None in filled:
+            return None
+        words = iter(filled)
+        return _HOLE.sub(lambda _: next(words) or "", self.translated)
 
 
 class Translator:
@@ -112,25 +121,55 @@ class Translator:
             self.templates.setdefault(template.word, []).append(template)
         self.translate = functools.lru_cache(maxsize=_KEPT)(self._translate)
         self._translate_whole = functools.lru_cache(maxsize=_KEPT)(self._find_whole)
+        self._translate_sentence = functools.lru_cache(maxsize=_KEPT)(self._find_sentence)
 
     def _translate(self, text: str) -> str:
-        """Translate a text as a whole, or else line by line and clause by clause; what is unknown stays."""
+        """Translate a text as a whole, or else line by line and sentence by sentence; what is unknown stays."""
+        known = self._translate_sentence(text)
+        if known is not None:
+            return known
+        for gap in (_LINE, _SENTENCE):
+            ends = [found.start() for found in gap.finditer(text) if found.start()]
+            for end in reversed(ends[:_MOST_PIECES]):
+                known = self._translate_sentence(text[:end])
+                if known is not None:
+                    return known + self._translate(text[end:])
+            if ends:
+                first = self._translate(text[: ends[0]])
+                return first + self._translate(text[ends[0] :])
+        return text
+
+    def _find_sentence(self, text: str) -> str | None:
+        """Translate a text with all its clauses; None if one of them is unknown and no name."""
         if not _LETTERS.search(text):
             return text
         known = self._translate_whole(text)
         if known is not None:
             return known
-        return (
-            self._translate_inside(text, None)
-            or self._translate_pieces(text, _LINE)
-            or self._translate_pieces(text, _CLAUSE)
-            or self._translate_inside(text, f"{EDGES}.()…")
-            or text
-        )
+        if text != text.strip():
+            return self._translate_inside(text, None)
+        known = self._translate_clauses(text)
+        for edges in (EDGES, f"{EDGES}.()…"):
+            if known is None and text != text.strip(edges):
+                known = self._translate_inside(text, edges)
+        if known is not None:
+            return known
+        return None if " " in text and _PROSE.search(_CODE.sub("", text)) else text
 
     def _translate_inside(self, text: str, edges: str | None) -> str | None:
         inside = text.strip(edges)
-        return text.replace(inside, self.translate(inside), 1) if inside != text else None
+        known = self._translate_sentence(inside)
+        return None if known is None else text.replace(inside, known, 1)
+
+    def _translate_clauses(self, text: str) -> str | None:
+        """Translate the longest run of clauses from the start that is one message, then the rest."""
+        ends = [found.start() for found in _CLAUSE.finditer(text) if found.start()][:_MOST_PIECES]
+        for end in reversed(ends):
+            known = self._translate_sentence(text[:end]) if end == ends[0] else self._translate_whole(text[:end])
+            rest = None if known is None else self._translate_sentence(text[end:])
+            if known is not None and rest is not None:
+                return known + rest
+        return None
 
     def _find_whole(self, text: str) -> str | None:
         if text in self.texts:
@@ -145,23 +184,11 @@ class Translator:
         for template in sorted(found, key=lambda template: -template.length):  # the most specific first
             values = template.match(text)
             if values is not None and not (template.is_weak and any(map(self._is_unknown, values))):
-                return template.fill(values, self.translate)
+                filled = template.fill(values, self._translate_sentence)
+                if filled is not None:
+                    return filled
         return None
 
     def _is_unknown(self, value: str) -> bool:
-        return " " in value and self._translate_whole(value) is None
-
-    def _translate_pieces(self, text: str, gap: re.Pattern[str]) -> str | None:
-        """Translate the longest run of pieces from the start that is one message, then the rest."""
-        start = len(text) - len(text.lstrip(EDGES))
-        ends = [found.start() for found in gap.finditer(text) if found.start() > start][:_MOST_PIECES]
-        for end in reversed([*ends, len(text)]):
-            known = self._translate_whole(text[start:end].rstrip(EDGES)) if start or end < len(text) else None
-            if known is not None:
-                behind = text[start + len(text[start:end].rstrip(EDGES)) :]
-                return text[:start] + known + self.translate(behind)
-        if not ends:
-            return None
-        first = text[start : ends[0]]  # a single word may be a name, as in a hole
-        first = self.translate(first) if " " in first else first
-        return text[:start] + first + self.translate(text[ends[0] :])
+        """Whether it is prose, or one word such as no name is."""
+        return (" " in value or _LOWER.fullmatch(value) is not None) and self._translate_whole(value) is None

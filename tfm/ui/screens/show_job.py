@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 
 from rich.console import Console
+from rich.segment import Segment, Segments
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -39,7 +41,8 @@ def print_settings(job: Run | Plan, console: Console) -> None:
     if isinstance(job, Plan):
         print_steps(job, console)
     file = job.settings_file if isinstance(job, Run) else job.steps_file
-    console.print(file.read_text(encoding="utf-8"), style="dim", highlight=False, markup=False)
+    content = Segment(file.read_text(encoding="utf-8"), Style(dim=True))
+    console.print(Segments([content]))  # which nothing translates
 
 
 def _draw_choices(run: Run) -> Table | Text:
