@@ -150,7 +150,8 @@ def wait_for_question(terminal: Terminal) -> None:
 
 def open_form(terminal: Terminal, name: str) -> None:
     """Open the form of a command from the list of all commands, in any language."""
-    home = terminal.wait_for("Ctrl-C")
+    terminal.wait_for("Ctrl-C")
+    home = terminal.wait_until(lambda: " · ? " in terminal.text, "the keys of home are not shown")
     is_first_start = re.search(r"^ m ", home, re.MULTILINE)
     terminal.press(*(["m"] if is_first_start else ["end", "up", "enter"]))
     wait_for_question(terminal)

@@ -205,7 +205,8 @@ class ListPrompt:
             labels += ["esc back"] if question.can_go_back else []
             labels += ["/ filter"] if len(question.choices) > _PAGE else []
         parts = [Text(label) for label in map(spell, labels)]
-        return [("class:keys", render.join_whole(parts, " · ", _read_width() - 2).plain)]
+        lines = render.join_whole(parts, " · ", _read_width() - 2).plain
+        return [("class:keys", textwrap.indent(lines, " "))]
 
 
 def _read_width() -> int:
