@@ -34,7 +34,7 @@ _PROSE = re.compile(
     r"[A-Za-z][-A-Za-z]*[A-Za-z][,:;.)?!]* +[A-Za-z(]|\{\d+\},? [a-z]{2,}|[a-z]{2,}:? \{\d+\}|[?/<!]:? [a-z]{3,}$"
 )
 _WORD = re.compile(r"[A-Za-z][a-z]+( [a-z]+)*…?")
-_STATES = ("running", "waiting", "paused", "halted", "failed", "done", "pruned", "damaged")
+_STATES = ("running", "waiting", "queued", "skipped", "paused", "halted", "failed", "done", "pruned", "damaged")
 _UNITS = ("image", "images", "breast", "breasts", "patient", "patients", "benign", "malignant")
 _COUNTED = ("images promised", "images found", "images expected", "lesions promised", "masks found", "crops found",
             "with mask", "epoch", "step", "trial", "each")  # fmt: skip

@@ -85,9 +85,10 @@ class FormState:
         return field.is_required and not field.parts and field.name not in self.chosen.inputs
 
     def find_inputs(self) -> dict[str, Any]:
-        """The dataset and the cache that the form stands for, as far as they are known."""
+        """The dataset and the cache that the form stands for, as far as they are known, and first weights by answer."""
         named = [field for field in self.fields if field.name in ("dataset", "cache")]
-        return {name: value for name, value in self.read_values(named).items() if value}
+        answered = {name: self.given[name] for name in ("weights",) if name in self.given}
+        return {name: value for name, value in self.read_values(named).items() if value} | answered
 
     def list_review_fields(self) -> list[SettingField]:
         """The settings that a review can show: those that have an effect, and repeats that can be more than 1."""

@@ -28,20 +28,21 @@ class ListState:
         return rows[min(self.position, len(rows) - 1)] if rows else None
 
     def _find_start(self) -> int:
-        """The row of the default, or the first one that can be chosen."""
+        """The row of the default or the first marked one, which a person must see; else one that can be chosen."""
         values = [choice.value for choice in self.question.choices if not choice.disabled]
-        is_offered = not self.question.several and self.question.default in values
-        wanted = self.question.default if is_offered else next(iter(values), None)
+        preferred = self.marked if self.question.several else [self.question.default]
+        wanted = next((value for value in values if value in preferred), next(iter(values), None))
         return next((index for index, choice in enumerate(self.question.choices) if choice.value == wanted), 0)
 
     def update(self, question: Question) -> None:
-        """Take the question as it is now; the cursor stays on its row, and the marks stay."""
+        """Take the question as it is now; the cursor stays on its row, and the marks stay where they can."""
         before = self.current
         self.question = question
         values = [choice.value for choice in self.rows]
         if before is not None and before.value in values:
             self.position = values.index(before.value)
-        self.marked = [value for value in self.marked if value in self._values]
+        enabled = [choice.value for choice in question.choices if not choice.disabled]
+        self.marked = [value for value in self.marked if value in enabled]
 
     def move(self, by: int, *, around: bool = False) -> None:
         """Move the cursor; `around` goes from one end to the other."""
@@ -67,6 +68,7 @@ class ListState:
         others = [value for value in self.marked if value not in enabled]
         has_all = all(value in self.marked for value in enabled)
         self.marked = others if has_all else [*others, *enabled]
+        self.problem = "" if enabled else "None of these can be marked."
 
     def read_answer(self) -> Any:
         """The answer that Enter gives; if it gives none, `problem` says why."""

@@ -1,12 +1,16 @@
 """The table of the models, and what remains of the marks."""
 
+import json
+
 import pytest
 
 from tests.estimated_models import GIVEN, learn, learn_weights, write_data
 from tests.ui.scripted import LEAVE, Scripted
 from tests.ui.test_form import form
-from tfm.core.runs.find_or_create import find_or_create_job
+from tfm.core.runs.find_or_create import find_or_create_job, find_or_create_plan
+from tfm.core.runs.plan import Step
 from tfm.core.settings.presets import list_presets
+from tfm.ui.list_state import ListState
 from tfm.ui.prompts import ToMenu
 from tfm.ui.screens.choose_models import COLUMNS, ModelChooser
 
@@ -40,11 +44,16 @@ def test_a_model_whose_weights_cannot_be_reached_says_so_and_is_not_suggested(wo
     question = ModelChooser(workspace, GIVEN).ask_several(())
     row, choice = read_row(question, "ResNet18_OPW")
     assert row["weights"] == "not reachable"
-    assert "connect once" in choice.card
+    assert "connect once" in choice.disabled
+    state = ListState(question)
+    state.mark(["ResNet18_OPW", "ResNet18_CFT"])
+    assert "ResNet18_OPW" not in state.marked
     suggested = question.marks["s"][1]
     assert suggested
     assert "ResNet18_OPW" not in suggested
     assert question.default == suggested, "a beginner only has to continue"
+    scratch = ModelChooser(workspace, GIVEN | {"weights": "none"}).ask_several(())
+    assert not read_row(scratch, "ResNet18_OPW")[1].disabled, "it needs no weights then"
 
 
 def test_the_classic_ten_are_marked_with_one_key_and_every_model_is_offered(workspace):
@@ -67,6 +76,23 @@ def test_a_trained_model_is_not_marked_again(workspace):
     assert read_row(question, "MammoCNN")[0][""] == "done"
     other = ModelChooser(workspace, {"dataset": "other"}).ask_several(("MammoCNN",))
     assert other.default == ["MammoCNN"], "on other images it is not trained"
+
+
+def test_a_model_that_waits_or_runs_in_a_queue_says_so_and_is_not_marked(workspace):
+    names = ("MammoCNN", "ResNet18_CFT", "ResNet18_OPW")
+    steps = [Step(f"{name}-fold2", "train", GIVEN, name) for name in names]
+    plan = find_or_create_plan(workspace, "train", steps)
+    run = find_or_create_job(workspace, "train", GIVEN, ("MammoCNN",))
+    plan.steps_folder.mkdir()
+    (plan.steps_folder / "MammoCNN-fold2.json").write_text(json.dumps({"run": run.id}))
+    plan.skip_step("ResNet18_OPW-fold2")
+    with run.hold_lock():
+        run.update(state="running")
+        question = ModelChooser(workspace, GIVEN).ask_several(names)
+    assert [read_row(question, name)[0][""] for name in names] == ["running", "queued", "skipped"]
+    assert question.default == []
+    other = ModelChooser(workspace, {"dataset": "other"}).ask_several(names)
+    assert other.default == list(names), "on other images they are not begun"
 
 
 @pytest.mark.parametrize("way_out", [LEAVE, "start"])

@@ -188,13 +188,18 @@ def shorten_id(job_id: str) -> str:
     return found[1].removeprefix("train-") if found else job_id
 
 
+def find_model_of_step(step: str) -> str:
+    """The preset of a step of a queue, such as ResNet50_RF of ResNet50_RF-fold2/head."""
+    return _REPEAT.sub("", step.partition("/")[0])
+
+
 def _name_plan(name: str, steps: list[Step]) -> str:
     """A queue, which has the name of its command, is named by its models."""
     stages = {step.stage for step in steps}
     runs = dict.fromkeys(step.name.partition("/")[0] for step in steps if step.name not in stages)
     if name not in stages or not runs:
         return name
-    first, *others = dict.fromkeys(_REPEAT.sub("", run) for run in runs)
+    first, *others = dict.fromkeys(map(find_model_of_step, runs))
     return f"{first} and {len(others)} more" if others else f"{first}, {len(runs)} runs"
 
 

@@ -28,7 +28,7 @@ def suggest_models(
     fitting = {name: works[name] for name, one in estimates.items() if name in works and _fits(works[name], one)}
     kinds: list[tuple[Callable[[Work], bool], str]] = [
         (_is_frozen, "The quickest one: no layer is trained, which is the baseline to beat."),
-        (_is_fine_tuned, "Starts from ImageNet weights and trains all layers, which suits a few thousand images."),
+        (_is_fine_tuned, "Starts from ImageNet weights and trains all layers; random weights need more images."),
     ]
     if any(count_images(workspace, work).train >= _ENOUGH_IMAGES for work in fitting.values()):
         reason = "Starts from random weights: it shows what the mammograms alone can teach."

@@ -13,6 +13,8 @@ from tfm.core.runs import lookup
 from tfm.core.runs.comparable_runs import list_trained_models, list_training_commands
 from tfm.core.runs.estimates import Estimate, read_estimates, start_probe
 from tfm.core.runs.inputs import find_readable_runs
+from tfm.core.runs.job_index import JobIndex
+from tfm.core.runs.pending_models import list_pending_models
 from tfm.core.runs.product_facts import read_dataset_facts
 from tfm.core.runs.resolve_command_settings import find_preset
 from tfm.core.runs.suggested_models import suggest_models
@@ -33,29 +35,33 @@ CFT: all layers are trained."""
 
 
 class ModelChooser:
-    """`given` are the settings that are known already, such as the dataset and the cache."""
+    """`given` are the settings that are known already: the dataset, the cache and other first weights."""
 
     def __init__(self, workspace: Workspace, given: Mapping[str, Any]) -> None:
         self.workspace = workspace
-        self.given = {name: given[name] for name in ("dataset", "cache") if given.get(name)}
+        self.given = {name: given[name] for name in ("dataset", "cache", "weights") if given.get(name)}
 
     def ask_several(self, chosen: Sequence[str]) -> Question:
-        """Ask for the models of a queue. Without an earlier choice, those that suit the data are marked."""
+        """Ask for the models of a queue. Without an earlier choice, those that suit the data are marked, but none that
+        is trained, runs or waits already."""
         names = [name for group in group_models(self.workspace.list_presets("models")).values() for name in group]
-        suggested = self._suggest(self._read_estimates(names))
-        marked = [name for name in chosen if name in names and name not in self._trained]
+        begun = self._trained | self._pending.keys()
+        suggested = [] if begun else list(self._suggest(self._read_estimates(names)))
+        marked = [name for name in chosen if name in names and name not in begun]
 
         def build() -> Question:
             estimates = self._read_estimates(names)
             reasons = self._suggest(estimates)
             classic = group_models(names).get(CLASSIC, [])
+            choices = self._list_choices(names, estimates, reasons)
+            offered = [choice.value for choice in choices if not choice.disabled]
             return Question(
                 "preset",
                 "Which models?",
                 _WHY,
-                self._list_choices(names, estimates, reasons),
+                choices,
                 several=True,
-                default=marked or ([] if self._trained else list(suggested)),
+                default=[name for name in marked if name in offered] or suggested,
                 aside=self._describe_data(),
                 columns=COLUMNS,
                 marks={"s": ("suggested", list(reasons)), "t": ("classic ten", classic)},
@@ -83,6 +89,10 @@ class ModelChooser:
     def _trained(self) -> set[str]:
         found = find_readable_runs(lookup.read_runs(self.workspace))
         return list_trained_models((run for run, stage in found if stage in list_training_commands()), self.given)
+
+    @cached_property
+    def _pending(self) -> dict[str, str]:
+        return list_pending_models(JobIndex(self.workspace), self.given)
 
     @cached_property
     def _presets(self) -> dict[str, Preset | str]:
@@ -129,11 +139,14 @@ class ModelChooser:
                     choices.append(Choice(name, name, disabled=spell(preset), section=section, cells=cells))
                     continue
                 estimate = estimates[name]
-                note = "done" if name in self._trained else "suggested" if name in suggested else ""
-                cells = (name, *_format_estimate(estimate), note)
-                card = _build_card(preset, estimate, suggested.get(name, ""))
-                choices.append(Choice(name, name, section=section, cells=cells, card=card))
+                cells = (name, *_format_estimate(estimate), spell(self._describe_state(name, suggested)))
+                card, reason = _build_card(preset, estimate, suggested.get(name, "")), _find_missing_weights(estimate)
+                choices.append(Choice(name, name, disabled=reason, section=section, cells=cells, card=card))
         return choices
+
+    def _describe_state(self, name: str, suggested: Mapping[str, str]) -> str:
+        state = self._pending.get(name) or ("done" if name in self._trained else "")
+        return state or ("suggested" if name in suggested else "")
 
     def _describe_data(self) -> str:
         names = [self.given["dataset"]] if "dataset" in self.given else self.workspace.list_products("dataset")
@@ -149,9 +162,15 @@ def _is_frozen(preset: Preset) -> bool:
 def _build_card(preset: Preset, estimate: Estimate, reason: str) -> str:
     parts = [preset.title, preset.about, *([f"Suggested: {reason}"] if reason else [])]
     if estimate.problem:
-        is_missing = "not reachable" in estimate.weights
-        parts.append(f"Its weights are not on this machine: {estimate.problem}" if is_missing else estimate.problem)
+        parts.append(_find_missing_weights(estimate) or estimate.problem)
     return spell("\n".join(parts))
+
+
+def _find_missing_weights(estimate: Estimate) -> str | None:
+    """Why a model cannot start from its weights, and what to do."""
+    if not estimate.problem or "not reachable" not in estimate.weights:
+        return None
+    return f"Its weights are not on this machine: {estimate.problem}, or set weights to none on the next screen."
 
 
 def _format_estimate(estimate: Estimate) -> tuple[str, str, str, str]:
