@@ -101,6 +101,7 @@ def _visit(node: ast.AST, *, is_shown: bool) -> Iterator[str]:
         if name not in _NOT_SHOWN:
             shows = name in _EVENTS or (is_shown and name not in ("get", "join"))
             yield from _visit_all(_list_shown_parts(node, name), is_shown=shows)
+        yield from _visit_all((word.value for word in node.keywords if word.arg == "help"), is_shown=True)
     elif isinstance(node, ast.Constant | ast.JoinedStr):
         for text in _spell_variants(node):
             if is_shown and re.fullmatch("[a-z]+(_[a-z]+)+", text):

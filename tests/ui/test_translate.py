@@ -82,6 +82,7 @@ SPANISH = Translator(
         ("3 of 4; over pairs of patients", "3 of 4; over pairs of patients"),
         ("the images of a, the best of 3. Done", "the images of a, the best of 3. Terminada"),
         ("step 0 of 3 · done", "step 0 of 3 · terminada"),
+        ("the images of 3,337,057; x=3,337", "las imágenes de 3\u00a0337\u00a0057; x=3,337"),
         ("", ""),
     ],
 )

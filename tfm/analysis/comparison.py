@@ -86,7 +86,7 @@ class Ranking:
     @property
     def caption(self) -> str:
         repeats = (
-            ". Runs that differ only in fold and seed are one row: their mean. Its interval covers patients and runs"
+            "Runs that differ only in fold and seed are one row: their mean. Its interval covers patients and runs"
         )
         correction = (
             f"Holm p is corrected for {len(self.tests)} pairs of models, because the best was chosen on the same images"
@@ -94,10 +94,12 @@ class Ranking:
             else "with one pair of models, Holm p needs no correction"
         )
         tests = (
-            ". *: the best model, and all that this test cannot tell from it. Differences are paired and clustered by "
+            "*: the best model, and all that this test cannot tell from it. Differences are paired and clustered by "
             f"patient; {correction}; DeLong p is not corrected and assumes independent images"
         )
-        return self.protocol.caption + (repeats if self.is_repeated else "") + (tests if self.tests else "")
+        return ". ".join(
+            [self.protocol.caption, *([repeats] if self.is_repeated else []), *([tests] if self.tests else [])]
+        )
 
     @functools.cached_property
     def rows(self) -> list[RankedRow]:

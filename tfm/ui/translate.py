@@ -30,6 +30,7 @@ _FEW_LETTERS = 6  # of a template such as "{1} of {2}", which also matches what 
 _LINE = re.compile(r"\n")
 _WORD = re.compile(r"[A-Za-z]+")
 _WHOLE_WORD = re.compile(r"(?<=[^A-Za-z])[A-Za-z]+(?=[^A-Za-z])")  # no hole can continue it
+_COUNT = re.compile(r"(?<![\d.,])\d{1,3}(,\d{3})+(?![\d,])")  # whose comma reads as a decimal one elsewhere
 _LETTERS = re.compile(r"[A-Za-z]{2}")
 _language = ENGLISH
 
@@ -105,7 +106,8 @@ class Template:
         filled = []
         for hole in _HOLE.finditer(self.translated):
             value = values[int(hole[1]) - 1]
-            filled.append(translate(value) if hole[2] or " " in value.strip() else value)
+            is_word = _LETTERS.search(value) and " " not in value.strip()
+            filled.append(value if is_word and not hole[2] else translate(value))
         if None in filled:
             return None
         words = iter(filled)
@@ -142,12 +144,12 @@ class Translator:
     def _find_sentence(self, text: str) -> str | None:
         """Translate a text with all its clauses; None if one of them is unknown and no name."""
         if not _LETTERS.search(text):
-            return text
+            return _COUNT.sub(lambda count: count[0].replace(",", "\u00a0"), text)
+        if text != text.strip():
+            return self._translate_inside(text, None)
         known = self._translate_whole(text)
         if known is not None:
             return known
-        if text != text.strip():
-            return self._translate_inside(text, None)
         known = self._translate_clauses(text)
         for edges in (EDGES, f"{EDGES}.()…"):
             if known is None and text != text.strip(edges):

@@ -43,7 +43,10 @@ https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY
 3. Come back and choose "Organize". It says what is missing, and changes
    nothing in the download."""
 _DATA = {"phantom": ("Practice", "synthetic images, ready in a minute"), "organize": ("Organize", "a download")}
-_IMAGES = {"preprocess": ("Preprocess", "a dataset, once for all models"), "contact-sheet": ("Look", "at each step")}
+_IMAGES = {
+    "preprocess": ("Preprocess", "a dataset, once for all models"),
+    "contact-sheet": ("See examples", "after each step"),
+}
 _RESULTS = ("compare", "evaluate", "explain", "predict", "report")
 
 
