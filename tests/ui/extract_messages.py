@@ -38,12 +38,26 @@ _STATES = ("running", "waiting", "queued", "skipped", "paused", "halted", "faile
 _UNITS = ("image", "images", "breast", "breasts", "patient", "patients", "benign", "malignant")
 _COUNTED = ("images promised", "images found", "images expected", "lesions promised", "masks found", "crops found",
             "with mask", "epoch", "step", "trial", "each")  # fmt: skip
-_FILLED_IN = (*_STATES, "skipped", *_UNITS, *_COUNTED, "training", "validation", "test", "starting", "working")
+_FILLED_IN = (
+    *_STATES,
+    "skipped",
+    *_UNITS,
+    *_COUNTED,
+    "training",
+    "validation",
+    "test",
+    "starting",
+    "working",
+    "Show this message and exit.",
+    "Commands",
+    "Arguments",
+)
 _BOUNDS = [
     f"must be {bound}" for bound in ("greater than or equal to", "less than or equal to", "greater than", "less than")
 ]
+_PLAIN_WORDS = ("must be a whole number", "must be a number", "must be yes or no", "needs at least one value")
 _OF_PYDANTIC = (*(f"{bound} {{1}}" for bound in _BOUNDS), *(f"{{1}} {bound} {{2}}" for bound in _BOUNDS),
-                "{1} must be {2}", "given: {1}", "{1} or {2}")  # fmt: skip
+                *(f"{{1}} {text}" for text in _PLAIN_WORDS), "{1} must be {2}", "given: {1}", "{1} or {2}")  # fmt: skip
 _NAMES_OF_SHOWN = re.compile("_?([A-Z]+_)?(COLUMNS|LINES|SORTINGS|ACTIONS|METRICS)|titles|actions|marks|labels")
 _MOST_VARIANTS = 4
 

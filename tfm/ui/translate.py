@@ -23,6 +23,7 @@ _SENTENCE = re.compile(r"(?<=[.?!…])\s+(?=\S)|(?= · )")
 _CLAUSE = re.compile(r"(?<=[.?!])\s+(?=\S)|(?=[;:,] )|(?= \()|(?= · )|\n")
 _CODE = re.compile(r"`[^`]*`|\S*[/_=]\S*")
 _PROSE = re.compile(r"(?:^|\s)(?!min\b)[a-z]{2,}(?=[\s,;:.)]|$)")  # in a name of several words: none
+_PRONOUNS = ("It", "They", "This", "These", "The")  # begin a sentence that another one did not find
 _LOWER = re.compile(r"[a-z]{2,}")
 EDGES = " ;:,·\n"  # of a text in a catalogue: none, because other texts stand before and behind it
 _MOST_PIECES, _KEPT = 30, 8192
@@ -30,7 +31,7 @@ _FEW_LETTERS = 6  # of a template such as "{1} of {2}", which also matches what 
 _LINE = re.compile(r"\n")
 _WORD = re.compile(r"[A-Za-z]+")
 _WHOLE_WORD = re.compile(r"(?<=[^A-Za-z])[A-Za-z]+(?=[^A-Za-z])")  # no hole can continue it
-_COUNT = re.compile(r"(?<![\d.,])\d{1,3}(,\d{3})+(?![\d,])")  # whose comma reads as a decimal one elsewhere
+_COUNT = re.compile(r"(?<![\w.,=/])\d{1,3}(,\d{3})+(?![\d,])")  # whose comma reads as a decimal one elsewhere
 _LETTERS = re.compile(r"[A-Za-z]{2}")
 _language = ENGLISH
 
@@ -156,6 +157,8 @@ class Translator:
                 known = self._translate_inside(text, edges)
         if known is not None:
             return known
+        if text in _PRONOUNS:
+            return None
         return None if " " in text and _PROSE.search(_CODE.sub("", text)) else text
 
     def _translate_inside(self, text: str, edges: str | None) -> str | None:
