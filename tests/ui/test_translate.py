@@ -1,14 +1,18 @@
 """The program in other languages: the catalogues are complete, and finished texts are found in them."""
 
+import io
 import re
 
 import pytest
 
+from tests.toy_jobs import toy_run
 from tests.ui.extract_messages import extract_messages, list_texts
 from tests.ui.terminal import Terminal
 from tests.ui.test_cli import wizard
 from tfm.core import command_list
-from tfm.ui.translate import LOCALE, Translator, find_language, read_catalogue
+from tfm.ui.screens import show_job
+from tfm.ui.text_console import TextConsole
+from tfm.ui.translate import ENGLISH, LOCALE, Translator, find_language, read_catalogue, set_language
 
 CATALOGUES = sorted(LOCALE.glob("*.po"))
 
@@ -121,3 +125,17 @@ def test_help_and_errors_are_shown_in_the_language_of_an_option(run_main):
     assert "--val-share" in told.stdout, "names stay as they are"
     assert "[por defecto:" in told.stdout
     assert "there is no language called 'xx'" in run_main("organize", "--language", "xx").stderr
+
+
+@pytest.fixture
+def in_spanish():
+    set_language("es")
+    yield
+    set_language(ENGLISH)
+
+
+@pytest.mark.usefixtures("in_spanish")
+def test_the_file_of_all_settings_is_shown_as_it_is(workspace):
+    run, output = toy_run(workspace), io.StringIO()
+    show_job.print_settings(run, TextConsole(file=output, width=200))
+    assert output.getvalue() == run.settings_file.read_text(encoding="utf-8")
