@@ -104,8 +104,8 @@ def test_weights_of_unknown_origin_are_named_in_every_run_that_starts_from_them(
 def test_a_run_without_checkpoints_is_refused_as_weights_and_unchanged(trained):
     other = finish_run(find_or_create.find_or_create_job(trained.workspace, "evaluate", {"runs": [trained.id]}))
     before = sorted(other.folder.iterdir())
-    said = refused(make_train_run(trained.workspace, "ResNet18_CFT", **TINY, weights=f"run:{other.id}"))
-    assert f"{other.id} has no best checkpoint" in said
+    with pytest.raises(SettingsError, match=f"{other.id} has no best checkpoint"):
+        make_train_run(trained.workspace, "ResNet18_CFT", **TINY, weights=f"run:{other.id}")
     assert sorted(other.folder.iterdir()) == before
 
 

@@ -15,6 +15,7 @@ import torch
 
 from tfm.core import appended_checksum, files, hints
 from tfm.core.errors import TrainingError
+from tfm.core.runs.run import BEST_CHECKPOINT
 
 WRITE_SHARE = 50  # writing takes at most a fiftieth of the time
 _RUN_KEY = "run"
@@ -29,7 +30,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, seconds: float, key: str) -> None:
         self._last, self._previous = folder / "last.pt", folder / "previous.pt"
-        self.best = folder / "best.pt"
+        self.best = folder / BEST_CHECKPOINT
         self._seconds, self._key = seconds, key
         self._written = time.monotonic()
         self._write_seconds = 0.0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfm.core.errors import SettingsError
 from tfm.core.runs.cluster import THIS_MACHINE, list_clusters, load_cluster
-from tfm.core.runs.inputs import list_readable_runs
+from tfm.core.runs.inputs import list_readable_runs, list_runs_with_weights
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField
 from tfm.core.settings.spell_settings import format_flag
@@ -22,6 +23,7 @@ A cluster makes each run a job in its queue, and works on several at the same ti
 To set up another cluster, copy configs/clusters/example.yaml to clusters/ in your workspace and change what differs.
 (on a command line: --on)"""
 WEIGHTS_FILE = "file:"  # the choice of a file that is asked for next
+_LINE_BREAK = re.compile(r"(?<!\n)\n(?!\n)")  # an empty line between two paragraphs stays
 _AS_SUGGESTED = "as each model suggests"
 
 
@@ -30,7 +32,7 @@ def build_question(
 ) -> Question:
     """Ask for a setting. `preset_values` are its values in the chosen presets."""
     text = spell(field.question)
-    why = "\n".join(filter(None, [text, spell(field.explanation), _describe_flag(field)]))
+    why = explain_field(field)
     if field.parts:
         return _build_parts_question(field, text, why, default or {})
     choices = _list_choices(field, workspace)
@@ -47,6 +49,12 @@ def build_question(
 
     shown = _AS_SUGGESTED if default == VARIES else format_text(default)
     return Question(field.name, text, why, default=shown, check=check, is_path=field.is_path)
+
+
+def explain_field(field: SettingField) -> str:
+    """Its question, its explanation without the line breaks of the source, and its flag."""
+    explanation = _LINE_BREAK.sub(" ", spell(field.explanation))
+    return "\n".join(filter(None, [spell(field.question), explanation, _describe_flag(field)]))
 
 
 def build_file_question(field: SettingField) -> Question:
@@ -96,7 +104,7 @@ def _list_choices(field: SettingField, workspace: Workspace) -> list[Choice]:
     if kind in ("dataset", "cache"):
         return [Choice(name, name) for name in workspace.list_products(kind)]
     if kind == "weights":
-        return _list_weights(field, workspace)
+        return _list_weights(workspace)
     if field.input and kind == "run":
         choices = [Choice(run.id, run.id) for run in reversed(list_readable_runs(workspace, field))]
         if not choices and field.is_list:
@@ -108,12 +116,11 @@ def _list_choices(field: SettingField, workspace: Workspace) -> list[Choice]:
     return [*([Choice(None, "none")] if can_be_none else []), *choices]
 
 
-def _list_weights(field: SettingField, workspace: Workspace) -> list[Choice]:
-    runs = reversed(list_readable_runs(workspace, field))
+def _list_weights(workspace: Workspace) -> list[Choice]:
     return [
         Choice("none", "none", "start from random weights"),
         Choice("imagenet", "ImageNet", "weights trained on photographs"),
-        *(Choice(f"run:{run.id}", run.id, "weights of this run") for run in runs),
+        *(Choice(f"run:{run.id}", run.id, model) for run, model in list_runs_with_weights(workspace)),
         Choice(WEIGHTS_FILE, "a file …", "weights in a .pth or .safetensors file"),
     ]
 

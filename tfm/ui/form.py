@@ -162,15 +162,19 @@ class Form:
         self._load_answers()
 
     def _review(self) -> None:
-        """Show the review until the person chooses Start."""
+        """Show the review until the person chooses Start. The cursor stays on the row that was chosen last."""
+        row: Any = "start"
         while True:
             problem, fields = self._find_problem()
             question = form_review.build_review(self.state, problem, fields, has_details=bool(self.inspection.events))
+            if not problem and not self.asker.is_plain and any(row == choice.value for choice in question.choices):
+                question = replace(question, default=row)
             doubts = [] if problem else self._list_doubts()
             question = replace(question, head=self._draw_head(len(question.choices), problem, doubts))
             answer = self.asker.ask(question if problem else self._add_costs(question))
             if answer == "start" and self._is_meant():
                 return
+            row = answer.value if isinstance(answer, Pressed) else answer
             with contextlib.suppress(Back):
                 self._act(answer)
 
@@ -252,10 +256,17 @@ class Form:
         self.state.on = self.asker.ask(build_place_question(self.workspace, self.state.on))
 
     def _change_one(self) -> None:
-        """Offer every setting that has an effect, and the settings of the parts that are on, such as resize.height."""
-        changeable = self.state.list_changeable()
-        question = form_review.build_settings_question(self.state, changeable)
-        self._ask(changeable[self.asker.ask(question)])
+        """Offer every setting that has an effect, and the settings of the parts that are on, such as resize.height.
+
+        Back from a setting leads to the list again.
+        """
+        name = None
+        while True:
+            changeable = self.state.list_changeable()
+            name = self.asker.ask(form_review.build_settings_question(self.state, changeable, name))
+            with contextlib.suppress(Back):
+                self._ask(changeable[name])
+                return
 
     def _draw_head(self, rows: int, problem: TFMError | None = None, doubts: Sequence[Doubt] = ()) -> RenderableType:
         """What stands above a question with so many rows: what is wrong, or else what is unusual and was found."""

@@ -16,7 +16,7 @@ from tfm.core.runs.cluster import THIS_MACHINE, list_clusters
 from tfm.core.settings.fields import SettingField
 from tfm.ui import render
 from tfm.ui.chosen_presets import VARIES
-from tfm.ui.field_prompts import format_name, format_value
+from tfm.ui.field_prompts import explain_field, format_name, format_value
 from tfm.ui.form_state import FormState
 from tfm.ui.prompts import Choice, Question
 from tfm.ui.spell_references import spell
@@ -61,16 +61,18 @@ def describe_work(state: FormState) -> str:
     return " ".join(map(spell, words))
 
 
-def build_settings_question(state: FormState, changeable: Mapping[str, SettingField]) -> Question:
-    """All settings with their values; `/` filters them."""
+def build_settings_question(state: FormState, changeable: Mapping[str, SettingField], chosen: str | None) -> Question:
+    """All settings with their values, the cursor on the chosen one; `/` filters them."""
     values = state.read_values(list(changeable.values()))
     choices: list[Choice] = []
     for name, field in changeable.items():
         section = field.group if "." not in name else name.partition(".")[0]
         value = describe_value(field, values[name], state)
-        choices.append(Choice(name, format_name(name), value, section=section, card=spell(field.question)))
+        card, why = _write_card(field, values[name], state), explain_field(field)
+        choices.append(Choice(name, format_name(name), value, section=section, card=card, why=why))
     choices.sort(key=lambda choice: bool(choice.section))  # below a section's title they would seem to belong to it
-    return Question("setting", "Which setting?", "Type / and a part of its name to find a setting.", choices, head="")
+    why = "Type / and a part of its name to find a setting."
+    return Question("setting", "Which setting?", why, choices, default=chosen, head="")
 
 
 def describe_value(field: SettingField, value: Any, state: FormState) -> str:
@@ -127,5 +129,20 @@ def _build_row(field: SettingField, value: Any, state: FormState, *, is_wrong: b
     mark = "  ← change this" if is_wrong else "  (found in the data)" if field.name in state.fixed else ""
     name = format_name(field.name)
     return Choice(
-        field.name, name[:1].upper() + name[1:], describe_value(field, value, state) + mark, card=spell(field.question)
+        field.name,
+        name[:1].upper() + name[1:],
+        describe_value(field, value, state) + mark,
+        card=_write_card(field, value, state),
+        why=explain_field(field),
     )
+
+
+def _write_card(field: SettingField, value: Any, state: FormState) -> str:
+    """The question of a setting; where the models differ, also which of them suggests which value."""
+    text = spell(field.question)
+    if value != VARIES:
+        return text
+    names: dict[str, list[str]] = {}
+    for preset, own in zip(state.presets, state.list_preset_values(field), strict=True):
+        names.setdefault(format_value(own), []).append(preset)
+    return "\n".join([text, *(f"{own}: {', '.join(presets)}" for own, presets in names.items())])

@@ -182,7 +182,8 @@ class ListPrompt:
         """The help, or why Enter does nothing, or the text of the row under the cursor."""
         row, width, room = self.state.current, _read_width(), get_app().output.get_size().rows
         if self.state.shows_help:
-            return [("class:help", wrap_card(self._question.explanation, width, max(_CARD_LINES, room // 2)))]
+            text = (row.why if row else "") or self._question.explanation
+            return [("class:help", wrap_card(text, width, max(_CARD_LINES, room // 2)))]
         texts = list_cards(self._question, width)
         cards = [wrap_card(text, width, _CARD_LINES) for text in texts if text]
         lines = max((card.count("\n") for card in cards), default=0)  # the same for each row: nothing jumps

@@ -34,7 +34,10 @@ class ToMenu(Leaving):
 
 @dataclass(frozen=True)
 class Choice:
-    """A row: a title with a line about it, or the cells of a table. `card` is shown while the cursor is on it."""
+    """A row: a title with a line about it, or the cells of a table.
+
+    `card` is shown while the cursor is on it, and `why` when a person asks for help there.
+    """
 
     value: Any
     title: str
@@ -43,6 +46,7 @@ class Choice:
     section: str = ""
     cells: Sequence[str] = ()
     card: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)

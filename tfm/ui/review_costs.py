@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tfm.core.events import Note
 from tfm.core.runs.doubts import Doubt, find_doubts
-from tfm.core.runs.estimates import add_estimates, read_estimates, start_probe
+from tfm.core.runs.estimates import add_estimates, is_measuring, read_estimates, start_probe
 from tfm.core.runs.workspace import Workspace
 from tfm.ui import render
 from tfm.ui.equivalent_command_line import FilledForm
@@ -17,10 +17,13 @@ _LEAST_DISK_MB = 1
 
 
 def describe_costs(workspace: Workspace, filled: FilledForm) -> str:
-    """Such as "≈ 16 min · 2.0 GB memory · 90 MB disk"; empty as long as nothing is known."""
-    together = add_estimates(list(read_estimates(workspace, filled.stage, filled.presets, filled.given).values()))
-    mark = "" if together.is_measured else "≈ "
-    parts = [f"{mark}{render.format_time_left(together.seconds)}"] if together.seconds else []
+    """Such as "≈ 16 min · 2.0 GB memory · 90 MB disk"; with "≥" if the time of some models is not known yet."""
+    estimates = list(read_estimates(workspace, filled.stage, filled.presets, filled.given).values())
+    known = [one for one in estimates if one.seconds is not None]
+    together = add_estimates(known or estimates)
+    mark = "≥ " if len(known) < len(estimates) else "" if together.is_measured else "≈ "
+    parts = [spell("measuring …")] if len(known) < len(estimates) and is_measuring() else []
+    parts += [f"{mark}{render.format_time_left(together.seconds)}"] if together.seconds else []
     parts += [f"{together.memory_gib:.1f} GB memory"] if together.memory_gib else []
     parts += [f"{together.disk_mb:,.0f} MB disk"] if (together.disk_mb or 0) >= _LEAST_DISK_MB else []
     parts += [f"{together.download_mb:,.0f} MB download"] if together.download_mb >= _LEAST_DISK_MB else []

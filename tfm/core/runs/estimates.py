@@ -205,7 +205,7 @@ _RETRY_SECONDS = 60.0  # what could not be measured is tried again after that
 def start_probe(workspace: Workspace, stage: str, presets: Sequence[str], given: Mapping[str, Any]) -> None:
     """Measure what is not known in the background. It may be called at every refresh: it starts one process at a time,
     which ends with this one."""
-    if os.environ.get(PROBE) == "off" or any(probe.poll() is None for probe in _probes):
+    if os.environ.get(PROBE) == "off" or is_measuring():
         return
     _probes.clear()
     asked = json.dumps({"stage": stage, "presets": list(presets), "given": dict(given)}, default=str)
@@ -230,6 +230,10 @@ def start_probe(workspace: Workspace, stage: str, presets: Sequence[str], given:
             start_new_session=True,
         )
     )
+
+
+def is_measuring() -> bool:
+    return any(probe.poll() is None for probe in _probes)
 
 
 def needs_probe(workspace: Workspace, stage: str, presets: Sequence[str], given: Mapping[str, Any]) -> bool:

@@ -47,6 +47,13 @@ def list_readable_runs(workspace: Workspace, field: SettingField) -> list[Run]:
     return [run for run, stage in made if not field.input.made_by or stage in field.input.made_by]
 
 
+def list_runs_with_weights(workspace: Workspace) -> list[tuple[Run, str]]:
+    """The complete runs that trained a network, the newest first, with the names of their models."""
+    made = [(run, status) for run, status in lookup.read_runs(workspace) if run.best_checkpoint.is_file()]
+    models = {run.id: str(status.result.get("model") or "") for run, status in made}
+    return [(run, models[run.id]) for run, _ in reversed(find_readable_runs(made))]
+
+
 def list_all_runs(workspace: Workspace, field: SettingField) -> list[str]:
     """The runs that an empty list stands for: all that can be read, except those with damaged outputs."""
     return [run.id for run in list_readable_runs(workspace, field) if run.has_intact_outputs()]
@@ -141,6 +148,8 @@ def check_inputs(workspace: Workspace, settings: Settings) -> None:
     for field, needed, name in list_inputs(settings):
         if needed.kind == "run":
             run = _find_run(workspace, field, name)
+            if field.input and field.input.kind == "weights":
+                _check_weights(run, field)
             _check_run(run, field, needed)
             _check_fixed_values(run, settings, field, needed)
         elif needed.kind == "path":
@@ -167,6 +176,15 @@ def _check_run(run: Run, field: SettingField, needed: Input) -> None:
         raise SettingsError(
             f"{run.id} is {state}, so it has no results yet",
             hint=f"finish it first: {hints.command('runs resume', run.id)}",
+            fields=(field.name,),
+        )
+
+
+def _check_weights(run: Run, field: SettingField) -> None:
+    if not run.best_checkpoint.is_file():
+        raise SettingsError(
+            f"{run.id} has no best checkpoint to take weights from",
+            hint=f"name a finished run that trained a network: see {hints.command('runs list')}",
             fields=(field.name,),
         )
 

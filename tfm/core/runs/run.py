@@ -22,6 +22,8 @@ from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import Settings
 from tfm.core.settings.serialize import format_commented_yaml
 
+BEST_CHECKPOINT = "best.pt"  # the weights that other runs can start from
+
 
 class Run(Job):
     def __init__(self, folder: Path, workspace: Workspace) -> None:
@@ -123,6 +125,10 @@ class Run(Job):
     @property
     def checkpoints_folder(self) -> Path:
         return self.folder / "checkpoints"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        return self.checkpoints_folder / BEST_CHECKPOINT
 
     @property
     def figures_folder(self) -> Path:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tfm.core import hints
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Note
 from tfm.core.runs.lookup import find_run
@@ -57,11 +56,6 @@ def find_weights_source(workspace: Workspace, weights: str, val: Samples, test: 
         return None
     source = SourceRun(find_run(workspace, weights.removeprefix(RUN)))
     refuse_leak_lab(source.run)
-    if not source.open_checkpoints().best.is_file():
-        raise DataError(
-            f"{source.run.id} has no best checkpoint to take weights from",
-            hint=f"name a finished train or pretrain run: see {hints.command('runs list')}",
-        )
     source.run.check_outputs()
     check_unseen(f"the weights of {source.run.id}", source.read_patients_seen(), validation=val, test=test)
     return source
