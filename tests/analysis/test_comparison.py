@@ -232,7 +232,7 @@ def test_a_test_set_that_cannot_tell_the_best_from_chance_is_too_small_for_any_d
     (test,) = ranking.tests
     assert test.detectable > ranking.entries[0][1].auc.value - 0.5
     outcome = describe_outcome(ranking)
-    assert "too small to show any difference" in outcome
+    assert "This test cannot tell any of these models from guessing." in outcome
     assert "It can detect" not in outcome
 
 

@@ -7,10 +7,12 @@ from collections.abc import Collection
 from statistics import mean
 
 from tfm.core.events import Event
+from tfm.core.runs.estimates import read_estimates
 from tfm.core.runs.executors import find_place
 from tfm.core.runs.job_folder import Status
 from tfm.core.runs.plan import Plan, Step
 from tfm.core.runs.run import Run
+from tfm.core.runs.work_costs import TRAININGS
 from tfm.ui.run_state import RunView
 
 
@@ -25,6 +27,7 @@ class JobView:
         self._steps: list[Step] = []
         self._steps_written = 0
         self._seconds: dict[str, float] = {}  # that each finished step took
+        self._estimated: dict[tuple[str, str | None], float | None] = {}  # by command and model
         self._views: dict[str, RunView] = {}
 
     def refresh(self) -> None:
@@ -86,20 +89,41 @@ class JobView:
 
     @property
     def seconds_left(self) -> float | None:
-        """The time left; in a plan, a waiting step takes as long as those of the same command took. None if unknown."""
+        """The time left; None if it is not known, in a plan of any step that is left."""
         left = self.current.seconds_left if self.current else None
         if not isinstance(self.job, Plan):
             return left
-        seconds = defaultdict(list)
+        running = [step for step in self._steps if self.states[step.name] == "running"]
+        if len(running) > 1 or (running and (left is None or not self._is_training_counted(running[0]))):
+            return None
+        measured = defaultdict(list)
         for step in self._steps:
             if step.name in self._seconds:
-                seconds[step.stage].append(self._seconds[step.name])
-            elif self.states[step.name] == "running" and self.current and left is not None:
-                seconds[step.stage].append(left + self.current.run.read_seconds_spent())
-        waiting = [step.stage for step in self._steps if self.states[step.name] == "waiting"]
-        if any(stage not in seconds for stage in waiting):
-            return None
-        return sum((mean(seconds[stage]) for stage in waiting), left or 0.0)
+                measured[step.stage, step.preset].append(self._seconds[step.name])
+        if running and self.current and left is not None:
+            measured[running[0].stage, running[0].preset].append(left + self.current.run.read_seconds_spent())
+        total = left if running and left is not None else 0.0
+        for step in self._steps:
+            if self.states[step.name] in ("waiting", "paused", "halted"):
+                known = measured.get((step.stage, step.preset))
+                seconds = mean(known) if known else self._estimate(step)
+                if seconds is None:
+                    return None
+                total += seconds
+        return total
+
+    def _is_training_counted(self, step: Step) -> bool:
+        """The counts before the epochs, such as of images to read, say nothing about the time of a training."""
+        return step.stage not in TRAININGS or (self.current is not None and "epoch" in self.current.bars)
+
+    def _estimate(self, step: Step) -> float | None:
+        """The time of a model that has not run here, asked for once: a long queue takes long to estimate."""
+        key = (step.stage, step.preset)
+        if key not in self._estimated:
+            presets = [step.preset] if step.preset else []
+            (estimate,) = read_estimates(self.job.workspace, step.stage, presets, step.settings).values()
+            self._estimated[key] = estimate.seconds
+        return self._estimated[key]
 
 
 def describe_state(status: Status) -> str:

@@ -48,7 +48,7 @@ class KeyAsker:
             try:
                 return question.parse(_build_text_prompt(question).unsafe_ask())
             except _Explain:
-                self.console.print(Text(question.explanation, "cyan"))
+                self.console.print(Text(question.why, "cyan"))
 
 
 def flush_keys() -> None:
@@ -104,7 +104,11 @@ def _bind_keys(application: Any, question: Question) -> None:
         event.current_buffer.complete_state = None
         event.key_processor.feed(KeyPress(Keys.Enter), first=True)
 
-    @keys.add("?", filter=Condition(lambda: application.current_buffer.text in ("", str(question.default or ""))))
+    @Condition
+    def can_explain() -> bool:
+        return bool(question.why) and application.current_buffer.text in ("", str(question.default or ""))
+
+    @keys.add("?", filter=can_explain)
     def _(event: Any) -> None:
         event.app.exit(exception=_Explain())
 

@@ -100,7 +100,8 @@ class ListPrompt:
         bind("enter", self._accept)
         bind("c-c", lambda event: event.app.exit(exception=ToMenu(tuple(state.marked))))
         bind("/", lambda event: state.set_filter(""), is_letter=True)
-        bind("?", self._toggle_help, is_letter=True)
+        if self._has_help:
+            bind("?", self._toggle_help, is_letter=True)
         if self._question.several:
             bind("space", lambda event: state.toggle())
             for key, (_, values) in self._marks.items():
@@ -115,6 +116,10 @@ class ListPrompt:
     def _marks(self) -> dict[str, tuple[str, Any]]:
         everything = [choice.value for choice in self._question.choices]
         return {**self._question.marks, "a": (spell("all"), everything)} if self._question.several else {}
+
+    @property
+    def _has_help(self) -> bool:
+        return bool(self._question.why) or any(choice.why for choice in self._question.choices)
 
     def _toggle_help(self, event: Any) -> None:
         self.state.shows_help = not self.state.shows_help
@@ -182,7 +187,7 @@ class ListPrompt:
         """The help, or why Enter does nothing, or the text of the row under the cursor."""
         row, width, room = self.state.current, _read_width(), get_app().output.get_size().rows
         if self.state.shows_help:
-            text = (row.why if row else "") or self._question.explanation
+            text = (row.why if row else "") or self._question.why
             return [("class:help", wrap_card(text, width, max(_CARD_LINES, room // 2)))]
         texts = list_cards(self._question, width)
         cards = [wrap_card(text, width, _CARD_LINES) for text in texts if text]
@@ -202,7 +207,8 @@ class ListPrompt:
                 *(marks if question.several else []),
                 *(f"{key} {label}" for key, label in question.actions.items()),
             ]
-            labels += ["enter continue" if question.several else "enter choose", "? help"]
+            labels += ["enter continue" if question.several else "enter choose"]
+            labels += ["? help"] if self._has_help else []
             labels += ["esc back"] if question.can_go_back else []
             labels += ["/ filter"] if len(question.choices) > _PAGE else []
         parts = [Text(label) for label in map(spell, labels)]

@@ -30,8 +30,8 @@ class PlainAsker:
                 raise ToMenu from None
             if line == "<" and question.can_go_back:
                 raise Back
-            if line == "?":
-                self.console.print(Text(question.explanation))
+            if line == "?" and question.why:
+                self.console.print(Text(question.why))
                 continue
             if line == "!" and question.choices:
                 self._print_question(question)
@@ -92,7 +92,8 @@ def _describe_choice(question: Question, choice: Choice) -> str:
 
 def _describe_keys(question: Question) -> str:
     keys = [spell("<: back")] if question.can_go_back else []
-    keys += [spell("?: explain"), *([spell("!: list again")] if question.choices else [])]
+    keys += [spell("?: explain")] if question.why else []
+    keys += [spell("!: list again")] if question.choices else []
     keys += [f"{key}: {label}" for key, (label, _) in question.marks.items()]
     keys += [f"{key}: {label}" for key, label in question.actions.items()]
     has_default = question.default not in (None, "", []) and not question.choices

@@ -63,6 +63,7 @@ class Question:
     """A question with its choices, or for a text.
 
     Attributes:
+        why: The explanation behind `?`, which is offered only if there is one.
         aside: Shown at the right end of the question's line.
         head: Shown above the question, on a screen of its own.
         columns: The headings of the choices' cells. A narrow window drops the last ones.
@@ -88,10 +89,6 @@ class Question:
     marks: Mapping[str, tuple[str, Sequence[Any]]] = field(default_factory=dict)
     actions: Mapping[str, str] = field(default_factory=dict)
     refresh: Callable[[], Question] | None = None
-
-    @property
-    def explanation(self) -> str:
-        return self.why or "There is no explanation for this question."
 
     def parse(self, text: str) -> Any:
         value = text if text.strip() or self.default is None else self.default

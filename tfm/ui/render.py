@@ -154,14 +154,19 @@ def _stack_rows(event: Table) -> RichTable:
     return stack
 
 
-def format_results(values: Mapping[str, Any], figures: str) -> dict[str, str]:
+def format_results(values: Mapping[str, Any]) -> dict[str, str]:
     """Plain results of a stage: measured values, then counts, then words."""
     plain = [one for one in values.items() if isinstance(one[1], str | int | float) and one[0] != "run"]
     plain.sort(key=lambda one: (not isinstance(one[1], float), isinstance(one[1], str)))
     return {
-        name.replace("_", " "): format(value, figures) if isinstance(value, float) else spell(str(value))
+        name.replace("_", " "): _format_measured(value) if isinstance(value, float) else spell(str(value))
         for name, value in plain
     }
+
+
+def _format_measured(value: float) -> str:
+    """Three decimals; of a smaller value, such as a learning rate, three figures."""
+    return f"{value:.3g}" if 0 < abs(value) < 0.001 else f"{value:.3f}"
 
 
 def draw_lines(lines: Sequence[TableRow], width: int, most: int) -> Text:

@@ -39,10 +39,13 @@ def build_page(job: Run | Plan) -> ResultPage:
     view = RunView(job)
     view.read_new_events()
     shown = list(view.shown)
-    values = render.format_results(job.read_status().result, ".6g")
+    values = render.format_results(job.read_status().result)
     if not any(isinstance(event, Table) for event in shown) and values:
         shown.append(Table("Results", _NO_HEADINGS, [list(row) for row in values.items()]))
-    return ResultPage(view.summary, shown, list(view.notes), view.closing)
+    score = find_score(job.read_status().result)
+    is_guessing = score is not None and score.name == "val_auc" and score.value <= 0.5
+    guessing = "\nIt is no better than guessing on validation." if view.summary and is_guessing else ""
+    return ResultPage(view.summary + guessing, shown, list(view.notes), view.closing)
 
 
 def find_last_run(job: Run | Plan) -> Run | None:

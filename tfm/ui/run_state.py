@@ -87,8 +87,9 @@ class RunView:
 
     @property
     def seconds_left(self) -> float | None:
-        """The time left of the outermost count. Counts before the training say nothing about its time."""
-        return next((bar.seconds_left for bar in self.unfinished_bars.values()), None)
+        """The time left of the outermost count, which is not less than that of a count within it."""
+        left = [bar.seconds_left for bar in self.unfinished_bars.values()]
+        return max(filter(None, left), default=left[0]) if left and left[0] is not None else None
 
     def read_new_events(self) -> list[Event]:
         """Read and apply the new events of the log."""

@@ -13,7 +13,7 @@ def spell_question(question: Question) -> Question:
     return replace(
         question,
         text=spell(question.text),
-        why=spell(question.explanation),
+        why=spell(question.why),
         aside=spell(question.aside),
         choices=[_spell_choice(choice) for choice in question.choices],
         columns=[*map(spell, question.columns)],

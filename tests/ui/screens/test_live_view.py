@@ -168,6 +168,23 @@ def test_the_time_left_for_a_queue_is_that_of_its_finished_runs(workspace):
     assert "about 4 min left for all" in "\n".join(on_screen(plan, 80, 24))
 
 
+def test_the_time_left_for_a_queue_is_shown_only_if_that_of_every_step_is_known(workspace):
+    steps = [Step("a", TOY, {"epochs": 3}), Step("b", "count", {"target": 3})]
+    plan = find_or_create_plan(workspace, "p", steps)
+    run = at_work(workspace)
+    plan.record_step("a", run.id)
+    with run.hold_lock():
+        run.update(state="running", started="2026-01-01T00:00:00+00:00")
+        view = JobView(plan)
+        view.refresh()
+        view.current.apply_event(view.current.last_time + 60, Progress("epoch", 2, 3, "epochs"))
+        assert view.current.seconds_left > 0
+        assert view.seconds_left is None
+        plan.skip_step("b")
+        view.refresh()
+        assert view.seconds_left == view.current.seconds_left
+
+
 def test_what_cannot_be_counted_is_named_while_it_works(workspace):
     run = find_or_create_job(workspace, TOY, {"epochs": 3})
     assert "starting" in "\n".join(on_screen(run, 80, 24))

@@ -58,6 +58,7 @@ def show(job, answers, width=80, height=24):
 def test_a_comparison_says_its_outcome_and_marks_the_best_models(comparison):
     run, runs = comparison
     step, (question, chosen) = show(run, {})
+    assert question.text == "3 models", "the mean is none"
     assert OUTCOME in " ".join(draw(question).split())
     assert [choice.cells[0] for choice in question.choices] == ["1*", "2*", "3", "–"]
     assert [choice.title for choice in question.choices if choice.disabled] == ["mean of 3 models"]
@@ -130,6 +131,17 @@ def test_the_models_of_a_queue_that_finished_are_compared(workspace):
     queue.update(state="failed", message="DenseNet121_CFT: its weights cannot be reached", hint="train from scratch")
     step, _ = show(queue, {})
     assert (step.stage, step.given) == ("compare", {"runs": [run.id for run in runs]})
+
+
+def test_a_model_that_guesses_says_so_with_three_decimals(workspace):
+    make_products(workspace)
+    run = finish(workspace, "train", {}, {"val_auc": 0.380952}, "MammoCNN")
+    with run.open_event_log():
+        run.record(StateChange("running"))
+        run.record(Result({}, [], "MammoCNN is trained."))
+    head = draw(show(run, {"next": "home"})[1][0])
+    assert "It is no better than guessing on validation." in head
+    assert "0.381" in head
 
 
 def test_a_queue_whose_worker_died_is_resumed_first_and_tells_its_steps_apart(workspace):

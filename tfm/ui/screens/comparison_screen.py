@@ -65,7 +65,7 @@ def _build_question(run: Run, models: Sequence[ComparedModel], sorting: str, pla
         choices.append(Choice(at, model.name, disabled=mean, section=section, cells=row, card=model.card))
     return Question(
         "comparison",
-        f"{len(models)} models",
+        f"{sum(bool(model.runs) for model in models)} models",
         _WHY,
         choices,
         default=next(at for at in order if models[at].runs) if place is None else place,
