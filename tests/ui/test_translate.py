@@ -85,6 +85,7 @@ SPANISH = Translator(
         ("3 of 4; over A", "3 de 4; sobre A"),
         ("3 of 4; over pairs of patients", "3 of 4; over pairs of patients"),
         ("the images of a, the best of 3. Done", "the images of a, the best of 3. Terminada"),
+        ("what of that: done", "what of that: done"),
         ("step 0 of 3 · done", "step 0 of 3 · terminada"),
         ("the images of 3,337,057; x=3,337", "las imágenes de 3\u00a0337\u00a0057; x=3,337"),
         ("", ""),

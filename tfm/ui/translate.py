@@ -196,4 +196,6 @@ class Translator:
 
     def _is_unknown(self, value: str) -> bool:
         """Whether it is prose, or one word such as no name is."""
-        return (" " in value or _LOWER.fullmatch(value) is not None) and self._translate_whole(value) is None
+        word = value.strip(f"{EDGES}.()…")
+        is_prose = " " in _CODE.sub("", word).strip() or _LOWER.fullmatch(word) is not None
+        return is_prose and self._translate_whole(value) is None
