@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 COLUMNS = ["#", "model", "AUC (95 %)", "difference to best", "Holm p", "sens.", "spec.", "epochs", "minutes"]
 SORTINGS = ("rank", "sensitivity", "specificity", "epochs", "minutes")
+_SORTED_COLUMNS = {"sensitivity": 5, "specificity": 6, "epochs": 7, "minutes": 8}
+_NAME = 1
 _MINUS = "\N{MINUS SIGN}"
 
 
@@ -89,6 +91,15 @@ class ComparedModel:
 def list_compared_models(result: Mapping[str, Any]) -> list[ComparedModel]:
     """The rows by rank, one protocol after the other. Comparisons of older versions have none."""
     return [ComparedModel(row) for row in result.get("models") or []]
+
+
+def show_sorted_column(cells: Sequence[str], sorting: str) -> list[str]:
+    """Put the column of the sorting behind the name: a narrow window drops the last ones."""
+    place = _SORTED_COLUMNS.get(sorting)
+    if place is None:
+        return list(cells)
+    others = [cell for at, cell in enumerate(cells) if at != place]
+    return [*others[: _NAME + 1], cells[place], *others[_NAME + 1 :]]
 
 
 def _format_number(value: float | None, digits: int = 3) -> str:

@@ -85,6 +85,17 @@ def test_a_comparison_is_sorted_by_a_column(comparison):
     _, asked = show(comparison[0], {"comparison": (Pressed("s", 0), Pressed("w", 0))})
     assert [choice.title for choice in asked[1].choices[:2]] == ["MammoCNN", "ResNet18_CFT"]
     assert asked[1].aside == "sorted by sensitivity"
+    assert asked[1].columns[2] == "sens.", "a narrow window shows it"
+    assert asked[1].choices[0].cells[2] == "0.90"
+
+
+def test_a_comparison_keeps_two_models(comparison):
+    run, runs = comparison
+    settings = run.read_settings() | {"runs": [one.id for one in runs[:2]]}
+    pair = finish(run.workspace, "compare", settings, {**run.read_status().result, "note": 1})
+    step, asked = show(pair, {"comparison": (Pressed("x", 1), BACK)})
+    assert step is None
+    assert [question.name for question in asked] == ["comparison", "continue", "comparison"]
 
 
 def test_a_long_result_leaves_room_for_the_next_step(workspace, tmp_path_factory):

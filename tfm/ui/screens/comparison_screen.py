@@ -11,7 +11,7 @@ from rich.text import Text
 from tfm.core.events import Picture
 from tfm.core.runs.run import Run
 from tfm.ui import render
-from tfm.ui.comparison_rows import COLUMNS, SORTINGS, ComparedModel, list_compared_models
+from tfm.ui.comparison_rows import COLUMNS, SORTINGS, ComparedModel, list_compared_models, show_sorted_column
 from tfm.ui.list_rows import shorten
 from tfm.ui.next_steps import NextStep, write_report
 from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question, ToMenu, wait_for_enter
@@ -19,7 +19,7 @@ from tfm.ui.result_page import build_page
 from tfm.ui.screens import job_end
 from tfm.ui.spell_references import spell
 
-_ROOM_OF_OTHERS = 68  # columns of rank, AUC, difference and p
+_ROOM_OF_OTHERS = 34  # columns of rank and AUC; a long name displaces the others, which the card has
 _SHORTEST_NAME, _LONGEST_NAME = 12, 80
 _ACTIONS = {"r": "ROC", "w": "report", "t": "thesis", "s": "sort", "x": "leave out", "p": "protocol"}
 _WHY = """\
@@ -44,6 +44,9 @@ def show_comparison(run: Run, asker: Asker, console: Console) -> NextStep | None
                 console.clear()
                 _print_pictures(run, console) if key == "r" else job_end.print_end(run, console)
                 wait_for_enter(asker)
+            elif key == "x" and len(_leave_out(run, models[place])) < 2:
+                console.print(Text(spell("Two models are needed for a comparison: none can be left out."), "yellow"))
+                wait_for_enter(asker)
             else:
                 with contextlib.suppress(Back):
                     return _choose_step(key, run, models[place], asker)
@@ -60,7 +63,7 @@ def _build_question(run: Run, models: Sequence[ComparedModel], sorting: str, pla
         model = models[at]
         rank, name, *cells = model.format_cells()
         section = f"{groups[at] + 1}. {model.dataset}" if len(protocols) > 1 else ""
-        row = [rank, shorten(name, room), *cells]
+        row = show_sorted_column([rank, shorten(name, room), *cells], sorting)
         mean = None if model.runs else "the mean of the models, with no runs of its own"
         choices.append(Choice(at, model.name, disabled=mean, section=section, cells=row, card=model.card))
     return Question(
@@ -71,7 +74,7 @@ def _build_question(run: Run, models: Sequence[ComparedModel], sorting: str, pla
         default=next(at for at in order if models[at].runs) if place is None else place,
         aside="" if sorting == SORTINGS[0] else f"sorted by {sorting}",
         head=_draw_head(result.get("summary") or [], protocols),
-        columns=COLUMNS,
+        columns=show_sorted_column(COLUMNS, sorting),
         actions=_ACTIONS,
     )
 
@@ -88,6 +91,10 @@ def _print_pictures(run: Run, console: Console) -> None:
     render.print_events(console, list(pictures))
 
 
+def _leave_out(run: Run, model: ComparedModel) -> list[str]:
+    return [one for one in run.read_settings()["runs"] if one not in model.runs]
+
+
 def _choose_step(key: str, run: Run, model: ComparedModel, asker: Asker) -> NextStep | None:
     runs = list(run.read_settings()["runs"])
     match key:
@@ -96,8 +103,7 @@ def _choose_step(key: str, run: Run, model: ComparedModel, asker: Asker) -> Next
         case "t":
             return NextStep("Thesis pack", "", "report", given={"runs": runs, "thesis": True})
         case "x":
-            left = [one for one in runs if one not in model.runs]
-            return NextStep("Compare", f"without {model.name}", "compare", given={"runs": left})
+            return NextStep("Compare", f"without {model.name}", "compare", given={"runs": _leave_out(run, model)})
     steps = [NextStep("Evaluate", "every metric, subgroups and calibration", "evaluate", given={"runs": model.runs})]
     if len(model.runs) == 1:
         steps.append(NextStep("Explain", "where it looks", "explain", given={"run": model.runs[0]}))
