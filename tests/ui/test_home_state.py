@@ -42,6 +42,18 @@ def test_the_lines_say_how_far_the_work_is_and_the_next_step_follows(workspace):
     assert reader.read().steps[0].stage == "report"
     train(workspace, "ResNet18_OPW")
     assert reader.read().steps[0].stage == "compare", "one more model is not compared yet"
+    assert texts(reader.read(), "Results") == ["compared: MammoCNN, ResNet18_CFT (1 more trained)"]
+
+
+def test_a_report_of_an_earlier_comparison_is_not_told_as_a_report_of_the_newest(workspace):
+    make_small_dataset(workspace)
+    first, second = (train(workspace, name)[0].id for name in ("MammoCNN", "ResNet18_CFT"))
+    for stage, runs in (("compare", [first]), ("report", [first])):
+        finish(workspace, stage, {"runs": runs}, {})
+    reader = HomeReader(workspace)
+    assert texts(reader.read(), "Results") == ["compared: MammoCNN (1 more trained)", "report"]
+    finish(workspace, "compare", {"runs": [first, second]}, {})
+    assert texts(reader.read(), "Results") == ["compared: MammoCNN, ResNet18_CFT", "report of an earlier comparison"]
 
 
 def test_a_run_that_stopped_says_where(workspace):
@@ -53,7 +65,7 @@ def test_a_run_that_stopped_says_where(workspace):
         run.record(Progress("epoch", 7, 40, "epochs"))
         assert texts(reader.read(), "Models") == ["MammoCNN epoch 7 of 40"]
         assert [one.job.id for one in reader.read().running] == [run.id]
-    assert texts(reader.read(), "Models") == ["MammoCNN stopped at epoch 7 of 40"]
+    assert texts(reader.read(), "Models") == ["MammoCNN: halted, epoch 7 of 40"]
     assert [one.job.id for one in reader.read().stopped] == [run.id]
 
 

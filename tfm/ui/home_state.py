@@ -5,6 +5,7 @@ Nothing here asks or draws.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from tfm.core.runs.product_facts import read_cache_facts, read_dataset_facts
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import PRODUCT_FILES, Workspace
 from tfm.ui import next_steps
-from tfm.ui.job_words import describe_count, name_job
+from tfm.ui.job_words import describe_count, describe_state, name_job
 from tfm.ui.next_steps import NextStep
 
 Line = Literal["Data", "Images", "Models", "Results"]
@@ -77,7 +78,7 @@ class HomeReader:
         facts["Data"] += _describe_datasets(self.workspace, datasets) or self._describe_downloads()
         facts["Images"] += _describe_caches(self.workspace, caches)
         facts["Models"] += [Fact("done", f"{len(runs)} trained")] if runs else []
-        facts["Results"] += self._describe_results()
+        facts["Results"] += self._describe_results(runs)
         for line, nothing in zip(LINES, ("no dataset", "no images", "no model", "nothing compared"), strict=True):
             facts[line] = facts[line] or [Fact("missing", f"{nothing} yet")]
         steps = [*self._list_steps(runs, datasets, caches)]
@@ -129,15 +130,19 @@ class HomeReader:
             ids <= set(read_compared_runs(one.job)) for one in self._list_done(stage) if isinstance(one.job, Run)
         )
 
-    def _describe_results(self) -> list[Fact]:
+    def _describe_results(self, trained: list[Run]) -> list[Fact]:
+        """The newest comparison, how many models it lacks, and whether the report is older."""
         compared = self._list_done("compare")
         if not compared or not isinstance(compared[-1].job, Run):
             return []
-        models = dict.fromkeys(self._name_model(run_id) for run_id in read_compared_runs(compared[-1].job))
-        return [
-            Fact("done", f"compared: {', '.join(models)}"),
-            *[Fact("done", "report") for _ in self._list_done("report")[:1]],
-        ]
+        ids = read_compared_runs(compared[-1].job)
+        names = ", ".join(dict.fromkeys(map(self._name_model, ids)))
+        others = len({run.id for run in select_comparable(trained, trained[-1])} - set(ids)) if trained else 0
+        facts = [Fact("done", f"compared: {names} ({others} more trained)" if others else f"compared: {names}")]
+        if reports := self._list_done("report"):
+            is_newer = reports[-1].status.created >= compared[-1].status.created
+            facts.append(Fact("done", "report") if is_newer else Fact("missing", "report of an earlier comparison"))
+        return facts
 
     def _name_model(self, run_id: str) -> str:
         found = self.index.find(run_id)
@@ -159,14 +164,16 @@ def _describe_jobs(
             if len(here) == 1
             else f"{len(here)} running",
         )
-    if here := select(stopped):
-        count = describe_count(here[0].progress)
-        yield Fact(
-            "stopped",
-            f"{name_job(here[0])} stopped{f' at {count}' if count else ''}"
-            if len(here) == 1
-            else f"{len(here)} stopped",
-        )
+    here = select(stopped)
+    counts = Counter(one.state for one in here)
+    several = {
+        "paused": f"paused: {counts['paused']}",
+        "halted": f"halted: {counts['halted']}",
+        "waiting": f"waiting: {counts['waiting']}",
+    }
+    for state, count in counts.items():
+        only = next(one for one in here if one.state == state)
+        yield Fact("stopped", f"{name_job(only)}: {describe_state(only)}" if count == 1 else several[state])
     if here := select(failed):
         yield Fact("failed", f"{name_job(here[0])} failed" if len(here) == 1 else f"{len(here)} failed")
 

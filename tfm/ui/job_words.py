@@ -8,7 +8,7 @@ from tfm.core.runs.job_index import ListedJob
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run_progress import Count, Score
 
-_WHOLE_COUNTS = ("epoch", "trials", "step")  # counts that a person follows by number; others in percent
+_WHOLE_COUNTS = ("epoch", "trials")  # counts that a person follows by number; others in percent
 _SCORE_NAMES = {"val_auc": "AUC", "val_dice": "Dice", "val_gain": "gain"}
 
 
@@ -17,9 +17,11 @@ def name_job(one: ListedJob) -> str:
 
 
 def describe_count(count: Count | None) -> str:
-    """How far a job is, such as "epoch 7 of 40" or "34 %"; empty if it has not counted yet."""
+    """How far a job is, such as "epoch 7 of 40", "2 of 3 done" or "34 %"; empty if it has not counted yet."""
     if count is None or not count.total:
         return ""
+    if count.name == "step":  # of a plan
+        return f"{count.done} of {count.total} done"
     if count.name in _WHOLE_COUNTS:
         return f"{count.name.removesuffix('s')} {count.done} of {count.total}"
     return f"{100 * count.done // count.total} %"
@@ -31,9 +33,8 @@ def describe_state(listed: ListedJob) -> str:
     words = status.message if status.message and listed.state in ("waiting", "running") else listed.state  # Slurm's
     if listed.state in ("done", "damaged", "waiting", "pruned"):
         return words
-    if isinstance(listed.job, Plan) and listed.progress:
-        return f"{words}, {listed.progress.done} of {listed.progress.total} done"
-    count = describe_count(listed.progress) if listed.state != "failed" else ""
+    shows_count = listed.state != "failed" or isinstance(listed.job, Plan)
+    count = describe_count(listed.progress) if shows_count else ""
     return f"{words}, {count}" if count else words
 
 

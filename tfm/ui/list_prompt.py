@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import textwrap
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -45,6 +46,7 @@ _STYLE = Style(
     ]
 )
 _REFRESH_SECONDS = 1.0
+_STILL_SECONDS = 2.0  # after a key: no row moves away while a person counts
 _FEWEST_ROWS = 4
 _CARD_LINES, _PAGE = 6, 10
 
@@ -53,6 +55,7 @@ class ListPrompt:
     def __init__(self, question: Question, console: Console) -> None:
         self.state = ListState(question)
         self.console = console
+        self.last_key = -_STILL_SECONDS
 
     def run(self) -> Any:
         application: Application[Any] = Application(
@@ -63,6 +66,7 @@ class ListPrompt:
             erase_when_done=True,
         )
         application.ttimeoutlen = ESCAPE_SECONDS
+        application.key_processor.after_key_press += lambda _: setattr(self, "last_key", time.monotonic())
 
         def start_refresh() -> None:
             if self._question.refresh:
@@ -78,8 +82,9 @@ class ListPrompt:
         while True:
             await asyncio.sleep(_REFRESH_SECONDS)
             fresh = await asyncio.get_running_loop().run_in_executor(None, read)
-            self.state.update(replace(fresh, refresh=read))
-            application.invalidate()
+            if time.monotonic() - self.last_key > _STILL_SECONDS:
+                self.state.update(replace(fresh, refresh=read))
+                application.invalidate()
 
     # Keys
 

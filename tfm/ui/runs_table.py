@@ -16,8 +16,8 @@ from tfm.core.runs.slurm_queue import look_up_placement
 from tfm.ui import render
 from tfm.ui.job_words import describe_state, format_score, format_start
 
-COLUMNS = ("run", "state", "best score", "started", "time", "model")
-STEP_COLUMNS = ("step", "state", "best score", "time")
+COLUMNS = ("run", "state", "validation", "time", "started", "model")
+STEP_COLUMNS = ("step", "state", "validation", "time")
 _GAP = 2
 
 
@@ -39,8 +39,8 @@ def format_cells(listed: ListedJob) -> tuple[str, ...]:
         listed.name,
         describe_state(listed),
         format_score(listed.score),
-        format_start(listed.status.created),
         render.format_duration(seconds) if seconds else "",
+        format_start(listed.status.created),
         "" if listed.model in listed.name else listed.model,
     )
 
@@ -51,7 +51,7 @@ def format_steps(index: JobIndex, listed: ListedJob) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for step, state in listed.steps.items():
         run = index.find(listed.status.runs.get(step, ""))
-        _, words, score, _, time, _ = format_cells(run) if run else ("",) * len(COLUMNS)
+        _, words, score, time, *_ = format_cells(run) if run else ("",) * len(COLUMNS)
         if run is None or state != run.state:
             words = queued[step].words if state == "waiting" and step in queued else state
         rows.append((step, words, score, time))

@@ -31,11 +31,11 @@ def test_each_model_says_what_it_would_cost_here(workspace):
     learn_weights("resnet18", 45)
     row, choice = read_row(ModelChooser(workspace, GIVEN).ask_several(()), "ResNet18_CFT")
     assert (row["params"], row["weights"]) == ("10.0 M", "45 MB")
-    assert row["time here"].startswith("≈ "), "it is scaled, not measured"
+    assert row["time"].startswith("≈ "), "it is scaled, not measured"
     assert row["memory"].endswith(" GB")
     assert "The usual first choice" in choice.card
     unknown, _ = read_row(ModelChooser(workspace, GIVEN).ask_several(()), "MammoCNN")
-    assert (unknown["params"], unknown["time here"]) == ("…", "…")
+    assert (unknown["params"], unknown["time"]) == ("…", "…")
 
 
 def test_a_model_whose_weights_cannot_be_reached_says_so_and_is_not_suggested(workspace):
@@ -43,7 +43,7 @@ def test_a_model_whose_weights_cannot_be_reached_says_so_and_is_not_suggested(wo
     learn_weights("resnet18", None)
     question = ModelChooser(workspace, GIVEN).ask_several(())
     row, choice = read_row(question, "ResNet18_OPW")
-    assert row["weights"] == "not reachable"
+    assert row["weights"] == "absent"
     assert "connect once" in choice.disabled
     state = ListState(question)
     state.mark(["ResNet18_OPW", "ResNet18_CFT"])

@@ -25,7 +25,7 @@ from tfm.ui import render
 from tfm.ui.prompts import Choice, Question
 from tfm.ui.spell_references import spell
 
-COLUMNS = ("model", "params", "weights", "time here", "memory", "")
+COLUMNS = ("model", "weights", "time", "", "memory", "params")
 _UNKNOWN = "…"  # it is being measured
 _WHY = """\
 Each model is one run; several make a queue, one after the other.
@@ -139,7 +139,8 @@ class ModelChooser:
                     choices.append(Choice(name, name, disabled=spell(preset), section=section, cells=cells))
                     continue
                 estimate = estimates[name]
-                cells = (name, *_format_estimate(estimate), spell(self._describe_state(name, suggested)))
+                parameters, weights, time, memory = _format_estimate(estimate)
+                cells = (name, weights, time, spell(self._describe_state(name, suggested)), memory, parameters)
                 card, reason = _build_card(preset, estimate, suggested.get(name, "")), _find_missing_weights(estimate)
                 choices.append(Choice(name, name, disabled=reason, section=section, cells=cells, card=card))
         return choices
@@ -184,6 +185,8 @@ def _format_estimate(estimate: Estimate) -> tuple[str, str, str, str]:
 
 
 def _shorten_weights(weights: str) -> str:
-    """Short enough for a column of a window of 80 columns."""
+    """Short enough for a column of a window of 60 columns."""
     known, _, place = weights.partition(", ")
-    return spell(f"{known}, {place}").replace(", ", " ") if place == "here" else place or known
+    if place == "here":
+        return spell(weights).rpartition(", ")[2]
+    return spell("absent" if place == "not reachable" else place or known)

@@ -13,11 +13,11 @@ from tfm.core.runs.job_index import ListedJob
 from tfm.core.runs.workspace import DEFAULT_WORKSPACE, Workspace
 from tfm.ui import render
 from tfm.ui.home_state import HomeReader, HomeState
-from tfm.ui.job_words import describe_count, name_job
+from tfm.ui.job_words import describe_count, describe_state, name_job
 from tfm.ui.keyboard import hide_typed_keys
 from tfm.ui.prompts import Asker, Back, Choice, Question, ToMenu, create_asker
 from tfm.ui.screens.home_panel import HomePanel, draw_plainly
-from tfm.ui.spell_references import set_reader, spell
+from tfm.ui.spell_references import set_reader, spell, write_command_line
 
 _MOST_JOBS = 3  # of the rows for running, stopped and failed jobs; the others are behind "Runs"
 _WHY = """\
@@ -46,10 +46,18 @@ class Home:
             try:
                 chosen = self.asker.ask(self.build_question())
             except (ToMenu, Back):  # Ctrl-C at home quits
-                return
+                chosen = "quit"
             if chosen == "quit":
+                self._take_leave()
                 return
             self.open(chosen)
+
+    def _take_leave(self) -> None:
+        if running := self.reader.read().running:
+            names = running[0].name if len(running) == 1 else f"{len(running)} runs"
+            command = f"`{write_command_line([], self.workspace)}`"
+            text = f"{names} will go on without this window; to return: {command}"
+            self.console.print(spell(text), soft_wrap=True)
 
     def build_question(self) -> Question:
         state = self.reader.read()
@@ -97,6 +105,8 @@ def _list_jobs(state: HomeState) -> list[Choice]:
 def _describe_job(one: ListedJob) -> str:
     if one.state == "failed":
         return f"{name_job(one)}: {spell(one.status.message).splitlines()[0]}" if one.status.message else name_job(one)
+    if one.state != "running":
+        return f"{name_job(one)}: {describe_state(one)}"
     left = one.progress.seconds_left if one.progress else None
     parts = [describe_count(one.progress), f"about {render.format_time_left(left)} left" if left else ""]
     return ": ".join(filter(None, [name_job(one), ", ".join(filter(None, parts))]))

@@ -29,7 +29,7 @@ from tfm.ui.screens.runs_commands import describe_study, remove_job
 from tfm.ui.spell_references import spell
 
 _WHY = """\
-Every run and plan of this workspace, the newest first. A score is the best one on validation.
+Every run and plan of this workspace, the newest first. Under "validation": the best score on those images.
 A plan has several runs: they are behind it, and in this list with "every run"."""
 _EVERYTHING = "e"
 
