@@ -33,6 +33,7 @@ class NextStep:
     presets: tuple[str, ...] = ()
     given: dict[str, Any] = field(default_factory=dict)
     starts_at_once: bool = False
+    origin: Run | None = None  # Esc from the form leads back to the result of this run
 
     @property
     def filled_form(self) -> FilledForm:

@@ -89,6 +89,13 @@ def test_a_comparison_is_sorted_by_a_column(comparison):
     assert asked[1].choices[0].cells[2] == "0.90"
 
 
+def test_esc_from_the_form_of_a_comparison_leads_back_to_it(comparison, workspace):
+    run, _ = comparison
+    asker = Scripted({"command": f"job {run.id}", "comparison": (Pressed("x", 1), BACK), "review": BACK})
+    Home(workspace, asker, Console(file=io.StringIO(), width=80, height=24)).open("results")
+    assert asker.names == ["command", "comparison", "review", "comparison"]
+
+
 def test_a_comparison_keeps_two_models(comparison):
     run, runs = comparison
     settings = run.read_settings() | {"runs": [one.id for one in runs[:2]]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console, Group
 from rich.text import Text
@@ -49,7 +50,7 @@ def show_comparison(run: Run, asker: Asker, console: Console) -> NextStep | None
                 wait_for_enter(asker)
             else:
                 with contextlib.suppress(Back):
-                    return _choose_step(key, run, models[place], asker)
+                    return replace(_choose_step(key, run, models[place], asker), origin=run)
     return None
 
 
@@ -95,7 +96,7 @@ def _leave_out(run: Run, model: ComparedModel) -> list[str]:
     return [one for one in run.read_settings()["runs"] if one not in model.runs]
 
 
-def _choose_step(key: str, run: Run, model: ComparedModel, asker: Asker) -> NextStep | None:
+def _choose_step(key: str, run: Run, model: ComparedModel, asker: Asker) -> NextStep:
     runs = list(run.read_settings()["runs"])
     match key:
         case "w":

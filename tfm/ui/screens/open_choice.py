@@ -157,7 +157,13 @@ class ChoiceOpener:
     def _follow(self, step: NextStep | None) -> None:
         """Start a step, and go on with the one that the person chooses at its end."""
         while step is not None:
-            step = self._start_step(step)
+            origin = step.origin
+            try:
+                step = self._start_step(step)
+            except Back:
+                if origin is None:
+                    raise
+                step = job_menu.review_job(origin, find_executor(origin), self.asker, self.console)
 
     def _start_step(self, step: NextStep) -> NextStep | None:
         """Fill the form of a step and run it; after a refusal, show its review again."""
