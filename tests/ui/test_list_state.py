@@ -1,5 +1,13 @@
 """What keys do to a list of choices."""
 
+import threading
+
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+from rich.console import Console
+
+from tfm.ui.list_prompt import ListPrompt
 from tfm.ui.list_state import ListState
 from tfm.ui.prompts import Choice, Question
 
@@ -53,3 +61,15 @@ def test_a_mark_goes_when_its_row_can_no_longer_be_chosen():
         Question("models", "Which models?", choices=[*ROWS[:2], Choice("tiny", "Tiny", disabled="no weights")])
     )
     assert state.marked == ["small"]
+
+
+def test_no_row_comes_between_two_keys_of_a_person_who_counts():
+    rows = [Choice(name, name) for name in "abc"]
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+
+        def refresh():
+            threading.Timer(0.2, keys.send_text, ("\x1b[B\r",)).start()  # after the fresh rows are there
+            return Question("row", "Which?", choices=[*rows[:2], Choice("new", "new"), rows[2]])
+
+        keys.send_text("\x1b[B")
+        assert ListPrompt(Question("row", "Which?", choices=rows, refresh=refresh), Console()).run() == "c"
