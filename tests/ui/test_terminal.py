@@ -45,7 +45,7 @@ def test_a_person_answers_goes_back_corrects_and_leaves_with_answers_kept(tmp_pa
         choose(terminal, "Train women")
         terminal.wait_for(f"? {read_question('phantom', 'train_women')}")
         terminal.press("7", "enter")
-        terminal.wait_for("» Start")
+        terminal.wait_for("» Train women")
         assert re.search(r"Train women +7$", terminal.text, re.MULTILINE), "a number is replaced"
         choose(terminal, "Train women")
         terminal.wait_for(f"? {read_question('phantom', 'train_women')}")
@@ -88,6 +88,7 @@ def test_a_wrong_path_is_reported_and_asked_again(tmp_path):
     with Terminal(cwd=tmp_path) as terminal:
         open_form(terminal, "organize")
         terminal.wait_for(read_question("organize", "download"))
+        terminal.wait_for("tab complete · enter continue · ? help · esc back")
         terminal.press("[", "enter")
         terminal.wait_for("cannot be read")
         terminal.press("\x15", "empty", "enter")  # Ctrl-U clears the line

@@ -18,6 +18,7 @@ from rich.text import Text
 from tfm.ui.list_prompt import ESCAPE_SECONDS, ListPrompt
 from tfm.ui.prompts import Back, Question, ToMenu
 from tfm.ui.spell_question import spell_question
+from tfm.ui.spell_references import spell
 
 
 class _Explain(Exception):
@@ -66,10 +67,17 @@ def _build_text_prompt(question: Question) -> Any:
         question.text,
         default=str(question.default or ""),
         validate=lambda text: question.find_problem(text) or True,
-        style=questionary.Style([("qmark", "fg:ansicyan bold")]),
+        style=questionary.Style([("qmark", "fg:ansicyan bold"), ("bottom-toolbar", "noreverse")]),
+        bottom_toolbar=_describe_keys(question),
     )
     _bind_keys(prompt.application, question)
     return prompt
+
+
+def _describe_keys(question: Question) -> str:
+    keys = ["tab complete"] if question.is_path else []
+    keys += ["enter continue", "? help", *(["esc back"] if question.can_go_back else [])]
+    return " · ".join(map(spell, keys))
 
 
 def _bind_keys(application: Any, question: Question) -> None:
