@@ -16,6 +16,7 @@ from tfm.ui.prompts import Pressed
 from tfm.ui.screens import job_menu
 from tfm.ui.screens.home import Home
 from tfm.ui.screens.result_screen import show_result
+from tfm.ui.screens.show_pages import show_pages
 
 OUTCOME = "ResNet18_CFT has the highest AUC. This test cannot tell it from MammoCNN (difference 0.013)."
 PROTOCOL = "dataset d; test, per image: 243 images of 180 patients; 95 % intervals over patients"
@@ -94,6 +95,15 @@ def test_esc_from_the_form_of_a_comparison_leads_back_to_it(comparison, workspac
     asker = Scripted({"command": f"job {run.id}", "comparison": (Pressed("x", 1), BACK), "review": BACK})
     Home(workspace, asker, Console(file=io.StringIO(), width=80, height=24)).open("results")
     assert asker.names == ["command", "comparison", "review", "comparison"]
+
+
+def test_a_long_text_is_shown_from_its_start():
+    asker = Scripted({"continue": BACK})
+    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, highlight=False)
+    show_pages(lambda console: console.print("\n".join(f"line {number}" for number in range(60))), asker, console)
+    assert "line 0" in console.file.getvalue()
+    assert "line 23" not in console.file.getvalue()
+    assert "1 of 3" in asker.asked[0].text
 
 
 def test_a_comparison_keeps_two_models(comparison):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from rich.console import Console, Group
 from rich.text import Text
@@ -18,6 +19,7 @@ from tfm.ui.next_steps import NextStep, write_report
 from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question, ToMenu, wait_for_enter
 from tfm.ui.result_page import build_page
 from tfm.ui.screens import job_end
+from tfm.ui.screens.show_pages import show_pages
 from tfm.ui.spell_references import spell
 
 _ROOM_OF_OTHERS = 34  # columns of rank and AUC; a long name displaces the others, which the card has
@@ -42,9 +44,7 @@ def show_comparison(run: Run, asker: Asker, console: Console) -> NextStep | None
             if key == "s":
                 sorting, place = SORTINGS[(SORTINGS.index(sorting) + 1) % len(SORTINGS)], None
             elif key in ("r", "p"):
-                console.clear()
-                _print_pictures(run, console) if key == "r" else job_end.print_end(run, console)
-                wait_for_enter(asker)
+                show_pages(partial(_print_pictures if key == "r" else job_end.print_end, run), asker, console)
             elif key == "x" and len(_leave_out(run, models[place])) < 2:
                 console.print(Text(spell("Two models are needed for a comparison: none can be left out."), "yellow"))
                 wait_for_enter(asker)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -17,9 +18,10 @@ from tfm.core.runs.run import Run
 from tfm.ui import render
 from tfm.ui.comparison_rows import list_compared_models
 from tfm.ui.next_steps import NextStep, list_next_steps
-from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question, ToMenu, wait_for_enter
+from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question, ToMenu
 from tfm.ui.result_page import ResultPage, build_page, find_last_run
 from tfm.ui.screens import comparison_screen, job_end, show_job
+from tfm.ui.screens.show_pages import show_pages
 from tfm.ui.spell_references import spell
 
 RESUME: Literal["resume"] = "resume"
@@ -40,9 +42,7 @@ def show_result(job: Run | Plan, asker: Asker, console: Console) -> NextStep | L
     question = _build_question(job, console)
     with contextlib.suppress(Back, ToMenu):
         while isinstance(answer := asker.ask(question), Pressed):
-            console.clear()
-            _PRINTED[answer.key](job, console)
-            wait_for_enter(asker)
+            show_pages(partial(_PRINTED[answer.key], job), asker, console)
         if answer == DISMISS:
             job.dismiss()
         return None if answer in (DISMISS, HOME) else answer
