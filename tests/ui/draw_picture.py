@@ -48,7 +48,7 @@ def demo(place: Path) -> dict[str, str]:
             lambda: bool(re.search(r"▸ MammoCNN(.|\n)+epoch \S+ [34]/", terminal.text)), "no epoch", 900
         )
         pictures["training"] = as_svg(terminal.screen)
-        terminal.wait_for("Holm p", seconds=900)
+        terminal.wait_for("difference to best", seconds=900)
         pictures["comparison"] = as_svg(terminal.screen)
         terminal.press("escape")
         terminal.wait_for("Ctrl-C quits")

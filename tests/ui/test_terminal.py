@@ -171,9 +171,9 @@ def test_readme_picture_matches_the_form_of_organize():
     ("picture", "words"),
     [
         ("home", {"What", "next?", "Data", "Images", "Models", "Results"}),
-        ("models", {"Which", "models?", "EfficientNetLite0_CFT", "suggested"}),
+        ("models", {"Which", "models?", "EfficientNetLite0_OPW", "suggested"}),
         ("training", {"MammoCNN", "epoch", "pause", "checkpoint"}),
-        ("comparison", {"AUC", "Holm", "MammoCNN"}),
+        ("comparison", {"AUC", "difference", "MammoCNN"}),
     ],
 )
 def test_readme_has_the_pictures_of_the_main_screens(picture, words):
