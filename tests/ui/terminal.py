@@ -32,6 +32,7 @@ KEYS = {
     "space": " ",
     "end": "\x1b[F",
 }
+_FRAME_SECONDS = 0.02
 PATIENCE = 60.0  # seconds; a busy machine is slow
 
 
@@ -122,9 +123,14 @@ class Terminal:
                 raise AssertionError(f"{complaint}; it shows:\n{self.text}")
             ready, _, _ = select.select([self._master], [], [], 0.05)
             if ready:
-                with contextlib.suppress(OSError):  # Linux says EIO once the program has ended
-                    self._feed(os.read(self._master, 65536))
+                self._read()
+        while select.select([self._master], [], [], _FRAME_SECONDS)[0] and self.process.poll() is None:
+            self._read()  # a screen may arrive in several pieces
         return self.text
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # Linux says EIO once the program has ended
+            self._feed(os.read(self._master, 65536))
 
     def _feed(self, block: bytes) -> None:
         self._stream.feed(block)

@@ -53,5 +53,7 @@ def test_the_runs_that_made_the_inputs_come_first(workspace):
     first = make_train_run(workspace, "MammoCNN")
     status = first.folder / "status.json"
     status.write_text(status.read_text().replace('"waiting"', '"done"'))
+    first.best_checkpoint.parent.mkdir(exist_ok=True)
+    first.best_checkpoint.touch()
     second = make_train_run(workspace, "MammoCNN", weights=f"run:{first.id}")
     assert [one.run for one in list_repeating_commands(workspace, [second])] == [first.id, second.id]
