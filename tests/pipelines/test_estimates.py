@@ -40,8 +40,7 @@ def work(run):
 
 @pytest.mark.long
 @pytest.mark.parametrize("size", SIZES)
-def test_time_and_memory_are_estimated_within_a_factor(workspace, size, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
+def test_time_and_memory_are_estimated_within_a_factor(workspace, size, empty_user_cache, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     make_dataset(workspace, size)
     given = {"dataset": "large", "cache": "large", "weights": "none", "epochs": 2, "batch_size": 8, "device": "cpu"}

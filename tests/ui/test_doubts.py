@@ -18,8 +18,7 @@ PLACE = ["--workspace", "data", "--dataset", GIVEN["dataset"], "--cache", GIVEN[
 
 
 @pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
+def workspace(tmp_path, empty_user_cache):
     return write_data(Workspace(tmp_path / "data"))
 
 

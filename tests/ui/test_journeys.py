@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -35,6 +37,23 @@ def trained(tmp_path_factory):
     return folder
 
 
+def write_answers(folder: Path, answers: dict[str, Any]) -> None:
+    """Give the answers of a last time, so that little is drawn and trained."""
+    (folder / "workspace").mkdir()
+    (folder / "workspace" / "answers.yaml").write_text(yaml.safe_dump(answers))
+
+
+def start_practice_images(terminal: Terminal) -> None:
+    """From the first start, make practice images, and wait until they are drawn."""
+    terminal.wait_for("» See it work")
+    terminal.press("up", "enter")
+    terminal.wait_for("» Practice")
+    terminal.press("enter")
+    terminal.wait_for("» Start")
+    terminal.press("enter")
+    terminal.wait_for("images/s")
+
+
 @pytest.mark.parametrize("language", [ENGLISH, SPANISH], ids=["en", "es"])
 def test_no_line_is_cut_on_any_form_at_80_columns(trained, language):
     cut = {}
@@ -65,10 +84,9 @@ def test_every_form_can_be_left_at_its_first_screen(trained, key):
 
 
 def test_from_the_first_start_to_a_comparison_in_few_keys(tmp_path, record_property):
-    (tmp_path / "workspace").mkdir()
     small = {"phantom": {"train_women": 24, "test_women": 12, "height": 512}}
     short = {"train EfficientNetLite0_OPW EfficientNetLite0_CFT": {"epochs": 1, "threads": 1}}
-    (tmp_path / "workspace" / "answers.yaml").write_text(yaml.safe_dump(small | short))
+    write_answers(tmp_path, small | short)
     with Terminal(cwd=tmp_path, **ENGLISH) as terminal:
         terminal.wait_for("» See it work")
         terminal.press("up", "enter")
@@ -96,17 +114,9 @@ def test_from_the_first_start_to_a_comparison_in_few_keys(tmp_path, record_prope
 
 
 def test_a_resized_window_is_drawn_anew_while_a_run_is_watched(tmp_path):
-    (tmp_path / "workspace").mkdir()
-    (tmp_path / "workspace" / "answers.yaml").write_text("phantom: {train_women: 60}\n")
+    write_answers(tmp_path, {"phantom": {"train_women": 60}})
     with Terminal(columns=120, rows=40, cwd=tmp_path, **ENGLISH) as terminal:
-        terminal.wait_for("» See it work")
-        terminal.press("up", "enter")
-        terminal.wait_for("» Practice")
-        terminal.press("enter")
-        terminal.wait_for_any("» Start", "images/s")
-        if "» Start" in terminal.text:
-            terminal.press("enter")
-        terminal.wait_for("images/s")
+        start_practice_images(terminal)
         for columns, rows in [(80, 24), (60, 20), (140, 50)]:
             terminal.resize(columns, rows)
             terminal.wait_for("p pause")
@@ -116,23 +126,15 @@ def test_a_resized_window_is_drawn_anew_while_a_run_is_watched(tmp_path):
 
 
 def test_a_killed_run_shows_at_home_within_two_seconds_and_resumes_from_there(tmp_path):
-    (tmp_path / "workspace").mkdir()
-    (tmp_path / "workspace" / "answers.yaml").write_text("phantom: {train_women: 60}\n")
+    write_answers(tmp_path, {"phantom": {"train_women": 60}})
     workspace = Workspace(tmp_path / "workspace")
     with Terminal(cwd=tmp_path, **ENGLISH) as terminal:
-        terminal.wait_for("» See it work")
-        terminal.press("up", "enter")
-        terminal.wait_for("» Practice")
-        terminal.press("enter")
-        terminal.wait_for_any("» Start", "images/s")
-        if "» Start" in terminal.text:
-            terminal.press("enter")
-        terminal.wait_for("images/s")
+        start_practice_images(terminal)
         terminal.press("l")
         terminal.wait_for("» Watch")
         (run,) = lookup.list_runs(workspace)
         os.kill(run.read_status().pid, signal.SIGKILL)
-        terminal.wait_for("» Resume", seconds=4)
+        terminal.wait_for("» Resume", seconds=2)
         terminal.press("enter")
         terminal.wait_for("» Organize", seconds=240)
     assert run.read_status().state == "done"
@@ -152,8 +154,7 @@ def test_keys_typed_while_a_run_works_do_nothing_later(trained):
 
 
 def test_the_accessible_wizard_goes_from_home_to_a_result(tmp_path):
-    (tmp_path / "workspace").mkdir()
-    (tmp_path / "workspace" / "answers.yaml").write_text("phantom: {train_women: 4, test_women: 2, height: 256}\n")
+    write_answers(tmp_path, {"phantom": {"train_women": 4, "test_women": 2, "height": 256}})
     with Terminal("--accessible", rows=60, columns=100, cwd=tmp_path, **ENGLISH) as terminal:
         terminal.wait_for("every command) >")
         terminal.press("3", "enter")

@@ -12,8 +12,7 @@ from tfm.ui.form import Form
 
 
 @pytest.fixture
-def workspace(workspace, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
+def workspace(workspace, empty_user_cache):
     return write_data(workspace)
 
 

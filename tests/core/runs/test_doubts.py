@@ -13,13 +13,8 @@ from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.suggested_models import suggest_models
 
 
-@pytest.fixture(autouse=True)
-def user_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
-
-
 @pytest.fixture
-def workspace(workspace):
+def workspace(workspace, empty_user_cache):
     return write_data(workspace)
 
 

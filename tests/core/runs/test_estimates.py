@@ -9,13 +9,8 @@ from tfm.core.runs.estimates import add_estimates, list_unknown, read_estimates
 from tfm.core.runs.works import count_images, list_starts, read_image_size
 
 
-@pytest.fixture(autouse=True)
-def user_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
-
-
 @pytest.fixture
-def workspace(workspace):
+def workspace(workspace, empty_user_cache):
     return write_data(workspace)
 
 

@@ -16,8 +16,7 @@ from tfm.ui.screens.choose_models import COLUMNS, ModelChooser
 
 
 @pytest.fixture
-def workspace(workspace, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
+def workspace(workspace, empty_user_cache):
     return write_data(workspace)
 
 

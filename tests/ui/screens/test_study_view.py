@@ -8,7 +8,7 @@ from rich.console import Console
 
 from tests.training.small_dataset import make_small_dataset
 from tests.training.studies import create_study_run
-from tests.ui.screens.test_live_view import TOY, on_screen
+from tests.ui.screens.drawn_jobs import TOY, on_screen
 from tests.ui.scripted import BACK, Scripted, read_rows
 from tests.ui.test_form import form, with_products
 from tfm.core.events import StateChange, TableRow
