@@ -18,7 +18,7 @@ import torch
 from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.find_or_create import find_or_create_plan
 from tfm.core.runs.job_folder import Job
-from tfm.core.runs.lookup import find_run, list_plans
+from tfm.core.runs.lookup import find_run, read_plans
 from tfm.core.runs.plan import Plan, Step
 from tfm.core.runs.workspace import Workspace
 
@@ -140,7 +140,7 @@ def test_demo_killed_at_random_moments_ends_in_the_same_table(tmp_path):
     for kill in range(6):
         demo = start_demo(workspace)
         time.sleep(moments.uniform(2, 28))  # any moment: there is no event to wait for
-        working = [plan for plan in list_plans(Workspace(workspace)) if plan.is_alive()]
+        working = [plan for plan, _ in read_plans(Workspace(workspace)) if plan.is_alive()]
         for plan in working:
             ThisMachine().cancel(plan)
         if kill % 2 or not working:

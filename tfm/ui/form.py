@@ -26,7 +26,7 @@ from tfm.ui.field_prompts import WEIGHTS_FILE, build_file_question, build_place_
 from tfm.ui.form_inspection import FormInspection
 from tfm.ui.form_state import FormState
 from tfm.ui.inspected_choices import check_offered, disable_excluded
-from tfm.ui.prompts import Asker, Back, Choice, Leaving, Pressed, Question
+from tfm.ui.prompts import Asker, Back, Choice, Leaving, Pressed, Question, wait_for_enter
 from tfm.ui.saved_answers import SavedAnswers
 from tfm.ui.screens.choose_models import ModelChooser
 from tfm.ui.spell_references import spell
@@ -282,12 +282,12 @@ class Form:
         """Show a text in one piece, so that it can be copied."""
         self.console.clear()
         self.console.print(text, soft_wrap=True, highlight=False, markup=False)
-        self.asker.ask(Question("continue", "Press Enter to go back", default=""))
+        wait_for_enter(self.asker)
 
     def _show_events(self) -> None:
         self.console.clear()
         watch_preview.print_events(self.inspection.events, self.console)
-        self.asker.ask(Question("continue", "Press Enter to go back", default=""))
+        wait_for_enter(self.asker)
 
 
 def _get_fields(error: TFMError) -> tuple[str, ...]:

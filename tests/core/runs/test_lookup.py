@@ -5,14 +5,14 @@ import pytest
 from tests.toy_jobs import toy_run
 from tfm.core.errors import RunError
 from tfm.core.runs.find_or_create import find_or_create_plan
-from tfm.core.runs.lookup import find_job, find_run, list_plans, list_runs, list_unused_runs, read_runs
+from tfm.core.runs.lookup import find_job, find_run, list_runs, list_unused_runs, read_plans, read_runs
 from tfm.core.runs.plan import Step
 
 
 def test_runs_are_listed_with_the_newest_last(workspace):
     runs = [toy_run(workspace, target=target) for target in (3, 4, 5)]
     assert [run.id for run in list_runs(workspace)] == [run.id for run in runs]
-    assert list_plans(workspace) == []
+    assert read_plans(workspace) == []
 
 
 def test_a_unique_part_of_an_id_finds_the_run(workspace):

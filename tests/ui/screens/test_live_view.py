@@ -19,7 +19,7 @@ from tests.ui.terminal import PROJECT, Terminal
 from tests.ui.test_cli import wizard
 from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.find_or_create import find_or_create_job
-from tfm.core.runs.lookup import list_plans, list_runs
+from tfm.core.runs.lookup import list_runs, read_plans
 from tfm.ui import cli
 from tfm.ui.plain_asker import PlainAsker
 from tfm.ui.prompts import ToMenu
@@ -107,8 +107,8 @@ def test_repeats_are_options_of_the_command(workspace):
     words = ["--seeds", "2", "--epochs", "1", "--json", "--workspace", str(workspace.root)]
     told = CliRunner().invoke(app, words)
     assert told.exit_code == 0, told.output
-    (plan,) = list_plans(workspace)
-    assert list(plan.read_status().runs) == ["learn-seed7", "learn-seed8"]
+    ((_, status),) = read_plans(workspace)
+    assert list(status.runs) == ["learn-seed7", "learn-seed8"]
 
 
 def test_a_run_is_extended_by_a_command(workspace, run_main):

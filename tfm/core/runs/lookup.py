@@ -23,11 +23,6 @@ def list_runs(workspace: Workspace) -> list[Run]:
     return [run for run, _ in read_runs(workspace)]
 
 
-def list_plans(workspace: Workspace) -> list[Plan]:
-    """Newest last."""
-    return [plan for plan, _ in read_plans(workspace)]
-
-
 def read_runs(workspace: Workspace) -> list[tuple[Run, Status]]:
     """The runs with their statuses, newest last. Where there are hundreds, this takes a while: read them once."""
     return _read_statuses([Run(folder, workspace) for folder in _list_job_folders(workspace.runs_folder)])
