@@ -30,3 +30,11 @@ def test_no_table_column_is_cut_in_a_narrow_window(width, capsys):
     assert all(len(line.rstrip()) <= width for line in lines)
     assert {"clear", "0.90", "0.91", "error", "0.324"} <= set(words)
     assert words.count("0.324") == 8
+
+
+def test_the_heading_of_a_column_breaks_before_its_rows_do(capsys):
+    columns = ["CSV", *["a heading of many words"] * 5]
+    rows = [["mass train", *["120"] * 5], ["calc test", *["44"] * 5]]
+    console = Console(width=80)
+    console.print(render.draw_event(Table("Found", columns, rows), console))
+    assert "mass train" in capsys.readouterr().out

@@ -94,7 +94,7 @@ def draw_table(event: Table, width: int) -> RenderableType:
         event = replace(event, rows=[[_VALUE_AND_INTERVAL.sub(r"\1\n\2", cell) for cell in row] for row in rows])
     widths = _compute_widths(event, width)
     shown = _build_grid(event, widths) if widths else _stack_rows(event)
-    return Group(shown, Text(event.caption, style="yellow")) if event.caption else shown
+    return Group(shown, Text(event.caption, style="dim")) if event.caption else shown
 
 
 def _build_grid(event: Table, widths: list[int]) -> RichTable:
@@ -123,11 +123,18 @@ def _compute_widest(event: Table) -> int:
 
 
 def _compute_widths(event: Table, width: int) -> list[int]:
-    """The width of each column: its longest word, and a share of the rest. Empty if the columns do not fit."""
+    """The width of each column: its longest word, and a share of the rest. Empty if the columns do not fit.
+
+    Headings break before rows do.
+    """
     cells = list(zip(event.columns, *event.rows, strict=True))
     most = [max((cell_len(line) for cell in column for line in cell.splitlines()), default=0) for column in cells]
     words = [max((cell_len(word) for cell in column for word in _split_words(cell)), default=1) for column in cells]
     least = [min(widest, _LONGEST_WORD) for widest in words]
+    rows = [max((cell_len(line) for cell in column[1:] for line in cell.splitlines()), default=0) for column in cells]
+    whole = [max(pair) for pair in zip(least, rows, strict=True)]
+    if sum(whole) + 2 * len(cells) - 1 <= width:
+        least = whole
     spare = width - sum(least) - 2 * len(cells) + 1  # a space behind each, and one between two
     wanted = [much - little for much, little in zip(most, least, strict=True)]
     if spare < 0:

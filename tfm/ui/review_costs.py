@@ -13,7 +13,7 @@ from tfm.ui.equivalent_command_line import FilledForm
 from tfm.ui.prompts import Choice, Question
 from tfm.ui.spell_references import spell
 
-_LEAST_DISK_MB = 1
+_LEAST_MB = 1
 
 
 def describe_costs(workspace: Workspace, filled: FilledForm) -> str:
@@ -24,9 +24,9 @@ def describe_costs(workspace: Workspace, filled: FilledForm) -> str:
     mark = "≥ " if len(known) < len(estimates) else "" if together.is_measured else "≈ "
     parts = [spell("measuring …")] if len(known) < len(estimates) and is_measuring() else []
     parts += [f"{mark}{render.format_time_left(together.seconds)}"] if together.seconds else []
-    parts += [f"{together.memory_gib:.1f} GB memory"] if together.memory_gib else []
-    parts += [f"{together.disk_mb:,.0f} MB disk"] if (together.disk_mb or 0) >= _LEAST_DISK_MB else []
-    parts += [f"{together.download_mb:,.0f} MB download"] if together.download_mb >= _LEAST_DISK_MB else []
+    if together.memory_gib:  # of a run that trains nothing, only a rough size is known
+        parts += [f"{together.memory_gib:.1f} GB memory", f"{together.disk_mb or 0:,.0f} MB disk"]
+    parts += [f"{together.download_mb:,.0f} MB download"] if together.download_mb >= _LEAST_MB else []
     return " · ".join(parts)
 
 
