@@ -46,6 +46,7 @@ def main() -> int:
         else:
             training = join_training()
             follow_steps(training, training.processes.receive_steps())
+            dist.destroy_process_group()  # its threads may abort a process that ends before them
     except Exception as error:
         if isinstance(error, dist.DistError) or "gloo" in str(error):
             sys.stderr.write(f"{error}\n")
