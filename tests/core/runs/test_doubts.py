@@ -51,7 +51,8 @@ def test_more_memory_or_time_than_there_is_must_be_confirmed(workspace):
     assert "GiB of memory" in found.message
     learn(workspace, "MammoCNN", COST)
     assert doubt(workspace, "MammoCNN") == []
-    (weeks,) = doubt(workspace, "MammoCNN", epochs=900, seeds=60)
+    found = doubt(workspace, "MammoCNN", epochs=900, seeds=60)
+    (weeks,) = [one for one in found if "disk space" not in one.message]  # a small disk may be short as well
     assert "65 days" in weeks.message
     assert weeks.is_certain
 
