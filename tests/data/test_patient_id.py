@@ -2,7 +2,7 @@
 
 import pytest
 
-from tfm.data.patient_id import find_patient_ids, normalise_patient_id, normalise_subject
+from tfm.data.patient_id import find_patient_ids, list_names_in_files, normalise_patient_id, normalise_subject
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,18 @@ def test_other_names_are_no_patient_of_cbis_ddsm(text: str) -> None:
 def test_a_text_can_name_several_patients() -> None:
     assert find_patient_ids("P_7/p_00012_left_mlo.png") == ["P_00007", "P_00012"]
     assert find_patient_ids("P_000 and P_123456") == ["P_00000", "P_123456"]
+
+
+@pytest.mark.parametrize("name", ["own:P1", "cmmd:D1-0001", "own:P_00001_LEFT_CC", "extra:others/film1.png"])
+def test_a_patient_of_another_collection_is_never_taken_for_one_of_cbis_ddsm(name: str) -> None:
+    assert find_patient_ids(name) == []
+    assert normalise_patient_id(name) == name
+
+
+def test_files_name_a_patient_without_the_collection() -> None:
+    assert list_names_in_files("cmmd:D1-0001") == ["D1-0001", "cmmd:D1-0001"]
+    assert list_names_in_files("own:P1") == ["P_00001", "own:P1"], "a file with P1 may show either patient"
+    assert list_names_in_files("p-1") == ["P_00001"]
 
 
 def test_tcias_names_of_views_keep_all_but_the_spelling_of_the_patient() -> None:

@@ -57,6 +57,16 @@ def test_a_merged_patient_is_remembered_under_both_names(run):
             check_unseen("they", seen, test=Samples(table.assign(patient_id=test), data.train.positions))
 
 
+def test_a_patient_of_another_collection_is_met_again_by_its_own_name_only(run):
+    data = TrainingData.open(run.workspace, "pocket", "pocket")
+    table = data.train.table.assign(image_id="own:P1_LEFT_CC", patient_id="own:P1")
+    test = Samples(table, data.train.positions)
+    check_unseen("they", ["P_00001"], test=test)
+    for seen in ("own:P1", "extra:P1"):  # the second from a file of an extra folder, which names no collection
+        with pytest.raises(DataError, match="have seen 1 of the 1 test patients: own:P1"):
+            check_unseen("they", [seen], test=test)
+
+
 def test_changed_first_weights_are_refused_on_resume(run, tmp_path):
     data, weights = TrainingData.open(run.workspace, "pocket", "pocket"), tmp_path / "model.safetensors"
     weights.write_bytes(b"as they were")

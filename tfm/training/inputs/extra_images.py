@@ -24,12 +24,17 @@ from tfm.core.runs.run import Run
 from tfm.data.cache.cache import Cache
 from tfm.data.cache.manifest import read_chain
 from tfm.data.cache.unlabelled import Reasons, UnlabelledImages, build_unlabelled_cache, find_patients_named
-from tfm.data.patient_id import find_patient_ids, normalise_patient_id
+from tfm.data.patient_id import (
+    EXTRA,
+    find_patient_ids,
+    list_names_in_files,
+    name_in_collection,
+    normalise_patient_id,
+)
 from tfm.training.inputs.images_seen import CROP_SHARE, measure_box_share
 from tfm.training.inputs.samples import UNKNOWN, Samples
 from tfm.training.inputs.training_data import TrainingData
 
-EXTRA = "extra:"  # prefix of patients that are not in the dataset
 _LEFT_OUT_FILE = "left_out.csv"
 
 _EVALUATED = "of a patient of validation or test, or of one kept back"
@@ -88,7 +93,9 @@ def _describe_dataset(data: TrainingData, evaluated: Sequence[Samples]) -> _Know
     manifest, records = data.dataset.manifest, data.cache.read_records(data.dataset.manifest["image_id"])
     return _Known(
         patients=frozenset(manifest["patient_id"].map(normalise_patient_id)),
-        evaluated=frozenset(normalise_patient_id(name) for samples in evaluated for name in samples.patient_names),
+        evaluated=frozenset(
+            name for samples in evaluated for patient in samples.patient_names for name in list_names_in_files(patient)
+        ),
         pixels=frozenset(record["pixels"] for record in records.values()),
         scans=frozenset(manifest["sop_uid"]) - {""},
     )
@@ -121,7 +128,9 @@ def _make_table(images: UnlabelledImages, known: _Known) -> pd.DataFrame:
     names = images.folder.name + "/" + manifest["image_id"]
     patients = [
         # The patients of CBIS-DDSM have the same names everywhere. A file without a patient counts as one of its own.
-        patient if patient in known.patients or find_patient_ids(patient) else EXTRA + (patient or name)
+        patient
+        if patient in known.patients or find_patient_ids(patient)
+        else name_in_collection(EXTRA, patient or name)
         for name, patient in zip(names, manifest["patient_id"], strict=True)
     ]
     return pd.DataFrame({"image_id": names, "patient_id": patients, "side": "", "view": "", "label": UNKNOWN})

@@ -15,7 +15,7 @@ from tfm.core.errors import DataError
 from tfm.core.randomness import seed_at
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.patient_id import find_patient_ids, normalise_patient_id
+from tfm.data.patient_id import EXTRA, find_patient_ids, name_in_collection, normalise_patient_id, remove_collection
 from tfm.training.inputs.settings import LabelSettings
 
 _SHOWN = 3  # patients named in an error
@@ -65,9 +65,7 @@ class Samples:
     def find_seen(self, seen: Iterable[str]) -> list[str]:
         """Return the patients that are among `seen` under any of their names."""
         known = set(map(normalise_patient_id, seen))
-        return sorted(
-            {names[0] for names in self._list_names() if known.intersection(map(normalise_patient_id, names))}
-        )
+        return sorted({patient for patient, *others in self._list_names() if known & _list_spellings(patient, others)})
 
     def _list_names(self) -> list[list[str]]:
         """For each image, the patient and the patients named in its image_id."""
@@ -85,6 +83,12 @@ class Samples:
     def from_records(cls, records: Sequence[Sample]) -> Samples:
         table = pd.DataFrame(records, columns=Sample._fields)
         return cls(table[IDENTITY], table["position"].to_numpy(dtype=int))
+
+
+def _list_spellings(patient: str, others: Iterable[str]) -> set[str]:
+    """A run that took images of this patient from an extra folder knows the patient by the name in their header."""
+    in_extra_folder = name_in_collection(EXTRA, remove_collection(patient))
+    return {in_extra_folder, *map(normalise_patient_id, (patient, *others))}
 
 
 def find_samples(dataset: Dataset, cache: Cache, split: str) -> Samples:
