@@ -30,7 +30,7 @@ from tests.imaging.dicom_files import (
 )
 from tfm.core.errors import DataError
 from tfm.imaging import dicom
-from tfm.imaging.read_image import read_image, read_pixels
+from tfm.imaging.read_image import read_pixels
 
 SMOOTH = (np.add.outer(np.arange(64), np.arange(48)) * 37).astype(np.uint16)  # (64, 48), 12 bits in 16
 SHOWN = SMOOTH << 4
@@ -316,10 +316,3 @@ def test_deflated_file_with_a_pad_byte_after_the_stream_is_read(tmp_path: Path) 
         stream = deflate.compress(explicit + padding + bytes(length - len(explicit) - 12)) + deflate.flush()
         path.write_bytes(content[:start] + stream + b"\0")
         np.testing.assert_array_equal(read_pixels(path), SHOWN)
-
-
-def test_real_mammogram_is_read_as_pydicom_reads_it(shared_data: Path) -> None:
-    film = next(path for path in sorted((shared_data / "tree").rglob("*.dcm")) if path.stat().st_size > 10**7)
-    read = read_image(film)
-    assert read.pixels.shape == (4006, 1846)
-    np.testing.assert_array_equal(read.pixels, pydicom.dcmread(film).pixel_array)

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from tests.data.phantoms import phantom_download
+from tests.data.real_mammograms import write_download
 from tests.ui.terminal import PROJECT, Terminal, as_svg, choose, open_form, read_question
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.run import Run
@@ -62,12 +63,12 @@ def demo(place: Path) -> dict[str, str]:
 
 
 def contact_sheet(place: Path) -> Path:
-    """Two phantoms after each step of the default preset."""
-    phantom_download(place / "download", 8, 4, height=768, seed=1)
-    workspace = Workspace(place / "workspace")
+    """Two real mammograms after each step of the default preset."""
+    workspace, download = Workspace(place / "workspace"), write_download(place / "download")
+    images = ["P_00820_LEFT_MLO", "P_00173_RIGHT_CC"]
     for stage, given in (
-        ("organize", {"download": [str(place / "download")], "name": "phantoms"}),
-        ("contact-sheet", {"count": 2}),
+        ("organize", {"download": [str(download)], "name": "CBIS-DDSM"}),
+        ("contact-sheet", {"images": images}),
     ):
         run = find_or_create_job(workspace, stage, given)
         assert isinstance(run, Run)

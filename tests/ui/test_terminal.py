@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.real_mammograms import needs_mammograms
 from tests.ui.draw_picture import CONTACT_SHEET, PICTURES, contact_sheet, organize
 from tests.ui.terminal import Terminal, choose, open_form, read_question
 
@@ -181,6 +182,7 @@ def test_readme_has_the_pictures_of_the_main_screens(picture, words):
 
 
 @pytest.mark.long
+@needs_mammograms
 def test_readme_contact_sheet_matches_the_program(tmp_path):
     now, then = (np.asarray(Image.open(path)).astype(int) for path in (contact_sheet(tmp_path), CONTACT_SHEET))
     assert now.shape == then.shape, "draw the pictures anew: python -m tests.ui.draw_picture"

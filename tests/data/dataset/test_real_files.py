@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
+from pydicom.encaps import encapsulate
 
 from tests.data.downloads import KINDS, make_settings, parse_manifest, read_all, write_dataset
+from tests.data.real_mammograms import find_mammograms, needs_mammograms, write_download
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.dataset_plan import plan_dataset
@@ -61,6 +63,29 @@ def test_missing_tcia_and_the_tree_are_the_whole_collection(shared_data: Path, t
 def _is_alone(shared_data: Path, series: str) -> bool:
     with open(shared_data / "csv" / "metadata.csv", newline="") as file:
         return next(row["Number of Images"] == "1" for row in csv.DictReader(file) if row["Series UID"] == series)
+
+
+@needs_mammograms
+@pytest.mark.parametrize("is_named_by", ["headers", "folders"])
+def test_compressed_mammograms_of_cbis_ddsm_are_matched_with_their_cases(is_named_by: str, tmp_path: Path) -> None:
+    download = write_download(tmp_path / "download")
+    if is_named_by == "folders":
+        for link in download.rglob("*.dcm"):
+            header = pydicom.dcmread(link, stop_before_pixels=True)
+            link.unlink()
+            header.PixelData = encapsulate([bytes(100)])
+            header["PixelData"].VR = "OB"
+            for name in ("PatientID", "Laterality", "PatientOrientation"):
+                delattr(header, name)
+            header.save_as(link)
+    dataset = organized(tmp_path, download)
+    assert set(dataset.manifest["image_id"]) == set(find_mammograms())
+    for row in dataset.manifest.to_dict("records"):
+        is_malignant = (row["patient_id"], row["side"]) == ("P_00820", "LEFT")
+        assert (row["split"], row["label"]) == ("test", "malignant" if is_malignant else "benign")
+    assert dataset.protocol == "official, mass"
+    kinds = {found["kind"] for found in read_json(dataset.folder / "audit.json")["findings"]}
+    assert kinds <= {"missing", "thin", "no-csv", "note"}, "masks, crops, and three CSVs"
 
 
 @pytest.fixture(scope="module")
