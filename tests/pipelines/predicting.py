@@ -36,25 +36,30 @@ def draw_breast(seed: int, *, malignant: bool = False) -> np.ndarray:
 
 def make_image_dataset(workspace: Workspace, name: str = "files", *, height: int = 64, width: int = 64) -> None:
     """Write what `organize` would write, as PNG files, and preprocess it to images of this size."""
+    write_image_dataset(workspace, name)
+    size = {"resize.height": height, "resize.width": width}
+    finish_run(find_or_create_job(workspace, "preprocess", {"dataset": name, "cache": name, "workers": 1} | size))
+
+
+def write_image_dataset(workspace: Workspace, name: str, first: int = 0, patients: dict[str, int] = PATIENTS) -> None:
+    """Write what `organize` would write, as PNG files. The patients are counted from `first`, and drawn anew."""
     folder, rows = workspace.dataset_folder(name), []
-    for split, count in PATIENTS.items():
+    for split, count in patients.items():
         for number in range(count):
             malignant = bool(number % 2)
             label = "malignant" if malignant else "benign"
-            patient = f"P_{list(PATIENTS).index(split)}{number:04d}"
+            patient = f"P_{list(patients).index(split)}{first + number:04d}"
             for view in ("CC", "MLO"):
                 image_id = f"{patient}_LEFT_{view}"
                 file = name_image_file(split, label, image_id, ".png")
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                cv2.imwrite(str(folder / file), draw_breast(len(rows), malignant=malignant))
+                cv2.imwrite(str(folder / file), draw_breast(100 * first + len(rows), malignant=malignant))
                 _draw_mask(folder / name_mask_file(image_id), malignant)
-                rows.append(make_manifest_row(patient, view, split, label, len(rows)) | {"file": file})
+                rows.append(make_manifest_row(patient, view, split, label, 100 * first + len(rows)) | {"file": file})
     empty = dict.fromkeys(("density", "assessment", "subtlety", "lesions", "fold"), "")
     write_manifest(folder, pd.DataFrame(rows).assign(**empty).sort_values("image_id"))
     files.write_text(folder / ".arrangement", name)
     files.write_json(folder / "audit.json", {"protocol": "drawn", "synthetic": True})
-    size = {"resize.height": height, "resize.width": width}
-    finish_run(find_or_create_job(workspace, "preprocess", {"dataset": name, "cache": name, "workers": 1} | size))
 
 
 def _draw_mask(path: Path, malignant: bool) -> None:

@@ -46,7 +46,9 @@ def tabulate_calls(evaluated: EvaluatedRun, name: str) -> ExportTable:
         rows.append([unit, one.model.printed_threshold, *map(str, (counts.tp, counts.fn, counts.fp, counts.tn))])
         records.append({"unit": unit, "threshold": one.model.threshold, **asdict(counts)})
     rule = describe_rule(evaluated.model.protocol.threshold_rule)
-    caption = f"{name}, test. Each threshold was chosen on validation in the same unit: {rule}."
+    caption = (
+        f"{name}, {evaluated.model.protocol.split}. Each threshold was chosen on validation in the same unit: {rule}."
+    )
     columns = ["unit", "threshold", "true positive", "false negative", "false positive", "true negative"]
     return ExportTable(caption, columns, rows, records)
 
@@ -60,9 +62,9 @@ def tabulate_subgroups(evaluated: EvaluatedRun, name: str) -> ExportTable:
         for one in evaluated.subgroups
     ]
     caption = (
-        f"{name}, test, per image. A metric that needs a class with fewer than {FEWEST_PATIENTS} patients is left "
-        "out. The threshold is that of all validation images. Subgroups are many and small: a difference between two "
-        "of them can be chance."
+        f"{name}, {evaluated.model.protocol.split}, per image. A metric that needs a class with fewer than "
+        f"{FEWEST_PATIENTS} patients is left out. The threshold is that of all validation images. Subgroups are many "
+        "and small: a difference between two of them can be chance."
     )
     columns = ["subgroup by", "value", "images", "malignant", "patients", "AUC", "sensitivity", "specificity"]
     return ExportTable(caption, columns, rows, [one.list_values() for one in evaluated.subgroups])

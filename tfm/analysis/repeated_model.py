@@ -85,11 +85,10 @@ class RepeatedModel:
     @property
     def protocol(self) -> Protocol:
         """The protocol of all runs: that of their test images, with the folds they were trained on."""
-        folds = sorted({model.fold for model in self.models})
-        if len(folds) == 1:
-            return self.first.protocol
-        named = f"folds {', '.join(map(str, folds))} of {FOLDS}"
         splits = sorted({model.protocol.split_hash for model in self.models})
+        if len(splits) == 1:
+            return self.first.protocol
+        named = f"folds {', '.join(str(fold) for fold in sorted({model.fold for model in self.models}))} of {FOLDS}"
         return replace(
             self.first.protocol,
             arrangement=self.first.protocol.arrangement.replace(describe_fold(self.first.fold), named),

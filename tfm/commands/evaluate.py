@@ -1,7 +1,8 @@
 """Evaluate trained models on validation and test
 
 Reads the predictions of the runs and writes metrics, tables and figures to a run of its own: per image, per breast and
-per patient, in subgroups, and with calibrated probabilities.
+per patient, in subgroups, and with calibrated probabilities. With another dataset, it predicts all images of it and
+measures how much lower the metrics are there.
 """
 
 from __future__ import annotations
@@ -11,13 +12,24 @@ from typing import Annotated
 from pydantic import Field
 
 from tfm.core.registry import Stage
-from tfm.core.settings.base import POSITIONAL, RunWithPredictions, Settings
+from tfm.core.settings.base import IMPORTANT, POSITIONAL, DatasetWithFiles, NoEffectWhen, RunWithPredictions, Settings
+from tfm.training.settings import DeviceSettings
 
 
 class Evaluate(Settings):
     runs: Annotated[list[RunWithPredictions], POSITIONAL, Field(min_length=1)]
     """Which trained models do you want to evaluate?
     If you name none, all complete ones in the workspace are used."""
+    dataset: Annotated[DatasetWithFiles | None, IMPORTANT] = None
+    """On which other dataset do you want to test them?
+    Every image of it is a test image, preprocessed like the training images. Threshold and temperature stay those of
+    each model. Models that have seen a patient of it are refused. none: only on their own test images."""
+    machine: Annotated[DeviceSettings, NoEffectWhen("dataset", None)] = DeviceSettings()
 
 
-COMMAND = Stage(settings=Evaluate, pipeline="tfm.pipelines.evaluate:evaluate", version=5)
+COMMAND = Stage(
+    settings=Evaluate,
+    pipeline="tfm.pipelines.evaluate:evaluate",
+    version=5,
+    inspect="tfm.pipelines.offer_datasets:offer_datasets",
+)

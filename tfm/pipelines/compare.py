@@ -17,6 +17,8 @@ from tfm.analysis.comparison import (
 from tfm.analysis.comparison_tables import SCREEN_COLUMNS, build_tables, format_screen_rows
 from tfm.analysis.describe_comparison import describe_outcome
 from tfm.analysis.export_table import export_table
+from tfm.analysis.external_tables import describe_drop, measure_drops, tabulate_drops_of_models
+from tfm.analysis.external_test import Drop, ExternalTest
 from tfm.analysis.figures.comparison import draw_comparison
 from tfm.analysis.figures.pooled_roc import draw_pooled_roc
 from tfm.analysis.figures.roc import draw_roc
@@ -26,9 +28,11 @@ from tfm.analysis.run_costs import read_run_costs
 from tfm.analysis.trained_run import open_trained_model
 from tfm.commands.compare import Compare
 from tfm.core.events import Event, IntervalChart, Note, Picture, Progress, Result, Table
+from tfm.core.registry import import_object
 from tfm.core.runs.inputs import report_skipped_runs
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
+from tfm.pipelines.external_dataset import check_both_classes, open_external_dataset
 
 _MOST_CURVES = 7  # in one figure: more cannot be told apart
 
@@ -36,8 +40,11 @@ _MOST_CURVES = 7  # in one figure: more cannot be told apart
 def compare(settings: Compare, run: Run) -> Iterator[Event]:
     yield from report_skipped_runs(run.workspace, settings, "runs")
     chosen = {one.id: one for one in (find_run(run.workspace, name) for name in settings.runs)}
+    external = (yield from _test_externally(settings, list(chosen.values()), run)) if settings.dataset else None
     yield Progress("reading the predictions", 0, 1)
-    models = [open_trained_model(one, settings.units.unit) for one in chosen.values()]
+    unit = settings.units.unit
+    own = {name: open_trained_model(one, unit) for name, one in chosen.items()}
+    models = [external.open_model(one, unit) for one in chosen.values()] if external else list(own.values())
     yield from warn_of_nearly_equal_probabilities(models)
     yield Progress("testing the differences", 0, 1)
     rankings = rank_models(models)
@@ -60,31 +67,55 @@ def compare(settings: Compare, run: Run) -> Iterator[Event]:
         )
     for number, ranking in enumerate(rankings, start=1):
         title = "Comparison" if len(rankings) == 1 else f"Comparison {number} of {len(rankings)}"
-        pooled = rank_out_of_fold(ranking)
-        yield from _show_tables(ranking, pooled, title)
+        pooled = [] if external else rank_out_of_fold(ranking)
+        drops = measure_drops(ranking, own) if external else {}
+        yield from _show_tables(ranking, pooled, drops, title)
         figures = yield from _draw_figures(ranking, pooled, title, run, f"comparison-{number}")
         tables = build_tables(ranking, pooled, costs)
+        if drops:
+            tables["-drop"] = tabulate_drops_of_models(ranking, drops)
         exported = [
             path
             for ending, table in tables.items()
             for path in export_table(table, run.figures_folder, f"comparison-{number}{ending}")
         ]
         outputs += map(str, figures + exported)
-        values["models"] += tables[""].records
+        values["models"] += [
+            record | (drops[record["model"]].flatten("auc") if record["model"] in drops else {})
+            for record in tables[""].records
+        ]
         values["pairs"] += tables["-pairs"].records if "-pairs" in tables else []
         values["out_of_fold"] += [row for one in pooled for row in one.list_values()]
         values["summary"].append(describe_outcome(ranking))
+        if drops:
+            values["summary"].append(describe_drop(ranking, drops))
     place = run.figures_folder.relative_to(run.workspace.root)
     yield Note(f"tables as CSV, Markdown, LaTeX and JSON, figures as PNG and PDF: {place} in the workspace")
     yield Result(values, outputs, "\n".join(values["summary"]))
 
 
-def _show_tables(ranking: Ranking, pooled: list[OutOfFoldRanking], title: str) -> Iterator[Event]:
+def _test_externally(settings: Compare, trained: list[Run], run: Run) -> Generator[Event, None, ExternalTest]:
+    assert settings.dataset
+    dataset = open_external_dataset(run.workspace, settings.dataset, trained)
+    check_both_classes(dataset)
+    # torch is imported for an external test alone: it takes longer than the rest of a comparison.
+    predict_dataset = import_object("tfm.pipelines.external_test:predict_dataset")
+    external: ExternalTest = yield from predict_dataset(dataset, trained, settings.machine, run)
+    return external
+
+
+def _show_tables(
+    ranking: Ranking, pooled: list[OutOfFoldRanking], drops: dict[str, Drop], title: str
+) -> Iterator[Event]:
     if ranking.is_repeated:
         yield Table(f"{title}: each run", RUN_COLUMNS, ranking.format_runs(), ranking.protocol.caption)
     for one in pooled:
         yield Table(f"{title}: out of fold", OUT_OF_FOLD_COLUMNS, one.format_rows(), one.caption)
     yield Table(title, SCREEN_COLUMNS, format_screen_rows(ranking), ranking.caption)
+    if drops:
+        table = tabulate_drops_of_models(ranking, drops)
+        rows = [list(row) for row in table.rows]
+        yield Table(f"{title}: own test and {ranking.protocol.dataset}", list(table.columns), rows, table.caption)
     yield IntervalChart(f"{title}: AUC", ranking.list_intervals(), low=0.0, high=1.0, mark=0.5)
 
 

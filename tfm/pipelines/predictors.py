@@ -43,8 +43,12 @@ class NetworkPredictor:
     seen: ImagesSeen
 
     @property
+    def run(self) -> Run:
+        return self.source.run
+
+    @property
     def name(self) -> str:
-        return str(self.source.run.read_status().result["model"])
+        return str(self.run.read_status().result["model"])
 
     @property
     def chain(self) -> ChainSettings:

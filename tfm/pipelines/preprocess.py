@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-from tfm.commands.preprocess import COMMAND, Preprocess
+from tfm.commands.preprocess import Preprocess
 from tfm.core.events import Event, Note, Progress, Result, Table
 from tfm.core.randomness import seed_at
 from tfm.core.runs.run import Run
 from tfm.core.settings.resolve import resolve
-from tfm.data.cache.build import build_cache
 from tfm.data.cache.cache import Cache
 from tfm.data.cache.duplicate_images import DuplicateImages, find_duplicates, write_report
-from tfm.data.cache.manifest import find_cache
 from tfm.data.dataset.dataset import Dataset
+from tfm.pipelines.dataset_cache import build_named_cache, find_or_build_cache
 from tfm.training.export_augmented_images import write_copies
 from tfm.training.inputs.samples import find_samples
 
@@ -78,20 +77,13 @@ def _write_augmented_copies(
 
 def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
     dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
-    name = settings.cache or _build_cache_name(settings, run)
-    existing = None
-    if not settings.cache:  # the default name is tried first
-        names = sorted(run.workspace.list_products("cache"), key=lambda other: (other != name, other))
-        folders = map(run.workspace.cache_folder, names)
-        existing = yield from find_cache(folders, dataset, settings.chain, COMMAND.version)
-    if existing:
-        yield Note(f"the cache {existing} already contains these images with the same steps and is reused")
-        name = existing
+    workspace, name = run.workspace, settings.cache
+    if name:
+        yield from build_named_cache(workspace, name, dataset, settings.chain, settings.workers)
     else:
-        with run.workspace.lock_product("cache", name) as folder:
-            version, workers = COMMAND.version, settings.workers
-            yield from build_cache(folder, dataset, settings.chain, version=version, workers=workers)
-    cache = Cache.open(run.workspace.cache_folder(name))
+        name = _build_cache_name(settings, run)
+        name = yield from find_or_build_cache(workspace, name, dataset, settings.chain, settings.workers)
+    cache = Cache.open(workspace.cache_folder(name))
     count, height, width = cache.images.shape
     twins = find_duplicates(dataset, cache)
     yield from _report_duplicates(twins)

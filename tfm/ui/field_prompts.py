@@ -102,7 +102,8 @@ def _list_choices(field: SettingField, workspace: Workspace) -> list[Choice]:
         return [Choice(True, "yes"), Choice(False, "no")]
     kind = field.input.kind if field.input else ""
     if kind in ("dataset", "cache"):
-        return [Choice(name, name) for name in workspace.list_products(kind)]
+        choices = [Choice(name, name) for name in workspace.list_products(kind)]
+        return [Choice(None, "none"), *choices] if field.is_optional else choices
     if kind == "weights":
         return _list_weights(workspace)
     if field.input and kind == "run":

@@ -50,6 +50,11 @@ class Workspace:
         return self.root / "embeddings"
 
     @property
+    def external_folder(self) -> Path:
+        """The predictions of models for datasets that they were not trained on."""
+        return self.root / "external"
+
+    @property
     def answers_file(self) -> Path:
         return self.root / "answers.yaml"
 

@@ -73,6 +73,12 @@ class Dataset:
         protocol = self.protocol.replace(describe_fold(1), describe_fold(number))
         return replace(self, manifest=manifest, split_hash=hash_split(manifest), protocol=protocol)
 
+    def use_all_for_testing(self) -> Dataset:
+        """Make every image a test image, for models that were trained on another dataset."""
+        manifest = self.manifest.assign(split="test")
+        protocol = f"every image is tested; {self.protocol}"
+        return replace(self, manifest=manifest, split_hash=hash_split(manifest), protocol=protocol)
+
     def select_images(self, split: str) -> pd.DataFrame:
         if split not in SPLITS:
             raise ValueError(f"no such split: {split}")
