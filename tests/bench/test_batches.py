@@ -1,4 +1,4 @@
-"""How long a batch of 32 images of 512 × 512 takes: read from a cache, as numbers, and augmented."""
+"""How long a batch of 32 images of 512 × 512 takes to be read from a cache."""
 
 import statistics
 import time
@@ -11,11 +11,6 @@ import pytest
 import torch
 
 from tfm.data.cache.cache import Cache
-from tfm.models.normalisation import Normalisation
-from tfm.training import augment
-from tfm.training.batches import Images
-from tfm.training.inputs.samples import Samples
-from tfm.training.settings import AugmentSettings
 
 pytestmark = pytest.mark.alone
 
@@ -54,13 +49,7 @@ def test_a_random_batch_is_read_in_five_milliseconds(
 ) -> None:
     together = np.array(cache.images[:BATCH])
     floor = milliseconds(lambda _: together.copy())
-    images = Images(cache, Samples(pd.DataFrame(), np.arange(COUNT)), Normalisation(0.5, 0.2), torch.device("cpu"))
     reading = milliseconds(lambda chosen: torch.from_numpy(cache.images[chosen]))
-    as_numbers = milliseconds(images.load)
-    films, table = images.load_greys(np.arange(BATCH)), augment.draw_table(seed=1, epoch=0, count=BATCH)
-    changing = milliseconds(lambda _: augment.augment_images(films, table, AugmentSettings()))
     record_property("milliseconds", round(reading, 2))
     record_property("times a memcpy", round(reading / floor, 1))
-    record_property("as numbers, times a memcpy", round(as_numbers / floor, 1))
-    record_property("augmented, times a memcpy", round(changing / floor, 1))
     assert reading <= 5

@@ -62,6 +62,15 @@ def seconds(does: Callable[[], object], times: int) -> float:
     return median(spent)
 
 
+def measure_until(reached: Callable[[float], bool], measure: Callable[[], float]) -> float:
+    """Measure at most three times: a busy machine slows either side now and then."""
+    for _ in range(3):
+        ratio = measure()
+        if reached(ratio):
+            break
+    return ratio
+
+
 def floor(path: Path) -> None:
     film = read_pixels(path)
     cv2.resize(film, (round(512 * film.shape[1] / film.shape[0]), 512), interpolation=cv2.INTER_AREA)
@@ -142,12 +151,13 @@ USUAL_THESIS = {
 
 
 def test_fast_takes_little_more_than_reading_and_resizing(film, tmp_path, record_property: Told):
-    ratios = []
-    for _ in range(3):  # a busy machine slows either side now and then
+    def measure() -> float:
         ours = seconds(lambda: cached(film, resolve_chain("fast", clahe=True), tmp_path / "row"), 9)
-        ratios.append(ours / seconds(lambda: floor(film), 9))
-    record_property("times the floor", round(min(ratios), 2))
-    assert min(ratios) <= 2.5
+        return ours / seconds(lambda: floor(film), 9)
+
+    ratio = measure_until(lambda ratio: ratio <= 2.5, measure)
+    record_property("times the floor", round(ratio, 2))
+    assert ratio <= 2.5
 
 
 def test_with_its_lesion_mask_a_film_takes_little_more(film, tmp_path, record_property: Told):
@@ -156,21 +166,24 @@ def test_with_its_lesion_mask_a_film_takes_little_more(film, tmp_path, record_pr
     cv2.circle(drawn, (drawn.shape[1] // 2, drawn.shape[0] // 2), drawn.shape[0] // 20, 2, -1)
     mask = tmp_path / "mask.png"
     mask.write_bytes(cv2.imencode(".png", drawn, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
-    ratios = []
-    for _ in range(3):
+
+    def measure() -> float:
         ours = seconds(lambda: cached(film, resolve_chain("fast"), tmp_path / "row", mask), 9)
-        ratios.append(ours / seconds(lambda: floor(film), 9))
-    record_property("times the floor", round(min(ratios), 2))
-    assert min(ratios) <= 4  # of it the decoding of a PNG as large as the film takes one
+        return ours / seconds(lambda: floor(film), 9)
+
+    ratio = measure_until(lambda ratio: ratio <= 4, measure)
+    record_property("times the floor", round(ratio, 2))
+    assert ratio <= 4  # of it the decoding of a PNG as large as the film takes one
 
 
 def test_fast_is_many_times_faster_than_png_between_the_steps(film, tmp_path, record_property: Told):
-    faster = []
-    for _ in range(3):
+    def measure() -> float:
         usual = seconds(lambda: the_usual_way(film, USUAL_FAST, tmp_path), 1)
-        faster.append(usual / seconds(lambda: cached(film, resolve_chain("fast", clahe=True), tmp_path / "row"), 5))
-    record_property("times faster", round(max(faster), 1))
-    assert max(faster) >= 25
+        return usual / seconds(lambda: cached(film, resolve_chain("fast", clahe=True), tmp_path / "row"), 5)
+
+    faster = measure_until(lambda faster: faster >= 25, measure)
+    record_property("times faster", round(faster, 1))
+    assert faster >= 25
 
 
 @pytest.mark.parametrize("filter", USUAL_THESIS)
@@ -188,9 +201,11 @@ def test_thesis_is_the_same_as_with_png_between_the_steps(film, tmp_path, filter
 @pytest.mark.parametrize("filter", ["gaussian", "bilateral"])
 def test_thesis_is_many_times_faster_than_png_between_the_steps(film, tmp_path, filter, record_property: Told):
     steps = resolve_chain("thesis", **{"blur.filter": filter})
-    faster = []
-    for _ in range(3):
+
+    def measure() -> float:
         usual = seconds(lambda: the_usual_way(film, USUAL_THESIS[filter], tmp_path), 1)
-        faster.append(usual / seconds(lambda: cached(film, steps, tmp_path / "row"), 5))
-    record_property("times faster", round(max(faster), 1))
-    assert max(faster) >= 8
+        return usual / seconds(lambda: cached(film, steps, tmp_path / "row"), 5)
+
+    faster = measure_until(lambda faster: faster >= 8, measure)
+    record_property("times faster", round(faster, 1))
+    assert faster >= 8

@@ -33,6 +33,12 @@ def fresh(made: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
+def copied(made: Path, tmp_path: Path) -> Path:
+    """The whole cache once more, which may be damaged or made again."""
+    return Path(shutil.copytree(made, tmp_path / "c"))
+
+
+@pytest.fixture
 def dataset(whole: Dataset, tmp_path: Path) -> Dataset:
     """Its files may be damaged: they are nobody else's."""
     shutil.copytree(whole.folder, tmp_path / "dataset" / whole.folder.name)
