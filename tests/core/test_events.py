@@ -26,7 +26,7 @@ KINDS = {  # as in events.jsonl of every version
     "note": Note("x", "warning"),
     "table": Table("t", ["a"], [["1"]], "caption"),
     "line": TableRow("t", ["a"], ["1"]),
-    "intervals": IntervalChart("AUC", [["a", 0.8, 0.7, 0.9]], 0.5, 1.0, 0.5),
+    "intervals": IntervalChart("AUC", [("a", 0.8, 0.7, 0.9)], 0.5, 1.0, 0.5),
     "picture": Picture("/sheet.png", "Sheet", ["00ff", "ff00"]),
     "result": Result({"a": 1}, ["p"]),
     "statechange": StateChange("failed", "message", "hint"),

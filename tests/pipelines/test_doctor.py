@@ -33,6 +33,16 @@ def findings(root: Path) -> dict[str, dict[str, str]]:
     return events[-1].values["findings"]
 
 
+@pytest.mark.parametrize("content", ["[" * 2000, "title: x", "title: t\nabout: a\nstage: train\nsettings: {model: 5}"])
+def test_a_bad_preset_is_named_and_the_rest_is_checked(content, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "Mine.yaml").write_text(content)
+    found = findings(tmp_path)
+    assert found["model Mine"]["state"] == "trouble"
+    assert "Mine.yaml" in found["model Mine"]["found"]
+    assert "weights of ResNet18_CFT" in found
+
+
 def test_everything_needed_is_checked(tmp_path):
     found = findings(tmp_path)
     assert {"Python", "PyTorch", "cores", "memory", "disk", "workspace", "DICOM codecs"} <= set(found)

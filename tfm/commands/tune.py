@@ -35,15 +35,16 @@ def _parse_search_space(space: dict[str, Any]) -> dict[str, Any]:
         for field in list_fields(Train)
         if field.name not in _NOT_SEARCHED and NOT_IN_RUN_KEY not in field.info.metadata and not field.is_mapping
     }
-    if "none" in space.get("trained", ()):
+    own = (field for field in list_fields(Tune) if not field.is_positional)
+    elsewhere = {field.name: f"set it outside the space: {hints.setting(field.name)}" for field in own}
+    parsed = parse_space(space, known, elsewhere | _SET_ELSEWHERE)
+    if "none" in parsed.get("trained", ()):
         raise SettingsError(
             "the search space contains trained: none. A regression has no epochs and finds its best setting itself",
             hint="remove none: all, last_stage and head can be searched",
             fields=("space",),
         )
-    own = (field for field in list_fields(Tune) if not field.is_positional)
-    elsewhere = {field.name: f"set it outside the space: {hints.setting(field.name)}" for field in own}
-    return parse_space(space, known, elsewhere | _SET_ELSEWHERE)
+    return parsed
 
 
 class Tune(Settings):

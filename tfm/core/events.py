@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from tfm.core.records import build_record
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -125,5 +127,6 @@ def to_record(event: Event, time: float) -> dict[str, Any]:
 
 
 def parse_record(record: dict[str, Any]) -> Event:
+    """Build the event that a log contains. Raises ValueError or KeyError if it is none."""
     values = {name: value for name, value in record.items() if name not in ("time", "kind")}
-    return _KINDS[record["kind"]](**values)
+    return build_record(_KINDS[record["kind"]], values)

@@ -1,4 +1,5 @@
-"""Read and write small files. A write is atomic: to a temporary file, which then replaces the target.
+"""Read and write small files. A write is atomic: to a temporary file, which then replaces the target. What is read may
+come from a stranger: it is limited in size, and whatever is wrong with it is a ValueError or an OSError.
 
 Large arrays and append-only logs are written elsewhere.
 """
@@ -10,15 +11,27 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+_MIB = 2**20
+_MOST_YAML = 2 * _MIB  # bytes: seconds and 400 MB to read, and a plan of 10,000 steps has half
+_MOST_JSON = 64 * _MIB  # the sources of a cache of 200,000 images have as much
+_MOST_VALUES = 1_000_000  # that a YAML text stands for, since an alias repeats what it names
+_DEEPEST = 50  # mappings and lists inside each other; settings have five
+_KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+
 
 class _YamlLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """The loader in C reads a plan of 325 steps in a tenth."""
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        _measure(node, 0, {})
+        return super().construct_document(node)
 
     def construct_number(self, node: yaml.ScalarNode) -> Any:
         """A whole number. YAML 1.1 takes 24:00:00 for 86400, to the base of 60; here it is text."""
@@ -28,6 +41,26 @@ class _YamlLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignor
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 _YamlLoader.add_constructor("tag:yaml.org,2002:int", _YamlLoader.construct_number)
+
+
+def _measure(node: yaml.Node, depth: int, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """How many values a node stands for, and how deep they lie. A node that aliases name is measured once."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1, 0
+    if isinstance(node, yaml.MappingNode):
+        for key, _ in node.value:
+            if key.tag not in _KEY_TAGS:
+                raise ValueError(f"line {key.start_mark.line + 1} has a key that is no text: put it in quotes")
+    if id(node) not in known and depth < _DEEPEST:
+        inner = [one for pair in node.value for one in (pair if isinstance(pair, tuple) else (pair,))]
+        sizes = [_measure(one, depth + 1, known) for one in inner]
+        known[id(node)] = 1 + sum(size for size, _ in sizes), 1 + max((height for _, height in sizes), default=0)
+    size, height = known.get(id(node), (0, _DEEPEST))
+    if depth + height > _DEEPEST:
+        raise ValueError(f"its lists and mappings are more than {_DEEPEST} deep")
+    if size > _MOST_VALUES:
+        raise ValueError(f"its aliases stand for more than {_MOST_VALUES} values")
+    return size, height
 
 
 @contextlib.contextmanager
@@ -72,11 +105,24 @@ def write_yaml(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(read_text(path, _MOST_JSON))
+    except RecursionError:
+        raise ValueError("its lists and objects are too deep") from None
 
 
 def read_yaml(path: Path) -> Any:
-    return parse_yaml(path.read_text(encoding="utf-8"))
+    return parse_yaml(read_text(path))
+
+
+def read_text(path: Path, most: int = _MOST_YAML) -> str:
+    """Read a small file of any origin."""
+    found = path.stat()
+    if stat.S_ISREG(found.st_mode) and found.st_size > most:
+        raise ValueError(f"it has {found.st_size / _MIB:.0f} MiB; at most {most // _MIB} are read")
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):  # it might never end
+        raise ValueError("it is not a regular file")
+    return path.read_text(encoding="utf-8")
 
 
 def format_yaml(value: Any) -> str:
@@ -85,7 +131,13 @@ def format_yaml(value: Any) -> str:
 
 
 def parse_yaml(text: str) -> Any:
-    return yaml.load(text, _YamlLoader)
+    """Parse a text of any origin. Raises ValueError with the reason in one line."""
+    if len(text) > _MOST_YAML:
+        raise ValueError(f"it has more than {_MOST_YAML // _MIB} MiB")
+    try:
+        return yaml.load(text, _YamlLoader)
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
+        raise ValueError(" ".join(str(error).split())) from None
 
 
 def compute_sha256(path: Path) -> str:

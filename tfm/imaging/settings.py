@@ -85,6 +85,11 @@ class Blur(Settings):
     """Bilateral filter: how many pixels apart may two pixels be and still be smoothed together?"""
 
 
+def _parse_bits(value: Any) -> Any:
+    """A number, also as text from a command line."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
 class Intensity(Settings):
     """Stretch the grey values to the range that the breast uses."""
 
@@ -101,7 +106,7 @@ class Intensity(Settings):
     The brighter pixels share the highest 5 % of the grey values, and only the brightest becomes white: lesions keep
     their structure. With 100, a single bright speck of dust determines the contrast of the whole image."""
 
-    bits: Annotated[Literal[8, 16], BeforeValidator(int)] = 8  # text from a command line
+    bits: Annotated[Literal[8, 16], BeforeValidator(_parse_bits)] = 8
     """How many bits should a grey value have?
     8 needs half the disk space; 16 keeps fine differences in grey."""
 

@@ -18,6 +18,7 @@ from tfm.core.events import Event, Note, Result, Table
 from tfm.core.runs.cluster import THIS_MACHINE
 from tfm.core.runs.executors import SlurmCluster, open_cluster
 from tfm.core.runs.executors.node_check import NodeReport, check_node
+from tfm.core.runs.resolve_command_settings import find_preset
 from tfm.core.runs.resources import Resources
 from tfm.core.runs.workspace import Workspace
 from tfm.imaging.dicom import list_codecs
@@ -172,10 +173,14 @@ def _check_codecs() -> Iterator[Finding]:
 
 def _check_weights(workspace: Workspace) -> Iterator[Finding]:
     for name in workspace.list_presets("models"):
-        preset = workspace.load_preset("models", name)
-        model = preset.settings.get("model", {})
-        if model.get("weights") == IMAGENET:
-            architecture = model.get("architecture") or model["backbone"]
+        try:
+            preset = find_preset(workspace, "train", name)
+        except TFMError as error:
+            yield Finding(f"model {name}", "trouble", error.message, error.hint)
+            continue
+        model = preset.settings.get("model", {}) if preset else {}
+        architecture = model.get("architecture") or model.get("backbone")
+        if model.get("weights") == IMAGENET and architecture:
             where = locate_imagenet_weights(architecture)
             without, from_file = hints.setting("weights", "none"), hints.setting("weights", "file:PATH")
             advice = f"{describe_remedy(architecture)}, or train with {without} or {from_file}"

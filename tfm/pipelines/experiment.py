@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field
 
 from tfm.analysis.settings import Split
@@ -101,7 +100,7 @@ def _name_steps(prefix: str, planned: list[Step]) -> list[Step]:
 def _read_factors(settings: Experiment) -> Varied:
     try:
         content = files.read_yaml(settings.file)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise SettingsError(
             f"{settings.file} cannot be read as YAML: {' '.join(str(error).split())}",
             hint=_EXAMPLES,

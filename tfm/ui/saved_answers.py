@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tfm.core import files
 
 
@@ -40,7 +38,7 @@ class SavedAnswers:
 
     def _read_all(self) -> dict[str, Any]:
         """A damaged file counts as empty: it only loses last time's answers."""
-        with contextlib.suppress(FileNotFoundError, yaml.YAMLError):
+        with contextlib.suppress(OSError, ValueError):
             kept = files.read_yaml(self.file)
             return kept if isinstance(kept, dict) else {}
         return {}

@@ -1,5 +1,6 @@
 """The list of jobs is true now, cheap to look at again, and whole even where a job is damaged."""
 
+import json
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ from tests.toy_jobs import finish, toy_run, wait_for_event
 from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.find_or_create import find_or_create_job, find_or_create_plan
 from tfm.core.runs.job_index import JobIndex
-from tfm.core.runs.lookup import find_job
+from tfm.core.runs.lookup import find_job, read_runs
 from tfm.core.runs.plan import Step
 
 
@@ -45,6 +46,33 @@ def test_a_damaged_job_hides_no_other(workspace):
         second.id: ("waiting", ""),
         plan.id: ("waiting", ""),
     }
+
+
+MISTYPED = [
+    *([], None, "done", {"created": None}, {"created": "soon"}, {"created": "0001-01-01T00:00:00+14:00"}),
+    *({"started": 5}, {"seconds": "long"}, {"result": []}, {"outputs": {}}, {"runs": [1]}, {"state": "flying"}),
+]
+
+
+@pytest.mark.parametrize("content", MISTYPED, ids=str)
+def test_a_mistyped_status_is_damaged_and_hides_no_other(workspace, content):
+    first, second = toy_run(workspace, target=3), toy_run(workspace, target=4)
+    status = first.folder / "status.json"
+    known = json.loads(status.read_text())
+    status.write_text(json.dumps(known | content if isinstance(content, dict) else content))
+    listed = {one.job.id: one for one in JobIndex(workspace).everything}
+    assert {name: one.state for name, one in listed.items()} == {first.id: "damaged", second.id: "waiting"}
+    assert str(status) in listed[first.id].status.message
+    assert [status.state for _, status in read_runs(workspace)].count("damaged") == 1
+
+
+def test_a_damaged_record_of_a_step_hides_no_plan(workspace):
+    plan = find_or_create_plan(workspace, "queue", [Step("one", "count"), Step("two", "count")])
+    plan.record_step("one", toy_run(workspace, target=3).id)
+    for content in ("{", "[]", '{"run": 5}', '{"other": "x"}'):
+        (plan.steps_folder / "two.json").write_text(content)
+        assert list(JobIndex(workspace).find(plan.id).steps) == ["one", "two"]
+        assert plan.read_step_statuses().keys() == {"one"}
 
 
 def test_only_equal_names_have_the_end_of_the_id(workspace):

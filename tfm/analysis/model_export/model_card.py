@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import yaml
 
 from tfm.analysis.calibration import find_temperature
 from tfm.analysis.evaluation import METRICS
@@ -16,6 +15,7 @@ from tfm.analysis.format_intervals import format_interval
 from tfm.analysis.model_export.pixel_classifier import TOLERANCE, OnnxCheck
 from tfm.analysis.threshold import describe_rule
 from tfm.analysis.trained_run import TrainedModel
+from tfm.core import files
 from tfm.core.escape_text import escape_markdown
 from tfm.imaging.settings import ChainSettings
 from tfm.metrics.intervals import Interval
@@ -68,7 +68,7 @@ class CardFacts:
 
 
 def format_model_card(facts: CardFacts) -> str:
-    header = yaml.safe_dump(_build_metadata(facts), sort_keys=False, allow_unicode=True)
+    header = files.format_yaml(_build_metadata(facts))
     environment = jinja2.Environment(  # Markdown, which `finalize` escapes
         undefined=jinja2.StrictUndefined,
         finalize=lambda value: escape_markdown(value) if isinstance(value, str) else value,

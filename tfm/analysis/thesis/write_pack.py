@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tfm.analysis.evaluation import METRICS
 from tfm.analysis.export_table import export_table, format_latex
 from tfm.analysis.figures.style import save_figure
@@ -68,7 +66,7 @@ def clean_file_name(name: str) -> str:
 
 def _render_checklist(source: str, facts: StudyFacts) -> str:
     """Fill the answers of a checklist. What only the author can answer stays as a question."""
-    checklist: dict[str, Any] = yaml.safe_load((TEMPLATES / f"{source}.yaml").read_text(encoding="utf-8"))
+    checklist: dict[str, Any] = files.read_yaml(TEMPLATES / f"{source}.yaml")
     metrics = ", ".join(name for key, name in METRICS.items() if key != "auc")
     filled = [
         {

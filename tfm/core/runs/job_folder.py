@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from tfm.core import files, hints
 from tfm.core.errors import BusyError, RunError
+from tfm.core.records import Seconds, TimeText, build_record
 from tfm.core.runs import slurm_queue
 from tfm.core.runs.slurm_queue import RUN, QueuedJob
 
@@ -30,12 +31,12 @@ _LOCK_WAIT_SECONDS = 2.0  # `is_alive` holds the lock for an instant, so a worke
 @dataclass(frozen=True)
 class Status:
     state: State = "waiting"
-    created: str = ""
+    created: TimeText = ""
     pid: int | None = None
     host: str = ""
-    started: str = ""
-    ended: str = ""
-    seconds: float = 0.0
+    started: TimeText = ""
+    ended: TimeText = ""
+    seconds: Seconds = 0.0
     message: str = ""
     hint: str = ""
     key: str = ""
@@ -106,8 +107,8 @@ class Job:
     def read_recorded_status(self) -> Status:
         """The status as a worker wrote it last, whether or not the worker lives."""
         try:
-            return Status(**files.read_json(self._status_file))
-        except (OSError, ValueError, TypeError):
+            return build_record(Status, files.read_json(self._status_file))
+        except (OSError, ValueError):
             raise RunError(
                 f"{self._status_file} is damaged or missing",
                 hint=f"restore the file, or remove the run: {hints.command('runs remove', self.id)}",

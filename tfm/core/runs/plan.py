@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-import yaml
 from filelock import FileLock, Timeout
 
 from tfm.core import files, hints
 from tfm.core.errors import BusyError, RunError, SettingsError
+from tfm.core.records import build_record
 from tfm.core.runs.job_folder import Job, Status, create_job_folder
 from tfm.core.runs.slurm_queue import QueuedJob, read_placement
 from tfm.core.runs.workspace import Workspace
@@ -71,7 +71,7 @@ class Plan(Job):
         return self.folder / "plan.yaml"
 
     def read_steps(self) -> list[Step]:
-        return [Step(**step) for step in self._read_file()["steps"]]
+        return [build_record(Step, step) for step in self._read_file()["steps"]]
 
     def read_queue(self) -> QueueSettings | None:
         """None if the plan is no queue of models."""
@@ -91,7 +91,7 @@ class Plan(Job):
         try:
             found = self.steps_file.stat()
             return _parse_plan(self.steps_file, (found.st_mtime_ns, found.st_size, found.st_ino))
-        except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        except (OSError, ValueError, TypeError, KeyError):
             raise RunError(
                 f"{self.steps_file} is damaged or missing",
                 hint=f"restore the file, or remove the plan: {hints.command('runs remove', self.id)}",
@@ -145,7 +145,7 @@ class Plan(Job):
         """The record of each step that has begun, in the order in which they began."""
         found = sorted(self.steps_folder.glob("[!.]*.json"), key=lambda file: file.stat().st_mtime_ns)
         old = {step: {"run": run} for step, run in self.read_recorded_status().runs.items()}
-        return old | {unquote(file.stem): files.read_json(file) for file in found}
+        return old | {unquote(file.stem): _read_step_record(file) for file in found}
 
     @property
     def steps_folder(self) -> Path:
@@ -214,8 +214,19 @@ def _parse_plan(file: Path, _stamp: tuple[int, ...]) -> dict[str, Any]:
     """The content of the file, read once for each state of it: 325 steps take a while."""
     content: dict[str, Any] = files.read_yaml(file)
     for step in content["steps"]:
-        Step(**step)
+        build_record(Step, step)
+    if "queue" in content:
+        build_record(QueueSettings, content["queue"])
     return content
+
+
+def _read_step_record(file: Path) -> dict[str, str]:
+    """What is recorded about a step. If the file is damaged, the step has begun, and its run is not known."""
+    try:
+        record = build_record(dict[str, str], files.read_json(file))
+    except (OSError, ValueError):
+        return {}
+    return record if "run" in record or {"message", "hint"} <= record.keys() else {}
 
 
 def check_steps(steps: list[Step]) -> None:

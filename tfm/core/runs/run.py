@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-import yaml
-
 from tfm.core import files, hints
 from tfm.core.errors import DataError, RunError
 from tfm.core.events import Event, parse_record, to_record
@@ -42,7 +40,7 @@ class Run(Job):
         key: str,
         part_of: str = "",
     ) -> Run:
-        head = yaml.safe_dump({"stage": stage, "version": version, "preset": preset}, sort_keys=False)
+        head = files.format_yaml({"stage": stage, "version": version, "preset": preset})
         body = "".join("  " + line for line in format_commented_yaml(settings).splitlines(keepends=True))
         text = head + "settings:\n" + body
         name = "-".join(filter(None, [stage.rpartition(".")[2], preset]))
@@ -61,13 +59,17 @@ class Run(Job):
     def _read_file(self, end: str = "\n...\n") -> dict[str, Any]:
         """The content of the settings file up to this text, by default the end of a YAML document."""
         try:
-            content = files.parse_yaml(self.settings_file.read_text(encoding="utf-8").partition(end)[0])
-        except (OSError, ValueError, yaml.YAMLError):
+            content = files.parse_yaml(files.read_text(self.settings_file).partition(end)[0])
+        except (OSError, ValueError):
             content = None
-        if not isinstance(content, dict) or "stage" not in content:
+        if (
+            not isinstance(content, dict)
+            or "stage" not in content
+            or not isinstance(content.get("settings") or {}, dict)
+        ):
             raise RunError(
                 f"{self.settings_file} is damaged or missing",
-                hint=f"restore the file, or remove the run: {hints.command('runs remove', self.id)}",
+                hint=self._describe_repair(),
             )
         return content
 
@@ -83,7 +85,7 @@ class Run(Job):
     def read_word(self, name: str) -> str | None:
         """The value of a setting in no group whose value is one word, such as a dataset: hundreds are read at once."""
         try:
-            text = self.settings_file.read_text(encoding="utf-8")
+            text = files.read_text(self.settings_file)
         except (OSError, ValueError):
             return None
         found = re.search(rf"^  {name}: (?!null$)([\w.-]+)$", text.partition("\nsettings:")[2], re.MULTILINE)
@@ -94,14 +96,25 @@ class Run(Job):
         current = files.compute_sha256(self.settings_file)
         return bool(self.read_environment().get("settings_sha256", current) == current)
 
+    def _describe_repair(self) -> str:
+        return f"restore the file, or remove the run: {hints.command('runs remove', self.id)}"
+
     def describe_restart(self) -> str:
         """Refer to the command that does the same in a new run; a trial is only repeated with its study."""
         return hints.command("runs restart", self.read_status().part_of or self.id)
 
     def read_environment(self) -> dict[str, Any]:
-        with contextlib.suppress(FileNotFoundError):
-            return dict(files.read_json(self.folder / "environment.json"))
-        return {}
+        """The facts of a run. Reading one that is missing raises an error that names the file."""
+        file = self.folder / "environment.json"
+        try:
+            content = files.read_json(file)
+        except FileNotFoundError:
+            content = {}
+        except (OSError, ValueError):
+            content = None
+        if not isinstance(content, dict):
+            raise RunError(f"{file} is damaged", hint=self._describe_repair())
+        return _NamedFacts(content, file, self._describe_repair())
 
     def save_facts(self, **facts: Any) -> None:
         """Save facts about this run (versions, device, threads, patients seen) for a resume and for readers."""
@@ -217,6 +230,17 @@ class Run(Job):
             raise DataError(
                 f"the outputs of {self.id} are missing or changed", hint=f"repeat it: {self.describe_restart()}"
             )
+
+
+class _NamedFacts(dict[str, Any]):
+    """Facts that know the file that they are from."""
+
+    def __init__(self, facts: dict[str, Any], file: Path, repair: str) -> None:
+        super().__init__(facts)
+        self._file, self._repair = file, repair
+
+    def __missing__(self, name: str) -> Any:
+        raise RunError(f"{self._file} does not say {name.replace('_', ' ')}", hint=self._repair)
 
 
 def parse_line(line: bytes) -> tuple[float, Event] | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from tfm.core import files
+from tfm.core.records import build_record
 
 CLUSTER_VARIABLE = "TFM_CLUSTER"  # in the environment of our jobs: the cluster's name
 RUN = "run"  # the only step of a run
@@ -75,8 +76,8 @@ class Placement:
 def read_placement(folder: Path) -> Placement | None:
     """Where Slurm works on a job; None if it works on this machine or in the Slurm job of this process."""
     try:
-        placement = Placement(**files.read_json(folder / "slurm.json"))
-    except (OSError, ValueError, TypeError):
+        placement = build_record(Placement, files.read_json(folder / "slurm.json"))
+    except (OSError, ValueError):
         return None
     current = find_current_job()
     return None if current and current in placement.jobs.values() else placement

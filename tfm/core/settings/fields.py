@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from tfm.core import files
 from tfm.core.errors import SettingsError
 from tfm.core.settings import messages
 from tfm.core.settings.base import IMPORTANT, POSITIONAL, Input, NoEffectWhen, Settings, Switches
@@ -159,8 +159,8 @@ class SettingField:
 
 def parse_yaml(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return files.parse_yaml(text)
+    except ValueError:
         raise ValueError(f"{text} cannot be read: check its brackets and quotes") from None
 
 

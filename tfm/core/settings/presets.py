@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tfm.core import files
 from tfm.core.errors import SettingsError
 
@@ -63,9 +61,9 @@ def load_preset(folder: str, name: str, own: Path | None = None) -> Preset:
         )
     try:
         content = files.read_yaml(found[name])
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise SettingsError(
-            f"{found[name]} cannot be read as YAML: {' '.join(str(error).split())}",
+            f"{found[name]} cannot be read as YAML: {error}",
             hint="compare it with a preset that ships, below configs/",
         ) from None
     settings = (content.get("settings") or {}) if isinstance(content, dict) else None

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
+from tfm.core import files
 from tfm.core.settings.base import NOT_IN_RUN_KEY, Settings
 from tfm.core.settings.fields import list_fields
 
@@ -46,7 +45,7 @@ def format_commented_yaml(settings: Settings) -> str:
             here = (*path, name)
             if here in questions:
                 yield f"{indent}# {questions[here]}"
-                text = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True)
+                text = files.format_yaml({name: value})
                 yield from (indent + line for line in text.rstrip("\n").split("\n"))
             else:
                 yield f"{indent}{name}:"

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from tfm.core import files, hints
 from tfm.core.errors import DataError
@@ -67,7 +66,7 @@ class CacheManifest:
                 for name, one in sources["images"].items()
             }
             return cls(folder, int(settings["version"]), settings, sources["dataset"], facts)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def find_rows(self, sources: Sequence[RowSource]) -> dict[int, int]:
