@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfm.commands.organize import COMMAND, Organize
-from tfm.core import files
+from tfm.core import files, hints
 from tfm.core.events import Event, Note, Progress, Result, Table
 from tfm.core.registry import InspectionResult
 from tfm.core.runs.run import Run
@@ -140,5 +140,6 @@ def _report_dataset(account: dict[str, Any], folder: Path) -> Iterator[Event]:
     if (folder / dataset.MISSING).exists():
         count = account["series"]["to fetch again"]
         yield Note(
-            f"to download only the {count} missing series, open {folder / dataset.MISSING} in NBIA Data Retriever"
+            f"to fetch only the {count} missing series: {hints.command('download', missing_from=folder.name)}, or open "
+            f"{folder / dataset.MISSING} in NBIA Data Retriever"
         )

@@ -24,7 +24,7 @@ from tfm.ui.next_steps import NextStep
 Line = Literal["Data", "Images", "Models", "Results"]
 LINES: tuple[Line, ...] = ("Data", "Images", "Models", "Results")
 _LINE_OF_STAGE: dict[str, Line] = {
-    **dict.fromkeys(("phantom", "organize"), "Data"),
+    **dict.fromkeys(("phantom", "download", "organize"), "Data"),
     **dict.fromkeys(("preprocess", "contact-sheet"), "Images"),
     **dict.fromkeys(("compare", "evaluate", "explain", "predict", "report", "power", "contrast"), "Results"),
 }  # a run of another stage is about models
@@ -95,8 +95,9 @@ class HomeReader:
         return sorted(self.workspace.list_products(kind), key=find_age, reverse=True)
 
     def _list_downloads(self) -> list[Path]:
-        """The practice images that are written, the newest first."""
-        places = [Path(str(one.status.result.get("download"))) for one in reversed(self._list_done("phantom"))]
+        """The practice images and collections that are complete, the newest first."""
+        done = reversed(self._list_done("phantom", "download"))
+        places = [Path(str(one.status.result.get("download"))) for one in done]
         return [place for place in dict.fromkeys(places) if place.is_dir()]
 
     def _describe_downloads(self) -> list[Fact]:

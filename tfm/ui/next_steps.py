@@ -120,6 +120,7 @@ def _follow_comparison(run: Run) -> list[NextStep]:
 
 _FOLLOWERS: dict[str, Callable[[Run], list[NextStep]]] = {
     "phantom": lambda run: [organize_download(Path(run.read_status().result["download"]))],
+    "download": lambda run: [organize_download(Path(run.read_status().result["download"]))],
     "organize": lambda run: [preprocess_dataset(run.read_status().result["dataset"])],
     "preprocess": lambda run: [
         train_models("models on these images", run.read_settings().get("dataset"), run.read_status().result["cache"])

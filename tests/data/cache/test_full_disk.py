@@ -2,10 +2,8 @@
 
 import contextlib
 import multiprocessing
-import os
 import resource
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,18 +11,6 @@ import pytest
 
 from tests.data.caches import build, chain, contents, track_build, unfinished_rows
 from tfm.core.errors import DiskError
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Of 1 MB; the arrays of 24 images need 0.3."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if os.name == "nt" or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small disk is not allowed here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def fill(disk: Path, *, free: int) -> Path:

@@ -91,7 +91,7 @@ def _list_first_choices() -> list[Choice]:
     return [
         Choice("see", "See it work", "on synthetic images, from the download to a comparison"),
         Choice("organize", "Use my download", "of CBIS-DDSM, or a part of it"),
-        Choice("data", "Get the data", "where to download CBIS-DDSM, or images to practise on"),
+        Choice("data", "Get the data", "download CBIS-DDSM or a part of it, or practise"),
     ]
 
 
@@ -114,7 +114,7 @@ def _describe_job(one: ListedJob) -> str:
 
 def _list_steps(state: HomeState) -> list[Choice]:
     choices = [Choice(step, step.title, step.about) for step in state.steps]
-    choices.append(Choice("data", "Data", "practice images, organize a download, get CBIS-DDSM"))
+    choices.append(Choice("data", "Data", "practice images, download a collection, organize"))
     if state.datasets:
         choices.append(Choice("images", "Images", "preprocess, look at examples"))
     if state.trained:

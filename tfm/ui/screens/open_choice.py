@@ -32,17 +32,11 @@ from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question, ToMenu, wait_
 from tfm.ui.screens import foreground, job_menu, runs_screen
 from tfm.ui.spell_references import spell
 
-_GUIDE = """\
-CBIS-DDSM is free, from The Cancer Imaging Archive:
-https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY
-
-1. Download the four case description files (CSV), for masses and
-   calcifications, training and test.
-2. Download the images with the NBIA Data Retriever: 163 GB in all. A part
-   is enough to begin with. Kaggle's copy, as JPEG files, has about 6 GB.
-3. Come back and choose "Organize". It says what is missing, and changes
-   nothing in the download."""
-_DATA = {"phantom": ("Practice", "synthetic images, ready in a minute"), "organize": ("Organize", "a download")}
+_DATA = {
+    "phantom": ("Practice", "synthetic images, ready in a minute"),
+    "download": ("Download", "CBIS-DDSM or CMMD, from a public archive"),
+    "organize": ("Organize", "what was downloaded"),
+}
 _IMAGES = {
     "preprocess": ("Preprocess", "a dataset, once for all models"),
     "contact-sheet": ("See examples", "after each step"),
@@ -104,12 +98,7 @@ class ChoiceOpener:
         self._follow(next_steps.make_practice_images(self.workspace) if way == "phantom" else NextStep("", "", way))
 
     def _open_data(self) -> None:
-        guide = Choice("guide", "Get CBIS-DDSM", "where to download it")
-        match self._ask_command("Which images?", _DATA, guide):
-            case "guide":
-                self.console.clear()
-                self.console.print(_GUIDE, highlight=False)
-                wait_for_enter(self.asker)
+        match self._ask_command("Which images?", _DATA):
             case "phantom":
                 self._follow(next_steps.make_practice_images(self.workspace))
             case command:
