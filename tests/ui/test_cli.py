@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.toy_jobs import finish, three_steps, toy_run
+from tests.toys.learn import Learn
 from tfm import __version__
 from tfm.core import command_list
+from tfm.core.registry import find_stage
+from tfm.core.runs.find_or_create import find_or_create_plan, find_or_create_run
+from tfm.core.runs.workspace import Workspace
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -112,38 +117,36 @@ def test_a_workspace_that_cannot_be_written_is_reported(tmp_path, run_main):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_command_prints_json_results_and_does_not_run_twice(tmp_path):
+def test_a_command_prints_json_results_and_does_not_run_twice(tmp_path, run_main):
     words = ["phantom", tmp_path / "out", "--train-women", "2", "--test-women", "1", "--height", "256"]
     first = wizard(*words, "--json", "--quiet", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert ("done" in first.stderr, first.stderr.count("synthetic")) == (True, 1), "quiet: only its end is shown"
     told = json.loads(first.stdout.splitlines()[-1])
     assert told["result"]["mammograms"] == 6
-    again = wizard(*words, "--json", cwd=tmp_path)
+    again = run_main(*words, "--json")
     assert json.loads(again.stdout.splitlines()[-1])["id"] == told["id"]
     assert "nothing to do again" in again.stderr
-    listed = wizard("runs", cwd=tmp_path)
-    assert "phantom" in listed.stdout
-    refused = wizard("runs", "remove", told["id"], cwd=tmp_path)
+    assert "phantom" in run_main("runs").stdout
+    refused = run_main("runs", "remove", told["id"])
     assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
-    assert wizard("runs", "remove", told["id"], "--yes", cwd=tmp_path).returncode == 0
-    assert "phantom" not in wizard("runs", "list", cwd=tmp_path).stdout
+    assert run_main("runs", "remove", told["id"], "--yes").returncode == 0
+    assert "phantom" not in run_main("runs", "list").stdout
 
 
-@pytest.mark.parametrize("order", ["before", "behind"])
-def test_the_workspace_option_works_before_and_after_the_command(order, tmp_path, run_main):
+def test_the_workspace_option_works_before_and_after_the_command(tmp_path, run_main):
     command = ["phantom", tmp_path / "out", "--train-women", "2", "--test-women", "1", "--height", "256"]
     place = ["--workspace", tmp_path / "elsewhere"]
-    told = wizard(*(place + command if order == "before" else command + place), cwd=tmp_path)
+    told = run_main(*place, *command)
     assert told.returncode == 0, told.stderr
+    assert "nothing to do again" in " ".join(run_main(*command, *place).stdout.split())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "out"]
     for words in (["runs", *place], ["runs", "list", *place], [*place, "runs"], ["runs", *place, "list"]):
         assert "phantom" in run_main(*words).stdout
 
 
 def test_a_damaged_run_does_not_block_the_others(tmp_path, run_main):
-    command = ["phantom", tmp_path / "out", "--train-women", "2", "--test-women", "1", "--height", "256"]
-    assert wizard(*command, cwd=tmp_path).returncode == 0
+    finish(toy_run(Workspace(tmp_path / "workspace")))
     broken = tmp_path / "workspace" / "runs" / "2026-01-01_old_abc123"
     broken.mkdir()
     for damage in ("garbage", "[]"):
@@ -151,7 +154,7 @@ def test_a_damaged_run_does_not_block_the_others(tmp_path, run_main):
         listed = run_main("runs")
         assert listed.returncode == 0, listed.stderr
         assert "damaged" in listed.stdout
-        assert "phantom" in listed.stdout
+        assert "count" in listed.stdout
     told = run_main("runs", "resume", "old")
     assert (told.returncode, "runs remove" in told.stderr) == (1, True)
     assert run_main("runs", "remove", "old", "--yes").returncode == 0
@@ -198,22 +201,18 @@ def test_help_imports_nothing_heavy(tmp_path):
     assert told.stderr.strip() == "[]"
 
 
-def test_a_plan_is_shown_after_one_of_its_runs_was_removed(tmp_path):
-    from tests.toy_jobs import finish, three_steps
-    from tfm.core.runs.find_or_create import find_or_create_plan
-    from tfm.core.runs.workspace import Workspace
-
+def test_a_plan_is_shown_after_one_of_its_runs_was_removed(tmp_path, run_main):
     plan = find_or_create_plan(Workspace(tmp_path / "workspace"), "toy", three_steps())
     finish(plan)
-    assert wizard("runs", "remove", plan.read_status().runs["one"], "--yes", cwd=tmp_path).returncode == 0
-    assert wizard("runs", "show", plan.id, cwd=tmp_path).returncode == 0
+    assert run_main("runs", "remove", plan.read_status().runs["one"], "--yes").returncode == 0
+    assert run_main("runs", "show", plan.id).returncode == 0
 
 
-def test_a_done_run_with_missing_outputs_is_refused(tmp_path):
-    command = ["phantom", tmp_path / "out", "--train-women", "2", "--test-women", "1", "--height", "256"]
-    assert wizard(*command, cwd=tmp_path).returncode == 0
-    next((tmp_path / "out").rglob("*.dcm")).unlink()
-    told = wizard("runs", "resume", "phantom", cwd=tmp_path)
+def test_a_done_run_with_missing_outputs_is_refused(tmp_path, run_main):
+    run = toy_run(Workspace(tmp_path / "workspace"))
+    finish(run)
+    (run.folder / "counted.txt").unlink()
+    told = run_main("runs", "resume", run.id)
     assert (told.returncode, "runs restart" in told.stderr) == (1, True)
 
 
@@ -222,11 +221,6 @@ def test_a_positional_argument_shows_its_default(run_main):
 
 
 def test_removing_a_trial_names_its_study(tmp_path, run_main):
-    from tests.toys.learn import Learn
-    from tfm.core.registry import find_stage
-    from tfm.core.runs.find_or_create import find_or_create_run
-    from tfm.core.runs.workspace import Workspace
-
     workspace = Workspace(tmp_path / "workspace")
     trial = find_or_create_run(workspace, find_stage("learn"), Learn(), None, part_of="a-study")
     for words in ((), ("--yes",)):
