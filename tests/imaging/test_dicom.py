@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from functools import partial
@@ -29,6 +30,8 @@ from tests.imaging.dicom_files import (
     save_dicom,
 )
 from tfm.core.errors import DataError
+from tfm.core.file_walk import FoundFile
+from tfm.data.download.headers import read_header
 from tfm.imaging import dicom
 from tfm.imaging.read_image import read_pixels
 
@@ -293,15 +296,23 @@ def test_compressed_pixels_under_a_plain_syntax_and_unknown_syntaxes_are_refused
         read_pixels(save_dicom(build_compressed(uid.MPEG2MPML, b"x" * 80), tmp_path))
 
 
-def test_deflate_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deflate_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
     path = write_plain(uid.DeflatedExplicitVRLittleEndian, tmp_path)
     content = path.read_bytes()
     start = 144 + int.from_bytes(content[140:144], "little")
     bomb = zlib.compressobj(9, wbits=-15)
-    path.write_bytes(content[:start] + bomb.compress(bytes(2**24)) + bomb.flush())
-    monkeypatch.setattr(dicom, "MAX_TOTAL_PIXELS", 2**20)
-    with pytest.raises(DataError, match="inflates"):
-        read_pixels(path)
+    stream = bomb.compress(zlib.decompress(content[start:], -15)) + b"".join(
+        bomb.compress(bytes(2**20)) for _ in range(200)
+    )
+    path.write_bytes(content[:start] + stream + bomb.flush())
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="inflates to more"):
+            read_pixels(path)
+        assert read_header(FoundFile(str(path), path.stat().st_size, 0)).fault == "damaged"
+        assert tracemalloc.get_traced_memory()[1] < 6e7  # 200 MB are in the file
+    finally:
+        tracemalloc.stop()
 
 
 def test_deflated_file_with_a_pad_byte_after_the_stream_is_read(tmp_path: Path) -> None:

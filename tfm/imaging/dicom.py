@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import os
 import struct
-import zlib
 from dataclasses import dataclass
 from io import BufferedReader
-from typing import Any, NoReturn
+from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
@@ -17,9 +16,16 @@ from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
 from tfm.imaging.check_compressed_frame import check_compressed_frame
+from tfm.imaging.dicom_header import (
+    UNDEFINED,
+    count_remaining_bytes,
+    is_at_pixels,
+    open_dicom,
+    read_dicom_header,
+    read_fragments,
+)
 from tfm.imaging.display_lut import build_display_lut, build_palette_lut
 from tfm.imaging.reader_common import (
-    MAX_TOTAL_PIXELS,
     ONE_GREY_IMAGE,
     DecodedImage,
     Frame,
@@ -41,7 +47,6 @@ _SYNTAXES = {
 }
 _GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-_GROUP_LENGTH = b"\x02\0\0\0UL\x04\0"
 
 
 @dataclass(frozen=True)
@@ -76,19 +81,24 @@ def is_dicom(head: bytes) -> bool:
 
 
 def read_dicom(file: BufferedReader, frame: Frame) -> DecodedImage:
-    _check_inflated_size(file)
-    header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+    opened = open_dicom(file)
+    header = read_dicom_header(opened)
     layout = _read_layout(header)
     number = select_frame(frame, layout.frames)
     index = number - 1
-    is_plain = layout.syntax in (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian) and layout.samples == 1
-    stored = _read_plain_frame(file, layout, index) if is_plain else _decode_frame(file, layout, index)
+    length = _read_pixel_length(opened, header)
+    is_plain = not layout.syntax.is_encapsulated and layout.syntax.is_little_endian and layout.samples == 1
+    stored = (
+        _read_plain_frame(opened, layout, index, length)
+        if is_plain
+        else _decode_frame(opened, header, layout, index, length)
+    )
     if stored.ndim == 3:
         stored = convert_to_grey(stored)
     return DecodedImage(_apply_display(stored, header, layout, index), number, layout.frames)
 
 
-def _read_layout(header: pydicom.Dataset) -> _Layout:
+def _read_layout(header: pydicom.FileDataset) -> _Layout:
     if not header.get("Rows") or not header.get("Columns"):
         raise UnreadableError("there is no image in the file")
     photometric = str(header.get("PhotometricInterpretation") or "no photometric interpretation")
@@ -121,7 +131,7 @@ def _read_layout(header: pydicom.Dataset) -> _Layout:
     return layout
 
 
-def _read_syntax(header: pydicom.Dataset) -> uid.UID:
+def _read_syntax(header: pydicom.FileDataset) -> uid.UID:
     syntax = header.file_meta.get("TransferSyntaxUID")
     if syntax:
         return uid.UID(syntax)
@@ -131,71 +141,73 @@ def _read_syntax(header: pydicom.Dataset) -> uid.UID:
     return uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
 
 
-def _read_plain_frame(file: BufferedReader, layout: _Layout, index: int) -> np.ndarray:
-    """Read (H, W) as stored, straight into the array. The file's position is where the pixel element begins."""
-    head = file.read(12)
-    if len(head) < 12:
-        raise UnreadableError("there is no image in the file")
-    group, element, length = struct.unpack_from("<HHI", head)
-    if head[4:6] in (b"OB", b"OW", b"UN"):
-        (length,) = struct.unpack_from("<I", head, 8)
-    else:
-        file.seek(-4, os.SEEK_CUR)
-    if (group, element) != (0x7FE0, 0x0010):  # the tag of pixel data
-        _raise_float_pixels()
-    if length == 0xFFFFFFFF:  # undefined
-        raise UnreadableError("the pixels are compressed, but the header says they are not")
-    _check_length(length, layout)
+def _read_pixel_length(file: BinaryIO, header: pydicom.FileDataset) -> int:
+    """Read how many bytes of pixels follow, and move from their element to the pixels themselves."""
     start = file.tell()
-    if start + length > os.fstat(file.fileno()).st_size:
-        raise UnreadableError("the file is truncated: some of its pixels are missing")
+    if not is_at_pixels(file, header):
+        raise UnreadableError("there is no image in the file, or it is truncated")
+    order = "<" if header.original_encoding[1] else ">"
+    group, element, length = struct.unpack(f"{order}HHI", file.read(8))
+    if (group, element) != (0x7FE0, 0x0010):
+        raise UnreadableError("its pixels are floating-point numbers", ONE_GREY_IMAGE)
+    file.seek(start + 4)
+    if file.read(2) in (b"OB", b"OW", b"UN"):
+        file.seek(start + 8)
+        (length,) = struct.unpack(f"{order}I", file.read(4).ljust(4, b"\0"))
+    else:
+        file.seek(start + 8)
+    return int(length)
+
+
+def _read_plain_frame(file: BinaryIO, layout: _Layout, index: int, length: int) -> np.ndarray:
+    """Read (H, W) as stored, straight into the array. The file's position is where the pixels begin."""
+    _check_length(file, length, layout)
     pixels = np.empty((layout.rows, layout.columns), layout.dtype)
-    file.seek(start + index * pixels.nbytes)
-    if file.readinto(pixels.data) != pixels.nbytes:
+    file.seek(index * pixels.nbytes, os.SEEK_CUR)
+    if file.readinto(pixels.data) != pixels.nbytes:  # type: ignore[attr-defined]
         raise UnreadableError("the file was truncated while it was read")
     return pixels
 
 
-def _raise_float_pixels() -> NoReturn:
-    raise UnreadableError("its pixels are floating-point numbers", ONE_GREY_IMAGE)
-
-
-def _check_length(length: int, layout: _Layout) -> None:
+def _check_length(file: BinaryIO, length: int, layout: _Layout) -> None:
+    if length == UNDEFINED:
+        raise UnreadableError("the pixels are compressed, but the header says they are not")
     expected = layout.rows * layout.row_bytes * layout.frames
     if length < expected:
         raise UnreadableError(f"the file is truncated: {length} bytes of pixels where {expected} are needed")
     if length >= expected + max(layout.row_bytes, 2):  # less is padding
         raise UnreadableError(f"the header claims {expected} bytes of pixels, but there are {length}")
+    if length > count_remaining_bytes(file):
+        raise UnreadableError("the file is truncated: some of its pixels are missing")
 
 
-def _decode_frame(file: BufferedReader, layout: _Layout, index: int) -> np.ndarray:
-    """Decode only this frame: (H, W), or (H, W, 3) for colour."""
-    file.seek(0)
-    dataset = pydicom.dcmread(file, force=True)
-    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
-        _raise_float_pixels()
-    if not dataset.get("PixelData"):
-        raise UnreadableError("there is no image in the file, or it is truncated")
+def _decode_frame(file: BinaryIO, header: pydicom.Dataset, layout: _Layout, index: int, length: int) -> np.ndarray:
+    """Decode only this frame: (H, W), or (H, W, 3) for colour. The file's position is where the pixels begin."""
     if layout.syntax.is_encapsulated:
-        _check_compressed(dataset, layout, index)
+        content = read_fragments(file, largest=2 * layout.rows * layout.row_bytes * layout.frames + 2**20)
+        stream = _check_compressed(content, header, layout, index)
     else:
-        _check_length(len(dataset.PixelData), layout)
-    dataset.file_meta.TransferSyntaxUID = layout.syntax
+        _check_length(file, length, layout)
+        content, stream = file.read(length), b""
+    header.add_new(0x7FE0_0010, "OB" if layout.allocated == 8 or stream else "OW", content)
+    header.file_meta.TransferSyntaxUID = layout.syntax
     options: Any = {"index": index, "decoding_plugin": _select_decoder(layout.syntax), "correct_unused_bits": False}
-    pixels: np.ndarray = get_decoder(layout.syntax).as_array(dataset, **options)[0]
+    pixels: np.ndarray = get_decoder(layout.syntax).as_array(header, **options)[0]
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
 
 
-def _check_compressed(dataset: pydicom.Dataset, layout: _Layout, index: int) -> None:
+def _check_compressed(content: bytes, header: pydicom.Dataset, layout: _Layout, index: int) -> bytes:
+    """Return the compressed frame if it fits to the header."""
     if not _can_decode(layout.syntax):
         raise UnreadableError(
             f"compressed as {layout.syntax.name}, which this machine cannot decode",
-            'install the decoders: python -m pip install "pylibjpeg[all]"',
+            'install the decoders: python -m pip install "pylibjpeg[all]" pyjpegls',
         )
-    offsets = (dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths"))
+    offsets = (header.get("ExtendedOffsetTable"), header.get("ExtendedOffsetTableLengths"))
     extended = (offsets[0], offsets[1]) if all(offsets) else None
-    stream = get_frame(dataset.PixelData, index, number_of_frames=layout.frames, extended_offsets=extended)
+    stream = get_frame(content, index, number_of_frames=layout.frames, extended_offsets=extended)
     check_compressed_frame(stream, layout.syntax, layout.rows, layout.columns, layout.samples, layout.allocated)
+    return stream
 
 
 def _apply_display(stored: np.ndarray, header: pydicom.Dataset, layout: _Layout, index: int) -> np.ndarray:
@@ -231,23 +243,6 @@ def _build_lut(header: pydicom.Dataset, layout: _Layout, index: int) -> np.ndarr
     return lut
 
 
-def _check_inflated_size(file: BufferedReader) -> None:
-    """Inflate a deflated file piece by piece and refuse a bomb, before pydicom inflates it as a whole."""
-    head = file.read(4096)
-    file.seek(0)
-    if uid.DeflatedExplicitVRLittleEndian.encode() not in head or _GROUP_LENGTH not in head:
-        return
-    after = head.index(_GROUP_LENGTH) + len(_GROUP_LENGTH) + 4
-    file.seek(after + int.from_bytes(head[after - 4 : after], "little"))
-    inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    # At the end of the stream, a pad byte may remain in unconsumed_tail for ever.
-    while not inflater.eof and (piece := inflater.unconsumed_tail or file.read(2**20)):
-        size += len(inflater.decompress(piece, 2**20))
-        if size > 2 * MAX_TOTAL_PIXELS:
-            raise UnreadableError("the file inflates to more than any mammogram has")
-    file.seek(0)
-
-
 def list_codecs() -> dict[str, bool]:
     """Map each transfer syntax a mammogram may use to whether this machine can decode it."""
     return {name: _can_decode(syntax) for name, syntax in _SYNTAXES.items()}
@@ -265,4 +260,6 @@ def _can_decode(syntax: uid.UID) -> bool:
 def _select_decoder(syntax: uid.UID) -> str:
     if syntax == uid.RLELossless:
         return "pydicom"  # pylibjpeg's panics on a damaged stream: no Exception, and a message on the screen
+    if syntax in uid.JPEGLSTransferSyntaxes:
+        return "pyjpegls"  # pylibjpeg's would fill in missing parts
     return "pylibjpeg"  # Pillow's would fill in missing parts

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -88,15 +89,29 @@ def test_an_index_damaged_anywhere_is_rebuilt_or_correct(phantoms: Path, tmp_pat
 def test_an_unreadable_file_is_read_again(phantoms: Path, tmp_path: Path) -> None:
     """A disk that was away for a moment leaves size and time as they were."""
     copy = shutil.copytree(phantoms, tmp_path / "copy")
-    victim = sorted(copy.rglob("*.dcm"))[0]
-    whole, facts = victim.read_bytes(), victim.stat()
-    victim.write_bytes(b"\0" * len(whole))
-    os.utime(victim, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    found, index = scan_folders([copy]).images, tmp_path / "headers.sqlite"
+    copy.rename(tmp_path / "away")
+    assert {header.fault for header in header_index.read_headers(found, index)} == {"unreadable"}
+    (tmp_path / "away").rename(copy)
+    assert {header.fault for header in header_index.read_headers(found, index)} == {""}
+
+
+def test_a_file_of_zeros_after_its_header_is_refused_at_once_and_remembered(phantoms: Path, tmp_path: Path) -> None:
+    """Some programs reserve the whole file before they download it."""
+    copy = shutil.copytree(phantoms, tmp_path / "copy")
+    cut, empty, *_ = sorted(copy.rglob("*.dcm"))
+    for path, length in ((cut, 600), (empty, 340)):
+        head = path.read_bytes()[:length]
+        with open(path, "wb") as file:
+            file.write(head)
+            file.truncate(2**26)
+    started = time.process_time()
     faults = {header.path: header.fault for header in read(copy, tmp_path / "headers.sqlite")}
-    assert faults[str(victim)] == "unreadable"
-    victim.write_bytes(whole)
-    os.utime(victim, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-    assert {header.fault for header in read(copy, tmp_path / "headers.sqlite")} == {""}
+    assert (faults[str(cut)], faults[str(empty)]) == ("damaged", "damaged")
+    assert time.process_time() - started < 2  # once, a minute
+    with closing(sqlite3.connect(tmp_path / "headers.sqlite")) as index:
+        remembered = index.execute("SELECT count(*) FROM headers WHERE fault = 'damaged'").fetchone()
+    assert remembered == (2,)
 
 
 def test_a_locked_index_is_refused_and_not_changed(

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pydicom
 
 from tfm.core import files
 from tfm.core.errors import DataError
@@ -22,6 +21,7 @@ from tfm.data.cache.cache import Cache
 from tfm.data.cbis_name import CbisName, find_cbis_names
 from tfm.data.download.find_files import make_printable
 from tfm.data.patient_id import find_patient_ids
+from tfm.imaging.dicom_header import open_dicom, read_dicom_header
 from tfm.imaging.read_image import explain_unknown_format, has_at_most_two_values
 from tfm.imaging.settings import ChainSettings
 
@@ -91,7 +91,8 @@ def _read_identity(file: FoundFile) -> tuple[str, str]:
     """Read PatientID and SOP instance UID of a DICOM file; "" if unreadable. Decoding it later reports any damage."""
     with warnings.catch_warnings(action="ignore"), contextlib.suppress(Exception):  # pydicom raises many types
         tags = ["PatientID", "SOPInstanceUID"]
-        header = pydicom.dcmread(file.path, stop_before_pixels=True, force=True, specific_tags=[*tags])
+        with open(file.path, "rb") as stream:
+            header = read_dicom_header(open_dicom(stream), tags)
         patient, uid = (str(header.get(tag) or "").strip("\0 ") for tag in tags)
         return patient, uid
     return "", ""

@@ -3,12 +3,10 @@ Files are found in folders, and assigned to lesions in catalog."""
 
 from __future__ import annotations
 
-import io
 import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pydicom
 from pydicom.dataelem import RawDataElement
@@ -16,10 +14,10 @@ from pydicom.tag import Tag
 
 from tfm.core.file_walk import FoundFile
 from tfm.data.patient_id import normalise_subject
+from tfm.imaging.dicom_header import count_remaining_bytes, is_at_pixels, open_dicom, read_dicom_header
 
 PHANTOM_MAKER = "TFM phantom"  # in the header of every synthetic image
 
-_BLOCK = 4096  # bytes; CBIS-DDSM's headers have less than 2000
 _TAG = {
     "sop_uid": Tag(0x0008_0018),
     "maker": Tag(0x0008_0070),
@@ -40,11 +38,11 @@ _TAIL = re.compile(r"-(\d{5})$")  # of NBIA's folder names: the last digits of t
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Facts about an image file. Of an unreadable file only `path` and `size` are known."""
+    """Facts about an image file. Of an unreadable or damaged file only `path` and `size` are known."""
 
     path: str
     size: int  # bytes on disk
-    fault: str = ""  # "unreadable" | "truncated" | "colour" | "frames" | ""
+    fault: str = ""  # "unreadable" (by the disk) | "damaged" | "truncated" | "colour" | "frames" | ""
     sop_uid: str = ""
     series_uid: str = ""
     subject: str = ""  # PatientID of the header: at TCIA it names one view or one lesion
@@ -54,6 +52,16 @@ class Header:
     columns: int = 0
     bits: int = 0  # allocated per pixel; 0 if unknown
     maker: str = ""
+
+    @classmethod
+    def of_broken_file(cls, file: FoundFile, error: Exception) -> Header:
+        """Another try may read a file that the disk refused. The content of a damaged one stays what it is."""
+        is_refused_by_disk = isinstance(error, OSError) and error.errno is not None
+        return cls(path=file.path, size=file.size, fault="unreadable" if is_refused_by_disk else "damaged")
+
+    @property
+    def is_readable(self) -> bool:
+        return self.fault not in ("unreadable", "damaged")
 
     @property
     def is_synthetic(self) -> bool:
@@ -80,38 +88,22 @@ def read_header(file: FoundFile) -> Header:
     """Read the header of a DICOM file."""
     try:
         with open(file.path, "rb", buffering=0) as stream:
-            block = stream.read(_BLOCK)
-            return _parse_first_block(file, block) or _parse(file, stream)
-    except Exception:  # pydicom raises many kinds of errors for broken files
-        return Header(path=file.path, size=file.size, fault="unreadable")
+            return _parse(file, open_dicom(stream))
+    except Exception as error:  # pydicom raises many kinds of errors for broken files
+        return Header.of_broken_file(file, error)
 
 
-def _parse_first_block(file: FoundFile, block: bytes) -> Header | None:
-    """Return None if the header continues after the first block, or the block alone cannot be parsed."""
-    is_whole_file = file.size <= len(block)
-    buffer = io.BytesIO(block)
-    try:
-        header = _parse(file, buffer)
-    except Exception:
-        if is_whole_file:
-            raise
-        return None
-    return header if is_whole_file or buffer.tell() < len(block) else None
-
-
-def _parse(file: FoundFile, stream: Any) -> Header:
-    stream.seek(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the catalog reports unusual values
-        dataset = pydicom.dcmread(stream, stop_before_pixels=True)
-        facts = {name: _read_value(dataset, name) for name in _TAG}
-        samples, frames = facts.pop("samples") or 1, int(facts.pop("frames") or 1)
-        if not (facts["sop_uid"] and facts["rows"] and facts["columns"] and facts["bits"]):
-            return Header(path=file.path, size=file.size, fault="unreadable")
-        pixels = facts["rows"] * facts["columns"] * samples * frames * facts["bits"] // 8
-        truncated = _is_truncated(dataset.file_meta.TransferSyntaxUID, pixels, file.size - stream.tell())
-        fault = "truncated" if truncated else "colour" if samples > 1 else "frames" if frames > 1 else ""
-        return Header(path=file.path, size=file.size, fault=fault, **facts)
+def _parse(file: FoundFile, opened: BinaryIO) -> Header:
+    dataset = read_dicom_header(opened)
+    facts = {name: _read_value(dataset, name) for name in _TAG}
+    samples, frames = facts.pop("samples") or 1, int(facts.pop("frames") or 1)
+    if not (facts["sop_uid"] and facts["rows"] and facts["columns"] and facts["bits"]):
+        return Header(path=file.path, size=file.size, fault="damaged")
+    pixels = facts["rows"] * facts["columns"] * samples * frames * facts["bits"] // 8
+    truncated = _is_truncated(dataset.file_meta.TransferSyntaxUID, pixels, count_remaining_bytes(opened))
+    is_cut = truncated or not is_at_pixels(opened, dataset)
+    fault = "truncated" if is_cut else "colour" if samples > 1 else "frames" if frames > 1 else ""
+    return Header(path=file.path, size=file.size, fault=fault, **facts)
 
 
 def _read_value(dataset: pydicom.Dataset, name: str) -> Any:
@@ -125,9 +117,7 @@ def _read_value(dataset: pydicom.Dataset, name: str) -> Any:
 
 def _is_truncated(syntax: Any, pixels: int, remaining: int) -> bool:
     """Whether the file ends before its pixels do. In compressed files only decoding can find most truncations."""
-    if syntax.is_deflated:  # already decompressed, which fails for a truncated file
-        return False
-    if syntax.is_compressed:
+    if syntax.is_encapsulated:
         return remaining <= 0
     tag_and_length = 8 if syntax.is_implicit_VR else 12
     return remaining < tag_and_length + pixels

@@ -118,7 +118,7 @@ class _Files:
 
     def add(self, header: Header) -> None:
         self.counts["files"] += 1
-        if header.fault == "unreadable":
+        if not header.is_readable:
             self._report("unreadable", _shorten_path(header), f"{header.size} bytes, not a readable image")
             return
         self.synthetic |= header.is_synthetic

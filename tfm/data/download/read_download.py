@@ -71,7 +71,7 @@ def _report_unclaimed_files(cases: pd.DataFrame, headers: Sequence[Header]) -> l
     unknown = Counter(
         header.tcia_subject.partition("_")[0]
         for header in headers
-        if header.fault != "unreadable" and header.tcia_subject not in subjects and header.series_uid not in series
+        if header.is_readable and header.tcia_subject not in subjects and header.series_uid not in series
     )
     return [
         Notice("unclaimed", group or "unnamed", f"{count} files are not in any CSV found")

@@ -4,7 +4,6 @@ Pixels are not read. Nothing is guessed: what neither header nor name says stays
 from __future__ import annotations
 
 import contextlib
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pydicom
 from tfm.data.cbis_name import find_cbis_names
 from tfm.data.patient_id import normalise_patient_id
 from tfm.imaging.dicom import is_dicom
+from tfm.imaging.dicom_header import open_dicom, read_dicom_header
 
 HEADER, NAME = "header", "name"
 
@@ -73,11 +73,10 @@ def read_image_facts(path: Path, name: str) -> ImageFacts:
 
 def _read_header(path: Path) -> pydicom.Dataset | None:
     """Return None for a file that is no DICOM, or whose header cannot be read: decoding it reports the damage."""
-    with warnings.catch_warnings(action="ignore"), contextlib.suppress(Exception):  # pydicom raises many types
-        with open(path, "rb") as file:
-            if not is_dicom(file.read(_HEAD)):
-                return None
-        return pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*_TAGS])
+    with contextlib.suppress(Exception), open(path, "rb") as file:  # pydicom raises many types
+        if is_dicom(file.read(_HEAD)):
+            file.seek(0)
+            return read_dicom_header(open_dicom(file), _TAGS)
     return None
 
 

@@ -39,8 +39,8 @@ def read_jpeg_header(file: FoundFile) -> Header:
                 comment, is_grey = image.info.get("comment", b""), image.mode == "L"
             stream.seek(max(0, file.size - 64))
             truncated = b"\xff\xd9" not in stream.read()  # the end marker of a JPEG
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return Header(path=file.path, size=file.size, fault="unreadable")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return Header.of_broken_file(file, error)
     fault = "truncated" if truncated else "" if is_grey else "colour"
     sop = f"{series}/{name}"
     maker = PHANTOM_MAKER if comment == PHANTOM_MAKER.encode() else ""
@@ -53,7 +53,7 @@ def add_dicom_info(headers: Sequence[Header], tables: Iterable[Path]) -> list[He
     merged = []
     for header in headers:
         row = rows.get(_make_key(header.path))
-        if row is not None and header.fault != "unreadable":
+        if row is not None and header.is_readable:
             facts = {name: row[column] for name, column in _FACTS.items() if row[column]}
             bits = {"8": 8, "16": 16}.get(row[_BITS].removesuffix(".0"), 0)
             header = replace(header, bits=bits, **facts)  # type: ignore[arg-type]
