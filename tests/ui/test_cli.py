@@ -145,6 +145,12 @@ def test_the_workspace_option_works_before_and_after_the_command(tmp_path, run_m
         assert "phantom" in run_main(*words).stdout
 
 
+def test_a_folder_named_like_markup_is_shown_as_it_is(tmp_path, run_main):
+    listed = run_main("runs", "list", "--workspace", "[b]x[/y]")
+    assert listed.returncode == 0, listed.stderr
+    assert "[b]x[/y]" in listed.stdout.replace("\n", "")
+
+
 def test_a_damaged_run_does_not_block_the_others(tmp_path, run_main):
     finish(toy_run(Workspace(tmp_path / "workspace")))
     broken = tmp_path / "workspace" / "runs" / "2026-01-01_old_abc123"

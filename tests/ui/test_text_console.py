@@ -1,14 +1,17 @@
 """What is printed for screen readers, and in other languages."""
 
+import io
 from collections.abc import Iterator
 
 import pytest
 from rich.panel import Panel
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from tfm.core.events import Table
 from tfm.ui import render
 from tfm.ui.reader import take_reader_options
+from tfm.ui.text_console import TextConsole
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +37,19 @@ def test_titles_and_styled_texts_are_translated_before_they_are_laid_out(capsys)
     assert "¿Qué sigue?" in shown[0]
     assert "hecho  run_1" in shown[1]
     assert {len(line) for line in shown} == {40}
+
+
+@pytest.mark.parametrize("drawn", [str, Text, lambda text: Panel(text, title=Text(text)), lambda text: draw_cell(text)])
+def test_a_name_from_a_file_commands_nothing(drawn):
+    name = "a\x1b[31mb\x9b2J[/b]\u202e"
+    console = TextConsole(file=io.StringIO(), width=60)
+    console.print(drawn(name))
+    shown = console.file.getvalue()
+    assert "a[31mb2J[/b]" in shown
+    assert not set(shown) & set("\x1b\x9b\u202e")
+
+
+def draw_cell(text):
+    table = RichTable("column")
+    table.add_row(text)
+    return table

@@ -1,5 +1,5 @@
-"""Escape text that users and files supply, such as names of runs, for documents that would read it as commands.
-HTML is escaped by Jinja2."""
+"""Escape text of users and files, such as names of patients, where a terminal, a document or a spreadsheet would
+read it as commands. HTML is escaped by Jinja2."""
 
 from __future__ import annotations
 
@@ -34,6 +34,9 @@ _LATEX = {
     "→": r"$\rightarrow$",
 }
 _LATEX_KNOWS = re.compile(r"[ -~\u00a1-\u00ac\u00ae-\u017e–—‘’“”…]")  # pdfLaTeX with T1 fonts
+# What moves the cursor, changes the direction of the text or is no character. Tabs and line breaks are layout.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_NO_CHARACTER = re.compile(r"[\ud800-\udfff]")  # half of a character, or a byte of a file name that is not UTF-8
 _FORMULA_STARTS = ("=", "+", "-", "@", "|", "%", "＝", "＋", "－", "＠")  # the last four: full width
 
 
@@ -49,9 +52,14 @@ def _escape_latex_character(character: str) -> str:
     return character if _LATEX_KNOWS.match(character) else f"U+{ord(character):04X}"
 
 
+def escape_terminal(text: str) -> str:
+    """Leave out what a terminal would obey. The rest keeps its width."""
+    return _NO_CHARACTER.sub("?", _CONTROL.sub("", text))
+
+
 def escape_markdown(text: str) -> str:
     """Escape text for Markdown, also for a cell of a table."""
-    text = re.sub(r"([\\`*_\[\]<>|~#&$])", r"\\\1", _join_lines(text))
+    text = re.sub(r"([\\`*\[\]<>|~#&$]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", _join_lines(text))
     text = re.sub(r"^(=|[-+](?![\d.]))", r"\\\1", text)  # a title or a list, but not a number
     return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", text)
 
@@ -61,6 +69,7 @@ def escape_csv_cell(text: str) -> str:
 
     The csv module quotes commas and quotation marks.
     """
+    text = escape_terminal(text)
     return f"'{text}" if _looks_like_formula(text) else text
 
 
@@ -71,4 +80,4 @@ def _looks_like_formula(text: str) -> bool:
 
 def _join_lines(text: str) -> str:
     """Replace line breaks by spaces and leave out other control characters."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "", re.sub(r"\s*[\r\n\t\u2028\u2029]+\s*", " ", text))
+    return escape_terminal(re.sub(r"\s*[\r\n\t\u2028\u2029]+\s*", " ", text))

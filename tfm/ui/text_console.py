@@ -13,18 +13,19 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from tfm.core.escape_text import escape_terminal
 from tfm.ui.reader import is_accessible
 from tfm.ui.spell_references import spell
 from tfm.ui.translate import ENGLISH, get_language
 
 
 class TextConsole(Console):
-    """Shows `:ID:` as it is, not as an emoji."""
+    """Shows `:ID:`, brackets and escape codes in a text as they are: names from files command nothing."""
 
     def __init__(self, **options: Any) -> None:
         self.is_accessible = is_accessible()
         plain = {"force_terminal": False, "color_system": None} if self.is_accessible else {}
-        super().__init__(emoji=False, **options | plain)
+        super().__init__(emoji=False, markup=False, **options | plain)
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(spell(text), **options)
@@ -40,7 +41,9 @@ class TextConsole(Console):
                     renderable = self._list_rows(renderable)
                 case ProgressBar():
                     renderable = Text(f"{renderable.percentage_completed or 0:.0f} %")
-        return super().render(renderable, options)
+        for segment in super().render(renderable, options):
+            safe = segment.text if segment.control else escape_terminal(segment.text)
+            yield segment if safe == segment.text else Segment(safe, segment.style)
 
     def _translate(self, renderable: RenderableType) -> RenderableType:
         if isinstance(renderable, Text):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfm.core import files
+from tfm.core.escape_text import escape_markdown
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 
@@ -31,7 +32,7 @@ def find_duplicates(dataset: Dataset, cache: Cache) -> list[DuplicateImages]:
 
 def write_report(dataset: Dataset, duplicates: Sequence[DuplicateImages]) -> Path:
     leaks = sum(one.is_leak for one in duplicates)
-    rows = [f"| {', '.join(one.images)} | {', '.join(one.splits)} |" for one in duplicates]
+    rows = [f"| {escape_markdown(', '.join(one.images))} | {', '.join(one.splits)} |" for one in duplicates]
     parts = [
         "# Audit of the pixels",
         f"The pixels of {len(dataset.manifest)} images were compared. Split hash: `{dataset.split_hash[:16]}`.",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from tfm.core.escape_text import escape_markdown
 from tfm.data.dataset.dataset import LABELS, MISSING
 from tfm.data.dataset.dataset_plan import DatasetPlan
 from tfm.data.dataset.invariants import Invariant
@@ -118,7 +119,7 @@ def format_audit(account: dict[str, Any]) -> str:
         "## Content of the CSVs",
         *_format_groups(account["census"]),
         "## Notices",
-        *_format_notices(account["findings"]),
+        *format_notices(account["findings"]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -141,7 +142,7 @@ def label_column(column: str) -> str:
 
 
 def _format_list(values: dict[str, Any]) -> str:
-    return "\n".join(f"- {name}: {value}" for name, value in values.items())
+    return "\n".join(f"- {escape_markdown(name)}: {escape_markdown(str(value))}" for name, value in values.items())
 
 
 def _format_table(corner: str, rows: Table) -> str:
@@ -150,19 +151,21 @@ def _format_table(corner: str, rows: Table) -> str:
         " | ".join(["", corner, *map(label_column, columns), ""]),
         "|---|" + "---:|" * len(columns),
         *(
-            " | ".join(["", label_column(name), *(str(row[column]) for column in columns), ""])
+            " | ".join(["", escape_markdown(label_column(name)), *(str(row[column]) for column in columns), ""])
             for name, row in rows.items()
         ),
     ]
     return "\n".join(line.strip() for line in lines)
 
 
-def _format_notices(findings: list[dict[str, str]]) -> list[str]:
+def format_notices(findings: list[dict[str, str]]) -> list[str]:
+    """Format the notices as parts of a Markdown text."""
     if not findings:
         return ["None."]
     parts = []
     for kind, heading in NOTICE_KINDS.items():
-        found = [f"- {finding['subject']}: {finding['words']}" for finding in findings if finding["kind"] == kind]
+        named = [f"{finding['subject']}: {finding['words']}" for finding in findings if finding["kind"] == kind]
+        found = [f"- {escape_markdown(one)}" for one in named]
         if found:
             rest = len(found) - _SHOWN_PER_KIND
             more = [f"- … and {rest} more, in audit.json"] if rest > 0 else []

@@ -11,6 +11,7 @@ from tfm.core import hints
 from tfm.core.errors import DataError
 from tfm.core.files import compute_sha256, read_json, write_text
 from tfm.data.dataset.split import FOLDS, SPLITS, describe_fold, hash_split, refuse_leaks, select_validation_fold
+from tfm.data.format_table import format_table
 
 MANIFEST_COLUMNS = (
     *("image_id", "patient_id", "side", "view", "kind", "split", "label"),
@@ -94,8 +95,7 @@ def write_manifest(folder: Path, manifest: pd.DataFrame) -> None:
 
 
 def format_manifest(manifest: pd.DataFrame) -> str:
-    text: str = manifest.to_csv(columns=list(MANIFEST_COLUMNS), index=False, lineterminator="\n")
-    return text
+    return format_table(manifest, MANIFEST_COLUMNS)
 
 
 def _read_manifest(path: Path) -> pd.DataFrame:

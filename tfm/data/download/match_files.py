@@ -17,6 +17,7 @@ from tfm.data.dataset.lesions_to_images import Lesion
 from tfm.data.download.find_files import make_printable
 from tfm.data.download.headers import Header, is_jpeg
 from tfm.data.download.notices import Notice
+from tfm.data.format_table import format_table
 from tfm.data.sources.cbis_ddsm import LESION_KEY
 from tfm.imaging.read_image import has_at_most_two_values, read_pixels
 
@@ -55,8 +56,7 @@ def format_lesion_table(catalog: Catalog, downloads: Sequence[Path]) -> str:
         for role in ROLES
     }
     table = catalog.lesions.assign(**files).rename(columns={"split": "official_split"})
-    text: str = table.to_csv(index=False, lineterminator="\n")
-    return text
+    return format_table(table)
 
 
 def format_view_subject(case: Lesion) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from tfm.core import hints
 from tfm.core.errors import RunError, SettingsError
+from tfm.core.escape_text import escape_terminal
 from tfm.core.runs import edit_queue, lookup
 from tfm.core.runs.executors import Executor, StartedJob, find_executor
 from tfm.core.runs.job_index import JobIndex
@@ -201,7 +202,8 @@ def remove(
         job = _find_job(context, workspace, run)
         if not yes and not sys.stdin.isatty():
             raise SettingsError(f"{job.id} would be deleted for good{describe_study(job)}", hint="add --yes to confirm")
-        if yes or typer.confirm(f"Delete {job.id} for good, with all its results{describe_study(job)}?"):
+        question = f"Delete {job.id} for good, with all its results{describe_study(job)}?"
+        if yes or typer.confirm(escape_terminal(question)):
             remove_job(job, render.create_console())
 
     report_errors(act)
