@@ -134,6 +134,7 @@ def test_a_disk_that_is_full_in_the_middle_is_told(archive, work, gateway, small
         fetch_all(work, gateway)
     filler.unlink()
     fetch_all(work, gateway)
+    assert not work.reasons
     assert images(small_disk) == images(archive.original)
 
 

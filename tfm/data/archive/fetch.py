@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -35,6 +36,8 @@ class Download:
     Attributes:
         fetched: Bytes that were copied by this process, and the seconds that took.
         reasons: Series that could not be fetched, by UID, with the reason.
+        partial: The folder of files that are not checked yet. Every process has its own: the s5cmd of a process that
+            was killed may still write to another.
     """
 
     collection: str
@@ -43,13 +46,10 @@ class Download:
     fetched: int = 0
     seconds: float = 0.0
     reasons: dict[str, str] = field(default_factory=dict)
+    partial: Path = field(init=False)
 
     def locate(self, series: Series) -> Path:
         return self.root / locate_series(self.collection, series)
-
-    @property
-    def partial(self) -> Path:
-        return self.root / PARTIAL / str(os.getpid())
 
 
 def list_absent(download: Download) -> list[Series]:
@@ -84,16 +84,17 @@ def _find_wanted(download: Download) -> Generator[Event, None, list[Series]]:
 
 
 def _adopt_partial_files(download: Download) -> None:
-    """Take over the complete files of a process that was killed."""
-    for folder in sorted((download.root / PARTIAL).glob("*/*/")):
-        here = download.partial / folder.name
-        here.mkdir(parents=True, exist_ok=True)
-        for file in folder.glob(f"*{_DICOM}"):
-            os.replace(file, here / file.name)
-    for earlier in (download.root / PARTIAL).glob("*"):
-        if earlier != download.partial:
-            shutil.rmtree(earlier, ignore_errors=True)
-    download.partial.mkdir(parents=True, exist_ok=True)
+    """Make a new partial folder, and take over the complete files of earlier processes."""
+    place = download.root / PARTIAL
+    place.mkdir(parents=True, exist_ok=True)
+    earlier = list(place.iterdir())
+    download.partial = Path(tempfile.mkdtemp(dir=place))
+    for folder in earlier:
+        for file in folder.glob(f"*/*{_DICOM}"):
+            here = download.partial / file.parent.name
+            here.mkdir(exist_ok=True)
+            file.replace(here / file.name)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _try_once(

