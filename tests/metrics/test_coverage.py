@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from tests.metrics.clustered_images import Study, draw_study
-from tfm.metrics.differences import compare_estimates
+from tfm.metrics.differences import compare_estimates, subtract_independent
 from tfm.metrics.intervals import (
     Interval,
     compute_auc_interval,
@@ -133,6 +133,27 @@ def test_auc_sensitivity_and_difference_cover_the_truth(patients, auc):
     coverages["sensitivity"] = measure_coverage(
         0.85, lambda rng: interval_of_sensitivity(draw_study(rng, patients, [auc]), 0.85, auc), STUDIES
     )
+    print(f"{patients} patients, AUC {auc}: {coverages}")  # noqa: T201
+    assert_close_to_95_percent(coverages)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("patients", PATIENTS)
+@pytest.mark.parametrize("auc", [0.65, 0.8, 0.9])
+def test_a_drop_on_other_patients_covers_the_truth(patients, auc):
+    """Of the AUC from 0.9, and of a sensitivity from 0.85 to 0.75."""
+
+    def draw(rng: np.random.Generator) -> tuple[Interval, Interval]:
+        own, external = draw_study(rng, 150, [0.9]), draw_study(rng, patients, [auc], malignant=0.3)
+        return (
+            subtract_independent(interval_of_auc(own), interval_of_auc(external)),
+            subtract_independent(interval_of_sensitivity(own, 0.85, 0.9), interval_of_sensitivity(external, 0.75, auc)),
+        )
+
+    coverages = {
+        "AUC": measure_coverage(0.9 - auc, lambda rng: draw(rng)[0], STUDIES),
+        "sensitivity": measure_coverage(0.1, lambda rng: draw(rng)[1], STUDIES),
+    }
     print(f"{patients} patients, AUC {auc}: {coverages}")  # noqa: T201
     assert_close_to_95_percent(coverages)
 

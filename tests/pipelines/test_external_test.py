@@ -17,7 +17,7 @@ from tests.training.small_dataset import finish_run, rewrite_manifest
 from tfm.analysis.predictions import read_predictions
 from tfm.analysis.trained_run import open_trained_model
 from tfm.core.errors import SettingsError
-from tfm.core.events import Table
+from tfm.core.events import Note, Table
 from tfm.core.runs import worker
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.workspace import Workspace
@@ -102,9 +102,10 @@ def test_the_drop_is_that_of_two_intervals_of_different_patients(trained, compar
 
 
 def test_the_protocol_names_the_dataset_and_what_differs_is_told_first(compared):
-    differs, ranking, *_ = (event for event in compared.read_events() if isinstance(event, Table))
-    assert differs.columns == ["", "files\ntrained on", "clinic\nexternal test"]
-    assert ["malignant", "50% of 32 images", "43% of 14 images"] in differs.rows
+    notes, tables = ([one for one in compared.read_events() if isinstance(one, kind)] for kind in (Note, Table))
+    differs = "clinic differs from files, which the models were trained on:\n"
+    assert notes[0].text.startswith(differs + "  malignant: 43% of 14 images instead of 50% of 32 images")
+    ranking = tables[0]
     assert "dataset clinic (every image is tested; drawn, same collection as the training images" in ranking.caption
     assert "external test, per image: 14 images (6 malignant) of 7 patients" in ranking.caption
 

@@ -1,4 +1,4 @@
-"""The tables of an external test: what differs between two datasets, and what the models lose."""
+"""The texts and tables of an external test: what differs between two datasets, and what the models lose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tfm.analysis.external_test import Drop
 from tfm.analysis.format_intervals import format_difference, format_interval
 from tfm.analysis.repeated_model import group_repeated_models
 from tfm.analysis.trained_run import TrainedModel
-from tfm.core.events import Table
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.file_facts import FACTS, FileFacts
 
@@ -80,28 +79,21 @@ def describe_drop(ranking: Ranking, drops: Mapping[str, Drop]) -> str:
     )
 
 
-def tabulate_differences(datasets: tuple[Dataset, Dataset], facts: tuple[FileFacts, FileFacts]) -> Table:
-    """Tabulate what differs between the dataset of the training and the external one. Equal facts have no row.
+def describe_differences(datasets: tuple[Dataset, Dataset], facts: tuple[FileFacts, FileFacts]) -> str:
+    """Say in a line for each what the external dataset has instead of what the models were trained on.
 
     Args:
+        datasets: that of the training, and the external one.
         facts: of the files of each.
     """
-    rows = []
-    for fact, words in FACTS.items():
-        own, external = (_format_counts(one[fact]) for one in facts)
-        if own != external:
-            rows.append([words, own, external])
+    pairs = {words: tuple(_format_counts(one[fact]) for one in facts) for fact, words in FACTS.items()}
     shares = [(one.manifest["label"] == "malignant").mean() for one in datasets]
     counts = [len(one.manifest) for one in datasets]
-    rows.append(["malignant", *(f"{share:.0%} of {n} images" for share, n in zip(shares, counts, strict=True))])
-    rows.append(["labels and images", *(one.protocol for one in datasets)])
+    pairs["malignant"] = tuple(f"{share:.0%} of {n} images" for share, n in zip(shares, counts, strict=True))
+    pairs["labels and images"] = tuple(one.protocol for one in datasets)
     own_name, name = (one.folder.name for one in datasets)
-    return Table(
-        f"What differs between {own_name} and {name}",
-        ["", f"{own_name}\ntrained on", f"{name}\nexternal test"],
-        rows,
-        "Files: by the headers of up to 100 of each dataset.",
-    )
+    lines = [f"{words}: {external} instead of {own}" for words, (own, external) in pairs.items() if external != own]
+    return "\n  ".join([f"{name} differs from {own_name}, which the models were trained on:", *lines])
 
 
 def _format_counts(counts: Counter[str]) -> str:

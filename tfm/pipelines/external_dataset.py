@@ -48,14 +48,19 @@ def open_external_dataset(workspace: Workspace, name: str, runs: Sequence[Run]) 
 
 
 def _refuse_seen_patients(run: Run, dataset: Dataset) -> None:
-    samples = Samples(dataset.manifest[IDENTITY], np.arange(len(dataset.manifest)))
-    seen = samples.find_seen(run.read_environment()["patients_seen"])
+    seen = find_known_patients(dataset, run.read_environment()["patients_seen"])
     if seen:
+        patients = dataset.manifest["patient_id"].nunique()
         raise DataError(
-            f"{run.id} has learned from {len(seen)} of the {len(samples.patients)} patients of {dataset.folder.name}, "
+            f"{run.id} has learned from {len(seen)} of the {patients} patients of {dataset.folder.name}, "
             f"directly or through its weights: {_list_names(seen)}",
             hint=_LEAVE_OUT,
         )
+
+
+def find_known_patients(dataset: Dataset, known: Iterable[str]) -> list[str]:
+    """Return the patients of a dataset that are among `known` under any of their names."""
+    return Samples(dataset.manifest[IDENTITY], np.arange(len(dataset.manifest))).find_seen(known)
 
 
 def check_both_classes(dataset: Dataset) -> None:

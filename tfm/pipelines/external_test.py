@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from tfm.analysis.external_tables import tabulate_differences
+from tfm.analysis.external_tables import describe_differences
 from tfm.analysis.external_test import ExternalTest
 from tfm.analysis.prediction.predicted_images import average_members
 from tfm.analysis.predictions import make_table, read_predictions, write_predictions
@@ -29,7 +29,7 @@ from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.dataset.file_facts import read_file_facts
 from tfm.pipelines.dataset_cache import find_or_build_cache, name_cache
-from tfm.pipelines.external_dataset import refuse_training_images
+from tfm.pipelines.external_dataset import find_known_patients, refuse_training_images
 from tfm.pipelines.predictors import Predictor, open_predictors
 from tfm.training.batches import hash_pixels
 from tfm.training.device import prepare_device
@@ -61,6 +61,7 @@ def predict_dataset(
     for one in runs:
         models[one.id] = yield from open_predictors(one, features)
         yield from _warn_about_unknown_origins(one)
+        yield from _warn_about_shared_patients(one, dataset)
     predictors = {one.run.id: one for members in models.values() for one in members}
     images = yield from _preprocess(run.workspace, dataset, list(predictors.values()))
     records = next(iter(images.values())).cache.read_records(dataset.manifest["image_id"])
@@ -102,13 +103,24 @@ def _describe_differences(dataset: Dataset, runs: Sequence[Run]) -> Iterator[Eve
                 "warning",
             )
         else:
-            yield tabulate_differences((own, dataset), ((yield from read_file_facts(own, "train", "val")), facts))
+            own_facts = yield from read_file_facts(own, "train", "val")
+            yield Note(describe_differences((own, dataset), (own_facts, facts)), "warning")
 
 
 def _warn_about_unknown_origins(run: Run) -> Iterator[Note]:
     if names := run.read_environment().get("origin_unknown"):
         yield Note(
             f"{run.id} started from {', '.join(names)}: which patients those weights have seen is unknown", "warning"
+        )
+
+
+def _warn_about_shared_patients(run: Run, dataset: Dataset) -> Iterator[Note]:
+    shared = find_known_patients(dataset, read_predictions(run.predictions_file("test"))["patient_id"])
+    if shared:
+        yield Note(
+            f"{len(shared)} patients of {dataset.folder.name} are in the own test of {run.id} too: the interval of the "
+            "drop takes them for different ones, so it is too wide",
+            "warning",
         )
 
 

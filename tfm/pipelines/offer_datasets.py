@@ -16,5 +16,5 @@ def offer_datasets(values: Mapping[str, Any], workspace: Workspace) -> Iterator[
     others = [name for name in workspace.list_products("dataset") if name not in own]
     yield InspectionResult(
         choices={"dataset": [None, *others]},
-        reasons={"dataset": "a chosen model was trained on it; its own test is measured without this setting"},
+        reasons={"dataset": "a chosen model was trained on it"},
     )

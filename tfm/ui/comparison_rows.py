@@ -74,7 +74,12 @@ class ComparedModel:
             f"{values.get('parameters') or 0:,} parameters",
             f"weights {values.get('weights')}",
         ]
-        return f"{first}\n{more}{', '.join(costs)}."
+        external = (
+            f"Own test: AUC {self._format_interval('own_auc')}, a drop of {self._format_interval('auc_drop')}.\n"
+            if values.get("own_auc") is not None
+            else ""
+        )
+        return f"{external}{first}\n{more}{', '.join(costs)}."
 
     def sort_key(self, sorting: str) -> tuple[bool, float]:
         """Smaller comes first: the best rank, the highest rate, the lowest cost. What is unknown comes last."""

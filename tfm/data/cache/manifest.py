@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
 from tfm.core import files, hints
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Progress
+from tfm.core.settings.messages import describe_problem
 from tfm.data.cache.arrays import ARRAYS, array_file
 from tfm.data.cache.cache import INDEX, SETTINGS
 from tfm.data.cache.row_sources import Facts, ImageFolder, RowSource, read_sources, row_key
@@ -38,12 +40,16 @@ def read_chain(cache: Path, version: int) -> ChainSettings:
 
 def parse_chain(settings: dict[str, Any], cache: str, version: int) -> ChainSettings:
     """Return the steps that a cache's settings describe."""
+    again = "preprocess its dataset again, and use the cache that results"
     if settings.get("version") != version:
         raise DataError(
-            f"the cache {cache} was made by another version of the program, which makes other images",
-            hint="preprocess its dataset again, and use the cache that results",
+            f"the cache {cache} was made by another version of the program, which makes other images", hint=again
         )
-    return ChainSettings(frame=settings["frame"], steps=dict(settings["steps"]))
+    try:
+        return ChainSettings(frame=settings["frame"], steps=dict(settings["steps"]))
+    except ValidationError as error:
+        problem = describe_problem(error.errors()[0])
+        raise DataError(f"the steps of the cache {cache} cannot be repeated: {problem}", hint=again) from None
 
 
 @dataclass(frozen=True)

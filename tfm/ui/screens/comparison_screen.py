@@ -96,6 +96,12 @@ def _leave_out(run: Run, model: ComparedModel) -> list[str]:
     return [one for one in run.read_settings()["runs"] if one not in model.runs]
 
 
+def _keep_dataset(run: Run) -> dict[str, str]:
+    """The other dataset of an external test."""
+    dataset = run.read_settings().get("dataset")
+    return {"dataset": dataset} if dataset else {}
+
+
 def _choose_step(key: str, run: Run, model: ComparedModel, asker: Asker) -> NextStep:
     runs = list(run.read_settings()["runs"])
     match key:
@@ -104,8 +110,10 @@ def _choose_step(key: str, run: Run, model: ComparedModel, asker: Asker) -> Next
         case "t":
             return NextStep("Thesis pack", "", "report", given={"runs": runs, "thesis": True})
         case "x":
-            return NextStep("Compare", f"without {model.name}", "compare", given={"runs": _leave_out(run, model)})
-    steps = [NextStep("Evaluate", "every metric, subgroups and calibration", "evaluate", given={"runs": model.runs})]
+            given = {"runs": _leave_out(run, model), **_keep_dataset(run)}
+            return NextStep("Compare", f"without {model.name}", "compare", given=given)
+    given = {"runs": model.runs, **_keep_dataset(run)}
+    steps = [NextStep("Evaluate", "every metric, subgroups and calibration", "evaluate", given=given)]
     if len(model.runs) == 1:
         steps.append(NextStep("Explain", "where it looks", "explain", given={"run": model.runs[0]}))
     choices = [Choice(step, step.title, step.about) for step in steps]
