@@ -62,7 +62,7 @@ def build_colour(
 
 def encode_jpeg_lossless(pixels: np.ndarray, selection: int = 1, bits: int = 16) -> bytes:
     """ITU T.81 process 14 with selection value 1 (each pixel as its difference from the left one) or 2 (from the one
-    above), every category of differences under a code of 5 bits. No library here writes what most units do."""
+    above), every category of differences under a code of 4 or 5 bits. No library here writes what most units do."""
     values = pixels.astype(int)
     first_column = np.r_[2 ** (bits - 1), values[:-1, 0]]
     differences = np.diff(values, prepend=first_column[:, None])
@@ -72,10 +72,12 @@ def encode_jpeg_lossless(pixels: np.ndarray, selection: int = 1, bits: int = 16)
     for difference in differences.ravel().tolist():
         category = abs(difference).bit_length()
         value = difference if difference >= 0 else difference + 2**category - 1
-        code += f"{category:05b}" + (f"{value:0{category}b}" if 0 < category < 16 else "")
+        code += (f"{category:04b}" if category < 14 else f"{category + 14:05b}") + (
+            f"{value:0{category}b}" if 0 < category < 16 else ""
+        )
     code += "1" * (-len(code) % 8)
     scan = int(code, 2).to_bytes(len(code) // 8).replace(b"\xff", b"\xff\x00")
-    codes = bytes([0, 0, 0, 0, 17]) + bytes(11) + bytes(range(17))
+    codes = bytes([0, 0, 0, 14, 3]) + bytes(11) + bytes(range(17))
     height, width = pixels.shape
     return b"".join(
         [

@@ -261,6 +261,62 @@ def test_truncated_stream_in_a_complete_file_is_refused(syntax: str, tmp_path: P
             read_pixels(path)
 
 
+NOISE = np.random.default_rng(3).integers(0, 4096, (200, 150)).astype(np.uint16)
+
+
+def encode_noise(syntax: str) -> bytes:
+    if syntax == uid.JPEGLosslessSV1:
+        return encode_jpeg_lossless(NOISE)
+    made = build_dataset(NOISE)
+    made.compress(syntax)
+    return get_frame(made.PixelData, 0, number_of_frames=1)
+
+
+@pytest.mark.parametrize(
+    "syntax", [uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEG2000Lossless], ids=lambda one: one.keyword
+)
+def test_stream_with_its_middle_cut_out_or_repeated_is_refused(syntax: uid.UID, tmp_path: Path) -> None:
+    stream = encode_noise(syntax)
+    np.testing.assert_array_equal(
+        read_pixels(save_dicom(build_compressed(syntax, stream, pixels=NOISE), tmp_path)) >> 4, NOISE
+    )
+    for place in (0.2, 0.4, 0.6, 0.8):
+        start, size = int(place * len(stream)), 500
+        for damaged in (stream[:start] + stream[start + size :], stream[: start + size] + stream[start:]):
+            damaged += b"\0" * (len(damaged) % 2)
+            with pytest.raises(DataError):
+                read_pixels(save_dicom(build_compressed(syntax, damaged, pixels=NOISE), tmp_path))
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEGLSLossless, uid.JPEG2000Lossless], ids=lambda one: one.keyword)
+def test_short_stream_that_claims_a_whole_mammogram_is_refused_before_decoding(syntax: uid.UID, tmp_path: Path) -> None:
+    size = (11000, 12000)
+    stream = bytearray(encode_noise(syntax)[:6000] + b"\xff\xd9")
+    if syntax == uid.JPEGLSLossless:
+        struct.pack_into(">2H", stream, stream.index(b"\xff\xf7") + 5, *size)
+    else:
+        for place in (8, 24):  # of the image and of its tiles
+            struct.pack_into(">2I", stream, place, *size[::-1])
+        part = stream.index(b"\xff\x90")
+        struct.pack_into(">I", stream, part + 6, len(stream) - part - 2)
+    made = build_compressed(syntax, bytes(stream), pixels=NOISE, Rows=size[0], Columns=size[1])
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="cannot hold"):
+            read_pixels(save_dicom(made, tmp_path))
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_jpeg_2000_without_some_of_its_tiles_is_refused(tmp_path: Path) -> None:
+    stream = bytearray(encode_noise(uid.JPEG2000Lossless))
+    struct.pack_into(">2I", stream, 8, 150, 400)
+    made = build_compressed(uid.JPEG2000Lossless, bytes(stream), pixels=np.zeros((400, 150), np.uint16))
+    with pytest.raises(DataError, match="missing"):
+        read_pixels(save_dicom(made, tmp_path))
+
+
 def test_rle_runs_past_the_last_pixel_cause_no_panic(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """pylibjpeg's decoder would panic, which is no Exception, and print on the screen."""
     segments = struct.pack("<16I", 2, 64, 66, *[0] * 13)

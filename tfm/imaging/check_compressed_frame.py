@@ -1,61 +1,55 @@
-"""Check a compressed frame against the file's header before it is decoded.
+"""Check a compressed frame against the file's header before it is decoded, and against its pixels after that.
 Decoders trust the stream: they fill missing parts with grey and allocate whatever size it claims."""
 
 from __future__ import annotations
 
-import struct
-from typing import NamedTuple
-
+import numpy as np
 from pydicom import uid
 
+from tfm.imaging.jpeg_2000_structure import Jpeg2000Structure, parse_jpeg_2000
+from tfm.imaging.jpeg_structure import LOSSLESS, JpegStructure, check_lossless_pixels, parse_jpeg
 from tfm.imaging.reader_common import UnreadableError
 
-_START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
-_SIZE_OF_JPEG_2000 = b"\xff\x4f\xff\x51"
-_END = b"\xff\xd9"
+Structure = JpegStructure | Jpeg2000Structure
 
-
-class FrameHeader(NamedTuple):
-    rows: int
-    columns: int
-    samples: int
-    bits: int
+_RLE_RATIO = 64  # two bytes stand for at most 128
+_PIXELS_PER_BYTE = 2048  # far more than any mammogram has, even compressed with loss
+_MASK_PIXELS = 2**25  # a mask of 8 bits is almost empty, and has at most the size of a mammogram
 
 
 def check_compressed_frame(
     stream: bytes, syntax: uid.UID, rows: int, columns: int, samples: int, max_bits: int
-) -> None:
-    """Raise an error unless the stream has the size the DICOM header claims and is complete."""
-    if syntax == uid.RLELossless:
-        return  # RLE has no header of its own; its decoder checks the length
-    header = _read_jpeg_2000_header(stream) if syntax in uid.JPEG2000TransferSyntaxes else _read_jpeg_header(stream)
-    if (header.rows, header.columns, header.samples) != (rows, columns, samples):
+) -> Structure | None:
+    """Refuse a stream that is incomplete or has another size than the DICOM header claims; return its structure."""
+    if syntax == uid.RLELossless:  # it has no header of its own; its decoder checks the length
+        _check_length(len(stream), rows * columns * samples * max_bits // 8, _RLE_RATIO)
+        return None
+    found = parse_jpeg_2000(stream) if syntax in uid.JPEG2000TransferSyntaxes else parse_jpeg(stream)
+    if (found.rows, found.columns, found.samples) != (rows, columns, samples):
         raise UnreadableError(
             f"the header claims {rows} × {columns} × {samples}, "
-            f"but the compressed pixels are {header.rows} × {header.columns} × {header.samples}"
+            f"but the compressed pixels are {found.rows} × {found.columns} × {found.samples}"
         )
-    if header.bits > max_bits:
-        raise UnreadableError(f"the compressed pixels have {header.bits} bits, but the header allows only {max_bits}")
-    if not stream.rstrip(b"\0\xff").endswith(_END):
-        raise UnreadableError("the compressed pixels are truncated")
+    if found.bits > max_bits:
+        raise UnreadableError(f"the compressed pixels have {found.bits} bits, but the header allows only {max_bits}")
+    if isinstance(found, JpegStructure) and found.frame == LOSSLESS:
+        _check_length(len(stream), rows * columns * samples, 8)  # a bit for each pixel at least
+    elif max_bits > 8 or rows * columns > _MASK_PIXELS:
+        _check_length(len(stream), rows * columns * samples, _PIXELS_PER_BYTE)
+    return found
 
 
-def _read_jpeg_2000_header(stream: bytes) -> FrameHeader:
-    start = stream.find(_SIZE_OF_JPEG_2000)
-    if start < 0 or len(stream) < start + 43:
-        raise UnreadableError("the compressed pixels are damaged")
-    right, bottom, left, top = struct.unpack_from(">4I", stream, start + 8)
-    (samples,) = struct.unpack_from(">H", stream, start + 40)
-    return FrameHeader(bottom - top, right - left, samples, (stream[start + 42] & 0x7F) + 1)
+def _check_length(length: int, pixels: int, pixels_per_byte: int) -> None:
+    if length * pixels_per_byte < pixels:
+        raise UnreadableError(f"{length} bytes of compressed pixels cannot hold an image of this size")
 
 
-def _read_jpeg_header(stream: bytes) -> FrameHeader:
-    """Read the frame header of any kind of JPEG, including JPEG-LS."""
-    start = 2
-    while start + 10 <= len(stream) and stream[start] == 0xFF:  # each round advances by at least one byte
-        marker = stream[start + 1]
-        if marker in _START_OF_FRAME:
-            bits, rows, columns, samples = struct.unpack_from(">BHHB", stream, start + 4)
-            return FrameHeader(rows, columns, samples, bits)
-        start += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", stream, start + 2)[0]
-    raise UnreadableError("the compressed pixels are damaged")
+def check_decoded_pixels(pixels: np.ndarray, structure: Structure | None) -> None:
+    """Raise an error if the pixels are not what the whole stream encodes. Only JPEG Lossless can be checked so."""
+    if (
+        isinstance(structure, JpegStructure)
+        and (structure.frame, structure.samples) == (LOSSLESS, 1)
+        and len(structure.scans) == 1
+        and 1 <= structure.scans[0].predictor <= 7
+    ):
+        check_lossless_pixels(structure, pixels)

@@ -15,7 +15,7 @@ from pydicom import uid
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
-from tfm.imaging.check_compressed_frame import check_compressed_frame
+from tfm.imaging.check_compressed_frame import Structure, check_compressed_frame, check_decoded_pixels
 from tfm.imaging.dicom_header import (
     UNDEFINED,
     count_remaining_bytes,
@@ -185,19 +185,20 @@ def _decode_frame(file: BinaryIO, header: pydicom.Dataset, layout: _Layout, inde
     """Decode only this frame: (H, W), or (H, W, 3) for colour. The file's position is where the pixels begin."""
     if layout.syntax.is_encapsulated:
         content = read_fragments(file, largest=2 * layout.rows * layout.row_bytes * layout.frames + 2**20)
-        stream = _check_compressed(content, header, layout, index)
+        structure = _check_compressed(content, header, layout, index)
     else:
         _check_length(file, length, layout)
-        content, stream = file.read(length), b""
-    header.add_new(0x7FE0_0010, "OB" if layout.allocated == 8 or stream else "OW", content)
+        content, structure = file.read(length), None
+    header.add_new(0x7FE0_0010, "OB" if layout.allocated == 8 or layout.syntax.is_encapsulated else "OW", content)
     header.file_meta.TransferSyntaxUID = layout.syntax
     options: Any = {"index": index, "decoding_plugin": _select_decoder(layout.syntax), "correct_unused_bits": False}
     pixels: np.ndarray = get_decoder(layout.syntax).as_array(header, **options)[0]
+    check_decoded_pixels(pixels, structure)
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
 
 
-def _check_compressed(content: bytes, header: pydicom.Dataset, layout: _Layout, index: int) -> bytes:
-    """Return the compressed frame if it fits to the header."""
+def _check_compressed(content: bytes, header: pydicom.Dataset, layout: _Layout, index: int) -> Structure | None:
+    """Refuse a compressed frame that does not fit to the header; return its structure."""
     if not _can_decode(layout.syntax):
         raise UnreadableError(
             f"compressed as {layout.syntax.name}, which this machine cannot decode",
@@ -206,8 +207,7 @@ def _check_compressed(content: bytes, header: pydicom.Dataset, layout: _Layout, 
     offsets = (header.get("ExtendedOffsetTable"), header.get("ExtendedOffsetTableLengths"))
     extended = (offsets[0], offsets[1]) if all(offsets) else None
     stream = get_frame(content, index, number_of_frames=layout.frames, extended_offsets=extended)
-    check_compressed_frame(stream, layout.syntax, layout.rows, layout.columns, layout.samples, layout.allocated)
-    return stream
+    return check_compressed_frame(stream, layout.syntax, layout.rows, layout.columns, layout.samples, layout.allocated)
 
 
 def _apply_display(stored: np.ndarray, header: pydicom.Dataset, layout: _Layout, index: int) -> np.ndarray:
