@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.training.small_dataset import write_dataset_and_cache
 from tfm.core.runs.workspace import Workspace
+from tfm.data.phantom.prepared_dataset import write_dataset_and_cache
 
 PATIENTS = {"train": 1030, "val": 180, "test": 350}  # two images each
 

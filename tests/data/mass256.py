@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tests.training.small_dataset import write_dataset_and_cache
 from tfm.core.randomness import seed_at
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset.dataset import name_mask_file
 from tfm.data.dataset.lesion_classes import encode_mask_class
+from tfm.data.phantom.prepared_dataset import write_dataset_and_cache
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # of the patients
 _PREFIX = "Mass-Training_"

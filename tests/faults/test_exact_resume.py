@@ -9,7 +9,7 @@ import torch
 
 from tests.faults.mishaps import SWIN, make_swin_small, run_until_killed
 from tests.returned import returned
-from tests.training.results import flatten_checkpoint, list_differences, list_unequal, train_with_stops
+from tests.training.results import list_differences, list_unequal, train_with_stops
 from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run
 from tests.training.small_training import SmallTrainings
 from tfm.core.events import Note
@@ -19,6 +19,7 @@ from tfm.training.checkpoint import Checkpoints, read_checkpoint
 from tfm.training.fit_lesion_guided import fit_lesion_guided
 from tfm.training.fit_linear_classifier import fit_linear_probe
 from tfm.training.inference import predict_logits
+from tfm.training.results import flatten_checkpoint
 
 FOUND = {name: presets.load_preset("models", name) for name in presets.list_presets("models")}
 PRESETS = {name: preset.settings for name, preset in FOUND.items() if preset.stage == "train"}

@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from tests.training.small_dataset import finish_run, make_manifest_row
+from tests.training.small_dataset import finish_run
 from tfm.core import files
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset.dataset import name_image_file, name_mask_file, write_manifest
 from tfm.data.dataset.lesion_classes import encode_mask_class
+from tfm.data.phantom.prepared_dataset import make_manifest_row
 
 HEIGHT, WIDTH = 96, 80
 PATIENTS = {"train": 8, "val": 4, "test": 4}  # two images each

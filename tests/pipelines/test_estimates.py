@@ -6,12 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.training.small_dataset import PATIENTS, draw_image, make_manifest_row, write_dataset_and_cache
+from tests.training.small_dataset import PATIENTS, SIDE
 from tfm.core.runs.estimates import read_estimates
 from tfm.core.runs.executors.this_machine import start_worker
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.measured_paces import harvest_paces
 from tfm.core.runs.probe import measure
+from tfm.data.phantom.prepared_dataset import draw_image, make_manifest_row, write_dataset_and_cache
 
 MODELS = ["ResNet18_CFT", "DenseNet121_CFT", "EfficientNetB3_CFT", "MammoCNN", "EfficientNetLite0_OPW"]
 SIZES = [(256, 256), (512, 320)]
@@ -24,7 +25,7 @@ def make_dataset(workspace, size):
     for split, count in PATIENTS.items():
         for number in range(2 * count):
             label = ["benign", "malignant"][number % 2]
-            drawn = draw_image(label == "malignant", generator)
+            drawn = draw_image(label == "malignant", generator, SIDE)
             rows.append(make_manifest_row(f"P_{split}{number:02d}", "CC", split, label, len(rows)))
             images.append(tuple(cv2.resize(one, size[::-1], interpolation=cv2.INTER_NEAREST) for one in drawn))
     write_dataset_and_cache(workspace, "large", rows, images, protocol="large discs", synthetic=True)

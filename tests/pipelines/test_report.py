@@ -112,6 +112,10 @@ def test_the_calls_of_each_run_are_those_at_the_threshold_of_validation(runs, pa
         assert f"{format_number(passes / (passes + alarms))} (" in page.text
 
 
+def test_a_report_says_that_killed_trainings_were_not_tried_on_its_machine(page):
+    assert "Not proven on this machine: there is no certificate." in page.text
+
+
 def test_every_number_of_the_comparison_leads_to_the_section_of_its_run(runs, page):
     links = [link["href"] for link in page.select("a")]
     anchors = {attrs["id"] for _, attrs in page.tags if "id" in attrs}

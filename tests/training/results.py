@@ -3,37 +3,23 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import torch
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
 from tests.returned import returned
-from tests.training.small_dataset import read_results
 from tests.training.small_training import SmallTrainings, train_to_end
 from tfm.core.events import Progress
 from tfm.training.checkpoint import Checkpoints, read_checkpoint
 from tfm.training.inference import predict_logits
 from tfm.training.loop import run_training
+from tfm.training.results import flatten_checkpoint, list_differing_places, read_training_results
 
 Results = dict[str, object]
 
 
-def flatten_checkpoint(content, path="") -> Results:
-    """Map the path of each tensor and number of a checkpoint to its value."""
-    if isinstance(content, dict | list):
-        items = content.items() if isinstance(content, dict) else enumerate(content)
-        parts = (flatten_checkpoint(value, f"{path}/{key}") for key, value in items)
-        return {place: leaf for part in parts for place, leaf in part.items()}
-    return {path: content.numpy().tobytes() if isinstance(content, torch.Tensor) else content}
-
-
 def list_differences(run, other) -> list[str]:
     """List the files of two finished runs that differ, and each differing tensor or number of their checkpoints."""
-    found = [name for name, raw in read_results(run).items() if raw != read_results(other)[name]]
-    for name in ("last.pt", "best.pt"):
-        one, two = (flatten_checkpoint(read_checkpoint(which.checkpoints_folder / name)) for which in (run, other))
-        places = (one.keys() | two.keys()) - {"/run"}  # contains the key of the run, not what it learned
-        found += [f"{name}{place}" for place in places if one.get(place) != two.get(place)]
-    return found
+    one, two = read_training_results(run), read_training_results(other)
+    return [place for part in one for place in list_differing_places(one[part], two[part])]
 
 
 def flatten_learner(learner) -> list[bytes]:

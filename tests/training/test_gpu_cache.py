@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.results import flatten_checkpoint
 from tests.training.small_training import BreastAreaTask, SmallTrainings, train_to_end, use_linear_network
 from tfm.core.events import Note
 from tfm.training import gpu_cache
 from tfm.training.checkpoint import read_checkpoint
+from tfm.training.results import flatten_checkpoint
 
 
 @pytest.fixture(scope="module")

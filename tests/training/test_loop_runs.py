@@ -13,7 +13,6 @@ import torch
 from tests.training import small_dataset
 from tests.training.results import list_differences
 from tests.training.small_dataset import (
-    draw_image,
     finish_run,
     make_small_dataset,
     make_train_run,
@@ -25,6 +24,7 @@ from tfm.core.runs import worker
 from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset.lesion_classes import encode_mask_class
+from tfm.data.phantom.prepared_dataset import draw_image
 from tfm.training import checkpoint, loop
 from tfm.training.checkpoint import Checkpoints, read_checkpoint
 from tfm.training.optimizer import get_learning_rate
@@ -247,5 +247,5 @@ def test_events_report_epochs_steps_and_metrics(undisturbed):
 
 def test_small_dataset_differs_by_class():
     generator = np.random.default_rng(1)
-    assert draw_image(True, generator)[2].max() == encode_mask_class("mass", "MALIGNANT")
-    assert draw_image(False, generator)[2].max() == encode_mask_class("mass", "BENIGN")
+    assert draw_image(True, generator, small_dataset.SIDE)[2].max() == encode_mask_class("mass", "MALIGNANT")
+    assert draw_image(False, generator, small_dataset.SIDE)[2].max() == encode_mask_class("mass", "BENIGN")

@@ -13,6 +13,7 @@ from typing import Any
 
 from tfm.core import files
 from tfm.core.escape_text import escape_csv_cell, escape_latex, escape_markdown
+from tfm.core.events import Table
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,12 @@ class ExportTable:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     records: Sequence[dict[str, Any]]
+
+
+def convert_to_export(table: Table) -> ExportTable:
+    """A table that a run showed. Its records hold text."""
+    records = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    return ExportTable(f"{table.title}. {table.caption}", table.columns, table.rows, records)
 
 
 def export_table(table: ExportTable, folder: Path, name: str) -> list[Path]:

@@ -35,4 +35,9 @@ class Report(Settings):
     units: UnitSettings = UnitSettings()
 
 
-COMMAND = Stage(settings=Report, pipeline="tfm.pipelines.report:report", version=1)
+COMMAND = Stage(
+    settings=Report,
+    pipeline="tfm.pipelines.report:report",
+    version=2,
+    extra_inputs="tfm.core.runs.certificate:list_extra_inputs",
+)

@@ -7,9 +7,12 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from tfm.core import files
 
 DRIVER_TIMEOUT_SECONDS = 5.0
 CONTAINER_LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -59,6 +62,17 @@ def read_peak_memory_gib() -> float | None:
         return None
     unit = 2**30 if platform.system() == "Darwin" else 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def measure_sync_seconds(folder: Path, times: int, at_most: float) -> list[float]:
+    """The seconds of some small writes that the disk must confirm, each of a file and its folder. Stop after `at_most`
+    seconds."""
+    found: list[float] = []
+    while len(found) < times and sum(found) < at_most:
+        began = time.perf_counter()
+        files.write_bytes(folder / "sync", bytes(4096))
+        found.append(time.perf_counter() - began)
+    return found
 
 
 def read_free_gib(place: Path) -> float:

@@ -111,7 +111,7 @@ class Stage(Command):
         preview: Dotted path; runs with the complete settings before a start: (settings, workspace) → events. It creates
             nothing.
         extra_inputs: Dotted path; lists files and folders that a run reads and its settings do not name:
-            (settings) → paths.
+            (settings, workspace) → paths.
     """
 
     version: int
@@ -127,8 +127,8 @@ class Stage(Command):
     def generate(self, settings: Settings, run: Run) -> Iterator[Event]:
         return stream_events(self.pipeline, settings, run)
 
-    def list_extra_inputs(self, settings: Settings) -> list[Path]:
-        return import_object(self.extra_inputs)(settings) if self.extra_inputs else []
+    def list_extra_inputs(self, settings: Settings, workspace: Workspace) -> list[Path]:
+        return import_object(self.extra_inputs)(settings, workspace) if self.extra_inputs else []
 
 
 @dataclass(frozen=True, kw_only=True)

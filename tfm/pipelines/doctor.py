@@ -24,6 +24,7 @@ from tfm.core.runs.workspace import Workspace
 from tfm.imaging.dicom import list_codecs
 from tfm.models.imagenet_weights import describe_remedy, locate_imagenet_weights
 from tfm.models.settings import IMAGENET
+from tfm.pipelines.prove_resume import prove_resume
 
 _NEEDED_GIB = {"memory": 8.0, "disk": 20.0}
 _MARKS = {"good": "✓", "note": "·", "trouble": "✗"}
@@ -38,6 +39,9 @@ class Finding:
 
 
 def check(settings: Doctor, workspace: Workspace) -> Iterator[Event]:
+    if settings.prove:
+        yield from prove_resume(workspace)
+        return
     if settings.on == THIS_MACHINE:
         title, findings = "This machine", _check_machine(workspace)
     else:
@@ -172,6 +176,8 @@ def _check_codecs() -> Iterator[Finding]:
 
 
 def _check_weights(workspace: Workspace) -> Iterator[Finding]:
+    """One row for all models whose weights are in the same place, or need the same remedy."""
+    models: dict[tuple[str, str], list[str]] = {}  # what was found, and the advice
     for name in workspace.list_presets("models"):
         try:
             preset = find_preset(workspace, "train", name)
@@ -184,5 +190,6 @@ def _check_weights(workspace: Workspace) -> Iterator[Finding]:
             where = locate_imagenet_weights(architecture)
             without, from_file = hints.setting("weights", "none"), hints.setting("weights", "file:PATH")
             advice = f"{describe_remedy(architecture)}, or train with {without} or {from_file}"
-            state: Literal["good", "note"] = "good" if where.is_reachable else "note"
-            yield Finding(f"weights of {name}", state, where.describe(), "" if where.is_reachable else advice)
+            models.setdefault((where.describe(), "" if where.is_reachable else advice), []).append(name)
+    for (found, advice), names in models.items():
+        yield Finding(f"weights of {', '.join(names)}", "note" if advice else "good", found, advice)

@@ -43,7 +43,7 @@ from tfm.models.memory import MemoryMeter
 from tfm.models.model_summary import count_parameters
 from tfm.models.operations import count_operations
 from tfm.models.settings import IMAGENET, ModelSettings, SegmenterSettings
-from tfm.training.device import configure_torch, lock_gpu, resolve_device
+from tfm.training.device import configure_torch, lock_gpu, name_gpu, resolve_device
 from tfm.training.speed_probe import measure_speed
 
 _IMAGES = 2  # in the batch that is counted
@@ -101,8 +101,7 @@ def learn_speed(_workspace: Workspace, work: Work) -> None:
     configure_torch(torch.get_num_threads() if threads == "auto" else threads, bool(work.get("deterministic", True)))
     with contextlib.ExitStack() as held:
         if device.type == "cuda":  # a training on it would slow down, and so would this
-            name = f"gpu-{torch.cuda.get_device_properties(device).uuid}"
-            for event in lock_gpu(name, "an estimate", held):
+            for event in lock_gpu(name_gpu(device), "an estimate", held):
                 if isinstance(event, Progress):
                     raise BusyError("the GPU is in use", hint="wait until it is free")
         found = measure_speed(device, work.get("precision", "fp32"))

@@ -18,7 +18,8 @@ from tfm.core.errors import TrainingError
 from tfm.core.runs.run import BEST_CHECKPOINT
 
 WRITE_SHARE = 50  # writing takes at most a fiftieth of the time
-_RUN_KEY = "run"
+RUN_KEY = "run"  # in a checkpoint: the key of the run that wrote it
+LAST_CHECKPOINT = "last.pt"
 
 
 class DamagedCheckpoint(Exception):
@@ -29,7 +30,7 @@ class Checkpoints:
     """A run's `last`, `previous` and `best`. Each contains the run's key: a checkpoint of another run is refused."""
 
     def __init__(self, folder: Path, seconds: float, key: str) -> None:
-        self._last, self._previous = folder / "last.pt", folder / "previous.pt"
+        self._last, self._previous = folder / LAST_CHECKPOINT, folder / "previous.pt"
         self.best = folder / BEST_CHECKPOINT
         self._seconds, self._key = seconds, key
         self._written = time.monotonic()
@@ -47,7 +48,7 @@ class Checkpoints:
         """Save as `last`, and keep the old `last` as `previous`. At every instant one of the two is whole."""
         started = time.monotonic()
         with self._open_temporary(self._last) as temporary:
-            write_checkpoint(temporary, state | {_RUN_KEY: self._key})
+            write_checkpoint(temporary, state | {RUN_KEY: self._key})
             if self._last.exists():
                 os.replace(self._last, self._previous)
         self._written = time.monotonic()
@@ -55,7 +56,7 @@ class Checkpoints:
 
     def save_best(self, state: dict[str, Any]) -> None:
         with self._open_temporary(self.best) as temporary:
-            write_checkpoint(temporary, state | {_RUN_KEY: self._key})
+            write_checkpoint(temporary, state | {RUN_KEY: self._key})
 
     def load_newest(self) -> tuple[dict[str, Any] | None, list[str]]:
         """Load the newest whole checkpoint, and say what is wrong with newer ones."""
@@ -79,7 +80,7 @@ class Checkpoints:
 
     def _load(self, path: Path) -> dict[str, Any]:
         state = read_checkpoint(path)
-        if state.get(_RUN_KEY) != self._key:
+        if state.get(RUN_KEY) != self._key:
             raise DamagedCheckpoint("it belongs to another run")
         return state
 

@@ -49,9 +49,8 @@ def prepare_device(
     run.save_start_facts(**now, deterministic=settings.deterministic)
     if device.type == "cuda":
         count = settings.devices if isinstance(settings, MachineSettings) else 1
-        gpus = [torch.cuda.get_device_properties(get_nth_device(device, number)) for number in range(count)]
-        # The card's own identifier, as two processes may number the cards differently.
-        for name in sorted(f"gpu-{gpu.uuid}" for gpu in gpus):
+        gpus = [get_nth_device(device, number) for number in range(count)]
+        for name in sorted(map(name_gpu, gpus)):
             yield from lock_gpu(name, run.id, held)
     held.push(_free_memory)  # before the lock is released
     return device
@@ -147,6 +146,11 @@ def describe_arithmetic(device: torch.device) -> dict[str, Any]:
 
 def _name_device(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def name_gpu(device: torch.device) -> str:
+    """The card's own identifier, as two processes may number the cards differently."""
+    return f"gpu-{torch.cuda.get_device_properties(device).uuid}"
 
 
 def lock_gpu(name: str, run: str, held: contextlib.ExitStack) -> Iterator[Event]:

@@ -9,7 +9,7 @@ import torch
 
 from tests.faults.mishaps import SWIN, make_swin_small
 from tests.returned import returned
-from tests.training.results import flatten_checkpoint, list_unequal, train_with_stops
+from tests.training.results import list_unequal, train_with_stops
 from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run
 from tests.training.small_training import SmallTrainings, take_steps, train_to_end
 from tests.training.tasks.swin_batch import PLAIN, make_batch, make_swin
@@ -28,6 +28,7 @@ from tfm.models.record_attention import find_attentions, get_query_key, record_a
 from tfm.training.batches import Batch, mirror_batch
 from tfm.training.checkpoint import read_checkpoint
 from tfm.training.inference import predict_logits
+from tfm.training.results import flatten_checkpoint
 from tfm.training.settings import BreastSettings, MaskSettings
 from tfm.training.tasks.breast_aware_classification import BreastAwareClassification, describe_missing_terms
 from tfm.training.tasks.reconstruction import Reconstruction

@@ -12,11 +12,13 @@ from tfm.analysis.report.opened_dataset import OpenedDataset, open_dataset
 from tfm.analysis.report.parts import Section
 from tfm.analysis.report.patient_flow import PatientFlow, count_patients
 from tfm.analysis.report.preprocessing_section import build_preprocessing_section, read_chains
+from tfm.analysis.report.proof_section import build_proof_section
 from tfm.analysis.report.question_section import build_question_section
 from tfm.analysis.report.reported_runs import ReportedRuns
 from tfm.analysis.report.reproduction_sections import build_environment_section, build_repeat_section
 from tfm.analysis.report.run_sections import build_runs_section
 from tfm.analysis.thesis.study_facts import StudyFacts, collect_facts
+from tfm.core.runs.certificate import read_certificates
 from tfm.core.runs.repeat_runs import list_repeating_commands
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
@@ -51,6 +53,7 @@ def build_report(
         explained,
         build_studies_section(studies),
         build_environment_section(reported.runs),
+        build_proof_section(read_certificates(workspace), reported.runs),
         build_repeat_section(list_repeating_commands(workspace, runs)),
     ]
     facts = collect_facts(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfm.analysis.export_table import ExportTable
+from tfm.analysis.export_table import convert_to_export
 from tfm.analysis.report.parts import Paragraph, Part, PicturePart, Section, TablePart
 from tfm.analysis.report.reported_runs import ReportedRun
 from tfm.core.events import Picture, Table
@@ -38,11 +38,7 @@ def copy_recorded_parts(run: Run) -> list[Part]:
     for event in run.read_events():
         number = len(parts) + 1
         if isinstance(event, Table):
-            records = [dict(zip(event.columns, row, strict=True)) for row in event.rows]
-            caption = f"{event.title}. {event.caption}"
-            parts[event.title] = TablePart(
-                f"{run.id}-{number}", ExportTable(caption, event.columns, event.rows, records)
-            )
+            parts[event.title] = TablePart(f"{run.id}-{number}", convert_to_export(event))
         elif isinstance(event, Picture):
             file = run.workspace.root / event.path
             if file in outputs:

@@ -21,7 +21,7 @@ from tfm.core.settings.serialize import collect_key_values
 
 
 def compute_run_key(workspace: Workspace, stage: Stage, settings: Settings) -> str:
-    paths = stage.list_extra_inputs(settings)
+    paths = stage.list_extra_inputs(settings, workspace)
     return compute_key(workspace, stage.name, stage.version, settings, paths)
 
 

@@ -55,6 +55,10 @@ class Workspace:
         return self.root / "external"
 
     @property
+    def certificates_folder(self) -> Path:
+        return self.root / "certificates"
+
+    @property
     def answers_file(self) -> Path:
         return self.root / "answers.yaml"
 

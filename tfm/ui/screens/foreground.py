@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 from typing import Any
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from tfm.core import registry
 from tfm.core.errors import RunError
-from tfm.core.events import IntervalChart, Note, Picture, Result, Table
+from tfm.core.events import IntervalChart, Note, Picture, Progress, Result, Table
 from tfm.core.runs.cluster import THIS_MACHINE
 from tfm.core.runs.executors import Executor, StartedJob, find_executor, find_place
 from tfm.core.runs.plan import Plan
@@ -19,6 +20,7 @@ from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.resolve import resolve
 from tfm.ui import render
 from tfm.ui.job_view import describe_job
+from tfm.ui.progress_line import ProgressLine
 from tfm.ui.screens import job_end, live_view
 from tfm.ui.spell_references import spell_values, write_command_line
 
@@ -78,13 +80,17 @@ def print_answer(found: registry.Answer, given: dict[str, Any], workspace: Works
     """Run a command that has no run folder, and print its events as they come."""
     console = render.create_console(stderr=as_json)
     result = Result({})
-    for event in found.generate(resolve(found.settings, {}, given), workspace):
-        if isinstance(event, Table | IntervalChart | Picture):
-            console.print(render.draw_event(event, console))
-        elif isinstance(event, Note):
-            render.print_note(console, event)
-        elif isinstance(event, Result):
-            result = event
+    generator = found.generate(resolve(found.settings, {}, given), workspace)
+    with contextlib.closing(generator) as events, ProgressLine(console) as line:  # type: ignore[type-var]
+        for event in events:
+            if isinstance(event, Progress):
+                line.show(event)
+            elif isinstance(event, Table | IntervalChart | Picture):
+                console.print(render.draw_event(event, console))
+            elif isinstance(event, Note):
+                render.print_note(console, event)
+            elif isinstance(event, Result):
+                result = event
     if as_json:
         _print_json(result.values)
     return 0 if result.values.get("ok", True) else 1

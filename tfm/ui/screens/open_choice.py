@@ -138,10 +138,20 @@ class ChoiceOpener:
         if not isinstance(found, registry.Answer):
             self._follow(NextStep(name, "", name))
             return
-        has_choice = name == "doctor" and list_clusters(self.workspace)
-        given = {"on": self.asker.ask(build_place_question(self.workspace, None))} if has_choice else {}
+        given = self._ask_doctor() if name == "doctor" else {}
         foreground.print_answer(found, given, self.workspace, as_json=False)
         wait_for_enter(self.asker)
+
+    def _ask_doctor(self) -> dict[str, Any]:
+        if list_clusters(self.workspace):
+            place = self.asker.ask(build_place_question(self.workspace, None))
+            if place != THIS_MACHINE:
+                return {"on": place}
+        ways = [
+            Choice(False, "Check this machine", "Python, PyTorch, GPU, memory, disk and weights"),
+            Choice(True, "Prove that trainings resume", "killed five times: one to two minutes"),
+        ]
+        return {"prove": self.asker.ask(Question("prove", "What should be done?", choices=ways))}
 
     def _follow(self, step: NextStep | None) -> None:
         """Start a step, and go on with the one that the person chooses at its end."""

@@ -43,11 +43,16 @@ class ThisMachine:
         pid, spent = job.read_status().pid, job.read_seconds_spent()
         if pid is not None and job.is_alive() and job.read_status().host == socket.gethostname():
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL) if hasattr(os, "killpg") else os.kill(pid, signal.SIGTERM)
+                kill_tree(pid)
             while job.is_alive():
                 time.sleep(_WAIT_SECONDS)
             if job.read_recorded_status().state == "running":  # it had not ended by itself
                 job.update(state="paused", seconds=spent, message=STOPPED)
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a worker and its child processes. On Windows, SIGTERM ends a process at once."""
+    os.killpg(pid, signal.SIGKILL) if hasattr(os, "killpg") else os.kill(pid, signal.SIGTERM)
 
 
 def start_worker(job: Job, step: str | None = None) -> subprocess.Popen[bytes]:
