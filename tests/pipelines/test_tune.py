@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from tests.faults.mishaps import run_until_killed
@@ -16,6 +18,7 @@ from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.inputs import list_readable_runs
 from tfm.core.runs.lookup import list_unused_runs, read_runs
 from tfm.core.runs.restart_or_extend import extend_run, find_extensible_field, restart_run
+from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
 from tfm.core.settings.resolve import resolve
@@ -162,6 +165,15 @@ def test_a_winner_is_refused_if_the_study_has_seen_its_test_patients(study):
     run = find_or_create_job(study.workspace, "train", given, ["ResNet18_CFT"])
     assert worker.execute_run(run, stopping=run) == "failed"
     assert f"the trials of {study.id} have seen 10 of the 10 test patients" in run.read_status().message
+
+
+def test_a_study_with_an_emptied_database_does_not_begin_anew(study, tmp_path):
+    root = shutil.copytree(study.workspace.root, tmp_path / "workspace")
+    run = Run(root / "runs" / study.id, Workspace(root))
+    run.study_file.write_bytes(b"")
+    run.update(state="halted")
+    assert worker.execute_run(run, stopping=run) == "failed"
+    assert f"{TRIALS} were begun: it was emptied" in run.read_status().message
 
 
 def test_a_study_whose_trials_all_fail_reports_the_reason(workspace):

@@ -2,11 +2,13 @@
 
 import errno
 import os
+import pickle
 from pathlib import Path
 
 import pytest
 import torch
 
+from tfm.core.appended_checksum import append_checksum
 from tfm.core.errors import TrainingError
 from tfm.training import checkpoint
 from tfm.training.checkpoint import Checkpoints, DamagedCheckpoint, read_checkpoint
@@ -30,6 +32,21 @@ def empty(path):
     path.write_bytes(b"")
 
 
+def replace_by_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def seal_pickle(path):
+    path.write_bytes(pickle.dumps(os.getcwd, protocol=2))
+    append_checksum(path)
+
+
+def seal_list(path):
+    torch.save([1], path)
+    append_checksum(path)
+
+
 @pytest.fixture
 def two_saved(tmp_path):
     checkpoints = Checkpoints(tmp_path, seconds=60, key="a key")
@@ -46,13 +63,16 @@ def test_newest_checkpoint_is_loaded(two_saved):
     assert resumed["best"] == float("-inf")
 
 
-@pytest.mark.parametrize("damage", [flip_a_bit, cut_off, empty])
+@pytest.mark.parametrize("damage", [flip_a_bit, cut_off, empty, replace_by_folder, seal_pickle, seal_list])
 def test_damaged_checkpoint_is_named_and_the_previous_one_loaded(tmp_path, two_saved, damage):
     damage(tmp_path / "last.pt")
     resumed, problems = two_saved.load_newest()
     assert resumed["step"] == 1
     assert len(problems) == 1
     assert "last.pt" in problems[0]
+    two_saved.save(make_content(3))
+    assert read_checkpoint(tmp_path / "previous.pt")["step"] == 1, "a damaged file never replaces the whole one"
+    assert two_saved.load_newest()[0]["step"] == 3
 
 
 def test_checkpoint_of_another_run_is_refused(tmp_path, two_saved):

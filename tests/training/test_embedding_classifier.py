@@ -130,6 +130,32 @@ def test_saved_learner_equals_the_fitted_one_and_is_no_pickle(learner, tmp_path)
         pickle.load(opened)
 
 
+def test_two_files_of_equal_learners_are_equal_byte_for_byte(tmp_path):
+    first, second = (tmp_path / f"{number}.skops" for number in (1, 2))
+    save_learner(fit(trees=3), first)
+    save_learner(fit(trees=3), second)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def get_nodes(learner):
+    """The arrays of its first tree, in which a change is a change of the tree."""
+    if isinstance(learner, RandomForestClassifier):
+        tree = learner.estimators_[0].tree_
+        return {"left": tree.children_left, "right": tree.children_right, "feature": tree.feature}
+    nodes = learner._predictors[0][0].nodes
+    return {"left": nodes["left"], "right": nodes["right"], "feature": nodes["feature_idx"]}
+
+
+@pytest.mark.parametrize(("field", "value"), [("left", 1_000_000), ("right", 0), ("feature", 24)])
+@pytest.mark.parametrize("learner", ["forest", "boosting"])
+def test_a_tree_that_would_end_the_process_is_refused(learner, field, value, tmp_path):
+    crafted = fit(learner=learner, trees=3)
+    get_nodes(crafted)[field][0] = value
+    save_learner(crafted, tmp_path / "learner.skops")
+    with pytest.raises(DataError, match="leads nowhere"):
+        load_learner(tmp_path / "learner.skops", 24)
+
+
 def test_learner_file_with_another_type_is_refused_by_name(tmp_path):
     file = tmp_path / "learner.skops"
     planted = make_pipeline(FunctionTransformer(os.getcwd), fit(learner="logistic"))

@@ -218,6 +218,9 @@ def test_divergence_fails_the_run_and_keeps_the_last_finite_checkpoint(small_wor
     assert problems == []
     assert kept["standing"]["epoch"] == 1
     assert all(torch.isfinite(tensor).all() for tensor in kept["network"].values())
+    run.best_checkpoint.write_bytes(b"")
+    assert worker.execute_run(run, stopping=run) == "failed"
+    assert "the best checkpoint cannot be read" in run.read_status().message, "before it trains any further"
 
 
 def test_patience_ends_a_run_and_the_first_of_equal_epochs_is_best(small_workspace):

@@ -77,6 +77,10 @@ _DISK_HINTS: dict[int | None, str] = {
     errno.EDQUOT: "your disk quota is used up: free some space and start the same thing again",
     errno.EACCES: "choose a folder you may write to, or change its permissions",
     errno.EPERM: "choose a folder you may write to, or change its permissions",
+    errno.EEXIST: "a file or folder is where the program needs one of the other kind: rename it or move it away",
+    errno.ENOTDIR: "a file is where the program needs a folder: rename it or move it away",
+    errno.EISDIR: "a folder is where the program needs a file: rename it or move it away",
+    errno.ENAMETOOLONG: "choose a shorter name",
     errno.EROFS: "that disk is read-only: choose another folder",
 }
 

@@ -87,6 +87,11 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def make_private_folder(folder: Path) -> None:
+    """Create a folder that only its owner opens: what it will contain may name patients."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     with write_atomically(path) as temporary:
         temporary.write_bytes(content)

@@ -11,6 +11,7 @@ from tfm.core.escape_text import escape_csv_cell
 
 def format_table(table: pd.DataFrame, columns: Sequence[str] | None = None) -> str:
     """Format these columns, or all. No text is a formula for a spreadsheet."""
-    escaped = table.map(lambda cell: escape_csv_cell(cell) if isinstance(cell, str) else cell)
-    text: str = escaped.to_csv(columns=columns, index=False, lineterminator="\n")
+    chosen = table if columns is None else table[list(columns)]
+    escaped = chosen.map(lambda cell: escape_csv_cell(cell) if isinstance(cell, str) else cell)
+    text: str = escaped.to_csv(index=False, lineterminator="\n")
     return text

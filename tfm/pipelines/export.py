@@ -94,7 +94,7 @@ def _write_weights(path: Path, trained: TrainedModel, opened: TrainedRun, traini
         "model": trained.model,
         "architecture": opened.settings.model.architecture,
         NORMALISATION: training.val.normalisation.to_facts(),
-        "patients_seen": opened.source.read_patients_seen(),
+        "patients_seen": sorted(opened.source.read_patients_seen()),
         "origin_unknown": opened.source.read_unknown_origins(),
     }
     save_weights(path, training.network.state_dict(), facts)

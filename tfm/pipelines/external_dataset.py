@@ -16,6 +16,7 @@ from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
+from tfm.data.seen_patients import SeenPatients
 from tfm.training.inputs.samples import IDENTITY, Samples
 
 _PREDICTING = ("train", "forest", "average")
@@ -48,7 +49,7 @@ def open_external_dataset(workspace: Workspace, name: str, runs: Sequence[Run]) 
 
 
 def _refuse_seen_patients(run: Run, dataset: Dataset) -> None:
-    seen = find_known_patients(dataset, run.read_environment()["patients_seen"])
+    seen = find_known_patients(dataset, SeenPatients.read(run))
     if seen:
         patients = dataset.manifest["patient_id"].nunique()
         raise DataError(
@@ -112,7 +113,8 @@ def _read_training_pixels(run: Run) -> tuple[dict[str, str], list[str]]:
             cache = Cache.open(run.workspace.cache_folder(named["cache"]))
         except DataError:
             return known, [*gone, f"the dataset {named['dataset']} or the cache {named['cache']}"]
-        is_seen = manifest["patient_id"].isin(run.read_environment()["patients_seen"])
+        known_patients = SeenPatients.read(run)
+        is_seen = manifest["patient_id"].map(lambda patient: known_patients.has_any([patient]))
         seen = cache.read_records(manifest["image_id"][is_seen])
         known |= {record["pixels"]: name for name, record in seen.items() if "pixels" in record}
     return known, gone

@@ -34,6 +34,7 @@ from tfm.core import files
 from tfm.core.events import Event, Note, Progress, Result, Table
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
+from tfm.data.seen_patients import SeenPatients
 from tfm.pipelines.predictors import NetworkPredictor, Predictor, open_predictors
 from tfm.pipelines.prepared_images import PreparedImages, prepare_images
 from tfm.training.device import prepare_device
@@ -55,7 +56,7 @@ def predict(settings: Predict, run: Run) -> Iterator[Event]:
         probs = yield from _predict(predictors, prepared, device)
         shown = [names[place] for place in np.argsort(-probs, kind="stable")[: settings.pictures]]
         overlays = yield from _explain(predictors, prepared, shown, device)
-    seen = source.read_environment()["patients_seen"]
+    seen = SeenPatients.read(source)
     remarks = prepared.list_remarks(predictors, seen)
     images = [
         PredictedImage(name, facts, prob, tuple(remarks[name]), prepared.find_seen_patient(name, seen))

@@ -21,6 +21,7 @@ from tfm.core.events import Event
 from tfm.data.cache.cache import Cache
 from tfm.data.new_images.find_new_images import NewImages, find_new_images
 from tfm.data.new_images.preprocess_new_images import preprocess_new_images
+from tfm.data.seen_patients import SeenPatients
 from tfm.pipelines.predictors import NetworkPredictor, Predictor
 from tfm.training.inputs.images_seen import measure_image
 from tfm.training.inputs.samples import UNKNOWN, Samples
@@ -52,7 +53,7 @@ class PreparedImages:
             measured[name] = (measure_image(cache.images[at], cache.breast[at], record), record)
         return measured
 
-    def list_remarks(self, predictors: Sequence[Predictor], seen: Sequence[str]) -> dict[str, list[str]]:
+    def list_remarks(self, predictors: Sequence[Predictor], seen: SeenPatients) -> dict[str, list[str]]:
         """Map each image to what a reader must know about its prediction. `seen` are the patients of the models."""
         remarks: dict[str, list[str]] = {name: [] for name in self.images.facts}
         for name, facts in self.images.facts.items():
@@ -73,7 +74,7 @@ class PreparedImages:
                 remarks[samples.table["image_id"][place]].append(_ALONE)
         return {name: list(dict.fromkeys(found)) for name, found in remarks.items()}
 
-    def find_seen_patient(self, name: str, seen: Sequence[str]) -> str:
+    def find_seen_patient(self, name: str, seen: SeenPatients) -> str:
         """Return the patient if the models have seen that one; a copy of a training image needs no name for that."""
         text = f"{self.images.folder.name}/{name}/{self.twins.get(name, '')}"
         return find_seen_patient(text, self.images.facts[name], seen)

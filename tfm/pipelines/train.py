@@ -82,7 +82,7 @@ def check_settings(settings: Train, workspace: Workspace) -> None:
     """Check settings before an expensive step: raise the errors that training would raise later."""
     data = open_training_data(settings, workspace)
     find_weights_source(workspace, settings.model.weights, data.val, data.test)
-    find_exported_weights(settings.model.weights, data.val, data.test)
+    find_exported_weights(workspace, settings.model.weights, data.val, data.test)
     make_recipe(settings, data.cache, data.train, data.val).check()
 
 

@@ -17,9 +17,11 @@ from tfm.core import hints
 from tfm.core.errors import SettingsError, TrainingError
 from tfm.core.events import Event, Note, Picture, Result
 from tfm.core.runs.keys import compute_run_key
+from tfm.core.runs.lookup import read_runs
 from tfm.core.runs.run import Run
 from tfm.core.settings.resolve import resolve
 from tfm.core.settings.serialize import collect_non_default_values
+from tfm.data.seen_patients import hide_names
 from tfm.models.weights import fetch_weights
 from tfm.pipelines.train import open_training_data
 from tfm.training.device import resolve_device
@@ -46,10 +48,23 @@ def tune(settings: Tune, run: Run) -> Iterator[Event]:
     with report_database_errors(address):
         study = Study(open_storage(address), _build_study_name(settings, run), space, settings.hyperband, settings.seed)
         searched = [name for name, options in space.items() if not isinstance(options, list) or len(options) > 1]
+        _check_not_emptied(study, run, address)
         yield Note(f"{study.name}: {settings.trials} trials of {settings.model}; searched: {', '.join(searched)}")
         yield from Search(Worker(run, study, settings.trials), template, searched).run_trials()
         trials = study.list_trials(settings.trials)
     yield from _report_winner(settings, run, trials, searched, template)
+
+
+def _check_not_emptied(study: Study, run: Run, address: str) -> None:
+    """Refuse to begin again without a word where the database lost the trials of this run."""
+    if study.list_trials(1):
+        return
+    lost = sum(status.part_of == run.id for _, status in read_runs(run.workspace))
+    if lost:
+        raise TrainingError(
+            f"the storage {address} has no trial, but {lost} were begun: it was emptied, removed or replaced",
+            hint=f"put the database back, or begin a new study: {run.describe_restart()}",
+        )
 
 
 def _build_study_name(settings: Tune, run: Run) -> str:
@@ -93,11 +108,11 @@ def _check_trials(settings: Tune, run: Run, template: TrialTemplate, space: dict
             sources[0].open_checkpoints().best if sources else None,
             refer=lambda value: hints.setting("space", f"{{weights: [{value}]}}"),
         )
-    exported = [find_exported_weights(name, data.val, data.test) for name in names]
+    exported = [find_exported_weights(run.workspace, name, data.val, data.test) for name in names]
     seen = {*data.train.patient_names, *data.val.patient_names}.union(
         *(source.read_patients_seen() for source in [*sources, *exported] if source)
     )
-    run.save_facts(patients_seen=sorted(seen))
+    run.save_facts(patients_seen=hide_names(seen, run.workspace))
 
 
 def _report_winner(

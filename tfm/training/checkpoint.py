@@ -35,6 +35,7 @@ class Checkpoints:
         self._seconds, self._key = seconds, key
         self._written = time.monotonic()
         self._write_seconds = 0.0
+        self._is_last_damaged = False
 
     @property
     def is_due(self) -> bool:
@@ -49,7 +50,10 @@ class Checkpoints:
         started = time.monotonic()
         with self._open_temporary(self._last) as temporary:
             write_checkpoint(temporary, state | {RUN_KEY: self._key})
-            if self._last.exists():
+            if self._is_last_damaged:  # the previous one is the only whole one
+                os.replace(self._last, self._last.with_suffix(f".damaged{time.time():.0f}"))
+                self._is_last_damaged = False
+            elif self._last.exists():
                 os.replace(self._last, self._previous)
         self._written = time.monotonic()
         self._write_seconds = self._written - started
@@ -66,13 +70,14 @@ class Checkpoints:
                 try:
                     return self._load(path), problems
                 except DamagedCheckpoint as error:
+                    self._is_last_damaged = self._is_last_damaged or path == self._last
                     problems.append(f"{path.name} cannot be used ({error})")
         return None, problems
 
     def load_best(self) -> dict[str, Any]:
         try:
             return self._load(self.best)
-        except (DamagedCheckpoint, FileNotFoundError) as error:
+        except DamagedCheckpoint as error:
             raise TrainingError(
                 f"the best checkpoint cannot be read ({error})",
                 hint=f"train again: {hints.command('runs restart RUN')}",
@@ -101,7 +106,17 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read plain tensors and numbers. Loading never runs code, and whatever else a file contains is damage."""
+    if not path.is_file():
+        raise DamagedCheckpoint("it is missing or no file")
     if not appended_checksum.has_valid_checksum(path):
         raise DamagedCheckpoint("its SHA-256 does not match")
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)  # ignores the checksum at the end
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)  # ignores the checksum at the end
+    except OSError:
+        raise
+    except Exception as error:  # a crafted file can make the unpickler raise anything
+        raise DamagedCheckpoint("it contains more than tensors and numbers") from error
+    if not isinstance(state, dict):
+        raise DamagedCheckpoint("it is no checkpoint")
     return state

@@ -5,6 +5,9 @@ skops writes them as plain data, so that loading a file never runs code. Embeddi
 
 from __future__ import annotations
 
+import re
+import shutil
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Generator
@@ -14,6 +17,7 @@ from typing import Any
 import numpy as np
 import skops.io
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -37,6 +41,9 @@ _COPIES = 3  # of the nodes, at most, while a file is written or read
 _TREE_BYTES = 120 * 2**10  # skops's description of a tree of any size, in memory
 _MEMORY_SHARE = 1 / 2  # of the machine's
 _MAX_BOOSTED_LEAVES = 31  # scikit-learn's default
+
+_SCHEMA = "schema.json"
+_PLACE = re.compile(r'("__id__": |"file": ")(\d+)')
 
 # In addition to the types that skops trusts: the nodes of trees.
 _TRUSTED = ["sklearn.tree._tree.Tree", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"]
@@ -133,8 +140,28 @@ def count_parameters(learner: Learner) -> int:
 
 def save_learner(learner: Learner, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
-    with files.write_atomically(path) as temporary:
-        skops.io.dump(learner, temporary)
+    with files.write_atomically(path) as temporary, tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp") as raw:
+        skops.io.dump(learner, raw.name)
+        _rewrite_alike(Path(raw.name), temporary)
+
+
+def _rewrite_alike(source: Path, target: Path) -> None:
+    """Rewrite a file of skops without what differs between two of equal content: times, and places in memory."""
+    places: dict[str, str] = {}
+
+    def number(found: re.Match[str]) -> str:
+        return found[1] + places.setdefault(found[2], str(len(places)))
+
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        schema = _PLACE.sub(number, old.read(_SCHEMA).decode())
+        new.writestr(zipfile.ZipInfo(_SCHEMA), schema)
+        for place, name in places.items():
+            if f"{place}.npy" in old.NameToInfo:
+                with (
+                    old.open(f"{place}.npy") as array,
+                    new.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as copy,
+                ):
+                    shutil.copyfileobj(array, copy)
 
 
 def load_learner(path: Path, width: int) -> Learner:
@@ -147,6 +174,32 @@ def load_learner(path: Path, width: int) -> Learner:
         learner = skops.io.load(path, trusted=_TRUSTED)
     except (zipfile.BadZipFile, OSError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"{path} cannot be read as a classifier", hint=again) from error
-    if not isinstance(learner, _KINDS) or learner.n_features_in_ != width:
+    if not isinstance(learner, _KINDS) or getattr(learner, "n_features_in_", None) != width:
         raise DataError(f"{path} is not a classifier for embeddings of {width} numbers", hint=again)
+    if not all(_is_sound(tree, width) for tree in _list_trees(learner)):
+        raise DataError(f"{path} has a tree that leads nowhere", hint=again)
     return learner
+
+
+def _list_trees(learner: Learner) -> list[Any]:
+    if isinstance(learner, RandomForestClassifier):
+        return [tree.tree_ for tree in learner.estimators_]
+    return [tree for trees in getattr(learner, "_predictors", []) for tree in trees]
+
+
+def _is_sound(tree: Any, width: int) -> bool:
+    """Whether each node leads to later nodes and reads a number that exists, which scikit-learn does not check."""
+    if isinstance(tree, TreePredictor):
+        nodes = tree.nodes
+        inner = nodes["is_leaf"] == 0
+        left, right, read = nodes["left"], nodes["right"], nodes["feature_idx"]
+        is_plain = not nodes["is_categorical"].any()
+    else:
+        if tree.node_count > tree.capacity:
+            return False
+        left, right, read = tree.children_left, tree.children_right, tree.feature
+        inner, is_plain = left != -1, True
+    places = np.arange(len(inner))
+    leads = [(places < child) & (child < len(inner)) for child in (left.astype(np.int64), right.astype(np.int64))]
+    reads = (read >= 0) & (read < width)
+    return bool(len(inner)) and is_plain and bool((~inner | (leads[0] & leads[1] & reads)).all())

@@ -17,6 +17,7 @@ from tfm.core.errors import DataError
 from tfm.core.runs.run import Run
 from tfm.data.new_images.image_facts import ImageFacts
 from tfm.data.patient_id import find_patient_ids, list_names_in_files, normalise_patient_id
+from tfm.data.seen_patients import SeenPatients
 
 _NAMES: dict[Unit, list[str]] = {"image": ["image_id"], "breast": ["patient_id", "side"], "patient": ["patient_id"]}
 NOTICE = "For research and teaching, not for diagnosis."
@@ -78,10 +79,12 @@ def judge_images(images: Sequence[PredictedImage], unit: Unit, judge: TrainedMod
     ]
 
 
-def find_seen_patient(name: str, facts: ImageFacts, seen: Sequence[str]) -> str:
+def find_seen_patient(name: str, facts: ImageFacts, seen: SeenPatients) -> str:
     """Return the patient that the header or the path of a file names, if that patient is among `seen`."""
     known = {name for patient in seen for name in list_names_in_files(patient)}
     named = [normalise_patient_id(facts.patient), *find_patient_ids(name)]
+    if facts.patient and seen.has_name_in_file(facts.patient):
+        return facts.patient
     return next((patient for patient in named if patient in known), "")
 
 

@@ -213,7 +213,7 @@ def make_folder_name(name: str) -> str:
 
 def create_job_folder(parent: Path, name: str, documents: dict[str, str], key: str, part_of: str = "") -> Path:
     """Create a job's folder with its documents and a status: as a whole, or not at all."""
-    parent.mkdir(parents=True, exist_ok=True)
+    files.make_private_folder(parent)
     final = parent / make_folder_name(name)
     temporary = parent / f".{final.name}.tmp"
     temporary.mkdir()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tfm.core import hints
+from tfm.core import files, hints
 from tfm.core.errors import BusyError, DiskError
 from tfm.core.settings import presets
 
@@ -31,11 +32,25 @@ class Workspace:
     def create_folder(self) -> None:
         another = f"choose another {hints.setting('workspace')}"
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            files.make_private_folder(self.root)
         except OSError as error:
             raise DiskError(f"{self.root} cannot be created ({error.strerror})", hint=another) from None
         if not os.access(self.root, os.W_OK | os.X_OK):
             raise DiskError(f"{self.root} is not writable", hint=f"{another}, or change its permissions")
+
+    def read_salt(self) -> str:
+        """What the names of patients are hashed with; empty before the first name."""
+        return files.read_text(self._salt_file).strip() if self._salt_file.is_file() else ""
+
+    def create_salt(self) -> str:
+        with self.lock():
+            if not self.read_salt():
+                files.write_text(self._salt_file, secrets.token_hex(16))
+        return self.read_salt()
+
+    @property
+    def _salt_file(self) -> Path:
+        return self.root / ".salt"
 
     @property
     def runs_folder(self) -> Path:
@@ -88,8 +103,8 @@ class Workspace:
 
     def list_products(self, kind: str) -> list[str]:
         """The names of the complete datasets or caches."""
-        files = self.root.glob(f"{kind}/*/{PRODUCT_FILES[kind][0]}")
-        return sorted(file.parent.name for file in files)
+        found = self.root.glob(f"{kind}/*/{PRODUCT_FILES[kind][0]}")
+        return sorted(file.parent.name for file in found)
 
     def lock(self) -> FileLock:
         """Held while a job is found or created, so that two starts never create two."""
@@ -105,7 +120,7 @@ class Workspace:
     def lock_product(self, kind: str, name: str) -> Iterator[Path]:
         """Yield the folder of a dataset or cache to the one run that may write it now."""
         folder = self.product_folder(kind, name)
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        files.make_private_folder(folder.parent)
         try:
             with FileLock(folder.with_name(f".{name}.lock"), timeout=1):
                 yield folder

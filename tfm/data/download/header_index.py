@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import astuple, fields
 from pathlib import Path
 
-from tfm.core import hints
+from tfm.core import files, hints
 from tfm.core.errors import BusyError, DiskError
 from tfm.core.file_walk import FoundFile
 from tfm.data.download.headers import Header, is_jpeg, read_header
@@ -27,7 +27,7 @@ Known = dict[tuple[str, int, int], Header]  # path, size, time
 
 def read_headers(images: Sequence[FoundFile], file: Path) -> Iterator[Header]:
     """Yield the header of each image in order. `file` is the cache."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    files.make_private_folder(file.parent)
     index, known = _open_index(file)
     with closing(index):
         new: list[tuple[FoundFile, Header]] = []

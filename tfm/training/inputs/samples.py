@@ -16,6 +16,7 @@ from tfm.core.randomness import seed_at
 from tfm.data.cache.cache import Cache
 from tfm.data.dataset.dataset import Dataset
 from tfm.data.patient_id import EXTRA, find_patient_ids, name_in_collection, normalise_patient_id, remove_collection
+from tfm.data.seen_patients import SeenPatients
 from tfm.training.inputs.settings import LabelSettings
 
 _SHOWN = 3  # patients named in an error
@@ -64,8 +65,9 @@ class Samples:
 
     def find_seen(self, seen: Iterable[str]) -> list[str]:
         """Return the patients that are among `seen` under any of their names."""
-        known = set(map(normalise_patient_id, seen))
-        return sorted({patient for patient, *others in self._list_names() if known & _list_spellings(patient, others)})
+        known = seen if isinstance(seen, SeenPatients) else SeenPatients(seen)
+        named = self._list_names()
+        return sorted({patient for patient, *others in named if known.has_any(_list_spellings(patient, others))})
 
     def _list_names(self) -> list[list[str]]:
         """For each image, the patient and the patients named in its image_id."""
@@ -168,9 +170,8 @@ def check_both_labels(which: str, samples: Samples) -> None:
 
 def check_unseen(whose: str, seen: Iterable[str], **evaluated_on: Samples) -> None:
     """Refuse a run whose weights or settings come from the patients of a split that evaluates it."""
-    known = set(seen)
     for name, samples in evaluated_on.items():
-        met = samples.find_seen(known)
+        met = samples.find_seen(seen)
         if met:
             raise DataError(
                 f"{whose} have seen {len(met)} of the {len(samples.patients)} {name} patients: "

@@ -15,6 +15,7 @@ from tfm.core.events import Event, Note
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
+from tfm.data.seen_patients import SeenPatients
 from tfm.models.normalisation import Normalisation
 from tfm.models.settings import FILE, RUN
 from tfm.models.weights import read_exported_facts
@@ -39,8 +40,8 @@ class SourceRun:
     def open_checkpoints(self) -> Checkpoints:
         return Checkpoints(self.run.checkpoints_folder, seconds=0, key=self.run.read_status().key)
 
-    def read_patients_seen(self) -> list[str]:
-        return list(self.run.read_environment()["patients_seen"])
+    def read_patients_seen(self) -> SeenPatients:
+        return SeenPatients.read(self.run)
 
     def read_normalisation(self) -> Normalisation:
         return Normalisation.from_facts(self.run.read_environment()["normalisation"])
@@ -66,22 +67,23 @@ class ExportedWeights:
     """A file that `export` wrote: unlike other files, it names the patients that its weights have seen."""
 
     facts: dict[str, Any]
+    salt: str  # of the workspace that reads it; only its own exports were made with it
 
-    def read_patients_seen(self) -> list[str]:
-        return list(self.facts["patients_seen"])
+    def read_patients_seen(self) -> SeenPatients:
+        return SeenPatients(self.facts["patients_seen"], self.salt)
 
     def read_unknown_origins(self) -> list[str]:
         return list(self.facts["origin_unknown"])
 
 
-def find_exported_weights(weights: str, val: Samples, test: Samples) -> ExportedWeights | None:
+def find_exported_weights(workspace: Workspace, weights: str, val: Samples, test: Samples) -> ExportedWeights | None:
     """Open the file that `file:PATH` names if it was exported. Refuse it where it has seen a patient of validation or
     test."""
     path = Path(weights.removeprefix(FILE))
     facts = read_exported_facts(path) if weights.startswith(FILE) else None
     if facts is None:
         return None
-    source = ExportedWeights(facts)
+    source = ExportedWeights(facts, workspace.read_salt())
     check_unseen(f"the weights in {path}", source.read_patients_seen(), validation=val, test=test)
     return source
 
@@ -119,6 +121,8 @@ def resume(training: Training, checkpoints: Checkpoints, extended: SourceRun | N
     if state:
         training.load_state_dict(state)
         done = training.state
+        if done.epoch:  # the end needs it: say so before the epochs that are left
+            checkpoints.load_best()
         yield Note(f"resuming from a checkpoint: {done.epoch} epochs and {done.epoch_step} steps are done")
     elif extended:
         theirs = extended.open_checkpoints()

@@ -18,6 +18,7 @@ from tfm.data.cache.arrays import ARRAYS
 from tfm.data.cache.cache import Cache
 from tfm.data.cache.duplicate_images import find_duplicates
 from tfm.data.dataset.dataset import Dataset
+from tfm.data.seen_patients import hide_names
 from tfm.models.normalisation import Normalisation
 from tfm.models.settings import FILE, ModelSettings
 from tfm.models.weights import fetch_weights, read_normalisation
@@ -90,7 +91,7 @@ def open_sources(
     """
     evaluation = evaluated_on or data
     weights_source = starting_point.find_weights_source(run.workspace, model.weights, evaluation.val, evaluation.test)
-    exported = starting_point.find_exported_weights(model.weights, evaluation.val, evaluation.test)
+    exported = starting_point.find_exported_weights(run.workspace, model.weights, evaluation.val, evaluation.test)
     extended = SourceRun(find_run(run.workspace, extends)) if extends else None
     chosen_by = starting_point.find_study(run, study, data.test)
     weights = fetch_weights(model, weights_source.open_checkpoints().best if weights_source else None)
@@ -161,4 +162,4 @@ def remember_inputs(
     seen = {*data.train.patient_names, *data.val.patient_names}.union(
         *(source.read_patients_seen() for source in sources)
     )
-    run.save_facts(**facts, patients_seen=sorted(seen))
+    run.save_facts(**facts, patients_seen=hide_names(seen, run.workspace))
