@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.bench.rows import report
 from tests.data.caches import FAST
 from tfm.core.events import Progress
 from tfm.core.settings.resolve import resolve
@@ -121,17 +121,12 @@ def read_peak_memory(pid: int | None) -> float:
 
 
 @pytest.mark.long
-def test_two_workers_are_as_fast_as_two_programs_and_small(
-    films: Dataset, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_two_workers_are_as_fast_as_two_programs_and_small(films: Dataset, tmp_path: Path) -> None:
     programs, workers, mebibytes = [], [], 0.0
     for number in range(ROUNDS):
         programs.append(measure_programs(films))
         rate, memory = measure_workers(films, tmp_path / str(number))
         workers.append(rate)
         mebibytes = max(mebibytes, memory)
-    ratio = max(workers) / max(programs)
-    record_property("ratio", round(ratio, 2))
-    record_property("MiB", round(mebibytes))
-    assert ratio >= 0.9
-    assert mebibytes <= 600
+    report("preprocess with two workers, against two programs", 1 / max(workers), floor=1 / max(programs), at_least=0.9)
+    report("memory of a worker", mebibytes, unit="MiB", at_most=600)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.bench.rows import measure_until, report
 from tests.imaging.drawn_mammograms import compute_breast_mask, resolve_chain
 from tfm.data.phantom.dicom import Header, build_dataset, encode
 from tfm.data.phantom.download_plan import Exposure, Lesion
@@ -23,7 +24,6 @@ from tfm.imaging.settings import ChainSettings
 pytestmark = pytest.mark.alone
 
 SIZES = {"4006 × 1846": (4006, 1846), "5400 × 3000": (5400, 3000)}
-Told = Callable[[str, object], None]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,15 +60,6 @@ def seconds(does: Callable[[], object], times: int) -> float:
         does()
         spent.append(time.perf_counter() - begun)
     return median(spent)
-
-
-def measure_until(reached: Callable[[float], bool], measure: Callable[[], float]) -> float:
-    """Measure at most three times: a busy machine slows either side now and then."""
-    for _ in range(3):
-        ratio = measure()
-        if reached(ratio):
-            break
-    return ratio
 
 
 def floor(path: Path) -> None:
@@ -150,62 +141,53 @@ USUAL_THESIS = {
 }
 
 
-def test_fast_takes_little_more_than_reading_and_resizing(film, tmp_path, record_property: Told):
-    def measure() -> float:
-        ours = seconds(lambda: cached(film, resolve_chain("fast", clahe=True), tmp_path / "row"), 9)
-        return ours / seconds(lambda: floor(film), 9)
-
-    ratio = measure_until(lambda ratio: ratio <= 2.5, measure)
-    record_property("times the floor", round(ratio, 2))
-    assert ratio <= 2.5
+def test_fast_takes_little_more_than_reading_and_resizing(film, tmp_path):
+    fast = resolve_chain("fast", clahe=True)
+    ours, bare = measure_until(
+        2.5, lambda: (seconds(lambda: cached(film, fast, tmp_path / "row"), 9), seconds(lambda: floor(film), 9))
+    )
+    report(f"preset fast, {film.stem}", ours, floor=bare, at_most=2.5)
 
 
-def test_with_its_lesion_mask_a_film_takes_little_more(film, tmp_path, record_property: Told):
+def test_with_its_lesion_mask_a_film_takes_little_more(film, tmp_path):
     """Written as organizing writes it, at the film's size."""
     drawn = np.zeros(read_pixels(film).shape, np.uint8)
     cv2.circle(drawn, (drawn.shape[1] // 2, drawn.shape[0] // 2), drawn.shape[0] // 20, 2, -1)
     mask = tmp_path / "mask.png"
     mask.write_bytes(cv2.imencode(".png", drawn, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
-
-    def measure() -> float:
-        ours = seconds(lambda: cached(film, resolve_chain("fast"), tmp_path / "row", mask), 9)
-        return ours / seconds(lambda: floor(film), 9)
-
-    ratio = measure_until(lambda ratio: ratio <= 4, measure)
-    record_property("times the floor", round(ratio, 2))
-    assert ratio <= 4  # of it the decoding of a PNG as large as the film takes one
+    fast = resolve_chain("fast")
+    ours, bare = measure_until(
+        4, lambda: (seconds(lambda: cached(film, fast, tmp_path / "row", mask), 9), seconds(lambda: floor(film), 9))
+    )
+    # Of it, the decoding of a PNG as large as the film takes one.
+    report(f"preset fast with a mask, {film.stem}", ours, floor=bare, at_most=4)
 
 
-def test_fast_is_many_times_faster_than_png_between_the_steps(film, tmp_path, record_property: Told):
-    def measure() -> float:
-        usual = seconds(lambda: the_usual_way(film, USUAL_FAST, tmp_path), 1)
-        return usual / seconds(lambda: cached(film, resolve_chain("fast", clahe=True), tmp_path / "row"), 5)
+def compare_with_png(film: Path, steps: ChainSettings, by_png: list[Step], folder: Path) -> tuple[float, float]:
+    """Seconds of ours, and of PNG files between the steps."""
+    ours = seconds(lambda: cached(film, steps, folder / "row"), 5)
+    return ours, seconds(lambda: the_usual_way(film, by_png, folder), 1)
 
-    faster = measure_until(lambda faster: faster >= 25, measure)
-    record_property("times faster", round(faster, 1))
-    assert faster >= 25
+
+def test_fast_is_many_times_faster_than_png_between_the_steps(film, tmp_path):
+    fast = resolve_chain("fast", clahe=True)
+    ours, usual = measure_until(1 / 25, lambda: compare_with_png(film, fast, USUAL_FAST, tmp_path))
+    report(f"preset fast against PNG between steps, {film.stem}", ours, usual=usual, at_least=25)
 
 
 @pytest.mark.parametrize("filter", USUAL_THESIS)
-def test_thesis_is_the_same_as_with_png_between_the_steps(film, tmp_path, filter, record_property: Told):
+def test_thesis_is_the_same_as_with_png_between_the_steps(film, tmp_path, filter):
     wanted = the_usual_way(film, USUAL_THESIS[filter], tmp_path)
     done = preprocess_image(film, None, resolve_chain("thesis", **{"blur.filter": filter}))
     at = done.record["resize"]
     rows, columns = slice(at["top"], at["top"] + at["height"]), slice(at["left"], at["left"] + at["width"])
     apart = np.abs(done.image[rows, columns].astype(int) - wanted)[done.breast[rows, columns] > 0].mean()
-    record_property("greys of 256 apart", round(float(apart), 4))
     assert apart <= 0.5
 
 
 @pytest.mark.long  # the ratio hangs on how fast the machine writes PNG: 6.4 to 10 for the same code
 @pytest.mark.parametrize("filter", ["gaussian", "bilateral"])
-def test_thesis_is_many_times_faster_than_png_between_the_steps(film, tmp_path, filter, record_property: Told):
+def test_thesis_is_many_times_faster_than_png_between_the_steps(film, tmp_path, filter):
     steps = resolve_chain("thesis", **{"blur.filter": filter})
-
-    def measure() -> float:
-        usual = seconds(lambda: the_usual_way(film, USUAL_THESIS[filter], tmp_path), 1)
-        return usual / seconds(lambda: cached(film, steps, tmp_path / "row"), 5)
-
-    faster = measure_until(lambda faster: faster >= 8, measure)
-    record_property("times faster", round(faster, 1))
-    assert faster >= 8
+    ours, usual = measure_until(1 / 8, lambda: compare_with_png(film, steps, USUAL_THESIS[filter], tmp_path))
+    report(f"preset thesis ({filter}) against PNG between steps, {film.stem}", ours, usual=usual, at_least=8)

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.bench.rows import report
 from tests.returned import returned
 from tfm.core.events import Progress
 from tfm.data.cache.cache import Cache
@@ -39,9 +40,7 @@ def measure_seconds(work: Callable[[], object]) -> float:
 
 @pytest.mark.long
 @pytest.mark.parametrize("signal", [0.0, 0.3], ids=["no signal", "weak signal"])
-def test_forest_on_3000_embeddings_takes_at_most_10_seconds_on_two_cores(
-    signal: float, record_property: Callable[[str, object], None]
-) -> None:
+def test_forest_on_3000_embeddings_takes_at_most_10_seconds_on_two_cores(signal: float) -> None:
     generator = np.random.default_rng(1)
     labels = generator.integers(0, 2, IMAGES)
     embeddings = np.abs(generator.normal(size=(IMAGES, WIDTH))).astype(np.float32)
@@ -50,17 +49,12 @@ def test_forest_on_3000_embeddings_takes_at_most_10_seconds_on_two_cores(
     both = measure_seconds(lambda: returned(fit_learner(LearnerSettings(), embeddings, labels, 7, CORES)))
     took = time.process_time() - before  # CPU time, so that other processes have no effect
     one = measure_seconds(lambda: returned(fit_learner(LearnerSettings(), embeddings, labels, 7, 1)))
-    record_property("CPU seconds", round(took, 2))
-    record_property("seconds on two cores", round(both, 2))
-    record_property("share of the time on one core", round(both / one, 2))
-    assert took <= 10 * CORES
-    assert both < one, "the second core is idle"
+    report("forest of 3000 × 2048 features, CPU", took, at_most=10 * CORES)
+    report("forest on two cores, against one", both, floor=one, at_most=1)
 
 
 @pytest.mark.long
-def test_extraction_is_at_least_95_percent_as_fast_as_the_forward_pass(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_extraction_is_at_least_95_percent_as_fast_as_the_forward_pass(tmp_path: Path) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -84,5 +78,4 @@ def test_extraction_is_at_least_95_percent_as_fast_as_the_forward_pass(
     finally:
         torch.set_num_threads(before)
     ours, bare = (statistics.median(times) for times in zip(*took, strict=True))
-    record_property("speed compared with the bare forward pass", round(bare / ours, 3))
-    assert bare / ours >= 0.95
+    report("extraction of embeddings", ours, floor=bare, at_least=0.95)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.rows import report
+
 pytestmark = pytest.mark.alone
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -20,8 +22,7 @@ def seconds(command: list[str]) -> float:
     return time.perf_counter() - begun
 
 
-def test_help_takes_at_most_one_and_a_half_times_its_libraries(record_property):
+def test_help_takes_at_most_one_and_a_half_times_its_libraries():
     pairs = [(seconds(HELP), seconds(FLOOR)) for _ in range(5)][1:]
-    ratio = min(ours for ours, _ in pairs) / min(floor for _, floor in pairs)
-    record_property("ratio", round(ratio, 2))
-    assert ratio <= 1.5
+    ours, libraries = map(min, zip(*pairs, strict=True))
+    report("--help, against its libraries", ours, floor=libraries, at_most=1.5)

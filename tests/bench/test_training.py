@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.bench.rows import report
 from tests.training.bare_training import (
     build_bare_training,
     draw_half_breasts,
@@ -49,9 +50,7 @@ def seconds(work: Callable[[], None]) -> float:
 
 @pytest.mark.long
 @pytest.mark.parametrize("architecture", ["MammoCNN", "resnet18", "densenet121", "efficientnet_b3", LITE, "DeepLabV3+"])
-def test_training_is_at_least_095_of_bare_compute(
-    architecture: str, cache: Cache, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_training_is_at_least_095_of_bare_compute(architecture: str, cache: Cache, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -63,5 +62,4 @@ def test_training_is_at_least_095_of_bare_compute(
     finally:
         torch.set_num_threads(before)
     ours, theirs = (statistics.median(times) for times in zip(*took, strict=True))
-    record_property("of bare compute", round(theirs / ours, 3))
-    assert theirs / ours >= 0.95
+    report(f"step of {architecture}, against bare compute", ours, floor=theirs, at_least=0.95)
