@@ -72,12 +72,13 @@ def write_atomically(path: Path) -> Iterator[Path]:
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make sure that new names in a folder outlast a power cut."""
     if os.name == "nt":  # Windows cannot open a folder to fsync it
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -222,4 +222,5 @@ def create_job_folder(parent: Path, name: str, documents: dict[str, str], key: s
     status = Status(created=datetime.now(UTC).isoformat(), key=key, part_of=part_of)
     files.write_json(temporary / "status.json", asdict(status))
     temporary.rename(final)
+    files.sync_folder(parent)
     return final

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from tfm.core import files, hints
 from tfm.core.errors import DataError, RunError
-from tfm.core.events import Event, parse_record, to_record
+from tfm.core.events import Event, StateChange, parse_record, to_record
 from tfm.core.runs.job_folder import Job, create_job_folder
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import Settings
@@ -176,6 +176,8 @@ class Run(Job):
         assert self._log is not None, "record() needs open_event_log()"
         self._log.write(json.dumps(to_record(event, time.time()), ensure_ascii=False) + "\n")
         self._log.flush()
+        if isinstance(event, StateChange):  # a power cut must not leave a run that is done without its tables
+            os.fsync(self._log.fileno())
 
     def read_events_from(self, offset: int) -> tuple[list[tuple[float, Event]], int]:
         """The complete events after a byte offset, with their times, and the offset after them."""
