@@ -14,7 +14,6 @@ from pydantic import Field, StringConstraints
 from tfm.core.registry import Stage
 from tfm.core.settings.base import (
     IMPORTANT,
-    NOT_IN_RUN_KEY,
     POSITIONAL,
     DatasetName,
     NoEffectUnless,
@@ -23,7 +22,7 @@ from tfm.core.settings.base import (
 )
 
 _WHOLE = NoEffectUnless("missing_from", None)  # these choices have no meaning for what an audit misses
-_Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+"), NOT_IN_RUN_KEY]
+_Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+")]
 
 
 class Download(Settings):
@@ -65,11 +64,11 @@ class Download(Settings):
     """At which address are the case CSVs?
     Files that are already in the folder are not fetched."""
 
-    connections: Annotated[int, Field(ge=1, le=256), NOT_IN_RUN_KEY] = 8
+    connections: Annotated[int, Field(ge=1, le=256)] = 8
     """How many files should be fetched at once?
     More are faster on a fast line; each file that is not complete when a download is killed is fetched again."""
 
-    timeout: Annotated[int, Field(ge=1), NOT_IN_RUN_KEY] = 60
+    timeout: Annotated[int, Field(ge=1)] = 60
     """After how many seconds without a byte should the download stop?
     It can be resumed then."""
 

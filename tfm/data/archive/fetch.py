@@ -74,12 +74,14 @@ def fetch(download: Download, server: Server) -> Generator[Event, None, None]:
 
 def _find_wanted(download: Download) -> Generator[Event, None, list[Series]]:
     """The series that are absent or damaged: a file of the right size may be broken, too."""
-    wanted, total = [], len(download.series)
-    for done, one in enumerate(download.series, start=1):
+    wanted = list_absent(download)
+    absent = {one.uid for one in wanted}
+    there = [one for one in download.series if one.uid not in absent]
+    for done, one in enumerate(there, start=1):
         if _find_fault(one, [read_header(file) for file in list_files(download.locate(one))]):
             wanted.append(one)
-        if done % max(1, total // 100) == 0 or done == total:
-            yield Progress("checked", done, total, "series")
+        if done % max(1, len(there) // 100) == 0 or done == len(there):
+            yield Progress("checked", done, len(there), "series")
     return wanted
 
 
