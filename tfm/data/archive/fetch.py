@@ -26,7 +26,11 @@ PARTIAL = ".partial"  # folder of files that are not checked yet
 _ATTEMPTS = 3  # to get a series
 _DICOM = ".dcm"  # a file that s5cmd still writes has another ending
 _FULL_DISK = ("no space left", "quota exceeded")
-_FAULTS = {"unreadable": "is not a readable DICOM file", "truncated": "ends before its pixels do"}
+_FAULTS = {
+    "unreadable": "cannot be read from the disk",
+    "damaged": "is not a readable DICOM file",
+    "truncated": "ends before its pixels do",
+}
 
 
 @dataclass
