@@ -1,6 +1,9 @@
 """Small phantom downloads on disk, and a reader of their files that uses nothing of the program's own."""
 
 import csv
+import hashlib
+import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pydicom
+from filelock import FileLock
 
 from tfm.data.phantom.cohort import plan_download
 from tfm.data.phantom.download_plan import DownloadPlan, LayoutName
@@ -22,8 +26,20 @@ def phantom_download(
     """Write a download and return its plan, which is the truth about it."""
     usual = {"kinds": ("mass", "calc"), "height": 256, "difficulty": 0.3, "shuffle_labels": False, "seed": 2}
     plan = plan_download(train_women=train_women, test_women=test_women, traps=parse_traps(planted), **(usual | other))
-    list(write_download(plan, folder))
+    shutil.copytree(_draw_once(plan), folder, dirs_exist_ok=True)
     return plan
+
+
+def _draw_once(plan: DownloadPlan) -> Path:
+    """Draw a download in a folder that all tests of this session share. Drawing it takes a second."""
+    home = Path(os.environ["XDG_CACHE_HOME"])  # conftest.py makes one for all processes
+    drawn = home / "phantoms" / hashlib.sha256(repr(plan).encode()).hexdigest()
+    drawn.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(drawn.with_suffix(".lock")):
+        if not drawn.exists():
+            list(write_download(plan, drawn.with_suffix(".part")))
+            drawn.with_suffix(".part").rename(drawn)
+    return drawn
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.data.phantoms import phantom_download
+from tests.data.phantoms import make_plan, write_phantom
 from tests.data.real_mammograms import write_download
 from tests.ui.terminal import PROJECT, Terminal, as_svg, choose, open_form, read_question
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.run import Run
 from tfm.core.runs.worker import execute_run
 from tfm.core.runs.workspace import Workspace
+from tfm.data.phantom.traps import parse_traps
 
 
 def copy_program(place: Path) -> None:
@@ -28,7 +29,8 @@ def is_in_epoch(terminal: Terminal, model: str, epoch: int) -> bool:
 def organize(place: Path) -> str:
     """The review of organize with a download that lacks some files."""
     copy_program(place)
-    phantom_download(place / "CBIS-DDSM download", 120, 40, planted="all", seed=1)
+    plan = make_plan(*parse_traps("all"), train_women=120, test_women=40, seed=1)
+    write_phantom(place / "CBIS-DDSM download", plan)
     with Terminal(rows=34, cwd=place, program=place, HOME=str(place)) as terminal:
         open_form(terminal, "organize")
         terminal.wait_for(read_question("organize", "download"))
