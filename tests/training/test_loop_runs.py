@@ -56,7 +56,7 @@ def stop_with_checkpoint_at_each_step(run, steps, monkeypatch):
         stop_after_steps(run, steps)
 
 
-@pytest.mark.parametrize("steps", [3, 6])
+@pytest.mark.parametrize("steps", [pytest.param(3, marks=pytest.mark.long), 6])
 def test_run_stopped_within_an_epoch_ends_bit_identical(small_workspace, undisturbed, monkeypatch, steps):
     run = make_tiny_run(small_workspace, checkpoint_seconds=0)
     stop_with_checkpoint_at_each_step(run, steps, monkeypatch)
@@ -73,40 +73,16 @@ def test_run_stopped_before_its_first_checkpoint_ends_bit_identical(small_worksp
     assert list_differences(finish_run(run), undisturbed) == []
 
 
-def lose_momentum(content):
-    for state in content["optimizer"]["state"].values():
-        state["exp_avg"].zero_()
-
-
-def lose_step(content):
-    content["standing"]["step"] = 0
-
-
-def lose_batch_statistics(content):
-    name = next(name for name in content["network"] if name.endswith("running_var"))
-    content["network"][name].fill_(1)
-
-
-def lose_loss_so_far(content):
-    content["standing"]["loss_sum"] = 0.0
-
-
-@pytest.mark.parametrize("lose", [lose_momentum, lose_step, lose_batch_statistics, lose_loss_so_far])
-def test_comparison_notices_a_lost_piece_of_state(small_workspace, undisturbed, monkeypatch, lose):
-    run = make_tiny_run(small_workspace, checkpoint_seconds=0)
-    stop_with_checkpoint_at_each_step(run, STEPS_AN_EPOCH + 2, monkeypatch)
-    content = read_checkpoint(run.checkpoints_folder / "last.pt")
-    lose(content)
-    Checkpoints(run.checkpoints_folder, seconds=0, key=run.read_status().key).save(content)
-    assert list_differences(finish_run(run), undisturbed) != []
-
-
 def list_warnings(run):
     return [event.text for event in run.read_events() if isinstance(event, Note) and event.level == "warning"]
 
 
 @pytest.mark.parametrize(
-    ("lost", "kept"), [(["last.pt"], "after epoch 1"), (["last.pt", "previous.pt"], "starts over")]
+    ("lost", "kept"),
+    [
+        (["last.pt"], "after epoch 1"),
+        pytest.param(["last.pt", "previous.pt"], "starts over", marks=pytest.mark.long),
+    ],
 )
 def test_run_with_missing_checkpoints_warns_and_ends_bit_identical(small_workspace, undisturbed, lost, kept):
     run = make_tiny_run(small_workspace)
@@ -117,7 +93,7 @@ def test_run_with_missing_checkpoints_warns_and_ends_bit_identical(small_workspa
     assert [kept in text for text in list_warnings(run)] == [True]
 
 
-@pytest.mark.parametrize("damaged", [["last.pt"], ["last.pt", "previous.pt"]])
+@pytest.mark.parametrize("damaged", [pytest.param(["last.pt"], marks=pytest.mark.long), ["last.pt", "previous.pt"]])
 def test_run_with_damaged_checkpoints_warns_and_ends_bit_identical(small_workspace, undisturbed, monkeypatch, damaged):
     run = make_tiny_run(small_workspace, checkpoint_seconds=0)
     stop_with_checkpoint_at_each_step(run, STEPS_AN_EPOCH + 1, monkeypatch)
