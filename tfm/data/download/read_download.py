@@ -17,6 +17,9 @@ from tfm.data.download.headers import Header
 from tfm.data.download.notices import Notice
 from tfm.data.sources import cbis_ddsm, kaggle
 
+# The names of some files are not Unicode. Where pyarrow is installed, pandas keeps texts in it, and it refuses them.
+pd.set_option("mode.string_storage", "python")
+
 
 @dataclass(frozen=True)
 class DownloadContents:
