@@ -1,8 +1,6 @@
 """The doctor checks the machine and advises on each problem."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +11,7 @@ from tfm.core.events import Result, Table
 from tfm.core.registry import find_command
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.resolve import resolve
-
-PROJECT = Path(__file__).resolve().parents[2]
+from tfm.ui.cli import main
 
 
 @pytest.fixture(autouse=True)
@@ -64,19 +61,18 @@ def test_a_workspace_that_is_not_writable_is_trouble(tmp_path):
     assert findings(tmp_path / "file" / "workspace")["workspace"]["state"] == "trouble"
 
 
-def test_a_gpu_that_pytorch_cannot_use_is_reported_with_advice(tmp_path):
+def test_a_gpu_that_pytorch_cannot_use_is_reported_with_advice(tmp_path, monkeypatch, capsys):
     """The driver lists a GPU, here by a fake nvidia-smi, but PyTorch finds none."""
     driver = tmp_path / "nvidia-smi"
     driver.write_text("#!/bin/sh\necho 'NVIDIA H100, 81559'\n")
     driver.chmod(0o755)
-    hidden = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
-    told = subprocess.run(
-        [sys.executable, "wizard.py", "doctor"],
-        cwd=PROJECT, capture_output=True, text=True, check=False, env=os.environ | hidden | {"COLUMNS": "160"},
-    )  # fmt: skip
-    assert told.returncode == 1
-    assert "NVIDIA H100 was found" in told.stdout
-    assert "pip install" in told.stdout or "update the driver" in told.stdout
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("COLUMNS", "160")
+    assert main(["doctor", "--workspace", str(tmp_path / "workspace")]) == 1
+    told = capsys.readouterr().out
+    assert "NVIDIA H100 was found" in told
+    assert "pip install" in told or "update the driver" in told
 
 
 # --- a cluster --------------------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def test_a_person_answers_goes_back_corrects_and_leaves_with_answers_kept(tmp_pa
 
 def test_a_run_is_watched_paused_and_resumed_from_the_menu(tmp_path):
     (tmp_path / "workspace").mkdir()
-    (tmp_path / "workspace" / "answers.yaml").write_text("phantom: {train_women: 24, test_women: 2}")
+    (tmp_path / "workspace" / "answers.yaml").write_text("phantom: {train_women: 24, test_women: 2, height: 512}")
     with Terminal(columns=100, rows=30, cwd=tmp_path) as terminal:
         terminal.wait_for("» See it work")
         terminal.press("enter")
