@@ -169,7 +169,7 @@ def _describe_time(settings: command.Download, size: float) -> str:
     if not pace:
         return "in a time that is not known: nothing was fetched from there by this machine before"
     minutes = size / pace / 60
-    time = f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{max(1, round(minutes))} minutes"
+    time = f"{minutes / 60:.1f} h" if minutes >= 90 else f"{max(1, round(minutes))} min"
     return f"about {time} at {_format_size(pace)}/s, as measured before"
 
 

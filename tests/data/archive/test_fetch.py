@@ -64,6 +64,15 @@ def test_the_folder_is_that_of_nbia(archive, work, gateway):
     assert not (work.root / PARTIAL).exists()
 
 
+def test_series_of_cmmd_have_the_folders_that_nbia_gives_them(work, gateway):
+    patient = replace(work.series[0], subject="D1-0001", description="")
+    cmmd = Download("cmmd", work.root, [patient])
+    fetch_all(cmmd, gateway)
+    (file,) = work.root.rglob("*.dcm")
+    tails = patient.study[-5:], patient.uid[-5:]
+    assert str(file.relative_to(work.root)) == "CMMD/D1-0001/01-01-2020-NA-NA-{}/1.000000-NA-{}/1-1.dcm".format(*tails)
+
+
 def test_what_is_complete_is_not_fetched_again(work, gateway):
     fetch_all(work, gateway)
     gateway.sent.clear()
