@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.one_node_slurm import write_cluster
+from tfm.core.errors import SettingsError
 from tfm.core.events import Result, Table
 from tfm.core.registry import find_command
 from tfm.core.runs.workspace import Workspace
@@ -37,7 +38,7 @@ def test_a_bad_preset_is_named_and_the_rest_is_checked(content, tmp_path):
     found = findings(tmp_path)
     assert found["model Mine"]["state"] == "trouble"
     assert "Mine.yaml" in found["model Mine"]["found"]
-    assert "weights of ResNet18_CFT" in found
+    assert any("ResNet18_CFT" in name for name in found)
 
 
 def test_everything_needed_is_checked(tmp_path):
@@ -76,6 +77,11 @@ def test_a_gpu_that_pytorch_cannot_use_is_reported_with_advice(tmp_path, monkeyp
 
 
 # --- a cluster --------------------------------------------------------------------------------------------------------
+
+
+def test_a_proof_is_made_on_the_machine_that_trains():
+    with pytest.raises(SettingsError, match="not from here"):
+        resolve(find_command("doctor").settings, {}, {"on": "ours", "prove": True})
 
 
 def check_cluster(workspace: Workspace, **settings) -> dict[str, dict[str, str]]:

@@ -67,6 +67,7 @@ def prove(root: Path, **environment: str) -> tuple[subprocess.CompletedProcess[s
 def test_a_training_that_is_killed_five_times_ends_with_the_same_bits(workspace):
     told, result = prove(workspace.root)
     assert told.returncode == 0, told.stderr
+    assert "killed and resumed: 4/5" in told.stderr
     assert len(result["kills"]) == 5
     assert "half written" in [kill["checkpoint"] for kill in result["kills"]]
     assert all(one["undisturbed"] == one["killed"] for one in result["digests"])

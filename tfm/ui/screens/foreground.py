@@ -77,7 +77,8 @@ def _watch_until_end(started: StartedJob, console: Console) -> None:
 
 
 def print_answer(found: registry.Answer, given: dict[str, Any], workspace: Workspace, *, as_json: bool) -> int:
-    """Run a command that has no run folder, and print its events as they come."""
+    """Run a command that has no run folder, and print its events as they come. Ctrl-C and SIGTERM let it tidy up."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = render.create_console(stderr=as_json)
     result = Result({})
     generator = found.generate(resolve(found.settings, {}, given), workspace)

@@ -148,10 +148,10 @@ class ChoiceOpener:
             if place != THIS_MACHINE:
                 return {"on": place}
         ways = [
-            Choice(False, "Check this machine", "Python, PyTorch, GPU, memory, disk and weights"),
-            Choice(True, "Prove that trainings resume", "killed five times: one to two minutes"),
+            Choice(False, "Check it", "Python, PyTorch, GPU, memory, disk and weights"),
+            Choice(True, "Prove it", "kill a small training five times, and resume it"),
         ]
-        return {"prove": self.asker.ask(Question("prove", "What should be done?", choices=ways))}
+        return {"prove": self.asker.ask(Question("prove", "What should be done with this machine?", choices=ways))}
 
     def _follow(self, step: NextStep | None) -> None:
         """Start a step, and go on with the one that the person chooses at its end."""
