@@ -7,14 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.data.downloads import make_settings, read_catalog, write_dataset
+from tests.data.downloads import plan_catalog, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.events import Event, Progress
 from tfm.core.settings import presets
 from tfm.core.settings.resolve import resolve
 from tfm.data.cache.build import build_cache
 from tfm.data.cache.manifest import find_cache
-from tfm.data.dataset import dataset_plan
 from tfm.data.dataset.dataset import Dataset
 from tfm.imaging.settings import ChainSettings
 
@@ -34,8 +33,8 @@ def small_download(home: Path) -> Path:
 def dataset_of(download: Path, folder: Path, **other: Any) -> Dataset:
     """Organize a download anew: 24 images."""
     joined = read_catalog(download, index=folder.with_name("headers.sqlite"))
-    arranged = dataset_plan.plan_dataset(joined, make_settings(**({"val_share": 0.25, "seed": 0} | other)))
-    for _ in write_dataset(folder, joined, arranged, download):
+    arranged = plan_catalog(joined, **({"val_share": 0.25, "seed": 0} | other))
+    for _ in write_dataset(folder, arranged, download):
         pass
     return Dataset.open(folder)
 

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from tests.returned import returned
-from tfm.data.dataset.dataset_plan import DatasetPlan, DatasetSettings
+from tfm.data.dataset.dataset_plan import DatasetPlan, plan_dataset
+from tfm.data.dataset.source_images import DatasetSettings
 from tfm.data.dataset.writer import organize_dataset
 from tfm.data.download import read_download
 from tfm.data.download.find_files import Tables
 from tfm.data.download.match_files import Catalog
 from tfm.data.sources import cbis_ddsm
+from tfm.data.sources.cbis_ddsm_images import CbisChoices, build_cbis_images
 
 Writing = Iterator[tuple[int, int]]
 KINDS = ("mass", "calc")
@@ -39,12 +41,17 @@ def list_tables_below(folder: Path) -> Tables:
     return Tables((), tuple(folder.rglob("*.csv")), ())
 
 
-def make_settings(**other: Any) -> DatasetSettings:
-    usual = {"images": "full", "split": "official", "without_callback": "benign", "val_share": 0.15, "seed": 7}
-    return DatasetSettings(**(usual | {"as_png": False} | other))
+def plan_catalog(
+    catalog: Catalog,
+    *,
+    images: Literal["full", "crops"] = "full",
+    without_callback: Literal["benign", "left out"] = "benign",
+    **other: Any,
+) -> DatasetPlan:
+    usual = {"split": "official", "val_share": 0.15, "seed": 7, "as_png": False}
+    source = build_cbis_images(catalog, CbisChoices(images, without_callback))
+    return plan_dataset(source, DatasetSettings(**(usual | other)))
 
 
-def write_dataset(folder: Path, catalog: Catalog, arrangement: DatasetPlan, *downloads: Path, **other: Any) -> Writing:
-    return organize_dataset(
-        folder, catalog, arrangement, downloads=downloads, **({"link": "hard", "version": 1} | other)
-    )
+def write_dataset(folder: Path, plan: DatasetPlan, *downloads: Path, **other: Any) -> Writing:
+    return organize_dataset(folder, plan, downloads=downloads, **({"link": "hard", "version": 1} | other))

@@ -54,7 +54,7 @@ def warnings(events: list[Event]) -> str:
 
 def test_a_whole_download_leaves_every_question_open(phantoms: Path, workspace: Workspace) -> None:
     events, result = inspect(workspace, phantoms)
-    assert result.fixed == {}
+    assert result.fixed == {"collection": "cbis-ddsm"}
     assert warnings(events) == ""
     assert [row[0] for row in table(events).rows] == ["mass train", "mass test", "calc train", "calc test"]
     assert "NBIA's folders" in table(events).caption
@@ -65,7 +65,7 @@ def test_without_tcias_test_set_the_split_is_random_and_reported(
 ) -> None:
     partial = without(phantoms, tmp_path / "partial", "-Test_")
     events, result = inspect(workspace, partial)
-    assert result.fixed == {"split": "random"}
+    assert result.fixed == {"collection": "cbis-ddsm", "split": "random"}
     assert result.choices == {"split": ["random"]}
     assert "TCIA's test set" in warnings(events)
     settings = Organize(download=[partial], split="random", val_share=0.25)
@@ -86,7 +86,7 @@ def test_a_subfolder_of_a_download_is_widened_and_reported(phantoms: Path, works
 
 def test_csvs_of_one_kind_answer_the_lesions_question(phantoms: Path, workspace: Workspace, tmp_path: Path) -> None:
     _, result = inspect(workspace, without(phantoms, tmp_path / "mass", "calc_case"))
-    assert result.fixed == {"lesions": "mass"}
+    assert result.fixed == {"collection": "cbis-ddsm", "lesions": "mass"}
 
 
 def test_without_csvs_the_form_asks_for_them(phantoms: Path, workspace: Workspace, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_preview_writes_no_dataset(phantoms: Path, workspace: Workspace) -> No
 def test_a_download_of_crops_alone_keeps_tcias_split(phantoms: Path, workspace: Workspace, tmp_path: Path) -> None:
     crops = without(phantoms, tmp_path / "crops", "full mammogram images")
     _, result = inspect(workspace, crops)
-    assert result.fixed == {"images": "crops"}
+    assert result.fixed == {"collection": "cbis-ddsm", "images": "crops"}
     made, _ = shown(organize.preview(Organize(download=[crops], images="crops", val_share=0.25), workspace))
     assert "official, mass+calc, crops" in table(made).caption
 

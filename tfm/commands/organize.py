@@ -12,7 +12,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tfm.core.registry import Stage
-from tfm.core.settings.base import IMPORTANT, POSITIONAL, InputPath, ProductName, Settings
+from tfm.core.settings.base import IMPORTANT, POSITIONAL, InputPath, NoEffectUnless, ProductName, Settings
+
+_CBIS_DDSM = NoEffectUnless("collection", "auto", "cbis-ddsm")
 
 
 class Organize(Settings):
@@ -25,15 +27,36 @@ class Organize(Settings):
     """Where are the case CSVs, if not in the download?
     Files or folders, separated by commas."""
 
+    collection: Annotated[Literal["auto", "cbis-ddsm", "cmmd", "inbreast", "vindr-mammo", "mias", "own"], IMPORTANT] = (
+        "auto"
+    )
+    """Which collection is it?
+    auto: recognised by its tables and file names. own: your own images, listed in a CSV (file, patient_id, label) or
+    sorted into folders benign and malignant."""
+
+    patient_from: Annotated[str, IMPORTANT, NoEffectUnless("collection", "auto", "own")] = ""
+    """How do your file names or headers name the patient?
+    A pattern such as {patient}_{side}_{view}, in which {any} stands for other text, or the word header for the
+    PatientID of DICOM files. Empty: the CSV has a column patient_id."""
+
+    verified_by: Annotated[
+        Literal["unknown", "biopsy", "BI-RADS", "follow-up"], NoEffectUnless("collection", "auto", "own")
+    ] = "unknown"
+    """How were the labels of your own images verified?
+    Every figure states it."""
+
+    without_finding: Annotated[Literal["benign", "left out"], NoEffectUnless("collection", "auto", "mias")] = "benign"
+    """How should normal mammograms of MIAS be labelled: benign or left out?"""
+
     name: Annotated[ProductName, IMPORTANT] = "cbis-ddsm"
     """What do you want to call the dataset?"""
 
-    lesions: Annotated[Literal["mass", "calc", "both"], IMPORTANT] = "both"
+    lesions: Annotated[Literal["mass", "calc", "both"], IMPORTANT, _CBIS_DDSM] = "both"
     """Which lesions do you want: masses, calcifications or both?
     With both, patients who are in the training files of one kind and in the test files of the other are used for
     testing only."""
 
-    images: Annotated[Literal["full", "crops"], IMPORTANT] = "full"
+    images: Annotated[Literal["full", "crops"], IMPORTANT, _CBIS_DDSM] = "full"
     """What should one image be: full or crops?
     full: a whole mammogram, malignant if any of its lesions is. crops: one crop per lesion, without a mask, because
     its position in the mammogram is not recorded."""
@@ -48,7 +71,7 @@ class Organize(Settings):
     """Which share of the patients should be for validation?
     official: of the patients outside TCIA's test set; random: of all patients. With kfold each fold has one fifth."""
 
-    without_callback: Literal["benign", "left out"] = "benign"
+    without_callback: Annotated[Literal["benign", "left out"], _CBIS_DDSM] = "benign"
     """How should BENIGN_WITHOUT_CALLBACK be labelled: benign or left out?
     These findings were so clearly benign that the patient was not called back."""
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.data.downloads import KINDS, make_settings, read_all, write_dataset
+from tests.data.downloads import KINDS, plan_catalog, read_all, write_dataset
 from tfm.core.errors import DataError, SettingsError
 from tfm.data.dataset.audit import build_audit
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.dataset.dataset_plan import DatasetPlan, plan_dataset
+from tfm.data.dataset.dataset_plan import DatasetPlan
 from tfm.data.dataset.invariants import check_invariants
 from tfm.data.dataset.split import select_validation_fold
 from tfm.data.download.match_files import Catalog
@@ -38,14 +38,14 @@ def patients(manifest: pd.DataFrame, *splits: str) -> int:
 @pytest.mark.parametrize(("kind", "train", "test"), [("mass", 1231, 361), ("calc", 1227, 284)])
 def test_each_kind_alone_has_tcias_images(found: DownloadContents, kind: str, train: int, test: int) -> None:
     catalog = build_catalog(found, (kind,))
-    plan = plan_dataset(catalog, make_settings())
+    plan = plan_catalog(catalog)
     assert (counts(plan)["train"] + counts(plan)["val"], counts(plan)["test"]) == (train, test)
     assert plan.protocol == f"official, {kind}"
     assert catalog.missing == []
 
 
 def test_both_kinds_make_2356_and_641_images_and_leave_35_out(both: Catalog) -> None:
-    plan = plan_dataset(both, make_settings())
+    plan = plan_catalog(both)
     manifest = plan.manifest
     assert (counts(plan)["train"] + counts(plan)["val"], counts(plan)["test"]) == (2356, 641)
     assert sum(one.kind == "left-out" for one in plan.notices) == 35
@@ -59,8 +59,8 @@ def test_both_kinds_make_2356_and_641_images_and_leave_35_out(both: Catalog) -> 
 
 
 def test_the_audit_finds_all_that_the_collection_has_and_nothing_to_fetch(both: Catalog) -> None:
-    plan = plan_dataset(both, make_settings())
-    account = build_audit(both, plan, check_invariants(both, plan), Counter())
+    plan = plan_catalog(both)
+    account = build_audit(plan, check_invariants(plan), Counter())
     assert account["download"] == {
         "mass train": {
             "images_promised": 1231, "images_found": 1231, "lesions_promised": 1318, "masks_found": 1318,
@@ -91,10 +91,10 @@ def test_the_audit_finds_all_that_the_collection_has_and_nothing_to_fetch(both: 
 def test_five_folds_share_the_training_patients_and_seal_the_test(
     both: Catalog, official_tree: Path, tmp_path: Path
 ) -> None:
-    plan = plan_dataset(both, make_settings(split="kfold"))
-    list(write_dataset(tmp_path / "folds", both, plan, official_tree))
+    plan = plan_catalog(both, split="kfold")
+    list(write_dataset(tmp_path / "folds", plan, official_tree))
     dataset = Dataset.open(tmp_path / "folds")
-    official = plan_dataset(both, make_settings()).manifest
+    official = plan_catalog(both).manifest
     sealed = set(official.loc[official["split"] == "test", "image_id"])
     validated: list[str] = []
     shares: list[float] = []
@@ -119,7 +119,7 @@ def test_five_folds_share_the_training_patients_and_seal_the_test(
 
 
 def test_each_lesion_is_one_crop_with_its_own_label(both: Catalog) -> None:
-    plan = plan_dataset(both, make_settings(images="crops"))
+    plan = plan_catalog(both, images="crops")
     manifest = plan.manifest
     left_out = [one for one in plan.notices if one.kind == "left-out"]
     assert len(manifest) + len(left_out) == 3568
@@ -127,7 +127,7 @@ def test_each_lesion_is_one_crop_with_its_own_label(both: Catalog) -> None:
     assert set(manifest["lesions"]) == {1}
     tested = set(both.lesions.loc[both.lesions["split"] == "test", "patient_id"])
     assert not tested & set(manifest.loc[manifest["split"] != "test", "patient_id"])
-    check_invariants(both, plan)
+    check_invariants(plan)
     assert plan.protocol == "official, mass+calc, crops"
 
 
@@ -139,9 +139,9 @@ def test_a_download_without_official_test_must_be_split_at_random(found: Downloa
     )})  # fmt: skip
     for split in ("official", "kfold"):
         with pytest.raises(SettingsError, match="official split") as caught:
-            plan_dataset(without, make_settings(split=split))
+            plan_catalog(without, split=split)
         assert caught.value.fields == ("split",)
-    plan = plan_dataset(without, make_settings(split="random"))
+    plan = plan_catalog(without, split="random")
     assert plan.protocol.startswith("random (seed 7)")
     assert min(counts(plan).values()) > 300
 
@@ -151,10 +151,10 @@ def test_missing_test_images_are_part_of_the_protocol(both: Catalog) -> None:
     lost = lesions.index[lesions["split"] == "test"][:40]
     lesions.loc[lost, "image_file"] = ""
     partial = Catalog(**{**vars(both), "lesions": lesions})
-    plan = plan_dataset(partial, make_settings())
+    plan = plan_catalog(partial)
     here = counts(plan)["test"]
     assert here < 641
     assert plan.protocol.endswith(f"{here} of 641 test images")
     kept = plan.manifest.set_index("image_id")["split"]
-    whole = plan_dataset(both, make_settings()).manifest.set_index("image_id")["split"]
+    whole = plan_catalog(both).manifest.set_index("image_id")["split"]
     assert (kept == whole[kept.index]).all(), "a missing file moves nobody"

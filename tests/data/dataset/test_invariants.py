@@ -8,12 +8,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.data.downloads import make_settings, read_catalog, write_dataset
+from tests.data.downloads import plan_catalog, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.core.randomness import seed_at
-from tfm.data.dataset import dataset_plan, lesions_to_images, split
+from tfm.data.dataset import lesions_to_images, split
 from tfm.data.download.match_files import Catalog
+from tfm.data.sources import cbis_ddsm_images
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,8 @@ def catalog(phantoms: Path, tmp_path: Path) -> Catalog:
 
 
 def organize(catalog: Catalog, phantoms: Path, tmp_path: Path, **other: Any) -> None:
-    plan = dataset_plan.plan_dataset(catalog, make_settings(**other))
-    list(write_dataset(tmp_path / "dataset", catalog, plan, phantoms))
+    plan = plan_catalog(catalog, **other)
+    list(write_dataset(tmp_path / "dataset", plan, phantoms))
 
 
 def split_by_patient_id(images: pd.DataFrame, *, present: pd.Series, val_share: float, seed: int) -> pd.Series:
@@ -60,8 +61,8 @@ BUILD_TABLE = lesions_to_images.build_mammogram_table
 MISTAKES = {
     "split by PatientID": (split, "split_randomly", split_by_patient_id, "in two splits"),
     "train images of test patients": (split, "split_officially", keep_train_images_of_test_patients, "in two splits"),
-    "first-row label": (dataset_plan, "build_mammogram_table", label_by_the_first_lesion, "malignant exactly if"),
-    "rows dropped in silence": (dataset_plan, "build_mammogram_table", drop_odd_rows_in_silence, "every image of"),
+    "first-row label": (cbis_ddsm_images, "build_mammogram_table", label_by_the_first_lesion, "malignant exactly if"),
+    "rows dropped in silence": (cbis_ddsm_images, "build_mammogram_table", drop_odd_rows_in_silence, "every image of"),
 }
 
 

@@ -8,13 +8,12 @@ import numpy as np
 import pydicom
 import pytest
 
-from tests.data.downloads import make_settings, read_catalog, write_dataset
+from tests.data.downloads import plan_catalog, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core import machine
 from tfm.core.errors import DiskError
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.dataset.dataset_plan import plan_dataset
 from tfm.data.dataset.link_files import LinkMode
 from tfm.data.download.match_files import Catalog
 
@@ -29,8 +28,8 @@ def phantoms(tmp_path: Path) -> Path:
 def organized(phantoms: Path, tmp_path: Path) -> Callable[..., Dataset]:
     def organize(link: LinkMode = "png", images: str = "full", folder: str = "dataset", stop: int = 0) -> Dataset:
         found: Catalog = read_catalog(phantoms, index=tmp_path / "headers.sqlite")
-        plan = plan_dataset(found, make_settings(as_png=link == "png", images=images))
-        for done, _ in write_dataset(tmp_path / folder, found, plan, phantoms, link=link):
+        plan = plan_catalog(found, as_png=link == "png", images=images)
+        for done, _ in write_dataset(tmp_path / folder, plan, phantoms, link=link):
             if done == stop:
                 break
         else:

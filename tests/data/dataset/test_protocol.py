@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.downloads import KINDS, make_settings, read_all, read_catalog, write_dataset
+from tests.data.downloads import KINDS, plan_catalog, read_all, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.dataset.dataset_plan import plan_dataset
 from tfm.data.dataset.invariants import check_invariants
 
 CSV = "{}_case_description_{}_set.csv"
@@ -34,7 +33,7 @@ def edited(phantoms: Path) -> Callable[[str, Callable[[list[str]], list[str]]], 
 
 
 def protocol(phantoms: Path, tmp_path: Path, **other: object) -> str:
-    return plan_dataset(read_catalog(phantoms, index=tmp_path / "headers.sqlite"), make_settings(**other)).protocol
+    return plan_catalog(read_catalog(phantoms, index=tmp_path / "headers.sqlite"), **other).protocol
 
 
 def test_a_test_without_its_csv_is_part_of_the_protocol(phantoms: Path, tmp_path: Path) -> None:
@@ -52,11 +51,11 @@ def test_the_protocol_of_a_partial_random_split_states_the_total(phantoms: Path,
 
 def test_an_image_that_cannot_be_decoded_is_missing_in_the_protocol(phantoms: Path, tmp_path: Path) -> None:
     found = read_catalog(phantoms, index=tmp_path / "headers.sqlite")
-    plan = plan_dataset(found, make_settings(as_png=True))
+    plan = plan_catalog(found, as_png=True)
     victim = next(image.source for image in plan.planned if image.file.startswith("test/"))
     content = victim.read_bytes()
     victim.write_bytes(content.replace(b"MONOCHROME2 ", b"MONOCHROMEX "))
-    list(write_dataset(tmp_path / "dataset", found, plan, phantoms, link="png"))
+    list(write_dataset(tmp_path / "dataset", plan, phantoms, link="png"))
     assert Dataset.open(tmp_path / "dataset").protocol.endswith("7 of 8 test images")
 
 
@@ -86,21 +85,21 @@ def test_files_that_no_csv_names_show_that_half_a_csv_is_missing(
 
 def test_a_patient_in_two_folds_fails_the_audit(phantoms: Path, tmp_path: Path) -> None:
     found = read_catalog(phantoms, index=tmp_path / "headers.sqlite")
-    plan = plan_dataset(found, make_settings(split="kfold"))
-    check_invariants(found, plan)
+    plan = plan_catalog(found, split="kfold")
+    check_invariants(plan)
     images = plan.images.copy()
     of_train = images.index[images["fold"].isin([2, 3])]
     patient = images.loc[of_train[0], "patient_id"]
     first = images.index[images["patient_id"] == patient][0]
     images.loc[first, "fold"] = 5 - images.loc[first, "fold"]
     with pytest.raises(DataError, match="no patient is in two folds"):
-        check_invariants(found, replace(plan, images=images))
+        check_invariants(replace(plan, images=images))
 
 
 def test_folds_without_a_label_are_reported(phantoms: Path, tmp_path: Path) -> None:
     found = read_catalog(phantoms, index=tmp_path / "headers.sqlite")
     benign = found.lesions.assign(pathology="BENIGN")
-    plan = plan_dataset(replace(found, lesions=benign), make_settings(split="kfold"))
+    plan = plan_catalog(replace(found, lesions=benign), split="kfold")
     thin = [one for one in plan.notices if one.kind == "thin"]
     assert {one.subject for one in thin} == {*(f"fold {number}" for number in range(1, 6)), "test"}
     assert {one.words for one in thin} == {"no malignant image"}
@@ -116,7 +115,7 @@ def test_a_file_name_that_only_contains_a_split_name_names_no_split(phantoms: Pa
 def test_other_csvs_are_not_taken_for_case_csvs(phantoms: Path, tmp_path: Path) -> None:
     (phantoms / "my results.csv").write_text("patient_id,pathology,prob\nP_00001,MALIGNANT,0.7\n")
     found = read_catalog(phantoms, index=tmp_path / "headers.sqlite")
-    list(write_dataset(tmp_path / "dataset", found, plan_dataset(found, make_settings()), phantoms))
+    list(write_dataset(tmp_path / "dataset", plan_catalog(found), phantoms))
     again = read_all(phantoms, tmp_path / "dataset" / "masks", index=tmp_path / "headers.sqlite")
     assert {path.name for path in again.case_files} == {
         CSV.format(kind, split) for kind in KINDS for split in ("train", "test")

@@ -11,18 +11,17 @@ import pydicom
 import pytest
 from pydicom.encaps import encapsulate
 
-from tests.data.downloads import KINDS, make_settings, parse_manifest, read_all, write_dataset
+from tests.data.downloads import KINDS, parse_manifest, plan_catalog, read_all, write_dataset
 from tests.data.real_mammograms import find_mammograms, needs_mammograms, write_download
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.dataset.dataset_plan import plan_dataset
 from tfm.data.download.read_download import build_catalog
 
 
 def organized(home: Path, *given: Path, csvs: tuple[Path, ...] = (), **chosen: object) -> Dataset:
     found = read_all(*given, csvs=csvs, index=home / "headers.sqlite")
     catalog = build_catalog(found, KINDS)
-    list(write_dataset(home / "dataset", catalog, plan_dataset(catalog, make_settings(**chosen)), *given))
+    list(write_dataset(home / "dataset", plan_catalog(catalog, **chosen), *given))
     return Dataset.open(home / "dataset")
 
 

@@ -13,12 +13,12 @@ import pandas as pd
 import pydicom
 import pytest
 
-from tests.data.downloads import make_settings, read_cases_below, read_catalog, write_dataset
+from tests.data.downloads import plan_catalog, read_cases_below, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import MANIFEST_COLUMNS, Dataset
-from tfm.data.dataset.dataset_plan import DatasetPlan, plan_dataset
+from tfm.data.dataset.dataset_plan import DatasetPlan
 from tfm.data.dataset.lesion_classes import MASK_CLASSES
 from tfm.data.download.match_files import Catalog
 from tfm.data.phantom import mammogram
@@ -42,7 +42,7 @@ class Intake:
     catalog: Catalog
 
     def arrangement(self, **other: object) -> DatasetPlan:
-        return plan_dataset(self.catalog, make_settings(**other))
+        return plan_catalog(self.catalog, **other)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def organized(intake: Intake, tmp_path_factory: pytest.TempPathFactory) -> Datas
 
 def writing(intake: Intake, folder: Path, link: str = "hard", **other: object) -> Iterator[tuple[int, int]]:
     plan = intake.arrangement(**other, as_png=link == "png")
-    return write_dataset(folder, intake.catalog, plan, intake.folder, link=link)
+    return write_dataset(folder, plan, intake.folder, link=link)
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -279,7 +279,7 @@ def test_a_test_twin_whose_file_is_lost_is_read_from_its_other_issue(intake: Int
     lost = lesions["image_sop"] == standing
     other = lesions.loc[(name == twin) & ~lost, "image_sop"].iloc[0]
     lesions.loc[lost, ["image_file", "image_sop"]] = ""
-    plan = plan_dataset(replace(intake.catalog, lesions=lesions, notices=[]), make_settings())
+    plan = plan_catalog(replace(intake.catalog, lesions=lesions, notices=[]))
     assert plan.manifest.set_index("image_id").loc[twin, "sop_uid"] == other
     assert [found.subject for found in plan.notices if found.kind == "repaired"] == [twin]
 
@@ -287,7 +287,7 @@ def test_a_test_twin_whose_file_is_lost_is_read_from_its_other_issue(intake: Int
 def test_csvs_without_any_of_their_mammograms_are_refused(intake: Intake) -> None:
     lesions = intake.catalog.lesions.assign(image_file="")
     with pytest.raises(DataError, match="none of the mammograms"):
-        plan_dataset(replace(intake.catalog, lesions=lesions, notices=[]), make_settings())
+        plan_catalog(replace(intake.catalog, lesions=lesions, notices=[]))
 
 
 def test_a_folder_that_is_no_dataset_is_refused_with_a_hint(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.data.downloads import make_settings, read_catalog, write_dataset
+from tests.data.downloads import plan_catalog, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import SettingsError
-from tfm.data.dataset.dataset_plan import DatasetPlan, plan_dataset
+from tfm.data.dataset.dataset_plan import DatasetPlan
 from tfm.data.dataset.writer import refuse_replacing
 from tfm.data.download.match_files import Catalog
 
@@ -20,7 +20,7 @@ class Standing:
     catalog: Catalog
 
     def plan(self, catalog: Catalog | None = None, seed: int = 0) -> DatasetPlan:
-        return plan_dataset(catalog or self.catalog, make_settings(val_share=0.25, seed=seed))
+        return plan_catalog(catalog or self.catalog, val_share=0.25, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Standing:
     home = tmp_path_factory.mktemp("again")
     phantom_download(home / "download", 10, 6, seed=1)
     made = Standing(home / "dataset", read_catalog(home / "download", index=home / "headers.sqlite"))
-    list(write_dataset(made.folder, made.catalog, made.plan(), home / "download"))
+    list(write_dataset(made.folder, made.plan(), home / "download"))
     return made
 
 
@@ -63,5 +63,5 @@ def test_a_download_without_some_of_the_images_does_not_replace_the_dataset(stan
 def test_a_download_that_has_grown_replaces_the_dataset(standing: Standing, tmp_path: Path) -> None:
     fewer = without_patients(standing.catalog, 2)
     early = standing.plan(fewer)
-    list(write_dataset(tmp_path / "early", fewer, early, tmp_path / "download"))
+    list(write_dataset(tmp_path / "early", early, tmp_path / "download"))
     refuse_replacing(tmp_path / "early", standing.catalog, standing.plan())

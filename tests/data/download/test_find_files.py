@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.downloads import KINDS, make_settings, read_all, read_catalog, write_dataset
+from tests.data.downloads import KINDS, plan_catalog, read_all, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError, SettingsError
 from tfm.core.file_walk import walk_files
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.dataset.dataset_plan import plan_dataset
 from tfm.data.download import read_download
 from tfm.data.download.find_files import describe_layouts, scan_folders
 
@@ -33,7 +32,7 @@ def index(tmp_path: Path) -> Path:
 
 def images(*given: Path, index: Path, csvs: tuple[Path, ...] = ()) -> list[str]:
     found = read_download.build_catalog(read_all(*given, index=index, csvs=csvs), KINDS)
-    return sorted(plan_dataset(found, make_settings()).manifest["sop_uid"])
+    return sorted(plan_catalog(found).manifest["sop_uid"])
 
 
 def test_a_folder_above_or_inside_gives_the_same_download(phantoms: Path, index: Path) -> None:
@@ -129,7 +128,7 @@ def test_linked_files_are_resolved_before_they_are_linked(phantoms: Path, tmp_pa
         if path.is_file():
             place.symlink_to(os.path.relpath(path, place.parent))
     found = read_catalog(annex, index=index)
-    list(write_dataset(tmp_path / "dataset", found, plan_dataset(found, make_settings()), annex))
+    list(write_dataset(tmp_path / "dataset", plan_catalog(found), annex))
     dataset = Dataset.open(tmp_path / "dataset")
     files = [dataset.path(file) for file in dataset.manifest["file"]]
     assert not any(file.is_symlink() for file in files)
@@ -162,8 +161,8 @@ def test_names_with_spaces_accents_and_undecodable_bytes(phantoms: Path, tmp_pat
     odd = tmp_path / "Máster ñandú 乳" / os.fsdecode(b"sin codificar \xff\xfe")
     shutil.copytree(phantoms, odd)
     found = read_catalog(odd, index=index)
-    arranged = plan_dataset(found, make_settings())
-    list(write_dataset(tmp_path / "dataset", found, arranged, odd))
+    arranged = plan_catalog(found)
+    list(write_dataset(tmp_path / "dataset", arranged, odd))
     assert sorted(Dataset.open(tmp_path / "dataset").manifest["sop_uid"]) == images(phantoms, index=index)
     assert images(odd, index=index) == images(phantoms, index=index)
 
@@ -184,7 +183,7 @@ def test_a_read_only_download_is_organized_and_not_changed(phantoms: Path, tmp_p
         path.chmod(0o555 if path.is_dir() else 0o444)
     before = {path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in copy.rglob("*")}
     found = read_catalog(copy, index=index)
-    list(write_dataset(tmp_path / "dataset", found, plan_dataset(found, make_settings()), copy))
+    list(write_dataset(tmp_path / "dataset", plan_catalog(found), copy))
     assert {path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in copy.rglob("*")} == before
     for path in [*copy.rglob("*"), copy]:
         path.chmod(0o755)

@@ -7,11 +7,10 @@ from typing import get_args
 
 import pytest
 
-from tests.data.downloads import make_settings, parse_manifest, read_catalog, write_dataset
+from tests.data.downloads import parse_manifest, plan_catalog, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.dataset.dataset_plan import plan_dataset
 from tfm.data.phantom import series
 from tfm.data.phantom.download_plan import DownloadPlan, Finding, LayoutName, Mammogram
 
@@ -39,7 +38,7 @@ def organized(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     home = tmp_path_factory.mktemp(request.param)
     plan = phantom_download(home / "download", 16, 6, planted="all", seed=3, layout=request.param)
     catalog = read_catalog(home / "download", index=home / "headers.sqlite")
-    writing = write_dataset(home / "dataset", catalog, plan_dataset(catalog, make_settings()), home / "download")
+    writing = write_dataset(home / "dataset", plan_catalog(catalog), home / "download")
     list(writing)
     return Organized(plan, Dataset.open(home / "dataset"), read_json(home / "dataset" / "audit.json"))
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tfm.data.dataset.audit import flatten_counts
 from tfm.data.sources.cbis_ddsm import read_cases
-from tfm.data.sources.csv_summary import flatten_counts, summarize_cases
+from tfm.data.sources.csv_summary import summarize_cases
 
 # kind, split, patient, side, view, id, pathology
 SMALL = """

@@ -8,12 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.data.downloads import make_settings, read_catalog, write_dataset
+from tests.data.downloads import plan_catalog, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
 from tfm.core.file_walk import walk_files
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.dataset.dataset_plan import plan_dataset
 from tfm.data.sources.kaggle import read_jpeg_header
 from tfm.imaging.read_image import has_at_most_two_values
 
@@ -57,7 +56,7 @@ def test_phantoms_are_recognized_without_dicom_info(kaggle: Path, tmp_path: Path
     (bare / "csv" / "dicom_info.csv").unlink()
     found = read_catalog(bare, index=tmp_path / "headers.sqlite")
     assert found.synthetic
-    assert plan_dataset(found, make_settings()).protocol.startswith("phantoms")
+    assert plan_catalog(found).protocol.startswith("phantoms")
 
 
 @pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
@@ -66,14 +65,14 @@ def test_dicom_is_preferred_to_its_jpeg(kaggle: Path, tmp_path: Path, names: tup
     shutil.copytree(kaggle / "jpeg", tmp_path / names[1] / "jpeg")
     shutil.copy2(kaggle / "csv" / "dicom_info.csv", tmp_path / names[1])
     found = read_catalog(tmp_path / names[0], tmp_path / names[1], index=tmp_path / "headers.sqlite")
-    arranged = plan_dataset(found, make_settings())
+    arranged = plan_catalog(found)
     assert arranged.manifest["file"].str.endswith(".dcm").all()
     assert "JPEG" not in arranged.protocol
 
 
 def test_an_image_is_its_jpeg_and_a_mask_has_no_grey_rim(kaggle: Path, tmp_path: Path) -> None:
     found = read_catalog(kaggle, index=tmp_path / "headers.sqlite")
-    list(write_dataset(tmp_path / "d", found, plan_dataset(found, make_settings()), kaggle))
+    list(write_dataset(tmp_path / "d", plan_catalog(found), kaggle))
     dataset = Dataset.open(tmp_path / "d")
     assert dataset.manifest["file"].str.endswith(".jpg").all()
     for row in dataset.manifest.itertuples():

@@ -13,36 +13,28 @@ from tfm.data.dataset.dataset import LABELS, MISSING
 from tfm.data.dataset.dataset_plan import DatasetPlan
 from tfm.data.dataset.invariants import Invariant
 from tfm.data.dataset.lesion_classes import MASK_CLASSES
-from tfm.data.dataset.lesions_to_images import VIEW_KEY
 from tfm.data.dataset.split import SPLITS, hash_split
-from tfm.data.download.match_files import Catalog
 from tfm.data.download.notices import NOTICE_KINDS
-from tfm.data.sources import csv_summary
 
 _LINK_NAMES = {"hard": "hard links", "symlink": "symbolic links", "copy": "copies", "png": "lossless PNG"}
 _SHOWN_PER_KIND = 200  # in the text; audit.json has all
+PART_COLUMN = "part"
 _CLASSES = ", ".join(f"{value} {name}" for value, name in enumerate(MASK_CLASSES))
 
 Table = dict[str, dict[str, int]]  # row → column → count
 
 
-def build_audit(
-    catalog: Catalog, plan: DatasetPlan, invariants: Sequence[Invariant], link_counts: Counter[str]
-) -> dict[str, Any]:
+def build_audit(plan: DatasetPlan, invariants: Sequence[Invariant], link_counts: Counter[str]) -> dict[str, Any]:
     """`link_counts` has the number of image files by "hard", "symlink", "copy" or "png"."""
-    counted = csv_summary.summarize_cases(catalog.lesions)
     return {
         "protocol": plan.protocol,
-        "synthetic": catalog.synthetic,
+        "synthetic": plan.source.synthetic,
         "split_hash": hash_split(plan.manifest),
         "settings": plan.settings,
         "leaks": int((plan.manifest.groupby("patient_id")["split"].nunique() > 1).sum()),
         "proofs": [{"claim": one.claim, "checked": one.checked, "holds": not one.violations} for one in invariants],
         "splits": count_splits(plan.manifest),
-        "download": count_expected_and_found(catalog.lesions),
-        "series": count_series(catalog, counted["series the CSVs name"]["all"]),
-        "headers": catalog.headers,
-        "census": counted,
+        **plan.source.describe_download(),
         "files": dict(sorted(link_counts.items())),
         "findings": [{"kind": found.kind, "subject": found.subject, "words": found.words} for found in plan.notices],
     }
@@ -61,29 +53,6 @@ def count_splits(manifest: pd.DataFrame) -> Table:
     }
 
 
-def count_expected_and_found(lesions: pd.DataFrame) -> Table:
-    counts = {}
-    for kind, split in sorted(set(zip(lesions["kind"], lesions["split"], strict=True)), reverse=True):
-        rows = lesions[(lesions["kind"] == kind) & (lesions["split"] == split)]
-        images = rows.drop_duplicates(VIEW_KEY)
-        counts[f"{kind} {split}"] = {
-            "images_promised": len(images),
-            "images_found": int((images["image_file"] != "").sum()),
-            "lesions_promised": len(rows),
-            "masks_found": int((rows["mask_file"] != "").sum()),
-            "crops_found": int((rows["crop_file"] != "").sum()),
-        }
-    return counts
-
-
-def count_series(catalog: Catalog, named: int) -> dict[str, int]:
-    counts = {"named by the CSVs": named, "to fetch again": len(catalog.list_series_to_fetch())}
-    counts["in the download"] = catalog.series
-    if catalog.listing is not None:
-        counts["listed in metadata.csv"] = len(catalog.listing)
-    return counts
-
-
 def count_findings(account: dict[str, Any]) -> list[tuple[str, int]]:
     """Return heading and count of each kind, in the order of the audit."""
     counts = Counter(found["kind"] for found in account["findings"])
@@ -93,35 +62,37 @@ def count_findings(account: dict[str, Any]) -> list[tuple[str, int]]:
 def format_audit(account: dict[str, Any]) -> str:
     """Format an audit as Markdown."""
     proofs = "\n".join(f"- {proof['claim']}: holds ({proof['checked']} checked)" for proof in account["proofs"])
-    to_fetch = account["series"]["to fetch again"]
-    names_none = not account["series"]["named by the CSVs"] and "listed in metadata.csv" not in account["series"]
-    unknown = "\n\nNeither the CSVs nor a metadata.csv name series, so missing series are unknown."
-    fetch = f"\n\nOpen `{MISSING}` in NBIA Data Retriever to download these {to_fetch} series." if to_fetch else ""
-    fetch += unknown if names_none else ""
     parts = [
         "# Audit of the dataset",
         f"Protocol: **{account['protocol']}**. Split hash: `{account['split_hash'][:16]}`.",
         f"Patients in more than one split: **{account['leaks']}**.",
         "## Checked before anything was written",
         proofs,
+        *(["## Collection", _format_list(account["collection"])] if "collection" in account else []),
         "## Splits",
         _format_table("split", account["splits"]),
         "## Download",
-        _format_table("CSV", account["download"]),
-        "**Series**",
-        _format_list(account["series"]) + fetch,
+        _format_table(PART_COLUMN, account["download"]),
+        *(["**Series**", _format_series(account["series"])] if "series" in account else []),
         "**Files**",
         _format_list(account["headers"]),
         f"Image files: {', '.join(f'{count} {_LINK_NAMES[how]}' for how, count in account['files'].items())}. "
         f"Values in a mask: {_CLASSES}. An image has a mask only if each of its lesions has one.",
         "## Settings",
         _format_list(account["settings"]),
-        "## Content of the CSVs",
-        *_format_groups(account["census"]),
+        *(["## Content of the CSVs", *_format_groups(account["census"])] if "census" in account else []),
         "## Notices",
         *format_notices(account["findings"]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _format_series(series: dict[str, int]) -> str:
+    to_fetch = series["to fetch again"]
+    names_none = not series["named by the CSVs"] and "listed in metadata.csv" not in series
+    unknown = "\n\nNeither the CSVs nor a metadata.csv name series, so missing series are unknown."
+    fetch = f"\n\nOpen `{MISSING}` in NBIA Data Retriever to download these {to_fetch} series." if to_fetch else ""
+    return _format_list(series) + fetch + (unknown if names_none else "")
 
 
 def _format_groups(counts: dict[str, Any]) -> list[str]:
@@ -130,10 +101,21 @@ def _format_groups(counts: dict[str, Any]) -> list[str]:
     for heading, group in counts.items():
         columns = {tuple(row) if isinstance(row, dict) else () for row in group.values()}
         is_table = len(columns) == 1 and columns != {()}
-        counted = [(label_column(name), count) for name, count in csv_summary.flatten_counts(group)]
+        counted = [(label_column(name), count) for name, count in flatten_counts(group)]
         lines = _format_table(heading, group) if is_table else _format_list(dict(counted))
         parts += [lines] if is_table else [f"**{label_column(heading)}**", lines]
     return parts
+
+
+def flatten_counts(counts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return (label, count) pairs, with the labels of nested groups joined by colons."""
+    rows = []
+    for what, count in counts.items():
+        if isinstance(count, dict):
+            rows += [(f"{what}: {part}", number) for part, number in flatten_counts(count)]
+        else:
+            rows.append((what, str(count)))
+    return rows
 
 
 def label_column(column: str) -> str:

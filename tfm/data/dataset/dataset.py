@@ -26,11 +26,16 @@ _NUMBERS = ("density", "assessment", "subtlety", "lesions", "fold")
 
 
 def name_image_file(split: str, label: str, image_id: str, ending: str) -> str:
-    return f"{split}/{label}/{image_id}{ending}"
+    return f"{split}/{label}/{_make_file_name(image_id)}{ending}"
 
 
 def name_mask_file(image_id: str) -> str:
-    return f"{MASKS}/{image_id}.png"
+    return f"{MASKS}/{_make_file_name(image_id)}.png"
+
+
+def _make_file_name(image_id: str) -> str:
+    """Some disks allow no colon, which follows the collection in an image_id."""
+    return image_id.replace(":", "__")
 
 
 @dataclass(frozen=True)

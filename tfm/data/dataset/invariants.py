@@ -1,4 +1,4 @@
-"""Check the invariants of a dataset before it is written, from the cases and files, independently of the plan.
+"""Check the invariants of a dataset before it is written, from the collection's own tables, independently of the plan.
 A broken invariant stops the run: a dataset that fails its audit must not exist."""
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import pandas as pd
 
 from tfm.core.errors import DataError
 from tfm.data.dataset.dataset_plan import DatasetPlan
-from tfm.data.dataset.lesions_to_images import VIEW_KEY
-from tfm.data.download.match_files import Catalog
 from tfm.data.patient_id import normalise_patient_id
 from tfm.imaging.read_image import has_at_most_two_values, read_pixels
 
@@ -26,8 +24,8 @@ class Invariant:
     violations: tuple[str, ...]
 
 
-def check_invariants(catalog: Catalog, plan: DatasetPlan) -> list[Invariant]:
-    invariants = list(_check_each(catalog, plan))
+def check_invariants(plan: DatasetPlan) -> list[Invariant]:
+    invariants = list(_check_each(plan))
     broken = [invariant for invariant in invariants if invariant.violations]
     if broken:
         violated = "\n".join(
@@ -41,8 +39,8 @@ def check_invariants(catalog: Catalog, plan: DatasetPlan) -> list[Invariant]:
     return invariants
 
 
-def _check_each(catalog: Catalog, plan: DatasetPlan) -> Iterator[Invariant]:
-    manifest, lesions = plan.manifest, catalog.lesions
+def _check_each(plan: DatasetPlan) -> Iterator[Invariant]:
+    manifest, source = plan.manifest, plan.source
     patients = manifest["patient_id"].map(normalise_patient_id)
     yield _check_one_each("no patient is in two splits", manifest["split"], patients)
     if manifest["fold"].notna().any():
@@ -52,23 +50,22 @@ def _check_each(catalog: Catalog, plan: DatasetPlan) -> Iterator[Invariant]:
     yield _check_one_each("no mammogram, and none with the same pixels, is in two splits", manifest["split"], scans)
     yield _check_one_each("no file is used for two images", manifest["image_id"], manifest["sop_uid"])
     if plan.choices.split != "random":
-        tested = set(lesions.loc[lesions["split"] == "test", "patient_id"].map(plan.same_patients.patient_of))
+        tested = {plan.same_patients.patient_of.get(patient) for patient in source.list_test_patients()}
         yield _build_invariant(
-            "no patient of TCIA's test set is in train or val",
+            source.claim_of_test,
             manifest["image_id"],
             patients.isin(tested) & (manifest["split"] != "test"),
         )
-    malignant = set(_name_images(lesions[lesions["pathology"] == "MALIGNANT"], plan))
     yield _build_invariant(
-        "an image is malignant exactly if one of its lesions is",
+        source.claim_of_labels,
         manifest["image_id"],
-        (manifest["label"] == "malignant") != manifest["image_id"].isin(malignant),
+        (manifest["label"] == "malignant") != manifest["image_id"].isin(source.list_malignant_images()),
     )
-    expected, kept = set(_name_images(lesions, plan)), set(manifest["image_id"])
+    expected, kept = source.list_images(), set(manifest["image_id"])
     out = {found.subject for found in plan.notices if found.kind == "left-out"}
     odd = (expected ^ (kept | out)) | (kept & out)
-    yield Invariant("every image of the CSVs is in the dataset or left out by name", len(expected), tuple(sorted(odd)))
-    yield from _check_pixels(lesions)
+    yield Invariant(source.claim_of_images, len(expected), tuple(sorted(odd)))
+    yield from _check_pixels(source.list_lesion_files())
 
 
 def _check_one_each(claim: str, what: pd.Series, of: pd.Series) -> Invariant:
@@ -76,21 +73,15 @@ def _check_one_each(claim: str, what: pd.Series, of: pd.Series) -> Invariant:
     return _build_invariant(claim, counts.index, counts > 1)
 
 
-def _name_images(lesions: pd.DataFrame, plan: DatasetPlan) -> pd.Series:
-    """Return the image_id of each lesion."""
-    scan = lesions[VIEW_KEY].agg("_".join, axis=1)
-    if plan.choices.images == "full":
-        return scan
-    return scan + "_" + lesions["kind"] + "_" + lesions["lesion_id"].astype(str)
-
-
-def _check_pixels(lesions: pd.DataFrame) -> Iterator[Invariant]:
-    """Check a sample of masks and crops by their pixels. The catalog tells them apart by their headers."""
-    for role, claim, is_mask in (
-        ("mask", "a mask has two grey values (seen in a sample)", True),
-        ("crop", "a crop has many grey values (seen in a sample)", False),
-    ):
-        files = sorted(set(lesions[f"{role}_file"]) - {""})
+def _check_pixels(lesion_files: dict[str, set[str]]) -> Iterator[Invariant]:
+    """Check a sample of masks and crops by their pixels. Headers told them apart."""
+    claims = {
+        "mask": ("a mask has two grey values (seen in a sample)", True),
+        "crop": ("a crop has many grey values (seen in a sample)", False),
+    }
+    for role, found in lesion_files.items():
+        claim, is_mask = claims[role]
+        files = sorted(found)
         sample = files[:: -(-len(files) // _SAMPLE) or 1]
         checked = {file: two for file in sample if (two := _is_binary(file)) is not None}
         yield _build_invariant(claim, checked, pd.Series([two != is_mask for two in checked.values()], dtype=bool))

@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -15,15 +15,12 @@ import numpy as np
 from tfm.core.errors import DataError
 from tfm.core.files import write_atomically, write_bytes
 from tfm.data.dataset.dataset_plan import PlannedImage
-from tfm.data.download.headers import is_jpeg
 from tfm.data.download.notices import Notice
-from tfm.imaging.read_image import has_at_most_two_values, read_pixels
-from tfm.imaging.reader_common import DOWNLOAD_AGAIN
+from tfm.imaging.read_image import read_pixels
 
 LinkMode = Literal["hard", "symlink", "copy", "png"]
 
 _CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
-_JPEG_MIDDLE = 127  # JPEG black and white are not exactly 0 and 255
 _FAST_TO_READ = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # read 4 to 8 times faster, once for each cache
 
 
@@ -100,22 +97,9 @@ def write_mask(target: Path, image: PlannedImage) -> None:
     classes = np.zeros((image.rows, image.columns), np.uint8)
     for lesion in image.lesions:
         try:
-            inside = _read_lesion(lesion.file, classes.shape)
+            inside = lesion.outline.draw((image.rows, image.columns))
         except DataError as error:
             raise UnusableFile(image.mask, Notice("bad-mask", lesion.subject, error.message)) from None
         # Classes rise with malignancy, so the larger one wins where lesions overlap.
         np.maximum(classes, inside * np.uint8(lesion.pixel_class), out=classes)
     write_bytes(target, cv2.imencode(".png", classes, _FAST_TO_READ)[1].tobytes())
-
-
-def _read_lesion(file: Path, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Read (rows, columns) of the mammogram's size: 1 inside the lesion."""
-    pixels = read_pixels(file)
-    if not has_at_most_two_values(pixels):
-        raise DataError(f"{file.name} has many grey values, so it is no mask", hint=DOWNLOAD_AGAIN)
-    inside: np.ndarray[Any, Any] = (pixels > (_JPEG_MIDDLE if is_jpeg(str(file)) else 0)).astype(np.uint8)
-    if not inside.any():
-        raise DataError(f"no pixel of {file.name} is set", hint=DOWNLOAD_AGAIN)
-    if inside.shape != shape:
-        inside = cv2.resize(inside, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)
-    return inside

@@ -5,7 +5,7 @@ Only files that may be identical are decoded. CBIS-DDSM has 100 GB of mammograms
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,6 @@ from typing import NamedTuple
 import pandas as pd
 
 from tfm.core.errors import DataError
-from tfm.data.dataset.lesions_to_images import VIEW_KEY
 from tfm.data.download.notices import Notice
 from tfm.data.patient_id import normalise_patient_id
 from tfm.imaging.read_image import hash_pixels, read_pixels
@@ -24,8 +23,8 @@ _BLOCK_DISTANCES = tuple(_BLOCK * 4**power for power in range(1, 7))
 _FEWEST_PIXELS = 512  # smaller images are placeholders, which have the same pixels for many patients
 
 
-class _ImageFile(NamedTuple):
-    image: str  # patient, side and view
+class ComparedFile(NamedTuple):
+    image: str  # the mammogram
     patient: str
     file: str
     rows: int
@@ -51,47 +50,49 @@ class SamePatients:
         ]
 
 
-def find_same_patients(lesions: pd.DataFrame, roles: Iterable[str]) -> SamePatients:
-    """Compare the names of all patients, and the files of some roles ("image", "crop") of different patients."""
-    patient_of = {patient: normalise_patient_id(patient) for patient in sorted(set(lesions["patient_id"]))}
+def list_compared_files(
+    images: pd.Series, patients: pd.Series, files: pd.Series, rows: pd.Series, columns: pd.Series
+) -> list[ComparedFile]:
+    """List each file once, except placeholders."""
+    table = pd.DataFrame({"image": images, "patient": patients, "file": files, "rows": rows, "columns": columns})
+    table = table[table["rows"] * table["columns"] >= _FEWEST_PIXELS].drop_duplicates("file")
+    return [ComparedFile(*row) for row in table.itertuples(index=False)]
+
+
+def find_same_patients(patients: Iterable[str], compared: Sequence[list[ComparedFile]]) -> SamePatients:
+    """Compare the names of all patients, and the files of different patients within each list."""
+    names = {*patients, *(file.patient for listed in compared for file in listed)}
+    patient_of = {patient: normalise_patient_id(patient) for patient in sorted(names)}
     identical = []
-    for role in sorted(roles):
-        for files in _find_identical_files(list(_list_files(lesions, role)), patient_of):
-            patients = {patient_of[file.patient] for file in files}
-            first = min(patients)
-            patient_of = {name: first if patient in patients else patient for name, patient in patient_of.items()}
+    for listed in compared:
+        for files in _find_identical_files(listed, patient_of):
+            merged = {patient_of[file.patient] for file in files}
+            first = min(merged)
+            patient_of = {name: first if patient in merged else patient for name, patient in patient_of.items()}
             identical.append(tuple(sorted({file.image for file in files})))
     return SamePatients(patient_of, tuple(sorted(set(identical))))
 
 
-def _list_files(lesions: pd.DataFrame, role: str) -> Iterator[_ImageFile]:
-    """List each file once, except placeholders."""
-    files = lesions[lesions[f"{role}_rows"] * lesions[f"{role}_columns"] >= _FEWEST_PIXELS]
-    for row in files.drop_duplicates(f"{role}_file").to_dict("records"):
-        image = "_".join(row[column] for column in VIEW_KEY)
-        yield _ImageFile(image, row["patient_id"], row[f"{role}_file"], row[f"{role}_rows"], row[f"{role}_columns"])
-
-
-def _find_identical_files(files: list[_ImageFile], patient_of: dict[str, str]) -> list[list[_ImageFile]]:
+def _find_identical_files(files: list[ComparedFile], patient_of: dict[str, str]) -> list[list[ComparedFile]]:
     """Group the files of different patients by size, then by some of their bytes, and only then by their pixels."""
     groups = [files]
-    keys: tuple[Callable[[_ImageFile], Hashable], ...] = (lambda file: (file.rows, file.columns), _probe, _hash_file)
+    keys: tuple[Callable[[ComparedFile], Hashable], ...] = (lambda file: (file.rows, file.columns), _probe, _hash_file)
     for key in keys:
         groups = [part for group in groups for part in _group_by_key(group, key)]
         groups = [group for group in groups if len({patient_of[file.patient] for file in group}) > 1]
     return groups
 
 
-def _group_by_key(files: Iterable[_ImageFile], key: Callable[[_ImageFile], Hashable]) -> list[list[_ImageFile]]:
+def _group_by_key(files: Iterable[ComparedFile], key: Callable[[ComparedFile], Hashable]) -> list[list[ComparedFile]]:
     """Files whose key is None are in no group."""
-    groups: dict[Hashable, list[_ImageFile]] = {}
+    groups: dict[Hashable, list[ComparedFile]] = {}
     for file in files:
         if (value := key(file)) is not None:
             groups.setdefault(value, []).append(file)
     return list(groups.values())
 
 
-def _probe(file: _ImageFile) -> bytes | None:
+def _probe(file: ComparedFile) -> bytes | None:
     """Read some blocks of a file; None if it cannot be read or they have one grey value only, as in a placeholder."""
     try:
         with open(file.file, "rb", buffering=0) as stream:
@@ -107,7 +108,7 @@ def _probe(file: _ImageFile) -> bytes | None:
     return content if len({*zip(content[::2], content[1::2], strict=False)}) > 1 else None
 
 
-def _hash_file(file: _ImageFile) -> str | None:
+def _hash_file(file: ComparedFile) -> str | None:
     """Return None if the pixels cannot be read; that is reported when they are needed."""
     try:
         return hash_pixels(read_pixels(Path(file.file)))

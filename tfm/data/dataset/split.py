@@ -17,24 +17,26 @@ _REORGANIZE = "do not train on this dataset: run organize again from the downloa
 
 
 def split_officially(images: pd.DataFrame, *, present: pd.Series, val_share: float, seed: int) -> pd.Series:
-    """Keep TCIA's test set, draw `val_share` of the other patients for val; "" for training images of test patients.
+    """Keep the published test set, draw `val_share` of the other patients for val; "" for images in neither.
 
     Test patients are found in all images, so a file missing from the download moves no patient; val is drawn from
     the patients with a file `present`.
     """
     test, free = _find_test_and_free(images)
+    if (images["official"] == "val").any():  # published too
+        return images["official"].where(test | free, "")
     assigned = _assign_shares(images[free & present], {"val": val_share}, seed)
     return images["patient_id"].map(lambda patient: assigned.get(patient, "")).mask(test, "test")
 
 
 def split_randomly(images: pd.DataFrame, *, present: pd.Series, val_share: float, seed: int) -> pd.Series:
-    """Ignore TCIA's split: draw 15 % of the patients for test and `val_share` for val."""
+    """Ignore the published split: draw 15 % of the patients for test and `val_share` for val."""
     assigned = _assign_shares(images[present], {"test": RANDOM_TEST_SHARE, "val": val_share}, seed)
     return images["patient_id"].map(lambda patient: assigned.get(patient, ""))
 
 
 def split_into_folds(images: pd.DataFrame, *, present: pd.Series, seed: int) -> pd.Series:
-    """Return 1 to FOLDS for training patients, 0 for TCIA's test set, <NA> for training images of test patients."""
+    """Return 1 to FOLDS for training patients, 0 for the published test set, <NA> for images in neither."""
     test, free = _find_test_and_free(images)
     benign, malignant = _draw_patients(images[free & present], seed)
     assigned = {patient: place % FOLDS + 1 for place, patient in enumerate([*benign, *malignant])}
@@ -52,7 +54,7 @@ def describe_fold(number: int) -> str:
 
 
 def _find_test_and_free(images: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Find the images of TCIA's test set, and those of patients without any image in it."""
+    """Find the images of the published test set, and those of patients without any image in it."""
     test = images["official"] == "test"
     return test, ~images["patient_id"].isin(set(images.loc[test, "patient_id"]))
 

@@ -20,18 +20,18 @@ from tfm.data.dataset.invariants import check_invariants
 from tfm.data.dataset.link_files import LinkMode, UnusableFile, can_link, link_image, write_mask
 from tfm.data.dataset.split import SPLITS
 from tfm.data.download.find_files import refuse_nested_folders
-from tfm.data.download.match_files import Catalog, format_lesion_table
 from tfm.data.download.notices import Notice
 from tfm.data.download.tcia_metadata import format_manifest
 
 _KEY = ".arrangement"  # hash of what the files in the folder were made of: files of another plan are not reused
-_OWN_FILES = re.compile(r"P_\d+_(LEFT|RIGHT)_[A-Z]+(_(mass|calc)_\d+)?\.(dcm|dicom|ima|jpe?g|png)")
+_OWN_FILES = re.compile(  # of CBIS-DDSM, or with the collection before the name
+    r"(P_\d+_(LEFT|RIGHT)_[A-Z]+(_(mass|calc)_\d+)?|[a-z][a-z-]+__.+)\.(dcm|dicom|ima|jpe?g|png|tiff?|pgm)"
+)
 _PIXELS_PER_MASK_BYTE = 200  # PNG compression of masks: 500 to 2000 were measured
 
 
 def organize_dataset(
     folder: Path,
-    catalog: Catalog,
     plan: DatasetPlan,
     *,
     downloads: Sequence[Path],
@@ -44,7 +44,7 @@ def organize_dataset(
         version: of the code that makes masks and images.
     """
     refuse_nested_folders(folder, downloads)
-    invariants = check_invariants(catalog, plan)
+    invariants = check_invariants(plan)
     _refuse_full_disk(folder, plan, link)
     _remove_obsolete_files(folder, plan, plan.hash_content(version))
     link_counts: Counter[str] = Counter()
@@ -58,18 +58,18 @@ def organize_dataset(
             bad[error.file] = error.notice
         yield done, len(plan.planned)
     written = plan.exclude_files(bad)
-    write_text(folder / LESIONS, format_lesion_table(catalog, downloads))
-    if missing := catalog.list_series_to_fetch():
+    write_text(folder / LESIONS, plan.source.format_table(downloads))
+    if missing := plan.source.list_series_to_fetch():
         write_text(folder / MISSING, format_manifest(missing))
     else:
         (folder / MISSING).unlink(missing_ok=True)
-    account = build_audit(catalog, written, invariants, link_counts)
+    account = build_audit(written, invariants, link_counts)
     write_json(folder / AUDIT, account)
     write_text(folder / AUDIT_TEXT, format_audit(account))
     write_manifest(folder, written.manifest)
 
 
-def refuse_replacing(folder: Path, catalog: Catalog, plan: DatasetPlan) -> None:
+def refuse_replacing(folder: Path, plan: DatasetPlan) -> None:
     """Refuse to replace a dataset with other settings or images: caches and models refer to it.
 
     A dataset with the same settings may be replaced after its download has grown.
@@ -78,7 +78,7 @@ def refuse_replacing(folder: Path, catalog: Catalog, plan: DatasetPlan) -> None:
         return
     account = read_json(folder / AUDIT)
     same_images = _list_images(pd.read_csv(folder / MANIFEST, dtype=str)) <= _list_images(plan.manifest)
-    same_settings = (account["settings"], account["synthetic"]) == (plan.settings, catalog.synthetic)
+    same_settings = (account["settings"], account["synthetic"]) == (plan.settings, plan.source.synthetic)
     if not (same_images and same_settings):
         raise SettingsError(
             f"a dataset called {folder.name} exists already, made with other settings or of other data",

@@ -86,10 +86,15 @@ def scan_folders(given: Sequence[Path], csvs: Sequence[Path] = ()) -> Download:
         Tables(
             given=(*in_csvs, *(path.resolve() for path in csvs if path.is_file())),
             below=tuple(Path(file.path) for file in readable if _is_csv(file.path)),
-            around=_find_tables_around(sources),
+            around=find_tables_around(sources),
         ),
         tuple(notices),
     )
+
+
+def find_sources(given: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the given paths, or the download that contains a given subfolder."""
+    return tuple(dict.fromkeys(map(_find_download_root, given)))
 
 
 def find_implicit_inputs(given: Sequence[Path], csvs: Sequence[Path]) -> list[Path]:
@@ -97,7 +102,7 @@ def find_implicit_inputs(given: Sequence[Path], csvs: Sequence[Path]) -> list[Pa
     sources = [_find_download_root(path) for path in given]
     widened = [source for source, path in zip(sources, given, strict=True) if source != path.resolve()]
     listed, _ = _read_lists([path for path in sources if path.is_file()])
-    around = () if csvs else _find_tables_around(sources)
+    around = () if csvs else find_tables_around(sources)
     return [*widened, *listed, *around]
 
 
@@ -173,7 +178,7 @@ def _read_lines(path: Path) -> list[str]:
         ) from None
 
 
-def _find_tables_around(sources: Sequence[Path]) -> tuple[Path, ...]:
+def find_tables_around(sources: Sequence[Path]) -> tuple[Path, ...]:
     """Find tables in the folders above the sources and in their csv/: people often choose CBIS-DDSM/ or jpeg/."""
     # Three levels: CBIS-DDSM, manifest-…, the download.
     above = dict.fromkeys(folder for source in sources for folder in list(source.parents)[:3])

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import astuple, fields
 from pathlib import Path
 
 from tfm.core import files, hints
 from tfm.core.errors import BusyError, DiskError
+from tfm.core.events import Progress
 from tfm.core.file_walk import FoundFile
 from tfm.data.download.headers import Header, is_jpeg, read_header
+from tfm.data.download.plain_headers import is_plain_image, read_plain_header
 from tfm.data.sources.kaggle import read_jpeg_header
 
 _VERSION = 2  # increase it when other facts are read from a header
@@ -34,7 +36,7 @@ def read_headers(images: Sequence[FoundFile], file: Path) -> Iterator[Header]:
         for image in images:
             header = known.get((image.path, image.size, image.mtime_ns))
             if header is None:
-                header = read_jpeg_header(image) if is_jpeg(image.path) else read_header(image)
+                header = _select_reader(image.path)(image)
                 if header.fault != "unreadable":  # the cause may be a temporary error of the disk
                     new.append((image, header))
             yield header
@@ -42,6 +44,22 @@ def read_headers(images: Sequence[FoundFile], file: Path) -> Iterator[Header]:
                 _save(index, new)
                 new = []
         _save(index, new)
+
+
+def read_headers_with_progress(images: Sequence[FoundFile], file: Path) -> Generator[Progress, None, list[Header]]:
+    headers: list[Header] = []
+    for header in read_headers(images, file):
+        headers.append(header)
+        # About 100 events in all: one for each file would fill the log.
+        if len(headers) % max(1, len(images) // 100) == 0 or len(headers) == len(images):
+            yield Progress("headers", len(headers), len(images), "files")
+    return headers
+
+
+def _select_reader(path: str) -> Callable[[FoundFile], Header]:
+    if is_jpeg(path):
+        return read_jpeg_header
+    return read_plain_header if is_plain_image(path) else read_header
 
 
 def _open_index(file: Path) -> tuple[sqlite3.Connection, Known]:

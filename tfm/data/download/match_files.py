@@ -24,6 +24,7 @@ from tfm.imaging.read_image import has_at_most_two_values, read_pixels
 ROLES = ("image", "mask", "crop")
 FACTS = ("file", "sop", "bytes", "rows", "columns", "bits")
 FILE_COLUMNS = [f"{role}_{fact}" for role in ROLES for fact in FACTS]  # "" and 0 where no complete file was found
+_NUMBERS = [f"{role}_{fact}" for role in ROLES for fact in ("bytes", "rows", "columns", "bits")]
 _UNFIT = {"colour": "is a colour image", "frames": "has several frames, like tomosynthesis"}
 
 
@@ -90,8 +91,9 @@ def match_files(
             rows.append(
                 case | _make_columns("image", image) | _make_columns("mask", mask) | _make_columns("crop", crop)
             )
-    lesions = pd.DataFrame(rows, columns=[*cases.columns, *FILE_COLUMNS])
-    types = {name: cases[name].dtype for name in cases.columns}
+    # As objects, because strings of pandas cannot hold the undecodable bytes of some file names.
+    lesions = pd.DataFrame(rows, columns=[*cases.columns, *FILE_COLUMNS], dtype=object)
+    types = {name: cases[name].dtype for name in cases.columns} | dict.fromkeys(_NUMBERS, "int64")
     return Catalog(
         lesions.astype(types),
         files.notices,

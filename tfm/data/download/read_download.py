@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from tfm.core.errors import DataError
-from tfm.core.events import Event, Progress
+from tfm.core.events import Event
 from tfm.data.download import find_files, match_files, tcia_metadata
-from tfm.data.download.header_index import read_headers
+from tfm.data.download.header_index import read_headers_with_progress
 from tfm.data.download.headers import Header
 from tfm.data.download.notices import Notice
 from tfm.data.sources import cbis_ddsm, kaggle
@@ -37,12 +37,7 @@ def read_download(given: Sequence[Path], csvs: Sequence[Path], index: Path) -> G
     find_files.refuse_nested_folders(index, download.folders)
     case_files = cbis_ddsm.find_case_files(download.tables)
     cases = cbis_ddsm.read_cases(case_files)
-    headers: list[Header] = []
-    for header in read_headers(download.images, index):
-        headers.append(header)
-        # About 100 events in all: one for each file would fill the log.
-        if len(headers) % max(1, len(download.images) // 100) == 0 or len(headers) == len(download.images):
-            yield Progress("headers", len(headers), len(download.images), "files")
+    headers = yield from read_headers_with_progress(download.images, index)
     headers = kaggle.add_dicom_info(headers, download.tables.select(kaggle.is_dicom_info))
     listing, ignored = _read_listings(download.tables)
     notices = [*download.notices, *ignored, *_report_unclaimed_files(cases, headers)]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from tfm.core.errors import DataError
-from tfm.data.sources.cbis_ddsm import read_column_names, read_text_table
+from tfm.data.sources.tables import read_column_names, read_text_table
 
 _COLUMNS = {"series uid": "series_uid", "subject id": "subject"}  # NBIA's normalized name → ours
 _UID = r"[0-9]+(\.[0-9]+)+"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +10,10 @@ import pandas as pd
 
 from tfm.core import hints
 from tfm.core.errors import DataError, SettingsError
-from tfm.data.download.find_files import UTF_16, Tables
+from tfm.data.download.find_files import Tables
 from tfm.data.download.notices import Notice
 from tfm.data.patient_id import find_patient_ids
+from tfm.data.sources.tables import normalize_header, read_column_names, read_text_table
 
 # Our column name → its normalized names in the CSVs that are in circulation.
 _NEEDED = {
@@ -39,7 +39,6 @@ _DESCRIPTIONS = {
     "distribution": ("calc distribution",),
 }
 _SCALES = ("density", "assessment", "subtlety")
-_LONGEST_HEADER = 10_000  # characters; a file with a longer first line is not a table
 SERIES = tuple(_PATHS)
 _KINDS = {"mass": "mass", "calcification": "calc"}
 _SPLITS = {"Training": "train", "Test": "test"}
@@ -53,7 +52,7 @@ _OFFICIAL = "compare it with the four case CSVs of the CBIS-DDSM page at TCIA, o
 
 def find_case_files(tables: Tables) -> list[Path]:
     """Return the CSVs that describe cases, recognized by name or columns."""
-    found = tables.select(_is_case_file)
+    found = tables.select(is_case_file)
     if not found:
         raise SettingsError(
             "no case CSV was found in the given folders or near them",
@@ -111,55 +110,15 @@ def report_missing_csvs(cases: pd.DataFrame, kinds: Sequence[str]) -> list[Notic
     ]
 
 
-def _normalize(header: str) -> str:
-    return header.strip().lower().replace("_", " ").replace("-", " ")
-
-
-def _is_case_file(path: Path) -> bool:
+def is_case_file(path: Path) -> bool:
     """Whether the file has TCIA's name or all required columns."""
-    columns = set(map(_normalize, read_column_names(path)))
+    columns = set(map(normalize_header, read_column_names(path)))
     return "case_description" in path.name.lower() or all(columns & set(known) for known in _NEEDED.values())
-
-
-def read_column_names(path: Path) -> list[str]:
-    """Return the column names of a CSV, or none if the file cannot be read as a CSV."""
-    try:
-        first = _read_first_line(path)
-        return next(csv.reader([first], delimiter=_detect_separator(first)), [])
-    except (OSError, csv.Error):
-        return []
-
-
-def _read_first_line(path: Path) -> str:
-    with open(path, encoding=_detect_encoding(path), errors="replace", newline="") as file:
-        return next((line for line in iter(lambda: file.readline(_LONGEST_HEADER), "") if line.strip()), "")
-
-
-def _detect_encoding(path: Path) -> str:
-    with open(path, "rb") as file:
-        return "utf-16" if file.read(2) in UTF_16 else "utf-8-sig"
-
-
-def _detect_separator(header: str) -> str:
-    """Return the most frequent separator: Excel writes semicolons where the comma is the decimal point."""
-    return max(",;\t", key=header.count)
-
-
-def read_text_table(path: Path) -> pd.DataFrame:
-    """Read a CSV with all values as text."""
-    try:
-        return pd.read_csv(
-            path, dtype=str, encoding=_detect_encoding(path), sep=_detect_separator(_read_first_line(path))
-        )
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} contains characters that are not UTF-8", hint="save it as CSV UTF-8") from error
-    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"{path} cannot be read as a CSV: {error}", hint=_OFFICIAL) from error
 
 
 def _read_case_file(path: Path) -> pd.DataFrame:
     raw = read_text_table(path)
-    columns = {_normalize(name): name for name in raw.columns}
+    columns = {normalize_header(name): name for name in raw.columns}
     table = pd.DataFrame(index=raw.index)
     for ours, known in (_NEEDED | _DESCRIPTIONS | _PATHS).items():
         theirs = next((columns[name] for name in known if name in columns), None)

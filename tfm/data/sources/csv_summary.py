@@ -42,17 +42,6 @@ def summarize_cases(cases: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def flatten_counts(counts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return (label, count) pairs, with the labels of nested groups joined by colons."""
-    rows = []
-    for what, count in counts.items():
-        if isinstance(count, dict):
-            rows += [(f"{what}: {part}", number) for part, number in flatten_counts(count)]
-        else:
-            rows.append((what, str(count)))
-    return rows
-
-
 def _group_images(lesions: pd.DataFrame) -> pd.DataFrame:
     """Return a row per image. It is malignant if any of its lesions is."""
     images = lesions.groupby(IMAGE_KEY, as_index=False).agg(

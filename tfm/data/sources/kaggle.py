@@ -12,7 +12,7 @@ from PIL import Image
 from tfm.core.errors import DataError
 from tfm.core.file_walk import FoundFile
 from tfm.data.download.headers import PHANTOM_MAKER, Header
-from tfm.data.sources.cbis_ddsm import read_column_names, read_text_table
+from tfm.data.sources.tables import read_column_names, read_text_table
 
 _FACTS = {
     "sop_uid": "SOPInstanceUID",
