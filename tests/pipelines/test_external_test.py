@@ -104,7 +104,7 @@ def test_the_drop_is_that_of_two_intervals_of_different_patients(trained, compar
 def test_the_protocol_names_the_dataset_and_what_differs_is_told_first(compared):
     notes, tables = ([one for one in compared.read_events() if isinstance(one, kind)] for kind in (Note, Table))
     differs = "clinic differs from files, which the models were trained on:\n"
-    assert notes[0].text.startswith(differs + "  malignant: 43% of 14 images instead of 50% of 32 images")
+    assert notes[0].text.startswith(differs + "  malignant: 43% of 14 images; in files: 50% of 32 images")
     ranking = tables[0]
     assert "dataset clinic (every image is tested; drawn, same collection as the training images" in ranking.caption
     assert "external test, per image: 14 images (6 malignant) of 7 patients" in ranking.caption

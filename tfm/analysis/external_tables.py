@@ -92,7 +92,7 @@ def describe_differences(datasets: tuple[Dataset, Dataset], facts: tuple[FileFac
     pairs["malignant"] = tuple(f"{share:.0%} of {n} images" for share, n in zip(shares, counts, strict=True))
     pairs["labels and images"] = tuple(one.protocol for one in datasets)
     own_name, name = (one.folder.name for one in datasets)
-    lines = [f"{words}: {external} instead of {own}" for words, (own, external) in pairs.items() if external != own]
+    lines = [f"{words}: {external}; in {own_name}: {own}" for words, (own, external) in pairs.items() if external != own]
     return "\n  ".join([f"{name} differs from {own_name}, which the models were trained on:", *lines])
 
 

@@ -139,18 +139,20 @@ def _list_tables(evaluated: EvaluatedRun, name: str) -> Iterator[tuple[str, str,
 def _draw_figures(evaluated: EvaluatedRun, name: str) -> Iterator[tuple[str, str, Figure, str]]:
     """Draw each figure that the predictions allow: file name, title, figure and caption."""
     test = evaluated.evaluations["test"]["image"]
-    caption = test.protocol.caption
+    caption = caption_of_both = test.protocol.caption
     if evaluated.own:
-        both = {"own test": evaluated.own.evaluations["test"]["image"], test.protocol.split: test}
+        own = evaluated.own.evaluations["test"]["image"]
+        both = {"own test": own, test.protocol.split: test}
+        caption_of_both += f". Own test: {own.protocol.describe_with_dataset(own.protocol.sample)}"
     else:
         both = {"validation": evaluated.evaluations["val"]["image"], "test": test}
     if test.has_both_classes:
         curves = {f"{name}, {which}": one for which, one in both.items()} if evaluated.own else {name: test}
-        yield "roc", f"ROC curve of {name}", draw_roc(curves), caption
+        yield "roc", f"ROC curve of {name}", draw_roc(curves), caption_of_both
         yield "precision-recall", f"Precision-recall curve of {name}", draw_precision_recall({name: test}), caption
     yield "reliability", f"Reliability diagram of {name}", draw_reliability(test), caption
-    yield "confusion", f"Confusion matrices of {name}", draw_confusion(both), caption
-    yield "scores", f"Probabilities of {name}", draw_score_distributions(both), caption
+    yield "confusion", f"Confusion matrices of {name}", draw_confusion(both), caption_of_both
+    yield "scores", f"Probabilities of {name}", draw_score_distributions(both), caption_of_both
     if any(one.has_auc for one in evaluated.subgroups):
         yield "subgroups", f"Subgroups of {name}", draw_subgroups(test, evaluated.subgroups), caption
     if not evaluated.epochs.empty:

@@ -40,7 +40,7 @@ def open_external_dataset(workspace: Workspace, name: str, runs: Sequence[Run]) 
     if trained:
         raise SettingsError(
             f"{name} is the dataset that {_list_names(trained)} was trained on: its own test split already is the test",
-            hint="choose another dataset, or none",
+            hint="name the other runs, or choose another dataset, or none",
             fields=("dataset",),
         )
     for run in runs:
