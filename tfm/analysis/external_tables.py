@@ -38,7 +38,7 @@ def tabulate_drops(external: EvaluatedRun, name: str) -> ExportTable:
     tested = [protocol.describe_with_dataset(protocol.sample) for protocol in protocols]
     return ExportTable(
         caption=f"{name}. {_DROP}. Own test: {tested[0]}. External test: {tested[1]}",
-        columns=["metric", "own test", protocols[1].dataset, "drop"],
+        columns=["metric (95 % interval)", "own test", protocols[1].dataset, "drop outside"],
         rows=[[f"{METRICS[metric]} per {unit}", *_format(drop)] for (metric, unit), drop in drops.items()],
         records=[
             {"trained": external.run.id, "dataset": protocols[1].dataset, "unit": unit}
@@ -64,7 +64,7 @@ def measure_drops(ranking: Ranking, own: Mapping[str, TrainedModel]) -> dict[str
 def tabulate_drops_of_models(ranking: Ranking, drops: Mapping[str, Drop]) -> ExportTable:
     return ExportTable(
         caption=f"{ranking.protocol.caption}. {_DROP}",
-        columns=["model", "AUC on own test", f"AUC on {ranking.protocol.dataset}", "drop"],
+        columns=["model", "AUC on own test", f"AUC on {ranking.protocol.dataset}", "drop outside"],
         rows=[[name, *_format(drop)] for name, drop in drops.items()],
         records=[{"model": name, **drop.flatten("auc")} for name, drop in drops.items()],
     )
@@ -92,7 +92,9 @@ def describe_differences(datasets: tuple[Dataset, Dataset], facts: tuple[FileFac
     pairs["malignant"] = tuple(f"{share:.0%} of {n} images" for share, n in zip(shares, counts, strict=True))
     pairs["labels and images"] = tuple(one.protocol for one in datasets)
     own_name, name = (one.folder.name for one in datasets)
-    lines = [f"{words}: {external}; in {own_name}: {own}" for words, (own, external) in pairs.items() if external != own]
+    lines = [
+        f"{words}: {external}; in {own_name}: {own}" for words, (own, external) in pairs.items() if external != own
+    ]
     return "\n  ".join([f"{name} differs from {own_name}, which the models were trained on:", *lines])
 
 

@@ -18,7 +18,7 @@ from tfm.data.dataset.dataset import Dataset
 
 FACTS = {  # by name: the words of a table
     "format": "file format",
-    "maker": "maker",
+    "maker": "device maker",
     "origin": "made by",
     "polarity": "grey values",
     "bits": "bits per pixel",
