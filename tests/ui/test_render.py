@@ -32,6 +32,14 @@ def test_no_table_column_is_cut_in_a_narrow_window(width, capsys):
     assert words.count("0.324") == 8
 
 
+@pytest.mark.parametrize("word", ["to", "a"])
+def test_an_interval_is_below_its_value_in_any_language_where_both_are_too_wide(word, capsys):
+    rows = [["accuracy", *[f"−0.284 (−0.341 {word} 0.324)"] * 4]]
+    console = Console(width=80)
+    console.print(render.draw_event(Table("Test", ["metric", *"abcd"], rows), console))
+    assert capsys.readouterr().out.count(f"−0.341 {word} 0.324") == 4
+
+
 def test_the_heading_of_a_column_breaks_before_its_rows_do(capsys):
     columns = ["CSV", *["a heading of many words"] * 5]
     rows = [["mass train", *["120"] * 5], ["calc test", *["44"] * 5]]

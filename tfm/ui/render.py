@@ -27,8 +27,8 @@ from tfm.ui.text_console import TextConsole
 
 _LONGEST_WORD = 24  # characters; a longer word may be broken
 _DIGITS = ("", "<", *"0123456789")  # the first characters of a number
-_INTERVAL = re.compile(r"[−\d.]+ to [−\d.]+")
-_VALUE_AND_INTERVAL = re.compile(r"^([−\d.]+) \((.+ to .+)\)$")
+_INTERVAL = re.compile(r"[-−\d.–]+ \w+ [-−\d.–]+")  # the word is "to" in any language
+_VALUE_AND_INTERVAL = re.compile(rf"^([-−\d.]+) \(({_INTERVAL.pattern})\)$")
 _SLOW = 0.2  # per second; below it, the time for each is shown
 _STATE_STYLES = {
     "running": "cyan",
