@@ -145,6 +145,26 @@ def test_the_workspace_option_works_before_and_after_the_command(tmp_path, run_m
         assert "phantom" in run_main(*words).stdout
 
 
+def test_a_workspace_whose_path_is_not_utf_8_is_refused_in_words(tmp_path, run_main):
+    told = run_main("runs", "list", "--workspace", os.fsdecode(b"caf\xe9"))
+    assert told.returncode == 1
+    assert "is not UTF-8" in told.stderr
+    assert "bug" not in told.stderr
+
+
+@pytest.mark.parametrize("place", ["runs", "plans", ".lock"])
+def test_a_file_in_place_of_a_folder_is_named_with_what_to_do(place, tmp_path, run_main):
+    (tmp_path / "workspace").mkdir()
+    if place == ".lock":
+        (tmp_path / "workspace" / place).mkdir()
+    else:
+        (tmp_path / "workspace" / place).touch()
+    for words in (["runs"], ["phantom", "out", "--train-women", "2", "--test-women", "1", "--detach"]):
+        told = run_main(*words)
+        assert "bug" not in told.stderr
+        assert told.returncode == 0 or "move it away" in " ".join(told.stderr.replace("│", " ").split())
+
+
 def test_a_folder_named_like_markup_is_shown_as_it_is(tmp_path, run_main):
     listed = run_main("runs", "list", "--workspace", "[b]x[/y]")
     assert listed.returncode == 0, listed.stderr

@@ -4,6 +4,7 @@ read it as commands. HTML is escaped by Jinja2."""
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -55,6 +56,11 @@ def _escape_latex_character(character: str) -> str:
 def escape_terminal(text: str) -> str:
     """Leave out what a terminal would obey. The rest keeps its width."""
     return _NO_CHARACTER.sub("?", _CONTROL.sub("", text))
+
+
+def is_utf8(path: Path) -> bool:
+    """Whether a path can be written into a file. A disk of another system may have other names."""
+    return not _NO_CHARACTER.search(str(path))
 
 
 def escape_markdown(text: str) -> str:

@@ -29,7 +29,7 @@ from tfm.training.inputs.starting_point import find_exported_weights, find_weigh
 from tfm.training.settings import DEFAULT_SEED
 from tfm.training.tune.claim_trials import Worker
 from tfm.training.tune.run_trials import Search
-from tfm.training.tune.storage import open_storage, report_database_errors
+from tfm.training.tune.storage import hold_storage, report_database_errors
 from tfm.training.tune.study import Study, find_best, get_message
 from tfm.training.tune.trial_settings import TrialTemplate, list_fixed_values
 
@@ -45,8 +45,8 @@ def tune(settings: Tune, run: Run) -> Iterator[Event]:
     space = settings.space | ({"cache": [settings.cache, *settings.caches]} if settings.caches else {})
     _check_trials(settings, run, template, space)
     address = settings.storage or f"sqlite:///{run.study_file}"
-    with report_database_errors(address):
-        study = Study(open_storage(address), _build_study_name(settings, run), space, settings.hyperband, settings.seed)
+    with report_database_errors(address), hold_storage(address) as storage:
+        study = Study(storage, _build_study_name(settings, run), space, settings.hyperband, settings.seed)
         searched = [name for name, options in space.items() if not isinstance(options, list) or len(options) > 1]
         _check_not_emptied(study, run, address)
         yield Note(f"{study.name}: {settings.trials} trials of {settings.model}; searched: {', '.join(searched)}")

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from tfm.core import files, hints
 from tfm.core.errors import BusyError, DiskError
+from tfm.core.escape_text import is_utf8
 from tfm.core.settings import presets
 
 # The files that exist once a product is complete, and whose content identifies it.
@@ -26,6 +27,11 @@ _OWN_PRESETS = ("models", "preprocess", "tune", "clusters")
 class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
+        if not is_utf8(self.root):
+            raise DiskError(
+                f"the path {os.fsencode(self.root)!r} of the workspace is not UTF-8, which its files are",
+                hint=f"rename its folder, or choose another {hints.setting('workspace')}",
+            )
         if self.root.exists() and not self.root.is_dir():
             raise DiskError(f"{self.root} is a file, not a folder", hint=f"choose another {hints.setting('workspace')}")
 

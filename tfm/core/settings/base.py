@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
+from tfm.core.escape_text import is_utf8
+
 
 class Settings(BaseModel):
     """A field's docstring documents it everywhere: its first line is the question, the help text and the YAML
@@ -107,6 +109,12 @@ def _check_not_empty(path: object) -> object:
     return path
 
 
+def _check_is_utf8(path: Path) -> Path:
+    if not is_utf8(path):
+        raise ValueError(f"{os.fsencode(path)!r} is not UTF-8, which the files of a run are: rename it")
+    return path
+
+
 def _resolve_existing(path: Path) -> Path:
     path = path.expanduser().resolve()
     if not path.exists():
@@ -142,6 +150,7 @@ ModelName = Annotated[str, Input("model", made_by=("train",))]  # a preset of th
 RunWithPredictions = Annotated[
     str, Input("run", made_by=("train", "forest", "average", "segment"))
 ]  # a run with predictions
-InputPath = Annotated[Path, Input("path"), BeforeValidator(_check_not_empty), AfterValidator(_resolve_existing)]
+_Path = Annotated[Path, BeforeValidator(_check_not_empty), AfterValidator(_check_is_utf8)]
+InputPath = Annotated[_Path, Input("path"), AfterValidator(_resolve_existing)]
 InputFolder = Annotated[InputPath, AfterValidator(_check_is_folder)]
-OutputPath = Annotated[Path, BeforeValidator(_check_not_empty), AfterValidator(_resolve_writable_folder)]
+OutputPath = Annotated[_Path, AfterValidator(_resolve_writable_folder)]

@@ -39,6 +39,7 @@ _DESCRIPTIONS = {
     "distribution": ("calc distribution",),
 }
 _SCALES = ("density", "assessment", "subtlety")
+_LARGEST_NUMBER = 10**9  # of a lesion, or on a scale
 SERIES = tuple(_PATHS)
 _KINDS = {"mass": "mass", "calcification": "calc"}
 _SPLITS = {"Training": "train", "Test": "test"}
@@ -145,8 +146,8 @@ def _convert_columns(table: pd.DataFrame, path: Path) -> pd.DataFrame:
         table[column] = table[column].str.upper().where(table[column].str.upper().isin(_KNOWN_VALUES[column]), None)
     table["kind"] = table["kind"].str.lower().map(_KINDS)
     for column in ("lesion_id", *_SCALES):
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        table[column] = numbers.where(numbers % 1 == 0).astype("Int64")
+        numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
+        table[column] = numbers.where((numbers % 1 == 0) & (numbers.abs() < _LARGEST_NUMBER)).astype("Int64")
     for column in _DESCRIPTIONS:
         table[column] = table[column].fillna("")
     for column in _PATHS:  # …/<series UID>/<file>; in a truncated CSV the last path may lack its file

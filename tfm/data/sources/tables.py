@@ -13,6 +13,7 @@ from tfm.core.errors import DataError
 from tfm.data.download.find_files import UTF_16
 
 _LONGEST_HEADER = 10_000  # characters; a file with a longer first line is not a table
+_LONGEST_CELL = 2_000  # characters
 _SPREADSHEETS = {".xlsx": "openpyxl", ".xls": "xlrd"}  # the reader of each format
 ROW = "row"  # column of `read_named_columns`: where a row is in its file
 
@@ -48,7 +49,7 @@ def _detect_separator(header: str) -> str:
 def read_text_table(path: Path) -> pd.DataFrame:
     """Read a CSV with all values as text."""
     try:
-        return pd.read_csv(
+        table = pd.read_csv(
             path, dtype=str, encoding=_detect_encoding(path), sep=_detect_separator(_read_first_line(path))
         )
     except UnicodeDecodeError as error:
@@ -57,6 +58,7 @@ def read_text_table(path: Path) -> pd.DataFrame:
         raise DataError(
             f"{path} cannot be read as a CSV: {error}", hint="download it again, or save it again as CSV UTF-8"
         ) from error
+    return _check_cells(table, path)
 
 
 def read_spreadsheet(path: Path) -> pd.DataFrame:
@@ -66,10 +68,21 @@ def read_spreadsheet(path: Path) -> pd.DataFrame:
     try:
         with warnings.catch_warnings(action="ignore"):  # about styles that a reader does not know
             table: pd.DataFrame = pd.read_excel(path, dtype=str, engine=_SPREADSHEETS[path.suffix.lower()])  # type: ignore[call-overload]
-            return table
     except Exception as error:  # the readers raise all kinds of errors about damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path} cannot be read as a spreadsheet: {reason}", hint="download it again") from error
+    return _check_cells(table, path)
+
+
+def _check_cells(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Refuse a cell that is no name and no path: searching it for names would take minutes."""
+    for name in table:
+        if table[name].str.len().max() > _LONGEST_CELL:
+            raise DataError(
+                f'{path} has a cell of more than {_LONGEST_CELL} characters under "{str(name)[:40]}"',
+                hint="shorten it, or download the file again",
+            )
+    return table
 
 
 def read_named_columns(

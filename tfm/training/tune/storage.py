@@ -57,6 +57,17 @@ def open_storage(address: str) -> RDBStorage:
 
 
 @contextlib.contextmanager
+def hold_storage(address: str) -> Iterator[RDBStorage]:
+    """Open a storage, and close its connections at the end."""
+    storage = open_storage(address)
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+@contextlib.contextmanager
 def report_database_errors(address: str) -> Iterator[None]:
     """Turn the errors of the database, at any time, into errors of the program."""
     try:
