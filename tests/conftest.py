@@ -1,6 +1,7 @@
 """Fixtures that every floor's tests share, and how tests run beside each other."""
 
 import atexit
+import gc
 import os
 import shutil
 import subprocess
@@ -30,6 +31,12 @@ from tests.one_node_slurm import OneNodeSlurm, is_installed, run_slurm
 from tfm.core.runs.workspace import Workspace
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_finish() -> None:
+    """Leave the modules and the list of tests out of later garbage collections, which each training ends with."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -237,7 +237,9 @@ def small_workspace(workspace):
 @pytest.mark.parametrize(
     ("moment", "number", "settings"),
     [
-        ("in_the_middle_of_writing", 3, {"architecture": "test_resnet", "tta": True}),
+        pytest.param(  # a study is killed there too
+            "in_the_middle_of_writing", 3, {"architecture": "test_resnet", "tta": True}, marks=pytest.mark.long
+        ),
         ("between_the_two_renames", 1, {"architecture": SWIN, "ema": 0.9}),
     ],
 )

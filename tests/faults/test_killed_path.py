@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tfm.core.runs import worker
 from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.find_or_create import find_or_create_plan
 from tfm.core.runs.job_folder import Job
@@ -39,17 +40,15 @@ def list_steps(workspace: Workspace) -> list[Step]:
     return [
         Step("phantom", "phantom", drawn),
         Step("organize", "organize", {"download": ["@phantom.download"], "name": "small", "val_share": 0.3}),
-        Step("preprocess", "preprocess", {"dataset": "@organize.dataset"} | size, "fast"),
+        Step("preprocess", "preprocess", {"dataset": "@organize.dataset", "workers": 1} | size, "fast"),
         Step("MammoCNN", "train", train | {"threads": 1, "checkpoint_seconds": 0}, "MammoCNN"),
         Step("compare", "compare", {"runs": ["@MammoCNN.run"]}),
     ]
 
 
 def finish(plan: Plan) -> None:
-    started = ThisMachine().submit(plan)
-    assert started.process is not None
-    started.process.wait(timeout=300)
-    assert plan.read_status().state == "done", plan.read_status()
+    """Execute it in this process, as a worker does."""
+    assert worker.execute_plan(plan) == "done", plan.read_status()
 
 
 def kill_when_at(plan: Plan, step: str, events: int) -> None:
@@ -108,10 +107,21 @@ def undisturbed(tmp_path_factory):
     return plan
 
 
-def test_killed_plan_ends_bit_identical(undisturbed, tmp_path):
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param([("preprocess", 9), ("MammoCNN", 25)], id="twice"),
+        pytest.param(
+            [("phantom", 7), ("organize", 40), ("preprocess", 9), ("MammoCNN", 6), ("MammoCNN", 25)],
+            id="in every step",
+            marks=pytest.mark.long,
+        ),
+    ],
+)
+def test_killed_plan_ends_bit_identical(undisturbed, tmp_path, kills):
     workspace = Workspace(tmp_path / "workspace")
     plan = find_or_create_plan(workspace, "small", list_steps(workspace))
-    for step, events in [("phantom", 7), ("organize", 40), ("preprocess", 9), ("MammoCNN", 6), ("MammoCNN", 25)]:
+    for step, events in kills:
         kill_when_at(plan, step, events)
         plan = find_or_create_plan(workspace, "small", list_steps(workspace))
     finish(plan)

@@ -98,7 +98,8 @@ def assert_gone(pids: list[int]) -> None:
     wait_until(lambda: all(map(is_gone, pids)), "a process is left")
 
 
-def test_training_with_a_killed_process_is_halted_and_ends_bit_identical(run, undisturbed):
+def test_training_with_a_killed_process_is_halted_and_leaves_no_process(run):
+    """That it ends bit-identical is a long test, as starting two processes takes seconds."""
     worker_process = start(run)
     *_, last = ranks = find_ranks(worker_process)
     assert len(ranks) == 2
@@ -110,7 +111,6 @@ def test_training_with_a_killed_process_is_halted_and_ends_bit_identical(run, un
     assert "last checkpoint" in status.hint
     assert_gone(ranks)
     assert count_epochs(run) < SETTINGS["epochs"]
-    assert list_differences(finish_run(run), undisturbed) == []
 
 
 def list_listening_addresses(pids: list[int]) -> set[str]:
@@ -130,11 +130,12 @@ def list_listening_addresses(pids: list[int]) -> set[str]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("whose", ["worker", "torchrun", "first process"])
+@pytest.mark.parametrize("whose", ["worker", "torchrun", "first process", "last process"])
 def test_all_processes_end_with_each_of_them(run, undisturbed, whose):
     process = start(run)
     agent, *ranks = pids = list_processes(process.pid)
-    os.kill({"worker": process.pid, "torchrun": agent, "first process": ranks[0]}[whose], signal.SIGKILL)
+    ends = {"worker": process.pid, "torchrun": agent, "first process": ranks[0], "last process": ranks[-1]}
+    os.kill(ends[whose], signal.SIGKILL)
     process.wait(timeout=60)
     assert_gone(pids)
     assert run.read_status().state == "halted"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ class ModelCard:
         )
 
 
+@functools.cache  # a study trains the same network again and again
 def build_card(settings: ModelSettings, in_size: tuple[int, int], batch_size: int, colours: Colours = ()) -> ModelCard:
     with torch.device("meta"):  # shapes and types only: takes no memory and little time
         network = build_model(settings, in_size, colours)
