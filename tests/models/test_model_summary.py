@@ -94,16 +94,17 @@ print(card.memory / (memory("VmHWM") - before))
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory from Linux")
 @pytest.mark.parametrize(
     "case",
     [
         ("resnet18", "last_stage", "192", "8"),
-        pytest.param(("MammoCNN", "all", "128", "8"), marks=pytest.mark.long),
-        pytest.param(("resnet18", "all", "192", "8"), marks=pytest.mark.long),
-        pytest.param(("densenet121", "all", "96", "8"), marks=pytest.mark.long),
-        pytest.param(("efficientnet_b3", "all", "96", "8"), marks=pytest.mark.long),
-        pytest.param((SWIN, "all", "224", "4"), marks=pytest.mark.long),
+        ("MammoCNN", "all", "128", "8"),
+        ("resnet18", "all", "192", "8"),
+        ("densenet121", "all", "96", "8"),
+        ("efficientnet_b3", "all", "96", "8"),
+        (SWIN, "all", "224", "4"),
     ],
     ids=lambda case: "-".join(case[:2]),
 )

@@ -1,8 +1,8 @@
 """Only pretrained weights: a regression on frozen features becomes the network's classifier."""
 
+import contextlib
+import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +33,6 @@ from tfm.training.inference import predict_logits
 from tfm.training.inputs.samples import Samples, find_samples
 from tfm.training.state import Training
 
-PROJECT = Path(__file__).resolve().parents[2]
 BATCH = 8
 
 
@@ -114,33 +113,29 @@ def test_best_checkpoint_has_the_keys_of_the_loops(undisturbed):
     assert read_checkpoint(folder / "best.pt").keys() - {"run"} == training.best_state_dict().keys()
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from tests.training.test_fit_linear_classifier import build_probe_training, run_probe
-from tfm.core.runs.workspace import Workspace
-from tfm.training import frozen_features as features
+def die_in_the_middle_of_a_write(number: int) -> None:
+    """Write after each batch, and kill this process when half of the n-th write is on the disk."""
+    whole, writes = features_kept.write_all, iter(range(1, 100))
 
-whole, left = features.write_all, int(sys.argv[3])
+    def write(file, content):
+        if next(writes) == number:
+            file.write(content[: len(content) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        whole(file, content)
 
-def write(file, content):
-    global left
-    left -= 1
-    if not left:
-        file.write(content[: len(content) // 2])
-        os.kill(os.getpid(), signal.SIGKILL)
-    whole(file, content)
-
-features.write_all, features.SECONDS_BETWEEN_WRITES = write, 0  # after each batch
-list(run_probe(build_probe_training(Workspace(Path(sys.argv[1]))), Path(sys.argv[2])))
-"""
+    features_kept.write_all, features_kept.SECONDS_BETWEEN_WRITES = write, 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to be killed at an instant")
 def test_probe_killed_in_the_middle_of_a_write_ends_bit_identical(pocket, undisturbed, tmp_path):
     """In the features of the third batch: each batch takes two writes."""
-    words = [sys.executable, "-c", KILLED, str(pocket.root), str(tmp_path), "5"]
-    ended = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            die_in_the_middle_of_a_write(5)
+            list(run_probe(build_probe_training(pocket), tmp_path))
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     events = list(run_probe(build_probe_training(pocket), tmp_path))
     extracted = [event.done for event in events if isinstance(event, Progress) and event.name == "features of training"]
     assert extracted == [3, 4, 5]

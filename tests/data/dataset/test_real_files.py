@@ -15,25 +15,37 @@ from tests.data.downloads import KINDS, parse_manifest, plan_catalog, read_all, 
 from tests.data.real_mammograms import find_mammograms, needs_mammograms, write_download
 from tfm.core.files import read_json
 from tfm.data.dataset.dataset import Dataset
-from tfm.data.download.read_download import build_catalog
+from tfm.data.download.read_download import DownloadContents, build_catalog
 
 
-def organized(home: Path, *given: Path, csvs: tuple[Path, ...] = (), **chosen: object) -> Dataset:
-    found = read_all(*given, csvs=csvs, index=home / "headers.sqlite")
+def organized(home: Path, download: Path, **chosen: object) -> Dataset:
+    return write(home, download, read_all(download, index=home / "headers.sqlite"), **chosen)
+
+
+def write(home: Path, download: Path, found: DownloadContents, **chosen: object) -> Dataset:
     catalog = build_catalog(found, KINDS)
-    list(write_dataset(home / "dataset", plan_catalog(catalog, **chosen), *given))
+    list(write_dataset(home / "dataset", plan_catalog(catalog, **chosen), download))
     return Dataset.open(home / "dataset")
+
+
+@pytest.fixture(scope="module")
+def partial(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> DownloadContents:
+    """Some files of TCIA's, with its tables of all of them."""
+    index = tmp_path_factory.mktemp("index") / "headers.sqlite"
+    return read_all(shared_data / "tree", csvs=(shared_data / "csv",), index=index)
 
 
 def real_files(tree: Path) -> list[pydicom.Dataset]:
     return [pydicom.dcmread(path, stop_before_pixels=True) for path in sorted(tree.rglob("*.dcm"))]
 
 
-def test_a_partial_tree_of_tcias_own_files_gives_the_images_it_has(shared_data: Path, tmp_path: Path) -> None:
+def test_a_partial_tree_of_tcias_own_files_gives_the_images_it_has(
+    shared_data: Path, partial: DownloadContents, tmp_path: Path
+) -> None:
     files = real_files(shared_data / "tree")
     crops = [file for file in files if file.SeriesDescription == "cropped images"]
     assert (len(files), len(crops)) == (13, 12)
-    dataset = organized(tmp_path, shared_data / "tree", csvs=(shared_data / "csv",), images="crops")
+    dataset = write(tmp_path, shared_data / "tree", partial, images="crops")
     assert set(dataset.manifest["sop_uid"]) == {file.SOPInstanceUID for file in crops}
     account = read_json(dataset.folder / "audit.json")
     assert sum(counts["images_found"] for counts in account["download"].values()) == 1
@@ -42,10 +54,12 @@ def test_a_partial_tree_of_tcias_own_files_gives_the_images_it_has(shared_data: 
     assert {found["subject"] for found in account["findings"] if found["kind"] == "thin"} == {"train", "val"}
 
 
-def test_missing_tcia_and_the_tree_are_the_whole_collection(shared_data: Path, tmp_path: Path) -> None:
+def test_missing_tcia_and_the_tree_are_the_whole_collection(
+    shared_data: Path, partial: DownloadContents, tmp_path: Path
+) -> None:
     """Fetched besides, the 12 crops' series come again, since the masks in them are not here."""
     files = real_files(shared_data / "tree")
-    dataset = organized(tmp_path, shared_data / "tree", csvs=(shared_data / "csv",))
+    dataset = write(tmp_path, shared_data / "tree", partial)
     asked = set(parse_manifest((dataset.folder / "missing.tcia").read_text()))
     everything = set(parse_manifest(next((shared_data / "csv").glob("*.tcia")).read_text()))
     assert asked < everything
