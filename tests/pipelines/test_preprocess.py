@@ -121,3 +121,21 @@ def test_augmented_copies_are_written_on_request(standing):
     assert run.has_intact_outputs()
     (run.folder / "augmented" / written[0]).unlink()
     assert not run.has_intact_outputs()
+
+
+def test_bad_images_are_left_out_and_counted_wherever_figures_are(standing, tmp_path):
+    folder = standing.dataset_folder("spoiled")
+    shutil.copytree(standing.dataset_folder("official"), folder)
+    dataset = Dataset.open(folder)
+    rows = [dataset.select_images(split).iloc[0] for split in ("train", "test")]
+    for row in rows:
+        dataset.path(row["file"]).write_bytes(b"not an image")
+    stopped = preprocessed(standing, "spoiled", cache="spoiled", on_bad_image="stop").read_status()
+    assert stopped.state == "failed"
+    assert all(row["image_id"] in stopped.message for row in rows)
+    run = preprocessed(standing, "spoiled", cache="spoiled")
+    assert run.read_status().result["images"] == 22
+    assert "2 images are left out" in told(run)
+    data = TrainingData.open(standing, "spoiled", "spoiled")
+    assert len(data.train) + len(data.val) + len(data.test) == 22
+    assert data.dataset.protocol == f"{dataset.protocol}, 2 images left out: unreadable"

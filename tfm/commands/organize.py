@@ -13,6 +13,7 @@ from pydantic import Field
 
 from tfm.core.registry import Stage
 from tfm.core.settings.base import IMPORTANT, POSITIONAL, InputPath, NoEffectUnless, ProductName, Settings
+from tfm.data.settings import OnBadImage
 
 _CBIS_DDSM = NoEffectUnless("collection", "auto", "cbis-ddsm")
 
@@ -79,6 +80,10 @@ class Organize(Settings):
     """How should the images be placed in the dataset: hard, symlink, copy or png?
     Hard links take no space. If the disk does not support links, files are copied, and the audit reports it. png:
     the same pixels as lossless 16-bit files, for programs that don't read DICOM."""
+
+    on_bad_image: OnBadImage = "leave out"
+    """What should happen to files that cannot be used: leave out or stop?
+    leave out: the audit lists them with the reason. stop: nothing is organized until they are repaired."""
 
     split_seed: int = 0
     """Seed of the random splits"""

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from tfm.core.registry import Stage
 from tfm.core.settings.base import NOT_IN_RUN_KEY, NoEffectWhen, ProductName, Settings
-from tfm.data.settings import DatasetWithImages
+from tfm.data.settings import DatasetWithImages, OnBadImage
 from tfm.imaging.settings import ChainSettings
 from tfm.training.settings import DEFAULT_SEED, AugmentSettings
 
@@ -27,6 +27,10 @@ class Preprocess(Settings):
     workers: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], NOT_IN_RUN_KEY] = "auto"
     """How many processes should be used?
     auto: one per core, fewer for few images or little memory. Each needs up to 600 MB."""
+
+    on_bad_image: OnBadImage = "leave out"
+    """What should happen to images that cannot be preprocessed: leave out or stop?
+    leave out: the others are used; the cache and every figure say how many are missing. stop: no cache is made."""
 
     chain: ChainSettings
 

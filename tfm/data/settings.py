@@ -10,6 +10,7 @@ from tfm.core.settings.base import CacheName, DatasetName, DatasetWithFiles, Inp
 
 BY_PATIENT, BY_IMAGE, AUGMENT_THEN_SPLIT, CHOSEN_ON_TEST = "by-patient", "by-image", "augment-then-split", "on-test"
 WayToSplit = Literal["by-patient", "by-image", "augment-then-split", "on-test"]  # the first is honest
+OnBadImage = Literal["leave out", "stop"]
 DatasetWithImages = Annotated[DatasetWithFiles, Field(description="Which dataset do you want to use?")]
 TrainingDataset = Annotated[
     DatasetName,

@@ -79,7 +79,12 @@ def organize(settings: Organize, run: Run) -> Iterator[Event]:
         writer.refuse_replacing(folder, plan)
         downloads = collection.list_sources(listing)
         writing = writer.organize_dataset(
-            folder, plan, downloads=downloads, link=settings.link, version=COMMAND.version
+            folder,
+            plan,
+            downloads=downloads,
+            link=settings.link,
+            version=COMMAND.version,
+            on_bad_image=settings.on_bad_image,
         )
         for done, total in writing:
             yield Progress("images", done, total, "images")

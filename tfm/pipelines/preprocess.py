@@ -79,10 +79,12 @@ def preprocess(settings: Preprocess, run: Run) -> Iterator[Event]:
     dataset = Dataset.open(run.workspace.dataset_folder(settings.dataset))
     workspace, name = run.workspace, settings.cache
     if name:
-        yield from build_named_cache(workspace, name, dataset, settings.chain, settings.workers)
+        yield from build_named_cache(workspace, name, dataset, settings.chain, settings.workers, settings.on_bad_image)
     else:
         name = _build_cache_name(settings, run)
-        name = yield from find_or_build_cache(workspace, name, dataset, settings.chain, settings.workers)
+        name = yield from find_or_build_cache(
+            workspace, name, dataset, settings.chain, settings.workers, settings.on_bad_image
+        )
     cache = Cache.open(workspace.cache_folder(name))
     count, height, width = cache.images.shape
     twins = find_duplicates(dataset, cache)

@@ -1,18 +1,23 @@
 """Mistakes that public programs make, made on purpose: the invariants notice each one before anything is written."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 
 from tests.data.downloads import plan_catalog, read_catalog, write_dataset
 from tests.data.phantoms import phantom_download
 from tfm.core.errors import DataError
+from tfm.core.files import read_json
 from tfm.core.randomness import seed_at
 from tfm.data.dataset import lesions_to_images, split
+from tfm.data.dataset.dataset import Dataset
 from tfm.data.download.match_files import Catalog
 from tfm.data.sources import cbis_ddsm_images
 
@@ -92,9 +97,32 @@ def test_patients_of_another_collection_are_noticed_in_two_splits(
 def test_masks_taken_for_crops_are_noticed(catalog: Catalog, phantoms: Path, tmp_path: Path) -> None:
     """As a program does that tells them apart by file name or by the columns of the CSV."""
     swapped = catalog.lesions.rename(columns={"mask_file": "crop_file", "crop_file": "mask_file"})
-    with pytest.raises(DataError, match="a mask has two grey values"):
+    with pytest.raises(DataError, match="masks have two grey values"):
         organize(replace(catalog, lesions=swapped), phantoms, tmp_path)
     assert not (tmp_path / "dataset").exists()
+
+
+def test_one_damaged_mask_costs_only_itself_unless_the_run_should_stop(phantoms: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(phantoms, tmp_path / "download"))
+    catalog = read_catalog(copy, index=tmp_path / "headers.sqlite")
+    whole = plan_catalog(catalog)
+    image = next(image for image in whole.planned if image.lesions)
+    victim = image.lesions[0]
+    mask = pydicom.dcmread(victim.outline.file)
+    noise = np.random.default_rng(1).integers(0, 256, (mask.Rows, mask.Columns), np.uint8)
+    mask.PixelData = noise.tobytes() + b"\0" * (noise.size % 2)
+    mask.save_as(victim.outline.file)
+    with pytest.raises(DataError, match="cannot be used") as stopped:
+        list(write_dataset(tmp_path / "dataset", whole, copy, on_bad_image="stop"))
+    assert victim.subject in stopped.value.message
+    list(write_dataset(tmp_path / "dataset", whole, copy))
+    dataset = Dataset.open(tmp_path / "dataset")
+    assert list(dataset.manifest["image_id"]) == list(whole.manifest["image_id"])
+    masks = dataset.manifest.set_index("image_id")["mask"]
+    assert masks[image.image_id] == ""
+    assert (masks != "").sum() >= (whole.manifest["mask"] != "").sum() - 2, "one was damaged before"
+    noticed = {found["subject"] for found in read_json(tmp_path / "dataset" / "audit.json")["findings"]}
+    assert victim.subject in noticed
 
 
 @pytest.mark.parametrize("split", ["official", "random"])

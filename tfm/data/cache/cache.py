@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from tfm.core.errors import DataError
+from tfm.core.files import read_json
 from tfm.data.cache.arrays import ARRAYS, JoinedArrays, array_file, map_arrays
 
+LEFT_OUT = "left_out.json"  # images of the dataset that cannot be preprocessed; missing if there are none
 INDEX, SETTINGS = "index.csv", "settings.yaml"  # the index is written last: a folder that has one is complete
 
 
@@ -70,6 +72,11 @@ class Cache:
     @property
     def files(self) -> list[Path]:
         return [*(array_file(self.folder, name) for name in ARRAYS), self.folder / INDEX, self.folder / SETTINGS]
+
+    def read_left_out(self) -> dict[str, str]:
+        """Map the image_id of each image that could not be preprocessed to the reason."""
+        path = self.folder / LEFT_OUT
+        return {name: reason for name, (_, reason) in read_json(path)["images"].items()} if path.is_file() else {}
 
     def read_records(self, among: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Map each of these image_ids to its preprocessing record."""

@@ -64,7 +64,7 @@ class RowMaker:
         try:
             image = preprocess_image(task.film, task.mask, self.chain, self.check)
         except TFMError as error:
-            return FailedRow(error.message, error.hint)
+            return FailedRow(error.message, error.hint, permanent=not _is_of_this_moment(error.__context__))
         except Exception as error:  # one image that breaks a step must not cost the others
             message = f"{task.film}: {type(error).__name__}: {error}"
             hint = "this is a defect of the program; its traceback is in the list of failures"
@@ -78,6 +78,11 @@ class RowMaker:
         except OSError as error:
             return UnwrittenRow(form, error)
         return form
+
+
+def _is_of_this_moment(cause: BaseException | None) -> bool:
+    """Whether disk or memory refused an image, not its content."""
+    return isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno is not None)
 
 
 def encode_row(image: PreprocessedImage) -> bytes:

@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Collection, Generator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from tfm.core import files
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Progress
 from tfm.core.file_walk import FoundFile, walk_files
-from tfm.data.cache.build import FailedImages, Workers, build_cache
+from tfm.data.cache.build import Workers
 from tfm.data.cache.cache import Cache
+from tfm.data.cache.left_out import Reasons, build_cache_without_bad_images
 from tfm.data.cbis_name import CbisName, find_cbis_names
 from tfm.data.download.find_files import make_printable
 from tfm.data.patient_id import find_patient_ids
@@ -25,11 +25,7 @@ from tfm.imaging.dicom_header import open_dicom, read_dicom_header
 from tfm.imaging.read_image import explain_unknown_format, has_at_most_two_values
 from tfm.imaging.settings import ChainSettings
 
-LEFT_OUT = "left_out.json"  # in the cache folder: files that failed before and are not tried again
-
 _CBIS_UIDS = "1.3.6.1.4.1.9590."
-
-Reasons = dict[str, str]  # file → the reason why it is left out
 
 
 @dataclass(frozen=True)
@@ -41,9 +37,11 @@ class UnlabelledImages:
     def path(self, relative: str) -> Path:
         return self.folder / relative
 
-    def exclude(self, more: Reasons) -> UnlabelledImages:
-        kept = ~self.manifest["image_id"].isin(more)
-        return UnlabelledImages(self.folder, self.manifest[kept].reset_index(drop=True), self.left_out | more)
+    def exclude(self, names: Collection[str]) -> UnlabelledImages:
+        return replace(self, manifest=self.manifest[~self.manifest["image_id"].isin(names)].reset_index(drop=True))
+
+    def leave_out(self, more: Reasons) -> UnlabelledImages:
+        return replace(self.exclude(more), left_out=self.left_out | more)
 
 
 def find_mammograms(folder: Path) -> Generator[Event, None, UnlabelledImages]:
@@ -108,37 +106,13 @@ def build_unlabelled_cache(
 ) -> Generator[Event, None, tuple[UnlabelledImages, Cache]]:
     """Build the cache like that of a dataset, but leave out images that cannot be preprocessed."""
     found = yield from find_mammograms(folder)
-    failed = _read_left_out(home, found, version)
-    while len((images := found.exclude(failed)).manifest):
-        try:
-            yield from build_cache(home, images, chain, version=version, workers=workers, check=refuse_mask)
-        except FailedImages as error:
-            failures = {source.image_id: one for source, one in error.failures}
-            permanent = all(one.permanent and not one.traceback for one in failures.values())
-            if len(failures) == len(images.manifest) or not permanent:
-                raise
-            failed |= {name: one.message.removeprefix(f"{images.path(name)}: ") for name, one in failures.items()}
-            entries = {name: [_read_size_and_time(found, name), reason] for name, reason in failed.items()}
-            files.write_json(home / LEFT_OUT, {"version": version, "files": entries})
-        else:
-            return images, Cache.open(home)
-    raise DataError(
-        f"no mammogram was found below {folder}; {len(images.left_out)} files are left out"
-        + "".join(f"\n{name}: {reason}" for name, reason in list(images.left_out.items())[:3]),
-        hint="choose another folder",
+    if not len(found.manifest):
+        raise DataError(
+            f"no mammogram was found below {folder}; {len(found.left_out)} files are left out"
+            + "".join(f"\n{name}: {reason}" for name, reason in list(found.left_out.items())[:3]),
+            hint="choose another folder",
+        )
+    failed = yield from build_cache_without_bad_images(
+        home, found, chain, version=version, workers=workers, check=refuse_mask
     )
-
-
-def _read_left_out(home: Path, found: UnlabelledImages, version: int) -> Reasons:
-    """Return the files that failed before, if they and the `version` of the code are unchanged."""
-    kept = files.read_json(home / LEFT_OUT) if (home / LEFT_OUT).is_file() else {}
-    if kept.get("version") != version:
-        return {}
-    known = set(found.manifest["image_id"])
-    before = {name: one for name, one in kept["files"].items() if name in known}
-    return {name: reason for name, (state, reason) in before.items() if state == _read_size_and_time(found, name)}
-
-
-def _read_size_and_time(found: UnlabelledImages, name: str) -> list[int]:
-    status = found.path(name).stat()
-    return [status.st_size, status.st_mtime_ns]
+    return found.leave_out(failed), Cache.open(home)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -89,6 +90,9 @@ class Dataset:
         if split not in SPLITS:
             raise ValueError(f"no such split: {split}")
         return self.manifest[self.manifest["split"] == split].reset_index(drop=True)
+
+    def exclude(self, names: Collection[str]) -> Dataset:
+        return replace(self, manifest=self.manifest[~self.manifest["image_id"].isin(names)].reset_index(drop=True))
 
     def path(self, relative: str) -> Path:
         """The path of a `file` or `mask` of the manifest."""

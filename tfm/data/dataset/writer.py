@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from tfm.core import hints, machine
-from tfm.core.errors import DiskError, SettingsError
+from tfm.core.errors import DataError, DiskError, SettingsError
 from tfm.core.files import read_json, remove_leftovers, write_json, write_text
 from tfm.data.dataset.audit import build_audit, format_audit
 from tfm.data.dataset.dataset import AUDIT, AUDIT_TEXT, LABELS, LESIONS, MANIFEST, MASKS, MISSING, write_manifest
@@ -22,11 +22,14 @@ from tfm.data.dataset.split import SPLITS
 from tfm.data.download.find_files import refuse_nested_folders
 from tfm.data.download.notices import Notice
 from tfm.data.download.tcia_metadata import format_manifest
+from tfm.data.settings import OnBadImage
 
 _KEY = ".arrangement"  # hash of what the files in the folder were made of: files of another plan are not reused
 _OWN_FILES = re.compile(  # of CBIS-DDSM, or with the collection before the name
     r"(P_\d+_(LEFT|RIGHT)_[A-Z]+(_(mass|calc)_\d+)?|[a-z][a-z-]+__.+)\.(dcm|dicom|ima|jpe?g|png|tiff?|pgm)"
 )
+_BAD_FILES = ("unreadable", "truncated", "unfit", "bad-mask")  # kinds of notices
+_SHOWN_BAD_FILES = 10
 _PIXELS_PER_MASK_BYTE = 200  # PNG compression of masks: 500 to 2000 were measured
 
 
@@ -37,11 +40,13 @@ def organize_dataset(
     downloads: Sequence[Path],
     link: LinkMode,
     version: int,
+    on_bad_image: OnBadImage = "leave out",
 ) -> Iterator[tuple[int, int]]:
     """Yield (images done, images in all) after each image. The manifest comes last: a folder with one is complete.
 
     Args:
         version: of the code that makes masks and images.
+        on_bad_image: whether files that cannot be used are left out or stop the run.
     """
     refuse_nested_folders(folder, downloads)
     invariants = check_invariants(plan)
@@ -58,6 +63,8 @@ def organize_dataset(
             bad[error.file] = error.notice
         yield done, len(plan.planned)
     written = plan.exclude_files(bad)
+    if on_bad_image == "stop":
+        _refuse_bad_files(written)
     write_text(folder / LESIONS, plan.source.format_table(downloads))
     if missing := plan.source.list_series_to_fetch():
         write_text(folder / MISSING, format_manifest(missing))
@@ -67,6 +74,17 @@ def organize_dataset(
     write_json(folder / AUDIT, account)
     write_text(folder / AUDIT_TEXT, format_audit(account))
     write_manifest(folder, written.manifest)
+
+
+def _refuse_bad_files(plan: DatasetPlan) -> None:
+    bad = [found for found in plan.notices if found.kind in _BAD_FILES]
+    if bad:
+        shown = "".join(f"\n{found.subject}: {found.words}" for found in bad[:_SHOWN_BAD_FILES])
+        more = f"\n… and {len(bad) - _SHOWN_BAD_FILES} more" if len(bad) > _SHOWN_BAD_FILES else ""
+        raise DataError(
+            f"{len(bad)} files of the download cannot be used:{shown}{more}",
+            hint=f"download them again, or go on without them: {hints.setting('on_bad_image', 'leave out')}",
+        )
 
 
 def refuse_replacing(folder: Path, plan: DatasetPlan) -> None:

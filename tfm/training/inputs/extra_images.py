@@ -22,8 +22,9 @@ from tfm.core.events import Event, Note, Table
 from tfm.core.randomness import seed_at
 from tfm.core.runs.run import Run
 from tfm.data.cache.cache import Cache
+from tfm.data.cache.left_out import Reasons
 from tfm.data.cache.manifest import read_chain
-from tfm.data.cache.unlabelled import Reasons, UnlabelledImages, build_unlabelled_cache, find_patients_named
+from tfm.data.cache.unlabelled import UnlabelledImages, build_unlabelled_cache, find_patients_named
 from tfm.data.patient_id import (
     EXTRA,
     find_patient_ids,

@@ -94,16 +94,24 @@ def _list_spellings(patient: str, others: Iterable[str]) -> set[str]:
 
 
 def find_samples(dataset: Dataset, cache: Cache, split: str) -> Samples:
-    """Find a split's images in the cache, by image_id and SOP instance UID: another dataset may use the same names."""
+    """Find a split's images in the cache, by image_id and SOP instance UID: another dataset may use the same names.
+
+    Images that could not be preprocessed are missing from the result.
+    """
     images = dataset.select_images(split).sort_values("image_id", ignore_index=True)
     table = images[IDENTITY].assign(label=(images["label"] == "malignant").astype(int))
     names = list(zip(images["image_id"], images["sop_uid"], strict=True))
     places = zip(cache.index["image_id"], cache.index["sop_uid"], strict=True)
     position = {name: row for row, name in enumerate(places)}
-    absent = sorted(image_id for image_id, uid in names if (image_id, uid) not in position)
+    absent = {image_id for image_id, uid in names if (image_id, uid) not in position}
+    left_out = absent & cache.read_left_out().keys()
+    if left_out:
+        table = table[~table["image_id"].isin(left_out)].reset_index(drop=True)
+        names = [name for name in names if name[0] not in left_out]
+        absent -= left_out
     if absent:
         raise DataError(
-            f"{len(absent)} of {len(table)} {split} images are not in the cache: {', '.join(absent[:3])}",
+            f"{len(absent)} of {len(table)} {split} images are not in the cache: {', '.join(sorted(absent)[:3])}",
             hint="choose the cache that was made from this dataset, or preprocess the dataset again",
         )
     return Samples(table, np.array([position[name] for name in names], dtype=int))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class TrainingData:
         images = Cache.open(workspace.cache_folder(cache))
         _refuse_pixels_in_two_splits(opened, images)
         train, val, test = (find_samples(opened, images, split) for split in ("train", "val", "test"))
+        if lost := len(opened.manifest) - len(train) - len(val) - len(test):
+            opened = replace(opened, protocol=f"{opened.protocol}, {lost} images left out: unreadable")
         return cls(opened, images, train, val, test)
 
     def collect_facts(self) -> Generator[Event, None, dict[str, Any]]:
