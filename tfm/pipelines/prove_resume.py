@@ -110,7 +110,8 @@ def _measure_figures(scratch: Workspace, device: torch.device) -> Figures:
 def _kill_and_compare(scratch: Workspace, figures: Figures) -> Generator[Event, None, Certificate]:
     """Train undisturbed, and at the same time another one that is killed."""
     deadline, seed = time.monotonic() + _LIMIT_SECONDS, random.SystemRandom().randrange(2**32)
-    stage, settings = registry.find_stage("train"), resolve(Train, {}, _TRAINING)
+    threads = max(1, machine.count_cores() // 2)  # two trainings run at the same time
+    stage, settings = registry.find_stage("train"), resolve(Train, {}, _TRAINING | {"threads": threads})
 
     def create_run() -> Run:
         return find_or_create_run(scratch, stage, settings, None, fresh=True)
@@ -123,7 +124,7 @@ def _kill_and_compare(scratch: Workspace, figures: Figures) -> Generator[Event, 
         date=format_now(),
         machine={name: str(facts[name]) for name in MACHINE_FACTS},
         training=f"{settings.model.architecture} with dropout, augmentation and a moving average of its weights; "
-        f"{_SIDE} × {_SIDE} pixels, {settings.optim.epochs} epochs",
+        f"{_SIDE} × {_SIDE} pixels, {settings.optim.epochs} epochs; CPU threads: {threads}",
         moments_seed=seed,
         misses=killed.misses,
         kills=killed.kills,
