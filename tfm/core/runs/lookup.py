@@ -34,6 +34,9 @@ def read_plans(workspace: Workspace) -> list[tuple[Plan, Status]]:
 
 def find_run(workspace: Workspace, name: str) -> Run:
     """Find a run by its id or by a part of it that no other id contains."""
+    folder = workspace.runs_folder / name
+    if name == folder.name and not name.startswith(".") and (folder / "status.json").is_file():  # no need to list all
+        return Run(folder, workspace)
     runs = [Run(folder, workspace) for folder in _list_job_folders(workspace.runs_folder)]
     return _find_only_match(name, runs, workspace.root)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import functools
 import hashlib
 import json
 import os
@@ -59,7 +61,9 @@ class Run(Job):
     def _read_file(self, end: str = "\n...\n") -> dict[str, Any]:
         """The content of the settings file up to this text, by default the end of a YAML document."""
         try:
-            content = files.parse_yaml(files.read_text(self.settings_file).partition(end)[0])
+            found = self.settings_file.stat()
+            stamp = found.st_mtime_ns, found.st_size, found.st_ino
+            content = copy.deepcopy(_parse_settings(self.settings_file, end, stamp))
         except (OSError, ValueError):
             content = None
         if (
@@ -232,6 +236,12 @@ class Run(Job):
             raise DataError(
                 f"the outputs of {self.id} are missing or changed", hint=f"repeat it: {self.describe_restart()}"
             )
+
+
+@functools.lru_cache(maxsize=2048)
+def _parse_settings(file: Path, end: str, _stamp: tuple[int, ...]) -> Any:
+    """The content of the file up to this text, parsed once for each state of it: a comparison asks many times."""
+    return files.parse_yaml(files.read_text(file).partition(end)[0])
 
 
 class _NamedFacts(dict[str, Any]):
