@@ -97,6 +97,16 @@ def test_an_average_has_the_mean_of_its_members_and_makes_no_predictions_of_its_
     assert not list_external_files(average)
 
 
+def test_predictions_are_made_once_and_again_if_their_file_was_changed(network, evaluated):
+    (path,) = list_external_files(network)
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    finish_run(start("compare", network, unit="breast"))
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+    path.write_bytes(before[0].replace(b"0.", b"0.9", 1))
+    finish_run(start("compare", network, unit="patient"))
+    assert path.read_bytes() == before[0]
+
+
 def test_evaluate_shows_both_tests_and_writes_every_table_and_figure_of_the_external_one(network, evaluated):
     result = evaluated.read_status().result
     rows = {(row["split"], row["unit"]): row for row in result["rows"]}

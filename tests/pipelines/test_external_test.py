@@ -23,6 +23,7 @@ from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.workspace import Workspace
 from tfm.metrics.differences import subtract_independent
 from tfm.metrics.intervals import Interval, compute_auc_interval, estimate_auc
+from tfm.pipelines.offer_datasets import offer_datasets
 
 FEW = {"train": 3, "val": 2, "test": 2}
 
@@ -47,8 +48,8 @@ def copied(trained, tmp_path):
     return type(trained)(workspace.runs_folder / trained.id, workspace)
 
 
-def start(command, *runs, dataset="clinic"):
-    given = {"runs": [run.id for run in runs], "dataset": dataset} | CPU
+def start(command, *runs, dataset="clinic", **more):
+    given = {"runs": [run.id for run in runs], "dataset": dataset} | CPU | more
     return find_or_create_job(runs[0].workspace, command, given)
 
 
@@ -110,22 +111,9 @@ def test_the_protocol_names_the_dataset_and_what_differs_is_told_first(compared)
     assert "external test, per image: 14 images (6 malignant) of 7 patients" in ranking.caption
 
 
-def test_predictions_are_made_once_and_again_if_their_file_was_changed(copied, compared):
-    (path,) = list_external_files(copied)
-    before = path.read_bytes(), path.stat().st_mtime_ns
-    finish_run(
-        find_or_create_job(
-            copied.workspace, "compare", {"runs": [copied.id], "dataset": "clinic", "unit": "breast"} | CPU
-        )
-    )
-    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
-    path.write_bytes(before[0].replace(b"0.", b"0.9", 1))
-    finish_run(
-        find_or_create_job(
-            copied.workspace, "compare", {"runs": [copied.id], "dataset": "clinic", "unit": "patient"} | CPU
-        )
-    )
-    assert path.read_bytes() == before[0]
+def test_a_form_offers_the_datasets_that_no_chosen_model_was_trained_on(trained):
+    (found,) = offer_datasets({"runs": [trained.id]}, trained.workspace)
+    assert found.choices == {"dataset": [None, "clinic"]}
 
 
 def test_a_patient_that_a_model_has_learned_from_is_refused_by_name(copied):
