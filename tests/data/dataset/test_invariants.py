@@ -108,10 +108,10 @@ def test_one_damaged_mask_costs_only_itself_unless_the_run_should_stop(phantoms:
     whole = plan_catalog(catalog)
     image = next(image for image in whole.planned if image.lesions)
     victim = image.lesions[0]
-    mask = pydicom.dcmread(victim.outline.file)
+    mask = pydicom.dcmread(victim.outline.path)
     noise = np.random.default_rng(1).integers(0, 256, (mask.Rows, mask.Columns), np.uint8)
     mask.PixelData = noise.tobytes() + b"\0" * (noise.size % 2)
-    mask.save_as(victim.outline.file)
+    mask.save_as(victim.outline.path)
     with pytest.raises(DataError, match="cannot be used") as stopped:
         list(write_dataset(tmp_path / "dataset", whole, copy, on_bad_image="stop"))
     assert victim.subject in stopped.value.message
