@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from filelock import FileLock
 
@@ -104,6 +105,18 @@ def test_the_review_says_what_comes_and_how_long_that_takes(gateway, workspace, 
 def test_a_trial_is_balanced_by_label(archive, gateway, workspace, tmp_path):
     table, _ = show(workspace, folder=tmp_path, limit=4)
     assert table.caption == "4 patients."
+
+
+def test_a_trial_of_cmmd_is_balanced_by_the_spreadsheet(workspace, tmp_path):
+    book = openpyxl.Workbook()
+    book.active.append(["ID1", "LeftRight", "abnormality", "classification"])
+    for number in range(1, 101):
+        book.active.append([f"D2-{number:04}", "L", "mass", "Malignant" if number > 90 else "Benign"])
+    (tmp_path / "cmmd").mkdir()
+    book.save(tmp_path / "cmmd" / "CMMD_clinicaldata_revision.xlsx")
+    settings = resolve_settings(workspace, "download", {"collection": "cmmd", "folder": tmp_path, "limit": 12}, None)
+    found = download.select_series(settings, workspace)
+    assert sum(one.subject > "D2-0090" for one in found) == len(found) / 2 == 6
 
 
 def test_without_masks_only_mammograms_come(gateway, workspace, tmp_path):

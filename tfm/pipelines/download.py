@@ -23,7 +23,7 @@ from tfm.data.archive.case_files import CASE_FILES, fetch_case_file, fetch_case_
 from tfm.data.archive.index import Series, Source
 from tfm.data.archive.server import Server
 from tfm.data.dataset.dataset import MISSING
-from tfm.data.sources import cbis_ddsm
+from tfm.data.sources import cbis_ddsm, cmmd
 
 _RESERVE = 1e9  # bytes of the disk that stay free
 _MEASURED_SECONDS = 5.0  # a shorter download says nothing about the pace
@@ -32,8 +32,13 @@ _FAILURES = "not-downloaded.txt"
 
 
 def preview(settings: command.Download, workspace: Workspace) -> Iterator[Event]:
+    yield from _describe(settings, select_series(settings, workspace))
+
+
+def select_series(settings: command.Download, workspace: Workspace) -> list[Series]:
+    """Select without writing anything: tables that are not there yet are read from TCIA's pages."""
     found = index.read_series(index.find_index(), settings.collection)
-    yield from _describe(settings, _limit(settings, _select_parts(settings, workspace, found)))
+    return _limit(settings, _select_parts(settings, workspace, found))
 
 
 def download(settings: command.Download, run: Run) -> Iterator[Event]:
@@ -115,19 +120,25 @@ def _limit(settings: command.Download, found: list[Series]) -> list[Series]:
     """Keep the series of as many patients as the settings ask for. Tables that are not there yet are not kept."""
     if settings.limit is None:
         return found
-    if settings.collection != "cbis-ddsm":  # a label belongs to one breast, and most patients have one malignant breast
-        groups = {selection.find_patient(one): ("", "") for one in found}
-        return selection.select_patients(found, settings.limit, groups)
     with tempfile.TemporaryDirectory() as place:
-        paths = []
+        tables = []
         for name, digest in _list_case_files(settings.collection, found).items():
             path = _get_folder(settings) / name
             if not path.exists():
                 content = fetch_case_file(name, digest, path.parent, settings.table_address)
                 path = Path(place) / name
                 path.write_bytes(content)
-            paths.append(path)
-        return selection.select_patients(found, settings.limit, selection.group_cases(cbis_ddsm.read_cases(paths)))
+            tables.append(path)
+        return selection.select_patients(found, settings.limit, _group_patients(settings.collection, tables))
+
+
+def _group_patients(collection: str, tables: Sequence[Path]) -> dict[str, tuple[str, str]]:
+    """Split and label of each patient: malignant if any lesion or breast is."""
+    if collection == "cbis-ddsm":
+        return selection.group_cases(cbis_ddsm.read_cases(tables))
+    breasts = cmmd.read_breasts(tables[0])
+    malignant = {patient for (patient, _), breast in breasts.items() if breast.label == "malignant"}
+    return {patient: ("", "malignant" if patient in malignant else "benign") for patient, _ in breasts}
 
 
 def _describe(settings: command.Download, series: Sequence[Series]) -> Iterator[Event]:

@@ -33,7 +33,7 @@ _OTHER_BREAST = "the breast without biopsy, so without label"
 
 
 @dataclass(frozen=True)
-class _Breast:
+class Breast:
     label: str
     kind: str
 
@@ -64,26 +64,31 @@ class Cmmd(Collection):
         return (yield from build_source_images(self.facts, rows, listing, notices=notices))
 
 
-def _read_spreadsheet(listing: Listing) -> dict[tuple[str, str], _Breast]:
+def _read_spreadsheet(listing: Listing) -> dict[tuple[str, str], Breast]:
     found = [path for path in listing.list_tables(".xlsx", ".xls", ".csv") if _SPREADSHEET.search(path.name)]
     if not found:
         raise DataError("the download has no clinical spreadsheet of CMMD", hint=_DOWNLOAD)
-    table = read_named_columns(found[0], _COLUMNS, {}, hint=_DOWNLOAD)
-    table["side"] = refuse_unknown_values(found[0], table, "side", SIDES, str.upper)
-    table["kind"] = refuse_unknown_values(found[0], table, "abnormality", _KINDS, str.lower)
-    table["label"] = refuse_unknown_values(found[0], table, "label", _LABELS, str.lower)
-    breasts: dict[tuple[str, str], _Breast] = {}
+    return read_breasts(found[0])
+
+
+def read_breasts(spreadsheet: Path) -> dict[tuple[str, str], Breast]:
+    """Map patient and side to what the biopsy found."""
+    table = read_named_columns(spreadsheet, _COLUMNS, {}, hint=_DOWNLOAD)
+    table["side"] = refuse_unknown_values(spreadsheet, table, "side", SIDES, str.upper)
+    table["kind"] = refuse_unknown_values(spreadsheet, table, "abnormality", _KINDS, str.lower)
+    table["label"] = refuse_unknown_values(spreadsheet, table, "label", _LABELS, str.lower)
+    breasts: dict[tuple[str, str], Breast] = {}
     for row in table.to_dict("records"):
-        key, breast = (row["patient"], row["side"]), _Breast(row["label"], row["kind"])
+        key, breast = (row["patient"], row["side"]), Breast(row["label"], row["kind"])
         if breasts.setdefault(key, breast) != breast:
             raise DataError(
-                f"{found[0]}, row {row[ROW]}: {' '.join(key)} has another row that says something else",
+                f"{spreadsheet}, row {row[ROW]}: {' '.join(key)} has another row that says something else",
                 hint="compare the two rows with the spreadsheet at TCIA, and remove one of them",
             )
     return breasts
 
 
-def _list_images(listing: Listing, breasts: dict[tuple[str, str], _Breast]) -> tuple[list[TableImage], list[Notice]]:
+def _list_images(listing: Listing, breasts: dict[tuple[str, str], Breast]) -> tuple[list[TableImage], list[Notice]]:
     """A row for each DICOM file of a patient of the spreadsheet, and notices about the others."""
     patients = {patient for patient, _ in breasts}
     rows, unclaimed = [], Counter[str]()
