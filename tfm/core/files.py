@@ -66,13 +66,20 @@ def _measure(node: yaml.Node, depth: int, known: dict[int, tuple[int, int]]) -> 
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path next to `path`; it replaces `path` if the block ends without an error."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with replace_atomically(path) as temporary:
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def replace_atomically(path: Path) -> Iterator[Path]:
+    """Do the same for a link, which has no content of its own. The caller syncs the folder, once for many links."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
         os.replace(temporary, path)
-        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from tfm.core.errors import DataError
-from tfm.core.files import write_atomically, write_bytes
+from tfm.core.files import replace_atomically, write_atomically, write_bytes
 from tfm.data.dataset.dataset_plan import PlannedImage
 from tfm.data.download.notices import Notice
 from tfm.imaging.read_image import read_pixels
@@ -58,7 +58,7 @@ def link_image(image: PlannedImage, target: Path, link: LinkMode) -> str:
     }
     try:
         if not is_done[link]():
-            with write_atomically(target) as temporary:
+            with (write_atomically if link == "copy" else replace_atomically)(target) as temporary:
                 match link:
                     case "hard":
                         os.link(source.resolve(), temporary)  # otherwise Linux links a symbolic link itself

@@ -12,7 +12,7 @@ import pandas as pd
 
 from tfm.core import hints, machine
 from tfm.core.errors import DataError, DiskError, SettingsError
-from tfm.core.files import read_json, remove_leftovers, write_json, write_text
+from tfm.core.files import read_json, remove_leftovers, sync_folder, write_json, write_text
 from tfm.data.dataset.audit import build_audit, format_audit
 from tfm.data.dataset.dataset import AUDIT, AUDIT_TEXT, LABELS, LESIONS, MANIFEST, MASKS, MISSING, write_manifest
 from tfm.data.dataset.dataset_plan import DatasetPlan
@@ -62,6 +62,8 @@ def organize_dataset(
         except UnusableFile as error:
             bad[error.file] = error.notice
         yield done, len(plan.planned)
+    for inside in {(folder / image.file).parent for image in plan.planned}:
+        sync_folder(inside)
     written = plan.exclude_files(bad)
     if on_bad_image == "stop":
         _refuse_bad_files(written)
