@@ -56,6 +56,7 @@ def export(settings: Export, run: Run) -> Iterator[Event]:
     facts = CardFacts(
         trained=trained,
         metrics=evaluate(trained).metrics,
+        collection=opened.data.dataset.collection,
         environment=source.read_environment(),
         settings=source.read_settings(),
         epochs=source.read_status().result["epochs"],

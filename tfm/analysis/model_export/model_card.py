@@ -55,6 +55,7 @@ _PHANTOM_LIMITS = (
 class CardFacts:
     trained: TrainedModel
     metrics: Mapping[str, Interval]  # names as in METRICS
+    collection: Mapping[str, str]  # of the dataset; empty for CBIS-DDSM and phantoms
     environment: Mapping[str, Any]  # of the run
     settings: Mapping[str, Any]  # of the run
     epochs: int
@@ -81,7 +82,8 @@ def format_model_card(facts: CardFacts) -> str:
 def _build_metadata(facts: CardFacts) -> dict[str, Any]:
     trained, synthetic = facts.trained, facts.trained.protocol.synthetic
     types = {"auc": "roc_auc"}
-    dataset = {"name": "synthetic phantoms" if synthetic else "CBIS-DDSM", "type": trained.protocol.dataset}
+    title = facts.collection.get("title", "CBIS-DDSM")
+    dataset = {"name": "synthetic phantoms" if synthetic else title, "type": trained.protocol.dataset}
     values = [
         {"type": types.get(name, name), "name": METRICS[name], "value": round(interval.value, 4)}
         for name, interval in facts.metrics.items()
@@ -91,7 +93,7 @@ def _build_metadata(facts: CardFacts) -> dict[str, Any]:
         "library_name": "onnx" if facts.check else "timm",
         "pipeline_tag": "image-classification",
         "tags": ["mammography", "breast-cancer", "medical-imaging", "research-only"],
-        "datasets": [] if synthetic else ["CBIS-DDSM"],
+        "datasets": [] if synthetic else [title],
         "model-index": [
             {
                 "name": trained.model,
@@ -112,6 +114,7 @@ def _build_text(facts: CardFacts) -> dict[str, Any]:
     model = facts.settings["model"]
     height, width = facts.in_size
     steps = facts.chain.steps.items() if facts.chain else ()
+    about = _describe_data(facts)
     return {
         "model": trained.model,
         "summary": [
@@ -125,7 +128,7 @@ def _build_text(facts: CardFacts) -> dict[str, Any]:
         ],
         "onnx": check is not None,
         "sample": facts.sample,
-        "sample_licence": _NO_SAMPLE_LICENCE if protocol.synthetic else _SAMPLE_LICENCE,
+        "sample_licence": about["sample_licence"],
         "height": height,
         "width": width,
         "mean": f"{facts.normalisation.mean:.4f}",
@@ -141,7 +144,7 @@ def _build_text(facts: CardFacts) -> dict[str, Any]:
         }
         if check
         else None,
-        "data": _PHANTOMS if protocol.synthetic else _DATA,
+        "data": about["data"],
         "dataset": protocol.dataset,
         "protocol": protocol.arrangement,
         "dataset_hash": protocol.dataset_hash[:12],
@@ -152,9 +155,26 @@ def _build_text(facts: CardFacts) -> dict[str, Any]:
         "caption": protocol.caption,
         "threshold": f"{trained.printed_threshold} ({describe_rule(protocol.threshold_rule)}, chosen on validation)",
         "temperature": f"{find_temperature(trained):.4g}",
-        "limits": _PHANTOM_LIMITS if protocol.synthetic else _LIMITS,
-        "licence": _NO_LICENCE if protocol.synthetic else _LICENCE,
+        "limits": about["limits"],
+        "licence": about["licence"],
     }
+
+
+def _describe_data(facts: CardFacts) -> dict[str, Any]:
+    texts: tuple[str, str, str, tuple[str, ...]]
+    if facts.trained.protocol.synthetic:
+        texts = (_PHANTOMS, _NO_LICENCE, _NO_SAMPLE_LICENCE, _PHANTOM_LIMITS)
+    elif not facts.collection:
+        texts = (_DATA, _LICENCE, _SAMPLE_LICENCE, _LIMITS)
+    else:
+        title, labels, licence, citation = (facts.collection[x] for x in ("title", "labels", "licence", "citation"))
+        texts = (
+            f"{title}: {labels}. {citation}.",
+            f"The training data, {title}, have this licence: {licence}. It may limit what may be passed on.",
+            f"{title}, with this licence: {licence}",
+            (_LIMITS[0], _LIMITS[3]),
+        )
+    return dict(zip(("data", "licence", "sample_licence", "limits"), texts, strict=True))
 
 
 def _format_values(values: Mapping[str, Any] | bool) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -47,6 +47,9 @@ class Dataset:
     split_hash: str
     protocol: str  # every figure measured on the dataset states it
     synthetic: bool  # phantoms: figures on them say nothing about real performance
+    collection: Mapping[str, str] = field(
+        default_factory=dict
+    )  # title, labels, licence, citation and more; empty for CBIS-DDSM
 
     @classmethod
     def open(cls, folder: Path) -> Dataset:
@@ -60,7 +63,13 @@ class Dataset:
         refuse_leaks(manifest)
         account = read_json(folder / AUDIT)
         return cls(
-            folder, manifest, compute_sha256(path), hash_split(manifest), account["protocol"], account["synthetic"]
+            folder,
+            manifest,
+            compute_sha256(path),
+            hash_split(manifest),
+            account["protocol"],
+            account["synthetic"],
+            account.get("collection", {}),
         )
 
     def select_fold(self, number: int) -> Dataset:
