@@ -94,6 +94,7 @@ COMMAND = Stage(
     pipeline="tfm.pipelines.organize:organize",
     version=5,
     inspect="tfm.pipelines.organize:inspect_download",
+    inspected=("collection", "patient_from"),
     preview="tfm.pipelines.organize:preview",
     extra_inputs="tfm.pipelines.organize_inputs:list_extra_inputs",
 )

@@ -108,6 +108,7 @@ class Stage(Command):
         trial: A command that shows on a few images what this one does to all of them.
         inspect: Dotted path; runs in a form after the required settings: (values, workspace) → events, the last one an
             InspectionResult. It creates nothing.
+        inspected: Further settings that the inspection reads if they are answered. It runs again after a new answer.
         preview: Dotted path; runs with the complete settings before a start: (settings, workspace) → events. It creates
             nothing.
         extra_inputs: Dotted path; lists files and folders that a run reads and its settings do not name:
@@ -118,6 +119,7 @@ class Stage(Command):
     presets: str | None = None
     default_preset: str | None = None
     inspect: str | None = None
+    inspected: tuple[str, ...] = ()
     preview: str | None = None
     trial: str | None = None
     extra_inputs: str | None = None

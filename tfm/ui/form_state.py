@@ -270,8 +270,9 @@ class FormState:
         known = {**self.chosen.inputs, **self.suggested, **self.answers}
         answers = inputs.complete_values(self.workspace, self.definition.settings, known)
         values = {}
+        named = self.definition.inspected if isinstance(self.definition, registry.Stage) else ()
         for field in self.fields:
-            if field.is_required or (field.input and field.name in answers):
+            if field.is_required or ((field.input or field.name in named) and field.name in answers):
                 try:
                     values[field.name] = field.parse(merge_values(self.chosen.read_values(field, answers)))
                 except ValueError as error:
