@@ -21,7 +21,7 @@ def main() -> int:
 
 def draw_table() -> Table:
     table = Table(title="Speed of this machine")
-    for name in ("what", "ours", "usual way", "floor", "times as fast as usual", "times the floor", "required"):
+    for name in ("what", "ours", "usual way", "floor", "faster", "× floor", "required"):
         table.add_column(name, justify="left" if name == "what" else "right")
     for row in rows:
         figures = [format_figure(value, row.unit) for value in (row.ours, row.usual, row.floor)]

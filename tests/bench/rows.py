@@ -28,10 +28,10 @@ class Row:
     @property
     def required(self) -> str:
         if self.at_most is not None:
-            return f"≤ {self.at_most:g} {'× the floor' if self.floor else self.unit}"
+            return f"≤ {self.at_most:g} {'× floor' if self.floor else self.unit}"
         if self.at_least is None:
             return ""
-        unit = "× as fast" if self.usual else "of the floor's speed" if self.floor else self.unit
+        unit = "× as fast" if self.usual else "of its speed" if self.floor else self.unit
         return f"≥ {self.at_least:g} {unit}"
 
     @property

@@ -123,7 +123,7 @@ def collect(job: Job) -> Results:
         return {"study": collect_results(job)}
     root, events = job.workspace.root, job.read_events()
     results: Results = {"result": remove_varying(json.dumps(job.read_status().result), root)}
-    results |= {"end of the log": events[-1], "tables": {event.title for event in events if isinstance(event, Table)}}
+    results |= {"end of the log": events[-1:], "tables": {event.title for event in events if isinstance(event, Table)}}
     return results | {remove_varying(str(path), root): read(path, root) for path in list_files(job)}
 
 
