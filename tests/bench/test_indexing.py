@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.bench.rows import find_best, report
+from tests.training.small_dataset import finish_run
+from tfm.core.runs.find_or_create import find_or_create_job
+from tfm.core.runs.workspace import Workspace
 
 pytestmark = [pytest.mark.alone, pytest.mark.long]
 
@@ -17,6 +20,9 @@ INDEXING = """
 import re, sys, time
 from pathlib import Path
 from tests.bench.rows import find_best, report
+from tests.training.small_dataset import finish_run
+from tfm.core.runs.find_or_create import find_or_create_job
+from tfm.core.runs.workspace import Workspace
 from tfm.data.download.find_files import scan_folders
 from tfm.data.download.header_index import read_headers
 start = time.perf_counter()
@@ -68,3 +74,14 @@ def test_first_at_most_ten_times_a_read_then_at_most_twice_a_walk(official_tree:
     report("index of 10,239 files, against reading 4 KiB of each", first, floor=reading, at_most=10)
     report("index again, against a walk", again, floor=walking, at_most=2)
     report("memory of indexing", mebibytes, unit="MiB", at_most=500)
+
+
+def test_whole_collection_is_organized_within_half_a_minute(official_tree: Path, workspace: Workspace) -> None:
+    run = find_or_create_job(workspace, "organize", {"download": [str(official_tree)], "split": "kfold"})
+    begun = time.process_time()
+    finish_run(run)
+    report("organize 10,239 files, CPU", time.process_time() - begun, at_most=30)
+    begun = time.process_time()
+    same = find_or_create_job(workspace, "organize", {"download": [str(official_tree)], "split": "kfold"})
+    assert same.id == run.id
+    report("find that 10,239 files are organized, CPU", time.process_time() - begun, at_most=10)
