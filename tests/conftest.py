@@ -4,7 +4,6 @@ import atexit
 import gc
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ os.environ["TFM_LANGUAGE"] = "en"  # whatever the language of this machine
 
 from tests.alone import taking_part
 from tests.data.official_tree import write_official_tree
+from tests.faults.disks import mount_small_disk
 from tests.one_node_slurm import OneNodeSlurm, is_installed, run_slurm
 from tfm.core.runs.workspace import Workspace
 
@@ -59,13 +59,8 @@ def empty_user_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 1 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if os.name == "nt" or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small disk is not allowed here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mount_small_disk(tmp_path / "disk", "1m") as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

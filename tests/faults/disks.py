@@ -28,7 +28,7 @@ def mount_small_disk(folder: Path, size: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        unmount(folder)
+        detach(folder)
 
 
 def fill(disk: Path, *, free: int = 0) -> Path:
@@ -58,8 +58,7 @@ class PowerlessDisk:
         self.mount(journal_seconds=5)
 
     def remove(self) -> None:
-        """Also while a reader of results has a file open."""
-        subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
+        detach(self.folder)
         self._image.unlink()
 
 
@@ -78,6 +77,11 @@ def unmount(folder: Path) -> None:
     while subprocess.run(["umount", str(folder)], capture_output=True, check=False).returncode:
         assert time.monotonic() < deadline, f"{folder} is still used"
         time.sleep(0.05)
+
+
+def detach(folder: Path) -> None:
+    """Unmount also while a reader of results has a file open."""
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def run_as_root(*command: str) -> None:

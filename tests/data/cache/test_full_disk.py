@@ -3,21 +3,13 @@
 import contextlib
 import multiprocessing
 import resource
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.data.caches import build, chain, contents, track_build, unfinished_rows
+from tests.faults.disks import fill
 from tfm.core.errors import DiskError
-
-
-def fill(disk: Path, *, free: int) -> Path:
-    filler = disk / "filler"
-    with open(filler, "wb") as file:
-        file.write(bytes(shutil.disk_usage(disk).free - free))
-    return filler
 
 
 @pytest.mark.parametrize("workers", [1, 2])
