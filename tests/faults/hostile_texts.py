@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import random
 import resource
@@ -74,9 +75,9 @@ def spoil_values(content: Any, dice: random.Random) -> Any:
         while isinstance(here, dict) and here:
             name = dice.choice(list(here))
             if not isinstance(here[name], dict) or dice.random() < 0.3:
-                here[name] = dice.choice(VALUES)
+                here[name] = copy.deepcopy(dice.choice(VALUES))
                 if dice.random() < 0.2:
-                    here[str(dice.choice(VALUES))[:99]] = dice.choice(VALUES)
+                    here[str(dice.choice(VALUES))[:99]] = None
                 break
             here = here[name]
     return content
