@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import warnings
 import zlib
 from collections.abc import Callable
@@ -220,3 +221,18 @@ def test_single_image_has_one_frame(read_content: Callable[[bytes], np.ndarray],
 def test_real_mammograms_are_read_as_opencv_reads_them(shared_data: Path) -> None:
     for film in sorted((shared_data / "film").glob("*.png")):
         np.testing.assert_array_equal(read_pixels(film), cv2.imread(str(film), cv2.IMREAD_UNCHANGED))
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".pgm"])
+def test_a_sparse_file_of_gigabytes_is_refused_without_being_read(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"image{ending}"
+    cv2.imwrite(str(path), np.full((40, 30), 77, np.uint8))
+    with open(path, "r+b") as file:
+        file.truncate(6 * 2**30)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="far more than an image"):
+            read_pixels(path)
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()

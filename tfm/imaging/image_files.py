@@ -20,12 +20,15 @@ from tfm.imaging.reader_common import (
     DecodedImage,
     Frame,
     UnreadableError,
+    check_memory,
     check_size,
     convert_to_grey,
+    read_whole,
     scale_to_full_range,
     select_frame,
 )
 
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _TRUNCATED = "the file is truncated or damaged"
 _SEPARATOR = rb"(?:\s|#[^\n]*\n)+"
 _PGM_HEADER = re.compile(rb"P([25])" + 3 * (_SEPARATOR + rb"(\d{1,9})") + rb"\s")
@@ -33,12 +36,14 @@ _PHOTOMETRIC, _BITS_PER_SAMPLE = 262, 258  # tags of TIFF
 
 
 def read_png(file: BufferedReader, frame: Frame) -> DecodedImage:
-    content = file.read()
-    if len(content) < 33:
+    head = file.read(33)
+    if len(head) < 33:
         raise UnreadableError(_TRUNCATED)
-    width, height = struct.unpack(">II", content[16:24])
+    width, height, bits, kind = struct.unpack_from(">IIBB", head, 16)
     check_size(height, width)
+    check_memory(height, width, _PNG_CHANNELS.get(kind, 4) * max(bits, 8) // 8)
     number = select_frame(frame, 1)
+    content = read_whole(file, height, width)
     _check_chunks(content)
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
@@ -61,9 +66,11 @@ def _check_chunks(content: bytes) -> None:
 
 def read_jpeg(file: BufferedReader, frame: Frame) -> DecodedImage:
     """Read with Pillow: it reports missing bytes."""
-    with JpegImageFile(io.BytesIO(file.read())) as image:
+    with JpegImageFile(file) as image:
         check_size(image.height, image.width)
         number = select_frame(frame, 1)
+        content = read_whole(file, image.height, image.width)
+    with JpegImageFile(io.BytesIO(content)) as image:
         return DecodedImage(_read_grey(image), number, 1)
 
 
@@ -111,12 +118,12 @@ def _read_grey(image: ImageFile) -> np.ndarray:
 
 
 def read_pgm(file: BufferedReader, frame: Frame) -> DecodedImage:
-    content = file.read()
-    header = _PGM_HEADER.match(content[:4096])
+    header = _PGM_HEADER.match(file.read(4096))
     if not header:
         raise UnreadableError("the header of this PGM file is broken")
     kind, width, height, largest = map(int, header.groups())
     check_size(height, width)
+    content = read_whole(file, height, width)
     if not 1 <= largest <= 65535:
         raise UnreadableError(f"the header claims that {largest} is white", ONE_GREY_IMAGE)
     number = select_frame(frame, 1)

@@ -3,13 +3,18 @@ The readers are in `dicom` and `image_files`; `read_image` chooses one."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 
 MAX_FRAME_PIXELS = 2**27  # 5 × the largest mammogram: a header that claims more is broken or hostile
 MAX_TOTAL_PIXELS = 2**30
+
+_MAX_DECODED = 2**29  # bytes
+_MAX_PIXEL_BYTES = 16  # as text, a pixel takes up to six bytes; the others are white space
+_MAX_METADATA = 2**24  # bytes
 
 DOWNLOAD_AGAIN = "download this file again, or leave the image out"
 ONE_GREY_IMAGE = "use a file with one grey image of 8 or 16 bits"
@@ -39,6 +44,21 @@ def check_size(rows: int, columns: int, frames: int = 1) -> None:
     if rows * columns > MAX_FRAME_PIXELS or rows * columns * frames > MAX_TOTAL_PIXELS:
         times = f" × {frames}" if frames > 1 else ""
         raise UnreadableError(f"the header claims {rows} × {columns}{times} pixels, more than any mammogram has")
+
+
+def read_whole(file: BinaryIO, rows: int, columns: int) -> bytes:
+    """Read a file from its beginning, unless it is far larger than its image could be: a sparse file costs no disk."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size > _MAX_PIXEL_BYTES * rows * columns + _MAX_METADATA:
+        raise UnreadableError(f"the file has {size} bytes, far more than an image of {rows} × {columns} pixels")
+    return file.read(size)
+
+
+def check_memory(rows: int, columns: int, pixel_bytes: int) -> None:
+    """Check what decoding takes, for formats of several channels."""
+    if rows * columns * pixel_bytes > _MAX_DECODED:
+        raise UnreadableError(f"{rows} × {columns} pixels of {pixel_bytes} bytes, more than any mammogram has")
 
 
 def select_frame(frame: Frame, frames: int) -> int:
