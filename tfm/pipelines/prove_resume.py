@@ -92,9 +92,10 @@ def _measure_figures(scratch: Workspace, device: torch.device) -> Figures:
             for event in lock_gpu(name_gpu(device), "a proof", held):
                 if isinstance(event, Progress):
                     raise BusyError("the GPU is in use by another run", hint="wait until it is done, then try again")
-        pace = measure_step_pace(make_recipe(settings, data.cache, data.train, data.val), device)
+        recipe = make_recipe(settings, data.cache, data.train, data.val)
+        pace = measure_step_pace(recipe, device, _count_threads())
     return Figures(
-        network=f"{_TIMED_NETWORK}, {_SIDE} × {_SIDE} pixels, batches of {batch_size}",
+        network=f"{_TIMED_NETWORK}, {_SIDE} × {_SIDE} pixels, batches of {batch_size}; CPU threads: {_count_threads()}",
         images_per_second=pace.images_per_second,
         determinism_cost=statistics.median(pace.ratios),
         determinism_range=(min(pace.ratios), max(pace.ratios)),
@@ -104,13 +105,18 @@ def _measure_figures(scratch: Workspace, device: torch.device) -> Figures:
     )
 
 
+def _count_threads() -> int:
+    """Half of the cores: two trainings run at the same time, and more threads than free cores hold each other up."""
+    return max(1, machine.count_cores() // 2)
+
+
 # --- kills ------------------------------------------------------------------------------------------------------------
 
 
 def _kill_and_compare(scratch: Workspace, figures: Figures) -> Generator[Event, None, Certificate]:
     """Train undisturbed, and at the same time another one that is killed."""
     deadline, seed = time.monotonic() + _LIMIT_SECONDS, random.SystemRandom().randrange(2**32)
-    threads = max(1, machine.count_cores() // 2)  # two trainings run at the same time
+    threads = _count_threads()
     stage, settings = registry.find_stage("train"), resolve(Train, {}, _TRAINING | {"threads": threads})
 
     def create_run() -> Run:

@@ -26,9 +26,9 @@ class StepPace:
     ratios: list[float]  # for each pair of turns: the time of the deterministic one over that of the other
 
 
-def measure_step_pace(recipe: TrainingRecipe, device: torch.device) -> StepPace:
+def measure_step_pace(recipe: TrainingRecipe, device: torch.device, threads: int) -> StepPace:
     """Both turns of a pair follow each other, so that a machine that gets busier changes both."""
-    training, threads = recipe.build(device), torch.get_num_threads()
+    training, before = recipe.build(device), torch.get_num_threads()
     steps = _STEPS[device.type]
     try:
         for deterministic in (False, True):  # the first steps also prepare
@@ -37,12 +37,12 @@ def measure_step_pace(recipe: TrainingRecipe, device: torch.device) -> StepPace:
         seconds: list[float] = []
         ratios: list[float] = []
         while len(ratios) < _LEAST_PAIRS or (time.perf_counter() - began < _SECONDS and len(ratios) < _MOST_PAIRS):
-            fast, _ = _take_turn(training, steps, threads, deterministic=False)
-            exact, passed = _take_turn(training, steps, threads, deterministic=True)
-            seconds.append(passed)
-            ratios.append(exact / fast)
+            order = (False, True) if len(ratios) % 2 else (True, False)  # neither is always the first one
+            turns = {exact: _take_turn(training, steps, threads, deterministic=exact) for exact in order}
+            seconds.append(turns[True][1])
+            ratios.append(turns[True][0] / turns[False][0])
     finally:
-        torch.use_deterministic_algorithms(False)
+        configure_torch(before, deterministic=False)
     return StepPace(steps * training.batch_size / statistics.median(seconds), ratios)
 
 
