@@ -120,7 +120,7 @@ def collect(job: Job) -> Results:
             f"{step}/{n}": v for step, run in runs.items() for n, v in collect(find_run(job.workspace, run)).items()
         }
     if job.read_stage() == "tune":
-        return {"study": collect_results(job)}
+        return {f"part {number}": part for number, part in enumerate(collect_results(job))}
     root, events = job.workspace.root, job.read_events()
     results: Results = {"result": remove_varying(json.dumps(job.read_status().result), root)}
     results |= {"end of the log": events[-1:], "tables": {event.title for event in events if isinstance(event, Table)}}
