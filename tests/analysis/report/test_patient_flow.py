@@ -56,3 +56,18 @@ def test_patients_without_an_image_and_patients_with_two_names_are_told_apart(fl
     assert flow.merged == 1
     assert flow.without_images == 2
     assert flow.named.patients == flow.kept.patients + flow.merged + flow.without_images
+
+
+def test_images_of_another_collection_are_counted_by_the_names_in_its_table(tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    make_small_dataset(workspace)
+    folder = workspace.dataset_folder("pocket")
+    manifest = pd.read_csv(folder / "manifest.csv", dtype=str)
+    lost = pd.DataFrame({"image_id": ["own:P1_LEFT"], "patient_id": ["own:P1"]})
+    pd.concat([manifest[["image_id", "patient_id"]], lost]).to_csv(folder / "lesions.csv", index=False)
+    audit = json.loads((folder / "audit.json").read_text())
+    audit["findings"] = [{"kind": "left-out", "subject": "own:P1_LEFT", "words": "no complete file"}]
+    (folder / "audit.json").write_text(json.dumps(audit))
+    flow = count_patients(Dataset.open(folder))
+    assert flow.left_out == {"no complete file": Count(1, 1)}
+    assert flow.named.images == len(manifest) + 1

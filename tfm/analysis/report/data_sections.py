@@ -10,7 +10,7 @@ from tfm.analysis.report.characteristics import tabulate_characteristics
 from tfm.analysis.report.opened_dataset import OpenedDataset
 from tfm.analysis.report.parts import FigurePart, Paragraph, Part, Section, TablePart
 from tfm.analysis.report.patient_flow import PatientFlow
-from tfm.data.dataset.audit import count_findings, label_column
+from tfm.data.dataset.audit import PART_COLUMN, count_findings, label_column
 
 
 def build_patients_section(data: OpenedDataset, flow: PatientFlow | None) -> Section:
@@ -54,8 +54,8 @@ def _tabulate_download(counts: dict[str, dict[str, int]]) -> ExportTable:
     rows = [[name, *(f"{row[column]:,}" for column in columns)] for name, row in counts.items()]
     records = [{"csv": name, **row} for name, row in counts.items()]
     return ExportTable(
-        "Files that the case CSVs name, and those that the download has.",
-        ["CSV", *map(label_column, columns)],
+        "What the tables of the collection name, and what the download has.",
+        [PART_COLUMN, *map(label_column, columns)],
         rows,
         records,
     )

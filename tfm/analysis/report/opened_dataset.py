@@ -27,7 +27,7 @@ class OpenedDataset:
 
     @property
     def has_lesion_table(self) -> bool:
-        """Whether it says which images the case CSVs name, and why some were left out."""
+        """Whether it says which images its tables name, and why some were left out."""
         return "findings" in self.audit and (self.dataset.folder / LESIONS).is_file()
 
 

@@ -1,4 +1,4 @@
-"""The patients and images of a dataset, from what the case CSVs name to each split: how many, left out, and why."""
+"""The patients and images of a dataset, from what its tables name to each split: how many, left out, and why."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Count:
 
 @dataclass(frozen=True)
 class PatientFlow:
-    named: Count  # by the case CSVs
+    named: Count  # by the tables of the collection
     left_out: dict[str, Count]  # by reason; a patient may be in several
     merged: int  # patients that are the same as another one
     kept: Count
@@ -69,8 +69,10 @@ def _has_crops(dataset: Dataset) -> bool:
 
 
 def _list_named_images(path: Path, *, is_crops: bool) -> pd.DataFrame:
-    """Each image that the case CSVs name, once: a view, or a lesion if the images are crops."""
+    """Each image that the tables name, once. CBIS-DDSM's name lesions: an image is a view, or the lesion of a crop."""
     lesions = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if "image_id" in lesions:
+        return lesions[["image_id", "patient_id"]]
     parts = [*VIEW_KEY, "kind", "lesion_id"] if is_crops else VIEW_KEY
     names = lesions[parts].agg("_".join, axis=1)
     patients = lesions["patient_id"].map(normalise_patient_id)

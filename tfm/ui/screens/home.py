@@ -90,7 +90,7 @@ def _list_first_choices() -> list[Choice]:
     """The three ways to begin in an empty workspace."""
     return [
         Choice("see", "See it work", "on synthetic images, from the download to a comparison"),
-        Choice("organize", "Use my download", "of CBIS-DDSM, or a part of it"),
+        Choice("organize", "Use my download", "of CBIS-DDSM, another collection, or your own images"),
         Choice("data", "Get the data", "download CBIS-DDSM or a part of it, or practise"),
     ]
 
