@@ -158,7 +158,7 @@ def test_the_model_card_states_data_patients_metrics_limits_and_what_comes_befor
     assert "| AUC | " in text
     assert " to " in text[text.index("| AUC | ") :].partition("\n")[0]
     assert "The crop and the size are not part of the model" in text
-    assert text.index("crop\\_breast: margin 0.01") < text.index(f"resize: height {SIDE}, width {SIDE}")
+    assert text.index("crop_breast: margin 0.01") < text.index(f"resize: height {SIDE}, width {SIDE}")
     assert "must not be used for diagnosis" in text
     assert "say nothing about real mammograms" in text
 
