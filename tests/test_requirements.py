@@ -1,4 +1,4 @@
-"""What is imported is declared, and the versions that the tests passed with are among those that are allowed."""
+"""What is imported is declared, and the installed versions that are written down are among those that are allowed."""
 
 import ast
 import importlib.metadata
@@ -52,7 +52,7 @@ def test_a_planted_import_of_an_undeclared_package_is_caught(planted):
     assert find_undeclared(list_imports(planted))
 
 
-def test_the_versions_that_passed_are_allowed():
+def test_the_versions_that_were_installed_are_allowed():
     constraints = read_requirements(PROJECT / ".github" / "constraints.txt")
     for name, allowed in read_requirements(PROJECT / "requirements.txt").items():
         (pinned,) = constraints[name].specifier

@@ -119,6 +119,11 @@ def test_missing_tcia_requests_exactly_the_incomplete_series(organized: Organize
     fetched = parse_manifest((organized.dataset.folder / "missing.tcia").read_text())
     assert set(fetched) == expected
     assert organized.account["series"]["to fetch again"] == len(expected)
+    audit = (organized.dataset.folder / "audit.md").read_text()
+    assert (
+        f"wizard.py download --missing-from NAME`, with the name of this dataset, downloads these {len(expected)}"
+        in audit
+    )
 
 
 def test_the_audit_agrees_with_an_independent_count(organized: Organized) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 
 from tfm.core.escape_text import escape_markdown
+from tfm.core.registry import find_command
+from tfm.core.settings.document_command import write_document_command
 from tfm.data.dataset.dataset import LABELS, MISSING
 from tfm.data.dataset.dataset_plan import DatasetPlan
 from tfm.data.dataset.invariants import Invariant
@@ -91,8 +93,16 @@ def _format_series(series: dict[str, int]) -> str:
     to_fetch = series["to fetch again"]
     names_none = not series["named by the CSVs"] and "listed in metadata.csv" not in series
     unknown = "\n\nNeither the CSVs nor a metadata.csv name series, so missing series are unknown."
-    fetch = f"\n\nOpen `{MISSING}` in NBIA Data Retriever to download these {to_fetch} series." if to_fetch else ""
-    return _format_list(series) + fetch + (unknown if names_none else "")
+    return _format_list(series) + (_tell_how_to_fetch(to_fetch) if to_fetch else "") + (unknown if names_none else "")
+
+
+def _tell_how_to_fetch(series: int) -> str:
+    download = find_command("download").settings
+    command = write_document_command("download", [], download.model_validate({"missing_from": "NAME"}), download())
+    return (
+        f"\n\n`{command}`, with the name of this dataset, downloads these {series} series. Without the program, open "
+        f"`{MISSING}` in NBIA Data Retriever."
+    )
 
 
 def _format_groups(counts: dict[str, Any]) -> list[str]:
