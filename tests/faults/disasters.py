@@ -24,8 +24,10 @@ import pytest
 from tests.faults.disks import PowerlessDisk, cut_power, fill, mount_small_disk
 from tests.faults.worker_process import Strike, WorkerProcess
 from tfm.core.runs import job_folder, worker
+from tfm.core.runs.lookup import read_runs
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
+from tfm.core.runs.workspace import Workspace
 
 DEFECT = "bug in the program"
 TEN_YEARS = 10 * 366 * 86400
@@ -152,7 +154,7 @@ class Moved(Killed):
 
 
 class Flipped(Killed):
-    """It is killed, and one bit of a file that it wrote is another one."""
+    """It is killed, and one bit of a file that it wrote is another one. Nothing reads a completed trial again."""
 
     def prepare(self, trial: Trial) -> Strike:
         self._before = set(trial.root.rglob("*"))
@@ -160,8 +162,11 @@ class Flipped(Killed):
 
     def wait(self, trial: Trial, process: WorkerProcess) -> None:
         super().wait(trial, process)
+        runs = read_runs(Workspace(trial.root))
+        completed = {run.folder for run, status in runs if status.part_of and status.state == "done"}
         written = sorted(set(trial.root.rglob("*")) - self._before)
-        unfinished = [path for path in written if path.suffix in (".pt", ".row", ".npy", ".skops", ".safetensors")]
+        files = [path for path in written if path.suffix in (".pt", ".row", ".npy", ".skops", ".safetensors")]
+        unfinished = [path for path in files if completed.isdisjoint(path.parents)]
         if unfinished:
             flip_bit(trial.random.choice(unfinished), trial.random)
 

@@ -79,9 +79,9 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _load_checkpoints(run: Run) -> tuple[object, ...]:
-    """Load the best and the last checkpoint of a trial that did not fail."""
+    """Load the best and the last checkpoint of a completed trial. Nothing reads those of another one again."""
     checkpoints = Checkpoints(run.checkpoints_folder, seconds=0, key=run.read_status().key)
-    if run.read_status().state == "failed":
+    if run.read_status().state != "done":
         return ()
     content, trouble = checkpoints.load_newest()
     return (*_flatten(checkpoints.load_best()), *_flatten(content), *trouble)
