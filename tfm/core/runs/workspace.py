@@ -22,6 +22,7 @@ PRODUCT_TREES = {"dataset": ("train", "val", "test", "masks")}  # the folders th
 DEFAULT_WORKSPACE = Path("workspace")
 
 _OWN_PRESETS = ("models", "preprocess", "tune", "clusters")
+_FOLDERS = (*_OWN_PRESETS, *PRODUCT_FILES, "runs", "plans", "embeddings", "external", "certificates", "index")
 
 
 class Workspace:
@@ -34,6 +35,8 @@ class Workspace:
             )
         if self.root.exists() and not self.root.is_dir():
             raise DiskError(f"{self.root} is a file, not a folder", hint=f"choose another {hints.setting('workspace')}")
+        for name in _FOLDERS:
+            _refuse_file(self.root / name)
 
     def create_folder(self) -> None:
         another = f"choose another {hints.setting('workspace')}"
@@ -126,6 +129,7 @@ class Workspace:
     def lock_product(self, kind: str, name: str) -> Iterator[Path]:
         """Yield the folder of a dataset or cache to the one run that may write it now."""
         folder = self.product_folder(kind, name)
+        _refuse_file(folder)
         files.make_private_folder(folder.parent)
         try:
             with FileLock(folder.with_name(f".{name}.lock"), timeout=1):
@@ -134,3 +138,11 @@ class Workspace:
             raise BusyError(
                 f"another run is writing the {kind} {name}", hint="wait until it is done, or choose another name"
             ) from None
+
+
+def _refuse_file(folder: Path) -> None:
+    """A link to nowhere cannot become a folder either."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise DiskError(
+            f"{folder} is not a folder, but the workspace needs one there", hint="move it out of the workspace"
+        )
