@@ -1,6 +1,8 @@
 """Comparison: one table for each protocol, whatever the order of the runs."""
 
 import io
+import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -14,11 +16,13 @@ from tests.training.small_dataset import (
     rewrite_manifest,
 )
 from tfm.analysis.predictions import read_predictions
+from tfm.commands.compare import Compare
 from tfm.core.errors import SettingsError
 from tfm.core.events import IntervalChart, Note, Picture, Progress, Result, Table
 from tfm.core.files import read_json
 from tfm.core.runs import worker
 from tfm.core.runs.find_or_create import find_or_create_job
+from tfm.core.runs.inputs import complete_values, report_skipped_runs
 from tfm.core.runs.lookup import find_run
 from tfm.core.runs.workspace import Workspace
 from tfm.metrics.classification import compute_auc
@@ -125,6 +129,48 @@ def test_changed_runs_are_left_out_and_named(runs):
     assert f"{runs[0].id} is left out" in note
     assert f"runs restart {runs[0].id}" in note
     assert not any("is left out" in text for text in list_warnings(named))
+
+
+def damage_json(file, **values):
+    file.write_text(json.dumps(read_json(file) | values))
+
+
+DAMAGES = {
+    "2026-01-01_train-environment_0a1b2c": lambda folder: (folder / "environment.json").write_text("{"),
+    "2026-01-02_train-facts_0a1b2d": lambda folder: damage_json(folder / "environment.json", dataset_hash=5),
+    "2026-01-03_train-result_0a1b2e": lambda folder: damage_json(folder / "status.json", result={}),
+}
+UNREADABLE = {
+    "2026-01-04_train-status_0a1b2f": lambda folder: (folder / "status.json").write_text("{"),
+    "2026-01-05_train-settings_0a1b30": lambda folder: (folder / "settings.yaml").write_text("["),
+}
+
+
+def test_damaged_runs_are_left_out_by_name_and_hide_no_other(runs, tmp_path):
+    workspace = runs[0].workspace
+    whole = copy_run(runs[1], "2026-01-06_train-whole_0a1b31")
+    damaged = [copy_run(runs[0], name) for name in (*DAMAGES, *UNREADABLE)]
+    try:
+        for one in damaged:
+            (DAMAGES | UNREADABLE)[one.id](one.folder)
+        run = compared([*damaged[:3], whole])
+        every = complete_values(workspace, Compare, {})
+        notes = list(report_skipped_runs(workspace, Compare(**every), "runs"))
+    finally:
+        for one in (*damaged, whole):
+            one.folder.rename(tmp_path / one.id)
+    assert [row["run"] for row in run.read_status().result["rows"]] == [whole.id]
+    left_out = [text for text in list_warnings(run) if "is left out" in text]
+    assert [text.partition(" is left out: ")[0] for text in left_out] == [one.id for one in damaged[:3]]
+    assert all(f"{one.folder}/" in text for one, text in zip(damaged, left_out, strict=False))
+    assert set(every["runs"]) - {one.id for one in damaged[1:3]} == {*(one.id for one in runs), whole.id}
+    assert {note.text.partition(" is left out: ")[0] for note in notes} == {damaged[0].id, *UNREADABLE}
+
+
+def copy_run(run, name):
+    folder = run.folder.with_name(name)
+    shutil.copytree(run.folder, folder)
+    return find_run(run.workspace, name)
 
 
 def test_each_table_has_intervals_and_pictures(runs):

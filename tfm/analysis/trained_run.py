@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
+from pydantic import FiniteFloat
 
 from tfm.analysis.predictions import read_predictions
 from tfm.analysis.settings import Split, Unit
 from tfm.analysis.threshold import choose_threshold, describe_rule, format_threshold
 from tfm.analysis.units import EXPLANATIONS, PLURALS, group_by_unit
-from tfm.core.errors import DataError
+from tfm.core.errors import DataError, RunError
+from tfm.core.records import build_record
 from tfm.core.runs.run import Run
 from tfm.training.minutes_of_work import measure_minutes_of_work
 from tfm.training.refuse_leak_lab import refuse_leak_lab
 from tfm.training.settings import DEFAULT_SEED
+
+T = TypeVar("T")
 
 SPLIT_NAMES: dict[Split, str] = {"val": "validation", "test": "test"}
 
@@ -125,6 +129,29 @@ def name_models(models: Sequence[TrainedModel]) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
+class _Facts:
+    """What environment.json says of the data."""
+
+    dataset: str
+    protocol: str
+    dataset_hash: str
+    split_hash: str
+    synthetic: bool
+    minutes_before: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What status.json says of the model."""
+
+    model: str
+    weights: str
+    parameters: int
+    threshold: FiniteFloat
+    threshold_rule: str
+
+
 def open_trained_model(run: Run, unit: Unit = "image") -> TrainedModel:
     """Read a finished run. Its outputs are verified first. The threshold is that of validation in the same unit."""
     refuse_leak_lab(run)
@@ -136,16 +163,17 @@ def open_trained_model(run: Run, unit: Unit = "image") -> TrainedModel:
         )
     validation, test = (read_predictions(run.predictions_file(split)) for split in ("val", "test"))
     units = group_by_unit(validation, unit)
-    result = run.read_status().result
-    threshold, rule = result["threshold"], result["threshold_rule"]
+    result = _read_record(_Result, run.read_status().result, run, "status.json")
+    _read_record(_Facts, dict(run.read_environment()), run, "environment.json")
+    threshold, rule = result.threshold, result.threshold_rule
     if unit != "image":
         threshold = choose_threshold(rule, units["label"].to_numpy(), units["prob"].to_numpy())
     return TrainedModel(
         run=run.id,
         stage=run.read_stage(),
-        model=result["model"],
-        weights=result["weights"],
-        parameters=result["parameters"],
+        model=result.model,
+        weights=result.weights,
+        parameters=result.parameters,
         minutes=measure_minutes_of_work(run),
         threshold=threshold,
         validation=units,
@@ -153,6 +181,15 @@ def open_trained_model(run: Run, unit: Unit = "image") -> TrainedModel:
         settings=run.read_settings(),
         protocol=build_protocol(run.read_environment(), test, rule, unit),
     )
+
+
+def _read_record(kind: type[T], values: Mapping[str, Any], run: Run, file: str) -> T:
+    try:
+        return build_record(kind, values)
+    except ValueError:
+        raise RunError(
+            f"{run.folder / file} is damaged", hint=f"restore the file, or repeat the run: {run.describe_restart()}"
+        ) from None
 
 
 def build_protocol(

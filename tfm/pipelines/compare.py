@@ -25,8 +25,10 @@ from tfm.analysis.figures.roc import draw_roc
 from tfm.analysis.figures.style import save_figure
 from tfm.analysis.nearly_equal_probabilities import warn_of_nearly_equal_probabilities
 from tfm.analysis.run_costs import read_run_costs
-from tfm.analysis.trained_run import open_trained_model
+from tfm.analysis.settings import Unit
+from tfm.analysis.trained_run import TrainedModel, open_trained_model
 from tfm.commands.compare import Compare
+from tfm.core.errors import RunError
 from tfm.core.events import Event, IntervalChart, Note, Picture, Progress, Result, Table
 from tfm.core.registry import import_object
 from tfm.core.runs.inputs import report_skipped_runs
@@ -40,15 +42,16 @@ _MOST_CURVES = 7  # in one figure: more cannot be told apart
 def compare(settings: Compare, run: Run) -> Iterator[Event]:
     yield from report_skipped_runs(run.workspace, settings, "runs")
     chosen = {one.id: one for one in (find_run(run.workspace, name) for name in settings.runs)}
-    external = (yield from _test_externally(settings, list(chosen.values()), run)) if settings.dataset else None
     yield Progress("reading the predictions", 0, 1)
     unit = settings.units.unit
-    own = {name: open_trained_model(one, unit) for name, one in chosen.items()}
-    models = [external.open_model(one, unit) for one in chosen.values()] if external else list(own.values())
+    own = yield from _open_models(chosen, unit, run.describe_restart())
+    intact = [chosen[name] for name in own]
+    external = (yield from _test_externally(settings, intact, run)) if settings.dataset else None
+    models = [external.open_model(one, unit) for one in intact] if external else list(own.values())
     yield from warn_of_nearly_equal_probabilities(models)
     yield Progress("testing the differences", 0, 1)
     rankings = rank_models(models)
-    costs = {name: read_run_costs(one) for name, one in chosen.items()}
+    costs = {one.id: read_run_costs(one) for one in intact}
     outputs: list[str] = []
     values: dict[str, Any] = {
         "run": run.id,
@@ -92,6 +95,24 @@ def compare(settings: Compare, run: Run) -> Iterator[Event]:
     place = run.figures_folder.relative_to(run.workspace.root)
     yield Note(f"tables as CSV, Markdown, LaTeX and JSON, figures as PNG and PDF: {place} in the workspace")
     yield Result(values, outputs, "\n".join(values["summary"]))
+
+
+def _open_models(runs: dict[str, Run], unit: Unit, again: str) -> Generator[Event, None, dict[str, TrainedModel]]:
+    """Open each run. A damaged one is left out by name, because it must not hide the others."""
+    models: dict[str, TrainedModel] = {}
+    damaged: dict[str, RunError] = {}
+    for name, one in runs.items():
+        try:
+            models[name] = open_trained_model(one, unit)
+        except RunError as error:
+            damaged[name] = error
+    if not models:
+        raise next(iter(damaged.values()))
+    for name, problem in damaged.items():
+        yield Note(f"{name} is left out: {problem.message}; {problem.hint}", "warning")
+    if damaged:
+        yield Note(f"to compare them once they are repaired: {again}")
+    return models
 
 
 def _test_externally(settings: Compare, trained: list[Run], run: Run) -> Generator[Event, None, ExternalTest]:

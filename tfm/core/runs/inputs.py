@@ -42,8 +42,12 @@ def list_inputs(settings: Settings) -> Iterator[tuple[SettingField, Input, str]]
 
 def list_readable_runs(workspace: Workspace, field: SettingField) -> list[Run]:
     """List the complete runs to choose from. Runs that belong to another run are valid, but not listed."""
+    return _select_made_by(field, lookup.read_runs(workspace))
+
+
+def _select_made_by(field: SettingField, runs: Iterable[tuple[Run, Status]]) -> list[Run]:
     assert field.input is not None
-    made = find_readable_runs(lookup.read_runs(workspace))
+    made = find_readable_runs(runs)
     return [run for run, stage in made if not field.input.made_by or stage in field.input.made_by]
 
 
@@ -55,8 +59,19 @@ def list_runs_with_weights(workspace: Workspace) -> list[tuple[Run, str]]:
 
 
 def list_all_runs(workspace: Workspace, field: SettingField) -> list[str]:
-    """The runs that an empty list stands for: all that can be read, except those with damaged outputs."""
-    return [run.id for run in list_readable_runs(workspace, field) if run.has_intact_outputs()]
+    """The runs that an empty list stands for: all that can be read, except those with damaged outputs or facts."""
+    return [run.id for run in list_readable_runs(workspace, field) if not _find_damage(run)]
+
+
+def _find_damage(run: Run) -> str:
+    """What is damaged in a run that is done, and what to do; empty if nothing is."""
+    try:
+        run.read_environment()
+    except RunError as error:
+        return f"{error.message}; {error.hint}"
+    if run.has_intact_outputs():
+        return ""
+    return f"its outputs are missing or changed. Repeat it: {run.describe_restart()}"
 
 
 def find_readable_runs(runs: Iterable[tuple[Run, Status]]) -> list[tuple[Run, str]]:
@@ -70,18 +85,31 @@ def find_readable_runs(runs: Iterable[tuple[Run, Status]]) -> list[tuple[Run, st
 
 
 def report_skipped_runs(workspace: Workspace, settings: Settings, setting: str) -> Iterator[Note]:
-    """Report the runs that `complete_values` skipped because their outputs are damaged.
+    """Report the runs that `complete_values` skipped because they are damaged.
 
     If the list also lacks an intact run, a person chose it, and nothing was skipped.
     """
     field = find_field(type(settings), setting)
-    others = [run for run in list_readable_runs(workspace, field) if run.id not in get_value(settings, field)]
-    if any(run.has_intact_outputs() for run in others):
-        return
-    for run in others:
-        yield Note(
-            f"{run.id} is left out: its outputs are missing or changed. Repeat it: {run.describe_restart()}", "warning"
-        )
+    runs = lookup.read_runs(workspace)
+    others = [run for run in _select_made_by(field, runs) if run.id not in get_value(settings, field)]
+    damages = {run.id: _find_damage(run) for run in others} | dict(_find_unreadable_runs(field, runs))
+    if all(damages.values()):
+        for name, damage in damages.items():
+            yield Note(f"{name} is left out: {damage}", "warning")
+
+
+def _find_unreadable_runs(field: SettingField, runs: Iterable[tuple[Run, Status]]) -> Iterator[tuple[str, str]]:
+    """The runs whose status or settings are damaged, which are in no list, unless they are of other commands."""
+    assert field.input is not None
+    for run, status in runs:
+        try:
+            stage = run.read_stage()
+        except RunError as error:
+            if status.state in ("done", "damaged"):
+                yield run.id, f"{error.message}; {error.hint}"
+        else:
+            if status.state == "damaged" and (not field.input.made_by or stage in field.input.made_by):
+                yield run.id, f"{status.message}; {status.hint}"
 
 
 # --- complete ---------------------------------------------------------------------------------------------------------
