@@ -15,7 +15,7 @@ def measure_minutes_of_work(run: Run) -> float:
     has_waited = any(WAITING.encode() in line for line in run.read_event_lines())
     events = run.read_events_from(0)[0] if has_waited else []
     waited = sum(
-        later - time
+        max(0.0, later - time)  # a clock can be set back
         for (time, event), (later, following) in itertools.pairwise(events)
         if isinstance(event, Progress) and event.name.startswith(WAITING) and not isinstance(following, StateChange)
     )

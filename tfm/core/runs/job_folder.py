@@ -138,7 +138,7 @@ class Job:
         except RunError:
             return 0.0
         last = self._read_last_heartbeat() if recorded.state == "running" else None
-        if last is None:
+        if last is None or not recorded.started:
             return recorded.seconds
         return recorded.seconds + max(0.0, last - datetime.fromisoformat(recorded.started).timestamp())
 

@@ -17,6 +17,7 @@ from typing import Any, TextIO
 from tfm.core import files, hints
 from tfm.core.errors import DataError, RunError
 from tfm.core.events import Event, StateChange, parse_record, to_record
+from tfm.core.records import Seconds, build_record
 from tfm.core.runs.job_folder import Job, create_job_folder
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import Settings
@@ -259,6 +260,6 @@ def parse_line(line: bytes) -> tuple[float, Event] | None:
     """A damaged line is skipped: it must not hide the others."""
     try:
         record = json.loads(line)
-        return record["time"], parse_record(record)
+        return build_record(Seconds, record["time"]), parse_record(record)
     except (ValueError, KeyError, TypeError):
         return None

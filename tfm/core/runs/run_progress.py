@@ -59,6 +59,8 @@ def _estimate_left(end: bytes, mark: bytes, place: int, time: float, latest: Pro
     before = _find_progress(end, mark, place)
     if before is None or before[2].name != latest.name or before[2].done >= latest.done:
         return None
+    if time <= before[1]:  # the clock was set back
+        return None
     return (time - before[1]) / (latest.done - before[2].done) * (latest.total - latest.done)
 
 
