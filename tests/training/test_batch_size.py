@@ -1,10 +1,12 @@
 """`batch_size: auto`: the largest batch that fits, which the run then keeps."""
 
 import copy
+import weakref
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.training.small_dataset import finish_run, make_small_dataset, make_train_run, read_results, stop_after_steps
 from tests.training.small_training import SmallTrainings
@@ -57,6 +59,53 @@ def test_trial_step_does_all_that_a_training_step_does(tmp_path, monkeypatch):
     assert len(seen[0].images) == 3
     assert not torch.equal(seen[0].images, training.train.load(np.arange(3))), "they are augmented"
     assert all("exp_avg" in training.optimizer.state[tensor] for tensor in training.network.parameters())
+
+
+class AllocatedMemory(TorchDispatchMode):
+    """Count the bytes of all new tensors that live at once, each from its creation to its end."""
+
+    def __init__(self):
+        super().__init__()
+        self.bytes = self.peak = 0
+        self.storages = set()
+
+    def __torch_dispatch__(self, operation, types, arguments=(), options=None):
+        result = operation(*arguments, **options or {})
+        for tensor in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(tensor, torch.Tensor):
+                self._add(tensor.untyped_storage())
+        return result
+
+    def _add(self, storage):
+        if storage._cdata in self.storages:
+            return
+        self.storages.add(storage._cdata)
+        self.bytes += storage.nbytes()
+        self.peak = max(self.peak, self.bytes)
+        weakref.finalize(storage, self._remove, storage._cdata, storage.nbytes())
+
+    def _remove(self, name, size):
+        self.storages.discard(name)
+        self.bytes -= size
+
+
+@pytest.mark.parametrize("architecture", ["MammoCNN", "test_resnet"])
+def test_the_measured_memory_is_within_a_factor_of_two_of_what_a_step_allocates(tmp_path, architecture):
+    trial = copy.deepcopy(SmallTrainings(tmp_path).make({"batch_size": "auto", "architecture": architecture}))
+    meter, allocated = MemoryMeter(trial.network), AllocatedMemory()
+    before = sum(tensor.nbytes for tensor in trial.network.state_dict().values())
+    with meter.watch(), allocated:
+        run_trial_step(trial, 4)
+    measured = meter.measure()
+    assert 0.5 < (measured.network + measured.images) / (before + allocated.peak) < 2
+
+
+def test_allocated_memory_counts_what_lives_at_once():
+    with AllocatedMemory() as allocated:
+        kept = [torch.zeros(1000) for _ in range(3)]
+        for _ in range(5):
+            torch.zeros(1000)
+    assert (allocated.bytes, allocated.peak) == (4000 * len(kept), 4000 * (len(kept) + 1))
 
 
 def test_memory_of_an_image_is_measured_without_changing_the_network(tmp_path, monkeypatch):
