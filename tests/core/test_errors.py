@@ -1,6 +1,9 @@
 """Every error becomes one that a person can act on."""
 
 import errno
+import os
+
+import pytest
 
 from tfm.core.errors import DiskError, TFMError, translate_error
 
@@ -10,6 +13,13 @@ def test_a_full_disk_becomes_a_disk_error_with_the_path():
     assert isinstance(error, DiskError)
     assert "/data/x" in error.message
     assert "space" in error.hint
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EMFILE])
+def test_a_failed_disk_is_no_defect_of_the_program(code):
+    error = translate_error(OSError(code, os.strerror(code), "/data/x"))
+    assert isinstance(error, DiskError)
+    assert "start the same thing again" in error.hint
 
 
 def test_a_defect_names_the_log_that_has_its_traceback(tmp_path):

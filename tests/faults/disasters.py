@@ -99,8 +99,8 @@ class Suspended(Disaster):
     def wait(self, trial: Trial, process: WorkerProcess) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(job_folder, "SILENT_AFTER_SECONDS", 3.0)
-            process.wait_until(trial.job.read_silent_since)
-        before = trial.job.read_recorded_status()
+            process.wait_until(lambda: process.is_struck and trial.job.read_silent_since())
+        before = trial.job.read_status()
         second = WorkerProcess(trial.job)
         assert second.wait() == 0
         assert second.accesses == 0, "two workers at once"
@@ -154,7 +154,7 @@ class Moved(Killed):
 
 
 class Flipped(Killed):
-    """It is killed, and one bit of a file that it wrote is another one. Nothing reads a completed trial again."""
+    """It is killed, and one bit of a file that it wrote and will read again is another one."""
 
     def prepare(self, trial: Trial) -> Strike:
         self._before = set(trial.root.rglob("*"))
@@ -162,13 +162,10 @@ class Flipped(Killed):
 
     def wait(self, trial: Trial, process: WorkerProcess) -> None:
         super().wait(trial, process)
-        runs = read_runs(Workspace(trial.root))
-        completed = {run.folder for run, status in runs if status.part_of and status.state == "done"}
-        written = sorted(set(trial.root.rglob("*")) - self._before)
-        files = [path for path in written if path.suffix in (".pt", ".row", ".npy", ".skops", ".safetensors")]
-        unfinished = [path for path in files if completed.isdisjoint(path.parents)]
-        if unfinished:
-            flip_bit(trial.random.choice(unfinished), trial.random)
+        written = set(trial.root.rglob("*")) - self._before - list_unread_files(trial.root)
+        large = [path for path in sorted(written) if path.suffix in (".pt", ".row", ".npy", ".skops", ".safetensors")]
+        if large:
+            flip_bit(trial.random.choice(large), trial.random)
 
 
 class PowerLost(Disaster):
@@ -263,6 +260,13 @@ def build_clock(folder: Path) -> Path | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return library
+
+
+def list_unread_files(root: Path) -> set[Path]:
+    """The files of done runs that nothing reads again. A plan reads the outputs of its steps, a study no trial's."""
+    done = [(run, status) for run, status in read_runs(Workspace(root)) if status.state == "done"]
+    outputs = {root / output["path"] for _, status in done if not status.part_of for output in status.outputs}
+    return {path for run, _ in done for path in run.folder.rglob("*")} - outputs
 
 
 def flip_bit(path: Path, random: Random) -> None:

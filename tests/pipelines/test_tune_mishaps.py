@@ -53,11 +53,15 @@ def full_disk() -> Exception:
     return OSError(errno.ENOSPC, "No space left on device")
 
 
+def failed_disk() -> Exception:
+    return OSError(errno.EIO, "Input/output error")
+
+
 def killed_rank() -> Exception:
     return HaltedError("process 2 of 2 was killed (SIGKILL)", hint="it can be resumed")
 
 
-@pytest.mark.parametrize("mishap", [full_disk, killed_rank])
+@pytest.mark.parametrize("mishap", [full_disk, failed_disk, killed_rank])
 def test_an_external_failure_halts_the_study_and_a_resume_completes_the_trial(products, monkeypatch, mishap):
     run = create_study_run(products, 2, space=TAME)
     train_undisturbed, epochs = train.run_training, []

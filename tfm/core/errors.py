@@ -8,7 +8,7 @@ TFMError              what happened and where, with a hint: what to do
 ├── HaltedError       a part of a run was ended from outside: the run can be resumed
 ├── RunError          a run or plan is missing, damaged or of another kind
 │   └── BusyError     another process is working on it now
-└── DiskError         a folder is not writable, or its disk is full
+└── DiskError         a folder is not writable, or its disk is full or has failed
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ class DiskError(TFMError):
     pass
 
 
+_DISK_FAILED = "that disk, or the connection to it, has failed: check it, and start the same thing again"
+_TOO_MANY_FILES = "too many files are open: close other programs or raise `ulimit -n`, and start the same thing again"
 _DISK_HINTS: dict[int | None, str] = {
     errno.ENOSPC: "free some space on that disk and start the same thing again: it continues where it stopped",
     errno.EDQUOT: "your disk quota is used up: free some space and start the same thing again",
@@ -82,6 +84,8 @@ _DISK_HINTS: dict[int | None, str] = {
     errno.EISDIR: "a folder is where the program needs a file: rename it or move it away",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EROFS: "that disk is read-only: choose another folder",
+    **dict.fromkeys((errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE), _DISK_FAILED),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), _TOO_MANY_FILES),
 }
 
 

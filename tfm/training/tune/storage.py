@@ -12,12 +12,13 @@ from optuna.storages import RDBStorage
 from sqlalchemy import make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from tfm.core.errors import TrainingError
+from tfm.core.errors import DiskError, TrainingError
 
 _TRIES = 3  # if two workers create the tables at the same time, one of them fails
 _CONNECT_SECONDS = 10
 _LOCK_SECONDS = 60  # to wait for another writer of an SQLite file
 
+_DISK_ERRORS = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
 _FILE_HINT = (
     "check that the folder exists, that you may write there and that the disk has room; then start the study again: "
     "it resumes"
@@ -76,7 +77,8 @@ def report_database_errors(address: str) -> Iterator[None]:
         cause: Any = error.__cause__ if isinstance(error, StorageInternalError) else error
         message = str(getattr(cause, "orig", None) or cause).strip().split("\n", 1)[0]
         is_file = address.startswith("sqlite")
-        raise TrainingError(
+        is_of_disk = str(getattr(getattr(cause, "orig", None), "sqlite_errorname", "")).startswith(_DISK_ERRORS)
+        raise (DiskError if is_of_disk else TrainingError)(
             f"the storage {address} cannot be {'used' if is_file else 'reached'}: {message}",
             hint=_FILE_HINT if is_file else _SERVER_HINT,
         ) from error
