@@ -171,7 +171,8 @@ def test_an_image_that_cannot_be_read_is_an_error_and_never_a_black_one(tmp_path
     dataset = dataset_of(small_download(tmp_path), workspace.dataset_folder("cut"), seed=4)
     film = dataset.path(dataset.select_images("train")["file"][0])
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
-    run = find_or_create_job(workspace, "preprocess", {"dataset": "cut", "cache": "cut", "workers": 1}, ["resnet"])
+    given = {"dataset": "cut", "cache": "cut", "workers": 1, "on_bad_image": "stop"}
+    run = find_or_create_job(workspace, "preprocess", given, ["resnet"])
     assert worker.execute_run(run, stopping=run) == "failed"
     assert film.stem in run.read_status().message
     assert "cut" not in workspace.list_products("cache")
