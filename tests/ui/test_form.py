@@ -2,11 +2,13 @@
 
 import io
 import shlex
+import shutil
 
 import pytest
 import yaml
 from rich.console import Console
 
+from tests.data.small_collections import write_own
 from tests.ui.scripted import BACK, LEAVE, Scripted, read_head, read_rows
 from tfm.core import command_list, registry
 from tfm.core.errors import SettingsError
@@ -62,6 +64,20 @@ def test_a_wrong_answer_is_reported_with_the_message_of_the_setting(workspace):
         asked.fill()
     assert "does not exist" in asker.asked[0].find_problem("/no/such/place")
     assert asker.asked[0].find_problem("/") is None
+
+
+def test_an_answer_that_the_inspection_reads_reaches_it(workspace, tmp_path):
+    write_own(tmp_path / "own", 6)
+    (tmp_path / "own" / "labels.csv").unlink()
+    for label, patients in (("benign", (2, 4, 6)), ("malignant", (1, 3, 5))):
+        (tmp_path / "own" / label).mkdir()
+        for number in patients:
+            shutil.move(tmp_path / "own" / "images" / f"p{number}_cc.png", tmp_path / "own" / label)
+    shutil.rmtree(tmp_path / "own" / "images")
+    asked, _ = form("organize", workspace, download=str(tmp_path / "own"), patient_from="{patient}_{view}")
+    given = asked.fill().given
+    assert given["patient_from"] == "{patient}_{view}"
+    assert given["split"] == "random", "the inspection has read the images"
 
 
 def test_esc_at_a_row_returns_to_the_review_and_changes_nothing(workspace, tmp_path):
