@@ -46,10 +46,10 @@ def test_markdown_is_a_table_with_its_caption(exported):
     assert exported["md"].splitlines() == [
         "| model | AUC (95 % interval) |",
         "| --- | ---: |",
-        r"| ResNet18\_CFT | 0.812 (0.760 to 0.855) |",
+        "| ResNet18_CFT | 0.812 (0.760 to 0.855) |",
         r"| \=2+5\|x | – |",
         "",
-        r"dataset a\_b; 95 % intervals",
+        "dataset a_b; 95 % intervals",
     ]
 
 

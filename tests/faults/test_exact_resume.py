@@ -217,12 +217,12 @@ def lose_patience_so_far(content):
     content["standing"]["stale"] = 0
 
 
-@pytest.mark.parametrize(("lose", "epochs"), [(None, 3), (lose_patience_so_far, 4)])
+@pytest.mark.parametrize(("lose", "epochs"), [(None, b"3"), (lose_patience_so_far, b"4")])
 def test_comparison_notices_lost_patience(trainings, monkeypatch, lose, epochs):
     make_swin_small(monkeypatch)
     settings = TINY | UNCHANGING | {"architecture": SWIN}
     undisturbed = train_with_stops(trainings, settings, {})
-    assert undisturbed["last/standing/epoch"] == 3
+    assert undisturbed["last/standing/epoch"] == b"3"
     stopped = train_with_stops(trainings, settings, {}, [STOPPED_WHILE_STALE], lose)
     assert stopped["last/standing/epoch"] == epochs
     assert (list_unequal(undisturbed, stopped) == []) == (lose is None)

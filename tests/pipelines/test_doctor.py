@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.one_node_slurm import write_cluster
+from tfm.core import machine
 from tfm.core.errors import SettingsError
 from tfm.core.events import Result, Table
 from tfm.core.registry import find_command
@@ -62,7 +63,7 @@ def test_a_workspace_that_is_not_writable_is_trouble(tmp_path):
     assert findings(tmp_path / "file" / "workspace")["workspace"]["state"] == "trouble"
 
 
-def test_a_gpu_that_pytorch_cannot_use_is_reported_with_advice(tmp_path, monkeypatch, capsys):
+def test_a_gpu_that_pytorch_cannot_use_is_reported_with_advice(tmp_path, monkeypatch, capsys, request):
     """The driver lists a GPU, here by a fake nvidia-smi, but PyTorch finds none."""
     driver = tmp_path / "nvidia-smi"
     driver.write_text("#!/bin/sh\necho 'NVIDIA H100, 81559'\n")
@@ -70,6 +71,8 @@ def test_a_gpu_that_pytorch_cannot_use_is_reported_with_advice(tmp_path, monkeyp
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("COLUMNS", "160")
+    machine.find_nvidia_gpus.cache_clear()
+    request.addfinalizer(machine.find_nvidia_gpus.cache_clear)
     assert main(["doctor", "--workspace", str(tmp_path / "workspace")]) == 1
     told = capsys.readouterr().out
     assert "NVIDIA H100 was found" in told

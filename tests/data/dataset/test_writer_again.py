@@ -39,29 +39,29 @@ def without_patients(catalog: Catalog, count: int) -> Catalog:
 
 
 def test_the_same_dataset_can_be_organized_again(standing: Standing) -> None:
-    refuse_replacing(standing.folder, standing.catalog, standing.plan())
+    refuse_replacing(standing.folder, standing.plan())
 
 
 def test_other_settings_need_another_name(standing: Standing) -> None:
     with pytest.raises(SettingsError, match="already") as caught:
-        refuse_replacing(standing.folder, standing.catalog, standing.plan(seed=1))
+        refuse_replacing(standing.folder, standing.plan(seed=1))
     assert "setting: name=" in caught.value.hint
 
 
 def test_real_images_never_replace_phantoms(standing: Standing) -> None:
     real = replace(standing.catalog, synthetic=False)
     with pytest.raises(SettingsError, match="other data"):
-        refuse_replacing(standing.folder, real, standing.plan(real))
+        refuse_replacing(standing.folder, standing.plan(real))
 
 
 def test_a_download_without_some_of_the_images_does_not_replace_the_dataset(standing: Standing) -> None:
     fewer = without_patients(standing.catalog, 1)
     with pytest.raises(SettingsError, match="other data"):
-        refuse_replacing(standing.folder, fewer, standing.plan(fewer))
+        refuse_replacing(standing.folder, standing.plan(fewer))
 
 
 def test_a_download_that_has_grown_replaces_the_dataset(standing: Standing, tmp_path: Path) -> None:
     fewer = without_patients(standing.catalog, 2)
     early = standing.plan(fewer)
     list(write_dataset(tmp_path / "early", early, tmp_path / "download"))
-    refuse_replacing(tmp_path / "early", standing.catalog, standing.plan())
+    refuse_replacing(tmp_path / "early", standing.plan())

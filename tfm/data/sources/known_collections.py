@@ -27,6 +27,10 @@ def find_collection(name: str, listing: Listing) -> Collection:
     if len(found) == 1:
         return found[0]
     where = ", ".join(map(str, listing.given))
+    if not listing.found and all(path.is_dir() for path in listing.given):
+        raise SettingsError(
+            f"{where} is empty: it has no mammograms", hint="choose the folder of a download", fields=("download",)
+        )
     if found:
         raise SettingsError(
             f"{where} seems to be of several collections: {' and '.join(one.facts.title for one in found)}",
