@@ -14,6 +14,7 @@ from tests.pipelines.predicting import (
 )
 from tests.pipelines.test_predict import get_probs
 from tests.training.small_dataset import finish_run, rewrite_manifest
+from tfm.analysis.external_test import Drop
 from tfm.analysis.predictions import read_predictions
 from tfm.analysis.trained_run import open_trained_model
 from tfm.core.errors import SettingsError
@@ -144,6 +145,15 @@ def test_an_image_of_the_own_test_is_no_training_image(copied):
     known, *_ = sorted(copied.workspace.dataset_folder("files").glob("test/malignant/*.png"))
     shutil.copyfile(known, sorted(folder.glob("test/malignant/*.png"))[0])
     finish_run(start("compare", copied))
+
+
+def test_a_drop_says_whether_chance_explains_it():
+    lost = Drop(Interval(0.98, 0.97, 0.99), Interval(0.57, 0.44, 0.70)).describe()
+    assert "more than chance explains" in lost
+    assert "guessing" in lost
+    kept = Drop(Interval(0.8, 0.6, 0.9), Interval(0.75, 0.6, 0.85)).describe()
+    assert "may be chance" in kept
+    assert "guessing" not in kept
 
 
 def test_images_of_one_class_have_no_drop_of_the_auc(copied):

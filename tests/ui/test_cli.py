@@ -76,7 +76,7 @@ def test_every_command_has_help(name, run_main):
         (["train", "MammoCNN", "--epochs"], "--epochs needs a value"),
         (["train", "--detach=1"], "--detach takes no value"),
         (["preprocess", "now"], "now: this word has no place here"),
-        (["organize"], "Which folder contains the download? (DOWNLOAD)"),
+        (["organize"], "Which folder contains the download, or your own images? (DOWNLOAD)"),
         (["runs", "shw"], "did you mean show?"),
         (["runs", "show"], "RUN is missing"),
     ],

@@ -116,13 +116,13 @@ def test_a_spanish_terminal_shows_home_and_a_form_in_spanish(tmp_path):
         assert "sin dataset" in screen
         assert "no diagnóstico" in screen
         terminal.press("down", "enter")
-        terminal.wait_for("¿Qué carpeta contiene la descarga?")
+        terminal.wait_for("¿Qué carpeta contiene la descarga")
 
 
 def test_help_and_errors_are_shown_in_the_language_of_an_option(run_main):
     told = wizard("organize", "--help", "--language", "es")
     assert "Organizar una descarga" in told.stdout
-    assert "¿Qué carpeta contiene la descarga?" in told.stdout
+    assert "¿Qué carpeta contiene la descarga" in told.stdout
     assert "--val-share" in told.stdout, "names stay as they are"
     assert "[por defecto:" in told.stdout
     assert "there is no language called 'xx'" in run_main("organize", "--language", "xx").stderr

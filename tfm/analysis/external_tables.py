@@ -75,7 +75,8 @@ def describe_drop(ranking: Ranking, drops: Mapping[str, Drop]) -> str:
     drop = drops[ranking.best]
     return (
         f"On {ranking.protocol.dataset}, {ranking.best} has an AUC of {format_interval(drop.external)}; on its own "
-        f"test {format_interval(drop.own)}: a drop of {format_difference(drop.interval)}."
+        f"test {format_interval(drop.own)}: a drop of {format_difference(drop.interval)}. "
+        f"{drop.describe()}"
     )
 
 

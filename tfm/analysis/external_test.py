@@ -71,6 +71,15 @@ class Drop:
         """Both tests are of different patients."""
         return subtract_independent(self.own, self.external)
 
+    def describe(self) -> str:
+        """Say what the interval of an AUC's drop means."""
+        drop = self.interval
+        if not drop.low <= 0 <= drop.high:
+            meaning = "That is more than chance explains."
+        else:
+            meaning = "That may be chance: the interval includes 0."
+        return f"{meaning} Its AUC there may be that of guessing (0.5)." if self.external.low <= 0.5 else meaning
+
     def flatten(self, name: str) -> dict[str, float | None]:
         parts = {f"own_{name}": self.own, f"external_{name}": self.external, f"{name}_drop": self.interval}
         return {part: value for key, one in parts.items() for part, value in one.flatten(key).items()}

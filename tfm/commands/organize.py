@@ -20,9 +20,10 @@ _CBIS_DDSM = NoEffectUnless("collection", "auto", "cbis-ddsm")
 
 class Organize(Settings):
     download: Annotated[list[InputPath], POSITIONAL, Field(min_length=1)]
-    """Which folder contains the download?
-    The output of NBIA Data Retriever, a mirror of it, or Kaggle's copy, with the CSVs inside or beside it. Several
-    folders form one download; separate them by commas in a form. A text file is read as a list, one path a line."""
+    """Which folder contains the download, or your own images?
+    What download or NBIA Data Retriever wrote, a mirror or Kaggle's copy of it, another collection with its tables, or
+    your own images: a CSV of file, patient_id and label, or folders benign and malignant. Several folders count as one.
+    A text file is read as a list, one path a line."""
 
     csv: tuple[InputPath, ...] = ()
     """Where are the case CSVs, if not in the download?

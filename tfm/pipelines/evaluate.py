@@ -104,7 +104,7 @@ def _summarize(evaluated: dict[str, EvaluatedRun]) -> str:
     drop = Drop(own.evaluations["test"]["image"].auc, tests[best].auc)
     return (
         f"{sentence}\nOn its own test images it has {format_interval(drop.own)}: a drop of "
-        f"{format_difference(drop.interval)}."
+        f"{format_difference(drop.interval)}. {drop.describe()}"
     )
 
 

@@ -230,7 +230,7 @@ def test_a_download_of_two_collections_must_be_named(downloads: Path) -> None:
 
 
 def test_collections_without_a_published_test_set_are_split_at_random(downloads: Path) -> None:
-    with pytest.raises(SettingsError, match="official split is impossible"):
+    with pytest.raises(SettingsError, match="official is impossible"):
         plan_dataset(read(downloads / "mias"), DatasetSettings("official", 0.25, 0, as_png=False))
 
 
@@ -256,3 +256,11 @@ def test_ten_thousand_own_images_are_organized_in_15_seconds(tmp_path: Path) -> 
     start = time.process_time()  # others may use the machine
     assert len(organize(read(own), tmp_path / "dataset", own).manifest) == 10_000
     assert time.process_time() - start < 15
+
+
+def test_a_table_and_file_names_that_disagree_about_a_patient_are_refused(changed: Callable[[str], Path]) -> None:
+    own = changed("own")
+    read(own, patient_from="{patient}_{view}")
+    table = own / "labels.csv"
+    table.write_text(table.read_text().replace("p1_cc.png,P1,", "p1_cc.png,P2,"))
+    assert "p1_cc.png (P2 and p1)" in refuse(own, patient_from="{patient}_{view}")

@@ -65,6 +65,6 @@ def fetch_case_file(name: str, digest: str, folder: Path, address: str) -> bytes
 def _build_error(name: str, url: str, folder: Path, reason: str) -> DataError:
     return DataError(
         f"{name} could not be fetched from {url}: {reason}",
-        hint=f"get it with a browser, put it into {folder} and start again. If the address has moved, change "
-        f"{hints.setting('table_address')}",
+        hint="check the network, and start again; behind a proxy, set HTTPS_PROXY. Or get the file with a browser and "
+        f"put it into {folder}. If the address has moved, change {hints.setting('table_address')}",
     )

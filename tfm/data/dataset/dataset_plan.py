@@ -134,8 +134,9 @@ def _refuse_unusable_download(source: SourceImages, choices: DatasetSettings, pr
         )
     if choices.split != "random" and not source.has_test_images():
         raise SettingsError(
-            "the download has no image of the official test set, so the official split is impossible",
-            hint=f"add the test CSVs and their files, or choose {hints.setting('split', 'random')}",
+            f"the download has no image of a published test set, so {choices.split} is impossible",
+            hint=f"choose {hints.setting('split', 'random')}, or add the tables and files of the test set, if there is "
+            "one",
             fields=("split",),
         )
 

@@ -158,10 +158,11 @@ def _read_folders(place: str) -> tuple[str, str] | None:
 
 
 def _name_patients(found: Sequence[_OwnImage], way: str) -> list[_OwnImage]:
-    """Complete patient, side and view in the way that the settings name. The table is right where it says something."""
+    """Complete patient, side and view in the way that the settings name. Two names of a patient must be the same."""
     if way == HEADER:
         named = [_read_header(one.image.file) for one in found]
         why = "the DICOM header names no patient"
+        _refuse_contradictions(found, named, "the DICOM header")
     elif way:
         read = compile_template(way)
         matches = [read(one.place) for one in found]
@@ -172,6 +173,7 @@ def _name_patients(found: Sequence[_OwnImage], way: str) -> list[_OwnImage]:
             f"the file name does not match {way}",
         )
         named, why = [match or NamedPatient() for match in matches], ""
+        _refuse_contradictions(found, named, "the file name")
     else:
         named, why = [NamedPatient()] * len(found), "the patient is unknown"
     completed = [
@@ -189,6 +191,21 @@ def _name_patients(found: Sequence[_OwnImage], way: str) -> list[_OwnImage]:
     unknown = [one.place for one in completed if not one.image.patient]
     refuse_unnamed_patients(len(unknown), len(found), next(iter(unknown), ""), why)
     return completed
+
+
+def _refuse_contradictions(found: Sequence[_OwnImage], named: Sequence[NamedPatient], where: str) -> None:
+    """Refuse images whose patient has one name in the table and another in the file."""
+    torn = [
+        f"{one.place} ({one.image.patient} and {other.patient})"
+        for one, other in zip(found, named, strict=True)
+        if one.image.patient and other.patient and one.image.patient.casefold() != other.patient.casefold()
+    ]
+    if torn:
+        raise SettingsError(
+            f"the CSV and {where} name different patients for {len(torn)} of {len(found)} images, such as {torn[0]}",
+            hint="correct the CSV, or leave patient_from empty: the CSV then says who the patients are",
+            fields=("patient_from",),
+        )
 
 
 def _read_header(file: FoundFile | None) -> NamedPatient:

@@ -67,9 +67,10 @@ def _build_question(run: Run, models: Sequence[ComparedModel], sorting: str, pla
         row = show_sorted_column([rank, shorten(name, room), *cells], sorting)
         mean = None if model.runs else "the mean of the models, with no runs of its own"
         choices.append(Choice(at, model.name, disabled=mean, section=section, cells=row, card=model.card))
+    count = sum(bool(model.runs) for model in models)
     return Question(
         "comparison",
-        f"{sum(bool(model.runs) for model in models)} models",
+        "1 model" if count == 1 else f"{count} models",
         _WHY,
         choices,
         default=next(at for at in order if models[at].runs) if place is None else place,
