@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.ui.test_cli import wizard
-
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -46,16 +44,16 @@ def test_a_shell_completes_commands_options_and_values(line, values, filled, run
 
 
 def test_bash_completes_the_program_started_by_python(filled):
-    shown = wizard("--show-completion", cwd=filled, SHELL="/bin/bash")
     program = PROJECT / "wizard.py"
     script = f"""
+        eval "$({sys.executable} {program} --show-completion)"
         COMP_WORDS=({sys.executable} {program} org); COMP_CWORD=2
         _wizard_by_python {sys.executable}
         echo "${{COMPREPLY[@]}}"
     """
     bash = shutil.which("bash")
     assert bash
-    told = subprocess.run([bash, "-c", shown.stdout + script], capture_output=True, text=True, check=True)
+    told = subprocess.run([bash, "-c", script], capture_output=True, text=True, cwd=filled, check=True)
     assert told.stdout.strip() == "organize", told.stderr
 
 

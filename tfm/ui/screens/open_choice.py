@@ -35,7 +35,7 @@ from tfm.ui.spell_references import spell
 _DATA = {
     "phantom": ("Practice", "synthetic images, ready in a minute"),
     "download": ("Download", "CBIS-DDSM or CMMD, from a public archive"),
-    "organize": ("Organize", "what was downloaded"),
+    "organize": ("Organize", "a download or your own images"),
 }
 _IMAGES = {
     "preprocess": ("Preprocess", "a dataset, once for all models"),
