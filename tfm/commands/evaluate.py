@@ -1,4 +1,4 @@
-"""Evaluate trained models on their own test images, or on another dataset
+"""Evaluate trained models on their test or another dataset
 
 Reads the predictions of the runs and writes metrics, tables and figures to a run of its own: per image, per breast and
 per patient, in subgroups, and with calibrated probabilities. With another dataset, it predicts all images of it and

@@ -230,7 +230,7 @@ def test_a_download_of_two_collections_must_be_named(downloads: Path) -> None:
 
 
 def test_collections_without_a_published_test_set_are_split_at_random(downloads: Path) -> None:
-    with pytest.raises(SettingsError, match="official is impossible"):
+    with pytest.raises(SettingsError, match="official split is impossible"):
         plan_dataset(read(downloads / "mias"), DatasetSettings("official", 0.25, 0, as_png=False))
 
 

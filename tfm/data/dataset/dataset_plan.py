@@ -134,7 +134,7 @@ def _refuse_unusable_download(source: SourceImages, choices: DatasetSettings, pr
         )
     if choices.split != "random" and not source.has_test_images():
         raise SettingsError(
-            f"the download has no image of a published test set, so {choices.split} is impossible",
+            f"the download has no image of a published test set, so the {choices.split} split is impossible",
             hint=f"choose {hints.setting('split', 'random')}, or add the tables and files of the test set, if there is "
             "one",
             fields=("split",),
