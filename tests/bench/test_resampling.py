@@ -1,4 +1,4 @@
-"""Resampling the AUCs of ten models, beside copying the rows of each resample and scoring them with scikit-learn."""
+"""Resampling the average precisions of ten models, beside copying the rows of each resample for scikit-learn."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score
 
 from tests.bench.rows import report
 from tests.metrics.clustered_images import draw_study
 from tfm.metrics.bootstrap import resample_patients
-from tfm.metrics.curves import compute_aucs, count_calls
+from tfm.metrics.curves import compute_average_precisions, count_calls
 
 ROUNDS, MODELS, PATIENTS = 2000, 10, 280  # 280 patients have about 700 images
 
@@ -23,18 +23,17 @@ def test_ten_models_are_resampled_within_a_second() -> None:
 
     def resample() -> list[np.ndarray]:
         weights = resample_patients(study.patients, ROUNDS)
-        return [compute_aucs(count_calls(study.labels, scores, weights)) for scores in study.scores.T]
+        return [compute_average_precisions(count_calls(study.labels, scores, weights)) for scores in study.scores.T]
 
     begun = time.process_time()
-    aucs = resample()
+    precisions = resample()
     seconds = time.process_time() - begun
     few = 20
     begun = time.process_time()
     for number, counts in enumerate(resample_patients(study.patients, few)):
         rows = np.repeat(np.arange(study.labels.size), counts)
         assert len(rows) > 0
-        assert [roc_auc_score(study.labels[rows], scores[rows]) for scores in study.scores.T] == pytest.approx(
-            [own[number] for own in aucs], abs=1e-12
-        )
+        theirs = [average_precision_score(study.labels[rows], scores[rows]) for scores in study.scores.T]
+        assert theirs == pytest.approx([own[number] for own in precisions], abs=1e-12)
     usual = (time.process_time() - begun) * ROUNDS / few
-    report("2,000 resamples of the AUCs of 10 models", seconds, usual=usual, at_most=1)
+    report("2,000 resamples of the average precisions of 10 models", seconds, usual=usual, at_most=1)

@@ -11,7 +11,6 @@ from tests.metrics.test_classification import make_scores
 from tfm.core.errors import DataError
 from tfm.metrics.bootstrap import resample_patients
 from tfm.metrics.curves import (
-    compute_aucs,
     compute_average_precisions,
     compute_partial_aucs,
     compute_precision_recall_band,
@@ -22,7 +21,6 @@ from tfm.metrics.curves import (
 )
 
 OURS = (
-    compute_aucs,
     compute_average_precisions,
     compute_partial_aucs,
     compute_sensitivities_at,
@@ -33,7 +31,6 @@ OURS = (
 def recompute(labels: np.ndarray, scores: np.ndarray) -> list[float]:
     rates, sensitivities, _ = roc_curve(labels, scores, drop_intermediate=False)
     return [
-        roc_auc_score(labels, scores),
         average_precision_score(labels, scores),
         roc_auc_score(labels, scores, max_fpr=0.1),
         max(sensitivities[np.round(rates, 12) <= 0.1]),
@@ -62,7 +59,7 @@ def test_metrics_of_a_resample_are_those_of_its_copied_images() -> None:
 
 def test_constant_scores_are_chance_and_one_class_is_undefined() -> None:
     calls = count_calls(np.array([0, 1, 1, 0]), np.full(4, 0.5))
-    assert [float(compute(calls)[0]) for compute in OURS] == pytest.approx([0.5, 0.5, 0.5, 0, 0])
+    assert [float(compute(calls)[0]) for compute in OURS] == pytest.approx([0.5, 0.5, 0, 0])
     for labels in (np.ones(3, int), np.zeros(3, int)):
         single = count_calls(labels, np.array([0.1, 0.2, 0.3]))
         assert all(np.isnan(compute(single)[0]) for compute in OURS)

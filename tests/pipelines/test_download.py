@@ -74,7 +74,7 @@ def test_a_download_is_organized_like_one_from_nbia(archive, gateway, workspace,
     start(workspace, "organize", **step.given)
     start(workspace, "organize", download=[archive.original], name="original")
     assert read_manifest(workspace, "cbis-ddsm") == read_manifest(workspace, "original")
-    licence = (tmp_path / "cbis-ddsm" / "cbis-ddsm-license.txt").read_text()
+    licence = (tmp_path / "cbis-ddsm" / "cbis-ddsm-licence.txt").read_text()
     assert "Creative Commons Attribution 3.0" in licence
     assert "Sawyer-Lee" in licence
 

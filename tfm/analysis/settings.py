@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from tfm.core.settings.base import Settings
+from pydantic import Field
+
+from tfm.core.settings.base import DatasetWithFiles, Settings
 
 Split = Literal["val", "test"]
 Unit = Literal["image", "breast", "patient"]
+ExternalDataset = Annotated[
+    DatasetWithFiles | None,
+    Field(
+        description="On which other dataset do you want to test them?\n"
+        "Every image of it is a test image, preprocessed like the training images. Threshold and temperature stay "
+        "those of each model. Models that have seen a patient of it are refused. none: on their own test images."
+    ),
+]
 
 
 class UnitSettings(Settings):

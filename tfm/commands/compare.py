@@ -11,9 +11,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tfm.analysis.settings import UnitSettings
+from tfm.analysis.settings import ExternalDataset, UnitSettings
 from tfm.core.registry import Stage
-from tfm.core.settings.base import IMPORTANT, POSITIONAL, DatasetWithFiles, NoEffectWhen, RunWithPredictions, Settings
+from tfm.core.settings.base import IMPORTANT, POSITIONAL, NoEffectWhen, RunWithPredictions, Settings
 from tfm.training.settings import DeviceSettings
 
 
@@ -21,10 +21,7 @@ class Compare(Settings):
     runs: Annotated[list[RunWithPredictions], POSITIONAL, Field(min_length=1)]
     """Which trained models do you want to compare?
     If you name none, all complete ones in the workspace are used."""
-    dataset: Annotated[DatasetWithFiles | None, IMPORTANT] = None
-    """On which other dataset do you want to compare them?
-    Every image of it is a test image, preprocessed like the training images. Threshold and temperature stay those of
-    each model. Models that have seen a patient of it are refused. none: on their own test images."""
+    dataset: Annotated[ExternalDataset, IMPORTANT] = None
     units: UnitSettings = UnitSettings()
     machine: Annotated[DeviceSettings, NoEffectWhen("dataset", None)] = DeviceSettings()
 

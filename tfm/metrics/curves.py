@@ -67,12 +67,6 @@ def count_calls(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | No
     return Calls(*(np.pad(counts, ((0, 0), (1, 0))) for counts in (hits, alarms)))
 
 
-def compute_aucs(calls: Calls) -> np.ndarray:  # (rounds,)
-    rates, sensitivities = calls.false_positive_rates, calls.sensitivities
-    areas: np.ndarray = (np.diff(rates) * (sensitivities[:, 1:] + sensitivities[:, :-1])).sum(axis=1) / 2
-    return areas
-
-
 def compute_average_precisions(calls: Calls) -> np.ndarray:  # (rounds,)
     """Compute the mean of the precisions, each weighted by the increase in sensitivity at its threshold."""
     gains = np.diff(calls.sensitivities)

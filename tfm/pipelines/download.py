@@ -67,16 +67,16 @@ def _download(settings: command.Download, run: Run, folder: Path) -> Iterator[Ev
     yield from _describe(settings, series)
     source = index.read_source(index_file, collection)
     nbia_names.write_metadata(folder, collection, series, source)
-    license_file = folder / f"{collection}-license.txt"
-    files.write_text(license_file, _format_license(source))
+    licence_file = folder / f"{collection}-licence.txt"
+    files.write_text(licence_file, _format_licence(source))
     work = fetch.Download(collection, folder, series)
     yield from _fetch(settings, work)
     yield from _report_failures(work)
     size, count = sum(one.size for one in series), sum(one.files for one in series)
-    yield Note(f"licence and citation of these images: {license_file}")
+    yield Note(f"licence and citation of these images: {licence_file}")
     yield Result(
         {"download": str(folder), "collection": collection, "series": len(series), "bytes": size},
-        [str(license_file), str(folder / nbia_names.METADATA)],
+        [str(licence_file), str(folder / nbia_names.METADATA)],
         f"{len(series)} series of {index.COLLECTIONS[collection]} are in {folder}: {count} files, "
         f"{_format_size(size)}. Every file was checked.",
     )
@@ -205,12 +205,12 @@ def _report_failures(work: fetch.Download) -> Iterator[Event]:
     )
 
 
-def _format_license(source: Source) -> str:
+def _format_licence(source: Source) -> str:
     return "\n".join(
         [
             source.title,
             "",
-            f"License: {source.license}, {source.license_url}",
+            f"Licence: {source.licence}, {source.licence_url}",
             f"Citation: {source.citation}",
             f"Source: {source.url}",
             f"Fetched from the Imaging Data Commons (https://imaging.datacommons.cancer.gov), index {source.index}.",

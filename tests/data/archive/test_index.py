@@ -85,10 +85,10 @@ def test_cmmd_has_one_series_a_patient():
     assert str(locate_series("cmmd", cmmd[0])) == "CMMD/D1-0001/07-18-2010-NA-NA-79377/1.000000-NA-70244"
 
 
-@pytest.mark.parametrize(("collection", "license_url"), [("cbis-ddsm", "by/3.0/"), ("cmmd", "by/4.0/")])
-def test_licence_and_citation_are_plain_text(collection, license_url):
+@pytest.mark.parametrize(("collection", "licence_url"), [("cbis-ddsm", "by/3.0/"), ("cmmd", "by/4.0/")])
+def test_licence_and_citation_are_plain_text(collection, licence_url):
     source = index.read_source(index.find_index(), collection)
-    assert license_url in source.license_url
+    assert licence_url in source.licence_url
     assert "[Data set]. The Cancer Imaging Archive. https://doi.org/10.7937/" in source.citation
     assert not any(mark in source.citation for mark in ("<", "&amp;"))
 

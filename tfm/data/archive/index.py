@@ -58,8 +58,8 @@ class Source:
 
     title: str
     citation: str
-    license: str
-    license_url: str
+    licence: str
+    licence_url: str
     url: str
     index: str  # its version
 
@@ -135,8 +135,8 @@ def read_source(index: Path, collection: str) -> Source:
     return Source(
         title=source["source_title"],
         citation=" ".join(re.sub(r"<[^>]+>", "", html.unescape(source["citation"])).split()),
-        license=source["license"]["license_long_name"],
-        license_url=source["license"]["license_url"],
+        licence=source["license"]["license_long_name"],
+        licence_url=source["license"]["license_url"],
         url=source["source_url"],
         index=version,
     )
