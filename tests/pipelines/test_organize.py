@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.data.phantoms import phantom_download
+from tests.data.small_collections import write_own
 from tfm.commands.organize import Organize
 from tfm.core.errors import SettingsError
 from tfm.core.events import Event, Note, Table
@@ -165,3 +166,16 @@ def finish(run: Run | Plan) -> None:
     assert started.process is not None
     started.process.wait(timeout=120)
     assert run.read_status().state == "done", run.read_status()
+
+
+def test_a_dataset_without_a_name_is_called_as_its_collection(workspace: Workspace, tmp_path: Path) -> None:
+    write_own(tmp_path / "pictures", 6)
+    settings = Organize(download=[tmp_path / "pictures"], split="random")
+    list(organize.preview(settings, workspace))
+    run = find_or_create_job(workspace, "organize", {"download": [str(tmp_path / "pictures")], "split": "random"}, [])
+    assert isinstance(run, Run)
+    *_, result = organize.organize(settings, run)
+    assert result.values["dataset"] == "own"
+    assert workspace.list_products("dataset") == ["own"]
+    with pytest.raises(SettingsError, match="another collection than own images"):
+        list(organize.preview(settings.model_copy(update={"name": "mias"}), workspace))

@@ -51,7 +51,8 @@ class Organize(Settings):
     """How should normal mammograms of MIAS be labelled: benign or left out?"""
 
     name: Annotated[ProductName, IMPORTANT] = "cbis-ddsm"
-    """What do you want to call the dataset?"""
+    """What do you want to call the dataset?
+    Without a name, it is called as its collection."""
 
     lesions: Annotated[Literal["mass", "calc", "both"], IMPORTANT, _CBIS_DDSM] = "both"
     """Which lesions do you want: masses, calcifications or both?

@@ -38,7 +38,7 @@ def inspect_download(given: Mapping[str, Any], workspace: Workspace) -> Iterator
 
 
 def preview(settings: Organize, workspace: Workspace) -> Iterator[Event]:
-    _, _, plan = yield from _plan_dataset(settings, workspace)
+    settings, _, plan = yield from _plan_dataset(settings, workspace)
     writer.refuse_replacing(workspace.dataset_folder(settings.name), plan)
     invariants.check_invariants(plan)
     yield _build_count_table(
@@ -49,35 +49,36 @@ def preview(settings: Organize, workspace: Workspace) -> Iterator[Event]:
 
 def _plan_dataset(
     settings: Organize, workspace: Workspace
-) -> Generator[Event, None, tuple[Collection, Listing, DatasetPlan]]:
+) -> Generator[Event, None, tuple[Organize, tuple[Path, ...], DatasetPlan]]:
+    """Return the settings as they hold for this collection, the folders and files that are read, and the plan."""
     listing = Listing(tuple(settings.download), settings.csv, workspace.index_file)
     collection = find_collection(settings.collection, listing)
     settings = _settle_collection(settings, collection)
     options = ReadingOptions(**{name: getattr(settings, name) for name in vars(ReadingOptions())})
     images = yield from collection.read(listing, options)
     choices = DatasetSettings(settings.split, settings.val_share, settings.split_seed, settings.link == "png")
-    return collection, listing, plan_dataset(images, choices)
+    return settings, collection.list_sources(listing), plan_dataset(images, choices)
 
 
 def _settle_collection(settings: Organize, collection: Collection) -> Organize:
-    """Refuse settings that have no effect in this collection, and its dataset under the name of another one."""
+    """Name the dataset after its collection unless it was given a name. Refuse settings that have no effect in it, and
+    the name of another collection."""
     name = collection.facts.name
-    if settings.name != name and settings.name in COLLECTIONS:
+    if settings.name not in (name, _DEFAULT_NAME) and settings.name in COLLECTIONS:
         raise SettingsError(
             f"{settings.name} is the name of another collection than {collection.facts.title}",
             hint=f"give the dataset another name: {hints.setting('name', name)}",
             fields=("name",),
         )
-    return resolve(Organize, {}, collect_non_default_values(settings) | {"collection": name})
+    return resolve(Organize, {}, {"name": name} | collect_non_default_values(settings) | {"collection": name})
 
 
 def organize(settings: Organize, run: Run) -> Iterator[Event]:
-    collection, listing, plan = yield from _plan_dataset(settings, run.workspace)
+    settings, downloads, plan = yield from _plan_dataset(settings, run.workspace)
     yield from plan.source.report_gaps()
     yield from _warn_if_too_few(plan.notices)
     with run.workspace.lock_product("dataset", settings.name) as folder:
         writer.refuse_replacing(folder, plan)
-        downloads = collection.list_sources(listing)
         writing = writer.organize_dataset(
             folder,
             plan,
@@ -112,8 +113,7 @@ def _warn_if_too_few(findings: Sequence[Notice]) -> Iterator[Note]:
 
 
 def _report_dataset(account: dict[str, Any], folder: Path) -> Iterator[Event]:
-    proven = f"Protocol: {account['protocol']}. Patients in two splits: {account['leaks']}."
-    yield _build_count_table("The dataset", "split", account["splits"], proven)
+    yield _build_count_table("The dataset", "split", account["splits"], f"Protocol: {account['protocol']}.")
     yield _build_count_table("The download", audit.PART_COLUMN, account["download"], "")
     noticed = audit.count_findings(account)
     if noticed:
