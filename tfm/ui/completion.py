@@ -5,12 +5,12 @@ typer's own script completes the program by its name, `wizard.py`. bash gets a f
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import shellingham
 import typer
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def read_words(environment: Mapping[str, str]) -> list[str]:
 def finish_installation(words: Sequence[str]) -> None:
     """Add to what typer printed or installed for bash."""
     file = Path.home() / _BASH_FILE
-    if "--show-completion" in words and os.environ.get("SHELL", "").endswith("bash"):
+    if "--show-completion" in words and shellingham.detect_shell()[0] == "bash":  # typer has detected it too
         typer.echo(_FOR_PYTHON)
     elif "--install-completion" in words and file.exists() and _FOR_PYTHON not in file.read_text(encoding="utf-8"):
         with file.open("a", encoding="utf-8") as script:

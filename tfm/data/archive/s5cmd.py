@@ -53,8 +53,7 @@ def copy_series(
     ends at its next report, because nobody reads it.
     """
     commands = folder / "commands.txt"
-    lines = (f"cp -n {shlex.quote(f'{one.address}*')} {shlex.quote(f'{folder / one.key}/')}" for one in wanted)
-    commands.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    commands.write_text("".join(f"{_write_command(one, folder / one.key)}\n" for one in wanted), encoding="utf-8")
     call = [find_s5cmd(), "-json", "-no-sign-request", "-endpoint-url", endpoint, "-retry-count", str(_RETRIES)]
     process = subprocess.Popen(
         [*call, "-numworkers", str(connections), "run", str(commands)],
@@ -68,6 +67,12 @@ def copy_series(
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
+
+
+def _write_command(series: Series, target: Path) -> str:
+    # Looking for each file in the folder takes a fifth of the time of a copy over a fast line.
+    copy = "cp -n" if target.exists() else "cp"
+    return f"{copy} {shlex.quote(f'{series.address}*')} {shlex.quote(f'{target}/')}"
 
 
 def _read_lines(process: subprocess.Popen[bytes]) -> Iterator[bytes | None]:
