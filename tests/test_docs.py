@@ -1,16 +1,24 @@
 """The pages that people read: what they say to type exists, and they name everything that the program offers."""
 
 import ast
+import functools
 import importlib
 import re
 import shlex
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from typer.exceptions import TyperException
 
 from tfm.core import command_list, registry
 from tfm.core.settings import presets
+from tfm.core.settings.spell_settings import format_flag
+from tfm.ui import cli
+from tfm.ui.screens import runs_commands
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -22,6 +30,7 @@ PAGES = [
 ]
 README = PAGES[0].read_text(encoding="utf-8")
 COMMAND = re.compile(r"python wizard\.py ([a-z][^`\n&]*)")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 COMMANDS = sorted({(page, command) for page in PAGES for command in COMMAND.findall(page.read_text(encoding="utf-8"))})
 INVENTED = {  # files and a class that a reader of tfm/README.md is told to write
     "configs/models/ResNet10.yaml",
@@ -31,11 +40,47 @@ INVENTED = {  # files and a class that a reader of tfm/README.md is told to writ
     "tfm/pipelines/count_images.py",
     "Median",
 }
-OPTIONS_OF_EVERY_COMMAND = {"--workspace", "--json", "--detach", "--quiet", "--yes", "--on", "--preset", "--set"}
+INVENTED_MODELS = {"NAME", "ResNet10"}
+INVENTED_STEPS = {"median", "median.size"}
+OPTIONS_OF_PIP = {"--force-reinstall"}
+BELOW_RUNS: Mapping[str, Any] = typer.main.get_command(runs_commands.app).commands  # type: ignore[attr-defined]
 
 
 def named_in(page: Path) -> set[str]:
     return {command.split()[0] for place, command in COMMANDS if place == page}
+
+
+@functools.cache
+def build_command(name: str) -> Any:
+    """A command as the command line parses it."""
+    if name.startswith("runs "):
+        return BELOW_RUNS[name.removeprefix("runs ")]
+    app = typer.Typer()
+    app.command(name)(cli.build_command(name))
+    return typer.main.get_command(app)
+
+
+def list_options(name: str) -> set[str]:
+    parameters = build_command(name).params
+    return {word for one in parameters for word in one.opts + one.secondary_opts if word.startswith("--")} | {"--help"}
+
+
+def list_settings(name: str) -> set[str]:
+    fields = registry.find_command(name).list_fields()
+    return {format_flag(f"{prefix}{field.name}") for field in fields for prefix in ("", "no-")}
+
+
+def list_parts(name: str) -> set[str]:
+    """What `--set` can change."""
+    parts = [(field, part) for field in registry.find_command(name).list_fields() for part in field.parts]
+    return {part for _, part in parts} | {inner.name for field, part in parts for inner in field.list_part_fields(part)}
+
+
+@pytest.fixture
+def options_of_the_program(capsys, monkeypatch) -> set[str]:
+    monkeypatch.setenv("COLUMNS", "120")
+    cli.main(["--help"])
+    return set(re.findall(r"^│ (--[a-z-]+)", capsys.readouterr().out, re.MULTILINE))
 
 
 def slug(title: str) -> str:
@@ -54,23 +99,62 @@ def test_readme_is_short_enough_to_be_read():
 
 def test_readme_names_every_command():
     assert set(command_list.list_commands()) | {"runs"} <= named_in(PROJECT / "README.md")
+    (row,) = re.findall(r"^\| (.*) \| `python wizard\.py runs` \|$", README, re.MULTILINE)
+    assert re.findall(r"`([a-z]+)`", row) == [*BELOW_RUNS]
 
 
 @pytest.mark.parametrize(
     ("page", "command"), COMMANDS, ids=[f"{page.relative_to(PROJECT)}: {command}" for page, command in COMMANDS]
 )
-def test_a_printed_command_exists_with_its_options(page, command):
+def test_a_printed_command_can_be_typed(page, command):
     name, *words = shlex.split(command)
-    if name == "runs":
+    if (name, words) == ("runs", []):
         return
-    settings = registry.find_command(name).list_fields()
-    known = {f"--{prefix}{field.name.replace('_', '-')}" for field in settings for prefix in ("", "no-")}
-    assert {word for word in words if word.startswith("--")} <= known | OPTIONS_OF_EVERY_COMMAND
+    if name == "runs":
+        name = f"runs {words.pop(0)}"
+    found = build_command(name).make_context(name, words).params  # refuses unknown options
+    if "presets" in found:
+        known = presets.list_presets(registry.find_stage(name).presets)
+        given = found["presets"] or []
+        assert {given} if isinstance(given, str) else {*given} <= {*known} | INVENTED_MODELS
+    changed = {text.partition("=")[0] for text in found.get("set") or ()}
+    assert changed <= (list_parts(name) | INVENTED_STEPS if changed else set())
 
 
-def test_the_page_on_presets_describes_every_model():
+@pytest.mark.parametrize("words", ["--invented", "--json --metrics auc"])
+def test_a_printed_command_with_an_invented_option_would_be_noticed(words):
+    with pytest.raises(TyperException):
+        build_command("compare").make_context("compare", words.split())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_options_in_a_text_exist(page, options_of_the_program):
+    names = [*command_list.list_commands(), *(f"runs {name}" for name in BELOW_RUNS)]
+    known = options_of_the_program.union(OPTIONS_OF_PIP, *map(list_options, names))
+    assert set(OPTION.findall(page.read_text(encoding="utf-8"))) <= known
+
+
+def test_options_that_many_commands_share_are_described(options_of_the_program):
+    """Those of one command are in its help, which takes them from the settings."""
+    names = command_list.list_commands()
+    shared = options_of_the_program.union(*(list_options(name) - list_settings(name) for name in names))
+    assert len(shared) > 10
+    described = OPTION.findall(README + (PROJECT / "configs" / "README.md").read_text(encoding="utf-8"))
+    assert shared - set(described) == set()
+
+
+@pytest.mark.parametrize("name", [*command_list.list_commands(), *(f"runs {name}" for name in BELOW_RUNS)])
+def test_every_option_has_help(name):
+    assert [one.name for one in build_command(name).params if not one.help] == []
+
+
+@pytest.mark.parametrize(("title", "folder"), [("Models", "models"), ("Preprocessing presets", "preprocess")])
+def test_the_page_on_presets_describes_each_one_and_no_other(title, folder):
     page = (PROJECT / "configs" / "README.md").read_text(encoding="utf-8")
-    assert [name for name in presets.list_presets("models") if name not in page] == []
+    section = page.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    _, *rows = re.findall(r"^\| ([^|]*) \|", section, re.MULTILINE)
+    described = [name.removesuffix(" (default)") for row in rows for name in row.split(", ")]
+    assert sorted(described) == sorted(presets.list_presets(folder))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
