@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import shellingham
 import typer
 
 if TYPE_CHECKING:
@@ -49,6 +48,8 @@ def read_words(environment: Mapping[str, str]) -> list[str]:
 
 def finish_installation(words: Sequence[str]) -> None:
     """Add to what typer printed or installed for bash."""
+    import shellingham
+
     file = Path.home() / _BASH_FILE
     if "--show-completion" in words and shellingham.detect_shell()[0] == "bash":  # typer has detected it too
         typer.echo(_FOR_PYTHON)
