@@ -13,7 +13,7 @@ from tfm.core import command_list, registry
 
 PROJECT = Path(__file__).resolve().parent.parent
 FLOORS = ["core", "metrics", "imaging", "data", "models", "training", "analysis", "commands", "pipelines", "ui"]
-ONLY_UI = {"questionary", "rich", "typer"}
+ONLY_UI = {"questionary", "rich", "shellingham", "typer"}
 LIGHT = {"pydantic", "pydantic_core", "yaml", "filelock", "tfm"} | set(sys.stdlib_module_names)
 
 

@@ -29,6 +29,7 @@ def write_trained_run(
         split_hash=dataset.split_hash,
         protocol=dataset.protocol,
         synthetic=dataset.synthetic,
+        patients_seen=sorted(set(dataset.manifest["patient_id"])),
         device_name="CPU",
         python="3.12",
         torch="2.10",

@@ -17,7 +17,9 @@ from tests.browser import evaluate_on_page, photograph_page, print_page
 from tests.training.small_dataset import finish_run, make_small_dataset, rewrite_manifest
 from tfm.analysis.comparison import rank_models
 from tfm.analysis.describe_comparison import describe_outcome
+from tfm.analysis.external_test import DatasetFacts, list_external_tests, store_predictions
 from tfm.analysis.format_intervals import format_interval, format_number
+from tfm.analysis.predictions import read_predictions
 from tfm.analysis.report.flatten_settings import read_flat_settings
 from tfm.analysis.run_costs import read_run_costs
 from tfm.analysis.trained_run import open_trained_model
@@ -59,7 +61,16 @@ def runs(tmp_path_factory):
     make_small_dataset(workspace)
     rewrite_manifest(workspace, lambda manifest: manifest.assign(density="3", kind=ATTACK))
     write_audit(workspace.dataset_folder("pocket"))
-    return [write_trained_run(workspace), write_trained_run(workspace, "MammoCNN", skill=1.0, noise_seed=2)]
+    written = [write_trained_run(workspace), write_trained_run(workspace, "MammoCNN", skill=1.0, noise_seed=2)]
+    write_external_test(written[0])
+    return written
+
+
+def write_external_test(run):
+    table = read_predictions(run.predictions_file("test"))
+    clinic = DatasetFacts("clinic", "1" * 64, "2" * 64, f"biopsies of {ATTACK} \\input{{y}}", synthetic=False)
+    others = table.assign(patient_id="clinic:" + table["patient_id"], prob=1 - table["prob"])
+    store_predictions(run.workspace.external_folder / run.id / "clinic-1.csv", others, run, clinic)
 
 
 def write_audit(folder):
@@ -110,6 +121,24 @@ def test_the_calls_of_each_run_are_those_at_the_threshold_of_validation(runs, pa
         assert any(said in picture["alt"] for picture in page.select("img"))
         assert f"{format_number(hits / (hits + misses))} (" in page.text
         assert f"{format_number(passes / (passes + alarms))} (" in page.text
+
+
+def test_an_external_test_is_computed_from_its_predictions_and_names_who_did_not_take_it(runs, page):
+    auc = open_trained_model(runs[0]).predictions.pipe(lambda one: compute_auc(one["label"], one["prob"]))
+    text = page.text.replace(NO_BREAK, " ")
+    assert f"On clinic, ResNet18_CFT has an AUC of {1 - auc:.3f}" in text
+    assert f"a drop of {auc - (1 - auc):+.3f}".replace("+", "") in text.replace("+", "")
+    assert "Not tested on clinic: MammoCNN." in text
+
+
+def test_predictions_of_other_weights_of_a_run_are_no_external_test(runs, tmp_path):
+    workspace = Workspace(shutil.copytree(runs[0].workspace.root, tmp_path / "workspace"))
+    run = find_run(workspace, runs[0].id)
+    assert len(list_external_tests([run])) == 1
+    status = json.loads((run.folder / "status.json").read_text())
+    status["outputs"][0]["sha256"] = "0" * 64
+    (run.folder / "status.json").write_text(json.dumps(status))
+    assert list_external_tests([find_run(workspace, run.id)]) == []
 
 
 def test_a_report_says_that_killed_trainings_were_not_tried_on_its_machine(page):

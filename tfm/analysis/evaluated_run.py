@@ -54,7 +54,7 @@ def evaluate_run(run: Run, external: ExternalTest | None = None) -> EvaluatedRun
         left_out.append("AUC, ROC and precision-recall curves: the test images are all of one class")
     manifest, epochs = None, pd.DataFrame()
     if external:
-        manifest = external.dataset.manifest
+        manifest = external.manifest
     else:
         manifest, missing = _open_own_manifest(run, evaluations)
         epochs = _read_epochs(run)

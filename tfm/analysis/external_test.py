@@ -3,14 +3,21 @@ The predictions are made in `tfm.pipelines`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import pandas as pd
 
+from tfm.analysis.predictions import read_predictions, write_predictions
 from tfm.analysis.settings import Unit
 from tfm.analysis.trained_run import TrainedModel, build_protocol, open_trained_model
 from tfm.analysis.units import group_by_unit
+from tfm.core import files
+from tfm.core.records import build_record
 from tfm.core.runs.run import Run
 from tfm.data.dataset.dataset import Dataset
 from tfm.metrics.differences import subtract_independent
@@ -21,25 +28,32 @@ _SAME_COLLECTION = "same collection as the training images, other patients"
 
 
 @dataclass(frozen=True)
-class ExternalTest:
-    dataset: Dataset  # every image is a test image
-    predictions: Mapping[str, pd.DataFrame]  # by run
+class DatasetFacts:
+    """What the protocol says of a dataset whose images are all test images."""
 
-    @property
-    def name(self) -> str:
-        return self.dataset.folder.name
+    dataset: str  # its name
+    dataset_hash: str
+    split_hash: str
+    protocol: str
+    synthetic: bool
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> DatasetFacts:
+        name = dataset.folder.name
+        return cls(name, dataset.content_hash, dataset.split_hash, dataset.protocol, dataset.synthetic)
+
+
+@dataclass(frozen=True)
+class ExternalTest:
+    dataset: DatasetFacts
+    predictions: Mapping[str, pd.DataFrame]  # by run
+    manifest: pd.DataFrame | None = None  # of the dataset
 
     def open_model(self, run: Run, unit: Unit = "image") -> TrainedModel:
         """Open a run with the predictions for this dataset in place of those for its own test split."""
         own, table = open_trained_model(run, unit), self.predictions[run.id]
-        environment = {
-            "dataset": self.name,
-            "dataset_hash": self.dataset.content_hash,
-            "split_hash": self.dataset.split_hash,
-            "protocol": self._describe(run),
-            "synthetic": self.dataset.synthetic,
-        }
-        protocol = build_protocol(environment, table, own.protocol.threshold_rule, unit)
+        facts = asdict(self.dataset) | {"protocol": self._describe(run)}
+        protocol = build_protocol(facts, table, own.protocol.threshold_rule, unit)
         return replace(
             own,
             predictions=group_by_unit(table, unit),
@@ -50,8 +64,49 @@ class ExternalTest:
 
     def _describe(self, run: Run) -> str:
         seen = _list_collections(run.read_environment()["patients_seen"])
-        is_same = seen & _list_collections(self.dataset.manifest["patient_id"])
+        is_same = seen & _list_collections(self.predictions[run.id]["patient_id"])
         return f"{self.dataset.protocol}, {_SAME_COLLECTION}" if is_same else self.dataset.protocol
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What the file beside stored predictions says of them."""
+
+    sha256: str
+    weights: str  # a digest of the run's outputs
+    dataset: DatasetFacts
+
+
+def digest_weights(run: Run) -> str:
+    status = run.read_status()
+    return hashlib.sha256(json.dumps([status.key, status.outputs]).encode()).hexdigest()
+
+
+def store_predictions(file: Path, table: pd.DataFrame, run: Run, dataset: DatasetFacts) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_predictions(file, table)
+    record = _Record(files.compute_sha256(file), digest_weights(run), dataset)
+    files.write_json(file.with_suffix(".json"), asdict(record))
+
+
+def read_stored_dataset(file: Path, run: Run) -> DatasetFacts | None:
+    """Return the dataset of stored predictions; None if they are missing, damaged or of other weights of the run."""
+    with contextlib.suppress(OSError, ValueError):
+        record = build_record(_Record, files.read_json(file.with_suffix(".json")))
+        if record.sha256 == files.compute_sha256(file) and record.weights == digest_weights(run):
+            return record.dataset
+    return None
+
+
+def list_external_tests(runs: Sequence[Run]) -> list[ExternalTest]:
+    """List the external tests that are stored for these runs, in the order of names. The newest of a run counts."""
+    found: dict[DatasetFacts, dict[str, pd.DataFrame]] = {}
+    for run in runs:
+        stored = run.workspace.external_folder.joinpath(run.id).glob("*.csv")
+        for file in sorted(stored, key=lambda path: path.stat().st_mtime_ns):
+            if dataset := read_stored_dataset(file, run):
+                found.setdefault(dataset, {})[run.id] = read_predictions(file)
+    return [ExternalTest(one, found[one]) for one in sorted(found, key=lambda one: one.dataset)]
 
 
 def _list_collections(patients: Iterable[str]) -> set[str]:

@@ -64,6 +64,10 @@ class Protocol:
             f"{self.patients} patients{images}"
         )
 
+    def describe_test(self) -> str:
+        """Name the dataset and the sample."""
+        return f"{self.dataset}: {self.sample}; {self.arrangement}"
+
     @property
     def unit_rule(self) -> str:
         return EXPLANATIONS[self.unit]

@@ -1,7 +1,7 @@
 """Write a report on trained models as one HTML page
 
-The page opens without a network: protocol, patients, preprocessing, every model, their comparison, explanations,
-studies, and the commands that repeat it. All numbers are computed again from the stored predictions.
+The page opens without a network: protocol, patients, preprocessing, every model, their comparison, external tests,
+explanations, studies, and the commands that repeat it. All numbers are computed again from the stored predictions.
 """
 
 from __future__ import annotations
@@ -38,6 +38,6 @@ class Report(Settings):
 COMMAND = Stage(
     settings=Report,
     pipeline="tfm.pipelines.report:report",
-    version=2,
-    extra_inputs="tfm.core.runs.certificate:list_extra_inputs",
+    version=3,
+    extra_inputs="tfm.pipelines.report_inputs:list_extra_inputs",
 )

@@ -12,15 +12,21 @@ import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
 from tfm.analysis.external_tables import describe_differences
-from tfm.analysis.external_test import ExternalTest
+from tfm.analysis.external_test import (
+    DatasetFacts,
+    ExternalTest,
+    digest_weights,
+    read_stored_dataset,
+    store_predictions,
+)
 from tfm.analysis.prediction.predicted_images import average_members
-from tfm.analysis.predictions import make_table, read_predictions, write_predictions
-from tfm.core import files
+from tfm.analysis.predictions import make_table, read_predictions
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Note
 from tfm.core.runs.run import Run
@@ -68,18 +74,24 @@ def predict_dataset(
     for one in runs:
         for gone in refuse_training_images(one, dataset, records):
             yield Note(f"{one.id}: {gone} is gone, so its images cannot be compared with those of the test", "warning")
-    stored = {
-        name: _find_file(run.workspace, dataset, one, images[_spell_steps(one)]) for name, one in predictors.items()
-    }
-    missing = [predictor for name, predictor in predictors.items() if not _is_intact(stored[name])]
+    tested = DatasetFacts.of(dataset)
+    stored = {name: _find_file(one.run, dataset, images[_spell_steps(one)].pixels) for name, one in predictors.items()}
+    missing = [one for name, one in predictors.items() if read_stored_dataset(stored[name], one.run) != tested]
     with contextlib.ExitStack() as held:
         device = (yield from prepare_device(machine, run, held)) if missing else torch.device("cpu")
         for predictor in missing:
-            yield from _predict(predictor, images[_spell_steps(predictor)], stored[predictor.run.id], device)
+            found = images[_spell_steps(predictor)]
+            probs = yield from predictor.predict(found.cache, found.samples, device)
+            store_predictions(stored[predictor.run.id], make_table(found.samples, probs), predictor.run, tested)
     shutil.rmtree(features, ignore_errors=True)
     tables = {name: read_predictions(path) for name, path in stored.items()}
-    members = {name: [tables[one.run.id] for one in models[name]] for name in models}
-    return ExternalTest(dataset, {name: _average(found) for name, found in members.items()})
+    for one in runs:
+        if one.id not in tables:  # an average
+            tables[one.id] = _average([tables[member.run.id] for member in models[one.id]])
+            file = _find_file(one, dataset, [images[_spell_steps(member)].pixels for member in models[one.id]])
+            if read_stored_dataset(file, one) != tested:
+                store_predictions(file, tables[one.id], one, tested)
+    return ExternalTest(tested, {one.id: tables[one.id] for one in runs}, dataset.manifest)
 
 
 def _average(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -142,23 +154,8 @@ def _spell_steps(predictor: Predictor) -> str:
     return predictor.chain.model_dump_json()
 
 
-def _find_file(workspace: Workspace, dataset: Dataset, predictor: Predictor, images: _Images) -> Path:
+def _find_file(run: Run, dataset: Dataset, pixels: Any) -> Path:
     """The file for these predictions. Its name says what they depend on: weights, labels and pixels."""
-    status = predictor.run.read_status()
-    of = [status.key, status.outputs, dataset.content_hash, images.pixels]
+    of = [digest_weights(run), dataset.content_hash, pixels]
     digest = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
-    return workspace.external_folder / predictor.run.id / f"{dataset.folder.name}-{digest[:16]}.csv"
-
-
-def _is_intact(file: Path) -> bool:
-    """Whether the file is there and as it was written. Otherwise its images are predicted again."""
-    with contextlib.suppress(OSError, ValueError):
-        return bool(files.read_json(file.with_suffix(".json"))["sha256"] == files.compute_sha256(file))
-    return False
-
-
-def _predict(predictor: Predictor, images: _Images, file: Path, device: torch.device) -> Iterator[Event]:
-    probs = yield from predictor.predict(images.cache, images.samples, device)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_predictions(file, make_table(images.samples, probs))
-    files.write_json(file.with_suffix(".json"), {"sha256": files.compute_sha256(file)})
+    return run.workspace.external_folder / run.id / f"{dataset.folder.name}-{digest[:16]}.csv"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tfm.analysis.report.comparison_sections import build_comparison_section
 from tfm.analysis.report.data_sections import build_audit_section, build_patients_section
 from tfm.analysis.report.evidence_sections import build_explanations_section, build_studies_section
+from tfm.analysis.report.external_section import build_external_section, rank_externally
 from tfm.analysis.report.opened_dataset import OpenedDataset, open_dataset
 from tfm.analysis.report.parts import Section
 from tfm.analysis.report.patient_flow import PatientFlow, count_patients
@@ -38,17 +39,19 @@ def build_report(
     flow, missing = _count_flow(data)
     chains, missing_chains = read_chains(workspace, reported)
     preprocessing, missing_pictures = build_preprocessing_section(data, chains)
-    missing += missing_chains + missing_pictures
+    external, missing_tests = rank_externally(reported)
+    missing += missing_chains + missing_pictures + missing_tests
     runs = [one.run for one in reported.runs]
     explained = build_explanations_section(explanations, reported.runs)
     about_data: list[Section] = []
     if isinstance(data, OpenedDataset):
         about_data = [build_patients_section(data, flow), build_audit_section(data)]
     sections = [
-        build_question_section(reported, missing),
+        build_question_section(reported, external, missing),
         *about_data,
         preprocessing,
         build_comparison_section(reported),
+        build_external_section(external, reported),
         build_runs_section(reported.runs),
         explained,
         build_studies_section(studies),
@@ -57,7 +60,7 @@ def build_report(
         build_repeat_section(list_repeating_commands(workspace, runs)),
     ]
     facts = collect_facts(
-        reported, data, flow, chains, has_explanations=bool(explained.sections), has_studies=bool(studies)
+        reported, external, data, flow, chains, has_explanations=bool(explained.sections), has_studies=bool(studies)
     )
     return Report(sections, missing, facts)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from tfm.analysis.export_table import ExportTable
+from tfm.analysis.report.external_section import ExternalRanking
 from tfm.analysis.report.parts import Paragraph, Part, Section, TablePart
 from tfm.analysis.report.reported_runs import ReportedRuns
 from tfm.analysis.threshold import describe_rule
 from tfm.analysis.units import PLURALS
 
 
-def build_question_section(reported: ReportedRuns, missing: list[str]) -> Section:
+def build_question_section(reported: ReportedRuns, external: list[ExternalRanking], missing: list[str]) -> Section:
     """`missing` says what the report has to leave out, and why."""
     protocol = reported.ranking.protocol
     count = len(reported.ranking.entries)
@@ -31,7 +32,8 @@ def build_question_section(reported: ReportedRuns, missing: list[str]) -> Sectio
         "Threshold": f"chosen on validation ({describe_rule(protocol.threshold_rule)}), never on test",
         "Epoch and settings": "chosen on validation, never on test",
         "Patients": "No patient is in two splits, and no model has seen a patient of validation or test before.",
-        "Other collections": "No model was tested on another collection (external test).",
+        "External tests": "; ".join(one.ranking.protocol.describe_test() for one in external)
+        or "No model was tested on another dataset.",
         "Intervals": "95 %, over patients: the images of a patient are not independent",
     }
     caption = "The protocol of every number in this report."

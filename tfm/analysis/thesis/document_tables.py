@@ -34,6 +34,9 @@ def list_document_tables(tables: Mapping[str, ExportTable]) -> dict[str, ExportT
             "the observed one, each for a single comparison at the 5 % level with a power of 80 %."
         )
         chosen["comparison-power"] = _select(pairs, names, caption)
+    for label, table in tables.items():
+        if label.startswith("external-"):
+            chosen[label] = ExportTable(f"{table.caption}. {_INTERVALS}", table.columns, table.rows, table.records)
     return {label: _shorten(table) for label, table in chosen.items()}
 
 

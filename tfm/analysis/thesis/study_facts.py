@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tfm.analysis.report.external_section import ExternalRanking
 from tfm.analysis.report.flatten_settings import read_flat_settings
 from tfm.analysis.report.opened_dataset import OpenedDataset
 from tfm.analysis.report.patient_flow import PatientFlow
@@ -30,6 +31,7 @@ class ModelFacts:
 @dataclass(frozen=True)
 class StudyFacts:
     protocol: Protocol
+    external: list[ExternalRanking]
     flow: PatientFlow | None
     dataset_settings: dict[str, Any]  # of organize; empty if the dataset is gone
     chains: dict[str, ChainSettings]  # cache → steps
@@ -58,6 +60,7 @@ class StudyFacts:
 
 def collect_facts(
     reported: ReportedRuns,
+    external: list[ExternalRanking],
     data: OpenedDataset | str,
     flow: PatientFlow | None,
     chains: dict[str, ChainSettings],
@@ -67,6 +70,7 @@ def collect_facts(
 ) -> StudyFacts:
     return StudyFacts(
         protocol=reported.ranking.protocol,
+        external=external,
         flow=flow,
         dataset_settings=data.audit.get("settings", {}) if isinstance(data, OpenedDataset) else {},
         chains=chains,

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tfm.core import files
 from tfm.core.runs.workspace import Workspace
-from tfm.core.settings.base import Settings
 
 # What a certificate must share with a run that it is to say something about, with the words for it.
 MACHINE_FACTS = {
@@ -91,11 +90,6 @@ def read_certificates(workspace: Workspace) -> list[Certificate]:
         except (OSError, ValidationError):
             continue
     return sorted(found, key=lambda one: one.date, reverse=True)
-
-
-def list_extra_inputs(_settings: Settings, workspace: Workspace) -> list[Path]:
-    """A report that was written before a new certificate is written again."""
-    return list_certificate_files(workspace)
 
 
 def list_certificate_files(workspace: Workspace) -> list[Path]:
