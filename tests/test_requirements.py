@@ -1,10 +1,12 @@
-"""What is imported is declared, and the installed versions that are written down are among those that are allowed."""
+"""What is imported is declared, the installed versions that are written down are allowed, and so are the licences."""
 
 import ast
+import fnmatch
 import importlib.metadata
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,60 @@ def test_the_versions_that_were_installed_are_allowed():
 def test_hubs_are_told_nothing_about_their_users():
     code = "import tfm, huggingface_hub.constants as c; assert c.HF_HUB_DISABLE_TELEMETRY"
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
+
+
+def list_needed_packages() -> dict[str, importlib.metadata.Distribution]:
+    """What requirements.txt names, and what that needs on this machine."""
+    installed = {normalise(one.name): one for one in importlib.metadata.distributions()}
+    waiting, seen = [*read_requirements(PROJECT / "requirements.txt").values()], set()
+    needed = {}
+    while waiting:
+        requirement = waiting.pop()
+        name = normalise(requirement.name)
+        if (name, *requirement.extras) in seen:
+            continue
+        seen.add((name, *requirement.extras))
+        needed[name] = installed[name]
+        extras = [{"extra": extra} for extra in ("", *requirement.extras)]
+        further = [Requirement(text) for text in needed[name].requires or ()]
+        waiting += [one for one in further if not one.marker or any(map(one.marker.evaluate, extras))]
+    return needed
+
+
+def list_licences(package: importlib.metadata.Distribution) -> set[str]:
+    stated = package.metadata
+    classifiers = [one.split(" :: ")[1:] for one in stated.get_all("Classifier", []) if one.startswith("License")]
+    licences = {one[-1] for one in classifiers} - {"OSI Approved"}
+    if not licences or "License-Expression" in stated:
+        text = stated.get("License-Expression") or stated.get("License", "").partition("\n")[0]
+        licences = {word.strip("() ") for word in re.split(r" (?:AND|OR|WITH) ", text)}
+    return licences
+
+
+def find_unaccepted(packages: Mapping[str, importlib.metadata.Distribution]) -> dict[str, set[str]]:
+    """The packages that tests/README.md accepts neither by licence nor by name, with what they state."""
+    section = (PROJECT / "tests" / "README.md").read_text(encoding="utf-8").partition("\n## Packages\n")[2]
+    rows = re.findall(r"^\|.*\|$", section.partition("\n## ")[0], re.MULTILINE)
+    accepted = {word for row in rows for word in re.findall(r"`([^`]+)`", row)}
+    others = {name for name in packages if not any(fnmatch.fnmatch(name, word) for word in accepted)}
+    return {name: unknown for name in others if (unknown := list_licences(packages[name]) - accepted)}
+
+
+def test_every_package_has_an_accepted_licence():
+    packages = list_needed_packages()
+    assert len(packages) > 100
+    assert find_unaccepted(packages) == {}
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "License-Expression: MIT AND (AGPL-3.0-only)",
+        "License: SSPL",
+        "Classifier: License :: OSI Approved :: GNU General Public License v3 (GPLv3)",
+        "Summary: Says nothing of its licence",
+    ],
+)
+def test_a_planted_package_of_another_licence_is_caught(planted, tmp_path):
+    (tmp_path / "METADATA").write_text(f"Metadata-Version: 2.4\nName: planted\nVersion: 1\n{planted}\n")
+    assert find_unaccepted({"planted": importlib.metadata.PathDistribution(tmp_path)})
