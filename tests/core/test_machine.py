@@ -1,6 +1,9 @@
 """A container limit and a broken driver are taken into account."""
 
 import os
+import time
+
+import pytest
 
 from tfm.core import machine
 
@@ -27,3 +30,12 @@ def test_a_driver_that_fails_or_hangs_means_no_gpu(tmp_path, monkeypatch):
         machine.find_nvidia_gpus.cache_clear()
         assert machine.find_nvidia_gpus() == ()
     machine.find_nvidia_gpus.cache_clear()
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_a_steady_clock_goes_on_when_the_clock_of_the_machine_is_set(monkeypatch, days):
+    clock, now = machine.SteadyClock(), time.time()
+    monkeypatch.setattr(time, "time", lambda: now + days * 86400)
+    first = clock.read()
+    assert 0 <= first - now < 60
+    assert clock.read() >= first

@@ -7,30 +7,36 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import os
 import shutil
 import signal
 import struct
-import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from tests.faults.clock import set_clock
 from tests.faults.disks import PowerlessDisk, cut_power, fill, mount_small_disk
-from tests.faults.worker_process import Strike, WorkerProcess
+from tests.faults.worker_process import ACCESSES, Strike, WorkerProcess
 from tfm.core.runs import job_folder, worker
-from tfm.core.runs.lookup import read_runs
+from tfm.core.runs.lookup import find_run, read_runs
 from tfm.core.runs.plan import Plan
 from tfm.core.runs.run import Run
+from tfm.core.runs.run_progress import read_progress
 from tfm.core.runs.workspace import Workspace
+from tfm.ui.run_state import RunView
 
 DEFECT = "bug in the program"
-TEN_YEARS = 10 * 366 * 86400
+DAY = 86400
+TEN_YEARS = 10 * 366 * DAY
+MOST_SECONDS_LEFT = 3600  # of a job of seconds
 
 
 @dataclass
@@ -40,6 +46,7 @@ class Trial:
     root: Path  # of the workspace
     job: Run | Plan
     random: Random
+    began: float = field(default_factory=time.monotonic)
 
     def list_folders(self) -> list[Path]:
         return [self.root, *(path for path in self.root.rglob("*") if path.is_dir())]
@@ -49,6 +56,17 @@ class Trial:
         status = self.job.read_status()
         assert DEFECT not in status.hint, status
         assert status.state in ("halted", "paused", "done") or (status.message and status.hint), status
+
+    def assert_times_are_possible(self) -> None:
+        """No run worked for longer than the trial lasts, and none says that it still takes less than no time."""
+        parts = [find_run(self.job.workspace, run) for run in self.job.read_status().runs.values()]
+        for job in (self.job, *parts):
+            assert 0 <= job.read_seconds_spent() <= time.monotonic() - self.began, job.read_recorded_status()
+        for run in (job for job in (self.job, *parts) if isinstance(job, Run)):
+            view, count = RunView(run), read_progress(run)
+            view.read_new_events()
+            for left in (view.seconds_left, count.seconds_left if count else None):
+                assert left is None or 0 <= left < MOST_SECONDS_LEFT, f"{run.id}: {left} s left"
 
 
 class Disaster:
@@ -145,6 +163,17 @@ class ClockJumped(Disaster):
         assert process.wait() == 0
 
 
+class ClockJumpedBeforeKill(Killed):
+    """The clock jumps by a day, and then it is killed. It resumes when the clock is right again."""
+
+    def prepare(self, trial: Trial) -> Strike:
+        days, accesses = trial.random.choice((-1, 1)), trial.random.randint(1, 20)
+        return functools.partial(set_clock_and_die, days * DAY, accesses)
+
+    def wait(self, trial: Trial, process: WorkerProcess) -> None:
+        assert process.wait() in (-signal.SIGKILL, 0)
+
+
 class Moved(Killed):
     """It is killed, and the workspace gets another place."""
 
@@ -199,6 +228,7 @@ DISASTERS: dict[str, type[Disaster]] = {
     "full disk": FullDisk,
     "read-only": ReadOnly,
     "clock jumped": ClockJumped,
+    "clock jumped before a kill": ClockJumpedBeforeKill,
     "moved": Moved,
     "flipped": Flipped,
     "power lost": PowerLost,
@@ -219,9 +249,11 @@ def lose_power(disk: Path, journal_seconds: int) -> None:
     os.killpg(os.getpid(), signal.SIGKILL)
 
 
-def set_clock(seconds: int) -> None:
-    os.environ["CLOCK_JUMP"] = str(seconds)
-    assert abs(time.time() - Path("/proc/self").stat().st_ctime) > abs(seconds) / 2, "the clock has not jumped"
+def set_clock_and_die(seconds: int, accesses: int) -> None:
+    """Die a few more accesses later: with files, and maybe with a whole step, of the other day."""
+    left = itertools.count(accesses, -1)
+    set_clock(seconds)
+    sys.addaudithook(lambda event, _: kill(os.kill) if event in ACCESSES and not next(left) else None)
 
 
 def forbid_writing(root: Path) -> None:
@@ -233,33 +265,6 @@ def forbid_writing(root: Path) -> None:
 
 
 # --- around it --------------------------------------------------------------------------------------------------------
-
-
-CLOCK = """
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stdlib.h>
-#include <time.h>
-
-int clock_gettime(clockid_t clock, struct timespec *now) {
-    int (*read)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
-    int status = read(clock, now);
-    char *jump = getenv("CLOCK_JUMP");
-    if (clock == CLOCK_REALTIME && jump) now->tv_sec += atol(jump);
-    return status;
-}
-"""
-
-
-def build_clock(folder: Path) -> Path | None:
-    """Build the library that makes a process see another time of day; None without a compiler."""
-    library = folder / "clock.so"
-    command = ["cc", "-shared", "-fPIC", "-x", "c", "-", "-ldl", "-o", str(library)]
-    try:
-        subprocess.run(command, input=CLOCK, text=True, capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return library
 
 
 def list_unread_files(root: Path) -> set[Path]:

@@ -16,6 +16,8 @@ from tfm.core import files
 
 DRIVER_TIMEOUT_SECONDS = 5.0
 CONTAINER_LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+# Counts on while the machine sleeps, on Linux and on macOS. Windows has neither.
+_STEADY_CLOCK = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,20 @@ def read_peak_memory_gib() -> float | None:
         return None
     unit = 2**30 if platform.system() == "Darwin" else 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+class SteadyClock:
+    """The time of day since 1970, which does not jump when the clock of the machine is set meanwhile."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - _count_seconds()
+
+    def read(self) -> float:
+        return self._offset + _count_seconds()
+
+
+def _count_seconds() -> float:
+    return time.monotonic() if _STEADY_CLOCK is None else time.clock_gettime(_STEADY_CLOCK)
 
 
 def measure_sync_seconds(folder: Path, times: int, at_most: float) -> list[float]:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import time
 
 import pytest
 
@@ -115,9 +116,12 @@ def test_the_best_score_and_the_time_left_are_known_while_a_run_is_unfinished(wo
     assert (listed.score.name, listed.score.value) == ("val_auc", 0.61)
 
 
-def test_a_dismissed_failure_is_shown_again_when_the_run_fails_again(workspace):
+@pytest.mark.parametrize("days", [-1, 0, 1])
+def test_a_dismissed_failure_is_shown_again_when_the_run_fails_again(workspace, days):
     run = toy_run(workspace, fail_at=3)
     finish(run)
+    failed = time.time() + days * 86400  # the clock was set since then
+    os.utime(run.folder / "status.json", (failed, failed))
     index = JobIndex(workspace)
     assert not index.runs[0].is_dismissed
     run.dismiss()

@@ -54,7 +54,7 @@ def needs_weights_check(work: Work, cache: EstimateCache) -> bool:
     if found is None:
         return True
     is_here = bool(found["file"]) and Path(found["file"]).exists()
-    return not is_here and time.time() - found["checked"] > REACHABLE_SECONDS
+    return not is_here and abs(time.time() - found["checked"]) > REACHABLE_SECONDS
 
 
 def check_first_weights(workspace: Workspace, steps: Iterable[Step]) -> None:

@@ -137,22 +137,22 @@ class Job:
             recorded = self.read_recorded_status()
         except RunError:
             return 0.0
-        last = self._read_last_heartbeat() if recorded.state == "running" else None
-        if last is None or not recorded.started:
-            return recorded.seconds
-        return recorded.seconds + max(0.0, last - datetime.fromisoformat(recorded.started).timestamp())
+        return recorded.seconds + (self._read_seconds_of_worker() if recorded.state == "running" else 0.0)
 
-    def _read_last_heartbeat(self) -> float | None:
+    def _read_seconds_of_worker(self) -> float:
+        """How long the last worker has worked, as it counted at its last heartbeat."""
         try:
-            return self._heartbeat_file.stat().st_mtime
-        except FileNotFoundError:
-            return None
+            return max(0.0, build_record(Seconds, files.read_text(self._heartbeat_file)))
+        except (OSError, ValueError):
+            return 0.0
 
     def read_silent_since(self) -> datetime | None:
         """The time of the last heartbeat, if the next one is overdue."""
-        last = self._read_last_heartbeat()
-        silent = last is not None and time.time() - last >= SILENT_AFTER_SECONDS
-        return datetime.fromtimestamp(last) if last is not None and silent else None
+        try:
+            last = self._heartbeat_file.stat().st_mtime
+        except FileNotFoundError:
+            return None
+        return datetime.fromtimestamp(last) if time.time() - last >= SILENT_AFTER_SECONDS else None
 
     @contextlib.contextmanager
     def hold_lock(self) -> Iterator[None]:
@@ -177,9 +177,12 @@ class Job:
             lock.release()
 
     def _send_heartbeats(self, stop: threading.Event) -> None:
+        began = time.monotonic()  # the time of day can be set while the worker works
         while True:
             with contextlib.suppress(OSError):  # a failed heartbeat on a full disk must not end the run
                 self._heartbeat_file.touch()
+                with open(self._heartbeat_file, "r+", encoding="utf-8") as file:
+                    file.write(f"{time.monotonic() - began:16.1f}")  # always as long: a kill never leaves a part
             if stop.wait(HEARTBEAT_SECONDS):
                 return
 
@@ -190,12 +193,17 @@ class Job:
         self._pause_file.unlink(missing_ok=True)
 
     def dismiss(self) -> None:
-        """Stop showing a failure first: a person has seen it. A later failure is shown again."""
+        """Stop showing a failure first: a person has seen it. A later failure is shown again, whatever the clock says.
+
+        The mark has the time of the failure that it belongs to.
+        """
+        failed = self._status_file.stat()
         self._dismissed_file.touch()
+        os.utime(self._dismissed_file, ns=(failed.st_atime_ns, failed.st_mtime_ns))
 
     def is_dismissed(self) -> bool:
         try:
-            return self._dismissed_file.stat().st_mtime_ns >= self._status_file.stat().st_mtime_ns
+            return self._dismissed_file.stat().st_mtime_ns == self._status_file.stat().st_mtime_ns
         except FileNotFoundError:
             return False
 

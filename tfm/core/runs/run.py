@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,6 +16,7 @@ from typing import Any, TextIO
 from tfm.core import files, hints
 from tfm.core.errors import DataError, RunError
 from tfm.core.events import Event, StateChange, parse_record, to_record
+from tfm.core.machine import SteadyClock
 from tfm.core.records import Seconds, build_record
 from tfm.core.runs.job_folder import Job, create_job_folder
 from tfm.core.runs.workspace import Workspace
@@ -173,13 +173,14 @@ class Run(Job):
         with open(self.events_file, "a+b") as raw:
             raw.seek(0)
             raw.truncate(raw.read().rfind(b"\n") + 1)
+        self._clock = SteadyClock()
         with open(self.events_file, "a", encoding="utf-8") as self._log:
             yield
         self._log = None
 
     def record(self, event: Event) -> None:
         assert self._log is not None, "record() needs open_event_log()"
-        self._log.write(json.dumps(to_record(event, time.time()), ensure_ascii=False) + "\n")
+        self._log.write(json.dumps(to_record(event, self._clock.read()), ensure_ascii=False) + "\n")
         self._log.flush()
         if isinstance(event, StateChange):  # a power cut must not leave a run that is done without its tables
             os.fsync(self._log.fileno())

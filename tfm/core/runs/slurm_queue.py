@@ -125,7 +125,8 @@ class _Reading:
     time: float = float("-inf")
 
     def is_fresh(self) -> bool:
-        return time.time() - self.time < (_SILENT_SECONDS if self.jobs is None else _FRESH_SECONDS)
+        age = time.time() - self.time  # negative after the clock was set back
+        return 0 <= age < (_SILENT_SECONDS if self.jobs is None else _FRESH_SECONDS)
 
 
 _last = _Reading()
