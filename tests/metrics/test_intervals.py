@@ -182,6 +182,17 @@ def test_single_patient_has_no_interval():
     assert math.isnan(compute_rate_interval(np.array([]), np.array([])).value)
 
 
+def test_patients_who_do_not_differ_give_no_interval_of_width_zero():
+    """By chance, no patient changes the AUC more than another: that is no certainty."""
+    labels, patients = np.repeat([1, 0], 4), np.repeat(np.arange(4), 2)
+    estimate = estimate_auc(labels, np.array([0, 4, 1, 5, 2, 6, 3, 7]), patients)
+    assert estimate.influences == pytest.approx(0)
+    interval = compute_auc_interval(estimate)
+    assert interval.value == 0.25
+    assert math.isnan(interval.low)
+    assert math.isnan(interval.high)
+
+
 def test_values_of_a_different_length_than_the_patients_are_refused():
     with pytest.raises(DataError, match="do not match"):
         estimate_ratio(np.ones(2), np.ones(2), np.arange(3))

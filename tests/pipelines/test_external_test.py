@@ -103,6 +103,11 @@ def test_the_drop_is_that_of_two_intervals_of_different_patients(trained, compar
     assert subtract_independent(Interval(0.9, 0.8, 0.95), Interval(0.9, 0.8, 0.95)).value == 0
 
 
+def test_a_drop_without_an_interval_is_not_called_more_than_chance():
+    drop = Drop(Interval(0.9, np.nan, np.nan), Interval(0.6, 0.5, 0.7))
+    assert drop.describe() == "There are too few patients for an interval."
+
+
 def test_the_protocol_names_the_dataset_and_what_differs_is_told_first(compared):
     notes, tables = ([one for one in compared.read_events() if isinstance(one, kind)] for kind in (Note, Table))
     differs = "clinic differs from files, which the models were trained on:\n"

@@ -51,7 +51,7 @@ def _describe_limit(test: ModelTest, ranking: Ranking) -> str:
         return ""
     best = ranking.entries[0][1].auc.value
     if test.detectable > best - 0.5:  # the other model would have to be worse than chance
-        if all(entry.auc.low <= 0.5 for _, entry in ranking.entries):
+        if not any(entry.auc.low > 0.5 for _, entry in ranking.entries):
             return " This test cannot tell any of these models from guessing."
         return " This test set is too small to show any difference between these models."
     return f" It can detect a difference of about {format_number(test.detectable)} (power 80 %)."

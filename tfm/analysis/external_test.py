@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -129,6 +130,8 @@ class Drop:
     def describe(self) -> str:
         """Say what the interval of an AUC's drop means."""
         drop = self.interval
+        if not math.isfinite(drop.low):
+            return "There are too few patients for an interval."
         if not drop.low <= 0 <= drop.high:
             meaning = "That is more than chance explains."
         else:

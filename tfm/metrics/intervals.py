@@ -21,6 +21,7 @@ from tfm.core.errors import DataError
 from tfm.metrics.classification import compute_auc
 
 CONFIDENCE = 0.95
+_ROUNDING = 1e-12  # of sums over patients
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,12 @@ def estimate_ratio(parts: np.ndarray, wholes: np.ndarray, patients: np.ndarray) 
 
 
 def compute_mean_interval(estimate: Estimate) -> Interval:
-    """Compute the interval of the runs' mean on the logit scale. It has width 0 if no patient has an influence."""
+    """Compute the interval of the runs' mean on the logit scale. It is unknown if the patients do not differ: a width
+    of 0 would claim certainty."""
     uncertainty = measure_uncertainty(estimate)
     value, half = estimate.mean, find_quantile(uncertainty.degrees) * uncertainty.error
-    if not half > 0:  # no patient has an influence, or there is one patient only
-        return Interval(value, value - half, value + half)
+    if not half > _ROUNDING:
+        return Interval(value, math.nan, math.nan)
     half /= value * (1 - value)
     return Interval(value, float(expit(logit(value) - half)), float(expit(logit(value) + half)))
 

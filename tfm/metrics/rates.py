@@ -10,7 +10,6 @@ from tfm.metrics.intervals import (
     Estimate,
     Interval,
     compute_covariances,
-    compute_exact_interval,
     compute_mean_interval,
     compute_rate_interval,
     estimate_ratio,
@@ -43,11 +42,10 @@ def compute_rates(truth: np.ndarray, called: np.ndarray, patients: np.ndarray) -
 
 
 def _compute_f1(truth: np.ndarray, called: np.ndarray, patients: np.ndarray) -> Interval:
-    """F1 is a ratio of sums over images. At 0 or 1 it has no interval: it is no share of independent images."""
+    """F1 is a ratio of sums over images."""
     if not (truth.any() or called.any()):
         return _UNDEFINED
-    interval = compute_mean_interval(estimate_ratio(2.0 * (truth & called), truth.astype(float) + called, patients))
-    return compute_exact_interval(interval.value, 0) if interval.value in (0, 1) else interval
+    return compute_mean_interval(estimate_ratio(2.0 * (truth & called), truth.astype(float) + called, patients))
 
 
 def _compute_mcc(truth: np.ndarray, called: np.ndarray, patients: np.ndarray) -> Interval:
