@@ -16,10 +16,10 @@ def workspace(workspace, empty_user_cache):
     return write_data(workspace)
 
 
-def review(workspace, *presets, **answers):
+def review(workspace, *presets, on=None, **answers):
     asker = Scripted({"review": "start"} | answers)
     form = Form("train", workspace, asker, Console(file=io.StringIO(), width=100), lambda filled: None)
-    form.fill(FilledForm("train", presets, GIVEN))
+    form.fill(FilledForm("train", presets, GIVEN, on=on))
     return asker
 
 
@@ -53,3 +53,9 @@ def test_costs_follow_the_epochs_at_once_and_those_of_an_unknown_model_are_left_
     assert (before, after) == ("≈ 1.7 h", "≈ 5 min")
     asker = review(workspace, "MammoCNN", "DenseNet121_CFT", epochs="3", review=("epochs", "start"))
     assert asker.find("review")[-1].aside.startswith("≥ 5 min · ")
+
+
+def test_of_a_start_on_a_cluster_only_the_disk_space_is_known_here(workspace):
+    learn(workspace, "MammoCNN")
+    (question,) = review(workspace, "MammoCNN", on="gpu").find("review")
+    assert question.aside == "280 MB disk"

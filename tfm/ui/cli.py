@@ -286,8 +286,8 @@ def _run_command(found: Command, context: typer.Context, words: dict[str, Any]) 
     on = given.pop("on", None)
     executor = open_executor(workspace, on) if on else None
     is_here = on in (None, THIS_MACHINE)
-    if is_here and not quiet:
-        _report_doubts(workspace, found.name, chosen, given, is_confirmed=bool(yes))
+    if not quiet:
+        _report_doubts(workspace, found.name, chosen, given, is_here=is_here, is_confirmed=bool(yes))
     job = find_or_create_job(workspace, found.name, given, chosen, executor, needs_weights=is_here)
     executor = executor or find_executor(job)
     status = foreground.run_in_foreground(job, executor, detach=bool(detach), quiet=bool(quiet), as_json=bool(as_json))
@@ -295,14 +295,20 @@ def _run_command(found: Command, context: typer.Context, words: dict[str, Any]) 
 
 
 def _report_doubts(
-    workspace: Workspace, name: str, presets: Sequence[str], given: dict[str, Any], *, is_confirmed: bool
+    workspace: Workspace,
+    name: str,
+    presets: Sequence[str],
+    given: dict[str, Any],
+    *,
+    is_here: bool,
+    is_confirmed: bool,
 ) -> None:
     """Warn about what is unusual. What cannot be meant must be confirmed by a person; a script is only warned."""
     from tfm.core.events import Note
     from tfm.core.runs.doubts import find_doubts
     from tfm.ui import render
 
-    doubts = find_doubts(workspace, name, presets, given)
+    doubts = find_doubts(workspace, name, presets, given, is_here=is_here)
     console = render.create_console(stderr=True)
     for doubt in doubts:
         render.print_note(console, Note(f"{doubt.message}; {doubt.hint}", "warning"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfm.core import registry
+from tfm.core.runs.cluster import THIS_MACHINE
 from tfm.core.runs.resolve_command_settings import find_started_command
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import spell_settings
@@ -20,6 +21,10 @@ class FilledForm:
     presets: tuple[str, ...]
     given: dict[str, Any]
     on: str | None = None
+
+    @property
+    def is_here(self) -> bool:
+        return self.on in (None, THIS_MACHINE)
 
 
 def write_command(filled: FilledForm, workspace: Workspace) -> str:

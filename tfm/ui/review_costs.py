@@ -17,15 +17,17 @@ _LEAST_MB = 1
 
 
 def describe_costs(workspace: Workspace, filled: FilledForm) -> str:
-    """Such as "≈ 16 min · 2.0 GB memory · 90 MB disk"; with "≥" if the time of some models is not known yet."""
+    """Such as "≈ 16 min · 2.0 GB memory · 90 MB disk"; with "≥" if the time of some models is not known yet. Of a start
+    on a cluster, only what is written is known here."""
     estimates = list(read_estimates(workspace, filled.stage, filled.presets, filled.given).values())
     known = [one for one in estimates if one.seconds is not None]
     together = add_estimates(known or estimates)
     mark = "≥ " if len(known) < len(estimates) else "" if together.is_measured else "≈ "
     parts = [spell("measuring …")] if len(known) < len(estimates) and is_measuring() else []
-    parts += [f"{mark}{render.format_time_left(together.seconds)}"] if together.seconds else []
+    parts += [f"{mark}{render.format_time_left(together.seconds)}"] if together.seconds and filled.is_here else []
     if together.memory_gib:  # of a run that trains nothing, only a rough size is known
-        parts += [f"{together.memory_gib:.1f} GB memory", f"{together.disk_mb or 0:,.0f} MB disk"]
+        parts += [f"{together.memory_gib:.1f} GB memory"] if filled.is_here else []
+        parts += [f"{together.disk_mb or 0:,.0f} MB disk"]
     parts += [f"{together.download_mb:,.0f} MB download"] if together.download_mb >= _LEAST_MB else []
     return " · ".join(parts)
 
@@ -36,7 +38,7 @@ def measure_costs(workspace: Workspace, filled: FilledForm) -> None:
 
 
 def list_doubts(workspace: Workspace, filled: FilledForm) -> list[Doubt]:
-    return find_doubts(workspace, filled.stage, filled.presets, filled.given)
+    return find_doubts(workspace, filled.stage, filled.presets, filled.given, is_here=filled.is_here)
 
 
 def describe_doubts(doubts: Sequence[Doubt]) -> list[Note]:

@@ -18,8 +18,8 @@ def workspace(workspace, empty_user_cache):
     return write_data(workspace)
 
 
-def doubt(workspace, *presets, **given):
-    return find_doubts(workspace, "train", presets, GIVEN | given)
+def doubt(workspace, *presets, is_here=True, **given):
+    return find_doubts(workspace, "train", presets, GIVEN | given, is_here=is_here)
 
 
 def test_no_model_that_ships_raises_a_doubt(workspace):
@@ -55,6 +55,13 @@ def test_more_memory_or_time_than_there_is_must_be_confirmed(workspace):
     (weeks,) = [one for one in found if "disk space" not in one.message]  # a small disk may be short as well
     assert "65 days" in weeks.message
     assert weeks.is_certain
+
+
+def test_the_time_and_memory_of_this_machine_raise_no_doubt_about_a_start_on_a_cluster(workspace):
+    learn(workspace, "MammoCNN", COST | {"memory": [2 * machine.read_memory_gib() * 2**30, 0]})
+    found = doubt(workspace, "MammoCNN", is_here=False, epochs=900, seeds=120)
+    (runs,) = [one.message for one in found if "disk space" not in one.message]
+    assert runs == "these are 120 runs"
 
 
 def test_a_network_that_cannot_take_the_images_is_named_before_its_turn_comes(workspace):

@@ -2,10 +2,11 @@
 
 import pytest
 
-from tests.estimated_models import BACKWARD, FORWARD, GIVEN, SIZE, learn, learn_weights, write_data
+from tests.estimated_models import BACKWARD, COST, FORWARD, GIVEN, SIZE, SPEED, learn, learn_weights, write_data
 from tfm.core.runs.estimate_cache import EstimateCache, find_cache_folder
 from tfm.core.runs.estimate_keys import make_pace_key, make_plan_key
 from tfm.core.runs.estimates import add_estimates, list_unknown, read_estimates
+from tfm.core.runs.work_costs import Cost, Pace, Speed, compute_pace
 from tfm.core.runs.works import count_images, list_starts, read_image_size
 
 
@@ -61,6 +62,20 @@ def test_the_pace_of_an_earlier_run_replaces_the_probe(workspace):
     found = estimate(workspace, "MammoCNN", epochs=1)["MammoCNN"]
     assert (found.seconds, found.is_measured) == (pytest.approx(5 + 300 + 20 + 50), True)
     assert not estimate(workspace, "MammoCNN", batch_size=4)["MammoCNN"].is_measured, "another batch has another pace"
+    assert not estimate(workspace, "MammoCNN", devices=2)["MammoCNN"].is_measured, "so have two processes"
+
+
+def test_several_gpus_share_an_epoch_and_several_processes_on_a_cpu_share_its_cores(workspace):
+    cost, speed = Cost.parse(COST), Speed.parse(SPEED)
+    one, eight = (
+        list_starts(workspace, "train", ["MammoCNN"], GIVEN | {"devices": count})["MammoCNN"] for count in (1, 8)
+    )
+    alone, on_cpu, on_gpus = (
+        compute_pace(work, cost, speed, SIZE, on_gpu=on_gpu)
+        for work, on_gpu in ((one, True), (eight, False), (eight, True))
+    )
+    assert on_cpu == alone
+    assert on_gpus == Pace(alone.trained / 8, alone.evaluated)
 
 
 def test_a_plan_costs_the_sum_of_its_steps(workspace):

@@ -29,14 +29,20 @@ class Doubt:
     is_certain: bool = False
 
 
-def find_doubts(workspace: Workspace, stage: str, presets: Sequence[str], given: Mapping[str, Any]) -> list[Doubt]:
-    """What a person should look at before a start, the worst first. Costs that are not known yet raise no doubt."""
+def find_doubts(
+    workspace: Workspace, stage: str, presets: Sequence[str], given: Mapping[str, Any], *, is_here: bool
+) -> list[Doubt]:
+    """What a person should look at before a start, the worst first. Costs that are not known yet raise no doubt.
+
+    Args:
+        is_here: Whether it runs on this machine, whose time and memory are known.
+    """
     try:
         works = list_starts(workspace, stage, presets, given)
     except TFMError:  # the form reports it
         return []
     estimates = read_estimates(workspace, stage, presets, given)
-    found = [*_doubt_costs(workspace, works, estimates)]
+    found = [*_doubt_costs(workspace, works, estimates, is_here=is_here)]
     for work in works.values():
         found += _doubt_values(workspace, work)
     return sorted(dict.fromkeys(found), key=lambda doubt: not doubt.is_certain)
@@ -72,17 +78,19 @@ def _write_out(number: float) -> str:
     return f"{number:f}".rstrip("0").rstrip(".")
 
 
-def _doubt_costs(workspace: Workspace, works: Mapping[str, Work], estimates: Mapping[str, Estimate]) -> Iterator[Doubt]:
+def _doubt_costs(
+    workspace: Workspace, works: Mapping[str, Work], estimates: Mapping[str, Estimate], *, is_here: bool
+) -> Iterator[Doubt]:
     together = add_estimates(list(estimates.values()))
     if together.runs > _MOST_RUNS:
         yield Doubt(f"these are {together.runs:,} runs", f"choose fewer models, {hints.setting('seeds')} or folds")
     for name, estimate in estimates.items():
         if estimate.problem and "not reachable" not in estimate.weights:  # a start refuses those by itself
             yield Doubt(estimate.problem, f"leave out {name}, or choose other images", is_certain=True)
-        if estimate.memory_gib is not None and name in works:
+        if is_here and estimate.memory_gib is not None and name in works:
             yield from _doubt_memory(name, estimate.memory_gib, str(works[name].get("device", "auto")))
     days = (together.seconds or 0) / 86400
-    if days > _LONG_DAYS:
+    if is_here and days > _LONG_DAYS:
         yield Doubt(
             f"this takes about {days:,.0f} days on this machine",
             f"use smaller images, fewer models or fewer {hints.setting('epochs')}, or a machine with a GPU",

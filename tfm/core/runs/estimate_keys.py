@@ -35,6 +35,7 @@ def find_machine_key(work: Work) -> str:
 
 def make_pace_key(work: Work, size: tuple[int, int]) -> str:
     values = {name: work.values[name] for name in _PACE_SETTINGS if name in work.values}
+    values |= {name: work.values[name] for name in ("devices", "nodes") if work.get(name, 1) > 1}
     return make_key(make_network_key(work, size), values, size, find_machine_key(work))
 
 

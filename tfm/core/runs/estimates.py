@@ -170,7 +170,8 @@ def _estimate_step(workspace: Workspace, work: Work, trained: Work | None, cache
     if speed is None or is_invalid:
         return Estimate(**known)
     saved = cache.paces.get(make_pace_key(network, size))
-    pace = Pace(**saved) if saved else compute_pace(network, cost, speed, find_input_size(network, size))
+    scaled = compute_pace(network, cost, speed, find_input_size(network, size), on_gpu=on_gpu)
+    pace = Pace(**saved) if saved else scaled
     if work is network:
         seconds = compute_seconds(network, cost, pace, speed, counts, size)
     else:

@@ -69,15 +69,17 @@ class Pace:
     evaluated: float
 
 
-def compute_pace(work: Work, cost: Cost, speed: Speed, size: tuple[int, int]) -> Pace:
-    """Scale the speed that was measured with other networks by the operations of this one."""
+def compute_pace(work: Work, cost: Cost, speed: Speed, size: tuple[int, int], *, on_gpu: bool) -> Pace:
+    """Scale the speed that was measured with other networks by the operations of this one. Several GPUs share an epoch
+    evenly; several processes on one CPU share its cores too."""
     forward, backward = (
         sum(amount * seconds for amount, seconds in zip(amounts, rates, strict=True))
         for amounts, rates in ((cost.forward, speed.forward), (cost.backward, speed.backward))
     )
     changed = math.prod(size) / 1e6 * speed.augmentation * bool(work.get("augment", True))
     views = 2 if work.get("two_views") else 1
-    return Pace(views * (forward + backward + changed), views * forward)
+    processes = work.get("devices", 1) * work.get("nodes", 1) if on_gpu else 1
+    return Pace(views * (forward + backward + changed) / processes, views * forward)
 
 
 def compute_seconds(
