@@ -1,6 +1,7 @@
 """The end of a job in the menu: what came out on one screen, and what to do next."""
 
 import io
+from functools import partial
 
 import pytest
 from rich.console import Console
@@ -8,7 +9,7 @@ from rich.console import Console
 from tests.toys.count import COMMAND as COUNT
 from tests.ui.scripted import BACK, Scripted
 from tests.ui.test_next_steps import finish, make_products
-from tfm.core.events import Result, StateChange, Table
+from tfm.core.events import Note, Result, StateChange, Table
 from tfm.core.runs.find_or_create import find_or_create_job, find_or_create_plan
 from tfm.core.runs.plan import Step
 from tfm.core.runs.worker import execute_plan
@@ -19,6 +20,7 @@ from tfm.ui.screens.result_screen import show_result
 from tfm.ui.screens.show_pages import show_pages
 
 OUTCOME = "ResNet18_CFT has the highest AUC. This test cannot tell it from MammoCNN (difference 0.013)."
+WARNINGS = ["clinic differs from d, which the models were trained on:\n  vendor: B; in d: A", "d has 7 images only"]
 PROTOCOL = "dataset d; test, per image: 243 images of 180 patients; 95 % intervals over patients"
 COSTS = {"runs": 1, "weights": "ImageNet", "parameters": 11_200_000, "minutes": 12.34, "patients_needed": None}
 
@@ -41,8 +43,11 @@ def comparison(workspace):
         compared_row(3, "DenseNet121_CFT", runs[2].id, like_the_best=False, holm_p=0.0004, difference=-0.2),
     ]  # fmt: skip
     rows.append(compared_row(None, "mean of 3 models", "", run_ids=None, like_the_best=None))
-    result = {"models": rows, "summary": [OUTCOME]}
-    return finish(workspace, "compare", {"runs": [run.id for run in runs]}, result), runs
+    run = finish(workspace, "compare", {"runs": [run.id for run in runs]}, {"models": rows})
+    with run.open_event_log():
+        for event in (StateChange("running"), *map(partial(Note, level="warning"), WARNINGS), Result({}, [], OUTCOME)):
+            run.record(event)
+    return run, runs
 
 
 def draw(question, width=80):
@@ -68,6 +73,11 @@ def test_a_comparison_says_its_outcome_and_marks_the_best_models(comparison):
     assert "40 epochs, 12.3 min" in question.choices[0].card
     assert chosen.text == "ResNet18_CFT", "Enter opens the best"
     assert (step.stage, step.given) == ("evaluate", {"runs": [runs[0].id]})
+
+
+def test_a_comparison_warns_in_one_line(comparison):
+    _, (question, *_) = show(comparison[0], {})
+    assert "! (+1) clinic differs from d, which the models were trained on:\n" in draw(question)
 
 
 def test_a_comparison_leads_to_others_and_to_a_report(comparison):

@@ -17,8 +17,9 @@ from tfm.ui.comparison_rows import COLUMNS, SORTINGS, ComparedModel, list_compar
 from tfm.ui.list_rows import shorten
 from tfm.ui.next_steps import NextStep, write_report
 from tfm.ui.prompts import Asker, Back, Choice, Pressed, Question, ToMenu, wait_for_enter
-from tfm.ui.result_page import build_page
+from tfm.ui.result_page import ResultPage, build_page
 from tfm.ui.screens import job_end
+from tfm.ui.screens.draw_result import draw_protocol, draw_warnings
 from tfm.ui.screens.show_pages import show_pages
 from tfm.ui.spell_references import spell
 
@@ -29,22 +30,24 @@ _WHY = """\
 *: the best model, and all that this test cannot tell from it. Differences are to the best model.
 Enter opens the model under the cursor: evaluate it, explain it, or see its training.
 r says where the figures are, w writes a report as one page, t adds figures, tables and text for LaTeX.
-s sorts by the next column, x compares again without the model under the cursor, p shows the protocol."""
+s sorts by the next column, x compares again without the model under the cursor, p shows warnings and protocol."""
 
 
 def show_comparison(run: Run, asker: Asker, console: Console) -> NextStep | None:
     """Returns the step that the person wants to go on with; None for home."""
-    models = list_compared_models(run.read_status().result)
+    models, page = list_compared_models(run.read_status().result), build_page(run)
     sorting, place = SORTINGS[0], None
     room = _LONGEST_NAME if asker.is_plain else max(_SHORTEST_NAME, console.width - _ROOM_OF_OTHERS)
     with contextlib.suppress(Back, ToMenu):
         while True:
-            answer = asker.ask(_build_question(run, models, sorting, place, room))
+            answer = asker.ask(_build_question(page, models, sorting, place, room))
             key, place = (answer.key, answer.value) if isinstance(answer, Pressed) else ("", answer)
             if key == "s":
                 sorting, place = SORTINGS[(SORTINGS.index(sorting) + 1) % len(SORTINGS)], None
             elif key in ("r", "p"):
-                show_pages(partial(_print_pictures if key == "r" else job_end.print_end, run), asker, console)
+                show_pages(
+                    partial(_print_pictures, page) if key == "r" else partial(job_end.print_end, run), asker, console
+                )
             elif key == "x" and len(_leave_out(run, models[place])) < 2:
                 console.print(Text(spell("Two models are needed for a comparison: none can be left out."), "yellow"))
                 wait_for_enter(asker)
@@ -54,8 +57,9 @@ def show_comparison(run: Run, asker: Asker, console: Console) -> NextStep | None
     return None
 
 
-def _build_question(run: Run, models: Sequence[ComparedModel], sorting: str, place: int | None, room: int) -> Question:
-    result = run.read_status().result
+def _build_question(
+    page: ResultPage, models: Sequence[ComparedModel], sorting: str, place: int | None, room: int
+) -> Question:
     protocols = list(dict.fromkeys(model.protocol for model in models))
     groups = [protocols.index(model.protocol) for model in models]
     order = sorted(range(len(models)), key=lambda at: (groups[at], models[at].sort_key(sorting)))
@@ -75,21 +79,20 @@ def _build_question(run: Run, models: Sequence[ComparedModel], sorting: str, pla
         choices,
         default=next(at for at in order if models[at].runs) if place is None else place,
         aside="" if sorting == SORTINGS[0] else f"sorted by {sorting}",
-        head=_draw_head(result.get("summary") or [], protocols),
+        head=_draw_head(page, protocols),
         columns=show_sorted_column(COLUMNS, sorting),
         actions=_ACTIONS,
     )
 
 
-def _draw_head(summary: Sequence[str], protocols: Sequence[str]) -> Group:
-    """The outcome, and what it was measured on."""
-    lines = [Text(spell(one), "bold") for one in summary]
-    dim = [Text(protocol, "dim", no_wrap=True, overflow="ellipsis") for protocol in protocols[:1]]
-    return Group(*lines, *dim, Text())
+def _draw_head(page: ResultPage, protocols: Sequence[str]) -> Group:
+    """The outcome, what to bear in mind, and what it was measured on."""
+    dim = [draw_protocol(protocol) for protocol in protocols[:1]]
+    return Group(Text(spell(page.summary), "bold"), *draw_warnings(page.notes), *dim, Text())
 
 
-def _print_pictures(run: Run, console: Console) -> None:
-    pictures = [event for event in build_page(run).figures if isinstance(event, Picture)]
+def _print_pictures(page: ResultPage, console: Console) -> None:
+    pictures = [event for event in page.figures if isinstance(event, Picture)]
     render.print_events(console, list(pictures))
 
 
