@@ -12,6 +12,7 @@ from sklearn.metrics import roc_curve
 
 from tests.analysis.models import make_model
 from tfm.analysis.evaluation import evaluate
+from tfm.analysis.figures.comparison import MOST_BARS, draw_comparison
 from tfm.analysis.figures.confusion import draw_confusion
 from tfm.analysis.figures.learning_curves import draw_learning_curves
 from tfm.analysis.figures.precision_recall import draw_precision_recall
@@ -31,6 +32,14 @@ EPOCHS = pd.DataFrame(
 @pytest.fixture(scope="module")
 def evaluation():
     return evaluate(make_model(2.0))
+
+
+@pytest.mark.parametrize(("count", "note"), [(MOST_BARS, ""), (200, f"the first {MOST_BARS} of 200 rows")])
+def test_comparison_says_how_many_models_it_leaves_out(count, note):
+    (axes,) = draw_comparison([(f"Net {number}", 0.8, 0.7, 0.9) for number in range(count)]).axes
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == [f"Net {number}" for number in range(MOST_BARS)]
+    assert note in axes.get_xlabel()
+    assert ("rows" in axes.get_xlabel()) == bool(note)
 
 
 def test_roc_goes_through_every_threshold(evaluation):

@@ -93,7 +93,8 @@ def evaluate(model: TrainedModel, split: Split = "test", *, resample: bool = Tru
         resample: Also compute the metrics that need a bootstrap.
     """
     table = model.select_split(split)
-    labels, probs, patients = (table[name].to_numpy() for name in ("label", "prob", "patient_id"))
+    labels, probs, names = (table[name].to_numpy() for name in ("label", "prob", "patient_id"))
+    patients = np.unique(names, return_inverse=True)[1]  # each metric sorts them, and numbers take a tenth of the time
     calibrated = calibrate_split(model, split)
     metrics = {
         "auc": _compute_auc(labels, probs, patients),

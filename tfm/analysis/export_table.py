@@ -109,7 +109,7 @@ def _format_csv_cell(value: Any) -> str:
         return escape_csv_cell(" ".join(map(str, value)))
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
-    return escape_csv_cell(str(value))
+    return str(value) if isinstance(value, int | float) else escape_csv_cell(str(value))
 
 
 def _replace_nan(value: Any) -> Any:

@@ -34,7 +34,11 @@ _LATEX = {
     "≈": r"$\approx$",
     "→": r"$\rightarrow$",
 }
-_LATEX_KNOWS = re.compile(r"[ -~\u00a1-\u00ac\u00ae-\u017e–—‘’“”…]")  # pdfLaTeX with T1 fonts
+_KNOWN_TO_LATEX = r" -~\u00a1-\u00ac\u00ae-\u017e–—‘’“”…"  # pdfLaTeX with T1 fonts
+_NOT_PLAIN_LATEX = re.compile(f"[{re.escape(''.join(_LATEX))}]|[^{_KNOWN_TO_LATEX}]")
+_MARKDOWN_SIGNS = re.compile(r"([\\`*\[\]<>|~#&$]|(?<![^\W_])_|_(?![^\W_]))")
+_MARKDOWN_STARTS = re.compile(r"^(=|[-+](?![\d.]))")  # a title or a list, but not a number
+_MARKDOWN_NUMBERING = re.compile(r"^(\d+)([.)])(?=\s|$)")
 # What moves the cursor, changes the direction of the text or is no character. Tabs and line breaks are layout.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _NO_CHARACTER = re.compile(r"[\ud800-\udfff]")  # half of a character, or a byte of a file name that is not UTF-8
@@ -44,17 +48,13 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "|", "%", "＝", "＋", "－", "＠")  # 
 def escape_latex(text: str) -> str:
     """Escape text for LaTeX. A character that pdfLaTeX cannot print becomes its number, such as U+4E2D."""
     with_minus = re.sub(r"(?<![\w.)-])-(?=\.?\d)", "\N{MINUS SIGN}", _join_lines(text))
-    return "".join(map(_escape_latex_character, with_minus))
-
-
-def _escape_latex_character(character: str) -> str:
-    if character in _LATEX:
-        return _LATEX[character]
-    return character if _LATEX_KNOWS.match(character) else f"U+{ord(character):04X}"
+    return _NOT_PLAIN_LATEX.sub(lambda found: _LATEX.get(found[0]) or f"U+{ord(found[0]):04X}", with_minus)
 
 
 def escape_terminal(text: str) -> str:
     """Leave out what a terminal would obey. The rest keeps its width."""
+    if text.isprintable():  # most text is, and large tables have thousands of cells
+        return text
     return _NO_CHARACTER.sub("?", _CONTROL.sub("", text))
 
 
@@ -65,9 +65,9 @@ def is_utf8(path: Path) -> bool:
 
 def escape_markdown(text: str) -> str:
     """Escape text for Markdown, also for a cell of a table."""
-    text = re.sub(r"([\\`*\[\]<>|~#&$]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", _join_lines(text))
-    text = re.sub(r"^(=|[-+](?![\d.]))", r"\\\1", text)  # a title or a list, but not a number
-    return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", text)
+    text = _MARKDOWN_SIGNS.sub(r"\\\1", _join_lines(text))
+    text = _MARKDOWN_STARTS.sub(r"\\\1", text)
+    return _MARKDOWN_NUMBERING.sub(r"\1\\\2", text)
 
 
 def escape_csv_cell(text: str) -> str:
@@ -86,4 +86,6 @@ def _looks_like_formula(text: str) -> bool:
 
 def _join_lines(text: str) -> str:
     """Replace line breaks by spaces and leave out other control characters."""
+    if text.isprintable():
+        return text
     return escape_terminal(re.sub(r"\s*[\r\n\t\u2028\u2029]+\s*", " ", text))

@@ -40,48 +40,65 @@ class Difference:
     def interval(self) -> Interval:
         if math.isnan(self.uncertainty.degrees):
             return Interval(self.value, math.nan, math.nan)
-        below, above = self._find_distances(find_quantile(self.uncertainty.degrees))
-        return Interval(self.value, self.value - below, self.value + above)
+        reach = find_quantile(self.uncertainty.degrees)
+        return Interval(self.value, self.value - self._find_below(reach), self.value + self._find_above(reach))
 
     @functools.cached_property
     def p_value(self) -> float:
         """The two-sided p value of no difference; NaN if the data are too few."""
         if math.isnan(self.uncertainty.degrees):
             return math.nan
-        side = 0 if self.value > 0 else 1
+        find_distance = self._find_below if self.value > 0 else self._find_above
 
         def measure_gap(reach: float) -> float:
-            return abs(self.value) - self._find_distances(reach)[side]
+            return abs(self.value) - find_distance(reach)
 
         if self.value == 0 or measure_gap(0.0) <= 0:  # the interval of a perfect AUC has a width at any level
             return 1.0
         reach = brentq(measure_gap, 0.0, _FARTHEST) if measure_gap(_FARTHEST) < 0 else math.inf
         return float(2 * stdtr(self.uncertainty.degrees, -reach))
 
-    def _find_distances(self, reach: float) -> tuple[float, float]:
-        """Find the distances to both ends of the interval that reaches this many standard errors."""
-        if self.correlation == 1:  # no patient tells the two apart
-            return 0.0, 0.0
-        first_below, first_above = self._find_sides(self.first, self.errors[0], reach)
-        second_below, second_above = self._find_sides(self.second, self.errors[1], reach)
-        return self._join(first_below, second_above), self._join(first_above, second_below)
+    def _find_below(self, reach: float) -> float:
+        """Find the distance to the low end of the interval that reaches this many standard errors."""
+        return self._join(
+            self._find_side_below(self.first, self.errors[0], reach),
+            self._find_side_above(self.second, self.errors[1], reach),
+        )
+
+    def _find_above(self, reach: float) -> float:
+        return self._join(
+            self._find_side_above(self.first, self.errors[0], reach),
+            self._find_side_below(self.second, self.errors[1], reach),
+        )
 
     def _join(self, one: float, other: float) -> float:
+        if self.correlation == 1:  # no patient tells the two apart
+            return 0.0
         return math.sqrt(max(0.0, one**2 + other**2 - 2 * self.correlation * one * other))
 
-    def _find_sides(self, estimate: Estimate, error: float, reach: float) -> tuple[float, float]:
-        """Find both sides of the interval of one metric. At 0 or 1 it is that of Clopper and Pearson."""
+    def _find_side_below(self, estimate: Estimate, error: float, reach: float) -> float:
+        """Find how far the interval of one metric reaches below it. At 0 or 1 it is that of Clopper and Pearson."""
         value = estimate.mean
         if value in (0, 1):
-            width = 1 - float(stdtr(self.uncertainty.degrees, -reach)) ** (1 / estimate.trials)
-            return (width, 0.0) if value == 1 else (0.0, width)
-        odds, half = value / (1 - value), min(reach * error / (value * (1 - value)), _LARGEST_EXPONENT)
-        return value - odds / (odds + math.exp(half)), odds / (odds + math.exp(-half)) - value
+            return self._find_exact_width(estimate, reach) if value == 1 else 0.0
+        odds = value / (1 - value)
+        return value - odds / (odds + math.exp(min(reach * error / (value * (1 - value)), _LARGEST_EXPONENT)))
+
+    def _find_side_above(self, estimate: Estimate, error: float, reach: float) -> float:
+        value = estimate.mean
+        if value in (0, 1):
+            return self._find_exact_width(estimate, reach) if value == 0 else 0.0
+        odds = value / (1 - value)
+        return odds / (odds + math.exp(-min(reach * error / (value * (1 - value)), _LARGEST_EXPONENT))) - value
+
+    def _find_exact_width(self, estimate: Estimate, reach: float) -> float:
+        tail = float(stdtr(self.uncertainty.degrees, -reach))
+        return 1 - float(tail ** (1 / estimate.trials))
 
 
 def compare_estimates(first: Estimate, second: Estimate) -> Difference:
     """Compare two metrics of the same patients, each measured in one or several runs."""
-    one, other, both = (measure_uncertainty(*group) for group in ((first,), (second,), (first, second)))
+    one, other, both = first.uncertainty, second.uncertainty, measure_uncertainty(first, second)
     product = one.error * other.error
     if product and not both.variance:
         correlation = 1.0

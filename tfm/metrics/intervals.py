@@ -10,6 +10,7 @@ in `tests/metrics/test_coverage.py`. Differences are in `differences`. For metri
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -46,9 +47,24 @@ class Estimate:
     influences: np.ndarray  # (patients, runs), the sum over patients is 0
     trials: int  # number of independent patients, or pairs of patients, that the metric rests on
 
-    @property
+    # Computed once: a comparison of many models asks for them again for each pair.
+    @functools.cached_property
     def mean(self) -> float:
         return float(self.values.mean())
+
+    @functools.cached_property
+    def variances(self) -> tuple[float, float, float]:
+        """The variance of one run over patients, the part of it that all runs share, and the variance between runs."""
+        runs = self.values.size
+        covariances = compute_covariances(self, self)
+        alone = float(np.trace(covariances)) / runs
+        # The errors of a single run cannot be separated, so all of them count as shared.
+        common = (float(covariances.sum()) / runs - alone) / (runs - 1) if runs > 1 else alone
+        return alone, common, float(self.values.var(ddof=1)) if runs > 1 else 0.0
+
+    @functools.cached_property
+    def uncertainty(self) -> Uncertainty:
+        return measure_uncertainty(self)
 
 
 def estimate_auc(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> Estimate:
@@ -93,7 +109,7 @@ def estimate_ratio(parts: np.ndarray, wholes: np.ndarray, patients: np.ndarray) 
 def compute_mean_interval(estimate: Estimate) -> Interval:
     """Compute the interval of the runs' mean on the logit scale. It is unknown if the patients do not differ: a width
     of 0 would claim certainty."""
-    uncertainty = measure_uncertainty(estimate)
+    uncertainty = estimate.uncertainty
     value, half = estimate.mean, find_quantile(uncertainty.degrees) * uncertainty.error
     if not half > _ROUNDING:
         return Interval(value, math.nan, math.nan)
@@ -169,11 +185,7 @@ def measure_uncertainty(*estimates: Estimate) -> Uncertainty:
     parts = []
     for estimate in estimates:
         runs = estimate.values.size
-        covariances = compute_covariances(estimate, estimate)
-        alone = float(np.trace(covariances)) / runs
-        # The errors of a single run cannot be separated, so all of them count as shared.
-        common = (float(covariances.sum()) / runs - alone) / (runs - 1) if runs > 1 else alone
-        spread = float(estimate.values.var(ddof=1)) if runs > 1 else 0.0
+        alone, common, spread = estimate.variances
         shared += common
         parts.append((max(spread, alone - common) / runs, runs - 1 if spread > alone - common else patients))
         of_runs += max(0.0, spread - max(0.0, alone - common)) / runs

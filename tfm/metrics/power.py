@@ -36,11 +36,14 @@ def find_detectable_difference(difference: Difference) -> float:
     detectable = reach * difference.uncertainty.error
     if not 0 < worse <= better < 1:  # at a limit, the error is unknown
         return math.nan
+    observed = _compute_relative_variance(worse)
     for _ in range(_STEPS):
-        assumed = max(better - detectable, 0.01)
-        scaled = other * math.sqrt(_compute_relative_variance(assumed) / _compute_relative_variance(worse))
+        before = detectable
+        scaled = other * math.sqrt(_compute_relative_variance(max(better - before, 0.01)) / observed)
         variance = error**2 + scaled**2 - 2 * difference.correlation * error * scaled
         detectable = reach * math.sqrt(max(0.0, variance))
+        if detectable == before:
+            break
     return detectable
 
 
