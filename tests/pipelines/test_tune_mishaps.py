@@ -23,7 +23,7 @@ from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings import presets
 from tfm.pipelines import train
-from tfm.training import device, gpu_lock
+from tfm.training import device, gpu_lock, loop
 from tfm.training.tasks.classification import Classification
 from tfm.training.tune import run_trials
 from tfm.training.tune.storage import open_storage
@@ -83,6 +83,23 @@ def test_an_external_failure_halts_the_study_and_a_resume_completes_the_trial(pr
     finish_run(run)
     assert "FAIL" not in states(run)
     assert len(epochs) == 1
+
+
+def test_an_epoch_whose_table_did_not_fit_on_the_disk_counts_in_the_study(products, monkeypatch):
+    run = create_study_run(products, 1, space=TAME)
+    write = loop.write_metrics
+
+    def write_with_full_disk(file, training, columns):
+        if training.state.epoch == 1:
+            raise full_disk()
+        write(file, training, columns)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "write_metrics", write_with_full_disk)
+        assert execute_study(run) == "halted"
+    finish_run(run)
+    (trial,) = read_trials(run)
+    assert list(trial.intermediate_values) == [1, 2]
 
 
 def test_a_trial_out_of_memory_fails_and_the_study_continues(products, monkeypatch):

@@ -1,5 +1,6 @@
 """Whole runs of train: stopped or killed runs end bit-identical, and only training data change the weights."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -21,6 +22,7 @@ from tests.training.small_dataset import (
 )
 from tfm.core.events import Metrics, Note, Progress
 from tfm.core.runs import worker
+from tfm.core.runs.execute_run import execute
 from tfm.core.runs.executors import ThisMachine
 from tfm.core.runs.workspace import Workspace
 from tfm.data.dataset.lesion_classes import encode_mask_class
@@ -144,6 +146,19 @@ def test_run_halted_by_a_full_disk_reports_it_and_ends_bit_identical(small_works
     assert kept["epoch"] == 1
     assert make_tiny_run(small_workspace).id == run.id
     assert list_differences(finish_run(run), undisturbed) == []
+
+
+def test_an_epoch_is_told_before_the_next_if_a_kill_followed_its_checkpoint(small_workspace, undisturbed):
+    run = make_tiny_run(small_workspace)
+    with contextlib.closing(execute(run)) as events:
+        next(event for event in events if isinstance(event, Metrics))
+    log, table = (file.read_text().splitlines(keepends=True) for file in (run.events_file, run.metrics_file))
+    run.events_file.write_text("".join(line for line in log if '"kind": "metrics"' not in line))
+    run.metrics_file.write_text(table[0])
+    assert list_differences(finish_run(run), undisturbed) == []
+    told = [event for event in run.read_events() if isinstance(event, Metrics) or getattr(event, "name", "") == "epoch"]
+    numbers = [int(event.values["epoch"]) if isinstance(event, Metrics) else f"{event.done} done" for event in told]
+    assert numbers == ["0 done", 1, "1 done", 2, "2 done"]
 
 
 def test_test_labels_do_not_change_training(small_workspace, undisturbed):

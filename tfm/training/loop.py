@@ -43,6 +43,8 @@ def run_training(
     yield from _warn_about_settings(training)
     monitor = Monitor(training, checkpoints)
     write_metrics(metrics_file, training, _FIRST_COLUMNS)
+    if training.state.rows and not training.state.epoch_step:
+        yield Metrics(training.state.rows[-1])  # again: the last worker may have ended between its checkpoint and this
     with share_steps(training):
         _settle_sums(training)
         while not training.is_finished:
