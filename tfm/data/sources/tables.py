@@ -49,9 +49,14 @@ def _detect_separator(header: str) -> str:
 def read_text_table(path: Path) -> pd.DataFrame:
     """Read a CSV with all values as text."""
     try:
-        table = pd.read_csv(
-            path, dtype=str, encoding=_detect_encoding(path), sep=_detect_separator(_read_first_line(path))
-        )
+        separator = _detect_separator(_read_first_line(path))
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+            # Without `index_col`, what a row has more than the header would move its cells to other columns.
+            table = pd.read_csv(path, dtype=str, encoding=_detect_encoding(path), sep=separator, index_col=False)
+    except pd.errors.ParserWarning as error:
+        raise DataError(
+            f"{path} has a row with more cells than its header", hint="download it again, or correct that row"
+        ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} contains characters that are not UTF-8", hint="save it as CSV UTF-8") from error
     except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
