@@ -18,7 +18,7 @@ from tfm.data.dataset.file_facts import FACTS, FileFacts
 
 _COMPARED = ("auc", "sensitivity", "specificity")  # a change of the share of malignant images alone changes none
 _SHOWN_VALUES = 3
-_DROP = (
+DROP = (
     "Drop: own test minus external test, with a 95 % interval for different patients. Threshold and temperature are "
     "those of the run"
 )
@@ -37,7 +37,7 @@ def tabulate_drops(external: EvaluatedRun, name: str) -> ExportTable:
     protocols = [one["image"].protocol for one in (own, outside)]
     tested = [protocol.describe_with_dataset(protocol.sample) for protocol in protocols]
     return ExportTable(
-        caption=f"{name}. {_DROP}. Own test: {tested[0]}. External test: {tested[1]}",
+        caption=f"{name}. {DROP}. Own test: {tested[0]}. External test: {tested[1]}",
         columns=["metric (95 % interval)", "own test", protocols[1].dataset, "drop outside"],
         rows=[[f"{METRICS[metric]} per {unit}", *_format(drop)] for (metric, unit), drop in drops.items()],
         records=[
@@ -63,7 +63,7 @@ def measure_drops(ranking: Ranking, own: Mapping[str, TrainedModel]) -> dict[str
 
 def tabulate_drops_of_models(ranking: Ranking, drops: Mapping[str, Drop]) -> ExportTable:
     return ExportTable(
-        caption=f"{ranking.protocol.caption}. {_DROP}",
+        caption=f"{ranking.protocol.caption}. {DROP}",
         columns=["model", "AUC on own test", f"AUC on {ranking.protocol.dataset}", "drop outside"],
         rows=[[name, *_format(drop)] for name, drop in drops.items()],
         records=[{"model": name, **drop.flatten("auc")} for name, drop in drops.items()],

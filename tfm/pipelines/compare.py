@@ -17,7 +17,7 @@ from tfm.analysis.comparison import (
 from tfm.analysis.comparison_tables import SCREEN_COLUMNS, build_tables, format_screen_rows
 from tfm.analysis.describe_comparison import describe_outcome
 from tfm.analysis.export_table import export_table
-from tfm.analysis.external_tables import describe_drop, measure_drops, tabulate_drops_of_models
+from tfm.analysis.external_tables import DROP, describe_drop, measure_drops, tabulate_drops_of_models
 from tfm.analysis.external_test import Drop, ExternalTest
 from tfm.analysis.figures.comparison import draw_comparison
 from tfm.analysis.figures.pooled_roc import draw_pooled_roc
@@ -136,7 +136,7 @@ def _show_tables(
     if drops:
         table = tabulate_drops_of_models(ranking, drops)
         rows = [list(row) for row in table.rows]
-        yield Table(f"{title}: own test and {ranking.protocol.dataset}", list(table.columns), rows, table.caption)
+        yield Table(f"{title}: own test and {ranking.protocol.dataset}", list(table.columns), rows, DROP)
     yield IntervalChart(f"{title}: AUC", ranking.list_intervals(), low=0.0, high=1.0, mark=0.5)
 
 

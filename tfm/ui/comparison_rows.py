@@ -69,7 +69,7 @@ class ComparedModel:
         more = f"{p}About {float(f'{needed:.2g}'):,.0f} patients would be needed to tell it apart. " if needed else p
         costs = [
             f"{count} run{'s' * (count > 1)}",
-            *([f"{self.epochs} epochs"] if self.epochs else []),
+            *([f"{self.epochs} epoch{'s' * (self.epochs > 1)}"] if self.epochs else []),
             f"{_format_number(values.get('minutes'), 1)} min",
             f"{values.get('parameters') or 0:,} parameters",
             f"weights {values.get('weights')}",
