@@ -223,7 +223,7 @@ def test_real_mammograms_are_read_as_opencv_reads_them(shared_data: Path) -> Non
         np.testing.assert_array_equal(read_pixels(film), cv2.imread(str(film), cv2.IMREAD_UNCHANGED))
 
 
-@pytest.mark.parametrize("ending", [".png", ".jpg", ".pgm"])
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".pgm", ".tif"])
 def test_a_sparse_file_of_gigabytes_is_refused_without_being_read(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"image{ending}"
     cv2.imwrite(str(path), np.full((40, 30), 77, np.uint8))

@@ -75,11 +75,12 @@ def read_jpeg(file: BufferedReader, frame: Frame) -> DecodedImage:
 
 
 def read_tiff(file: BufferedReader, frame: Frame) -> DecodedImage:
-    content = file.read()
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "(?i).*(corrupt|truncated)")  # Pillow would continue without the missing tags
-        with TiffImageFile(io.BytesIO(content)) as image:
+        with TiffImageFile(file) as image:
             check_size(image.height, image.width)
+            content = read_whole(file, image.height, image.width * image.n_frames)
+        with TiffImageFile(io.BytesIO(content)) as image:
             frames = image.n_frames
             number = select_frame(frame, frames)
             image.seek(number - 1)
