@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.exceptions import TyperException
 
-from tfm.core import command_list, registry
+from tfm.core import command_list, files, registry
 from tfm.core.settings import presets
 from tfm.core.settings.spell_settings import format_flag
 from tfm.ui import cli
@@ -95,6 +95,12 @@ def test_readme_gives_both_commands_on_a_line_of_their_own(command):
 
 def test_readme_is_short_enough_to_be_read():
     assert len(README.splitlines()) <= 200
+
+
+def test_readme_names_the_versions_of_python_that_ci_tests():
+    workflow = files.read_yaml(PROJECT / ".github" / "workflows" / "ci.yml")
+    *first, last = workflow["jobs"]["check"]["strategy"]["matrix"]["python"]
+    assert f"You need Python {', '.join(first)} or {last} " in README
 
 
 def test_readme_names_every_command():

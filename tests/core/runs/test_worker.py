@@ -169,27 +169,23 @@ def test_the_worker_ignores_modules_in_the_current_folder(workspace, monkeypatch
 
 def test_a_killed_worker_frees_its_lock(workspace):
     run = toy_run(workspace, target=5)
-    holder = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            f"""
+    code = f"""
 from pathlib import Path
 from tfm.core.runs.worker import open_job
 with open_job(Path({str(run.folder)!r})).hold_lock():
     print("held", flush=True)
     input()
-""",
-        ],
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[3],
-    )
-    assert holder.stdout.readline() == "held\n"
-    assert run.is_alive()
-    holder.kill()
-    holder.wait()
+    ) as holder:
+        assert holder.stdout.readline() == "held\n"
+        assert run.is_alive()
+        holder.kill()
     assert not run.is_alive()
 
 
