@@ -1,11 +1,12 @@
 """How figures are drawn in a terminal."""
 
+import io
 import math
 
 import pytest
 from rich.console import Console
 
-from tfm.core.events import IntervalChart, Table
+from tfm.core.events import IntervalChart, Picture, Table
 from tfm.ui import render
 
 
@@ -46,3 +47,10 @@ def test_the_heading_of_a_column_breaks_before_its_rows_do(capsys):
     console = Console(width=80)
     console.print(render.draw_event(Table("Found", columns, rows), console))
     assert "mass train" in capsys.readouterr().out
+
+
+def test_the_path_of_a_picture_is_never_broken():
+    console = Console(file=io.StringIO(), width=40, force_terminal=True, color_system=None)
+    path = "/home/student/workspace/runs/2026-01-01_compare_abc123/figures/comparison-1.png"
+    render.print_events(console, [Picture(path, "ROC curves")])
+    assert console.file.getvalue() == f"ROC curves: {path}\n"

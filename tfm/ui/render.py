@@ -83,7 +83,7 @@ def draw_event(event: Table | IntervalChart | Picture, console: Console) -> Rend
         case IntervalChart():
             return draw_intervals(event, console.width)
         case Picture():
-            line = Text(f"{spell(event.title)}: {event.path}", style="cyan", overflow="fold")
+            line = Text(f"{spell(event.title)}: {event.path}", style="cyan")
             return Group(*thumbnail.draw_blocks(event.thumbnail, console), line)
 
 
@@ -279,5 +279,6 @@ def print_events(console: Console, shown: list[Table | IntervalChart | Picture])
         is_line = isinstance(event, Picture) and not event.thumbnail
         if event is not shown[0] and not (was_line and is_line):
             console.print()
-        console.print(draw_event(event, console))
+        # The terminal may break a path, so that it can be copied and clicked.
+        console.print(draw_event(event, console), soft_wrap=isinstance(event, Picture))
         was_line = is_line
