@@ -29,8 +29,13 @@ print([name for name in sys.modules if name.startswith("tfm.commands") or name =
     assert listed.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", ["trian", "_base", "../train", "tfm.commands.train", ""])
+WRONG = {"typed": "trian", "base": "_base", "path": "../train", "module": "tfm.commands.train", "empty": ""}
+WRONG["long"] = "x" * 70_000
+
+
+@pytest.mark.parametrize("name", WRONG.values(), ids=WRONG)
 def test_a_name_that_does_not_ship_is_refused(name):
     with pytest.raises(SettingsError) as refused:
         command_list.find_file(name)
     assert "train" in refused.value.hint
+    assert len(refused.value.message) < 100

@@ -128,13 +128,15 @@ class Suspended(Disaster):
 
 
 class FullDisk(Disaster):
+    """It is full at once, or when a few files more are written."""
+
     @contextmanager
     def open_disk(self, folder: Path) -> Iterator[Path]:
         with mount_small_disk(folder, "150m") as disk:
             yield disk
 
     def prepare(self, trial: Trial) -> Strike:
-        return functools.partial(fill, trial.root.parent)
+        return functools.partial(fill, trial.root.parent, free=trial.random.choice((0, 20_000, 200_000)))
 
     def wait(self, trial: Trial, process: WorkerProcess) -> None:
         process.wait()

@@ -20,7 +20,7 @@ MENU = CONFIGS / "menu.yaml"
 def list_sections() -> dict[str, list[str]]:
     """Map each section of the menu to its commands. Commands that configs/menu.yaml omits are in the last one."""
     ordered: dict[str, list[str]] = files.read_yaml(MENU)["commands"]
-    shipped = {path.stem.replace("_", "-") for path in COMMANDS.glob("[!_]*.py")}
+    shipped = {module.replace("_", "-") for module in _list_modules()}
     sections = {title: [name for name in names if name in shipped] for title, names in ordered.items()}
     sections[list(sections)[-1]] += sorted(shipped.difference(*sections.values()))
     return {title: names for title, names in sections.items() if names}
@@ -31,14 +31,18 @@ def list_commands() -> list[str]:
 
 
 def is_shipped(name: str) -> bool:
-    module = name.replace("-", "_")
-    return module.isidentifier() and not module.startswith("_") and (COMMANDS / f"{module}.py").is_file()
+    return name.replace("-", "_") in _list_modules()
+
+
+@functools.cache
+def _list_modules() -> frozenset[str]:
+    return frozenset(path.stem for path in COMMANDS.glob("[!_]*.py"))
 
 
 def find_file(name: str) -> Path:
     """The file of a command. Refuses every name that does not ship."""
     if not is_shipped(name):
-        raise SettingsError(f"there is no command called {name!r}", hint=suggest_names(name, list_commands()))
+        raise SettingsError(f"there is no command called {name[:60]!r}", hint=suggest_names(name, list_commands()))
     return COMMANDS / f"{name.replace('-', '_')}.py"
 
 

@@ -2,6 +2,9 @@
 
 import time
 
+import pytest
+
+from tfm.core import files
 from tfm.core.runs import slurm_queue
 
 
@@ -17,3 +20,9 @@ def test_slurm_is_asked_again_after_the_clock_was_set_back(tmp_path, monkeypatch
     monkeypatch.setattr(time, "time", lambda: now - 86400)
     assert not slurm_queue.does_answer()
     slurm_queue.forget_reading()
+
+
+@pytest.mark.parametrize("jobs", [{}, {"run": "7" * 300}, {"run": "../5"}, {"run": 5}])
+def test_a_placement_without_usable_jobs_is_none(tmp_path, jobs):
+    files.write_json(tmp_path / "slurm.json", {"cluster": "ours", "jobs": jobs})
+    assert slurm_queue.read_placement(tmp_path) is None

@@ -18,7 +18,7 @@ from tfm.core import files, hints
 from tfm.core.errors import BusyError, RunError
 from tfm.core.records import Seconds, TimeText, build_record
 from tfm.core.runs import slurm_queue
-from tfm.core.runs.slurm_queue import RUN, QueuedJob
+from tfm.core.runs.slurm_queue import NOT_SUBMITTED, RUN, QueuedJob
 
 State = Literal["waiting", "running", "paused", "halted", "failed", "pruned", "done", "damaged"]
 ENDED: tuple[State, ...] = ("halted", "failed", "pruned", "done", "damaged")  # nothing but a new worker changes these
@@ -85,7 +85,7 @@ class Job:
 
     def _combine(self, recorded: Status, queued: Mapping[str, QueuedJob]) -> Status:
         """The state of a job that Slurm works on, from what its worker recorded and what Slurm says."""
-        (job,) = queued.values()
+        job = queued.get(RUN, NOT_SUBMITTED)
         if job.is_alive:
             state: State = "waiting" if job.state == "waiting" else "running"
             return replace(recorded, state=state, message=job.words, hint="")

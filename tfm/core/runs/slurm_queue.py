@@ -10,7 +10,9 @@ import subprocess
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from tfm.core import files
 from tfm.core.records import build_record
@@ -55,7 +57,10 @@ class QueuedJob:
         return self.state in ("waiting", "running", "ending")
 
 
-_NOT_SUBMITTED = QueuedJob("ended", "it was not submitted to Slurm")
+NOT_SUBMITTED = QueuedJob("ended", "it was not submitted to Slurm")
+
+
+JobNumber = Annotated[str, Field(pattern=r"^[0-9]{1,20}(_[0-9]{1,20})?$")]  # it becomes a part of a file's name
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,11 @@ class Placement:
     """The Slurm job of each step, by its name. A step without one was done before, or could not be submitted."""
 
     cluster: str
-    jobs: dict[str, str | None]
+    jobs: Annotated[dict[str, JobNumber | None], Field(min_length=1)]
 
     def look_up_jobs(self, written: float = 0.0) -> dict[str, QueuedJob]:
         """What Slurm says about each job, from a reading that was made after the time `written`."""
-        return {step: look_up(number, written) if number else _NOT_SUBMITTED for step, number in self.jobs.items()}
+        return {step: look_up(number, written) if number else NOT_SUBMITTED for step, number in self.jobs.items()}
 
 
 # --- the record in the folder -----------------------------------------------------------------------------------------
