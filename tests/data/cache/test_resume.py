@@ -111,12 +111,12 @@ if __name__ == "__main__":
 def test_a_killed_build_with_two_workers_ends_bit_identical(whole, fresh, tmp_path):
     for at in (2, 15):
         command = [sys.executable, "-c", KILLED, str(tmp_path / "c"), str(whole.folder)]
-        process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        for line in process.stdout:
-            if int(line) >= at:
-                process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if int(line) >= at:
+                    process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
     build(tmp_path / "c", whole, chain())
     assert contents(tmp_path / "c") == fresh
 

@@ -34,13 +34,12 @@ if __name__ == "__main__":
 def start_parent(task: str, then: str) -> "Iterator[tuple[subprocess.Popen[str], list[int]]]":
     """A program, and the process ids of its workers."""
     command = [sys.executable, "-c", PARENT.replace("TASK", task).replace("SUITE", then)]
-    parent = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    assert parent.stdout is not None
-    try:
-        yield parent, [int(pid) for pid in parent.stdout.readline().split()]
-    finally:
-        parent.kill()
-        parent.wait()
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
+        assert parent.stdout is not None
+        try:
+            yield parent, [int(pid) for pid in parent.stdout.readline().split()]
+        finally:
+            parent.kill()
 
 
 def processes_of(session: int) -> list[int]:
