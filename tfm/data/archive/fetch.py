@@ -24,6 +24,7 @@ from tfm.data.download.headers import Header, read_header
 
 PARTIAL = ".partial"  # folder of files that are not checked yet
 _ATTEMPTS = 3  # to get a series
+_AT_ONCE = 16  # files to check: one by one, each finds its code thrown out of the processor's cache by the copying
 _DICOM = ".dcm"  # a file that s5cmd still writes has another ending
 _FULL_DISK = ("no space left", "quota exceeded")
 _FAULTS = {
@@ -110,13 +111,23 @@ def _try_once(
     began, before = time.monotonic(), count.copied
     watch = Watch(server)
     copying = copy_series([*pending.values()], download.partial, server.endpoint, server.connections)
+    waiting: list[Report] = []
+
+    def take_reports() -> None:
+        for report in waiting:
+            _take_report(download, pending, count, report)
+        waiting.clear()
+
     try:
         with closing(copying):
             for report in copying:
                 if report:
-                    _take_report(download, pending, count, report)
+                    waiting.append(report)
+                if not report or report.error or len(waiting) == _AT_ONCE:
+                    take_reports()
                 yield from count.report()
                 watch.see(report, count)
+            take_reports()
     finally:
         download.fetched += count.copied - before
         download.seconds += time.monotonic() - began
