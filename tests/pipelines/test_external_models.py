@@ -14,6 +14,7 @@ from tests.pipelines.predicting import CPU, make_image_dataset, predict_files, t
 from tests.pipelines.test_external_test import FEW, fail, list_external_files, read_external, start
 from tests.pipelines.test_predict import get_probs
 from tests.training.small_dataset import finish_run, rewrite_manifest
+from tfm.analysis.external_test import list_external_tests
 from tfm.analysis.predictions import read_predictions
 from tfm.core import files
 from tfm.core.events import Note, Picture
@@ -26,7 +27,6 @@ PROJECT = Path(__file__).resolve().parents[2]
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tfm.analysis import predictions
 from tfm.core.runs import worker
 from tfm.data.cache import build
 from tfm.pipelines import external_test
@@ -37,7 +37,7 @@ def kill(*_):
 if sys.argv[2] == "the cache":
     build.CacheWriter.finish = kill
 else:
-    external_test.write_predictions = kill
+    external_test.store_predictions = kill
 run = worker.open_job(Path(sys.argv[1]))
 worker.execute_run(run, stopping=run)
 """
@@ -87,14 +87,17 @@ def test_a_network_of_any_kind_is_tested_as_it_predicts(workspace, given):
     assert_like_predict(run, read_probs(read_external(run)))
 
 
-def test_an_average_has_the_mean_of_its_members_and_makes_no_predictions_of_its_own(workspace, network):
+def test_an_average_has_the_mean_of_its_members_which_a_report_finds(workspace, network):
     forest = finish_run(forest_run(network))
     average = finish_run(average_run(network, forest))
     finish_run(start("compare", network, forest, average))
     tables = [read_external(run) for run in (network, forest)]
     assert_like_predict(forest, read_probs(tables[1]))
-    assert_like_predict(average, read_probs(tables[0].assign(prob=(tables[0]["prob"] + tables[1]["prob"]) / 2)))
-    assert not list_external_files(average)
+    mean = tables[0].assign(prob=(tables[0]["prob"] + tables[1]["prob"]) / 2)
+    assert_like_predict(average, read_probs(mean))
+    assert read_probs(read_external(average)) == pytest.approx(read_probs(mean))
+    tests = list_external_tests([average])
+    assert [read_probs(test.predictions[average.id]) for test in tests] == [read_probs(read_external(average))]
 
 
 def test_predictions_are_made_once_and_again_if_their_file_was_changed(network, evaluated):
