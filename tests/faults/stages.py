@@ -151,6 +151,6 @@ def read(path: Path, root: Path) -> Any:
 
 
 def remove_varying(text: str, root: Path) -> str:
-    """Remove what two undisturbed jobs do not share: folders, the names of runs and the time that they took."""
+    """Remove what two undisturbed jobs do not share: folders, the names of runs, their time and their speed."""
     text = re.sub(r"\d{4}-\d\d-\d\d_[\w.-]+?_[0-9a-f]{6}", "RUN", text.replace(str(root), "ROOT"))
-    return re.sub(r'"(seconds|minutes)": [\d.]+', "", text)
+    return re.sub(r'"(seconds|minutes|images_per_second)": (null|[\d.]+)', "", text)
