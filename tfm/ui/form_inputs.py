@@ -6,20 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfm.core.runs import inputs
+from tfm.core.runs.matching_products import PARTNERS, select_matching
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.fields import SettingField
 
-_PRODUCTS = ("dataset", "cache")
-
 
 def find_default_inputs(workspace: Workspace, fields: Sequence[SettingField]) -> dict[str, Any]:
-    """Map settings to the newest dataset, the newest cache, all runs, or the only run that they can name."""
+    """Map settings to the newest dataset, its newest cache, all runs, or the only run that they can name."""
     found: dict[str, Any] = {}
     for field in fields:
         if field.input is None or not (field.is_required or field.input.completes):
             continue
         kind = field.input.kind
-        if kind in _PRODUCTS and (names := workspace.list_products(kind)):
+        if kind in PARTNERS and (names := select_matching(workspace, kind, found.get(PARTNERS[kind]))):
             made = {name: workspace.product_folder(kind, name).stat().st_mtime for name in names}
             found[field.name] = max(names, key=made.__getitem__)
         if kind == "run" and field.is_list:
@@ -31,5 +30,5 @@ def find_default_inputs(workspace: Workspace, fields: Sequence[SettingField]) ->
 
 def list_ambiguous_inputs(workspace: Workspace, found: Mapping[str, Any]) -> dict[str, Any]:
     """The default inputs that a command has to name. The only dataset, the only cache and all runs need no name."""
-    single = {name for name in found if name in _PRODUCTS and len(workspace.list_products(name)) == 1}
+    single = {name for name in found if name in PARTNERS and len(workspace.list_products(name)) == 1}
     return {name: value for name, value in found.items() if name not in single and not isinstance(value, list)}

@@ -22,6 +22,24 @@ def test_the_only_dataset_is_chosen_and_of_two_none(workspace):
         complete_values(workspace, preprocess, {})
 
 
+def write_product(workspace, file, *images):
+    path = workspace.root / file
+    path.parent.mkdir(parents=True)
+    path.write_text("\n".join(["image_id,sop_uid", *(f"{image},1.2" for image in images)]))
+
+
+def test_the_only_cache_of_a_dataset_is_chosen_and_never_that_of_another(workspace):
+    train = find_command("train").settings
+    for dataset, images in {"own": ("a", "b"), "clinic": ("c",)}.items():
+        write_product(workspace, f"dataset/{dataset}/manifest.csv", *images)
+    write_product(workspace, "cache/outside/index.csv", "c")
+    with pytest.raises(SettingsError, match="there is no cache of own"):
+        complete_values(workspace, train, {"dataset": "own"})
+    write_product(workspace, "cache/ours/index.csv", "a")
+    assert complete_values(workspace, train, {"dataset": "own"})["cache"] == "ours"
+    assert complete_values(workspace, train, {"cache": "outside"})["dataset"] == "clinic"
+
+
 def test_part_of_a_run_id_is_completed(workspace):
     before = toy_run(workspace, target=5)
     finish(before)

@@ -23,7 +23,10 @@ def build_proof_section(certificates: Sequence[Certificate], reported: Sequence[
     parts: list[Part] = []
     for place, models in proofs.items():
         certificate = certificates[place]
-        text = f"{', '.join(models)}: {describe_outcome(certificate)}"
+        text = (
+            f"{describe_outcome(certificate)} It was a small training of its own. On the same machine and device, with "
+            f"the same versions: {', '.join(models)}."
+        )
         parts += [Paragraph(text, is_warning=not certificate.is_proven), *_tabulate(certificate, place + 1)]
         parts.append(Paragraph(" ".join(certificate.limits)))
     parts += [Paragraph(f"{', '.join(models)}: {reason}") for reason, models in unproven.items()]

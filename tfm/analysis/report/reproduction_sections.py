@@ -1,4 +1,4 @@
-"""The last sections: where the models were trained, and how to repeat everything."""
+"""The last sections: where the models were trained, and how to make them again."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ def _format_fact(name: str, value: object) -> str:
 def build_repeat_section(commands: Sequence[RepeatedRun]) -> Section:
     parts: list[Part] = [
         Paragraph(
-            "These commands repeat everything in this order, in the folder of the program and in an empty workspace. "
-            "Names of runs in them are those of this workspace."
+            "These commands make the models again in this order, in the folder of the program and in an empty "
+            "workspace. Names of runs in them are those of this workspace. External tests, explanations, certificates "
+            "and this report have commands of their own."
         ),
         CodePart("\n".join(one.command for one in commands if one.command)),
     ]

@@ -15,6 +15,7 @@ from tfm.core.errors import RunError, SettingsError
 from tfm.core.events import Note
 from tfm.core.runs import lookup
 from tfm.core.runs.job_folder import Status
+from tfm.core.runs.matching_products import PARTNERS, select_matching
 from tfm.core.runs.run import Run
 from tfm.core.runs.workspace import PRODUCT_FILES, Workspace
 from tfm.core.settings.base import Input, Settings
@@ -134,7 +135,7 @@ def complete_values(workspace: Workspace, settings: type[Settings], given: Mappi
         elif kind == "run" and field.is_list and (field.is_required or field.input.completes):
             values[field.name] = list_all_runs(workspace, field)
         elif kind in PRODUCT_FILES and field.is_required and not values.get(field.name):
-            values[field.name] = _find_only_product(workspace, kind)
+            values[field.name] = _find_only_product(workspace, kind, values.get(PARTNERS[kind]))
     return values
 
 
@@ -155,8 +156,8 @@ def _find_run(workspace: Workspace, field: SettingField, name: str) -> Run:
         raise SettingsError(error.message, hint=error.hint, fields=(field.name,)) from None
 
 
-def _find_only_product(workspace: Workspace, kind: str) -> str:
-    names = workspace.list_products(kind)
+def _find_only_product(workspace: Workspace, kind: str, partner: str | None) -> str:
+    names = select_matching(workspace, kind, partner)
     if len(names) == 1:
         return names[0]
     if names:
@@ -165,7 +166,9 @@ def _find_only_product(workspace: Workspace, kind: str) -> str:
             hint=f"choose one: {hints.setting(kind, 'NAME')}",
             fields=(kind,),
         )
-    raise SettingsError(f"there is no {kind} in {workspace.root} yet", hint=HOW_TO_GET_PRODUCT[kind], fields=(kind,))
+    root = workspace.root
+    message = f"there is no {kind} of {partner} in {root} yet" if partner else f"there is no {kind} in {root} yet"
+    raise SettingsError(message, hint=HOW_TO_GET_PRODUCT[kind], fields=(kind,))
 
 
 # --- check ------------------------------------------------------------------------------------------------------------
@@ -199,10 +202,12 @@ def _check_run(run: Run, field: SettingField, needed: Input) -> None:
             hint=f"see {hints.command('runs list')}",
             fields=(field.name,),
         )
-    state = run.read_status().state
-    if state != "done":
+    status = run.read_status()
+    if status.state == "damaged":
+        raise SettingsError(status.message, hint=status.hint, fields=(field.name,))
+    if status.state != "done":
         raise SettingsError(
-            f"{run.id} is {state}, so it has no results yet",
+            f"{run.id} is {status.state}, so it has no results yet",
             hint=f"finish it first: {hints.command('runs resume', run.id)}",
             fields=(field.name,),
         )

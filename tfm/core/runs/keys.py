@@ -49,7 +49,9 @@ def identify_input(workspace: Workspace, needed: Input, name: str) -> str:
     try:
         content = [files.compute_sha256(folder / file) for file in PRODUCT_FILES[kind]]
     except FileNotFoundError:
-        raise DataError(f"the {kind} {name} in {folder} is incomplete", hint=HOW_TO_GET_PRODUCT[kind]) from None
+        incomplete, gone = f"the {kind} {name} in {folder} is incomplete", f"the {kind} {name} in {folder} is gone"
+        hint = f"put its folder back, or {HOW_TO_GET_PRODUCT[kind]}"
+        raise DataError(incomplete if folder.is_dir() else gone, hint=hint) from None
     trees = [folder / tree for tree in PRODUCT_TREES[kind]] if needed.with_files else []
     # relative names, so that the workspace can be moved
     below = sorted((os.path.relpath(file.path, folder), file.size, file.mtime_ns) for file in walk_files(trees))
