@@ -17,12 +17,12 @@ from tests.browser import evaluate_on_page, photograph_page, print_page
 from tests.training.small_dataset import finish_run, make_small_dataset, rewrite_manifest
 from tfm.analysis.comparison import rank_models
 from tfm.analysis.describe_comparison import describe_outcome
-from tfm.analysis.external_test import DatasetFacts, list_external_tests, store_predictions
+from tfm.analysis.external_test import list_external_tests, store_predictions
 from tfm.analysis.format_intervals import format_interval, format_number
 from tfm.analysis.predictions import read_predictions
 from tfm.analysis.report.flatten_settings import read_flat_settings
 from tfm.analysis.run_costs import read_run_costs
-from tfm.analysis.trained_run import open_trained_model
+from tfm.analysis.trained_run import DatasetFacts, open_trained_model
 from tfm.core.escape_text import escape_latex
 from tfm.core.events import Note
 from tfm.core.runs import worker
@@ -68,7 +68,7 @@ def runs(tmp_path_factory):
 
 def write_external_test(run):
     table = read_predictions(run.predictions_file("test"))
-    clinic = DatasetFacts("clinic", "1" * 64, "2" * 64, f"biopsies of {ATTACK} \\input{{y}}", synthetic=False)
+    clinic = DatasetFacts("clinic", f"biopsies of {ATTACK} \\input{{y}}", "1" * 64, "2" * 64, synthetic=False)
     others = table.assign(patient_id="clinic:" + table["patient_id"], prob=1 - table["prob"])
     store_predictions(run.workspace.external_folder / run.id / "clinic-1.csv", others, run, clinic)
 

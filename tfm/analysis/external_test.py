@@ -15,12 +15,11 @@ import pandas as pd
 
 from tfm.analysis.predictions import read_predictions, write_predictions
 from tfm.analysis.settings import Unit
-from tfm.analysis.trained_run import TrainedModel, build_protocol, open_trained_model
+from tfm.analysis.trained_run import DatasetFacts, TrainedModel, build_protocol, open_trained_model
 from tfm.analysis.units import group_by_unit
 from tfm.core import files
 from tfm.core.records import build_record
 from tfm.core.runs.run import Run
-from tfm.data.dataset.dataset import Dataset
 from tfm.metrics.differences import subtract_independent
 from tfm.metrics.intervals import Interval
 
@@ -29,31 +28,15 @@ _SAME_COLLECTION = "same collection as the training images, other patients"
 
 
 @dataclass(frozen=True)
-class DatasetFacts:
-    """What the protocol says of a dataset whose images are all test images."""
-
-    dataset: str  # its name
-    dataset_hash: str
-    split_hash: str
-    protocol: str
-    synthetic: bool
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> DatasetFacts:
-        name = dataset.folder.name
-        return cls(name, dataset.content_hash, dataset.split_hash, dataset.protocol, dataset.synthetic)
-
-
-@dataclass(frozen=True)
 class ExternalTest:
-    dataset: DatasetFacts
+    dataset: DatasetFacts  # every image is a test image
     predictions: Mapping[str, pd.DataFrame]  # by run
     manifest: pd.DataFrame | None = None  # of the dataset
 
     def open_model(self, run: Run, unit: Unit = "image") -> TrainedModel:
         """Open a run with the predictions for this dataset in place of those for its own test split."""
         own, table = open_trained_model(run, unit), self.predictions[run.id]
-        facts = asdict(self.dataset) | {"protocol": self._describe(run)}
+        facts = replace(self.dataset, protocol=self._describe(run))
         protocol = build_protocol(facts, table, own.protocol.threshold_rule, unit)
         return replace(
             own,

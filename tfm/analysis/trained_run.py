@@ -134,14 +134,20 @@ def name_models(models: Sequence[TrainedModel]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Facts:
-    """What environment.json says of the data."""
+class DatasetFacts:
+    """What a run records of the dataset that it tests on."""
 
-    dataset: str
+    dataset: str  # its name
     protocol: str
     dataset_hash: str
     split_hash: str
     synthetic: bool
+
+
+@dataclass(frozen=True)
+class _Facts(DatasetFacts):
+    """What environment.json must say of a trained model."""
+
     minutes_before: float = 0.0
 
 
@@ -168,7 +174,7 @@ def open_trained_model(run: Run, unit: Unit = "image") -> TrainedModel:
     validation, test = (read_predictions(run.predictions_file(split)) for split in ("val", "test"))
     units = group_by_unit(validation, unit)
     result = _read_record(_Result, run.read_status().result, run, "status.json")
-    _read_record(_Facts, dict(run.read_environment()), run, "environment.json")
+    facts = _read_record(_Facts, dict(run.read_environment()), run, "environment.json")
     threshold, rule = result.threshold, result.threshold_rule
     if unit != "image":
         threshold = choose_threshold(rule, units["label"].to_numpy(), units["prob"].to_numpy())
@@ -183,7 +189,7 @@ def open_trained_model(run: Run, unit: Unit = "image") -> TrainedModel:
         validation=units,
         predictions=group_by_unit(test, unit),
         settings=run.read_settings(),
-        protocol=build_protocol(run.read_environment(), test, rule, unit),
+        protocol=build_protocol(facts, test, rule, unit),
     )
 
 
@@ -196,17 +202,21 @@ def _read_record(kind: type[T], values: Mapping[str, Any], run: Run, file: str) 
         ) from None
 
 
+def read_dataset_facts(run: Run) -> DatasetFacts:
+    return _read_record(DatasetFacts, dict(run.read_environment()), run, "environment.json")
+
+
 def build_protocol(
-    environment: dict[str, Any], predictions: pd.DataFrame, threshold_rule: str, unit: Unit = "image"
+    facts: DatasetFacts, predictions: pd.DataFrame, threshold_rule: str, unit: Unit = "image"
 ) -> Protocol:
     """Build the protocol of the predictions for these images, counted in units."""
     units = group_by_unit(predictions, unit)
     return Protocol(
-        dataset=environment["dataset"],
-        arrangement=environment["protocol"],
-        dataset_hash=environment["dataset_hash"],
-        split_hash=environment["split_hash"],
-        synthetic=environment["synthetic"],
+        dataset=facts.dataset,
+        arrangement=facts.protocol,
+        dataset_hash=facts.dataset_hash,
+        split_hash=facts.split_hash,
+        synthetic=facts.synthetic,
         images=len(predictions),
         units=len(units),
         malignant=int(units["label"].sum()),

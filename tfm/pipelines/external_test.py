@@ -12,21 +12,15 @@ import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
 
 from tfm.analysis.external_tables import describe_differences
-from tfm.analysis.external_test import (
-    DatasetFacts,
-    ExternalTest,
-    digest_weights,
-    read_stored_dataset,
-    store_predictions,
-)
+from tfm.analysis.external_test import ExternalTest, digest_weights, read_stored_dataset, store_predictions
 from tfm.analysis.prediction.predicted_images import average_members
 from tfm.analysis.predictions import make_table, read_predictions
+from tfm.analysis.trained_run import DatasetFacts
 from tfm.core.errors import DataError
 from tfm.core.events import Event, Note
 from tfm.core.runs.run import Run
@@ -74,7 +68,9 @@ def predict_dataset(
     for one in runs:
         for gone in refuse_training_images(one, dataset, records):
             yield Note(f"{one.id}: {gone} is gone, so its images cannot be compared with those of the test", "warning")
-    tested = DatasetFacts.of(dataset)
+    tested = DatasetFacts(
+        dataset.folder.name, dataset.protocol, dataset.content_hash, dataset.split_hash, dataset.synthetic
+    )
     stored = {name: _find_file(one.run, dataset, images[_spell_steps(one)].pixels) for name, one in predictors.items()}
     missing = [one for name, one in predictors.items() if read_stored_dataset(stored[name], one.run) != tested]
     with contextlib.ExitStack() as held:
@@ -154,7 +150,7 @@ def _spell_steps(predictor: Predictor) -> str:
     return predictor.chain.model_dump_json()
 
 
-def _find_file(run: Run, dataset: Dataset, pixels: Any) -> Path:
+def _find_file(run: Run, dataset: Dataset, pixels: Mapping[str, str] | Sequence[Mapping[str, str]]) -> Path:
     """The file for these predictions. Its name says what they depend on: weights, labels and pixels."""
     of = [digest_weights(run), dataset.content_hash, pixels]
     digest = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()

@@ -13,7 +13,7 @@ from tfm.analysis.embedding_projection import project_embeddings
 from tfm.analysis.figures.embeddings import draw_embeddings
 from tfm.analysis.figures.style import save_figure
 from tfm.analysis.predictions import make_table, read_predictions, save_predictions
-from tfm.analysis.trained_run import build_protocol, open_trained_model
+from tfm.analysis.trained_run import build_protocol, open_trained_model, read_dataset_facts
 from tfm.commands.forest import Forest
 from tfm.commands.train import Train
 from tfm.core import hints
@@ -126,7 +126,7 @@ def _predict(
     projected = project_embeddings(embeddings, data, settings.projection, settings.seed)
     title = f"Embeddings that {model} is trained on: {settings.learning.embedding}"
     saved = read_predictions(run.predictions_file("test"))
-    protocol = build_protocol(run.read_environment(), saved, trained.threshold)
+    protocol = build_protocol(read_dataset_facts(run), saved, trained.threshold)
     caption = protocol.describe_with_dataset(projected.caption)
     figures = save_figure(draw_embeddings(projected, title), run.figures_folder, "embeddings", caption)
     yield Picture(str(figures[0]), title)

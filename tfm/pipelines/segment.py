@@ -14,7 +14,7 @@ from tfm.analysis.format_intervals import format_interval
 from tfm.analysis.lesions.evaluation import collect_cases, describe_protocol, evaluate_lesions, predict_lesions
 from tfm.analysis.lesions.overlays import draw_overlays
 from tfm.analysis.predictions import make_table, save_predictions
-from tfm.analysis.trained_run import build_protocol
+from tfm.analysis.trained_run import build_protocol, read_dataset_facts
 from tfm.commands.segment import Segment
 from tfm.core import files
 from tfm.core.events import Event, Note, Picture, Result, Table
@@ -168,7 +168,7 @@ def _evaluate(settings: Segment, run: Run, training: Training, data: TrainingDat
         task, predicted["val"].select(known["val"]), predicted["test"].select(known["test"]), test
     )
     protocol = describe_protocol(
-        build_protocol(run.read_environment(), tables["test"][known["test"]], settings.threshold)
+        build_protocol(read_dataset_facts(run), tables["test"][known["test"]], settings.threshold)
     )
     figures, overlays = run.folder / "lesions.json", run.figures_folder / "overlays.png"
     files.write_json(figures, evaluation.list_values() | {"protocol": protocol})
