@@ -8,6 +8,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+from tests.core.runs.test_inputs import write_product
 from tests.data.small_collections import write_own
 from tests.ui.scripted import BACK, LEAVE, Scripted, read_head, read_rows
 from tfm.core import command_list, registry
@@ -163,6 +164,15 @@ def test_the_newest_cache_is_the_default_and_another_one_can_be_chosen(workspace
     assert "cache" not in asker.names
     asked, _ = form("train", workspace, preset=["MammoCNN"], cache="c")
     assert asked.fill().given == {"cache": "c"}
+
+
+def test_the_chosen_dataset_decides_the_cache_and_the_chosen_cache_the_dataset(workspace):
+    for dataset in ("own", "clinic"):
+        write_product(workspace, f"dataset/{dataset}/manifest.csv", dataset)
+        write_product(workspace, f"cache/of-{dataset}/index.csv", dataset)
+    for answer in ({"dataset": "own"}, {"cache": "of-own"}):
+        asked, _ = form("train", workspace, preset=["MammoCNN"], **answer)
+        assert asked.fill().given == {"dataset": "own", "cache": "of-own"}
 
 
 def test_several_models_make_a_queue_with_one_command_and_keep_their_own_values(workspace):

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from tfm.core import registry
+from tfm.core.runs.matching_products import PARTNERS
 from tfm.core.runs.resolve_command_settings import find_preset, get_started_command
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import Settings
@@ -38,10 +39,17 @@ class ChosenPresets:
         started = {get_started_command(self.stage, preset) for preset in (self.loaded if self.names else [])}
         return registry.find_command(started.pop() if len(started) == 1 else self.stage)
 
+    def find_inputs(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs that the command takes when nobody names one, beside a given dataset or cache."""
+        named = tuple((kind, given[kind]) for kind in PARTNERS if given.get(kind))
+        if named not in self._inputs:
+            self._inputs[named] = find_default_inputs(self.workspace, self.command.list_fields(), dict(named))
+        return self._inputs[named]
+
     @cached_property
-    def inputs(self) -> dict[str, Any]:
-        """The inputs that the command takes when nobody names one."""
-        return find_default_inputs(self.workspace, self.command.list_fields())
+    def _inputs(self) -> dict[tuple[tuple[str, Any], ...], dict[str, Any]]:
+        """Kept, because each row of a form asks for them."""
+        return {}
 
     @cached_property
     def _settings(self) -> list[type[Settings]]:

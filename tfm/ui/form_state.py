@@ -82,7 +82,7 @@ class FormState:
         """Whether a setting has no good default, so that it has to be asked for: a model, and most required ones."""
         if field.input and field.input.kind == "model":
             return True
-        return field.is_required and not field.parts and field.name not in self.chosen.inputs
+        return field.is_required and not field.parts and field.name not in self._inputs
 
     def find_inputs(self) -> dict[str, Any]:
         """The dataset and the cache that the form stands for, as far as they are known, and first weights by answer."""
@@ -123,7 +123,7 @@ class FormState:
         """The values to run with: without values of parts that are off, and without those that have no effect."""
         ineffective = self.ineffective
         found = self._read_values_of_runs()
-        unnamed = {name: value for name, value in self.chosen.inputs.items() if name not in found}
+        unnamed = {name: value for name, value in self._inputs.items() if name not in found}
         values = {**list_ambiguous_inputs(self.workspace, unnamed), **self._known}
         named = {name.partition(".")[0] for name in values if "." in name}
         switches = [self._read_switches(field, values) for field in self.fields if named & field.parts.keys()]
@@ -171,6 +171,10 @@ class FormState:
     def _known(self) -> dict[str, Any]:
         return {**self.suggested, **self.answers, **self.fixed}
 
+    @property
+    def _inputs(self) -> dict[str, Any]:
+        return self.chosen.find_inputs(self._known)
+
     def _read_values_of_runs(self) -> dict[str, Any]:
         """What a named run brings, such as the winner of a study and its data."""
         with contextlib.suppress(TFMError):  # the review reports it
@@ -181,7 +185,7 @@ class FormState:
         """The value without answers, or VARIES if the presets differ."""
         if field.parts:
             return self._read_switches(field, self.suggested)
-        known = {**self.chosen.inputs, **self._read_values_of_runs(), **self.suggested}
+        known = {**self._inputs, **self._read_values_of_runs(), **self.suggested}
         return known[field.name] if field.name in known else merge_values(self.list_preset_values(field))
 
     def list_preset_values(self, field: SettingField) -> list[Any]:
@@ -267,7 +271,7 @@ class FormState:
 
     def collect_inspected_values(self) -> dict[str, Any]:
         """The values to inspect: those of required settings and of other settings that name an input, parsed."""
-        known = {**self.chosen.inputs, **self.suggested, **self.answers}
+        known = {**self._inputs, **self.suggested, **self.answers}
         answers = inputs.complete_values(self.workspace, self.definition.settings, known)
         values = {}
         named = self.definition.inspected if isinstance(self.definition, registry.Stage) else ()

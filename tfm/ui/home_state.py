@@ -14,9 +14,10 @@ from typing import Literal
 from tfm.core.runs import lookup
 from tfm.core.runs.comparable_runs import list_training_commands, read_compared_runs, select_comparable
 from tfm.core.runs.job_index import JobIndex, ListedJob
+from tfm.core.runs.matching_products import list_newest
 from tfm.core.runs.product_facts import read_cache_facts, read_dataset_facts
 from tfm.core.runs.run import Run
-from tfm.core.runs.workspace import PRODUCT_FILES, Workspace
+from tfm.core.runs.workspace import Workspace
 from tfm.ui import next_steps
 from tfm.ui.job_words import describe_count, describe_state, name_job
 from tfm.ui.next_steps import NextStep
@@ -69,7 +70,7 @@ class HomeReader:
         jobs = self.index.top[::-1]
         trained = [one.job for one in self._list_done(*list_training_commands()) if not one.status.part_of]
         runs = [run for run in trained if isinstance(run, Run)]
-        datasets, caches = (self._list_newest(kind) for kind in ("dataset", "cache"))
+        datasets, caches = (list_newest(self.workspace, kind) for kind in ("dataset", "cache"))
         running = [one for one in jobs if one.state == "running" or (one.state == "waiting" and one.job.is_alive())]
         is_running = {one.job.id for one in running}
         stopped = [one for one in jobs if one.state in ("paused", "halted", "waiting") and one.job.id not in is_running]
@@ -86,13 +87,6 @@ class HomeReader:
 
     def _list_done(self, *stages: str) -> list[ListedJob]:
         return [one for one in self.index.runs if one.state == "done" and one.stage in stages]
-
-    def _list_newest(self, kind: str) -> list[str]:
-        def find_age(name: str) -> int:
-            file = self.workspace.product_folder(kind, name) / PRODUCT_FILES[kind][0]
-            return file.stat().st_mtime_ns if file.exists() else 0
-
-        return sorted(self.workspace.list_products(kind), key=find_age, reverse=True)
 
     def _list_downloads(self) -> list[Path]:
         """The practice images and collections that are complete, the newest first."""

@@ -6,6 +6,7 @@ from tests.toy_jobs import finish, toy_run
 from tfm.core.errors import SettingsError
 from tfm.core.registry import find_command
 from tfm.core.runs.inputs import complete_values
+from tfm.core.runs.matching_products import list_newest
 
 
 def test_the_only_dataset_is_chosen_and_of_two_none(workspace):
@@ -38,6 +39,16 @@ def test_the_only_cache_of_a_dataset_is_chosen_and_never_that_of_another(workspa
     write_product(workspace, "cache/ours/index.csv", "a")
     assert complete_values(workspace, train, {"dataset": "own"})["cache"] == "ours"
     assert complete_values(workspace, train, {"cache": "outside"})["dataset"] == "clinic"
+
+
+def test_what_an_external_test_used_is_offered_last(workspace):
+    for dataset in ("own", "clinic"):
+        write_product(workspace, f"dataset/{dataset}/manifest.csv", dataset)
+        write_product(workspace, f"cache/of-{dataset}/index.csv", dataset)
+    assert [list_newest(workspace, kind)[0] for kind in ("dataset", "cache")] == ["clinic", "of-clinic"]
+    write_product(workspace, "external/run/clinic-0123456789abcdef.csv")
+    assert list_newest(workspace, "dataset") == ["own", "clinic"]
+    assert list_newest(workspace, "cache") == ["of-own", "of-clinic"]
 
 
 def test_part_of_a_run_id_is_completed(workspace):

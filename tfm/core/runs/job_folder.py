@@ -140,11 +140,14 @@ class Job:
         return recorded.seconds + (self._read_seconds_of_worker() if recorded.state == "running" else 0.0)
 
     def _read_seconds_of_worker(self) -> float:
-        """How long the last worker has worked, as it counted at its last heartbeat."""
+        """How long the last worker has worked: as it counted at its last heartbeat, and since then until the next was
+        due. A clock that was set meanwhile changes no more than that."""
         try:
-            return max(0.0, build_record(Seconds, files.read_text(self._heartbeat_file)))
+            counted = max(0.0, build_record(Seconds, files.read_text(self._heartbeat_file)))
+            since = time.time() - self._heartbeat_file.stat().st_mtime
         except (OSError, ValueError):
             return 0.0
+        return counted + min(max(0.0, since), HEARTBEAT_SECONDS)
 
     def read_silent_since(self) -> datetime | None:
         """The time of the last heartbeat, if the next one is overdue."""

@@ -1,4 +1,4 @@
-"""Datasets and caches that belong together, because they have images in common."""
+"""Datasets and caches: which belong together, because they have images in common, and which to train on first."""
 
 from __future__ import annotations
 
@@ -21,6 +21,24 @@ def select_matching(workspace: Workspace, kind: str, partner: str | None) -> lis
     names = workspace.list_products(kind)
     images = _read_images(workspace, PARTNERS[kind], partner) if partner else None
     return [name for name in names if _have_common(images, _read_images(workspace, kind, name))] if images else names
+
+
+def list_newest(workspace: Workspace, kind: str) -> list[str]:
+    """List datasets or caches, the newest first. Last come those of external tests, on which nobody trains."""
+    names = sorted(workspace.list_products(kind), key=lambda name: _read_time(workspace, kind, name), reverse=True)
+    tested = {file.stem.rpartition("-")[0] for file in workspace.external_folder.glob("*/*.csv")}
+    if not tested:
+        return names
+    return sorted(names, key=lambda name: tested.issuperset(_list_datasets(workspace, kind, name)))
+
+
+def _list_datasets(workspace: Workspace, kind: str, name: str) -> list[str]:
+    return [name] if kind == "dataset" else select_matching(workspace, "dataset", name)
+
+
+def _read_time(workspace: Workspace, kind: str, name: str) -> int:
+    file = workspace.product_folder(kind, name) / PRODUCT_FILES[kind][0]
+    return file.stat().st_mtime_ns if file.exists() else 0
 
 
 def _have_common(images: frozenset[Identity], others: frozenset[Identity] | None) -> bool:
