@@ -15,10 +15,11 @@ from tfm.core import command_list, registry
 from tfm.core.errors import SettingsError
 from tfm.core.runs.find_or_create import find_or_create_job
 from tfm.core.runs.resolve_command_settings import find_preset, resolve_settings
-from tfm.core.settings.fields import list_fields
+from tfm.core.settings.fields import find_field, list_fields
 from tfm.ui.equivalent_command_line import FilledForm, write_command
 from tfm.ui.field_prompts import build_question
 from tfm.ui.form import Form
+from tfm.ui.form_state import FormState
 from tfm.ui.plain_asker import PlainAsker
 from tfm.ui.prompts import Back, Pressed, ToMenu
 
@@ -40,6 +41,12 @@ def with_products(workspace, *, caches=("c",)):
         workspace.cache_folder(name).mkdir(parents=True)
         (workspace.cache_folder(name) / "index.csv").write_text("x")
     return workspace
+
+
+def with_two_datasets(workspace):
+    for dataset in ("own", "clinic"):
+        write_product(workspace, f"dataset/{dataset}/manifest.csv", dataset)
+        write_product(workspace, f"cache/of-{dataset}/index.csv", dataset)
 
 
 def test_only_what_has_no_good_default_is_asked_and_the_review_shows_what_matters(workspace, tmp_path):
@@ -167,12 +174,18 @@ def test_the_newest_cache_is_the_default_and_another_one_can_be_chosen(workspace
 
 
 def test_the_chosen_dataset_decides_the_cache_and_the_chosen_cache_the_dataset(workspace):
-    for dataset in ("own", "clinic"):
-        write_product(workspace, f"dataset/{dataset}/manifest.csv", dataset)
-        write_product(workspace, f"cache/of-{dataset}/index.csv", dataset)
+    with_two_datasets(workspace)
     for answer in ({"dataset": "own"}, {"cache": "of-own"}):
         asked, _ = form("train", workspace, preset=["MammoCNN"], **answer)
         assert asked.fill().given == {"dataset": "own", "cache": "of-own"}
+
+
+def test_another_dataset_takes_the_place_of_a_suggested_cache(workspace):
+    with_two_datasets(workspace)
+    state = FormState("train", workspace, ("MammoCNN",), {"cache": "of-own"})
+    assert state.given == {"dataset": "own", "cache": "of-own"}
+    state.answer(find_field(state.definition.settings, "dataset"), "clinic")
+    assert state.given == {"dataset": "clinic", "cache": "of-clinic"}
 
 
 def test_several_models_make_a_queue_with_one_command_and_keep_their_own_values(workspace):

@@ -16,6 +16,7 @@ from tfm.core.errors import SettingsError, TFMError
 from tfm.core.registry import InspectionResult
 from tfm.core.runs import inputs
 from tfm.core.runs.expand_repeats import find_useless_names, list_queue, split_repeats, split_values_by_preset
+from tfm.core.runs.matching_products import PARTNERS, select_matching
 from tfm.core.runs.resolve_command_settings import get_started_command, resolve_settings
 from tfm.core.runs.workspace import Workspace
 from tfm.core.settings.base import Settings
@@ -152,10 +153,21 @@ class FormState:
         """Take an answer; for a setting with parts, `value` lists the parts that are on."""
         if not field.parts:
             self._set_answer(field.name, convert_to_plain(value), convert_to_plain(self.get_default(field)))
+            self._forget_mismatch(field.name)
             return
         for part, on in self.get_default(field).items():
             if on != VARIES:
                 self._set_answer(part, part in value, on)
+
+    def _forget_mismatch(self, name: str) -> None:
+        """Forget the cache, if it does not belong to the dataset that was chosen now, or the reverse."""
+        partner = PARTNERS.get(name)
+        if partner is None:
+            return
+        chosen, kept = self._known.get(name), self._known.get(partner)
+        if kept and kept not in select_matching(self.workspace, partner, chosen):
+            self.suggested = {name: value for name, value in self.suggested.items() if name != partner}
+            self.answers.pop(partner, None)
 
     def _set_answer(self, name: str, value: Any, unchanged: Any) -> None:
         """Keep only what differs from the default; a different answer replaces the detected value."""
